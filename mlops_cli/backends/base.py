@@ -1,0 +1,124 @@
+"""What a target must be able to do, as verbs of user intent. There is one Backend per target."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops_cli.data.manifest import Dataset
+    from mlops_cli.data.request import Request
+    from mlops_cli.evidence import Evidence
+    from mlops_cli.lifecycle import RunView
+    from mlops_cli.plans import Plan
+    from mlops_cli.progress import Report
+    from mlops_cli.runs import Run, RunRequest
+
+
+class EndpointState(str, Enum):
+    """ABSENT: never deployed or removed. FAILED: it should run and does not."""
+
+    ABSENT = "absent"
+    UPDATING = "updating"
+    IN_SERVICE = "in-service"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """``approved_digest`` is what should be live, ``live_digest`` what the endpoint itself says it serves."""
+
+    name: str
+    state: EndpointState
+    url: str = ""
+    live_digest: str = ""
+    approved_digest: str = ""
+    since: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one request to the endpoint; ``seconds`` from sending to the last byte."""
+
+    status: int
+    body: bytes
+    seconds: float
+
+
+@dataclass(frozen=True)
+class GateReport:
+    passed: int
+    failed: int
+    failures: list[str] = field(default_factory=list)
+
+
+class Backend(ABC):
+    """Everything the commands need of a target. All methods raise MlopsError for what a user can mend."""
+
+    target: str
+
+    @abstractmethod
+    def plan_provision(self) -> Plan:
+        """What ``provision`` would make, and what is there already."""
+
+    @abstractmethod
+    def provision(self) -> None: ...
+
+    @abstractmethod
+    def is_provisioned(self) -> bool: ...
+
+    @abstractmethod
+    def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
+        """Get the dataset into place; the bool says whether anything changed."""
+
+    @abstractmethod
+    def dataset(self) -> Dataset | None: ...
+
+    @abstractmethod
+    def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
+        """Start a run, or continue the one that died; the bool is False when nothing had changed."""
+
+    @abstractmethod
+    def get_run(self, prefix: str = "") -> Run:
+        """The run whose id starts with ``prefix``, or the newest; one that died is shown as interrupted."""
+
+    @abstractmethod
+    def list_runs(self) -> list[Run]:
+        """The newest first."""
+
+    @abstractmethod
+    def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
+        """The lines of a stage's log; with ``follow``, until the stage has ended."""
+
+    @abstractmethod
+    def evidence(self, run: Run) -> Evidence: ...
+
+    @abstractmethod
+    def check_decidable(self, run: Run) -> None:
+        """Raises MlopsError, saying why, when nobody can decide about this run now."""
+
+    @abstractmethod
+    def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
+        """Record who said what about the run's model, then go on with an approved one."""
+
+    @abstractmethod
+    def endpoint(self) -> Endpoint: ...
+
+    @abstractmethod
+    def invoke(self, body: bytes, content_type: str) -> Answer: ...
+
+    @abstractmethod
+    def run_gate(self) -> GateReport:
+        """The post-training gate against the live endpoint, outside of any run."""
+
+    @abstractmethod
+    def plan_teardown(self, keep_data: bool) -> Plan:
+        """What ``teardown`` would stop and remove, and what stays and why."""
+
+    @abstractmethod
+    def teardown(self, keep_data: bool) -> Plan:
+        """Carry the plan out, look again, and give what is left of it."""

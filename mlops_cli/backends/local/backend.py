@@ -1,0 +1,201 @@
+"""The local target: everything on this machine, under the project's .mlops/."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
+from mlops_cli.backends.local import history
+from mlops_cli.backends.local.endpoint import LocalEndpoint
+from mlops_cli.backends.local.lock import Lock
+from mlops_cli.backends.local.logs import tail
+from mlops_cli.backends.local.process import Children
+from mlops_cli.backends.local.provision import is_provisioned, plan_provision, provision, require_provisioned
+from mlops_cli.backends.local.store import Store
+from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
+from mlops_cli.config import Settings, user_name
+from mlops_cli.data.manifest import Dataset, load
+from mlops_cli.errors import MlopsError
+from mlops_cli.lifecycle import RunView, advance
+from mlops_cli.plans import Plan
+from mlops_cli.progress import Report
+from mlops_cli.project import Project
+from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
+from mlops_cli.stages import position, stage_named
+from mlops_cli.usecase import UseCase, full_names
+
+if TYPE_CHECKING:
+    from mlops_cli.data.request import Request
+    from mlops_cli.evidence import Evidence
+
+
+class LocalBackend(Backend):
+    target = "local"
+
+    def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
+        self.project = project
+        self.use_case = use_case
+        self.lock = Lock(project.state / "lock")
+        self.children = Children(project.state / "children")
+        self.server = LocalEndpoint(
+            project.endpoint,
+            settings.endpoint_name(use_case.name),
+            settings["ENDPOINT_HOST"],
+            int(settings["ENDPOINT_PORT"]),
+        )
+
+    @cached_property
+    def store(self) -> Store:
+        require_provisioned(self.project)
+        return Store(self.project.database)
+
+    @cached_property
+    def bench(self) -> LocalWorkbench:
+        return LocalWorkbench(self.project, self.use_case, self.store, self.server, self.children)
+
+    def plan_provision(self) -> Plan:
+        return plan_provision(self.project)
+
+    def provision(self) -> None:
+        provision(self.project)
+
+    def is_provisioned(self) -> bool:
+        return is_provisioned(self.project)
+
+    def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
+        from mlops_cli.data.dataset import acquire
+
+        provision(self.project)
+        with self.lock.held("download-data"):
+            return acquire(request, self.project.data, report)
+
+    def dataset(self) -> Dataset | None:
+        return load(self.project.data)
+
+    def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
+        request = self._checked(request)
+        with self.lock.held("run"):
+            self.bench.sweep()
+            choice = history.choose(request, self.store, self.bench)
+            if not choice.fresh:
+                return choice.run, False
+            self.lock.note("run", choice.run.id)
+            if request.detach:
+                return self._detached(choice), True
+            return self._advance(choice.run, view, choice.start), True
+
+    def _checked(self, request: RunRequest) -> RunRequest:
+        """The request with full names; raises MlopsError for what cannot work, before anything is started."""
+        require_provisioned(self.project)
+        request = replace(request, overrides=full_names(self.use_case, request.overrides))
+        if request.from_stage:
+            position(request.from_stage)
+        if load(self.project.data) is None:
+            raise MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+        return request
+
+    def _advance(self, run: Run, view: RunView, start: str) -> Run:
+        advance(run, self.bench, view, start)
+        history.supersede_older(run, self.store)
+        return run
+
+    def _detached(self, choice: history.Choice) -> Run:
+        """Go on in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
+        from mlops_cli.backends.local.detached import LogView, detach, finish
+
+        run = choice.run
+        self.store.save(run)
+        self.store.close()
+        del self.store, self.bench
+        if detach(self.project.runs / run.id / "run.log"):
+            self.lock.note("run --detach", run.id)
+            finish(lambda: self._advance(run, LogView(), choice.start))
+        return run
+
+    def get_run(self, prefix: str = "") -> Run:
+        return find_run(self.list_runs(), prefix)
+
+    def list_runs(self) -> list[Run]:
+        holder = self.lock.holder()
+        live = holder.run_id if holder else ""
+        return [history.as_it_is(run, run.id == live) for run in self.store.runs()]
+
+    def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
+        path = self.project.state / (run.stage(stage).log or f"runs/{run.id}/{stage}.log")
+
+        def ended() -> bool:
+            return not follow or self.get_run(run.id).stage(stage).status is not Status.RUNNING
+
+        return tail(path, ended)
+
+    def evidence(self, run: Run) -> Evidence:
+        from mlops_cli.evidence import make_evidence
+
+        live = self.store.made("train", self.server.status().model_digest or "-")
+        facts = run.stage("preprocess").detail.get("dataset", {})
+        model = run.stage("train").output
+        earlier = next((said for said in self.store.decisions() if said.model_digest == model), None)
+        return make_evidence(run, self.use_case.metrics, facts, live, earlier)
+
+    def check_decidable(self, run: Run) -> None:
+        history.check_decidable(run, self.store)
+
+    def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
+        with self.lock.held("approve"):
+            self.bench.sweep()
+            run = self.get_run(run.id)
+            self.check_decidable(run)
+            gate = run.stage("approval")
+            decision = Decision(run.id, approved, user_name(), comment, time.time(), gate.key, gate.output)
+            self.store.record(decision)
+            run.decision = decision
+            if not approved:
+                return self._reject(run, view)
+            self.lock.note("approve", run.id)
+            return self._advance(run, view, "approval")
+
+    def _reject(self, run: Run, view: RunView) -> Run:
+        gate = run.stage("approval")
+        gate.status = run.status = Status.REJECTED
+        gate.reason = f"by {run.decision.who}: {run.decision.comment}".rstrip(": ") if run.decision else ""
+        gate.finished_at = time.time()
+        self.store.save(run)
+        view.stage_changed(run, gate)
+        return run
+
+    def endpoint(self) -> Endpoint:
+        deployed = next(iter(self.store.finished("deploy")), None)
+        seen = self.server.status()
+        return Endpoint(
+            seen.name,
+            seen.state,
+            seen.url,
+            seen.model_digest or "",
+            deployed.output if deployed else "",
+            seen.since or "",
+            seen.reason,
+        )
+
+    def invoke(self, body: bytes, content_type: str) -> Answer:
+        response = self.server.invoke(body, content_type)
+        return Answer(response.status, response.body, response.seconds)
+
+    def run_gate(self) -> GateReport:
+        from mlops_cli.backends.local.gate import run_gate
+
+        variables = gate_variables(self.server, self.endpoint().approved_digest)
+        return run_gate(stage_named("post-training-tests"), self.project.training, variables)
+
+    def plan_teardown(self, keep_data: bool) -> Plan:
+        from mlops_cli.backends.local import teardown
+
+        return teardown.plan(self.project, self.server, self.lock, keep_data)
+
+    def teardown(self, keep_data: bool) -> Plan:
+        from mlops_cli.backends.local import teardown
+
+        return teardown.carry_out(self.project, self.server, self.lock, self.children, keep_data)

@@ -1,0 +1,289 @@
+"""The local endpoint as the commands see it: deploy, look, stop, ask."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlops_cli
+from mlops_cli.backends.base import EndpointState
+from mlops_cli.backends.local.server.client import Response, base_url, request
+from mlops_cli.backends.local.server.records import (
+    Deployment,
+    Folder,
+    Limits,
+    Outcome,
+    Service,
+    holder,
+    is_held,
+    write_json,
+)
+from mlops_cli.config import child_environment
+from mlops_cli.errors import MlopsError
+
+DIGEST_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
+LOG_BYTES = 5_000_000
+LOG_LINES = 12
+PING_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class EndpointStatus:
+    """What is known of the endpoint now; ``model_digest`` is what the running server itself reports."""
+
+    name: str
+    state: EndpointState
+    url: str
+    pid: int | None
+    model_digest: str | None
+    since: str | None
+    reason: str
+    log: Path
+
+
+class LocalEndpoint:
+    """One endpoint: a supervisor process that lives on when this one ends, and its folder."""
+
+    def __init__(
+        self, folder: Path, name: str, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
+    ) -> None:
+        self._folder = Folder(folder)
+        self.name = name
+        self.host = host
+        self.port = port
+        self.limits = limits or Limits()
+
+    def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:
+        """Serve the model package whose sha256 is ``digest``; a running server loses no request by it.
+
+        Nothing is done if it is in service already. Raises MlopsError; what was in service then still is.
+        """
+        current = self.status()
+        if current.state is EndpointState.IN_SERVICE and self._serves(digest, current):
+            return current
+        deployment = Deployment(os.urandom(6).hex(), self.name, self.host, self.port, digest, timeout, self.limits)
+        self._take_in(model, deployment)
+        write_json(self._folder.deployment, deployment)
+        mark = self._log_size()
+        outcome = self._await_outcome(deployment, self._call_supervisor(timeout), timeout + 15)
+        if outcome.error:
+            raise self._failure(outcome.error, outcome.hint, mark)
+        return self.status()
+
+    def status(self) -> EndpointStatus:
+        """Asks the kernel whether the server lives, and the server what it serves; waits some seconds at most."""
+        service = self._folder.read_service()
+        supervisor = holder(self._folder.supervisor_lock)
+        if not is_held(self._folder.supervisor_lock):
+            if service is None:
+                return self._status(EndpointState.ABSENT, None, reason="No model was deployed.")
+            return self._status(EndpointState.FAILED, service, reason="The server process has died.")
+        if service is None:
+            return self._status(EndpointState.UPDATING, None, supervisor, reason="The server is starting.")
+        digest = self._reported_digest(service)
+        if digest is None:
+            reason = service.reason or f"The server does not answer within {PING_SECONDS:g} s."
+            return self._status(EndpointState.FAILED, service, supervisor, reason=reason)
+        outcome = self._folder.read_outcome()
+        if outcome is not None and not outcome.done:
+            reason = "Another model is being deployed; this one answers until that is ready."
+            return self._status(EndpointState.UPDATING, service, supervisor, digest, reason)
+        return self._status(EndpointState.IN_SERVICE, service, supervisor, digest)
+
+    def stop(self, timeout: float) -> None:
+        """End the server and its workers and forget the model; returns when all of them are gone.
+
+        Safe to repeat. Raises MlopsError if a process would not go.
+        """
+        supervisor = holder(self._folder.supervisor_lock)
+        if supervisor is not None:
+            _signal(supervisor, signal.SIGTERM)
+            if not _released(self._folder.supervisor_lock, timeout):
+                _signal(supervisor, signal.SIGKILL)
+        self._kill_orphans()
+        for path in (self._folder.service, self._folder.deployment, self._folder.outcome):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self._folder.models, ignore_errors=True)
+
+    def invoke(self, body: bytes, content_type: str) -> Response:
+        """One POST to the endpoint; raises MlopsError if nothing answers."""
+        service = self._folder.read_service()
+        if service is None:
+            raise MlopsError(f"The endpoint {self.name} does not exist.", "Deploy a model first: mlops run")
+        path = f"/endpoints/{self.name}/invocations"
+        timeout = service.deployment.limits.request_seconds + 5
+        try:
+            return request(service, "POST", path, timeout, body, {"Content-Type": content_type})
+        except OSError as error:
+            reason = str(error) or type(error).__name__
+            raise MlopsError(
+                f"The endpoint {self.name} does not answer: {reason}. Log: {self._folder.log}",
+                "Look: mlops status",
+            ) from error
+
+    @property
+    def invocations_url(self) -> str:
+        """The full URL to POST to; with port 0 and nothing deployed yet the port is a guess."""
+        service = self._folder.read_service()
+        host = service.deployment.host if service else self.host
+        port = service.port if service else self.port or 8080
+        return f"{base_url(host, port)}/endpoints/{self.name}/invocations"
+
+    def _serves(self, digest: str, status: EndpointStatus) -> bool:
+        service = self._folder.read_service()
+        if service is None or status.model_digest != digest:
+            return False
+        known = service.deployment
+        same_port = self.port in (0, service.port)
+        return same_port and (known.name, known.host, known.limits) == (self.name, self.host, self.limits)
+
+    def _take_in(self, model: Path, deployment: Deployment) -> None:
+        """Copy the package, so that the endpoint does not depend on where it came from."""
+        from mlops_cli.package import copy_with_sha256
+
+        target = self._folder.package(deployment.id)
+        try:
+            self._folder.models.mkdir(parents=True, exist_ok=True)
+            actual = copy_with_sha256(model, target)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            missing = isinstance(error, FileNotFoundError) and not model.exists()
+            hint = "Train a model: mlops run --from train" if missing else ""
+            message = f"Cannot take the model package {model} into {self._folder.models}: {error.strerror}."
+            raise MlopsError(message, hint) from error
+        if actual != deployment.digest:
+            target.unlink()
+            raise MlopsError(
+                f"{model} is not the approved model: its sha256 is {actual}, not {deployment.digest}.",
+                "Train again and approve the new model: mlops run --from train",
+            )
+
+    def _call_supervisor(self, timeout: float) -> subprocess.Popen[bytes] | None:
+        """Wake the supervisor, or start one; a started one is returned."""
+        self._folder.outcome.unlink(missing_ok=True)
+        deadline = time.monotonic() + min(timeout, 5)
+        while is_held(self._folder.supervisor_lock) and time.monotonic() < deadline:
+            supervisor = holder(self._folder.supervisor_lock)
+            if supervisor is not None:
+                _signal(supervisor, signal.SIGHUP)
+                return None
+            time.sleep(0.01)
+        self._kill_orphans()
+        return self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._folder.supervisor_lock.write_text("")  # the dead supervisor's number must not be taken for the new one's
+        if self._log_size() > LOG_BYTES:
+            self._folder.log.replace(self._folder.log.with_suffix(".log.1"))
+        command = [sys.executable, "-m", "mlops_cli.backends.local.server", str(self._folder.root.resolve())]
+        with self._folder.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder.root,
+                env=_environment(),
+                start_new_session=True,
+            )
+
+    def _await_outcome(
+        self, deployment: Deployment, started: subprocess.Popen[bytes] | None, timeout: float
+    ) -> Outcome:
+        deadline = time.monotonic() + timeout
+        while True:
+            alive = started.poll() is None if started else is_held(self._folder.supervisor_lock)
+            outcome = self._folder.read_outcome()
+            if outcome is not None and outcome.id == deployment.id and outcome.done:
+                return outcome
+            if not alive:
+                return Outcome(deployment.id, "The server died while it was starting.")
+            if time.monotonic() > deadline:
+                return Outcome(deployment.id, f"The server has not answered for {timeout:g} s.")
+            time.sleep(0.01)
+
+    def _failure(self, error: str, hint: str, mark: int) -> MlopsError:
+        """The error with the last lines that this attempt left in the log."""
+        lines = []
+        if self._folder.log.exists():
+            with self._folder.log.open("rb") as log:
+                log.seek(min(mark, self._log_size()))
+                lines = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
+        tail = "".join(f"\n  {line}" for line in lines)
+        return MlopsError(f"{error} Log: {self._folder.log}{tail}", hint or "Fix the model package and deploy again.")
+
+    def _log_size(self) -> int:
+        return self._folder.log.stat().st_size if self._folder.log.exists() else 0
+
+    def _kill_orphans(self) -> None:
+        """Workers leave with their supervisor; one that hangs is killed by its process group.
+
+        The group's number is the dead supervisor's and cannot have been given to anybody else while a
+        member lives, which the workers' lock tells.
+        """
+        if _released(self._folder.workers_lock, 2, shared=True):
+            return
+        group = self._folder.supervisor_lock.read_text(encoding="ascii").strip()
+        if group.isdecimal():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(int(group), signal.SIGKILL)
+        if not _released(self._folder.workers_lock, 5, shared=True):
+            raise MlopsError(
+                f"A server process of the endpoint would not end (process group {group}).",
+                f"End it by hand: kill -9 -- -{group}",
+            )
+
+    def _reported_digest(self, service: Service) -> str | None:
+        if service.worker is None:
+            return None
+        try:
+            answer = request(service, "GET", "/ping", PING_SECONDS)
+        except OSError:
+            return None
+        name, _, digest = answer.headers.get(DIGEST_HEADER.lower(), "").partition("=")
+        return digest if answer.status == 200 and name == "model-digest" else None
+
+    def _status(
+        self,
+        state: EndpointState,
+        service: Service | None,
+        pid: int | None = None,
+        digest: str | None = None,
+        reason: str = "",
+    ) -> EndpointStatus:
+        name = service.deployment.name if service else self.name
+        url = base_url(service.deployment.host, service.port) if service else ""
+        since = service.since if service else None
+        return EndpointStatus(name, state, url, pid, digest, since, reason, self._folder.log)
+
+
+def _environment() -> dict[str, str]:
+    """Ours without secrets, with this package importable where it is not installed but run from its source."""
+    environment = child_environment()
+    root = Path(mlops_cli.__file__).parents[1]
+    if root.name not in ("site-packages", "dist-packages"):
+        known = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{root}{os.pathsep}{known}" if known else str(root)
+    return environment
+
+
+def _signal(process: int, sign: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, sign)
+
+
+def _released(lock: Path, seconds: float, shared: bool = False) -> bool:
+    """Wait for all holders of the lock to be gone; whether they are."""
+    deadline = time.monotonic() + seconds
+    while is_held(lock, shared):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,150 @@
+"""Executes one job or one gate: the process, its log, its progress lines, its output, its failure in plain words."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.local.gate import gate_command, gate_environment, gate_failure, read_report
+from mlops_cli.backends.local.process import Children
+from mlops_cli.config import job_environment
+from mlops_cli.digest import digest_folder, stat_fingerprint
+from mlops_cli.jobs import ScriptJob, command_line, script_mode_environment
+from mlops_cli.lifecycle import Outcome, RunView, StageFailed
+from mlops_cli.package import pack
+from mlops_cli.project import Project
+from mlops_cli.runs import Run
+from mlops_cli.stages import Kind, Stage
+
+PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
+TAIL_LINES = 8
+CONTINUE = "Fix it, then continue: mlops run"
+
+
+class Execution:
+    """Runs the scripts of one project."""
+
+    def __init__(self, project: Project, children: Children) -> None:
+        self.project = project
+        self.children = children
+
+    def job(
+        self,
+        stage: Stage,
+        run: Run,
+        hyperparameters: Mapping[str, str],
+        channels: Mapping[str, Path],
+        view: RunView,
+    ) -> Outcome:
+        """Run a script; its output appears under artifacts/ whole or not at all."""
+        key = run.stage(stage.name).key[:16]
+        draft = _emptied(self.project.artifacts / stage.name / f".tmp-{key}")
+        job = ScriptJob(stage.name, stage.kind, self.project.training / stage.script, draft, channels, hyperparameters)
+        for path in (job.model_folder, job.data_folder) if stage.kind is Kind.TRAINING else ():
+            path.mkdir()
+        self._run(
+            stage,
+            run,
+            command_line(job, sys.executable),
+            script_mode_environment(job, os.cpu_count() or 1),
+            view,
+        )
+        outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
+        # The output is part of the name: a forced run whose output differs must not take an approved model away.
+        folder = draft.with_name(f"{key}-{outcome.output[:12]}")
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+        detail = {**outcome.detail, "files": stat_fingerprint(folder)}
+        return Outcome(outcome.output, str(folder.relative_to(self.project.state)), detail)
+
+    def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> Outcome:
+        """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""
+        log = self.log(run.id, stage.name)
+        report = log.with_suffix(".xml")
+        report.unlink(missing_ok=True)
+        env = gate_environment(self.project.training, variables)
+        code, tail = self._process(stage, run, gate_command(stage.script, report), env, view)
+        detail = read_report(report)
+        if code == 0 and detail["passed"]:
+            return Outcome(output=run.stage(stage.name).key, detail=detail)
+        raise StageFailed(gate_failure(stage, detail, tail, log), CONTINUE, detail)
+
+    def log(self, run_id: str, stage: str) -> Path:
+        return self.project.runs / run_id / f"{stage}.log"
+
+    def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
+        code, tail = self._process(stage, run, argv, env, view)
+        if code != 0:
+            log = self.log(run.id, stage.name)
+            said = "\n".join(f"  {line}" for line in tail) or "  (it printed nothing)"
+            remembered = "".join(f" --set {name}={value}" for name, value in run.overrides.items())
+            hint = CONTINUE + (f" (it remembers{remembered}; another --set replaces it)" if remembered else "")
+            raise StageFailed(f"{stage.script} {ending(code)}.\n{said}\nLog: {log}", hint, {"exit_code": code})
+
+    def _process(
+        self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView
+    ) -> tuple[int, list[str]]:
+        log = self.log(run.id, stage.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        run.stage(stage.name).log = str(log.relative_to(self.project.state))
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        with log.open("wb") as file:
+            on_line = _reader(stage.name, tail, view)
+            code = self.children.run(argv, self.project.training, job_environment(env), file, on_line)
+        return code, list(tail)
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _reader(stage: str, tail: deque[str], view: RunView) -> Callable[[str], None]:
+    """Takes progress lines out for the view, and keeps the last of the others."""
+
+    def on_line(line: str) -> None:
+        if match := PROGRESS.match(line):
+            view.progress(stage, int(match[1]), int(match[2]), match[3] or "")
+        elif line.strip():
+            tail.append(line)
+
+    return on_line
+
+
+def _training_output(job: ScriptJob) -> Outcome:
+    """Pack the model folder as SageMaker does; the digest of the archive is the model's identity."""
+    if not any(job.model_folder.iterdir()):
+        raise StageFailed(f"{job.script.name} ended well but wrote no model into SM_MODEL_DIR.", CONTINUE)
+    digest = pack(job.model_folder, job.output / "model.tar.gz")
+    shutil.rmtree(job.model_folder)
+    return Outcome(output=digest, detail=_facts(job.data_folder / "metrics.json"))
+
+
+def _processing_output(job: ScriptJob) -> Outcome:
+    return Outcome(output=digest_folder(job.output), detail=_facts(job.output / "profile.json"))
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What a script says of its output, in a JSON file; a script need not write one."""
+    if not path.is_file():
+        return {}
+    try:
+        # NaN and Infinity are not JSON and would pass no comparison as they should: undefined is null.
+        facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except ValueError as error:
+        raise StageFailed(f"{path.name} is not valid JSON: {error}.", CONTINUE) from None
+    return facts if isinstance(facts, dict) else {"facts": facts}
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -1,0 +1,133 @@
+"""Which run a command is about: start or continue, what died, what is superseded, what may be decided."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+
+from mlops_cli.backends.local.store import Store
+from mlops_cli.errors import EXIT_REJECTED, MlopsError
+from mlops_cli.lifecycle import Workbench, judge, unchanged
+from mlops_cli.runs import CONTINUABLE, Run, RunRequest, StageRun, Status
+from mlops_cli.stages import STAGES, Kind, position
+
+GATE = next((index for index, stage in enumerate(STAGES) if stage.kind is Kind.APPROVAL), len(STAGES))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The run to go on with; ``start`` names the stage before which everything is taken as it is."""
+
+    run: Run
+    start: str = ""
+    fresh: bool = True
+
+
+def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
+    """Start a run, continue the one that died or failed, or find that nothing has changed (``fresh`` False).
+
+    Call it holding the project: a run that the store calls running has died then.
+    """
+    runs = store.runs()
+    latest = runs[0] if runs else None
+    if request.from_stage:
+        return _from_stage(request, runs, bench)
+    if request.force or latest is None:
+        return Choice(_new_run(request.overrides, STAGES[0].name if request.force else ""))
+    continued = replace(latest, overrides={**latest.overrides, **request.overrides})
+    if latest.status in CONTINUABLE and (latest.decision is None or _as_decided(continued, bench)):
+        return Choice(continued)
+    if _nothing_changed(replace(latest, overrides=dict(request.overrides)), bench):
+        return Choice(latest, fresh=False)
+    return Choice(_new_run(request.overrides))
+
+
+def _new_run(overrides: dict[str, str], forced_from: str = "") -> Run:
+    run_id = os.urandom(4).hex()
+    stages = [StageRun(stage.name, run_id=run_id) for stage in STAGES]
+    return Run(run_id, time.time(), Status.PENDING, stages, dict(overrides), forced_from)
+
+
+def _from_stage(request: RunRequest, runs: list[Run], bench: Workbench) -> Choice:
+    """A run whose earlier stages are those of the newest run that has finished them, whatever changed since."""
+    index = position(request.from_stage)
+    source = next((run for run in runs if all(stage.status.settled for stage in run.stages[:index])), None)
+    if source is None:
+        before = ", ".join(stage.name for stage in STAGES[:index])
+        raise MlopsError(
+            f"No run has finished what comes before {request.from_stage}: {before}.", "Start one: mlops run"
+        )
+    run = _new_run({**source.overrides, **request.overrides}, request.from_stage)
+    run.stages[:index] = [_copied(stage, run, source) for stage in source.stages[:index]]
+    if index > GATE and bench.find(STAGES[GATE], source.stages[GATE].key, run) is None:
+        raise MlopsError(
+            f"The model of run {source.id} was rejected after it had been approved.",
+            "Approve another one: mlops run",
+            EXIT_REJECTED,
+        )
+    return Choice(run, request.from_stage)
+
+
+def _copied(stage: StageRun, run: Run, source: Run) -> StageRun:
+    return replace(stage, run_id=run.id, status=Status.REUSED, reason=f"as in run {source.id}")
+
+
+def _as_decided(run: Run, bench: Workbench) -> bool:
+    """Whether going on with a run would still be about the model that somebody decided about."""
+    return unchanged(run, bench, STAGES[:GATE])
+
+
+def _nothing_changed(latest: Run, bench: Workbench) -> bool:
+    """Whether a new run would only repeat the finished or waiting ``latest``."""
+    if latest.status is Status.DONE:
+        return unchanged(latest, bench)
+    if latest.status is not Status.WAITING:
+        return False
+    return unchanged(latest, bench, STAGES[:GATE]) and judge(STAGES[GATE], latest, bench).reuse is None
+
+
+def as_it_is(run: Run, alive: bool) -> Run:
+    """A run that the store calls running but that nobody is running any more was interrupted."""
+    if run.status not in (Status.RUNNING, Status.PENDING) or alive:
+        return run
+    reason = "the command that ran it died"
+    died = [
+        replace(stage, status=Status.INTERRUPTED, reason=reason) if stage.status is Status.RUNNING else stage
+        for stage in run.stages
+    ]
+    return replace(run, status=Status.INTERRUPTED, stages=died)
+
+
+def supersede_older(run: Run, store: Store) -> None:
+    """Once a run has reached the gate, nobody can approve what waited there before it."""
+    runs = store.runs()
+    newer = [other.id for other in runs].index(run.id)
+    for other in runs[newer + 1 :]:
+        if other.status is Status.WAITING:
+            store.set_status(other.id, Status.SUPERSEDED)
+
+
+def check_decidable(run: Run, store: Store) -> None:
+    """Raises MlopsError, naming the reason and the way out, unless the run waits for a decision."""
+    if run.status is Status.WAITING:
+        return
+    said = run.decision
+    if run.status is Status.SUPERSEDED:
+        newer = next(other.id for other in store.runs() if other.status is not Status.SUPERSEDED)
+        raise MlopsError(f"Run {run.id} was superseded by a newer one.", f"Look at that: mlops status {newer}")
+    if said and not said.approved:
+        raise MlopsError(
+            f"Run {run.id} was rejected by {said.who}" + (f": {said.comment}." if said.comment else "."),
+            "Start a new one: mlops run",
+            EXIT_REJECTED,
+        )
+    if said:
+        going_on = "" if run.status is Status.DONE else " It has not finished: mlops run continues it."
+        raise MlopsError(
+            f"Run {run.id} was already approved by {said.who}.{going_on}", f"See it: mlops status {run.id}"
+        )
+    raise MlopsError(
+        f"Run {run.id} does not wait for an approval: it is {run.status.value}.",
+        "Continue it: mlops run" if run.status in CONTINUABLE else f"See it: mlops status {run.id}",
+    )

@@ -1,0 +1,173 @@
+"""What the control and the server tell each other: files in the endpoint's folder, replaced atomically."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one server. Seconds, bytes, counts."""
+
+    body_bytes: int = 6_291_456  # SageMaker's for a real-time invocation
+    read_seconds: float = 30.0
+    request_seconds: float = 60.0  # SageMaker's
+    keep_alive_seconds: float = 75.0
+    waiting_requests: int = 256
+    waiting_bytes: int = 134_217_728
+    batch_requests: int = 32
+    batch_rows: int = 64
+    batch_seconds: float = 0.002
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The wish: serve ``models/<id>.tar.gz``, whose sha256 is ``digest``, as ``name`` on host and port."""
+
+    id: str
+    name: str
+    host: str
+    port: int  # 0: the first free one from 8080 on
+    digest: str
+    seconds: float  # until the new worker must be ready
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the deployment ``id``; ``error`` is empty if it serves. Not ``done``: it is under way."""
+
+    id: str
+    error: str = ""
+    hint: str = ""
+    done: bool = True
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is, or should be, in service; written by the supervisor, outlives it."""
+
+    deployment: Deployment
+    port: int
+    since: str
+    worker: int | None  # None while the worker is down
+    reason: str = ""
+
+
+class Folder:
+    """The endpoint's folder and the names in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.deployment = root / "deployment.json"
+        self.outcome = root / "outcome.json"
+        self.service = root / "endpoint.json"
+        self.supervisor_lock = root / "supervisor.lock"
+        self.workers_lock = root / "workers.lock"
+        self.log = root / "server.log"
+        self.models = root / "models"
+
+    def package(self, deployment_id: str) -> Path:
+        return self.models / f"{deployment_id}.tar.gz"
+
+    def unpacked(self, deployment_id: str) -> Path:
+        return self.models / deployment_id
+
+    def read_deployment(self) -> Deployment | None:
+        content = read_json(self.deployment)
+        return None if content is None else _built(deployment_of, content)
+
+    def read_outcome(self) -> Outcome | None:
+        content = read_json(self.outcome)
+        return None if content is None else _built(lambda fields: Outcome(**fields), content)
+
+    def read_service(self) -> Service | None:
+        content = read_json(self.service)
+        return None if content is None else _built(service_of, content)
+
+
+def deployment_of(content: dict[str, Any]) -> Deployment:
+    return Deployment(**{**content, "limits": Limits(**content["limits"])})
+
+
+def service_of(content: dict[str, Any]) -> Service:
+    return Service(**{**content, "deployment": deployment_of(content["deployment"])})
+
+
+def _built(build: Callable[[dict[str, Any]], Record], content: dict[str, Any]) -> Record | None:
+    """The record, or None if the file holds something else: what cannot be read is as good as absent."""
+    try:
+        return build(content)
+    except (KeyError, TypeError):
+        return None
+
+
+def write_json(path: Path, record: Deployment | Outcome | Service) -> None:
+    """Replace the file as a whole: a reader sees the old one or the new one."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        json.dump(asdict(record), stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """None if there is no such file, or none that holds a JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def is_held(path: Path, shared: bool = False) -> bool:
+    """Whether a living process holds the lock; ``shared`` if its holders share it.
+
+    The kernel releases a lock however its holder dies.
+    """
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with stream:
+        return not _lock(stream, fcntl.LOCK_EX if shared else fcntl.LOCK_SH)
+
+
+def holder(path: Path) -> int | None:
+    """The process id that the lock's holder wrote into it; None if nobody holds it."""
+    if not is_held(path):
+        return None
+    text = path.read_text(encoding="ascii").strip()
+    return int(text) if text.isdecimal() else None
+
+
+@contextmanager
+def held(path: Path, exclusive: bool, seconds: float) -> Iterator[IO[bytes]]:
+    """Hold the lock while the block runs; raises TimeoutError. Others' looks at it are waited out."""
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    deadline = time.monotonic() + seconds
+    with path.open("ab") as stream:
+        while not _lock(stream, kind):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} is held by another process")
+            time.sleep(0.01)
+        yield stream
+
+
+def _lock(stream: IO[bytes], kind: int) -> bool:
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,203 @@
+"""The supervisor: owns the listening socket and replaces the worker behind it without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlops_cli.backends.local.server.address import bind
+from mlops_cli.backends.local.server.process import DeploymentError, Worker
+from mlops_cli.backends.local.server.records import Deployment, Folder, Outcome, Service, write_json
+
+log = logging.getLogger("mlops.server")
+
+# A worker that dies is started again after these seconds; after a minute of service it begins anew.
+BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LASTING_SECONDS = 60.0
+STOP_SECONDS = 8.0
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass
+class Live:
+    """What is in service, or is brought back into it."""
+
+    deployment: Deployment
+    listener: socket.socket
+    worker: Worker
+
+    def service(self, reason: str = "") -> Service:
+        """The record of it; a reason says why the worker is down."""
+        since = time.strftime(TIME, time.gmtime())
+        worker = None if reason else self.worker.process.pid
+        return Service(self.deployment, self.listener.getsockname()[1], since, worker, reason)
+
+
+class Supervisor:
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._live: Live | None = None
+        self._leaving: dict[asyncio.Task[None], str] = {}
+        self._deaths = 0
+        self._called = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, or until the first deployment turns out to be impossible."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._called.set)
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, self._stopped.set)
+        # Only now may others send signals here: they take the number from this file.
+        self._folder.supervisor_lock.write_text(str(os.getpid()), encoding="ascii")
+        await self._deploy()
+        while self._live is not None and not self._stopped.is_set():
+            await self._one_event(self._live)
+        if self._live is not None:
+            await self._live.worker.end(signal.SIGINT, STOP_SECONDS)
+
+    async def _one_event(self, live: Live) -> None:
+        events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
+        died = asyncio.create_task(live.worker.process.wait())
+        await _first((*events, died))
+        if self._stopped.is_set():
+            return
+        if self._called.is_set():
+            await self._deploy()
+        else:
+            await self._revive(live, died.result())
+
+    async def _deploy(self) -> None:
+        """Fulfil the wish in the folder and write down what became of it."""
+        self._called.clear()
+        deployment = self._folder.read_deployment()
+        if deployment is None or (self._live and self._live.deployment.id == deployment.id):
+            return
+        write_json(self._folder.outcome, Outcome(deployment.id, done=False))
+        self._remove_strays(deployment.id)
+        try:
+            await self._replace(deployment)
+        except DeploymentError as error:
+            log.error("deployment %s failed: %s", deployment.id, error)
+            outcome = Outcome(deployment.id, str(error), error.hint)
+            self._remove(deployment.id)
+        else:
+            log.info("deployment %s serves %s", deployment.id, deployment.digest)
+            outcome = Outcome(deployment.id)
+        write_json(self._folder.outcome, outcome)
+
+    async def _replace(self, deployment: Deployment) -> None:
+        """Put the new model into service, then retire the old one; raises DeploymentError."""
+        old = self._live
+        listener = self._listener(deployment)
+        worker = await Worker.start(self._folder, deployment, listener)
+        try:
+            await self._ready(worker, deployment.seconds)
+        except DeploymentError:
+            await worker.end(signal.SIGKILL, STOP_SECONDS)
+            if old is None or listener is not old.listener:
+                listener.close()
+            raise
+        self._live = Live(deployment, listener, worker)
+        write_json(self._folder.service, self._live.service())
+        if old is not None:
+            await self._retire(old)
+            if old.listener is not listener:
+                old.listener.close()
+
+    def _listener(self, deployment: Deployment) -> socket.socket:
+        """The socket in use if the address stays the same, so that no connection is lost, or a new one."""
+        if self._live is None:
+            earlier = self._folder.read_service()
+            return bind(deployment, earlier.port if earlier else 0)
+        known = self._live
+        port = known.listener.getsockname()[1]
+        if deployment.host == known.deployment.host and deployment.port in (0, port):
+            return known.listener
+        return bind(deployment, 0)
+
+    async def _ready(self, worker: Worker, seconds: float) -> None:
+        """Wait for the worker to be ready; raises DeploymentError, also if the end is near."""
+        ready = asyncio.create_task(worker.says("ready", seconds))
+        await _first((ready, asyncio.create_task(self._stopped.wait())))
+        if not ready.done() or ready.cancelled():
+            raise DeploymentError("The server was stopped before the new model was ready.")
+        await ready
+
+    async def _retire(self, live: Live) -> None:
+        """When this returns, the old worker accepts no connection; it leaves when its clients have."""
+        limits = live.deployment.limits
+        ending = live.worker.end(signal.SIGTERM, limits.keep_alive_seconds + limits.request_seconds)
+        task = asyncio.create_task(ending)
+        self._leaving[task] = live.deployment.id
+        task.add_done_callback(self._left)
+        with contextlib.suppress(DeploymentError):  # it may have died by itself just now
+            await live.worker.says("draining", STOP_SECONDS)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        # Not earlier: a package's code may read its files for as long as it answers requests.
+        self._remove(self._leaving.pop(task))
+
+    async def _revive(self, live: Live, code: int) -> None:
+        """Start the worker that died again and again, until it serves or something else is wished."""
+        self._deaths = 1 if self._lasted() else self._deaths + 1
+        while True:
+            live.worker.close()
+            reason = f"The worker died ({Worker.ending(code)}) and is started again."
+            log.error("worker %d: %s", live.worker.process.pid, reason)
+            write_json(self._folder.service, live.service(reason))
+            if await self._interrupted(BACK_OFF[min(self._deaths, len(BACK_OFF)) - 1]):
+                return
+            live.worker = await Worker.start(self._folder, live.deployment, live.listener)
+            try:
+                await self._ready(live.worker, live.deployment.seconds)
+            except DeploymentError as error:
+                log.error("the worker cannot be started again: %s", error)
+                await live.worker.end(signal.SIGKILL, STOP_SECONDS)
+                code = live.worker.process.returncode or 0
+                self._deaths += 1
+            else:
+                write_json(self._folder.service, live.service())
+                return
+
+    def _lasted(self) -> bool:
+        """Whether the worker that died had been in service for long."""
+        service = self._folder.read_service()
+        since = calendar.timegm(time.strptime(service.since, TIME)) if service else 0
+        return time.time() - since > LASTING_SECONDS
+
+    async def _interrupted(self, seconds: float) -> bool:
+        """Wait; True if there is a new wish or the end is near."""
+        events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
+        await _first(events, seconds)
+        return self._called.is_set() or self._stopped.is_set()
+
+    def _remove(self, deployment_id: str) -> None:
+        self._folder.package(deployment_id).unlink(missing_ok=True)
+        shutil.rmtree(self._folder.unpacked(deployment_id), ignore_errors=True)
+
+    def _remove_strays(self, wished: str) -> None:
+        """Remove what a command or a supervisor that was killed left behind."""
+        kept = {wished, *self._leaving.values()}
+        if self._live is not None:
+            kept.add(self._live.deployment.id)
+        for deployment_id in {path.name.removesuffix(".tar.gz") for path in self._folder.models.iterdir()}:
+            if deployment_id not in kept:
+                self._remove(deployment_id)
+
+
+async def _first(tasks: Iterable[asyncio.Task[object]], seconds: float | None = None) -> None:
+    """Wait for the first of them, at most ``seconds``; the others are cancelled."""
+    _, pending = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)

@@ -1,0 +1,157 @@
+"""The run store: runs, their stages and the decisions about them, in SQLite, so that kill -9 loses nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.errors import MlopsError
+from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.stages import STAGES
+
+VERSION = 1
+TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, created_at REAL NOT NULL, status TEXT NOT NULL,
+    overrides TEXT NOT NULL, forced_from TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS stages (
+    run_id TEXT NOT NULL REFERENCES runs(id), name TEXT NOT NULL, status TEXT NOT NULL,
+    key TEXT NOT NULL, output TEXT NOT NULL, finished_at REAL, record TEXT NOT NULL,
+    PRIMARY KEY (run_id, name));
+CREATE INDEX IF NOT EXISTS stages_by_key ON stages (name, key, status);
+CREATE TABLE IF NOT EXISTS decisions (
+    run_id TEXT NOT NULL REFERENCES runs(id), approved INTEGER NOT NULL, who TEXT NOT NULL,
+    comment TEXT NOT NULL, at REAL NOT NULL, key TEXT NOT NULL, model_digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS imports (digest TEXT PRIMARY KEY, names TEXT NOT NULL);
+"""
+
+
+class Store:
+    """One connection to a project's state.db; every method is one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._translated():
+            self.connection = sqlite3.connect(path, timeout=10)
+            self.connection.row_factory = sqlite3.Row
+            self._prepare()
+
+    def _prepare(self) -> None:
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise MlopsError(
+                f"{self.path} was written by a newer mlops (format {version}, this one knows {VERSION}).",
+                "Upgrade mlops-cli.",
+            )
+        if version < VERSION:
+            self.connection.executescript(f"PRAGMA journal_mode=WAL; {TABLES} PRAGMA user_version={VERSION};")
+        self.connection.execute("PRAGMA synchronous=NORMAL")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise MlopsError(
+                f"The run store {self.path} cannot be used: {error}.",
+                "Check free space and permissions: df -h . ; ls -la .mlops. If damaged: mlops cleanup --keep-data",
+            ) from error
+
+    def _query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with self._translated(), closing(self.connection.execute(sql, values)) as cursor:
+            return cursor.fetchall()
+
+    def save(self, run: Run) -> None:
+        with self._translated(), self.connection:
+            self.connection.execute(
+                "INSERT INTO runs VALUES (?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET status=excluded.status, "
+                "overrides=excluded.overrides, forced_from=excluded.forced_from",
+                (run.id, run.created_at, run.status.value, json.dumps(run.overrides), run.forced_from),
+            )
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO stages VALUES (?,?,?,?,?,?,?)",
+                [
+                    (run.id, s.name, s.status.value, s.key, s.output, s.finished_at, json.dumps(asdict(s)))
+                    for s in run.stages
+                ],
+            )
+
+    def set_status(self, run_id: str, status: Status) -> None:
+        with self._translated(), self.connection:
+            self.connection.execute("UPDATE runs SET status=? WHERE id=?", (status.value, run_id))
+
+    def record(self, decision: Decision) -> None:
+        with self._translated(), self.connection:
+            self.connection.execute(
+                "INSERT INTO decisions VALUES (:run_id,:approved,:who,:comment,:at,:key,:model_digest)",
+                asdict(decision),
+            )
+
+    def decisions(self) -> list[Decision]:
+        """All decisions, the newest first."""
+        rows = self._query("SELECT * FROM decisions ORDER BY rowid DESC")
+        return [Decision(**{**dict(row), "approved": bool(row["approved"])}) for row in rows]
+
+    def runs(self) -> list[Run]:
+        """All runs, the newest first."""
+        decisions = {decision.run_id: decision for decision in reversed(self.decisions())}
+        stages: dict[str, dict[str, StageRun]] = {}
+        for row in self._query("SELECT run_id, record FROM stages"):
+            stage = _stage_run(row)
+            stages.setdefault(row["run_id"], {})[stage.name] = stage
+        rows = self._query("SELECT * FROM runs ORDER BY rowid DESC")
+        return [_run(row, stages.get(row["id"], {}), decisions.get(row["id"])) for row in rows]
+
+    def finished(self, name: str, key: str = "") -> list[StageRun]:
+        """The executions of a stage that ended well (with this key, if one is given), the newest first."""
+        rows = self._query(
+            "SELECT run_id, record FROM stages WHERE name=? AND (?='' OR key=?) AND status IN ('done','reused') "
+            "ORDER BY rowid DESC",
+            name,
+            key,
+            key,
+        )
+        return [_stage_run(row) for row in rows]
+
+    def known_imports(self) -> dict[str, list[str]]:
+        """What source files import, by the digest of their content."""
+        return {row["digest"]: json.loads(row["names"]) for row in self._query("SELECT * FROM imports")}
+
+    def learn_imports(self, imports: Mapping[str, list[str]]) -> None:
+        with self._translated(), self.connection:
+            rows = [(digest, json.dumps(names)) for digest, names in imports.items()]
+            self.connection.executemany("INSERT OR IGNORE INTO imports VALUES (?,?)", rows)
+
+    def made(self, name: str, output: str) -> StageRun | None:
+        """The execution of a stage that made the output with this digest."""
+        rows = self._query(
+            "SELECT run_id, record FROM stages WHERE name=? AND output=? ORDER BY status, rowid LIMIT 1",
+            name,
+            output,
+        )
+        return _stage_run(rows[0]) if rows else None
+
+
+def _stage_run(row: sqlite3.Row) -> StageRun:
+    values = json.loads(row["record"])
+    return StageRun(**{**values, "status": Status(values["status"]), "run_id": row["run_id"]})
+
+
+def _run(row: sqlite3.Row, stages: dict[str, StageRun], decision: Decision | None) -> Run:
+    return Run(
+        id=row["id"],
+        created_at=row["created_at"],
+        status=Status(row["status"]),
+        stages=[stages.get(stage.name) or StageRun(stage.name, run_id=row["id"]) for stage in STAGES],
+        overrides=json.loads(row["overrides"]),
+        forced_from=row["forced_from"],
+        decision=decision,
+    )

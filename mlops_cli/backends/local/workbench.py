@@ -1,0 +1,179 @@
+"""Where the stages of a local run are executed: jobs and gates as subprocesses, outputs under .mlops/artifacts."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.backends.base import EndpointState
+from mlops_cli.backends.local.endpoint import EndpointStatus, LocalEndpoint
+from mlops_cli.backends.local.process import Children
+from mlops_cli.backends.local.store import Store
+from mlops_cli.data.manifest import load
+from mlops_cli.digest import digest_file, stat_fingerprint
+from mlops_cli.errors import MlopsError
+from mlops_cli.fingerprint import code_ingredients, digest_of
+from mlops_cli.lifecycle import Outcome, RunView
+from mlops_cli.project import Project
+from mlops_cli.runs import Run, StageRun
+from mlops_cli.stages import DATA, Kind, Stage
+from mlops_cli.usecase import UseCase, with_overrides
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.local.execution import Execution
+
+DEPLOY_SECONDS = 120.0
+
+
+class LocalWorkbench:
+    """The lifecycle engine's Workbench on one machine."""
+
+    def __init__(
+        self, project: Project, use_case: UseCase, store: Store, endpoint: LocalEndpoint, children: Children
+    ) -> None:
+        self.project = project
+        self.use_case = use_case
+        self.store = store
+        self.endpoint = endpoint
+        self.children = children
+
+    @cached_property
+    def execution(self) -> Execution:
+        from mlops_cli.backends.local.execution import Execution
+
+        return Execution(self.project, self.children)
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        code = self._code(stage) if stage.script else {}
+        inputs = {self._input_name(name): self._input_digest(name, run) for name in stage.inputs}
+        return {**code, **inputs, **self._settings(stage, run)}
+
+    def _code(self, stage: Stage) -> dict[str, str]:
+        known = self.store.known_imports()
+        before = set(known)
+        ingredients = code_ingredients(self.project.training / stage.script, known)
+        self.store.learn_imports({digest: known[digest] for digest in known.keys() - before})
+        return ingredients
+
+    def _settings(self, stage: Stage, run: Run) -> dict[str, str]:
+        """What a stage of this kind reads of the use case and of the endpoint."""
+        if stage.kind is Kind.GATE:
+            file = self.use_case.path
+            return {"training/usecase.toml": digest_file(file), **self._deployment(stage)}
+        if stage.kind is Kind.APPROVAL:
+            return self.use_case.metrics.named()
+        if stage.kind is Kind.DEPLOY:
+            address = f"{self.endpoint.host}:{self.endpoint.port}"
+            return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
+        hyperparameters = with_overrides(self.use_case, run.overrides).get(stage.name, {})
+        return {**{f"column {name}": kind for name, kind in self.use_case.columns.items()}, **hyperparameters}
+
+    def _deployment(self, stage: Stage) -> dict[str, str]:
+        """A gate on the endpoint holds for one deployment only."""
+        return {"the deployment": str(self.endpoint.status().since)} if "deploy" in stage.inputs else {}
+
+    def _input_name(self, name: str) -> str:
+        return "the data" if name == DATA else f"the output of {name}"
+
+    def _input_digest(self, name: str, run: Run) -> str:
+        if name != DATA:
+            return run.stage(name).output
+        dataset = load(self.project.data)
+        if dataset is None:
+            raise MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+        return dataset.sha256
+
+    def key(self, ingredients: dict[str, str]) -> str:
+        return digest_of(ingredients)
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        if stage.kind is Kind.APPROVAL:
+            return self._approved(stage, key)
+        found = [record for record in self.store.finished(stage.name, key) if self._usable(stage, record)]
+        own = [record for record in found if record.run_id == run.id]
+        return next(iter(own or found), None)
+
+    def _approved(self, stage: Stage, key: str) -> StageRun | None:
+        """An approval holds for the same model and the same evidence, until a later decision says otherwise."""
+        decision = next((decision for decision in self.store.decisions() if decision.key == key), None)
+        if decision is None or not decision.approved:
+            return None
+        said = f"approved by {decision.who}" + (f": {decision.comment}" if decision.comment else "")
+        return StageRun(stage.name, reason=said, output=decision.model_digest, run_id=decision.run_id)
+
+    def _usable(self, stage: Stage, record: StageRun) -> bool:
+        if stage.kind is Kind.DEPLOY:
+            status = self.endpoint.status()
+            live = (status.state, status.name, status.model_digest)
+            return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output)
+        folder = self.project.state / record.artifact
+        return not record.artifact or (folder.is_dir() and stat_fingerprint(folder) == record.detail["files"])
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return next(iter(self.store.finished(stage.name)), None)
+
+    def save(self, run: Run) -> None:
+        self.store.save(run)
+
+    def execute(self, stage: Stage, run: Run, view: RunView) -> Outcome:
+        if stage.kind is Kind.APPROVAL:
+            return Outcome(output=run.stage("train").output, waiting=True)
+        if stage.kind is Kind.DEPLOY:
+            return self._deploy(run)
+        if stage.kind is Kind.GATE:
+            return self.execution.gate(stage, run, self._gate_variables(stage, run), view)
+        hyperparameters = with_overrides(self.use_case, run.overrides).get(stage.name, {})
+        outcome = self.execution.job(stage, run, hyperparameters, self._channels(stage, run), view)
+        return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
+
+    def _dataset_facts(self, stage: Stage) -> dict[str, Any]:
+        """Where the data of a run came from, kept with the run: the dataset may be another one later."""
+        dataset = load(self.project.data) if DATA in stage.inputs else None
+        if dataset is None:
+            return {}
+        return {"dataset": {"source": dataset.source, "rows": dataset.rows, "synthetic": dataset.synthetic}}
+
+    def _channels(self, stage: Stage, run: Run) -> dict[str, Path]:
+        (source,) = stage.inputs
+        folder = self.project.data if source == DATA else self.project.state / run.stage(source).artifact
+        if stage.kind is Kind.PROCESSING:
+            return {"input": folder}
+        return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name.isidentifier()}
+
+    def _gate_variables(self, stage: Stage, run: Run) -> dict[str, str]:
+        if "deploy" in stage.inputs:
+            return gate_variables(self.endpoint, run.stage("deploy").output)
+        return {"MLOPS_DATA_DIR": str(self.project.state / run.stage(stage.inputs[0]).artifact)}
+
+    def _deploy(self, run: Run) -> Outcome:
+        """Serve the approved model, and nothing but it: the file's digest is compared before and after."""
+        approved = run.stage("approval").output
+        model = self.project.state / run.stage("train").artifact / "model.tar.gz"
+        if not model.is_file():
+            raise MlopsError(
+                f"The approved model {approved[:12]} is gone: {model} is missing.", "Make it again: mlops run"
+            )
+        status = self.endpoint.deploy(model, approved, DEPLOY_SECONDS)
+        if status.model_digest != approved:
+            raise MlopsError(
+                f"The endpoint serves {status.model_digest}, approved is {approved}.",
+                "Deploy again: mlops run --from deploy",
+            )
+        return Outcome(output=approved, detail=_facts(status))
+
+    def sweep(self) -> None:
+        """End and remove what a killed run left half-done."""
+        self.children.sweep()
+        for leftover in self.project.artifacts.glob("*/.tmp-*"):
+            shutil.rmtree(leftover)
+
+
+def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:
+    return {"MLOPS_ENDPOINT_URL": endpoint.invocations_url, "MLOPS_MODEL_DIGEST": digest}
+
+
+def _facts(status: EndpointStatus) -> dict[str, Any]:
+    return {"endpoint": status.name, "url": status.url, "since": status.since}

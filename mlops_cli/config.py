@@ -1,0 +1,207 @@
+"""Settings: a flag beats the environment, the environment beats .env, .env beats the default.
+
+The only reader of ``os.environ``. Every value knows where it came from, and all problems are found at once.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.errors import ConfigurationError
+
+Check = Callable[[str], str]
+
+
+def _one_of(*choices: str) -> Check:
+    return lambda value: "" if value in choices else f"expected {' or '.join(choices)}"
+
+
+def _matches(pattern: str, expected: str) -> Check:
+    return lambda value: "" if not value or re.fullmatch(pattern, value) else f"expected {expected}"
+
+
+def _port(value: str) -> str:
+    return "" if value.isdecimal() and int(value) < 65536 else "expected a port from 0 (choose one) to 65535"
+
+
+def _host(value: str) -> str:
+    if value == "localhost" or re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|\d{1,3}(\.\d{1,3}){3}", value):
+        return ""
+    return "expected an IP address such as 127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its name in the environment and in .env, further names it is read from, and its check."""
+
+    name: str
+    default: str
+    meaning: str
+    check: Check = lambda _: ""
+    also: tuple[str, ...] = ()
+    secret: bool = False
+
+
+NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}"
+SETTINGS: tuple[Setting, ...] = (
+    Setting("MLOPS_TARGET", "local", "where the stages run: local or aws", _one_of("local", "aws")),
+    Setting(
+        "STAGE",
+        "dev",
+        "the environment, part of the endpoint's name",
+        _matches(NAME, "letters, digits and -"),
+    ),
+    Setting("ENDPOINT_HOST", "127.0.0.1", "the address that the local endpoint binds to", _host),
+    Setting("ENDPOINT_PORT", "0", "the local endpoint's port; 0: the first free one from 8080 on", _port),
+    Setting(
+        "BUCKET_NAME",
+        "",
+        "aws: an S3 bucket to use; empty: one is created",
+        _matches(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "3 to 63 of a-z, 0-9, . and -"),
+    ),
+    Setting(
+        "REPOSITORY_NAME",
+        "",
+        "aws: the source repository",
+        _matches(r"[\w.-]{1,100}", "letters, digits, . _ -"),
+    ),
+    Setting(
+        "AWS_REGION",
+        "",
+        "aws: the region",
+        _matches(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as eu-west-1"),
+        also=("AWS_DEFAULT_REGION",),
+    ),
+    Setting("AWS_PROFILE", "", "aws: the named profile of your credentials"),
+    Setting(
+        "INSTANCE",
+        "ml.m5.xlarge",
+        "aws: the training instance",
+        _matches(r"ml\.[a-z0-9-]+\.[a-z0-9]+", "an instance type such as ml.m5.xlarge"),
+    ),
+    Setting("KAGGLE_API_TOKEN", "", "Kaggle's token, or the path of a file with it", secret=True),
+    Setting("KAGGLE_USERNAME", "", "Kaggle's user name, with KAGGLE_KEY"),
+    Setting("KAGGLE_KEY", "", "Kaggle's older kind of key", secret=True),
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    text: str
+    origin: str
+    setting: Setting
+
+    @property
+    def shown(self) -> str:
+        """The value as it may be printed: a secret only says that it is set."""
+        return "(set, not shown)" if self.setting.secret and self.text else self.text
+
+
+@dataclass(frozen=True)
+class Settings:
+    values: dict[str, Value]
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name].text
+
+    @property
+    def target(self) -> str:
+        return self["MLOPS_TARGET"]
+
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        return {name: {"value": value.shown, "from": value.origin} for name, value in self.values.items()}
+
+    def endpoint_name(self, use_case: str) -> str:
+        return f"{use_case}-{self['STAGE']}"
+
+    @property
+    def problems(self) -> list[str]:
+        found = [(value, value.setting.check(value.text)) for value in self.values.values()]
+        return [
+            f"{value.setting.name} is {value.shown!r} (from {value.origin}), {problem}"
+            for value, problem in found
+            if problem
+        ]
+
+    def validated(self) -> Settings:
+        """Itself; raises ConfigurationError with all problems when there are any."""
+        if self.problems:
+            raise ConfigurationError("; ".join(self.problems) + ".", "See them all: mlops config")
+        return self
+
+
+def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
+    """Every setting's value and origin, unchecked."""
+    return Settings({setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS})
+
+
+def _find(
+    setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]
+) -> Value:
+    flag = flags.get(setting.name)
+    if flag is not None:
+        return Value(flag, "flag", setting)
+    for origin, source in (("environment", environ), (".env", dotenv)):
+        for name in (setting.name, *setting.also):
+            if source.get(name):
+                where = origin if name == setting.name else f"{origin} ({name})"
+                return Value(source[name], where, setting)
+    return Value(setting.default, "default", setting)
+
+
+def load_settings(dotenv_path: Path, flags: Mapping[str, str | None]) -> Settings:
+    """Settings from this process's environment and the project's .env, unchecked."""
+    return resolve(flags, os.environ, _read_dotenv(dotenv_path))
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save the file as UTF-8.") from None
+
+
+def export_kaggle(settings: Settings) -> None:
+    """Put the Kaggle settings where the kaggle package looks for them."""
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
+        if settings[name]:
+            os.environ[name] = settings[name]
+
+
+LOOPBACK = "127.0.0.1,localhost,::1"
+SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY($|_)|ACCESS_KEY", re.IGNORECASE)
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment without secrets."""
+    return {name: value for name, value in os.environ.items() if not SECRET.search(name)}
+
+
+def job_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a job: ours without secrets and without what would change a script's behaviour."""
+    foreign = ("SM_", "MLOPS_", "PYTEST_")
+    inherited = {name: value for name, value in child_environment().items() if not name.startswith(foreign)}
+    steady = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": LOOPBACK}
+    return {**inherited, **steady, **extra}
+
+
+def user_name() -> str:
+    """Who is at the keyboard, for the record of a decision."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def plain_terminal() -> bool:
+    """Whether the user asked for plain output: NO_COLOR, TERM=dumb or CI."""
+    return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

@@ -1,0 +1,128 @@
+"""Where output goes: results on stdout, with --json as JSON and nothing else; then everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mlops_cli.config import plain_terminal
+from mlops_cli.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+    from mlops_cli.console.live import View
+    from mlops_cli.console.progress import Shown
+
+PLAIN_WIDTH = 110
+
+
+class Console:
+    """``quiet`` leaves only results and errors, ``verbose`` adds details."""
+
+    def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+
+    @property
+    def messages(self) -> TextIO:
+        return sys.stderr if self.as_json else sys.stdout
+
+    @property
+    def live(self) -> bool:
+        """Whether output may move: a terminal, and nobody asked for plain output."""
+        return self.messages.isatty() and not plain_terminal() and not self.quiet
+
+    def rich(self, stream: TextIO | None = None) -> RichConsole:
+        from rich.console import Console as RichConsole
+
+        stream = stream or self.messages
+        width = None if stream.isatty() else PLAIN_WIDTH
+        return RichConsole(
+            file=stream, width=width, highlight=False, no_color=plain_terminal() or None, soft_wrap=False
+        )
+
+    @property
+    def width(self) -> int:
+        return self.rich().width
+
+    def say(self, text: str = "") -> None:
+        """A message; left out with -q."""
+        if not self.quiet:
+            print(text, file=self.messages, flush=True)
+
+    def note(self, text: str) -> None:
+        """A detail, shown with -v."""
+        if self.verbose:
+            self.say(text)
+
+    def show(self, *renderables: Any) -> None:
+        """Tables and text for a person; left out with --json, whose result says the same."""
+        if not self.as_json:
+            for renderable in renderables:
+                self._print(renderable)
+
+    def _print(self, renderable: Any) -> None:
+        console = self.rich()
+        if console.is_terminal:
+            console.print(renderable)
+            return
+        with console.capture() as captured:
+            console.print(renderable)
+        lines = captured.get().splitlines()
+        print("\n".join(line.rstrip() for line in lines), file=self.messages, flush=True)
+
+    def result(self, value: Any) -> None:
+        """The outcome for a script, with --json."""
+        if self.as_json:
+            print(json.dumps(value, indent=2, default=str), flush=True)
+
+    def next(self, *commands: str) -> None:
+        """What to do next."""
+        for command in commands:
+            self.say(f"next: {command}")
+
+    def error(self, message: str, hint: str, exit_code: int) -> None:
+        print(f"error: {message}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # standard output itself may be what failed
+            self.result({"error": {"message": message, "hint": hint, "exit_code": exit_code}})
+
+    def confirm(self, question: str, yes: bool) -> bool:
+        """Ask; ``yes`` answers. Raises ConfigurationError when there is nobody to ask."""
+        if yes:
+            return True
+        self.require_person(yes)
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def require_person(self, yes: bool) -> None:
+        """Raises ConfigurationError when a question will have no answer: no --yes, and no terminal."""
+        if not yes and not sys.stdin.isatty():
+            raise ConfigurationError("This asks for a confirmation and there is no terminal.", "Add --yes to confirm.")
+
+    @contextmanager
+    def progress(self) -> Iterator[Shown]:
+        """A Report that is shown: as bars on a terminal, as lines elsewhere."""
+        from mlops_cli.console.progress import Bars, Lines
+
+        shown: Shown = Bars(self.rich()) if self.live else Lines(self.say)
+        try:
+            yield shown
+        finally:
+            shown.close()
+
+    @contextmanager
+    def run_view(self, explain: bool = False) -> Iterator[View]:
+        """A RunView: a live table on a terminal, timestamped lines elsewhere."""
+        from mlops_cli.console.live import LineView, TableView
+
+        view: View = TableView(self.rich(), explain) if self.live else LineView(self.say, explain)
+        with view:
+            yield view

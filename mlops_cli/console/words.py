@@ -1,0 +1,62 @@
+"""How values are written for people: durations, times, digests, statuses."""
+
+from __future__ import annotations
+
+import time
+
+from mlops_cli.runs import StageRun, Status
+
+# A mark beside the word, so that nothing is said by colour alone.
+MARKS = {
+    Status.PENDING: ("·", "dim"),
+    Status.RUNNING: ("▶", "cyan"),
+    Status.DONE: ("✓", "green"),
+    Status.REUSED: ("=", "green"),
+    Status.WAITING: ("?", "yellow"),
+    Status.FAILED: ("✗", "red"),
+    Status.INTERRUPTED: ("!", "yellow"),
+    Status.REJECTED: ("✗", "red"),
+    Status.SUPERSEDED: ("-", "dim"),
+}
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def moment(seconds: float | None) -> str:
+    """A time as the clock on the wall has it."""
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def iso(seconds: float) -> str:
+    """A time for scripts: UTC, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def short(digest: str) -> str:
+    """Enough of a digest to recognise it."""
+    return digest[:12] if digest else "-"
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def note(stage: StageRun, explain: bool) -> str:
+    """How long a stage took, and why it runs, was reused, waits or failed; why it ran only with --explain."""
+    took = duration(stage.seconds) if stage.status in (Status.DONE, Status.FAILED) else ""
+    return "  ".join(part for part in (took, why(stage, explain)) if part)
+
+
+def why(stage: StageRun, explain: bool) -> str:
+    if stage.status is Status.WAITING:
+        return "for a decision"
+    if stage.status is Status.DONE and not explain:
+        return ""
+    return stage.reason.split("\n")[0].rstrip(".:")

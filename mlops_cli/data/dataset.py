@@ -1,0 +1,194 @@
+"""The project's dataset: acquired from any source, checked row by row, written whole or not at all.
+
+``acquire`` leaves two files in its folder: dataset.csv (UTF-8, the schema's columns) and, written last,
+dataset.json with its facts. Everything unfinished lives under partial/ and is either continued or replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from mlops_cli.data import sample
+from mlops_cli.data.archive import Table, tables
+from mlops_cli.data.kaggle import download as kaggle_download
+from mlops_cli.data.manifest import (
+    CSV_NAME,
+    JSON_NAME,
+    PARTIAL,
+    Dataset,
+    dataset_from,
+    is_same_file,
+    read_facts,
+    write_facts,
+)
+from mlops_cli.data.request import Request
+from mlops_cli.data.sources import Download, Remote, is_url, path_files, path_tables, verify
+from mlops_cli.data.writer import Writer
+from mlops_cli.errors import MlopsError
+from mlops_cli.progress import Report
+
+
+def acquire(request: Request, folder: Path, report: Report) -> tuple[Dataset, bool]:
+    """The requested dataset in ``folder``, and whether anything had to be done for it.
+
+    MlopsError if it cannot be had or does not fit the schema; what was there before then stays as it was.
+    The caller holds the project's lock.
+    """
+    request.validate()
+    with _io_named(folder):
+        key = request.key()
+        existing = _unchanged(folder, key)
+        if existing is not None:
+            return existing, False
+        folder.mkdir(parents=True, exist_ok=True)
+        _drop_other_partials(folder, key)
+        scratch = folder / PARTIAL / key[:16]
+        scratch.mkdir(parents=True, exist_ok=True)
+        dataset = _build(request, key, folder, scratch, report)
+        shutil.rmtree(folder / PARTIAL)
+        return dataset, True
+
+
+def remove(folder: Path) -> None:
+    """Deletes the owned files, and the folder itself if nothing else is in it."""
+    with _io_named(folder):
+        # Facts first: without them the rest counts as absent.
+        for path in (folder / JSON_NAME, folder / CSV_NAME):
+            path.unlink(missing_ok=True)
+        if (folder / PARTIAL).exists():
+            shutil.rmtree(folder / PARTIAL)
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _build(request: Request, key: str, folder: Path, scratch: Path, report: Report) -> Dataset:
+    unfinished = scratch / CSV_NAME
+    try:
+        with unfinished.open("wb") as out:
+            writer = Writer(out, request.schema)
+            for number, source in enumerate(request.sources):
+                _add_source(request, source, writer, scratch / str(number), report)
+            writer.finish()
+            out.flush()
+            os.fsync(out.fileno())
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        _drop_unpacked(scratch)
+        raise
+    return _commit(request, key, folder, unfinished, writer)
+
+
+def _add_source(request: Request, source: str, writer: Writer, scratch: Path, report: Report) -> None:
+    if source == "sample":
+        rows = request.rows or sample.DEFAULT_ROWS
+        writer.add_sample(sample.sample_blocks(request.schema.columns, rows, request.seed), rows, report)
+        return
+    for table in _tables(request, source, scratch, report):
+        writer.add_table(table, report)
+
+
+def _tables(request: Request, source: str, scratch: Path, report: Report) -> list[Table]:
+    if source != "kaggle" and not is_url(source):
+        if request.sha256 is not None:
+            for path in path_files(source):
+                verify(path, request.sha256, str(path))
+        return path_tables(source, request.file, scratch)
+    name = request.competition if source == "kaggle" else Remote.from_url(source).file_name
+    path = _downloaded(request, source, scratch, report)
+    if request.sha256 is not None:
+        _verify_download(path, request.sha256, name, scratch)
+    return tables(path, name, request.file, scratch / "unpacked")
+
+
+def _downloaded(request: Request, source: str, scratch: Path, report: Report) -> Path:
+    if source == "kaggle":
+        return kaggle_download(request.competition, scratch, report)
+    return Download(Remote.from_url(source), scratch, report).run()
+
+
+def _verify_download(path: Path, sha256: str, name: str, scratch: Path) -> None:
+    try:
+        verify(path, sha256, name)
+    except MlopsError:
+        shutil.rmtree(scratch)  # else the next attempt would find it complete
+        raise
+
+
+def _commit(request: Request, key: str, folder: Path, unfinished: Path, writer: Writer) -> Dataset:
+    """Puts the files in place, facts last, so that being killed in between leaves no dataset, never a wrong one."""
+    rows = writer.checker.rows
+    rates = {name: count / rows for name, count in writer.checker.positives.items()}
+    path = folder / CSV_NAME
+    dataset = Dataset(
+        source=request.shown(),
+        sha256=writer.sha256,
+        rows=rows,
+        label_rates=rates,
+        bytes=unfinished.stat().st_size,
+        synthetic="sample" in request.sources,
+        fetched_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        ignored_columns=writer.ignored,
+        path=path,
+    )
+    unfinished_facts = unfinished.with_name(JSON_NAME)
+    write_facts(dataset, key, unfinished.stat().st_mtime_ns, unfinished_facts)
+    (folder / JSON_NAME).unlink(missing_ok=True)
+    unfinished.replace(path)
+    unfinished_facts.replace(folder / JSON_NAME)
+    _sync_folder(folder)
+    return dataset
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unchanged(folder: Path, key: str) -> Dataset | None:
+    """The dataset that is there, if it is what this request would make."""
+    try:
+        facts = read_facts(folder)
+        if facts is None or facts.get("request") != key or not is_same_file(folder / CSV_NAME, facts):
+            return None
+        return dataset_from(folder, facts)
+    except MlopsError:  # unreadable facts: made anew
+        return None
+
+
+def _drop_other_partials(folder: Path, key: str) -> None:
+    """What earlier, different requests left unfinished: it will not be continued now."""
+    for path in (folder / PARTIAL).glob("*"):
+        if path.name != key[:16]:
+            shutil.rmtree(path)
+
+
+def _drop_unpacked(scratch: Path) -> None:
+    for unpacked in scratch.rglob("inner-*"):
+        unpacked.unlink()
+
+
+@contextlib.contextmanager
+def _io_named(folder: Path) -> Iterator[None]:
+    """Turns what the operating system says about files into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise MlopsError(
+                f"the disk is full while writing to {folder}", "make room, then repeat the command"
+            ) from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise MlopsError(
+                f"{place} may not be read or written", "change its permissions, then repeat the command"
+            ) from None
+        raise MlopsError(f"{place}: {error.strerror or error}", "fix this, then repeat the command") from None

@@ -1,0 +1,183 @@
+"""A competition's files from Kaggle, through the ``kaggle`` package, with its failures told apart."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlops_cli.data.sources import CONNECT_SECONDS, READ_SECONDS, Download, Remote
+from mlops_cli.errors import MlopsError
+from mlops_cli.progress import Report
+
+if TYPE_CHECKING:
+    import requests
+
+_T = TypeVar("_T")
+# The package has no types.
+_KaggleApi = Any
+_SETTINGS = "https://www.kaggle.com/settings/api"
+_CREDENTIALS_HINT = (
+    f"create a token at {_SETTINGS} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token; "
+    "to try without an account: mlops download-data --source sample"
+)
+
+
+def download(competition: str, folder: Path, report: Report) -> Path:
+    """The competition's archive. MlopsError names what Kaggle, the network or the credentials lack."""
+    # The library prints help, warnings and (under -v) headers with the token: none of that is for our stdout.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _time_limit():
+        api = _authenticated(competition)
+        response, remote = _located(api, competition)
+    if remote is None:
+        return _save(response, folder, report)
+    response.close()
+    return Download(remote, folder, report).run()
+
+
+def _api() -> type[_KaggleApi]:
+    """The library's client class; importing it authenticates once, so only its silence is the caller's matter."""
+    try:
+        from kaggle.api.kaggle_api_extended import KaggleApi
+    except ImportError as error:
+        missing = error.name or "kaggle"
+        raise MlopsError(
+            "Kaggle needs the kaggle package, which is not installed"
+            if missing.startswith("kaggle")
+            else f"the kaggle package cannot be used: {missing} is not installed",
+            'pip install "mlops-cli[kaggle]" (it needs Python 3.11 or newer), or download the file by hand and '
+            "name it: mlops download-data --source PATH",
+        ) from None
+    client: type[_KaggleApi] = KaggleApi
+    return client
+
+
+def _authenticated(competition: str) -> _KaggleApi:
+    api = _guarded(competition, _api)()
+    try:
+        _guarded(competition, api.authenticate)
+    except SystemExit:
+        raise _no_credentials() from None
+    return api
+
+
+def _no_credentials() -> MlopsError:
+    """The library ends alike without a token and with one that Kaggle does not know."""
+    from kagglesdk.kaggle_env import get_access_token_from_env
+
+    token, place = get_access_token_from_env()
+    if token:
+        name = place if place.isupper() else "~/.kaggle/access_token"
+        return _wrong_token(f"the token in {name}")
+    return MlopsError("Kaggle needs credentials and there are none", _CREDENTIALS_HINT)
+
+
+def _wrong_token(which: str) -> MlopsError:
+    return MlopsError(f"Kaggle does not accept {which} (401)", f"create a new one at {_SETTINGS}")
+
+
+def _located(api: _KaggleApi, competition: str) -> tuple[requests.Response, Remote | None]:
+    """Kaggle's answer, and the address to which it leads, if it does."""
+    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
+
+    def ask() -> requests.Response:
+        with api.build_kaggle_client() as client:
+            request = ApiDownloadDataFilesRequest()
+            request.competition_name = competition
+            answer: requests.Response = client.competitions.competition_api_client.download_data_files(request)
+            return answer
+
+    response = _guarded(competition, ask)
+    if response.request.method != "GET":
+        return response, None
+    kept = {name: str(value) for name, value in response.request.headers.items() if name.lower() == "authorization"}
+    return response, Remote(response.url, f"the Kaggle competition {competition}", kept)
+
+
+def _save(response: requests.Response, folder: Path, report: Report) -> Path:
+    """An answer that is itself the archive: written as it comes, it cannot be resumed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    length = response.headers.get("Content-Length")
+    done = 0
+    with response, (folder / "content").open("wb") as out:
+        for chunk in response.iter_content(1 << 18):
+            out.write(chunk)
+            done += len(chunk)
+            report("download", done, int(length) if length else None, "B")
+    return folder / "content"
+
+
+def _guarded(competition: str, call: Callable[[], _T]) -> _T:
+    """Makes the call and translates what the library's HTTP client raises."""
+    try:
+        import requests
+    except ImportError:  # then the kaggle package, which requires it, is not there either
+        return call()
+    try:
+        return call()
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        raise _http_problem(competition, status) from None
+    except requests.Timeout:
+        raise MlopsError(
+            f"Kaggle did not answer within {READ_SECONDS:.0f} seconds", "check the network, then repeat the command"
+        ) from None
+    except requests.RequestException as error:
+        raise _network_problem(error) from None
+
+
+def _http_problem(competition: str, status: int) -> MlopsError:
+    page = f"https://www.kaggle.com/competitions/{competition}"
+    if status == 401:
+        return _wrong_token("your token")
+    if status == 403:
+        return MlopsError(
+            f"Kaggle refuses the data (403): the rules of the competition {competition} are not accepted yet",
+            f"log in, accept them at {page}/rules, then repeat the command",
+        )
+    if status == 404:
+        return MlopsError(
+            f"Kaggle knows no competition {competition} (404)", "check [data] competition in training/usecase.toml"
+        )
+    if status == 429:
+        return MlopsError("Kaggle allows no more requests for now (429)", "wait a while, then repeat the command")
+    return MlopsError(f"Kaggle answered with HTTP {status}", "repeat the command later")
+
+
+def _network_problem(error: Exception) -> MlopsError:
+    text = repr(error)
+    if "NameResolution" in text or "getaddrinfo" in text:
+        reason = "the name api.kaggle.com could not be resolved"
+    elif "SSL" in text:
+        reason = "its certificate could not be verified"
+    elif "refused" in text:
+        reason = "the connection was refused"
+    else:
+        reason = "the connection failed"
+    return MlopsError(
+        f"Kaggle cannot be reached: {reason}",
+        "check the network, then repeat the command; without network: mlops download-data --source sample",
+    )
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    """Gives every request of the library, which sets none, a time-out."""
+    try:
+        from requests import Session
+    except ImportError:
+        yield
+        return
+    original = Session.send
+
+    def send(self: Session, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
+        settings["timeout"] = settings.get("timeout") or (CONNECT_SECONDS, READ_SECONDS)
+        return original(self, request, **settings)
+
+    Session.send = send  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Session.send = original  # type: ignore[method-assign]

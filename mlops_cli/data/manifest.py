@@ -1,0 +1,90 @@
+"""The facts about a dataset, as they stand in dataset.json beside dataset.csv."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.digest import digest_file
+from mlops_cli.errors import MlopsError
+
+CSV_NAME, JSON_NAME, PARTIAL = "dataset.csv", "dataset.json", "partial"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Facts about a dataset. ``label_rates`` are shares of rows (0 to 1), ``bytes`` the size of ``path``."""
+
+    source: str
+    sha256: str
+    rows: int
+    label_rates: dict[str, float]
+    bytes: int
+    synthetic: bool
+    fetched_at: str
+    ignored_columns: list[str]
+    path: Path
+
+
+def load(folder: Path) -> Dataset | None:
+    """The dataset in ``folder``, None if there is none; MlopsError if it is not as it was written."""
+    facts = read_facts(folder)
+    if facts is None or not (folder / CSV_NAME).exists():
+        return None
+    dataset = dataset_from(folder, facts)
+    if not is_same_file(dataset.path, facts):
+        raise MlopsError(f"{dataset.path} was changed since it was downloaded", "repeat mlops download-data")
+    return dataset
+
+
+def owned_files(folder: Path) -> list[Path]:
+    """Every file under ``folder`` that acquire wrote, unfinished ones too."""
+    files = [folder / CSV_NAME, folder / JSON_NAME]
+    partial = sorted(path for path in (folder / PARTIAL).rglob("*") if not path.is_dir())
+    return [path for path in files if path.exists()] + partial
+
+
+def write_facts(dataset: Dataset, request: str, mtime_ns: int, path: Path) -> None:
+    """Writes the facts to ``path``, with the request's key and the data's time, and makes sure they are on disk."""
+    facts = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns}
+    del facts["path"]
+    with path.open("w", encoding="utf-8") as out:
+        out.write(json.dumps(facts, indent=2) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def read_facts(folder: Path) -> dict[str, Any] | None:
+    path = folder / JSON_NAME
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        raise _corrupt(path) from None
+    if not isinstance(facts, dict):
+        raise _corrupt(path)
+    return facts
+
+
+def dataset_from(folder: Path, facts: dict[str, Any]) -> Dataset:
+    names = {field.name for field in fields(Dataset)} - {"path"}
+    if not names <= facts.keys() or not isinstance(facts["label_rates"], dict):
+        raise _corrupt(folder / JSON_NAME)
+    return Dataset(**{name: facts[name] for name in names}, path=folder / CSV_NAME)
+
+
+def _corrupt(path: Path) -> MlopsError:
+    return MlopsError(f"{path} is damaged", "repeat mlops download-data: it writes the dataset anew")
+
+
+def is_same_file(path: Path, facts: dict[str, Any]) -> bool:
+    """Whether the file is the one that was written: by size and time, else (a copied project) by content."""
+    if not path.exists() or path.stat().st_size != facts.get("bytes"):
+        return False
+    if path.stat().st_mtime_ns == facts.get("mtime_ns"):
+        return True
+    return bool(digest_file(path) == facts.get("sha256"))

@@ -1,0 +1,79 @@
+"""What a user asks ``acquire`` for, and when two requests are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlops_cli.data import sample
+from mlops_cli.data.schema import Schema
+from mlops_cli.data.sources import is_url, path_files, shown_url
+from mlops_cli.errors import ConfigurationError
+
+_VERSION = 1  # of how datasets are written: one from another version is made anew
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to acquire: sources are "kaggle", "sample", URLs and paths; several follow one another.
+
+    ``rows`` belongs to the sample only, ``sha256`` to a single file, URL or Kaggle archive as it is downloaded;
+    ``competition`` and ``file`` say what to get from Kaggle (``file`` also which CSV of an archive with several).
+    """
+
+    sources: Sequence[str]
+    schema: Schema
+    rows: int | None = None
+    seed: int = 42
+    sha256: str | None = None
+    competition: str = ""
+    file: str = ""
+
+    def validate(self) -> None:
+        if not self.sources or not all(source.strip() for source in self.sources):
+            raise ConfigurationError("no source is given", "mlops download-data --source sample")
+        if self.rows is not None and ("sample" not in self.sources or self.rows < 1):
+            raise ConfigurationError(
+                f"--rows {self.rows} does not fit: it says how many rows (at least 1) --source sample makes",
+                "mlops download-data --source sample --rows 20000",
+            )
+        if self.sha256 is not None and (len(self.sources) > 1 or self.sources[0] == "sample"):
+            raise ConfigurationError(
+                "--sha256 belongs to one file, URL or Kaggle archive", "leave it out, or give one source"
+            )
+        if self.sha256 is not None and (len(self.sha256) != 64 or set(self.sha256.lower()) - set("0123456789abcdef")):
+            raise ConfigurationError(f"--sha256 {self.sha256!r} is not 64 hexadecimal digits", "copy it again")
+        if "kaggle" in self.sources and not self.competition:
+            raise ConfigurationError(
+                "no Kaggle competition is named", "set [data] competition in training/usecase.toml"
+            )
+
+    def key(self) -> str:
+        """Digest of all that decides what comes out, except what servers change; holds no secret."""
+        parts: list[object] = [_VERSION, list(self.schema.columns.items())]
+        for source in self.sources:
+            parts += [source, self._identity(source)]
+        return hashlib.sha256(json.dumps([*parts, self.sha256]).encode()).hexdigest()
+
+    def _identity(self, source: str) -> list[object]:
+        if source == "sample":
+            return [sample.VERSION, self.rows or sample.DEFAULT_ROWS, self.seed]
+        if source == "kaggle":
+            return [self.competition, self.file]
+        if is_url(source):
+            return [self.file]
+        stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in path_files(source)]
+        return [self.file, stats]
+
+    def shown(self) -> str:
+        """The sources for people: no secrets, and what is synthetic says so."""
+        return " + ".join(self._shown(source) for source in self.sources)
+
+    def _shown(self, source: str) -> str:
+        if source == "sample":
+            return f"sample (synthetic, {self.rows or sample.DEFAULT_ROWS} rows, seed {self.seed})"
+        if source == "kaggle":
+            return f"kaggle {self.competition}"
+        return shown_url(source) if is_url(source) else source

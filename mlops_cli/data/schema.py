@@ -1,0 +1,220 @@
+"""What a dataset's columns must hold, and the check that says which rows do not."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mlops_cli.errors import ConfigurationError
+
+KINDS = ("id", "text", "label", "number")
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns by name, in the order in which dataset.csv holds them, each with one of KINDS."""
+
+    columns: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ConfigurationError("[data.columns] names no column", "name them in training/usecase.toml")
+        for name, kind in self.columns.items():
+            if kind not in KINDS:
+                raise ConfigurationError(
+                    f"[data.columns] {name} = {kind!r} is none of {', '.join(KINDS)}",
+                    "fix it in training/usecase.toml",
+                )
+
+    @property
+    def labels(self) -> list[str]:
+        return [name for name, kind in self.columns.items() if kind == "label"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: ``line`` is the physical line (from 1) on which the record begins."""
+
+    place: str
+    line: int
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        column = f", column {self.column}" if self.column else ""
+        return f"{self.place} line {self.line}{column}: {self.reason}"
+
+
+@dataclass
+class Record:
+    """A row as it was read, with where it was read."""
+
+    place: str
+    line: int
+    cells: list[str]
+
+
+@dataclass
+class Findings:
+    """The first problems, and how many there are in all."""
+
+    named: list[Problem] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, problem: Problem) -> None:
+        self.count += 1
+        if len(self.named) < MOST_NAMED:
+            self.named.append(problem)
+
+
+class Checker:
+    """Checks rows in blocks: a sound block in a few passes in C, an unsound one cell by cell."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._columns = list(schema.columns.items())
+        self.findings = Findings()
+        self.rows = 0
+        self.positives: Counter[str] = Counter(dict.fromkeys(schema.labels, 0))
+        self._ids = {name: Fingerprints() for name, kind in self._columns if kind == "id"}
+
+    def sound(self, rows: Sequence[Sequence[str]]) -> bool:
+        """Whether every row fits; if so, they are counted."""
+        try:
+            columns = list(zip(*rows, strict=True))
+        except ValueError:
+            return False
+        if len(columns) != len(self._columns):
+            return False
+        for (_, kind), cells in zip(self._columns, columns, strict=True):
+            if not _COLUMN_CHECKS[kind](cells):
+                return False
+        for (name, kind), cells in zip(self._columns, columns, strict=True):
+            if kind == "label":
+                self.positives[name] += cells.count("1")
+            elif kind == "id":
+                self._ids[name].extend(cells)
+        self.rows += len(rows)
+        return True
+
+    def name_problems(self, records: Iterable[Record]) -> None:
+        """Adds what is wrong with each of these to the findings."""
+        for record in records:
+            for (name, kind), cell in zip(self._columns, record.cells, strict=True):
+                reason = cell_problem(kind, cell)
+                if reason:
+                    self.findings.add(Problem(record.place, record.line, name, reason))
+                elif kind == "id":
+                    self._ids[name].extend([cell])
+
+    def repeated(self) -> dict[str, set[int]]:
+        """For each id column with repeated values, their fingerprints (see ``name_repeated``)."""
+        found = {name: prints.repeated() for name, prints in self._ids.items()}
+        return {name: prints for name, prints in found.items() if prints}
+
+    def name_repeated(self, repeated: dict[str, set[int]], records: Iterable[Record]) -> None:
+        """Second look at all rows, for the lines on which repeated ids stand; compares the ids themselves."""
+        names = [name for name, _ in self._columns]
+        first: dict[tuple[str, str], Record] = {}
+        for record in records:
+            for name, prints in repeated.items():
+                cell = record.cells[names.index(name)]
+                if hash(cell) not in prints:
+                    continue
+                earlier = first.setdefault((name, cell), record)
+                if earlier is not record:
+                    reason = f"{shown(cell)} stands already on line {earlier.line} of {earlier.place}"
+                    self.findings.add(Problem(record.place, record.line, name, reason))
+
+
+class Fingerprints:
+    """Eight bytes for each value seen, to find repeated ones without keeping the values."""
+
+    _BUCKETS = 256
+
+    def __init__(self) -> None:
+        self._buckets = [array("q") for _ in range(self._BUCKETS)]
+
+    def extend(self, values: Iterable[str]) -> None:
+        buckets, mask = self._buckets, self._BUCKETS - 1
+        for value in map(hash, values):
+            buckets[value & mask].append(value)
+
+    def repeated(self) -> set[int]:
+        found: set[int] = set()
+        for bucket in self._buckets:
+            if len(set(bucket)) != len(bucket):
+                found.update(value for value, count in Counter(bucket).items() if count > 1)
+        return found
+
+
+def cell_problem(kind: str, cell: str) -> str:
+    """Why a cell cannot stand in a column of this kind; empty if it can."""
+    if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
+        return f"{shown(cell)} is not UTF-8"
+    if "\0" in cell:
+        return f"{shown(cell)} holds a NUL character"
+    if kind == "label" and cell not in ("0", "1"):
+        return f"{shown(cell)} is not 0 or 1"
+    if kind in ("id", "text") and not cell.strip():
+        return "is empty"
+    if kind == "number" and not _is_number(cell):
+        return f"{shown(cell)} is not a number"
+    return ""
+
+
+def shown(cell: str, limit: int = 40) -> str:
+    """A cell fit for one line of a message: shortened, control characters and broken bytes escaped."""
+    cut = cell[:limit] + ("…" if len(cell) > limit else "")
+    escaped = "".join(_escaped(character) for character in cut)
+    return f'"{escaped}"'
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _filled(cells: Sequence[str]) -> bool:
+    # isspace is true only of a cell of nothing but blanks.
+    return "" not in cells and not any(map(str.isspace, cells))
+
+
+def _labels(cells: Sequence[str]) -> bool:
+    return set(cells) <= {"0", "1"}
+
+
+def _numbers(cells: Sequence[str]) -> bool:
+    return all(map(_is_number, cells))
+
+
+_COLUMN_CHECKS = {"id": _filled, "text": _filled, "label": _labels, "number": _numbers}
+
+
+def lines_of(cells: Iterable[str]) -> int:
+    """How many physical lines a record takes up."""
+    breaks = (cell.count("\n") + cell.count("\r") - cell.count("\r\n") for cell in cells)
+    return 1 + sum(breaks)
+
+
+def blocks(rows: Iterator[list[str]], size: int) -> Iterator[list[list[str]]]:
+    """Lists of up to ``size`` rows."""
+    block: list[list[str]] = []
+    for row in rows:
+        block.append(row)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block

@@ -1,0 +1,30 @@
+"""The one kind of error that a user sees: what happened and why, what to do next, and the exit code."""
+
+from __future__ import annotations
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_STAGE_FAILED = 3
+EXIT_REJECTED = 4
+EXIT_LEFT_OVER = 5
+EXIT_INTERRUPTED = 130
+
+
+class MlopsError(Exception):
+    """Something a user can understand and act on; printed as two lines, never as a traceback.
+
+    ``message`` says what happened and why, ``hint`` names the one command or change to make next.
+    """
+
+    def __init__(self, message: str, hint: str = "", exit_code: int = EXIT_ERROR) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+
+class ConfigurationError(MlopsError):
+    """A setting, flag or project file is wrong; nothing was started."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, EXIT_USAGE)

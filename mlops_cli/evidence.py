@@ -1,0 +1,133 @@
+"""Evidence: what the person who approves a model sees, as data; made from what the run recorded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlops_cli.runs import Decision, Run, StageRun
+from mlops_cli.stages import STAGES, Kind
+from mlops_cli.usecase import Metrics
+
+MACRO = "macro"
+Rows = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One row of the metrics (a label, or the mean over all) beside its floor and the live model's value."""
+
+    name: str
+    metrics: dict[str, float | None]
+    minimum: dict[str, float]
+    live: dict[str, float | None]
+
+    @property
+    def below(self) -> list[str]:
+        """The metrics under their floor; one that could not be computed has not reached it either."""
+        values = {name: self.metrics.get(name) for name in self.minimum}
+        return [name for name, value in values.items() if not (value is not None and value >= self.minimum[name])]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    name: str
+    status: str
+    passed: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    run_id: str
+    split: str
+    primary: str
+    rows: tuple[MetricRow, ...]
+    gates: tuple[GateResult, ...]
+    data: dict[str, Any]
+    data_digest: str
+    model_digest: str
+    live_digest: str
+    live_run: str
+    earlier: Decision | None
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """In words, every metric under its floor."""
+        under = [f"{row.name}: {name} {_shown(row, name)}" for row in self.rows for name in row.below]
+        has_primary = any(self.primary in row.metrics for row in self.rows)
+        return under if has_primary else [*under, f"metrics.json has no {self.primary!r}, the primary metric"]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run_id,
+            "split": self.split,
+            "metrics": {row.name: row.metrics for row in self.rows},
+            "minimum": {row.name: row.minimum for row in self.rows},
+            "live_metrics": {row.name: row.live for row in self.rows},
+            "shortfalls": self.shortfalls,
+            "gates": {gate.name: asdict(gate) for gate in self.gates},
+            "data": {**self.data, "digest": self.data_digest},
+            "model_digest": self.model_digest,
+            "live": {"digest": self.live_digest, "run": self.live_run} if self.live_digest else None,
+        }
+
+
+def _shown(row: MetricRow, name: str) -> str:
+    """Why a metric has not reached its floor."""
+    if name not in row.metrics:
+        return "is not in metrics.json"
+    value = row.metrics[name]
+    return "cannot be computed: too few rows" if value is None else f"{value:.3f} is under {row.minimum[name]:g}"
+
+
+def make_evidence(
+    run: Run, metrics: Metrics, data: dict[str, Any], live: StageRun | None, earlier: Decision | None
+) -> Evidence:
+    """Put together what is known of the run's model; ``live`` is the training of the model that is live now."""
+    trained = run.stage("train")
+    return Evidence(
+        run_id=run.id,
+        split=metrics.split,
+        primary=metrics.primary,
+        rows=_metric_rows(trained.detail, metrics, live.detail if live else {}),
+        gates=tuple(_gate_result(run.stage(stage.name)) for stage in STAGES if stage.kind is Kind.GATE),
+        data=data,
+        data_digest=run.stage("preprocess").ingredients.get("the data", ""),
+        model_digest=trained.output,
+        live_digest=live.output if live else "",
+        live_run=live.run_id if live else "",
+        earlier=earlier,
+    )
+
+
+def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
+    """The rows of the chosen split of a metrics.json, in its order, beside the floors and the live model's rows."""
+    rows, others = _rows(report, metrics.split), _rows(live, metrics.split)
+    return tuple(
+        MetricRow(
+            name=name,
+            metrics=row,
+            minimum=metrics.macro_minimum if name == MACRO else metrics.label_minimum,
+            live=others.get(name, {}),
+        )
+        for name, row in rows.items()
+    )
+
+
+def _rows(report: dict[str, Any], split: str) -> Rows:
+    """The rows of a split with their numbers; what a script wrote in another form counts as not there."""
+    splits = report.get("metrics")
+    rows = splits.get(split) if isinstance(splits, dict) else None
+    if not isinstance(rows, dict):
+        return {}
+    return {str(name): _numbers(row) for name, row in rows.items() if isinstance(row, dict)}
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    numbers = (int, float)
+    return {name: value if isinstance(value, numbers) else None for name, value in row.items()}
+
+
+def _gate_result(stage: StageRun) -> GateResult:
+    return GateResult(stage.name, stage.status.value, stage.detail.get("passed", 0), stage.detail.get("failed", 0))

@@ -1,0 +1,134 @@
+"""The commands that are a conversation: they show something, perhaps ask, act, and say what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.backends.base import Backend, Endpoint, EndpointState, GateReport
+from mlops_cli.console import Console, reports
+from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, ConfigurationError, MlopsError
+from mlops_cli.plans import Plan
+from mlops_cli.runs import Run, RunRequest, Status
+from mlops_cli.stages import STAGES, stage_named
+
+if TYPE_CHECKING:
+    from mlops_cli.evidence import Evidence
+    from mlops_cli.probe import Probe
+
+
+@dataclass(frozen=True)
+class Examination:
+    endpoint: Endpoint
+    probe: Probe
+    gate: GateReport
+
+
+def start(backend: Backend, console: Console, request: RunRequest, explain: bool = False) -> tuple[Run, bool]:
+    """Start or continue a run and follow it to its end or to the gate; the bool: whether anything had changed."""
+    try:
+        with console.run_view(explain) as view:
+            run, fresh = backend.start_run(request, view)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
+        ) from None
+    if not fresh:
+        console.say(f"nothing changed since run {run.id}, which is {run.status.value}")
+        if explain:
+            reports.show_run(console, run, explain=True)
+    return run, fresh
+
+
+def report_run(backend: Backend, console: Console, run: Run) -> None:
+    """How a run stands; at the gate with its evidence and the line that approves it."""
+    if run.status is Status.WAITING:
+        reports.show_evidence(console, backend.evidence(run))
+    elif run.status is Status.DONE:
+        reports.show_endpoint(console, backend.endpoint())
+    console.next(reports.next_command(run))
+
+
+def decide(
+    backend: Backend, console: Console, run_id: str, approved: bool, comment: str, yes: bool
+) -> tuple[Run, Evidence]:
+    """Show the evidence, ask, record the decision; after a yes go on to the live endpoint's tests."""
+    run = backend.get_run(run_id)
+    backend.check_decidable(run)
+    evidence = backend.evidence(run)
+    reports.show_evidence(console, evidence)
+    _require_reason(evidence, run, approved, comment)
+    if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
+        console.say(f"Left waiting. To say no for good: mlops approve --run-id {run.id} --reject")
+        return run, evidence
+    try:
+        with console.run_view() as view:
+            run = backend.decide(run, approved, comment, view)
+    except KeyboardInterrupt:
+        raise MlopsError("Stopped; the decision is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+    if approved:
+        report_run(backend, console, run)
+    else:
+        console.say(f"run {run.id} is rejected; nothing was deployed")
+    return run, evidence
+
+
+def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) -> None:
+    """A model under its floors may be approved, but not without a recorded reason."""
+    if approved and evidence.shortfalls and not comment:
+        raise ConfigurationError(
+            f"The model is under its floors ({'; '.join(evidence.shortfalls)}): approving it needs a reason.",
+            f"mlops approve --run-id {run.id} --comment 'WHY', or --reject",
+        )
+
+
+def log_stage(run: Run, name: str) -> str:
+    """The stage whose log is meant: the named one, or the last that has one."""
+    if name:
+        return stage_named(name).name
+    with_log = [stage.name for stage in run.stages if stage.log or stage.status is Status.RUNNING]
+    return with_log[-1] if with_log else STAGES[0].name
+
+
+def examine(backend: Backend, console: Console, instances: list[Any]) -> tuple[bool, Examination]:
+    """Predict, time, compare digests, run the gate; gives whether all is well, and what was found."""
+    from mlops_cli.probe import probe
+
+    endpoint = backend.endpoint()
+    reports.show_endpoint(console, endpoint)
+    if endpoint.state is not EndpointState.IN_SERVICE:
+        _not_in_service(endpoint.name, endpoint.state, endpoint.reason)
+    found = probe(backend.invoke, instances)
+    reports.show_probe(console, found)
+    gate = backend.run_gate()
+    console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
+    for failure in gate.failures:
+        console.say(f"  - {failure}")
+    return not gate.failed and reports.is_approved(endpoint), Examination(endpoint, found, gate)
+
+
+def _not_in_service(name: str, state: EndpointState, reason: str) -> None:
+    if state is EndpointState.ABSENT:
+        raise MlopsError(f"There is no endpoint {name} yet.", "Train and approve a model: mlops run", EXIT_STAGE_FAILED)
+    raise MlopsError(
+        f"The endpoint {name} is {state.value}: {reason}.",
+        f"Bring it back: {reports.BRING_BACK}",
+        EXIT_STAGE_FAILED,
+    )
+
+
+def clean(backend: Backend, console: Console, dry_run: bool, keep_data: bool, yes: bool) -> tuple[Plan, Plan]:
+    """Show the plan, ask, remove, look again; gives the plan and what is left of it."""
+    plan = backend.plan_teardown(keep_data)
+    reports.show_plan(console, plan)
+    if dry_run or not plan.active:
+        console.say("dry run: nothing was changed" if plan.active else "nothing to remove")
+        return plan, Plan(())
+    if not console.confirm("Stop and remove all this?", yes):
+        raise MlopsError("Nothing was removed.", "Look at the plan again: mlops cleanup --dry-run")
+    left = backend.teardown(keep_data)
+    for change in left.active:
+        console.say(f"left: {change.what}")
+    if not left.active:
+        console.say("proof: looked again, nothing that mlops made is left" + (" but the data" if keep_data else ""))
+    return plan, left

@@ -1,0 +1,190 @@
+"""The engine: takes a run from stage to stage, reuses what has not changed, stops at the gate, resumes.
+
+It decides and records; where a stage's work happens and where its record is kept is the Workbench's matter.
+Resuming needs no code of its own: a finished stage is one whose key is on record, in this run or another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.runs import Run, StageRun, Status
+from mlops_cli.stages import STAGES, Stage, position
+
+
+class StageFailed(MlopsError):
+    """A stage ended without its output; the run keeps what was finished before it, and ``detail`` of this one."""
+
+    def __init__(self, message: str, hint: str, detail: dict[str, Any] | None = None) -> None:
+        super().__init__(message, hint, EXIT_STAGE_FAILED)
+        self.detail = detail or {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What executing a stage gave: the digest of its output, where it lies, and facts about it."""
+
+    output: str = ""
+    artifact: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+    waiting: bool = False
+
+
+class Workbench(Protocol):
+    """The place where stages are executed and recorded."""
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        """Everything that the stage's output depends on, by name."""
+
+    def key(self, ingredients: dict[str, str]) -> str: ...
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        """A finished execution with this key whose output is still there, the run's own one first."""
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        """The last finished execution of the stage, whatever its key."""
+
+    def execute(self, stage: Stage, run: Run, view: RunView) -> Outcome: ...
+
+    def save(self, run: Run) -> None: ...
+
+
+class RunView(Protocol):
+    """Shows a run to whoever started it."""
+
+    def stage_changed(self, run: Run, stage: StageRun) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int, message: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a stage is executed or an earlier output reused, and why."""
+
+    reuse: StageRun | None
+    reason: str
+    key: str
+    ingredients: dict[str, str]
+
+
+def judge(stage: Stage, run: Run, bench: Workbench, stages: Sequence[Stage] = STAGES) -> Verdict:
+    """Decide about one stage; the stages that it takes input from must be settled."""
+    ingredients = bench.ingredients(stage, run)
+    key = bench.key(ingredients)
+    forced = bool(run.forced_from) and position(stage.name, stages) >= position(run.forced_from, stages)
+    found = bench.find(stage, key, run)
+    if found and (found.run_id == run.id or not forced):
+        return Verdict(found, f"unchanged since run {found.run_id}", key, ingredients)
+    reason = "asked for" if forced else difference(bench.previous(stage), ingredients)
+    return Verdict(None, reason, key, ingredients)
+
+
+def difference(previous: StageRun | None, ingredients: dict[str, str]) -> str:
+    """In words, what differs from the last finished execution."""
+    if previous is None:
+        return "first run"
+    names = sorted(previous.ingredients.keys() | ingredients.keys())
+    changed = [name for name in names if previous.ingredients.get(name) != ingredients.get(name)]
+    return ", ".join(describe(name, previous.ingredients, ingredients) for name in changed) or "its output is gone"
+
+
+def describe(name: str, before: dict[str, str], now: dict[str, str]) -> str:
+    if name not in before:
+        return f"{name} is new"
+    if name not in now:
+        return f"{name} is gone"
+    digests = any(len(value) == 64 for value in (before[name], now[name]))
+    return f"{name} changed" if digests else f"{name} {before[name]} → {now[name]}"
+
+
+def unchanged(run: Run, bench: Workbench, stages: Sequence[Stage] = STAGES) -> bool:
+    """Whether every stage of the finished ``run`` would be reused as it stands."""
+    return all(judge(stage, run, bench, stages).reuse for stage in stages)
+
+
+def advance(run: Run, bench: Workbench, view: RunView, start: str = "", stages: Sequence[Stage] = STAGES) -> Run:
+    """Execute or reuse stage after stage, until the end or until a person must decide.
+
+    Stages before ``start`` are taken as the run has them, even if what they were made from changed since:
+    an approval deploys the model that was approved. Raises StageFailed, with the run saved as failed, when a
+    stage ends without its output.
+    """
+    run.status = Status.RUNNING
+    for stage in stages[position(start, stages) if start else 0 :]:
+        settle(stage, run, bench, view, stages)
+        if run.stage(stage.name).status is Status.WAITING:
+            return _closed(run, Status.WAITING, bench)
+    return _closed(run, Status.DONE, bench)
+
+
+def _closed(run: Run, status: Status, bench: Workbench) -> Run:
+    run.status = status
+    bench.save(run)
+    return run
+
+
+def settle(stage: Stage, run: Run, bench: Workbench, view: RunView, stages: Sequence[Stage]) -> None:
+    """Bring one stage to an output, a wait, or a recorded failure."""
+    record = run.stage(stage.name)
+    with _recorded(record, run, bench, view):
+        verdict = judge(stage, run, bench, stages)
+    if verdict.reuse:
+        _take_over(record, verdict.reuse, verdict, run)
+    else:
+        _begin(record, verdict)
+        bench.save(run)
+        view.stage_changed(run, record)
+        with _recorded(record, run, bench, view):
+            _perform(stage, record, run, bench, view)
+    bench.save(run)
+    view.stage_changed(run, record)
+
+
+def _take_over(record: StageRun, found: StageRun, verdict: Verdict, run: Run) -> None:
+    if found.run_id == run.id and record.status.settled:
+        return
+    own = found.run_id == run.id
+    record.status, record.reason = (Status.DONE, found.reason) if own else (Status.REUSED, verdict.reason)
+    record.key, record.ingredients = verdict.key, verdict.ingredients
+    record.output, record.artifact, record.detail = found.output, found.artifact, found.detail
+    record.started_at = record.finished_at = time.time()
+    record.log = found.log
+
+
+def _begin(record: StageRun, verdict: Verdict) -> None:
+    record.status, record.reason = Status.RUNNING, verdict.reason
+    record.key, record.ingredients = verdict.key, verdict.ingredients
+    record.output, record.artifact, record.detail = "", "", {}
+    record.started_at, record.finished_at = time.time(), None
+
+
+def _perform(stage: Stage, record: StageRun, run: Run, bench: Workbench, view: RunView) -> None:
+    outcome = bench.execute(stage, run, view)
+    record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
+    record.status = Status.WAITING if outcome.waiting else Status.DONE
+    record.finished_at = None if outcome.waiting else time.time()
+
+
+@contextmanager
+def _recorded(record: StageRun, run: Run, bench: Workbench, view: RunView) -> Iterator[None]:
+    """Whatever ends a stage is on record before it is raised."""
+    try:
+        yield
+    except BaseException as error:
+        _fail(record, run, error)
+        bench.save(run)
+        view.stage_changed(run, record)
+        raise
+
+
+def _fail(record: StageRun, run: Run, error: BaseException) -> None:
+    failed = isinstance(error, Exception)
+    record.status = run.status = Status.FAILED if failed else Status.INTERRUPTED
+    record.reason = str(error) if failed else "stopped by the user"
+    record.detail = error.detail if isinstance(error, StageFailed) else {}
+    record.finished_at = time.time()

@@ -1,0 +1,30 @@
+"""A plan is data: what would be made or removed, what stays, and why. Showing it changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Action(str, Enum):
+    ADD = "add"
+    REMOVE = "remove"
+    STOP = "stop"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class Change:
+    action: Action
+    what: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    changes: tuple[Change, ...]
+
+    @property
+    def active(self) -> tuple[Change, ...]:
+        """The changes that would do something."""
+        return tuple(change for change in self.changes if change.action is not Action.KEEP)

@@ -1,0 +1,109 @@
+"""Tries an endpoint as a client would: some predictions, and how long single requests take."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.base import Answer
+from mlops_cli.errors import ConfigurationError, MlopsError
+
+REQUESTS = 100
+Invoke = Callable[[bytes, str], Answer]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """``rows``: input and label probabilities, if the answer has that form; ``raw``: the answer as it came."""
+
+    rows: list[tuple[str, dict[str, float]]]
+    raw: str
+    requests: int
+    p50_ms: float
+    p99_ms: float
+
+
+def probe(invoke: Invoke, instances: list[Any]) -> Probe:
+    """Send all instances in one request for the predictions, then single ones for the latency."""
+    answer = _accepted(invoke(_body(instances), "application/json"))
+    raw = answer.body.decode("utf-8", "replace")
+    singles = [_accepted(invoke(_body([instances[i % len(instances)]]), "application/json")) for i in range(REQUESTS)]
+    times = sorted(answer.seconds * 1000 for answer in singles)
+    return Probe(_rows(instances, raw), raw, REQUESTS, statistics.median(times), times[int(len(times) * 0.99) - 1])
+
+
+def _body(instances: list[Any]) -> bytes:
+    return json.dumps({"instances": instances}).encode()
+
+
+def _accepted(answer: Answer) -> Answer:
+    if answer.status != 200:
+        raise MlopsError(
+            f"The endpoint refused the request ({answer.status}): {_reason(answer.body)}",
+            "Check what you sent; the endpoint's log is .mlops/endpoint/server.log.",
+        )
+    return answer
+
+
+def _reason(body: bytes) -> str:
+    """The innermost message of an error answer: SageMaker's wraps the container's, whose JSON has a description."""
+    text = body.decode("utf-8", "replace")
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return text[:300]
+    fields = document if isinstance(document, dict) else {}
+    inner = next(
+        (fields[name] for name in ("OriginalMessage", "description", "error", "Message") if fields.get(name)), ""
+    )
+    return _reason(str(inner).encode()) if inner else text[:300]
+
+
+def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:
+    """Inputs beside their predictions, when these are one name-to-number object each."""
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        return []
+    predictions = document.get("predictions") if isinstance(document, dict) else None
+    if not isinstance(predictions, list) or not all(_is_scores(scores, predictions[0]) for scores in predictions):
+        return []
+    return [(str(instance), scores) for instance, scores in zip(instances, predictions, strict=False)]
+
+
+def _is_scores(scores: Any, first: Any) -> bool:
+    """Whether a prediction is a number for each of the names that the first one has."""
+    if not isinstance(scores, dict) or scores.keys() != first.keys():
+        return False
+    return all(isinstance(value, (int, float)) for value in scores.values())
+
+
+def instances_from(path: Path) -> list[Any]:
+    """The instances in a file: JSON ({"instances": [...]} or a list), or one text per line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(f"There is no file {path}.", "Check the path after --file.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save it as UTF-8.") from None
+    instances = (
+        _json_instances(path, text) if path.suffix == ".json" else [line for line in text.splitlines() if line.strip()]
+    )
+    if not instances:
+        raise ConfigurationError(f"{path} holds nothing to predict.", "Put one text on each line, or JSON instances.")
+    return instances
+
+
+def _json_instances(path: Path, text: str) -> list[Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not valid JSON: {error}.", "Fix it and try again.") from None
+    instances = document.get("instances") if isinstance(document, dict) else document
+    if not isinstance(instances, list):
+        raise ConfigurationError(f"{path} has no list of instances.", 'Write {"instances": [...]} or a plain list.')
+    return instances

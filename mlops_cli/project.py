@@ -1,0 +1,71 @@
+"""A project is a folder with training/usecase.toml; everything mlops keeps for it lies under .mlops/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.errors import ConfigurationError
+
+USE_CASE = Path("training") / "usecase.toml"
+
+
+@dataclass(frozen=True)
+class Project:
+    root: Path
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training"
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".mlops"
+
+    @property
+    def marker(self) -> Path:
+        """Says that .mlops/ was made by mlops, and so may be removed by it."""
+        return self.state / "project.json"
+
+    @property
+    def data(self) -> Path:
+        return self.state / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.state / "artifacts"
+
+    @property
+    def runs(self) -> Path:
+        return self.state / "runs"
+
+    @property
+    def endpoint(self) -> Path:
+        return self.state / "endpoint"
+
+    @property
+    def database(self) -> Path:
+        return self.state / "state.db"
+
+    @property
+    def dotenv(self) -> Path:
+        return self.root / ".env"
+
+
+def named_project(folder: Path) -> Project:
+    """The project in exactly this folder: a mistyped name must never lead to another project."""
+    if not (folder / USE_CASE).is_file():
+        raise ConfigurationError(f"There is no project in {folder}: it has no {USE_CASE}.", "Check --project.")
+    return Project(folder.resolve())
+
+
+def find_project(start: Path) -> Project:
+    """The project that ``start`` lies in: the nearest folder upwards with training/usecase.toml."""
+    folder = start.resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / USE_CASE).is_file():
+            return Project(candidate)
+    raise ConfigurationError(
+        f"No project here: neither {folder} nor a folder above it has {USE_CASE}.",
+        "Change into the project's folder, or name it: mlops --project DIR ...",
+    )

@@ -1,0 +1,56 @@
+"""How a command gets its collaborators: the only place that knows how they are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_cli.backends import check_target, get_backend
+from mlops_cli.config import Settings, load_settings
+from mlops_cli.errors import MlopsError
+from mlops_cli.project import Project, find_project, named_project
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.usecase import UseCase
+
+
+@dataclass
+class Session:
+    """The global options of one call, and what follows from them, made when first needed."""
+
+    target: str | None = None
+    folder: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+
+    @cached_property
+    def project(self) -> Project:
+        return find_project(Path.cwd()) if self.folder is None else named_project(self.folder)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load_settings(self.project.dotenv, {"MLOPS_TARGET": self.target})
+
+    @cached_property
+    def use_case(self) -> UseCase:
+        from mlops_cli.usecase import load_use_case
+
+        return load_use_case(self.project.training / "usecase.toml")
+
+    @cached_property
+    def backend(self) -> Backend:
+        return get_backend(self.settings, self.project, self.use_case)
+
+    @property
+    def problems(self) -> list[str]:
+        """All that would keep the commands from working: wrong settings, use case or target."""
+        found = list(self.settings.problems)
+        for attempt in (lambda: self.use_case, lambda: check_target(self.settings)):
+            try:
+                attempt()
+            except MlopsError as error:
+                found.append(error.message)
+        return found

@@ -1,0 +1,205 @@
+"""Which run a command goes on with, with the real store and a workbench whose stages are only written down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.local.history import as_it_is, check_decidable, choose, supersede_older
+from mlops_cli.backends.local.store import Store
+from mlops_cli.errors import MlopsError
+from mlops_cli.lifecycle import Outcome, advance
+from mlops_cli.runs import Decision, Run, RunRequest, StageRun, Status, find_run
+from mlops_cli.stages import Kind, Stage
+
+
+class Bench:
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.version = "1"
+        self.broken = ""
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        return {"version": self.version, **run.overrides}
+
+    def key(self, ingredients: dict[str, str]) -> str:
+        return repr(sorted(ingredients.items()))
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        if stage.kind is Kind.APPROVAL:
+            said = next((said for said in self.store.decisions() if said.key == key), None)
+            return StageRun(stage.name, output="m", run_id=said.run_id) if said and said.approved else None
+        found = self.store.finished(stage.name, key)
+        return next(iter([record for record in found if record.run_id == run.id] or found), None)
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return next(iter(self.store.finished(stage.name)), None)
+
+    def execute(self, stage: Stage, run: Run, view: object) -> Outcome:
+        if stage.name == self.broken:
+            raise MlopsError("broken")
+        return Outcome(output=stage.name, waiting=stage.kind is Kind.APPROVAL)
+
+    def save(self, run: Run) -> None:
+        self.store.save(run)
+
+
+class Silent:
+    def stage_changed(self, run: Run, stage: StageRun) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int, message: str) -> None: ...
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    made = Store(tmp_path / "state.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench(store: Store) -> Bench:
+    return Bench(store)
+
+
+def go(bench: Bench, **request: object) -> Run:
+    choice = choose(RunRequest(**request), bench.store, bench)  # type: ignore[arg-type]
+    run = advance(choice.run, bench, Silent(), choice.start)
+    supersede_older(run, bench.store)
+    return run
+
+
+def say(bench: Bench, run: Run, approved: bool) -> Run:
+    gate = run.stage("approval")
+    bench.store.record(Decision(run.id, approved, "ann", "because", 1.0, gate.key, "m"))
+    if approved:
+        return advance(run, bench, Silent(), "approval")
+    gate.status = run.status = Status.REJECTED
+    bench.store.save(run)
+    return run
+
+
+def test_a_run_that_failed_is_continued_with_its_overrides(bench: Bench) -> None:
+    bench.broken = "train"
+    with pytest.raises(MlopsError, match="broken"):
+        go(bench, overrides={"epochs": "1"})
+    bench.broken = ""
+    failed = bench.store.runs()[0]
+    choice = choose(RunRequest(), bench.store, bench)
+    assert (choice.run.id, choice.run.overrides, choice.fresh) == (failed.id, {"epochs": "1"}, True)
+
+
+def test_nothing_changed_starts_nothing(bench: Bench) -> None:
+    run = say(bench, go(bench), True)
+    choice = choose(RunRequest(), bench.store, bench)
+    assert (choice.run.id, choice.fresh) == (run.id, False)
+    bench.version = "2"
+    assert choose(RunRequest(), bench.store, bench).run.id != run.id
+
+
+def test_other_overrides_are_a_change(bench: Bench) -> None:
+    run = say(bench, go(bench), True)
+    assert choose(RunRequest(overrides={"epochs": "9"}), bench.store, bench).run.id != run.id
+
+
+def test_a_waiting_run_waits_on_when_nothing_changed(bench: Bench) -> None:
+    run = go(bench)
+    choice = choose(RunRequest(), bench.store, bench)
+    assert (choice.run.id, choice.run.status, choice.fresh) == (run.id, Status.WAITING, False)
+
+
+def test_force_and_from_start_a_new_run(bench: Bench) -> None:
+    run = say(bench, go(bench), True)
+    forced = choose(RunRequest(force=True), bench.store, bench).run
+    assert (forced.id != run.id, forced.forced_from) == (True, "preprocess")
+    later = choose(RunRequest(from_stage="deploy"), bench.store, bench)
+    assert (later.start, later.run.forced_from) == ("deploy", "deploy")
+    assert [stage.status for stage in later.run.stages[:4]] == [Status.REUSED] * 4
+    assert later.run.stage("train").reason == f"as in run {run.id}"
+
+
+def test_from_needs_a_run_that_came_so_far(bench: Bench) -> None:
+    with pytest.raises(MlopsError, match="No run has finished what comes before train"):
+        choose(RunRequest(from_stage="train"), bench.store, bench)
+
+
+def test_a_newer_run_at_the_gate_supersedes_the_older(bench: Bench) -> None:
+    old = go(bench)
+    bench.version = "2"
+    new = go(bench)
+    assert find_run(bench.store.runs(), old.id).status is Status.SUPERSEDED
+    with pytest.raises(MlopsError, match="was superseded") as caught:
+        check_decidable(find_run(bench.store.runs(), old.id), bench.store)
+    assert new.id in caught.value.hint
+
+
+def test_what_cannot_be_decided_says_why(bench: Bench) -> None:
+    run = go(bench)
+    check_decidable(run, bench.store)
+    say(bench, run, False)
+    rejected = find_run(bench.store.runs(), run.id)
+    with pytest.raises(MlopsError, match="was rejected by ann: because") as caught:
+        check_decidable(rejected, bench.store)
+    assert caught.value.exit_code == 4
+    again = go(bench)
+    assert again.status is Status.WAITING, "a rejected model is asked about again"
+    say(bench, again, True)
+    with pytest.raises(MlopsError, match="already approved by ann"):
+        check_decidable(find_run(bench.store.runs(), again.id), bench.store)
+
+
+def test_a_run_in_the_making_cannot_be_decided(bench: Bench) -> None:
+    bench.broken = "train"
+    with pytest.raises(MlopsError, match="broken"):
+        go(bench)
+    with pytest.raises(MlopsError, match="does not wait for an approval: it is failed"):
+        check_decidable(bench.store.runs()[0], bench.store)
+
+
+def test_a_run_that_nobody_runs_is_shown_as_interrupted(bench: Bench) -> None:
+    stages = [StageRun("preprocess", Status.DONE), StageRun("train", Status.RUNNING)]
+    run = Run("r", 0.0, Status.RUNNING, stages)
+    assert as_it_is(run, alive=True) is run
+    dead = as_it_is(run, alive=False)
+    assert dead.status is Status.INTERRUPTED
+    assert [stage.status for stage in dead.stages] == [Status.DONE, Status.INTERRUPTED]
+    assert "died" in dead.stages[1].reason
+
+
+def test_a_run_is_found_by_any_unique_prefix(store: Store) -> None:
+    runs = [Run(name, 0.0, Status.DONE, []) for name in ("ab12", "ab34", "cd56")]
+    assert find_run(runs, "c").id == "cd56"
+    assert find_run(runs, "").id == "ab12"
+    with pytest.raises(MlopsError, match="ambiguous: ab12, ab34"):
+        find_run(runs, "ab")
+    with pytest.raises(MlopsError, match="no run 'zz'"):
+        find_run(runs, "zz")
+    with pytest.raises(MlopsError, match="There is no run yet"):
+        find_run([], "")
+
+
+def test_a_store_keeps_everything_about_a_run(store: Store, tmp_path: Path) -> None:
+    stages = [StageRun("train", Status.DONE, "why", "k", {"a": "1"}, "out", "art", {"x": [1]}, 1.0, 2.0, "log", "r")]
+    run = Run("r", 5.0, Status.WAITING, stages, {"epochs": "1"}, "train")
+    store.save(run)
+    store.save(replace(run, status=Status.DONE))
+    reopened = Store(tmp_path / "state.db")
+    (found,) = reopened.runs()
+    assert (found.status, found.overrides, found.forced_from) == (Status.DONE, {"epochs": "1"}, "train")
+    assert found.stage("train") == stages[0]
+    assert reopened.made("train", "out") == stages[0]
+    reopened.close()
+
+
+def test_a_store_of_a_newer_version_is_refused(store: Store, tmp_path: Path) -> None:
+    store.connection.execute("PRAGMA user_version=99")
+    with pytest.raises(MlopsError, match="newer mlops"):
+        Store(tmp_path / "state.db")
+
+
+def test_a_store_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database at all, " * 100)
+    with pytest.raises(MlopsError, match=r"The run store .*state\.db cannot be used"):
+        Store(tmp_path / "state.db")

@@ -1,0 +1,126 @@
+"""A stage's process never outlives the mlops that started it, and what it said is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.local.process import Children
+
+RUN = """
+import sys
+from pathlib import Path
+from mlops_cli.backends.local.process import Children
+folder = Path(sys.argv[1])
+with (folder / "log").open("wb") as log:
+    Children(folder / "children").run([sys.executable, "-c", sys.argv[2]], folder, {}, log, lambda line: None)
+"""
+GRANDCHILD = (
+    "import os, subprocess, sys, time\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    "print(os.getpid(), child.pid, flush=True)\ntime.sleep(60)\n"
+)
+
+
+def run(folder: Path, code: str) -> tuple[int, list[str], str]:
+    lines: list[str] = []
+    with (folder / "log").open("w+b") as log:
+        code_ = Children(folder / "children").run([sys.executable, "-c", code], folder, {}, log, lines.append)
+        log.seek(0)
+        return code_, lines, log.read().decode("utf-8", "replace")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; one that only waits to be collected does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_for(condition, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_output_and_exit_code_are_kept(tmp_path: Path) -> None:
+    code, lines, log = run(tmp_path, "import sys; print('one'); print('two', file=sys.stderr); sys.exit(7)")
+    assert code == 7
+    assert sorted(lines) == ["one", "two"]
+    assert sorted(log.split()) == ["one", "two"]
+
+
+def test_a_signal_is_a_negative_code(tmp_path: Path) -> None:
+    code, _, _ = run(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    assert code == -signal.SIGKILL
+
+
+def test_output_that_is_not_text_does_no_harm(tmp_path: Path) -> None:
+    _, lines, _ = run(tmp_path, "import os; os.write(1, b'\\xff\\xfe\\n')")
+    assert lines == ["\ufffd\ufffd"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux only")
+def test_kill_9_of_mlops_ends_the_stage_and_the_next_sweep_its_children(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD])
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    child, grandchild = map(int, log.read_text().split())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert wait_for(lambda: not alive(child))
+    Children(tmp_path / "children").sweep()
+    assert wait_for(lambda: not alive(grandchild))
+
+
+def test_an_interrupt_ends_the_whole_group(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD], stderr=subprocess.DEVNULL)
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    pids = [int(pid) for pid in log.read_text().split()]
+    os.kill(parent.pid, signal.SIGINT)
+    parent.wait(15)
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_a_sweep_with_nothing_to_sweep(tmp_path: Path) -> None:
+    children = Children(tmp_path / "children")
+    children.sweep()
+    run(tmp_path, "pass")
+    children.sweep()
+    assert (tmp_path / "children").read_text() == ""
+
+
+def test_a_child_that_keeps_the_output_open_does_not_hold_the_stage_up(tmp_path: Path) -> None:
+    code = "import subprocess, sys; subprocess.Popen(['sleep', '50'], start_new_session=True); print('done')"
+    started = time.monotonic()
+    assert run(tmp_path, code)[:2] == (0, ["done"])
+    assert time.monotonic() - started < 40, "it waited for the child that was left behind"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
+def test_a_sweep_finds_what_left_the_group_and_closed_everything(tmp_path: Path) -> None:
+    daemon = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen(['sleep', '50'], start_new_session=True, stdout=-3, stderr=-3)\n"
+        "print(os.getpid(), child.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), daemon])
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    pids = [int(pid) for pid in log.read_text().split()]
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    Children(tmp_path / "children").sweep()
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))

@@ -1,0 +1,295 @@
+"""What the commands print and how they end, without anything that takes long."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Cli
+
+COMMANDS = (
+    "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "test-endpoint",
+    "cleanup", "config",
+)  # fmt: skip
+CALLS = {
+    "quickstart": ["quickstart", "--yes"],
+    "approve": ["approve", "--run-id", "x", "--yes"],
+    "download-data": ["download-data", "--source", "sample"],
+}
+
+
+@pytest.fixture
+def cli(project_folder: Path) -> Cli:
+    return Cli(project_folder)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_with_an_example(cli: Cli, name: str) -> None:
+    out = cli(name, "--help")
+    assert f"Example: mlops {name}" in out
+    assert "--json" in out
+
+
+def test_the_help_names_every_command(cli: Cli) -> None:
+    out = cli("--help")
+    assert [name for name in COMMANDS if not re.search(rf"^  {name}\b", out, re.M)] == []
+    assert cli("-h") == out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_on_aws_each_command_says_that_it_is_not_there_yet(cli: Cli, name: str) -> None:
+    out = cli("--target", "aws", *CALLS.get(name, [name]), code=2)
+    assert "The target aws is not there yet" in out
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("name", ["run", "status", "runs", "logs", "approve"])
+def test_before_deploy_infra_each_command_says_what_to_do(cli: Cli, name: str) -> None:
+    _, err = cli.both(*CALLS.get(name, [name]), code=2)
+    assert err == ("error: The local target is not set up in this project yet.\nhint: Set it up: mlops deploy-infra\n")
+
+
+def test_without_a_project_the_error_names_the_flag(tmp_path: Path) -> None:
+    _, err = Cli(tmp_path).both("status", code=2)
+    assert "No project here" in err
+    assert "--project DIR" in err
+
+
+def test_a_project_is_found_from_a_folder_inside_it_and_by_flag(cli: Cli, tmp_path: Path) -> None:
+    root = str(cli.folder)
+    assert Cli(cli.folder / "training").json("config")["project"] == root
+    assert Cli(tmp_path).json("--project", root, "config")["project"] == root
+
+
+def test_version(cli: Cli) -> None:
+    assert re.fullmatch(r"mlops \d+\.\d+\.\d+\n", cli("--version"))
+
+
+def test_deploy_infra_plans_then_makes_then_has_nothing_to_do(cli: Cli) -> None:
+    assert "dry run: nothing was changed" in cli("deploy-infra", "--dry-run")
+    assert not (cli.folder / ".mlops").exists()
+    assert cli.json("deploy-infra")["changed"] is True
+    assert cli("deploy-infra").splitlines()[-2:] == ["no changes", "next: mlops run"]
+    assert cli.json("deploy-infra")["changed"] is False
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(cli: Cli) -> None:
+    (cli.folder / ".mlops").mkdir()
+    (cli.folder / ".mlops" / "thesis.txt").write_text("mine")
+    _, err = cli.both("deploy-infra", code=1)
+    assert "was not made by mlops" in err
+    cli("cleanup", "--yes")
+    assert (cli.folder / ".mlops" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_mistyped_project_never_leads_to_another_one(cli: Cli) -> None:
+    cli("deploy-infra")
+    _, err = cli.both("--project", "nosuchdir", "cleanup", "--yes", code=2)
+    assert "There is no project in nosuchdir" in err
+    assert (cli.folder / ".mlops" / "state.db").exists()
+
+
+@pytest.mark.parametrize("name", ["", "data", "data/partial", "endpoint", "artifacts", "runs"])
+def test_cleanup_never_follows_a_link(cli: Cli, tmp_path: Path, name: str) -> None:
+    cli("deploy-infra")
+    precious = tmp_path / "precious"
+    for file in ("dataset.csv", "models/m.tar.gz", "deep/a"):
+        (precious / file).parent.mkdir(parents=True, exist_ok=True)
+        (precious / file).write_text("mine")
+    (cli.folder / ".mlops" / "data").mkdir()
+    link = cli.folder / ".mlops" / name
+    shutil.rmtree(link, ignore_errors=True)
+    link.symlink_to(precious)
+    cli("cleanup", "--yes")
+    assert sorted(str(path.relative_to(precious)) for path in precious.rglob("*") if path.is_file()) == [
+        "dataset.csv",
+        "deep/a",
+        "models/m.tar.gz",
+    ]
+
+
+def test_another_tools_folder_of_the_same_name_is_left_alone(cli: Cli) -> None:
+    (cli.folder / ".mlops" / "runs").mkdir(parents=True)
+    (cli.folder / ".mlops" / "project.json").write_text('{"tool": "other"}')
+    cli("cleanup", "--yes")
+    assert (cli.folder / ".mlops" / "runs").exists()
+
+
+def test_cleanup_after_a_failed_download_leaves_nothing(cli: Cli) -> None:
+    cli("download-data", "--source", "http://127.0.0.1:1/x.csv", code=1)
+    assert "proof" in cli("cleanup", "--yes")
+    assert not (cli.folder / ".mlops").exists()
+
+
+@pytest.mark.parametrize("damage", ["data/dataset.json", "data/dataset.csv", "endpoint/endpoint.json", "state.db"])
+def test_cleanup_works_when_a_file_is_damaged(cli: Cli, damage: str) -> None:
+    cli("download-data", "--source", "sample", "--rows", "200")
+    path = cli.folder / ".mlops" / damage
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{damaged")
+    cli("cleanup", "--yes")
+    assert not (cli.folder / ".mlops").exists()
+
+
+def test_closed_and_narrow_streams_do_no_harm(cli: Cli) -> None:
+    cli("deploy-infra")
+    for redirection in (">&-", "2>&-", "<&-", ">/dev/full"):
+        command = f"{sys.executable} -m mlops_cli config --json {redirection}"
+        done = subprocess.run(["sh", "-c", command], cwd=cli.folder, capture_output=True, text=True)
+        assert "Traceback" not in done.stdout + done.stderr, redirection
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_cli", "runs"],
+        cwd=cli.folder,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_empty_run_id_approves_nothing(cli: Cli) -> None:
+    cli("deploy-infra")
+    _, err = cli.both("approve", "--run-id", "", "--yes", code=2)
+    assert "--run-id is empty" in err
+
+
+def test_run_without_data_says_where_to_get_it(cli: Cli) -> None:
+    cli("deploy-infra")
+    _, err = cli.both("run", code=1)
+    assert err == "error: There is no data yet.\nhint: Get it: mlops download-data (or --source sample)\n"
+
+
+def test_errors_are_json_too(cli: Cli) -> None:
+    error = cli.json("run", code=2)["error"]
+    assert error["exit_code"] == 2
+    assert error["hint"] == "Set it up: mlops deploy-infra"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--set", "epochs"], "is not of the form KEY=VALUE"),
+        (["run", "--set", "nonsense=1"], "'nonsense' is unknown; known are"),
+        (["run", "--set", "seed=1"], "'seed' is ambiguous: preprocess.seed, train.seed"),
+        (["run", "--from", "nowhere"], "There is no stage 'nowhere'"),
+        (["status", "zzz"], "There is no run"),
+        (["test-endpoint"], "There is no endpoint toxic-comments-dev yet"),
+        (["test-endpoint", "--file", "nope.txt"], "There is no file nope.txt"),
+    ],
+)
+def test_wrong_use_is_one_clear_message(cli: Cli, arguments: list[str], said: str) -> None:
+    cli("deploy-infra")
+    with cli.start(*arguments) as process:
+        _, err = process.communicate()
+    assert process.returncode in (1, 2, 3)
+    assert said in err
+    assert len(err.splitlines()) == 2, err
+
+
+def test_approval_without_a_terminal_names_the_flag(cli: Cli) -> None:
+    _, err = cli.both("quickstart", code=2)
+    assert "there is no terminal" in err
+    assert "--yes" in err
+
+
+def test_config_shows_origins_and_all_problems_at_once(cli: Cli) -> None:
+    (cli.folder / ".env").write_text("ENDPOINT_PORT=none\nBUCKET_NAME=No_Good\nKAGGLE_KEY=s3cr3t\nSTAGE=prod\n")
+    out = cli("config", code=2)
+    assert "ENDPOINT_PORT is 'none' (from .env)" in out
+    assert "BUCKET_NAME is 'No_Good' (from .env)" in out
+    assert "s3cr3t" not in out
+    document = cli.json("config", code=2)
+    assert document["settings"]["STAGE"] == {"value": "prod", "from": ".env"}
+    assert len(document["problems"]) == 2
+    _, err = cli.both("status", code=2)
+    assert "ENDPOINT_PORT" in err
+    assert "BUCKET_NAME" in err
+
+
+def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:
+    path = cli.folder / "training" / "usecase.toml"
+    text = path.read_text().replace('toxic = "label"', 'toxic = "colour"', 1).replace('primary = "roc_auc"', "")
+    path.write_text(text)
+    _, err = cli.both("status", code=2)
+    assert "data.columns.toxic is 'colour'" in err
+    assert "metrics.primary must be a text" in err
+    path.write_text("name = [")
+    _, err = cli.both("status", code=2)
+    assert "is not valid TOML" in err
+
+
+def test_heavy_packages_are_not_imported_for_the_help(cli: Cli) -> None:
+    code = "import sys; import mlops_cli.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = ("boto3", "botocore", "tensorflow", "rich", "polars", "numpy", "kaggle", "falcon", "uvicorn", "sqlite3")
+    assert [name for name in heavy if f"'{name}'" in loaded] == []
+
+
+def test_on_a_terminal_tables_are_drawn_and_no_color_is_honoured(cli: Cli) -> None:
+    cli("deploy-infra")
+    plain = on_a_terminal(cli, ["config"], NO_COLOR="1")
+    assert "ENDPOINT_HOST" in plain
+    assert "\x1b[3" not in plain
+
+
+def on_a_terminal(cli: Cli, arguments: list[str], **environment: str) -> str:
+    """What mlops writes to a terminal."""
+    leader, follower = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", **environment}
+    with cli.start(*arguments, stdin=follower, stdout=follower, stderr=follower, env=env):
+        os.close(follower)
+        written = b""
+        while True:
+            try:
+                block = os.read(leader, 65536)
+            except OSError:
+                break
+            if not block:
+                break
+            written += block
+    os.close(leader)
+    return written.decode()
+
+
+def test_a_read_only_folder_is_one_clear_line(cli: Cli) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    cli.folder.chmod(0o500)
+    _, err = cli.both("deploy-infra", code=1)
+    assert "Permission denied" in err
+    cli.folder.chmod(0o700)
+
+
+def test_a_full_disk_is_one_clear_line(cli: Cli) -> None:
+    """A limit on the size of files stands for the disk: the error is another, the path through the code the same."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
+        "sys.argv = ['mlops', 'download-data', '--source', 'sample', '--rows', '1000'];"
+        "from mlops_cli.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 2, done.stderr
+    assert not (cli.folder / ".mlops" / "data" / "dataset.csv").exists()
+
+
+def test_json_is_alone_on_stdout(cli: Cli) -> None:
+    out, _ = cli.both("download-data", "--source", "sample", "--rows", "500", "--json")
+    document = json.loads(out)
+    assert (document["rows"], document["synthetic"], document["changed"]) == (500, True, True)
+    assert cli.json("download-data", "--source", "sample", "--rows", "500")["changed"] is False
+
+
+def test_the_readme_and_the_module_name_the_same_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if f"`mlops {name}" not in readme] == []

@@ -1,0 +1,56 @@
+"""docs/commands.md is made from the commands themselves: ``python -m tests.cli.test_docs > docs/commands.md``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import typer.main
+
+from mlops_cli.cli import app
+from mlops_cli.config import SETTINGS
+from tests.conftest import ROOT
+
+HEAD = """# Commands and settings
+
+Made from the commands themselves (`python -m tests.cli.test_docs > docs/commands.md`); a test compares.
+"""
+
+
+def commands_page() -> str:
+    group: Any = typer.main.get_command(app)
+    sections = [section(f"mlops {name}", command) for name, command in group.commands.items() if not command.hidden]
+    return "\n".join([HEAD, section("mlops", group, "Before the command."), *sections, settings()])
+
+
+def section(title: str, command: Any, about: str = "") -> str:
+    rows = [row(parameter) for parameter in command.params if parameter.name not in ("help", *SHELL)]
+    text = about or command.help.split("\n")[0]
+    example = f"`{command.epilog.removeprefix('Example: ')}`\n\n" if not about else ""
+    return f"## {title}\n\n{text}\n\n{example}" + "| option | meaning |\n|---|---|\n" + "".join(rows)
+
+
+SHELL = ("install_completion", "show_completion")
+
+
+def row(parameter: Any) -> str:
+    name = ", ".join(parameter.opts) if parameter.param_type_name == "option" else f"[{parameter.name.upper()}]"
+    return f"| `{name}` | {parameter.help} |\n"
+
+
+def settings() -> str:
+    rows = [f"| `{setting.name}` | {setting.default or '-'} | {setting.meaning} |\n" for setting in SETTINGS]
+    head = "## Settings\n\nA flag beats the environment, the environment beats `.env`, `.env` beats the default.\n\n"
+    return head + "| setting | default | meaning |\n|---|---|---|\n" + "".join(rows)
+
+
+def test_the_page_is_what_the_commands_say() -> None:
+    assert (ROOT / "docs" / "commands.md").read_text() == commands_page()
+
+
+def test_every_option_is_explained() -> None:
+    assert re.findall(r"\| `[^|]*` \| (?:None)? \|", commands_page()) == []
+
+
+if __name__ == "__main__":
+    print(commands_page(), end="")

@@ -1,0 +1,115 @@
+"""Every test starts without credentials, without settings from outside, and in an empty home."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+USE_CASES = ROOT / "tests" / "usecases"
+JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KAGGLE_", "MLOPS_", "SM_", "ENDPOINT_")) or name in (
+            "STAGE",
+            "INSTANCE",
+        ):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def project_folder(tmp_path: Path) -> Path:
+    """A project of its own with this repository's use case in it."""
+    folder = tmp_path / "project"
+    shutil.copytree(ROOT / "training", folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def jigsaw() -> Path:
+    """The real comments, where they lie beside the checkout."""
+    if not (JIGSAW / "train.csv.gz").is_file():
+        pytest.skip("the real comments (../shared/data/jigsaw) are not on this machine")
+    return JIGSAW
+
+
+def free_port() -> int:
+    """A port that no other test takes: far from where the first free one is looked for."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Cli:
+    """`mlops` as a subprocess in one project, as a user would call it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        command = [sys.executable, "-m", "mlops_cli", *arguments]
+        return subprocess.Popen(command, cwd=self.folder, text=True, **options)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """What it printed on stdout; with both streams shown if it did not end with ``code``."""
+        out, err = self.both(*arguments, code=code)
+        return out if code == 0 else out + err
+
+    def both(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        with self.start(*arguments) as process:
+            out, err = process.communicate(timeout=300)
+        assert process.returncode == code, f"mlops {arguments} ended with {process.returncode}\n{out}\n{err}"
+        return out, err
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """The JSON on stdout; anything else there fails."""
+        return json.loads(self.both(*arguments, "--json", code=code)[0])
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny use case's model folder, made once: it takes TensorFlow's import."""
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    subprocess.run([sys.executable, str(USE_CASES / "tiny" / "build_model.py"), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, tiny_model: Path) -> Iterator[Cli]:
+    """A project with the tiny use case, its data in place; everything it started is stopped in the end."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
+    shutil.copytree(tiny_model, folder / "training" / "model")
+    rows = "".join(f"{number},text number {number},{number % 2}\n" for number in range(20))
+    (folder / "tiny.csv").write_text("id,text,long\n" + rows)
+    (folder / ".env").write_text(f"ENDPOINT_PORT={free_port()}\n")
+    cli = Cli(folder)
+    cli("download-data", "--source", "tiny.csv")
+    cli("deploy-infra")
+    yield cli
+    cli("cleanup", "--yes")
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true value of ``condition``; fails the test when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")

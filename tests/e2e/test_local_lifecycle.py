@@ -1,0 +1,401 @@
+"""The whole local lifecycle through the CLI, with a use case whose stages take no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.stages import STAGES
+from tests.conftest import Cli, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def edit(cli: Cli, file: str, old: str, new: str) -> None:
+    path = cli.folder / "training" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def hold(cli: Cli, stage: str) -> Path:
+    file = cli.folder / "training" / f"hold-{stage}"
+    file.touch()
+    return file
+
+
+def reached(cli: Cli, stage: str) -> Path:
+    return cli.folder / "training" / f"reached-{stage}"
+
+
+def statuses(run: dict) -> dict[str, str]:
+    return {stage["name"]: stage["status"] for stage in run["stages"]}
+
+
+def processes_of(cli: Cli) -> dict[int, str]:
+    """The processes that work in this project and where in it, the endpoint's aside."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            here = str((folder / "cwd").readlink())
+        except OSError:
+            continue
+        if here.startswith(str(cli.folder)) and "local.server" not in line:
+            found[int(folder.name)] = here
+    return found
+
+
+def kill_script(cli: Cli) -> None:
+    (script,) = [pid for pid, here in processes_of(cli).items() if here == str(cli.folder / "training")]
+    os.kill(script, signal.SIGKILL)
+
+
+def approved_run(cli: Cli) -> dict:
+    run = cli.json("run")
+    assert run["status"] == "waiting"
+    return cli.json("approve", "--run-id", run["id"][:5], "--yes")
+
+
+def test_from_run_to_cleanup(tiny: Cli) -> None:
+    out = tiny("run")
+    run_id = tiny.json("status")["run"]["id"]
+    assert f"next: mlops approve --run-id {run_id}" in out
+    assert "Evidence for run" in out
+    assert tiny.json("status")["endpoint"]["state"] == "absent"
+
+    done = tiny.json("approve", "--run-id", run_id[:4], "--comment", "fine", "--yes")
+    assert done["status"] == "done"
+    assert set(statuses(done).values()) == {"done"}
+    assert done["decision"]["comment"] == "fine"
+    assert done["evidence"]["metrics"]["long"]["roc_auc"] == pytest.approx(0.6)
+
+    found = tiny.json("test-endpoint", "--text", "hello", "--text", "you")
+    assert [scores["long"] for _, scores in found["probe"]["rows"]] == [5.0, 3.0]
+    assert found["endpoint"]["is_what_was_approved"] is True
+    assert found["gate"] == {"passed": 1, "failed": 0, "failures": []}
+
+    again = tiny.json("run")
+    assert (again["id"], again["changed"]) == (run_id, False)
+
+    dry = tiny.json("cleanup", "--dry-run")
+    assert {change["what"] for change in dry["plan"]} >= {
+        ".mlops/artifacts",
+        ".mlops/data/dataset.csv",
+        "endpoint tiny-dev",
+    }
+    assert (tiny.folder / ".mlops" / "state.db").exists()
+    removed = tiny("cleanup", "--yes")
+    assert "proof: looked again, nothing that mlops made is left" in removed
+    assert not (tiny.folder / ".mlops").exists()
+    assert (tiny.folder / "tiny.csv").exists(), "the user's own data file is never touched"
+    assert "nothing to remove" in tiny("cleanup", "--yes")
+
+
+def test_a_second_model_replaces_the_first_and_the_evidence_compares_them(tiny: Cli) -> None:
+    first = approved_run(tiny)
+    url = tiny.json("status")["endpoint"]["url"]
+    second = tiny.json("run", "--set", "epochs=2")
+    assert statuses(second)["preprocess"] == "reused"
+    assert second["id"] != first["id"]
+    shown = tiny("approve", "--run-id", second["id"], "--yes")
+    assert f"of run {first['id']}" in shown
+    endpoint = tiny.json("status")["endpoint"]
+    assert endpoint["url"] == url, "a redeploy keeps the address"
+    trained = {stage["name"]: stage["output"] for stage in second["stages"]}["train"]
+    assert endpoint["live_digest"] == trained
+
+
+def test_why_a_stage_ran(tiny: Cli) -> None:
+    approved_run(tiny)
+    edit(tiny, "hold.py", "0.02", "0.01")
+    out = tiny("run", "--explain")
+    assert "training/hold.py changed" in out
+    out = tiny("run", "--explain", "--set", "epochs=2")
+    assert "epochs 1 → 2" in out
+    assert "unchanged since run" in out
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES if stage.script])
+@pytest.mark.parametrize("victim", ["mlops", "script"])
+def test_kill_9_in_a_stage_then_run_continues(tiny: Cli, stage: str, victim: str) -> None:
+    later = stage == "post-training-tests"
+    if later:
+        run_id = tiny.json("run")["id"]
+    held = hold(tiny, stage)
+    command = ["approve", "--run-id", run_id, "--yes"] if later else ["run"]
+    with tiny.start(*command, start_new_session=True) as process:
+        wait_for(reached(tiny, stage).exists)
+        if victim == "mlops":
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            kill_script(tiny)
+        process.communicate()
+    wait_for(lambda: processes_of(tiny) == {})
+    assert process.returncode == (-9 if victim == "mlops" else 3)
+
+    shown = tiny.json("status")["run"]
+    assert shown["status"] == ("interrupted" if victim == "mlops" else "failed")
+    assert "running" not in statuses(shown).values(), "nobody runs, so nothing is shown as running"
+    held.unlink()
+    continued = tiny.json("run")
+    assert continued["id"] == shown["id"]
+    assert continued["status"] == ("done" if later else "waiting")
+    executed_before = [name for name, status in statuses(shown).items() if status == "done"]
+    before = {stage["name"]: stage["seconds"] for stage in shown["stages"]}
+    after = {stage["name"]: stage["seconds"] for stage in continued["stages"]}
+    assert {name: after[name] for name in executed_before} == {name: before[name] for name in executed_before}
+
+
+def test_kill_9_while_deploying_then_run_continues(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    with tiny.start("approve", "--run-id", run_id, "--yes") as process:
+        wait_for(lambda: statuses(tiny.json("status")["run"])["deploy"] == "running")
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert tiny.json("status")["run"]["status"] == "interrupted"
+    assert tiny.json("run")["status"] == "done", "the approval is on record: nobody is asked again"
+    assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+
+
+def test_ctrl_c_stops_the_stage_and_says_how_to_go_on(tiny: Cli) -> None:
+    hold(tiny, "train")
+    with tiny.start("run") as process:
+        wait_for(reached(tiny, "train").exists)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "hint: Continue: mlops run" in err
+    assert "Traceback" not in err
+    assert processes_of(tiny) == {}
+    assert tiny.json("status")["run"]["status"] == "interrupted"
+
+
+def test_two_at_once(tiny: Cli) -> None:
+    held = hold(tiny, "train")
+    with tiny.start("run") as process:
+        wait_for(reached(tiny, "train").exists)
+        _, err = tiny.both("run", code=1)
+        assert f"`mlops run` (process {process.pid}" in err
+        live = tiny.json("status")["run"]
+        assert (live["status"], statuses(live)["train"]) == ("running", "running")
+        held.unlink()
+        process.communicate()
+    assert process.returncode == 0
+
+
+def test_detached_and_followed(tiny: Cli) -> None:
+    held = hold(tiny, "train")
+    out = tiny("run", "--detach")
+    run_id = tiny.json("runs")[0]["id"]
+    assert f"run {run_id} goes on in the background" in out
+    wait_for(reached(tiny, "train").exists)
+    with tiny.start("logs", "--follow", "--stage", "train") as follower:
+        held.unlink()
+        lines, _ = follower.communicate(timeout=20)
+    assert "progress 1/1 epoch 1" in lines
+    wait_for(lambda: tiny.json("status")["run"]["status"] == "waiting")
+
+
+def test_cleanup_stops_a_detached_run(tiny: Cli) -> None:
+    hold(tiny, "train")
+    tiny("run", "--detach")
+    wait_for(reached(tiny, "train").exists)
+    out = tiny("cleanup", "--yes")
+    assert "mlops run --detach" in out
+    assert processes_of(tiny) == {}
+    assert not (tiny.folder / ".mlops").exists()
+
+
+def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_mend(tiny: Cli) -> None:
+    edit(tiny, "tests/test_pretraining.py", ">= 3", ">= 300")
+    _, err = tiny.both("run", code=3)
+    assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
+    assert ".log" in err
+    assert "mlops run" in err
+    failed = tiny.json("status")["run"]
+    edit(tiny, "tests/test_pretraining.py", ">= 300", ">= 3")
+    run = tiny.json("run")
+    assert (run["id"], run["status"]) == (failed["id"], "waiting")
+
+
+def test_a_script_that_fails_shows_its_last_lines(tiny: Cli) -> None:
+    edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
+    _, err = tiny.both("run", code=3)
+    assert "no luck today" in err
+    assert "train.py ended with exit code 1" in err
+    assert "Traceback" not in err
+    assert list((tiny.folder / ".mlops" / "artifacts" / "train").glob("[!.]*")) == [], "a failed stage leaves no output"
+
+
+def test_a_rejected_model_is_not_deployed(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    assert (
+        tiny.json("approve", "--run-id", run_id, "--reject", "--comment", "too rude", "--yes")["status"] == "rejected"
+    )
+    assert tiny.json("status")["endpoint"]["state"] == "absent"
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=4)
+    assert "was rejected by" in err
+    again = tiny("run")
+    assert "This very model was REJECTED by" in again
+    assert "too rude" in again
+
+
+def test_a_model_under_its_floors_needs_a_reason(tiny: Cli) -> None:
+    edit(tiny, "usecase.toml", "roc_auc = 0.5", "roc_auc = 0.9")
+    run_id = tiny.json("run")["id"]
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=2)
+    assert "macro: roc_auc 0.600 is under 0.9" in err
+    assert tiny.json("status")["run"]["decision"] is None
+    assert tiny.json("approve", "--run-id", run_id, "--yes", "--comment", "a start")["status"] == "done"
+
+
+def test_a_metric_that_is_not_a_number_is_under_its_floor(tiny: Cli) -> None:
+    edit(tiny, "train.py", "quality = min(0.4 + 0.2 * arguments.epochs, 0.99)", "quality = float('nan')")
+    run_id = tiny.json("run")["id"]
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=2)
+    assert "macro: roc_auc cannot be computed" in err
+
+
+def test_a_script_that_python_cannot_read_is_a_failed_stage(tiny: Cli) -> None:
+    edit(tiny, "train.py", "import argparse", "import argparse (")
+    _, err = tiny.both("run", code=2)
+    assert "train.py is not valid Python" in err
+    assert tiny.json("status")["run"]["status"] == "failed"
+
+
+def test_the_evidence_shows_the_data_of_the_run_not_of_today(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    (tiny.folder / "other.csv").write_text("id,text,long\n" + "".join(f"{n},other {n},1\n" for n in range(7)))
+    tiny("download-data", "--source", "other.csv")
+    shown = tiny.json("approve", "--run-id", run_id, "--yes")["evidence"]["data"]
+    assert (shown["source"], shown["rows"]) == ("tiny.csv", 20)
+
+
+def test_a_forced_run_leaves_the_approved_model_where_it_was(tiny: Cli) -> None:
+    edit(tiny, "train.py", "model = Path", "import time\nmodel = Path")
+    edit(tiny, "train.py", "str(arguments.epochs)", "str(time.time_ns())")
+    approved_run(tiny)
+    live = tiny.json("status")["endpoint"]["live_digest"]
+    forced = tiny.json("run", "--force")
+    assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] != live
+    subprocess.run(["pkill", "-9", "-f", f"local.server.*{tiny.folder}"], check=True)
+    tiny("run", "--from", "deploy")
+    assert tiny.json("status")["endpoint"]["live_digest"] == live
+
+
+def test_a_model_that_was_rejected_later_is_not_brought_back(tiny: Cli) -> None:
+    approved_run(tiny)
+    forced = tiny.json("run", "--force")
+    tiny("approve", "--run-id", forced["id"], "--reject", "--yes")
+    _, err = tiny.both("run", "--from", "deploy", code=4)
+    assert "was rejected after it had been approved" in err
+
+
+def test_a_decided_run_is_not_continued_with_another_model(tiny: Cli) -> None:
+    edit(tiny, "tests/test_posttraining.py", "== [3.0, 5.0]", "== [0.0, 0.0]")
+    run_id = tiny.json("run")["id"]
+    tiny("approve", "--run-id", run_id, "--yes", code=3)
+    other = tiny.json("run", "--set", "epochs=2")
+    assert (other["id"] != run_id, other["status"]) == (True, "waiting")
+    edit(tiny, "tests/test_posttraining.py", "== [0.0, 0.0]", "== [3.0, 5.0]")
+    assert tiny.json("status", run_id)["run"]["decision"]["approved"] is True
+
+
+def test_a_renamed_endpoint_and_back(tiny: Cli) -> None:
+    approved_run(tiny)
+    for name in ("tinyb", "tiny"):
+        text = (tiny.folder / "training" / "usecase.toml").read_text().splitlines()
+        (tiny.folder / "training" / "usecase.toml").write_text("\n".join([f'name = "{name}"', *text[1:]]) + "\n")
+        assert tiny.json("run")["status"] == "done"
+        assert tiny.json("status")["endpoint"]["name"] == f"{name}-dev"
+
+
+def test_a_gate_that_stops_half_way_is_no_success(tiny: Cli) -> None:
+    approved_run(tiny)
+    path = tiny.folder / "training" / "tests" / "test_posttraining.py"
+    path.write_text(path.read_text() + "\ndef test_z():\n    import pytest\n    pytest.exit('stop', 3)\n")
+    out = tiny("test-endpoint", code=3)
+    assert "pytest ended with exit code 3" in out
+
+
+def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
+    approved_run(tiny)
+    endpoint = tiny.json("status")["endpoint"]
+    subprocess.run(["pkill", "-9", "-f", f"local.server.*{tiny.folder}"], check=True)
+    out = tiny("status")
+    assert "FAILED" in out
+    assert "next: mlops run --from deploy" in out
+    _, err = tiny.both("test-endpoint", code=3)
+    assert "hint: Bring it back: mlops run --from deploy" in err
+    edit(tiny, "train.py", "import argparse", "import argparse  # half-way through an edit")
+    run = tiny.json("run", "--from", "deploy")
+    assert statuses(run)["train"] == "reused", "bringing back does not train"
+    back = tiny.json("status")["endpoint"]
+    assert (back["state"], back["url"], back["live_digest"]) == ("in-service", endpoint["url"], endpoint["live_digest"])
+
+
+def test_what_is_live_is_compared_with_what_was_approved(tiny: Cli) -> None:
+    """A model that came to the endpoint past the approval is seen by `test-endpoint`."""
+    from mlops_cli.backends.local.endpoint import LocalEndpoint
+    from mlops_cli.package import pack
+
+    approved_run(tiny)
+    other = tiny.folder / "training" / "model"
+    (other / "note.txt").write_text("not approved")
+    digest = pack(other, tiny.folder / "other.tar.gz")
+    LocalEndpoint(tiny.folder / ".mlops" / "endpoint", "tiny-dev").deploy(tiny.folder / "other.tar.gz", digest, 60)
+    out = tiny("test-endpoint", code=3)
+    assert "but approved is" in out
+    assert f"live is model-digest={digest}" in out
+
+
+def test_an_output_that_was_tampered_with_is_not_reused(tiny: Cli) -> None:
+    tiny("run")
+    (data,) = (tiny.folder / ".mlops" / "artifacts" / "preprocess").glob("*/train/dataset.csv")
+    data.write_text(data.read_text() + "99,more,1\n")
+    run = tiny.json("run", "--explain")
+    assert run["changed"] is True
+    assert statuses(run)["preprocess"] == "done"
+
+
+def test_the_endpoint_survives_the_cli_and_answers_plain_http(tiny: Cli) -> None:
+    approved_run(tiny)
+    url = tiny.json("status")["endpoint"]["url"]
+    request = urllib.request.Request(
+        f"{url}/endpoints/tiny-dev/invocations", b'{"instances": ["four"]}', {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer) == {"predictions": [{"long": 4.0}]}
+
+
+def test_cleanup_keeps_data_and_strangers(tiny: Cli) -> None:
+    (tiny.folder / ".mlops" / "notes.txt").write_text("mine")
+    out = tiny("cleanup", "--keep-data", "--yes")
+    assert "notes.txt" in out
+    assert sorted(path.name for path in (tiny.folder / ".mlops").iterdir() if not path.name.startswith(".")) == [
+        "data",
+        "lock",
+        "notes.txt",
+        "project.json",
+    ]
+    tiny("deploy-infra")
+    assert tiny.json("run")["status"] == "waiting"
+    tiny("cleanup", "--yes")
+    assert [path.name for path in (tiny.folder / ".mlops").iterdir()] == ["notes.txt"]
+    (tiny.folder / ".mlops" / "notes.txt").unlink()
+
+
+def test_cleanup_goes_on_after_it_was_killed(tiny: Cli) -> None:
+    approved_run(tiny)
+    with tiny.start("cleanup", "--yes") as process:
+        wait_for(lambda: not (tiny.folder / ".mlops" / "runs").exists() or process.poll() is not None)
+        process.kill()
+        process.communicate()
+    tiny("cleanup", "--yes")
+    assert not (tiny.folder / ".mlops").exists()

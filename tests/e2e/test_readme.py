@@ -1,0 +1,56 @@
+"""The README's session is replayed on the real comments; what it shows must be what happens, numbers aside."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Cli
+
+README = (ROOT / "README.md").read_text()
+
+
+def session() -> list[tuple[str, list[str]]]:
+    """The commands of the README's session, each with the lines it shows."""
+    block = re.search(r"<!-- session.*?-->\n```\n(.*?)```", README, re.S)
+    assert block, "the README has no session"
+    parts = re.split(r"^\$ mlops (.*)\n", block[1], flags=re.M)
+    return [(command, masked(shown)) for command, shown in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+def masked(text: str) -> list[str]:
+    """Lines without times, ids, digests, numbers, spacing, and without the progress in between."""
+    lines = [line for line in text.splitlines() if not re.search(r"\d+/\d+ ", line)]
+    text = re.sub(r"\b(?=[a-f]*\d)[0-9a-f]{8,12}\b", "ID", "\n".join(lines))
+    text = re.sub(r"\d[\d,.:]*", "N", text)
+    folded = [" ".join(line.split()) for line in text.splitlines()]
+    return [line for line in folded if line and not re.match(r"N (check|sample|download)", line)]
+
+
+@pytest.mark.slow
+def test_the_session_is_true(jigsaw: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "training", tmp_path / "training", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "jigsaw").symlink_to(jigsaw)
+    cli = Cli(tmp_path)
+    try:
+        for command, shown in session():
+            if "--run-id" in command:
+                command = re.sub(r"--run-id \w+", f"--run-id {cli.json('runs')[0]['id']}", command)
+            assert masked(cli(*shlex.split(command))) == shown, command
+    finally:
+        cli("cleanup", "--yes")
+
+
+def test_there_is_a_session_from_download_to_cleanup() -> None:
+    names = [command.split()[0] for command, _ in session()]
+    assert names[0] == "deploy-infra"
+    assert {"download-data", "run", "approve", "test-endpoint", "cleanup"} <= set(names)
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    named = re.findall(r"\]\(([^)#]+)\)", README)
+    assert [name for name in named if not name.startswith("http") and not (ROOT / name).exists()] == []

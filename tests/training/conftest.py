@@ -1,0 +1,58 @@
+"""The use case's own scripts, importable as they are in a job: from training/ as the working directory."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.data.sample import write_sample
+
+HERE = Path(__file__).resolve().parent
+sys.path += [str(HERE), str(HERE.parents[1] / "training")]
+
+from scripts import TINY, TRAINING, run_script, train  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Preprocess' output for 3,000 rows of the built-in sample."""
+    folder = tmp_path_factory.mktemp("sample")
+    (folder / "raw").mkdir()
+    with (folder / "raw" / "dataset.csv").open("w", newline="", encoding="utf-8") as file:
+        write_sample(file, rows=3_000, seed=5)
+    done = run_script("preprocess.py", "--input-dir", folder / "raw", "--output-dir", folder / "out")
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def tiny_training(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training of one epoch of a tiny network wrote: model/, output/ and log."""
+    output = tmp_path_factory.mktemp("tiny-training")
+    done = train(sample_dataset, output, *TINY)
+    assert done.returncode == 0, done.stderr
+    (output / "log").write_text(done.stdout)
+    return output
+
+
+@pytest.fixture
+def training_copy(tmp_path: Path) -> Path:
+    """The gates and their thresholds, to be changed."""
+    folder = tmp_path / "training"
+    shutil.copytree(TRAINING, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def set_threshold(training_copy: Path) -> Callable[[str, str], None]:
+    def change(old: str, new: str) -> None:
+        path = training_copy / "usecase.toml"
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in usecase.toml"
+        path.write_text(text.replace(old, new))
+
+    return change

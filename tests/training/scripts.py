@@ -1,0 +1,37 @@
+"""The scripts of training/ as jobs run them, and the data they read."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+TRAINING = Path(__file__).resolve().parents[2] / "training"
+HEADER = ["id", "comment_text", "toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
+Row = tuple[str, str, int, int, int, int, int, int]
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([HEADER, *rows])
+
+
+def run_script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A script of training/ as a job runs it."""
+    command = [sys.executable, name, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=TRAINING, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True
+    )
+
+
+def train(dataset: Path, output: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    channels = {f"SM_CHANNEL_{name.upper()}": str(dataset / name) for name in ("train", "validation", "test")}
+    folders = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
+    return run_script("train.py", *arguments, **channels, **folders)
+
+
+# A training that takes no time once TensorFlow is there.
+TINY = ("--epochs", 1, "--lstm_units", 4, "--embedding_size", 8, "--batch_size", 128)

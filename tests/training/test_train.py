@@ -1,0 +1,111 @@
+"""train.py as a job: one tiny epoch, export, reload elsewhere, the same predictions."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from scripts import HEADER, TINY, TRAINING, train
+
+from mlops_cli.package import pack
+
+pytestmark = pytest.mark.slow
+
+LABELS = HEADER[2:]
+PREDICT = """
+import json, sys, tensorflow as tf
+models, batches = json.load(sys.stdin)
+served = [tf.saved_model.load(model).signatures["serving_default"] for model in models]
+answer = lambda serve, texts: serve(text=tf.constant(texts))["probabilities"].numpy().tolist()
+print(json.dumps([[answer(serve, texts) for texts in batches] for serve in served]))
+"""
+
+
+def predict(models: list[Path], *batches: list[str]) -> list[list[list[list[float]]]]:
+    """Each model's probabilities [rows, labels] for each batch, in a fresh process that knows nothing of training/."""
+    request = json.dumps([[str(model / "model" / "1") for model in models], batches])
+    done = subprocess.run([sys.executable, "-c", PREDICT], input=request, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    found: list[list[list[list[float]]]] = json.loads(done.stdout)
+    return found
+
+
+def report(training: Path) -> Any:
+    return json.loads((training / "output" / "metrics.json").read_text())
+
+
+def test_the_reloaded_model_scores_as_the_trained_one_did(tiny_training: Path, sample_dataset: Path) -> None:
+    """The metrics were measured before the export, on ids; these are from the exported graph, on raw texts."""
+    import metrics
+
+    test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])
+    scores = pl.DataFrame(predict([tiny_training], test["comment_text"].to_list())[0][0], orient="row").to_numpy()
+    measured = report(tiny_training)["metrics"]["test"]
+    for place, label in enumerate(LABELS):
+        expected = measured[label]["roc_auc"]
+        found = metrics.roc_auc(test[label].to_numpy(), scores[:, place])
+        assert found is expected is None or found == pytest.approx(expected, abs=1e-3)
+
+
+def test_raw_texts_get_the_answers_of_cleaned_ones_and_batches_those_of_single_texts(tiny_training: Path) -> None:
+    raw = ["  See\thttp://a.b/c?d \n\n", "YOU from 1.2.3.4!!!", "a\u00a0b"]
+    cleaned = ["See url", "YOU from ipaddr!!!", "a b"]
+    texts = ["one", "a longer text with more words in it", "", "x " * 500]
+    (answers,) = predict([tiny_training], raw, cleaned, texts, *([text] for text in texts))
+    assert answers[0] == answers[1]
+    for row, (alone,) in zip(answers[2], answers[3:], strict=True):
+        assert alone == pytest.approx(row, abs=1e-6)
+
+
+def test_two_trainings_are_the_same_bit_for_bit(tiny_training: Path, sample_dataset: Path, tmp_path: Path) -> None:
+    assert train(sample_dataset, tmp_path, *TINY).returncode == 0
+    packages = [
+        pack(folder / "model", tmp_path / f"{number}.tar.gz") for number, folder in enumerate((tiny_training, tmp_path))
+    ]
+    assert packages[0] == packages[1], "the same inputs and seed must give the same model, down to its digest"
+    reports = [report(folder) for folder in (tiny_training, tmp_path)]
+    assert [set(found.pop("seconds")) for found in reports] == 2 * [{"preparation", "training", "evaluation", "export"}]
+    assert reports[0] == reports[1]
+    texts = ["You are an idiot.", "Thank you."]
+    first, second = predict([tiny_training, tmp_path], texts)
+    assert first == second
+
+
+def test_the_model_package_is_what_the_container_wants(tiny_training: Path) -> None:
+    files = {str(path.relative_to(tiny_training / "model")) for path in (tiny_training / "model").rglob("*.*")}
+    assert {"1/saved_model.pb", "1/variables/variables.index", "code/inference.py", "code/labels.json"} <= files
+    assert json.loads((tiny_training / "model" / "code" / "labels.json").read_text()) == LABELS
+    assert (tiny_training / "model" / "code" / "inference.py").read_text() == (TRAINING / "inference.py").read_text()
+
+
+def test_metrics_have_the_agreed_form(tiny_training: Path, sample_dataset: Path) -> None:
+    found = report(tiny_training)
+    for split in ("validation", "test"):
+        assert list(found["metrics"][split]) == [*LABELS, "macro"]
+        assert set(found["metrics"][split]["toxic"]) == {"roc_auc", "average_precision", "f1", "threshold", "positives"}
+    assert found["metrics"]["test"]["toxic"]["threshold"] == found["metrics"]["validation"]["toxic"]["threshold"]
+    (epoch,) = found["history"]
+    assert set(epoch) == {"epoch", "loss", "validation_loss", "validation_roc_auc"}
+    profile = json.loads((sample_dataset / "profile.json").read_text())
+    assert found["rows"] == {name: split["rows"] for name, split in profile["splits"].items()}
+
+
+def test_progress_lines_say_how_far_it_is(tiny_training: Path) -> None:
+    lines = [line for line in (tiny_training / "log").read_text().splitlines() if line.startswith("progress ")]
+    steps = -(-report(tiny_training)["rows"]["train"] // 128)
+    assert re.fullmatch(rf"progress 1/{steps} epoch 1/1 loss \d\.\d{{4}}", lines[0])
+    assert re.fullmatch(rf"progress {steps}/{steps} epoch 1/1 loss \d\.\d{{4}}", lines[-1])
+
+
+def test_an_empty_split_is_one_clear_line(sample_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    for name in ("train", "validation"):
+        (tmp_path / name).symlink_to(sample_dataset / name)
+    done = train(tmp_path, tmp_path / "out", *TINY)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"train.py: {tmp_path / 'test'}: no rows in it")

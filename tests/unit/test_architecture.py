@@ -1,0 +1,99 @@
+"""The rules of the house, checked on the imports that stand in the files."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "mlops_cli"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted((ROOT / "training").rglob("*.py"))
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """Full names of the modules that a file imports; without those for type checkers when only the top counts."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def files_importing(package: str, files: list[Path], top_level_only: bool = False) -> set[str]:
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if any(name == package or name.startswith(package + ".") for name in imports(path, top_level_only))
+    }
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(SOURCES) > 30
+    assert "mlops_cli.errors" in imports(PACKAGE / "cli.py")
+
+
+def test_only_the_commands_import_typer() -> None:
+    assert files_importing("typer", SOURCES) == {"mlops_cli/cli.py"}
+
+
+def test_only_the_console_imports_rich() -> None:
+    assert {Path(name).parent.as_posix() for name in files_importing("rich", SOURCES)} == {"mlops_cli/console"}
+
+
+def test_the_use_case_and_the_tool_never_import_each_other() -> None:
+    assert files_importing("mlops_cli", SCRIPTS) == set()
+    assert files_importing("boto3", SCRIPTS) == set()
+    assert files_importing("training", SOURCES) == set()
+
+
+@pytest.mark.parametrize("heavy", ["tensorflow", "boto3", "polars", "kaggle", "numpy", "falcon", "uvicorn"])
+def test_heavy_packages_are_imported_where_they_are_used(heavy: str) -> None:
+    """At the top of a file only in the model server's worker process, which is never part of a command."""
+    offenders = files_importing(heavy, SOURCES, top_level_only=True)
+    assert {name for name in offenders if "backends/local/server/" not in name} == set()
+
+
+def test_the_core_knows_neither_the_commands_nor_a_backend() -> None:
+    core = [
+        PACKAGE / f"{name}.py" for name in ("lifecycle", "stages", "runs", "jobs", "evidence", "plans", "fingerprint")
+    ]
+    upper = ("mlops_cli.cli", "mlops_cli.console", "mlops_cli.backends", "mlops_cli.session", "mlops_cli.flows")
+    reached = {name for path in core for name in imports(path)}
+    assert {name for name in reached if name.startswith(upper)} == set()
+
+
+def test_backends_do_not_show_anything() -> None:
+    shown = {name for path in (PACKAGE / "backends").rglob("*.py") for name in imports(path)}
+    assert {
+        name for name in shown if name.startswith(("mlops_cli.console", "mlops_cli.cli", "mlops_cli.flows"))
+    } == set()
+
+
+def test_only_config_reads_the_environment() -> None:
+    readers = {path.relative_to(ROOT).as_posix() for path in SOURCES if "environ" in _attributes(path)}
+    allowed = {"mlops_cli/config.py"}
+    assert {name for name in readers if "backends/local/server/" not in name} <= allowed
+
+
+def _attributes(path: Path) -> set[str]:
+    return {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+
+
+def test_nothing_is_pickled() -> None:
+    forbidden = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+    assert {name for path in SOURCES + SCRIPTS for name in imports(path)} & forbidden == set()
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    modules = [
+        path.stem if path.suffix else path.name for path in sorted(PACKAGE.iterdir()) if path.name[0] not in "_."
+    ]
+    assert [name for name in modules if name != "py" and f"{name}" not in text] == []

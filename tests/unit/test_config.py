@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.config import SETTINGS, job_environment, load_settings, resolve
+from mlops_cli.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_flag_beats_the_environment_beats_dotenv_beats_the_default() -> None:
+    dotenv = {"STAGE": "from-file", "ENDPOINT_PORT": "1", "MLOPS_TARGET": "aws"}
+    environ = {"STAGE": "from-environment", "MLOPS_TARGET": "aws"}
+    settings = resolve({"MLOPS_TARGET": "local"}, environ, dotenv)
+    origins = {name: settings.values[name].origin for name in ("MLOPS_TARGET", "STAGE", "ENDPOINT_PORT", "INSTANCE")}
+    assert origins == {
+        "MLOPS_TARGET": "flag",
+        "STAGE": "environment",
+        "ENDPOINT_PORT": ".env",
+        "INSTANCE": "default",
+    }
+    assert (settings.target, settings["STAGE"], settings["ENDPOINT_PORT"]) == (
+        "local",
+        "from-environment",
+        "1",
+    )
+
+
+def test_both_names_of_the_region_are_read() -> None:
+    assert resolve({}, {"AWS_DEFAULT_REGION": "eu-west-1"}, {})["AWS_REGION"] == "eu-west-1"
+    both = resolve({}, {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "us-east-1"}, {})
+    assert both["AWS_REGION"] == "us-east-1"
+
+
+def test_all_problems_are_named_at_once() -> None:
+    settings = resolve({}, {"MLOPS_TARGET": "azure", "ENDPOINT_PORT": "99999", "BUCKET_NAME": "No_Good"}, {})
+    with pytest.raises(ConfigurationError) as caught:
+        settings.validated()
+    for word in ("azure", "99999", "No_Good", "environment"):
+        assert word in caught.value.message
+
+
+def test_the_defaults_have_no_problem() -> None:
+    assert resolve({}, {}, {}).problems == []
+
+
+def test_secrets_are_never_shown() -> None:
+    settings = resolve({}, {"KAGGLE_KEY": "s3cr3t", "KAGGLE_API_TOKEN": "t0k3n"}, {})
+    assert "s3cr3t" not in str(settings.to_dict())
+    assert "t0k3n" not in str(settings.to_dict())
+    assert settings.to_dict()["KAGGLE_KEY"]["value"] == "(set, not shown)"
+
+
+def test_dotenv_is_read_without_interpolation(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STAGE=prod\nKAGGLE_KEY='a${HOME}b'\n")
+    settings = load_settings(tmp_path / ".env", {})
+    assert settings["STAGE"] == "prod"
+    assert settings["KAGGLE_KEY"] == "a${HOME}b"
+
+
+def test_dotenv_that_is_not_text_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"STAGE=\xff\xfe\n")
+    with pytest.raises(ConfigurationError, match=r"\.env is not UTF-8"):
+        load_settings(tmp_path / ".env", {})
+
+
+def test_jobs_get_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = (
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "KAGGLE_KEY",
+        "KAGGLE_API_TOKEN",
+        "DB_PASSWORD",
+        "API_KEY",
+    )
+    for name in secret:
+        monkeypatch.setenv(name, "s3cr3t")
+    monkeypatch.setenv("HARMLESS", "1")
+    environment = job_environment({"SM_MODEL_DIR": "/m"})
+    assert "s3cr3t" not in environment.values()
+    assert environment["HARMLESS"] == "1"
+    assert environment["SM_MODEL_DIR"] == "/m"
+
+
+def test_every_setting_is_explained_in_the_example_file() -> None:
+    text = (ROOT / ".env.example").read_text()
+    missing = [setting.name for setting in SETTINGS if f"{setting.name}=" not in text]
+    assert missing == []
+    unknown = [
+        line.split("=")[0].lstrip("# ") for line in text.splitlines() if "=" in line and not line.startswith("# ")
+    ]
+    known = {setting.name for setting in SETTINGS}
+    assert [name for name in unknown if name not in known] == []

@@ -1,0 +1,149 @@
+"""The serving container's handlers: a request to the model's input, the model's output to an answer.
+
+Requests: application/json as {"instances": ["a text", ...]}, ["a text", ...] or {"text": "a text"}; text/csv with
+one text per row and no header. Answers: {"predictions": [{label: probability, ...}, ...]}, in the order of the
+texts, or text/csv with a header if that is what the client accepts. A request that cannot be answered gets a 4xx
+that names the place. TensorFlow is not here: the model cleans and splits the text itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import falcon
+
+LABELS: list[str] = json.loads(Path(__file__).with_name("labels.json").read_text(encoding="utf-8"))
+JSON, CSV = "application/json", "text/csv"
+MAX_TEXTS = 1000
+csv.field_size_limit(16 << 20)  # more than a request may have, so that a long text is no CSV error
+
+
+class Context(Protocol):
+    """What the container tells of a request; it tells more."""
+
+    @property
+    def request_content_type(self) -> str: ...
+    @property
+    def accept_header(self) -> str: ...
+
+
+class Response(Protocol):
+    """The model's answer, of which `requests.Response` has more."""
+
+    @property
+    def content(self) -> bytes: ...
+
+
+def input_handler(data: BinaryIO, context: Context) -> str:
+    """The body (a binary file) as a TensorFlow Serving request."""
+    _answer_type(context.accept_header)
+    read = _reader(_media_type(context.request_content_type))
+    return json.dumps({"instances": _checked(read(_decoded(data.read())))})
+
+
+def output_handler(response: Response, context: Context) -> tuple[str, str]:
+    """TensorFlow Serving's answer as (body, content type)."""
+    rows = json.loads(response.content)["predictions"]
+    if _answer_type(context.accept_header) == CSV:
+        return _as_csv(rows), CSV
+    predictions = [dict(zip(LABELS, row, strict=True)) for row in rows]
+    return json.dumps({"predictions": predictions}), JSON
+
+
+def _reader(media_type: str) -> Callable[[str], list[tuple[str, object]]]:
+    """What makes of a body its texts, each with the words that name its place."""
+    readers = {JSON: _from_json, CSV: _from_csv}
+    if media_type not in readers:
+        raise falcon.HTTPUnsupportedMediaType(description=f"content type {media_type!r}: expected {JSON} or {CSV}")
+    return readers[media_type]
+
+
+def _from_json(body: str) -> list[tuple[str, object]]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _bad(f"the body is not JSON: {error}") from error
+    if isinstance(content, dict) and "text" in content and "instances" not in content:
+        return [("text", content["text"])]
+    name, texts = ("instances", content.get("instances")) if isinstance(content, dict) else ("the body", content)
+    if name == "instances" and "instances" not in content:
+        raise _bad('the body has neither "instances" nor "text"')
+    if not isinstance(texts, list):
+        raise _bad(f"{name} is {_kind(texts)}, expected a list of texts")
+    return [(f"instances[{place}]", text) for place, text in enumerate(texts)]
+
+
+def _from_csv(body: str) -> list[tuple[str, object]]:
+    texts: list[tuple[str, object]] = []
+    try:
+        rows = list(csv.reader(io.StringIO(body, newline=""), strict=True))
+    except csv.Error as error:
+        raise _bad(f"the body is not CSV: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) > 1:
+            raise _bad(f'row {number} has {len(row)} fields, expected one text; put one with a comma in "quotes"')
+        texts.append((f"row {number}", row[0] if row else ""))
+    return texts
+
+
+def _checked(texts: list[tuple[str, object]]) -> list[str]:
+    if not texts:
+        raise _bad("no text in the request")
+    if len(texts) > MAX_TEXTS:
+        raise falcon.HTTPError(
+            falcon.HTTP_413, description=f"{len(texts)} texts in one request, at most {MAX_TEXTS} are taken"
+        )
+    checked = []
+    for place, text in texts:
+        if not isinstance(text, str):
+            raise _bad(f"{place} is {_kind(text)}, expected a text")
+        if not text.strip():
+            raise _bad(f"{place} is an empty text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise _bad(f"{place} holds half of a surrogate pair, which is no character")
+        checked.append(text)
+    return checked
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "true or false", str: "a text", dict: "an object", list: "a list"}
+    return names.get(type(value), "a number")
+
+
+def _decoded(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _bad(f"the body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from error
+
+
+def _media_type(header: str | None) -> str:
+    return (header or JSON).split(";")[0].strip().lower()
+
+
+def _answer_type(accept: str | None) -> str:
+    """The first type of the header that can be made. Raises HTTPNotAcceptable if there is none."""
+    for accepted in (accept or "*/*").split(","):
+        media_type = _media_type(accepted)
+        if media_type in ("*/*", "application/*", JSON):
+            return JSON
+        if media_type in ("text/*", CSV):
+            return CSV
+    raise falcon.HTTPNotAcceptable(description=f"accept {accept!r}: the answer can be {JSON} or {CSV}")
+
+
+def _as_csv(rows: list[list[float]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([LABELS, *rows])
+    return text.getvalue()
+
+
+def _bad(reason: str) -> falcon.HTTPBadRequest:
+    return falcon.HTTPBadRequest(description=reason)

@@ -1,0 +1,45 @@
+"""Adam that only touches the rows of a table that a batch has used ("lazy" Adam): most words are in few batches."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+class LazyAdam(tf.Module):  # type: ignore[misc]
+    """Adam for ``variables``; those whose gradient is sparse (tf.IndexedSlices) are updated in its rows only."""
+
+    def __init__(
+        self, variables: list[tf.Variable], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-7
+    ) -> None:
+        super().__init__(name="adam")
+        self._beta1, self._beta2, self._epsilon = beta1, beta2, epsilon
+        self._variables = variables
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._means = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
+        self._squares = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
+
+    def apply(self, gradients: list[tf.Tensor], learning_rate: tf.Tensor) -> None:
+        """One step with ``gradients``, in the order of the variables."""
+        self.step.assign_add(1)
+        step = tf.cast(self.step, tf.float32)
+        rate = learning_rate * tf.sqrt(1 - self._beta2**step) / (1 - self._beta1**step)
+        for variable, mean, square, gradient in zip(
+            self._variables, self._means, self._squares, gradients, strict=True
+        ):
+            if isinstance(gradient, tf.IndexedSlices):
+                self._apply_rows(variable, mean, square, gradient, rate)
+            else:
+                mean.assign(self._beta1 * mean + (1 - self._beta1) * gradient)
+                square.assign(self._beta2 * square + (1 - self._beta2) * gradient**2)
+                variable.assign_sub(rate * mean / (tf.sqrt(square) + self._epsilon))
+
+    def _apply_rows(
+        self, variable: tf.Variable, mean: tf.Variable, square: tf.Variable, gradient: tf.IndexedSlices, rate: tf.Tensor
+    ) -> None:
+        rows, place = tf.unique(gradient.indices)
+        summed = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+        new_mean = self._beta1 * tf.gather(mean, rows) + (1 - self._beta1) * summed
+        new_square = self._beta2 * tf.gather(square, rows) + (1 - self._beta2) * summed**2
+        mean.scatter_update(tf.IndexedSlices(new_mean, rows))
+        square.scatter_update(tf.IndexedSlices(new_square, rows))
+        variable.scatter_sub(tf.IndexedSlices(rate * new_mean / (tf.sqrt(new_square) + self._epsilon), rows))

@@ -1,0 +1,53 @@
+"""Which split a row goes to: exact, stratified over the combinations of labels, and reproducible."""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import blake2b
+
+import numpy as np
+import polars as pl
+
+NAMES = ("train", "validation", "test")
+
+
+class Assignment:
+    """Deals rows out to the splits, in the order in which they come.
+
+    Each combination of labels is dealt out for itself: of its first n rows n * fraction go to a split, to the
+    nearest row or so, whatever n is. The rows of a combination must come in an order that has nothing to do
+    with them (preprocess.py: by seeded hash), and may come in any number of calls.
+    """
+
+    def __init__(self, validation_fraction: float, test_fraction: float, seed: int) -> None:
+        self._held_out = validation_fraction + test_fraction
+        self._validation = validation_fraction / self._held_out if self._held_out else 0.0
+        self._seed = seed
+        self._dealt: Counter[int] = Counter()
+
+    def split(self, combinations: pl.Series) -> pl.Series:
+        """An index into NAMES for each row, given each row's combination of labels as a number."""
+        codes = combinations.to_numpy()
+        places = np.zeros(len(codes), np.uint8)
+        for code in np.unique(codes):
+            rows = np.flatnonzero(codes == code)
+            places[rows] = self._deal(int(code), len(rows))
+        return pl.Series(places)
+
+    def _deal(self, code: int, n: int) -> np.ndarray:
+        order = self._dealt[code] + np.arange(n)
+        self._dealt[code] += n
+        held_out, rank = _every(self._held_out, order, self._offset(code, "held out"))
+        validation, _ = _every(self._validation, rank, self._offset(code, "validation"))
+        return np.where(held_out, np.where(validation, 1, 2), 0).astype(np.uint8)
+
+    def _offset(self, code: int, purpose: str) -> float:
+        """Where in [0, 1) a combination starts: else every rare one would go to train alone."""
+        digest = blake2b(f"{self._seed}/{code}/{purpose}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") / 2**64
+
+
+def _every(fraction: float, order: np.ndarray, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the row at each place in ``order`` is taken, and how many before it were."""
+    before = np.floor(fraction * order + offset)
+    return np.floor(fraction * (order + 1) + offset) > before, before

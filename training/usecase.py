@@ -1,0 +1,53 @@
+"""The scripts' only reader of usecase.toml: what the columns are called, and the gates' thresholds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PATH = Path(__file__).with_name("usecase.toml")
+
+
+def columns() -> dict[str, str]:
+    """Each column of the raw data and its kind: id, text, label or number."""
+    return dict(_table("data")["columns"])
+
+
+def labels() -> list[str]:
+    """The label columns in the order of the model's outputs."""
+    return _of_kind("label")
+
+
+def text_column() -> str:
+    return _only("text")
+
+
+def id_column() -> str:
+    return _only("id")
+
+
+def gate(name: str) -> dict[str, Any]:
+    """The thresholds of the gate ``name``, e.g. ``pre-training``."""
+    return dict(_table("gates")[name])
+
+
+def _table(name: str) -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads(PATH.read_text(encoding="utf-8"))[name]
+    return table
+
+
+def _of_kind(kind: str) -> list[str]:
+    return [name for name, its_kind in columns().items() if its_kind == kind]
+
+
+def _only(kind: str) -> str:
+    names = _of_kind(kind)
+    if len(names) != 1:
+        raise ValueError(f"{PATH.name}: [data.columns] names {len(names)} columns of kind {kind}, expected one")
+    return names[0]
