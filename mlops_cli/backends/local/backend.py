@@ -22,7 +22,7 @@ from mlops_cli.data.manifest import Dataset, load
 from mlops_cli.errors import MlopsError
 from mlops_cli.lifecycle import RunView, advance
 from mlops_cli.plans import Plan
-from mlops_cli.progress import Report
+from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
 from mlops_cli.stages import position, stage_named
@@ -57,11 +57,14 @@ class LocalBackend(Backend):
     def bench(self) -> LocalWorkbench:
         return LocalWorkbench(self.project, self.use_case, self.store, self.server, self.children)
 
-    def plan_provision(self) -> Plan:
+    def plan_provision(self, watch: Watch = unwatched) -> Plan:  # noqa: ARG002 (nothing takes long here)
         return plan_provision(self.project)
 
-    def provision(self) -> None:
+    def provision(self, watch: Watch = unwatched) -> None:  # noqa: ARG002
         provision(self.project)
+
+    def forget_plan(self) -> None:
+        """Making a plan leaves nothing behind here."""
 
     def is_provisioned(self) -> bool:
         return is_provisioned(self.project)
@@ -195,7 +198,7 @@ class LocalBackend(Backend):
 
         return teardown.plan(self.project, self.server, self.lock, keep_data)
 
-    def teardown(self, keep_data: bool) -> Plan:
+    def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:  # noqa: ARG002
         from mlops_cli.backends.local import teardown
 
         return teardown.carry_out(self.project, self.server, self.lock, self.children, keep_data)
