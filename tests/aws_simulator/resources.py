@@ -150,19 +150,19 @@ def _handled(name: str, act: Callable[[Resource], Any], resource: Resource) -> A
         raise ValueError(_reason(name, error.code, error.message, error.status, str(uuid.uuid4()))) from error
 
 
+KINDS = {
+    "AccessDenied": "AccessDenied",
+    "NotFound": "NotFound",
+    "AlreadyExists": "AlreadyExists",
+    "Validation": "InvalidRequest",
+}
+
+
 def _reason(name: str, code: str, message: str, status: int, request_id: str) -> str:
-    kinds = {
-        "AccessDenied": "AccessDenied",
-        "NotFound": "NotFound",
-        "AlreadyExists": "AlreadyExists",
-        "Validation": "InvalidRequest",
-    }
-    kind = next((kinds[word] for word in kinds if word in code), "GeneralServiceException")
-    service = name.split("::")[1]
-    return (
-        f'Resource handler returned message: "{message} (Service: {service}, Status Code: {status}, Request ID: {request_id})" '
-        f"(RequestToken: {uuid.uuid4()}, HandlerErrorCode: {kind})"
-    )
+    kind = next((KINDS[word] for word in KINDS if word in code), "GeneralServiceException")
+    where = f"(Service: {name.split('::')[1]}, Status Code: {status}, Request ID: {request_id})"
+    token = f"(RequestToken: {uuid.uuid4()}, HandlerErrorCode: {kind})"
+    return f'Resource handler returned message: "{message} {where}" {token}'
 
 
 class StackRoles:

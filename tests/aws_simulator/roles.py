@@ -105,7 +105,7 @@ def assume(role_arn: str, service: str, session: str, region: str | None = None)
 
 
 def _trusts(document: Any, service: str, role_arn: str) -> bool:
-    """Whether a trust policy lets the service assume the role. ministack compares only AWS principals: here, services."""
+    """Whether a trust policy lets a service assume the role (ministack itself looks at AWS principals only)."""
     statements = iam_evaluator.json.loads(document) if isinstance(document, str) else document
     found = statements.get("Statement", [])
     for statement in [found] if isinstance(found, dict) else found:

@@ -144,25 +144,21 @@ class Service:
                 caller.require_pass_role(role, service)
 
     def _resources(self, permission: Permission, request: Request, caller: Caller) -> Iterator[str]:
+        facts = {"account": caller.account, "region": caller.region}
+
+        def fill(name: re.Match[str]) -> str:
+            return facts.get(name[1]) or str(jmespath.search(name[1], request) or "*")
+
         for resource in permission.resources:
             if callable(resource):
                 yield from resource(self, request, caller)
-                continue
-            facts = {"account": caller.account, "region": caller.region}
-            yield re.sub(
-                r"\{([^}]+)\}",
-                lambda name: facts.get(name[1]) or str(jmespath.search(name[1], request) or "*"),
-                resource,
-            )
+            else:
+                yield re.sub(r"\{([^}]+)\}", fill, resource)
 
     def _check_error(self, operation: OperationModel | None, error: ServiceError) -> None:
         """An error code that the operation's model does not have is one that AWS never gives."""
-        modelled = (
-            {shape.error_code or shape.name for shape in operation.error_shapes}
-            | {shape.name for shape in operation.error_shapes}
-            if operation
-            else set()
-        )
+        errors = operation.error_shapes if operation else []
+        modelled = {name for shape in errors for name in (shape.name, shape.error_code)}
         if error.status < 500 and error.code not in modelled | COMMON_ERRORS and "Token" not in error.code:
             self.simulator.drifted(
                 f"{self.name}:{operation and operation.name} answered {error.code}, which AWS's model does not have"
@@ -184,7 +180,7 @@ def tag_context(request: Request) -> dict[str, Any]:
 def page(
     rows: list[Any], request: Request, name: str, limit: str, token: str, size: int = 100, sent: str = ""
 ) -> dict[str, Any]:
-    """One page of ``rows`` under ``name``; the token (``token`` in the request, ``sent`` in the answer) is an offset."""
+    """One page of ``rows`` under ``name``; the token (``token`` asked, ``sent`` answered) is an offset."""
     start, count = int(request.get(token) or 0), int(request.get(limit) or size)
     answer: dict[str, Any] = {name: rows[start : start + count]}
     if start + count < len(rows):
