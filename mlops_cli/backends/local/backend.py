@@ -188,7 +188,7 @@ class LocalBackend(Backend):
         return Answer(response.status, response.body, response.seconds)
 
     def run_gate(self) -> GateReport:
-        from mlops_cli.backends.local.gate import run_gate
+        from mlops_cli.backends.gate import run_gate
 
         variables = gate_variables(self.server, self.endpoint().approved_digest)
         return run_gate(stage_named("post-training-tests"), self.project.training, variables)

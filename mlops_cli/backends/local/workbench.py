@@ -18,7 +18,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
 from mlops_cli.project import Project
-from mlops_cli.runs import Run, StageRun
+from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase, with_overrides
 
@@ -120,7 +120,7 @@ class LocalWorkbench:
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> Outcome:
         if stage.kind is Kind.APPROVAL:
-            return Outcome(output=run.stage("train").output, waiting=True)
+            return Outcome(output=run.stage("train").output, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
             return self._deploy(run)
         if stage.kind is Kind.GATE:
