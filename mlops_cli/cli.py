@@ -18,11 +18,13 @@ from mlops_cli.errors import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     EXIT_LEFT_OVER,
+    EXIT_REJECTED,
     EXIT_STAGE_FAILED,
     EXIT_USAGE,
     ConfigurationError,
     MlopsError,
 )
+from mlops_cli.runs import Status
 from mlops_cli.session import Session
 from mlops_cli.streams import open_streams
 
@@ -35,13 +37,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+# How a run that was followed has ended, as an exit code.
+ENDED_BADLY = {Status.FAILED: EXIT_STAGE_FAILED, Status.REJECTED: EXIT_REJECTED}
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, alone on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
 RunId = Annotated[str, typer.Argument(help="The start of a run's id; the newest run if left out.", show_default=False)]
 
 
-def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command whose errors reach the user as a message, a hint and an exit code."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -54,7 +58,7 @@ def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable
             except (MlopsError, OSError, KeyboardInterrupt) as error:
                 raise typer.Exit(_report(console, error)) from None
 
-        app.command(name, epilog=f"Example: {example}")(guarded)
+        app.command(name, epilog=f"Example: {example}", hidden=hidden)(guarded)
         return function
 
     return register
@@ -209,18 +213,44 @@ def run(
     console.result({**run_dict(found), "changed": fresh})
 
 
+@command("stage", "mlops stage train --run-id 3f2a", hidden=True)
+def stage(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The stage's name.", show_default=False)],
+    run_id: Annotated[str, typer.Option("--run-id", help="The run's id.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Run one stage of a run: what a build step on AWS does, and the engine on this machine."""
+    from mlops_cli.console.reports import run_dict
+
+    session, console = _open(ctx)
+    with console.run_view() as view:
+        found = session.backend.run_stage(run_id, name, view)
+    console.result(run_dict(found))
+
+
 @command("status", "mlops status 3f2a")
-def status(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
+def status(
+    ctx: typer.Context,
+    run_id: RunId = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show a run that goes on until it rests.")] = False,
+    as_json: Json = False,
+) -> None:
     """Where a run and the endpoint stand."""
     from mlops_cli.console import reports
+    from mlops_cli.flows import follow_run
 
     session, console = _open(ctx)
     found = session.backend.get_run(run_id)
+    if follow:
+        found = follow_run(session.backend, console, found)
     endpoint = session.backend.endpoint()
     reports.show_run(console, found, explain=console.verbose)
     reports.show_endpoint(console, endpoint)
     console.result({"run": reports.run_dict(found), "endpoint": reports.endpoint_dict(endpoint)})
     console.next(reports.next_command(found))
+    if follow and found.status in ENDED_BADLY:
+        raise typer.Exit(ENDED_BADLY[found.status])
 
 
 @command("runs", "mlops runs --json")

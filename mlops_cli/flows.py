@@ -49,6 +49,12 @@ def report_run(backend: Backend, console: Console, run: Run) -> None:
     console.next(reports.next_command(run))
 
 
+def follow_run(backend: Backend, console: Console, run: Run) -> Run:
+    """Show a run that goes on by itself, until it ends or waits for a person."""
+    with console.run_view() as view:
+        return backend.follow(run, view)
+
+
 def decide(
     backend: Backend, console: Console, run_id: str, approved: bool, comment: str, yes: bool
 ) -> tuple[Run, Evidence]:

@@ -100,6 +100,12 @@ class AwsBackend(Backend):
     def list_runs(self) -> list[Run]:
         raise NotImplementedError
 
+    def follow(self, run: Run, view: RunView) -> Run:
+        raise NotImplementedError
+
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        raise NotImplementedError
+
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
         raise NotImplementedError
 

@@ -10,7 +10,7 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.lifecycle import Workbench, judge, unchanged
 from mlops_cli.runs import CONTINUABLE, Run, RunRequest, StageRun, Status
-from mlops_cli.stages import STAGES, Kind, position
+from mlops_cli.stages import STAGES, Kind, Stage, position
 
 GATE = next((index for index, stage in enumerate(STAGES) if stage.kind is Kind.APPROVAL), len(STAGES))
 
@@ -106,6 +106,28 @@ def supersede_older(run: Run, store: Store) -> None:
     for other in runs[newer + 1 :]:
         if other.status is Status.WAITING:
             store.set_status(other.id, Status.SUPERSEDED)
+
+
+def check_ready(run: Run, stage: Stage) -> None:
+    """Raises MlopsError, naming what is missing, unless every earlier stage of the run has its output."""
+    for before in run.stages[: position(stage.name)]:
+        if not before.status.settled:
+            raise MlopsError(
+                f"{stage.name} of run {run.id} comes after {before.name}, which is {before.status.value}.",
+                f"Run that first: mlops stage {before.name} --run-id {run.id}",
+            )
+
+
+def close(run: Run, store: Store) -> None:
+    """Record how a run stands after one of its stages was run alone; ``mlops run`` goes on with it."""
+    at = run.current
+    if at is None:
+        run.status = Status.DONE
+    else:
+        run.status = Status.WAITING if at.status is Status.WAITING else Status.INTERRUPTED
+    store.save(run)
+    if run.status is Status.WAITING:
+        supersede_older(run, store)
 
 
 def check_decidable(run: Run, store: Store) -> None:
