@@ -84,7 +84,7 @@ def root() -> Caller:
 
 def assume(role_arn: str, service: str, session: str, region: str | None = None) -> Caller:
     """The role as ``service`` (codebuild.amazonaws.com …) assumes it; raises if it is absent or does not trust it."""
-    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    account, name = (role_arn.split(":") + [""] * 5)[4], role_arn.rpartition("/")[2]
     role = iam._roles.get_scoped(account, None, name)
     if role is None or not _trusts(role.get("AssumeRolePolicyDocument", "{}"), service, role_arn):
         raise ServiceError(

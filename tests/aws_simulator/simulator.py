@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import pkgutil
 import threading
 from collections.abc import Callable
@@ -38,6 +39,8 @@ class Simulator:
         self.controls: dict[str, Control] = {}
         self.drift: list[str] = []
         """Answers and events that AWS would never give: each one is a bug of the simulator, and fails the tests."""
+        self.failed_invocations: list[dict[str, str]] = []
+        """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
         self._on_reset: list[Callable[[], None]] = []
         self._stack_roles = StackRoles()
         self.client = lru_cache(maxsize=256)(self._client)
@@ -50,6 +53,8 @@ class Simulator:
         self.add_control("denials", lambda _: self.ledger.entries(allowed=False))
         self.add_control("unused-permissions", lambda _: self.ledger.unused())
         self.add_control("drift", lambda _: self.drift)
+        self.add_control("failed-invocations", lambda _: self.failed_invocations)
+        self.add_control("start-process", self._start_process)
         self.add_control("reset", lambda _: self.reset())
         package = __package__ or ""
         for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
@@ -90,7 +95,13 @@ class Simulator:
         self._stack_roles.clear()
         self.ledger.clear()
         self.drift.clear()
+        self.failed_invocations.clear()
         self.client.cache_clear()
+
+    def _start_process(self, arguments: dict[str, Any]) -> str:
+        """For the test that nothing outlives us; gives the token that everything we start carries."""
+        self.processes.start(arguments["argv"], self.folder, {"PATH": os.environ["PATH"]}, logger.info)
+        return self.processes.token
 
     def drifted(self, what: str) -> None:
         logger.error("not as on AWS: %s", what)
