@@ -43,6 +43,7 @@ class Simulator:
         """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
         self._on_reset: list[Callable[[], None]] = []
         self._stack_roles = StackRoles()
+        self._session, self._session_lock = boto3.session.Session(), threading.Lock()
         self.client = lru_cache(maxsize=256)(self._client)
 
     def install(self) -> None:
@@ -123,15 +124,16 @@ class Simulator:
     def _client(self, name: str, caller: Caller) -> Any:
         """A boto3 client of any simulated service with the caller's credentials: never from the event loop itself."""
         credentials = caller.credentials
-        return boto3.session.Session().client(
-            name,
-            endpoint_url=self.url,
-            region_name=caller.region,
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
-            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300),
-        )
+        with self._session_lock:
+            return self._session.client(
+                name,
+                endpoint_url=self.url,
+                region_name=caller.region,
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300),
+            )
 
 
 FOUNDATION = {

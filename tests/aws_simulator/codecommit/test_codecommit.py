@@ -104,12 +104,15 @@ def test_an_outdated_parent_is_refused(codecommit: Any) -> None:
 
 
 def repository(**code: Any) -> dict[str, Any]:
-    properties = {"RepositoryName": "made", "Code": {"BranchName": "main", "S3": {"Bucket": "b", "Key": "k"}, **code}}
+    properties = {
+        "RepositoryName": "made",
+        "Code": {"BranchName": "main", "S3": {"Bucket": "code", "Key": "k"}, **code},
+    }
     return {"R": {"Type": "AWS::CodeCommit::Repository", "Properties": properties}}
 
 
 def test_a_stack_makes_a_repository_whose_first_commit_is_a_zip_and_removes_it(aws: Aws) -> None:
-    bucket(aws, "b").put_object(Bucket="b", Key="k", Body=zipped({"README.md": "hello", "x/y": "z"}))
+    bucket(aws, "code").put_object(Bucket="code", Key="k", Body=zipped({"README.md": "hello", "x/y": "z"}))
     assert stack(aws, "s", repository(), Arn={"Fn::GetAtt": ["R", "Arn"]}) == "CREATE_COMPLETE"
     client = aws.client("codecommit")
     assert client.get_file(repositoryName="made", filePath="README.md")["fileContent"] == b"hello"
@@ -122,11 +125,11 @@ def test_a_stack_makes_a_repository_whose_first_commit_is_a_zip_and_removes_it(a
 
 
 def test_a_stack_acts_under_its_role(aws: Aws) -> None:
-    bucket(aws, "b").put_object(Bucket="b", Key="k", Body=zipped({"a": "b"}))
+    bucket(aws, "code").put_object(Bucket="code", Key="k", Body=zipped({"a": "b"}))
     arn = role(aws, "deployer", "cloudformation.amazonaws.com", {"Action": "codecommit:*", "Resource": "*"})
     assert stack(aws, "s", repository(), role=arn) == "ROLLBACK_COMPLETE"
     assert "AccessDenied" in reasons(aws, "s")[0]
-    denied = {"role": "deployer", "action": "s3:GetObject", "resource": "arn:aws:s3:::b/k", "allowed": False}
+    denied = {"role": "deployer", "action": "s3:GetObject", "resource": "arn:aws:s3:::code/k", "allowed": False}
     assert denied.items() <= aws.denials()[0].items()
     with pytest.raises(ClientError, match="RepositoryDoesNotExistException"):
         aws.client("codecommit").get_repository(repositoryName="made")
@@ -137,7 +140,7 @@ def test_eventbridge_hears_of_a_commit(aws: Aws, codecommit: Any) -> None:
     events = aws.client("events")
     events.put_rule(
         Name="on-commit",
-        EventPattern='{"source": ["aws.codecommit"], "detail": {"referenceName": ["main"], "repositoryName": ["project"]}}',
+        EventPattern='{"source": ["aws.codecommit"], "detail": {"referenceName": ["main"]}}',
     )
     events.put_targets(Rule="on-commit", Targets=[{"Id": "q", "Arn": "arn:aws:sqs:us-east-1:123456789012:q"}])
     made = commit(codecommit, {"a": "1"})
