@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.jobs import STEADY
 
 Check = Callable[[str], str]
 
@@ -190,8 +191,7 @@ def job_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment of a job: ours without secrets and without what would change a script's behaviour."""
     foreign = ("SM_", "MLOPS_", "PYTEST_")
     inherited = {name: value for name, value in child_environment().items() if not name.startswith(foreign)}
-    steady = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": LOOPBACK}
-    return {**inherited, **steady, **extra}
+    return {**inherited, **STEADY, "NO_PROXY": LOOPBACK, **extra}
 
 
 def user_name() -> str:
