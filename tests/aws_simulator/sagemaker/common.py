@@ -38,7 +38,12 @@ def echoed(request: Mapping[str, Any], shape: Any) -> dict[str, Any]:
 
 
 def listing(
-    rows: Iterable[Mapping[str, Any]], request: Request, answer: str, name: str, status: str = "", by: str = "CreationTime"
+    rows: Iterable[Mapping[str, Any]],
+    request: Request,
+    answer: str,
+    name: str,
+    status: str = "",
+    by: str = "CreationTime",
 ) -> dict[str, Any]:
     """One page of a list of summaries, filtered and sorted as SageMaker's lists are.
 

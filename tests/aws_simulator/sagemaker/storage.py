@@ -40,7 +40,9 @@ def download(s3: Any, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -
         for key in keys:
             download_file(s3, f"s3://{bucket}/{key}", folder / _relative(key, prefix))
     except ClientError as error:
-        raise Failure(f"ClientError: Data download failed:Unable to list objects under {uri} ({_words(error)})") from error
+        raise Failure(
+            f"ClientError: Data download failed:Unable to list objects under {uri} ({_words(error)})"
+        ) from error
     return keys
 
 
