@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.follow import Pace, follow
+from mlops_cli.backends.ingredients import no_data
 from mlops_cli.backends.local import history
 from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.lock import Lock
@@ -20,7 +21,6 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.config import Settings, user_name
 from mlops_cli.data.manifest import Dataset, load
-from mlops_cli.errors import MlopsError
 from mlops_cli.lifecycle import RunView, advance, settle
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
@@ -99,7 +99,7 @@ class LocalBackend(Backend):
         if request.from_stage:
             position(request.from_stage)
         if load(self.project.data) is None:
-            raise MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+            raise no_data()
         return request
 
     def _advance(self, run: Run, view: RunView, start: str) -> Run:
