@@ -79,10 +79,10 @@ class Account:
 
         # Named explicitly, a profile beats access keys in the environment; from AWS_PROFILE it does not, as in every
         # other AWS tool.
-        named = self._settings.values["AWS_PROFILE"].origin != "environment"
+        named = not self._settings.values["AWS_PROFILE"].origin.startswith("environment")
         with translated(None, self.profile):
             return boto3.Session(
-                profile_name=self.profile or None if named else None,
+                profile_name=(self.profile or None) if named else None,
                 region_name=self._settings["AWS_REGION"] or None,
             )
 

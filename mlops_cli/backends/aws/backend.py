@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.names import Names
+from mlops_cli.backends.aws.provision import Provisioner
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.config import Settings
 from mlops_cli.data.manifest import Dataset
-from mlops_cli.errors import ConfigurationError
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
@@ -43,38 +43,28 @@ class AwsBackend(Backend):
     @cached_property
     def facts(self) -> dict[str, str]:
         """The pipeline stack's outputs; raises ConfigurationError when there is no such stack yet."""
-        outputs = self.stacks.outputs(self.names.pipeline_stack)
-        if outputs is None:
-            raise ConfigurationError(
-                f"The aws target is not set up yet: there is no stack {self.names.pipeline_stack} "
-                f"in {self.account.region}.",
-                "Set it up: mlops deploy-infra",
-            )
-        return outputs
+        return self.stacks.required(self.names.pipeline_stack)
 
     @cached_property
     def bucket(self) -> Bucket:
         """The project's part of the data bucket; raises ConfigurationError when there is no storage stack yet."""
-        outputs = self.stacks.outputs(self.names.storage_stack)
-        if outputs is None:
-            raise ConfigurationError(
-                f"The aws target is not set up yet: there is no stack {self.names.storage_stack} "
-                f"in {self.account.region}.",
-                "Set it up: mlops deploy-infra",
-            )
-        return Bucket(self.account.client("s3"), outputs["BucketName"], self.names.key_prefix)
+        return self.provisioner.storage_bucket()
+
+    @cached_property
+    def provisioner(self) -> Provisioner:
+        return Provisioner(self.project, self.use_case, self.settings, self.account, self.names)
 
     def place(self) -> str:
         return str(self.account.identity)
 
     def plan_provision(self, watch: Watch = unwatched) -> Plan:
-        raise NotImplementedError
+        return self.provisioner.plan(watch)
 
     def provision(self, watch: Watch = unwatched) -> None:
-        raise NotImplementedError
+        self.provisioner.carry_out(watch)
 
     def forget_plan(self) -> None:
-        raise NotImplementedError
+        self.provisioner.forget()
 
     def is_provisioned(self) -> bool:
         return self.stacks.outputs(self.names.pipeline_stack) is not None

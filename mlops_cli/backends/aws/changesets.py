@@ -14,6 +14,7 @@ from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Change
 
+ABSENT = ("ChangeSetNotFound", "ChangeSetNotFoundException")
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 # What is lost when a resource of this type is removed or replaced.
 HOLDS = {
@@ -82,7 +83,11 @@ def prepare(client: Client, wanted: Wanted, creates: bool) -> ChangeSet | None:
 
 def discard(client: Client, made: ChangeSet) -> None:
     """Remove a change set that was not carried out; with it the empty stack that it had been made in."""
-    client.delete_change_set(ChangeSetName=made.id)
+    try:
+        client.delete_change_set(ChangeSetName=made.id)
+    except AwsError as error:
+        if error.code not in ABSENT and "does not exist" not in error.said:
+            raise
     if made.creates:
         client.delete_stack(StackName=made.stack_id)
         for pause in pauses():
@@ -108,7 +113,7 @@ def _describe(client: Client, wanted: Wanted) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = client.describe_change_set(StackName=wanted.name, ChangeSetName=wanted.change_set)
     except AwsError as error:
-        if error.code in ("ChangeSetNotFound", "ChangeSetNotFoundException") or "does not exist" in error.said:
+        if error.code in ABSENT or "does not exist" in error.said:
             return None
         raise
     return found

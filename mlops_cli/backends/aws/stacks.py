@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.changesets import ChangeSet, Wanted
 from mlops_cli.backends.aws.events import Operation, first_cause, newest, remedy
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.refusals import AwsError
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.plans import Action, Change
 from mlops_cli.progress import Watch
 
@@ -44,6 +44,7 @@ class Stacks:
     def __init__(self, account: Account, names: Names) -> None:
         self._client = account.client("cloudformation")
         self._names = names
+        self._region = account.region
 
     def find(self, name: str) -> Stack | None:
         """The stack of this name, None if there is none or it is deleted; MlopsError if it is somebody else's."""
@@ -68,6 +69,16 @@ class Stacks:
         """A stack's outputs, None if there is no such stack or its creation has not come to an end."""
         stack = self.find(name)
         return stack.outputs if stack and stack.outputs else None
+
+    def required(self, name: str) -> dict[str, str]:
+        """A stack's outputs; raises ConfigurationError when there is no such stack yet."""
+        outputs = self.outputs(name)
+        if outputs is None:
+            raise ConfigurationError(
+                f"The aws target is not set up yet: there is no stack {name} in {self._region}.",
+                "Set it up: mlops deploy-infra",
+            )
+        return outputs
 
     def settled(self, name: str, watch: Watch) -> Stack | None:
         """The stack once nothing is in progress with it any more: what a killed command began, or somebody else."""
