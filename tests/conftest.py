@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.config import SETTINGS
+
+SETTING_NAMES = {setting.name for setting in SETTINGS}
 ROOT = Path(__file__).resolve().parent.parent
 USE_CASES = ROOT / "tests" / "usecases"
 JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
@@ -23,10 +26,7 @@ JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
-        if name.startswith(("AWS_", "KAGGLE_", "MLOPS_", "SM_", "ENDPOINT_")) or name in (
-            "STAGE",
-            "INSTANCE",
-        ):
+        if name.startswith(("AWS_", "KAGGLE_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

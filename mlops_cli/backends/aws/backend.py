@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mlops_cli.backends.aws import dataset
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.names import Names
@@ -70,10 +71,11 @@ class AwsBackend(Backend):
         return self.stacks.outputs(self.names.pipeline_stack) is not None
 
     def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
-        raise NotImplementedError
+        return dataset.put(request, self.project, self.provisioner, report)
 
     def dataset(self) -> Dataset | None:
-        raise NotImplementedError
+        bucket = self.provisioner.existing_bucket()
+        return dataset.load(bucket, self.project.data) if bucket else None
 
     def plan_teardown(self, keep_data: bool) -> Plan:
         raise NotImplementedError

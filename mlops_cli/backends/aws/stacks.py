@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops_cli.backends.aws import changesets
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.changesets import ChangeSet, Wanted
+from mlops_cli.backends.aws.changesets import EMPTY, ChangeSet, Wanted
 from mlops_cli.backends.aws.events import Operation, first_cause, newest, remedy
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.refusals import AwsError
@@ -18,7 +18,6 @@ from mlops_cli.progress import Watch
 WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 # Nothing is in it, and CloudFormation can only delete it.
 STILLBORN = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
-EMPTY = "REVIEW_IN_PROGRESS"
 
 
 @dataclass(frozen=True)
