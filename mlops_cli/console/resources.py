@@ -31,7 +31,8 @@ class Lines:
     def __call__(self, event: ResourceEvent) -> None:
         if event.ended or event.name == event.group:
             at = time.strftime("%H:%M:%S", time.localtime(event.at or None))
-            what = event.name if event.name == event.group else f"{event.group}  {event.name} ({event.kind})"
+            kind = f" ({event.kind})" if event.kind else ""
+            what = event.name if event.name == event.group else f"{event.group}  {event.name}{kind}"
             self._say(f"{at}  {what}  {event.status}  {event.reason}".rstrip())
 
 
