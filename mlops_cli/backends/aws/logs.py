@@ -11,6 +11,12 @@ from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.refusals import AwsError
 
 
+def build_log(build_id: str) -> str:
+    """Where the log of a build lies: its group and its stream."""
+    project, _, stream = build_id.partition(":")
+    return f"/aws/codebuild/{project}:{stream}" if stream else ""
+
+
 class Log:
     """Remembers what it has given, so that asked again it gives what has been written since."""
 

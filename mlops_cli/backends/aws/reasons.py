@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.logs import Logs
+from mlops_cli.backends.aws.logs import Logs, build_log
 from mlops_cli.backends.aws.pipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.standing import COMMAND, DECISION, latest_attempt
-from mlops_cli.backends.aws.step import build_log
 from mlops_cli.jobs import progress_in
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import Kind, Stage, stage_named

@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from mlops_cli.backends.aws.decisions import Decisions
-from mlops_cli.backends.aws.logs import Logs
+from mlops_cli.backends.aws.logs import Logs, build_log
 from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution, Pipeline
 from mlops_cli.backends.aws.reasons import Reasons
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, compose, latest_attempt
-from mlops_cli.backends.aws.step import build_log
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed

@@ -5,6 +5,7 @@ CodePipeline knows what happened, the records know what it was about: keys, dige
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,9 +25,8 @@ def compose(execution: Execution, record: Run | None, actions: Sequence[ActionRu
     """The run that an execution is."""
     run = record or new_run(execution.id, {})
     stopped = execution.stopped_because or "stopped"
-    stages = [
-        _stage_run(stage, run.stage(stage.name), latest_attempt(stage.name, actions), stopped) for stage in STAGES
-    ]
+    attempts = {stage.name: latest_attempt(stage.name, actions) for stage in STAGES}
+    stages = [_stage_run(stage, run.stage(stage.name), attempts[stage.name], stopped) for stage in STAGES]
     made = Run(
         id=execution.id,
         created_at=execution.started,
@@ -58,7 +58,7 @@ def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> De
 
 def who(arn: str) -> str:
     """The name in the ARN of a user, or of a role's session."""
-    return arn.rpartition("/")[2] or arn.rpartition(":")[2] or "unknown"
+    return re.split("[:/]", arn)[-1] or "unknown"
 
 
 def _expired(decision: ActionRun) -> bool:
@@ -67,13 +67,10 @@ def _expired(decision: ActionRun) -> bool:
 
 def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], stopped: str) -> StageRun:
     """One stage; what it was made from is on record, what became of it is told by its actions."""
+    if not actions and (record.status.settled or record.status is Status.FAILED):
+        return record  # taken over from another run, or a result that the step after it has found wanting
     if not actions:
-        # Taken over from another run, or a result that the step after it has found wanting.
-        return (
-            record
-            if record.status.settled or record.status is Status.FAILED
-            else replace(record, status=Status.PENDING)
-        )
+        return replace(record, status=Status.PENDING)
     status = _stage_status(stage, record, actions)
     if status in (Status.DONE, Status.REUSED) and record.status is Status.FAILED:
         return record

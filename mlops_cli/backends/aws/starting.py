@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.pipeline import Execution
 from mlops_cli.backends.aws.runs import Runs
 from mlops_cli.backends.aws.source import Revision
 from mlops_cli.backends.aws.standing import GATE
-from mlops_cli.backends.aws.step import NO_STAGE, decoded, encoded
+from mlops_cli.backends.aws.variables import NO_STAGE, decoded, encoded
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 from mlops_cli.runs import CONTINUABLE, Run, RunRequest, Status, has_all_before, nothing_before

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from collections.abc import Mapping
 
+from mlops_cli.backends.aws.logs import build_log
 from mlops_cli.backends.aws.records import Records
+from mlops_cli.backends.aws.variables import NO, NO_STAGE, decoded, encoded
 from mlops_cli.backends.aws.workbench import AwsWorkbench
-from mlops_cli.errors import ConfigurationError
 from mlops_cli.lifecycle import RunView, settle
 from mlops_cli.runs import Run, Status, copy_before, has_all_before, new_run, nothing_before
 from mlops_cli.stages import STAGES, Kind, Stage, position, stage_named
-
-# What pipeline variables say when nothing is asked for: they cannot be empty.
-NO_STAGE, NO = "-", "false"
-
-
-def encoded(overrides: Mapping[str, str]) -> str:
-    """Overrides as a pipeline variable, whose characters pass through every layer unchanged."""
-    return base64.urlsafe_b64encode(json.dumps(dict(overrides), sort_keys=True).encode()).decode().rstrip("=")
-
-
-def decoded(variable: str) -> dict[str, str]:
-    """Raises ConfigurationError for what ``encoded`` has not made."""
-    try:
-        values = json.loads(base64.urlsafe_b64decode(variable + "=" * (-len(variable) % 4)))
-        return {str(name): str(value) for name, value in values.items()}
-    except (ValueError, AttributeError):
-        raise ConfigurationError(
-            f"The pipeline variable overrides is {variable!r}, expected JSON in base64url.", "Start it by: mlops run"
-        ) from None
 
 
 def take_step(name: str, run_id: str, bench: AwsWorkbench, variables: Mapping[str, str], view: RunView) -> Run:
@@ -48,12 +28,6 @@ def take_step(name: str, run_id: str, bench: AwsWorkbench, variables: Mapping[st
     _remember(stage, run, bench)
     bench.hand_over_rest(stage, run)
     return run
-
-
-def build_log(build_id: str) -> str:
-    """Where the log of a build lies: its group and its stream."""
-    project, _, stream = build_id.partition(":")
-    return f"/aws/codebuild/{project}:{stream}" if stream else ""
 
 
 def _begun(run_id: str, records: Records, variables: Mapping[str, str]) -> Run:

@@ -189,10 +189,8 @@ class AwsWorkbench:
         given = deployment.parameters(
             self.site, self.use_case.machines.endpoint, approval.detail["package"], approval.output
         )
-        failed = self.endpoint.status("").state is EndpointState.FAILED
-        return deployment.configuration(
-            self._template.read_bytes(), given, self.crew.names.tags, run.id if failed else ""
-        )
+        salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
+        return deployment.configuration(self._template.read_bytes(), given, self.crew.names.tags, salt)
 
     def conclude(self, stage: Stage, run: Run) -> None:
         """Take in what the actions after a stage's command step have made of it; StageFailed if it is not right."""
