@@ -30,10 +30,10 @@ class Log:
             yield from self._of_stream(stream)
 
     def _streams(self) -> list[str]:
-        found = self._client.pages(
-            "describe_log_streams", "logStreams", logGroupName=self._group, logStreamNamePrefix=self._stream
-        )
         try:
+            found = self._client.pages(
+                "describe_log_streams", "logStreams", logGroupName=self._group, logStreamNamePrefix=self._stream
+            )
             return sorted(one["logStreamName"] for one in found)
         except AwsError as error:
             if error.code == "ResourceNotFoundException":  # nothing was ever logged
