@@ -31,8 +31,8 @@ class Caller:
 
     @property
     def arn(self) -> str:
-        session = sts._sessions.get(self.access_key)
-        return str(session["Arn"]) if session else f"arn:aws:iam::{self.account}:root"
+        credential = iam_evaluator.resolve_credential(self.access_key, self.account)
+        return getattr(credential, "principal_arn", "") or f"arn:aws:iam::{self.account}:root"
 
     @property
     def role(self) -> str:
