@@ -33,8 +33,6 @@ class Endpoints(Base):
         self.endpoints: dict[str, Endpoint] = {}
         self.alarms = Alarms()
         self.threads: list[threading.Thread] = []
-        self.is_scaled: Callable[[str], bool] = lambda resource: False
-        """Whether Application Auto Scaling has "endpoint/NAME/variant/NAME" as a target."""
 
     @operation(ENDPOINT, CONFIG)
     def create_endpoint(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -87,10 +85,11 @@ class Endpoints(Base):
         return {"EndpointArn": endpoint.arn}
 
     def _check_scaling(self, endpoint: Endpoint, config: EndpointConfig) -> None:
+        scaling: Any = self.simulator.services["application-autoscaling"]
         new = {variant["VariantName"]: variant.get("InstanceType") for variant in config.variants}
         for fleet in endpoint.fleets:
             resource = f"endpoint/{endpoint.name}/variant/{fleet.name}"
-            if self.is_scaled(resource) and new.get(fleet.name) != fleet.variant.get("InstanceType"):
+            if scaling.is_scaled(resource) and new.get(fleet.name) != fleet.variant.get("InstanceType"):
                 message = (
                     f"The variant {fleet.name} is registered with Application Auto Scaling ({resource}): deregister"
                 )
