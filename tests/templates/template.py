@@ -116,6 +116,20 @@ def variant(name: str) -> Resolved:
     return resolve(load(FOLDER / f"{template}.yaml"), parameters)
 
 
+def accepts(parameter: Mapping[str, Any], value: str) -> bool:
+    """Whether a declared parameter takes a value."""
+    return (
+        re.fullmatch(parameter.get("AllowedPattern", ".*"), value) is not None
+        and value in [str(one) for one in parameter.get("AllowedValues", [value])]
+        and len(value) <= parameter.get("MaxLength", 4096)
+        and (parameter["Type"] != "Number" or _between(parameter, float(value)))
+    )
+
+
+def _between(parameter: Mapping[str, Any], number: float) -> bool:
+    return parameter.get("MinValue", number) <= number <= parameter.get("MaxValue", number)
+
+
 class Evaluation:
     """CloudFormation's functions, as far as the templates use them; an unknown one raises."""
 
@@ -127,6 +141,8 @@ class Evaluation:
         self.parameters = {**PSEUDO, **defaults, **parameters}
         missing = set(declared) - set(self.parameters)
         assert not missing, f"no value for: {', '.join(sorted(missing))}"
+        refused = [name for name, one in declared.items() if not accepts(one, self.parameters[name])]
+        assert not refused, f"not accepted: {', '.join(f'{name}={self.parameters[name]}' for name in refused)}"
         self.template = template
 
     def holds(self, entry: Mapping[str, Any]) -> bool:

@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.templates.checkers import cfn_lint, checkov, cloudformation_validate
+from tests.templates.checkers import FALSE_ALARMS, cfn_lint, checkov, cloudformation_validate
 from tests.templates.template import FOLDER, NAMES, load
 
 TEMPLATES = [FOLDER / f"{name}.yaml" for name in NAMES]
-# The validator does not look at the Fn::If around a reference in an output; in a resource it does.
-FALSE_ALARMS = {
-    "storage": [
-        "W1001 Outputs/BucketName/Value.Fn::If.1: "
-        "Reference to 'Bucket' which is conditional on 'Created' - target may not exist"
-    ]
-}
-
 each_template = pytest.mark.parametrize("template", TEMPLATES, ids=NAMES)
 
 
@@ -52,21 +44,27 @@ def test_cfn_lint_finds_what_is_broken(name: str, old: str, new: str, rule: str,
 
 @each_template
 def test_aws_own_validation_finds_nothing(template: Path) -> None:
-    assert cloudformation_validate(template) == FALSE_ALARMS.get(template.stem, [])
+    assert set(cloudformation_validate(template)) <= set(FALSE_ALARMS)
+
+
+def test_a_false_alarm_is_still_raised() -> None:
+    """Otherwise it is time to take it off the list."""
+    found = [finding for template in TEMPLATES for finding in cloudformation_validate(template)]
+    assert set(FALSE_ALARMS) <= set(found)
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
         ("pipeline", "ExecutionMode: QUEUED", "ExecutionMode: QUEUE"),
-        ("pipeline", "  RepositoryName:\n    Condition: FromCodeCommit\n", "  RepositoryName:\n"),
+        ("pipeline", "Value: !Ref Topic", "Value: !Ref Subscription"),
         ("endpoint", "Type: AWS::SageMaker::Model", "Type: AWS::SageMaker::Modell"),
         ("storage", "Bucket: !Ref Bucket\n", "Bucket: !Ref Buckets\n"),
     ],
 )
 def test_aws_own_validation_finds_what_is_broken(name: str, old: str, new: str, tmp_path: Path) -> None:
     found = cloudformation_validate(broken(name, old, new, tmp_path))
-    assert set(found) - set(FALSE_ALARMS.get(name, []))
+    assert set(found) - set(FALSE_ALARMS)
 
 
 @pytest.mark.slow
