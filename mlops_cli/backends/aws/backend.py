@@ -13,14 +13,15 @@ from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.crew import Crew
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.orders import Orders
+from mlops_cli.backends.aws.pipeline import Pipeline
 from mlops_cli.backends.aws.provision import Provisioner
 from mlops_cli.backends.aws.relay import relay
 from mlops_cli.backends.aws.runs import ended
 from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
 from mlops_cli.backends.aws.stacks import Stacks
-from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.starting import Wish
 from mlops_cli.backends.aws.step import take_step
+from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.ingredients import no_data
@@ -75,6 +76,8 @@ class AwsBackend(Backend):
 
     def provision(self, watch: Watch = unwatched) -> None:
         self.provisioner.carry_out(watch)
+        facts = self.stacks.required(self.names.pipeline_stack)
+        Pipeline(self.account.client("codepipeline"), facts["PipelineName"]).stop_first()
 
     def forget_plan(self) -> None:
         self.provisioner.forget()

@@ -12,7 +12,7 @@ from mlops_cli.backends.aws.logs import Logs, build_log
 from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution, Pipeline
 from mlops_cli.backends.aws.reasons import Reasons
 from mlops_cli.backends.aws.records import Records
-from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, compose, latest_attempt
+from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, JOB, compose, latest_attempt
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed
@@ -50,7 +50,7 @@ class Runs:
     def look(self, execution: Execution) -> Run:
         record, actions = self.records.load(execution.id), self.pipeline.actions(execution.id)
         run = self._reasons.explained(compose(execution, record, actions), record, actions)
-        stages = [replace(stage, log=stage.log or _first_log(stage, actions)) for stage in run.stages]
+        stages = [replace(stage, log=log_of(stage, actions)) for stage in run.stages]
         return self._queued(replace(run, stages=stages))
 
     def _queued(self, run: Run) -> Run:
@@ -121,17 +121,21 @@ class Runs:
         """The lines of a stage's log; with ``follow_it``, until the stage has ended."""
         logs = Logs(self._logs.client)
         while True:
-            at = self.again(run.id).stage(stage) if follow_it else run.stage(stage)
+            at = self.again(run.id).stage(stage)
             yield from logs.new_lines(at.log)
             if not follow_it or at.status is not Status.RUNNING:
                 return
-            time.sleep(1.0)
+            time.sleep(SHORTEST)
 
 
-def _first_log(stage: StageRun, actions: list[ActionRun]) -> str:
-    """The log of the command step, as long as the step has recorded none."""
-    builds = [action.external for action in latest_attempt(stage.name, actions) if action.name == COMMAND]
-    return build_log(builds[-1]) if builds else ""
+def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
+    """Where the log of a stage lies: of its job if it came to one, else of its command step."""
+    attempt = latest_attempt(stage.name, actions)
+    builds = [action.external for action in attempt if action.name == COMMAND]
+    began = any(action.name == JOB and action.external for action in attempt)
+    if stage.status is Status.REUSED or began or not builds:
+        return stage.log
+    return build_log(builds[-1])
 
 
 def ended(run: Run) -> Run:

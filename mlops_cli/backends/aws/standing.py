@@ -13,9 +13,9 @@ from mlops_cli.backends.aws.pipeline import ABANDONED, FAILED, IN_PROGRESS, SUPE
 from mlops_cli.runs import Decision, Run, StageRun, Status, new_run
 from mlops_cli.stages import STAGES, Kind, Stage
 
-COMMAND, DECISION = "command", "decision"
+COMMAND, JOB, DECISION = "command", "job", "decision"
 # What follows the command step of a stage of this kind, and does the stage's work.
-NATIVE = {Kind.PROCESSING: "job", Kind.TRAINING: "job", Kind.APPROVAL: DECISION, Kind.DEPLOY: "endpoint"}
+NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: "endpoint"}
 GATE = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 # CodePipeline gives up waiting for a decision after seven days.
 PATIENCE_SECONDS = 7 * 86400 - 60
