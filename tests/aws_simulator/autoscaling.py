@@ -7,9 +7,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from ministack.services import iam
+from ministack.services import cloudwatch, iam
 
 from . import shapes
+from .cloudwatch import alarm_arn
 from .errors import ServiceError
 from .resources import Resource, ResourceType
 from .roles import Caller, root
@@ -155,32 +156,19 @@ class Autoscaling(Service):
         configuration = policy.request.get("TargetTrackingScalingPolicyConfiguration")
         if configuration is None:
             return []
-        _, endpoint, _, variant = policy.request["ResourceId"].split("/")
-        cloudwatch = self.simulator.client("cloudwatch", caller)
         names = [alarm["AlarmName"] for alarm in policy.alarms] or [
             f"TargetTracking-{policy.request['ResourceId']}-Alarm{end}-{uuid.uuid4()}" for end in ("High", "Low")
         ]
-        alarms = []
-        for name, comparison in zip(names, ("GreaterThanThreshold", "LessThanThreshold"), strict=True):
-            cloudwatch.put_metric_alarm(
-                AlarmName=name,
-                Namespace="AWS/SageMaker",
-                MetricName="InvocationsPerInstance",
-                Dimensions=[{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}],
-                Statistic="Sum",
-                Period=60,
-                EvaluationPeriods=3,
-                Threshold=configuration["TargetValue"],
-                ComparisonOperator=comparison,
-            )
-            arn = f"arn:aws:cloudwatch:{caller.region}:{caller.account}:alarm:{name}"
-            alarms.append({"AlarmName": name, "AlarmARN": arn})
-        return alarms
+        comparisons = ("GreaterThanThreshold", "LessThanThreshold")
+        for name, comparison in zip(names, comparisons, strict=True):
+            caller.require("cloudwatch:PutMetricAlarm", alarm_arn(name))
+            _put_alarm(name, comparison, policy.request["ResourceId"], configuration["TargetValue"])
+        return [{"AlarmName": name, "AlarmARN": alarm_arn(name)} for name in names]
 
     def _drop_alarms(self, policy: Policy, caller: Caller) -> None:
-        names = [alarm["AlarmName"] for alarm in policy.alarms]
-        if names:
-            self.simulator.client("cloudwatch", caller).delete_alarms(AlarmNames=names)
+        for alarm in policy.alarms:
+            caller.require("cloudwatch:DeleteAlarms", alarm["AlarmARN"])
+            cloudwatch.cloudformation_delete_metric_alarm(alarm["AlarmName"])
 
     @operation(target_arns, context=conditions)
     def delete_scaling_policy(self, request: Request, caller: Caller) -> None:
@@ -222,6 +210,22 @@ class Autoscaling(Service):
             )
             raise ServiceError("ObjectNotFoundException", f"No scalable target registered for {what}")
         return target
+
+
+def _put_alarm(name: str, comparison: str, resource: str, threshold: float) -> None:
+    _, endpoint, _, variant = resource.split("/")
+    given = {
+        "AlarmName": name,
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "InvocationsPerInstance",
+        "Dimensions": [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}],
+        "Statistic": "Sum",
+        "Period": 60,
+        "EvaluationPeriods": 3,
+        "Threshold": threshold,
+        "ComparisonOperator": comparison,
+    }
+    cloudwatch._put_metric_alarm({}, given, False, True)
 
 
 class ScalableTargetType(ResourceType):

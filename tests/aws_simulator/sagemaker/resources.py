@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
@@ -116,6 +117,15 @@ class EndpointType(ApiType):
         if verb == "Create":
             names = tuple(name for name in resource.properties if name not in self.only_of_updates)
         return super()._request(resource, verb, *names)
+
+    def create(self, resource: Resource) -> tuple[str, dict[str, Any]]:
+        """One that does not come into service is removed by the rollback, on AWS; ministack's does not know of it."""
+        try:
+            return super().create(resource)
+        except ValueError:
+            name = resource.properties.get("EndpointName") or resource.generated_name(63)
+            self.delete(replace(resource, physical_id=name))
+            raise
 
     def stabilize(self, resource: Resource, name: str) -> None:
         """Wait until nothing is under way. Raises ValueError in CloudFormation's words if it is not as it was wished."""
