@@ -31,12 +31,13 @@ class Pace:
         time.sleep(self._next)
 
 
-def follow(look: Look, read: Read, view: RunView, pace: Pace) -> Run:
+def follow(look: Look, read: Read, view: RunView, pace: Pace, seen: Run | None = None) -> Run:
     """Tell ``view`` what changes from one look to the next; gives the run as soon as nobody works on it any more.
 
-    ``read`` gives the lines that a running stage has written since it was asked last.
+    ``read`` gives the lines that a running stage has written since it was asked last; ``seen`` is how the run stood
+    when the view was told last.
     """
-    told: dict[str, tuple[Status, str]] = {}
+    told = {stage.name: (stage.status, stage.reason) for stage in (seen.stages if seen else ())}
     while True:
         run = look()
         moved = [stage for stage in run.stages if _moved(stage, told)]

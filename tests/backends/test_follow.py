@@ -61,6 +61,12 @@ def test_progress_lines_are_told_as_such_and_else_the_last_line() -> None:
     assert told == [("s0", "running"), ("s0", 1, 2, "loss 0.5"), ("s0", 0, 0, "loading"), ("s0", "done")]
 
 
+def test_what_was_told_before_is_not_told_again() -> None:
+    view, coming = Told(), iter([run_of(R, D, W, P), run_of(D, D, D, D)])
+    follow(lambda: next(coming), lambda run, stage: [], view, Pace(1, 4), seen=run_of(W, D, W, P))
+    assert view.told == [("s1", "done"), ("s2", "running"), ("s2", "done")]
+
+
 def test_pauses_grow_while_nothing_moves(pauses: list[float]) -> None:
     still = run_of(R, R)
     followed(still, still, still, still, run_of(R, D, R), run_of(D, D, D))

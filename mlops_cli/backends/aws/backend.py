@@ -134,7 +134,7 @@ class AwsBackend(Backend):
         return self.crew.runs.get(prefix)
 
     def list_runs(self) -> list[Run]:
-        return self.crew.runs.list()
+        return self.crew.runs.every()
 
     def follow(self, run: Run, view: RunView) -> Run:
         return self.crew.runs.follow(run.id, view)
@@ -161,7 +161,7 @@ class AwsBackend(Backend):
 
     def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         self.crew.decider.decide(run.id, approved, comment)
-        run = self.crew.runs.follow(run.id, view)
+        run = self.crew.runs.follow(run.id, view, seen=run)
         return ended(run) if approved else run
 
     def endpoint(self) -> Endpoint:

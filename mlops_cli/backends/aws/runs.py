@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from mlops_cli.runs import Run, StageRun, Status, find_run, new_run, superseded,
 AT_ONCE = 8
 SHORTEST, LONGEST = 0.5, 5.0
 MOVING_SECONDS = 30.0
+AGENT = re.compile(r"^\[Container\] \S+ \S+ ")
+OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
 CONTINUE = "Fix it, then continue: mlops run"
 
 
@@ -34,7 +37,7 @@ class Runs:
         self._reasons = reasons
         self._logs = logs
 
-    def list(self) -> list[Run]:
+    def every(self) -> list[Run]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(self._light, self.pipeline.executions()))
 
@@ -69,7 +72,7 @@ class Runs:
         execution = next((one for one in self.pipeline.executions() if one.id == run_id), None)
         return self.look(execution or Execution(run_id, "InProgress", time.time()))
 
-    def follow(self, run_id: str, view: RunView, ours: bool = False) -> Run:
+    def follow(self, run_id: str, view: RunView, ours: bool = False, seen: Run | None = None) -> Run:
         """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
 
         Raises MlopsError on Ctrl-C: the run goes on.
@@ -80,7 +83,7 @@ class Runs:
             return self._overtake(run) if ours else run
 
         try:
-            return follow(look, lambda _, stage: self._logs.new_lines(stage.log), view, Pace(SHORTEST, LONGEST))
+            return follow(look, self._said, view, Pace(SHORTEST, LONGEST), seen)
         except KeyboardInterrupt:
             raise MlopsError(
                 f"Run {run_id} goes on on AWS; nothing was stopped.",
@@ -89,15 +92,22 @@ class Runs:
                 EXIT_INTERRUPTED,
             ) from None
 
+    def _said(self, _: Run, stage: StageRun) -> list[str]:
+        """What a running stage has written, without what CodeBuild and the step put before it or say themselves."""
+        return [AGENT.sub("", line) for line in self._logs.new_lines(stage.log) if not OWN.match(line)]
+
     def _pass_on(self, run: Run) -> Run:
         """An approval of the same model in an earlier run holds: the pipeline is told so in that one's words."""
         record = self.records.load(run.id) if run.status is Status.WAITING else None
         gate = record.stage(GATE.name) if record else None
-        if gate is None or gate.status is not Status.REUSED or not self._decisions.approval(gate.output, gate.key):
+        if gate is None or gate.status is not Status.REUSED:
+            return run
+        earlier = self._decisions.approval(gate.output, gate.key)
+        if earlier is None:
             return run
         token = self.pipeline.token(run.id, GATE.name, DECISION)
         if token:
-            self.pipeline.decide(GATE.name, DECISION, True, gate.reason, token)
+            self.pipeline.decide(GATE.name, DECISION, True, earlier.reason, token)
         stages = [gate if one.name == GATE.name else one for one in run.stages]
         return replace(run, status=Status.RUNNING, stages=stages)
 

@@ -96,7 +96,8 @@ def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) 
     if DECISION in going_on:
         return Status.WAITING
     if going_on or len({action.name for action in actions}) < (2 if stage.kind in NATIVE else 1):
-        return Status.RUNNING
+        # Nothing is executed for a reused job; what is decided and deployed must be waited for.
+        return Status.REUSED if record.status is Status.REUSED and NATIVE.get(stage.kind) == JOB else Status.RUNNING
     return Status.REUSED if record.status is Status.REUSED else Status.DONE
 
 
