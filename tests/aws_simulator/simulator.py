@@ -6,7 +6,9 @@ import importlib
 import logging
 import os
 import pkgutil
+import secrets
 import threading
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +18,11 @@ import boto3
 from botocore.config import Config
 from ministack import app
 from ministack.core import iam_actions, router
+from ministack.services import sts
 
 from .ledger import Ledger
 from .processes import Processes
-from .resources import ResourceType, StackRoles, add_resource_type, in_context
+from .resources import SLOW, ResourceType, StackRoles, add_resource_type, in_context, slow_down
 from .roles import Caller
 from .service import Service
 
@@ -56,6 +59,8 @@ class Simulator:
         self.add_control("unused-permissions", lambda _: self.ledger.unused())
         self.add_control("drift", lambda _: self.drift)
         self.add_control("failed-invocations", lambda _: self.failed_invocations)
+        self.add_control("expired-credentials", lambda _: self._expired_credentials())
+        self.add_control("slow-resource-type", lambda arguments: slow_down(**arguments))
         self.add_control("start-process", self._start_process)
         self.add_control("reset", lambda _: self.reset())
         package = __package__ or ""
@@ -95,10 +100,23 @@ class Simulator:
             act()
         app._reset_all_state()
         self._stack_roles.clear()
+        SLOW.clear()
         self.ledger.clear()
         self.drift.clear()
         self.failed_invocations.clear()
         self.client.cache_clear()
+
+    @staticmethod
+    def _expired_credentials() -> dict[str, str]:
+        """Credentials of a role whose session is over, as boto3's client takes them."""
+        key, secret, token = (secrets.token_hex(8).upper() for _ in range(3))
+        record = {
+            "Arn": "arn:aws:sts::123456789012:assumed-role/gone/s",
+            "SecretAccessKey": secret,
+            "SessionToken": token,
+        }
+        sts._sessions[f"ASIA{key}"] = {**record, "PrincipalType": "AssumedRole", "Expiration": time.time() - 1}
+        return {"aws_access_key_id": f"ASIA{key}", "aws_secret_access_key": secret, "aws_session_token": token}
 
     def _start_process(self, arguments: dict[str, Any]) -> str:
         """For the test that nothing outlives us; gives the token that everything we start carries."""
