@@ -64,7 +64,7 @@ class Jobs:
         return [entry["Key"].removeprefix(prefix) for entry in found]
 
     def training(self, name: str, script: str, **more: Any) -> dict[str, Any]:
-        """A request for a training job; ``hyperparameters``, ``files`` (beside the script) and members of the request."""
+        """A request; ``hyperparameters``, ``files`` beside the script, ``instances``, ``channels``, members of it."""
         files = {"train.py": script, **more.pop("files", {})}
         code = self.put(f"code/{name}/sourcedir.tar.gz", tarball(files))
         own = more.pop("hyperparameters", {})

@@ -62,7 +62,7 @@ def test_a_group_with_packages_cannot_be_deleted_and_numbers_are_never_used_agai
     sagemaker.delete_model_package_group(ModelPackageGroupName="ours")
     with pytest.raises(ClientError, match="does not exist"):
         sagemaker.describe_model_package_group(ModelPackageGroupName="ours")
-    with pytest.raises(ClientError, match="ModelPackage .*ours/2 does not exist"):
+    with pytest.raises(ClientError, match=r"ModelPackage .*ours/2 does not exist"):
         sagemaker.describe_model_package(ModelPackageName="ours/2")
 
 

@@ -1,4 +1,4 @@
-"""SageMaker in the simulated AWS: jobs that run the real scripts, the model registry, endpoints that serve the real model.
+"""SageMaker in the simulated AWS: jobs run the real scripts, endpoints serve the real model.
 
 What it does not have: images (the test's own Python is every image, and requirements.txt must be met by it), instances
 (an instance more is another process of a job, and nothing of an endpoint), GPUs, VPCs, KMS keys, pipe mode.

@@ -200,10 +200,11 @@ def _variant(fleet: Fleet) -> dict[str, Any]:
 
 
 def _status(fleet: Fleet) -> dict[str, Any]:
+    count = f"{fleet.instances} instance(s)."
     messages = {
-        "Creating": f"Launching {fleet.instances} instance(s).",
-        "ActivatingTraffic": f"Activating traffic on full capacity of {fleet.instances} instance(s).",
-        "Baking": f"Baking (TerminationWaitInSeconds) with traffic enabled on full capacity of {fleet.instances} instance(s).",
+        "Creating": f"Launching {count}",
+        "ActivatingTraffic": f"Activating traffic on full capacity of {count}",
+        "Baking": f"Baking (TerminationWaitInSeconds) with traffic enabled on full capacity of {count}",
     }
     return {"Status": fleet.status, "StatusMessage": messages[fleet.status]}
 

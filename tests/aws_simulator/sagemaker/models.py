@@ -85,8 +85,8 @@ class Models(Base):
             return container
         package = self.package(name if name.startswith("arn:") else arn_of(caller, "model-package", name))
         if package.approval != "Approved":
-            message = f"Cannot create a model from model package {package.arn}: its approval status is {package.approval}, not Approved."
-            raise invalid(message)
+            status = f"its approval status is {package.approval}, not Approved."
+            raise invalid(f"Cannot create a model from model package {package.arn}: {status}")
         (found,) = package.containers
         return {**found, **{key: value for key, value in container.items() if key != "ModelPackageName"}}
 
@@ -127,7 +127,7 @@ def check_data(s3: Any, uri: str, role: str, caller: Caller) -> None:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             raise invalid(f"Could not find model data at {uri}.") from error
         raise invalid(
-            f'Could not access model data at {uri}. Please ensure that the role "{role}" exists and that its trust relationship '
-            f'policy allows the action "sts:AssumeRole" for the service principal "{SERVICE}". Also ensure that the role has '
-            f'"s3:GetObject" permissions and that the object is located in {caller.region}.'
+            f'Could not access model data at {uri}. Please ensure that the role "{role}" exists and that its trust '
+            f'relationship policy allows the action "sts:AssumeRole" for the service principal "{SERVICE}". Also ensure '
+            f'that the role has "s3:GetObject" permissions and that the object is located in {caller.region}.'
         ) from error

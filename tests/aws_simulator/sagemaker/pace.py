@@ -29,14 +29,14 @@ class Pace:
         self._quotas: dict[str, int] = {}
 
     def set(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-pace``, all in seconds: how long each state lasts (``seconds``), how long a process has
-        between SIGTERM and SIGKILL (``grace``), how long an update bakes if it bakes (``baking``), how long an
+        """The control ``sagemaker-pace``, all in seconds: how long each state lasts (``seconds``), how long a process
+        has between SIGTERM and SIGKILL (``grace``), how long an update bakes if it bakes (``baking``), how long an
         invocation may take (``invocation``)."""
         for name in ("seconds", "grace", "baking", "invocation"):
             setattr(self, name, float(arguments.get(name, getattr(self, name))))
 
     def fire(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-fire``: an alarm goes off while ``endpoint`` is updated, with the traffic on the new."""
+        """The control ``sagemaker-fire``: an alarm goes off in the next update of ``endpoint``, while it bakes."""
         self.firing.add(arguments["endpoint"])
 
     def wait(self, stop: threading.Event | None = None) -> None:
@@ -62,8 +62,9 @@ class Pace:
         limit = self._quotas.get(quota)
         if limit is not None and used + more > limit:
             message = (
-                f"The account-level service limit '{quota}' is {limit} Instances, with current utilization of {used} Instances and a "
-                f"request delta of {more} Instances. Please use AWS Service Quotas to request an increase for this quota. If AWS "
-                "Service Quotas is not available, contact AWS support to request an increase for this quota."
+                f"The account-level service limit '{quota}' is {limit} Instances, with current utilization of {used} "
+                f"Instances and a request delta of {more} Instances. Please use AWS Service Quotas to request an increase "
+                "for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for "
+                "this quota."
             )
             raise ServiceError("ResourceLimitExceeded", message)

@@ -128,16 +128,15 @@ class EndpointType(ApiType):
             raise
 
     def stabilize(self, resource: Resource, name: str) -> None:
-        """Wait until nothing is under way. Raises ValueError in CloudFormation's words if it is not as it was wished."""
+        """Wait until nothing is under way. Raises ValueError, in CloudFormation's words, if it is not as wished."""
         found = self._settled(resource, name)
         wished = resource.properties["EndpointConfigName"]
         if found["EndpointStatus"] == "InService" and found["EndpointConfigName"] == wished:
             return
         reason = found.get("FailureReason") or f"The endpoint is {found['EndpointStatus']}."
-        raise ValueError(
-            f"Resource handler returned message: \"Resource of type '{self.name}' with identifier '{found['EndpointArn']}' did not "
-            f'stabilize: {reason}" (RequestToken: {uuid.uuid4()}, HandlerErrorCode: NotStabilized)'
-        )
+        what = f"Resource of type '{self.name}' with identifier '{found['EndpointArn']}' did not stabilize: {reason}"
+        token = f"(RequestToken: {uuid.uuid4()}, HandlerErrorCode: NotStabilized)"
+        raise ValueError(f'Resource handler returned message: "{what}" {token}')
 
     def _settled(self, resource: Resource, name: str) -> dict[str, Any]:
         while True:

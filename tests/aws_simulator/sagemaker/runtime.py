@@ -16,8 +16,8 @@ from .endpoints import Endpoints
 from .fleet import Answer, Fleet
 
 TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each "
-    "container in Amazon CloudWatch, resolve the issue, and try again."
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
+    "each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 ANSWERING = ("InService", "Updating", "RollingBack")
 

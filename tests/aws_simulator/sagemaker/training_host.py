@@ -103,9 +103,8 @@ class TrainingHost:
     def _unpack_code(self) -> None:
         """The toolkit gets it with the role's credentials, so what fails here is an AlgorithmError."""
         if not self._program:
-            raise Failure(
-                "AlgorithmError: The training entry point name is empty. Set the 'sagemaker_program' hyperparameter, exit code: 1"
-            )
+            words = "The training entry point name is empty. Set the 'sagemaker_program' hyperparameter"
+            raise Failure(f"AlgorithmError: {words}, exit code: 1")
         uri = scriptmode.decoded(self._request["HyperParameters"]).get("sagemaker_submit_directory")
         if uri is None:
             return

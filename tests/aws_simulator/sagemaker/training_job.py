@@ -22,7 +22,7 @@ MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
-    "Interrupted": "Training job was interrupted; the instances are needed elsewhere. It goes on when there are some again.",
+    "Interrupted": "Training job interrupted: its instances are needed elsewhere",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Stopping": "Stopping the training job",
