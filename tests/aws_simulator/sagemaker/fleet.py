@@ -122,11 +122,9 @@ class Fleet:
         try:
             storage.download_file(self._simulator.client("s3", self.role), uri, archive)
         except Failure as error:
-            raise Failure(
-                f'Failed to download model data for container "container_1" from URL: "{uri}". Please ensure that there '
-                "is an object located at the URL and that the role passed to CreateModel has permissions to "
-                "download the object."
-            ) from error
+            failed = f'Failed to download model data for container "container_1" from URL: "{uri}".'
+            ensure = "Please ensure that there is an object located at the URL and that the role passed to CreateModel"
+            raise Failure(f"{failed} {ensure} has permissions to download the object.") from error
 
     def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
         """One request to the container. Raises OSError if it does not answer, TimeoutError if not in time."""
