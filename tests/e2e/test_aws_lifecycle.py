@@ -246,6 +246,21 @@ def training(cloud: Cloud) -> bool:
     return bool(cloud.aws.client("sagemaker").list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"])
 
 
+def test_a_run_that_is_ended_takes_its_job_with_it(cloud: Cloud) -> None:
+    cloud.ready()
+    held = cloud.held("train.py")
+    cloud("run", "--detach")
+    wait_for(lambda: training(cloud), 120)
+    stopped = cloud.json("stop")
+    assert (stopped["status"], statuses(stopped)["train"]) == ("interrupted", "interrupted")
+    (job,) = cloud.aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert "nothing of it is running" in cloud("stop")
+    held.unlink()
+    run = cloud.json("run")
+    assert (run["status"], run["id"] != stopped["id"], statuses(run)["preprocess"]) == ("waiting", True, "reused")
+
+
 def test_a_killed_command_is_repeated_and_goes_along_with_its_run(cloud: Cloud) -> None:
     cloud.ready()
     held = cloud.held("train.py")

@@ -14,6 +14,7 @@ from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution,
 from mlops_cli.backends.aws.reasons import Reasons
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, JOB, compose, latest_attempt
+from mlops_cli.backends.aws.variables import decoded, encoded
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed
@@ -53,6 +54,8 @@ class Runs:
     def look(self, execution: Execution) -> Run:
         record, actions = self.records.load(execution.id), self.pipeline.actions(execution.id)
         run = self._reasons.explained(compose(execution, record, actions), record, actions)
+        if record is None:
+            run.overrides = decoded(self.pipeline.variables(execution.id).get("overrides", encoded({})))
         stages = [replace(stage, log=log_of(stage, actions)) for stage in run.stages]
         return self._queued(replace(run, stages=stages))
 
@@ -87,8 +90,7 @@ class Runs:
         except KeyboardInterrupt:
             raise MlopsError(
                 f"Run {run_id} goes on on AWS; nothing was stopped.",
-                f"Return to it: mlops status {run_id} --follow. Or stop it: aws codepipeline stop-pipeline-execution "
-                f"--pipeline-name {self.pipeline.name} --pipeline-execution-id {run_id} --abandon",
+                f"Return to it: mlops status {run_id} --follow. Or end it: mlops stop {run_id}",
                 EXIT_INTERRUPTED,
             ) from None
 
