@@ -18,14 +18,13 @@ from mlops_cli.backends.aws.variables import decoded, encoded
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed
-from mlops_cli.runs import Run, StageRun, Status, find_run, new_run, superseded, undecidable
+from mlops_cli.runs import Run, StageRun, Status, continue_hint, find_run, new_run, superseded, undecidable
 
 AT_ONCE = 8
 SHORTEST, LONGEST = 0.5, 5.0
 MOVING_SECONDS = 30.0
 AGENT = re.compile(r"^\[Container\] \S+ \S+ ")
 OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
-CONTINUE = "Fix it, then continue: mlops run"
 
 
 class Runs:
@@ -154,7 +153,7 @@ def ended(run: Run) -> Run:
     """A run that went on to its end or to the gate; raises what it ended with otherwise."""
     at = run.current
     if run.status is Status.FAILED:
-        raise StageFailed(at.reason if at else "It failed.", CONTINUE)
+        raise StageFailed(at.reason if at else "It failed.", continue_hint(run))
     if run.status is Status.REJECTED:
         raise undecidable(run)
     if run.status is Status.SUPERSEDED:
