@@ -64,10 +64,16 @@ class Operation:
         for pause in pauses():
             stack: dict[str, Any] = self._client.describe_stacks(StackName=self._id)["Stacks"][0]
             self.tell(watch)
-            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            if self._over(stack["StackStatus"]):
                 return stack
             time.sleep(pause)
         raise AssertionError
+
+    def _over(self, status: str) -> bool:
+        """Whether this operation has ended: before its first event, the status is still the one from before it."""
+        if status.endswith("_IN_PROGRESS"):
+            return False
+        return bool(self._told or not self._mark or status == "DELETE_COMPLETE")
 
 
 def findings(client: Client, **of: str) -> list[ResourceEvent]:

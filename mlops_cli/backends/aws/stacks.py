@@ -114,8 +114,9 @@ class Stacks:
 
     def execute(self, change_set: ChangeSet, watch: Watch) -> Stack:
         """Carry a change set out and follow it to its end; raises StackFailed with the first cause."""
-        operation = Operation(self._client, change_set.stack_id, newest(self._client, change_set.stack_id))
-        changesets.execute(self._client, change_set)
+        before = newest(self._client, change_set.stack_id)
+        begun = changesets.execute(self._client, change_set)
+        operation = Operation(self._client, change_set.stack_id, before if begun else "")
         stack = _stack(operation.follow(watch))
         if stack.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise self._failed(stack, operation, "made" if change_set.creates else "changed")

@@ -168,18 +168,33 @@ def test_a_name_that_does_not_do_on_aws_is_said_first(ground: Ground, use_case: 
     assert ground.stacks() == {}
 
 
-def test_a_failed_creation_shows_its_cause_and_the_next_attempt_begins_anew(ground: Ground) -> None:
-    ground.aws.client("codecommit").create_repository(repositoryName="taken")
-    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is .*already exists") as caught:
-        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").provision()
-    assert "set another REPOSITORY_NAME" in caught.value.hint
+def never_whole(ground: Ground) -> None:
+    """A pipeline stack whose creation failed and was rolled back."""
+    right, wrong = "          Key: !Sub ${KeyPrefix}source/source.zip", "          Key: nowhere.zip"
+    ground.edit("pipeline.yaml", right, wrong)
+    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is CREATE_FAILED, says AWS: "):
+        ground.backend(SOURCE="codecommit").provision()
+    ground.edit("pipeline.yaml", wrong, right)
     assert ground.stacks()[PIPELINE] == "ROLLBACK_COMPLETE"
+
+
+def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) -> None:
+    never_whole(ground)
     backend = ground.backend(SOURCE="codecommit")
     plan = backend.plan_provision()
-    assert what(plan, Action.REMOVE) == [f"stack {PIPELINE}"]
+    removed = [change for change in plan.changes if change.action is Action.REMOVE]
+    assert [change.what for change in removed] == [f"stack {PIPELINE}"]
+    assert "it was never whole: Repository (AWS::CodeCommit::Repository): " in removed[0].why
     assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
     backend.provision()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_a_repositorys_name_that_is_taken_is_said(ground: Ground) -> None:
+    ground.aws.client("codecommit").create_repository(repositoryName="taken")
+    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\).*already exists") as caught:
+        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").provision()
+    assert "set another REPOSITORY_NAME" in caught.value.hint
 
 
 def test_without_templates_the_project_is_told(ground: Ground) -> None:
