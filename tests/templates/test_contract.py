@@ -88,7 +88,9 @@ def endpoint(name: str) -> dict[str, Any]:
 
 def test_a_bad_deployment_is_rolled_back_by_the_alarms() -> None:
     alarms = variant("endpoint").of_type("AWS::CloudWatch::Alarm")
-    watched = endpoint("endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    deployment = endpoint("endpoint")["DeploymentConfig"]
+    watched = deployment["AutoRollbackConfiguration"]["Alarms"]
+    assert deployment["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] == "300"
     assert {one["AlarmName"] for one in watched} == {one["AlarmName"] for one in alarms.values()}
     assert alarms["Latency"]["Threshold"] == "1000000"  # microseconds
     for alarm in alarms.values():
