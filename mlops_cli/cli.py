@@ -108,6 +108,24 @@ def main_options(
     ctx.obj = Session(target, project, quiet, verbose)
 
 
+@command("init", "mlops init churn --minimal")
+def init(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project's folder.")],
+    name: Annotated[str, typer.Option(help="What the use case is called.", show_default="the folder's name")] = "",
+    minimal: Annotated[bool, typer.Option("--minimal", help="Scripts of a few lines, on a table.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a project that runs at once, to be changed into your own.
+
+    Without --minimal it is the toxic comments' use case. See docs/your-own-use-case.md.
+    """
+    from mlops_cli.flows import found_project
+
+    _, console = _open(ctx)
+    console.result(found_project(console, folder, name, minimal))
+
+
 @command("quickstart", "mlops quickstart --yes")
 def quickstart(ctx: typer.Context, yes: Yes = False, as_json: Json = False) -> None:
     """From nothing to a tested endpoint, on sample data."""

@@ -98,7 +98,7 @@ class LocalBackend(Backend):
         if request.from_stage:
             position(request.from_stage)
         if load(self.project.data) is None:
-            raise MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+            raise MlopsError("There is no data yet.", f"Get it: {self.use_case.get_data}")
         return request
 
     def _advance(self, run: Run, view: RunView, start: str) -> Run:

@@ -83,7 +83,7 @@ class LocalWorkbench:
             return run.stage(name).output
         dataset = load(self.project.data)
         if dataset is None:
-            raise MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+            raise MlopsError("There is no data yet.", f"Get it: {self.use_case.get_data}")
         return dataset.sha256
 
     def key(self, ingredients: dict[str, str]) -> str:
