@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_cli import __version__
+from mlops_cli import __version__, completion
 from mlops_cli.console import Console
 from mlops_cli.errors import (
     EXIT_ERROR,
@@ -38,7 +39,14 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, alone on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
-RunId = Annotated[str, typer.Argument(help="The start of a run's id; the newest run if left out.", show_default=False)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        help="The start of a run's id; the newest run if left out.",
+        show_default=False,
+        autocompletion=completion.run_ids,
+    ),
+]
 
 
 def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -47,7 +55,7 @@ def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def guarded(ctx: typer.Context, *args: Any, **options: Any) -> None:
-            console = Console(options.get("as_json", False), ctx.obj.quiet, ctx.obj.verbose)
+            console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
             ctx.meta["console"] = console
             try:
                 function(ctx, *args, **options)
@@ -86,9 +94,12 @@ def _open(ctx: typer.Context) -> tuple[Session, Console]:
     return ctx.obj, ctx.meta["console"]
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"mlops {__version__}")
+def _version(ctx: typer.Context, asked: bool) -> None:
+    """Not eager, so that --json is known by now, whichever stands first."""
+    if asked and not ctx.resilient_parsing:
+        from mlops_cli.versions import versions
+
+        typer.echo(json.dumps(versions(), indent=2) if ctx.params["as_json"] else f"mlops {__version__}")
         raise typer.Exit
 
 
@@ -96,16 +107,20 @@ def _version(asked: bool) -> None:
 def main_options(
     ctx: typer.Context,
     target: Annotated[
-        str | None, typer.Option(help="Where the stages run: local or aws.", show_default="local")
+        str | None,
+        typer.Option(
+            help="Where the stages run: local or aws.", show_default="local", autocompletion=completion.targets
+        ),
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder.", show_default="the current one")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More detail.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    version: Annotated[bool, typer.Option("--version", callback=_version, help="Print the version.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", is_eager=True, help="As after the command; with --version, of all that it uses.")
     ] = False,
 ) -> None:
-    ctx.obj = Session(target, project, quiet, verbose)
+    ctx.obj = Session(target, project, quiet, verbose, as_json)
 
 
 @command("init", "mlops init churn --minimal")
@@ -140,7 +155,9 @@ def download_data(
     ctx: typer.Context,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="kaggle, sample, a URL or a path; repeat it to join several."),
+        typer.Option(
+            help="kaggle, sample, a URL or a path; repeat it to join several.", autocompletion=completion.sources
+        ),
     ] = None,
     rows: Annotated[int | None, typer.Option(help="How many rows the sample gets.", show_default="20000")] = None,
     seed: Annotated[int, typer.Option(help="The sample's seed.")] = 42,
@@ -194,6 +211,7 @@ def run(
             metavar="STAGE",
             help="A new run from this stage on.",
             show_default=False,
+            autocompletion=completion.stage_names,
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Run every stage, changed or not.")] = False,
@@ -204,6 +222,7 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Override a hyperparameter; may be repeated.",
+            autocompletion=completion.hyperparameters,
         ),
     ] = None,
     as_json: Json = False,
@@ -257,7 +276,12 @@ def logs(
     ctx: typer.Context,
     run_id: RunId = "",
     stage: Annotated[
-        str, typer.Option(help="The stage, such as train; the last one with a log if left out.", show_default=False)
+        str,
+        typer.Option(
+            help="The stage, such as train; the last one with a log if left out.",
+            show_default=False,
+            autocompletion=completion.stage_names,
+        ),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the stage has ended.")] = False,
     as_json: Json = False,
@@ -269,16 +293,24 @@ def logs(
     found = session.backend.get_run(run_id)
     name = log_stage(found, stage)
     lines = session.backend.read_log(found, name, follow)
-    if as_json:
+    if console.as_json:
         console.result({"run": found.id, "stage": name, "lines": list(lines)})
-    for line in () if as_json else lines:
+    for line in () if console.as_json else lines:
         typer.echo(line)
 
 
 @command("approve", "mlops approve --run-id 3f2a --comment 'better on threat'")
 def approve(
     ctx: typer.Context,
-    run_id: Annotated[str, typer.Option("--run-id", help="The start of the run's id.", show_default=False)],
+    run_id: Annotated[
+        str,
+        typer.Option(
+            "--run-id",
+            help="The start of the run's id.",
+            show_default=False,
+            autocompletion=completion.waiting_run_ids,
+        ),
+    ],
     reject: Annotated[bool, typer.Option("--reject", help="Say no: the model is not deployed.")] = False,
     comment: Annotated[str, typer.Option(help="Why; recorded with your name and the time.", show_default=False)] = "",
     yes: Yes = False,
@@ -352,4 +384,4 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
 
 def main() -> None:
     open_streams()
-    app()
+    app(prog_name="mlops")

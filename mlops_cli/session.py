@@ -25,6 +25,7 @@ class Session:
     folder: Path | None = None
     quiet: bool = False
     verbose: bool = False
+    as_json: bool = False
 
     @cached_property
     def project(self) -> Project:
