@@ -27,7 +27,7 @@ def offered(words: Callable[[Session], Iterable[Offer]]) -> Completer:
     def complete(ctx: Any, incomplete: str) -> list[Offer]:
         options = ctx.find_root().params  # as they were typed: nothing is converted yet
         folder = options.get("project")
-        session = Session(options.get("target"), Path(folder).expanduser() if folder else None)
+        session = Session({"MLOPS_TARGET": options.get("target")}, Path(folder).expanduser() if folder else None)
         with suppress(MlopsError, OSError):
             return [(word, said) for word, said in words(session) if word.startswith(incomplete)]
         return []

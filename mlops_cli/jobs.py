@@ -15,6 +15,8 @@ from typing import Any
 
 from mlops_cli.stages import Kind
 
+# What a script may rely on, wherever it runs.
+STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.machines import Machines, read_machines
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
 
 Bounds = dict[str, float]
-TABLES = ("name", "description", "data", "hyperparameters", "metrics", "gates", "endpoint")
+TABLES = ("name", "description", "data", "hyperparameters", "metrics", "gates", "endpoint", "aws")
 Scalar = (str, int, float, bool)
 
 
@@ -94,6 +95,7 @@ class UseCase:
     hyperparameters: dict[str, dict[str, str]]
     metrics: Metrics
     examples: tuple[Any, ...]
+    machines: Machines
     path: Path
 
     def data_request(
@@ -155,6 +157,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
             direction=_direction(metrics, problems),
         ),
         examples=_examples(_table(document, "endpoint", problems), problems),
+        machines=read_machines(_table(document, "aws", problems), problems),
         path=path,
     )
 

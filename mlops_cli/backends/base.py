@@ -102,6 +102,14 @@ class Backend(ABC):
         """The newest first."""
 
     @abstractmethod
+    def follow(self, run: Run, view: RunView) -> Run:
+        """Show a run that goes on by itself until it ends or waits for a person; gives it as it stands then."""
+
+    @abstractmethod
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        """Bring one stage of a run to its output as the engine does; what comes before it must have its own."""
+
+    @abstractmethod
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
         """The lines of a stage's log; with ``follow``, until the stage has ended."""
 

@@ -59,7 +59,7 @@ CloudFormation resource types
         def create(self, resource: Resource):   # -> physical id (Ref), attributes (Fn::GetAtt)
             client = self.simulator.client("codecommit", resource.caller)   # the stack's role, or its operator
             shape = self.simulator.services["codecommit"].shape("CreateRepositoryInput")
-            request = from_properties(resource.properties, shape)           # names' case, "true" → True, unknown refused
+            request = from_properties(resource.properties, shape)           # "true" → True; unknown: refused
             client.create_repository(**request)
             return resource.properties["RepositoryName"], {"Arn": ...}
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,12 @@ class Aws:
         self.folder = folder
         self.process = process
 
+    @cached_property
+    def _session(self) -> Any:
+        import boto3
+
+        return boto3.session.Session()
+
     @property
     def environment(self) -> dict[str, str]:
         """What a command needs to meet this AWS instead of the real one."""
@@ -41,12 +48,11 @@ class Aws:
 
     def client(self, name: str, **credentials: str) -> Any:
         """A boto3 client with the owner's credentials, or with the given ones (aws_access_key_id …)."""
-        import boto3
         from botocore.config import Config
 
         keys = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         once = Config(retries={"total_max_attempts": 1}, read_timeout=120)
-        return boto3.session.Session().client(name, endpoint_url=self.url, region_name=REGION, config=once, **keys)
+        return self._session.client(name, endpoint_url=self.url, region_name=REGION, config=once, **keys)
 
     def control(self, name: str, **arguments: Any) -> Any:
         """One of the simulator's switches; raises AssertionError with its words if it refuses."""

@@ -47,20 +47,25 @@ class Permission:
     resources: tuple[str | Callable[[Any, Request, Caller], list[str]], ...] = ("*",)
     passes: Mapping[str, str] = field(default_factory=dict)
     action: str = ""
+    context: Callable[[Request], Mapping[str, Any]] = lambda _: {}
 
 
 def operation(
-    *resources: str | Callable[..., list[str]], passes: Mapping[str, str] | None = None, action: str = ""
+    *resources: str | Callable[..., list[str]],
+    passes: Mapping[str, str] | None = None,
+    action: str = "",
+    context: Callable[[Request], Mapping[str, Any]] = lambda _: {},
 ) -> Callable[[Method], Method]:
     """Marks a method as an operation and says what the caller must be allowed to do.
 
     ``resources``: ARNs in which {account}, {region} and {a JMESPath of the request} are filled in, or functions
     ``(service, request, caller) -> [arn, …]``; none: "*". ``passes``: JMESPath of a role ARN (or of several) →
     the service it is passed to. ``action``: where IAM's name is not the operation's (``sagemaker:InvokeEndpoint`` …).
+    ``context``: the service's own condition keys, of a request.
     """
 
     def marked(method: Method) -> Method:
-        method.permission = Permission(resources or ("*",), passes or {}, action)  # type: ignore[attr-defined]
+        method.permission = Permission(resources or ("*",), passes or {}, action, context)  # type: ignore[attr-defined]
         return method
 
     return marked
@@ -128,14 +133,14 @@ class Service:
                 result = act(request, caller) or {}
         else:
             result = act(request, caller) or {}
-        if operation.output_shape and (found := list(shapes.problems(result, operation.output_shape))):
+        if operation.output_shape and (found := list(shapes.problems(result, operation.output_shape, answer=True))):
             raise AssertionError(f"a response that AWS would not give: {'; '.join(found)}")
         return result
 
     def _authorize(self, act: Any, operation: OperationModel, request: Request, caller: Caller) -> None:
         permission: Permission = getattr(act, "permission", Permission())
         action = permission.action or f"{self.prefix or self.name}:{operation.name}"
-        context = tag_context(request)
+        context = {**tag_context(request), **permission.context(request)}
         for resource in self._resources(permission, request, caller):
             caller.require(action, resource, context)
         for path, service in permission.passes.items():

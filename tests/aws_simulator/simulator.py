@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import pkgutil
 import threading
 from collections.abc import Callable
@@ -16,9 +17,10 @@ from botocore.config import Config
 from ministack import app
 from ministack.core import iam_actions, router
 
+from .ledger import Ledger
 from .processes import Processes
 from .resources import ResourceType, StackRoles, add_resource_type, in_context
-from .roles import Caller, Ledger
+from .roles import Caller
 from .service import Service
 
 logger = logging.getLogger("simulator")
@@ -38,8 +40,11 @@ class Simulator:
         self.controls: dict[str, Control] = {}
         self.drift: list[str] = []
         """Answers and events that AWS would never give: each one is a bug of the simulator, and fails the tests."""
+        self.failed_invocations: list[dict[str, str]] = []
+        """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
         self._on_reset: list[Callable[[], None]] = []
         self._stack_roles = StackRoles()
+        self._session, self._session_lock = boto3.session.Session(), threading.Lock()
         self.client = lru_cache(maxsize=256)(self._client)
 
     def install(self) -> None:
@@ -50,6 +55,8 @@ class Simulator:
         self.add_control("denials", lambda _: self.ledger.entries(allowed=False))
         self.add_control("unused-permissions", lambda _: self.ledger.unused())
         self.add_control("drift", lambda _: self.drift)
+        self.add_control("failed-invocations", lambda _: self.failed_invocations)
+        self.add_control("start-process", self._start_process)
         self.add_control("reset", lambda _: self.reset())
         package = __package__ or ""
         for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
@@ -90,7 +97,13 @@ class Simulator:
         self._stack_roles.clear()
         self.ledger.clear()
         self.drift.clear()
+        self.failed_invocations.clear()
         self.client.cache_clear()
+
+    def _start_process(self, arguments: dict[str, Any]) -> str:
+        """For the test that nothing outlives us; gives the token that everything we start carries."""
+        self.processes.start(arguments["argv"], self.folder, {"PATH": os.environ["PATH"]}, logger.info)
+        return self.processes.token
 
     def drifted(self, what: str) -> None:
         logger.error("not as on AWS: %s", what)
@@ -112,20 +125,25 @@ class Simulator:
     def _client(self, name: str, caller: Caller) -> Any:
         """A boto3 client of any simulated service with the caller's credentials: never from the event loop itself."""
         credentials = caller.credentials
-        return boto3.session.Session().client(
-            name,
-            endpoint_url=self.url,
-            region_name=caller.region,
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
-            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300),
-        )
+        with self._session_lock:
+            return self._session.client(
+                name,
+                endpoint_url=self.url,
+                region_name=caller.region,
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300),
+            )
 
 
+# Modules that are no plug-ins, and what only tests need: not to be imported in search of a register().
 FOUNDATION = {
+    "accounts",
+    "conftest",
     "errors",
     "fixture",
+    "ledger",
     "processes",
     "resources",
     "roles",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlops_cli.config import Settings
 
 ATTEMPTS = 10
+# The first question of a command: whoever has no network should hear so soon.
+IDENTITY_ATTEMPTS = 6
 CONNECT_SECONDS = 10
 # SageMaker lets a model think for 60 seconds.
 READ_SECONDS = 70
@@ -79,10 +81,10 @@ class Account:
 
         # Named explicitly, a profile beats access keys in the environment; from AWS_PROFILE it does not, as in every
         # other AWS tool.
-        named = self._settings.values["AWS_PROFILE"].origin != "environment"
+        named = not self._settings.values["AWS_PROFILE"].origin.startswith("environment")
         with translated(None, self.profile):
             return boto3.Session(
-                profile_name=self.profile or None if named else None,
+                profile_name=(self.profile or None) if named else None,
                 region_name=self._settings["AWS_REGION"] or None,
             )
 
@@ -105,7 +107,10 @@ class Account:
                 region_name=self.region,
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=READ_SECONDS,
-                retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
+                retries={
+                    "mode": "adaptive",
+                    "total_max_attempts": IDENTITY_ATTEMPTS if service == "sts" else ATTEMPTS,
+                },
                 user_agent_extra="mlops-cli",
             )
             with translated(None, self.profile):

@@ -14,6 +14,8 @@ from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Change
 
+EMPTY = "REVIEW_IN_PROGRESS"
+ABSENT = ("ChangeSetNotFound", "ChangeSetNotFoundException")
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 # What is lost when a resource of this type is removed or replaced.
 HOLDS = {
@@ -81,15 +83,22 @@ def prepare(client: Client, wanted: Wanted, creates: bool) -> ChangeSet | None:
 
 
 def discard(client: Client, made: ChangeSet) -> None:
-    """Remove a change set that was not carried out; with it the empty stack that it had been made in."""
-    client.delete_change_set(ChangeSetName=made.id)
-    if made.creates:
+    """Remove a change set that was not carried out; with it the stack that was made to hold it and holds nothing."""
+    try:
+        client.delete_change_set(ChangeSetName=made.id)
+    except AwsError as error:
+        if error.code not in ABSENT and "does not exist" not in error.said:
+            raise
+    if made.creates and _status(client, made) == EMPTY:
         client.delete_stack(StackName=made.stack_id)
         for pause in pauses():
-            status = client.describe_stacks(StackName=made.stack_id)["Stacks"][0]["StackStatus"]
-            if status == "DELETE_COMPLETE":
+            if _status(client, made) == "DELETE_COMPLETE":
                 return
             time.sleep(pause)
+
+
+def _status(client: Client, made: ChangeSet) -> str:
+    return str(client.describe_stacks(StackName=made.stack_id)["Stacks"][0]["StackStatus"])
 
 
 def execute(client: Client, made: ChangeSet) -> None:
@@ -108,7 +117,7 @@ def _describe(client: Client, wanted: Wanted) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = client.describe_change_set(StackName=wanted.name, ChangeSetName=wanted.change_set)
     except AwsError as error:
-        if error.code in ("ChangeSetNotFound", "ChangeSetNotFoundException") or "does not exist" in error.said:
+        if error.code in ABSENT or "does not exist" in error.said:
             return None
         raise
     return found

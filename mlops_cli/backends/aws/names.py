@@ -29,6 +29,11 @@ class Names:
         return f"{self.prefix}-endpoint"
 
     @property
+    def artifact_folder(self) -> str:
+        """Where CodePipeline keeps its artifacts: the first 20 characters of its name, which is the stack's."""
+        return self.pipeline_stack[:20]
+
+    @property
     def key_prefix(self) -> str:
         return f"{self.use_case}-{self.environment}/"
 
