@@ -7,6 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -156,7 +157,9 @@ def quickstart(ctx: typer.Context, yes: Yes = False, as_json: Json = False) -> N
     from mlops_cli.quickstart import tour
 
     session, console = _open(ctx)
-    console.result(tour(session.backend, console, session.use_case, yes))
+    with session.tracked(console.say):
+        done = tour(session.backend, console, session.use_case, yes)
+    console.result(done)
 
 
 @command("download-data", "mlops download-data --source sample --rows 20000")
@@ -254,7 +257,9 @@ def run(
     session, console = _open(ctx)
     request = RunRequest(parse_overrides(set_ or []), from_stage, force, detach)
     announce(session.backend, console)
-    found, fresh = start(session.backend, console, request, explain)
+    # What goes on in the background logs itself, when it has ended.
+    with nullcontext() if detach else session.tracked(console.say):
+        found, fresh = start(session.backend, console, request, explain)
     if detach and fresh:
         console.say(f"run {found.id} goes on in the background")
         console.next("mlops logs --follow")
@@ -367,7 +372,8 @@ def approve(
     if not run_id.strip():
         raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
     announce(session.backend, console)
-    found, evidence = decide(session.backend, console, run_id, not reject, comment, yes)
+    with session.tracked(console.say, run_id):
+        found, evidence = decide(session.backend, console, run_id, not reject, comment, yes)
     console.result({**run_dict(found), "evidence": evidence.to_dict()})
 
 
