@@ -28,7 +28,9 @@ def track(run: Run, backend: Backend, settings: Settings, use_case: UseCase, say
     try:
         tracker.check()
         record = record_of(run, use_case, backend.target, settings["STAGE"])
-        say(f"MLflow: {_without_secrets(tracker.send(record, backend.list_runs()), settings)}")
+        page = tracker.send(record, backend.list_runs())
+        place = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
+        say(f"run {run.id} is logged to MLflow: {_without_secrets(place, settings)}")
     except MlopsError as error:
         say(_not_logged(run, error.message, settings) + f". {error.hint}")
     except Exception as error:  # noqa: BLE001 (MLflow and its plug-ins raise anything; a run does not fail for them)
@@ -37,8 +39,8 @@ def track(run: Run, backend: Backend, settings: Settings, use_case: UseCase, say
 
 
 def _not_logged(run: Run, reason: str, settings: Settings) -> str:
-    shown = settings.values["MLFLOW_TRACKING_URI"].shown
-    return f"run {run.id} is not logged to MLflow at {shown}: {_without_secrets(reason, settings).rstrip('.')}"
+    place = f"at {settings['MLFLOW_TRACKING_URI']}: {reason.rstrip('.')}"
+    return f"run {run.id} is not logged to MLflow {_without_secrets(place, settings)}"
 
 
 def _without_secrets(text: str, settings: Settings) -> str:

@@ -56,7 +56,7 @@ class Tracker:
             _look(self.uri)
 
     def send(self, record: Record, runs: Iterable[Run]) -> str:
-        """Bring the run's MLflow run up to date, and of all ``runs`` those that wait no more; gives its address."""
+        """Bring the run's MLflow run up to date, and of all ``runs`` those that wait no more; gives its page."""
         from mlflow import MlflowClient  # which sets up its logging
 
         with _only_what_matters():
@@ -66,11 +66,12 @@ class Tracker:
             _log(client, logged, record)
             _set_state(client, logged, record.run)
             _restate(client, place, {run.id: run for run in runs})
-        return self._address(place, logged.info.run_id)
+        return self._page(place, logged.info.run_id)
 
-    def _address(self, experiment: str, run: str) -> str:
+    def _page(self, experiment: str, run: str) -> str:
+        """The run's web address; empty if there is no server that has pages."""
         web = self.uri.startswith(("http://", "https://"))
-        return f"{self.uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}" if web else f"{self.uri}, run {run}"
+        return f"{self.uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}" if web else ""
 
 
 def _anchored(uri: str, root: Path) -> str:

@@ -57,7 +57,7 @@ def test_a_run_is_followed_from_the_wait_to_the_end(tiny: Cli, tmp_path: Path) -
     uri = f"sqlite:///{tmp_path}/own.db"
     (tiny.folder / ".env").write_text((tiny.folder / ".env").read_text() + f"MLFLOW_TRACKING_URI={uri}\n")
     out, err = tiny.both("run")
-    assert f"MLflow: {uri}, run " in out
+    assert f" is logged to MLflow: experiment tiny-dev at {uri}\n" in out
     assert err == "", "MLflow's own talk is not ours"
     (waiting,) = logged(uri)
     assert (waiting.info.status, waiting.info.run_name) == ("SCHEDULED", tiny.json("runs")[0]["id"])
@@ -85,7 +85,7 @@ def test_a_run_in_the_background_and_one_that_fails_are_logged_too(tiny: Cli, tm
     (tiny.folder / ".env").write_text((tiny.folder / ".env").read_text() + f"MLFLOW_TRACKING_URI={uri}\n")
     run_id = tiny.json("run", "--detach")["id"]
     background = tiny.folder / ".mlops" / "runs" / run_id / "run.log"
-    wait_for(lambda: "MLflow: " in background.read_text(), 60)
+    wait_for(lambda: "is logged to MLflow" in background.read_text(), 60)
     assert [run.info.status for run in logged(uri)] == ["SCHEDULED"]
     script = tiny.folder / "training" / "train.py"
     script.write_text("raise SystemExit('no luck')\n")
@@ -106,7 +106,7 @@ def test_a_real_server_that_comes_and_goes(tiny: Cli, tmp_path: Path, monkeypatc
     with server(tmp_path, port) as url:
         out = tiny("approve", "--run-id", run_id, "--yes")
         (run,) = logged(url, "team")
-        assert f"MLflow: {url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}\n" in out
+        assert f": {url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}\n" in out
         assert (run.info.run_name, run.info.status) == (run_id, "FINISHED")
         assert run.data.metrics["test/macro/roc_auc"] == pytest.approx(0.6)
     assert tiny.json("run", "--set", "epochs=2")["status"] == "waiting", "it was there and is gone: no matter"
@@ -117,5 +117,5 @@ def test_a_folder_is_what_mlflow_calls_it(tiny: Cli, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlruns")
     assert "is not logged to MLflow at mlruns: The filesystem tracking backend" in tiny("run")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    assert f"MLflow: {(tiny.folder / 'mlruns').as_uri()}, run " in tiny("run")
+    assert "is logged to MLflow: experiment tiny-dev at mlruns" in tiny("run")
     assert logged((tiny.folder / "mlruns").as_uri())[0].info.status == "SCHEDULED"
