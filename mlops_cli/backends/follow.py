@@ -31,12 +31,13 @@ class Pace:
         time.sleep(self._next)
 
 
-def follow(look: Look, read: Read, view: RunView, pace: Pace) -> Run:
+def follow(look: Look, read: Read, view: RunView, pace: Pace, seen: Run | None = None) -> Run:
     """Tell ``view`` what changes from one look to the next; gives the run as soon as nobody works on it any more.
 
-    ``read`` gives the lines that a running stage has written since it was asked last.
+    ``read`` gives the lines that a running stage has written since it was asked last; ``seen`` is how the run stood
+    when the view was told last.
     """
-    told: dict[str, tuple[Status, str]] = {}
+    told = {stage.name: (stage.status, stage.reason) for stage in (seen.stages if seen else ())}
     while True:
         run = look()
         moved = [stage for stage in run.stages if _moved(stage, told)]
@@ -44,9 +45,10 @@ def follow(look: Look, read: Read, view: RunView, pace: Pace) -> Run:
             _tell(run, stage, told, view)
         if run.status not in GOING_ON:
             return run
-        running = [stage for stage in run.stages if stage.status is Status.RUNNING]
-        wrote = [_progressed(run, stage, read, view) for stage in running]
-        pace.wait(bool(moved) or any(wrote))
+        for stage in run.stages:
+            if stage.status is Status.RUNNING:
+                _progressed(run, stage, read, view)
+        pace.wait(bool(moved))
 
 
 def _moved(stage: StageRun, told: dict[str, tuple[Status, str]]) -> bool:
@@ -62,10 +64,9 @@ def _tell(run: Run, stage: StageRun, told: dict[str, tuple[Status, str]], view: 
     view.stage_changed(run, stage)
 
 
-def _progressed(run: Run, stage: StageRun, read: Read, view: RunView) -> bool:
+def _progressed(run: Run, stage: StageRun, read: Read, view: RunView) -> None:
     """Tell how far a running stage is, or, if it does not say, what it wrote last."""
     lines = [line for line in read(run, stage) if line.strip()]
     said = [progress for line in lines if (progress := progress_in(line))]
     for done, total, message in said or [(0, 0, line.strip()) for line in lines[-1:]]:
         view.progress(stage.name, done, total, message)
-    return bool(lines)

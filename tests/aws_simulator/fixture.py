@@ -54,7 +54,7 @@ class Aws:
         once = Config(retries={"total_max_attempts": 1}, read_timeout=120)
         return self._session.client(name, endpoint_url=self.url, region_name=REGION, config=once, **keys)
 
-    def control(self, name: str, **arguments: Any) -> Any:
+    def control(self, name: str, /, **arguments: Any) -> Any:
         """One of the simulator's switches; raises AssertionError with its words if it refuses."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)

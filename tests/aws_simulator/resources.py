@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,12 @@ def add_resource_type(kind: ResourceType) -> None:
 
 
 OURS: set[str] = set()
+SLOW: dict[str, float] = {}
+"""Seconds that handling a resource of a type takes, for tests of what happens meanwhile."""
+
+
+def slow_down(name: str, seconds: float) -> None:
+    SLOW[name] = seconds
 
 
 def guard_resource_type(name: str, **permissions: Callable[[Resource], list[tuple[str, str]]]) -> None:
@@ -136,6 +143,7 @@ def _caller() -> Caller:
 
 def _handled(name: str, act: Callable[[Resource], Any], resource: Resource) -> Any:
     """Run a handler; its errors get the words in which CloudFormation reports them as events."""
+    time.sleep(SLOW.get(name, 0.0))
     try:
         return act(resource)
     except ClientError as error:

@@ -11,6 +11,8 @@ import regex
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.utils import parse_timestamp
 
+# Characters beyond 16 bits as Java writes them in a pattern, and as Python does.
+SURROGATES = (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
 TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
     "list": (list, tuple),
@@ -73,7 +75,7 @@ def _rules(value: Any, shape: Shape, answer: bool) -> Iterator[str]:
         allowed = getattr(shape, "enum", None)
         if allowed and value not in allowed:
             yield f"Member must satisfy enum value set: [{', '.join(allowed)}]"
-        if (pattern := facts.get("pattern")) and not regex.fullmatch(pattern, value):
+        if (pattern := facts.get("pattern")) and not regex.fullmatch(pattern.replace(*SURROGATES), value):
             yield f"Member must satisfy regular expression pattern: {pattern}"
     size = len(value) if hasattr(value, "__len__") else value
     if isinstance(size, (int, float)) and not isinstance(value, bool):

@@ -6,7 +6,9 @@ import importlib
 import logging
 import os
 import pkgutil
+import secrets
 import threading
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +18,11 @@ import boto3
 from botocore.config import Config
 from ministack import app
 from ministack.core import iam_actions, router
+from ministack.services import sts
 
 from .ledger import Ledger
 from .processes import Processes
-from .resources import ResourceType, StackRoles, add_resource_type, in_context
+from .resources import SLOW, ResourceType, StackRoles, add_resource_type, in_context, slow_down
 from .roles import Caller
 from .service import Service
 
@@ -43,6 +46,7 @@ class Simulator:
         self.failed_invocations: list[dict[str, str]] = []
         """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
         self._on_reset: list[Callable[[], None]] = []
+        self._resets = 0
         self._stack_roles = StackRoles()
         self._session, self._session_lock = boto3.session.Session(), threading.Lock()
         self.client = lru_cache(maxsize=256)(self._client)
@@ -56,6 +60,8 @@ class Simulator:
         self.add_control("unused-permissions", lambda _: self.ledger.unused())
         self.add_control("drift", lambda _: self.drift)
         self.add_control("failed-invocations", lambda _: self.failed_invocations)
+        self.add_control("expired-credentials", lambda _: self._expired_credentials())
+        self.add_control("slow-resource-type", lambda arguments: slow_down(**arguments))
         self.add_control("start-process", self._start_process)
         self.add_control("reset", lambda _: self.reset())
         package = __package__ or ""
@@ -90,15 +96,29 @@ class Simulator:
 
     def reset(self) -> None:
         """An empty account."""
+        self._resets += 1
         self.processes.end_all()
         for act in self._on_reset:
             act()
         app._reset_all_state()
         self._stack_roles.clear()
+        SLOW.clear()
         self.ledger.clear()
         self.drift.clear()
         self.failed_invocations.clear()
         self.client.cache_clear()
+
+    @staticmethod
+    def _expired_credentials() -> dict[str, str]:
+        """Credentials of a role whose session is over, as boto3's client takes them."""
+        key, secret, token = (secrets.token_hex(8).upper() for _ in range(3))
+        record = {
+            "Arn": "arn:aws:sts::123456789012:assumed-role/gone/s",
+            "SecretAccessKey": secret,
+            "SessionToken": token,
+        }
+        sts._sessions[f"ASIA{key}"] = {**record, "PrincipalType": "AssumedRole", "Expiration": time.time() - 1}
+        return {"aws_access_key_id": f"ASIA{key}", "aws_secret_access_key": secret, "aws_session_token": token}
 
     def _start_process(self, arguments: dict[str, Any]) -> str:
         """For the test that nothing outlives us; gives the token that everything we start carries."""
@@ -111,16 +131,18 @@ class Simulator:
 
     def background(self, act: Callable[..., Any], *arguments: Any) -> threading.Thread:
         """Run on a thread, in the account and region of the request at hand."""
-        thread = threading.Thread(target=in_context(self._logged), args=(act, *arguments), daemon=True)
+        work = in_context(self._logged)
+        thread = threading.Thread(target=work, args=(self._resets, act, *arguments), daemon=True)
         thread.start()
         return thread
 
-    def _logged(self, act: Callable[..., Any], *arguments: Any) -> None:
+    def _logged(self, resets: int, act: Callable[..., Any], *arguments: Any) -> None:
         try:
             act(*arguments)
         except Exception as error:
-            logger.exception("background work failed")
-            self.drifted(f"{act}: {error!r}")
+            if resets == self._resets:  # else the account that it worked in is gone
+                logger.exception("background work failed")
+                self.drifted(f"{act}: {error!r}")
 
     def _client(self, name: str, caller: Caller) -> Any:
         """A boto3 client of any simulated service with the caller's credentials: never from the event loop itself."""

@@ -66,10 +66,8 @@ def test_a_script_gets_its_channels_hyperparameters_and_folders_and_its_outputs_
         *("--quoted", "text", "--rate", "0.1"),
     ]
     environment = seen["environment"]
-    assert json.loads(environment["SM_HPS"]) == {
-        **{"epochs": 3, "flag": True, "rate": 0.1},
-        **{"name": "plain", "quoted": "text"},
-    }
+    decoded = {"epochs": 3, "flag": True, "rate": 0.1, "name": "plain", "quoted": "text"}
+    assert json.loads(environment["SM_HPS"]) == decoded
     assert environment["SM_CURRENT_HOST"] == "algo-1"
     assert environment["SM_MODULE_NAME"] == "train"
     assert environment["TRAINING_JOB_NAME"] == "first"
@@ -92,7 +90,7 @@ def test_an_exception_is_the_failure_reason_and_the_log_has_it_all(jobs: Jobs) -
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
     assert job["FailureReason"] == (
         "AlgorithmError: ExecuteUserScriptError:\nExitCode 1\n"
-        "ErrorMessage \"raise ValueError('there are no rows')\nValueError: there are no rows\"\n"
+        "ErrorMessage \"raise ValueError('there are no rows')\n ValueError: there are no rows\"\n"
         'Command "python3 -- train.py --epochs 1", exit code: 1'
     )
     lines = jobs.log(GROUP, "failing")["algo-1"]
@@ -264,9 +262,9 @@ def test_the_caller_must_be_allowed_to_create_tag_and_pass_the_role(aws: Aws, jo
         person = aws.client("sagemaker", **user(aws, f"u{len(statements)}{name}{len(more)}", *statements))
         person.create_training_job(**jobs.training(name, "pass", **more))
 
-    with pytest.raises(ClientError, match="sagemaker:CreateTrainingJob on resource: .*/theirs"):
+    with pytest.raises(ClientError, match=r"sagemaker:CreateTrainingJob on resource: .*/theirs"):
         attempt("theirs", create, may_pass)
-    with pytest.raises(ClientError, match="iam:PassRole on resource: .*role/job"):
+    with pytest.raises(ClientError, match=r"iam:PassRole on resource: .*role/job"):
         attempt("ours-1", create)
     with pytest.raises(ClientError, match="sagemaker:AddTags"):
         attempt("ours-2", create, may_pass, Tags=tags)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import signal
 import subprocess
@@ -125,3 +127,12 @@ def _alive(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/stat")
     return not (status.exists() and ") Z " in status.read_text())
+
+
+def test_a_copy_has_the_checksum_that_was_asked_for(aws: Aws) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="ours")
+    s3.put_object(Bucket="ours", Key="a", Body=b"abc")
+    s3.copy_object(Bucket="ours", Key="b", CopySource="ours/a", ChecksumAlgorithm="SHA256")
+    found = s3.head_object(Bucket="ours", Key="b", ChecksumMode="ENABLED")["ChecksumSHA256"]
+    assert base64.b64decode(found) == hashlib.sha256(b"abc").digest()

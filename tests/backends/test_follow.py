@@ -61,7 +61,18 @@ def test_progress_lines_are_told_as_such_and_else_the_last_line() -> None:
     assert told == [("s0", "running"), ("s0", 1, 2, "loss 0.5"), ("s0", 0, 0, "loading"), ("s0", "done")]
 
 
+def test_what_was_told_before_is_not_told_again() -> None:
+    view, coming = Told(), iter([run_of(R, D, W, P), run_of(D, D, D, D)])
+    follow(lambda: next(coming), lambda run, stage: [], view, Pace(1, 4), seen=run_of(W, D, W, P))
+    assert view.told == [("s1", "done"), ("s2", "running"), ("s2", "done")]
+
+
 def test_pauses_grow_while_nothing_moves(pauses: list[float]) -> None:
     still = run_of(R, R)
     followed(still, still, still, still, run_of(R, D, R), run_of(D, D, D))
     assert pauses == [1, 2, 4, 4, 1]
+
+
+def test_a_log_that_grows_is_no_reason_to_look_more_often(pauses: list[float]) -> None:
+    followed(run_of(R, R), run_of(R, R), run_of(R, R), run_of(D, D), lines=(["progress 1/3"], ["progress 2/3"]))
+    assert pauses == [1, 2, 4]

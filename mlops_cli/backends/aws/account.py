@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.backends.aws.refusals import translated
+from mlops_cli.backends.aws.refusals import subject_of, translated
 from mlops_cli.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Client:
         method = getattr(self.raw, operation)
 
         def call(*arguments: Any, **parameters: Any) -> Any:
-            with translated(self.raw.meta.service_model, self._profile):
+            with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
                 return method(*arguments, **parameters)
 
         return call
@@ -59,7 +59,7 @@ class Client:
 
     def pages(self, operation: str, items: str, **parameters: Any) -> Iterator[Any]:
         """What all pages of an operation have under ``items``."""
-        with translated(self.raw.meta.service_model, self._profile):
+        with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
             for page in self.raw.get_paginator(operation).paginate(**parameters):
                 yield from page.get(items) or ()
 

@@ -13,19 +13,21 @@ from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.crew import Crew
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.orders import Orders
+from mlops_cli.backends.aws.pipeline import Pipeline
 from mlops_cli.backends.aws.provision import Provisioner
 from mlops_cli.backends.aws.relay import relay
 from mlops_cli.backends.aws.runs import ended
 from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
 from mlops_cli.backends.aws.stacks import Stacks
-from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.starting import Wish
 from mlops_cli.backends.aws.step import take_step
+from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.config import Settings, step_variables
 from mlops_cli.data.manifest import Dataset
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
@@ -75,6 +77,8 @@ class AwsBackend(Backend):
 
     def provision(self, watch: Watch = unwatched) -> None:
         self.provisioner.carry_out(watch)
+        facts = self.stacks.required(self.names.pipeline_stack)
+        Pipeline(self.account.client("codepipeline"), facts["PipelineName"]).stop_first()
 
     def forget_plan(self) -> None:
         self.provisioner.forget()
@@ -109,8 +113,10 @@ class AwsBackend(Backend):
 
     def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
         """The bool is False when nothing had changed, or when a run of the same waits for a decision."""
-        wish = self._wish(request)
-        run_id, fresh = self.crew.starter.start(wish)
+        try:
+            run_id, fresh = self.crew.starter.start(self._wish(request))
+        except KeyboardInterrupt:
+            raise _interrupted("Stopped while a run was being started.", "See whether it was: mlops status") from None
         if not fresh or request.detach:
             return self.crew.runs.again(run_id), fresh
         return ended(self.crew.runs.follow(run_id, view, ours=True)), True
@@ -131,10 +137,13 @@ class AwsBackend(Backend):
         return self.crew.runs.get(prefix)
 
     def list_runs(self) -> list[Run]:
-        return self.crew.runs.list()
+        return self.crew.runs.every()
 
     def follow(self, run: Run, view: RunView) -> Run:
         return self.crew.runs.follow(run.id, view)
+
+    def stop(self, run: Run) -> Run:
+        return self.crew.stopper.stop(run.id)
 
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         variables = step_variables()
@@ -157,8 +166,13 @@ class AwsBackend(Backend):
         self.crew.decider.check(run)
 
     def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
-        self.crew.decider.decide(run.id, approved, comment)
-        run = self.crew.runs.follow(run.id, view)
+        try:
+            self.crew.decider.decide(run.id, approved, comment)
+        except KeyboardInterrupt:
+            raise _interrupted(
+                "Stopped while the decision was being sent.", "See whether it was: mlops status"
+            ) from None
+        run = self.crew.runs.follow(run.id, view, seen=run)
         return ended(run) if approved else run
 
     def endpoint(self) -> Endpoint:
@@ -175,3 +189,7 @@ class AwsBackend(Backend):
         with relay(self.crew.endpoint.ask, approved.live_digest) as url:
             variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.approved_digest}
             return run_gate(stage_named("post-training-tests"), self.project.training, variables)
+
+
+def _interrupted(message: str, hint: str) -> MlopsError:
+    return MlopsError(message, hint, EXIT_INTERRUPTED)

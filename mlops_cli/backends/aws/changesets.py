@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
-from mlops_cli.backends.aws.events import pauses
+from mlops_cli.backends.aws.events import LISTED_APART, findings, pauses
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import MlopsError
@@ -73,13 +73,22 @@ def prepare(client: Client, wanted: Wanted, creates: bool) -> ChangeSet | None:
     made = ChangeSet(found["ChangeSetId"], wanted.name, found["StackId"], creates, _changes(client, found))
     if found["Status"] == "CREATE_COMPLETE":
         return made
+    why = _why_failed(client, found)
     discard(client, made)
-    if any(said in found.get("StatusReason", "") for said in UNCHANGED):
+    if any(said in why for said in UNCHANGED):
         return None
     raise MlopsError(
-        f"CloudFormation cannot plan the stack {wanted.name}: {found.get('StatusReason', 'no reason given')}",
+        f"CloudFormation cannot plan the stack {wanted.name}: {why}",
         "Put this right in templates/ or the settings, then repeat the command.",
     )
+
+
+def _why_failed(client: Client, found: dict[str, Any]) -> str:
+    said: str = found.get("StatusReason", "no reason given")
+    if LISTED_APART not in said:
+        return said
+    listed = findings(client, ChangeSetName=found["ChangeSetId"])
+    return "; ".join(f"{one.name} ({one.kind}): {one.reason}" for one in listed) or said
 
 
 def discard(client: Client, made: ChangeSet) -> None:

@@ -19,6 +19,7 @@ from mlops_cli.backends.aws.runs import Runs
 from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Starter
+from mlops_cli.backends.aws.stopping import Stopper
 from mlops_cli.evidence import Evidence
 from mlops_cli.runs import Run
 from mlops_cli.usecase import UseCase
@@ -64,6 +65,10 @@ class Crew:
     @cached_property
     def decider(self) -> Decider:
         return Decider(self.runs, self.registry)
+
+    @cached_property
+    def stopper(self) -> Stopper:
+        return Stopper(self.account, self.runs)
 
     def evidence(self, run: Run, use_case: UseCase) -> Evidence:
         return evidence_of(run, use_case, self.records, self.decisions, self.endpoint)

@@ -86,7 +86,8 @@ class Orders:
             archive = Path(folder) / ARCHIVE
             digest = pack(self._project.training, archive)
             key = f"code/{digest[:16]}/{ARCHIVE}"
-            self._bucket.upload(archive, key, sha256=digest)
+            if not self._bucket.exists(key):
+                self._bucket.put(key, archive.read_bytes(), "application/gzip")
         return self._bucket.uri(key)
 
     def _channels(self, stage: Stage, run: Run) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +13,18 @@ from mlops_cli.backends.aws.logs import Logs, build_log
 from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution, Pipeline
 from mlops_cli.backends.aws.reasons import Reasons
 from mlops_cli.backends.aws.records import Records
-from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, compose, latest_attempt
+from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, JOB, compose, latest_attempt
+from mlops_cli.backends.aws.variables import decoded, encoded
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed
-from mlops_cli.runs import Run, StageRun, Status, find_run, new_run, superseded, undecidable
+from mlops_cli.runs import Run, StageRun, Status, continue_hint, find_run, new_run, superseded, undecidable
 
 AT_ONCE = 8
 SHORTEST, LONGEST = 0.5, 5.0
 MOVING_SECONDS = 30.0
-CONTINUE = "Fix it, then continue: mlops run"
+AGENT = re.compile(r"^\[Container\] \S+ \S+ ")
+OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
 
 
 class Runs:
@@ -34,7 +37,7 @@ class Runs:
         self._reasons = reasons
         self._logs = logs
 
-    def list(self) -> list[Run]:
+    def every(self) -> list[Run]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(self._light, self.pipeline.executions()))
 
@@ -50,7 +53,9 @@ class Runs:
     def look(self, execution: Execution) -> Run:
         record, actions = self.records.load(execution.id), self.pipeline.actions(execution.id)
         run = self._reasons.explained(compose(execution, record, actions), record, actions)
-        stages = [replace(stage, log=stage.log or _first_log(stage, actions)) for stage in run.stages]
+        if record is None:
+            run.overrides = decoded(self.pipeline.variables(execution.id).get("overrides", encoded({})))
+        stages = [replace(stage, log=log_of(stage, actions)) for stage in run.stages]
         return self._queued(replace(run, stages=stages))
 
     def _queued(self, run: Run) -> Run:
@@ -69,7 +74,7 @@ class Runs:
         execution = next((one for one in self.pipeline.executions() if one.id == run_id), None)
         return self.look(execution or Execution(run_id, "InProgress", time.time()))
 
-    def follow(self, run_id: str, view: RunView, ours: bool = False) -> Run:
+    def follow(self, run_id: str, view: RunView, ours: bool = False, seen: Run | None = None) -> Run:
         """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
 
         Raises MlopsError on Ctrl-C: the run goes on.
@@ -80,24 +85,30 @@ class Runs:
             return self._overtake(run) if ours else run
 
         try:
-            return follow(look, lambda _, stage: self._logs.new_lines(stage.log), view, Pace(SHORTEST, LONGEST))
+            return follow(look, self._said, view, Pace(SHORTEST, LONGEST), seen)
         except KeyboardInterrupt:
             raise MlopsError(
                 f"Run {run_id} goes on on AWS; nothing was stopped.",
-                f"Return to it: mlops status {run_id} --follow. Or stop it: aws codepipeline stop-pipeline-execution "
-                f"--pipeline-name {self.pipeline.name} --pipeline-execution-id {run_id} --abandon",
+                f"Return to it: mlops status {run_id} --follow. Or end it: mlops stop {run_id}",
                 EXIT_INTERRUPTED,
             ) from None
+
+    def _said(self, _: Run, stage: StageRun) -> list[str]:
+        """What a running stage has written, without what CodeBuild and the step put before it or say themselves."""
+        return [AGENT.sub("", line) for line in self._logs.new_lines(stage.log) if not OWN.match(line)]
 
     def _pass_on(self, run: Run) -> Run:
         """An approval of the same model in an earlier run holds: the pipeline is told so in that one's words."""
         record = self.records.load(run.id) if run.status is Status.WAITING else None
         gate = record.stage(GATE.name) if record else None
-        if gate is None or gate.status is not Status.REUSED or not self._decisions.approval(gate.output, gate.key):
+        if gate is None or gate.status is not Status.REUSED:
+            return run
+        earlier = self._decisions.approval(gate.output, gate.key)
+        if earlier is None:
             return run
         token = self.pipeline.token(run.id, GATE.name, DECISION)
         if token:
-            self.pipeline.decide(GATE.name, DECISION, True, gate.reason, token)
+            self.pipeline.decide(GATE.name, DECISION, True, earlier.reason, token)
         stages = [gate if one.name == GATE.name else one for one in run.stages]
         return replace(run, status=Status.RUNNING, stages=stages)
 
@@ -121,24 +132,28 @@ class Runs:
         """The lines of a stage's log; with ``follow_it``, until the stage has ended."""
         logs = Logs(self._logs.client)
         while True:
-            at = self.again(run.id).stage(stage) if follow_it else run.stage(stage)
+            at = self.again(run.id).stage(stage)
             yield from logs.new_lines(at.log)
             if not follow_it or at.status is not Status.RUNNING:
                 return
-            time.sleep(1.0)
+            time.sleep(SHORTEST)
 
 
-def _first_log(stage: StageRun, actions: list[ActionRun]) -> str:
-    """The log of the command step, as long as the step has recorded none."""
-    builds = [action.external for action in latest_attempt(stage.name, actions) if action.name == COMMAND]
-    return build_log(builds[-1]) if builds else ""
+def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
+    """Where the log of a stage lies: of its job if it came to one, else of its command step."""
+    attempt = latest_attempt(stage.name, actions)
+    builds = [action.external for action in attempt if action.name == COMMAND]
+    began = any(action.name == JOB and action.external for action in attempt)
+    if stage.status is Status.REUSED or began or not builds:
+        return stage.log
+    return build_log(builds[-1])
 
 
 def ended(run: Run) -> Run:
     """A run that went on to its end or to the gate; raises what it ended with otherwise."""
     at = run.current
     if run.status is Status.FAILED:
-        raise StageFailed(at.reason if at else "It failed.", CONTINUE)
+        raise StageFailed(at.reason if at else "It failed.", continue_hint(run))
     if run.status is Status.REJECTED:
         raise undecidable(run)
     if run.status is Status.SUPERSEDED:

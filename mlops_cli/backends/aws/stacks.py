@@ -8,7 +8,7 @@ from typing import Any
 from mlops_cli.backends.aws import changesets
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.changesets import EMPTY, ChangeSet, Wanted
-from mlops_cli.backends.aws.events import Operation, first_cause, newest, remedy
+from mlops_cli.backends.aws.events import Operation, newest, remedy
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.errors import ConfigurationError, MlopsError
@@ -131,11 +131,11 @@ class Stacks:
 
     def why(self, stack: Stack) -> str:
         """In words, why the stack's latest operation failed."""
-        cause = first_cause(Operation(self._client, stack.id).events())
+        cause = Operation(self._client, stack.id).cause()
         return f"{cause.name} ({cause.kind}): {cause.reason}" if cause else stack.reason
 
     def _failed(self, stack: Stack, operation: Operation, verb: str) -> StackFailed:
-        cause = first_cause(operation.events())
+        cause = operation.cause()
         again = "mlops cleanup" if verb == "deleted" else "mlops deploy-infra"
         if cause is None:
             return StackFailed(

@@ -13,9 +13,9 @@ from mlops_cli.backends.aws.pipeline import ABANDONED, FAILED, IN_PROGRESS, SUPE
 from mlops_cli.runs import Decision, Run, StageRun, Status, new_run
 from mlops_cli.stages import STAGES, Kind, Stage
 
-COMMAND, DECISION = "command", "decision"
+COMMAND, JOB, DECISION = "command", "job", "decision"
 # What follows the command step of a stage of this kind, and does the stage's work.
-NATIVE = {Kind.PROCESSING: "job", Kind.TRAINING: "job", Kind.APPROVAL: DECISION, Kind.DEPLOY: "endpoint"}
+NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: "endpoint"}
 GATE = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 # CodePipeline gives up waiting for a decision after seven days.
 PATIENCE_SECONDS = 7 * 86400 - 60
@@ -96,7 +96,8 @@ def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) 
     if DECISION in going_on:
         return Status.WAITING
     if going_on or len({action.name for action in actions}) < (2 if stage.kind in NATIVE else 1):
-        return Status.RUNNING
+        # Nothing is executed for a reused job; what is decided and deployed must be waited for.
+        return Status.REUSED if record.status is Status.REUSED and NATIVE.get(stage.kind) == JOB else Status.RUNNING
     return Status.REUSED if record.status is Status.REUSED else Status.DONE
 
 

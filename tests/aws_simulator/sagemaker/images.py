@@ -25,6 +25,5 @@ def pull(image: str, role: Caller) -> None:
         for action in PULLING:
             role.require(action, repository)
     except ServiceError as error:
-        raise Failure(
-            f"ClientError: Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect. ({error.message})"
-        ) from error
+        words = "Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect."
+        raise Failure(f"ClientError: {words} ({error.message})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -49,10 +50,8 @@ class LogStream:
         try:
             self._logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=stream, limit=1)
         except self._logs.exceptions.ResourceNotFoundException:
-            try:
+            with contextlib.suppress(self._logs.exceptions.ResourceAlreadyExistsException):
                 self._logs.create_log_group(logGroupName=group)
-            except self._logs.exceptions.ResourceAlreadyExistsException:
-                pass
         self._logs.create_log_stream(**self._names)
 
     def _collected(self) -> list[dict[str, Any]]:

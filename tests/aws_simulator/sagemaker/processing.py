@@ -41,8 +41,8 @@ class ProcessingJobs(Base):
         arn = arn_of(caller, "processing-job", request["ProcessingJobName"])
         require_tagging(request, arn, caller)
         if arn in self.processing_jobs:
-            message = f"Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
-            raise ServiceError("ResourceInUse", message)
+            unique = "Job name must be unique within an AWS account and region"
+            raise ServiceError("ResourceInUse", f"{unique}, and a job with this name already exists ({arn})")
         check(request)
         self._check_processing_quota(request)
         role = assume_role(request["RoleArn"])

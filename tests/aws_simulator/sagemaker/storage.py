@@ -32,7 +32,7 @@ def objects(s3: Any, uri: str) -> Iterator[str]:
 
 
 def download(s3: Any, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> list[str]:
-    """Every object below ``uri`` into ``folder``; of ``share`` (n, of) only each of-th from n on, as ShardedByS3Key does."""
+    """Every object below ``uri`` into ``folder``; with a ``share`` (n, of) only each of-th, from n on."""
     bucket, prefix = split(uri)
     folder.mkdir(parents=True, exist_ok=True)
     try:

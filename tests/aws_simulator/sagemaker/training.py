@@ -44,8 +44,8 @@ class TrainingJobs(Base):
         arn = arn_of(caller, "training-job", request["TrainingJobName"])
         require_tagging(request, arn, caller)
         if arn in self.training_jobs:
-            message = f"Training job names must be unique within an AWS account and region, and a training job with this name already exists ({arn})"
-            raise ServiceError("ResourceInUse", message)
+            unique = "Training job names must be unique within an AWS account and region"
+            raise ServiceError("ResourceInUse", f"{unique}, and a training job with this name already exists ({arn})")
         check(request)
         self._check_training_quota(request)
         role = assume_role(request["RoleArn"])
@@ -141,8 +141,8 @@ def assume_role(arn: str) -> Caller:
     try:
         return assume(arn, SERVICE, "SageMaker")
     except ServiceError as error:
-        message = f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{SERVICE}' to assume the role."
-        raise invalid(message) from error
+        ensure = f"Please ensure that the role exists and allows principal '{SERVICE}' to assume the role."
+        raise invalid(f"Could not assume role {arn}. {ensure}") from error
 
 
 def check_data(s3: Any, uri: str, role: str, region: str) -> None:
@@ -155,7 +155,7 @@ def check_data(s3: Any, uri: str, role: str, region: str) -> None:
     except ClientError as error:
         why = error.response["Error"]["Message"]
     raise invalid(
-        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in the selected '
-        f'region ({region}), that objects exist under that S3 prefix, and that the role "{role}" has "s3:ListBucket" permissions '
-        f'on bucket "{bucket}". Error message from S3: {why}'
+        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in '
+        f'the selected region ({region}), that objects exist under that S3 prefix, and that the role "{role}" has '
+        f'"s3:ListBucket" permissions on bucket "{bucket}". Error message from S3: {why}'
     )

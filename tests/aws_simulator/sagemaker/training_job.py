@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from ..processes import Process
-from . import storage
+from . import metrics, storage
 from .common import echoed, now
 from .job import Ending, Job, Stopped, end
 from .storage import Failure
@@ -22,7 +22,7 @@ MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
-    "Interrupted": "Training job was interrupted; the instances are needed elsewhere. It goes on when there are some again.",
+    "Interrupted": "Training job interrupted: its instances are needed elsewhere",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Stopping": "Stopping the training job",
@@ -104,6 +104,8 @@ class TrainingJob(Job):
         try:
             for host in self.hosts:
                 processes.append(host.start())
+            for host in self.hosts:
+                metrics.publish(self.role, self.log_group, f"{self.name}/{host.host.name}")
             ending = self.supervise(processes, self._seconds_left(), self._look())
         finally:
             self.training_seconds += time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The simulated AWS, and a project on it whose pipeline template is cut down to what a test of stacks needs."""
+"""The simulated AWS, and the smallest project on it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,6 @@ from tests.aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import ROOT, USE_CASES, Cli
 
 __all__ = ["aws", "aws_server"]
-
-RESOURCES = """
-Resources:
-  Topic:
-    Type: AWS::SNS::Topic
-  BuildLogs:
-    Type: AWS::Logs::LogGroup
-    Properties:
-      LogGroupName: !Sub /aws/codebuild/${AWS::StackName}
-      RetentionInDays: !Ref LogRetentionDays
-Outputs:
-  SourceType: {Value: !Ref SourceType}
-  WheelKey: {Value: !Ref WheelKey}
-"""
 
 
 class Ground:
@@ -49,6 +35,13 @@ class Ground:
         """`mlops` with the environment of a user of this AWS, and nothing else of AWS."""
         return Cli(self.root, {**self.aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3", **environment})
 
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change one place of a template."""
+        path = self.root / "templates" / name
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old} stands {text.count(old)} times in {name}"
+        path.write_text(text.replace(old, new))
+
     def stacks(self) -> dict[str, str]:
         """The status of every stack that is there."""
         found = self.aws.client("cloudformation").describe_stacks()["Stacks"]
@@ -60,12 +53,6 @@ class Ground:
         return sorted(one["Key"] for one in [*found.get("Versions", ()), *found.get("DeleteMarkers", ())])
 
 
-def cut_down(template: str) -> str:
-    """The pipeline template's own parameters, with resources that every CloudFormation engine knows."""
-    start, end = template.index("\nParameters:\n"), template.index("\nConditions:\n")
-    return 'AWSTemplateFormatVersion: "2010-09-09"' + template[start:end] + RESOURCES
-
-
 @pytest.fixture
 def ground(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
     for name, value in aws.environment.items():
@@ -73,6 +60,4 @@ def ground(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
     root = tmp_path / "project"
     shutil.copytree(USE_CASES / "tiny" / "training", root / "training")
     shutil.copytree(ROOT / "templates", root / "templates")
-    pipeline = root / "templates" / "pipeline.yaml"
-    pipeline.write_text(cut_down(pipeline.read_text()))
     return Ground(aws, root)

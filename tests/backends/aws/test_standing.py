@@ -172,7 +172,14 @@ def test_a_stopped_run_is_interrupted_or_superseded(status: str, why: str, expec
 
 def test_what_was_taken_over_stays_as_it_was() -> None:
     record = recorded(preprocess=U, pre_training_tests=U)
-    assert statuses(compose(execution(), record, actions(1))) == [R, U, P, P, P, P]
+    assert statuses(compose(execution(), record, actions(1))) == [U, U, P, P, P, P]
+
+
+def test_a_reused_job_need_not_be_waited_for_but_a_decision_and_a_deployment_must() -> None:
+    record = recorded(preprocess=U, pre_training_tests=U, train=U, approval=U, deploy=U)
+    assert statuses(compose(execution(), record, actions(4))) == [U, U, U, U, U, P]
+    assert statuses(compose(execution(), record, actions(7))) == [U, U, U, W, U, P]
+    assert statuses(compose(execution(), record, actions(9))) == [U, U, U, U, R, P]
 
 
 @pytest.mark.parametrize(
