@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import functools
+import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mlops_cli import __version__
+from mlops_cli import __version__, completion
 from mlops_cli.console import Console
 from mlops_cli.errors import (
     EXIT_ERROR,
@@ -42,7 +44,14 @@ ENDED_BADLY = {Status.FAILED: EXIT_STAGE_FAILED, Status.REJECTED: EXIT_REJECTED}
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, alone on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
-RunId = Annotated[str, typer.Argument(help="The start of a run's id; the newest run if left out.", show_default=False)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        help="The start of a run's id; the newest run if left out.",
+        show_default=False,
+        autocompletion=completion.run_ids,
+    ),
+]
 
 
 def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -51,7 +60,7 @@ def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def guarded(ctx: typer.Context, *args: Any, **options: Any) -> None:
-            console = Console(options.get("as_json", False), ctx.obj.quiet, ctx.obj.verbose)
+            console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
             ctx.meta["console"] = console
             try:
                 function(ctx, *args, **options)
@@ -90,9 +99,12 @@ def _open(ctx: typer.Context) -> tuple[Session, Console]:
     return ctx.obj, ctx.meta["console"]
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"mlops {__version__}")
+def _version(ctx: typer.Context, asked: bool) -> None:
+    """Not eager, so that --json is known by now, whichever stands first."""
+    if asked and not ctx.resilient_parsing:
+        from mlops_cli.versions import versions
+
+        typer.echo(json.dumps(versions(), indent=2) if ctx.params["as_json"] else f"mlops {__version__}")
         raise typer.Exit
 
 
@@ -100,7 +112,10 @@ def _version(asked: bool) -> None:
 def main_options(
     ctx: typer.Context,
     target: Annotated[
-        str | None, typer.Option(help="Where the stages run: local or aws.", show_default="local")
+        str | None,
+        typer.Option(
+            help="Where the stages run: local or aws.", show_default="local", autocompletion=completion.targets
+        ),
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder.", show_default="the current one")] = None,
     profile: Annotated[
@@ -109,12 +124,31 @@ def main_options(
     region: Annotated[str | None, typer.Option(help="aws: the region.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More detail.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    version: Annotated[bool, typer.Option("--version", callback=_version, help="Print the version.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", is_eager=True, help="As after the command; with --version, of all that it uses.")
     ] = False,
 ) -> None:
     flags = {"MLOPS_TARGET": target, "AWS_PROFILE": profile, "AWS_REGION": region}
-    ctx.obj = Session(flags, project, quiet, verbose)
+    ctx.obj = Session(flags, project, quiet, verbose, as_json)
+
+
+@command("init", "mlops init churn --minimal")
+def init(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project's folder.")],
+    name: Annotated[str, typer.Option(help="What the use case is called.", show_default="the folder's name")] = "",
+    minimal: Annotated[bool, typer.Option("--minimal", help="Scripts of a few lines, on a table.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a project that runs at once, to be changed into your own.
+
+    Without --minimal it is the toxic comments' use case. See docs/your-own-use-case.md.
+    """
+    from mlops_cli.flows import found_project
+
+    _, console = _open(ctx)
+    console.result(found_project(console, folder, name, minimal))
 
 
 @command("quickstart", "mlops quickstart --yes")
@@ -123,7 +157,9 @@ def quickstart(ctx: typer.Context, yes: Yes = False, as_json: Json = False) -> N
     from mlops_cli.quickstart import tour
 
     session, console = _open(ctx)
-    console.result(tour(session.backend, console, session.use_case, yes))
+    with session.tracked(console.say):
+        done = tour(session.backend, console, session.use_case, yes)
+    console.result(done)
 
 
 @command("download-data", "mlops download-data --source sample --rows 20000")
@@ -131,7 +167,9 @@ def download_data(
     ctx: typer.Context,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="kaggle, sample, a URL or a path; repeat it to join several."),
+        typer.Option(
+            help="kaggle, sample, a URL or a path; repeat it to join several.", autocompletion=completion.sources
+        ),
     ] = None,
     rows: Annotated[int | None, typer.Option(help="How many rows the sample gets.", show_default="20000")] = None,
     seed: Annotated[int, typer.Option(help="The sample's seed.")] = 42,
@@ -192,6 +230,7 @@ def run(
             metavar="STAGE",
             help="A new run from this stage on.",
             show_default=False,
+            autocompletion=completion.stage_names,
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Run every stage, changed or not.")] = False,
@@ -202,6 +241,7 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Override a hyperparameter; may be repeated.",
+            autocompletion=completion.hyperparameters,
         ),
     ] = None,
     as_json: Json = False,
@@ -217,7 +257,9 @@ def run(
     session, console = _open(ctx)
     request = RunRequest(parse_overrides(set_ or []), from_stage, force, detach)
     announce(session.backend, console)
-    found, fresh = start(session.backend, console, request, explain)
+    # What goes on in the background logs itself, when it has ended.
+    with nullcontext() if detach else session.tracked(console.say):
+        found, fresh = start(session.backend, console, request, explain)
     if detach and fresh:
         console.say(f"run {found.id} goes on in the background")
         console.next("mlops logs --follow")
@@ -292,7 +334,12 @@ def logs(
     ctx: typer.Context,
     run_id: RunId = "",
     stage: Annotated[
-        str, typer.Option(help="The stage, such as train; the last one with a log if left out.", show_default=False)
+        str,
+        typer.Option(
+            help="The stage, such as train; the last one with a log if left out.",
+            show_default=False,
+            autocompletion=completion.stage_names,
+        ),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the stage has ended.")] = False,
     as_json: Json = False,
@@ -304,16 +351,24 @@ def logs(
     found = session.backend.get_run(run_id)
     name = log_stage(found, stage)
     lines = session.backend.read_log(found, name, follow)
-    if as_json:
+    if console.as_json:
         console.result({"run": found.id, "stage": name, "lines": list(lines)})
-    for line in () if as_json else lines:
+    for line in () if console.as_json else lines:
         typer.echo(line)
 
 
 @command("approve", "mlops approve --run-id 3f2a --comment 'better on threat'")
 def approve(
     ctx: typer.Context,
-    run_id: Annotated[str, typer.Option("--run-id", help="The start of the run's id.", show_default=False)],
+    run_id: Annotated[
+        str,
+        typer.Option(
+            "--run-id",
+            help="The start of the run's id.",
+            show_default=False,
+            autocompletion=completion.waiting_run_ids,
+        ),
+    ],
     reject: Annotated[bool, typer.Option("--reject", help="Say no: the model is not deployed.")] = False,
     comment: Annotated[str, typer.Option(help="Why; recorded with your name and the time.", show_default=False)] = "",
     yes: Yes = False,
@@ -327,7 +382,8 @@ def approve(
     if not run_id.strip():
         raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
     announce(session.backend, console)
-    found, evidence = decide(session.backend, console, run_id, not reject, comment, yes)
+    with session.tracked(console.say, run_id):
+        found, evidence = decide(session.backend, console, run_id, not reject, comment, yes)
     console.result({**run_dict(found), "evidence": evidence.to_dict()})
 
 
@@ -388,4 +444,4 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
 
 def main() -> None:
     open_streams()
-    app()
+    app(prog_name="mlops")

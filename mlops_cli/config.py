@@ -121,6 +121,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("KAGGLE_API_TOKEN", "", "Kaggle's token, or the path of a file with it", secret=True),
     Setting("KAGGLE_USERNAME", "", "Kaggle's user name, with KAGGLE_KEY"),
     Setting("KAGGLE_KEY", "", "Kaggle's older kind of key", secret=True),
+    Setting("MLFLOW_TRACKING_URI", "", "where MLflow logs the runs: a URL, sqlite:///FILE or a SageMaker ARN"),
+    Setting("MLFLOW_EXPERIMENT_NAME", "", "MLflow's experiment; empty: called as the endpoint"),
+    Setting("MLFLOW_TRACKING_USERNAME", "", "the MLflow server's user name, with MLFLOW_TRACKING_PASSWORD"),
+    Setting("MLFLOW_TRACKING_PASSWORD", "", "the MLflow server's password", secret=True),
+    Setting("MLFLOW_TRACKING_TOKEN", "", "the MLflow server's token", secret=True),
 )
 
 
@@ -132,8 +137,8 @@ class Value:
 
     @property
     def shown(self) -> str:
-        """The value as it may be printed: a secret only says that it is set."""
-        return "(set, not shown)" if self.setting.secret and self.text else self.text
+        """The value as it may be printed: a secret only says that it is set, an address is without its password."""
+        return "(set, not shown)" if self.setting.secret and self.text else re.sub("//[^/@]*@", "//…@", self.text)
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,19 @@ def export_kaggle(settings: Settings) -> None:
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
         if settings[name]:
             os.environ[name] = settings[name]
+
+
+def export_mlflow(settings: Settings) -> None:
+    """Put the MLflow settings where MLflow looks for them; it gives up soon, and tells nobody that it is used."""
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+        if settings[name]:
+            os.environ[name] = settings[name]
+    for name, value in (
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "20"),
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    ):
+        os.environ.setdefault(name, value)
 
 
 LOOPBACK = "127.0.0.1,localhost,::1"

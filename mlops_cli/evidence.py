@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mlops_cli.runs import Decision, Run, StageRun
 from mlops_cli.stages import STAGES, Kind
 from mlops_cli.usecase import Metrics
 
-MACRO = "macro"
 Rows = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One row of the metrics (a label, or the mean over all) beside its floor and the live model's value."""
+    """One row of the metrics (a label, or the mean over all) beside its bounds and the live model's value."""
 
     name: str
     metrics: dict[str, float | None]
     minimum: dict[str, float]
     live: dict[str, float | None]
+    maximum: dict[str, float] = field(default_factory=dict)
 
     @property
     def below(self) -> list[str]:
         """The metrics under their floor; one that could not be computed has not reached it either."""
         values = {name: self.metrics.get(name) for name in self.minimum}
         return [name for name, value in values.items() if not (value is not None and value >= self.minimum[name])]
+
+    @property
+    def above(self) -> list[str]:
+        """The metrics over their ceiling; one that could not be computed may be anywhere."""
+        values = {name: self.metrics.get(name) for name in self.maximum}
+        return [name for name, value in values.items() if not (value is not None and value <= self.maximum[name])]
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """In words, each metric that is out of bounds."""
+        under = [_shown(self, name, f"under {self.minimum[name]:g}") for name in self.below]
+        return under + [_shown(self, name, f"over {self.maximum[name]:g}") for name in self.above]
 
 
 @dataclass(frozen=True)
@@ -50,13 +62,16 @@ class Evidence:
     live_digest: str
     live_run: str
     earlier: Decision | None
+    lower_is_better: bool = False
+    missing: tuple[str, ...] = ()
 
     @property
     def shortfalls(self) -> list[str]:
-        """In words, every metric under its floor."""
-        under = [f"{row.name}: {name} {_shown(row, name)}" for row in self.rows for name in row.below]
+        """In words, all that is out of its bounds, or that has bounds and is not there."""
+        found = [problem for row in self.rows for problem in row.shortfalls]
+        found += [f"metrics.json has no row {name!r}, which has bounds" for name in self.missing if self.rows]
         has_primary = any(self.primary in row.metrics for row in self.rows)
-        return under if has_primary else [*under, f"metrics.json has no {self.primary!r}, the primary metric"]
+        return found if has_primary else [*found, f"metrics.json has no {self.primary!r}, the primary metric"]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -64,6 +79,8 @@ class Evidence:
             "split": self.split,
             "metrics": {row.name: row.metrics for row in self.rows},
             "minimum": {row.name: row.minimum for row in self.rows},
+            "maximum": {row.name: row.maximum for row in self.rows},
+            "lower_is_better": self.lower_is_better,
             "live_metrics": {row.name: row.live for row in self.rows},
             "shortfalls": self.shortfalls,
             "gates": {gate.name: asdict(gate) for gate in self.gates},
@@ -73,12 +90,11 @@ class Evidence:
         }
 
 
-def _shown(row: MetricRow, name: str) -> str:
-    """Why a metric has not reached its floor."""
-    if name not in row.metrics:
-        return "is not in metrics.json"
-    value = row.metrics[name]
-    return "cannot be computed: too few rows" if value is None else f"{value:.3f} is under {row.minimum[name]:g}"
+def _shown(row: MetricRow, name: str, beyond: str) -> str:
+    """Why a metric is not within its bounds."""
+    value = row.metrics.get(name)
+    said = "is not in metrics.json" if name not in row.metrics else "cannot be computed: too few rows"
+    return f"{row.name}: {name} {said if value is None else f'{value:.3f} is {beyond}'}"
 
 
 def make_evidence(
@@ -86,11 +102,12 @@ def make_evidence(
 ) -> Evidence:
     """Put together what is known of the run's model; ``live`` is the training of the model that is live now."""
     trained = run.stage("train")
+    rows = _metric_rows(trained.detail, metrics, live.detail if live else {})
     return Evidence(
         run_id=run.id,
         split=metrics.split,
         primary=metrics.primary,
-        rows=_metric_rows(trained.detail, metrics, live.detail if live else {}),
+        rows=rows,
         gates=tuple(_gate_result(run.stage(stage.name)) for stage in STAGES if stage.kind is Kind.GATE),
         data=data,
         data_digest=run.stage("preprocess").ingredients.get("the data", ""),
@@ -98,18 +115,21 @@ def make_evidence(
         live_digest=live.output if live else "",
         live_run=live.run_id if live else "",
         earlier=earlier,
+        lower_is_better=metrics.lower_is_better,
+        missing=tuple(name for name in metrics.rows if name not in [row.name for row in rows]),
     )
 
 
 def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
-    """The rows of the chosen split of a metrics.json, in its order, beside the floors and the live model's rows."""
+    """The rows of the chosen split of a metrics.json, in its order, beside their bounds and the live model's rows."""
     rows, others = _rows(report, metrics.split), _rows(live, metrics.split)
     return tuple(
         MetricRow(
             name=name,
             metrics=row,
-            minimum=metrics.macro_minimum if name == MACRO else metrics.label_minimum,
+            minimum=metrics.floors(name),
             live=others.get(name, {}),
+            maximum=metrics.ceilings(name),
         )
         for name, row in rows.items()
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import Backend, Endpoint, EndpointState, GateReport
@@ -22,6 +24,21 @@ class Examination:
     endpoint: Endpoint
     probe: Probe
     gate: GateReport
+
+
+def found_project(console: Console, folder: Path, name: str, minimal: bool) -> dict[str, Any]:
+    """Write a new project, and say what is in it and how to try it."""
+    from mlops_cli.scaffold import plan_project, project_files, project_name, write_project
+
+    name = project_name(name, folder)
+    files = project_files(name, minimal)
+    plan = plan_project(folder, files)
+    write_project(folder, files)
+    reports.show_plan(console, plan)
+    console.say(f"{folder} holds the use case {name}" if plan.active else "no changes")
+    here = folder.resolve() == Path.cwd()
+    console.next("mlops quickstart" if here else f"cd {shlex.quote(str(folder))} && mlops quickstart")
+    return {"project": str(folder.resolve()), "name": name, "files": sorted(files), "changed": bool(plan.active)}
 
 
 def announce(backend: Backend, console: Console) -> str:
@@ -134,10 +151,10 @@ def decide(
 
 
 def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) -> None:
-    """A model under its floors may be approved, but not without a recorded reason."""
+    """A model that falls short of its bounds may be approved, but not without a recorded reason."""
     if approved and evidence.shortfalls and not comment:
         raise ConfigurationError(
-            f"The model is under its floors ({'; '.join(evidence.shortfalls)}): approving it needs a reason.",
+            f"The model falls short ({'; '.join(evidence.shortfalls)}): approving it needs a reason.",
             f"mlops approve --run-id {run.id} --comment 'WHY', or --reject",
         )
 

@@ -18,7 +18,7 @@ Invoke = Callable[[bytes, str], Answer]
 
 @dataclass(frozen=True)
 class Probe:
-    """``rows``: input and label probabilities, if the answer has that form; ``raw``: the answer as it came."""
+    """``rows``: input and named numbers, if the answer has that form; ``raw``: the answer as it came."""
 
     rows: list[tuple[str, dict[str, float]]]
     raw: str
@@ -70,9 +70,16 @@ def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:
     except ValueError:
         return []
     predictions = document.get("predictions") if isinstance(document, dict) else None
-    if not isinstance(predictions, list) or not all(_is_scores(scores, predictions[0]) for scores in predictions):
+    named = [_named(prediction) for prediction in predictions] if isinstance(predictions, list) else []
+    if not all(_is_scores(scores, named[0]) for scores in named):
         return []
-    return [(str(instance), scores) for instance, scores in zip(instances, predictions, strict=False)]
+    return [(_in_words(instance), scores) for instance, scores in zip(instances, named, strict=False)]
+
+
+def _named(prediction: Any) -> Any:
+    """A model without handlers answers with a bare number, or a list of one."""
+    bare = prediction[0] if isinstance(prediction, list) and len(prediction) == 1 else prediction
+    return {"prediction": bare} if isinstance(bare, (int, float)) else prediction
 
 
 def _is_scores(scores: Any, first: Any) -> bool:
@@ -80,6 +87,13 @@ def _is_scores(scores: Any, first: Any) -> bool:
     if not isinstance(scores, dict) or scores.keys() != first.keys():
         return False
     return all(isinstance(value, (int, float)) for value in scores.values())
+
+
+def _in_words(instance: Any) -> str:
+    """An input for people: a row of a table as its columns and values."""
+    if isinstance(instance, dict):
+        return ", ".join(f"{name} {value}" for name, value in instance.items())
+    return ", ".join(map(str, instance)) if isinstance(instance, list) else str(instance)
 
 
 def instances_from(path: Path) -> list[Any]:

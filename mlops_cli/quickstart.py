@@ -1,4 +1,4 @@
-"""The first minute: from nothing to a tested endpoint on the built-in sample, with the commands named as they run."""
+"""The first minute: from nothing to a tested endpoint on data at hand, with the commands named as they run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMENT = "quickstart"
 
 
 def tour(backend: Backend, console: Console, use_case: UseCase, yes: bool) -> dict[str, Any]:
-    """Sample → provision → run → evidence → approval → endpoint → gate → one prediction → what next."""
+    """Data → provision → run → evidence → approval → endpoint → gate → one prediction → what next."""
     console.require_person(yes)
     _data(backend, console, use_case)
     console.say("\n$ mlops deploy-infra")
@@ -30,20 +30,27 @@ def tour(backend: Backend, console: Console, use_case: UseCase, yes: bool) -> di
     console.say("\n$ mlops test-endpoint")
     found = probe(backend.invoke, list(use_case.examples))
     reports.show_probe(console, found)
-    for line in ("mlops status", "mlops run --explain", "mlops run --set train.epochs=3", "mlops cleanup"):
-        console.next(line)
+    console.next("mlops status", "mlops run --explain", *_another(use_case), "mlops cleanup")
     return {"run": reports.run_dict(run), "probe": asdict(found)}
 
 
 def _data(backend: Backend, console: Console, use_case: UseCase) -> None:
-    """The sample, unless this project already has data of its own, which is never replaced unasked."""
+    """The use case's quickstart data, unless there is data of another kind, which is never replaced unasked."""
+    request = use_case.quickstart_request()
     present = backend.dataset()
-    if present and not present.synthetic:
+    if present and not present.synthetic and present.source != request.shown():
         raise MlopsError(
             f"This project already holds data from {present.source}; quickstart would replace it.",
             "Go on with it: mlops run. Or start over: mlops cleanup",
         )
-    console.say("$ mlops download-data --source sample")
+    named = "" if use_case.quickstart == use_case.source else f" --source {use_case.quickstart}"
+    console.say(f"$ mlops download-data{named}")
     with console.progress() as report:
-        dataset, changed = backend.put_data(use_case.data_request(["sample"]), report)
+        dataset, changed = backend.put_data(request, report)
     reports.show_dataset(console, dataset, changed)
+
+
+def _another(use_case: UseCase) -> list[str]:
+    """A run that differs, if the use case trains in epochs."""
+    epochs = use_case.hyperparameters.get("train", {}).get("epochs", "")
+    return [f"mlops run --set train.epochs={int(epochs) + 1}"] if epochs.isdecimal() else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,7 @@ class Session:
     folder: Path | None = None
     quiet: bool = False
     verbose: bool = False
+    as_json: bool = False
 
     @cached_property
     def project(self) -> Project:
@@ -43,6 +46,18 @@ class Session:
     @cached_property
     def backend(self) -> Backend:
         return get_backend(self.settings, self.project, self.use_case)
+
+    @contextmanager
+    def tracked(self, say: Callable[[str], None], run_id: str = "") -> Iterator[None]:
+        """Log the run that a command is about, the newest if none is named, however the command ends."""
+        try:
+            yield
+        finally:
+            if self.settings["MLFLOW_TRACKING_URI"]:
+                from mlops_cli.tracking import track
+
+                with suppress(MlopsError):  # there is no run, or no such one: the command has said so
+                    track(self.backend.get_run(run_id), self.backend, self.settings, self.use_case, say)
 
     @property
     def problems(self) -> list[str]:

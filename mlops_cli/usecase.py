@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +22,65 @@ else:
 if TYPE_CHECKING:
     from mlops_cli.data.request import Request
 
-Minimum = dict[str, float]
-ROWS = ("macro", "label")
+Bounds = dict[str, float]
 TABLES = ("name", "description", "data", "hyperparameters", "metrics", "gates", "endpoint", "aws")
 Scalar = (str, int, float, bool)
 
 
+MACRO, LABEL = "macro", "label"
+
+
 @dataclass(frozen=True)
 class Metrics:
-    """Which split and metric count, and the floors (metric to value) for the mean row and for each label."""
+    """Which split and metric count, and the floors and ceilings (metric to value) of its rows.
+
+    ``minimum`` and ``maximum`` are by row: "macro" for the mean, "label" for every row that is not named itself.
+    ``direction`` says which values of the primary metric are the better ones: "higher", "lower", or "" (see below).
+    """
 
     split: str
     primary: str
-    macro_minimum: Minimum
-    label_minimum: Minimum
+    minimum: dict[str, Bounds] = field(default_factory=dict)
+    maximum: dict[str, Bounds] = field(default_factory=dict)
+    direction: str = ""
+
+    def floors(self, row: str) -> Bounds:
+        return _bounds_of(self.minimum, row)
+
+    def ceilings(self, row: str) -> Bounds:
+        return _bounds_of(self.maximum, row)
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows that have bounds of their own, so that metrics.json must have them."""
+        return [row for row in dict.fromkeys([*self.minimum, *self.maximum]) if row != LABEL]
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Of the primary metric; if nobody says, then a metric with a ceiling and no floor is an error, not a score."""
+        if self.direction:
+            return self.direction == "lower"
+        capped, floored = (
+            any(self.primary in table for table in side.values()) for side in (self.maximum, self.minimum)
+        )
+        return capped and not floored
 
     def named(self) -> dict[str, str]:
         """All that decides what the evidence says of a metric, by name."""
-        floors = (("macro", self.macro_minimum), ("label", self.label_minimum))
-        named = {f"floor of {row} {name}": f"{value:g}" for row, table in floors for name, value in table.items()}
-        return {"metrics.split": self.split, "metrics.primary": self.primary, **named}
+        sides = (("floor", self.minimum), ("ceiling", self.maximum))
+        named = {
+            f"{side} of {row} {name}": f"{value:g}"
+            for side, tables in sides
+            for row, table in tables.items()
+            for name, value in table.items()
+        }
+        direction = {"metrics.direction": self.direction} if self.direction else {}
+        return {"metrics.split": self.split, "metrics.primary": self.primary, **direction, **named}
+
+
+def _bounds_of(tables: dict[str, Bounds], row: str) -> Bounds:
+    """A row's own bounds, else those of every label; the mean is no label."""
+    return tables.get(row, tables.get(LABEL, {}) if row != MACRO else {})
 
 
 @dataclass(frozen=True)
@@ -49,6 +88,7 @@ class UseCase:
     name: str
     description: str
     source: str
+    quickstart: str
     competition: str
     file: str
     columns: dict[str, str]
@@ -64,7 +104,24 @@ class UseCase:
         """What ``download-data`` is asked to acquire; without sources, from where the use case says."""
         from mlops_cli.data.request import Request
 
-        return Request(sources or [self.source], Schema(self.columns), rows, seed, sha256, self.competition, self.file)
+        # A path in usecase.toml is one in the project, wherever the command is called.
+        folder = Path() if sources else self.root
+        schema = Schema(self.columns)
+        return Request(sources or [self.source], schema, rows, seed, sha256, self.competition, self.file, folder)
+
+    def quickstart_request(self) -> Request:
+        """The data of the first minute."""
+        return replace(self.data_request(), sources=[self.quickstart])
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.path.parent.parent
+
+    @property
+    def get_data(self) -> str:
+        """The command that gets the data, for hints."""
+        return "mlops download-data" + (" (or --source sample)" if self.quickstart == "sample" else "")
 
 
 def load_use_case(path: Path) -> UseCase:
@@ -83,12 +140,11 @@ def load_use_case(path: Path) -> UseCase:
 def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
     data = _table(document, "data", problems)
     metrics = _table(document, "metrics", problems)
-    minimum = _table(metrics, "minimum", problems, "metrics.minimum")
-    problems += [f"[metrics.minimum.{row}] is not known, expected macro or label" for row in minimum if row not in ROWS]
     return UseCase(
         name=_name(document, problems),
         description=str(document.get("description", "")),
         source=str(data.get("source", "sample")),
+        quickstart=str(data.get("quickstart", data.get("source", "sample"))),
         competition=str(data.get("competition", "")),
         file=str(data.get("file", "train.csv")),
         columns=_columns(data, problems),
@@ -96,8 +152,9 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         metrics=Metrics(
             split=str(metrics.get("split", "test")),
             primary=_text(metrics, "primary", problems, "metrics."),
-            macro_minimum=_numbers(minimum, "macro", problems),
-            label_minimum=_numbers(minimum, "label", problems),
+            minimum=_bounds(metrics, "minimum", problems),
+            maximum=_bounds(metrics, "maximum", problems),
+            direction=_direction(metrics, problems),
         ),
         examples=_examples(_table(document, "endpoint", problems), problems),
         machines=read_machines(_table(document, "aws", problems), problems),
@@ -161,11 +218,23 @@ def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, di
     }
 
 
-def _numbers(minimum: dict[str, Any], row: str, problems: list[str]) -> Minimum:
-    table = _table(minimum, row, problems, f"metrics.minimum.{row}")
+def _direction(metrics: dict[str, Any], problems: list[str]) -> str:
+    direction = metrics.get("direction", "")
+    if direction not in ("", "higher", "lower"):
+        problems.append(f"metrics.direction is {direction!r}, expected higher or lower")
+    return str(direction)
+
+
+def _bounds(metrics: dict[str, Any], side: str, problems: list[str]) -> dict[str, Bounds]:
+    tables = _table(metrics, side, problems, f"metrics.{side}")
+    return {row: _numbers(tables, row, problems, f"metrics.{side}.{row}") for row in tables}
+
+
+def _numbers(tables: dict[str, Any], row: str, problems: list[str], title: str) -> Bounds:
+    table = _table(tables, row, problems, title)
     for name, value in table.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            problems.append(f"metrics.minimum.{row}.{name} must be a number")
+            problems.append(f"{title}.{name} must be a number")
     return {name: float(value) for name, value in table.items() if isinstance(value, (int, float))}
 
 

@@ -26,7 +26,7 @@ JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
-        if name.startswith(("AWS_", "KAGGLE_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
+        if name.startswith(("AWS_", "KAGGLE_", "MLFLOW_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -34,5 +34,5 @@ def hyperparameters(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]
     return with_overrides(use_case, run.overrides).get(stage.name, {})
 
 
-def no_data() -> MlopsError:
-    return MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+def no_data(use_case: UseCase) -> MlopsError:
+    return MlopsError("There is no data yet.", f"Get it: {use_case.get_data}")

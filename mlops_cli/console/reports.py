@@ -143,13 +143,21 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
         "model": short(evidence.model_digest),
         "live now": live,
         "gates": gates or "-",
-        "verdict": "; ".join(evidence.shortfalls) or f"nothing is under its floor{_against_live(evidence)}",
+        "verdict": "; ".join(evidence.shortfalls) or f"{_within(evidence)}{_against_live(evidence)}",
     }
     console.show(f"\nEvidence for run {evidence.run_id}", metrics_table(evidence, console.width), facts_table(facts))
     if evidence.earlier:
         said = evidence.earlier
         verb = "approved" if said.approved else "REJECTED"
         console.say(f"This very model was {verb} by {said.who}, {moment(said.at)}. {said.comment}".rstrip())
+
+
+def _within(evidence: Evidence) -> str:
+    """What it means that nothing falls short, in the words of the bounds that there are."""
+    floored, capped = (any(getattr(row, side) for row in evidence.rows) for side in ("minimum", "maximum"))
+    if floored or capped:
+        return "nothing is " + " or ".join(["under its floor"] * floored + ["over its ceiling"] * capped)
+    return "usecase.toml sets no floor and no ceiling"
 
 
 def _against_live(evidence: Evidence) -> str:

@@ -87,22 +87,36 @@ def settings_table(settings: Settings) -> Table:
 
 def metrics_table(evidence: Evidence, width: int) -> Table:
     """One row per label; metrics that do not fit into ``width`` characters are left out, the primary one last."""
-    live = [f"{evidence.primary} live"] if evidence.live_digest else []
-    tail = [*live, f"{evidence.primary} floor", "✗ below"]
-    names = sorted(
-        {name: None for row in evidence.rows for name in row.metrics}, key=lambda name: name != evidence.primary
-    )
-    first = max([len(evidence.split), *(len(row.name) for row in evidence.rows)])
-    while len(names) > 1 and first + sum(len(name) + 2 for name in (*names, *tail)) >= width:
-        names.pop()
-    made = table(evidence.split, *map(escape, names), *tail[:-1], "")
-    for row in evidence.rows:
-        before = [number(row.live.get(evidence.primary))] if live else []
-        floor = number(row.minimum.get(evidence.primary))
-        made.add_row(escape(row.name), *(_cell(row, name) for name in names), *before, floor, _verdict(row))
+    primary, rows = evidence.primary, evidence.rows
+    tail = {f"{primary} {what}": [number(value) for value in values] for what, values in _beside(evidence).items()}
+    names = sorted({name: None for row in rows for name in row.metrics}, key=lambda name: name != primary)
+    columns = {name: [_cell(row, name) for row in rows] for name in names}
+    first = max([len(evidence.split), *(len(row.name) for row in rows)])
+    fixed = first + sum(map(_width, tail.items())) + len("  ✗ below")
+    while len(columns) > 1 and fixed + sum(map(_width, columns.items())) >= width:
+        columns.popitem()
+    made = table(evidence.split, *map(escape, columns), *map(escape, tail), "")
+    for row, *cells in zip(rows, *columns.values(), *tail.values(), strict=True):
+        made.add_row(escape(row.name), *cells, _verdict(row))
     for column in made.columns[1:-1]:
         column.justify = "right"
     return made
+
+
+def _beside(evidence: Evidence) -> dict[str, list[float | None]]:
+    """What the primary metric of each row is compared with: the live model's value, and its bounds."""
+    primary, rows = evidence.primary, evidence.rows
+    live = {"live": [row.live.get(primary) for row in rows]} if evidence.live_digest else {}
+    ceilings = [row.maximum.get(primary) for row in rows]
+    floors = [row.minimum.get(primary) for row in rows]
+    capped = {"ceiling": ceilings} if any(value is not None for value in ceilings) else {}
+    floored = {"floor": floors} if not capped or any(value is not None for value in floors) else {}
+    return {**live, **floored, **capped}
+
+
+def _width(column: tuple[str, list[str]]) -> int:
+    name, cells = column
+    return 2 + max(map(len, (name, *cells)))
 
 
 def _cell(row: MetricRow, name: str) -> str:
@@ -111,9 +125,11 @@ def _cell(row: MetricRow, name: str) -> str:
 
 
 def _verdict(row: MetricRow) -> str:
-    if not row.minimum:
+    if not (row.minimum or row.maximum):
         return ""
-    return "[red]✗ below[/]" if row.below else "[green]✓[/]"
+    if not row.shortfalls:
+        return "[green]✓[/]"
+    return f"[red]✗ {'below' if row.below else 'above'}[/]"
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
@@ -125,11 +141,16 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 
 def predictions_table(rows: list[tuple[str, dict[str, float]]]) -> Table:
+    """Shares of one look like probabilities, and likely ones stand out; other numbers are just numbers."""
     labels = list(rows[0][1]) if rows else []
+    shares = all(0 <= score <= 1 for _, scores in rows for score in scores.values())
     made = table("input", *map(escape, labels))
     for text, scores in rows:
-        cells = [f"[red]{scores[label]:.3f}[/]" if scores[label] > 0.5 else f"{scores[label]:.3f}" for label in labels]
-        made.add_row(escape(text), *cells)
+        made.add_row(escape(text), *(_score(scores[label]) if shares else number(scores[label]) for label in labels))
     for column in made.columns[1:]:
         column.justify = "right"
     return made
+
+
+def _score(score: float) -> str:
+    return f"[red]{score:.3f}[/]" if score > 0.5 else f"{score:.3f}"

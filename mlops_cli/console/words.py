@@ -45,7 +45,13 @@ def short(digest: str) -> str:
 
 
 def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    """Three decimals, as befits shares of one; fewer of large numbers, the first digits of tiny ones."""
+    if value is None:
+        return "-"
+    size = abs(value)
+    if size >= 100:
+        return f"{value:,.1f}" if size < 10_000 else f"{value:,.0f}"
+    return f"{value:.3f}" if size >= 0.0005 or not size else f"{value:.2e}"
 
 
 def note(stage: StageRun, explain: bool) -> str:

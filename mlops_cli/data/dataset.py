@@ -96,9 +96,9 @@ def _add_source(request: Request, source: str, writer: Writer, scratch: Path, re
 def _tables(request: Request, source: str, scratch: Path, report: Report) -> list[Table]:
     if source != "kaggle" and not is_url(source):
         if request.sha256 is not None:
-            for path in path_files(source):
+            for path in path_files(source, request.folder):
                 verify(path, request.sha256, str(path))
-        return path_tables(source, request.file, scratch)
+        return path_tables(source, request.folder, request.file, scratch)
     name = request.competition if source == "kaggle" else Remote.from_url(source).file_name
     path = _downloaded(request, source, scratch, report)
     if request.sha256 is not None:

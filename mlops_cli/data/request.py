@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlops_cli.data import sample
 from mlops_cli.data.schema import Schema
 from mlops_cli.data.sources import is_url, path_files, shown_url
 from mlops_cli.errors import ConfigurationError
 
-_VERSION = 1  # of how datasets are written: one from another version is made anew
+_VERSION = 2  # of how datasets are written: one from another version is made anew
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Request:
 
     ``rows`` belongs to the sample only, ``sha256`` to a single file, URL or Kaggle archive as it is downloaded;
     ``competition`` and ``file`` say what to get from Kaggle (``file`` also which CSV of an archive with several).
+    ``folder`` is where relative paths begin.
     """
 
     sources: Sequence[str]
@@ -30,6 +32,7 @@ class Request:
     sha256: str | None = None
     competition: str = ""
     file: str = ""
+    folder: Path = Path()
 
     def validate(self) -> None:
         if not self.sources or not all(source.strip() for source in self.sources):
@@ -64,7 +67,10 @@ class Request:
             return [self.competition, self.file]
         if is_url(source):
             return [self.file]
-        stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in path_files(source)]
+        stats = [
+            (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in path_files(source, self.folder)
+        ]
         return [self.file, stats]
 
     def shown(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mlops_cli.errors import ConfigurationError
 
-KINDS = ("id", "text", "label", "number")
+KINDS = ("id", "text", "label", "number", "any")
 MOST_NAMED = 10
 
 
@@ -180,8 +180,9 @@ def _escaped(character: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
+    """Whether it is a number in any language: Python's own takes 1_000 and other alphabets' digits, too."""
     try:
-        return math.isfinite(float(cell))
+        return math.isfinite(float(cell)) and cell.isascii() and "_" not in cell
     except ValueError:
         return False
 
@@ -199,7 +200,11 @@ def _numbers(cells: Sequence[str]) -> bool:
     return all(map(_is_number, cells))
 
 
-_COLUMN_CHECKS = {"id": _filled, "text": _filled, "label": _labels, "number": _numbers}
+def _anything(_: Sequence[str]) -> bool:
+    return True
+
+
+_COLUMN_CHECKS = {"id": _filled, "text": _filled, "label": _labels, "number": _numbers, "any": _anything}
 
 
 def lines_of(cells: Iterable[str]) -> int:

@@ -48,17 +48,18 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
 
 
-def path_tables(source: str, wanted: str, scratch: Path) -> list[Table]:
+def path_tables(source: str, folder: Path, wanted: str, scratch: Path) -> list[Table]:
     """The tables of a file, or of all files in a folder in the order of their names."""
     tables_: list[Table] = []
-    for number, path in enumerate(path_files(source)):
-        tables_ += tables(path, str(path) if Path(source).is_dir() else source, wanted, scratch / str(number))
+    for number, path in enumerate(path_files(source, folder)):
+        place = str(path) if (folder / source).is_dir() else source
+        tables_ += tables(path, place, wanted, scratch / str(number))
     return tables_
 
 
-def path_files(source: str) -> list[Path]:
-    """The files that a path stands for; MlopsError if there are none."""
-    path = Path(source).expanduser()
+def path_files(source: str, folder: Path) -> list[Path]:
+    """The files that a path, relative to ``folder``, stands for; MlopsError if there are none."""
+    path = folder / Path(source).expanduser()
     if path.is_dir():
         found = sorted(child for child in path.iterdir() if child.is_file() and is_table(child.name))
         if not found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
@@ -133,11 +133,37 @@ def _csv_reason(error: csv.Error) -> str:
 
 
 def formatted(rows: Iterable[Sequence[str]], schema: Schema) -> str:
-    """Lines of a CSV. All cells but labels are quoted, as in Kaggle's own file: several times faster than csv."""
-    columns = []
-    for kind, cells in zip(schema.columns.values(), zip(*rows, strict=True), strict=True):
-        columns.append(cells if kind == "label" else [f'"{cell}"' for cell in _doubled(cells)])
+    """Lines of a CSV. Text is quoted, as in Kaggle's own file: several times faster than csv. Numbers are bare."""
+    kinds = schema.columns.values()
+    columns = [_WRITTEN[kind](cells) for kind, cells in zip(kinds, zip(*rows, strict=True), strict=True)]
     return "".join([f"{line}\n" for line in map(",".join, zip(*columns, strict=True))])
+
+
+def _as_is(cells: Sequence[str]) -> Sequence[str]:
+    return cells
+
+
+def _stripped(cells: Sequence[str]) -> Sequence[str]:
+    return [cell.strip() for cell in cells]
+
+
+def _quoted(cells: Sequence[str]) -> Sequence[str]:
+    return [f'"{cell}"' for cell in _doubled(cells)]
+
+
+def _quoted_if_needed(cells: Sequence[str]) -> Sequence[str]:
+    """What has no comma, quote or line break stays bare: a reader takes numbers and empty cells for what they are."""
+    return [f'"{doubled}"' if set(doubled) & _SPECIAL else doubled for doubled in _doubled(cells)]
+
+
+_SPECIAL = frozenset(',"\r\n')
+_WRITTEN: dict[str, Callable[[Sequence[str]], Sequence[str]]] = {
+    "id": _quoted,
+    "text": _quoted,
+    "label": _as_is,
+    "number": _stripped,
+    "any": _quoted_if_needed,
+}
 
 
 def _doubled(cells: Sequence[str]) -> Iterable[str]:

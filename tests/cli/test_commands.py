@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import pty
 import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ import pytest
 from tests.conftest import ROOT, Cli
 
 COMMANDS = (
-    "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "test-endpoint",
+    "init", "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "test-endpoint",
     "cleanup", "config",
 )  # fmt: skip
 CALLS = {
@@ -44,7 +46,7 @@ def test_the_help_names_every_command(cli: Cli) -> None:
     assert cli("-h") == out
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "config"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "config")])
 def test_on_aws_each_command_without_a_region_says_how_to_name_one(cli: Cli, name: str) -> None:
     _, err = cli.both("--target", "aws", *CALLS.get(name, [name]), code=2)
     assert err == (
@@ -72,6 +74,17 @@ def test_a_project_is_found_from_a_folder_inside_it_and_by_flag(cli: Cli, tmp_pa
 
 def test_version(cli: Cli) -> None:
     assert re.fullmatch(r"mlops \d+\.\d+\.\d+\n", cli("--version"))
+    for order in (["--version", "--json"], ["--json", "--version"]):
+        found = json.loads(cli(*order))
+        assert f"mlops {found['version']}\n" == cli("--version")
+        assert found["packages"]["typer"] == version("typer")
+        assert found["python"] == platform.python_version()
+
+
+def test_json_may_stand_before_the_command_too(cli: Cli) -> None:
+    assert json.loads(cli("--json", "config")) == cli.json("config")
+    error = json.loads(cli.both("--json", "status", code=2)[0])["error"]
+    assert error["hint"] == "Set it up: mlops deploy-infra"
 
 
 def test_deploy_infra_plans_then_makes_then_has_nothing_to_do(cli: Cli) -> None:

@@ -34,8 +34,13 @@ SHELL = ("install_completion", "show_completion")
 
 
 def row(parameter: Any) -> str:
-    name = ", ".join(parameter.opts) if parameter.param_type_name == "option" else f"[{parameter.name.upper()}]"
+    name = ", ".join(parameter.opts) if parameter.param_type_name == "option" else argument(parameter)
     return f"| `{name}` | {parameter.help} |\n"
+
+
+def argument(parameter: Any) -> str:
+    name = parameter.metavar or parameter.name.upper()
+    return name if parameter.required else f"[{name}]"
 
 
 def settings() -> str:

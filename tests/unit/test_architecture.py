@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-SCRIPTS = sorted((ROOT / "training").rglob("*.py"))
+STARTER = PACKAGE / "starter"  # the first scripts of other projects
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
+SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py")])
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:

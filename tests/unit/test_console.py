@@ -9,14 +9,15 @@ import pytest
 from rich.console import Console as RichConsole
 
 from mlops_cli.console.progress import Lines, describe, size
-from mlops_cli.console.tables import metrics_table
+from mlops_cli.console.tables import metrics_table, predictions_table
+from mlops_cli.console.words import number
 from mlops_cli.evidence import Evidence, MetricRow, make_evidence
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import STAGES
 from mlops_cli.usecase import Metrics
 
 LABELS = ("toxic", "severe_toxic", "identity_hate", "macro")
-METRICS = Metrics("test", "roc_auc", {"roc_auc": 0.9}, {"roc_auc": 0.8})
+METRICS = Metrics("test", "roc_auc", {"macro": {"roc_auc": 0.9}, "label": {"roc_auc": 0.8}})
 
 
 def evidence(rows: dict[str, dict[str, Any]], live: dict[str, Any] | None = None) -> Evidence:
@@ -63,6 +64,70 @@ def test_what_has_not_reached_its_floor_says_why(row: dict[str, Any], said: str)
 
 def test_what_has_reached_its_floor_says_nothing() -> None:
     assert evidence({"toxic": {"roc_auc": 0.8}, "macro": {"roc_auc": 0.9}}).shortfalls == []
+
+
+RENT = Metrics("test", "rmse", {"rent": {"r2": 0.9}}, {"rent": {"rmse": 80.0}, "label": {"mae": 50.0}})
+
+
+def rents(**rows: dict[str, Any]) -> Evidence:
+    run = Run("r", 0.0, Status.WAITING, [StageRun(stage.name) for stage in STAGES])
+    run.stage("train").detail = {"metrics": {"test": rows}}
+    return make_evidence(run, RENT, {}, None, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"rent": {"rmse": 80.0, "r2": 0.9}, "hill": {"mae": 50.0}}, []),
+        ({"rent": {"rmse": 91.25, "r2": 0.9}}, ["rent: rmse 91.250 is over 80"]),
+        ({"rent": {"rmse": 1.0, "r2": 0.5}}, ["rent: r2 0.500 is under 0.9"]),
+        ({"rent": {"rmse": 1.0, "r2": 1.0}, "hill": {"mae": 51}}, ["hill: mae 51.000 is over 50"]),
+        ({"rent": {"rmse": None, "r2": 1.0}}, ["rent: rmse cannot be computed: too few rows"]),
+        ({"hill": {"rmse": 1.0, "mae": 1.0}}, ["metrics.json has no row 'rent', which has bounds"]),
+    ],
+)
+def test_an_error_has_a_ceiling(rows: dict[str, dict[str, Any]], said: list[str]) -> None:
+    found = rents(**rows)
+    assert found.shortfalls == said
+    assert found.lower_is_better
+
+
+def test_ceilings_are_shown_as_such() -> None:
+    lines = drawn(rents(rent={"rmse": 12_345.6, "r2": 0.95, "mae": 90.0}, hill={"rmse": 3.0, "mae": 1.0}), 80)
+    assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "ceiling"]
+    assert lines[1].split() == ["rent", "12,346", "0.950", "90.000", "80.000", "✗", "above"]
+    assert lines[2].split() == ["hill", "3.000", "-", "1.000", "-", "✓"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "lower"),
+    [
+        (Metrics("test", "rmse", maximum={"macro": {"rmse": 1.0}}), True),
+        (Metrics("test", "rmse", {"macro": {"rmse": 0.1}}, {"macro": {"rmse": 1.0}}), False),
+        (Metrics("test", "rmse", maximum={"macro": {"mae": 1.0}}), False),
+        (Metrics("test", "rmse", direction="lower"), True),
+        (Metrics("test", "rmse", maximum={"macro": {"rmse": 1.0}}, direction="higher"), False),
+    ],
+)
+def test_which_way_is_better(metrics: Metrics, lower: bool) -> None:
+    assert metrics.lower_is_better is lower
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), (0, "0.000"), (0.98765, "0.988"), (99.5, "99.500"), (-1234.56, "-1,234.6"), (231_000.4, "231,000")],
+)
+def test_numbers_of_any_size_are_short(value: float | None, shown: str) -> None:
+    assert number(value) == shown
+    assert number(0.00004) == "4.00e-05"
+
+
+def test_predictions_that_are_no_probabilities_are_just_numbers() -> None:
+    out = io.StringIO()
+    console = RichConsole(file=out, width=80, force_terminal=True)
+    console.print(predictions_table([("area 30", {"rent": 0.9}), ("area 120", {"rent": 2194.71})]))
+    assert "2,194.7" in out.getvalue()
+    assert "\x1b[31m" not in out.getvalue(), "red is for likely labels"
 
 
 @pytest.mark.parametrize("written", [None, [], "text", {"test": None}, {"test": [1]}, {"other": {}}])

@@ -128,7 +128,7 @@ class AwsBackend(Backend):
             position(request.from_stage)
         facts, data = self.facts, self.dataset()
         if data is None:
-            raise no_data()
+            raise no_data(self.use_case)
         codecommit = self.account.client("codecommit")
         revision = source.send(facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"])
         return Wish(revision, data.sha256, request)

@@ -27,6 +27,7 @@ from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
 from mlops_cli.stages import STAGES, position, stage_named
+from mlops_cli.tracking import track
 from mlops_cli.usecase import UseCase, full_names
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class LocalBackend(Backend):
     def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
         self.project = project
         self.use_case = use_case
+        self.settings = settings
         self.lock = Lock(project.state / "lock")
         self.children = Children(project.state / "children")
         self.server = LocalEndpoint(
@@ -99,7 +101,7 @@ class LocalBackend(Backend):
         if request.from_stage:
             position(request.from_stage)
         if load(self.project.data) is None:
-            raise no_data()
+            raise no_data(self.use_case)
         return request
 
     def _advance(self, run: Run, view: RunView, start: str) -> Run:
@@ -117,8 +119,15 @@ class LocalBackend(Backend):
         del self.store, self.bench
         if detach(self.project.runs / run.id / "run.log"):
             self.lock.note("run --detach", run.id)
-            finish(lambda: self._advance(run, LogView(), choice.start))
+            finish(lambda: self._alone(run, LogView(), choice.start))
         return run
+
+    def _alone(self, run: Run, view: RunView, start: str) -> None:
+        """In the background there is no command that logs the run when it has ended."""
+        try:
+            self._advance(run, view, start)
+        finally:
+            track(run, self, self.settings, self.use_case, print)
 
     def get_run(self, prefix: str = "") -> Run:
         return find_run(self.list_runs(), prefix)

@@ -69,7 +69,7 @@ class LocalWorkbench:
     def _data_digest(self) -> str:
         dataset = load(self.project.data)
         if dataset is None:
-            raise no_data()
+            raise no_data(self.use_case)
         return dataset.sha256
 
     def key(self, ingredients: dict[str, str]) -> str:

@@ -151,6 +151,27 @@ def test_a_schema_of_one_column_and_numbers(accepted, problems):
     assert accepted(b"value\n1\n-2.5e3\n", Schema({"value": "number"})) == [["value"], ["1"], ["-2.5e3"]]
 
 
+def test_numbers_are_written_bare_so_that_a_reader_takes_them_for_numbers(request_for, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'size,note\n" 1.5 ","a, b"\n2e3,\n')
+    dataset, _ = acquire(
+        request_for(tmp_path / "a.csv", schema=Schema({"size": "number", "note": "any"})), tmp_path, silent
+    )
+    assert dataset.path.read_text() == 'size,note\n1.5,"a, b"\n2e3,\n'
+
+
+@pytest.mark.parametrize("cell", ["1_000", "\u0663", "", "inf", "1,5", "0x10"])
+def test_what_only_some_languages_call_a_number(request_for, tmp_path, cell):
+    (tmp_path / "a.csv").write_text(f'value,other\n"{cell}",1\n')
+    with pytest.raises(MlopsError, match="is not a number"):
+        acquire(request_for(tmp_path / "a.csv", schema=Schema({"value": "number"})), tmp_path, silent)
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "anything", "3", 'a ""quoted"" one', "two\nlines"])
+def test_a_column_that_is_not_checked_keeps_what_it_has(accepted, cell):
+    rows = accepted(f'n,free\n1,"{cell}"\n'.encode(), Schema({"n": "number", "free": "any"}))
+    assert rows == [["n", "free"], ["1", cell.replace('""', '"')]]
+
+
 def test_a_number_that_is_none(request_for, tmp_path):
     (tmp_path / "a.csv").write_bytes(b"value\n1\nnan\n")
     with pytest.raises(MlopsError, match='line 3, column value: "nan" is not a number'):

@@ -1,0 +1,53 @@
+"""Trains a network on SM_CHANNEL_TRAIN; writes the model to SM_MODEL_DIR and its metrics to SM_OUTPUT_DATA_DIR."""
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+import keras
+import numpy as np
+
+FEATURES, TARGET = ["months", "tickets", "price"], "left"
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int, required=True)
+parser.add_argument("--seed", type=int, required=True)
+arguments = parser.parse_args()
+keras.utils.set_random_seed(arguments.seed)
+
+
+def read(split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The features by name and the target of a split."""
+    table = np.genfromtxt(Path(os.environ[f"SM_CHANNEL_{split}"], "data.csv"), delimiter=",", names=True)
+    return {name: table[name] for name in FEATURES}, table[TARGET]
+
+
+features, target = read("TRAIN")
+scale = keras.layers.Normalization()
+scale.adapt(np.stack(list(features.values()), axis=1))
+
+# One input per column, so that a request names them; scaling is part of the model, so that nobody can forget it.
+inputs = {name: keras.Input((), name=name) for name in FEATURES}
+hidden = scale(keras.ops.stack(list(inputs.values()), axis=1))
+hidden = keras.layers.Dense(16, activation="relu")(hidden)
+model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
+model.compile(keras.optimizers.Adam(0.01), loss="binary_crossentropy")
+for epoch in range(1, arguments.epochs + 1):
+    loss = model.fit(features, target, verbose=0).history["loss"][0]
+    print(f"progress {epoch}/{arguments.epochs} loss {loss:.4f}", flush=True)
+
+features, target = read("TEST")
+chance = model.predict(features, verbose=0)[:, 0]
+metrics = {"accuracy": float(np.mean((chance > 0.5) == target)), "rows": len(target)}
+Path(os.environ["SM_OUTPUT_DATA_DIR"], "metrics.json").write_text(json.dumps({"metrics": {"test": {TARGET: metrics}}}))
+
+# 1/ is a version that TensorFlow Serving insists on. Without the random id the same training gives the same package.
+folder = Path(os.environ["SM_MODEL_DIR"])
+model.export(folder / "1", verbose=False)
+(folder / "1" / "fingerprint.pb").unlink()
+(folder / "code").mkdir()
+shutil.copy(Path(__file__).with_name("inference.py"), folder / "code")

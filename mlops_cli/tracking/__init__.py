@@ -1,0 +1,48 @@
+"""Runs as MLflow has them, if MLFLOW_TRACKING_URI says where; never a reason for a run to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mlops_cli.config import export_mlflow
+from mlops_cli.errors import MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.config import Settings
+    from mlops_cli.runs import Run
+    from mlops_cli.usecase import UseCase
+
+
+def track(run: Run, backend: Backend, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
+    """Log the run as it stands, if there is a server for it; what goes wrong is said in one line."""
+    if not settings["MLFLOW_TRACKING_URI"]:
+        return
+    from mlops_cli.tracking.mlflow import Tracker
+    from mlops_cli.tracking.record import record_of
+
+    export_mlflow(settings)
+    experiment = settings["MLFLOW_EXPERIMENT_NAME"] or settings.endpoint_name(use_case.name)
+    tracker = Tracker(settings["MLFLOW_TRACKING_URI"], experiment, use_case.root)
+    try:
+        tracker.check()
+        record = record_of(run, use_case, backend.target, settings["STAGE"])
+        page = tracker.send(record, backend.list_runs())
+        place = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
+        say(f"run {run.id} is logged to MLflow: {_without_secrets(place, settings)}")
+    except MlopsError as error:
+        say(_not_logged(run, error.message, settings) + f". {error.hint}")
+    except Exception as error:  # noqa: BLE001 (MLflow and its plug-ins raise anything; a run does not fail for them)
+        text = str(getattr(error, "message", None) or error or type(error).__name__)
+        say(_not_logged(run, text.strip().splitlines()[0], settings))
+
+
+def _not_logged(run: Run, reason: str, settings: Settings) -> str:
+    place = f"at {settings['MLFLOW_TRACKING_URI']}: {reason.rstrip('.')}"
+    return f"run {run.id} is not logged to MLflow {_without_secrets(place, settings)}"
+
+
+def _without_secrets(text: str, settings: Settings) -> str:
+    value = settings.values["MLFLOW_TRACKING_URI"]
+    return text.replace(value.text.rstrip("/"), value.shown.rstrip("/"))

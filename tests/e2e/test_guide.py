@@ -1,0 +1,139 @@
+"""Pages of docs/ are carried out block by block: commands are run and their output compared, changes are applied, and
+what is quoted of a file must stand in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, free_port
+from tests.e2e.test_readme import masked
+
+PAGES = ("your-own-use-case.md", "other-tools.md")
+each_page = pytest.mark.parametrize("page", PAGES)
+
+
+def text_of(page: str) -> str:
+    return (ROOT / "docs" / page).read_text()
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks: their language ("" for a session) and content."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text_of(page), re.S | re.M)
+
+
+class Reader:
+    """Somebody who does what the guide says, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mlops_cli "$@"\n')
+        (programs / "mlops").chmod(0o755)
+        path = f"{programs}:{os.environ['PATH']}"
+        self.environment = {**os.environ, "PATH": path, "ENDPOINT_PORT": str(free_port())}
+
+    def session(self, text: str) -> None:
+        parts = re.split(r"^\$ (.*)\n", text, flags=re.M)
+        for command, shown in zip(parts[1::2], parts[2::2], strict=True):
+            if command.startswith("cd "):
+                self.folder /= command.removeprefix("cd ")
+            elif command.startswith("export "):
+                self.environment.update([command.removeprefix("export ").split("=", 1)])
+            else:
+                check(command, masked(self.run(command)), masked(shown))
+
+    def run(self, command: str) -> str:
+        if "--run-id" in command:
+            newest = self.run("mlops runs --json")
+            run_id = re.search(r'"id": "(\w+)"', newest)[1]
+            command = re.sub(r"--run-id \w+", f"--run-id {run_id}", command)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert done.returncode == 0, f"{command}\n{out}\n{err}"
+        return out
+
+    def diff(self, text: str) -> None:
+        command = ["git", "apply", "--unidiff-zero", "-"]
+        subprocess.run(command, cwd=self.folder, env=self.environment, input=text.encode(), check=True)
+
+    def json(self, text: str) -> None:
+        json.loads(text)
+
+    def toml(self, text: str) -> None:
+        assert text in (self.folder / "training" / "usecase.toml").read_text(), "not what usecase.toml says"
+
+
+def check(command: str, lines: list[str], shown: list[str]) -> None:
+    """The shown lines are the printed ones, in order; "..." stands for any."""
+    rest, skipping = lines, False
+    for line in shown:
+        if line == "...":
+            skipping = True
+            continue
+        assert line in rest if skipping else rest[:1] == [line], f"{command}: {line!r} is not in\n" + "\n".join(rest)
+        rest, skipping = rest[rest.index(line) + 1 :], False
+    assert skipping or rest == [], f"{command} says more: {rest}"
+
+
+@pytest.mark.slow
+@each_page
+def test_the_page_is_true(page: str, tmp_path: Path) -> None:
+    reader = Reader(tmp_path)
+    try:
+        for language, text in blocks(page):
+            {"": reader.session, "diff": reader.diff, "toml": reader.toml, "json": reader.json}[language](text)
+    finally:
+        if reader.folder != tmp_path:
+            reader.run("mlops cleanup --yes")
+
+
+@each_page
+def test_every_block_is_of_a_kind_that_is_carried_out(page: str) -> None:
+    assert {language for language, _ in blocks(page)} <= {"", "diff", "toml", "json"}
+    assert text_of(page).count("```") == 2 * len(blocks(page))
+
+
+def test_the_guide_is_one_page() -> None:
+    assert len(text_of(PAGES[0]).splitlines()) < 200
+
+
+@each_page
+def test_every_file_that_the_page_names_is_there(page: str) -> None:
+    named = re.findall(r"\]\(([^)#]+)\)", text_of(page))
+    assert [name for name in named if not (ROOT / "docs" / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        (["a", "b"], ["a"]),
+        (["a", "b"], ["b"]),
+        (["a", "b"], ["a", "c"]),
+        (["a", "b", "c"], ["...", "b"]),
+        (["a", "b", "c"], ["...", "c", "...", "b"]),
+        (["a", "b", "c"], ["a", "...", "d"]),
+    ],
+)
+def test_a_page_that_is_not_true_would_be_seen(lines: list[str], shown: list[str]) -> None:
+    with pytest.raises(AssertionError):
+        check("x", lines, shown)
+
+
+def test_three_dots_stand_for_any_lines() -> None:
+    check("x", ["a", "b", "c", "d"], ["a", "...", "c", "..."])
+    check("x", ["a"], ["...", "a", "..."])

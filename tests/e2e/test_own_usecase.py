@@ -1,0 +1,125 @@
+"""Projects that `mlops init` made: the minimal one, and one of another kind (rents: no text, no labels, errors that
+are better when they are lower) whose scripts, columns and bounds are all that differs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import USE_CASES, Cli, free_port
+
+pytestmark = pytest.mark.slow
+
+FLAT = {"district": "hill", "area": 50, "rooms": 2, "built": 1960}
+
+
+@pytest.fixture
+def churn(tmp_path: Path) -> Iterator[Cli]:
+    yield from project(tmp_path / "churn")
+
+
+@pytest.fixture
+def rent(tmp_path: Path) -> Iterator[Cli]:
+    yield from project(tmp_path / "rent", USE_CASES / "rent")
+
+
+def project(folder: Path, usecase: Path | None = None) -> Iterator[Cli]:
+    """A minimal project, with another use case's files put over its own; removed with its endpoint in the end."""
+    Cli(folder.parent)("init", folder.name, "--minimal")
+    (folder / ".env").write_text(f"ENDPOINT_PORT={free_port()}\n")
+    if usecase:
+        shutil.copytree(usecase / "training", folder / "training", dirs_exist_ok=True)
+        rows = subprocess.run([sys.executable, usecase / "make_data.py", "900"], stdout=subprocess.PIPE, check=True)
+        (folder / "rent.csv").write_bytes(rows.stdout)
+    cli = Cli(folder)
+    yield cli
+    assert "proof: looked again" in cli("cleanup", "--yes")
+    assert not (folder / ".mlops").exists()
+
+
+def edit(cli: Cli, file: str, old: str, new: str) -> None:
+    path = cli.folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_the_minimal_project_runs_at_once(churn: Cli) -> None:
+    out = churn("quickstart", "--yes")
+    assert "$ mlops download-data\n" in out
+    assert "verdict   nothing is under its floor" in out
+    assert "months 2, tickets 6, price 70" in out
+    model = churn.json("status")["endpoint"]["live_digest"]
+    assert churn.json("quickstart", "--yes")["run"]["status"] == "done", "it is safe to repeat"
+    forced = churn.json("run", "--force", "--from", "train")
+    assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] == model, "the same to the last bit"
+
+
+def test_a_gate_of_the_minimal_project_fails_for_a_reason(churn: Cli) -> None:
+    rows = (churn.folder / "data.csv").read_text().splitlines()
+    (churn.folder / "data.csv").write_text("\n".join(row for row in rows if not row.endswith(",1")) + "\n")
+    out = churn("quickstart", "--yes", code=3)
+    assert "0% of the train rows are customers who left, expected 10 % to 90 %" in out
+
+
+def test_regression_from_init_to_cleanup(rent: Cli) -> None:
+    out = rent("quickstart", "--yes")
+    assert "dataset: rent.csv, 900 rows" in out
+    assert "labels:" not in out
+    assert "rmse ceiling" in out
+    assert "floor  ✓" not in out
+    assert "verdict   nothing is under its floor or over its ceiling" in out
+    assert "district centre, area 120, rooms 4, built 2015  " in out
+
+    found = examined(rent, FLAT)
+    ((shown, predicted),) = found["probe"]["rows"]
+    assert shown == "district hill, area 50, rooms 2, built 1960"
+    assert 300 < predicted["rent"] < 1500
+    assert found["gate"] == {"passed": 2, "failed": 0, "failures": []}
+    assert found["endpoint"]["is_what_was_approved"] is True
+    assert rent.json("run")["changed"] is False
+
+    out = rent("run", "--set", "seed=2")
+    assert "rmse live" in out
+    run = rent.json("runs")[0]
+    evidence = rent.json("approve", "--run-id", run["id"], "--yes")["evidence"]
+    assert evidence["lower_is_better"] is True
+    assert evidence["maximum"]["rent"] == {"rmse": 130.0, "mae": 100.0}
+    assert evidence["live_metrics"]["rent"]["rmse"] != evidence["metrics"]["rent"]["rmse"]
+    assert rent.json("status")["endpoint"]["live_digest"] == evidence["model_digest"]
+
+
+def examined(cli: Cli, *flats: dict, code: int = 0) -> dict:
+    (cli.folder / "flats.json").write_text(json.dumps(flats))
+    return cli.json("test-endpoint", "--file", "flats.json", code=code)
+
+
+def test_a_model_over_its_ceiling_needs_a_reason(rent: Cli) -> None:
+    edit(rent, "training/usecase.toml", "rmse = 130", "rmse = 10")
+    rent("download-data")
+    run = rent.json("run")
+    _, err = rent.both("approve", "--run-id", run["id"], "--yes", code=2)
+    assert "The model falls short (rent: rmse " in err
+    assert "is over 10): approving it needs a reason" in err
+    assert rent.json("approve", "--run-id", run["id"], "--yes", "--comment", "a start")["status"] == "done"
+    error = examined(rent, {"district": "hill", "area": 50}, code=1)["error"]
+    assert "must be an object with the keys ['area', 'built', 'district', 'rooms']" in error["message"]
+
+
+def test_the_data_are_found_from_every_folder_of_the_project(rent: Cli) -> None:
+    inside = Cli(rent.folder / "training")
+    assert inside.json("download-data")["source"] == "rent.csv"
+    assert rent.json("download-data")["changed"] is False
+    out = rent("cleanup", "--dry-run")
+    assert "rent.csv" in out
+
+
+def test_data_that_do_not_fit_are_named_by_row_and_column(rent: Cli) -> None:
+    edit(rent, "rent.csv", "\nf3,", "\nf2,")
+    _, err = rent.both("download-data", code=1)
+    assert 'line 5, column flat: "f2" stands already on line 4' in err

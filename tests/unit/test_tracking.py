@@ -1,0 +1,159 @@
+"""What is logged of a run, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.config import resolve
+from mlops_cli.errors import MlopsError
+from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.stages import STAGES
+from mlops_cli.tracking import mlflow as mlflow_module
+from mlops_cli.tracking import track
+from mlops_cli.tracking.mlflow import Tracker
+from mlops_cli.tracking.record import Record, record_of
+from mlops_cli.usecase import UseCase, load_use_case
+from tests.conftest import ROOT, USE_CASES
+
+RENT = load_use_case(USE_CASES / "rent" / "training" / "usecase.toml")
+METRICS = {"rent": {"rmse": 91.5, "mae": None, "rows": 300}, "old town": {"mae (€)": 12, "worst": math.inf}}
+
+
+def a_run(**stages: Status) -> Run:
+    made = [StageRun(stage.name, stages.get(stage.name.replace("-", "_"), Status.PENDING)) for stage in STAGES]
+    return Run("1a2b3c4d", 1_700_000_000.0, Status.WAITING, made)
+
+
+def trained_run(metrics: Any = METRICS, history: Any = ()) -> Run:
+    run = a_run(preprocess=Status.DONE, pre_training_tests=Status.REUSED, train=Status.DONE, approval=Status.WAITING)
+    prepared, gate, trained = run.stages[:3]
+    prepared.ingredients = {"the data": "d" * 64, "test_fraction": "0.25", "package polars": "polars 2.1"}
+    prepared.detail = {"dataset": {"source": "rent.csv", "rows": 900}}
+    prepared.output = "p" * 64
+    gate.detail = {"passed": 3, "failed": 0}
+    trained.ingredients = {"epochs": "7", "seed": "1", "training/train.py": "c" * 64}
+    trained.output, trained.key = "m" * 64, "k" * 64
+    trained.detail = {"metrics": {"test": metrics}, "history": history}
+    trained.started_at, trained.finished_at = 1_700_000_000.0, 1_700_000_008.5
+    return run
+
+
+def recorded(run: Run) -> Record:
+    return record_of(run, RENT, "local", "dev")
+
+
+def test_parameters_are_those_that_the_stages_were_called_with() -> None:
+    assert recorded(trained_run()).parameters == {
+        "preprocess.test_fraction": "0.25",
+        "train.epochs": "7",  # usecase.toml says 60
+        "train.seed": "1",
+        "data.source": "rent.csv",
+        "data.rows": "900",
+    }
+
+
+def test_metrics_are_named_by_split_and_row_and_only_numbers() -> None:
+    found = {(one.name, one.step): one.value for one in recorded(trained_run()).measures}
+    assert {name: value for name, value in found.items() if not name[0].startswith("seconds/")} == {
+        ("test/rent/rmse", 0): 91.5,
+        ("test/rent/rows", 0): 300,
+        ("test/old town/mae ___", 0): 12,
+    }
+    assert found["seconds/train", 0] == 8.5
+
+
+def test_training_curves_are_by_epoch() -> None:
+    history = [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 2.0, "note": "best"}]
+    found = [one for one in recorded(trained_run(history=history)).measures if one.name == "history/loss"]
+    assert [(one.step, one.value) for one in found] == [(1, 3.0), (2, 2.0)]
+
+
+@pytest.mark.parametrize("metrics", [None, [], "text", {"rent": 3}])
+def test_metrics_of_another_form_are_left_out(metrics: Any) -> None:
+    names = [one.name for one in recorded(trained_run(metrics, history={"loss": 1})).measures]
+    assert [name for name in names if not name.startswith("seconds/")] == []
+
+
+def test_tags_tell_digests_gates_verdict_and_decision() -> None:
+    run = trained_run()
+    run.decision = Decision(run.id, False, "kim", "too dear\n" + "!" * 9000, 0.0, "key", "m" * 64)
+    tags = recorded(run).tags
+    assert (tags["mlops.run"], tags["mlops.status"], tags["mlops.target"]) == ("1a2b3c4d", "waiting", "local")
+    assert (tags["mlops.data_digest"], tags["mlops.model_digest"]) == ("d" * 64, "m" * 64)
+    assert tags["mlops.gate.pre-training-tests"] == "3 passed, 0 failed"
+    assert "rent: r2 is not in metrics.json" in tags["mlops.verdict"]
+    assert (tags["mlops.decision"], tags["mlops.decided_by"]) == ("rejected", "kim")
+    assert len(tags["mlops.decision_comment"]) == 5000
+
+
+def test_a_run_that_has_only_begun_says_nothing_that_it_does_not_know() -> None:
+    found = recorded(a_run(preprocess=Status.RUNNING))
+    assert (found.parameters, found.measures) == ({}, [])
+    assert [name for name in found.tags if "digest" in name or "verdict" in name or "gate" in name] == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "absent", "said", "hint"),
+    [
+        ("http://127.0.0.1:5000", "mlflow", "MLflow is not installed", 'pip install "mlops-cli[mlflow]"'),
+        ("sqlite:///a.db", "sqlalchemy", "a database needs the whole of MLflow", "pip install mlflow"),
+        (
+            "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/team",
+            "sagemaker_mlflow",
+            "SageMaker's MLflow needs a plug-in",
+            "pip install sagemaker-mlflow",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_the_command_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, uri: str, absent: str, said: str, hint: str
+) -> None:
+    monkeypatch.setattr(mlflow_module, "find_spec", lambda name: None if name == absent else object())
+    with pytest.raises(MlopsError) as caught:
+        Tracker(uri, "e", Path("/project")).check()
+    assert (caught.value.message, caught.value.hint) == (said, f"Install it: {hint}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "anchored"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:////project/mlflow.db"),
+        ("sqlite:////var/mlflow.db", "sqlite:////var/mlflow.db"),
+        ("./mlruns", "file:///project/mlruns"),
+        ("file:/var/mlruns", "file:/var/mlruns"),
+        ("databricks", "databricks"),
+        ("arn:aws:sagemaker:x", "arn:aws:sagemaker:x"),
+        ("https://mlflow.example.org", "https://mlflow.example.org"),
+    ],
+)
+def test_a_relative_path_is_one_in_the_project(uri: str, anchored: str) -> None:
+    assert Tracker(uri, "e", Path("/project")).uri == anchored
+
+
+class Nowhere:
+    target = "local"
+
+
+def test_a_server_that_is_down_is_said_in_one_line_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    settings = resolve({}, {"MLFLOW_TRACKING_URI": "http://kim:s3cr3t@127.0.0.1:9"}, {})
+    track(trained_run(), Nowhere(), settings, RENT, said.append)  # type: ignore[arg-type]
+    (line,) = said
+    assert line.startswith("run 1a2b3c4d is not logged to MLflow at http://…@127.0.0.1:9: it cannot be reached: ")
+    assert line.endswith("Connection refused. Start it, or unset MLFLOW_TRACKING_URI")
+    assert "s3cr3t" not in str(settings.to_dict())
+
+
+def test_without_the_setting_nothing_is_loaded_and_nothing_said() -> None:
+    track(trained_run(), Nowhere(), resolve({}, {}, {}), RENT, pytest.fail)  # type: ignore[arg-type]
+
+
+def test_the_comments_metrics_have_names_that_mlflow_takes() -> None:
+    comments: UseCase = load_use_case(ROOT / "training" / "usecase.toml")
+    run = trained_run({"severe_toxic": {"roc_auc": 0.9}, "macro": {"roc_auc": 0.9}})
+    names = [one.name for one in record_of(run, comments, "local", "dev").measures]
+    assert {"test/severe_toxic/roc_auc", "test/macro/roc_auc"} <= set(names)

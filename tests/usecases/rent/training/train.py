@@ -1,0 +1,64 @@
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+import keras
+import numpy as np
+import tensorflow as tf
+from table import FEATURES, NUMBERS, TARGET, read
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int, required=True)
+parser.add_argument("--seed", type=int, required=True)
+arguments = parser.parse_args()
+keras.utils.set_random_seed(arguments.seed)
+train, test = read(os.environ["SM_CHANNEL_TRAIN"]), read(os.environ["SM_CHANNEL_TEST"])
+
+
+def features(table):
+    return {name: tf.constant(table[name].to_list(), tf.float32 if name in NUMBERS else tf.string) for name in FEATURES}
+
+
+def errors(table):
+    truth = table[TARGET].to_numpy()
+    off = model.predict(features(table), batch_size=4096, verbose=0)[:, 0] - truth
+    return {
+        "rmse": float(np.sqrt(np.mean(off**2))),
+        "mae": float(np.mean(np.abs(off))),
+        "r2": float(1 - np.sum(off**2) / np.sum((truth - truth.mean()) ** 2)),
+        "rows": len(truth),
+    }
+
+
+scale = keras.layers.Normalization()
+scale.adapt(train.select(NUMBERS).to_numpy().astype("float32"))
+district = keras.layers.StringLookup(vocabulary=sorted(set(train["district"])), output_mode="one_hot")
+inputs = {name: keras.Input((), name=name, dtype="float32" if name in NUMBERS else "string") for name in FEATURES}
+numbers = scale(keras.ops.stack([inputs[name] for name in NUMBERS], axis=1))
+hidden = keras.layers.Concatenate()([numbers, district(inputs["district"])])
+for _ in range(2):
+    hidden = keras.layers.Dense(32, activation="relu")(hidden)
+# The network learns shares of the usual spread; the model answers in money.
+rent = keras.layers.Rescaling(float(train[TARGET].std()), float(train[TARGET].mean()))(keras.layers.Dense(1)(hidden))
+model = keras.Model(inputs, rent)
+model.compile(keras.optimizers.Adam(0.01), loss="mse")
+rows = tf.data.Dataset.from_tensor_slices((features(train), train[TARGET].to_numpy())).cache()
+history = []
+for epoch in range(1, arguments.epochs + 1):
+    loss = model.fit(rows.shuffle(4096, seed=epoch).batch(64), verbose=0).history["loss"][0]
+    history.append({"epoch": epoch, "loss": loss})
+    print(f"progress {epoch}/{arguments.epochs} loss {loss:,.0f}", flush=True)
+
+by_district = {name: errors(part) for (name,), part in sorted(test.group_by("district"))}
+report = {"metrics": {"test": {"rent": errors(test), **by_district}}, "history": history}
+Path(os.environ["SM_OUTPUT_DATA_DIR"], "metrics.json").write_text(json.dumps(report))
+
+folder = Path(os.environ["SM_MODEL_DIR"])
+model.export(folder / "1", verbose=False)
+(folder / "1" / "fingerprint.pb").unlink()
+(folder / "code").mkdir()
+shutil.copy(Path(__file__).with_name("inference.py"), folder / "code")
