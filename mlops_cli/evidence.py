@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mlops_cli.comparison import Comparison, verdict
 from mlops_cli.runs import Decision, Run, StageRun
 from mlops_cli.stages import STAGES, Kind
 from mlops_cli.usecase import Metrics
@@ -39,6 +40,8 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Evidence:
+    """``comparison`` is with the live model, if that is another one; ``report`` is where the HTML report is."""
+
     run_id: str
     split: str
     primary: str
@@ -50,13 +53,29 @@ class Evidence:
     live_digest: str
     live_run: str
     earlier: Decision | None
+    must_beat_live: bool = False
+    comparison: Comparison | None = None
+    report: str = ""
 
     @property
     def shortfalls(self) -> list[str]:
-        """In words, every metric under its floor."""
+        """In words, every metric under its floor, and that the model does not beat the live one if it must."""
         under = [f"{row.name}: {name} {_shown(row, name)}" for row in self.rows for name in row.below]
         has_primary = any(self.primary in row.metrics for row in self.rows)
-        return under if has_primary else [*under, f"metrics.json has no {self.primary!r}, the primary metric"]
+        missing = [] if has_primary else [f"metrics.json has no {self.primary!r}, the primary metric"]
+        return [*under, *missing, *self._unbeaten()]
+
+    @property
+    def has_rival(self) -> bool:
+        """Whether a model is live, and another one than this."""
+        return self.live_digest not in ("", self.model_digest)
+
+    def _unbeaten(self) -> list[str]:
+        if not (self.must_beat_live and self.has_rival):
+            return []
+        if self.comparison is None:
+            return ["must_beat_live: not compared with the live model"]
+        return [] if self.comparison.better else [f"must_beat_live: {verdict(self.comparison)}"]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -70,6 +89,9 @@ class Evidence:
             "data": {**self.data, "digest": self.data_digest},
             "model_digest": self.model_digest,
             "live": {"digest": self.live_digest, "run": self.live_run} if self.live_digest else None,
+            "comparison": self.comparison.to_dict() if self.comparison else None,
+            "must_beat_live": self.must_beat_live,
+            "report": self.report,
         }
 
 
@@ -82,7 +104,13 @@ def _shown(row: MetricRow, name: str) -> str:
 
 
 def make_evidence(
-    run: Run, metrics: Metrics, data: dict[str, Any], live: StageRun | None, earlier: Decision | None
+    run: Run,
+    metrics: Metrics,
+    data: dict[str, Any],
+    live: StageRun | None,
+    earlier: Decision | None,
+    comparison: Comparison | None = None,
+    report: str = "",
 ) -> Evidence:
     """Put together what is known of the run's model; ``live`` is the training of the model that is live now."""
     trained = run.stage("train")
@@ -98,6 +126,9 @@ def make_evidence(
         live_digest=live.output if live else "",
         live_run=live.run_id if live else "",
         earlier=earlier,
+        must_beat_live=metrics.must_beat_live,
+        comparison=comparison,
+        report=report,
     )
 
 

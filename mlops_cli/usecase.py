@@ -29,18 +29,24 @@ Scalar = (str, int, float, bool)
 
 @dataclass(frozen=True)
 class Metrics:
-    """Which split and metric count, and the floors (metric to value) for the mean row and for each label."""
+    """Which split and metric count, and the floors (metric to value) for the mean row and for each label.
+
+    With ``must_beat_live`` a model that is not better than the live one, beyond noise, needs a reason like one
+    under its floors.
+    """
 
     split: str
     primary: str
     macro_minimum: Minimum
     label_minimum: Minimum
+    must_beat_live: bool = False
 
     def named(self) -> dict[str, str]:
         """All that decides what the evidence says of a metric, by name."""
         floors = (("macro", self.macro_minimum), ("label", self.label_minimum))
         named = {f"floor of {row} {name}": f"{value:g}" for row, table in floors for name, value in table.items()}
-        return {"metrics.split": self.split, "metrics.primary": self.primary, **named}
+        demand = {"metrics.must_beat_live": "true"} if self.must_beat_live else {}
+        return {"metrics.split": self.split, "metrics.primary": self.primary, **named, **demand}
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
             primary=_text(metrics, "primary", problems, "metrics."),
             macro_minimum=_numbers(minimum, "macro", problems),
             label_minimum=_numbers(minimum, "label", problems),
+            must_beat_live=_flag(metrics, "must_beat_live", problems, "metrics."),
         ),
         examples=_examples(_table(document, "endpoint", problems), problems),
         path=path,
@@ -116,6 +123,13 @@ def _text(table: dict[str, Any], key: str, problems: list[str], prefix: str = ""
         return value
     problems.append(f"{prefix}{key} must be a text" + ("" if key in table else ", and is missing"))
     return ""
+
+
+def _flag(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        problems.append(f"{prefix}{key} must be true or false")
+    return value is True
 
 
 def _name(document: dict[str, Any], problems: list[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from mlops_cli.comparison import CONFIDENCE, Comparison, Standing
 from mlops_cli.config import Settings
 from mlops_cli.console.words import MARKS, duration, moment, number, short, why
 from mlops_cli.evidence import Evidence, MetricRow
@@ -79,7 +80,8 @@ def settings_table(settings: Settings) -> Table:
 
 def metrics_table(evidence: Evidence, width: int) -> Table:
     """One row per label; metrics that do not fit into ``width`` characters are left out, the primary one last."""
-    live = [f"{evidence.primary} live"] if evidence.live_digest else []
+    compared = evidence.comparison and evidence.comparison.differences  # in a table of its own, and on the same rows
+    live = [f"{evidence.primary} live"] if evidence.live_digest and not compared else []
     tail = [*live, f"{evidence.primary} floor", "✗ below"]
     names = sorted(
         {name: None for row in evidence.rows for name in row.metrics}, key=lambda name: name != evidence.primary
@@ -106,6 +108,28 @@ def _verdict(row: MetricRow) -> str:
     if not row.minimum:
         return ""
     return "[red]✗ below[/]" if row.below else "[green]✓[/]"
+
+
+STANDINGS = {
+    Standing.BETTER: "[green]▲ better[/]",
+    Standing.WORSE: "[red]▼ worse[/]",
+    Standing.LEVEL: "= within noise",
+    Standing.UNKNOWN: "too few rows",
+}
+
+
+def difference_table(found: Comparison) -> Table:
+    """Each row of the primary metric, this model's and the live one's on the same test rows."""
+    made = table(escape(found.metric), "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
+    for one in found.differences:
+        change = "-" if one.value is None else f"{one.value:+.3f}"
+        span = "-" if one.low is None else f"{one.low:+.3f} to {one.high:+.3f}"
+        made.add_row(
+            escape(one.name), number(one.now), number(one.live), change, span, STANDINGS[found.standing_of(one)]
+        )
+    for column in made.columns[1:-1]:
+        column.justify = "right"
+    return made
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
