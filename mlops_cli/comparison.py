@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of two models by one metric on the same rows; the last of ``differences`` is that of the mean over all.
+    """Of two models by one metric on the same rows; of several ``differences`` the last is that of their mean.
 
     Of the ``of`` test rows of the new model, ``rows`` were compared: those whose prediction by the live model is
     on record and the ``asked`` ones that its endpoint was asked about, without the ``learnt`` ones that the live

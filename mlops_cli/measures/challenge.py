@@ -89,11 +89,12 @@ def _pairs(new: Predictions, live: Predictions) -> list[tuple[Column, Column]]:
 
 def _differences(metric: str, pairs: list[tuple[Column, Column]]) -> tuple[Difference, ...]:
     now, live = resampled(metric, [[mine for mine, _ in pairs], [other for _, other in pairs]])
-    names = [mine.name for mine, _ in pairs]
-    telling = [enough(mine) for mine, _ in pairs]
+    tells = {mine.name: enough(mine) for mine, _ in pairs}
+    if len(pairs) > 1:
+        tells[MACRO] = any(tells.values())
     return tuple(
-        Difference(name, _number(now[0, place]), _number(live[0, place]), *_interval(now, live, place, tells))
-        for place, (name, tells) in enumerate(zip([*names, MACRO], [*telling, any(telling)], strict=True))
+        Difference(name, _number(now[0, place]), _number(live[0, place]), *_interval(now, live, place, enough_of_it))
+        for place, (name, enough_of_it) in enumerate(tells.items())
     )
 
 

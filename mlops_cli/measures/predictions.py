@@ -45,11 +45,12 @@ class Predictions:
         return {name: place for place, name in enumerate(self.rows)}
 
     def has_learnt(self, rows: tuple[str, ...]) -> np.ndarray:
-        """For each row whether the model was trained on it: bool [rows]; all False if it is not known."""
+        """For each row whether the model was trained on it: bool [rows]; False where nobody can tell."""
         if self.trained_on is None:
             return np.zeros(len(rows), bool)
-        heads = np.array([int(name[:8], 16) for name in rows], np.uint32)
-        return np.isin(heads, self.trained_on)
+        digests = np.array([_is_digest(name) for name in rows])
+        heads = np.array([int(name[:8], 16) if _is_digest(name) else 0 for name in rows], np.uint32)
+        return np.isin(heads, self.trained_on) & digests
 
     def take(self, places: np.ndarray) -> Predictions:
         rows = tuple(self.rows[place] for place in places)

@@ -8,7 +8,7 @@ from mlops_cli.evidence import MetricRow
 from mlops_cli.measures import curves as measured
 from mlops_cli.measures.predictions import LABEL, Column
 from mlops_cli.report.material import Material
-from mlops_cli.report.svg import Plot, ticks
+from mlops_cli.report.svg import Plot, tick, ticks
 from mlops_cli.report.wording import count, escape, number, share, title
 
 HALVES = [(0.0, "0"), (0.5, ".5"), (1.0, "1")]
@@ -163,7 +163,7 @@ def _scatter(column: Column, most: int = 400) -> Plot:
         float(max(column.truth.max(), column.predicted.max())),
     )
     plot = Plot((low, high), (low, high), f"{column.name}: predicted against true", 300, 240, left=50)
-    marks = [(value, f"{value:g}") for value in ticks(low, high, 4)]
+    marks = [(value, tick(value)) for value in ticks(low, high, 4)]
     plot.x_axis(marks, "true")
     plot.y_axis(marks)
     plot.line([(low, low), (high, high)], "chance")
@@ -178,7 +178,7 @@ def _errors(column: Column, bins: int = 20) -> Plot:
     counts, edges = np.histogram(np.clip(errors, -reach, reach), bins, (-reach, reach))
     shares = counts / len(errors)
     plot = Plot((-reach, reach), (0, float(shares.max()) * 1.1), f"errors of {column.name}", 300, 240, left=46)
-    plot.x_axis([(value, f"{value:g}") for value in ticks(-reach, reach, 4)], "error (the outer bins hold all beyond)")
+    plot.x_axis([(value, tick(value)) for value in ticks(-reach, reach, 4)], "error (the outer bins hold all beyond)")
     plot.y_axis([(value, f"{value:.0%}") for value in (0.0, float(shares.max()))])
     for low, high, part in zip(edges[:-1].tolist(), edges[1:].tolist(), shares.tolist(), strict=True):
         plot.bar(low, high, 0, part, "filled", f"{share(part)} of rows")

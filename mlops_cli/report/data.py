@@ -16,7 +16,7 @@ from mlops_cli.report.drift import (
     stability,
 )
 from mlops_cli.report.material import Material
-from mlops_cli.report.svg import Plot
+from mlops_cli.report.svg import Plot, tick
 from mlops_cli.report.wording import escape, number, share, title
 
 
@@ -86,7 +86,7 @@ def _histogram(name: str, counts: Mapping[float, float], before: Mapping[float, 
     if before:
         plot.line([point for place, part in enumerate(old) for point in ((place, part), (place + 1, part))], "outline")
     for place in range(0, len(edges), max(1, len(edges) // 8)):
-        plot.note(place + 0.08, 0, f"{edges[place]:g}", "tick below")
+        plot.note(place + 0.08, 0, tick(edges[place]), "tick below")
     plot.text((plot.left + plot.width - plot.right) / 2, plot.height - 4, f"{name}, from … on", "axis middle")
     also = f"outline: the live model's data, stability index {stability(counts, before):.2f}" if before else ""
     return f"<figure><figcaption>Share of rows by {title(name)} <b>{also}</b></figcaption>{plot}</figure>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlops_cli.comparison import CONFIDENCE
 from mlops_cli.evidence import MACRO, Evidence, MetricRow
 from mlops_cli.report.material import Material
-from mlops_cli.report.svg import Plot, ticks
+from mlops_cli.report.svg import Plot, tick, ticks
 from mlops_cli.report.wording import escape, number, title
 
 WIDTH, HEIGHT, EDGE = 240, 22, 12
@@ -59,7 +59,7 @@ def _span(material: Material, rival: dict[str, float]) -> tuple[float, float]:
     ends = [end for interval in material.intervals.values() for end in interval]
     values = [value for value in (*shown, *rival.values(), *ends) if value is not None and value == value] or [0.0, 1.0]
     low, high = min(values), max(values)
-    margin = (high - low) * 0.06 or 0.05
+    margin = (high - low) * 0.06 or abs(high) * 0.1 or 0.05
     bounded = low >= 0 and high <= 1
     return (max(0.0, low - margin), 1.0) if bounded else (low - margin, high + margin)
 
@@ -67,7 +67,7 @@ def _span(material: Material, rival: dict[str, float]) -> tuple[float, float]:
 def _scale(span: tuple[float, float]) -> str:
     plot = _strip(span, "the scale of the plots below")
     for value in ticks(*span, most=4):
-        plot.text(plot.at_x(value), HEIGHT - 6, f"{value:g}", "tick middle")
+        plot.text(plot.at_x(value), HEIGHT - 6, tick(value), "tick middle")
     return str(plot)
 
 

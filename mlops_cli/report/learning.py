@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops_cli.report.drift import is_number
 from mlops_cli.report.material import Material
-from mlops_cli.report.svg import Plot, ticks
+from mlops_cli.report.svg import Plot, tick, ticks
 from mlops_cli.report.wording import number, title
 
 Series = dict[str, list[tuple[float, float]]]
@@ -49,9 +49,9 @@ def _figure(kind: str, group: Series) -> str:
     points = [point for values in group.values() for point in values]
     (x_low, x_high), (y_low, y_high) = (_range([point[axis] for point in points]) for axis in (0, 1))
     plot = Plot((x_low, x_high), (y_low, y_high), f"{kind} over the epochs", 420, 230, left=52, right=110)
-    plot.y_axis([(value, f"{value:g}") for value in ticks(y_low, y_high)])
+    plot.y_axis([(value, tick(value)) for value in ticks(y_low, y_high)])
     whole = [value for value in ticks(x_low, x_high) if value == int(value)] or [x_low]
-    plot.x_axis([(value, f"{value:g}") for value in whole], "epoch")
+    plot.x_axis([(value, tick(value)) for value in whole], "epoch")
     ends = _spread([(plot.at_y(values[-1][1]), name) for name, values in group.items()])
     for place, (name, values) in enumerate(group.items()):
         style = "new" if place == 0 else "second"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops_cli.comparison import CONFIDENCE, Comparison, Difference, Standing, grounds
 from mlops_cli.report.material import Material
-from mlops_cli.report.svg import Plot, ticks
+from mlops_cli.report.svg import Plot, tick, ticks
 from mlops_cli.report.wording import escape, number, short, signed, title
 
 WORDS = {
@@ -63,7 +63,7 @@ def _strip(span: tuple[float, float], about: str) -> Plot:
 def _scale(span: tuple[float, float]) -> str:
     plot = _strip(span, "the scale of the plots below")
     for value in ticks(*span, most=4):
-        plot.text(plot.at_x(value), HEIGHT - 6, f"{value:+g}" if value else "0", "tick middle")
+        plot.text(plot.at_x(value), HEIGHT - 6, ("+" if value > 0 else "") + tick(value), "tick middle")
     return str(plot)
 
 

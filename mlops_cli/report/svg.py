@@ -89,6 +89,10 @@ class Plot:
         return f'<svg viewBox="{box}" role="img" aria-label="{escape(self.about)}">{"".join(self.parts)}</svg>'
 
 
+def tick(value: float) -> str:
+    return f"{value:,.6g}".replace("-", "−")
+
+
 def _placed(value: float, values: tuple[float, float], start: float, end: float) -> float:
     low, high = values
     inside = min(max(value, low), high)
