@@ -50,7 +50,7 @@ class Predictions:
             return np.zeros(len(rows), bool)
         digests = np.array([_is_digest(name) for name in rows])
         heads = np.array([int(name[:8], 16) if _is_digest(name) else 0 for name in rows], np.uint32)
-        return np.isin(heads, self.trained_on) & digests
+        return np.asarray(np.isin(heads, self.trained_on) & digests)
 
     def take(self, places: np.ndarray) -> Predictions:
         rows = tuple(self.rows[place] for place in places)

@@ -112,7 +112,7 @@ class LocalBackend(Backend):
     def _advance(self, run: Run, view: RunView, start: str) -> Run:
         advance(run, self.bench, view, start)
         history.supersede_older(run, self.store)
-        if run.status is Status.WAITING or not self.appraisal.page(run).is_file():
+        if run.status is Status.WAITING or not self.appraisal.report_file(run).is_file():
             self._write_report(run, view)
         return run
 
@@ -168,9 +168,9 @@ class LocalBackend(Backend):
 
     def report(self, run: Run) -> str:
         """A decided run's report stays what it was when the decision fell: later another model is live."""
-        page = self.appraisal.page(run)
-        kept = page.is_file() and run.status is not Status.WAITING
-        return (page if kept else self.appraisal.write_report(run)).as_uri()
+        file = self.appraisal.report_file(run)
+        kept = file.is_file() and run.status is not Status.WAITING
+        return (file if kept else self.appraisal.write_report(run)).as_uri()
 
     def check_decidable(self, run: Run) -> None:
         history.check_decidable(run, self.store)
