@@ -42,6 +42,7 @@ def write(
 ) -> None:
     """``truth`` and ``scores`` are [rows, labels], the labels in the order of ``thresholds``."""
     kept = texts.head(MOST_ROWS)
+    folder.mkdir(parents=True, exist_ok=True)
     content = {
         "split": "test",
         "of": len(texts),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import predictions
 import pytest
 
+import predictions
 from mlops_cli.measures.predictions import read_predictions
 
 TEXTS = pl.Series(["one", "zwei ü", 'quote " \\ </script>'])
