@@ -266,6 +266,16 @@ def status(
         raise typer.Exit(ENDED_BADLY[found.status])
 
 
+@command("stop", "mlops stop 3f2a")
+def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
+    """End a run that goes on, and its jobs."""
+    from mlops_cli.console.reports import run_dict
+    from mlops_cli.flows import stop_run
+
+    session, console = _open(ctx)
+    console.result(run_dict(stop_run(session.backend, console, run_id)))
+
+
 @command("runs", "mlops runs --json")
 def runs(ctx: typer.Context, as_json: Json = False) -> None:
     """All runs, the newest first."""

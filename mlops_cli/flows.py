@@ -97,6 +97,18 @@ def follow_run(backend: Backend, console: Console, run: Run) -> Run:
         return backend.follow(run, view)
 
 
+def stop_run(backend: Backend, console: Console, run_id: str) -> Run:
+    """End a run that goes on; one that waits or has ended is left as it is."""
+    run = backend.get_run(run_id)
+    if run.status not in (Status.PENDING, Status.RUNNING):
+        console.say(f"run {run.id} is {run.status.value}: nothing of it is running")
+        return run
+    run = backend.stop(run)
+    console.say(f"run {run.id} is {run.status.value}")
+    console.next(reports.next_command(run))
+    return run
+
+
 def decide(
     backend: Backend, console: Console, run_id: str, approved: bool, comment: str, yes: bool
 ) -> tuple[Run, Evidence]:

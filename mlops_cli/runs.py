@@ -149,6 +149,13 @@ def find_run(runs: list[Run], prefix: str) -> Run:
     raise MlopsError(f"There is no run {prefix!r}.", "See which there are: mlops runs")
 
 
+def continue_hint(run: Run) -> str:
+    """How a failed run goes on, and what it remembers of what was asked of it."""
+    remembered = "".join(f" --set {name}={value}" for name, value in run.overrides.items())
+    hint = "Fix it, then continue: mlops run"
+    return hint + (f" (it remembers{remembered}; another --set replaces it)" if remembered else "")
+
+
 def superseded(run: Run, newer: str) -> MlopsError:
     return MlopsError(f"Run {run.id} was superseded by a newer one.", f"Look at that: mlops status {newer}".rstrip())
 

@@ -106,6 +106,10 @@ class Backend(ABC):
         """Show a run that goes on by itself until it ends or waits for a person; gives it as it stands then."""
 
     @abstractmethod
+    def stop(self, run: Run) -> Run:
+        """End a run that goes on and all that works for it; gives it as it stands then."""
+
+    @abstractmethod
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         """Bring one stage of a run to its output as the engine does; what comes before it must have its own."""
 

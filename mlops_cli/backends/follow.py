@@ -45,9 +45,10 @@ def follow(look: Look, read: Read, view: RunView, pace: Pace, seen: Run | None =
             _tell(run, stage, told, view)
         if run.status not in GOING_ON:
             return run
-        running = [stage for stage in run.stages if stage.status is Status.RUNNING]
-        wrote = [_progressed(run, stage, read, view) for stage in running]
-        pace.wait(bool(moved) or any(wrote))
+        for stage in run.stages:
+            if stage.status is Status.RUNNING:
+                _progressed(run, stage, read, view)
+        pace.wait(bool(moved))
 
 
 def _moved(stage: StageRun, told: dict[str, tuple[Status, str]]) -> bool:
@@ -63,10 +64,9 @@ def _tell(run: Run, stage: StageRun, told: dict[str, tuple[Status, str]], view: 
     view.stage_changed(run, stage)
 
 
-def _progressed(run: Run, stage: StageRun, read: Read, view: RunView) -> bool:
+def _progressed(run: Run, stage: StageRun, read: Read, view: RunView) -> None:
     """Tell how far a running stage is, or, if it does not say, what it wrote last."""
     lines = [line for line in read(run, stage) if line.strip()]
     said = [progress for line in lines if (progress := progress_in(line))]
     for done, total, message in said or [(0, 0, line.strip()) for line in lines[-1:]]:
         view.progress(stage.name, done, total, message)
-    return bool(lines)

@@ -76,6 +76,20 @@ Handlers run on threads and may wait. Their ClientError, ServiceError or ValueEr
 CREATE_FAILED event in CloudFormation's words. A type that ministack has itself acts as root; to make it act under the
 stack's role: ``resources.guard_resource_type("AWS::CloudWatch::Alarm", create=lambda resource: [(action, arn), ...])``.
 
-Every decision about a role, by ministack or by us, is on record: ``aws.permissions()``, ``aws.denials()``,
-``aws.unused_permissions()``.
+Controls
+--------
+``aws.control(NAME, ...)`` or POST /_simulator/NAME. Every decision about a role, by ministack or by us, is on record:
+``permissions``, ``denials``, ``unused-permissions`` (also as methods of the fixture). Of the foundation and the Code
+services: ``drift``, ``failed-invocations`` (EventBridge targets that could not be reached), ``expired-credentials``,
+``slow-resource-type`` (name, seconds: for what happens while a stack is busy), ``build-minute`` (seconds that a minute
+of a build's time-out takes), ``github-push`` (repository, files, branch: to what is behind a connection),
+``start-process``, ``reset``.
+
+What is and is not simulated
+----------------------------
+CodePipeline: QUEUED and SUPERSEDED; not PARALLEL, conditions of stages, or custom actions: those are refused. A stop
+that abandons stops a build (if the role may), and leaves a Step Functions execution running: CodePipeline's documents
+promise no more. CodeBuild: sources CODEPIPELINE and NO_SOURCE, plain variables; a build's image is a virtual
+environment without an index. Another account is the access key of twelve digits. Requests count as sent over TLS,
+unless they say otherwise (x-forwarded-proto: http). ``repairs`` lists where ministack itself had to be put right.
 """

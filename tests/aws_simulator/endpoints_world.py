@@ -11,13 +11,13 @@ from mlops_cli.package import pack
 
 from .accounts import bucket, eventually, role
 from .fixture import Aws
-from .jobs_world import LOGS, PULL, SERVING_IMAGE, TOKEN
+from .jobs_world import LOGS, METRICS, PULL, SERVING_IMAGE, TOKEN
 
 BUCKET = "models"
 READ = {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/models/*"}
 CAPTURE = {"Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/captured/*"}
 ALARMS = {"Action": "cloudwatch:DescribeAlarms", "Resource": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:*"}
-ENOUGH = (LOGS, PULL, TOKEN, READ)
+ENOUGH = (METRICS, LOGS, PULL, TOKEN, READ)
 GROUP = "ours"
 
 

@@ -24,7 +24,13 @@ TOKEN = {"Action": "ecr:GetAuthorizationToken", "Resource": "*"}
 LIST = {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"}
 READ = {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
 WRITE = {"Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/out/*"}
-ENOUGH = (LOGS, PULL, TOKEN, LIST, READ, WRITE)
+NAMESPACES = [f"/aws/sagemaker/{kind}" for kind in ("TrainingJobs", "ProcessingJobs", "Endpoints")]
+METRICS = {
+    "Action": "cloudwatch:PutMetricData",
+    "Resource": "*",
+    "Condition": {"StringEquals": {"cloudwatch:namespace": NAMESPACES}},
+}
+ENOUGH = (METRICS, LOGS, PULL, TOKEN, LIST, READ, WRITE)
 
 
 def tarball(files: Mapping[str, str | bytes]) -> bytes:

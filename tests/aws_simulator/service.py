@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import threading
@@ -191,7 +190,3 @@ def page(
     if start + count < len(rows):
         answer[sent or token] = str(start + count)
     return answer
-
-
-def as_json(value: Any) -> str:
-    return json.dumps(value, default=str)

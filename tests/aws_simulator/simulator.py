@@ -46,6 +46,7 @@ class Simulator:
         self.failed_invocations: list[dict[str, str]] = []
         """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
         self._on_reset: list[Callable[[], None]] = []
+        self._resets = 0
         self._stack_roles = StackRoles()
         self._session, self._session_lock = boto3.session.Session(), threading.Lock()
         self.client = lru_cache(maxsize=256)(self._client)
@@ -95,6 +96,7 @@ class Simulator:
 
     def reset(self) -> None:
         """An empty account."""
+        self._resets += 1
         self.processes.end_all()
         for act in self._on_reset:
             act()
@@ -129,16 +131,18 @@ class Simulator:
 
     def background(self, act: Callable[..., Any], *arguments: Any) -> threading.Thread:
         """Run on a thread, in the account and region of the request at hand."""
-        thread = threading.Thread(target=in_context(self._logged), args=(act, *arguments), daemon=True)
+        work = in_context(self._logged)
+        thread = threading.Thread(target=work, args=(self._resets, act, *arguments), daemon=True)
         thread.start()
         return thread
 
-    def _logged(self, act: Callable[..., Any], *arguments: Any) -> None:
+    def _logged(self, resets: int, act: Callable[..., Any], *arguments: Any) -> None:
         try:
             act(*arguments)
         except Exception as error:
-            logger.exception("background work failed")
-            self.drifted(f"{act}: {error!r}")
+            if resets == self._resets:  # else the account that it worked in is gone
+                logger.exception("background work failed")
+                self.drifted(f"{act}: {error!r}")
 
     def _client(self, name: str, caller: Caller) -> Any:
         """A boto3 client of any simulated service with the caller's credentials: never from the event loop itself."""

@@ -60,6 +60,8 @@ def test_a_group_with_packages_cannot_be_deleted_and_numbers_are_never_used_agai
     assert sagemaker.create_model_package(**VERSION)["ModelPackageArn"].endswith("/ours/2")
     sagemaker.delete_model_package(ModelPackageName="ours/2")
     sagemaker.delete_model_package_group(ModelPackageGroupName="ours")
+    with pytest.raises(ClientError, match="ValidationException"):
+        sagemaker.list_tags(ResourceArn=f"{ARN}model-package-group/ours")
     with pytest.raises(ClientError, match="does not exist"):
         sagemaker.describe_model_package_group(ModelPackageGroupName="ours")
     with pytest.raises(ClientError, match=r"ModelPackage .*ours/2 does not exist"):

@@ -20,10 +20,12 @@ from mlops_cli.project import Project
 from mlops_cli.runs import Run, RunRequest, StageRun, Status
 from mlops_cli.stages import STAGES
 from mlops_cli.usecase import UseCase, load_use_case
-from tests.conftest import USE_CASES
+from tests.aws_simulator.fixture import aws, aws_server
+from tests.conftest import ROOT, USE_CASES
 
 pytestmark = pytest.mark.slow
-TARGETS = ("local",)
+TARGETS = ("local", "aws")
+__all__ = ["aws", "aws_server"]
 
 
 class Recorded:
@@ -47,8 +49,18 @@ def use_case(tmp_path: Path, tiny_model: Path) -> UseCase:
 
 
 @pytest.fixture(params=TARGETS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path, use_case: UseCase) -> Iterator[Backend]:
-    made = get_backend(resolve({"MLOPS_TARGET": request.param}, {}, {}), Project(tmp_path), use_case)
+def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A target with what it needs around it."""
+    if request.param == "aws":
+        for name, value in request.getfixturevalue("aws").environment.items():
+            monkeypatch.setenv(name, value)
+        shutil.copytree(ROOT / "templates", tmp_path / "templates")
+    return str(request.param)
+
+
+@pytest.fixture
+def backend(target: str, tmp_path: Path, use_case: UseCase) -> Iterator[Backend]:
+    made = get_backend(resolve({"MLOPS_TARGET": target, "SOURCE": "s3"}, {}, {}), Project(tmp_path), use_case)
     yield made
     made.teardown(keep_data=False)
 

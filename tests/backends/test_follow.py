@@ -71,3 +71,8 @@ def test_pauses_grow_while_nothing_moves(pauses: list[float]) -> None:
     still = run_of(R, R)
     followed(still, still, still, still, run_of(R, D, R), run_of(D, D, D))
     assert pauses == [1, 2, 4, 4, 1]
+
+
+def test_a_log_that_grows_is_no_reason_to_look_more_often(pauses: list[float]) -> None:
+    followed(run_of(R, R), run_of(R, R), run_of(R, R), run_of(D, D), lines=(["progress 1/3"], ["progress 2/3"]))
+    assert pauses == [1, 2, 4]

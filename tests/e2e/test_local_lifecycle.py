@@ -224,6 +224,20 @@ def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:
     assert "no luck today" in tiny("status", "--follow", code=3)
 
 
+def test_a_run_that_goes_on_is_ended_from_elsewhere(tiny: Cli) -> None:
+    held = hold(tiny, "train")
+    tiny("run", "--detach")
+    wait_for(reached(tiny, "train").exists)
+    out = tiny("stop")
+    assert "is interrupted" in out
+    assert "next: mlops run" in out
+    assert processes_of(tiny) == {}
+    assert "nothing of it is running" in tiny("stop")
+    held.unlink()
+    run = tiny.json("run")
+    assert (run["status"], statuses(run)["preprocess"]) == ("waiting", "done")
+
+
 def test_a_single_stage_is_a_command(tiny: Cli) -> None:
     run_id = tiny.json("run", "--set", "epochs=2")["id"]
     edit(tiny, "train.py", "import argparse", "import argparse  # changed")

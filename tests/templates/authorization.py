@@ -16,8 +16,6 @@ ARN = "arn:aws:{}:eu-west-1:111122223333:{}"
 UNKNOWN_TO_THE_REFERENCE = {
     ARN.format("sagemaker", "model-package/toxic-comments-dev/*")
     + " is no resource of sagemaker:CreateModel": "Deploy a model version from a different account",
-    ARN.format("logs", "log-group:/aws/codebuild/mlops-toxic-comments-dev-pipeline")
-    + " is no resource of logs:CreateLogStream, logs:PutLogEvents": "CodeBuild: Allow interaction with other services",
 }
 
 

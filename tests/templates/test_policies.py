@@ -9,8 +9,9 @@ import pytest
 
 from tests.templates.authorization import UNKNOWN_TO_THE_REFERENCE, problems
 from tests.templates.checkers import cloudsplaining, parliament
+from tests.templates.handlers import FURTHER, permissions_of_handlers
 from tests.templates.policies import Document, Policy, all_policies, conditions, listed, trusts
-from tests.templates.template import FOLDER, VARIANTS, variant
+from tests.templates.template import FOLDER, VARIANTS, load, variant
 
 POLICIES = all_policies()
 # Findings of parliament's community auditors, which look at the names of actions only: (role, finding) to the reason.
@@ -169,3 +170,8 @@ def test_each_star_says_why() -> None:
         for number, line in enumerate(lines):
             if line.strip() == 'Resource: "*"':
                 assert any(before.strip().startswith("#") for before in lines[number - 2 : number]), (template, number)
+
+
+def test_the_deploy_role_may_do_what_cloudformations_own_schemas_ask_for_and_little_else() -> None:
+    allowed = {action for statement in named("DeployRole").statements for action in listed(statement["Action"])}
+    assert allowed == permissions_of_handlers(load(FOLDER / "endpoint.yaml")) | set(FURTHER)

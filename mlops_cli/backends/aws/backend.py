@@ -27,6 +27,7 @@ from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.config import Settings, step_variables
 from mlops_cli.data.manifest import Dataset
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
@@ -112,8 +113,10 @@ class AwsBackend(Backend):
 
     def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
         """The bool is False when nothing had changed, or when a run of the same waits for a decision."""
-        wish = self._wish(request)
-        run_id, fresh = self.crew.starter.start(wish)
+        try:
+            run_id, fresh = self.crew.starter.start(self._wish(request))
+        except KeyboardInterrupt:
+            raise _interrupted("Stopped while a run was being started.", "See whether it was: mlops status") from None
         if not fresh or request.detach:
             return self.crew.runs.again(run_id), fresh
         return ended(self.crew.runs.follow(run_id, view, ours=True)), True
@@ -139,6 +142,9 @@ class AwsBackend(Backend):
     def follow(self, run: Run, view: RunView) -> Run:
         return self.crew.runs.follow(run.id, view)
 
+    def stop(self, run: Run) -> Run:
+        return self.crew.stopper.stop(run.id)
+
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         variables = step_variables()
         site = site_of_variables(variables)
@@ -163,7 +169,12 @@ class AwsBackend(Backend):
         self.crew.decider.check(run)
 
     def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
-        self.crew.decider.decide(run.id, approved, comment)
+        try:
+            self.crew.decider.decide(run.id, approved, comment)
+        except KeyboardInterrupt:
+            raise _interrupted(
+                "Stopped while the decision was being sent.", "See whether it was: mlops status"
+            ) from None
         run = self.crew.runs.follow(run.id, view, seen=run)
         return ended(run) if approved else run
 
@@ -181,3 +192,7 @@ class AwsBackend(Backend):
         with relay(self.crew.endpoint.ask, approved.live_digest) as url:
             variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.approved_digest}
             return run_gate(stage_named("post-training-tests"), self.project.training, variables)
+
+
+def _interrupted(message: str, hint: str) -> MlopsError:
+    return MlopsError(message, hint, EXIT_INTERRUPTED)

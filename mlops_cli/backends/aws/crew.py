@@ -20,6 +20,7 @@ from mlops_cli.backends.aws.runs import Runs
 from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Starter
+from mlops_cli.backends.aws.stopping import Stopper
 from mlops_cli.usecase import UseCase
 
 
@@ -63,6 +64,10 @@ class Crew:
     @cached_property
     def decider(self) -> Decider:
         return Decider(self.runs, self.registry)
+
+    @cached_property
+    def stopper(self) -> Stopper:
+        return Stopper(self.account, self.runs)
 
     def appraisal(self, use_case: UseCase) -> Appraisal:
         return Appraisal(use_case, self.bucket, self.records, self.decisions, self.endpoint)

@@ -28,6 +28,8 @@ class Decider:
                 f"Run {run.id} is {at.reason}, which waits for a decision.",
                 f"Decide about that first: mlops approve --run-id {holder} (--reject)",
             )
+        if at is not None and at.name == GATE.name and at.status is Status.FAILED:
+            raise MlopsError(f"Run {run.id} can no longer be decided about: {at.reason}.", "Ask again: mlops run")
         raise undecidable(run)
 
     def decide(self, run_id: str, approved: bool, comment: str) -> None:

@@ -5,7 +5,8 @@ A log is named by its group and the beginning of its streams' names, "GROUP:STRE
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.refusals import AwsError
@@ -29,6 +30,16 @@ class Log:
         for stream in self._streams():
             yield from self._of_stream(stream)
 
+    def tail(self, count: int) -> list[str]:
+        """The last lines, without reading what comes before."""
+        lines: list[str] = []
+        for stream in self._streams():
+            page = self._client.get_log_events(
+                logGroupName=self._group, logStreamName=stream, startFromHead=False, limit=count
+            )
+            lines += [line for event in page["events"] for line in _lines(event)]
+        return lines[-count:]
+
     def _streams(self) -> list[str]:
         try:
             found = self._client.pages(
@@ -51,10 +62,14 @@ class Log:
                 **({"nextToken": token} if token else {}),
             )
             for event in page["events"]:
-                yield from event["message"].rstrip("\n").splitlines() or [""]
+                yield from _lines(event)
             self._tokens[stream] = page["nextForwardToken"]
             if page["nextForwardToken"] == token:
                 return
+
+
+def _lines(event: Mapping[str, Any]) -> list[str]:
+    return str(event["message"]).rstrip("\n").splitlines() or [""]
 
 
 class Logs:
@@ -71,6 +86,6 @@ class Logs:
         return list(self._known.setdefault(address, Log(self.client, address)).lines())
 
     def tail(self, address: str, count: int) -> list[str]:
-        """The last lines that say something."""
-        lines = Log(self.client, address).lines() if address else iter(())
-        return [line for line in lines if line.strip()][-count:]
+        """The last lines of a log, those that say something."""
+        lines = Log(self.client, address).tail(count) if address else []
+        return [line for line in lines if line.strip()]

@@ -18,7 +18,6 @@ SUPERSEDED_BY = "superseded by run "
 CREATED = "CreatePipeline"
 IN_PROGRESS, SUCCEEDED, FAILED, ABANDONED = "InProgress", "Succeeded", "Failed", "Abandoned"
 ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
-GONE = ("PipelineExecutionNotFoundException", "ValidationException")
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,13 @@ class Pipeline:
         return found
 
     def variables(self, execution_id: str) -> dict[str, str]:
-        """The pipeline variables that an execution was started with."""
-        found = self._client.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=execution_id)
+        """The pipeline variables that an execution was started with; none while CodePipeline does not know it yet."""
+        try:
+            found = self._client.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=execution_id)
+        except AwsError as error:
+            if error.code == "PipelineExecutionNotFoundException":
+                return {}
+            raise
         return {one["name"]: one["resolvedValue"] for one in found["pipelineExecution"].get("variables", ())}
 
     def actions(self, execution_id: str) -> list[ActionRun]:

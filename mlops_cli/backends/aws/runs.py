@@ -14,17 +14,17 @@ from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution,
 from mlops_cli.backends.aws.reasons import Reasons
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, JOB, compose, latest_attempt
+from mlops_cli.backends.aws.variables import decoded, encoded
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed
-from mlops_cli.runs import Run, StageRun, Status, find_run, new_run, superseded, undecidable
+from mlops_cli.runs import Run, StageRun, Status, continue_hint, find_run, new_run, superseded, undecidable
 
 AT_ONCE = 8
 SHORTEST, LONGEST = 0.5, 5.0
 MOVING_SECONDS = 30.0
 AGENT = re.compile(r"^\[Container\] \S+ \S+ ")
 OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
-CONTINUE = "Fix it, then continue: mlops run"
 
 
 class Runs:
@@ -53,6 +53,8 @@ class Runs:
     def look(self, execution: Execution) -> Run:
         record, actions = self.records.load(execution.id), self.pipeline.actions(execution.id)
         run = self._reasons.explained(compose(execution, record, actions), record, actions)
+        if record is None:
+            run.overrides = decoded(self.pipeline.variables(execution.id).get("overrides", encoded({})))
         stages = [replace(stage, log=log_of(stage, actions)) for stage in run.stages]
         return self._queued(replace(run, stages=stages))
 
@@ -87,8 +89,7 @@ class Runs:
         except KeyboardInterrupt:
             raise MlopsError(
                 f"Run {run_id} goes on on AWS; nothing was stopped.",
-                f"Return to it: mlops status {run_id} --follow. Or stop it: aws codepipeline stop-pipeline-execution "
-                f"--pipeline-name {self.pipeline.name} --pipeline-execution-id {run_id} --abandon",
+                f"Return to it: mlops status {run_id} --follow. Or end it: mlops stop {run_id}",
                 EXIT_INTERRUPTED,
             ) from None
 
@@ -152,7 +153,7 @@ def ended(run: Run) -> Run:
     """A run that went on to its end or to the gate; raises what it ended with otherwise."""
     at = run.current
     if run.status is Status.FAILED:
-        raise StageFailed(at.reason if at else "It failed.", CONTINUE)
+        raise StageFailed(at.reason if at else "It failed.", continue_hint(run))
     if run.status is Status.REJECTED:
         raise undecidable(run)
     if run.status is Status.SUPERSEDED:

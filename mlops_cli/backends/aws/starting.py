@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.aws.decisions import Decisions
-from mlops_cli.backends.aws.pipeline import Execution
+from mlops_cli.backends.aws.pipeline import FAILED, Execution
 from mlops_cli.backends.aws.runs import Runs
 from mlops_cli.backends.aws.source import Revision
 from mlops_cli.backends.aws.standing import GATE
@@ -117,11 +117,12 @@ class Starter:
 
     def _retried(self, latest: Latest, wish: Wish) -> bool:
         """Go on with a failed run where it failed, if it is still about what is asked for."""
-        at = latest.run.current
-        if latest.run.status is not Status.FAILED or at is None or wish.request.from_stage or wish.request.force:
+        if latest.run.status is not Status.FAILED or wish.request.from_stage or wish.request.force:
             return False
         same = latest.overrides == wish.request.overrides and self._same(latest, wish)
-        if not (same and self._pipeline.retry(latest.execution.id, at.name)):
+        # Where CodePipeline stopped: a result that was found wanting is that of an earlier stage.
+        failed = [one.stage for one in self._pipeline.actions(latest.execution.id) if one.status == FAILED]
+        if not (same and failed and self._pipeline.retry(latest.execution.id, failed[-1])):
             return False
         self._runs.left(latest.execution.id, Status.FAILED)
         return True

@@ -13,7 +13,7 @@ from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.backends.local import history
 from mlops_cli.backends.local.endpoint import LocalEndpoint
-from mlops_cli.backends.local.lock import Lock
+from mlops_cli.backends.local.lock import Lock, take_over
 from mlops_cli.backends.local.logs import POLL_SECONDS, Tails, log_file, tail
 from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.provision import is_provisioned, plan_provision, provision, require_provisioned
@@ -144,6 +144,16 @@ class LocalBackend(Backend):
     def follow(self, run: Run, view: RunView) -> Run:
         tails = Tails(self.project.state)
         return follow(lambda: self.get_run(run.id), tails.read, view, Pace(POLL_SECONDS, POLL_SECONDS))
+
+    def stop(self, run: Run) -> Run:
+        holder = self.lock.holder()
+        if holder and holder.run_id == run.id:
+            take_over(self.lock, "stop")
+            try:
+                self.bench.sweep()
+            finally:
+                self.lock.release()
+        return self.get_run(run.id)
 
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         with self.lock.held("stage"):

@@ -19,7 +19,7 @@ from mlops_cli.jobs import ScriptJob, command_line, facts_in, progress_in, scrip
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.package import pack
 from mlops_cli.project import Project
-from mlops_cli.runs import Run
+from mlops_cli.runs import Run, continue_hint
 from mlops_cli.stages import Kind, Stage
 
 TAIL_LINES = 8
@@ -82,9 +82,8 @@ class Execution:
         if code != 0:
             log = self.log(run.id, stage.name)
             said = "\n".join(f"  {line}" for line in tail) or "  (it printed nothing)"
-            remembered = "".join(f" --set {name}={value}" for name, value in run.overrides.items())
-            hint = CONTINUE + (f" (it remembers{remembered}; another --set replaces it)" if remembered else "")
-            raise StageFailed(f"{stage.script} {ending(code)}.\n{said}\nLog: {log}", hint, {"exit_code": code})
+            message = f"{stage.script} {ending(code)}.\n{said}\nLog: {log}"
+            raise StageFailed(message, continue_hint(run), {"exit_code": code})
 
     def _process(
         self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from pathlib import Path
 from mlops_cli.errors import MlopsError
 
 LOOKING_SECONDS = 5.0
+ENDING_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,26 @@ class Lock:
             return None if _flock(file, fcntl.LOCK_SH) else _read(file)
         finally:
             os.close(file)
+
+
+def take_over(lock: Lock, command: str) -> None:
+    """Hold the project, ending the command of ours that holds it."""
+    for how in (signal.SIGINT, signal.SIGKILL):
+        try:
+            return lock.acquire(command)
+        except HeldError as held:
+            _end(held.holder, how, lock)
+    return lock.acquire(command)
+
+
+def _end(holder: Holder, how: signal.Signals, lock: Lock) -> None:
+    """Signal the holder once (a second interrupt would disturb its own clean-up), and wait."""
+    if holder.pid > 0:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder.pid, how)
+    deadline = time.monotonic() + ENDING_SECONDS
+    while lock.holder() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _taken(file: int) -> bool:

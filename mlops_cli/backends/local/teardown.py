@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
 from mlops_cli.backends.base import EndpointState
 from mlops_cli.backends.local.endpoint import LocalEndpoint
-from mlops_cli.backends.local.lock import HeldError, Holder, Lock
+from mlops_cli.backends.local.lock import Lock, take_over
 from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.provision import is_ours
 from mlops_cli.data.manifest import CSV_NAME, JSON_NAME, PARTIAL, load
@@ -97,7 +95,7 @@ def carry_out(project: Project, server: LocalEndpoint, lock: Lock, children: Chi
     """Stop, remove, look again; gives the plan that is left, empty of active changes when all went well."""
     if not is_ours(project):
         return Plan(())
-    _take_over(lock)
+    take_over(lock, "cleanup")
     try:
         for folder in (project.endpoint, project.artifacts, project.runs):
             if folder.is_symlink():  # a link is removed, never followed
@@ -112,26 +110,6 @@ def carry_out(project: Project, server: LocalEndpoint, lock: Lock, children: Chi
         return plan(project, server, lock, keep_data)
     finally:
         lock.release()
-
-
-def _take_over(lock: Lock) -> None:
-    """Hold the project, ending the command of ours that holds it."""
-    for how in (signal.SIGINT, signal.SIGKILL):
-        try:
-            return lock.acquire("cleanup")
-        except HeldError as held:
-            _end(held.holder, how, lock)
-    return lock.acquire("cleanup")
-
-
-def _end(holder: Holder, how: signal.Signals, lock: Lock) -> None:
-    """Signal the holder once (a second interrupt would disturb its own clean-up), and wait."""
-    if holder.pid > 0:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(holder.pid, how)
-    deadline = time.monotonic() + STOP_SECONDS
-    while lock.holder() and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def _remove(path: Path) -> None:

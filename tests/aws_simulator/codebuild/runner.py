@@ -89,13 +89,14 @@ class Runner:
                 break
             log.agent(f"Entering phase {name.upper()}")
             shell.set("CODEBUILD_BUILD_SUCCEEDING", "0" if failure else "1")
+            phase = spec.phases.get(name, buildspec.Phase())
             try:
                 with self.build.phase(name.upper()):
-                    self._phase(spec.phases.get(name, buildspec.Phase()), shell, log)
+                    self._phase(phase, shell, log)
             except PhaseError as error:
                 log.agent(f"Phase complete: {name.upper()} State: {error.status}")
                 log.agent(f"Phase context status code: {error.code} Message: {error}")
-                continues = spec.phases[name].continues and error.status == FAILED
+                continues = phase.continues and error.status == FAILED
                 failure = failure or (None if continues else (name, error.status))
                 continue
             log.agent(f"Phase complete: {name.upper()} State: {SUCCEEDED}")

@@ -126,3 +126,8 @@ def prepared(aws: Aws, files: Mapping[str, str] | None = None) -> Any:
     s3.put_object(Bucket=BUCKET, Key="source.zip", Body=zipped(files or {"README.md": "hello"}))
     role(aws, "line", "codepipeline.amazonaws.com", ALLOWED)
     return s3
+
+
+def denied(aws: Aws, name: str) -> set[tuple[str, str]]:
+    """What a role was refused: (action, resource)."""
+    return {(one["action"], one["resource"]) for one in aws.denials() if one["role"] == name}

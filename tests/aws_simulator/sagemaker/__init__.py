@@ -34,6 +34,10 @@ class SageMaker(TrainingJobs, ProcessingJobs, Endpoints, EndpointConfigs, Models
         super().__init__(simulator)
         self.pace = Pace()
 
+    def has(self, arn: str) -> bool:
+        records = (self.training_jobs, self.processing_jobs, self.models, self.endpoint_configs, self.endpoints)
+        return any(arn in known for known in (*records, self.groups, self.packages))
+
     def clear(self) -> None:
         """Their processes have been ended; what is left of jobs and endpoints is waited for."""
         jobs: list[Job] = [*self.training_jobs.values(), *self.processing_jobs.values()]

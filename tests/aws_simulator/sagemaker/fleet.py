@@ -21,7 +21,7 @@ from mlops_cli.errors import MlopsError
 
 from ..errors import ServiceError
 from ..roles import Caller, assume
-from . import images, storage
+from . import images, metrics, storage
 from .common import SERVICE
 from .logs import LogStream
 from .models import Model
@@ -99,6 +99,7 @@ class Fleet:
         (self._folder / "server").mkdir(parents=True)
         self._download(container.get("ModelDataUrl", ""), archive)
         threading.Thread(target=self._ship_log, daemon=True).start()
+        metrics.publish(self.role, "/aws/sagemaker/Endpoints", f"{self._endpoint}/{self.name}")
         try:
             self._server.deploy(archive, digest_file(archive), START_SECONDS)
         except MlopsError as error:
@@ -121,10 +122,9 @@ class Fleet:
         try:
             storage.download_file(self._simulator.client("s3", self.role), uri, archive)
         except Failure as error:
-            raise Failure(
-                f'Failed to download model data for container "container_1" from URL: "{uri}". Please ensure that there is '
-                "an object located at the URL and that the role passed to CreateModel has permissions to download the object."
-            ) from error
+            failed = f'Failed to download model data for container "container_1" from URL: "{uri}".'
+            ensure = "Please ensure that there is an object located at the URL and that the role passed to CreateModel"
+            raise Failure(f"{failed} {ensure} has permissions to download the object.") from error
 
     def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
         """One request to the container. Raises OSError if it does not answer, TimeoutError if not in time."""

@@ -128,6 +128,6 @@ def check_data(s3: Any, uri: str, role: str, caller: Caller) -> None:
             raise invalid(f"Could not find model data at {uri}.") from error
         raise invalid(
             f'Could not access model data at {uri}. Please ensure that the role "{role}" exists and that its trust '
-            f'relationship policy allows the action "sts:AssumeRole" for the service principal "{SERVICE}". Also ensure '
-            f'that the role has "s3:GetObject" permissions and that the object is located in {caller.region}.'
+            f'relationship policy allows the action "sts:AssumeRole" for the service principal "{SERVICE}". Also '
+            f'ensure that the role has "s3:GetObject" permissions and that the object is located in {caller.region}.'
         ) from error

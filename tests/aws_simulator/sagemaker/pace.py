@@ -62,9 +62,9 @@ class Pace:
         limit = self._quotas.get(quota)
         if limit is not None and used + more > limit:
             message = (
-                f"The account-level service limit '{quota}' is {limit} Instances, with current utilization of {used} "
-                f"Instances and a request delta of {more} Instances. Please use AWS Service Quotas to request an increase "
-                "for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for "
-                "this quota."
+                f"The account-level service limit '{quota}' is {limit} Instances, with current utilization of "
+                f"{used} Instances and a request delta of {more} Instances. Please use AWS Service Quotas to request "
+                "an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an "
+                "increase for this quota."
             )
             raise ServiceError("ResourceLimitExceeded", message)

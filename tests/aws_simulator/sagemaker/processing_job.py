@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..processes import Process
-from . import storage
+from . import metrics, storage
 from .common import echoed, now
 from .job import Ending, Job, Stopped, end, mapped
 from .logs import LogStream
@@ -86,6 +86,7 @@ class ProcessingJob(Job):
         try:
             for host in self.hosts:
                 processes.append(self._start(host, streams[host]))
+                metrics.publish(self.role, self.log_group, f"{self.name}/{host}")
             return self.supervise(processes, seconds, self._look()), processes
         finally:
             end(processes, softly=False)

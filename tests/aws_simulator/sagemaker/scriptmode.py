@@ -19,6 +19,7 @@ KNOWN = (
     *("_tuning_objective_metric", "sagemaker_s3_output"),
 )
 INFO = 20
+TENSORFLOW = "sagemaker_tensorflow_container.training:main"  # what the TensorFlow image starts
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,6 @@ def environment(request: Mapping[str, Any], host: Host) -> dict[str, str]:
         "hps": own,
         "framework_params": facts["additional_framework_parameters"],
         "channels": sorted(facts["channel_input_dirs"]),
-        "framework_module": None,
         "training_env": facts,
         "user_args": arguments(own),
         **{f"channel_{name}": path for name, path in facts["channel_input_dirs"].items()},
@@ -120,7 +120,7 @@ _EXPORTED = (
     *("current_host", "current_instance_type", "current_instance_group", "current_instance_group_hosts"),
     *("instance_groups", "instance_groups_dict", "distribution_instance_groups", "is_hetero", "module_name"),
     *("log_level", "input_dir", "input_config_dir", "output_dir", "num_cpus", "num_gpus", "num_neurons", "model_dir"),
-    *("module_dir", "output_intermediate_dir"),
+    *("module_dir", "output_intermediate_dir", "framework_module"),
 )
 
 
@@ -139,6 +139,7 @@ def _facts(request: Mapping[str, Any], host: Host, every: Mapping[str, Any]) -> 
         "current_instance_type": host.instance_type,
         "distribution_hosts": [],
         "distribution_instance_groups": [],
+        "framework_module": TENSORFLOW,
         "hosts": host.names,
         "hyperparameters": users_own(every),
         "input_data_config": channels,

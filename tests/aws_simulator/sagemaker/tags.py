@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..roles import Caller
 from ..service import Request, operation, page
+from .common import invalid
 
 if TYPE_CHECKING:
     from ..service import Service as Base
@@ -22,22 +23,33 @@ class Tags(Base):
         super().__init__(*arguments)
         self.tags: dict[str, dict[str, str]] = {}
 
+    def has(self, arn: str) -> bool:
+        """Whether there is such a resource."""
+        raise NotImplementedError
+
+    def _check(self, arn: str) -> None:
+        if not self.has(arn):
+            raise invalid(f"Resource {arn} not found.")
+
     def tag(self, arn: str, tags: Any) -> None:
         self.tags.setdefault(arn, {}).update({tag["Key"]: tag["Value"] for tag in tags or []})
 
     @operation("{ResourceArn}")
     def add_tags(self, request: Request, caller: Caller) -> dict[str, Any]:
+        self._check(request["ResourceArn"])
         self.tag(request["ResourceArn"], request["Tags"])
         return {"Tags": self._tag_list(request["ResourceArn"])}
 
     @operation("{ResourceArn}")
     def delete_tags(self, request: Request, caller: Caller) -> dict[str, Any]:
+        self._check(request["ResourceArn"])
         for key in request["TagKeys"]:
             self.tags.get(request["ResourceArn"], {}).pop(key, None)
         return {}
 
     @operation("{ResourceArn}")
     def list_tags(self, request: Request, caller: Caller) -> dict[str, Any]:
+        self._check(request["ResourceArn"])
         return page(self._tag_list(request["ResourceArn"]), request, "Tags", "MaxResults", "NextToken", TAG_LIMIT)
 
     def _tag_list(self, arn: str) -> list[dict[str, str]]:

@@ -155,7 +155,7 @@ def check_data(s3: Any, uri: str, role: str, region: str) -> None:
     except ClientError as error:
         why = error.response["Error"]["Message"]
     raise invalid(
-        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in the '
-        f'selected region ({region}), that objects exist under that S3 prefix, and that the role "{role}" has '
+        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in '
+        f'the selected region ({region}), that objects exist under that S3 prefix, and that the role "{role}" has '
         f'"s3:ListBucket" permissions on bucket "{bucket}". Error message from S3: {why}'
     )

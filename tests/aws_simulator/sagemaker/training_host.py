@@ -167,7 +167,8 @@ class TrainingHost:
         """What the toolkit quotes of the output: from the first line on that names one of Python's errors."""
         lines = list(self.tail)
         first = next((number for number, line in enumerate(lines) if any(name in line for name in ERRORS)), len(lines))
-        return "\n".join(dict.fromkeys(line.strip(" :") for line in lines[first:]))
+        joined = " ".join(f"{line.strip(' :')}\n" for line in lines[first:])
+        return "\n".join(dict.fromkeys(joined.split("\n"))).strip()
 
     def _called_process_error(self, kind: str, code: int, message: str, command: str) -> str:
         return f'AlgorithmError: {kind}:\nExitCode {code}\nErrorMessage "{message}"\nCommand "{command}", exit code: 1'

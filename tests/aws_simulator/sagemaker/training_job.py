@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from ..processes import Process
-from . import storage
+from . import metrics, storage
 from .common import echoed, now
 from .job import Ending, Job, Stopped, end
 from .storage import Failure
@@ -104,6 +104,8 @@ class TrainingJob(Job):
         try:
             for host in self.hosts:
                 processes.append(host.start())
+            for host in self.hosts:
+                metrics.publish(self.role, self.log_group, f"{self.name}/{host.host.name}")
             ending = self.supervise(processes, self._seconds_left(), self._look())
         finally:
             self.training_seconds += time.monotonic() - began

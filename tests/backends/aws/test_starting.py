@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.pipeline import Execution
+from mlops_cli.backends.aws.pipeline import ActionRun, Execution
 from mlops_cli.backends.aws.source import Revision
 from mlops_cli.backends.aws.starting import Starter, Wish
 from mlops_cli.backends.aws.variables import encoded
@@ -32,6 +32,7 @@ class Ground:
         self.retryable = True
         self.approved = True
         self.live = "model"
+        self.stopped_at = ""
         self.pipeline = self.records = self
 
     def executions(self) -> Iterator[Execution]:
@@ -58,6 +59,9 @@ class Ground:
         self.retried.append(stage)
         return self.retryable
 
+    def actions(self, execution_id: str) -> list[ActionRun]:
+        return [ActionRun(self.stopped_at, "command", "Failed", 1.0, 2.0)]
+
     def approval(self, digest: str, key: str) -> StageRun | None:
         return StageRun("approval") if self.approved else None
 
@@ -69,6 +73,7 @@ class Ground:
         self.run.status = status
         for one in self.run.stages[: position(at) if at else len(STAGES)]:
             one.status, one.output = Status.DONE, "model"
+        self.stopped_at = at
         if at:
             self.run.stage(at).status = stage
         self.run.stage("preprocess").ingredients = {"the data": "d1"}
@@ -141,6 +146,12 @@ def test_something_else_under_way_is_left_alone(ground: Ground) -> None:
 def test_a_failed_stage_is_retried(ground: Ground) -> None:
     assert ground.stands(Status.FAILED, "train").starts() == ("old", True)
     assert (ground.retried, ground.started) == (["train"], [])
+
+
+def test_what_is_retried_is_the_step_that_found_a_result_wanting(ground: Ground) -> None:
+    ground.stands(Status.FAILED, "train").stopped_at = "approval"
+    assert ground.starts() == ("old", True)
+    assert ground.retried == ["approval"]
 
 
 def test_a_failed_run_remembers_its_overrides(ground: Ground) -> None:

@@ -1,0 +1,38 @@
+"""Ending a run: its execution, and the build or job that works for it, which CodePipeline would let go on."""
+
+from __future__ import annotations
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.pipeline import IN_PROGRESS, ActionRun
+from mlops_cli.backends.aws.refusals import AwsError
+from mlops_cli.backends.aws.runs import Runs
+from mlops_cli.config import user_name
+from mlops_cli.runs import Run, Status
+
+ENDED = ("ExecutionDoesNotExist", "InvalidInputException", "ResourceNotFoundException")
+
+
+class Stopper:
+    def __init__(self, account: Account, runs: Runs) -> None:
+        self._account = account
+        self._runs = runs
+
+    def stop(self, run_id: str) -> Run:
+        """The execution first, so that nothing new is begun; a deployment under way comes to its end by itself."""
+        working = [action for action in self._runs.pipeline.actions(run_id) if action.status == IN_PROGRESS]
+        self._runs.pipeline.stop(run_id, f"stopped by {user_name()}")
+        for action in working:
+            self._end(action)
+        self._runs.left(run_id, Status.RUNNING)
+        return self._runs.again(run_id)
+
+    def _end(self, action: ActionRun) -> None:
+        """Stopping the state machine's execution stops the SageMaker job that it waits for."""
+        try:
+            if action.provider == "StepFunctions" and action.external:
+                self._account.client("stepfunctions").stop_execution(executionArn=action.external)
+            if action.provider == "CodeBuild" and action.external:
+                self._account.client("codebuild").stop_build(id=action.external)
+        except AwsError as error:
+            if error.code not in ENDED:
+                raise

@@ -1,0 +1,33 @@
+"""What CloudFormation itself says it needs to make, read, change and remove a resource of each type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.aws_simulator.repairs.schemas import schema
+
+VERBS = ("create", "read", "update", "delete")
+# What a handler needs for what our resources do not have.
+OF_FEATURES_NOT_USED = {
+    "kms:DescribeKey": "a key of one's own for the instances' disks",
+    "lambda:GetProvisionedConcurrencyConfig": "scaling of functions",
+    "lambda:PutProvisionedConcurrencyConfig": "scaling of functions",
+    "lambda:DeleteProvisionedConcurrencyConfig": "scaling of functions",
+    "application-autoscaling:PutScheduledAction": "scaling by the clock",
+    "application-autoscaling:DeleteScheduledAction": "scaling by the clock",
+    "cloudwatch:GetMetricData": "predictive scaling",
+}
+# What DeployRole has beside, with the reason.
+FURTHER = {
+    "sagemaker:DescribeModelPackage": "a model that is made from a package",
+    "sagemaker:UpdateEndpointWeightsAndCapacities": "Application Auto Scaling's guide, for whoever registers a target",
+}
+
+
+def permissions_of_handlers(template: Mapping[str, Any]) -> set[str]:
+    """Of all resource types of a template, without those for features that we do not use."""
+    types = {one["Type"] for one in template["Resources"].values()}
+    handlers = [schema(kind).get("handlers", {}) for kind in types]
+    needed = {action for one in handlers for verb in VERBS for action in one.get(verb, {}).get("permissions", ())}
+    return needed - set(OF_FEATURES_NOT_USED)

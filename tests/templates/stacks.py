@@ -1,0 +1,101 @@
+"""Makes, changes and removes the real templates' stacks in the simulated AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.aws.names import Names
+from mlops_cli.package import pack
+from tests.aws_simulator.accounts import eventually, settled, zipped
+from tests.aws_simulator.fixture import Aws
+from tests.templates.template import FOLDER, PIPELINE
+
+NAMES = Names("toxic-comments", "dev")
+
+
+class Failed(AssertionError):
+    """With the events that say why, the first one first."""
+
+
+class Stacks:
+    def __init__(self, aws: Aws) -> None:
+        self.aws = aws
+        self.cloudformation = aws.client("cloudformation")
+
+    def deploy(self, name: str, template: str, parameters: Mapping[str, str], role: str = "") -> dict[str, str]:
+        """Create or update a stack as the CLI does; gives its outputs. Raises Failed when it does not come to be."""
+        arguments: dict[str, Any] = {
+            "StackName": name,
+            "TemplateBody": (FOLDER / f"{template}.yaml").read_text(encoding="utf-8"),
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            "Capabilities": ["CAPABILITY_IAM"],
+            "Tags": [{"Key": key, "Value": value} for key, value in NAMES.tags.items()],
+            **({"RoleARN": role} if role else {}),
+        }
+        there = settled(self.aws, name) != "DELETE_COMPLETE"
+        verb = self.cloudformation.update_stack if there else self.cloudformation.create_stack
+        verb(**arguments)
+        status = settled(self.aws, name)
+        if status != ("UPDATE_COMPLETE" if there else "CREATE_COMPLETE"):
+            raise Failed(f"{name}: {status}\n" + "\n".join(self.reasons(name)))
+        return self.outputs(name)
+
+    def outputs(self, name: str) -> dict[str, str]:
+        found = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        return {one["OutputKey"]: one["OutputValue"] for one in found["Outputs"]}
+
+    def reasons(self, name: str) -> list[str]:
+        events = self.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        failed = [event for event in reversed(events) if event["ResourceStatus"].endswith("FAILED")]
+        return [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failed]
+
+    def resources(self, name: str) -> dict[str, str]:
+        """The physical id of every resource by its logical one."""
+        found = self.cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
+        return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
+
+    def delete(self, name: str, role: str = "") -> str:
+        self.cloudformation.delete_stack(StackName=name, **({"RoleARN": role} if role else {}))
+        return settled(self.aws, name)
+
+    def storage(self, **parameters: str) -> dict[str, str]:
+        return self.deploy(NAMES.storage_stack, "storage", {"KeyPrefix": NAMES.key_prefix, **parameters})
+
+    def pipeline(self, **parameters: str) -> dict[str, str]:
+        """Both stacks, with a source in the bucket."""
+        bucket = self.storage()["BucketName"]
+        source = zipped({"README.md": "a project"})
+        self.aws.client("s3").put_object(Bucket=bucket, Key=f"{NAMES.key_prefix}source/source.zip", Body=source)
+        given = {**PIPELINE, "BucketName": bucket, "EndpointStackName": NAMES.endpoint_stack, **parameters}
+        return self.deploy(NAMES.pipeline_stack, "pipeline", given)
+
+    def rest(self) -> None:
+        """Wait for the execution that every new pipeline begins by itself: there is no project in its source."""
+        codepipeline = self.aws.client("codepipeline")
+        name = self.outputs(NAMES.pipeline_stack)["PipelineName"]
+
+        def ended() -> bool:
+            found = codepipeline.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+            return all(one["status"] != "InProgress" for one in found)
+
+        eventually(ended)
+
+    def model(self, facts: Mapping[str, str], folder: Path, archive: Path) -> tuple[str, str]:
+        """Put a model into the bucket and register it; gives the approved package's ARN and the model's digest."""
+        digest = pack(folder, archive)
+        key = f"{facts['KeyPrefix']}models/{digest}/model.tar.gz"
+        self.aws.client("s3").put_object(Bucket=facts["BucketName"], Key=key, Body=archive.read_bytes())
+        container = {"Image": facts["ServingImage"], "ModelDataUrl": f"s3://{facts['BucketName']}/{key}"}
+        types = ["application/json"]
+        package = self.aws.client("sagemaker").create_model_package(
+            ModelPackageGroupName=facts["ModelPackageGroup"],
+            ModelApprovalStatus="Approved",
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": types,
+                "SupportedResponseMIMETypes": types,
+            },
+        )
+        return package["ModelPackageArn"], digest
