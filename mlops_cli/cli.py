@@ -387,6 +387,20 @@ def approve(
     console.result({**run_dict(found), "evidence": evidence.to_dict()})
 
 
+@command("report", "mlops report --open")
+def report(
+    ctx: typer.Context,
+    run_id: RunId = "",
+    in_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A run's evidence as one HTML page."""
+    from mlops_cli.flows import show_report
+
+    session, console = _open(ctx)
+    console.result(show_report(session.backend, console, run_id, in_browser))
+
+
 @command("test-endpoint", "mlops test-endpoint --text 'You are a fool.'")
 def test_endpoint(
     ctx: typer.Context,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mlops_cli.comparison import Comparison, verdict
 from mlops_cli.runs import Decision, Run, StageRun
 from mlops_cli.stages import STAGES, Kind
 from mlops_cli.usecase import Metrics
@@ -35,6 +36,15 @@ class MetricRow:
         return [name for name, value in values.items() if not (value is not None and value <= self.maximum[name])]
 
     @property
+    def out_of_bounds(self) -> list[str]:
+        return [*self.below, *self.above]
+
+    def bound(self, name: str) -> tuple[str, float] | None:
+        """A metric's floor, or else its ceiling, and which of them it is."""
+        sides = (("floor", self.minimum), ("ceiling", self.maximum))
+        return next(((word, side[name]) for word, side in sides if name in side), None)
+
+    @property
     def shortfalls(self) -> list[str]:
         """In words, each metric that is out of bounds."""
         under = [_shown(self, name, f"under {self.minimum[name]:g}") for name in self.below]
@@ -51,6 +61,8 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Evidence:
+    """``comparison`` is with the live model, if that is another one; ``report`` is where the HTML report is."""
+
     run_id: str
     split: str
     primary: str
@@ -64,14 +76,30 @@ class Evidence:
     earlier: Decision | None
     lower_is_better: bool = False
     missing: tuple[str, ...] = ()
+    must_beat_live: bool = False
+    comparison: Comparison | None = None
+    report: str = ""
 
     @property
     def shortfalls(self) -> list[str]:
-        """In words, all that is out of its bounds, or that has bounds and is not there."""
+        """In words, all that is out of its bounds or has bounds and is not there; that it must beat the live model."""
         found = [problem for row in self.rows for problem in row.shortfalls]
         found += [f"metrics.json has no row {name!r}, which has bounds" for name in self.missing if self.rows]
-        has_primary = any(self.primary in row.metrics for row in self.rows)
-        return found if has_primary else [*found, f"metrics.json has no {self.primary!r}, the primary metric"]
+        if not any(self.primary in row.metrics for row in self.rows):
+            found.append(f"metrics.json has no {self.primary!r}, the primary metric")
+        return [*found, *self._unbeaten()]
+
+    @property
+    def has_rival(self) -> bool:
+        """Whether a model is live, and another one than this."""
+        return self.live_digest not in ("", self.model_digest)
+
+    def _unbeaten(self) -> list[str]:
+        if not (self.must_beat_live and self.has_rival):
+            return []
+        if self.comparison is None:
+            return ["must_beat_live: not compared with the live model"]
+        return [] if self.comparison.better else [f"must_beat_live: {verdict(self.comparison)}"]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -87,6 +115,9 @@ class Evidence:
             "data": {**self.data, "digest": self.data_digest},
             "model_digest": self.model_digest,
             "live": {"digest": self.live_digest, "run": self.live_run} if self.live_digest else None,
+            "comparison": self.comparison.to_dict() if self.comparison else None,
+            "must_beat_live": self.must_beat_live,
+            "report": self.report,
         }
 
 
@@ -98,7 +129,13 @@ def _shown(row: MetricRow, name: str, beyond: str) -> str:
 
 
 def make_evidence(
-    run: Run, metrics: Metrics, data: dict[str, Any], live: StageRun | None, earlier: Decision | None
+    run: Run,
+    metrics: Metrics,
+    data: dict[str, Any],
+    live: StageRun | None,
+    earlier: Decision | None,
+    comparison: Comparison | None = None,
+    report: str = "",
 ) -> Evidence:
     """Put together what is known of the run's model; ``live`` is the training of the model that is live now."""
     trained = run.stage("train")
@@ -117,6 +154,9 @@ def make_evidence(
         earlier=earlier,
         lower_is_better=metrics.lower_is_better,
         missing=tuple(name for name in metrics.rows if name not in [row.name for row in rows]),
+        must_beat_live=metrics.must_beat_live,
+        comparison=comparison,
+        report=report,
     )
 
 

@@ -150,6 +150,20 @@ def decide(
     return run, evidence
 
 
+def show_report(backend: Backend, console: Console, run_id: str, in_browser: bool) -> dict[str, Any]:
+    """Say where a run's report is, and open it if asked to; gives what there is to say for a script."""
+    import webbrowser
+
+    run = backend.get_run(run_id)
+    address = backend.report(run)
+    console.say(f"report of run {run.id}: {address}")
+    if in_browser and not webbrowser.open(address):
+        raise MlopsError("No browser was found on this machine.", f"Open the report elsewhere: {address}")
+    if run.status is Status.WAITING:
+        console.next(reports.next_command(run))
+    return {"run": run.id, "report": address, "opened": in_browser}
+
+
 def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) -> None:
     """A model that falls short of its bounds may be approved, but not without a recorded reason."""
     if approved and evidence.shortfalls and not comment:

@@ -36,6 +36,7 @@ class Metrics:
 
     ``minimum`` and ``maximum`` are by row: "macro" for the mean, "label" for every row that is not named itself.
     ``direction`` says which values of the primary metric are the better ones: "higher", "lower", or "" (see below).
+    With ``must_beat_live`` a model that is not better than the live one, beyond noise, needs a reason, too.
     """
 
     split: str
@@ -43,6 +44,7 @@ class Metrics:
     minimum: dict[str, Bounds] = field(default_factory=dict)
     maximum: dict[str, Bounds] = field(default_factory=dict)
     direction: str = ""
+    must_beat_live: bool = False
 
     def floors(self, row: str) -> Bounds:
         return _bounds_of(self.minimum, row)
@@ -75,7 +77,8 @@ class Metrics:
             for name, value in table.items()
         }
         direction = {"metrics.direction": self.direction} if self.direction else {}
-        return {"metrics.split": self.split, "metrics.primary": self.primary, **direction, **named}
+        demand = {"metrics.must_beat_live": "true"} if self.must_beat_live else {}
+        return {"metrics.split": self.split, "metrics.primary": self.primary, **direction, **named, **demand}
 
 
 def _bounds_of(tables: dict[str, Bounds], row: str) -> Bounds:
@@ -155,6 +158,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
             minimum=_bounds(metrics, "minimum", problems),
             maximum=_bounds(metrics, "maximum", problems),
             direction=_direction(metrics, problems),
+            must_beat_live=_flag(metrics, "must_beat_live", problems, "metrics."),
         ),
         examples=_examples(_table(document, "endpoint", problems), problems),
         machines=read_machines(_table(document, "aws", problems), problems),
@@ -176,6 +180,13 @@ def _text(table: dict[str, Any], key: str, problems: list[str], prefix: str = ""
         return value
     problems.append(f"{prefix}{key} must be a text" + ("" if key in table else ", and is missing"))
     return ""
+
+
+def _flag(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        problems.append(f"{prefix}{key} must be true or false")
+    return value is True
 
 
 def _name(document: dict[str, Any], problems: list[str]) -> str:

@@ -89,6 +89,7 @@ class Profile:
             "splits": {name: self._split(name) for name in NAMES},
             "words": _quantiles(self.words),
             "characters": _quantiles(self.characters),
+            "words_histogram": _doublings(self.words),
         }
 
     def _split(self, name: str) -> dict[str, Any]:
@@ -254,6 +255,14 @@ def _quantiles(histogram: Counter[int]) -> dict[str, int | None]:
         return dict.fromkeys(QUANTILES)
     counts = np.cumsum([histogram[value] for value in values])
     return {name: values[int(np.searchsorted(counts, q * counts[-1]))] for name, q in QUANTILES.items()}
+
+
+def _doublings(histogram: Counter[int]) -> dict[str, int]:
+    """How many rows have from 1, 2, 4, 8, ... on, by that number: what later data is compared with."""
+    counts: Counter[int] = Counter()
+    for value, count in histogram.items():
+        counts[1 << (value.bit_length() - 1) if value else 0] += count
+    return {str(edge): counts[edge] for edge in sorted(counts)}
 
 
 def _clear(output_dir: Path) -> None:

@@ -5,7 +5,8 @@
     python train.py --epochs 2 --seed 42
 
 Writes to SM_MODEL_DIR what the TensorFlow Serving container wants (1/ is the SavedModel, code/ its handlers), and
-to SM_OUTPUT_DATA_DIR metrics.json. The same data, hyperparameters and machine give the same weights, bit for bit.
+to SM_OUTPUT_DATA_DIR metrics.json and what predictions.py describes. The same data, hyperparameters and machine give
+the same weights, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 import metrics
+import predictions
 import usecase
 from batches import EmptySplit, Table, encode, read_table
 from model import Classifier, Network, Shape
@@ -98,10 +100,13 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders) -> di
     clock.lap("training")
 
     thresholds = metrics.thresholds(labels, validation.labels, scores)
+    test_scores = predict(trainer.classify, test_ids)
     measured = {
         "validation": metrics.evaluate(labels, validation.labels, scores, thresholds),
-        "test": metrics.evaluate(labels, test.labels, predict(trainer.classify, test_ids), thresholds),
+        "test": metrics.evaluate(labels, test.labels, test_scores, thresholds),
     }
+    seen = (train.texts, validation.texts)
+    predictions.write(folders.output, test.texts, test.labels, test_scores, thresholds, seen)
     clock.lap("evaluation")
 
     export(Classifier(vectorizer, network, trainer.logit_shift), folders.model, labels)

@@ -121,6 +121,10 @@ class Backend(ABC):
     def evidence(self, run: Run) -> Evidence: ...
 
     @abstractmethod
+    def report(self, run: Run) -> str:
+        """The run's evidence as one HTML page: an address that a browser can open."""
+
+    @abstractmethod
     def check_decidable(self, run: Run) -> None:
         """Raises MlopsError, saying why, when nobody can decide about this run now."""
 

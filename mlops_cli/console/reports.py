@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import Endpoint, EndpointState, GateReport
+from mlops_cli.comparison import grounds, verdict
 from mlops_cli.console.words import iso, moment, short
 from mlops_cli.runs import CONTINUABLE, Run, StageRun, Status
 
@@ -130,7 +131,7 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
     """The metrics against their floors and against the live model, the gates, the data, the digests."""
     if console.as_json:
         return
-    from mlops_cli.console.tables import facts_table, metrics_table
+    from mlops_cli.console.tables import difference_table, facts_table, metrics_table
 
     data = evidence.data
     synthetic = "  SYNTHETIC DATA" if data.get("synthetic") else ""
@@ -143,9 +144,14 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
         "model": short(evidence.model_digest),
         "live now": live,
         "gates": gates or "-",
-        "verdict": "; ".join(evidence.shortfalls) or f"{_within(evidence)}{_against_live(evidence)}",
+        **_against_live(evidence),
+        "verdict": "; ".join(evidence.shortfalls) or _within(evidence),
+        **({"report": evidence.report} if evidence.report else {}),
     }
-    console.show(f"\nEvidence for run {evidence.run_id}", metrics_table(evidence, console.width), facts_table(facts))
+    console.show(f"\nEvidence for run {evidence.run_id}", metrics_table(evidence, console.width))
+    if evidence.comparison and evidence.comparison.differences:
+        console.show("", difference_table(evidence.comparison), "")
+    console.show(facts_table(facts))
     if evidence.earlier:
         said = evidence.earlier
         verb = "approved" if said.approved else "REJECTED"
@@ -160,14 +166,13 @@ def _within(evidence: Evidence) -> str:
     return "usecase.toml sets no floor and no ceiling"
 
 
-def _against_live(evidence: Evidence) -> str:
-    """How the primary metric's last row that both models have compares with the live model's."""
-    for row in reversed(evidence.rows):
-        now, before = row.metrics.get(evidence.primary), row.live.get(evidence.primary)
-        if now is not None and before is not None:
-            sign = "<" if now < before else ">" if now > before else "="
-            return f"; {row.name} {evidence.primary} {now:.3f} {sign} {before:.3f} of the live model"
-    return ""
+def _against_live(evidence: Evidence) -> dict[str, str]:
+    """How the model compares with the live one, and on which rows."""
+    found = evidence.comparison
+    if found is None:
+        return {}
+    rows = {"compared": grounds(found)} if found.differences else {}
+    return {"against live": verdict(found), **rows}
 
 
 def show_dataset(console: Console, dataset: Dataset, changed: bool) -> None:

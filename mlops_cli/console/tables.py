@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from mlops_cli.comparison import CONFIDENCE, Comparison, Standing
 from mlops_cli.config import Settings
 from mlops_cli.console.words import MARKS, duration, moment, number, short, why
 from mlops_cli.evidence import Evidence, MetricRow
@@ -106,7 +107,9 @@ def metrics_table(evidence: Evidence, width: int) -> Table:
 def _beside(evidence: Evidence) -> dict[str, list[float | None]]:
     """What the primary metric of each row is compared with: the live model's value, and its bounds."""
     primary, rows = evidence.primary, evidence.rows
-    live = {"live": [row.live.get(primary) for row in rows]} if evidence.live_digest else {}
+    # A comparison has a table of its own, and is of the same rows.
+    compared = evidence.comparison and evidence.comparison.differences
+    live = {"live": [row.live.get(primary) for row in rows]} if evidence.live_digest and not compared else {}
     ceilings = [row.maximum.get(primary) for row in rows]
     floors = [row.minimum.get(primary) for row in rows]
     capped = {"ceiling": ceilings} if any(value is not None for value in ceilings) else {}
@@ -130,6 +133,28 @@ def _verdict(row: MetricRow) -> str:
     if not row.shortfalls:
         return "[green]✓[/]"
     return f"[red]✗ {'below' if row.below else 'above'}[/]"
+
+
+STANDINGS = {
+    Standing.BETTER: "[green]▲ better[/]",
+    Standing.WORSE: "[red]▼ worse[/]",
+    Standing.LEVEL: "= within noise",
+    Standing.UNKNOWN: "too few rows",
+}
+
+
+def difference_table(found: Comparison) -> Table:
+    """Each row of the primary metric, this model's and the live one's on the same test rows."""
+    made = table(escape(found.metric), "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
+    for one in found.differences:
+        change = "-" if one.value is None else f"{one.value:+.3f}"
+        span = "-" if one.low is None else f"{one.low:+.3f} to {one.high:+.3f}"
+        made.add_row(
+            escape(one.name), number(one.now), number(one.live), change, span, STANDINGS[found.standing_of(one)]
+        )
+    for column in made.columns[1:-1]:
+        column.justify = "right"
+    return made
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:

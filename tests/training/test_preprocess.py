@@ -171,6 +171,7 @@ def test_profile_counts_what_is_there(tmp_path: Path) -> None:
         1,
     )
     assert found["words"] == {"min": 1, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99, "max": 100}
+    assert found["words_histogram"] == {"1": 1, "2": 2, "4": 4, "8": 8, "16": 16, "32": 32, "64": 37}
     assert sum(found["splits"][name]["rows"] for name in NAMES) == 100
     assert found["splits"]["test"]["label_rates"]["toxic"] == 1.0
     assert found["splits"]["test"]["label_counts"]["threat"] == 0

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from scripts import HEADER, TINY, TRAINING, train
 
+from mlops_cli.measures.predictions import read_predictions
 from mlops_cli.package import pack
 
 pytestmark = pytest.mark.slow
@@ -94,6 +95,23 @@ def test_metrics_have_the_agreed_form(tiny_training: Path, sample_dataset: Path)
     assert set(epoch) == {"epoch", "loss", "validation_loss", "validation_roc_auc"}
     profile = json.loads((sample_dataset / "profile.json").read_text())
     assert found["rows"] == {name: split["rows"] for name, split in profile["splits"].items()}
+
+
+def test_the_predictions_are_those_that_were_measured(tiny_training: Path, sample_dataset: Path) -> None:
+    import metrics
+
+    found = read_predictions((tiny_training / "output" / "predictions.json").read_bytes())
+    test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])
+    measured = report(tiny_training)["metrics"]["test"]
+    assert (found.split, found.of, len(found.rows)) == ("test", test.height, test.height)
+    assert [column.name for column in found.columns] == LABELS
+    for column in found.columns:
+        assert column.truth.tolist() == test[column.name].to_list()
+        assert column.threshold == measured[column.name]["threshold"]
+        expected = measured[column.name]["roc_auc"]
+        assert metrics.roc_auc(column.truth, column.predicted) == pytest.approx(expected, abs=1e-4)
+    assert json.loads((tiny_training / "output" / "instances.json").read_text()) == test["comment_text"].to_list()
+    assert not found.has_learnt(found.rows).any()
 
 
 def test_progress_lines_say_how_far_it_is(tiny_training: Path) -> None:

@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
 STARTER = PACKAGE / "starter"  # the first scripts of other projects
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
+NUMERIC = ("mlops_cli/measures/", "mlops_cli/report/")
+NUMERIC_PACKAGES = ("mlops_cli.measures", "mlops_cli.report")
 SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py")])
 
 
@@ -56,14 +58,29 @@ def test_the_use_case_and_the_tool_never_import_each_other() -> None:
 
 @pytest.mark.parametrize("heavy", ["tensorflow", "boto3", "polars", "kaggle", "numpy", "falcon", "uvicorn"])
 def test_heavy_packages_are_imported_where_they_are_used(heavy: str) -> None:
-    """At the top of a file only in the model server's worker process, which is never part of a command."""
+    """At the top of a file only in the model server's worker process, which is never part of a command.
+
+    And numpy in what computes and draws a report, which is itself imported only where it is used.
+    """
     offenders = files_importing(heavy, SOURCES, top_level_only=True)
-    assert {name for name in offenders if "backends/local/server/" not in name} == set()
+    allowed = ("mlops_cli/backends/local/server/", *(NUMERIC if heavy == "numpy" else ()))
+    assert {name for name in offenders if not name.startswith(allowed)} == set()
+
+
+def test_what_needs_numpy_is_imported_where_it_is_used() -> None:
+    importers = {
+        name for package in NUMERIC_PACKAGES for name in files_importing(package, SOURCES, top_level_only=True)
+    }
+    assert {name for name in importers if not name.startswith(NUMERIC)} == set()
 
 
 def test_the_core_knows_neither_the_commands_nor_a_backend() -> None:
     core = [
-        PACKAGE / f"{name}.py" for name in ("lifecycle", "stages", "runs", "jobs", "evidence", "plans", "fingerprint")
+        *(
+            PACKAGE / f"{name}.py"
+            for name in ("lifecycle", "stages", "runs", "jobs", "evidence", "comparison", "plans", "fingerprint")
+        ),
+        *(path for path in SOURCES if path.parent.name in ("measures", "report")),
     ]
     upper = ("mlops_cli.cli", "mlops_cli.console", "mlops_cli.backends", "mlops_cli.session", "mlops_cli.flows")
     reached = {name for path in core for name in imports(path)}

@@ -160,7 +160,10 @@ class AwsBackend(Backend):
         return self.crew.runs.read_log(run, stage, follow)
 
     def evidence(self, run: Run) -> Evidence:
-        return self.crew.evidence(run, self.use_case)
+        return self.crew.appraisal(self.use_case).evidence(run)
+
+    def report(self, run: Run) -> str:
+        return self.crew.appraisal(self.use_case).report(run.id)
 
     def check_decidable(self, run: Run) -> None:
         self.crew.decider.check(run)

@@ -99,6 +99,11 @@ class Bucket:
         with self.client.reading():
             return bytes(answer["Body"].read())
 
+    def link(self, key: str, seconds: int = 3600) -> str:
+        """An address by which whoever has it can read the object for so long."""
+        target = {"Bucket": self.name, "Key": self.full(key)}
+        return str(self.client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
+
     def get_json(self, key: str) -> Any:
         """The value of a JSON object, None if there is none."""
         content = self.get(key)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.appraisal import Appraisal
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.deciding import Decider
-from mlops_cli.backends.aws.decisions import Decisions, evidence_of
+from mlops_cli.backends.aws.decisions import Decisions
 from mlops_cli.backends.aws.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.logs import Logs
 from mlops_cli.backends.aws.names import Names
@@ -20,8 +21,6 @@ from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Starter
 from mlops_cli.backends.aws.stopping import Stopper
-from mlops_cli.evidence import Evidence
-from mlops_cli.runs import Run
 from mlops_cli.usecase import UseCase
 
 
@@ -70,5 +69,5 @@ class Crew:
     def stopper(self) -> Stopper:
         return Stopper(self.account, self.runs)
 
-    def evidence(self, run: Run, use_case: UseCase) -> Evidence:
-        return evidence_of(run, use_case, self.records, self.decisions, self.endpoint)
+    def appraisal(self, use_case: UseCase) -> Appraisal:
+        return Appraisal(use_case, self.bucket, self.records, self.decisions, self.endpoint)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mlops_cli.backends.aws.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.pipeline import Pipeline
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.standing import GATE, decision_of
-from mlops_cli.evidence import Evidence, make_evidence
 from mlops_cli.runs import Decision, Run, StageRun, Status
-from mlops_cli.usecase import UseCase
 
 APPROVED_BY = "approved by "
 
@@ -41,21 +38,3 @@ class Decisions:
         # Whoever passes an approval on says in the comment whose it is.
         reason = decision.comment if decision.comment.startswith(APPROVED_BY) else said
         return replace(gate, status=Status.DONE, reason=reason)
-
-
-def evidence_of(
-    run: Run, use_case: UseCase, records: Records, decisions: Decisions, endpoint: SageMakerEndpoint
-) -> Evidence:
-    """What the person who decides about the run's model sees."""
-    data = run.stage("preprocess").detail.get("dataset", {})
-    model = run.stage("train").output
-    earlier = next((decision for decision, _ in decisions.about(model)), None)
-    return make_evidence(run, use_case.metrics, data, _live_training(records, endpoint), earlier)
-
-
-def _live_training(records: Records, endpoint: SageMakerEndpoint) -> StageRun | None:
-    """How the model came about that is live now."""
-    live = endpoint.live()
-    source = records.load(live.run_id) if live.run_id else None
-    trained = source.stage("train") if source else None
-    return trained if trained and trained.output == live.digest else None

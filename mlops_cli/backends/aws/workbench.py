@@ -135,9 +135,7 @@ class AwsWorkbench:
     def _ask(self, run: Run) -> Outcome:
         """Put the evidence and the model where the person who decides finds them."""
         trained = run.stage("train")
-        evidence = self.crew.evidence(run, self.use_case)
-        evidence_key = f"runs/{run.id}/evidence.json"
-        self.bucket.put_json(evidence_key, evidence.to_dict())
+        evidence, evidence_key = self.crew.appraisal(self.use_case).publish(run)
         self.crew.registry.keep(trained.artifact + results.MODEL, trained.output)
         package = self.crew.registry.register(trained.output, run.id, evidence.data_digest, evidence_key)
         return Outcome(trained.output, detail={"package": package}, status=Status.WAITING)

@@ -31,6 +31,7 @@ from mlops_cli.tracking import track
 from mlops_cli.usecase import UseCase, full_names
 
 if TYPE_CHECKING:
+    from mlops_cli.backends.local.appraisal import Appraisal
     from mlops_cli.data.request import Request
     from mlops_cli.evidence import Evidence
 
@@ -59,6 +60,12 @@ class LocalBackend(Backend):
     @cached_property
     def bench(self) -> LocalWorkbench:
         return LocalWorkbench(self.project, self.use_case, self.store, self.server, self.children)
+
+    @cached_property
+    def appraisal(self) -> Appraisal:
+        from mlops_cli.backends.local.appraisal import Appraisal
+
+        return Appraisal(self.project, self.use_case, self.store, self.server)
 
     def plan_provision(self, watch: Watch = unwatched) -> Plan:  # noqa: ARG002 (nothing takes long here)
         return plan_provision(self.project)
@@ -107,7 +114,12 @@ class LocalBackend(Backend):
     def _advance(self, run: Run, view: RunView, start: str) -> Run:
         advance(run, self.bench, view, start)
         history.supersede_older(run, self.store)
+        if run.status is Status.WAITING or not self.appraisal.report_file(run).is_file():
+            self._write_report(run, view)
         return run
+
+    def _write_report(self, run: Run, view: RunView) -> None:
+        self.appraisal.write_report(run, lambda done, total, what: view.progress("approval", done, total, what))
 
     def _detached(self, choice: history.Choice) -> Run:
         """Go on in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
@@ -116,7 +128,8 @@ class LocalBackend(Backend):
         run = choice.run
         self.store.save(run)
         self.store.close()
-        del self.store, self.bench
+        for name in ("store", "bench", "appraisal"):
+            self.__dict__.pop(name, None)
         if detach(self.project.runs / run.id / "run.log"):
             self.lock.note("run --detach", run.id)
             finish(lambda: self._alone(run, LogView(), choice.start))
@@ -170,13 +183,13 @@ class LocalBackend(Backend):
         return tail(path, ended)
 
     def evidence(self, run: Run) -> Evidence:
-        from mlops_cli.evidence import make_evidence
+        return self.appraisal.evidence(run)
 
-        live = self.store.made("train", self.server.status().model_digest or "-")
-        facts = run.stage("preprocess").detail.get("dataset", {})
-        model = run.stage("train").output
-        earlier = next((said for said in self.store.decisions() if said.model_digest == model), None)
-        return make_evidence(run, self.use_case.metrics, facts, live, earlier)
+    def report(self, run: Run) -> str:
+        """A decided run's report stays what it was when the decision fell: later another model is live."""
+        file = self.appraisal.report_file(run)
+        kept = file.is_file() and run.status is not Status.WAITING
+        return (file if kept else self.appraisal.write_report(run)).as_uri()
 
     def check_decidable(self, run: Run) -> None:
         history.check_decidable(run, self.store)
@@ -190,6 +203,7 @@ class LocalBackend(Backend):
             decision = Decision(run.id, approved, user_name(), comment, time.time(), gate.key, gate.output)
             self.store.record(decision)
             run.decision = decision
+            self._write_report(run, view)
             if not approved:
                 return self._reject(run, view)
             self.lock.note("approve", run.id)

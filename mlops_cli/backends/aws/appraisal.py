@@ -1,0 +1,111 @@
+"""What there is to see of a run before a decision, on AWS: the approval's step makes it, and puts it into S3.
+
+::
+
+    runs/ID/comparison.json   this model and the live one on the same test rows
+    runs/ID/evidence.json     what `mlops approve` shows
+    runs/ID/report.html       the same, to be looked at
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+from mlops_cli.backends.appraisal import INSTANCES, PREDICTIONS, Pair, Written, compared, page
+from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.backends.aws.decisions import Decisions
+from mlops_cli.backends.aws.endpoint import SageMakerEndpoint
+from mlops_cli.backends.aws.records import Records
+from mlops_cli.backends.aws.results import REPORTS
+from mlops_cli.backends.base import Answer
+from mlops_cli.comparison import Comparison
+from mlops_cli.errors import MlopsError
+from mlops_cli.evidence import Evidence, make_evidence
+from mlops_cli.runs import Run, StageRun
+from mlops_cli.usecase import UseCase
+
+HTML = "text/html; charset=utf-8"
+
+
+class Appraisal:
+    """Of the runs of one site, against what its endpoint serves."""
+
+    def __init__(
+        self, use_case: UseCase, bucket: Bucket, records: Records, decisions: Decisions, endpoint: SageMakerEndpoint
+    ) -> None:
+        self._use_case = use_case
+        self._bucket = bucket
+        self._records = records
+        self._decisions = decisions
+        self._endpoint = endpoint
+
+    def evidence(self, run: Run) -> Evidence:
+        """What the person who decides about the run's model sees; the comparison is as the step has made it."""
+        return self._evidence(run, self._live_run())
+
+    def publish(self, run: Run) -> tuple[Evidence, str]:
+        """Compare, and put everything where the person who decides finds it; gives the key of the evidence too."""
+        live_run = self._live_run()
+        pair = self._pair(run, live_run)
+        if pair and live_run:
+            trained, live = run.stage("train"), live_run.stage("train")
+            found = compared(pair, self._written(trained), self._written(live), self._ask)
+            self._bucket.put_json(_key(run.id, "comparison.json"), pair.note(found))
+        evidence = self._evidence(run, live_run)
+        html = page(self._use_case, run, evidence, self._written(run.stage("train")), live_run)
+        self._bucket.put(_key(run.id, "report.html"), html.encode(), HTML)
+        self._bucket.put_json(_key(run.id, "evidence.json"), evidence.to_dict())
+        return evidence, _key(run.id, "evidence.json")
+
+    def report(self, run_id: str) -> str:
+        """An address of the report that is good for an hour; raises MlopsError when there is none yet."""
+        key = _key(run_id, "report.html")
+        if not self._bucket.exists(key):
+            raise MlopsError(f"Run {run_id} has no report: it has not come to the approval.", "See it: mlops status")
+        return self._bucket.link(key)
+
+    def _evidence(self, run: Run, live_run: Run | None) -> Evidence:
+        data = run.stage("preprocess").detail.get("dataset", {})
+        earlier = next((decision for decision, _ in self._decisions.about(run.stage("train").output)), None)
+        live = live_run.stage("train") if live_run else None
+        report = self._bucket.uri(_key(run.id, "report.html"))
+        return make_evidence(run, self._use_case.metrics, data, live, earlier, self._noted(run, live_run), report)
+
+    def _noted(self, run: Run, live_run: Run | None) -> Comparison | None:
+        pair = self._pair(run, live_run)
+        if pair is None:
+            return None
+        found = pair.noted(self._bucket.get_json(_key(run.id, "comparison.json")))
+        return found or Comparison(
+            pair.metric, problem="another model has gone live since the run asked for a decision"
+        )
+
+    def _pair(self, run: Run, live_run: Run | None) -> Pair | None:
+        """What is compared; nothing when nothing is live, or this very model."""
+        new, live = run.stage("train").output, live_run.stage("train").output if live_run else ""
+        metrics = self._use_case.metrics
+        return Pair(new, live, metrics.primary, metrics.lower_is_better) if live not in ("", new) else None
+
+    def _live_run(self) -> Run | None:
+        """The run that has made the model that is live now."""
+        live = self._endpoint.live()
+        source = self._records.load(live.run_id) if live.run_id else None
+        return source if source and source.stage("train").output == live.digest else None
+
+    def _written(self, trained: StageRun) -> Written:
+        """Out of the archive that SageMaker has packed; an old one may have expired."""
+        content = self._bucket.get(trained.artifact + REPORTS)
+        if content is None:
+            return Written()
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
+            opened = (archive.extractfile(named[name]) if name in named else None for name in (PREDICTIONS, INSTANCES))
+            return Written(*(file.read() if file else None for file in opened))
+
+    def _ask(self, body: bytes, content_type: str) -> Answer:
+        return self._endpoint.ask(body, content_type)[0]
+
+
+def _key(run_id: str, name: str) -> str:
+    return f"runs/{run_id}/{name}"

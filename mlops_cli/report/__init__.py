@@ -1,0 +1,9 @@
+"""A run's evidence as one HTML page that needs nothing else: a pure function from what the run recorded to text.
+
+It takes numpy, so it is imported only where a report is made. Both targets call the same function.
+"""
+
+from mlops_cli.report.material import Material, gather
+from mlops_cli.report.page import report_html
+
+__all__ = ["Material", "gather", "report_html"]

@@ -1,0 +1,202 @@
+"""Champion and challenger and the report through the CLI, with a use case whose stages take no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+
+pytestmark = pytest.mark.slow
+
+# Appended to the tiny use case's train.py: predictions that are the better the more epochs there are.
+PREDICTIONS = """
+import csv, hashlib, random
+from base64 import b64encode
+
+rows = list(csv.DictReader((Path(os.environ["SM_CHANNEL_TEST"]) / "dataset.csv").open()))
+rows = [row for row in rows if row["id"].startswith("test")]
+name = lambda row: hashlib.sha256(row["text"].encode()).hexdigest()[:16]
+truth = [int(row["long"]) for row in rows]
+noise = random.Random(1)
+predicted = [min(max(0.5 + (true - 0.5) * 0.2 * arguments.epochs + noise.gauss(0, 0.2), 0), 1) for true in truth]
+learnt = csv.DictReader((Path(os.environ["SM_CHANNEL_TRAIN"]) / "dataset.csv").open())
+learnt = [row for row in learnt if row["id"].startswith("train")]
+heads = b"".join(bytes.fromhex(name(row)[:8])[::-1] for row in learnt)
+document = {
+    "split": "test", "of": len(rows), "rows": [name(row) for row in rows], "trained_on": b64encode(heads).decode(),
+    "columns": {"long": {"kind": "label", "truth": truth, "predicted": predicted, "threshold": 0.5}},
+}
+output = Path(os.environ["SM_OUTPUT_DATA_DIR"])
+(output / "predictions.json").write_text(json.dumps(document))
+(output / "instances.json").write_text(json.dumps([row["text"] for row in rows]))
+(model / "predictions.sha256").write_text(hashlib.sha256(json.dumps(document).encode()).hexdigest())
+"""
+
+
+def row(kind: str, number: int) -> str:
+    """A test row or a training row; long texts are those with the label, so the live model, which counts, is right."""
+    long = number % 2
+    return f"{kind}{number},{'a longer text' if long else 'short'} {kind} {number},{long}\n"
+
+
+def get_data(cli: Cli, test: range, train: range) -> None:
+    rows = [*(row("test", number) for number in test), *(row("train", number) for number in train)]
+    (cli.folder / "rows.csv").write_text("id,text,long\n" + "".join(rows))
+    cli("download-data", "--source", "rows.csv")
+
+
+@pytest.fixture
+def judged(tiny: Cli) -> Cli:
+    """The tiny use case with predictions, and 200 rows to test on."""
+    script = tiny.folder / "training" / "train.py"
+    script.write_text(script.read_text() + PREDICTIONS)
+    get_data(tiny, range(200), range(300))
+    return tiny
+
+
+def approve(cli: Cli, *overrides: str) -> Any:
+    return cli.json("approve", "--run-id", cli.json("run", *overrides)["id"], "--yes")
+
+
+def report_of(cli: Cli, *arguments: str) -> str:
+    address = cli.json("report", *arguments)["report"]
+    return Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).read_text("utf-8")
+
+
+def demand_better(cli: Cli) -> None:
+    path = cli.folder / "training" / "usecase.toml"
+    path.write_text(path.read_text().replace('primary = "roc_auc"', 'primary = "roc_auc"\nmust_beat_live = true'))
+
+
+def test_every_run_that_waits_has_a_report(judged: Cli) -> None:
+    out = judged("run")
+    run_id = judged.json("runs")[0]["id"]
+    path = f".mlops/runs/{run_id}/report.html"
+    assert ["report", path] in [line.split() for line in out.splitlines()]
+    html = (judged.folder / path).read_text("utf-8")
+    assert f"mlops approve --run-id {run_id}" in html
+    assert "it would be the first model to go live" in html
+    assert judged("report", run_id[:4]) == (
+        f"report of run {run_id}: {(judged.folder / path).as_uri()}\nnext: mlops approve --run-id {run_id}\n"
+    )
+
+
+def test_a_better_model_is_seen_as_better_on_the_same_rows(judged: Cli) -> None:
+    approve(judged)
+    out = judged("run", "--set", "epochs=4")
+    assert "▲ better" in out
+    assert "against live  better: long roc_auc" in out
+    assert "compared      all 200 test rows" in out
+    found = judged.json("approve", "--run-id", judged.json("runs")[0]["id"], "--yes")["evidence"]["comparison"]
+    assert (found["standing"], found["rows"], found["asked"], found["learnt"]) == ("better", 200, 0, 0)
+    difference = found["differences"]["long"]
+    assert 0 < difference["low"] < difference["difference"] < difference["high"]
+
+
+def test_the_same_quality_is_no_difference_beyond_noise(judged: Cli) -> None:
+    approve(judged)
+    script = judged.folder / "training" / "train.py"
+    script.write_text(script.read_text().replace("random.Random(1)", "random.Random(2)"))
+    assert "against live  no difference beyond noise" in judged("run")
+
+
+def test_a_model_that_must_beat_the_live_one_and_does_not_needs_a_reason(judged: Cli) -> None:
+    demand_better(judged)
+    approve(judged, "--set", "epochs=4")
+    run_id = judged.json("run", "--set", "epochs=1")["id"]
+    _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
+    assert "The model falls short (must_beat_live: WORSE: long roc_auc" in err
+    assert "This model falls short of what is demanded of it." in report_of(judged)
+    done = judged.json("approve", "--run-id", run_id, "--yes", "--comment", "it is smaller")
+    assert (done["status"], done["decision"]["comment"]) == ("done", "it is smaller")
+
+
+def test_a_model_that_beats_the_live_one_as_it_must_needs_no_reason(judged: Cli) -> None:
+    demand_better(judged)
+    approve(judged)
+    assert approve(judged, "--set", "epochs=4")["status"] == "done"
+
+
+def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_learnt_are_left_out(judged: Cli) -> None:
+    """Of the new test rows 100 are old ones, 60 were training rows, 140 are new to the live model."""
+    approve(judged)
+    rows = [*(row("test", number) for number in range(100, 340)), *(row("train", number) for number in range(60))]
+    learnt = [line.replace("train", "test", 1) for line in rows if line.startswith("train")]
+    (judged.folder / "rows.csv").write_text("id,text,long\n" + "".join([*rows[:240], *learnt, row("train", 999)]))
+    judged("download-data", "--source", "rows.csv")
+    found = approve(judged)["evidence"]["comparison"]
+    assert (found["of"], found["rows"], found["asked"], found["learnt"]) == (300, 240, 140, 60)
+    # The endpoint's answer is the text's length: right about every row that it was asked about.
+    assert found["differences"]["long"]["live"] > 0.7
+
+
+def test_the_report_of_a_decided_run_stays_what_it_was_and_has_the_decision(judged: Cli) -> None:
+    first = judged.json("run")["id"]
+    judged("approve", "--run-id", first, "--yes", "--comment", "a good start")
+    before = report_of(judged, first)
+    assert "a good start" in before
+    assert "it would be the first model to go live" in before
+    approve(judged, "--set", "epochs=4")
+    assert report_of(judged, first) == before
+
+
+def test_a_rejected_run_has_its_report_too(judged: Cli) -> None:
+    run_id = judged.json("run")["id"]
+    judged("approve", "--run-id", run_id, "--yes", "--reject", "--comment", "too short")
+    assert "<b>REJECTED</b>" in report_of(judged, run_id)
+    assert "too short" in report_of(judged, run_id)
+
+
+def test_a_report_that_was_lost_is_made_again(judged: Cli) -> None:
+    run_id = approve(judged)["id"]
+    (judged.folder / ".mlops" / "runs" / run_id / "report.html").unlink()
+    assert "this very model is live now" in report_of(judged, run_id)
+
+
+def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_compared(tiny: Cli) -> None:
+    demand_better(tiny)
+    approve(tiny)
+    out = tiny("run", "--set", "epochs=2")
+    assert "against live  not compared: the training wrote no predictions.json" in out
+    assert "could not be compared" not in report_of(tiny)
+    assert "must_beat_live: not compared" in report_of(tiny)
+    _, err = tiny.both("approve", "--run-id", tiny.json("runs")[0]["id"], "--yes", code=2)
+    assert "must_beat_live: not compared: the training wrote no predictions.json" in err
+
+
+def test_malformed_predictions_do_not_cost_the_run(judged: Cli) -> None:
+    approve(judged)
+    script = judged.folder / "training" / "train.py"
+    script.write_text(script.read_text().replace('"kind": "label"', '"kind": "colour"'))
+    run = judged.json("run")
+    assert run["status"] == "waiting"
+    assert "is of kind &#x27;colour&#x27;" in report_of(judged, run["id"])
+
+
+def test_a_run_without_a_model_has_no_report(judged: Cli) -> None:
+    path = judged.folder / "training" / "tests" / "test_pretraining.py"
+    path.write_text(path.read_text().replace(">= 3", ">= 3000"))
+    judged.both("run", code=3)
+    _, err = judged.both("report", code=1)
+    assert "has no model to report about yet.\nhint: Continue it: mlops run" in err
+
+
+def test_open_hands_the_page_to_the_browser(judged: Cli, tmp_path: Path) -> None:
+    judged("run")
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
+    browser.chmod(0o755)
+    with judged.start("report", "--open", "--json", env={**os.environ, "BROWSER": str(browser)}) as process:
+        said = json.loads(process.communicate(timeout=60)[0])
+    assert said["opened"] is True
+    assert opened.read_text() == said["report"]
+    with judged.start("report", "--open", env={"PATH": "/nonexistent", "HOME": str(tmp_path)}) as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "No browser was found on this machine." in err) == (1, True)

@@ -1,0 +1,52 @@
+"""What a training says of its test rows, as the tool reads it."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import predictions
+from mlops_cli.measures.predictions import read_predictions
+
+TEXTS = pl.Series(["one", "zwei ü", 'quote " \\ </script>'])
+TRUTH = np.array([[0, 1], [1, 1], [0, 0]], np.float32)
+SCORES = np.array([[0.123456789, 0.9], [1e-12, 0.5], [1.0, 0.0]], np.float32)
+
+
+def write(folder: Path, trained_on: tuple[pl.Series, ...] = ()) -> None:
+    predictions.write(folder, TEXTS, TRUTH, SCORES, {"toxic": 0.4, "threat": None}, trained_on)
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    write(tmp_path)
+    found = read_predictions((tmp_path / "predictions.json").read_bytes())
+    toxic, threat = found.columns
+    assert (toxic.name, toxic.kind, toxic.threshold) == ("toxic", "label", 0.4)
+    assert (threat.threshold, threat.truth.tolist()) == (None, [1, 1, 0])
+    assert toxic.predicted == pytest.approx(SCORES[:, 0], rel=1e-4)
+    assert json.loads((tmp_path / "instances.json").read_text()) == TEXTS.to_list()
+
+
+def test_a_row_has_the_same_name_in_every_run(tmp_path: Path) -> None:
+    write(tmp_path)
+    names = read_predictions((tmp_path / "predictions.json").read_bytes()).rows
+    assert names[1] == blake2b("zwei ü".encode(), digest_size=8).hexdigest()
+
+
+def test_what_was_learnt_is_known(tmp_path: Path) -> None:
+    write(tmp_path, (pl.Series(["one", "another"]), pl.Series(["third"])))
+    found = read_predictions((tmp_path / "predictions.json").read_bytes())
+    assert found.has_learnt(found.rows).tolist() == [True, False, False]
+
+
+def test_of_very_many_rows_the_first_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "MOST_ROWS", 2)
+    write(tmp_path)
+    found = read_predictions((tmp_path / "predictions.json").read_bytes())
+    assert (found.of, len(found.rows), len(found.columns[0].truth)) == (3, 2, 2)
+    assert len(json.loads((tmp_path / "instances.json").read_text())) == 2
