@@ -9,6 +9,7 @@ from mlops_cli.backends.base import Backend, Endpoint, EndpointState, GateReport
 from mlops_cli.console import Console, reports
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, ConfigurationError, MlopsError
 from mlops_cli.plans import Plan
+from mlops_cli.registry import rollback_target
 from mlops_cli.runs import Run, RunRequest, Status
 from mlops_cli.stages import STAGES, stage_named
 
@@ -77,6 +78,24 @@ def decide(
     else:
         console.say(f"run {run.id} is rejected; nothing was deployed")
     return run, evidence
+
+
+def go_back(backend: Backend, console: Console, version: str, comment: str, yes: bool) -> Run:
+    """Show which model would come back in place of which, ask, deploy it and test the endpoint."""
+    from mlops_cli.console.models import show_models
+
+    models, endpoint = backend.models(), backend.endpoint()
+    target = rollback_target(models, endpoint.live_digest, version)
+    show_models(console, models, endpoint.live_digest)
+    if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
+        raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")
+    try:
+        with console.run_view() as view:
+            run = backend.rollback(target.digest, comment, view)
+    except KeyboardInterrupt:
+        raise MlopsError("Stopped; the rollback is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+    report_run(backend, console, run)
+    return run
 
 
 def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlops_cli.lifecycle import RunView
     from mlops_cli.plans import Plan
     from mlops_cli.progress import Report
+    from mlops_cli.registry import ModelVersion
     from mlops_cli.runs import Run, RunRequest
 
 
@@ -123,6 +124,14 @@ class Backend(ABC):
     @abstractmethod
     def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         """Record who said what about the run's model, then go on with an approved one."""
+
+    @abstractmethod
+    def models(self) -> list[ModelVersion]:
+        """The registry, the newest version first."""
+
+    @abstractmethod
+    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+        """Deploy an earlier approved model again, without training: the one named, or the one that was live before."""
 
     @abstractmethod
     def endpoint(self) -> Endpoint: ...

@@ -17,11 +17,12 @@ from tests.conftest import ROOT, Cli
 
 COMMANDS = (
     "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "test-endpoint",
-    "cleanup", "config",
+    "cleanup", "config", "models", "rollback",
 )  # fmt: skip
 CALLS = {
     "quickstart": ["quickstart", "--yes"],
     "approve": ["approve", "--run-id", "x", "--yes"],
+    "rollback": ["rollback", "--yes"],
     "download-data": ["download-data", "--source", "sample"],
 }
 
@@ -51,7 +52,7 @@ def test_on_aws_each_command_says_that_it_is_not_there_yet(cli: Cli, name: str) 
     assert "Traceback" not in out
 
 
-@pytest.mark.parametrize("name", ["run", "status", "runs", "logs", "approve"])
+@pytest.mark.parametrize("name", ["run", "status", "runs", "logs", "approve", "models", "rollback"])
 def test_before_deploy_infra_each_command_says_what_to_do(cli: Cli, name: str) -> None:
     _, err = cli.both(*CALLS.get(name, [name]), code=2)
     assert err == ("error: The local target is not set up in this project yet.\nhint: Set it up: mlops deploy-infra\n")

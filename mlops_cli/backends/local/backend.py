@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.backends.ingredients import no_data
-from mlops_cli.backends.local import history
+from mlops_cli.backends.local import history, rollback
 from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.lock import Lock
 from mlops_cli.backends.local.logs import POLL_SECONDS, Tails, log_file, tail
@@ -21,10 +21,12 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.config import Settings, user_name
 from mlops_cli.data.manifest import Dataset, load
-from mlops_cli.lifecycle import RunView, advance, settle
+from mlops_cli.errors import MlopsError
+from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
+from mlops_cli.registry import ModelVersion, earlier_version, rollback_target, versions_of
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
 from mlops_cli.stages import STAGES, position, stage_named
 from mlops_cli.usecase import UseCase, full_names
@@ -103,9 +105,30 @@ class LocalBackend(Backend):
         return request
 
     def _advance(self, run: Run, view: RunView, start: str) -> Run:
-        advance(run, self.bench, view, start)
+        try:
+            advance(run, self.bench, view, start)
+        except StageFailed as failure:
+            if rollback.is_called_for(run):
+                raise self._rolled_back(run, failure, view) from None
+            raise
         history.supersede_older(run, self.store)
         return run
+
+    def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
+        """Bring back the approved model that was live before; the failure, with what became of the endpoint."""
+        target = earlier_version(self.models(), run.stage("deploy").output)
+        if target is None:
+            return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
+        why = f"the gate {rollback.GATE} failed in run {run.id}"
+        back = rollback.begin(target, run.stage("deploy").output, "mlops", why, self.store)
+        self.lock.note("rollback", back.id)
+        try:
+            advance(back, self.bench, view, rollback.FIRST_STAGE)
+        except MlopsError as error:
+            return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
+        return failure.also(
+            f"Rolled back: the endpoint serves the approved {target.name} ({target.digest[:12]}) again."
+        )
 
     def _detached(self, choice: history.Choice) -> Run:
         """Go on in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
@@ -184,6 +207,20 @@ class LocalBackend(Backend):
         self.store.save(run)
         view.stage_changed(run, gate)
         return run
+
+    def models(self) -> list[ModelVersion]:
+        return versions_of(self.list_runs(), self.store.decisions())
+
+    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+        with self.lock.held("rollback"):
+            self.bench.sweep()
+            run = rollback.unfinished(self.store)
+            if run is None:
+                live = self.server.status().model_digest or ""
+                target = rollback_target(self.models(), live, version)
+                run = rollback.begin(target, live, user_name(), comment, self.store)
+            self.lock.note("rollback", run.id)
+            return self._advance(run, view, rollback.FIRST_STAGE)
 
     def endpoint(self) -> Endpoint:
         deployed = next(iter(self.store.finished("deploy")), None)
