@@ -254,7 +254,13 @@ def status(
     endpoint = session.backend.endpoint()
     reports.show_run(console, found, explain=console.verbose)
     reports.show_endpoint(console, endpoint)
-    console.result({"run": reports.run_dict(found), "endpoint": reports.endpoint_dict(endpoint)})
+    console.result(
+        {
+            "run": reports.run_dict(found),
+            "endpoint": reports.endpoint_dict(endpoint),
+            "manifest": session.backend.manifest(found),
+        }
+    )
     console.next(reports.next_command(found))
     if follow and found.status in ENDED_BADLY:
         raise typer.Exit(ENDED_BADLY[found.status])
@@ -361,6 +367,18 @@ def rollback(
 
     session, console = _open(ctx)
     console.result(run_dict(go_back(session.backend, console, to, comment, yes)))
+
+
+@command("reproduce", "mlops reproduce 3f2a")
+def reproduce(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
+    """Make a run's model again and compare digests and metrics."""
+    from mlops_cli.flows import repeat
+
+    session, console = _open(ctx)
+    found = repeat(session.backend, console, run_id)
+    console.result(found.to_dict())
+    if not found.same:
+        raise typer.Exit(EXIT_STAGE_FAILED)
 
 
 @command("test-endpoint", "mlops test-endpoint --text 'You are a fool.'")

@@ -16,6 +16,7 @@ from mlops_cli.stages import STAGES, stage_named
 if TYPE_CHECKING:
     from mlops_cli.evidence import Evidence
     from mlops_cli.probe import Probe
+    from mlops_cli.provenance import Reproduction
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,17 @@ def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) 
             f"The model is under its floors ({'; '.join(evidence.shortfalls)}): approving it needs a reason.",
             f"mlops approve --run-id {run.id} --comment 'WHY', or --reject",
         )
+
+
+def repeat(backend: Backend, console: Console, run_id: str) -> Reproduction:
+    """Make a run's model again, and say whether it is the same or what differs."""
+    from mlops_cli.console.reproduction import show_reproduction
+
+    run = backend.get_run(run_id)
+    with console.run_view(explain=True) as view:
+        found = backend.reproduce(run, view)
+    show_reproduction(console, found)
+    return found
 
 
 def log_stage(run: Run, name: str) -> str:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.progress import Watch, unwatched
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlops_cli.lifecycle import RunView
     from mlops_cli.plans import Plan
     from mlops_cli.progress import Report
+    from mlops_cli.provenance import Reproduction
     from mlops_cli.registry import ModelVersion
     from mlops_cli.runs import Run, RunRequest
 
@@ -132,6 +133,14 @@ class Backend(ABC):
     @abstractmethod
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         """Deploy an earlier approved model again, without training: the one named, or the one that was live before."""
+
+    @abstractmethod
+    def manifest(self, run: Run) -> dict[str, Any]:
+        """All that is needed to make the run again."""
+
+    @abstractmethod
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        """Make the run's model again from what is here now, beside all else, and compare."""
 
     @abstractmethod
     def endpoint(self) -> Endpoint: ...

@@ -17,7 +17,7 @@ from tests.conftest import ROOT, Cli
 
 COMMANDS = (
     "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "test-endpoint",
-    "cleanup", "config", "models", "rollback",
+    "cleanup", "config", "models", "rollback", "reproduce",
 )  # fmt: skip
 CALLS = {
     "quickstart": ["quickstart", "--yes"],
@@ -52,7 +52,7 @@ def test_on_aws_each_command_says_that_it_is_not_there_yet(cli: Cli, name: str) 
     assert "Traceback" not in out
 
 
-@pytest.mark.parametrize("name", ["run", "status", "runs", "logs", "approve", "models", "rollback"])
+@pytest.mark.parametrize("name", ["run", "status", "runs", "logs", "approve", "models", "rollback", "reproduce"])
 def test_before_deploy_infra_each_command_says_what_to_do(cli: Cli, name: str) -> None:
     _, err = cli.both(*CALLS.get(name, [name]), code=2)
     assert err == ("error: The local target is not set up in this project yet.\nhint: Set it up: mlops deploy-infra\n")

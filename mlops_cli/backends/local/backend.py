@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.follow import Pace, follow
@@ -26,6 +28,7 @@ from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
+from mlops_cli.provenance import Reproduction, manifest, surroundings
 from mlops_cli.registry import ModelVersion, earlier_version, rollback_target, versions_of
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
 from mlops_cli.stages import STAGES, position, stage_named
@@ -90,6 +93,7 @@ class LocalBackend(Backend):
             if not choice.fresh:
                 return choice.run, False
             self.lock.note("run", choice.run.id)
+            self._note_surroundings(choice.run)
             if request.detach:
                 return self._detached(choice), True
             return self._advance(choice.run, view, choice.start), True
@@ -221,6 +225,28 @@ class LocalBackend(Backend):
                 run = rollback.begin(target, live, user_name(), comment, self.store)
             self.lock.note("rollback", run.id)
             return self._advance(run, view, rollback.FIRST_STAGE)
+
+    def manifest(self, run: Run) -> dict[str, Any]:
+        file = self._manifest_file(run)
+        where = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return manifest(run, where)
+
+    def _manifest_file(self, run: Run) -> Path:
+        return self.project.runs / run.id / "surroundings.json"
+
+    def _note_surroundings(self, run: Run) -> None:
+        file = self._manifest_file(run)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(surroundings(self.project.root), indent=1) + "\n", encoding="utf-8")
+
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        from mlops_cli.backends.local.reproduction import reproduce
+
+        if not run.stage("train").status.settled:
+            raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
+        with self.lock.held("reproduce"):
+            self.bench.sweep()
+            return reproduce(run, self.bench, view)
 
     def endpoint(self) -> Endpoint:
         deployed = next(iter(self.store.finished("deploy")), None)
