@@ -110,13 +110,18 @@ def main_options(
         str | None, typer.Option(help="Where the stages run: local or aws.", show_default="local")
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder.", show_default="the current one")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="aws: the named profile of your credentials.", show_default=False)
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="aws: the region.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More detail.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    ctx.obj = Session(target, project, quiet, verbose)
+    flags = {"MLOPS_TARGET": target, "AWS_PROFILE": profile, "AWS_REGION": region}
+    ctx.obj = Session(flags, project, quiet, verbose)
 
 
 @command("quickstart", "mlops quickstart --yes")
@@ -148,10 +153,12 @@ def download_data(
     """
     from mlops_cli.config import export_kaggle
     from mlops_cli.console.reports import show_dataset
+    from mlops_cli.flows import announce
 
     session, console = _open(ctx)
     request = session.use_case.data_request(source or [], rows, seed, sha256)
     export_kaggle(session.settings)
+    announce(session.backend, console)
     with console.progress() as report:
         dataset, changed = session.backend.put_data(request, report)
     show_dataset(console, dataset, changed)
@@ -160,19 +167,24 @@ def download_data(
 
 
 @command("deploy-infra", "mlops deploy-infra --dry-run")
-def deploy_infra(ctx: typer.Context, dry_run: DryRun = False, yes: Yes = False, as_json: Json = False) -> None:
+def deploy_infra(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(help="aws: codecommit, s3 or connection; where the pipeline takes the project from."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
     """Make what the target needs, shown as a plan first."""
-    from mlops_cli.console.reports import plan_dict, show_plan
+    from mlops_cli.console.reports import plan_dict
+    from mlops_cli.flows import build
 
     session, console = _open(ctx)
-    plan = session.backend.plan_provision()
-    show_plan(console, plan)
-    if plan.active and not dry_run:
-        session.backend.provision()
-    console.say(
-        "done" if plan.active and not dry_run else "dry run: nothing was changed" if plan.active else "no changes"
-    )
-    console.result({"plan": plan_dict(plan), "changed": bool(plan.active) and not dry_run})
+    session.flags["SOURCE"] = source
+    plan, changed = build(session.backend, console, dry_run, yes)
+    console.result({"place": session.backend.place(), "plan": plan_dict(plan), "changed": changed})
     console.next("mlops run")
 
 
@@ -206,11 +218,12 @@ def run(
     It stops where a person must decide. With --from, what comes before the stage is taken as it is.
     """
     from mlops_cli.console.reports import run_dict
-    from mlops_cli.flows import report_run, start
+    from mlops_cli.flows import announce, report_run, start
     from mlops_cli.runs import RunRequest, parse_overrides
 
     session, console = _open(ctx)
     request = RunRequest(parse_overrides(set_ or []), from_stage, force, detach)
+    announce(session.backend, console)
     found, fresh = start(session.backend, console, request, explain)
     if detach and fresh:
         console.say(f"run {found.id} goes on in the background")
@@ -311,11 +324,12 @@ def approve(
 ) -> None:
     """See the evidence and decide; a yes deploys."""
     from mlops_cli.console.reports import run_dict
-    from mlops_cli.flows import decide
+    from mlops_cli.flows import announce, decide
 
     session, console = _open(ctx)
     if not run_id.strip():
         raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
+    announce(session.backend, console)
     found, evidence = decide(session.backend, console, run_id, not reject, comment, yes)
     console.result({**run_dict(found), "evidence": evidence.to_dict()})
 

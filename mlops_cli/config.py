@@ -227,6 +227,11 @@ def job_environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, **STEADY, "NO_PROXY": LOOPBACK, **extra}
 
 
+def step_variables() -> dict[str, str]:
+    """What a command step of the pipeline on AWS is told by its environment."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}
+
+
 def user_name() -> str:
     """Who is at the keyboard, for the record of a decision."""
     try:

@@ -31,8 +31,8 @@ class Caller:
 
     @property
     def arn(self) -> str:
-        session = sts._sessions.get(self.access_key)
-        return str(session["Arn"]) if session else f"arn:aws:iam::{self.account}:root"
+        credential = iam_evaluator.resolve_credential(self.access_key, self.account)
+        return getattr(credential, "principal_arn", "") or f"arn:aws:iam::{self.account}:root"
 
     @property
     def role(self) -> str:
@@ -42,11 +42,12 @@ class Caller:
     @property
     def credentials(self) -> dict[str, str]:
         """The credentials as environment variables."""
-        session = sts._sessions.get(self.access_key)
+        session = sts._sessions.get(self.access_key) or {}
+        known = session or iam._access_keys.get_scoped(self.account, None, self.access_key) or {}
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
-            "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"] if session else ROOT_KEY,
-            "AWS_SESSION_TOKEN": session["SessionToken"] if session else "",
+            "AWS_SECRET_ACCESS_KEY": known.get("SecretAccessKey", ROOT_KEY),
+            "AWS_SESSION_TOKEN": session.get("SessionToken", ""),
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
         }

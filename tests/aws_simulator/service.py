@@ -133,7 +133,7 @@ class Service:
                 result = act(request, caller) or {}
         else:
             result = act(request, caller) or {}
-        if operation.output_shape and (found := list(shapes.problems(result, operation.output_shape))):
+        if operation.output_shape and (found := list(shapes.problems(result, operation.output_shape, answer=True))):
             raise AssertionError(f"a response that AWS would not give: {'; '.join(found)}")
         return result
 

@@ -11,6 +11,8 @@ import regex
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.utils import parse_timestamp
 
+# Characters beyond 16 bits as Java writes them in a pattern, and as Python does.
+SURROGATES = (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
 TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
     "list": (list, tuple),
@@ -27,28 +29,32 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def problems(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
-    """What AWS would object to in ``value``, in AWS's words: types, required, unknown, enums, patterns, lengths."""
+def problems(value: Any, shape: Shape, path: str = "", answer: bool = False) -> Iterator[str]:
+    """What AWS would object to in ``value``, in AWS's words: types, required, unknown, enums, patterns, lengths.
+
+    ``answer``: it is a response, not a request.
+    """
     if shape.type_name == "structure" and getattr(shape, "is_document_type", False):
         return
     if not isinstance(value, TYPES[shape.type_name]) or (isinstance(value, bool) and shape.type_name != "boolean"):
         yield f"Value at '{path}' failed to satisfy constraint: Member must be of type {shape.type_name}"
         return
     yield from (
-        f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: {rule}" for rule in _rules(value, shape)
+        f"Value '{_shown(value)}' at '{path}' failed to satisfy constraint: {rule}"
+        for rule in _rules(value, shape, answer)
     )
     if isinstance(shape, StructureShape):
-        yield from _member_problems(value, shape, path)
+        yield from _member_problems(value, shape, path, answer)
     elif isinstance(shape, ListShape):
         for number, item in enumerate(value, 1):
-            yield from problems(item, shape.member, f"{path}.{number}.member")
+            yield from problems(item, shape.member, f"{path}.{number}.member", answer)
     elif isinstance(shape, MapShape):
         for key, item in value.items():
-            yield from problems(key, shape.key, f"{path}.key")
-            yield from problems(item, shape.value, f"{path}.{key}.member")
+            yield from problems(key, shape.key, f"{path}.key", answer)
+            yield from problems(item, shape.value, f"{path}.{key}.member", answer)
 
 
-def _member_problems(value: Mapping[str, Any], shape: StructureShape, path: str) -> Iterator[str]:
+def _member_problems(value: Mapping[str, Any], shape: StructureShape, path: str, answer: bool) -> Iterator[str]:
     for name in shape.required_members:
         if value.get(name) is None:
             where = _joined(path, name)
@@ -59,22 +65,23 @@ def _member_problems(value: Mapping[str, Any], shape: StructureShape, path: str)
         if name not in shape.members:
             yield f"Value at '{_joined(path, name)}' failed to satisfy constraint: Member is not known"
         elif item is not None:
-            yield from problems(item, shape.members[name], _joined(path, name))
+            yield from problems(item, shape.members[name], _joined(path, name), answer)
 
 
-def _rules(value: Any, shape: Shape) -> Iterator[str]:
+def _rules(value: Any, shape: Shape, answer: bool) -> Iterator[str]:
     """The constraints of the shape itself that ``value`` breaks."""
     facts = shape.metadata
     if shape.type_name in ("string", "character"):
         allowed = getattr(shape, "enum", None)
         if allowed and value not in allowed:
             yield f"Member must satisfy enum value set: [{', '.join(allowed)}]"
-        if (pattern := facts.get("pattern")) and not regex.fullmatch(pattern, value):
+        if (pattern := facts.get("pattern")) and not regex.fullmatch(pattern.replace(*SURROGATES), value):
             yield f"Member must satisfy regular expression pattern: {pattern}"
     size = len(value) if hasattr(value, "__len__") else value
     if isinstance(size, (int, float)) and not isinstance(value, bool):
         noun = "length" if hasattr(value, "__len__") else "value"
-        if size < facts.get("min", size):
+        # AWS itself answers with empty lists that its models say cannot be empty.
+        if size < facts.get("min", size) and not (answer and shape.type_name == "list"):
             yield f"Member must have {noun} greater than or equal to {facts['min']}"
         if size > facts.get("max", size):
             yield f"Member must have {noun} less than or equal to {facts['max']}"

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.backends.aws.refusals import translated
+from mlops_cli.backends.aws.refusals import subject_of, translated
 from mlops_cli.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mlops_cli.config import Settings
 
 ATTEMPTS = 10
+# The first question of a command: whoever has no network should hear so soon.
+IDENTITY_ATTEMPTS = 6
 CONNECT_SECONDS = 10
 # SageMaker lets a model think for 60 seconds.
 READ_SECONDS = 70
@@ -46,7 +48,7 @@ class Client:
         method = getattr(self.raw, operation)
 
         def call(*arguments: Any, **parameters: Any) -> Any:
-            with translated(self.raw.meta.service_model, self._profile):
+            with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
                 return method(*arguments, **parameters)
 
         return call
@@ -57,7 +59,7 @@ class Client:
 
     def pages(self, operation: str, items: str, **parameters: Any) -> Iterator[Any]:
         """What all pages of an operation have under ``items``."""
-        with translated(self.raw.meta.service_model, self._profile):
+        with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
             for page in self.raw.get_paginator(operation).paginate(**parameters):
                 yield from page.get(items) or ()
 
@@ -105,7 +107,10 @@ class Account:
                 region_name=self.region,
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=READ_SECONDS,
-                retries={"mode": "adaptive", "total_max_attempts": ATTEMPTS},
+                retries={
+                    "mode": "adaptive",
+                    "total_max_attempts": IDENTITY_ATTEMPTS if service == "sts" else ATTEMPTS,
+                },
                 user_agent_extra="mlops-cli",
             )
             with translated(None, self.profile):

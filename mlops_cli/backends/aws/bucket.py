@@ -56,6 +56,16 @@ class Bucket:
         """The key of an object of ours that ``uri`` names."""
         return uri.removeprefix(f"s3://{self.name}/").removeprefix(self.prefix)
 
+    def reachable(self) -> bool:
+        """Whether there is such a bucket; raises AwsError when it is not for us."""
+        try:
+            self.client.head_bucket(Bucket=self.name)
+        except AwsError as error:
+            if error.code in (*ABSENT, "NoSuchBucket"):
+                return False
+            raise
+        return True
+
     def facts(self, key: str) -> Facts | None:
         """What S3 says of an object, None if there is none."""
         try:
@@ -115,7 +125,8 @@ class Bucket:
         there = self.facts(key)
         if there and (there.size, there.sha256) == (size, sha256):
             return False
-        self._abort(key)
+        for unfinished in self.uploads(key):  # of a command that was killed
+            self.abort(unfinished)
         self._send(path, key, sha256, Sent(report, size))
         return True
 
@@ -163,27 +174,28 @@ class Bucket:
         """Every unfinished multipart upload below ``key_prefix``, with Key and UploadId."""
         return self.client.pages("list_multipart_uploads", "Uploads", Bucket=self.name, Prefix=self.full(key_prefix))
 
-    def delete(self, key_prefix: str = "", keep: str = "") -> int:
-        """Delete all versions and unfinished uploads below ``key_prefix`` but those below ``keep``; how many."""
-        found = [one for one in self.versions(key_prefix) if not (keep and one["Key"].startswith(self.full(keep)))]
-        for start in range(0, len(found), DELETE_AT_ONCE):
-            self._delete_versions(found[start : start + DELETE_AT_ONCE])
-        self._abort(key_prefix)
-        return len(found)
-
-    def _delete_versions(self, versions: list[dict[str, Any]]) -> None:
-        objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in versions]
-        answer = self.client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
-        for error in answer.get("Errors", ()):
-            raise AwsError(
-                f"s3://{self.name}/{error['Key']} could not be deleted: {error.get('Message', '')}",
-                "Put this right, then repeat the command.",
-                str(error.get("Code", "")),
-            )
-
-    def _abort(self, key_prefix: str) -> None:
+    def delete(self, key_prefix: str) -> None:
+        """Delete all versions and unfinished uploads below ``key_prefix``."""
+        self.delete_versions(list(self.versions(key_prefix)))
         for upload in self.uploads(key_prefix):
-            self.client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
+            self.abort(upload)
+
+    def delete_versions(self, versions: list[dict[str, Any]]) -> None:
+        """Delete exactly these, as ``versions`` lists them."""
+        for start in range(0, len(versions), DELETE_AT_ONCE):
+            some = versions[start : start + DELETE_AT_ONCE]
+            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in some]
+            answer = self.client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                raise AwsError(
+                    f"s3://{self.name}/{error['Key']} could not be deleted: {error.get('Message', '')}",
+                    "Put this right, then repeat the command.",
+                    str(error.get("Code", "")),
+                )
+
+    def abort(self, upload: dict[str, Any]) -> None:
+        """Give up an unfinished upload, as ``uploads`` lists them."""
+        self.client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 class Sent:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
-from mlops_cli.backends.aws.events import pauses
+from mlops_cli.backends.aws.events import LISTED_APART, findings, pauses
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Change
 
+EMPTY = "REVIEW_IN_PROGRESS"
 ABSENT = ("ChangeSetNotFound", "ChangeSetNotFoundException")
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 # What is lost when a resource of this type is removed or replaced.
@@ -72,29 +73,41 @@ def prepare(client: Client, wanted: Wanted, creates: bool) -> ChangeSet | None:
     made = ChangeSet(found["ChangeSetId"], wanted.name, found["StackId"], creates, _changes(client, found))
     if found["Status"] == "CREATE_COMPLETE":
         return made
+    why = _why_failed(client, found)
     discard(client, made)
-    if any(said in found.get("StatusReason", "") for said in UNCHANGED):
+    if any(said in why for said in UNCHANGED):
         return None
     raise MlopsError(
-        f"CloudFormation cannot plan the stack {wanted.name}: {found.get('StatusReason', 'no reason given')}",
+        f"CloudFormation cannot plan the stack {wanted.name}: {why}",
         "Put this right in templates/ or the settings, then repeat the command.",
     )
 
 
+def _why_failed(client: Client, found: dict[str, Any]) -> str:
+    said: str = found.get("StatusReason", "no reason given")
+    if LISTED_APART not in said:
+        return said
+    listed = findings(client, ChangeSetName=found["ChangeSetId"])
+    return "; ".join(f"{one.name} ({one.kind}): {one.reason}" for one in listed) or said
+
+
 def discard(client: Client, made: ChangeSet) -> None:
-    """Remove a change set that was not carried out; with it the empty stack that it had been made in."""
+    """Remove a change set that was not carried out; with it the stack that was made to hold it and holds nothing."""
     try:
         client.delete_change_set(ChangeSetName=made.id)
     except AwsError as error:
         if error.code not in ABSENT and "does not exist" not in error.said:
             raise
-    if made.creates:
+    if made.creates and _status(client, made) == EMPTY:
         client.delete_stack(StackName=made.stack_id)
         for pause in pauses():
-            status = client.describe_stacks(StackName=made.stack_id)["Stacks"][0]["StackStatus"]
-            if status == "DELETE_COMPLETE":
+            if _status(client, made) == "DELETE_COMPLETE":
                 return
             time.sleep(pause)
+
+
+def _status(client: Client, made: ChangeSet) -> str:
+    return str(client.describe_stacks(StackName=made.stack_id)["Stacks"][0]["StackStatus"])
 
 
 def execute(client: Client, made: ChangeSet) -> None:

@@ -14,6 +14,8 @@ from mlops_cli.progress import ResourceEvent, Watch
 
 BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
 STACK = "AWS::CloudFormation::Stack"
+# Where CloudFormation's own words on a failure only say where the reasons are.
+LISTED_APART = "DescribeEvents"
 # What follows from another resource's failure, never the cause of one.
 CONSEQUENCE = re.compile(r"cancelled|canceled|The following resource\(s\) failed", re.IGNORECASE)
 
@@ -50,6 +52,13 @@ class Operation:
             watch(event)
         self._told = len(events)
 
+    def cause(self) -> ResourceEvent | None:
+        """The failure that the others follow from; of a refused template the first finding, which is no stack event."""
+        cause = first_cause(self.events())
+        if cause and cause.kind == STACK and LISTED_APART in cause.reason:
+            return next(iter(findings(self._client, StackName=self._id)), cause)
+        return cause
+
     def follow(self, watch: Watch) -> dict[str, Any]:
         """Tell until the stack is no longer in progress; gives the stack as CloudFormation then describes it."""
         for pause in pauses():
@@ -59,6 +68,24 @@ class Operation:
                 return stack
             time.sleep(pause)
         raise AssertionError
+
+
+def findings(client: Client, **of: str) -> list[ResourceEvent]:
+    """What CloudFormation's validation has found wrong with a stack's template or a change set's."""
+    if not hasattr(client.raw, "describe_events"):  # an older boto3 knows nothing of them
+        return []
+    found = client.pages("describe_events", "OperationEvents", **of, Filters={"FailedEvents": True})
+    return [_finding(event) for event in found if event.get("ValidationStatusReason")]
+
+
+def _finding(event: dict[str, Any]) -> ResourceEvent:
+    return ResourceEvent(
+        group=event["StackId"].split("/")[1],
+        name=event.get("LogicalResourceId", "the template"),
+        kind=event.get("ResourceType", STACK),
+        status="VALIDATION_FAILED",
+        reason=event["ValidationStatusReason"],
+    )
 
 
 def newest(client: Client, stack_id: str) -> str:
@@ -94,6 +121,8 @@ def remedy(cause: ResourceEvent) -> str:
         return "The bucket's name is taken: set another BUCKET_NAME, or leave it empty"
     if "CodeCommit" in cause.kind and ("OperationNotAllowed" in said or "no existing repository" in said):
         return "This account has no CodeCommit: choose another source with --source s3"
+    if "CodeCommit" in cause.kind and "already exists" in said:
+        return "There is such a repository: set another REPOSITORY_NAME"
     if re.search(r"limit|quota", said, re.IGNORECASE):
         return "Have the quota raised in the AWS console under Service Quotas"
     if "already exists" in said:

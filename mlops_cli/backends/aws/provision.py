@@ -50,6 +50,7 @@ class Provisioner:
         self._names = names
         self._stacks = Stacks(account, names)
         self._planned: tuple[Step, Step] | None = None
+        self._pending: list[ChangeSet] = []
 
     def plan(self, watch: Watch = unwatched) -> Plan:
         """What would be made and changed. Leaves change sets behind: carry it out or forget it."""
@@ -57,32 +58,39 @@ class Provisioner:
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
         pipeline = self._pipeline_step(bucket or TO_BE_MADE, watch)
         if not bucket and pipeline.change_set:
-            self._stacks.discard(pipeline.change_set)
+            self._discard(pipeline.change_set)
             pipeline = replace(pipeline, change_set=None)
         self._planned = (storage, pipeline)
         sent = self._to_send(pipeline.stack, self._bucket(bucket) if bucket else None)
         return Plan((*_shown(storage), *sent, *_shown(pipeline)))
 
     def forget(self) -> None:
-        """Remove the change sets of a plan that was not carried out."""
-        for step in self._planned or ():
-            if step.change_set:
-                self._stacks.discard(step.change_set)
+        """Remove the change sets that were not carried out."""
+        for change_set in tuple(self._pending):
+            self._discard(change_set)
         self._planned = None
+
+    def _discard(self, change_set: ChangeSet) -> None:
+        self._stacks.discard(change_set)
+        self._pending.remove(change_set)
 
     def carry_out(self, watch: Watch = unwatched) -> None:
         """The plan as it was shown; one that has become another meanwhile is refused."""
         if self._planned is None:
             self.plan(watch)
         assert self._planned is not None
-        shown_storage, shown_pipeline = self._planned
-        self._execute(shown_storage, watch)
+        (storage, shown), self._planned = self._planned, None
+        self._execute(storage, watch)
         bucket = self.storage_bucket()
-        self._send(shown_pipeline.stack, bucket, watch)
+        self._send(shown.stack, bucket, watch)
         pipeline = self._pipeline_step(bucket.name, watch)
-        _require_same(shown_pipeline, pipeline)
+        _require_same(shown, pipeline)
         self._execute(pipeline, watch)
-        self._planned = None
+
+    def existing_bucket(self) -> Bucket | None:
+        """The project's part of the bucket, None before there is one."""
+        outputs = self._stacks.outputs(self._names.storage_stack)
+        return self._bucket(outputs["BucketName"]) if outputs else None
 
     def ensure_storage(self, watch: Watch = unwatched) -> Bucket:
         """The bucket, made if there is none yet."""
@@ -117,6 +125,8 @@ class Provisioner:
             failed = Change(Action.REMOVE, f"stack {name}", f"it was never whole: {self._stacks.why(stack)}")
             return Step(wanted, stack, None, (failed, *self._stacks.preview(wanted)))
         change_set = self._stacks.prepare(wanted, stack)
+        if change_set and change_set not in self._pending:
+            self._pending.append(change_set)
         return Step(wanted, stack, change_set, change_set.changes if change_set else ())
 
     def _template(self, name: str) -> str:
@@ -133,6 +143,7 @@ class Provisioner:
             self._stacks.delete(step.stack, watch)
             change_set = self._stacks.prepare(step.wanted, None)
         if change_set:
+            self._pending = [other for other in self._pending if other.id != change_set.id]
             self._stacks.execute(change_set, watch)
 
     @cached_property

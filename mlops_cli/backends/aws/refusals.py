@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,17 +93,28 @@ class AwsError(MlopsError):
 
 
 @contextmanager
-def translated(service: Any, profile: str) -> Iterator[None]:
-    """Raises AwsError for all that botocore raises; ``service`` is the client's service model, if there is one."""
+def translated(service: Any, profile: str, subject: str = "") -> Iterator[None]:
+    """Raises AwsError for all that botocore raises.
+
+    ``service`` is the client's service model, if there is one, ``subject`` what a call is about.
+    """
     try:
         yield
     except exceptions.ClientError as error:
-        raise of_response(error.response, error.operation_name, service, profile) from error
+        raise of_response(error.response, error.operation_name, service, profile, subject) from error
     except exceptions.BotoCoreError as error:
         raise of_client(error, profile) from error
 
 
-def of_response(response: dict[str, Any], operation: str, service: Any, profile: str) -> AwsError:
+def subject_of(parameters: Mapping[str, Any]) -> str:
+    """What the parameters of a call say that it is about."""
+    if "Bucket" in parameters:
+        return f"s3://{parameters['Bucket']}/{parameters.get('Key') or parameters.get('Prefix') or ''}"
+    telling = (value for name, value in parameters.items() if name.lower().endswith(("name", "arn", "id")))
+    return next((value for value in telling if isinstance(value, str)), "")
+
+
+def of_response(response: dict[str, Any], operation: str, service: Any, profile: str, subject: str = "") -> AwsError:
     """An answer of AWS with an error code in it."""
     found = response.get("Error", {})
     code, said = str(found.get("Code", "")), str(found.get("Message", ""))
@@ -121,7 +132,7 @@ def of_response(response: dict[str, Any], operation: str, service: Any, profile:
         return AwsError(f"AWS does not accept your credentials: {said or code}", sign_in(profile), code, said)
     if code in DENIED:
         action, resource = denial(said, f"{name}:{operation}")
-        where = f" on {resource}" if resource else ""
+        where = f" on {resource or subject}" if resource or subject else ""
         return AwsError(
             f"Your AWS credentials may not {action}{where}.",
             f"Have {action} allowed for you, then repeat the command.",

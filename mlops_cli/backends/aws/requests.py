@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.jobs import STEADY, ScriptJob, command_line
+from mlops_cli.machines import Machine
 from mlops_cli.stages import Kind
 
 Request = dict[str, Any]
@@ -31,18 +32,6 @@ ENTRYPOINT = (
     'exec "$@"'
 )
 NAME_LENGTH = 63
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a job runs on and for how long at most. ``spot`` is cheaper, may be interrupted, and goes on by itself."""
-
-    instance_type: str
-    instance_count: int = 1
-    volume_gb: int = 30
-    max_runtime_minutes: int = 60
-    spot: bool = False
-    max_wait_minutes: int = 120
 
 
 @dataclass(frozen=True)
@@ -160,10 +149,9 @@ def _cluster(machine: Machine) -> Request:
 
 
 def _stopping(machine: Machine) -> Request:
-    """With spot instances the waiting counts, too: it includes the run time and cannot be shorter."""
-    runtime = machine.max_runtime_minutes * 60
-    waiting = {"MaxWaitTimeInSeconds": max(runtime, machine.max_wait_minutes * 60)} if machine.spot else {}
-    return {"MaxRuntimeInSeconds": runtime, **waiting}
+    """With spot instances waiting counts, too, and includes the run time."""
+    waiting = {"MaxWaitTimeInSeconds": machine.max_wait_minutes * 60} if machine.spot else {}
+    return {"MaxRuntimeInSeconds": machine.max_runtime_minutes * 60, **waiting}
 
 
 def _spot(order: Order) -> Request:

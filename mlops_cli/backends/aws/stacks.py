@@ -7,8 +7,8 @@ from typing import Any
 
 from mlops_cli.backends.aws import changesets
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.changesets import ChangeSet, Wanted
-from mlops_cli.backends.aws.events import Operation, first_cause, newest, remedy
+from mlops_cli.backends.aws.changesets import EMPTY, ChangeSet, Wanted
+from mlops_cli.backends.aws.events import Operation, newest, remedy
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.errors import ConfigurationError, MlopsError
@@ -18,7 +18,6 @@ from mlops_cli.progress import Watch
 WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 # Nothing is in it, and CloudFormation can only delete it.
 STILLBORN = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
-EMPTY = "REVIEW_IN_PROGRESS"
 
 
 @dataclass(frozen=True)
@@ -46,24 +45,35 @@ class Stacks:
         self._names = names
         self._region = account.region
 
-    def find(self, name: str) -> Stack | None:
-        """The stack of this name, None if there is none or it is deleted; MlopsError if it is somebody else's."""
+    def peek(self, name: str) -> Stack | None:
+        """The stack of this name, whoever made it; None if there is none or it is deleted."""
         try:
-            found = self._client.describe_stacks(StackName=name)["Stacks"][0]
+            stack = _stack(self._client.describe_stacks(StackName=name)["Stacks"][0])
         except AwsError as error:
             if error.code == "ValidationError" and "does not exist" in error.said:
                 return None
             raise
-        stack = _stack(found)
-        if stack.status == "DELETE_COMPLETE":
-            return None
-        # An empty one has no tags yet.
-        if stack.status != EMPTY and not self._names.tags.items() <= stack.tags.items():
+        return None if stack.status == "DELETE_COMPLETE" else stack
+
+    def owns(self, stack: Stack) -> bool:
+        """Whether it has this project's tags; a stack that only holds a plan has none yet."""
+        return stack.status == EMPTY or self._names.tags.items() <= stack.tags.items()
+
+    def find(self, name: str) -> Stack | None:
+        """The project's stack of this name; raises MlopsError if it is somebody else's."""
+        stack = self.peek(name)
+        if stack and not self.owns(stack):
             raise MlopsError(
                 f"There is a stack {name} that mlops did not make: it has no tag mlops:project={self._names.use_case}.",
                 "Choose another STAGE, or another name in training/usecase.toml.",
             )
         return stack
+
+    def contents(self, stack: Stack) -> str:
+        """How much is in it, in words."""
+        found = self._client.pages("list_stack_resources", "StackResourceSummaries", StackName=stack.id)
+        count = sum(1 for one in found if one["ResourceStatus"] not in ("DELETE_COMPLETE", "DELETE_SKIPPED"))
+        return f"{count} resources, {stack.status}"
 
     def outputs(self, name: str) -> dict[str, str] | None:
         """A stack's outputs, None if there is no such stack or its creation has not come to an end."""
@@ -121,11 +131,11 @@ class Stacks:
 
     def why(self, stack: Stack) -> str:
         """In words, why the stack's latest operation failed."""
-        cause = first_cause(Operation(self._client, stack.id).events())
+        cause = Operation(self._client, stack.id).cause()
         return f"{cause.name} ({cause.kind}): {cause.reason}" if cause else stack.reason
 
     def _failed(self, stack: Stack, operation: Operation, verb: str) -> StackFailed:
-        cause = first_cause(operation.events())
+        cause = operation.cause()
         again = "mlops cleanup" if verb == "deleted" else "mlops deploy-infra"
         if cause is None:
             return StackFailed(

@@ -60,6 +60,8 @@ class Job:
         self.stopping = threading.Event()
         self.interrupted = threading.Event()
         self.finished = threading.Event()
+        self.culprit: Process | None = None
+        """The first process that failed by itself."""
         self.folder = simulator.folder / "jobs" / f"{name}-{uuid.uuid4().hex[:8]}"
         self.role: Caller
 
@@ -130,12 +132,14 @@ class Job:
             if ending is Ending.EXITED and (ending := self._asked(limit)) is not Ending.EXITED:
                 end(processes, softly=ending is not Ending.INTERRUPTED)
                 kill_at = time.monotonic() + self.pace.grace
-            if time.monotonic() > kill_at or any(process.code not in (None, 0) for process in processes):
+            self.culprit = self.culprit or next((process for process in processes if process.code), None)
+            if time.monotonic() > kill_at or self.culprit:
                 end(processes, softly=False)
             on_look()
             time.sleep(LOOK_SECONDS)
         for process in processes:
             process.wait()
+            self.culprit = self.culprit or (process if process.code else None)
         return Ending.STOPPED if self.stopping.is_set() else ending
 
     def _asked(self, limit: float) -> Ending:

@@ -56,7 +56,7 @@ class LogStream:
         self._logs.create_log_stream(**self._names)
 
     def _collected(self) -> list[dict[str, Any]]:
-        found = []
+        found: list[dict[str, Any]] = []
         while len(found) < AT_ONCE and not self._lines.empty():
             moment, line = self._lines.get()
             found.append({"timestamp": moment, "message": line or " "})

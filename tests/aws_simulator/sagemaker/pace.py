@@ -10,6 +10,8 @@ from ..errors import ServiceError
 
 # "SIGTERM … followed, after 120 seconds, by SIGKILL" (StopTrainingJob).
 GRACE_SECONDS = 120.0
+BAKING_SECONDS = 0.05  # for any baking time that is not zero
+INVOCATION_SECONDS = 60.0
 
 
 class Pace:
@@ -19,13 +21,23 @@ class Pace:
     def clear(self) -> None:
         self.seconds = 0.0
         self.grace = GRACE_SECONDS
+        self.baking = BAKING_SECONDS
+        self.invocation = INVOCATION_SECONDS
+        self.firing: set[str] = set()
+        """Endpoints at whose next baking an alarm goes off."""
         self._failures: list[str] = []
         self._quotas: dict[str, int] = {}
 
     def set(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-pace``: ``seconds`` that each state lasts, ``grace`` between SIGTERM and SIGKILL."""
-        self.seconds = float(arguments.get("seconds", self.seconds))
-        self.grace = float(arguments.get("grace", self.grace))
+        """The control ``sagemaker-pace``, all in seconds: how long each state lasts (``seconds``), how long a process has
+        between SIGTERM and SIGKILL (``grace``), how long an update bakes if it bakes (``baking``), how long an
+        invocation may take (``invocation``)."""
+        for name in ("seconds", "grace", "baking", "invocation"):
+            setattr(self, name, float(arguments.get(name, getattr(self, name))))
+
+    def fire(self, arguments: dict[str, Any]) -> None:
+        """The control ``sagemaker-fire``: an alarm goes off while ``endpoint`` is updated, with the traffic on the new."""
+        self.firing.add(arguments["endpoint"])
 
     def wait(self, stop: threading.Event | None = None) -> None:
         """One state's length; ends early when ``stop`` is set."""

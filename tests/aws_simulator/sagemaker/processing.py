@@ -44,7 +44,7 @@ class ProcessingJobs(Base):
             message = f"Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
             raise ServiceError("ResourceInUse", message)
         check(request)
-        self._check_quota(request)
+        self._check_processing_quota(request)
         role = assume_role(request["RoleArn"])
         for given in request.get("ProcessingInputs", []):
             check_data(self.simulator.client("s3", role), given["S3Input"]["S3Uri"], request["RoleArn"], caller.region)
@@ -54,7 +54,7 @@ class ProcessingJobs(Base):
         self.simulator.background(job.run)
         return {"ProcessingJobArn": arn}
 
-    def _check_quota(self, request: Request) -> None:
+    def _check_processing_quota(self, request: Request) -> None:
         cluster = request["ProcessingResources"]["ClusterConfig"]
         running = [
             job.request["ProcessingResources"]["ClusterConfig"]

@@ -47,7 +47,7 @@ class TrainingJobs(Base):
             message = f"Training job names must be unique within an AWS account and region, and a training job with this name already exists ({arn})"
             raise ServiceError("ResourceInUse", message)
         check(request)
-        self._check_quota(request)
+        self._check_training_quota(request)
         role = assume_role(request["RoleArn"])
         for channel in request.get("InputDataConfig", []):
             check_data(
@@ -62,7 +62,7 @@ class TrainingJobs(Base):
         self.simulator.background(job.run)
         return {"TrainingJobArn": arn}
 
-    def _check_quota(self, request: Request) -> None:
+    def _check_training_quota(self, request: Request) -> None:
         resources = request["ResourceConfig"]
         spot = "spot " if request.get("EnableManagedSpotTraining") else ""
         running = [job.request["ResourceConfig"] for job in self.training_jobs.values() if not job.is_over]
@@ -107,8 +107,8 @@ class TrainingJobs(Base):
         return job
 
     def interrupt_training_job(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-interrupt``: takes the spot instances of training job ``name`` away, while it trains."""
-        job = next(job for job in self.training_jobs.values() if job.name == arguments["name"])
+        """The control ``sagemaker-interrupt``: takes the instances of spot training job ``job`` away."""
+        job = next(job for job in self.training_jobs.values() if job.name == arguments["job"])
         assert job.request.get("EnableManagedSpotTraining"), "only a managed spot job can be interrupted"
         assert job.secondary == "Training", f"the job is {job.secondary}, not Training"
         job.interrupted.set()

@@ -153,11 +153,9 @@ class TrainingHost:
         return self.process
 
     def failure(self) -> str:
-        """FailureReason, in the toolkit's and in SageMaker's words, if the main process failed; else empty."""
+        """FailureReason, in the toolkit's and in SageMaker's words; the main process has failed."""
         assert self.process is not None
-        code = self.process.code
-        if not code:
-            return ""
+        code = self.process.code or 0
         written = self.root / "output" / "failure"
         if written.exists():
             return f"AlgorithmError: {written.read_text(errors='replace')}, exit code: 1"

@@ -99,6 +99,7 @@ class TrainingJob(Job):
             host.download()
         self._next("Training")
         self.started = self.started or now()
+        self.culprit = None
         began, processes = time.monotonic(), list[Process]()
         try:
             for host in self.hosts:
@@ -108,9 +109,9 @@ class TrainingJob(Job):
             self.training_seconds += time.monotonic() - began
             end(processes, softly=False)
         self._push_checkpoints()
-        if ending is Ending.EXITED and (reason := next(filter(None, (host.failure() for host in self.hosts)), "")):
+        if ending is Ending.EXITED and self.culprit is not None:
             self._upload_output()
-            raise Failure(reason)
+            raise Failure(next(host for host in self.hosts if host.process is self.culprit).failure())
         return ending
 
     def _next(self, secondary: str) -> None:

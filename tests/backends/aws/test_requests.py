@@ -12,12 +12,12 @@ from botocore.validate import ParamValidator
 from mlops_cli.backends.aws.requests import (
     ENTRYPOINT,
     NAME_LENGTH,
-    Machine,
     Order,
     job_name,
     processing_request,
     training_request,
 )
+from mlops_cli.machines import Machine
 
 TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
 
@@ -96,11 +96,11 @@ def test_the_machine_is_as_asked_for() -> None:
     assert cluster["InstanceType"] == "ml.g5.2xlarge"
 
 
-def test_spot_waits_at_least_as_long_as_it_runs_and_keeps_checkpoints() -> None:
-    spot = Machine("ml.m5.large", max_runtime_minutes=90, spot=True, max_wait_minutes=30)
+def test_spot_waits_and_keeps_checkpoints() -> None:
+    spot = Machine("ml.m5.large", max_runtime_minutes=90, spot=True, max_wait_minutes=120)
     request = training_request("train.py", {}, order(machine=spot, checkpoints="s3://bucket/checkpoints/"))
     assert request["EnableManagedSpotTraining"] is True
-    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400, "MaxWaitTimeInSeconds": 5400}
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400, "MaxWaitTimeInSeconds": 7200}
     assert request["CheckpointConfig"] == {"S3Uri": "s3://bucket/checkpoints/", "LocalPath": "/opt/ml/checkpoints"}
 
 
