@@ -39,6 +39,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+models_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+
 # How a run that was followed has ended, as an exit code.
 ENDED_BADLY = {Status.FAILED: EXIT_STAGE_FAILED, Status.REJECTED: EXIT_REJECTED}
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, alone on stdout.")]
@@ -58,19 +61,23 @@ def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable
     """Register a command whose errors reach the user as a message, a hint and an exit code."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def guarded(ctx: typer.Context, *args: Any, **options: Any) -> None:
-            console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
-            ctx.meta["console"] = console
-            try:
-                function(ctx, *args, **options)
-            except (MlopsError, OSError, KeyboardInterrupt) as error:
-                raise typer.Exit(_report(console, error)) from None
-
-        app.command(name, epilog=f"Example: {example}", hidden=hidden)(guarded)
+        app.command(name, epilog=f"Example: {example}", hidden=hidden)(guarded(function))
         return function
 
     return register
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
+        console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
+        ctx.meta["console"] = console
+        try:
+            function(ctx, *args, **options)
+        except (MlopsError, OSError, KeyboardInterrupt) as error:
+            raise typer.Exit(_report(console, error)) from None
+
+    return call
 
 
 def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
@@ -302,7 +309,13 @@ def status(
     endpoint = session.backend.endpoint()
     reports.show_run(console, found, explain=console.verbose)
     reports.show_endpoint(console, endpoint)
-    console.result({"run": reports.run_dict(found), "endpoint": reports.endpoint_dict(endpoint)})
+    console.result(
+        {
+            "run": reports.run_dict(found),
+            "endpoint": reports.endpoint_dict(endpoint),
+            "manifest": session.backend.manifest(found),
+        }
+    )
     console.next(reports.next_command(found))
     if follow and found.status in ENDED_BADLY:
         raise typer.Exit(ENDED_BADLY[found.status])
@@ -399,6 +412,67 @@ def report(
 
     session, console = _open(ctx)
     console.result(show_report(session.backend, console, run_id, in_browser))
+
+
+@models_app.callback(invoke_without_command=True, epilog="Example: mlops models show 3")
+@guarded
+def models(ctx: typer.Context, as_json: Json = False) -> None:
+    """Every trained model: what it was made from, who decided, when it was live."""
+    from mlops_cli.console.models import models_dict, show_models
+
+    if ctx.invoked_subcommand:
+        return
+    session, console = _open(ctx)
+    found, live = session.backend.models(), session.backend.endpoint().live_digest
+    show_models(console, found, live)
+    console.result(models_dict(found, live))
+
+
+@models_app.command("show", epilog="Example: mlops models show 3")
+@guarded
+def show_model(
+    ctx: typer.Context,
+    version: Annotated[str, typer.Argument(help="A version's number, or the start of a digest.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """One model: its lineage, metrics, decision and times of service."""
+    from mlops_cli.console.models import model_dict, show_version
+    from mlops_cli.registry import find_version
+
+    session, console = _open(ctx)
+    found, live = find_version(session.backend.models(), version), session.backend.endpoint().live_digest
+    show_version(console, found, live, session.use_case.metrics.split)
+    console.result(model_dict(found, live))
+
+
+@command("rollback", "mlops rollback --comment 'too many false alarms'")
+def rollback(
+    ctx: typer.Context,
+    to: Annotated[
+        str, typer.Option("--to", metavar="VERSION", help="The version; the one live before if left out.")
+    ] = "",
+    comment: Annotated[str, typer.Option(help="Why; recorded with your name and the time.", show_default=False)] = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Back to an earlier approved model, without training."""
+    from mlops_cli.console.reports import run_dict
+    from mlops_cli.flows import go_back
+
+    session, console = _open(ctx)
+    console.result(run_dict(go_back(session.backend, console, to, comment, yes)))
+
+
+@command("reproduce", "mlops reproduce 3f2a")
+def reproduce(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
+    """Make a run's model again and compare digests and metrics."""
+    from mlops_cli.flows import repeat
+
+    session, console = _open(ctx)
+    found = repeat(session.backend, console, run_id)
+    console.result(found.to_dict())
+    if not found.same:
+        raise typer.Exit(EXIT_STAGE_FAILED)
 
 
 @command("test-endpoint", "mlops test-endpoint --text 'You are a fool.'")

@@ -11,12 +11,14 @@ from mlops_cli.backends.base import Backend, Endpoint, EndpointState, GateReport
 from mlops_cli.console import Console, reports
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, ConfigurationError, MlopsError
 from mlops_cli.plans import Plan
+from mlops_cli.registry import rollback_target
 from mlops_cli.runs import Run, RunRequest, Status
 from mlops_cli.stages import STAGES, stage_named
 
 if TYPE_CHECKING:
     from mlops_cli.evidence import Evidence
     from mlops_cli.probe import Probe
+    from mlops_cli.provenance import Reproduction
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,24 @@ def show_report(backend: Backend, console: Console, run_id: str, in_browser: boo
     return {"run": run.id, "report": address, "opened": in_browser}
 
 
+def go_back(backend: Backend, console: Console, version: str, comment: str, yes: bool) -> Run:
+    """Show which model would come back in place of which, ask, deploy it and test the endpoint."""
+    from mlops_cli.console.models import show_models
+
+    models, endpoint = backend.models(), backend.endpoint()
+    target = rollback_target(models, endpoint.live_digest, version)
+    show_models(console, models, endpoint.live_digest)
+    if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
+        raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")
+    try:
+        with console.run_view() as view:
+            run = backend.rollback(target.digest, comment, view)
+    except KeyboardInterrupt:
+        raise MlopsError("Stopped; the rollback is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+    report_run(backend, console, run)
+    return run
+
+
 def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) -> None:
     """A model that falls short of its bounds may be approved, but not without a recorded reason."""
     if approved and evidence.shortfalls and not comment:
@@ -171,6 +191,17 @@ def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) 
             f"The model falls short ({'; '.join(evidence.shortfalls)}): approving it needs a reason.",
             f"mlops approve --run-id {run.id} --comment 'WHY', or --reject",
         )
+
+
+def repeat(backend: Backend, console: Console, run_id: str) -> Reproduction:
+    """Make a run's model again, and say whether it is the same or what differs."""
+    from mlops_cli.console.reproduction import show_reproduction
+
+    run = backend.get_run(run_id)
+    with console.run_view(explain=True) as view:
+        found = backend.reproduce(run, view)
+    show_reproduction(console, found)
+    return found
 
 
 def log_stage(run: Run, name: str) -> str:

@@ -24,6 +24,10 @@ class StageFailed(MlopsError):
         super().__init__(message, hint, EXIT_STAGE_FAILED)
         self.detail = detail or {}
 
+    def also(self, what: str) -> StageFailed:
+        """The same failure, with what became of it."""
+        return StageFailed(f"{self.message}\n{what}", self.hint, self.detail)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -106,8 +110,9 @@ def describe(name: str, before: dict[str, str], now: dict[str, str]) -> str:
 
 
 def unchanged(run: Run, bench: Workbench, stages: Sequence[Stage] = STAGES) -> bool:
-    """Whether every stage of the finished ``run`` would be reused as it stands."""
-    return all(judge(stage, run, bench, stages).reuse for stage in stages)
+    """Whether every stage of the finished ``run`` would be reused as it stands, and no other output be taken."""
+    found = ((judge(stage, run, bench, stages).reuse, run.stage(stage.name)) for stage in stages)
+    return all(reuse is not None and reuse.output == stage.output for reuse, stage in found)
 
 
 def advance(run: Run, bench: Workbench, view: RunView, start: str = "", stages: Sequence[Stage] = STAGES) -> Run:

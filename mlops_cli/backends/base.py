@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.progress import Watch, unwatched
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlops_cli.lifecycle import RunView
     from mlops_cli.plans import Plan
     from mlops_cli.progress import Report
+    from mlops_cli.provenance import Reproduction
+    from mlops_cli.registry import ModelVersion
     from mlops_cli.runs import Run, RunRequest
 
 
@@ -131,6 +133,22 @@ class Backend(ABC):
     @abstractmethod
     def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         """Record who said what about the run's model, then go on with an approved one."""
+
+    @abstractmethod
+    def models(self) -> list[ModelVersion]:
+        """The registry, the newest version first."""
+
+    @abstractmethod
+    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+        """Deploy an earlier approved model again, without training: the one named, or the one that was live before."""
+
+    @abstractmethod
+    def manifest(self, run: Run) -> dict[str, Any]:
+        """All that is needed to make the run again."""
+
+    @abstractmethod
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        """Make the run's model again from what is here now, beside all else, and compare."""
 
     @abstractmethod
     def endpoint(self) -> Endpoint: ...

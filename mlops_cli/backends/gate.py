@@ -52,14 +52,13 @@ def _plain(case: ElementTree.Element, problem: ElementTree.Element) -> str:
 
 
 def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path | str) -> str:
-    """What failed in plain words; a gate on the endpoint says what that serves meanwhile."""
+    """What failed in plain words."""
     reasons = detail["failures"] or tail or ["no test ran"]
     shown = [f"  - {reason}" for reason in reasons[:MOST_SHOWN]]
     more = [f"  ... and {len(reasons) - MOST_SHOWN} more"] if len(reasons) > MOST_SHOWN else []
     failed, total = detail["failed"], detail["failed"] + detail["passed"]
     count = f"{failed} of {total} tests" if failed else "it did not run"
-    live = ["The endpoint goes on serving this model."] if "deploy" in stage.inputs else []
-    return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, *live, f"Log: {log}"])
+    return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, f"Log: {log}"])
 
 
 def gate_environment(training: Path, variables: Mapping[str, str]) -> dict[str, str]:

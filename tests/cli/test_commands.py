@@ -19,11 +19,12 @@ from tests.conftest import ROOT, Cli
 
 COMMANDS = (
     "init", "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "report",
-    "test-endpoint", "cleanup", "config",
+    "test-endpoint", "cleanup", "config", "models", "rollback", "reproduce",
 )  # fmt: skip
 CALLS = {
     "quickstart": ["quickstart", "--yes"],
     "approve": ["approve", "--run-id", "x", "--yes"],
+    "rollback": ["rollback", "--yes"],
     "download-data": ["download-data", "--source", "sample"],
 }
 
@@ -54,7 +55,9 @@ def test_on_aws_each_command_without_a_region_says_how_to_name_one(cli: Cli, nam
     )
 
 
-@pytest.mark.parametrize("name", ["run", "status", "runs", "logs", "approve", "report"])
+@pytest.mark.parametrize(
+    "name", ["run", "status", "runs", "logs", "approve", "report", "models", "rollback", "reproduce"]
+)
 def test_before_deploy_infra_each_command_says_what_to_do(cli: Cli, name: str) -> None:
     _, err = cli.both(*CALLS.get(name, [name]), code=2)
     assert err == ("error: The local target is not set up in this project yet.\nhint: Set it up: mlops deploy-infra\n")

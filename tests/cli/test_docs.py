@@ -19,8 +19,16 @@ Made from the commands themselves (`python -m tests.cli.test_docs > docs/command
 
 def commands_page() -> str:
     group: Any = typer.main.get_command(app)
-    sections = [section(f"mlops {name}", command) for name, command in group.commands.items() if not command.hidden]
+    commands = [
+        found for name, command in group.commands.items() for found in with_subcommands(f"mlops {name}", command)
+    ]
+    sections = [section(title, command) for title, command in commands if not command.hidden]
     return "\n".join([HEAD, section("mlops", group, "Before the command."), *sections, settings()])
+
+
+def with_subcommands(title: str, command: Any) -> list[tuple[str, Any]]:
+    below = getattr(command, "commands", {})
+    return [(title, command), *((f"{title} {name}", one) for name, one in below.items())]
 
 
 def section(title: str, command: Any, about: str = "") -> str:

@@ -111,6 +111,16 @@ def test_a_second_model_replaces_the_first_and_the_evidence_compares_them(tiny: 
     assert endpoint["live_digest"] == trained
 
 
+def test_back_to_earlier_hyperparameters_is_a_change(tiny: Cli) -> None:
+    first = approved_run(tiny)
+    second = tiny.json("run", "--set", "epochs=2")
+    tiny("approve", "--run-id", second["id"], "--yes")
+    third = tiny.json("run", "--set", "epochs=1")
+    assert third["id"] not in (first["id"], second["id"])
+    trained = {stage["name"]: stage["output"] for stage in first["stages"]}["train"]
+    assert tiny.json("status")["endpoint"]["live_digest"] == trained, "approved before, so nobody is asked again"
+
+
 def test_why_a_stage_ran(tiny: Cli) -> None:
     approved_run(tiny)
     edit(tiny, "hold.py", "0.02", "0.01")

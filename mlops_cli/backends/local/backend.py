@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.backends.ingredients import no_data
-from mlops_cli.backends.local import history
+from mlops_cli.backends.local import history, rollback
 from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.lock import Lock, take_over
 from mlops_cli.backends.local.logs import POLL_SECONDS, Tails, log_file, tail
@@ -21,10 +23,13 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.config import Settings, user_name
 from mlops_cli.data.manifest import Dataset, load
-from mlops_cli.lifecycle import RunView, advance, settle
+from mlops_cli.errors import MlopsError
+from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
+from mlops_cli.provenance import Reproduction, manifest, surroundings
+from mlops_cli.registry import ModelVersion, earlier_version, rollback_target, versions_of
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
 from mlops_cli.stages import STAGES, position, stage_named
 from mlops_cli.tracking import track
@@ -97,6 +102,7 @@ class LocalBackend(Backend):
             if not choice.fresh:
                 return choice.run, False
             self.lock.note("run", choice.run.id)
+            self._note_surroundings(choice.run)
             if request.detach:
                 return self._detached(choice), True
             return self._advance(choice.run, view, choice.start), True
@@ -112,7 +118,12 @@ class LocalBackend(Backend):
         return request
 
     def _advance(self, run: Run, view: RunView, start: str) -> Run:
-        advance(run, self.bench, view, start)
+        try:
+            advance(run, self.bench, view, start)
+        except StageFailed as failure:
+            if rollback.is_called_for(run):
+                raise self._rolled_back(run, failure, view) from None
+            raise
         history.supersede_older(run, self.store)
         if run.status is Status.WAITING or not self.appraisal.report_file(run).is_file():
             self._write_report(run, view)
@@ -120,6 +131,22 @@ class LocalBackend(Backend):
 
     def _write_report(self, run: Run, view: RunView) -> None:
         self.appraisal.write_report(run, lambda done, total, what: view.progress("approval", done, total, what))
+
+    def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
+        """Bring back the approved model that was live before; the failure, with what became of the endpoint."""
+        target = earlier_version(self.models(), run.stage("deploy").output)
+        if target is None:
+            return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
+        why = f"the gate {rollback.GATE} failed in run {run.id}"
+        back = rollback.begin(target, run.stage("deploy").output, "mlops", why, self.store)
+        self.lock.note("rollback", back.id)
+        try:
+            advance(back, self.bench, view, rollback.FIRST_STAGE)
+        except MlopsError as error:
+            return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
+        return failure.also(
+            f"Rolled back: the endpoint serves the approved {target.name} ({target.digest[:12]}) again."
+        )
 
     def _detached(self, choice: history.Choice) -> Run:
         """Go on in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
@@ -217,6 +244,42 @@ class LocalBackend(Backend):
         self.store.save(run)
         view.stage_changed(run, gate)
         return run
+
+    def models(self) -> list[ModelVersion]:
+        return versions_of(self.list_runs(), self.store.decisions())
+
+    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+        with self.lock.held("rollback"):
+            self.bench.sweep()
+            run = rollback.unfinished(self.store)
+            if run is None:
+                live = self.server.status().model_digest or ""
+                target = rollback_target(self.models(), live, version)
+                run = rollback.begin(target, live, user_name(), comment, self.store)
+            self.lock.note("rollback", run.id)
+            return self._advance(run, view, rollback.FIRST_STAGE)
+
+    def manifest(self, run: Run) -> dict[str, Any]:
+        file = self._manifest_file(run)
+        where = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return manifest(run, where)
+
+    def _manifest_file(self, run: Run) -> Path:
+        return self.project.runs / run.id / "surroundings.json"
+
+    def _note_surroundings(self, run: Run) -> None:
+        file = self._manifest_file(run)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(surroundings(self.project.root), indent=1) + "\n", encoding="utf-8")
+
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        from mlops_cli.backends.local.reproduction import reproduce
+
+        if not run.stage("train").status.settled:
+            raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
+        with self.lock.held("reproduce"):
+            self.bench.sweep()
+            return reproduce(run, self.bench, view)
 
     def endpoint(self) -> Endpoint:
         deployed = next(iter(self.store.finished("deploy")), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from mlops_cli.backends.local.rollback import FIRST_STAGE, unfinished
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.lifecycle import Workbench, judge, unchanged
@@ -43,6 +44,8 @@ def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
     latest = runs[0] if runs else None
     if request.from_stage:
         return _from_stage(request, runs, bench)
+    if (going_back := unfinished(store)) is not None:
+        return Choice(going_back, FIRST_STAGE)
     if request.force or latest is None:
         return Choice(_new_run(request.overrides, STAGES[0].name if request.force else ""))
     continued = replace(latest, overrides={**latest.overrides, **request.overrides})

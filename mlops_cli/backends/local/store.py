@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -71,18 +71,28 @@ class Store:
 
     def save(self, run: Run) -> None:
         with self._translated(), self.connection:
-            self.connection.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET status=excluded.status, "
-                "overrides=excluded.overrides, forced_from=excluded.forced_from",
-                (run.id, run.created_at, run.status.value, json.dumps(run.overrides), run.forced_from),
-            )
-            self.connection.executemany(
-                "INSERT OR REPLACE INTO stages VALUES (?,?,?,?,?,?,?)",
-                [
-                    (run.id, s.name, s.status.value, s.key, s.output, s.finished_at, json.dumps(asdict(s)))
-                    for s in run.stages
-                ],
-            )
+            self._save(run)
+
+    def begin(self, run: Run, decisions: Iterable[Decision]) -> None:
+        """A run and the decisions that it rests on, all of them or nothing."""
+        with self._translated(), self.connection:
+            self._save(run)
+            for decision in decisions:
+                self._record(decision)
+
+    def _save(self, run: Run) -> None:
+        self.connection.execute(
+            "INSERT INTO runs VALUES (?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET status=excluded.status, "
+            "overrides=excluded.overrides, forced_from=excluded.forced_from",
+            (run.id, run.created_at, run.status.value, json.dumps(run.overrides), run.forced_from),
+        )
+        self.connection.executemany(
+            "INSERT OR REPLACE INTO stages VALUES (?,?,?,?,?,?,?)",
+            [
+                (run.id, s.name, s.status.value, s.key, s.output, s.finished_at, json.dumps(asdict(s)))
+                for s in run.stages
+            ],
+        )
 
     def set_status(self, run_id: str, status: Status) -> None:
         with self._translated(), self.connection:
@@ -90,10 +100,13 @@ class Store:
 
     def record(self, decision: Decision) -> None:
         with self._translated(), self.connection:
-            self.connection.execute(
-                "INSERT INTO decisions VALUES (:run_id,:approved,:who,:comment,:at,:key,:model_digest)",
-                asdict(decision),
-            )
+            self._record(decision)
+
+    def _record(self, decision: Decision) -> None:
+        self.connection.execute(
+            "INSERT INTO decisions VALUES (:run_id,:approved,:who,:comment,:at,:key,:model_digest)",
+            asdict(decision),
+        )
 
     def decisions(self) -> list[Decision]:
         """All decisions, the newest first."""

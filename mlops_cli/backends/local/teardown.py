@@ -56,6 +56,7 @@ def _owned(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
         (project.runs, "logs"),
         (project.artifacts, "models and prepared data"),
         (project.endpoint, "the endpoint's files"),
+        (state / "reproduction", "a reproduction that did not end"),
         (state / "children", "process notes"),
         *((state / name, "the run store") for name in DATABASE),
     ]

@@ -1,0 +1,98 @@
+"""The registry for a person and for a script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.console.words import iso, moment, number, short
+from mlops_cli.registry import Interval, ModelVersion
+
+if TYPE_CHECKING:
+    from mlops_cli.console.console import Console
+    from mlops_cli.runs import Decision
+
+
+def models_dict(models: Sequence[ModelVersion], live_digest: str) -> list[dict[str, Any]]:
+    return [model_dict(model, live_digest) for model in models]
+
+
+def model_dict(model: ModelVersion, live_digest: str) -> dict[str, Any]:
+    return {
+        "version": model.version,
+        "digest": model.digest,
+        "run": model.run_id,
+        "trained_at": iso(model.trained_at),
+        "data_digest": model.data_digest,
+        "code_digest": model.code_digest,
+        "hyperparameters": dict(model.hyperparameters),
+        "metrics": dict(model.metrics),
+        "approved": model.approved,
+        "decision": {**asdict(model.decision), "at": iso(model.decision.at)} if model.decision else None,
+        "live": [{"since": iso(one.since), "until": iso(one.until) if one.until else None} for one in model.live],
+        "is_live": _is_live(model, live_digest),
+    }
+
+
+def _is_live(model: ModelVersion, live_digest: str) -> bool:
+    return bool(live_digest) and model.digest == live_digest
+
+
+def show_models(console: Console, models: Sequence[ModelVersion], live_digest: str) -> None:
+    if console.as_json:
+        return
+    if not models:
+        console.say("no models yet")
+        console.next("mlops run")
+        return
+    from rich.markup import escape
+
+    from mlops_cli.console.tables import table
+
+    made = table("version", "model", "trained", "run", "decision", "live")
+    for model in models:
+        mark = "[green]▶ now[/]" if _is_live(model, live_digest) else ", ".join(_days(one) for one in model.live)
+        decision = escape(_said(model.decision))
+        made.add_row(model.name, short(model.digest), moment(model.trained_at), model.run_id, decision, mark)
+    console.show(made)
+
+
+def show_version(console: Console, model: ModelVersion, live_digest: str, split: str) -> None:
+    if console.as_json:
+        return
+    from mlops_cli.console.tables import facts_table
+
+    facts = {
+        "model": model.digest,
+        "trained": f"{moment(model.trained_at)} by run {model.run_id}",
+        "data": model.data_digest,
+        "code": model.code_digest,
+        "hyperparameters": ", ".join(f"{name}={value}" for name, value in model.hyperparameters.items()) or "-",
+        **{f"{split} {name}": _numbers(row) for name, row in _rows(model, split).items()},
+        "decision": _said(model.decision),
+        "live": ", ".join(_days(one) for one in model.live) or "never",
+        "live now": "yes" if _is_live(model, live_digest) else "no",
+    }
+    console.show(f"model {model.name}", facts_table(facts))
+
+
+def _rows(model: ModelVersion, split: str) -> dict[str, Any]:
+    rows = model.metrics.get(split, {})
+    return {name: row for name, row in rows.items() if isinstance(row, dict)} if isinstance(rows, dict) else {}
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    shown = {name: value for name, value in row.items() if isinstance(value, float)}
+    return ", ".join(f"{name} {number(value)}" for name, value in shown.items())
+
+
+def _said(decision: Decision | None) -> str:
+    if decision is None:
+        return "-"
+    verb = "approved" if decision.approved else "rejected"
+    return f"{verb} by {decision.who}" + (f": {decision.comment}" if decision.comment else "")
+
+
+def _days(interval: Interval) -> str:
+    return f"{moment(interval.since)} – {moment(interval.until)}".rstrip(" ")

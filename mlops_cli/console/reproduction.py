@@ -1,0 +1,44 @@
+"""What became of making a run again, for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.console.words import short
+from mlops_cli.provenance import Difference, Reproduction, StageComparison
+
+if TYPE_CHECKING:
+    from mlops_cli.console.console import Console
+
+MOST_SHOWN = 12
+
+
+def show_reproduction(console: Console, found: Reproduction) -> None:
+    for stage in found.stages:
+        console.say(_stage(stage))
+        for difference in stage.ingredients:
+            console.say(f"  {_shown(difference)}")
+    for difference in found.metrics[:MOST_SHOWN]:
+        console.say(f"metric {_shown(difference)}")
+    if len(found.metrics) > MOST_SHOWN:
+        console.say(f"... and {len(found.metrics) - MOST_SHOWN} more metrics differ")
+    console.say(f"run {found.run_id}: {'same' if found.same else 'NOT the same'}")
+
+
+def _stage(stage: StageComparison) -> str:
+    came_out = f"same output {short(stage.now)}" if stage.same else f"output {short(stage.before)} → {short(stage.now)}"
+    went_in = "the same went in" if not stage.ingredients else "what went in differs:"
+    return f"{stage.name}: {came_out}; {went_in}"
+
+
+def _shown(difference: Difference) -> str:
+    return f"{difference.name}: {_value(difference.before)} → {_value(difference.now)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if value is None:
+        return "absent"
+    text = str(value)
+    return short(text) if len(text) == 64 else text

@@ -1,0 +1,145 @@
+"""The registry: every trained model is a version; what it was made from, who decided about it, when it was live.
+
+Nothing is kept for it: it is read off the runs and the decisions that are on record anyway. No IO.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.fingerprint import digest_of
+from mlops_cli.runs import Decision, Run, StageRun, Status, has_all_before
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From when to when a model was live, in seconds since the epoch; ``until`` is None while it is."""
+
+    since: float
+    until: float | None
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """``version`` counts from 1 in the order of training; ``decision`` is the last one about this model."""
+
+    version: int
+    digest: str
+    run_id: str
+    trained_at: float
+    data_digest: str
+    code_digest: str
+    hyperparameters: Mapping[str, str]
+    metrics: Mapping[str, Any]
+    decision: Decision | None
+    live: tuple[Interval, ...]
+
+    @property
+    def approved(self) -> bool:
+        return self.decision is not None and self.decision.approved
+
+    @property
+    def name(self) -> str:
+        return f"v{self.version}"
+
+
+def versions_of(runs: Sequence[Run], decisions: Iterable[Decision]) -> list[ModelVersion]:
+    """Every model that the runs have trained, the newest first; ``decisions`` come the newest first."""
+    oldest_first = sorted(runs, key=lambda run: run.created_at)
+    last_said = {decision.model_digest: decision for decision in reversed(list(decisions))}
+    intervals = _intervals(oldest_first)
+    trained: dict[str, tuple[Run, StageRun]] = {}
+    for run in oldest_first:
+        stage = run.stage("train")
+        if stage.status is Status.DONE and stage.output:
+            trained.setdefault(stage.output, (run, stage))
+    return [
+        _version(number, run, stage, last_said.get(digest), intervals.get(digest, ()))
+        for number, (digest, (run, stage)) in enumerate(trained.items(), 1)
+    ][::-1]
+
+
+def _version(
+    number: int, run: Run, stage: StageRun, decision: Decision | None, live: Sequence[Interval]
+) -> ModelVersion:
+    code = {name: digest for name, digest in stage.ingredients.items() if name.startswith("training/")}
+    return ModelVersion(
+        version=number,
+        digest=stage.output,
+        run_id=run.id,
+        trained_at=stage.finished_at or run.created_at,
+        data_digest=run.stage("preprocess").ingredients.get("the data", ""),
+        code_digest=digest_of(code),
+        hyperparameters={name: value for name, value in stage.ingredients.items() if _is_hyperparameter(name)},
+        metrics=stage.detail.get("metrics", {}),
+        decision=decision,
+        live=tuple(live),
+    )
+
+
+def _is_hyperparameter(name: str) -> bool:
+    return re.fullmatch(r"[\w-]+", name) is not None and name != "interpreter"
+
+
+def _intervals(runs: Sequence[Run]) -> dict[str, list[Interval]]:
+    """When each model was live: from its deployment to that of another one."""
+    stages = [run.stage("deploy") for run in runs]
+    deployed = sorted(
+        (stage.finished_at, stage.output) for stage in stages if stage.status is Status.DONE and stage.finished_at
+    )
+    found: dict[str, list[Interval]] = {}
+    changes = [one for number, one in enumerate(deployed) if not number or deployed[number - 1][1] != one[1]]
+    for number, (since, digest) in enumerate(changes):
+        until = changes[number + 1][0] if number + 1 < len(changes) else None
+        found.setdefault(digest, []).append(Interval(since, until))
+    return found
+
+
+def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
+    """The version with this number (``3`` or ``v3``), or whose digest begins so."""
+    number = re.fullmatch(r"v?(\d{1,6})", name)
+    if number:
+        matches = [one for one in versions if one.version == int(number[1])]
+    else:
+        matches = [one for one in versions if len(name) >= 4 and one.digest.startswith(name)]
+    if len(matches) != 1:
+        what = "is ambiguous" if matches else "does not exist"
+        raise MlopsError(f"The model version {name!r} {what}.", "See which there are: mlops models")
+    return matches[0]
+
+
+def earlier_version(versions: Sequence[ModelVersion], live_digest: str) -> ModelVersion | None:
+    """The approved model that was live last before the one that is live now; None if there is none."""
+    served = [one for one in versions if one.live and one.approved and one.digest != live_digest]
+    return max(served, key=lambda one: one.live[-1].since, default=None)
+
+
+def rollback_target(versions: Sequence[ModelVersion], live_digest: str, name: str = "") -> ModelVersion:
+    """The version to go back to; raises MlopsError, saying why, when there is no such one."""
+    if not name:
+        earlier = earlier_version(versions, live_digest)
+        if earlier is None:
+            raise MlopsError("There is no earlier approved model to go back to.", "See what there is: mlops models")
+        return earlier
+    wanted = find_version(versions, name)
+    if wanted.digest == live_digest:
+        raise MlopsError(f"{wanted.name} is live already.", "See what there is: mlops models")
+    if not wanted.approved:
+        said = wanted.decision
+        state = f"was rejected by {said.who}" if said else "was never approved"
+        raise ConfigurationError(
+            f"{wanted.name} {state}: only an approved model is deployed.", f"mlops approve --run-id {wanted.run_id}"
+        )
+    return wanted
+
+
+def approved_run(runs: Sequence[Run], digest: str) -> Run:
+    """The newest run from which the model can be deployed again; ``runs`` come the newest first."""
+    for run in runs:
+        if has_all_before("deploy", run) and run.stage("approval").output == digest:
+            return run
+    raise MlopsError(f"No run has the approved model {digest[:12]} any more.", "Train it again: mlops run")

@@ -1,0 +1,151 @@
+"""Models as versions, and the way back to an earlier one, through the CLI and over HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli, wait_for
+from tests.e2e.test_local_lifecycle import approved_run, edit, hold, reached, statuses
+
+pytestmark = pytest.mark.slow
+
+
+def two_models(cli: Cli) -> tuple[dict, dict]:
+    first = approved_run(cli)
+    second = cli.json("run", "--set", "epochs=2")
+    return first, cli.json("approve", "--run-id", second["id"], "--yes")
+
+
+def live(cli: Cli) -> dict[str, Any]:
+    return next(model for model in cli.json("models") if model["is_live"])
+
+
+def test_every_trained_model_is_a_version(tiny: Cli) -> None:
+    assert "no models yet" in tiny("models")
+    first, second = two_models(tiny)
+    newest, oldest = tiny.json("models")
+    assert [(model["version"], model["run"]) for model in (newest, oldest)] == [(2, second["id"]), (1, first["id"])]
+    assert newest["hyperparameters"] == {"epochs": "2"}
+    assert newest["metrics"]["test"]["macro"]["roc_auc"] == pytest.approx(0.8)
+    assert (newest["is_live"], newest["live"][0]["until"]) == (True, None)
+    assert (oldest["is_live"], oldest["live"][0]["until"]) == (False, newest["live"][0]["since"])
+    assert (oldest["data_digest"], oldest["code_digest"]) == (newest["data_digest"], newest["code_digest"])
+    shown = tiny("models", "show", "1")
+    assert oldest["digest"] in shown
+    assert "approved by" in shown
+    assert tiny.json("models", "show", oldest["digest"][:8]) == oldest
+    _, err = tiny.both("models", "show", "7", code=1)
+    assert err == "error: The model version '7' does not exist.\nhint: See which there are: mlops models\n"
+
+
+def test_back_to_the_model_before_without_training_and_forth_again(tiny: Cli) -> None:
+    two_models(tiny)
+    back = tiny.json("rollback", "--comment", "too rude", "--yes")
+    assert back["status"] == "done"
+    assert statuses(back)["train"] == "reused"
+    assert (back["decision"]["approved"], back["decision"]["comment"]) == (True, "rolled back to v1: too rude")
+    assert live(tiny)["version"] == 1
+    assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+    assert len(tiny.json("models")) == 2, "nothing was trained"
+
+    again = tiny.json("run", "--set", "epochs=2")
+    assert again["status"] == "waiting", "what was rolled back never comes back unasked"
+    assert live(tiny)["version"] == 1
+    tiny("approve", "--run-id", again["id"], "--yes")
+    assert live(tiny)["version"] == 2
+    assert tiny.json("rollback", "--to", "v1", "--yes")["status"] == "done"
+    assert live(tiny)["version"] == 1
+
+
+def test_no_request_is_lost_on_the_way_back(tiny: Cli) -> None:
+    two_models(tiny)
+    url, answers, done = tiny.json("status")["endpoint"]["url"], [], threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            request = urllib.request.Request(
+                f"{url}/invocations", b'{"instances": ["x"]}', {"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                answers.append(answer.status)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        tiny("rollback", "--yes")
+    finally:
+        done.set()
+        client.join()
+    assert len(answers) > 20
+    assert set(answers) == {200}
+
+
+def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
+    approved_run(tiny)
+    _, err = tiny.both("rollback", "--yes", code=1)
+    assert "There is no earlier approved model to go back to." in err
+    waiting = tiny.json("run", "--set", "epochs=2")
+    _, err = tiny.both("rollback", "--to", "2", "--yes", code=2)
+    assert "v2 was never approved" in err
+    assert f"mlops approve --run-id {waiting['id']}" in err
+    _, err = tiny.both("rollback", "--to", "1", "--yes", code=1)
+    assert "v1 is live already" in err
+
+
+def test_without_a_terminal_the_flag_is_named(tiny: Cli) -> None:
+    two_models(tiny)
+    _, err = tiny.both("rollback", code=2)
+    assert "--yes" in err
+    assert live(tiny)["version"] == 2
+
+
+def fail_for_two_epochs(cli: Cli) -> None:
+    """The gate on the endpoint fails for the second model only."""
+    gate = cli.folder / "training" / "tests" / "test_posttraining.py"
+    gate.write_text(
+        gate.read_text()
+        + "\ndef test_it_is_the_first_model():\n    import os\n    digest = open('../first').read()\n"
+        + "    assert os.environ['MLOPS_MODEL_DIGEST'] == digest, 'this model is no good'\n"
+    )
+
+
+def test_a_model_that_fails_its_gate_is_rolled_back_by_itself(tiny: Cli) -> None:
+    first = approved_run(tiny)
+    (tiny.folder / "first").write_text(live(tiny)["digest"])
+    fail_for_two_epochs(tiny)
+    second = tiny.json("run", "--set", "epochs=2")
+    _, err = tiny.both("approve", "--run-id", second["id"], "--yes", code=3)
+    assert "this model is no good" in err
+    assert "Rolled back: the endpoint serves the approved v1" in err
+    assert live(tiny)["version"] == 1
+    newest, failed = tiny.json("runs")[:2]
+    assert (newest["status"], failed["status"], failed["id"]) == ("done", "failed", second["id"])
+    assert (newest["decision"]["who"], first["status"]) == ("mlops", "done")
+    assert tiny.json("models")[0]["approved"] is False
+
+
+def test_the_first_model_has_nothing_to_go_back_to(tiny: Cli) -> None:
+    (tiny.folder / "first").write_text("another")
+    fail_for_two_epochs(tiny)
+    run_id = tiny.json("run")["id"]
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=3)
+    assert "The endpoint goes on serving this model: there is no earlier approved one." in err
+
+
+def test_a_rollback_that_was_killed_is_finished_by_run(tiny: Cli) -> None:
+    two_models(tiny)
+    held = hold(tiny, "post-training-tests")
+    with tiny.start("rollback", "--yes") as process:
+        wait_for(reached(tiny, "post-training-tests").exists)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    held.unlink()
+    edit(tiny, "hold.py", "0.02", "0.01")
+    assert tiny.json("run")["status"] == "done", "even with other code in the folder"
+    assert live(tiny)["version"] == 1
