@@ -18,7 +18,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Plan
 from mlops_cli.progress import ResourceEvent, silent
 from tests.backends.aws.conftest import Ground
-from tests.conftest import Cli
+from tests.conftest import Cli, wait_for
 
 STORAGE, PIPELINE = "mlops-tiny-dev-storage", "mlops-tiny-dev-pipeline"
 
@@ -346,9 +346,9 @@ def plain(text: str) -> str:
 
 
 def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> None:
-    endless = "Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '600'}\n"
+    slow = "Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '8'}\n"
     handle = "  Handle:\n    Type: AWS::CloudFormation::WaitConditionHandle\n"
-    ground.edit("storage.yaml", "\nResources:\n", f"\nResources:\n{handle}  Wait:\n    {endless}")
+    ground.edit("storage.yaml", "\nResources:\n", f"\nResources:\n{handle}  Wait:\n    {slow}")
     with ground.cli().start("deploy-infra", "--yes") as process:
         assert process.stdout is not None
         while f"{STORAGE}  CREATE_IN_PROGRESS" not in process.stdout.readline():
@@ -361,6 +361,7 @@ def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> N
         "env.\nhint: Go on with it: mlops deploy-infra\n"
     )
     assert ground.stacks() == {STORAGE: "CREATE_IN_PROGRESS"}
+    wait_for(lambda: ground.stacks() == {STORAGE: "ROLLBACK_COMPLETE"})
 
 
 MOMENTS = (
