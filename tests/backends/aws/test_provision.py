@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -136,6 +137,20 @@ def test_a_bucket_in_another_region_is_named(ground: Ground) -> None:
     with pytest.raises(MlopsError, match="lies in eu-west-1") as caught:
         ground.backend(BUCKET_NAME="far-away").plan_provision()
     assert "--region eu-west-1" in caught.value.hint
+
+
+def test_a_bucket_that_is_closed_to_us_is_somebody_elses(ground: Ground) -> None:
+    ground.aws.client("s3").create_bucket(Bucket="theirs")
+    iam = ground.aws.client("iam")
+    iam.create_user(UserName="eve")
+    allowed = {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    iam.put_user_policy(UserName="eve", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="eve")["AccessKey"]
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    _, err = ground.cli(BUCKET_NAME="theirs", **keys).both("deploy-infra", "--yes", code=1)
+    assert err.startswith("error: The bucket theirs is somebody else's, or closed to you.")
+    assert ground.stacks() == {}
 
 
 def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
