@@ -120,6 +120,12 @@ def test_every_parameter_is_used(name: str) -> None:
     assert [one for one in parameters(name) if f"!Ref {one}" not in text and f"${{{one}}}" not in text] == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_can_be_sent_as_it_is(name: str) -> None:
+    """CloudFormation takes no longer one as TemplateBody."""
+    assert len((FOLDER / f"{name}.yaml").read_bytes()) <= 51_200
+
+
 def test_an_existing_bucket_is_named_and_nothing_else() -> None:
     existing = variant("storage-existing")
     assert {one["Type"] for one in existing.resources.values()} == {"AWS::CloudFormation::WaitConditionHandle"}

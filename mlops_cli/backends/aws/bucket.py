@@ -34,7 +34,6 @@ class Item:
 class Facts:
     """One object as S3 knows it: ``sha256`` in hex is what it was sent with, ``checksum`` S3's own of the whole."""
 
-    size: int
     version: str
     sha256: str
     checksum: str
@@ -77,7 +76,7 @@ class Bucket:
         checksum = head.get("ChecksumSHA256", "")
         # A checksum of checksums (of several parts, "…-3") is not the file's.
         whole = base64.b64decode(checksum).hex() if checksum and "-" not in checksum else ""
-        return Facts(head["ContentLength"], head.get("VersionId", ""), head["Metadata"].get("sha256", ""), whole)
+        return Facts(head.get("VersionId", ""), head["Metadata"].get("sha256", ""), whole)
 
     def exists(self, key: str) -> bool:
         return self.facts(key) is not None
@@ -126,13 +125,12 @@ class Bucket:
     def upload(self, path: Path, key: str, report: Report = silent, sha256: str = "") -> bool:
         """Send a file, in parts when it is large, each checked by S3; False if the same object is there already."""
         sha256 = sha256 or digest_file(path)
-        size = path.stat().st_size
         there = self.facts(key)
-        if there and (there.size, there.sha256) == (size, sha256):
+        if there and there.sha256 == sha256:
             return False
         for unfinished in self.uploads(key):  # of a command that was killed
             self.abort(unfinished)
-        self._send(path, key, sha256, Sent(report, size))
+        self._send(path, key, sha256, Sent(report, path.stat().st_size))
         return True
 
     def _send(self, path: Path, key: str, sha256: str, sent: Sent) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
-from mlops_cli.backends.aws.refusals import denial
+from mlops_cli.backends.aws.refusals import DENIED, AwsError, denial
 from mlops_cli.progress import ResourceEvent, Watch
 
 BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
@@ -77,10 +77,18 @@ class Operation:
 
 
 def findings(client: Client, **of: str) -> list[ResourceEvent]:
-    """What CloudFormation's validation has found wrong with a stack's template or a change set's."""
-    if not hasattr(client.raw, "describe_events"):  # an older boto3 knows nothing of them
+    """What CloudFormation's validation has found wrong with a stack's template or a change set's.
+
+    Nothing when boto3 is older than this question, or when the caller may not ask it.
+    """
+    if not hasattr(client.raw, "describe_events"):
         return []
-    found = client.pages("describe_events", "OperationEvents", **of, Filters={"FailedEvents": True})
+    try:
+        found = list(client.pages("describe_events", "OperationEvents", **of, Filters={"FailedEvents": True}))
+    except AwsError as error:
+        if error.code in DENIED:
+            return []
+        raise
     return [_finding(event) for event in found if event.get("ValidationStatusReason")]
 
 

@@ -198,6 +198,7 @@ def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(gro
     )
     plan = ground.backend().plan_teardown(keep_data=False)
     assert "training job tiny-dev-train-2 InProgress" in lines(plan, Action.STOP)
+    assert "log group /aws/sagemaker/TrainingJobs of all jobs of the account" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
     left = jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"]
     assert [one["TrainingJobName"] for one in left] == ["tiny-dev-2-train-1"]
