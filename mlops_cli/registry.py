@@ -14,6 +14,10 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.fingerprint import digest_of
 from mlops_cli.runs import Decision, Run, StageRun, Status, has_all_before
 
+# A rollback is a run that begins here, and says so in its decision.
+FIRST_STAGE, LAST_GATE = "deploy", "post-training-tests"
+ROLLED_BACK = "rolled back to "
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -137,9 +141,26 @@ def rollback_target(versions: Sequence[ModelVersion], live_digest: str, name: st
     return wanted
 
 
+def rolled_back(target: ModelVersion, why: str) -> str:
+    """The comment on the decisions that a rollback makes."""
+    return f"{ROLLED_BACK}{target.name}: {why}".rstrip(": ")
+
+
+def is_rolling_back(run: Run) -> bool:
+    """Whether a run is a rollback: such a one is not rolled back itself."""
+    said = run.decision
+    return said is not None and said.approved and said.comment.startswith(ROLLED_BACK)
+
+
+def calls_for_rollback(run: Run) -> bool:
+    """Whether a run has deployed a model that then failed its gate."""
+    failed = run.stage(LAST_GATE).status is Status.FAILED
+    return failed and run.stage(FIRST_STAGE).status is Status.DONE and not is_rolling_back(run)
+
+
 def approved_run(runs: Sequence[Run], digest: str) -> Run:
     """The newest run from which the model can be deployed again; ``runs`` come the newest first."""
     for run in runs:
-        if has_all_before("deploy", run) and run.stage("approval").output == digest:
+        if has_all_before(FIRST_STAGE, run) and run.stage("approval").output == digest:
             return run
     raise MlopsError(f"No run has the approved model {digest[:12]} any more.", "Train it again: mlops run")

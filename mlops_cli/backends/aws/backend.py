@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.aws import dataset, source
 from mlops_cli.backends.aws.account import Account
@@ -27,10 +27,22 @@ from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.config import Settings, step_variables
 from mlops_cli.data.manifest import Dataset
-from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
+from mlops_cli.lifecycle import StageFailed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
+from mlops_cli.provenance import Reproduction, manifest
+from mlops_cli.registry import (
+    FIRST_STAGE,
+    LAST_GATE,
+    ModelVersion,
+    approved_run,
+    calls_for_rollback,
+    earlier_version,
+    rollback_target,
+    rolled_back,
+)
 from mlops_cli.runs import Run, RunRequest
 from mlops_cli.stages import position, stage_named
 from mlops_cli.usecase import UseCase, full_names
@@ -119,7 +131,54 @@ class AwsBackend(Backend):
             raise _interrupted("Stopped while a run was being started.", "See whether it was: mlops status") from None
         if not fresh or request.detach:
             return self.crew.runs.again(run_id), fresh
-        return ended(self.crew.runs.follow(run_id, view, ours=True)), True
+        return self._ended(self.crew.runs.follow(run_id, view, ours=True), view), True
+
+    def _ended(self, run: Run, view: RunView) -> Run:
+        """As ``ended``; a model that has failed its gate on the endpoint makes room for the one before it."""
+        try:
+            return ended(run)
+        except StageFailed as failure:
+            if calls_for_rollback(run):
+                raise self._rolled_back(run, failure, view) from None
+            raise
+
+    def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
+        failing = run.stage(FIRST_STAGE).output
+        target = earlier_version(self.models(), failing)
+        if target is None:
+            return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
+        try:
+            self._go_back(target, failing, f"the gate {LAST_GATE} failed in run {run.id}", view)
+        except MlopsError as error:
+            return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
+        return failure.also(
+            f"Rolled back: the endpoint serves the approved {target.name} ({target.digest[:12]}) again."
+        )
+
+    def _go_back(self, target: ModelVersion, live_digest: str, why: str, view: RunView) -> Run:
+        """A run from the deployment on, with what the model is made of; what is live is rejected first."""
+        source_run = approved_run(list(self.crew.records.runs()), target.digest)
+        wish = replace(self._wish(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
+        said = rolled_back(target, why)
+        self.crew.versions.reject(live_digest, said)
+        run_id, _ = self.crew.starter.start(wish)
+        return ended(self.crew.runs.follow(run_id, view, ours=True, saying=said))
+
+    def models(self) -> list[ModelVersion]:
+        return self.crew.versions.every()
+
+    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+        live = self.crew.endpoint.live().digest
+        return self._go_back(rollback_target(self.models(), live, version), live, comment, view)
+
+    def manifest(self, run: Run) -> dict[str, Any]:
+        return manifest(run, {"revision": self.crew.pipeline.execution(run.id).revision})
+
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:  # noqa: ARG002 (nothing is run)
+        raise ConfigurationError(
+            f"Run {run.id} is one of AWS, where no run is made again beside the others.",
+            "Make one of this machine again: mlops --target local reproduce",
+        )
 
     def _wish(self, request: RunRequest) -> Wish:
         """The request with full names; raises MlopsError for what cannot work, before anything is sent."""
@@ -176,7 +235,7 @@ class AwsBackend(Backend):
                 "Stopped while the decision was being sent.", "See whether it was: mlops status"
             ) from None
         run = self.crew.runs.follow(run.id, view, seen=run)
-        return ended(run) if approved else run
+        return self._ended(run, view) if approved else run
 
     def endpoint(self) -> Endpoint:
         deployed = self.crew.records.latest("deploy")

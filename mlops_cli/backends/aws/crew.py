@@ -21,6 +21,7 @@ from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Starter
 from mlops_cli.backends.aws.stopping import Stopper
+from mlops_cli.backends.aws.versions import Versions
 from mlops_cli.usecase import UseCase
 
 
@@ -42,7 +43,7 @@ class Crew:
 
     @cached_property
     def decisions(self) -> Decisions:
-        return Decisions(self.pipeline, self.records)
+        return Decisions(self.pipeline, self.records, self.registry.status)
 
     @cached_property
     def registry(self) -> Registry:
@@ -68,6 +69,10 @@ class Crew:
     @cached_property
     def stopper(self) -> Stopper:
         return Stopper(self.account, self.runs)
+
+    @cached_property
+    def versions(self) -> Versions:
+        return Versions(self.records, self.decisions, self.registry)
 
     def appraisal(self, use_case: UseCase) -> Appraisal:
         return Appraisal(use_case, self.bucket, self.records, self.decisions, self.endpoint)

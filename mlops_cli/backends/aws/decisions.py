@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from mlops_cli.backends.aws.pipeline import Pipeline
 from mlops_cli.backends.aws.records import Records
+from mlops_cli.backends.aws.registry import REJECTED
 from mlops_cli.backends.aws.standing import GATE, decision_of
 from mlops_cli.runs import Decision, Run, StageRun, Status
 
@@ -13,9 +15,12 @@ APPROVED_BY = "approved by "
 
 
 class Decisions:
-    def __init__(self, pipeline: Pipeline, records: Records) -> None:
+    """``package_status`` asks the model registry how a package stands: a rollback rejects one that was approved."""
+
+    def __init__(self, pipeline: Pipeline, records: Records, package_status: Callable[[str], str]) -> None:
         self._pipeline = pipeline
         self._records = records
+        self._package_status = package_status
 
     def of(self, run: Run) -> Decision | None:
         return decision_of(run.id, run.stage(GATE.name), self._pipeline.actions(run.id))
@@ -33,6 +38,8 @@ class Decisions:
             ((said, gate) for said, gate in self.about(model_digest) if said.key == key), (None, None)
         )
         if decision is None or gate is None or not decision.approved:
+            return None
+        if self._package_status(gate.detail["package"]) == REJECTED:
             return None
         said = f"{APPROVED_BY}{decision.who}" + (f": {decision.comment}" if decision.comment else "")
         # Whoever passes an approval on says in the comment whose it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.bucket import Bucket
@@ -13,6 +14,17 @@ from mlops_cli.lifecycle import StageFailed
 APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
 CONTENT_TYPES = ["application/json", "text/csv"]
 DESCRIPTION_LENGTH = 1024
+
+
+@dataclass(frozen=True)
+class Package:
+    """A registered model; ``said`` is why it was approved or rejected."""
+
+    arn: str
+    version: int
+    digest: str
+    status: str
+    said: str
 
 
 class Registry:
@@ -70,6 +82,23 @@ class Registry:
                 ModelApprovalStatus=status,
                 ApprovalDescription=" ".join(description.split())[:DESCRIPTION_LENGTH],
             )
+
+    def packages(self) -> list[Package]:
+        """Every registered package, the oldest first."""
+        listed = self._client.pages(
+            "list_model_packages",
+            "ModelPackageSummaryList",
+            ModelPackageGroupName=self._site.model_group,
+            SortBy="CreationTime",
+            SortOrder="Ascending",
+        )
+        return [self._package(one["ModelPackageArn"]) for one in listed]
+
+    def _package(self, arn: str) -> Package:
+        found = self._client.describe_model_package(ModelPackageName=arn)
+        digest = found.get("CustomerMetadataProperties", {}).get("digest", "")
+        said = found.get("ApprovalDescription", "")
+        return Package(arn, found["ModelPackageVersion"], digest, found["ModelApprovalStatus"], said)
 
     def require_approved(self, package: str) -> None:
         if (status := self.status(package)) != APPROVED:

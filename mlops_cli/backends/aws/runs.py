@@ -74,14 +74,15 @@ class Runs:
         execution = next((one for one in self.pipeline.executions() if one.id == run_id), None)
         return self.look(execution or Execution(run_id, "InProgress", time.time()))
 
-    def follow(self, run_id: str, view: RunView, ours: bool = False, seen: Run | None = None) -> Run:
+    def follow(self, run_id: str, view: RunView, ours: bool = False, seen: Run | None = None, saying: str = "") -> Run:
         """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
 
-        Raises MlopsError on Ctrl-C: the run goes on.
+        ``saying`` is the comment with which an approval that holds is passed on. Raises MlopsError on Ctrl-C: the
+        run goes on.
         """
 
         def look() -> Run:
-            run = self._pass_on(self.again(run_id))
+            run = self._pass_on(self.again(run_id), saying)
             return self._overtake(run) if ours else run
 
         try:
@@ -97,7 +98,7 @@ class Runs:
         """What a running stage has written, without what CodeBuild and the step put before it or say themselves."""
         return [AGENT.sub("", line) for line in self._logs.new_lines(stage.log) if not OWN.match(line)]
 
-    def _pass_on(self, run: Run) -> Run:
+    def _pass_on(self, run: Run, saying: str) -> Run:
         """An approval of the same model in an earlier run holds: the pipeline is told so in that one's words."""
         record = self.records.load(run.id) if run.status is Status.WAITING else None
         gate = record.stage(GATE.name) if record else None
@@ -108,7 +109,7 @@ class Runs:
             return run
         token = self.pipeline.token(run.id, GATE.name, DECISION)
         if token:
-            self.pipeline.decide(GATE.name, DECISION, True, earlier.reason, token)
+            self.pipeline.decide(GATE.name, DECISION, True, saying or earlier.reason, token)
         stages = [gate if one.name == GATE.name else one for one in run.stages]
         return replace(run, status=Status.RUNNING, stages=stages)
 

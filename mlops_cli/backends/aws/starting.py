@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.pipeline import FAILED, Execution
 from mlops_cli.backends.aws.runs import Runs
 from mlops_cli.backends.aws.source import Revision
 from mlops_cli.backends.aws.standing import GATE
-from mlops_cli.backends.aws.variables import NO_STAGE, decoded, encoded
+from mlops_cli.backends.aws.variables import NO_STAGE, decoded, encoded, start_from
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 from mlops_cli.runs import CONTINUABLE, Run, RunRequest, Status, has_all_before, nothing_before
@@ -21,11 +21,15 @@ VARIABLE_LENGTH = 1000
 
 @dataclass(frozen=True)
 class Wish:
-    """What a run is asked to be made from: the project's state, the data, and the pipeline's variables."""
+    """What a run is asked to be made from: the project's state, the data, and the pipeline's variables.
+
+    ``source`` is the run whose stages before the first own one are taken over, the newest that has them if empty.
+    """
 
     revision: Revision
     data: str
     request: RunRequest
+    source: str = ""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -35,7 +39,7 @@ class Wish:
                 "These are more overrides than a pipeline takes.", "Write them into training/usecase.toml."
             )
         force = str(self.request.force).lower()
-        return {"overrides": overrides, "from": self.request.from_stage or NO_STAGE, "force": force}
+        return {"overrides": overrides, "from": start_from(self.request.from_stage, self.source), "force": force}
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Starter:
 
     def start(self, wish: Wish) -> tuple[str, bool]:
         """The id of the run to go along with; False when nothing has changed since it."""
-        if wish.request.from_stage:
+        if wish.request.from_stage and not wish.source:
             self._check_start(wish.request.from_stage)
         latest = self._latest()
         if latest is None:

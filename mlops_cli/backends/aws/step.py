@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mlops_cli.backends.aws.logs import build_log
 from mlops_cli.backends.aws.records import Records
-from mlops_cli.backends.aws.variables import NO, NO_STAGE, decoded, encoded
+from mlops_cli.backends.aws.variables import NO, NO_STAGE, decoded, encoded, start_of
 from mlops_cli.backends.aws.workbench import AwsWorkbench
 from mlops_cli.lifecycle import RunView, settle
 from mlops_cli.runs import Run, Status, copy_before, has_all_before, new_run, nothing_before
@@ -32,12 +32,13 @@ def take_step(name: str, run_id: str, bench: AwsWorkbench, variables: Mapping[st
 
 def _begun(run_id: str, records: Records, variables: Mapping[str, str]) -> Run:
     """A run as the pipeline's variables ask for it."""
-    start = variables.get("MLOPS_FROM", NO_STAGE)
+    start, source_id = start_of(variables.get("MLOPS_FROM", NO_STAGE))
     forced_from = STAGES[0].name if variables.get("MLOPS_FORCE", NO) != NO else ""
     run = new_run(run_id, decoded(variables.get("MLOPS_OVERRIDES", "") or encoded({})), forced_from)
-    if start == NO_STAGE:
+    if not start:
         return run
-    source = next((one for one in records.runs() if has_all_before(start, one)), None)
+    sources = [found] if source_id and (found := records.load(source_id)) else records.runs()
+    source = next((one for one in sources if has_all_before(start, one)), None)
     if source is None:
         raise nothing_before(start)
     run.forced_from, run.overrides = start, {**source.overrides, **run.overrides}
@@ -47,8 +48,8 @@ def _begun(run_id: str, records: Records, variables: Mapping[str, str]) -> Run:
 
 def _taken_over(stage: Stage, variables: Mapping[str, str]) -> bool:
     """Whether the stage is one of those before the run's first own one."""
-    start = variables.get("MLOPS_FROM", NO_STAGE)
-    return start != NO_STAGE and position(stage.name) < position(start)
+    start, _ = start_of(variables.get("MLOPS_FROM", NO_STAGE))
+    return bool(start) and position(stage.name) < position(start)
 
 
 def _conclude(stage: Stage, run: Run, bench: AwsWorkbench) -> None:

@@ -12,6 +12,17 @@ from mlops_cli.errors import ConfigurationError
 NO_STAGE, NO = "-", "false"
 
 
+def start_from(stage: str, run_id: str = "") -> str:
+    """The variable ``from``: the first own stage, and the run whose earlier ones are taken over (else the newest)."""
+    return f"{stage}@{run_id}" if run_id else stage or NO_STAGE
+
+
+def start_of(variable: str) -> tuple[str, str]:
+    """What ``start_from`` was given; no stage when nothing was."""
+    stage, _, run_id = variable.partition("@")
+    return ("" if stage == NO_STAGE else stage), run_id
+
+
 def encoded(overrides: Mapping[str, str]) -> str:
     """Overrides as a pipeline variable, whose characters pass through every layer unchanged."""
     return base64.urlsafe_b64encode(json.dumps(dict(overrides), sort_keys=True).encode()).decode().rstrip("=")

@@ -29,7 +29,15 @@ from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
 from mlops_cli.provenance import Reproduction, manifest, surroundings
-from mlops_cli.registry import ModelVersion, earlier_version, rollback_target, versions_of
+from mlops_cli.registry import (
+    FIRST_STAGE,
+    LAST_GATE,
+    ModelVersion,
+    calls_for_rollback,
+    earlier_version,
+    rollback_target,
+    versions_of,
+)
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
 from mlops_cli.stages import STAGES, position, stage_named
 from mlops_cli.tracking import track
@@ -121,7 +129,7 @@ class LocalBackend(Backend):
         try:
             advance(run, self.bench, view, start)
         except StageFailed as failure:
-            if rollback.is_called_for(run):
+            if calls_for_rollback(run):
                 raise self._rolled_back(run, failure, view) from None
             raise
         history.supersede_older(run, self.store)
@@ -137,11 +145,11 @@ class LocalBackend(Backend):
         target = earlier_version(self.models(), run.stage("deploy").output)
         if target is None:
             return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
-        why = f"the gate {rollback.GATE} failed in run {run.id}"
+        why = f"the gate {LAST_GATE} failed in run {run.id}"
         back = rollback.begin(target, run.stage("deploy").output, "mlops", why, self.store)
         self.lock.note("rollback", back.id)
         try:
-            advance(back, self.bench, view, rollback.FIRST_STAGE)
+            advance(back, self.bench, view, FIRST_STAGE)
         except MlopsError as error:
             return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
         return failure.also(
@@ -257,7 +265,7 @@ class LocalBackend(Backend):
                 target = rollback_target(self.models(), live, version)
                 run = rollback.begin(target, live, user_name(), comment, self.store)
             self.lock.note("rollback", run.id)
-            return self._advance(run, view, rollback.FIRST_STAGE)
+            return self._advance(run, view, FIRST_STAGE)
 
     def manifest(self, run: Run) -> dict[str, Any]:
         file = self._manifest_file(run)

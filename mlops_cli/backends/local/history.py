@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
-from mlops_cli.backends.local.rollback import FIRST_STAGE, unfinished
+from mlops_cli.backends.local.rollback import unfinished
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.lifecycle import Workbench, judge, unchanged
+from mlops_cli.registry import FIRST_STAGE
 from mlops_cli.runs import (
     CONTINUABLE,
     Run,
