@@ -16,6 +16,11 @@ from mlops_cli.digest import digest_file
 from mlops_cli.progress import Report, silent
 
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+# A connection that broke while the content came: botocore repeats questions, not the reading of answers.
+BROKEN_OFF = frozenset(
+    {"ResponseStreamingError", "IncompleteReadError", "ReadTimeoutError", "ConnectionClosedError"}
+    | {"FlexibleChecksumError"}
+)
 PART_BYTES = 16 << 20
 DELETE_AT_ONCE = 1000
 JSON_TYPE = "application/json"
@@ -89,12 +94,18 @@ class Bucket:
 
     def get(self, key: str) -> bytes | None:
         """An object's content, None if there is none."""
-        try:
-            answer = self.client.get_object(Bucket=self.name, Key=self.full(key))
-        except AwsError as error:
-            if error.code in ABSENT:
-                return None
-            raise
+        for last in (False, False, False, True):
+            try:
+                return self._read(key)
+            except AwsError as error:
+                if error.code in ABSENT:
+                    return None
+                if last or error.code not in BROKEN_OFF:
+                    raise
+        raise AssertionError
+
+    def _read(self, key: str) -> bytes:
+        answer = self.client.get_object(Bucket=self.name, Key=self.full(key))
         with self.client.reading():
             return bytes(answer["Body"].read())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,7 +13,9 @@ from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.plans import Action, Change
 
-GONE = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException", "PipelineNotFoundException")
+ABSENT = re.compile(r"(NotFound|DoesNotExist)(Exception)?$")
+# SageMaker has one code for all that it refuses.
+ABSENT_SAID = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
 GOING_ON = ("InProgress", "Stopping")
 JOB_LOGS = "/aws/sagemaker/{}Jobs"
 # Made by AWS with the account's first state machine that waits for jobs, for all of them.
@@ -28,12 +31,18 @@ def until(ended: Callable[[], bool]) -> None:
         time.sleep(pause)
 
 
+def is_absence(error: AwsError) -> bool:
+    """Whether AWS refuses because there is no such thing."""
+    said = error.code == "ValidationException" and ABSENT_SAID.search(error.said)
+    return bool(said or ABSENT.search(error.code))
+
+
 def unless_gone(act: Callable[..., Any], **parameters: Any) -> None:
     """What is gone already needs no removing."""
     try:
         act(**parameters)
     except AwsError as error:
-        if error.code not in GONE:
+        if not is_absence(error):
             raise
 
 
@@ -42,7 +51,7 @@ def listed(client: Client, operation: str, items: str, **parameters: Any) -> lis
     try:
         return list(client.pages(operation, items, **parameters))
     except AwsError as error:
-        if error.code in GONE or error.code.endswith(("DoesNotExist", "DoesNotExistException")):
+        if is_absence(error):
             return []
         raise
 

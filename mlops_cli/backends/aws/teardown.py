@@ -18,6 +18,7 @@ from mlops_cli.backends.aws.remains import (
     ModelPackages,
     Strays,
     Tagged,
+    is_absence,
     shared,
 )
 from mlops_cli.backends.aws.stacks import Stack, Stacks
@@ -126,7 +127,7 @@ class Teardown:
         try:
             found = self._account.client("sagemaker").describe_endpoint(EndpointName=self._endpoint)
         except AwsError as error:
-            if error.code == "ValidationException":  # there is none
+            if is_absence(error):
                 return []
             raise
         return [Change(Action.STOP, f"endpoint {self._endpoint}", f"{found['EndpointStatus']}: it answers, and costs")]

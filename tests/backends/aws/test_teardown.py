@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from mlops_cli.backends.aws.refusals import AwsError
+from mlops_cli.backends.aws.remains import is_absence
 from mlops_cli.plans import Action, Plan
 from mlops_cli.progress import ResourceEvent, silent
 from tests.aws_simulator.jobs_world import Jobs
@@ -275,3 +279,20 @@ def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
     )
     document = ground.cli().json("cleanup", "--yes", code=5)
     assert [change["what"] for change in document["left"] if change["action"] != "keep"] == [f"stack {STORAGE}"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "gone"),
+    [
+        ("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:..:endpoint/x".', True),
+        ("ValidationException", "Model Package Group arn:... does not exist.", True),
+        ("ValidationException", "Cannot delete a model package that is in use", False),
+        ("ResourceNotFound", "", True),
+        ("ExecutionDoesNotExist", "", True),
+        ("PipelineNotFoundException", "", True),
+        ("ConflictException", "", False),
+        ("AccessDeniedException", "not found", False),
+    ],
+)
+def test_only_what_is_gone_counts_as_gone(code: str, said: str, gone: bool) -> None:
+    assert is_absence(AwsError("", "", code, said)) is gone
