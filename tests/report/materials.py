@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from mlops_cli.measures.predictions import read_predictions
 from mlops_cli.report import Material, gather
 from mlops_cli.runs import Decision, Run, StageRun, Status
 from mlops_cli.stages import STAGES
-from mlops_cli.usecase import Metrics, UseCase
+from mlops_cli.usecase import Metrics, UseCase, load_use_case
+from tests.conftest import ROOT
 
 LABELS = ("toxic", "severe_toxic", "threat")
 LIVE = "b" * 64
@@ -68,7 +68,7 @@ def profile(labels: tuple[str, ...], rate: float = 0.1, median: int = 32) -> dic
 
 def use_case(**changes: Any) -> UseCase:
     metrics = Metrics("test", "roc_auc", {"roc_auc": 0.8}, {"roc_auc": 0.7})
-    plain = UseCase("toxic-comments", "what a comment is", "", "", "", {}, {}, metrics, (), Path("usecase.toml"))
+    plain = replace(load_use_case(ROOT / "training" / "usecase.toml"), metrics=metrics, hyperparameters={})
     return replace(plain, **changes)
 
 
