@@ -76,6 +76,7 @@ def run_of(facts: Any, about_data: Any, status: Status = Status.WAITING) -> Run:
     stages = [StageRun(stage.name, Status.DONE, "first run", started_at=1.0, finished_at=5.0) for stage in STAGES]
     run = Run("ab12cd34", 1_700_000_000.0, status, stages)
     run.stage("train").detail, run.stage("train").output = facts, "a" * 64
+    run.stage("approval").status = Status.WAITING
     run.stage("train").ingredients = {
         "interpreter": "CPython 3.11",
         "package numpy": "numpy 2.2.0",
