@@ -10,7 +10,6 @@ from mlops_cli.report.tiles import MARKS, tiles
 from mlops_cli.report.wording import escape, when
 from mlops_cli.runs import Decision, Status
 
-
 DECIDED = (Status.DONE, Status.REJECTED, Status.SUPERSEDED)
 
 
