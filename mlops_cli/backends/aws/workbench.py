@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws import deployment, results
+from mlops_cli.backends.aws.appraisal import EVIDENCE, key_of
 from mlops_cli.backends.aws.crew import Crew
 from mlops_cli.backends.aws.orders import LOG_GROUPS, Orders
 from mlops_cli.backends.aws.relay import relay
@@ -133,11 +134,11 @@ class AwsWorkbench:
         return Outcome("", prepared.artifact, {"job": prepared.name}, Status.RUNNING)
 
     def _ask(self, run: Run) -> Outcome:
-        """Put the evidence and the model where the person who decides finds them."""
+        """Put the model where it stays for good, as one that waits for a decision."""
         trained = run.stage("train")
-        evidence, evidence_key = self.crew.appraisal(self.use_case).publish(run)
+        data_digest = run.stage("preprocess").ingredients.get("the data", "")
         self.crew.registry.keep(trained.artifact + results.MODEL, trained.output)
-        package = self.crew.registry.register(trained.output, run.id, evidence.data_digest, evidence_key)
+        package = self.crew.registry.register(trained.output, run.id, data_digest, key_of(run.id, EVIDENCE))
         return Outcome(trained.output, detail={"package": package}, status=Status.WAITING)
 
     def _gate(self, stage: Stage, run: Run) -> Outcome:
@@ -177,6 +178,8 @@ class AwsWorkbench:
         record = run.stage(stage.name)
         if stage.kind in LOG_GROUPS and record.status.settled:
             self.hand_over("request.json", REUSE)
+        if stage.kind is Kind.APPROVAL:
+            self.crew.appraisal(self.use_case).publish(run)
         if stage.kind is Kind.DEPLOY:
             self.hand_over("endpoint.json", self._configuration(run))
         self.hand_over("stage.json", asdict(record))
