@@ -1,11 +1,12 @@
 """Metrics under resampling: ``weights`` [rows, resamples] say how often each resample has each of the test rows.
 
-A metric takes the truth and the predictions [rows] and such weights, and gives one value for each resample, nan
-where it is undefined. All of it is arithmetic on whole matrices: nothing is sorted once for each resample.
+A metric is made of the truth and the predictions [rows] once, and then gives one value for each resample of any
+weights, nan where it is undefined. It is arithmetic on whole matrices: nothing is sorted once for each resample.
 """
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
@@ -21,7 +22,7 @@ TOGETHER = 64
 # Fewer positives (or negatives) than these tell nothing: no interval is given.
 FEWEST = 5
 
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Metric = Callable[[np.ndarray], np.ndarray]
 
 
 def weights(rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[np.ndarray]:
@@ -32,102 +33,118 @@ def weights(rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator
         yield np.stack([np.bincount(one, minlength=rows) for one in drawn], axis=1).astype(np.float32)
 
 
-def roc_auc(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def roc_auc(truth: np.ndarray, predicted: np.ndarray) -> Metric:
     """For each positive the weight of the negatives below it, and half of that of those level with it."""
-    values, positives = _by_value(predicted[truth == 1], weights[truth == 1])
-    others = predicted[truth == 0]
-    order = np.argsort(others)
-    left, right = (np.searchsorted(others[order], values, side) for side in ("left", "right"))
-    negatives = weights[truth == 0][order]
-    sums = _sums_before(negatives, np.concatenate([left, right]))
-    wins = positives * (sums[: len(values)] + sums[len(values) :])
-    return _ratio(wins.sum(axis=0) / 2, positives.sum(axis=0) * negatives.sum(axis=0))
+    values, of_value = _by_value(predicted, np.flatnonzero(truth == 1))
+    others = np.flatnonzero(truth == 0)
+    others = others[np.argsort(predicted[others])]
+    left, right = (np.searchsorted(predicted[others], values, side) for side in ("left", "right"))
+    before = _sums_before(others, np.concatenate([left, right]))
+
+    def metric(weights: np.ndarray) -> np.ndarray:
+        positives, sums = of_value(weights), before(weights)
+        wins = positives * (sums[: len(values)] + sums[len(values) : -1])
+        return _ratio(wins.sum(axis=0) / 2, positives.sum(axis=0) * sums[-1])
+
+    return metric
 
 
-def average_precision(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def average_precision(truth: np.ndarray, predicted: np.ndarray) -> Metric:
     """The mean precision over the steps of recall, equal predictions being one step."""
-    values, positives = _by_value(-predicted[truth == 1], weights[truth == 1])
+    values, of_value = _by_value(-predicted, np.flatnonzero(truth == 1))
     order = np.argsort(-predicted)
-    found = _sums_before(weights[order], np.searchsorted(-predicted[order], values, "right"))
-    precision = _ratio(np.cumsum(positives, axis=0), found, empty=0.0)
-    return _ratio((positives * precision).sum(axis=0), positives.sum(axis=0))
+    before = _sums_before(order, np.searchsorted(-predicted[order], values, "right"))
+
+    def metric(weights: np.ndarray) -> np.ndarray:
+        positives = of_value(weights)
+        precision = _ratio(np.cumsum(positives, axis=0), before(weights)[:-1], empty=0.0)
+        return _ratio((positives * precision).sum(axis=0), positives.sum(axis=0))
+
+    return metric
 
 
-def _by_value(predicted: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct predictions in order, and their weights [distinct, resamples]."""
-    order = np.argsort(predicted)
-    values, first = np.unique(predicted[order], return_index=True)
-    sums = np.add.reduceat(weights[order], first, axis=0) if len(values) else weights
-    return values, sums.astype(float)
+def _by_value(predicted: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, Metric]:
+    """The distinct predictions of some rows in order, and how to get their weights [distinct, resamples]."""
+    rows = rows[np.argsort(predicted[rows])]
+    values, first = np.unique(predicted[rows], return_index=True)
+    return values, lambda weights: np.add.reduceat(weights[rows], first, axis=0).astype(float)
 
 
-def _sums_before(weights: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The sum of the weights before each of the places [places, resamples]."""
-    ends, back = np.unique(np.concatenate([[0], places]), return_inverse=True)
-    closed = np.concatenate([weights, np.zeros((1, weights.shape[1]), weights.dtype)])
-    parts = np.add.reduceat(closed, ends, axis=0).astype(float)
-    before = np.concatenate([np.zeros((1, weights.shape[1])), np.cumsum(parts, axis=0)[:-1]])
-    return np.asarray(before[back[1:]])
+def _sums_before(rows: np.ndarray, places: np.ndarray) -> Metric:
+    """How to get the sum of the weights of ``rows`` before each of the places, and of all [places + 1, resamples]."""
+    ends, back = np.unique(np.concatenate([[0], places, [len(rows)]]), return_inverse=True)
+
+    def sums(weights: np.ndarray) -> np.ndarray:
+        parts = np.add.reduceat(weights[rows], ends[:-1], axis=0).astype(float)
+        before = np.concatenate([np.zeros((1, weights.shape[1])), np.cumsum(parts, axis=0)])
+        return np.asarray(before[back[1:]])
+
+    return sums
 
 
-def f1_at(threshold: float) -> Metric:
-    def f1(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        chosen = predicted >= threshold
-        hits, positives = (chosen * truth) @ weights, truth @ weights
-        return _ratio(2 * hits, np.where(positives > 0, chosen @ weights + positives, 0))
+def f1(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> Metric:
+    chosen, true = (predicted >= threshold).astype(np.float32), truth.astype(np.float32)
+    matrix = np.stack([chosen * true, true, chosen])
 
-    return f1
+    def metric(weights: np.ndarray) -> np.ndarray:
+        hits, positives, said = matrix @ weights
+        return _ratio(2 * hits, np.where(positives > 0, said + positives, 0))
 
-
-def accuracy_at(threshold: float) -> Metric:
-    return lambda truth, predicted, weights: _mean((predicted >= threshold) == (truth == 1), weights)
+    return metric
 
 
-def log_loss(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def accuracy(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> Metric:
+    return _mean((predicted >= threshold) == (truth == 1))
+
+
+def log_loss(truth: np.ndarray, predicted: np.ndarray) -> Metric:
     likelihood = np.where(truth == 1, predicted, 1 - predicted)
-    return _mean(-np.log(np.clip(likelihood, 1e-7, None)), weights)
+    return _mean(-np.log(np.clip(likelihood, 1e-7, None)))
 
 
-def brier(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _mean((predicted - truth) ** 2, weights)
+def brier(truth: np.ndarray, predicted: np.ndarray) -> Metric:
+    return _mean((predicted - truth) ** 2)
 
 
-def mae(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _mean(np.abs(predicted - truth), weights)
+def mae(truth: np.ndarray, predicted: np.ndarray) -> Metric:
+    return _mean(np.abs(predicted - truth))
 
 
-def rmse(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sqrt(_mean((predicted - truth) ** 2, weights)))
+def rmse(truth: np.ndarray, predicted: np.ndarray) -> Metric:
+    mean = _mean((predicted - truth) ** 2)
+    return lambda weights: np.sqrt(mean(weights))
 
 
-def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def r2(truth: np.ndarray, predicted: np.ndarray) -> Metric:
     centred = truth - truth.mean()
-    spread = _mean(centred**2, weights) - _mean(centred, weights) ** 2
-    return np.asarray(1 - _ratio(_mean((predicted - truth) ** 2, weights), spread))
+    error, spread, middle = _mean((predicted - truth) ** 2), _mean(centred**2), _mean(centred)
+    return lambda weights: 1 - _ratio(error(weights), spread(weights) - middle(weights) ** 2)
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.asarray(values.astype(float) @ weights / weights.sum(axis=0))
+def _mean(values: np.ndarray) -> Metric:
+    """In units of the largest value, so that the weights' single precision is enough."""
+    unit = float(np.abs(values).max()) or 1.0
+    scaled = (values / unit).astype(np.float32)
+    return lambda weights: (scaled @ weights).astype(float) / weights.sum(axis=0) * unit
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray, empty: float = np.nan) -> np.ndarray:
+    whole = np.asarray(whole, float)
     return np.asarray(np.divide(part, whole, out=np.full(np.shape(whole), empty), where=whole > 0))
+
+
+PLAIN = {"roc_auc": roc_auc, "average_precision": average_precision, "log_loss": log_loss, "brier": brier}
+AT_THRESHOLD = {"f1": f1, "accuracy": accuracy}
+OF_NUMBERS = {"mae": mae, "rmse": rmse, "r2": r2}
 
 
 def metric_for(name: str, column: Column) -> Metric | None:
     """The metric of this name for a column; None if it is not one of those that can be computed here."""
     if column.kind == NUMBER:
-        return {"mae": mae, "rmse": rmse, "r2": r2}.get(name)
-    plain: dict[str, Metric] = {
-        "roc_auc": roc_auc,
-        "average_precision": average_precision,
-        "log_loss": log_loss,
-        "brier": brier,
-    }
-    at = {"f1": f1_at, "accuracy": accuracy_at}.get(name)
-    if at is None:
-        return plain.get(name)
-    return at(column.threshold) if column.threshold is not None else None
+        return OF_NUMBERS[name](column.truth, column.predicted) if name in OF_NUMBERS else None
+    if name in AT_THRESHOLD and column.threshold is not None:
+        return AT_THRESHOLD[name](column.truth, column.predicted, column.threshold)
+    return PLAIN[name](column.truth, column.predicted) if name in PLAIN else None
 
 
 def enough(column: Column) -> bool:
@@ -145,9 +162,10 @@ def resampled(name: str, models: Sequence[Sequence[Column]]) -> np.ndarray:
     resamples are the same for all models, so that their differences are paired.
     """
     rows = len(models[0][0].truth)
+    metrics = [[metric_for(name, column) or _undefined for column in model] for model in models]
     parts = [
-        np.stack([np.stack([_values(name, column, part) for column in model], axis=1) for model in models])
-        for part in (np.ones((rows, 1), np.float32), *weights(rows))
+        np.stack([np.stack([metric(part) for metric in model], axis=1) for model in metrics])
+        for part in itertools.chain([np.ones((rows, 1), np.float32)], weights(rows))
     ]
     values = np.concatenate(parts, axis=1)
     with warnings.catch_warnings():
@@ -155,9 +173,8 @@ def resampled(name: str, models: Sequence[Sequence[Column]]) -> np.ndarray:
         return np.concatenate([values, np.nanmean(values, axis=2, keepdims=True)], axis=2)
 
 
-def _values(name: str, column: Column, weights: np.ndarray) -> np.ndarray:
-    metric = metric_for(name, column)
-    return np.full(weights.shape[1], np.nan) if metric is None else metric(column.truth, column.predicted, weights)
+def _undefined(weights: np.ndarray) -> np.ndarray:
+    return np.full(weights.shape[1], np.nan)
 
 
 def bounds(values: np.ndarray) -> tuple[float, float] | None:

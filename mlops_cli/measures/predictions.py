@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from mlops_cli.errors import MlopsError
 
 LABEL, NUMBER = "label", "number"
+DIGEST = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _checked(found: Predictions, name: str) -> Predictions:
 
 
 def _is_digest(row: str) -> bool:
-    return len(row) >= 8 and all(digit in "0123456789abcdef" for digit in row[:8])
+    return DIGEST.match(row) is not None
 
 
 def _malformed(name: str, reason: str) -> MlopsError:

@@ -10,6 +10,8 @@ from mlops_cli.report.tiles import MARKS, tiles
 from mlops_cli.report.wording import escape, when
 from mlops_cli.runs import Decision, Status
 
+DECIDED = (Status.DONE, Status.REJECTED, Status.SUPERSEDED)
+
 
 def summary(material: Material) -> str:
     run, evidence = material.run, material.evidence
@@ -72,9 +74,11 @@ def _heed(material: Material) -> str:
 
 
 def _commands(material: Material) -> str:
-    if material.run.status is not Status.WAITING or material.run.decision:
+    """How to say yes or no, as long as nobody has; in a step on AWS a run that will wait is still running."""
+    run = material.run
+    if run.decision or run.status in DECIDED or run.stage("approval").status.settled:
         return ""
-    base = f"mlops approve --run-id {escape(material.run.id)}"
+    base = f"mlops approve --run-id {escape(run.id)}"
     reason = " --comment 'WHY'" if material.evidence.shortfalls else ""
     yes, no = f"<code>{base}{reason}</code>", f"<code>{base} --reject --comment 'WHY'</code>"
     return f'<div class="commands"><p><b>yes</b> {yes}</p><p><b>no</b> {no}</p></div>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +132,14 @@ def test_evidence_has_metrics_floors_gates_and_digests(ready: Backend) -> None:
     assert evidence.data_digest == ready.dataset().sha256  # type: ignore[union-attr]
     assert evidence.live_run == run.id
     assert [gate.passed for gate in evidence.gates] == [1, 1]
+
+
+def test_a_run_that_waits_has_a_report_that_a_browser_can_open(ready: Backend) -> None:
+    run, _ = ready.start_run(RunRequest(), Recorded())
+    with urllib.request.urlopen(ready.report(run)) as answer:
+        page = answer.read().decode()
+    assert f"mlops approve --run-id {run.id}" in page
+    assert ready.evidence(run).report.endswith(f"runs/{run.id}/report.html")
 
 
 def test_nothing_changed_starts_nothing_and_a_change_starts_a_run(ready: Backend) -> None:

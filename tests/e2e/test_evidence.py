@@ -11,43 +11,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
+from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows
 
 pytestmark = pytest.mark.slow
 
-# Appended to the tiny use case's train.py: predictions that are the better the more epochs there are.
-PREDICTIONS = """
-import csv, hashlib, random
-from base64 import b64encode
 
-rows = list(csv.DictReader((Path(os.environ["SM_CHANNEL_TEST"]) / "dataset.csv").open()))
-rows = [row for row in rows if row["id"].startswith("test")]
-name = lambda row: hashlib.sha256(row["text"].encode()).hexdigest()[:16]
-truth = [int(row["long"]) for row in rows]
-noise = random.Random(1)
-predicted = [min(max(0.5 + (true - 0.5) * 0.2 * arguments.epochs + noise.gauss(0, 0.2), 0), 1) for true in truth]
-learnt = csv.DictReader((Path(os.environ["SM_CHANNEL_TRAIN"]) / "dataset.csv").open())
-learnt = [row for row in learnt if row["id"].startswith("train")]
-heads = b"".join(bytes.fromhex(name(row)[:8])[::-1] for row in learnt)
-document = {
-    "split": "test", "of": len(rows), "rows": [name(row) for row in rows], "trained_on": b64encode(heads).decode(),
-    "columns": {"long": {"kind": "label", "truth": truth, "predicted": predicted, "threshold": 0.5}},
-}
-output = Path(os.environ["SM_OUTPUT_DATA_DIR"])
-(output / "predictions.json").write_text(json.dumps(document))
-(output / "instances.json").write_text(json.dumps([row["text"] for row in rows]))
-(model / "predictions.sha256").write_text(hashlib.sha256(json.dumps(document).encode()).hexdigest())
-"""
-
-
-def row(kind: str, number: int) -> str:
-    """A test row or a training row; long texts are those with the label, so the live model, which counts, is right."""
-    long = number % 2
-    return f"{kind}{number},{'a longer text' if long else 'short'} {kind} {number},{long}\n"
-
-
-def get_data(cli: Cli, test: range, train: range) -> None:
-    rows = [*(row("test", number) for number in test), *(row("train", number) for number in train)]
-    (cli.folder / "rows.csv").write_text("id,text,long\n" + "".join(rows))
+def get_data(cli: Cli, rows: list[str]) -> None:
+    write_rows(cli.folder / "rows.csv", *rows)
     cli("download-data", "--source", "rows.csv")
 
 
@@ -56,7 +26,7 @@ def judged(tiny: Cli) -> Cli:
     """The tiny use case with predictions, and 200 rows to test on."""
     script = tiny.folder / "training" / "train.py"
     script.write_text(script.read_text() + PREDICTIONS)
-    get_data(tiny, range(200), range(300))
+    get_data(tiny, first_rows())
     return tiny
 
 
@@ -124,12 +94,8 @@ def test_a_model_that_beats_the_live_one_as_it_must_needs_no_reason(judged: Cli)
 
 
 def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_learnt_are_left_out(judged: Cli) -> None:
-    """Of the new test rows 100 are old ones, 60 were training rows, 140 are new to the live model."""
     approve(judged)
-    rows = [*(row("test", number) for number in range(100, 340)), *(row("train", number) for number in range(60))]
-    learnt = [line.replace("train", "test", 1) for line in rows if line.startswith("train")]
-    (judged.folder / "rows.csv").write_text("id,text,long\n" + "".join([*rows[:240], *learnt, row("train", 999)]))
-    judged("download-data", "--source", "rows.csv")
+    get_data(judged, later_rows())
     found = approve(judged)["evidence"]["comparison"]
     assert (found["of"], found["rows"], found["asked"], found["learnt"]) == (300, 240, 140, 60)
     # The endpoint's answer is the text's length: right about every row that it was asked about.

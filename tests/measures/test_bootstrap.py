@@ -47,7 +47,7 @@ def agrees(name: str, column: Column, expected: At) -> None:
     part = next(weights(ROWS))
     metric = metric_for(name, column)
     assert metric is not None
-    found = metric(column.truth, column.predicted, part)
+    found = metric(part)
     assert found.shape == (part.shape[1],)
     for place in (0, 7, 63):
         assert found[place] == pytest.approx(expected(column.truth, column.predicted, part[:, place]), rel=1e-5)

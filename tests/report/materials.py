@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlops_cli.comparison import Comparison
 from mlops_cli.evidence import make_evidence
-from mlops_cli.machines import Machines
 from mlops_cli.measures.challenge import compare
 from mlops_cli.measures.predictions import read_predictions
 from mlops_cli.report import Material, gather
 from mlops_cli.runs import Decision, Run, StageRun, Status
 from mlops_cli.stages import STAGES
-from mlops_cli.usecase import Metrics, UseCase
+from mlops_cli.usecase import Metrics, UseCase, load_use_case
+from tests.conftest import ROOT
 
 LABELS = ("toxic", "severe_toxic", "threat")
 LIVE = "b" * 64
@@ -69,20 +68,7 @@ def profile(labels: tuple[str, ...], rate: float = 0.1, median: int = 32) -> dic
 
 def use_case(**changes: Any) -> UseCase:
     metrics = Metrics("test", "roc_auc", {"macro": {"roc_auc": 0.8}, "label": {"roc_auc": 0.7}})
-    plain = UseCase(
-        name="toxic-comments",
-        description="what a comment is",
-        source="",
-        quickstart="",
-        competition="",
-        file="",
-        columns={},
-        hyperparameters={},
-        metrics=metrics,
-        examples=(),
-        machines=Machines(),
-        path=Path("usecase.toml"),
-    )
+    plain = replace(load_use_case(ROOT / "training" / "usecase.toml"), metrics=metrics, hyperparameters={})
     return replace(plain, **changes)
 
 
@@ -90,6 +76,7 @@ def run_of(facts: Any, about_data: Any, status: Status = Status.WAITING) -> Run:
     stages = [StageRun(stage.name, Status.DONE, "first run", started_at=1.0, finished_at=5.0) for stage in STAGES]
     run = Run("ab12cd34", 1_700_000_000.0, status, stages)
     run.stage("train").detail, run.stage("train").output = facts, "a" * 64
+    run.stage("approval").status = Status.WAITING
     run.stage("train").ingredients = {
         "interpreter": "CPython 3.11",
         "package numpy": "numpy 2.2.0",

@@ -25,6 +25,7 @@ from mlops_cli.evidence import Evidence, make_evidence
 from mlops_cli.runs import Run, StageRun
 from mlops_cli.usecase import UseCase
 
+COMPARISON, EVIDENCE, REPORT = "comparison.json", "evidence.json", "report.html"
 HTML = "text/html; charset=utf-8"
 
 
@@ -44,23 +45,22 @@ class Appraisal:
         """What the person who decides about the run's model sees; the comparison is as the step has made it."""
         return self._evidence(run, self._live_run())
 
-    def publish(self, run: Run) -> tuple[Evidence, str]:
-        """Compare, and put everything where the person who decides finds it; gives the key of the evidence too."""
+    def publish(self, run: Run) -> None:
+        """Compare, and put everything where the person who decides finds it."""
         live_run = self._live_run()
         pair = self._pair(run, live_run)
         if pair and live_run:
             trained, live = run.stage("train"), live_run.stage("train")
             found = compared(pair, self._written(trained), self._written(live), self._ask)
-            self._bucket.put_json(_key(run.id, "comparison.json"), pair.note(found))
+            self._bucket.put_json(key_of(run.id, COMPARISON), pair.note(found))
         evidence = self._evidence(run, live_run)
         html = page(self._use_case, run, evidence, self._written(run.stage("train")), live_run)
-        self._bucket.put(_key(run.id, "report.html"), html.encode(), HTML)
-        self._bucket.put_json(_key(run.id, "evidence.json"), evidence.to_dict())
-        return evidence, _key(run.id, "evidence.json")
+        self._bucket.put(key_of(run.id, REPORT), html.encode(), HTML)
+        self._bucket.put_json(key_of(run.id, EVIDENCE), evidence.to_dict())
 
     def report(self, run_id: str) -> str:
         """An address of the report that is good for an hour; raises MlopsError when there is none yet."""
-        key = _key(run_id, "report.html")
+        key = key_of(run_id, REPORT)
         if not self._bucket.exists(key):
             raise MlopsError(f"Run {run_id} has no report: it has not come to the approval.", "See it: mlops status")
         return self._bucket.link(key)
@@ -69,14 +69,14 @@ class Appraisal:
         data = run.stage("preprocess").detail.get("dataset", {})
         earlier = next((decision for decision, _ in self._decisions.about(run.stage("train").output)), None)
         live = live_run.stage("train") if live_run else None
-        report = self._bucket.uri(_key(run.id, "report.html"))
+        report = self._bucket.uri(key_of(run.id, REPORT))
         return make_evidence(run, self._use_case.metrics, data, live, earlier, self._noted(run, live_run), report)
 
     def _noted(self, run: Run, live_run: Run | None) -> Comparison | None:
         pair = self._pair(run, live_run)
         if pair is None:
             return None
-        found = pair.noted(self._bucket.get_json(_key(run.id, "comparison.json")))
+        found = pair.noted(self._bucket.get_json(key_of(run.id, COMPARISON)))
         return found or Comparison(
             pair.metric, problem="another model has gone live since the run asked for a decision"
         )
@@ -107,5 +107,6 @@ class Appraisal:
         return self._endpoint.ask(body, content_type)[0]
 
 
-def _key(run_id: str, name: str) -> str:
+def key_of(run_id: str, name: str) -> str:
+    """Where in the bucket something about a run lies; the pipeline's template sends people to the report."""
     return f"runs/{run_id}/{name}"

@@ -1,0 +1,51 @@
+"""What makes the tiny use case write predictions, and rows for it to be judged on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Appended to train.py: predictions that are the better the more epochs there are; rows say by their id what they are.
+PREDICTIONS = """
+import csv, hashlib, random
+from base64 import b64encode
+
+rows = list(csv.DictReader((Path(os.environ["SM_CHANNEL_TEST"]) / "dataset.csv").open()))
+rows = [row for row in rows if row["id"].startswith("test")]
+name = lambda row: hashlib.sha256(row["text"].encode()).hexdigest()[:16]
+truth = [int(row["long"]) for row in rows]
+noise = random.Random(1)
+predicted = [min(max(0.5 + (true - 0.5) * 0.2 * arguments.epochs + noise.gauss(0, 0.2), 0), 1) for true in truth]
+learnt = csv.DictReader((Path(os.environ["SM_CHANNEL_TRAIN"]) / "dataset.csv").open())
+learnt = [row for row in learnt if row["id"].startswith("train")]
+heads = b"".join(bytes.fromhex(name(row)[:8])[::-1] for row in learnt)
+document = {
+    "split": "test", "of": len(rows), "rows": [name(row) for row in rows], "trained_on": b64encode(heads).decode(),
+    "columns": {"long": {"kind": "label", "truth": truth, "predicted": predicted, "threshold": 0.5}},
+}
+output = Path(os.environ["SM_OUTPUT_DATA_DIR"])
+(output / "predictions.json").write_text(json.dumps(document))
+(output / "instances.json").write_text(json.dumps([row["text"] for row in rows]))
+(model / "predictions.sha256").write_text(hashlib.sha256(json.dumps(document).encode()).hexdigest())
+"""
+
+
+def row(kind: str, number: int) -> str:
+    """A test row or a training row; texts with the label are longer, so that a model that counts letters is right."""
+    long = number % 2
+    return f"{kind}{number},{'a longer text' if long else 'short'} {number},{long}\n"
+
+
+def write_rows(path: Path, *rows: str) -> None:
+    path.write_text("id,text,long\n" + "".join(rows))
+
+
+def first_rows() -> list[str]:
+    """200 rows to test on and, with other numbers, 300 to learn from."""
+    return [*(row("test", number) for number in range(200)), *(row("train", number) for number in range(1000, 1300))]
+
+
+def later_rows() -> list[str]:
+    """300 rows to test on: 100 that were tested on before, 140 that are new, 60 that were learnt from."""
+    known_and_new = (row("test", number) for number in range(100, 340))
+    learnt = (row("test", number) for number in range(1000, 1060))
+    return [*known_and_new, *learnt, row("train", 5000)]

@@ -1,0 +1,50 @@
+"""Champion and challenger and the report on the simulated AWS: the same evidence as on one machine."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import pytest
+
+from tests.aws_simulator.fixture import aws, aws_server
+from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows
+from tests.e2e.test_aws_lifecycle import Cloud, cloud, project
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server", "cloud", "project"]
+
+
+def report_of(cloud: Cloud, run_id: str) -> tuple[str, str]:
+    """The page behind the address that the command gives, and its content type."""
+    address = cloud.json("report", run_id)["report"]
+    with urllib.request.urlopen(address) as answer:
+        return answer.read().decode(), answer.headers["Content-Type"]
+
+
+def test_the_live_model_is_compared_and_the_report_lies_in_s3(cloud: Cloud) -> None:
+    script = cloud.folder / "training" / "train.py"
+    script.write_text(script.read_text() + PREDICTIONS)
+    write_rows(cloud.folder / "tiny.csv", *first_rows())
+    first = cloud.ready().approved()
+    html, kind = report_of(cloud, first["id"])
+    assert "it would be the first model to go live" in html
+    assert kind == "text/html; charset=utf-8"
+
+    second = cloud.approved("--set", "epochs=4")
+    found = second["evidence"]["comparison"]
+    assert (found["standing"], found["rows"], found["of"], found["asked"]) == ("better", 200, 200, 0)
+    html, _ = report_of(cloud, second["id"])
+    assert "it is better than the live model, beyond noise" in html
+    assert second["evidence"]["report"].endswith(f"runs/{second['id']}/report.html")
+
+    write_rows(cloud.folder / "tiny.csv", *later_rows())
+    cloud("download-data", "--source", "tiny.csv")
+    run = cloud.json("run", "--set", "epochs=4")
+    shown = cloud("approve", "--run-id", run["id"], "--yes")
+    assert "240 of 300 test rows, 140 of them asked of the live endpoint; it was trained on 60 others" in shown
+
+
+def test_without_predictions_the_report_says_so(cloud: Cloud) -> None:
+    run = cloud.ready().json("run")
+    assert "the training wrote no predictions.json" in report_of(cloud, run["id"])[0]
+    assert cloud.json("run")["status"] == "waiting"
