@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import USE_CASES, Cli, free_port
+from tests.e2e.test_tracking import logged as runs_in
 
 pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server"]
 
 FLAT = {"district": "hill", "area": 50, "rooms": 2, "built": 1960}
 
@@ -123,3 +126,39 @@ def test_data_that_do_not_fit_are_named_by_row_and_column(rent: Cli) -> None:
     edit(rent, "rent.csv", "\nf3,", "\nf2,")
     _, err = rent.both("download-data", code=1)
     assert 'line 5, column flat: "f2" stands already on line 4' in err
+
+
+def test_the_comments_project_is_complete(tmp_path: Path) -> None:
+    """All that its scripts and gates import came along."""
+    Cli(tmp_path)("init", "abuse")
+    cli = Cli(tmp_path / "abuse")
+    cli("download-data", "--source", "sample", "--rows", "1500")
+    assert cli.json("run", "--set", "epochs=1")["status"] == "waiting"
+    cli("cleanup", "--yes")
+
+
+def test_regression_on_aws(tmp_path: Path, aws: Aws) -> None:
+    """The same project and the same commands, in a simulated account; and in MLflow, which knows no difference."""
+    local = project(tmp_path / "rent", USE_CASES / "rent")
+    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    settings = {"MLOPS_TARGET": "aws", "SOURCE": "s3", "MLFLOW_TRACKING_URI": tracking}
+    rent = Cli(next(local).folder, {**aws.environment, **settings})
+    rent("deploy-infra", "--yes")
+    out = rent("quickstart", "--yes")
+    assert "dataset: rent.csv, 900 rows" in out
+    assert "rmse ceiling" in out
+    assert "verdict   nothing is under its floor or over its ceiling" in out
+    assert "district centre, area 120, rooms 4, built 2015  " in out
+    found = examined(rent, FLAT)
+    assert found["endpoint"]["is_what_was_approved"] is True
+    assert found["gate"] == {"passed": 2, "failed": 0, "failures": []}
+    (logged,) = runs_in(tracking, "rent-dev")
+    assert (logged.info.status, logged.data.tags["mlops.target"]) == ("FINISHED", "aws")
+    assert logged.data.params["train.epochs"] == "60"
+    assert logged.data.metrics["test/rent/rmse"] < 130
+    assert logged.data.tags["mlops.model_digest"] == found["endpoint"]["live_digest"]
+    assert logged.data.tags["mlops.gate.post-training-tests"] == "2 passed, 0 failed"
+    assert logged.data.tags["mlops.decision"] == "approved"
+    assert "proof: looked again" in rent("cleanup", "--yes")
+    assert aws.denials() == []
+    local.close()
