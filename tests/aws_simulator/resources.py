@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .simulator import Simulator
 
 STACK_ACTIONS = {"CreateStack", "UpdateStack", "DeleteStack", "CreateChangeSet", "ExecuteChangeSet"}
-PASSING = {"CreateStack", "UpdateStack", "DeleteStack", "CreateChangeSet"}
+SERVICE = "cloudformation.amazonaws.com"
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,8 @@ class StackRoles:
             try:
                 token = CURRENT.set(self._acting(asked, caller))
             except ServiceError as error:
-                return _error("AccessDenied", error.message, 403)
+                denied = error.code == "AccessDeniedException"
+                return _error("AccessDenied" if denied else error.code, error.message, 403 if denied else 400)
             try:
                 return await answer(method, path, headers, body, query)
             finally:
@@ -205,14 +206,22 @@ class StackRoles:
         """Who acts for the stack that a request is about: its role, if it has one."""
         if asked.get("Action") not in STACK_ACTIONS:
             return caller
-        stack = asked.get("StackName", "")
-        key = (caller.account, caller.region, stack.split("/")[1] if stack.startswith("arn:") else stack)
+        given = asked.get("StackName", "")
+        name = given.split("/")[1] if given.startswith("arn:") else given
+        key = (caller.account, caller.region, name)
+        if cloudformation._stacks.get(name, {}).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
+            self._roles.pop(key, None)  # a new stack of an old name has the old one's role no more
         if role := asked.get("RoleARN"):
-            caller.require_pass_role(role, "cloudformation.amazonaws.com")
+            caller.require_pass_role(role, SERVICE)
             self._roles[key] = role
-        if role := self._roles.get(key):
-            return assume(role, "cloudformation.amazonaws.com", "AWSCloudFormation")
-        return caller
+        return self._assumed(self._roles[key]) if key in self._roles else caller
+
+    @staticmethod
+    def _assumed(role: str) -> Caller:
+        try:
+            return assume(role, SERVICE, "AWSCloudFormation")
+        except ServiceError as error:
+            raise ServiceError("ValidationError", f"Role {role} is invalid or cannot be assumed") from error
 
 
 def stack_id(name: str) -> str:

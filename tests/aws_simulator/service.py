@@ -182,11 +182,14 @@ def tag_context(request: Request) -> dict[str, Any]:
 
 
 def page(
-    rows: list[Any], request: Request, name: str, limit: str, token: str, size: int = 100, sent: str = ""
+    rows: list[Any], request: Request, name: str, limit: str, token: str, size: int = 100, bad: str = ""
 ) -> dict[str, Any]:
-    """One page of ``rows`` under ``name``; the token (``token`` asked, ``sent`` answered) is an offset."""
-    start, count = int(request.get(token) or 0), int(request.get(limit) or size)
+    """One page of ``rows`` under ``name``; the token is an offset, and ``bad`` is the code for one that is none."""
+    asked = str(request.get(token) or 0)
+    if not asked.isdecimal():
+        raise ServiceError(bad or "ValidationException", f"The token {asked} is not valid.")
+    start, count = int(asked), int(request.get(limit) or size)
     answer: dict[str, Any] = {name: rows[start : start + count]}
     if start + count < len(rows):
-        answer[sent or token] = str(start + count)
+        answer[token] = str(start + count)
     return answer

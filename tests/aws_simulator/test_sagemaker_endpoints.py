@@ -141,9 +141,14 @@ def test_an_alarm_rolls_an_update_back(aws: Aws, models: Models) -> None:
         models.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c2", DeploymentConfig=BAKED)
     make_alarm(aws)
     aws.control("sagemaker-fire", endpoint="e")
+    aws.control("sagemaker-pace", seconds=0.3)
     models.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c2", DeploymentConfig=BAKED)
-    endpoint = models.settled("e")
-    assert (endpoint["EndpointStatus"], endpoint["EndpointConfigName"]) == ("InService", "c1")
+    looks = [models.sagemaker.describe_endpoint(EndpointName="e")]
+    while looks[-1]["EndpointStatus"] != "InService":
+        looks.append(models.sagemaker.describe_endpoint(EndpointName="e"))
+    assert list(dict.fromkeys(look["EndpointStatus"] for look in looks)) == ["Updating", "RollingBack", "InService"]
+    endpoint = looks[-1]
+    assert endpoint["EndpointConfigName"] == "c1"
     assert "rolled back: One or more alarms" in endpoint["FailureReason"]
     assert models.ask("e", "four") == [4.0]
     aws.control("alarm", alarm="errors", state="OK")
@@ -198,7 +203,7 @@ def test_the_models_errors_are_model_errors_and_the_runtimes_its_own(aws: Aws, m
         runtime.invoke_endpoint(EndpointName="e", Body=b"{}", TargetVariant="Other")
     with pytest.raises(ClientError, match=r"ValidationError.*less than or equal to 6291456"):
         runtime.invoke_endpoint(EndpointName="e", Body=b"x" * 6_291_457)
-    aws.control("sagemaker-pace", invocation=0.0001)
+    aws.control("sagemaker-pace", invocation=0)
     with pytest.raises(ClientError, match=r"ModelError.*timed out") as late:
         models.ask("e", "x")
     assert late.value.response["OriginalStatusCode"] == 0
@@ -240,7 +245,7 @@ def test_invocations_are_counted_and_an_alarm_sees_the_errors_of_its_endpoint_on
         Statistics=["Sum"],
     )["Datapoints"]
     assert point["Sum"] == 1.0
-    aws.control("sagemaker-pace", invocation=0.0001)
+    aws.control("sagemaker-pace", invocation=0)
     with pytest.raises(ClientError, match="timed out"):
         models.ask("e", "x")
     states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}

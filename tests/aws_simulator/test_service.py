@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.aws_simulator import shapes
-from tests.aws_simulator.accounts import eventually, user
+from tests.aws_simulator.accounts import eventually, role, settled, stack, user
 from tests.aws_simulator.fixture import ROOT, Aws, start, stop
 from tests.aws_simulator.processes import bearers
 
@@ -83,6 +83,25 @@ def test_properties_become_a_request() -> None:
 def test_an_operation_that_the_simulator_lacks_is_refused_loudly(aws: Aws) -> None:
     with pytest.raises(ClientError, match="UnknownOperationException"):
         aws.client("codecommit").list_pull_requests(repositoryName="x")
+
+
+def test_a_stack_keeps_its_role_until_it_is_gone(aws: Aws) -> None:
+    repository = {"R": {"Type": "AWS::CodeCommit::Repository", "Properties": {"RepositoryName": "r"}}}
+    may = {"Action": ["codecommit:CreateRepository", "codecommit:DeleteRepository"], "Resource": "*"}
+    arn = role(aws, "deployer", "cloudformation.amazonaws.com", may)
+    assert stack(aws, "s", repository, role=arn) == "CREATE_COMPLETE"
+    cloudformation, iam = aws.client("cloudformation"), aws.client("iam")
+    iam.delete_role_policy(RoleName="deployer", PolicyName="p")
+    cloudformation.delete_stack(StackName="s")
+    assert settled(aws, "s") == "DELETE_FAILED"
+    iam.delete_role(RoleName="deployer")
+    with pytest.raises(ClientError, match="is invalid or cannot be assumed"):
+        cloudformation.delete_stack(StackName="s")
+    role(aws, "deployer", "cloudformation.amazonaws.com", may)
+    cloudformation.delete_stack(StackName="s")
+    assert settled(aws, "s") == "DELETE_COMPLETE"
+    iam.delete_role_policy(RoleName="deployer", PolicyName="p")
+    assert stack(aws, "s", repository) == "CREATE_COMPLETE"
 
 
 def test_nothing_outlives_a_simulator_that_is_killed(tmp_path: Path) -> None:

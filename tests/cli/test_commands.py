@@ -253,6 +253,36 @@ def test_heavy_packages_are_not_imported_for_the_help(cli: Cli) -> None:
     assert [name for name in heavy if f"'{name}'" in loaded] == []
 
 
+def test_the_local_target_never_loads_boto3(cli: Cli) -> None:
+    cli("download-data", "--source", "sample", "--rows", "200")
+    for arguments in (["deploy-infra"], ["config"], ["status"], ["runs"], ["cleanup", "--dry-run"]):
+        code = (
+            "import sys\nfrom mlops_cli.cli import main\n"
+            f"sys.argv = ['mlops', *{arguments!r}]\n"
+            "try:\n    main()\nexcept SystemExit:\n    pass\n"
+            "loaded = [name for name in sys.modules if name.split('.')[0] in ('boto3', 'botocore', 'sagemaker')]\n"
+            "loaded += [name for name in sys.modules if name.startswith('mlops_cli.backends.aws')]\n"
+            "sys.exit(f'loaded: {loaded}' if loaded else 0)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True)
+        assert done.returncode == 0, (arguments, done.stderr)
+
+
+def test_the_aws_target_loads_the_sagemaker_sdk_only_to_plan(cli: Cli) -> None:
+    code = "import sys, mlops_cli.backends.aws.backend; sys.exit('boto3' in sys.modules or 'sagemaker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=cli.folder).returncode == 0
+
+
+def test_flags_name_profile_and_region(cli: Cli) -> None:
+    settings = cli.json("--profile", "work", "--region", "eu-north-1", "config")["settings"]
+    assert settings["AWS_PROFILE"] == {"value": "work", "from": "flag"}
+    assert settings["AWS_REGION"] == {"value": "eu-north-1", "from": "flag"}
+    _, err = cli.both("--target", "aws", "deploy-infra", "--source", "github", code=2)
+    assert "SOURCE is 'github' (from flag), expected codecommit or s3 or connection" in err
+    _, err = cli.both("--target", "aws", "--profile", "nope", "--region", "eu-north-1", "runs", code=2)
+    assert err.startswith("error: There is no AWS profile 'nope' on this machine.")
+
+
 def test_on_a_terminal_tables_are_drawn_and_no_color_is_honoured(cli: Cli) -> None:
     cli("deploy-infra")
     plain = on_a_terminal(cli, ["config"], NO_COLOR="1")

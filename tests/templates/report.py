@@ -57,7 +57,7 @@ def ours() -> dict[str, str]:
     unfit = [problem for statement in statements for problem in problems(statement)]
     return {
         "cfn-lint": counted(each(cfn_lint)),
-        "cloudformation-validate": apart(each(cloudformation_validate), FALSE_ALARMS, "false alarm"),
+        "cloudformation-validate": apart(each(cloudformation_validate), FALSE_ALARMS, "false alarms"),
         "checkov": f"{len(scanned['failed'])} failed, {len(scanned['skipped'])} skipped with a reason",
         "parliament": f"{counted(plain)}; by names of actions alone {counted(named)}",
         "cloudsplaining": counted(risks),
@@ -65,11 +65,10 @@ def ours() -> dict[str, str]:
     }
 
 
-def main() -> None:
-    print("| checker | the seed's template | ours |\n|---|---|---|")
-    for checker, figure in ours().items():
-        print(f"| {checker} | {SEED[checker]} | {figure} |")
+def table() -> str:
+    rows = [f"| {checker} | {SEED[checker]} | {figure} |\n" for checker, figure in ours().items()]
+    return "".join(["| checker | the seed's template | ours |\n|---|---|---|\n", *rows])
 
 
 if __name__ == "__main__":
-    main()
+    print(table(), end="")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.templates.checkers import FALSE_ALARMS, cfn_lint, checkov, cloudformation_validate
+from tests.templates.report import table
 from tests.templates.template import FOLDER, NAMES, load
 
 TEMPLATES = [FOLDER / f"{name}.yaml" for name in NAMES]
@@ -82,6 +84,11 @@ def skips() -> list[str]:
 
 def test_each_skip_is_explained_in_words() -> None:
     assert [reason for reason in skips() if len(re.findall(r"\w+", reason)) < 8] == []
+
+
+@pytest.mark.slow
+def test_the_docs_have_the_figures_of_today() -> None:
+    assert table() in (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -88,7 +88,9 @@ def endpoint(name: str) -> dict[str, Any]:
 
 def test_a_bad_deployment_is_rolled_back_by_the_alarms() -> None:
     alarms = variant("endpoint").of_type("AWS::CloudWatch::Alarm")
-    watched = endpoint("endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    deployment = endpoint("endpoint")["DeploymentConfig"]
+    watched = deployment["AutoRollbackConfiguration"]["Alarms"]
+    assert deployment["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] == "300"
     assert {one["AlarmName"] for one in watched} == {one["AlarmName"] for one in alarms.values()}
     assert alarms["Latency"]["Threshold"] == "1000000"  # microseconds
     for alarm in alarms.values():
@@ -116,6 +118,12 @@ def test_another_model_has_another_name_behind_the_same_endpoint() -> None:
 def test_every_parameter_is_used(name: str) -> None:
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\nConditions:")[2]
     assert [one for one in parameters(name) if f"!Ref {one}" not in text and f"${{{one}}}" not in text] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_can_be_sent_as_it_is(name: str) -> None:
+    """CloudFormation takes no longer one as TemplateBody."""
+    assert len((FOLDER / f"{name}.yaml").read_bytes()) <= 51_200
 
 
 def test_an_existing_bucket_is_named_and_nothing_else() -> None:

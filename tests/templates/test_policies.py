@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from fnmatch import fnmatchcase
 
@@ -112,6 +113,12 @@ def test_a_policy_that_is_too_wide_is_found_by_each() -> None:
     assert "RESOURCE_STAR" in {finding for finding, _ in parliament(wide)}
     assert "PRIVILEGE_ESCALATION" in {finding for finding, _ in parliament(wide, community=True)}
     assert "allows_privilege_escalation" in cloudsplaining(wide)
+
+
+@each_policy
+def test_a_policy_is_not_longer_than_iam_takes_it(policy: Policy) -> None:
+    """All of a role's inline policies together, white space aside."""
+    assert len(json.dumps(policy.document, separators=(",", ":"))) <= 10_240
 
 
 @each_policy

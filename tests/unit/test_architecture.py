@@ -48,6 +48,11 @@ def test_only_the_console_imports_rich() -> None:
     assert {Path(name).parent.as_posix() for name in files_importing("rich", SOURCES)} == {"mlops_cli/console"}
 
 
+@pytest.mark.parametrize("package", ["boto3", "botocore", "sagemaker"])
+def test_only_the_aws_backend_knows_aws(package: str) -> None:
+    assert {Path(name).parent.as_posix() for name in files_importing(package, SOURCES)} == {"mlops_cli/backends/aws"}
+
+
 def test_the_use_case_and_the_tool_never_import_each_other() -> None:
     assert files_importing("mlops_cli", SCRIPTS) == set()
     assert files_importing("boto3", SCRIPTS) == set()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,49 @@ def test_both_names_of_the_region_are_read() -> None:
     assert resolve({}, {"AWS_DEFAULT_REGION": "eu-west-1"}, {})["AWS_REGION"] == "eu-west-1"
     both = resolve({}, {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "us-east-1"}, {})
     assert both["AWS_REGION"] == "us-east-1"
+
+
+def test_the_seeds_settings_and_the_profiles_two_names_are_read() -> None:
+    environ = {"AWS_DEFAULT_PROFILE": "work"}
+    dotenv = {
+        "BUCKET_NAME": "my-bucket",
+        "STAGE": "prod",
+        "REPOSITORY_NAME": "my-repo",
+        "AWS_REGION": "eu-west-1",
+        "INSTANCE": "ml.g5.xlarge",
+    }
+    settings = resolve({}, environ, dotenv)
+    assert settings.problems == []
+    assert {name: settings[name] for name in dotenv} == dotenv
+    assert settings["AWS_PROFILE"] == "work"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("SOURCE", "connection", "github"),
+        ("BRANCH", "release/1.0", "two words"),
+        ("CONNECTION_ARN", "arn:aws:codestar-connections:eu-west-1:123456789012:connection/1a-2b", "arn:aws:s3:::b"),
+        ("FULL_REPOSITORY_ID", "me/my.repo", "my repo"),
+        ("NOTIFICATION_EMAIL", "ann@example.org", "ann"),
+        ("AWS_REGION", "eusc-de-east-1", "europe"),
+        ("INSTANCE", "ml.c7i.12xlarge", "c7i.12xlarge"),
+        ("BUCKET_NAME", "my.bucket-1", "My_Bucket"),
+    ],
+)
+def test_each_aws_setting_is_checked(name: str, good: str, bad: str) -> None:
+    assert resolve({name: good}, {}, {}).problems == []
+    assert resolve({name: ""}, {}, {}).problems == [] or name == "SOURCE"
+    (problem,) = resolve({name: bad}, {}, {}).problems
+    assert problem.startswith(f"{name} is {bad!r} (from flag)")
+
+
+def test_aws_keys_in_dotenv_are_neither_used_nor_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=AKIASECRET\nAWS_SECRET_ACCESS_KEY=verysecret\n")
+    shown = str(load_settings(tmp_path / ".env", {}).to_dict())
+    assert "AKIASECRET" not in shown
+    assert "verysecret" not in shown
+    assert "AWS_ACCESS_KEY_ID" not in os.environ
 
 
 def test_all_problems_are_named_at_once() -> None:

@@ -16,6 +16,11 @@ from mlops_cli.digest import digest_file
 from mlops_cli.progress import Report, silent
 
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+# A connection that broke while the content came: botocore repeats questions, not the reading of answers.
+BROKEN_OFF = frozenset(
+    {"ResponseStreamingError", "IncompleteReadError", "ReadTimeoutError", "ConnectionClosedError"}
+    | {"FlexibleChecksumError"}
+)
 PART_BYTES = 16 << 20
 DELETE_AT_ONCE = 1000
 JSON_TYPE = "application/json"
@@ -34,7 +39,6 @@ class Item:
 class Facts:
     """One object as S3 knows it: ``sha256`` in hex is what it was sent with, ``checksum`` S3's own of the whole."""
 
-    size: int
     version: str
     sha256: str
     checksum: str
@@ -77,7 +81,7 @@ class Bucket:
         checksum = head.get("ChecksumSHA256", "")
         # A checksum of checksums (of several parts, "…-3") is not the file's.
         whole = base64.b64decode(checksum).hex() if checksum and "-" not in checksum else ""
-        return Facts(head["ContentLength"], head.get("VersionId", ""), head["Metadata"].get("sha256", ""), whole)
+        return Facts(head.get("VersionId", ""), head["Metadata"].get("sha256", ""), whole)
 
     def exists(self, key: str) -> bool:
         return self.facts(key) is not None
@@ -90,12 +94,18 @@ class Bucket:
 
     def get(self, key: str) -> bytes | None:
         """An object's content, None if there is none."""
-        try:
-            answer = self.client.get_object(Bucket=self.name, Key=self.full(key))
-        except AwsError as error:
-            if error.code in ABSENT:
-                return None
-            raise
+        for last in (False, False, False, True):
+            try:
+                return self._read(key)
+            except AwsError as error:
+                if error.code in ABSENT:
+                    return None
+                if last or error.code not in BROKEN_OFF:
+                    raise
+        raise AssertionError
+
+    def _read(self, key: str) -> bytes:
+        answer = self.client.get_object(Bucket=self.name, Key=self.full(key))
         with self.client.reading():
             return bytes(answer["Body"].read())
 
@@ -121,13 +131,12 @@ class Bucket:
     def upload(self, path: Path, key: str, report: Report = silent, sha256: str = "") -> bool:
         """Send a file, in parts when it is large, each checked by S3; False if the same object is there already."""
         sha256 = sha256 or digest_file(path)
-        size = path.stat().st_size
         there = self.facts(key)
-        if there and (there.size, there.sha256) == (size, sha256):
+        if there and there.sha256 == sha256:
             return False
         for unfinished in self.uploads(key):  # of a command that was killed
             self.abort(unfinished)
-        self._send(path, key, sha256, Sent(report, size))
+        self._send(path, key, sha256, Sent(report, path.stat().st_size))
         return True
 
     def _send(self, path: Path, key: str, sha256: str, sent: Sent) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
-from mlops_cli.backends.aws.events import LISTED_APART, findings, pauses
+from mlops_cli.backends.aws.events import LISTED_APART, findings, pauses, remedy
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Change
+from mlops_cli.progress import ResourceEvent
 
 EMPTY = "REVIEW_IN_PROGRESS"
 ABSENT = ("ChangeSetNotFound", "ChangeSetNotFoundException")
@@ -63,32 +64,32 @@ class ChangeSet:
 
 def prepare(client: Client, wanted: Wanted, creates: bool) -> ChangeSet | None:
     """The change set that makes the stack as wanted, made unless it is there; None when nothing would change."""
-    found = _describe(client, wanted)
+    found = _described(client, wanted)
     if found and (found["Status"], found["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
         client.delete_change_set(StackName=wanted.name, ChangeSetName=wanted.change_set)
-        found = None
+        found = _described(client, wanted)
     if found is None:
         _create(client, wanted, "CREATE" if creates else "UPDATE")
-        found = _ready(client, wanted)
+        found = _described(client, wanted)
+    if found is None:
+        raise MlopsError(f"Somebody else plans the stack {wanted.name}, too.", "Repeat the command.")
     made = ChangeSet(found["ChangeSetId"], wanted.name, found["StackId"], creates, _changes(client, found))
     if found["Status"] == "CREATE_COMPLETE":
         return made
-    why = _why_failed(client, found)
+    said = found.get("StatusReason", "no reason given")
+    wrong = findings(client, ChangeSetName=made.id) if LISTED_APART in said else []
     discard(client, made)
-    if any(said in why for said in UNCHANGED):
+    if any(unchanged in said for unchanged in UNCHANGED):
         return None
-    raise MlopsError(
-        f"CloudFormation cannot plan the stack {wanted.name}: {why}",
-        "Put this right in templates/ or the settings, then repeat the command.",
+    raise _unplannable(wanted, said, wrong)
+
+
+def _unplannable(wanted: Wanted, said: str, wrong: list[ResourceEvent]) -> MlopsError:
+    listed = "; ".join(f"{one.name} ({one.kind}): {one.reason}" for one in wrong)
+    first = remedy(wrong[0]) if wrong else "Put this right in templates/ or the settings"
+    return MlopsError(
+        f"CloudFormation cannot plan the stack {wanted.name}: {listed or said}", f"{first}, then repeat the command."
     )
-
-
-def _why_failed(client: Client, found: dict[str, Any]) -> str:
-    said: str = found.get("StatusReason", "no reason given")
-    if LISTED_APART not in said:
-        return said
-    listed = findings(client, ChangeSetName=found["ChangeSetId"])
-    return "; ".join(f"{one.name} ({one.kind}): {one.reason}" for one in listed) or said
 
 
 def discard(client: Client, made: ChangeSet) -> None:
@@ -110,8 +111,8 @@ def _status(client: Client, made: ChangeSet) -> str:
     return str(client.describe_stacks(StackName=made.stack_id)["Stacks"][0]["StackStatus"])
 
 
-def execute(client: Client, made: ChangeSet) -> None:
-    """Begin to carry it out; when an answer was lost on the way, not a second time."""
+def execute(client: Client, made: ChangeSet) -> bool:
+    """Begin to carry it out; False if that was begun before, by an attempt whose answer was lost on the way."""
     try:
         client.execute_change_set(ChangeSetName=made.id, ClientRequestToken=made.id.rsplit("/", 1)[-1])
     except AwsError as error:
@@ -120,16 +121,23 @@ def execute(client: Client, made: ChangeSet) -> None:
         state = client.describe_change_set(ChangeSetName=made.id)["ExecutionStatus"]
         if state not in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"):
             raise
+        return False
+    return True
 
 
-def _describe(client: Client, wanted: Wanted) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = client.describe_change_set(StackName=wanted.name, ChangeSetName=wanted.change_set)
-    except AwsError as error:
-        if error.code in ABSENT or "does not exist" in error.said:
-            return None
-        raise
-    return found
+def _described(client: Client, wanted: Wanted) -> dict[str, Any] | None:
+    """The change set once it is no longer being made or deleted; None if there is none."""
+    for pause in pauses():
+        try:
+            found: dict[str, Any] = client.describe_change_set(StackName=wanted.name, ChangeSetName=wanted.change_set)
+        except AwsError as error:
+            if error.code in ABSENT or "does not exist" in error.said:
+                return None
+            raise
+        if not found["Status"].endswith(("_PENDING", "_IN_PROGRESS")):
+            return found
+        time.sleep(pause)
+    raise AssertionError
 
 
 def _create(client: Client, wanted: Wanted, kind: str) -> None:
@@ -146,15 +154,6 @@ def _create(client: Client, wanted: Wanted, kind: str) -> None:
     except AwsError as error:
         if error.code not in ("AlreadyExistsException", "AlreadyExists"):  # the answer to a first attempt was lost
             raise
-
-
-def _ready(client: Client, wanted: Wanted) -> dict[str, Any]:
-    for pause in pauses():
-        found = _describe(client, wanted)
-        if found and found["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
-            return found
-        time.sleep(pause)
-    raise AssertionError
 
 
 def _changes(client: Client, found: dict[str, Any]) -> tuple[Change, ...]:

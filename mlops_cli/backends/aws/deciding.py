@@ -41,10 +41,17 @@ class Decider:
         self.check(run)
         record = self._runs.records.load(run_id)
         assert record is not None, "a run that waits has been recorded by its step"
-        self._registry.decide(record.stage(GATE.name).detail["package"], approved, comment)
+        package = record.stage(GATE.name).detail["package"]
+        self._registry.decide(package, approved, comment)
         token = self._runs.pipeline.token(run_id, GATE.name, DECISION)
-        if not token or not self._runs.pipeline.decide(GATE.name, DECISION, approved, comment, token):
-            self._runs.left(run_id, Status.WAITING)
-            self.check(self._runs.again(run_id))
-            raise MlopsError("The decision was not taken.", f"Try again: mlops approve --run-id {run_id}")
+        taken = bool(token) and self._runs.pipeline.decide(GATE.name, DECISION, approved, comment, token)
         self._runs.left(run_id, Status.WAITING)
+        if not taken:
+            self._give_way(self._runs.again(run_id), package)
+
+    def _give_way(self, run: Run, package: str) -> None:
+        """Somebody else was first: what they said holds for the package, too."""
+        if run.decision:
+            self._registry.decide(package, run.decision.approved, f"by {run.decision.who}: {run.decision.comment}")
+        self.check(run)
+        raise MlopsError("The decision was not taken.", f"Try again: mlops approve --run-id {run.id}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
-from mlops_cli.backends.aws.refusals import denial
+from mlops_cli.backends.aws.refusals import DENIED, AwsError, denial
 from mlops_cli.progress import ResourceEvent, Watch
 
 BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
@@ -64,17 +64,31 @@ class Operation:
         for pause in pauses():
             stack: dict[str, Any] = self._client.describe_stacks(StackName=self._id)["Stacks"][0]
             self.tell(watch)
-            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            if self._over(stack["StackStatus"]):
                 return stack
             time.sleep(pause)
         raise AssertionError
 
+    def _over(self, status: str) -> bool:
+        """Whether this operation has ended: before its first event, the status is still the one from before it."""
+        if status.endswith("_IN_PROGRESS"):
+            return False
+        return bool(self._told or not self._mark or status == "DELETE_COMPLETE")
+
 
 def findings(client: Client, **of: str) -> list[ResourceEvent]:
-    """What CloudFormation's validation has found wrong with a stack's template or a change set's."""
-    if not hasattr(client.raw, "describe_events"):  # an older boto3 knows nothing of them
+    """What CloudFormation's validation has found wrong with a stack's template or a change set's.
+
+    Nothing when boto3 is older than this question, or when the caller may not ask it.
+    """
+    if not hasattr(client.raw, "describe_events"):
         return []
-    found = client.pages("describe_events", "OperationEvents", **of, Filters={"FailedEvents": True})
+    try:
+        found = list(client.pages("describe_events", "OperationEvents", **of, Filters={"FailedEvents": True}))
+    except AwsError as error:
+        if error.code in DENIED:
+            return []
+        raise
     return [_finding(event) for event in found if event.get("ValidationStatusReason")]
 
 

@@ -219,7 +219,7 @@ def _uploaded(bucket: Bucket, key: str) -> ResourceEvent:
 
 
 def _require_same(shown: Step, now: Step) -> None:
-    if shown.changes != now.changes:
+    if set(shown.changes) != set(now.changes):
         raise MlopsError(
             f"The stack {now.wanted.name} is no longer as it was when the plan was made; nothing was done to it.",
             "Look at the plan again: mlops deploy-infra",

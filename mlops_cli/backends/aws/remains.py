@@ -15,6 +15,9 @@ from mlops_cli.plans import Action, Change
 GONE = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException", "PipelineNotFoundException")
 GOING_ON = ("InProgress", "Stopping")
 JOB_LOGS = "/aws/sagemaker/{}Jobs"
+# Made by AWS with the account's first state machine that waits for jobs, for all of them.
+JOB_RULE = "StepFunctionsGetEventsForSageMaker{}JobsRule"
+JOB_KINDS = ("Training", "Processing")
 
 
 def until(ended: Callable[[], bool]) -> None:
@@ -52,6 +55,7 @@ class Tagged:
         self._tags = names.tags.items()
         self._prefix = f"{endpoint}-"
         self._endpoint = endpoint
+        self._known: dict[str, bool] = {}
 
     def named(self, operation: str, items: str, name: str, arn: str) -> Iterator[dict[str, Any]]:
         for one in self._client.pages(operation, items, NameContains=self._endpoint):
@@ -60,8 +64,10 @@ class Tagged:
                 yield one
 
     def _ours(self, arn: str) -> bool:
-        tags = listed(self._client, "list_tags", "Tags", ResourceArn=arn)
-        return self._tags <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+        if arn not in self._known:
+            tags = listed(self._client, "list_tags", "Tags", ResourceArn=arn)
+            self._known[arn] = self._tags <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+        return self._known[arn]
 
 
 class Jobs:
@@ -196,3 +202,16 @@ class LogGroups:
 
 def _counted(action: Action, count: int, what: str, why: str) -> list[Change]:
     return [Change(action, f"{count:,} {what}{'s' if count > 1 else ''}", why)] if count else []
+
+
+def shared(logs: Client, events: Client) -> list[Change]:
+    """What AWS has made for all jobs of the account: nobody's to remove, and free of charge when it is empty."""
+    kept = []
+    for kind in JOB_KINDS:
+        group, rule = JOB_LOGS.format(kind), JOB_RULE.format(kind)
+        groups = logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=group)
+        if any(one["logGroupName"] == group for one in groups):
+            kept.append(Change(Action.KEEP, f"log group {group}", "of all jobs of the account"))
+        if listed(events, "list_rules", "Rules", NamePrefix=rule):
+            kept.append(Change(Action.KEEP, f"rule {rule}", "AWS's own, of all state machines of the account"))
+    return kept

@@ -16,7 +16,7 @@ from mlops_cli.plans import Action, Change
 from mlops_cli.progress import Watch
 
 WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
-# Nothing is in it, and CloudFormation can only delete it.
+# Never whole, and CloudFormation can only delete it.
 STILLBORN = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
 
@@ -56,8 +56,8 @@ class Stacks:
         return None if stack.status == "DELETE_COMPLETE" else stack
 
     def owns(self, stack: Stack) -> bool:
-        """Whether it has this project's tags; a stack that only holds a plan has none yet."""
-        return stack.status == EMPTY or self._names.tags.items() <= stack.tags.items()
+        """Whether it has this project's tags; a stack that only holds a plan may have none yet."""
+        return self._names.tags.items() <= stack.tags.items() or (stack.status == EMPTY and not stack.tags)
 
     def find(self, name: str) -> Stack | None:
         """The project's stack of this name; raises MlopsError if it is somebody else's."""
@@ -114,8 +114,9 @@ class Stacks:
 
     def execute(self, change_set: ChangeSet, watch: Watch) -> Stack:
         """Carry a change set out and follow it to its end; raises StackFailed with the first cause."""
-        operation = Operation(self._client, change_set.stack_id, newest(self._client, change_set.stack_id))
-        changesets.execute(self._client, change_set)
+        before = newest(self._client, change_set.stack_id)
+        begun = changesets.execute(self._client, change_set)
+        operation = Operation(self._client, change_set.stack_id, before if begun else "")
         stack = _stack(operation.follow(watch))
         if stack.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise self._failed(stack, operation, "made" if change_set.creates else "changed")

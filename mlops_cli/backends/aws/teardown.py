@@ -11,7 +11,15 @@ from mlops_cli.backends.aws.activity import Activity, Facts
 from mlops_cli.backends.aws.holdings import Holdings
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.refusals import AwsError
-from mlops_cli.backends.aws.remains import Jobs, LogGroups, ModelPackages, Strays, Tagged
+from mlops_cli.backends.aws.remains import (
+    JOB_KINDS,
+    Jobs,
+    LogGroups,
+    ModelPackages,
+    Strays,
+    Tagged,
+    shared,
+)
 from mlops_cli.backends.aws.stacks import Stack, Stacks
 from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Change, Plan
@@ -77,7 +85,7 @@ class Teardown:
             Part("runs", activity.look, lambda _: activity.remove()),
             self._stack_part(names.endpoint_stack, self._serving),
             Part("endpoint", self._outside(names.endpoint_stack, strays.look), lambda _: strays.remove()),
-            *(_jobs_part(Jobs(kind, sagemaker, logs, tagged), kind) for kind in ("Training", "Processing")),
+            *(_jobs_part(Jobs(kind, sagemaker, logs, tagged), kind) for kind in JOB_KINDS),
             Part("model versions", packages.look, lambda _: packages.remove()),
             *self._objects_part(facts),
             self._stack_part(names.pipeline_stack),
@@ -159,6 +167,7 @@ class Teardown:
             kept += self._kept_bucket(self._holdings)
         if self._source == "connection":
             kept.append(Change(Action.KEEP, "the connection and its repository", "yours"))
+        kept += shared(self._account.client("logs"), self._account.client("events"))
         if self._project.state.is_dir():
             kept.append(Change(Action.KEEP, ".mlops/", "of this machine: mlops --target local cleanup"))
         return kept

@@ -95,7 +95,7 @@ class CodeBuild(Service):
         }
 
     def list_projects(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return page(sorted(self.projects), request, "projects", "", "nextToken")
+        return page(sorted(self.projects), request, "projects", "", "nextToken", bad="InvalidInputException")
 
     @operation(ARN + "{projectName}")
     def start_build(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -131,13 +131,15 @@ class CodeBuild(Service):
         return {"build": build.described()}
 
     def list_builds(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return page(self._newest(request.get("sortOrder")), request, "ids", "", "nextToken")
+        return page(
+            self._newest(request.get("sortOrder")), request, "ids", "", "nextToken", bad="InvalidInputException"
+        )
 
     @operation(ARN + "{projectName}")
     def list_builds_for_project(self, request: Request, caller: Caller) -> dict[str, Any]:
         name = self.found(request["projectName"])["name"]
         ids = [one for one in self._newest(request.get("sortOrder")) if one.startswith(f"{name}:")]
-        return page(ids, request, "ids", "", "nextToken")
+        return page(ids, request, "ids", "", "nextToken", bad="InvalidInputException")
 
     def _newest(self, order: str | None) -> list[str]:
         ids = list(self.builds)

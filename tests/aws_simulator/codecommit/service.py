@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..simulator import Simulator
 
 ARN = "arn:aws:codecommit:{region}:{account}:{repositoryName}"
+BAD_TOKEN = "InvalidContinuationTokenException"
 
 
 @dataclass
@@ -91,7 +92,7 @@ class CodeCommit(Service):
 
     def list_repositories(self, request: Request, caller: Caller) -> dict[str, Any]:
         rows = [{"repositoryName": one.name, "repositoryId": one.id} for one in self.repositories.values()]
-        return page(rows, request, "repositories", "", "nextToken", size=1000)
+        return page(rows, request, "repositories", "", "nextToken", size=1000, bad=BAD_TOKEN)
 
     @operation(ARN)
     def delete_repository(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class CodeCommit(Service):
 
     @operation(ARN)
     def list_branches(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return page(self.found(request).git.branches(), request, "branches", "", "nextToken", size=1000)
+        return page(self.found(request).git.branches(), request, "branches", "", "nextToken", size=1000, bad=BAD_TOKEN)
 
     @operation(ARN)
     def get_commit(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -162,7 +163,7 @@ class CodeCommit(Service):
     @operation(ARN)
     def get_differences(self, request: Request, caller: Caller) -> dict[str, Any]:
         rows = trees.differences(self.found(request).git, request)
-        return page(rows, request, "differences", "MaxResults", "NextToken", size=400)
+        return page(rows, request, "differences", "MaxResults", "NextToken", size=400, bad=BAD_TOKEN)
 
     def moved(self, repository: Repository, branch: str, old: str | None, new: str | None, caller: Caller) -> None:
         """A branch points elsewhere: the repository's first branch becomes its default; EventBridge hears of it."""

@@ -25,6 +25,7 @@ PIPELINE = ARN + "{pipelineName}"
 STAGE = PIPELINE + "/{stageName}"
 PASSES = {"pipeline.roleArn": "codepipeline.amazonaws.com"}
 MOST_QUEUED = 50
+BAD_TOKEN = "InvalidNextTokenException"
 
 
 class CodePipeline(Service):
@@ -103,7 +104,7 @@ class CodePipeline(Service):
             }
             for one in self.pipelines.values()
         ]
-        return page(rows, request, "pipelines", "maxResults", "nextToken", size=1000)
+        return page(rows, request, "pipelines", "maxResults", "nextToken", size=1000, bad=BAD_TOKEN)
 
     @operation(ARN + "{name}")
     def start_pipeline_execution(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -135,12 +136,12 @@ class CodePipeline(Service):
         if stage := ((request.get("filter") or {}).get("succeededInStage") or {}).get("stageName"):
             found = [one for one in found if stage in one.passed]
         rows = [views.summary(one) for one in found]
-        return page(rows, request, "pipelineExecutionSummaries", "maxResults", "nextToken")
+        return page(rows, request, "pipelineExecutionSummaries", "maxResults", "nextToken", bad=BAD_TOKEN)
 
     @operation(PIPELINE)
     def list_action_executions(self, request: Request, caller: Caller) -> dict[str, Any]:
         rows = [views.action(one) for one in requests.actions(self, request)]
-        return page(rows, request, "actionExecutionDetails", "maxResults", "nextToken")
+        return page(rows, request, "actionExecutionDetails", "maxResults", "nextToken", bad=BAD_TOKEN)
 
     @operation(STAGE + "/{actionName}")
     def put_approval_result(self, request: Request, caller: Caller) -> dict[str, Any]:

@@ -245,6 +245,8 @@ def test_lists_come_in_pages_newest_first(line: Line) -> None:
         sizes.append(len(page["pipelineExecutionSummaries"]))
         found += [one["pipelineExecutionId"] for one in page["pipelineExecutionSummaries"]]
     assert (sizes, found) == ([2, 2, 1], started[::-1])
+    with pytest.raises(ClientError, match="InvalidNextTokenException"):
+        line.client.list_pipeline_executions(pipelineName="line", nextToken="made up")
 
 
 def test_a_pipeline_that_is_deleted_is_gone(line: Line) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import importlib.metadata
 import json
+import subprocess
+import sys
 import time
 from urllib.parse import urlsplit
 
@@ -20,6 +22,41 @@ BUCKET = {"Resources": {"Bucket": {"Type": "AWS::S3::Bucket"}}}
 
 def test_its_version_is_the_one_whose_hooks_are_known() -> None:
     assert importlib.metadata.version("ministack") == "1.5.33"
+
+
+HOOKS = """
+core.iam_actions: SERVICE_TO_IAM_NAMESPACE extract_resource_arn identity_denial_message
+core.iam_evaluator: _conditions_met _gather_role_policies enforce fnmatch_iam resolve_credential
+core.responses: get_account_id get_region request_scope
+core.router: SERVICE_PATTERNS extract_access_key_id
+app: SERVICE_HANDLERS _reset_all_state app
+services.cloudformation: _change_sets _stack_events _stacks
+services.cloudformation.changesets: _resolve_props_for_diff
+services.cloudformation.engine: _evaluate_conditions _extract_deps
+services.cloudformation.handlers: _ACTION_HANDLERS _resolve_stack
+services.cloudformation.helpers: _error _p
+services.cloudformation.provisioners: _CONDITIONALLY_REPLACING_PROPERTIES _REPLACING_PROPERTIES _RESOURCE_HANDLERS
+services.cloudformation.provisioners: _STACK_TAG_PROPERTY _physical_name
+services.cloudformation.stacks: _add_event _operation_event _runs_on_worker_thread _static_property _validation_errors
+services.cloudwatch_logs: _log_groups
+services.eventbridge: _invoke_target _put_events
+services.iam: _roles
+services.s3: _buckets _object_versions
+services.stepfunctions: _executions
+services.sts: _sessions register_session
+"""
+
+
+def test_every_hook_is_where_it_is_looked_for() -> None:
+    script = """
+import importlib, sys
+for line in sys.argv[1].strip().splitlines():
+    module, _, names = line.partition(": ")
+    found = importlib.import_module(f"ministack.{module}")
+    print(*[f"{module}.{name}" for name in names.split() if not hasattr(found, name)])
+"""
+    done = subprocess.run([sys.executable, "-c", script, HOOKS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_it_listens_on_loopback_only(aws: Aws) -> None:

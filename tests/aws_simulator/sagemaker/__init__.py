@@ -1,7 +1,14 @@
 """SageMaker in the simulated AWS: jobs run the real scripts, endpoints serve the real model.
 
+Controls: ``sagemaker-pace`` (seconds, grace, baking, invocation; 0: every invocation times out),
+``sagemaker-fail-next`` (reason), ``sagemaker-quota`` (quota, limit), ``sagemaker-interrupt`` (job: a spot job loses its
+instances), ``sagemaker-fire`` (endpoint: an alarm goes off while its next update bakes); beside them ``alarm`` (alarm,
+state; "" releases it) and ``states-scale`` (scale).
+
 What it does not have: images (the test's own Python is every image, and requirements.txt must be met by it), instances
-(an instance more is another process of a job, and nothing of an endpoint), GPUs, VPCs, KMS keys, pipe mode.
+(an instance more is another process of a job, and nothing of an endpoint), GPUs, VPCs, KMS keys, pipe mode, traffic
+shifted in steps (a canary gets it all), events, scaling (only its targets and policies). Words of refusal are AWS's
+where they are known; that of a model of an unapproved package, and of a rollback by alarm, are not.
 """
 
 from __future__ import annotations

@@ -128,6 +128,8 @@ class Fleet:
 
     def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
         """One request to the container. Raises OSError if it does not answer, TimeoutError if not in time."""
+        if not seconds:
+            raise TimeoutError("there is no time at all")
         address = urlsplit(self._server.invocations_url)
         began = time.perf_counter()
         connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=seconds)

@@ -121,6 +121,10 @@ def check(request: Mapping[str, Any]) -> None:
             raise invalid(f"{member} is required.")
     if not request["AlgorithmSpecification"].get("TrainingImage"):
         raise invalid("Either TrainingImage or AlgorithmName must be specified in AlgorithmSpecification.")
+    if not {"InstanceType", "InstanceCount"} <= request["ResourceConfig"].keys():
+        raise invalid("The simulator has only jobs with InstanceType and InstanceCount.")
+    if request["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
+        raise invalid("The simulator has only outputs with CompressionType GZIP.")
     stopping = request["StoppingCondition"]
     if request.get("EnableManagedSpotTraining"):
         if stopping.get("MaxWaitTimeInSeconds", 0) < stopping.get("MaxRuntimeInSeconds", 24 * 3600):

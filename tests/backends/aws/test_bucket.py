@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ResponseStreamingError
+from botocore.response import StreamingBody
 
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.bucket import PART_BYTES, Bucket
@@ -54,7 +56,7 @@ def test_a_file_is_sent_once_and_arrives_as_it_is(bucket: Bucket, tmp_path: Path
     assert (tmp_path / "copy" / "file").read_bytes() == path.read_bytes()
     facts = bucket.facts("data/file")
     assert facts is not None
-    assert (facts.size, facts.sha256) == (size, digest_file(path))
+    assert facts.sha256 == digest_file(path)
     assert facts.version
 
 
@@ -114,3 +116,24 @@ def test_a_denial_names_permission_and_object(aws: Aws, monkeypatch: pytest.Monk
     eve = Bucket(Account(resolve({"AWS_REGION": "us-east-1"}, {}, {})).client("s3"), NAME, "mine-dev/")
     with pytest.raises(AwsError, match=r"may not s3:PutObject on .*mine-dev/x"):
         eve.put("x", b"")
+
+
+@pytest.mark.parametrize(("breaks", "arrives"), [(3, True), (4, False)])
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, breaks: int, arrives: bool
+) -> None:
+    bucket.put("a", b"whole")
+    real, left = StreamingBody.read, [breaks]
+
+    def read(body: StreamingBody, amt: int | None = None) -> bytes:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise ResponseStreamingError(error="connection broken")
+        return bytes(real(body, amt))
+
+    monkeypatch.setattr(StreamingBody, "read", read)
+    if arrives:
+        assert bucket.get("a") == b"whole"
+    else:
+        with pytest.raises(AwsError, match="cannot be reached"):
+            bucket.get("a")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +19,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Plan
 from mlops_cli.progress import ResourceEvent, silent
 from tests.backends.aws.conftest import Ground
-from tests.conftest import Cli
+from tests.conftest import Cli, wait_for
 
 STORAGE, PIPELINE = "mlops-tiny-dev-storage", "mlops-tiny-dev-pipeline"
 
@@ -136,6 +139,20 @@ def test_a_bucket_in_another_region_is_named(ground: Ground) -> None:
     assert "--region eu-west-1" in caught.value.hint
 
 
+def test_a_bucket_that_is_closed_to_us_is_somebody_elses(ground: Ground) -> None:
+    ground.aws.client("s3").create_bucket(Bucket="theirs")
+    iam = ground.aws.client("iam")
+    iam.create_user(UserName="eve")
+    allowed = {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    iam.put_user_policy(UserName="eve", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="eve")["AccessKey"]
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    _, err = ground.cli(BUCKET_NAME="theirs", **keys).both("deploy-infra", "--yes", code=1)
+    assert err.startswith("error: The bucket theirs is somebody else's, or closed to you.")
+    assert ground.stacks() == {}
+
+
 def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     ground.backend(SOURCE="s3").provision()
     default = ground.backend()
@@ -168,18 +185,33 @@ def test_a_name_that_does_not_do_on_aws_is_said_first(ground: Ground, use_case: 
     assert ground.stacks() == {}
 
 
-def test_a_failed_creation_shows_its_cause_and_the_next_attempt_begins_anew(ground: Ground) -> None:
-    ground.aws.client("codecommit").create_repository(repositoryName="taken")
-    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is .*already exists") as caught:
-        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").provision()
-    assert "set another REPOSITORY_NAME" in caught.value.hint
+def never_whole(ground: Ground) -> None:
+    """A pipeline stack whose creation failed and was rolled back."""
+    right, wrong = "          Key: !Sub ${KeyPrefix}source/source.zip", "          Key: nowhere.zip"
+    ground.edit("pipeline.yaml", right, wrong)
+    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is CREATE_FAILED, says AWS: "):
+        ground.backend(SOURCE="codecommit").provision()
+    ground.edit("pipeline.yaml", wrong, right)
     assert ground.stacks()[PIPELINE] == "ROLLBACK_COMPLETE"
+
+
+def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) -> None:
+    never_whole(ground)
     backend = ground.backend(SOURCE="codecommit")
     plan = backend.plan_provision()
-    assert what(plan, Action.REMOVE) == [f"stack {PIPELINE}"]
+    removed = [change for change in plan.changes if change.action is Action.REMOVE]
+    assert [change.what for change in removed] == [f"stack {PIPELINE}"]
+    assert "it was never whole: Repository (AWS::CodeCommit::Repository): " in removed[0].why
     assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
     backend.provision()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_a_repositorys_name_that_is_taken_is_said(ground: Ground) -> None:
+    ground.aws.client("codecommit").create_repository(repositoryName="taken")
+    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\).*already exists") as caught:
+        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").provision()
+    assert "set another REPOSITORY_NAME" in caught.value.hint
 
 
 def test_without_templates_the_project_is_told(ground: Ground) -> None:
@@ -294,6 +326,59 @@ def test_data_are_sent_by_the_command(ground: Ground) -> None:
     assert cli.json("download-data", "--source", "tiny.csv")["changed"] is False
 
 
+def test_on_a_terminal_it_asks_and_draws_a_tree(ground: Ground) -> None:
+    said = typed(ground.cli(TERM="xterm"), "n\n")
+    assert "Make these changes? [y/N]" in said
+    assert "Nothing was changed" in said
+    assert ground.stacks() == {}
+    said = typed(ground.cli(TERM="xterm"), "y\n")
+    assert re.search(r"── ✓ Pipeline AWS::CodePipeline::Pipeline CREATE_COMPLETE", plain(said)), said
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def typed(cli: Cli, answer: str) -> str:
+    """What deploy-infra writes to a terminal at which somebody answers."""
+    leader, follower = pty.openpty()
+    written = b""
+    with cli.start("deploy-infra", stdin=follower, stdout=follower, stderr=follower):
+        os.close(follower)
+        os.write(leader, answer.encode())
+        while block := read(leader):
+            written += block
+    os.close(leader)
+    return written.decode()
+
+
+def read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # the other side has closed the terminal
+        return b""
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> None:
+    slow = "Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '8'}\n"
+    handle = "  Handle:\n    Type: AWS::CloudFormation::WaitConditionHandle\n"
+    ground.edit("storage.yaml", "\nResources:\n", f"\nResources:\n{handle}  Wait:\n    {slow}")
+    with ground.cli().start("deploy-infra", "--yes") as process:
+        assert process.stdout is not None
+        while f"{STORAGE}  CREATE_IN_PROGRESS" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert err == (
+        "error: Stopped; what has begun goes on by itself in account 123456789012, region us-east-1, credentials from "
+        "env.\nhint: Go on with it: mlops deploy-infra\n"
+    )
+    assert ground.stacks() == {STORAGE: "CREATE_IN_PROGRESS"}
+    wait_for(lambda: ground.stacks() == {STORAGE: "ROLLBACK_COMPLETE"})
+
+
 MOMENTS = (
     ("CreateChangeSet", 1), ("CreateChangeSet", 2), ("CreateChangeSet", 3), ("DeleteChangeSet", 1),
     ("ExecuteChangeSet", 1), ("ExecuteChangeSet", 2), ("DescribeStackEvents", 3), ("PutObject", 1), ("PutObject", 2),
@@ -303,14 +388,14 @@ MOMENTS = (
 @pytest.mark.slow
 @pytest.mark.parametrize(("call", "number"), MOMENTS)
 def test_killed_at_any_moment_the_command_is_repeated_and_completes(ground: Ground, call: str, number: int) -> None:
-    kill_after(ground.cli(), call, number)
+    kill_after(ground.cli(), call, number, "deploy-infra")
     ground.backend().provision()
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
     again = ground.backend().plan_provision()
     assert actions(again) == {Action.KEEP}, again
 
 
-def kill_after(cli: Cli, call: str, number: int) -> None:
+def kill_after(cli: Cli, call: str, number: int, *arguments: str) -> None:
     """The command dies right after its n-th call of this kind has reached AWS."""
     code = f"""
 import os, signal, sys
@@ -323,7 +408,7 @@ def call(self, operation, parameters):
         os.kill(os.getpid(), signal.SIGKILL)
     return answer
 BaseClient._make_api_call = call
-sys.argv = ['mlops', 'deploy-infra', '--yes']
+sys.argv = {["mlops", *arguments, *([] if "download-data" in arguments else ["--yes"])]!r}
 from mlops_cli.cli import main
 main()
 """

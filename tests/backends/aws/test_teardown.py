@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Plan
 from mlops_cli.progress import ResourceEvent, silent
 from tests.aws_simulator.jobs_world import Jobs
 from tests.backends.aws.conftest import Ground
+from tests.backends.aws.test_provision import never_whole
 
 STORAGE, PIPELINE, ENDPOINT = (f"mlops-tiny-dev-{part}" for part in ("storage", "pipeline", "endpoint"))
 TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
@@ -167,13 +165,9 @@ def test_what_a_killed_plan_has_left_goes(ground: Ground) -> None:
 
 
 def test_a_stack_that_was_never_whole_goes(ground: Ground) -> None:
-    ground.aws.client("codecommit").create_repository(repositoryName="taken")
-    with pytest.raises(MlopsError):
-        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").provision()
-    assert ground.stacks()[PIPELINE] == "ROLLBACK_COMPLETE"
+    never_whole(ground)
     assert clean(ground).active == ()
     assert ground.stacks() == {}
-    assert ground.aws.client("codecommit").list_repositories()["repositories"] != []
 
 
 def test_a_bucket_that_is_gone_already_is_no_obstacle(ground: Ground) -> None:
@@ -204,6 +198,7 @@ def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(gro
     )
     plan = ground.backend().plan_teardown(keep_data=False)
     assert "training job tiny-dev-train-2 InProgress" in lines(plan, Action.STOP)
+    assert "log group /aws/sagemaker/TrainingJobs of all jobs of the account" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
     left = jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"]
     assert [one["TrainingJobName"] for one in left] == ["tiny-dev-2-train-1"]
