@@ -56,7 +56,7 @@ def test_the_minimal_project_runs_at_once(churn: Cli) -> None:
     out = churn("quickstart", "--yes")
     assert "$ mlops download-data\n" in out
     assert "verdict nothing is under its floor" in " ".join(out.split())
-    assert "months 2, tickets 6, price 70" in out
+    assert "months 2, tickets 6, price 85" in out
     model = churn.json("status")["endpoint"]["live_digest"]
     assert churn.json("quickstart", "--yes")["run"]["status"] == "done", "it is safe to repeat"
     forced = churn.json("run", "--force", "--from", "train")
