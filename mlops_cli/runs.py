@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -63,8 +63,9 @@ class StageRun:
 
 
 def stage_run_of(values: Mapping[str, Any]) -> StageRun:
-    """A StageRun from the mapping that ``dataclasses.asdict`` made of it."""
-    return StageRun(**{**values, "status": Status(values["status"])})
+    """A StageRun from the mapping that ``dataclasses.asdict`` made of it, perhaps in another version of mlops."""
+    known = {one.name: values[one.name] for one in fields(StageRun) if one.name in values}
+    return StageRun(**{**known, "status": Status(values["status"])})
 
 
 @dataclass(frozen=True)

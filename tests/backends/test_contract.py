@@ -161,7 +161,7 @@ def test_a_decision_about_a_run_that_went_on_meanwhile_is_refused(ready: Backend
 
 def test_logs_are_kept(ready: Backend) -> None:
     run, _ = ready.start_run(RunRequest(), Recorded())
-    assert list(ready.read_log(run, "train", follow=True)) == ["progress 1/1 epoch 1"]
+    assert "progress 1/1 epoch 1" in list(ready.read_log(run, "train", follow=True))
 
 
 def test_wrong_requests_start_nothing(ready: Backend) -> None:

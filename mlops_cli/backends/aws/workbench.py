@@ -133,13 +133,11 @@ class AwsWorkbench:
         return Outcome("", prepared.artifact, {"job": prepared.name}, Status.RUNNING)
 
     def _ask(self, run: Run) -> Outcome:
-        """Put the evidence and the model where the person who decides finds them."""
+        """Put the model where it stays for good, as one that waits for a decision."""
         trained = run.stage("train")
-        evidence = self.crew.evidence(run, self.use_case)
-        evidence_key = f"runs/{run.id}/evidence.json"
-        self.bucket.put_json(evidence_key, evidence.to_dict())
+        data_digest = run.stage("preprocess").ingredients.get("the data", "")
         self.crew.registry.keep(trained.artifact + results.MODEL, trained.output)
-        package = self.crew.registry.register(trained.output, run.id, evidence.data_digest, evidence_key)
+        package = self.crew.registry.register(trained.output, run.id, data_digest, _evidence_key(run))
         return Outcome(trained.output, detail={"package": package}, status=Status.WAITING)
 
     def _gate(self, stage: Stage, run: Run) -> Outcome:
@@ -179,6 +177,9 @@ class AwsWorkbench:
         record = run.stage(stage.name)
         if stage.kind in LOG_GROUPS and record.status.settled:
             self.hand_over("request.json", REUSE)
+        if stage.kind is Kind.APPROVAL:
+            evidence = self.crew.evidence(run, self.use_case)
+            self.bucket.put_json(_evidence_key(run), evidence.to_dict())
         if stage.kind is Kind.DEPLOY:
             self.hand_over("endpoint.json", self._configuration(run))
         self.hand_over("stage.json", asdict(record))
@@ -232,3 +233,8 @@ class AwsWorkbench:
                 "Deploy again: mlops run --from deploy",
             )
         return Outcome(approved, detail={"endpoint": status.name, "url": status.url, "since": status.since})
+
+
+def _evidence_key(run: Run) -> str:
+    """Where the pipeline's template sends the person who decides."""
+    return f"runs/{run.id}/evidence.json"
