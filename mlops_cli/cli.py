@@ -160,7 +160,7 @@ def init(
 
 @command("quickstart", "mlops quickstart --yes")
 def quickstart(ctx: typer.Context, yes: Yes = False, as_json: Json = False) -> None:
-    """From nothing to a tested endpoint, on sample data."""
+    """From nothing to a tested endpoint, on data at hand: the built-in sample or the project's own."""
     from mlops_cli.quickstart import tour
 
     session, console = _open(ctx)

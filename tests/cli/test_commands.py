@@ -238,6 +238,12 @@ def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:
     _, err = cli.both("status", code=2)
     assert "data.columns.toxic is 'colour'" in err
     assert "metrics.primary must be a text" in err
+    path.write_text(
+        text.replace("[metrics]", '[metrics]\ndirection = "sideways"', 1) + '[metrics.maximum.rent]\nrmse = "low"'
+    )
+    _, err = cli.both("status", code=2)
+    assert "metrics.direction is 'sideways', expected higher or lower" in err
+    assert "metrics.maximum.rent.rmse must be a number" in err
     path.write_text("name = [")
     _, err = cli.both("status", code=2)
     assert "is not valid TOML" in err

@@ -10,6 +10,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 FEATURES, TARGET = ["months", "tickets", "price"], "left"
 
@@ -45,9 +46,14 @@ chance = model.predict(features, verbose=0)[:, 0]
 metrics = {"accuracy": float(np.mean((chance > 0.5) == target)), "rows": len(target)}
 Path(os.environ["SM_OUTPUT_DATA_DIR"], "metrics.json").write_text(json.dumps({"metrics": {"test": {TARGET: metrics}}}))
 
-# 1/ is a version that TensorFlow Serving insists on. Without the random id the same training gives the same package.
+# 1/ is a version that TensorFlow Serving insists on. Saved like this, and without the random id, the same training
+# gives the same package; by model.export() it would not.
+exported = tf.Module()
+exported.weights = [variable.value for variable in model.variables]
+columns = {name: tf.TensorSpec([None], name=name) for name in FEATURES}
+serve = tf.function(lambda columns: {TARGET: model(columns)}, input_signature=[columns])
 folder = Path(os.environ["SM_MODEL_DIR"])
-model.export(folder / "1", verbose=False)
+tf.saved_model.save(exported, str(folder / "1"), signatures=serve)
 (folder / "1" / "fingerprint.pb").unlink()
 (folder / "code").mkdir()
 shutil.copy(Path(__file__).with_name("inference.py"), folder / "code")
