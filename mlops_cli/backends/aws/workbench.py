@@ -90,7 +90,7 @@ class AwsWorkbench:
     def _dataset(self) -> dict[str, Any]:
         facts = self.bucket.get_json("data/dataset.json")
         if facts is None:
-            raise no_data()
+            raise no_data(self.use_case)
         return dict(facts)
 
     def key(self, ingredients: dict[str, str]) -> str:
