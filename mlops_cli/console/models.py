@@ -54,7 +54,7 @@ def show_models(console: Console, models: Sequence[ModelVersion], live_digest: s
     for model in models:
         mark = "[green]▶ now[/]" if _is_live(model, live_digest) else ", ".join(_days(one) for one in model.live)
         decision = escape(_said(model.decision))
-        made.add_row(model.name, short(model.digest), moment(model.trained_at), model.run_id, decision, mark)
+        made.add_row(model.name, short(model.digest), moment(model.trained_at), model.run_id[:8], decision, mark)
     console.show(made)
 
 

@@ -131,7 +131,7 @@ class Bucket:
         return str(answer.get("VersionId", ""))
 
     def put_json(self, key: str, value: Any) -> str:
-        return self.put(key, json.dumps(value, indent=2, sort_keys=True).encode() + b"\n", JSON_TYPE)
+        return self.put(key, json.dumps(value, indent=2).encode() + b"\n", JSON_TYPE)
 
     def upload(self, path: Path, key: str, report: Report = silent, sha256: str = "") -> bool:
         """Send a file, in parts when it is large, each checked by S3; False if the same object is there already."""
