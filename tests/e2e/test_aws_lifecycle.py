@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,18 @@ class Cloud(Cli):
         assert run["status"] == "waiting"
         return dict(self.json("approve", "--run-id", run["id"][:8], "--yes"))
 
-    def statuses(self, run: str = "") -> dict[str, str]:
-        return statuses(self.json("status", *([run] if run else []))["run"])
+    @contextmanager
+    def going(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on while the test looks; a test that fails does not wait for it."""
+        with self.start(*arguments) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def held(self, script: str) -> Path:
         """A file for as long as which a script does not go on; the job runs on this very machine."""
-        file = self.folder / f"hold-{script}"
+        file = self.folder.parent / f"hold-{script}"
         file.touch()
         self.edit(
             script,
@@ -184,7 +191,7 @@ def test_a_gate_that_fails_says_which_assertion_and_a_mended_one_goes_on(cloud: 
 
 def test_a_script_that_fails_shows_its_last_lines_and_is_retried_in_the_same_run(cloud: Cloud) -> None:
     cloud.ready()
-    trouble = cloud.folder / "trouble"
+    trouble = cloud.folder.parent / "trouble"  # not in the project: its state must stay the same
     trouble.touch()
     stop = f"if __import__('os').path.exists({str(trouble)!r}):\n    raise SystemExit('no luck today')\n"
     cloud.edit("train.py", "model = Path", f"{stop}model = Path")
@@ -224,7 +231,7 @@ def test_an_alarm_rolls_the_endpoint_back_and_is_said(cloud: Cloud) -> None:
 def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(cloud: Cloud) -> None:
     cloud.ready()
     held = cloud.held("train.py")
-    with cloud.start("run") as process:
+    with cloud.going("run") as process:
         wait_for(lambda: training(cloud), 120)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
@@ -234,7 +241,7 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(cloud: Cloud) -> N
     assert f"mlops status {run_id} --follow" in err
     assert "Traceback" not in err
     assert training(cloud)
-    with cloud.start("status", run_id, "--follow") as watcher:
+    with cloud.going("status", run_id, "--follow") as watcher:
         held.unlink()
         out, _ = watcher.communicate(timeout=120)
     assert watcher.returncode == 0
@@ -264,7 +271,7 @@ def test_a_run_that_is_ended_takes_its_job_with_it(cloud: Cloud) -> None:
 def test_a_killed_command_is_repeated_and_goes_along_with_its_run(cloud: Cloud) -> None:
     cloud.ready()
     held = cloud.held("train.py")
-    with cloud.start("run") as process:
+    with cloud.going("run") as process:
         wait_for(lambda: training(cloud), 120)
         process.kill()
         process.communicate()
