@@ -28,6 +28,7 @@ Scalar = (str, int, float, bool)
 
 
 MACRO, LABEL = "macro", "label"
+ERRORS = ("log_loss", "brier", "mae", "rmse")
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class Metrics:
 
     @property
     def lower_is_better(self) -> bool:
-        """Of the primary metric; if nobody says, then a metric with a ceiling and no floor is an error, not a score."""
+        """Of the primary metric; if nobody says, then of the usual errors, and of what has a ceiling and no floor."""
         if self.direction:
             return self.direction == "lower"
         capped, floored = (
             any(self.primary in table for table in side.values()) for side in (self.maximum, self.minimum)
         )
-        return capped and not floored
+        return self.primary in ERRORS or (capped and not floored)
 
     def named(self) -> dict[str, str]:
         """All that decides what the evidence says of a metric, by name."""

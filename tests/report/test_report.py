@@ -265,6 +265,14 @@ def test_a_regression_has_plots_of_its_own() -> None:
     assert "macro" not in found.text
 
 
+def test_a_larger_error_is_worse_though_nobody_has_said_so() -> None:
+    case = use_case(metrics=Metrics("test", "mae"))
+    facts = {"metrics": {"test": {"price": {"mae": 9.0}}}}
+    content, rival = numbers(noise=0.3), numbers(noise=0.1)
+    material = make(content=content, rival=rival, instances=None, facts=facts, case=case, about_data={})
+    assert "but it is worse than the live model, beyond noise." in page(material).text
+
+
 @pytest.mark.parametrize(
     "facts",
     [{}, {"metrics": None}, {"metrics": {"test": []}}, {"metrics": {"test": {"a": 1}}}, {"history": "x"},

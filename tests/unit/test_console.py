@@ -102,11 +102,15 @@ def test_ceilings_are_shown_as_such() -> None:
 @pytest.mark.parametrize(
     ("metrics", "lower"),
     [
-        (Metrics("test", "rmse", maximum={"macro": {"rmse": 1.0}}), True),
-        (Metrics("test", "rmse", {"macro": {"rmse": 0.1}}, {"macro": {"rmse": 1.0}}), False),
-        (Metrics("test", "rmse", maximum={"macro": {"mae": 1.0}}), False),
-        (Metrics("test", "rmse", direction="lower"), True),
-        (Metrics("test", "rmse", maximum={"macro": {"rmse": 1.0}}, direction="higher"), False),
+        (Metrics("test", "delay", maximum={"macro": {"delay": 1.0}}), True),
+        (Metrics("test", "delay", {"macro": {"delay": 0.1}}, {"macro": {"delay": 1.0}}), False),
+        (Metrics("test", "delay", maximum={"macro": {"mae": 1.0}}), False),
+        (Metrics("test", "delay", direction="lower"), True),
+        (Metrics("test", "delay", maximum={"macro": {"delay": 1.0}}, direction="higher"), False),
+        (Metrics("test", "mae"), True),
+        (Metrics("test", "rmse", maximum={"macro": {"mae": 1.0}}), True),
+        (Metrics("test", "roc_auc"), False),
+        (Metrics("test", "mae", direction="higher"), False),
     ],
 )
 def test_which_way_is_better(metrics: Metrics, lower: bool) -> None:
