@@ -356,3 +356,21 @@ def test_before_anything_is_there_every_command_says_what_comes_first(cloud: Clo
     assert "mlops download-data" in cloud("run", code=1)
     assert "There is no run yet" in cloud("status", code=1)
     assert json.loads(cloud("runs", "--json")) == []
+
+
+def test_the_use_case_that_comes_with_it_on_its_sample(project_folder: Path, aws: Aws) -> None:
+    """Real preprocessing, training, serving and gates, as jobs and steps on AWS."""
+    shutil.copytree(ROOT / "templates", project_folder / "templates")
+    cloud = Cloud(project_folder, aws, SOURCE="s3")
+    cloud("deploy-infra", "--yes")
+    cloud("download-data", "--source", "sample")
+    run = cloud.json("run")
+    assert run["status"] == "waiting"
+    done = cloud.json("approve", "--run-id", run["id"], "--comment", "on the sample", "--yes")
+    assert set(statuses(done).values()) == {"done"}
+    assert done["evidence"]["data"]["synthetic"] is True
+    found = cloud.json("test-endpoint", "--text", "You are a stupid idiot.")
+    ((_, scores),) = found["probe"]["rows"]
+    assert scores["toxic"] > 0.5
+    assert (found["gate"]["failed"], found["endpoint"]["is_what_was_approved"]) == (0, True)
+    assert "proof" in cloud("cleanup", "--yes")
