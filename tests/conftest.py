@@ -23,6 +23,14 @@ USE_CASES = ROOT / "tests" / "usecases"
 JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What meets the simulated AWS is marked by its fixture, so that no such test can be missed."""
+    for item in items:
+        if "aws_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("aws")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):

@@ -25,7 +25,7 @@ from tests.aws_simulator.fixture import aws, aws_server
 from tests.conftest import ROOT, USE_CASES
 
 pytestmark = pytest.mark.slow
-TARGETS = ("local", "aws")
+TARGETS = ("local", pytest.param("aws", marks=pytest.mark.aws))
 __all__ = ["aws", "aws_server"]
 
 
