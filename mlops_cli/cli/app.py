@@ -1,0 +1,126 @@
+"""The command line itself: its global options, what all commands share, and how an error reaches the user."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlops_cli import __version__, completion
+from mlops_cli.console import Console
+from mlops_cli.errors import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    MlopsError,
+)
+from mlops_cli.session import Session
+
+app = typer.Typer(
+    help="The whole lifecycle of a machine-learning model, on this machine and on AWS, with the same commands.",
+    epilog="Start here: mlops quickstart",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, alone on stdout.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        help="The start of a run's id; the newest run if left out.",
+        show_default=False,
+        autocompletion=completion.run_ids,
+    ),
+]
+
+
+def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command whose errors reach the user as a message, a hint and an exit code."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        app.command(name, epilog=f"Example: {example}", hidden=hidden)(guarded(function))
+        return function
+
+    return register
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
+        console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
+        ctx.meta["console"] = console
+        try:
+            function(ctx, *args, **options)
+        except (MlopsError, OSError, KeyboardInterrupt) as error:
+            raise typer.Exit(_report(console, error)) from None
+
+    return call
+
+
+def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        console.error("Interrupted.", "Go on with the same command: what was finished is kept.", EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        sys.stdout = None  # the reader has left: nobody to tell, nothing to flush
+        return EXIT_ERROR
+    if isinstance(error, MlopsError):
+        console.error(error.message, error.hint, error.exit_code)
+        return error.exit_code
+    console.error(f"{error.strerror or error}: {error.filename or 'no file named'}.", _hint(error), EXIT_ERROR)
+    return EXIT_ERROR
+
+
+def _hint(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free some disk space, then repeat the command: what was finished is kept."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Make the folder writable for you, then repeat the command."
+    return "Put it right, then repeat the command."
+
+
+def opened(ctx: typer.Context) -> tuple[Session, Console]:
+    return ctx.obj, ctx.meta["console"]
+
+
+def _version(ctx: typer.Context, asked: bool) -> None:
+    """Not eager, so that --json is known by now, whichever stands first."""
+    if asked and not ctx.resilient_parsing:
+        from mlops_cli.versions import versions
+
+        typer.echo(json.dumps(versions(), indent=2) if ctx.params["as_json"] else f"mlops {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    ctx: typer.Context,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the stages run: local or aws.", show_default="local", autocompletion=completion.targets
+        ),
+    ] = None,
+    project: Annotated[Path | None, typer.Option(help="The project's folder.", show_default="the current one")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="aws: the named profile of your credentials.", show_default=False)
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="aws: the region.", show_default=False)] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More detail.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, help="Print the version.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", is_eager=True, help="As after the command; with --version, of all that it uses.")
+    ] = False,
+) -> None:
+    flags = {"MLOPS_TARGET": target, "AWS_PROFILE": profile, "AWS_REGION": region}
+    ctx.obj = Session(flags, project, quiet, verbose, as_json)
