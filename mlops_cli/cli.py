@@ -18,11 +18,13 @@ from mlops_cli.errors import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     EXIT_LEFT_OVER,
+    EXIT_REJECTED,
     EXIT_STAGE_FAILED,
     EXIT_USAGE,
     ConfigurationError,
     MlopsError,
 )
+from mlops_cli.runs import Status
 from mlops_cli.session import Session
 from mlops_cli.streams import open_streams
 
@@ -35,13 +37,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+# How a run that was followed has ended, as an exit code.
+ENDED_BADLY = {Status.FAILED: EXIT_STAGE_FAILED, Status.REJECTED: EXIT_REJECTED}
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, alone on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
 RunId = Annotated[str, typer.Argument(help="The start of a run's id; the newest run if left out.", show_default=False)]
 
 
-def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command whose errors reach the user as a message, a hint and an exit code."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -54,7 +58,7 @@ def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable
             except (MlopsError, OSError, KeyboardInterrupt) as error:
                 raise typer.Exit(_report(console, error)) from None
 
-        app.command(name, epilog=f"Example: {example}")(guarded)
+        app.command(name, epilog=f"Example: {example}", hidden=hidden)(guarded)
         return function
 
     return register
@@ -99,13 +103,18 @@ def main_options(
         str | None, typer.Option(help="Where the stages run: local or aws.", show_default="local")
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder.", show_default="the current one")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="aws: the named profile of your credentials.", show_default=False)
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="aws: the region.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More detail.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    ctx.obj = Session(target, project, quiet, verbose)
+    flags = {"MLOPS_TARGET": target, "AWS_PROFILE": profile, "AWS_REGION": region}
+    ctx.obj = Session(flags, project, quiet, verbose)
 
 
 @command("quickstart", "mlops quickstart --yes")
@@ -137,10 +146,12 @@ def download_data(
     """
     from mlops_cli.config import export_kaggle
     from mlops_cli.console.reports import show_dataset
+    from mlops_cli.flows import announce
 
     session, console = _open(ctx)
     request = session.use_case.data_request(source or [], rows, seed, sha256)
     export_kaggle(session.settings)
+    announce(session.backend, console)
     with console.progress() as report:
         dataset, changed = session.backend.put_data(request, report)
     show_dataset(console, dataset, changed)
@@ -149,19 +160,24 @@ def download_data(
 
 
 @command("deploy-infra", "mlops deploy-infra --dry-run")
-def deploy_infra(ctx: typer.Context, dry_run: DryRun = False, yes: Yes = False, as_json: Json = False) -> None:
+def deploy_infra(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(help="aws: codecommit, s3 or connection; where the pipeline takes the project from."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
     """Make what the target needs, shown as a plan first."""
-    from mlops_cli.console.reports import plan_dict, show_plan
+    from mlops_cli.console.reports import plan_dict
+    from mlops_cli.flows import build
 
     session, console = _open(ctx)
-    plan = session.backend.plan_provision()
-    show_plan(console, plan)
-    if plan.active and not dry_run:
-        session.backend.provision()
-    console.say(
-        "done" if plan.active and not dry_run else "dry run: nothing was changed" if plan.active else "no changes"
-    )
-    console.result({"plan": plan_dict(plan), "changed": bool(plan.active) and not dry_run})
+    session.flags["SOURCE"] = source
+    plan, changed = build(session.backend, console, dry_run, yes)
+    console.result({"place": session.backend.place(), "plan": plan_dict(plan), "changed": changed})
     console.next("mlops run")
 
 
@@ -195,11 +211,12 @@ def run(
     It stops where a person must decide. With --from, what comes before the stage is taken as it is.
     """
     from mlops_cli.console.reports import run_dict
-    from mlops_cli.flows import report_run, start
+    from mlops_cli.flows import announce, report_run, start
     from mlops_cli.runs import RunRequest, parse_overrides
 
     session, console = _open(ctx)
     request = RunRequest(parse_overrides(set_ or []), from_stage, force, detach)
+    announce(session.backend, console)
     found, fresh = start(session.backend, console, request, explain)
     if detach and fresh:
         console.say(f"run {found.id} goes on in the background")
@@ -209,18 +226,44 @@ def run(
     console.result({**run_dict(found), "changed": fresh})
 
 
+@command("stage", "mlops stage train --run-id 3f2a", hidden=True)
+def stage(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The stage's name.", show_default=False)],
+    run_id: Annotated[str, typer.Option("--run-id", help="The run's id.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Run one stage of a run: what a build step on AWS does, and the engine on this machine."""
+    from mlops_cli.console.reports import run_dict
+
+    session, console = _open(ctx)
+    with console.run_view() as view:
+        found = session.backend.run_stage(run_id, name, view)
+    console.result(run_dict(found))
+
+
 @command("status", "mlops status 3f2a")
-def status(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
+def status(
+    ctx: typer.Context,
+    run_id: RunId = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show a run that goes on until it rests.")] = False,
+    as_json: Json = False,
+) -> None:
     """Where a run and the endpoint stand."""
     from mlops_cli.console import reports
+    from mlops_cli.flows import follow_run
 
     session, console = _open(ctx)
     found = session.backend.get_run(run_id)
+    if follow:
+        found = follow_run(session.backend, console, found)
     endpoint = session.backend.endpoint()
     reports.show_run(console, found, explain=console.verbose)
     reports.show_endpoint(console, endpoint)
     console.result({"run": reports.run_dict(found), "endpoint": reports.endpoint_dict(endpoint)})
     console.next(reports.next_command(found))
+    if follow and found.status in ENDED_BADLY:
+        raise typer.Exit(ENDED_BADLY[found.status])
 
 
 @command("runs", "mlops runs --json")
@@ -268,11 +311,12 @@ def approve(
 ) -> None:
     """See the evidence and decide; a yes deploys."""
     from mlops_cli.console.reports import run_dict
-    from mlops_cli.flows import decide
+    from mlops_cli.flows import announce, decide
 
     session, console = _open(ctx)
     if not run_id.strip():
         raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
+    announce(session.backend, console)
     found, evidence = decide(session.backend, console, run_id, not reject, comment, yes)
     console.result({**run_dict(found), "evidence": evidence.to_dict()})
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.jobs import STEADY
 
 Check = Callable[[str], str]
 
@@ -65,23 +66,56 @@ SETTINGS: tuple[Setting, ...] = (
         _matches(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "3 to 63 of a-z, 0-9, . and -"),
     ),
     Setting(
+        "SOURCE",
+        "codecommit",
+        "aws: what the pipeline takes the project from: codecommit, s3 or connection",
+        _one_of("codecommit", "s3", "connection"),
+    ),
+    Setting(
         "REPOSITORY_NAME",
         "",
-        "aws: the source repository",
+        "aws: the CodeCommit repository that is made; empty: called as the endpoint",
         _matches(r"[\w.-]{1,100}", "letters, digits, . _ -"),
+    ),
+    Setting(
+        "BRANCH",
+        "main",
+        "aws: the branch whose commits start a run by themselves",
+        _matches(r"[^\s~^:?*\[\\]{1,250}", "a branch's name"),
+    ),
+    Setting(
+        "CONNECTION_ARN",
+        "",
+        "aws: with SOURCE=connection, the CodeConnections connection",
+        _matches(
+            r"arn:aws[a-z-]*:(codestar-connections|codeconnections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]+",
+            "the ARN of a connection",
+        ),
+    ),
+    Setting(
+        "FULL_REPOSITORY_ID",
+        "",
+        "aws: with SOURCE=connection, the repository as owner/name",
+        _matches(r"[\w.-]+(/[\w.-]+)+", "owner/name"),
+    ),
+    Setting(
+        "NOTIFICATION_EMAIL",
+        "",
+        "aws: who is told by mail that a model waits for a decision",
+        _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+", "a mail address"),
     ),
     Setting(
         "AWS_REGION",
         "",
-        "aws: the region",
-        _matches(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as eu-west-1"),
+        "aws: the region; empty: the profile's",
+        _matches(r"[a-z]{2,4}(-[a-z]+)+-\d", "a region such as eu-west-1"),
         also=("AWS_DEFAULT_REGION",),
     ),
-    Setting("AWS_PROFILE", "", "aws: the named profile of your credentials"),
+    Setting("AWS_PROFILE", "", "aws: the named profile of your credentials", also=("AWS_DEFAULT_PROFILE",)),
     Setting(
         "INSTANCE",
-        "ml.m5.xlarge",
-        "aws: the training instance",
+        "",
+        "aws: the training instance; empty: what training/usecase.toml says",
         _matches(r"ml\.[a-z0-9-]+\.[a-z0-9]+", "an instance type such as ml.m5.xlarge"),
     ),
     Setting("KAGGLE_API_TOKEN", "", "Kaggle's token, or the path of a file with it", secret=True),
@@ -190,8 +224,12 @@ def job_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The environment of a job: ours without secrets and without what would change a script's behaviour."""
     foreign = ("SM_", "MLOPS_", "PYTEST_")
     inherited = {name: value for name, value in child_environment().items() if not name.startswith(foreign)}
-    steady = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": LOOPBACK}
-    return {**inherited, **steady, **extra}
+    return {**inherited, **STEADY, "NO_PROXY": LOOPBACK, **extra}
+
+
+def step_variables() -> dict[str, str]:
+    """What a command step of the pipeline on AWS is told by its environment."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}
 
 
 def user_name() -> str:

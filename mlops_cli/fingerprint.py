@@ -22,20 +22,33 @@ def digest_of(ingredients: Mapping[str, str]) -> str:
 
 
 def code_ingredients(script: Path, known: MutableMapping[str, list[str]]) -> dict[str, str]:
-    """The script, every module of its project that it imports (found without running it), and the rest's versions.
-
-    ``known`` holds what files import by the digest of their content, and takes in what had to be read anew.
-    Raises ConfigurationError if the script is missing or is not valid Python.
-    """
-    root = script.parent.parent if script.parent.name == "tests" else script.parent
+    """The sources of a script that runs in this very environment, the interpreter, and its packages' versions."""
+    root = _root(script)
     sources = _closure(script, root, known)
     names = {name for source in sources for name in source.imports}
     third_party = sorted(name for name in names if _is_third_party(name, root))
     return {
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
-        **{f"training/{source.path.relative_to(root).as_posix()}": source.digest for source in sources},
+        **_digests(sources, root),
         **{f"package {name}": installed_version(name) for name in third_party},
     }
+
+
+def source_ingredients(script: Path, known: MutableMapping[str, list[str]]) -> dict[str, str]:
+    """The script and every module of its project that it imports, found without running it.
+
+    ``known`` holds what files import by the digest of their content, and takes in what had to be read anew.
+    Raises ConfigurationError if the script is missing or is not valid Python.
+    """
+    return _digests(_closure(script, _root(script), known), _root(script))
+
+
+def _root(script: Path) -> Path:
+    return script.parent.parent if script.parent.name == "tests" else script.parent
+
+
+def _digests(sources: list[_Source], root: Path) -> dict[str, str]:
+    return {f"training/{source.path.relative_to(root).as_posix()}": source.digest for source in sources}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,48 @@ class Examination:
     gate: GateReport
 
 
+def announce(backend: Backend, console: Console) -> str:
+    """Say where the changes to come are made, when that is not this folder."""
+    place = backend.place()
+    if place:
+        console.say(place)
+    return place
+
+
+def build(backend: Backend, console: Console, dry_run: bool, yes: bool) -> tuple[Plan, bool]:
+    """Show what would be made, ask when it is made elsewhere, make it; the bool: whether anything was."""
+    place = announce(backend, console)
+    if place and not dry_run:
+        console.require_person(yes)
+    try:
+        with console.resource_view() as watch:
+            plan = backend.plan_provision(watch)
+        reports.show_plan(console, plan)
+        if dry_run or not plan.active:
+            console.say("dry run: nothing was changed" if plan.active else "no changes")
+            return plan, False
+        if place and not console.confirm(_question(plan), yes):
+            raise MlopsError("Nothing was changed.", "Look at the plan again: mlops deploy-infra --dry-run")
+        with console.resource_view() as watch:
+            backend.provision(watch)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; what has begun goes on by itself" + (f" in {place.split(', as ')[0]}." if place else "."),
+            "Go on with it: mlops deploy-infra",
+            EXIT_INTERRUPTED,
+        ) from None
+    finally:
+        backend.forget_plan()
+    console.say("done")
+    return plan, True
+
+
+def _question(plan: Plan) -> str:
+    """What cannot be made again is in the question, too: colours and columns are easily overlooked."""
+    lost = [f"{change.loses} ({change.what})" for change in plan.changes if change.loses]
+    return f"This LOSES {'; '.join(lost)}. Make these changes?" if lost else "Make these changes?"
+
+
 def start(backend: Backend, console: Console, request: RunRequest, explain: bool = False) -> tuple[Run, bool]:
     """Start or continue a run and follow it to its end or to the gate; the bool: whether anything had changed."""
     try:
@@ -47,6 +89,12 @@ def report_run(backend: Backend, console: Console, run: Run) -> None:
     elif run.status is Status.DONE:
         reports.show_endpoint(console, backend.endpoint())
     console.next(reports.next_command(run))
+
+
+def follow_run(backend: Backend, console: Console, run: Run) -> Run:
+    """Show a run that goes on by itself, until it ends or waits for a person."""
+    with console.run_view() as view:
+        return backend.follow(run, view)
 
 
 def decide(
@@ -119,6 +167,9 @@ def _not_in_service(name: str, state: EndpointState, reason: str) -> None:
 
 def clean(backend: Backend, console: Console, dry_run: bool, keep_data: bool, yes: bool) -> tuple[Plan, Plan]:
     """Show the plan, ask, remove, look again; gives the plan and what is left of it."""
+    place = announce(backend, console)
+    if place and not dry_run:
+        console.require_person(yes)
     plan = backend.plan_teardown(keep_data)
     reports.show_plan(console, plan)
     if dry_run or not plan.active:
@@ -126,9 +177,15 @@ def clean(backend: Backend, console: Console, dry_run: bool, keep_data: bool, ye
         return plan, Plan(())
     if not console.confirm("Stop and remove all this?", yes):
         raise MlopsError("Nothing was removed.", "Look at the plan again: mlops cleanup --dry-run")
-    left = backend.teardown(keep_data)
+    try:
+        with console.resource_view() as watch:
+            left = backend.teardown(keep_data, watch)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; not everything is removed.", "Go on with it: mlops cleanup", EXIT_INTERRUPTED
+        ) from None
     for change in left.active:
-        console.say(f"left: {change.what}")
+        console.say(f"left: {change.what}" + (f"  {change.why}" if place else ""))
     if not left.active:
         console.say("proof: looked again, nothing that mlops made is left" + (" but the data" if keep_data else ""))
     return plan, left

@@ -7,11 +7,17 @@ environment of a training job, folders alone for a processing job (sagemaker-tra
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mlops_cli.stages import Kind
+
+# What a script may rely on, wherever it runs.
+STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
 
 
 @dataclass(frozen=True)
@@ -69,3 +75,16 @@ def script_mode_environment(job: ScriptJob, cpus: int) -> dict[str, str]:
         "SM_RESOURCE_CONFIG": json.dumps({"current_host": host, "hosts": [host], "network_interface_name": "lo"}),
         "SM_NETWORK_INTERFACE_NAME": "lo",
     }
+
+
+def progress_in(line: str) -> tuple[int, int, str] | None:
+    """What a script says of how far it is: done, total and a message, from a line "progress 3/10 message"."""
+    match = PROGRESS.match(line)
+    return (int(match[1]), int(match[2]), match[3] or "") if match else None
+
+
+def facts_in(text: str) -> dict[str, Any]:
+    """What a script says of its output, in a JSON file. Raises ValueError for what is no JSON."""
+    # NaN and Infinity are not JSON and would pass no comparison as they should: undefined is null.
+    facts = json.loads(text, parse_constant=lambda _: None)
+    return facts if isinstance(facts, dict) else {"facts": facts}

@@ -27,12 +27,15 @@ class StageFailed(MlopsError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What executing a stage gave: the digest of its output, where it lies, and facts about it."""
+    """What executing a stage gave: the digest of its output, where it lies, and facts about it.
+
+    ``status`` is WAITING for a person, or RUNNING when the work was handed over and its output is yet to come.
+    """
 
     output: str = ""
     artifact: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
-    waiting: bool = False
+    status: Status = Status.DONE
 
 
 class Workbench(Protocol):
@@ -166,8 +169,8 @@ def _begin(record: StageRun, verdict: Verdict) -> None:
 def _perform(stage: Stage, record: StageRun, run: Run, bench: Workbench, view: RunView) -> None:
     outcome = bench.execute(stage, run, view)
     record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
-    record.status = Status.WAITING if outcome.waiting else Status.DONE
-    record.finished_at = None if outcome.waiting else time.time()
+    record.status = outcome.status
+    record.finished_at = time.time() if outcome.status.settled else None
 
 
 @contextmanager

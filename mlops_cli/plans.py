@@ -8,6 +8,8 @@ from enum import Enum
 
 class Action(str, Enum):
     ADD = "add"
+    CHANGE = "change"
+    REPLACE = "replace"
     REMOVE = "remove"
     STOP = "stop"
     KEEP = "keep"
@@ -15,9 +17,12 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Change:
+    """``loses`` says what would be lost by it, when that cannot be made again."""
+
     action: Action
     what: str
     why: str = ""
+    loses: str = ""
 
 
 @dataclass(frozen=True)

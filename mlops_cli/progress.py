@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -17,3 +19,34 @@ class Report(Protocol):
 
 def silent(phase: str, done: int, total: int | None, unit: str) -> None:
     """A Report that shows nothing."""
+
+
+@dataclass(frozen=True)
+class ResourceEvent:
+    """One step of a resource that is made, changed or removed.
+
+    ``group`` names what it belongs to, ``kind`` what it is, ``status`` is the target's own word; ``at`` in seconds
+    since the epoch.
+    """
+
+    group: str
+    name: str
+    kind: str
+    status: str
+    reason: str = ""
+    at: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        return self.status.endswith("FAILED")
+
+    @property
+    def ended(self) -> bool:
+        return not self.status.endswith("IN_PROGRESS")
+
+
+Watch = Callable[[ResourceEvent], None]
+
+
+def unwatched(event: ResourceEvent) -> None:
+    """A Watch that shows nothing."""

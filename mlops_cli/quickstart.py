@@ -8,7 +8,7 @@ from typing import Any
 from mlops_cli.backends.base import Backend
 from mlops_cli.console import Console, reports
 from mlops_cli.errors import MlopsError
-from mlops_cli.flows import decide, start
+from mlops_cli.flows import build, decide, start
 from mlops_cli.probe import probe
 from mlops_cli.runs import RunRequest, Status
 from mlops_cli.usecase import UseCase
@@ -21,8 +21,7 @@ def tour(backend: Backend, console: Console, use_case: UseCase, yes: bool) -> di
     console.require_person(yes)
     _data(backend, console, use_case)
     console.say("\n$ mlops deploy-infra")
-    reports.show_plan(console, backend.plan_provision())
-    backend.provision()
+    build(backend, console, dry_run=False, yes=yes)
     console.say("\n$ mlops run")
     run, _ = start(backend, console, RunRequest())
     if run.status is Status.WAITING:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
+from mlops_cli.stages import STAGES, position
 
 
 class Status(str, Enum):
@@ -59,6 +62,11 @@ class StageRun:
         return self.finished_at - self.started_at
 
 
+def stage_run_of(values: Mapping[str, Any]) -> StageRun:
+    """A StageRun from the mapping that ``dataclasses.asdict`` made of it."""
+    return StageRun(**{**values, "status": Status(values["status"])})
+
+
 @dataclass(frozen=True)
 class Decision:
     """What a person said of the model of one run, and of which model exactly."""
@@ -93,6 +101,31 @@ class Run:
         return next((stage for stage in self.stages if not stage.status.settled), None)
 
 
+def new_run(run_id: str, overrides: Mapping[str, str], forced_from: str = "") -> Run:
+    """A run in which nothing has happened yet."""
+    stages = [StageRun(stage.name, run_id=run_id) for stage in STAGES]
+    return Run(run_id, time.time(), Status.PENDING, stages, dict(overrides), forced_from)
+
+
+def copy_before(name: str, run: Run, source: Run) -> None:
+    """Take over what ``source`` has before the stage ``name``, whatever has changed since."""
+    index = position(name)
+    run.stages[:index] = [
+        replace(stage, run_id=run.id, status=Status.REUSED, reason=f"as in run {source.id}")
+        for stage in source.stages[:index]
+    ]
+
+
+def has_all_before(name: str, run: Run) -> bool:
+    """Whether a run could be the source of one that begins at the stage ``name``."""
+    return all(stage.status.settled for stage in run.stages[: position(name)])
+
+
+def nothing_before(name: str) -> MlopsError:
+    before = ", ".join(stage.name for stage in STAGES[: position(name)])
+    return MlopsError(f"No run has finished what comes before {name}: {before}.", "Start one: mlops run")
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What the user asked of ``mlops run``."""
@@ -114,6 +147,30 @@ def find_run(runs: list[Run], prefix: str) -> Run:
         ids = ", ".join(run.id for run in matches)
         raise MlopsError(f"The run id {prefix!r} is ambiguous: {ids}.", "Give more of its characters.")
     raise MlopsError(f"There is no run {prefix!r}.", "See which there are: mlops runs")
+
+
+def superseded(run: Run, newer: str) -> MlopsError:
+    return MlopsError(f"Run {run.id} was superseded by a newer one.", f"Look at that: mlops status {newer}".rstrip())
+
+
+def undecidable(run: Run) -> MlopsError:
+    """Why nobody can decide about a run that does not wait for it, and what to do instead."""
+    said = run.decision
+    if said and not said.approved:
+        return MlopsError(
+            f"Run {run.id} was rejected by {said.who}" + (f": {said.comment}." if said.comment else "."),
+            "Start a new one: mlops run",
+            EXIT_REJECTED,
+        )
+    if said:
+        going_on = "" if run.status is Status.DONE else " It has not finished: mlops run continues it."
+        return MlopsError(
+            f"Run {run.id} was already approved by {said.who}.{going_on}", f"See it: mlops status {run.id}"
+        )
+    return MlopsError(
+        f"Run {run.id} does not wait for an approval: it is {run.status.value}.",
+        "Continue it: mlops run" if run.status in CONTINUABLE else f"See it: mlops status {run.id}",
+    )
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, str]:

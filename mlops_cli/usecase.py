@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.machines import Machines, read_machines
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 Minimum = dict[str, float]
 ROWS = ("macro", "label")
-TABLES = ("name", "description", "data", "hyperparameters", "metrics", "gates", "endpoint")
+TABLES = ("name", "description", "data", "hyperparameters", "metrics", "gates", "endpoint", "aws")
 Scalar = (str, int, float, bool)
 
 
@@ -54,6 +55,7 @@ class UseCase:
     hyperparameters: dict[str, dict[str, str]]
     metrics: Metrics
     examples: tuple[Any, ...]
+    machines: Machines
     path: Path
 
     def data_request(
@@ -98,6 +100,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
             label_minimum=_numbers(minimum, "label", problems),
         ),
         examples=_examples(_table(document, "endpoint", problems), problems),
+        machines=read_machines(_table(document, "aws", problems), problems),
         path=path,
     )
 

@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlops_cli.config import SETTINGS
+
+SETTING_NAMES = {setting.name for setting in SETTINGS}
 ROOT = Path(__file__).resolve().parent.parent
 USE_CASES = ROOT / "tests" / "usecases"
 JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
@@ -23,10 +26,7 @@ JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
-        if name.startswith(("AWS_", "KAGGLE_", "MLOPS_", "SM_", "ENDPOINT_")) or name in (
-            "STAGE",
-            "INSTANCE",
-        ):
+        if name.startswith(("AWS_", "KAGGLE_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -57,11 +57,13 @@ def free_port() -> int:
 class Cli:
     """`mlops` as a subprocess in one project, as a user would call it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.environment = environment or {}
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        options = {**pipes, "env": {**os.environ, **self.environment}, **options}
         command = [sys.executable, "-m", "mlops_cli", *arguments]
         return subprocess.Popen(command, cwd=self.folder, text=True, **options)
 

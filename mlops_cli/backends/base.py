@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from mlops_cli.progress import Watch, unwatched
+
 if TYPE_CHECKING:
     from mlops_cli.data.manifest import Dataset
     from mlops_cli.data.request import Request
@@ -61,12 +63,21 @@ class Backend(ABC):
 
     target: str
 
-    @abstractmethod
-    def plan_provision(self) -> Plan:
-        """What ``provision`` would make, and what is there already."""
+    def place(self) -> str:
+        """Where changes are made and in whose name, when that is not this folder: shown before any change."""
+        return ""
 
     @abstractmethod
-    def provision(self) -> None: ...
+    def plan_provision(self, watch: Watch = unwatched) -> Plan:
+        """What ``provision`` would make, and what is there already; ``watch`` sees what must be waited for first."""
+
+    @abstractmethod
+    def provision(self, watch: Watch = unwatched) -> None:
+        """Carry out exactly the plan that was made last, or a new one if there is none; safe to repeat."""
+
+    @abstractmethod
+    def forget_plan(self) -> None:
+        """Remove what making a plan has left behind; called when it was not carried out."""
 
     @abstractmethod
     def is_provisioned(self) -> bool: ...
@@ -89,6 +100,14 @@ class Backend(ABC):
     @abstractmethod
     def list_runs(self) -> list[Run]:
         """The newest first."""
+
+    @abstractmethod
+    def follow(self, run: Run, view: RunView) -> Run:
+        """Show a run that goes on by itself until it ends or waits for a person; gives it as it stands then."""
+
+    @abstractmethod
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        """Bring one stage of a run to its output as the engine does; what comes before it must have its own."""
 
     @abstractmethod
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
@@ -120,5 +139,5 @@ class Backend(ABC):
         """What ``teardown`` would stop and remove, and what stays and why."""
 
     @abstractmethod
-    def teardown(self, keep_data: bool) -> Plan:
+    def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:
         """Carry the plan out, look again, and give what is left of it."""

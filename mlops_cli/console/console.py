@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mlops_cli.console.live import View
     from mlops_cli.console.progress import Shown
+    from mlops_cli.progress import Watch
 
 PLAIN_WIDTH = 110
 
@@ -124,5 +125,14 @@ class Console:
         from mlops_cli.console.live import LineView, TableView
 
         view: View = TableView(self.rich(), explain) if self.live else LineView(self.say, explain)
+        with view:
+            yield view
+
+    @contextmanager
+    def resource_view(self) -> Iterator[Watch]:
+        """A Watch that is shown: as a tree on a terminal, as timestamped lines elsewhere."""
+        from mlops_cli.console.resources import Lines, Tree
+
+        view: Tree | Lines = Tree(self.rich()) if self.live else Lines(self.say)
         with view:
             yield view

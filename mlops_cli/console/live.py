@@ -55,7 +55,8 @@ class LineView:
     def progress(self, stage: str, done: int, total: int, message: str) -> None:
         if time.monotonic() - self._last >= LINE_SECONDS:
             self._last = time.monotonic()
-            self._line(stage, f"{done}/{total} {message}".rstrip())
+            share = f"{done}/{total} " if total else ""
+            self._line(stage, f"{share}{message}".rstrip())
 
     def _line(self, stage: str, text: str) -> None:
         self._say(f"{time.strftime('%H:%M:%S')}  {stage:<20} {text}")

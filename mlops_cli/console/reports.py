@@ -51,8 +51,8 @@ def is_approved(endpoint: Endpoint) -> bool:
     return bool(endpoint.live_digest) and endpoint.live_digest == endpoint.approved_digest
 
 
-def plan_dict(plan: Plan) -> list[dict[str, str]]:
-    return [{"action": change.action.value, "what": change.what, "why": change.why} for change in plan.changes]
+def plan_dict(plan: Plan) -> list[dict[str, Any]]:
+    return [{**asdict(change), "action": change.action.value} for change in plan.changes]
 
 
 def next_command(run: Run) -> str:

@@ -15,7 +15,14 @@ from mlops_cli.evidence import Evidence, MetricRow
 from mlops_cli.plans import Action, Plan
 from mlops_cli.runs import Run, StageRun, Status
 
-ACTION_STYLES = {Action.ADD: "green", Action.REMOVE: "red", Action.STOP: "red", Action.KEEP: "dim"}
+ACTION_STYLES = {
+    Action.ADD: "green",
+    Action.CHANGE: "yellow",
+    Action.REPLACE: "magenta",
+    Action.REMOVE: "red",
+    Action.STOP: "red",
+    Action.KEEP: "dim",
+}
 
 
 def table(*headers: str, title: str = "") -> Table:
@@ -65,8 +72,9 @@ def plan_table(plan: Plan) -> Table:
     made = table("", "", "")
     made.show_header = False
     for change in plan.changes:
-        style = ACTION_STYLES[change.action]
-        made.add_row(f"[{style}]{change.action.value}[/]", escape(change.what), f"[dim]{escape(change.why)}[/]")
+        style = "bold red" if change.loses else ACTION_STYLES[change.action]
+        lost = f"[bold red]LOSES {escape(change.loses)}[/]  " if change.loses else ""
+        made.add_row(f"[{style}]{change.action.value}[/]", escape(change.what), f"{lost}[dim]{escape(change.why)}[/]")
     return made
 
 

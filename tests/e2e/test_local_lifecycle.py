@@ -202,6 +202,38 @@ def test_detached_and_followed(tiny: Cli) -> None:
     wait_for(lambda: tiny.json("status")["run"]["status"] == "waiting")
 
 
+def test_a_detached_run_is_watched_from_elsewhere(tiny: Cli) -> None:
+    held = hold(tiny, "train")
+    tiny("run", "--detach")
+    wait_for(reached(tiny, "train").exists)
+    with tiny.start("status", "--follow") as watcher:
+        assert watcher.stdout is not None
+        wait_for(lambda: "1/1 epoch 1" in watcher.stdout.readline())
+        held.unlink()
+        out, _ = watcher.communicate(timeout=20)
+    assert watcher.returncode == 0
+    assert "train                done" in out
+    assert "next: mlops approve --run-id" in out
+    tiny("run", "--set", "epochs=2", "--detach")
+    assert tiny.json("status", "--follow")["run"]["status"] == "waiting"
+
+
+def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:
+    edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
+    tiny("run", "--detach")
+    assert "no luck today" in tiny("status", "--follow", code=3)
+
+
+def test_a_single_stage_is_a_command(tiny: Cli) -> None:
+    run_id = tiny.json("run", "--set", "epochs=2")["id"]
+    edit(tiny, "train.py", "import argparse", "import argparse  # changed")
+    run = tiny.json("stage", "train", "--run-id", run_id)
+    assert statuses(run)["train"] == "done"
+    assert "comes after approval, which is waiting" in tiny("stage", "deploy", "--run-id", run_id, code=1)
+    assert "There is no stage 'nope'" in tiny("stage", "nope", "--run-id", run_id, code=2)
+    assert tiny.json("approve", "--run-id", run_id, "--yes")["status"] == "done"
+
+
 def test_cleanup_stops_a_detached_run(tiny: Cli) -> None:
     hold(tiny, "train")
     tiny("run", "--detach")

@@ -54,8 +54,8 @@ class Memory:
         self.executed.append(stage.name)
         if stage.name == self.fail:
             raise StageFailed("it broke", "mend it", {"why": "bad"})
-        waiting = stage.kind is Kind.APPROVAL
-        return Outcome(output=f"{stage.name} of {self.sources[stage.name]}", waiting=waiting)
+        status = Status.WAITING if stage.kind is Kind.APPROVAL else Status.DONE
+        return Outcome(output=f"{stage.name} of {self.sources[stage.name]}", status=status)
 
     def save(self, run: Run) -> None:
         self.saved[run.id] = copy.deepcopy(run)
@@ -180,7 +180,7 @@ def test_a_stage_is_recorded_as_running_before_it_is_executed() -> None:
 
     def look(stage: Stage, run: Run, view: object) -> Outcome:
         seen.append(bench.saved["r1"].stage(stage.name).status)
-        return Outcome(output="x", waiting=stage.kind is Kind.APPROVAL)
+        return Outcome(output="x", status=Status.WAITING if stage.kind is Kind.APPROVAL else Status.DONE)
 
     bench.execute = look  # type: ignore[method-assign]
     go(new_run(), bench)

@@ -9,23 +9,24 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
+from mlops_cli.backends.follow import Pace, follow
+from mlops_cli.backends.ingredients import no_data
 from mlops_cli.backends.local import history
 from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.lock import Lock
-from mlops_cli.backends.local.logs import tail
+from mlops_cli.backends.local.logs import POLL_SECONDS, Tails, log_file, tail
 from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.provision import is_provisioned, plan_provision, provision, require_provisioned
 from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.config import Settings, user_name
 from mlops_cli.data.manifest import Dataset, load
-from mlops_cli.errors import MlopsError
-from mlops_cli.lifecycle import RunView, advance
+from mlops_cli.lifecycle import RunView, advance, settle
 from mlops_cli.plans import Plan
-from mlops_cli.progress import Report
+from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
-from mlops_cli.stages import position, stage_named
+from mlops_cli.stages import STAGES, position, stage_named
 from mlops_cli.usecase import UseCase, full_names
 
 if TYPE_CHECKING:
@@ -57,11 +58,14 @@ class LocalBackend(Backend):
     def bench(self) -> LocalWorkbench:
         return LocalWorkbench(self.project, self.use_case, self.store, self.server, self.children)
 
-    def plan_provision(self) -> Plan:
+    def plan_provision(self, watch: Watch = unwatched) -> Plan:  # noqa: ARG002 (nothing takes long here)
         return plan_provision(self.project)
 
-    def provision(self) -> None:
+    def provision(self, watch: Watch = unwatched) -> None:  # noqa: ARG002
         provision(self.project)
+
+    def forget_plan(self) -> None:
+        """Making a plan leaves nothing behind here."""
 
     def is_provisioned(self) -> bool:
         return is_provisioned(self.project)
@@ -95,7 +99,7 @@ class LocalBackend(Backend):
         if request.from_stage:
             position(request.from_stage)
         if load(self.project.data) is None:
-            raise MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+            raise no_data()
         return request
 
     def _advance(self, run: Run, view: RunView, start: str) -> Run:
@@ -124,8 +128,22 @@ class LocalBackend(Backend):
         live = holder.run_id if holder else ""
         return [history.as_it_is(run, run.id == live) for run in self.store.runs()]
 
+    def follow(self, run: Run, view: RunView) -> Run:
+        tails = Tails(self.project.state)
+        return follow(lambda: self.get_run(run.id), tails.read, view, Pace(POLL_SECONDS, POLL_SECONDS))
+
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        with self.lock.held("stage"):
+            self.bench.sweep()
+            run = self.get_run(run_id)
+            history.check_ready(run, stage_named(stage))
+            self.lock.note("stage", run.id)
+            settle(stage_named(stage), run, self.bench, view, STAGES)
+            history.close(run, self.store)
+            return run
+
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
-        path = self.project.state / (run.stage(stage).log or f"runs/{run.id}/{stage}.log")
+        path = log_file(self.project.state, run, run.stage(stage))
 
         def ended() -> bool:
             return not follow or self.get_run(run.id).stage(stage).status is not Status.RUNNING
@@ -185,7 +203,7 @@ class LocalBackend(Backend):
         return Answer(response.status, response.body, response.seconds)
 
     def run_gate(self) -> GateReport:
-        from mlops_cli.backends.local.gate import run_gate
+        from mlops_cli.backends.gate import run_gate
 
         variables = gate_variables(self.server, self.endpoint().approved_digest)
         return run_gate(stage_named("post-training-tests"), self.project.training, variables)
@@ -195,7 +213,7 @@ class LocalBackend(Backend):
 
         return teardown.plan(self.project, self.server, self.lock, keep_data)
 
-    def teardown(self, keep_data: bool) -> Plan:
+    def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:  # noqa: ARG002
         from mlops_cli.backends.local import teardown
 
         return teardown.carry_out(self.project, self.server, self.lock, self.children, keep_data)

@@ -32,6 +32,7 @@ DIGEST_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 LOG_BYTES = 5_000_000
 LOG_LINES = 12
 PING_SECONDS = 3.0
+LEAVE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,8 @@ class LocalEndpoint:
             alive = started.poll() is None if started else is_held(self._folder.supervisor_lock)
             outcome = self._folder.read_outcome()
             if outcome is not None and outcome.id == deployment.id and outcome.done:
+                if outcome.error and started:
+                    _await_end(started)
                 return outcome
             if not alive:
                 return Outcome(deployment.id, "The server died while it was starting.")
@@ -272,6 +275,12 @@ def _environment() -> dict[str, str]:
         known = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{root}{os.pathsep}{known}" if known else str(root)
     return environment
+
+
+def _await_end(supervisor: subprocess.Popen[bytes]) -> None:
+    """A supervisor whose first deployment failed leaves; until then the endpoint would look as if it was starting."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        supervisor.wait(LEAVE_SECONDS)
 
 
 def _signal(process: int, sign: signal.Signals) -> None:

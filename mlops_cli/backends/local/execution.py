@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -13,18 +11,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.local.gate import gate_command, gate_environment, gate_failure, read_report
+from mlops_cli.backends.gate import gate_command, gate_environment, gate_failure, read_report
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment
 from mlops_cli.digest import digest_folder, stat_fingerprint
-from mlops_cli.jobs import ScriptJob, command_line, script_mode_environment
+from mlops_cli.jobs import ScriptJob, command_line, facts_in, progress_in, script_mode_environment
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.package import pack
 from mlops_cli.project import Project
 from mlops_cli.runs import Run
 from mlops_cli.stages import Kind, Stage
 
-PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
 TAIL_LINES = 8
 CONTINUE = "Fix it, then continue: mlops run"
 
@@ -112,8 +109,8 @@ def _reader(stage: str, tail: deque[str], view: RunView) -> Callable[[str], None
     """Takes progress lines out for the view, and keeps the last of the others."""
 
     def on_line(line: str) -> None:
-        if match := PROGRESS.match(line):
-            view.progress(stage, int(match[1]), int(match[2]), match[3] or "")
+        if progress := progress_in(line):
+            view.progress(stage, *progress)
         elif line.strip():
             tail.append(line)
 
@@ -138,11 +135,9 @@ def _facts(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        # NaN and Infinity are not JSON and would pass no comparison as they should: undefined is null.
-        facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        return facts_in(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StageFailed(f"{path.name} is not valid JSON: {error}.", CONTINUE) from None
-    return facts if isinstance(facts, dict) else {"facts": facts}
 
 
 def ending(code: int) -> str:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.lifecycle import Workbench, judge, unchanged
-from mlops_cli.runs import CONTINUABLE, Run, RunRequest, StageRun, Status
-from mlops_cli.stages import STAGES, Kind, position
+from mlops_cli.runs import (
+    CONTINUABLE,
+    Run,
+    RunRequest,
+    Status,
+    copy_before,
+    has_all_before,
+    new_run,
+    nothing_before,
+    superseded,
+    undecidable,
+)
+from mlops_cli.stages import STAGES, Kind, Stage, position
 
 GATE = next((index for index, stage in enumerate(STAGES) if stage.kind is Kind.APPROVAL), len(STAGES))
 
@@ -44,33 +54,23 @@ def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
 
 
 def _new_run(overrides: dict[str, str], forced_from: str = "") -> Run:
-    run_id = os.urandom(4).hex()
-    stages = [StageRun(stage.name, run_id=run_id) for stage in STAGES]
-    return Run(run_id, time.time(), Status.PENDING, stages, dict(overrides), forced_from)
+    return new_run(os.urandom(4).hex(), overrides, forced_from)
 
 
 def _from_stage(request: RunRequest, runs: list[Run], bench: Workbench) -> Choice:
     """A run whose earlier stages are those of the newest run that has finished them, whatever changed since."""
-    index = position(request.from_stage)
-    source = next((run for run in runs if all(stage.status.settled for stage in run.stages[:index])), None)
+    source = next((run for run in runs if has_all_before(request.from_stage, run)), None)
     if source is None:
-        before = ", ".join(stage.name for stage in STAGES[:index])
-        raise MlopsError(
-            f"No run has finished what comes before {request.from_stage}: {before}.", "Start one: mlops run"
-        )
+        raise nothing_before(request.from_stage)
     run = _new_run({**source.overrides, **request.overrides}, request.from_stage)
-    run.stages[:index] = [_copied(stage, run, source) for stage in source.stages[:index]]
-    if index > GATE and bench.find(STAGES[GATE], source.stages[GATE].key, run) is None:
+    copy_before(request.from_stage, run, source)
+    if position(request.from_stage) > GATE and bench.find(STAGES[GATE], source.stages[GATE].key, run) is None:
         raise MlopsError(
             f"The model of run {source.id} was rejected after it had been approved.",
             "Approve another one: mlops run",
             EXIT_REJECTED,
         )
     return Choice(run, request.from_stage)
-
-
-def _copied(stage: StageRun, run: Run, source: Run) -> StageRun:
-    return replace(stage, run_id=run.id, status=Status.REUSED, reason=f"as in run {source.id}")
 
 
 def _as_decided(run: Run, bench: Workbench) -> bool:
@@ -108,26 +108,32 @@ def supersede_older(run: Run, store: Store) -> None:
             store.set_status(other.id, Status.SUPERSEDED)
 
 
+def check_ready(run: Run, stage: Stage) -> None:
+    """Raises MlopsError, naming what is missing, unless every earlier stage of the run has its output."""
+    for before in run.stages[: position(stage.name)]:
+        if not before.status.settled:
+            raise MlopsError(
+                f"{stage.name} of run {run.id} comes after {before.name}, which is {before.status.value}.",
+                f"Run that first: mlops stage {before.name} --run-id {run.id}",
+            )
+
+
+def close(run: Run, store: Store) -> None:
+    """Record how a run stands after one of its stages was run alone; ``mlops run`` goes on with it."""
+    at = run.current
+    if at is None:
+        run.status = Status.DONE
+    else:
+        run.status = Status.WAITING if at.status is Status.WAITING else Status.INTERRUPTED
+    store.save(run)
+    if run.status is Status.WAITING:
+        supersede_older(run, store)
+
+
 def check_decidable(run: Run, store: Store) -> None:
     """Raises MlopsError, naming the reason and the way out, unless the run waits for a decision."""
-    if run.status is Status.WAITING:
-        return
-    said = run.decision
     if run.status is Status.SUPERSEDED:
         newer = next(other.id for other in store.runs() if other.status is not Status.SUPERSEDED)
-        raise MlopsError(f"Run {run.id} was superseded by a newer one.", f"Look at that: mlops status {newer}")
-    if said and not said.approved:
-        raise MlopsError(
-            f"Run {run.id} was rejected by {said.who}" + (f": {said.comment}." if said.comment else "."),
-            "Start a new one: mlops run",
-            EXIT_REJECTED,
-        )
-    if said:
-        going_on = "" if run.status is Status.DONE else " It has not finished: mlops run continues it."
-        raise MlopsError(
-            f"Run {run.id} was already approved by {said.who}.{going_on}", f"See it: mlops status {run.id}"
-        )
-    raise MlopsError(
-        f"Run {run.id} does not wait for an approval: it is {run.status.value}.",
-        "Continue it: mlops run" if run.status in CONTINUABLE else f"See it: mlops status {run.id}",
-    )
+        raise superseded(run, newer)
+    if run.status is not Status.WAITING:
+        raise undecidable(run)

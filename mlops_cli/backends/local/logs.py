@@ -6,7 +6,31 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mlops_cli.runs import Run, StageRun
+
 POLL_SECONDS = 0.2
+
+
+def log_file(state: Path, run: Run, stage: StageRun) -> Path:
+    return state / (stage.log or f"runs/{run.id}/{stage.name}.log")
+
+
+class Tails:
+    """Gives of every stage's log what has been written since it was asked for last."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._read: dict[Path, int] = {}
+
+    def read(self, run: Run, stage: StageRun) -> list[str]:
+        path = log_file(self._state, run, stage)
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(self._read.get(path, 0))
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read[path] = self._read.get(path, 0) + len(whole) + len(newline)
+        return whole.decode("utf-8", "replace").splitlines()
 
 
 def tail(path: Path, ended: Callable[[], bool]) -> Iterator[str]:

@@ -29,12 +29,17 @@ def plan_provision(project: Project) -> Plan:
 
 def provision(project: Project) -> None:
     """Make what is missing; safe to repeat."""
+    claim(project)
+    Store(project.database).close()
+
+
+def claim(project: Project) -> None:
+    """Make the project's .mlops/ with the marker that says whose it is; safe to repeat."""
     _check_owner(project)
     project.state.mkdir(exist_ok=True)
     if not is_ours(project):
         project.marker.write_text(json.dumps({"made_by": "mlops", "at": time.time()}) + "\n")
     (project.state / ".gitignore").write_text("*\n")
-    Store(project.database).close()
 
 
 def is_ours(project: Project) -> bool:

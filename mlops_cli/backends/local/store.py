@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.runs import Decision, Run, StageRun, Status, stage_run_of
 from mlops_cli.stages import STAGES
 
 VERSION = 1
@@ -141,8 +141,7 @@ class Store:
 
 
 def _stage_run(row: sqlite3.Row) -> StageRun:
-    values = json.loads(row["record"])
-    return StageRun(**{**values, "status": Status(values["status"]), "run_id": row["run_id"]})
+    return stage_run_of({**json.loads(row["record"]), "run_id": row["run_id"]})
 
 
 def _run(row: sqlite3.Row, stages: dict[str, StageRun], decision: Decision | None) -> Run:

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import EndpointState
+from mlops_cli.backends.ingredients import from_use_case, hyperparameters, input_digests, no_data
 from mlops_cli.backends.local.endpoint import EndpointStatus, LocalEndpoint
 from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.store import Store
 from mlops_cli.data.manifest import load
-from mlops_cli.digest import digest_file, stat_fingerprint
+from mlops_cli.digest import stat_fingerprint
 from mlops_cli.errors import MlopsError
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
 from mlops_cli.project import Project
-from mlops_cli.runs import Run, StageRun
+from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
-from mlops_cli.usecase import UseCase, with_overrides
+from mlops_cli.usecase import UseCase
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.execution import Execution
@@ -48,8 +49,8 @@ class LocalWorkbench:
 
     def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
         code = self._code(stage) if stage.script else {}
-        inputs = {self._input_name(name): self._input_digest(name, run) for name in stage.inputs}
-        return {**code, **inputs, **self._settings(stage, run)}
+        inputs = input_digests(stage, run, self._data_digest() if DATA in stage.inputs else "")
+        return {**code, **inputs, **from_use_case(stage, run, self.use_case), **self._surroundings(stage)}
 
     def _code(self, stage: Stage) -> dict[str, str]:
         known = self.store.known_imports()
@@ -58,32 +59,17 @@ class LocalWorkbench:
         self.store.learn_imports({digest: known[digest] for digest in known.keys() - before})
         return ingredients
 
-    def _settings(self, stage: Stage, run: Run) -> dict[str, str]:
-        """What a stage of this kind reads of the use case and of the endpoint."""
-        if stage.kind is Kind.GATE:
-            file = self.use_case.path
-            return {"training/usecase.toml": digest_file(file), **self._deployment(stage)}
-        if stage.kind is Kind.APPROVAL:
-            return self.use_case.metrics.named()
+    def _surroundings(self, stage: Stage) -> dict[str, str]:
+        """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
         if stage.kind is Kind.DEPLOY:
             address = f"{self.endpoint.host}:{self.endpoint.port}"
             return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
-        hyperparameters = with_overrides(self.use_case, run.overrides).get(stage.name, {})
-        return {**{f"column {name}": kind for name, kind in self.use_case.columns.items()}, **hyperparameters}
-
-    def _deployment(self, stage: Stage) -> dict[str, str]:
-        """A gate on the endpoint holds for one deployment only."""
         return {"the deployment": str(self.endpoint.status().since)} if "deploy" in stage.inputs else {}
 
-    def _input_name(self, name: str) -> str:
-        return "the data" if name == DATA else f"the output of {name}"
-
-    def _input_digest(self, name: str, run: Run) -> str:
-        if name != DATA:
-            return run.stage(name).output
+    def _data_digest(self) -> str:
         dataset = load(self.project.data)
         if dataset is None:
-            raise MlopsError("There is no data yet.", "Get it: mlops download-data (or --source sample)")
+            raise no_data()
         return dataset.sha256
 
     def key(self, ingredients: dict[str, str]) -> str:
@@ -120,13 +106,13 @@ class LocalWorkbench:
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> Outcome:
         if stage.kind is Kind.APPROVAL:
-            return Outcome(output=run.stage("train").output, waiting=True)
+            return Outcome(output=run.stage("train").output, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
             return self._deploy(run)
         if stage.kind is Kind.GATE:
             return self.execution.gate(stage, run, self._gate_variables(stage, run), view)
-        hyperparameters = with_overrides(self.use_case, run.overrides).get(stage.name, {})
-        outcome = self.execution.job(stage, run, hyperparameters, self._channels(stage, run), view)
+        given = hyperparameters(stage, run, self.use_case)
+        outcome = self.execution.job(stage, run, given, self._channels(stage, run), view)
         return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
 
     def _dataset_facts(self, stage: Stage) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class Bench:
     def execute(self, stage: Stage, run: Run, view: object) -> Outcome:
         if stage.name == self.broken:
             raise MlopsError("broken")
-        return Outcome(output=stage.name, waiting=stage.kind is Kind.APPROVAL)
+        status = Status.WAITING if stage.kind is Kind.APPROVAL else Status.DONE
+        return Outcome(output=stage.name, status=status)
 
     def save(self, run: Run) -> None:
         self.store.save(run)

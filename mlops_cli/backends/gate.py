@@ -51,7 +51,7 @@ def _plain(case: ElementTree.Element, problem: ElementTree.Element) -> str:
     return f"{case.get('name')}: {message.removeprefix('AssertionError: ')}"
 
 
-def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path) -> str:
+def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path | str) -> str:
     """What failed in plain words; a gate on the endpoint says what that serves meanwhile."""
     reasons = detail["failures"] or tail or ["no test ran"]
     shown = [f"  - {reason}" for reason in reasons[:MOST_SHOWN]]

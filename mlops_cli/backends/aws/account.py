@@ -1,0 +1,128 @@
+"""The AWS account that a command works in: who asks, where, and clients whose errors speak to people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.backends.aws.refusals import subject_of, translated
+from mlops_cli.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mlops_cli.config import Settings
+
+ATTEMPTS = 10
+# The first question of a command: whoever has no network should hear so soon.
+IDENTITY_ATTEMPTS = 6
+CONNECT_SECONDS = 10
+# SageMaker lets a model think for 60 seconds.
+READ_SECONDS = 70
+
+
+@dataclass(frozen=True)
+class Identity:
+    """``credentials`` says where they were found: env, sso, shared-credentials-file, container-role, ..."""
+
+    account: str
+    arn: str
+    region: str
+    profile: str
+    credentials: str
+
+    def __str__(self) -> str:
+        by = f"profile {self.profile}" if self.profile else f"credentials from {self.credentials}"
+        return f"account {self.account}, region {self.region}, {by}, as {self.arn}"
+
+
+class Client:
+    """A boto3 client; every call raises AwsError instead of what botocore raises."""
+
+    def __init__(self, client: Any, profile: str) -> None:
+        self.raw = client
+        self._profile = profile
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        method = getattr(self.raw, operation)
+
+        def call(*arguments: Any, **parameters: Any) -> Any:
+            with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
+                return method(*arguments, **parameters)
+
+        return call
+
+    def reading(self) -> AbstractContextManager[None]:
+        """While the body of an answer is read: a connection that breaks is an AwsError, too."""
+        return translated(self.raw.meta.service_model, self._profile)
+
+    def pages(self, operation: str, items: str, **parameters: Any) -> Iterator[Any]:
+        """What all pages of an operation have under ``items``."""
+        with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
+            for page in self.raw.get_paginator(operation).paginate(**parameters):
+                yield from page.get(items) or ()
+
+
+class Account:
+    """One boto3 session with the region and profile of the settings, and its clients."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clients: dict[str, Client] = {}
+
+    @property
+    def profile(self) -> str:
+        return self._settings["AWS_PROFILE"]
+
+    @cached_property
+    def session(self) -> Any:
+        import boto3
+
+        # Named explicitly, a profile beats access keys in the environment; from AWS_PROFILE it does not, as in every
+        # other AWS tool.
+        named = not self._settings.values["AWS_PROFILE"].origin.startswith("environment")
+        with translated(None, self.profile):
+            return boto3.Session(
+                profile_name=(self.profile or None) if named else None,
+                region_name=self._settings["AWS_REGION"] or None,
+            )
+
+    @cached_property
+    def region(self) -> str:
+        """Of the settings, else the profile's own; raises ConfigurationError when there is none."""
+        region = self.session.region_name
+        if not region:
+            raise ConfigurationError(
+                "No AWS region is set.", "Name one: mlops --region eu-west-1 ..., or AWS_REGION in .env"
+            )
+        return str(region)
+
+    def client(self, service: str) -> Client:
+        """The client of a service, such as ``s3``; made once."""
+        if service not in self._clients:
+            from botocore.config import Config
+
+            config = Config(
+                region_name=self.region,
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=READ_SECONDS,
+                retries={
+                    "mode": "adaptive",
+                    "total_max_attempts": IDENTITY_ATTEMPTS if service == "sts" else ATTEMPTS,
+                },
+                user_agent_extra="mlops-cli",
+            )
+            with translated(None, self.profile):
+                made = self.session.client(service, config=config)
+            self._clients[service] = Client(made, self.profile)
+        return self._clients[service]
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Who asks, as AWS sees it; the first call that shows whether the credentials are of any use."""
+        caller = self.client("sts").get_caller_identity()
+        with translated(None, self.profile):
+            method = self.session.get_credentials().method
+        profile = self.session.profile_name if method != "env" else ""
+        return Identity(caller["Account"], caller["Arn"], self.region, profile, method)

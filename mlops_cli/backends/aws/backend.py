@@ -1,0 +1,180 @@
+"""The aws target: stacks, pipeline, jobs and endpoint in one account and region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlops_cli.backends.aws import dataset, source
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.backends.aws.crew import Crew
+from mlops_cli.backends.aws.names import Names
+from mlops_cli.backends.aws.orders import Orders
+from mlops_cli.backends.aws.pipeline import Pipeline
+from mlops_cli.backends.aws.provision import Provisioner
+from mlops_cli.backends.aws.relay import relay
+from mlops_cli.backends.aws.runs import ended
+from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
+from mlops_cli.backends.aws.stacks import Stacks
+from mlops_cli.backends.aws.starting import Wish
+from mlops_cli.backends.aws.step import take_step
+from mlops_cli.backends.aws.teardown import Teardown
+from mlops_cli.backends.aws.workbench import AwsWorkbench
+from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
+from mlops_cli.backends.ingredients import no_data
+from mlops_cli.config import Settings, step_variables
+from mlops_cli.data.manifest import Dataset
+from mlops_cli.plans import Plan
+from mlops_cli.progress import Report, Watch, unwatched
+from mlops_cli.project import Project
+from mlops_cli.runs import Run, RunRequest
+from mlops_cli.stages import position, stage_named
+from mlops_cli.usecase import UseCase, full_names
+
+if TYPE_CHECKING:
+    from mlops_cli.data.request import Request
+    from mlops_cli.evidence import Evidence
+    from mlops_cli.lifecycle import RunView
+
+
+class AwsBackend(Backend):
+    target = "aws"
+
+    def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
+        self.project = project
+        self.use_case = use_case
+        self.settings = settings
+        self.account = Account(settings)
+        self.names = Names(use_case.name, settings["STAGE"])
+
+    @cached_property
+    def stacks(self) -> Stacks:
+        return Stacks(self.account, self.names)
+
+    @cached_property
+    def facts(self) -> dict[str, str]:
+        """The pipeline stack's outputs; raises ConfigurationError when there is no such stack yet."""
+        return self.stacks.required(self.names.pipeline_stack)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """The project's part of the data bucket; raises ConfigurationError when there is no storage stack yet."""
+        return self.provisioner.storage_bucket()
+
+    @cached_property
+    def provisioner(self) -> Provisioner:
+        return Provisioner(self.project, self.use_case, self.settings, self.account, self.names)
+
+    def place(self) -> str:
+        return str(self.account.identity)
+
+    def plan_provision(self, watch: Watch = unwatched) -> Plan:
+        return self.provisioner.plan(watch)
+
+    def provision(self, watch: Watch = unwatched) -> None:
+        self.provisioner.carry_out(watch)
+        facts = self.stacks.required(self.names.pipeline_stack)
+        Pipeline(self.account.client("codepipeline"), facts["PipelineName"]).stop_first()
+
+    def forget_plan(self) -> None:
+        self.provisioner.forget()
+
+    def is_provisioned(self) -> bool:
+        return self.stacks.outputs(self.names.pipeline_stack) is not None
+
+    def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
+        return dataset.put(request, self.project, self.provisioner, report)
+
+    def dataset(self) -> Dataset | None:
+        bucket = self.provisioner.existing_bucket()
+        return dataset.load(bucket, self.project.data) if bucket else None
+
+    def plan_teardown(self, keep_data: bool) -> Plan:
+        return self._teardown(keep_data).plan()
+
+    def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:
+        return self._teardown(keep_data).carry_out(watch)
+
+    def _teardown(self, keep_data: bool) -> Teardown:
+        endpoint = self.settings.endpoint_name(self.use_case.name)
+        return Teardown(self.project, endpoint, self.account, self.names, keep_data)
+
+    @cached_property
+    def site(self) -> Site:
+        return site_of_outputs(self.facts)
+
+    @cached_property
+    def crew(self) -> Crew:
+        return Crew(self.account, self.site, self.bucket, self.stacks, self.names)
+
+    def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
+        """The bool is False when nothing had changed, or when a run of the same waits for a decision."""
+        wish = self._wish(request)
+        run_id, fresh = self.crew.starter.start(wish)
+        if not fresh or request.detach:
+            return self.crew.runs.again(run_id), fresh
+        return ended(self.crew.runs.follow(run_id, view, ours=True)), True
+
+    def _wish(self, request: RunRequest) -> Wish:
+        """The request with full names; raises MlopsError for what cannot work, before anything is sent."""
+        request = replace(request, overrides=full_names(self.use_case, request.overrides))
+        if request.from_stage:
+            position(request.from_stage)
+        facts, data = self.facts, self.dataset()
+        if data is None:
+            raise no_data()
+        codecommit = self.account.client("codecommit")
+        revision = source.send(facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"])
+        return Wish(revision, data.sha256, request)
+
+    def get_run(self, prefix: str = "") -> Run:
+        return self.crew.runs.get(prefix)
+
+    def list_runs(self) -> list[Run]:
+        return self.crew.runs.every()
+
+    def follow(self, run: Run, view: RunView) -> Run:
+        return self.crew.runs.follow(run.id, view)
+
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        variables = step_variables()
+        site = site_of_variables(variables)
+        bucket = Bucket(self.account.client("s3"), site.bucket, site.prefix)
+        crew = Crew(self.account, site, bucket, self.stacks, self.names)
+        orders = Orders(
+            self.project, self.use_case, site, bucket, self.account.region, self.names.tags, self.settings["INSTANCE"]
+        )
+        bench = AwsWorkbench(self.project, self.use_case, crew, orders)
+        return take_step(stage, run_id, bench, variables, view)
+
+    def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
+        return self.crew.runs.read_log(run, stage, follow)
+
+    def evidence(self, run: Run) -> Evidence:
+        return self.crew.evidence(run, self.use_case)
+
+    def check_decidable(self, run: Run) -> None:
+        self.crew.decider.check(run)
+
+    def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
+        self.crew.decider.decide(run.id, approved, comment)
+        run = self.crew.runs.follow(run.id, view, seen=run)
+        return ended(run) if approved else run
+
+    def endpoint(self) -> Endpoint:
+        deployed = self.crew.records.latest("deploy")
+        return self.crew.endpoint.status(deployed.output if deployed else "")
+
+    def invoke(self, body: bytes, content_type: str) -> Answer:
+        return self.crew.endpoint.ask(body, content_type)[0]
+
+    def run_gate(self) -> GateReport:
+        from mlops_cli.backends.gate import run_gate
+
+        approved = self.endpoint()
+        with relay(self.crew.endpoint.ask, approved.live_digest) as url:
+            variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.approved_digest}
+            return run_gate(stage_named("post-training-tests"), self.project.training, variables)

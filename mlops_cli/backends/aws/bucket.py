@@ -1,0 +1,213 @@
+"""A project's part of an S3 bucket: all keys are relative to the project's prefix, other objects are never touched."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.refusals import AwsError
+from mlops_cli.digest import digest_file
+from mlops_cli.progress import Report, silent
+
+ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+PART_BYTES = 16 << 20
+DELETE_AT_ONCE = 1000
+JSON_TYPE = "application/json"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object as it is listed; ``modified`` in seconds since the epoch."""
+
+    key: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One object as S3 knows it: ``sha256`` in hex is what it was sent with, ``checksum`` S3's own of the whole."""
+
+    size: int
+    version: str
+    sha256: str
+    checksum: str
+
+
+class Bucket:
+    def __init__(self, client: Client, name: str, prefix: str) -> None:
+        self.client = client
+        self.name = name
+        self.prefix = prefix
+
+    def full(self, key: str) -> str:
+        return self.prefix + key
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://{self.name}/{self.full(key)}"
+
+    def key_of(self, uri: str) -> str:
+        """The key of an object of ours that ``uri`` names."""
+        return uri.removeprefix(f"s3://{self.name}/").removeprefix(self.prefix)
+
+    def reachable(self) -> bool:
+        """Whether there is such a bucket; raises AwsError when it is not for us."""
+        try:
+            self.client.head_bucket(Bucket=self.name)
+        except AwsError as error:
+            if error.code in (*ABSENT, "NoSuchBucket"):
+                return False
+            raise
+        return True
+
+    def facts(self, key: str) -> Facts | None:
+        """What S3 says of an object, None if there is none."""
+        try:
+            head = self.client.head_object(Bucket=self.name, Key=self.full(key), ChecksumMode="ENABLED")
+        except AwsError as error:
+            if error.code in ABSENT:
+                return None
+            raise
+        checksum = head.get("ChecksumSHA256", "")
+        # A checksum of checksums (of several parts, "…-3") is not the file's.
+        whole = base64.b64decode(checksum).hex() if checksum and "-" not in checksum else ""
+        return Facts(head["ContentLength"], head.get("VersionId", ""), head["Metadata"].get("sha256", ""), whole)
+
+    def exists(self, key: str) -> bool:
+        return self.facts(key) is not None
+
+    def items(self, key_prefix: str = "") -> Iterator[Item]:
+        """Every object below ``key_prefix``, by key."""
+        found = self.client.pages("list_objects_v2", "Contents", Bucket=self.name, Prefix=self.full(key_prefix))
+        for entry in found:
+            yield Item(entry["Key"].removeprefix(self.prefix), entry["Size"], entry["LastModified"].timestamp())
+
+    def get(self, key: str) -> bytes | None:
+        """An object's content, None if there is none."""
+        try:
+            answer = self.client.get_object(Bucket=self.name, Key=self.full(key))
+        except AwsError as error:
+            if error.code in ABSENT:
+                return None
+            raise
+        with self.client.reading():
+            return bytes(answer["Body"].read())
+
+    def get_json(self, key: str) -> Any:
+        """The value of a JSON object, None if there is none."""
+        content = self.get(key)
+        return None if content is None else json.loads(content)
+
+    def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> str:
+        """Write an object; gives its version."""
+        answer = self.client.put_object(
+            Bucket=self.name,
+            Key=self.full(key),
+            Body=content,
+            ContentType=content_type,
+            ChecksumAlgorithm="SHA256",
+        )
+        return str(answer.get("VersionId", ""))
+
+    def put_json(self, key: str, value: Any) -> str:
+        return self.put(key, json.dumps(value, indent=2, sort_keys=True).encode() + b"\n", JSON_TYPE)
+
+    def upload(self, path: Path, key: str, report: Report = silent, sha256: str = "") -> bool:
+        """Send a file, in parts when it is large, each checked by S3; False if the same object is there already."""
+        sha256 = sha256 or digest_file(path)
+        size = path.stat().st_size
+        there = self.facts(key)
+        if there and (there.size, there.sha256) == (size, sha256):
+            return False
+        for unfinished in self.uploads(key):  # of a command that was killed
+            self.abort(unfinished)
+        self._send(path, key, sha256, Sent(report, size))
+        return True
+
+    def _send(self, path: Path, key: str, sha256: str, sent: Sent) -> None:
+        from boto3.s3.transfer import TransferConfig
+
+        with path.open("rb") as stream:
+            self.client.upload_fileobj(
+                stream,
+                self.name,
+                self.full(key),
+                ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": sha256}},
+                Callback=sent,
+                Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
+            )
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to ``path``, which appears when it is whole."""
+        partial = path.with_name(f"{path.name}.partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.client.download_file(self.name, self.full(key), str(partial))
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def copy(self, source_key: str, key: str, metadata: dict[str, str]) -> None:
+        """Copy an object of up to 5 GB inside the bucket; S3 takes the checksum of the whole anew."""
+        self.client.copy_object(
+            Bucket=self.name,
+            Key=self.full(key),
+            CopySource={"Bucket": self.name, "Key": self.full(source_key)},
+            MetadataDirective="REPLACE",
+            Metadata=metadata,
+            ChecksumAlgorithm="SHA256",
+        )
+
+    def versions(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Every version and delete marker below ``key_prefix``, with Key, VersionId and for versions Size."""
+        wanted = {"Bucket": self.name, "Prefix": self.full(key_prefix)}
+        yield from self.client.pages("list_object_versions", "Versions", **wanted)
+        yield from self.client.pages("list_object_versions", "DeleteMarkers", **wanted)
+
+    def uploads(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Every unfinished multipart upload below ``key_prefix``, with Key and UploadId."""
+        return self.client.pages("list_multipart_uploads", "Uploads", Bucket=self.name, Prefix=self.full(key_prefix))
+
+    def delete(self, key_prefix: str) -> None:
+        """Delete all versions and unfinished uploads below ``key_prefix``."""
+        self.delete_versions(list(self.versions(key_prefix)))
+        for upload in self.uploads(key_prefix):
+            self.abort(upload)
+
+    def delete_versions(self, versions: list[dict[str, Any]]) -> None:
+        """Delete exactly these, as ``versions`` lists them."""
+        for start in range(0, len(versions), DELETE_AT_ONCE):
+            some = versions[start : start + DELETE_AT_ONCE]
+            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in some]
+            answer = self.client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                raise AwsError(
+                    f"s3://{self.name}/{error['Key']} could not be deleted: {error.get('Message', '')}",
+                    "Put this right, then repeat the command.",
+                    str(error.get("Code", "")),
+                )
+
+    def abort(self, upload: dict[str, Any]) -> None:
+        """Give up an unfinished upload, as ``uploads`` lists them."""
+        self.client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+class Sent:
+    """Turns the transfer's steps into a Report; called from several threads, each with bytes more."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report = report
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, more: int) -> None:
+        with self._lock:
+            self._done += more
+            self._report("upload", self._done, self._total, "B")

@@ -1,0 +1,69 @@
+"""The dataset on AWS: made on this machine as the local target makes it, then sent to the bucket, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.backends.aws.provision import Provisioner
+from mlops_cli.backends.local.lock import Lock
+from mlops_cli.backends.local.provision import claim
+from mlops_cli.data.manifest import CSV_NAME, JSON_NAME, Dataset, dataset_from
+from mlops_cli.progress import Report, ResourceEvent
+from mlops_cli.project import Project
+
+if TYPE_CHECKING:
+    from mlops_cli.data.request import Request
+
+FOLDER = "data/"
+
+
+def put(request: Request, project: Project, provisioner: Provisioner, report: Report) -> tuple[Dataset, bool]:
+    """Get the dataset into the bucket, which is made if there is none; the bool says whether anything changed."""
+    from mlops_cli.data.dataset import acquire
+
+    request.validate()
+    claim(project)
+    with Lock(project.state / "lock").held("download-data"):
+        bucket = provisioner.existing_bucket()
+        there = _whole(bucket) if bucket else None
+        if there and there.get("request") == request.key():
+            return dataset_from(project.data, there), False
+        dataset, _ = acquire(request, project.data, report)
+        bucket = bucket or provisioner.ensure_storage(_reported(report))
+        return dataset, _send(dataset, bucket, report)
+
+
+def load(bucket: Bucket, folder: Path) -> Dataset | None:
+    """The dataset in the bucket, None if there is none or only a part of one; ``folder`` is where its copy would be."""
+    facts = _whole(bucket)
+    return dataset_from(folder, facts) if facts else None
+
+
+def _whole(bucket: Bucket) -> dict[str, Any] | None:
+    """The facts, if the data in the bucket are the very ones that they are about."""
+    facts = bucket.get_json(FOLDER + JSON_NAME)
+    data = bucket.facts(FOLDER + CSV_NAME) if isinstance(facts, dict) else None
+    if data is None or (data.sha256, data.size) != (facts.get("sha256"), facts.get("bytes")):
+        return None
+    return dict(facts)
+
+
+def _send(dataset: Dataset, bucket: Bucket, report: Report) -> bool:
+    """The facts last: killed in between, there is no dataset, never a wrong one."""
+    sent = bucket.upload(dataset.path, FOLDER + CSV_NAME, report, dataset.sha256)
+    told = bucket.upload(dataset.path.with_name(JSON_NAME), FOLDER + JSON_NAME)
+    return sent or told
+
+
+def _reported(report: Report) -> Any:
+    """A Watch that counts what has come to an end."""
+    ended: set[str] = set()
+
+    def watch(event: ResourceEvent) -> None:
+        if event.ended:
+            ended.add(event.name)
+        report("make the bucket", len(ended), None, "resources")
+
+    return watch

@@ -1,0 +1,45 @@
+"""What the endpoint's template is given: the parameters of one deployment. No IO."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_cli.backends.aws.site import Site
+from mlops_cli.digest import digest_bytes
+from mlops_cli.machines import Hosting
+
+REVISION_LENGTH = 8
+
+
+def parameters(site: Site, hosting: Hosting, package: str, digest: str) -> dict[str, str]:
+    """The endpoint template's parameters but for the revision, which is made from them."""
+    values: dict[str, Any] = {
+        "EndpointName": site.endpoint,
+        "ModelPackageArn": package,
+        "ModelDigest": digest,
+        "ModelRoleArn": site.model_role,
+        "InstanceType": hosting.instance_type,
+        "InstanceCount": hosting.instance_count,
+        "MaxInstances": hosting.max_instances,
+        "Serverless": str(hosting.serverless).lower(),
+        "MemorySizeInMB": hosting.memory_mb,
+        "MaxConcurrency": hosting.max_concurrency,
+        "DataCapturePercent": hosting.data_capture_percent,
+        "DataCaptureUri": f"s3://{site.bucket}/{site.prefix}capture/" if hosting.data_capture_percent else "",
+        "P99LatencyMs": hosting.p99_latency_ms,
+        "BakingSeconds": hosting.baking_seconds,
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+def configuration(
+    template: bytes, given: Mapping[str, str], tags: Mapping[str, str], salt: str = ""
+) -> dict[str, dict[str, str]]:
+    """CloudFormation's template configuration. The same content has the same revision, unless ``salt`` is another."""
+    whole = template + json.dumps([dict(given), salt], sort_keys=True).encode()
+    return {
+        "Parameters": {**given, "Revision": digest_bytes(whole)[:REVISION_LENGTH]},
+        "Tags": dict(tags),
+    }

@@ -1,0 +1,112 @@
+"""Makes the request of a job: sends the code, finds the channels, names the job and the place for its output."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.backends.aws.requests import ARCHIVE, Order, Request, job_name, processing_request, training_request
+from mlops_cli.backends.aws.site import Site
+from mlops_cli.backends.ingredients import hyperparameters
+from mlops_cli.machines import Machine
+from mlops_cli.package import pack
+from mlops_cli.project import Project
+from mlops_cli.runs import Run
+from mlops_cli.stages import DATA, Kind, Stage
+from mlops_cli.usecase import UseCase
+
+LOG_GROUPS = {Kind.PROCESSING: "/aws/sagemaker/ProcessingJobs", Kind.TRAINING: "/aws/sagemaker/TrainingJobs"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``document`` is what the state machine takes in; the output will lie below the key ``artifact``."""
+
+    name: str
+    artifact: str
+    document: Request
+
+
+class Orders:
+    """``instance`` replaces the training instance of the use case, if it is given."""
+
+    def __init__(
+        self,
+        project: Project,
+        use_case: UseCase,
+        site: Site,
+        bucket: Bucket,
+        region: str,
+        tags: Mapping[str, str],
+        instance: str,
+    ) -> None:
+        self._project = project
+        self._use_case = use_case
+        self._site = site
+        self._bucket = bucket
+        self._region = region
+        self._tags = tags
+        self._instance = instance
+
+    def prepare(self, stage: Stage, run: Run) -> Prepared:
+        """Each attempt has a job and an output of its own: an earlier one's must never be taken for it."""
+        name = job_name(self._site.endpoint, stage.name, run.id, os.urandom(2).hex())
+        place = f"artifacts/{stage.name}/{run.stage(stage.name).key[:16]}/"
+        order = self._order(stage, run, name, place)
+        given = hyperparameters(stage, run, self._use_case)
+        if stage.kind is Kind.TRAINING:
+            request = training_request(stage.script, given, order)
+        else:
+            request = processing_request(stage.name, stage.script, given, order)
+        return Prepared(name, f"{place}{name}/", {"kind": stage.kind.value, "request": request})
+
+    def _order(self, stage: Stage, run: Run, name: str, place: str) -> Order:
+        """SageMaker puts a training job's output into a folder of the job's name by itself."""
+        return Order(
+            name=name,
+            image=self._site.training_image,
+            role=self._site.job_role,
+            region=self._region,
+            code=self._send_code(),
+            output=self._bucket.uri(place if stage.kind is Kind.TRAINING else f"{place}{name}/"),
+            inputs=self._channels(stage, run),
+            machine=self._machine(stage),
+            # Of this run: what an earlier one had learned must not get into a forced one.
+            checkpoints=self._bucket.uri(f"{place}checkpoints-{run.id}/"),
+            isolated=not self._installs(),
+            tags=self._tags,
+        )
+
+    def _send_code(self) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder) / ARCHIVE
+            digest = pack(self._project.training, archive)
+            key = f"code/{digest[:16]}/{ARCHIVE}"
+            if not self._bucket.exists(key):
+                self._bucket.put(key, archive.read_bytes(), "application/gzip")
+        return self._bucket.uri(key)
+
+    def _channels(self, stage: Stage, run: Run) -> dict[str, str]:
+        """The dataset, or one channel for each folder that the stage before has made."""
+        (source,) = stage.inputs
+        if source == DATA:
+            return {"input": self._bucket.uri("data/")}
+        artifact = run.stage(source).artifact
+        below = {item.key.removeprefix(artifact).split("/")[0] for item in self._bucket.items(artifact)}
+        return {name: self._bucket.uri(f"{artifact}{name}/") for name in sorted(below) if name.isidentifier()}
+
+    def _machine(self, stage: Stage) -> Machine:
+        machines = self._use_case.machines
+        if stage.kind is Kind.PROCESSING:
+            return machines.preprocess
+        return replace(machines.train, instance_type=self._instance or machines.train.instance_type)
+
+    def _installs(self) -> bool:
+        """Whether the script needs more than the container has."""
+        file = self._project.training / "requirements.txt"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return any(line.strip() and not line.strip().startswith("#") for line in lines)

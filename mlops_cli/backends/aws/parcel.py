@@ -1,0 +1,124 @@
+"""What of a project is sent to AWS: the files that git tracks, never a secret, never data; the same bytes each time."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from mlops_cli.backends.aws.checkout import listed
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.fingerprint import source_ingredients
+from mlops_cli.project import Project
+from mlops_cli.stages import STAGES
+
+# Tracked or not, these are never sent. Compared in small letters with every part of a path.
+SECRETS = (
+    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".aws", ".ssh", ".gnupg", ".kaggle", ".docker", ".netrc",
+    "_netrc", ".pypirc", ".npmrc", ".pgpass", ".boto", ".s3cfg", ".htpasswd", ".git-credentials", ".dockercfg",
+    "credentials", "credentials.csv", "credentials.json", "credentials.toml", "credentials.ini", "credentials.y*ml",
+    "*accesskeys.csv", "rootkey.csv", "kaggle.json", "access_token", "client_secret*.json", "service-account*.json",
+    "service_account*.json", "secrets.json", "secrets.toml", "secrets.ini", "secrets.y*ml", "secrets.env", ".secrets",
+    "*.tfstate", "*.tfstate.*",
+)  # fmt: skip
+EXAMPLES = (".env.example", ".env.sample", ".env.template", "example.env")
+NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
+# Outside of training/ and templates/, whose files the stages may need.
+DATA = (
+    "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
+    "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
+)  # fmt: skip
+DATA_FOLDERS = ("data", "datasets")
+CODE_FOLDERS = ("training", "templates")
+NEEDED = ("training/usecase.toml", "templates/buildspec.yml", "templates/endpoint.yaml")
+# A zip cannot hold an earlier time; the real ones would make other bytes of the same files.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """``files`` are paths below ``root``, sorted; ``left_out`` says of others why they stay."""
+
+    root: Path
+    files: tuple[str, ...]
+    left_out: dict[str, str]
+
+    def content(self, name: str) -> bytes:
+        """A file's bytes; CodeCommit's API takes no empty files, so that such a one is sent as an empty line."""
+        return (self.root / name).read_bytes() or b"\n"
+
+    def executable(self, name: str) -> bool:
+        return bool((self.root / name).stat().st_mode & stat.S_IXUSR)
+
+    @property
+    def bytes(self) -> int:
+        return sum((self.root / name).stat().st_size for name in self.files)
+
+    def write_zip(self, path: Path) -> None:
+        """Equal files give equal bytes."""
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in self.files:
+                entry = zipfile.ZipInfo(name, EPOCH)
+                entry.create_system = 3
+                entry.external_attr = (stat.S_IFREG | (0o755 if self.executable(name) else 0o644)) << 16
+                archive.writestr(entry, self.content(name), zipfile.ZIP_DEFLATED)
+
+
+def pack(project: Project) -> Parcel:
+    """Choose the files; raises MlopsError when one is missing that AWS will need."""
+    names, untracked = listed(project.root)
+    left_out = {name: why for name in names if (why := _why_not(project.root, name))}
+    files = tuple(sorted(name for name in names if name not in left_out))
+    parcel = Parcel(project.root, files, {**left_out, **dict.fromkeys(untracked, "git does not track it")})
+    _check(project, parcel)
+    return parcel
+
+
+def _why_not(root: Path, name: str) -> str:
+    """Why a file is not sent, empty if it is."""
+    path, parts = root / name, PurePosixPath(name.lower()).parts
+    if _any(parts, NEVER):
+        return "made anew wherever it is needed"
+    if _is_secret(parts):
+        return "it may hold a secret"
+    if path.is_symlink() and not _harmless(root, path):
+        return "a link to somewhere else"
+    if not path.is_file():
+        return "not a file"
+    if parts[0] not in CODE_FOLDERS and (parts[0] in DATA_FOLDERS or _any(parts[-1:], DATA)):
+        return "data: mlops download-data takes it to AWS"
+    return ""
+
+
+def _is_secret(parts: tuple[str, ...]) -> bool:
+    return parts[-1] not in EXAMPLES and _any(parts, SECRETS)
+
+
+def _any(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(part, pattern) for part in parts for pattern in patterns)
+
+
+def _harmless(root: Path, link: Path) -> bool:
+    """Whether a link leads to a file of the project that may be sent itself."""
+    target = link.resolve()
+    if not target.is_relative_to(root.resolve()):
+        return False
+    return not _is_secret(PurePosixPath(target.relative_to(root.resolve()).as_posix().lower()).parts)
+
+
+def _check(project: Project, parcel: Parcel) -> None:
+    """All that a stage imports and all that the pipeline reads of the project must be sent."""
+    known: dict[str, list[str]] = {}
+    scripts = [project.training / stage.script for stage in STAGES if stage.script]
+    wanted = {name for script in scripts for name in source_ingredients(script, known)}
+    for name in sorted({*NEEDED, *wanted} - set(parcel.files)):
+        if not (project.root / name).exists():
+            raise ConfigurationError(
+                f"{name} is missing, and the pipeline needs it.", f"Put it back: git checkout -- {name}"
+            )
+        why = parcel.left_out.get(name, "git ignores it")
+        way_out = f"Track it: git add {name}" if "git" in why else "Give it another name."
+        raise MlopsError(f"{name} would not be sent to AWS, where a stage needs it: {why}.", way_out)

@@ -1,0 +1,226 @@
+"""Two stacks and what must lie in the bucket before the second: planned, shown, carried out exactly as shown."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from mlops_cli.backends.aws import parameters, source, wheel
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.backends.aws.changesets import ChangeSet, Wanted
+from mlops_cli.backends.aws.names import Names
+from mlops_cli.backends.aws.parcel import Parcel, pack
+from mlops_cli.backends.aws.stacks import STILLBORN, Stack, Stacks
+from mlops_cli.config import Settings
+from mlops_cli.digest import digest_file
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.plans import Action, Change, Plan
+from mlops_cli.progress import ResourceEvent, Watch, unwatched
+from mlops_cli.project import Project
+from mlops_cli.usecase import UseCase
+
+# Stands for the bucket's name in the plan, until the bucket is made and has one.
+TO_BE_MADE = "to-be-made"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stack's part of a plan. ``stack`` is what is there now."""
+
+    wanted: Wanted
+    stack: Stack | None
+    change_set: ChangeSet | None
+    changes: tuple[Change, ...]
+
+    @property
+    def stillborn(self) -> bool:
+        return self.stack is not None and self.stack.status in STILLBORN
+
+
+class Provisioner:
+    def __init__(self, project: Project, use_case: UseCase, settings: Settings, account: Account, names: Names) -> None:
+        self._project = project
+        self._use_case = use_case
+        self._settings = settings
+        self._account = account
+        self._names = names
+        self._stacks = Stacks(account, names)
+        self._planned: tuple[Step, Step] | None = None
+        self._pending: list[ChangeSet] = []
+
+    def plan(self, watch: Watch = unwatched) -> Plan:
+        """What would be made and changed. Leaves change sets behind: carry it out or forget it."""
+        storage = self._storage_step(watch)
+        bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
+        pipeline = self._pipeline_step(bucket or TO_BE_MADE, watch)
+        if not bucket and pipeline.change_set:
+            self._discard(pipeline.change_set)
+            pipeline = replace(pipeline, change_set=None)
+        self._planned = (storage, pipeline)
+        sent = self._to_send(pipeline.stack, self._bucket(bucket) if bucket else None)
+        return Plan((*_shown(storage), *sent, *_shown(pipeline)))
+
+    def forget(self) -> None:
+        """Remove the change sets that were not carried out."""
+        for change_set in tuple(self._pending):
+            self._discard(change_set)
+        self._planned = None
+
+    def _discard(self, change_set: ChangeSet) -> None:
+        self._stacks.discard(change_set)
+        self._pending.remove(change_set)
+
+    def carry_out(self, watch: Watch = unwatched) -> None:
+        """The plan as it was shown; one that has become another meanwhile is refused."""
+        if self._planned is None:
+            self.plan(watch)
+        assert self._planned is not None
+        (storage, shown), self._planned = self._planned, None
+        self._execute(storage, watch)
+        bucket = self.storage_bucket()
+        self._send(shown.stack, bucket, watch)
+        pipeline = self._pipeline_step(bucket.name, watch)
+        _require_same(shown, pipeline)
+        self._execute(pipeline, watch)
+
+    def existing_bucket(self) -> Bucket | None:
+        """The project's part of the bucket, None before there is one."""
+        outputs = self._stacks.outputs(self._names.storage_stack)
+        return self._bucket(outputs["BucketName"]) if outputs else None
+
+    def ensure_storage(self, watch: Watch = unwatched) -> Bucket:
+        """The bucket, made if there is none yet."""
+        if self._stacks.outputs(self._names.storage_stack) is None:
+            self._execute(self._storage_step(watch), watch)
+        return self.storage_bucket()
+
+    def storage_bucket(self) -> Bucket:
+        """The project's part of the bucket; raises ConfigurationError before there is one."""
+        return self._bucket(self._stacks.required(self._names.storage_stack)["BucketName"])
+
+    def _bucket(self, name: str) -> Bucket:
+        return Bucket(self._account.client("s3"), name, self._names.key_prefix)
+
+    def _storage_step(self, watch: Watch) -> Step:
+        name = self._names.storage_stack
+        stack = self._stacks.settled(name, watch)
+        given = parameters.storage(self._settings, self._account, self._names, stack)
+        return self._step(name, "storage.yaml", given, stack)
+
+    def _pipeline_step(self, bucket: str, watch: Watch) -> Step:
+        name = self._names.pipeline_stack
+        stack = self._stacks.settled(name, watch)
+        given = parameters.pipeline(
+            self._settings, self._use_case, self._account, self._names, stack, bucket, self._wheel_key
+        )
+        return self._step(name, "pipeline.yaml", given, stack)
+
+    def _step(self, name: str, template: str, given: dict[str, str], stack: Stack | None) -> Step:
+        wanted = Wanted(name, self._template(template), given, self._names.tags)
+        if stack and stack.status in STILLBORN:
+            failed = Change(Action.REMOVE, f"stack {name}", f"it was never whole: {self._stacks.why(stack)}")
+            return Step(wanted, stack, None, (failed, *self._stacks.preview(wanted)))
+        change_set = self._stacks.prepare(wanted, stack)
+        if change_set and change_set not in self._pending:
+            self._pending.append(change_set)
+        return Step(wanted, stack, change_set, change_set.changes if change_set else ())
+
+    def _template(self, name: str) -> str:
+        path = self._project.root / "templates" / name
+        if not path.is_file():
+            raise ConfigurationError(
+                f"The project has no templates/{name}.", "Copy the folder templates/ of the mlops repository into it."
+            )
+        return path.read_text(encoding="utf-8")
+
+    def _execute(self, step: Step, watch: Watch) -> None:
+        change_set = step.change_set
+        if step.stillborn and step.stack:
+            self._stacks.delete(step.stack, watch)
+            change_set = self._stacks.prepare(step.wanted, None)
+        if change_set:
+            self._pending = [other for other in self._pending if other.id != change_set.id]
+            self._stacks.execute(change_set, watch)
+
+    @cached_property
+    def _parcel(self) -> Parcel:
+        return pack(self._project)
+
+    @cached_property
+    def _wheel(self) -> Path:
+        self._folder = tempfile.TemporaryDirectory()
+        return wheel.build(Path(self._folder.name))
+
+    @property
+    def _wheel_key(self) -> str:
+        """Full, since the template does not know what is in it; another wheel has another key."""
+        return f"{self._names.key_prefix}cli/{digest_file(self._wheel)[:16]}/{self._wheel.name}"
+
+    def _to_send(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
+        """What must be in the bucket before the pipeline is made."""
+        key = self._wheel_key.removeprefix(self._names.key_prefix)
+        there = bucket is not None and bucket.exists(key)
+        cli = Change(Action.KEEP if there else Action.ADD, self._wheel.name, "this very mlops, for the build steps")
+        if parameters.source_type(self._settings, stack) == "connection":
+            return [
+                cli,
+                Change(
+                    Action.KEEP,
+                    "source",
+                    f"nothing is sent: the pipeline takes what is pushed to {self._settings['BRANCH']}",
+                ),
+            ]
+        if self._has_source(stack, bucket):
+            return [cli]
+        parcel = self._parcel
+        size = f"{len(parcel.files)} files, {parcel.bytes / 1000:,.0f} kB"
+        return [cli, Change(Action.ADD, source.KEY, size), *_left_out(parcel)]
+
+    def _has_source(self, stack: Stack | None, bucket: Bucket | None) -> bool:
+        """A pipeline of this kind that is there has been sent its source, and each run sends it anew."""
+        kind = parameters.source_type(self._settings, stack)
+        same = stack is not None and stack.outputs.get("SourceType") == kind
+        return same and bucket is not None and bucket.exists(source.KEY)
+
+    def _send(self, stack: Stack | None, bucket: Bucket, watch: Watch) -> None:
+        key = self._wheel_key.removeprefix(self._names.key_prefix)
+        if not bucket.exists(key):
+            bucket.upload(self._wheel, key)
+            watch(_uploaded(bucket, key))
+        kind = parameters.source_type(self._settings, stack)
+        if kind != "connection" and not self._has_source(stack, bucket):
+            source.upload(bucket, self._parcel)
+            watch(_uploaded(bucket, source.KEY))
+
+
+def _shown(step: Step) -> tuple[Change, ...]:
+    return step.changes or (Change(Action.KEEP, f"stack {step.wanted.name}", "no changes"),)
+
+
+def _left_out(parcel: Parcel) -> list[Change]:
+    """One line per reason: a project may have many files that are not sent."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in parcel.left_out.items():
+        reasons.setdefault(why, []).append(name)
+    return [
+        Change(
+            Action.KEEP, names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more", f"not sent: {why}"
+        )
+        for why, names in reasons.items()
+    ]
+
+
+def _uploaded(bucket: Bucket, key: str) -> ResourceEvent:
+    return ResourceEvent(bucket.uri(), key, "object", "CREATE_COMPLETE", at=time.time())
+
+
+def _require_same(shown: Step, now: Step) -> None:
+    if shown.changes != now.changes:
+        raise MlopsError(
+            f"The stack {now.wanted.name} is no longer as it was when the plan was made; nothing was done to it.",
+            "Look at the plan again: mlops deploy-infra",
+        )

@@ -1,0 +1,78 @@
+"""Models: kept in S3 under their digest, registered as model packages, approved or rejected."""
+
+from __future__ import annotations
+
+import uuid
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.backends.aws.site import Site
+from mlops_cli.errors import MlopsError
+from mlops_cli.lifecycle import StageFailed
+
+APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
+CONTENT_TYPES = ["application/json", "text/csv"]
+DESCRIPTION_LENGTH = 1024
+
+
+class Registry:
+    def __init__(self, client: Client, site: Site, bucket: Bucket) -> None:
+        self._client = client
+        self._site = site
+        self._bucket = bucket
+
+    def keep(self, key: str, digest: str) -> str:
+        """Copy a trained model to where it stays for good; S3's own checksum of the copy must be ``digest``."""
+        kept = f"models/{digest}/model.tar.gz"
+        facts = self._bucket.facts(kept)
+        if facts is None or facts.checksum != digest:
+            self._bucket.copy(key, kept, {"sha256": digest})
+            facts = self._bucket.facts(kept)
+        if facts is None or facts.checksum != digest:
+            found = facts.checksum if facts else "nothing"
+            raise StageFailed(
+                f"The model {digest[:12]} was changed while it was copied: S3 has {found[:12]}.", "Try again: mlops run"
+            )
+        return kept
+
+    def register(self, digest: str, run_id: str, data_digest: str, evidence_key: str) -> str:
+        """The ARN of a model package that waits for a decision; the same one if it is asked for again."""
+        evidence = {"ContentType": "application/json", "S3Uri": self._bucket.uri(evidence_key)}
+        answer = self._client.create_model_package(
+            ModelPackageGroupName=self._site.model_group,
+            ModelPackageDescription=f"run {run_id}",
+            ModelApprovalStatus=PENDING,
+            InferenceSpecification={
+                "Containers": [
+                    {
+                        "Image": self._site.serving_image,
+                        "ModelDataUrl": self._bucket.uri(f"models/{digest}/model.tar.gz"),
+                    }
+                ],
+                "SupportedContentTypes": CONTENT_TYPES,
+                "SupportedResponseMIMETypes": CONTENT_TYPES[:1],
+            },
+            ModelMetrics={"ModelQuality": {"Statistics": evidence}},
+            CustomerMetadataProperties={"run": run_id, "digest": digest, "data": data_digest},
+            ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{digest}")),
+        )
+        return str(answer["ModelPackageArn"])
+
+    def status(self, package: str) -> str:
+        return str(self._client.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"])
+
+    def decide(self, package: str, approved: bool, description: str) -> None:
+        """Approve or reject a package; one that is so already is left as it is."""
+        status = APPROVED if approved else REJECTED
+        if self.status(package) != status:
+            self._client.update_model_package(
+                ModelPackageArn=package,
+                ModelApprovalStatus=status,
+                ApprovalDescription=" ".join(description.split())[:DESCRIPTION_LENGTH],
+            )
+
+    def require_approved(self, package: str) -> None:
+        if (status := self.status(package)) != APPROVED:
+            raise MlopsError(
+                f"The model package {package} is not approved but {status}.", "Approve another model: mlops run"
+            )

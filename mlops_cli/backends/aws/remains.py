@@ -1,0 +1,198 @@
+"""What a project has in SageMaker and in the logs: how each kind is found, by name and by tag, and removed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.events import pauses
+from mlops_cli.backends.aws.names import Names
+from mlops_cli.backends.aws.refusals import AwsError
+from mlops_cli.plans import Action, Change
+
+GONE = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException", "PipelineNotFoundException")
+GOING_ON = ("InProgress", "Stopping")
+JOB_LOGS = "/aws/sagemaker/{}Jobs"
+
+
+def until(ended: Callable[[], bool]) -> None:
+    """Wait until it has ended."""
+    for pause in pauses():
+        if ended():
+            return
+        time.sleep(pause)
+
+
+def unless_gone(act: Callable[..., Any], **parameters: Any) -> None:
+    """What is gone already needs no removing."""
+    try:
+        act(**parameters)
+    except AwsError as error:
+        if error.code not in GONE:
+            raise
+
+
+def listed(client: Client, operation: str, items: str, **parameters: Any) -> list[Any]:
+    """All that is listed; nothing where that which should hold it is gone."""
+    try:
+        return list(client.pages(operation, items, **parameters))
+    except AwsError as error:
+        if error.code in GONE or error.code.endswith(("DoesNotExist", "DoesNotExistException")):
+            return []
+        raise
+
+
+class Tagged:
+    """SageMaker resources whose names begin with the endpoint's and that carry the project's tags."""
+
+    def __init__(self, client: Client, names: Names, endpoint: str) -> None:
+        self._client = client
+        self._tags = names.tags.items()
+        self._prefix = f"{endpoint}-"
+        self._endpoint = endpoint
+
+    def named(self, operation: str, items: str, name: str, arn: str) -> Iterator[dict[str, Any]]:
+        for one in self._client.pages(operation, items, NameContains=self._endpoint):
+            own = one[name] == self._endpoint or one[name].startswith(self._prefix)
+            if own and self._ours(one[arn]):
+                yield one
+
+    def _ours(self, arn: str) -> bool:
+        tags = listed(self._client, "list_tags", "Tags", ResourceArn=arn)
+        return self._tags <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+
+
+class Jobs:
+    """Training or processing jobs: running ones, records of ended ones, logs in a group that the account shares."""
+
+    def __init__(self, kind: str, client: Client, logs: Client, tagged: Tagged) -> None:
+        self._kind = kind
+        self._client = client
+        self._logs = logs
+        self._tagged = tagged
+        self._group = JOB_LOGS.format(kind)
+
+    def look(self) -> list[Change]:
+        jobs = self._jobs()
+        word = self._kind.lower()
+        going = [
+            Change(Action.STOP, f"{word} job {name}", status) for name, status in jobs.items() if status in GOING_ON
+        ]
+        ended = len(jobs) - len(going)
+        streams = sum(len(self._streams(name)) for name in jobs)
+        return [
+            *going,
+            *_counted(Action.REMOVE, ended if self._deletable else 0, f"{word} job", "records of ended jobs"),
+            *_counted(Action.REMOVE, streams, f"log stream in {self._group}", f"logs of {word} jobs"),
+        ]
+
+    def remove(self) -> None:
+        """The logs before the records: without these nobody could say whose they are."""
+        until(self._stopped)
+        for name in self._jobs():
+            for stream in self._streams(name):
+                unless_gone(self._logs.delete_log_stream, logGroupName=self._group, logStreamName=stream)
+            if self._deletable:
+                unless_gone(getattr(self._client, f"delete_{self._kind.lower()}_job"), **{f"{self._kind}JobName": name})
+
+    @property
+    def _deletable(self) -> bool:
+        """AWS has kept these records for good until 2025; an older boto3 cannot delete them."""
+        return hasattr(self._client.raw, f"delete_{self._kind.lower()}_job")
+
+    def _stopped(self) -> bool:
+        going = {name: status for name, status in self._jobs().items() if status in GOING_ON}
+        for name, status in going.items():
+            if status == "InProgress":
+                unless_gone(getattr(self._client, f"stop_{self._kind.lower()}_job"), **{f"{self._kind}JobName": name})
+        return not going
+
+    def _jobs(self) -> dict[str, str]:
+        found = self._tagged.named(
+            f"list_{self._kind.lower()}_jobs",
+            f"{self._kind}JobSummaries",
+            f"{self._kind}JobName",
+            f"{self._kind}JobArn",
+        )
+        return {one[f"{self._kind}JobName"]: one[f"{self._kind}JobStatus"] for one in found}
+
+    def _streams(self, job: str) -> list[str]:
+        wanted = {"logGroupName": self._group, "logStreamNamePrefix": f"{job}/"}
+        return [one["logStreamName"] for one in listed(self._logs, "describe_log_streams", "logStreams", **wanted)]
+
+
+class Strays:
+    """Endpoints, their configurations and models that are in no stack any more."""
+
+    KINDS = (("endpoint", "Endpoint"), ("endpoint_config", "EndpointConfig"), ("model", "Model"))
+
+    def __init__(self, client: Client, tagged: Tagged) -> None:
+        self._client = client
+        self._tagged = tagged
+
+    def look(self) -> list[Change]:
+        return [
+            Change(Action.REMOVE, f"{kind.replace('_', ' ')} {name}", "in no stack") for kind, _, name in self._all()
+        ]
+
+    def remove(self) -> None:
+        for kind, word, name in self._all():
+            unless_gone(getattr(self._client, f"delete_{kind}"), **{f"{word}Name": name})
+        until(lambda: not list(self._all()))
+
+    def _all(self) -> Iterator[tuple[str, str, str]]:
+        for kind, word in self.KINDS:
+            for one in self._tagged.named(f"list_{kind}s", f"{word}s", f"{word}Name", f"{word}Arn"):
+                yield kind, word, one[f"{word}Name"]
+
+
+class ModelPackages:
+    """Registered model versions; the group is the pipeline stack's, and cannot be removed with any in it."""
+
+    def __init__(self, client: Client, group: str) -> None:
+        self._client = client
+        self._group = group
+
+    def look(self) -> list[Change]:
+        return _counted(Action.REMOVE, len(self._arns()), "model version", f"registered in {self._group}")
+
+    def remove(self) -> None:
+        for arn in self._arns():
+            unless_gone(self._client.delete_model_package, ModelPackageName=arn)
+
+    def _arns(self) -> list[str]:
+        if not self._group:
+            return []
+        found = listed(
+            self._client, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=self._group
+        )
+        return [one["ModelPackageArn"] for one in found]
+
+
+class LogGroups:
+    """Log groups that a service makes again when it writes after their stack has removed them."""
+
+    def __init__(self, client: Client, groups: Iterable[str]) -> None:
+        self._client = client
+        self._groups = tuple(groups)
+
+    def look(self) -> list[Change]:
+        return [Change(Action.REMOVE, f"log group {name}") for name in self._names()]
+
+    def remove(self) -> None:
+        for name in self._names():
+            unless_gone(self._client.delete_log_group, logGroupName=name)
+
+    def _names(self) -> list[str]:
+        found = [
+            one["logGroupName"]
+            for group in self._groups
+            for one in self._client.pages("describe_log_groups", "logGroups", logGroupNamePrefix=group)
+        ]
+        return [name for name in found if name in self._groups]
+
+
+def _counted(action: Action, count: int, what: str, why: str) -> list[Change]:
+    return [Change(action, f"{count:,} {what}{'s' if count > 1 else ''}", why)] if count else []

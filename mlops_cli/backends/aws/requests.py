@@ -1,0 +1,167 @@
+"""A script job as a SageMaker request: the same description that gives the local process. No IO.
+
+The containers are AWS's TensorFlow images. A training job runs in script mode: the container's toolkit fetches the
+code, installs requirements.txt and calls the script. A processing job has no such toolkit; ENTRYPOINT does the same.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.jobs import STEADY, ScriptJob, command_line
+from mlops_cli.machines import Machine
+from mlops_cli.stages import Kind
+
+Request = dict[str, Any]
+
+CODE = "/opt/ml/processing/input/code"
+DATA = "/opt/ml/processing/input/data"
+OUTPUT = "/opt/ml/processing/output"
+CHECKPOINTS = "/opt/ml/checkpoints"
+ARCHIVE = "sourcedir.tar.gz"
+PYTHON = "python3"
+# One string, of at most 256 characters. The words after it are $0 and the script's command line.
+ENTRYPOINT = (
+    f"cd {CODE} && tar -xzf {ARCHIVE} && "
+    f"if [ -f requirements.txt ]; then {PYTHON} -m pip install -q -r requirements.txt; fi && "
+    'exec "$@"'
+)
+NAME_LENGTH = 63
+
+
+@dataclass(frozen=True)
+class Order:
+    """What SageMaker must know of a job besides its script. ``inputs`` are S3 addresses by channel.
+
+    ``checkpoints`` is where an interrupted spot job finds what it had; ``isolated``: the container needs no network.
+    """
+
+    name: str
+    image: str
+    role: str
+    region: str
+    code: str
+    output: str
+    inputs: Mapping[str, str]
+    machine: Machine
+    checkpoints: str = ""
+    isolated: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
+    """Unique per execution and attempt; begins with the endpoint's name, to which the roles' permissions are bound."""
+    return f"{endpoint}-{stage[:10]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
+
+
+def processing_request(stage: str, script: str, hyperparameters: Mapping[str, str], order: Order) -> Request:
+    """The parameters of CreateProcessingJob."""
+    channels = {name: Path(DATA) for name in order.inputs}
+    job = ScriptJob(stage, Kind.PROCESSING, Path(CODE) / script, Path(OUTPUT), channels, hyperparameters)
+    (data,) = order.inputs.values()
+    return {
+        "ProcessingJobName": order.name,
+        "RoleArn": order.role,
+        "AppSpecification": {
+            "ImageUri": order.image,
+            "ContainerEntrypoint": ["bash", "-c", ENTRYPOINT, stage],
+            "ContainerArguments": command_line(job, PYTHON),
+        },
+        "ProcessingInputs": [_input("code", posixpath.dirname(order.code) + "/", CODE), _input("data", data, DATA)],
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": "output",
+                    "S3Output": {"S3Uri": order.output, "LocalPath": OUTPUT, "S3UploadMode": "EndOfJob"},
+                }
+            ]
+        },
+        "ProcessingResources": {"ClusterConfig": _cluster(order.machine)},
+        "StoppingCondition": {"MaxRuntimeInSeconds": order.machine.max_runtime_minutes * 60},
+        "Environment": STEADY,
+        "NetworkConfig": {"EnableNetworkIsolation": order.isolated},
+        "Tags": _tags(order),
+    }
+
+
+def _input(name: str, uri: str, path: str) -> Request:
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri": uri,
+            "LocalPath": path,
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+            "S3DataDistributionType": "FullyReplicated",
+        },
+    }
+
+
+def training_request(script: str, hyperparameters: Mapping[str, str], order: Order) -> Request:
+    """The parameters of CreateTrainingJob, in script mode.
+
+    The network stays open even if nothing is to be installed: the container's toolkit fetches the code itself.
+    """
+    return {
+        "TrainingJobName": order.name,
+        "RoleArn": order.role,
+        "AlgorithmSpecification": {"TrainingImage": order.image, "TrainingInputMode": "File"},
+        "HyperParameters": {**_script_mode(script, order), **_as_given(hyperparameters)},
+        "InputDataConfig": [_channel(name, uri) for name, uri in sorted(order.inputs.items())],
+        "OutputDataConfig": {"S3OutputPath": order.output},
+        "ResourceConfig": _cluster(order.machine),
+        "StoppingCondition": _stopping(order.machine),
+        "Environment": STEADY,
+        **_spot(order),
+        "Tags": _tags(order),
+    }
+
+
+def _script_mode(script: str, order: Order) -> dict[str, str]:
+    return {
+        "sagemaker_program": json.dumps(script),
+        "sagemaker_submit_directory": json.dumps(order.code),
+        "sagemaker_region": json.dumps(order.region),
+    }
+
+
+def _as_given(hyperparameters: Mapping[str, str]) -> dict[str, str]:
+    """The toolkit reads each value as JSON: as a string in quotes it reaches the script letter by letter."""
+    return {name: json.dumps(value) for name, value in hyperparameters.items()}
+
+
+def _channel(name: str, uri: str) -> Request:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "InputMode": "File", "DataSource": {"S3DataSource": source}}
+
+
+def _cluster(machine: Machine) -> Request:
+    return {
+        "InstanceType": machine.instance_type,
+        "InstanceCount": machine.instance_count,
+        "VolumeSizeInGB": machine.volume_gb,
+    }
+
+
+def _stopping(machine: Machine) -> Request:
+    """With spot instances waiting counts, too, and includes the run time."""
+    waiting = {"MaxWaitTimeInSeconds": machine.max_wait_minutes * 60} if machine.spot else {}
+    return {"MaxRuntimeInSeconds": machine.max_runtime_minutes * 60, **waiting}
+
+
+def _spot(order: Order) -> Request:
+    if not order.machine.spot:
+        return {}
+    return {
+        "EnableManagedSpotTraining": True,
+        "CheckpointConfig": {"S3Uri": order.checkpoints, "LocalPath": CHECKPOINTS},
+    }
+
+
+def _tags(order: Order) -> list[dict[str, str]]:
+    return [{"Key": name, "Value": value} for name, value in order.tags.items()]

@@ -1,0 +1,162 @@
+"""Runs as they are seen from outside: found, listed, followed, with their logs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from mlops_cli.backends.aws.decisions import Decisions
+from mlops_cli.backends.aws.logs import Logs, build_log
+from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution, Pipeline
+from mlops_cli.backends.aws.reasons import Reasons
+from mlops_cli.backends.aws.records import Records
+from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, JOB, compose, latest_attempt
+from mlops_cli.backends.follow import Pace, follow
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.lifecycle import RunView, StageFailed
+from mlops_cli.runs import Run, StageRun, Status, find_run, new_run, superseded, undecidable
+
+AT_ONCE = 8
+SHORTEST, LONGEST = 0.5, 5.0
+MOVING_SECONDS = 30.0
+AGENT = re.compile(r"^\[Container\] \S+ \S+ ")
+OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
+CONTINUE = "Fix it, then continue: mlops run"
+
+
+class Runs:
+    def __init__(
+        self, pipeline: Pipeline, records: Records, decisions: Decisions, reasons: Reasons, logs: Logs
+    ) -> None:
+        self.pipeline = pipeline
+        self.records = records
+        self._decisions = decisions
+        self._reasons = reasons
+        self._logs = logs
+
+    def every(self) -> list[Run]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self._light, self.pipeline.executions()))
+
+    def _light(self, execution: Execution) -> Run:
+        return compose(execution, self.records.load(execution.id), self.pipeline.actions(execution.id))
+
+    def get(self, prefix: str = "") -> Run:
+        """The run whose id starts with ``prefix``, or the newest, with the reason of its failure looked up."""
+        executions = list(self.pipeline.executions())
+        found = find_run([new_run(one.id, {}) for one in executions], prefix)
+        return self.look(next(one for one in executions if one.id == found.id))
+
+    def look(self, execution: Execution) -> Run:
+        record, actions = self.records.load(execution.id), self.pipeline.actions(execution.id)
+        run = self._reasons.explained(compose(execution, record, actions), record, actions)
+        stages = [replace(stage, log=log_of(stage, actions)) for stage in run.stages]
+        return self._queued(replace(run, stages=stages))
+
+    def _queued(self, run: Run) -> Run:
+        """A run that waits for another one to leave the stage before which it stands says so."""
+        at = run.current
+        if at is None or run.status is not Status.RUNNING or at.status is not Status.PENDING:
+            return run
+        holder = self.pipeline.holder(run.id, at.name)
+        if not holder:
+            return run
+        stages = [replace(one, reason=f"queued behind run {holder}") if one is at else one for one in run.stages]
+        return replace(run, stages=stages)
+
+    def again(self, run_id: str) -> Run:
+        """A run as it stands now; one that CodePipeline has only just been asked for may not be listed yet."""
+        execution = next((one for one in self.pipeline.executions() if one.id == run_id), None)
+        return self.look(execution or Execution(run_id, "InProgress", time.time()))
+
+    def follow(self, run_id: str, view: RunView, ours: bool = False, seen: Run | None = None) -> Run:
+        """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
+
+        Raises MlopsError on Ctrl-C: the run goes on.
+        """
+
+        def look() -> Run:
+            run = self._pass_on(self.again(run_id))
+            return self._overtake(run) if ours else run
+
+        try:
+            return follow(look, self._said, view, Pace(SHORTEST, LONGEST), seen)
+        except KeyboardInterrupt:
+            raise MlopsError(
+                f"Run {run_id} goes on on AWS; nothing was stopped.",
+                f"Return to it: mlops status {run_id} --follow. Or stop it: aws codepipeline stop-pipeline-execution "
+                f"--pipeline-name {self.pipeline.name} --pipeline-execution-id {run_id} --abandon",
+                EXIT_INTERRUPTED,
+            ) from None
+
+    def _said(self, _: Run, stage: StageRun) -> list[str]:
+        """What a running stage has written, without what CodeBuild and the step put before it or say themselves."""
+        return [AGENT.sub("", line) for line in self._logs.new_lines(stage.log) if not OWN.match(line)]
+
+    def _pass_on(self, run: Run) -> Run:
+        """An approval of the same model in an earlier run holds: the pipeline is told so in that one's words."""
+        record = self.records.load(run.id) if run.status is Status.WAITING else None
+        gate = record.stage(GATE.name) if record else None
+        if gate is None or gate.status is not Status.REUSED:
+            return run
+        earlier = self._decisions.approval(gate.output, gate.key)
+        if earlier is None:
+            return run
+        token = self.pipeline.token(run.id, GATE.name, DECISION)
+        if token:
+            self.pipeline.decide(GATE.name, DECISION, True, earlier.reason, token)
+        stages = [gate if one.name == GATE.name else one for one in run.stages]
+        return replace(run, status=Status.RUNNING, stages=stages)
+
+    def _overtake(self, run: Run) -> Run:
+        """Once a run stands before the gate, nobody can approve what waits there before it."""
+        at = run.current
+        if at is None or at.name != GATE.name or at.status is not Status.PENDING:
+            return run
+        holder = self.pipeline.holder(run.id, GATE.name)
+        if holder and self.pipeline.token(holder, GATE.name, DECISION):
+            self.pipeline.stop(holder, f"{SUPERSEDED_BY}{run.id}")
+        return run
+
+    def left(self, run_id: str, status: Status) -> None:
+        """Wait until a run that we have just moved on is seen to have left a status: CodePipeline takes its time."""
+        deadline = time.monotonic() + MOVING_SECONDS
+        while time.monotonic() < deadline and self.again(run_id).status is status:
+            time.sleep(SHORTEST)
+
+    def read_log(self, run: Run, stage: str, follow_it: bool) -> Iterator[str]:
+        """The lines of a stage's log; with ``follow_it``, until the stage has ended."""
+        logs = Logs(self._logs.client)
+        while True:
+            at = self.again(run.id).stage(stage)
+            yield from logs.new_lines(at.log)
+            if not follow_it or at.status is not Status.RUNNING:
+                return
+            time.sleep(SHORTEST)
+
+
+def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
+    """Where the log of a stage lies: of its job if it came to one, else of its command step."""
+    attempt = latest_attempt(stage.name, actions)
+    builds = [action.external for action in attempt if action.name == COMMAND]
+    began = any(action.name == JOB and action.external for action in attempt)
+    if stage.status is Status.REUSED or began or not builds:
+        return stage.log
+    return build_log(builds[-1])
+
+
+def ended(run: Run) -> Run:
+    """A run that went on to its end or to the gate; raises what it ended with otherwise."""
+    at = run.current
+    if run.status is Status.FAILED:
+        raise StageFailed(at.reason if at else "It failed.", CONTINUE)
+    if run.status is Status.REJECTED:
+        raise undecidable(run)
+    if run.status is Status.SUPERSEDED:
+        raise superseded(run, "")
+    if run.status is Status.INTERRUPTED:
+        raise MlopsError(f"Run {run.id} was stopped.", "Start a new one: mlops run")
+    return run

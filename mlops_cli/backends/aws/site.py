@@ -1,0 +1,69 @@
+"""Where a project lives on AWS: what its pipeline stack has made, as a command or a build step needs to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlops_cli.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Site:
+    """``prefix`` is where the project's keys begin in the bucket; images are addresses, roles are ARNs."""
+
+    bucket: str
+    prefix: str
+    pipeline: str
+    endpoint: str
+    model_group: str
+    job_role: str
+    model_role: str
+    training_image: str
+    serving_image: str
+
+
+OUTPUTS = {
+    "bucket": "BucketName",
+    "prefix": "KeyPrefix",
+    "pipeline": "PipelineName",
+    "endpoint": "EndpointName",
+    "model_group": "ModelPackageGroup",
+    "job_role": "JobRoleArn",
+    "model_role": "ModelRoleArn",
+    "training_image": "TrainingImage",
+    "serving_image": "ServingImage",
+}
+VARIABLES = {
+    "bucket": "MLOPS_BUCKET",
+    "prefix": "MLOPS_KEY_PREFIX",
+    "pipeline": "MLOPS_PIPELINE",
+    "endpoint": "MLOPS_ENDPOINT_NAME",
+    "model_group": "MLOPS_MODEL_GROUP",
+    "job_role": "MLOPS_JOB_ROLE",
+    "model_role": "MLOPS_MODEL_ROLE",
+    "training_image": "MLOPS_TRAINING_IMAGE",
+    "serving_image": "MLOPS_SERVING_IMAGE",
+}
+
+
+def site_of_outputs(outputs: Mapping[str, str]) -> Site:
+    """Raises ConfigurationError for a pipeline stack of another version of mlops, which lacks some output."""
+    return _site(outputs, OUTPUTS, "The pipeline stack has no output", "Bring it up to date: mlops deploy-infra")
+
+
+def site_of_variables(variables: Mapping[str, str]) -> Site:
+    """Raises ConfigurationError outside of a command step, where these variables are not set."""
+    return _site(
+        variables,
+        VARIABLES,
+        "This is no command step of the pipeline: there is no variable",
+        "On your own machine: mlops run, or mlops --target local stage ...",
+    )
+
+
+def _site(source: Mapping[str, str], names: Mapping[str, str], lacking: str, hint: str) -> Site:
+    missing = [name for name in names.values() if not source.get(name)]
+    if missing:
+        raise ConfigurationError(f"{lacking} {', '.join(missing)}.", hint)
+    return Site(**{field: source[name] for field, name in names.items()})

@@ -1,0 +1,133 @@
+"""What `mlops run` does about the pipeline: nothing, go along with what is under way, retry a stage, or start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mlops_cli.backends.aws.decisions import Decisions
+from mlops_cli.backends.aws.pipeline import Execution
+from mlops_cli.backends.aws.runs import Runs
+from mlops_cli.backends.aws.source import Revision
+from mlops_cli.backends.aws.standing import GATE
+from mlops_cli.backends.aws.variables import NO_STAGE, decoded, encoded
+from mlops_cli.digest import digest_bytes
+from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
+from mlops_cli.runs import CONTINUABLE, Run, RunRequest, Status, has_all_before, nothing_before
+from mlops_cli.stages import position
+
+VARIABLE_LENGTH = 1000
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a run is asked to be made from: the project's state, the data, and the pipeline's variables."""
+
+    revision: Revision
+    data: str
+    request: RunRequest
+
+    @property
+    def variables(self) -> dict[str, str]:
+        overrides = encoded(self.request.overrides)
+        if len(overrides) > VARIABLE_LENGTH:
+            raise ConfigurationError(
+                "These are more overrides than a pipeline takes.", "Write them into training/usecase.toml."
+            )
+        force = str(self.request.force).lower()
+        return {"overrides": overrides, "from": self.request.from_stage or NO_STAGE, "force": force}
+
+
+@dataclass(frozen=True)
+class Latest:
+    execution: Execution
+    run: Run
+    variables: dict[str, str]
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        return decoded(self.variables.get("overrides", encoded({})))
+
+
+class Starter:
+    """``live_digest`` asks the endpoint what it serves."""
+
+    def __init__(self, runs: Runs, decisions: Decisions, live_digest: Callable[[], str]) -> None:
+        self._runs = runs
+        self._pipeline = runs.pipeline
+        self._decisions = decisions
+        self._live_digest = live_digest
+
+    def start(self, wish: Wish) -> tuple[str, bool]:
+        """The id of the run to go along with; False when nothing has changed since it."""
+        if wish.request.from_stage:
+            self._check_start(wish.request.from_stage)
+        latest = self._latest()
+        if latest is None:
+            return self._begin(wish, ""), True
+        if latest.run.status in CONTINUABLE:
+            remembered = {**latest.overrides, **wish.request.overrides}
+            wish = replace(wish, request=replace(wish.request, overrides=remembered))
+        if self._goes_on(latest, wish):
+            return latest.execution.id, latest.run.status is not Status.WAITING
+        if self._nothing_changed(latest, wish):
+            return latest.execution.id, False
+        if self._retried(latest, wish):
+            return latest.execution.id, True
+        return self._begin(wish, f"{latest.execution.id} {latest.execution.status}"), True
+
+    def _latest(self) -> Latest | None:
+        execution = next(self._pipeline.executions(), None)
+        if execution is None:
+            return None
+        return Latest(execution, self._runs.look(execution), self._pipeline.variables(execution.id))
+
+    def _check_start(self, stage: str) -> None:
+        """Raises MlopsError when a run from this stage on could not have what comes before."""
+        source = next((run for run in self._runs.records.runs() if has_all_before(stage, run)), None)
+        if source is None:
+            raise nothing_before(stage)
+        gate = source.stage(GATE.name)
+        if position(stage) > position(GATE.name) and self._decisions.approval(gate.output, gate.key) is None:
+            raise MlopsError(
+                f"The model of run {source.id} was rejected after it had been approved.",
+                "Approve another one: mlops run",
+                EXIT_REJECTED,
+            )
+
+    def _goes_on(self, latest: Latest, wish: Wish) -> bool:
+        """Whether what is asked for is under way: the command that started it may have been killed."""
+        going_on = latest.run.status in (Status.RUNNING, Status.WAITING)
+        asked = wish.request.from_stage or wish.request.force
+        same = latest.variables == wish.variables if asked else latest.overrides == wish.request.overrides
+        return going_on and same and self._same(latest, wish)
+
+    def _same(self, latest: Latest, wish: Wish) -> bool:
+        """Whether a run is made from the same project and data; one that has not begun yet takes what there is."""
+        data = latest.run.stage("preprocess").ingredients.get("the data", wish.data)
+        return latest.execution.revision == wish.revision.value and data == wish.data
+
+    def _nothing_changed(self, latest: Latest, wish: Wish) -> bool:
+        """Whether a new run would only repeat the last one, which is done and whose model is live."""
+        if wish.request.from_stage or wish.request.force or latest.variables.get("from", NO_STAGE) != NO_STAGE:
+            return False
+        same = latest.overrides == wish.request.overrides and self._same(latest, wish)
+        done = latest.run.status is Status.DONE
+        return done and same and self._live_digest() == latest.run.stage("deploy").output
+
+    def _retried(self, latest: Latest, wish: Wish) -> bool:
+        """Go on with a failed run where it failed, if it is still about what is asked for."""
+        at = latest.run.current
+        if latest.run.status is not Status.FAILED or at is None or wish.request.from_stage or wish.request.force:
+            return False
+        same = latest.overrides == wish.request.overrides and self._same(latest, wish)
+        if not (same and self._pipeline.retry(latest.execution.id, at.name)):
+            return False
+        self._runs.left(latest.execution.id, Status.FAILED)
+        return True
+
+    def _begin(self, wish: Wish, after: str) -> str:
+        """Start; the same wish after the same run is the same start, should the answer to the first get lost."""
+        words = [wish.revision.value, wish.data, *wish.variables.values(), after]
+        token = digest_bytes(" ".join(words).encode())
+        return self._pipeline.start(wish.variables, wish.revision, token)

@@ -1,0 +1,234 @@
+"""The lifecycle engine's Workbench inside a command step on AWS.
+
+A job is not awaited: the step writes its request, CodePipeline's next action carries it out, and the step of the next
+stage takes in what it made (``conclude``). What the next action needs lies in ``out``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.aws import deployment, results
+from mlops_cli.backends.aws.crew import Crew
+from mlops_cli.backends.aws.orders import LOG_GROUPS, Orders
+from mlops_cli.backends.aws.relay import relay
+from mlops_cli.backends.base import EndpointState
+from mlops_cli.backends.gate import gate_command, gate_environment, gate_failure, read_report
+from mlops_cli.backends.ingredients import from_use_case, input_digests, no_data
+from mlops_cli.backends.local.process import Children
+from mlops_cli.config import job_environment
+from mlops_cli.digest import digest_file
+from mlops_cli.fingerprint import code_ingredients, digest_of, source_ingredients
+from mlops_cli.lifecycle import Outcome, RunView, StageFailed
+from mlops_cli.project import Project
+from mlops_cli.runs import Run, StageRun, Status
+from mlops_cli.stages import DATA, Kind, Stage
+from mlops_cli.usecase import UseCase
+
+TAIL_LINES = 8
+REUSE: dict[str, Any] = {"kind": "reuse", "request": {}}
+
+
+class AwsWorkbench:
+    def __init__(self, project: Project, use_case: UseCase, crew: Crew, orders: Orders) -> None:
+        self.project = project
+        self.use_case = use_case
+        self.crew = crew
+        self.site = crew.site
+        self.bucket = crew.bucket
+        self.records = crew.records
+        self.endpoint = crew.endpoint
+        self.orders = orders
+        self.out = project.state / "stage"
+        self._imports: dict[str, list[str]] = {}
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        inputs = input_digests(stage, run, self._dataset()["sha256"] if DATA in stage.inputs else "")
+        return {
+            **self._code(stage),
+            **inputs,
+            **from_use_case(stage, run, self.use_case),
+            **self._surroundings(stage),
+        }
+
+    def _code(self, stage: Stage) -> dict[str, str]:
+        """A gate runs in this very environment, a job in an image that installs the requirements."""
+        if stage.kind is Kind.GATE:
+            return code_ingredients(self.project.training / stage.script, self._imports)
+        if not stage.script:
+            return {}
+        requirements = self.project.training / "requirements.txt"
+        installed = {"training/requirements.txt": digest_file(requirements)} if requirements.is_file() else {}
+        sources = source_ingredients(self.project.training / stage.script, self._imports)
+        return {"image": self.site.training_image, **installed, **sources}
+
+    def _surroundings(self, stage: Stage) -> dict[str, str]:
+        """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
+        if stage.kind is Kind.DEPLOY:
+            hosting = {
+                f"aws.endpoint.{name}": str(value) for name, value in asdict(self.use_case.machines.endpoint).items()
+            }
+            return {
+                "the endpoint": self.site.endpoint,
+                "templates/endpoint.yaml": digest_file(self._template),
+                **hosting,
+            }
+        return {"the deployment": self.endpoint.live().configuration} if "deploy" in stage.inputs else {}
+
+    @property
+    def _template(self) -> Path:
+        return self.project.root / "templates" / "endpoint.yaml"
+
+    def _dataset(self) -> dict[str, Any]:
+        facts = self.bucket.get_json("data/dataset.json")
+        if facts is None:
+            raise no_data()
+        return dict(facts)
+
+    def key(self, ingredients: dict[str, str]) -> str:
+        return digest_of(ingredients)
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        own = run.stage(stage.name)
+        if own.status.settled and own.key == key and self._usable(stage, own):
+            return own
+        if stage.kind is Kind.APPROVAL:
+            return self.crew.decisions.approval(run.stage("train").output, key)
+        found = self.records.finished(stage.name, key)
+        return found if found and self._usable(stage, found) else None
+
+    def _usable(self, stage: Stage, record: StageRun) -> bool:
+        if stage.kind is Kind.DEPLOY:
+            status = self.endpoint.status("")
+            return (status.state, status.live_digest) == (EndpointState.IN_SERVICE, record.output)
+        items = self.bucket.items(record.artifact) if record.artifact else iter(())
+        return not record.artifact or results.fingerprint(items) == record.detail["files"]
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return self.records.latest(stage.name)
+
+    def save(self, run: Run) -> None:
+        self.records.save(run)
+
+    def execute(self, stage: Stage, run: Run, view: RunView) -> Outcome:  # noqa: ARG002 (the build's log shows it)
+        if stage.kind is Kind.APPROVAL:
+            return self._ask(run)
+        if stage.kind is Kind.DEPLOY:
+            package = run.stage("approval").detail["package"]
+            self.crew.registry.require_approved(package)
+            return Outcome(run.stage("approval").output, status=Status.RUNNING)
+        return self._gate(stage, run) if stage.kind is Kind.GATE else self._order(stage, run)
+
+    def _order(self, stage: Stage, run: Run) -> Outcome:
+        prepared = self.orders.prepare(stage, run)
+        self.hand_over("request.json", prepared.document)
+        run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
+        return Outcome("", prepared.artifact, {"job": prepared.name}, Status.RUNNING)
+
+    def _ask(self, run: Run) -> Outcome:
+        """Put the evidence and the model where the person who decides finds them."""
+        trained = run.stage("train")
+        evidence = self.crew.evidence(run, self.use_case)
+        evidence_key = f"runs/{run.id}/evidence.json"
+        self.bucket.put_json(evidence_key, evidence.to_dict())
+        self.crew.registry.keep(trained.artifact + results.MODEL, trained.output)
+        package = self.crew.registry.register(trained.output, run.id, evidence.data_digest, evidence_key)
+        return Outcome(trained.output, detail={"package": package}, status=Status.WAITING)
+
+    def _gate(self, stage: Stage, run: Run) -> Outcome:
+        report, tail = self.project.state / f"{stage.name}.xml", deque[str](maxlen=TAIL_LINES)
+        report.unlink(missing_ok=True)
+        with self._gate_variables(stage, run) as variables:
+            env = job_environment(gate_environment(self.project.training, variables))
+            children = Children(self.project.state / "children")
+            command = gate_command(stage.script, report)
+            code = children.run(command, self.project.training, env, sys.stderr.buffer, tail.append)
+        detail = read_report(report)
+        if code == 0 and detail["passed"]:
+            return Outcome(run.stage(stage.name).key, detail=detail)
+        log = f"mlops logs {run.id} --stage {stage.name}"
+        raise StageFailed(gate_failure(stage, detail, list(tail), log), results.CONTINUE, detail)
+
+    @contextmanager
+    def _gate_variables(self, stage: Stage, run: Run) -> Iterator[dict[str, str]]:
+        if "deploy" not in stage.inputs:
+            source = run.stage(stage.inputs[0])
+            folder = results.download(self.bucket, source.artifact, self._folder(source))
+            yield {"MLOPS_DATA_DIR": str(folder)}
+            return
+        with relay(self.endpoint.ask, self.endpoint.live().digest) as url:
+            yield {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": run.stage("deploy").output}
+
+    def _folder(self, record: StageRun) -> Path:
+        return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]
+
+    def hand_over(self, name: str, document: Mapping[str, Any]) -> None:
+        """Leave a file for the next action of this stage."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def hand_over_rest(self, stage: Stage, run: Run) -> None:
+        """What the next action needs whether the stage was executed or not."""
+        record = run.stage(stage.name)
+        if stage.kind in LOG_GROUPS and record.status.settled:
+            self.hand_over("request.json", REUSE)
+        if stage.kind is Kind.DEPLOY:
+            self.hand_over("endpoint.json", self._configuration(run))
+        self.hand_over("stage.json", asdict(record))
+
+    def _configuration(self, run: Run) -> dict[str, dict[str, str]]:
+        """An endpoint that has failed takes the same content only under another name."""
+        approval = run.stage("approval")
+        given = deployment.parameters(
+            self.site, self.use_case.machines.endpoint, approval.detail["package"], approval.output
+        )
+        salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
+        return deployment.configuration(self._template.read_bytes(), given, self.crew.names.tags, salt)
+
+    def conclude(self, stage: Stage, run: Run) -> None:
+        """Take in what the actions after a stage's command step have made of it; StageFailed if it is not right."""
+        record = run.stage(stage.name)
+        if stage.kind is Kind.APPROVAL:
+            outcome = self._decided(stage, run)
+        else:
+            outcome = self._deployed(run) if stage.kind is Kind.DEPLOY else self._made(stage, run)
+        record.output, record.detail = outcome.output, {**record.detail, **outcome.detail}
+        record.status = Status.DONE
+
+    def _made(self, stage: Stage, run: Run) -> Outcome:
+        record = run.stage(stage.name)
+        outcome = results.outcome(stage, self.bucket, record.artifact, self._folder(record))
+        if DATA not in stage.inputs:
+            return outcome
+        dataset = self._dataset()
+        if dataset["sha256"] != record.ingredients["the data"]:
+            raise StageFailed("The data was replaced while it was being prepared.", "Prepare it again: mlops run")
+        facts = {name: dataset[name] for name in ("source", "rows", "synthetic")}
+        return replace(outcome, detail={**outcome.detail, "dataset": facts})
+
+    def _decided(self, stage: Stage, run: Run) -> Outcome:
+        """Whoever approved the run, here or in the AWS console, has approved its model package."""
+        record, said = run.stage(stage.name), self.crew.decisions.of(run)
+        if said is None or not said.approved:
+            raise StageFailed("Nobody has approved the model of this run.", f"mlops approve --run-id {run.id}")
+        run.decision = said
+        self.crew.registry.decide(record.detail["package"], True, f"by {said.who}: {said.comment}".rstrip(": "))
+        return Outcome(record.output)
+
+    def _deployed(self, run: Run) -> Outcome:
+        """What is live is what was approved, or the stage has failed after all."""
+        approved, status = run.stage("approval").output, self.endpoint.status("")
+        if (status.state, status.live_digest) != (EndpointState.IN_SERVICE, approved):
+            raise StageFailed(
+                f"The endpoint {status.name} is {status.state.value} and serves "
+                f"{status.live_digest[:12] or 'nothing'}; approved is {approved[:12]}. {status.reason}".rstrip(),
+                "Deploy again: mlops run --from deploy",
+            )
+        return Outcome(approved, detail={"endpoint": status.name, "url": status.url, "since": status.since})

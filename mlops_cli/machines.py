@@ -1,0 +1,122 @@
+"""What the use case's [aws.*] tables say: on which machines its jobs and its endpoint run on AWS."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
+MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Of a job. ``spot`` is cheaper and may be interrupted; then ``max_wait_minutes`` bounds waiting and running."""
+
+    instance_type: str = "ml.m5.xlarge"
+    instance_count: int = 1
+    volume_gb: int = 30
+    max_runtime_minutes: int = 60
+    spot: bool = False
+    max_wait_minutes: int = 120
+
+    @property
+    def problems(self) -> list[str]:
+        return [
+            *_instance_type(self.instance_type),
+            *_between("instance_count", self.instance_count, 1, 20),
+            *_between("volume_gb", self.volume_gb, 1, 16384),
+            *_between("max_runtime_minutes", self.max_runtime_minutes, 1, 28 * 24 * 60),
+            *_between("max_wait_minutes", self.max_wait_minutes, 1, 28 * 24 * 60),
+            *(
+                ["max_wait_minutes must not be less than max_runtime_minutes, which it includes"]
+                if self.spot and self.max_wait_minutes < self.max_runtime_minutes
+                else []
+            ),
+        ]
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """Of the endpoint: instances, or serverless with memory and concurrency. Alarms roll a bad deployment back."""
+
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+    max_instances: int = 1
+    serverless: bool = False
+    memory_mb: int = 2048
+    max_concurrency: int = 5
+    data_capture_percent: int = 0
+    p99_latency_ms: int = 1000
+    baking_seconds: int = 300
+
+    @property
+    def problems(self) -> list[str]:
+        few = self.max_instances < self.instance_count
+        memory = ", ".join(map(str, MEMORY_MB))
+        return [
+            *_instance_type(self.instance_type),
+            *_between("instance_count", self.instance_count, 1, 100),
+            *_between("max_instances", self.max_instances, 1, 100),
+            *(["max_instances must not be less than instance_count"] if few else []),
+            *([f"memory_mb must be one of {memory}"] if self.memory_mb not in MEMORY_MB else []),
+            *_between("max_concurrency", self.max_concurrency, 1, 200),
+            *_between("data_capture_percent", self.data_capture_percent, 0, 100),
+            *_between("p99_latency_ms", self.p99_latency_ms, 1, 999_999),
+            *_between("baking_seconds", self.baking_seconds, 0, 3600),
+        ]
+
+
+@dataclass(frozen=True)
+class Machines:
+    preprocess: Machine = Machine()
+    train: Machine = Machine()
+    endpoint: Hosting = Hosting()
+
+
+def read_machines(tables: dict[str, Any], problems: list[str]) -> Machines:
+    """From [aws.preprocess], [aws.train] and [aws.endpoint]; what is wrong is added to ``problems``."""
+    known = [field.name for field in fields(Machines)]
+    problems += [f"[aws.{name}] is not known; known are {', '.join(known)}" for name in tables if name not in known]
+    return Machines(
+        preprocess=_read("preprocess", tables, Machine(), problems),
+        train=_read("train", tables, Machine(), problems),
+        endpoint=_read("endpoint", tables, Hosting(), problems),
+    )
+
+
+Read = TypeVar("Read", Machine, Hosting)
+
+
+def _read(name: str, tables: dict[str, Any], default: Read, problems: list[str]) -> Read:
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        problems.append(f"[aws.{name}] must be a table")
+        return default
+    defaults = {field.name: getattr(default, field.name) for field in fields(default)}
+    wrong = [_wrong(key, value, defaults) for key, value in table.items()]
+    if any(wrong):
+        problems += [f"aws.{name}.{problem}" for problem in wrong if problem]
+        return default
+    made = type(default)(**{**defaults, **table})
+    problems += [f"aws.{name}.{problem}" for problem in made.problems]
+    return made
+
+
+def _wrong(key: str, value: Any, defaults: dict[str, Any]) -> str:
+    if key not in defaults:
+        return f"{key} is not known; known are {', '.join(defaults)}"
+    kind = type(defaults[key])
+    names = {str: "a text", int: "a whole number", bool: "true or false"}
+    return "" if type(value) is kind else f"{key} must be {names[kind]}"
+
+
+def _instance_type(value: str) -> list[str]:
+    if re.fullmatch(INSTANCE_TYPE, value):
+        return []
+    return [f"instance_type is {value!r}, expected one such as ml.m5.xlarge"]
+
+
+def _between(name: str, value: int, low: int, high: int) -> list[str]:
+    return [] if low <= value <= high else [f"{name} must be from {low} to {high:,}"]

@@ -1,0 +1,32 @@
+"""#{namespace.name} in an action's configuration: what it refers to, and what it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+REFERENCE = re.compile(r"#\{([^{}]*)\}")
+
+
+class UnresolvedError(Exception):
+    """A reference to what is not there."""
+
+
+def references(text: str) -> Iterator[tuple[str, str]]:
+    """(namespace, name) of every reference in a configuration value."""
+    for found in REFERENCE.finditer(text):
+        namespace, _, name = found[1].partition(".")
+        yield namespace, name
+
+
+def resolved(text: str, values: Mapping[str, Mapping[str, str]]) -> str:
+    """The text with every reference replaced by ``values[namespace][name]``; raises UnresolvedError."""
+
+    def fill(found: re.Match[str]) -> str:
+        namespace, _, name = found[1].partition(".")
+        try:
+            return values[namespace][name]
+        except KeyError as error:
+            raise UnresolvedError(f"Unresolved variable in action configuration: #{{{found[1]}}}") from error
+
+    return REFERENCE.sub(fill, text)

@@ -1,0 +1,76 @@
+"""Which permissions each role used, and which it asked for in vain."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.iam_evaluator import fnmatch_iam
+from ministack.core.responses import get_account_id
+from ministack.services import sts
+
+
+class Ledger:
+    """Every decision about a role, whoever took it: ministack's services or ours."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[tuple[str, str, str, bool], int] = {}
+
+    def install(self) -> None:
+        """Listen to ministack's evaluator."""
+        decide: Callable[..., Any] = iam_evaluator.enforce
+
+        def enforce(
+            access_key_id: str,
+            iam_action: str,
+            service: str,
+            region: str,
+            resource_arn: str = "*",
+            service_context: Any = None,
+        ) -> Any:
+            decision = decide(access_key_id, iam_action, service, region, resource_arn, service_context)
+            session = sts._sessions.get(access_key_id)
+            if session and ":assumed-role/" in session["Arn"]:
+                self._note(session["Arn"].split("/")[1], iam_action, resource_arn, decision is None)
+            return decision
+
+        iam_evaluator.enforce = enforce
+
+    def _note(self, role: str, action: str, resource: str, allowed: bool) -> None:
+        with self._lock:
+            key = (role, action, resource, allowed)
+            self._entries[key] = self._entries.get(key, 0) + 1
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+    def entries(self, allowed: bool | None = None) -> list[dict[str, Any]]:
+        """role, action, resource, allowed and how often, in a stable order."""
+        with self._lock:
+            found = sorted(self._entries.items())
+        names = ("role", "action", "resource", "allowed")
+        return [
+            {**dict(zip(names, key, strict=True)), "times": times} for key, times in found if allowed in (None, key[3])
+        ]
+
+    def unused(self) -> list[dict[str, str]]:
+        """Action patterns in the policies of the roles seen so far that no allowed call of theirs has needed."""
+        used = {(entry["role"], entry["action"]) for entry in self.entries(allowed=True)}
+        roles = {role for role, _ in used}
+        return [
+            {"role": role, "action": pattern}
+            for role in sorted(roles)
+            for pattern in sorted(set(_granted(role)))
+            if not any(fnmatch_iam(action, pattern) for name, action in used if name == role)
+        ]
+
+
+def _granted(role: str) -> Iterator[str]:
+    for statements in iam_evaluator._gather_role_policies(role, get_account_id()):
+        for statement in statements:
+            if statement.effect == "Allow":
+                yield from statement.actions

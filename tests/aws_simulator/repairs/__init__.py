@@ -1,0 +1,20 @@
+"""Where ministack 1.5.33 does not do what AWS does, as far as this project's commands could notice. Each has a test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import buckets, changesets, checksums, existing, log_arns, schemas, stack_events
+
+if TYPE_CHECKING:
+    from ..simulator import Simulator
+
+
+def register(simulator: Simulator) -> None:
+    schemas.install()
+    buckets.install(simulator)
+    existing.install()
+    checksums.install()
+    log_arns.install()
+    changesets.install()
+    stack_events.install()

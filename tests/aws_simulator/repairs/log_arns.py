@@ -1,0 +1,37 @@
+"""CloudWatch Logs: IAM looks at …:log-group:GROUP:log-stream:STREAM, the stream empty where there is none.
+
+ministack looks at …:log-group:GROUP, so that a policy which is right on AWS fails here, and the other way round. What
+AWS looks at stands in its refusals: "logs:CreateLogStream on resource: …:log-group:/aws/codebuild/p:log-stream:ID",
+"logs:DescribeLogStreams on resource: …:log-group:g:log-stream:", "logs:DescribeLogGroups on …:log-group::log-stream:".
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ministack.core import iam_actions
+
+# The tagging calls name a resource by its ARN; they alone look at it as it is.
+TAGGING = ("TagResource", "UntagResource", "ListTagsForResource")
+
+
+def install() -> None:
+    extract = iam_actions.extract_resource_arn
+
+    def extracted(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *more: Any) -> Any:
+        found = extract(service, method, path, headers, body, *more)
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        if service != "logs" or action in TAGGING or ":log-stream:" in found:
+            return found
+        given = json.loads(body or b"{}")
+        group = found if found != "*" else _all_groups(given, *more)
+        return f"{group}:log-stream:{given.get('logStreamName', '')}"
+
+    iam_actions.extract_resource_arn = extracted
+
+
+def _all_groups(given: dict[str, Any], _: Any, region: str, account: str) -> str:
+    """DescribeLogGroups and the like name no group; logGroupIdentifier may be a name or an ARN."""
+    name = str(given.get("logGroupIdentifier") or "")
+    return name.removesuffix(":*") if name.startswith("arn:") else f"arn:aws:logs:{region}:{account}:log-group:{name}"

@@ -1,0 +1,52 @@
+"""Which properties of a resource type replace it: ministack knows some types, CloudFormation's own schemas all.
+
+cfn-lint ships the schemas. Only types of ours and of the templates here are read: there are hundreds.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from ministack.services.cloudformation import provisioners
+
+TYPES = (
+    "AWS::ApplicationAutoScaling::ScalableTarget",
+    "AWS::ApplicationAutoScaling::ScalingPolicy",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CodeBuild::Project",
+    "AWS::CodeCommit::Repository",
+    "AWS::CodePipeline::Pipeline",
+    "AWS::Events::Rule",
+    "AWS::IAM::Role",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+    "AWS::SageMaker::Endpoint",
+    "AWS::SageMaker::EndpointConfig",
+    "AWS::SageMaker::Model",
+    "AWS::SageMaker::ModelPackageGroup",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
+    "AWS::StepFunctions::StateMachine",
+)
+
+
+def schema(kind: str, region: str = "us-east-1") -> dict[str, Any]:
+    """CloudFormation's schema of a resource type."""
+    folder = files("cfnlint") / "data" / "schemas"
+    name = json.loads((folder / "providers" / f"{region}.json").read_text())[kind]
+    return dict(json.loads((folder / "resources" / f"{name}.json").read_text()))
+
+
+def install() -> None:
+    for kind in TYPES:
+        if kind not in provisioners._REPLACING_PROPERTIES:
+            found = schema(kind)
+            provisioners._REPLACING_PROPERTIES[kind] = _names(found, "createOnlyProperties")
+            provisioners._CONDITIONALLY_REPLACING_PROPERTIES[kind] = _names(found, "conditionalCreateOnlyProperties")
+
+
+def _names(found: dict[str, Any], section: str) -> tuple[str, ...]:
+    return tuple(path.split("/")[2] for path in found.get(section) or ())

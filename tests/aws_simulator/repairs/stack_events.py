@@ -1,0 +1,58 @@
+"""Stack events as CloudFormation tells them: who began, what got its physical id, and who was cancelled beside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ministack.services import cloudformation
+from ministack.services.cloudformation import changesets, engine, handlers, stacks
+
+STACK = "AWS::CloudFormation::Stack"
+CANCELLED = "Resource {} cancelled"
+
+
+def install() -> None:
+    add = stacks._add_event
+
+    def added(
+        stack_id: str,
+        stack_name: str,
+        logical_id: str,
+        resource_type: str,
+        status: str,
+        reason: str = "",
+        physical_id: str = "",
+        detailed_status: str = "",
+    ) -> None:
+        own = (stack_id, stack_name)
+        if resource_type == STACK:
+            if status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS"):
+                reason = reason or "User Initiated"
+            add(*own, logical_id, resource_type, status, reason, physical_id, detailed_status)
+            return
+        if status == "CREATE_COMPLETE":
+            add(*own, logical_id, resource_type, "CREATE_IN_PROGRESS", "Resource creation Initiated", physical_id)
+        beside = _beside(stack_id, stack_name, logical_id) if status == "CREATE_FAILED" else None
+        if beside:
+            add(*own, *beside, "CREATE_IN_PROGRESS")
+        add(*own, logical_id, resource_type, status, reason, physical_id, detailed_status)
+        if beside:
+            add(*own, *beside, "CREATE_FAILED", CANCELLED.format("creation"))
+
+    for module in (stacks, changesets, handlers):
+        if hasattr(module, "_add_event"):
+            module._add_event = added
+
+
+def _beside(stack_id: str, stack_name: str, failed: str) -> tuple[str, str] | None:
+    """A resource that AWS, which makes several at once, would have been making when another one failed."""
+    stack = cloudformation._stacks[stack_name]
+    resources: dict[str, Any] = (stack.get("_template") or {}).get("Resources") or {}
+    states = {one["LogicalResourceId"]: one["ResourceStatus"] for one in cloudformation._stack_events[stack_id]}
+    conditions = stack.get("_conditions") or {}
+    for name, one in sorted(resources.items()):
+        needs = engine._extract_deps(one, set(resources))
+        ready = all(states.get(need) == "CREATE_COMPLETE" for need in needs)
+        if name not in states and name != failed and ready and conditions.get(one.get("Condition"), True):
+            return name, one["Type"]
+    return None

@@ -1,0 +1,63 @@
+"""A log stream in CloudWatch Logs, written with the credentials of a role as SageMaker writes it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+EVERY_SECONDS = 0.05
+AT_ONCE = 500
+
+
+class LogStream:
+    """Lines are collected and sent on a thread of its own. A role that may not write loses them: on AWS too."""
+
+    def __init__(self, logs: Any, group: str, stream: str) -> None:
+        self._logs = logs
+        self._names = {"logGroupName": group, "logStreamName": stream}
+        self._lines: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    def __call__(self, line: str) -> None:
+        self._lines.put((int(time.time() * 1000), line))
+
+    def close(self) -> None:
+        """Returns when everything is sent."""
+        self._ending.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        try:
+            self._create()
+            ended = False
+            while not ended:
+                ended = self._ending.wait(EVERY_SECONDS)
+                while events := self._collected():
+                    self._logs.put_log_events(**self._names, logEvents=events)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+
+    def _create(self) -> None:
+        group, stream = self._names["logGroupName"], self._names["logStreamName"]
+        try:
+            self._logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=stream, limit=1)
+        except self._logs.exceptions.ResourceNotFoundException:
+            try:
+                self._logs.create_log_group(logGroupName=group)
+            except self._logs.exceptions.ResourceAlreadyExistsException:
+                pass
+        self._logs.create_log_stream(**self._names)
+
+    def _collected(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while len(found) < AT_ONCE and not self._lines.empty():
+            moment, line = self._lines.get()
+            found.append({"timestamp": moment, "message": line or " "})
+        return found

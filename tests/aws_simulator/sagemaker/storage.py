@@ -1,0 +1,123 @@
+"""What a job or an endpoint does in S3, with the credentials of its role, and the words in which that fails."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+ONE_THREAD = TransferConfig(use_threads=False)
+
+
+class Failure(Exception):
+    """Why a job or an endpoint failed: its FailureReason."""
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def objects(s3: Any, uri: str) -> Iterator[str]:
+    """The keys that begin as ``uri`` does. Raises ClientError."""
+    bucket, prefix = split(uri)
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from (entry["Key"] for entry in page.get("Contents", []) if not entry["Key"].endswith("/"))
+
+
+def download(s3: Any, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> list[str]:
+    """Every object below ``uri`` into ``folder``; of ``share`` (n, of) only each of-th from n on, as ShardedByS3Key does."""
+    bucket, prefix = split(uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        keys = sorted(objects(s3, uri))[share[0] :: share[1]]
+        for key in keys:
+            download_file(s3, f"s3://{bucket}/{key}", folder / _relative(key, prefix))
+    except ClientError as error:
+        raise Failure(
+            f"ClientError: Data download failed:Unable to list objects under {uri} ({_words(error)})"
+        ) from error
+    return keys
+
+
+def download_file(s3: Any, uri: str, target: Path) -> None:
+    bucket, key = split(uri)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        s3.download_file(bucket, key, str(target), Config=ONE_THREAD)
+    except ClientError as error:
+        raise Failure(f"ClientError: Data download failed:Unable to download object {uri} ({_words(error)})") from error
+
+
+def upload_file(s3: Any, source: Path, uri: str) -> None:
+    bucket, key = split(uri)
+    try:
+        s3.upload_file(str(source), bucket, key, Config=ONE_THREAD)
+    except Exception as error:  # boto3 wraps the ClientError into an S3UploadFailedError
+        raise Failure(f"ClientError: Artifact upload failed:Unable to upload to {uri} ({error})") from error
+
+
+def upload(s3: Any, folder: Path, uri: str) -> None:
+    """Every file below ``folder``, under its name, below ``uri``."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            upload_file(s3, path, f"{uri.rstrip('/')}/{path.relative_to(folder).as_posix()}")
+
+
+class Mirror:
+    """A folder that is copied to S3 as it changes: what SageMaker does with checkpoints."""
+
+    def __init__(self, s3: Any, folder: Path, uri: str) -> None:
+        self._s3, self._folder, self._uri = s3, folder, uri
+        self._seen: dict[Path, str] = {}
+
+    def fetch(self) -> None:
+        download(self._s3, f"{self._uri.rstrip('/')}/", self._folder)
+        self._seen = {path: _digest(path) for path in self._files()}
+
+    def push(self) -> None:
+        """Copy the files that are new or changed."""
+        for path in self._files():
+            digest = _digest(path)
+            if digest and self._seen.get(path) != digest:
+                upload_file(self._s3, path, f"{self._uri.rstrip('/')}/{path.relative_to(self._folder).as_posix()}")
+                self._seen[path] = digest
+
+    def _files(self) -> Iterable[Path]:
+        return [path for path in sorted(self._folder.rglob("*")) if path.is_file()]
+
+
+def pack(folders: Iterable[Path], target: Path) -> bool:
+    """The folders' files as one .tar.gz, as SageMaker packs them: with times and owners. False: there are none."""
+    paths = {path.relative_to(folder).as_posix(): path for folder in folders for path in sorted(folder.rglob("*"))}
+    if not paths:
+        return False
+    with tarfile.open(target, "w:gz", compresslevel=1) as archive:
+        for name, path in paths.items():
+            archive.add(path, name, recursive=False)
+    return True
+
+
+def _relative(key: str, prefix: str) -> str:
+    if key.startswith(f"{prefix}/") or prefix.endswith("/") or not prefix:
+        return key[len(prefix) :].lstrip("/")
+    return key[prefix.rfind("/") + 1 :]
+
+
+def _words(error: ClientError) -> str:
+    found = error.response["Error"]
+    return f"{found['Code']}: {found['Message']}"
+
+
+def _digest(path: Path) -> str:
+    """Empty if the file has gone in the meantime."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""

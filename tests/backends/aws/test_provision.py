@@ -1,0 +1,335 @@
+"""deploy-infra and download-data on the simulated AWS: planned, carried out as shown, whatever is there already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.config import resolve
+from mlops_cli.errors import MlopsError
+from mlops_cli.plans import Action, Plan
+from mlops_cli.progress import ResourceEvent, silent
+from tests.backends.aws.conftest import Ground
+from tests.conftest import Cli
+
+STORAGE, PIPELINE = "mlops-tiny-dev-storage", "mlops-tiny-dev-pipeline"
+
+
+def actions(plan: Plan) -> set[Action]:
+    return {change.action for change in plan.changes}
+
+
+def what(plan: Plan, action: Action) -> list[str]:
+    return [change.what for change in plan.changes if change.action is action]
+
+
+def bucket_of(ground: Ground) -> str:
+    return str(ground.backend().bucket.name)
+
+
+def ours(ground: Ground) -> list[str]:
+    """What is below the project's prefix; CodePipeline's artifacts are not."""
+    return [key for key in ground.keys(bucket_of(ground)) if key.startswith("tiny-dev/")]
+
+
+def test_a_plan_that_is_forgotten_leaves_nothing(ground: Ground) -> None:
+    backend = ground.backend()
+    plan = backend.plan_provision()
+    assert {"AWS::S3::Bucket Bucket", "AWS::SNS::Topic Topic", "source/source.zip"} <= set(what(plan, Action.ADD))
+    backend.forget_plan()
+    assert ground.stacks() == {}
+
+
+def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None:
+    seen: list[ResourceEvent] = []
+    ground.backend().provision(seen.append)
+    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
+    assert {event.group for event in seen} >= {STORAGE, PIPELINE}
+    again = ground.backend()
+    assert actions(again.plan_provision()) == {Action.KEEP}
+    again.provision()
+    assert ground.backend().is_provisioned()
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "source"]
+
+
+def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:
+    ground.backend().provision()
+    for one in ground.aws.client("cloudformation").describe_stacks()["Stacks"]:
+        tags = {tag["Key"]: tag["Value"] for tag in one["Tags"]}
+        assert tags == {"mlops:project": "tiny", "mlops:environment": "dev"}
+
+
+def test_a_changed_setting_is_planned_and_nothing_else_is(ground: Ground) -> None:
+    ground.backend().provision()
+    backend = ground.backend(INSTANCE="ml.c5.xlarge")
+    plan = backend.plan_provision()
+    assert [(change.action, change.what) for change in plan.active] == [
+        (Action.CHANGE, "AWS::CodeBuild::Project BuildProject")
+    ]
+    backend.provision()
+    assert ground.stacks()[PIPELINE] == "UPDATE_COMPLETE"
+
+
+LOG_GROUP = "LogGroupName: !Sub /aws/codebuild/${AWS::StackName}"
+
+
+def test_what_holds_something_and_would_go_says_so(ground: Ground) -> None:
+    ground.backend().provision()
+    ground.edit("pipeline.yaml", LOG_GROUP, "LogGroupName: /another/name")
+    backend = ground.backend()
+    change = next(change for change in backend.plan_provision().active if "BuildLogs" in change.what)
+    assert (change.action, change.loses) == (Action.REPLACE, "the logs in it")
+    backend.forget_plan()
+    out = ground.cli()("deploy-infra", "--dry-run")
+    assert "LOSES the logs in it" in out
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_a_stack_that_changed_behind_the_plans_back_is_left_alone(ground: Ground) -> None:
+    ground.backend().provision()
+    backend = ground.backend(INSTANCE="ml.c5.xlarge")
+    backend.plan_provision()
+    ground.backend(INSTANCE="ml.c5.xlarge").provision()
+    with pytest.raises(MlopsError, match="no longer as it was when the plan was made"):
+        backend.provision()
+
+
+def test_an_existing_bucket_is_used_and_not_changed(ground: Ground) -> None:
+    s3 = ground.aws.client("s3")
+    s3.create_bucket(Bucket="somebodys")
+    s3.put_bucket_versioning(Bucket="somebodys", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="somebodys", Key="theirs.txt", Body=b"x")
+    ground.backend(BUCKET_NAME="somebodys").provision()
+    assert bucket_of(ground) == "somebodys"
+    with pytest.raises(s3.exceptions.ClientError):
+        s3.get_bucket_policy(Bucket="somebodys")
+    with pytest.raises(s3.exceptions.ClientError):
+        s3.get_bucket_lifecycle_configuration(Bucket="somebodys")
+    assert "theirs.txt" in ground.keys("somebodys")
+    assert actions(ground.backend().plan_provision()) == {Action.KEEP}
+    assert actions(ground.backend(BUCKET_NAME="somebodys").plan_provision()) == {Action.KEEP}
+
+
+def test_a_bucket_name_that_nobody_has_is_made(ground: Ground) -> None:
+    ground.backend(BUCKET_NAME="a-name-of-ours").provision()
+    assert bucket_of(ground) == "a-name-of-ours"
+    assert ground.backend().stacks.required(STORAGE)["BucketOwned"] == "true"
+
+
+def test_another_bucket_than_the_stacks_is_refused(ground: Ground) -> None:
+    ground.backend().provision()
+    with pytest.raises(MlopsError, match="BUCKET_NAME says elsewhere"):
+        ground.backend(BUCKET_NAME="elsewhere").plan_provision()
+
+
+def test_a_bucket_in_another_region_is_named(ground: Ground) -> None:
+    ground.aws.client("s3").create_bucket(
+        Bucket="far-away", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    with pytest.raises(MlopsError, match="lies in eu-west-1") as caught:
+        ground.backend(BUCKET_NAME="far-away").plan_provision()
+    assert "--region eu-west-1" in caught.value.hint
+
+
+def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
+    ground.backend(SOURCE="s3").provision()
+    default = ground.backend()
+    default.provisioner._settings = resolve({}, {}, {})
+    assert actions(default.plan_provision()) == {Action.KEEP}
+    changed = ground.backend(SOURCE="codecommit")
+    changed.provision()
+    assert changed.stacks.required(PIPELINE)["SourceType"] == "codecommit"
+
+
+def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
+    with pytest.raises(MlopsError, match="which connection and which repository"):
+        ground.backend(SOURCE="connection").plan_provision()
+    arn = "arn:aws:codeconnections:us-east-1:123456789012:connection/1a2b"
+    backend = ground.backend(SOURCE="connection", CONNECTION_ARN=arn, FULL_REPOSITORY_ID="me/mine")
+    kept = [change for change in backend.plan_provision().changes if change.what == "source"]
+    assert "nothing is sent" in kept[0].why
+    backend.provision()
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli"]
+
+
+@pytest.mark.parametrize(("use_case", "stage"), [("Tiny", "dev"), ("tiny", "x" * 38)])
+def test_a_name_that_does_not_do_on_aws_is_said_first(ground: Ground, use_case: str, stage: str) -> None:
+    path = ground.root / "training" / "usecase.toml"
+    path.write_text(path.read_text().replace('name = "tiny"', f'name = "{use_case}"'))
+    backend = ground.backend(STAGE=stage)
+    with pytest.raises(MlopsError, match="does not do on AWS"):
+        backend.plan_provision()
+    backend.forget_plan()
+    assert ground.stacks() == {}
+
+
+def test_a_failed_creation_shows_its_cause_and_the_next_attempt_begins_anew(ground: Ground) -> None:
+    ground.aws.client("codecommit").create_repository(repositoryName="taken")
+    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is .*already exists") as caught:
+        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").provision()
+    assert "set another REPOSITORY_NAME" in caught.value.hint
+    assert ground.stacks()[PIPELINE] == "ROLLBACK_COMPLETE"
+    backend = ground.backend(SOURCE="codecommit")
+    plan = backend.plan_provision()
+    assert what(plan, Action.REMOVE) == [f"stack {PIPELINE}"]
+    assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
+    backend.provision()
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_without_templates_the_project_is_told(ground: Ground) -> None:
+    (ground.root / "templates" / "storage.yaml").unlink()
+    with pytest.raises(MlopsError, match=r"no templates/storage.yaml"):
+        ground.backend().plan_provision()
+
+
+def rows(ground: Ground, count: int) -> Path:
+    path = ground.root / "tiny.csv"
+    path.write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(count)))
+    return path
+
+
+def put(ground: Ground, count: int) -> tuple[Any, bool]:
+    backend = ground.backend()
+    return backend.put_data(backend.use_case.data_request([str(rows(ground, count))]), silent)
+
+
+def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> None:
+    dataset, changed = put(ground, 9)
+    assert (dataset.rows, changed) == (9, True)
+    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
+    assert ground.keys(bucket_of(ground)) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
+    backend = ground.backend()
+    path = ground.root / "tiny.csv"
+    again, changed = backend.put_data(backend.use_case.data_request([str(path)]), silent)
+    assert (again, changed) == (dataset, False)
+    assert ground.backend().dataset() == dataset
+    assert not ground.backend().is_provisioned()
+
+
+def test_other_data_replace_the_first(ground: Ground) -> None:
+    put(ground, 9)
+    dataset, changed = put(ground, 12)
+    assert (dataset.rows, changed) == (12, True)
+    assert ground.backend().dataset() == dataset
+
+
+def test_data_without_their_facts_are_no_data(ground: Ground) -> None:
+    put(ground, 9)
+    ground.backend().bucket.put("data/dataset.csv", b"of an upload that was killed before the facts")
+    assert ground.backend().dataset() is None
+    dataset, changed = put(ground, 9)
+    assert changed
+    assert ground.backend().dataset() == dataset
+
+
+def test_before_anything_is_made_there_is_no_data(ground: Ground) -> None:
+    assert ground.backend().dataset() is None
+    assert not ground.backend().is_provisioned()
+
+
+def test_the_command_shows_who_where_and_what_and_asks(ground: Ground) -> None:
+    cli = ground.cli()
+    _, err = cli.both("deploy-infra", code=2)
+    assert "there is no terminal" in err
+    assert "--yes" in err
+    assert ground.stacks() == {}
+    out = cli("deploy-infra", "--dry-run")
+    first = out.splitlines()[0]
+    assert first == "account 123456789012, region us-east-1, credentials from env, as arn:aws:iam::123456789012:root"
+    assert "AWS::S3::Bucket Bucket" in out
+    assert "dry run: nothing was changed" in out
+    assert ground.stacks() == {}
+    out = cli("deploy-infra", "--yes")
+    assert f"{PIPELINE}  CREATE_COMPLETE" in out
+    assert out.splitlines()[-2:] == ["done", "next: mlops run"]
+    document = cli.json("deploy-infra", "--yes")
+    assert document["changed"] is False
+    assert document["place"] == first
+    assert {change["action"] for change in document["plan"]} == {"keep"}
+
+
+def test_the_commands_error_is_the_first_cause_and_the_next_step(ground: Ground) -> None:
+    ground.aws.client("s3").create_bucket(
+        Bucket="far-away", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    _, err = ground.cli(BUCKET_NAME="far-away").both("deploy-infra", "--yes", code=1)
+    assert err == (
+        "error: The bucket far-away lies in eu-west-1, and everything else would be made in us-east-1.\n"
+        "hint: mlops --region eu-west-1 deploy-infra, or set another BUCKET_NAME.\n"
+    )
+
+
+def test_what_the_caller_may_not_do_is_named(ground: Ground) -> None:
+    iam = ground.aws.client("iam")
+    iam.create_user(UserName="eve")
+    key = iam.create_access_key(UserName="eve")["AccessKey"]
+    cli = ground.cli(AWS_ACCESS_KEY_ID=key["AccessKeyId"], AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"])
+    _, err = cli.both("deploy-infra", "--yes", code=1)
+    assert "may not cloudformation:DescribeStacks" in err
+    assert "Have cloudformation:DescribeStacks allowed" in err
+
+
+def test_expired_and_wrong_credentials_are_told_apart_from_missing_ones(ground: Ground) -> None:
+    _, err = ground.cli(AWS_ACCESS_KEY_ID="AKIANOBODY", AWS_SECRET_ACCESS_KEY="x").both("deploy-infra", "--yes", code=1)
+    assert "does not accept your credentials" in err
+    cli = ground.cli()
+    cli.environment = {**cli.environment, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    _, err = cli.both("deploy-infra", "--yes", code=2)
+    assert "There are no AWS credentials" in err
+
+
+def test_data_are_sent_by_the_command(ground: Ground) -> None:
+    rows(ground, 9)
+    cli = ground.cli()
+    out = cli("download-data", "--source", "tiny.csv")
+    assert "account 123456789012, region us-east-1" in out
+    assert "upload:" in out
+    assert out.splitlines()[-1] == "next: mlops deploy-infra"
+    assert cli.json("download-data", "--source", "tiny.csv")["changed"] is False
+
+
+MOMENTS = ("CreateChangeSet", "ExecuteChangeSet", "DescribeStackEvents", "PutObject")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_the_command_is_repeated_and_completes(
+    ground: Ground, moment: str, tmp_path: Path
+) -> None:
+    """The process kills itself in the middle of its n-th call of this kind, until no call of it is left."""
+    for number in range(1, 9):
+        killed = kill_at(ground.cli(), moment, number)
+        ground.cli()("deploy-infra", "--yes")
+        assert set(ground.stacks().values()) <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+        assert ground.cli().json("deploy-infra", "--yes")["changed"] is False
+        ground.aws.reset()
+        if not killed:
+            return
+    raise AssertionError(f"{moment} was called more often than expected")
+
+
+def kill_at(cli: Cli, moment: str, number: int) -> bool:
+    """Whether the command got as far as that call."""
+    code = (
+        "import os, signal, sys; import botocore.client as c; real = c.BaseClient._make_api_call; seen = [0]\n"
+        "def call(self, operation, parameters):\n"
+        f"    seen[0] += operation == {moment!r}\n"
+        "    answer = real(self, operation, parameters)\n"
+        f"    if operation == {moment!r} and seen[0] == {number}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return answer\n"
+        "c.BaseClient._make_api_call = call\n"
+        "sys.argv = ['mlops', 'deploy-infra', '--yes']\n"
+        "from mlops_cli.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cli.folder, env={**os.environ, **cli.environment}, capture_output=True
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    return done.returncode != 0

@@ -1,0 +1,108 @@
+"""The public template and policy checkers, each as a function that gives its findings as lines of text."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.harness import CACHE, environment
+from tests.templates.policies import Document
+
+# Newer ones pin a boto3 that cannot stand beside ministack's, so checkov has an environment of its own.
+CHECKOV = "checkov==3.3.30"
+
+
+def cfn_lint(template: Path) -> list[str]:
+    """Informational rules included."""
+    from cfnlint import lint
+    from cfnlint.config import ManualArgs
+
+    config = ManualArgs(include_checks=["I"])
+    found = lint(template.read_text(encoding="utf-8"), config=config)
+    return [f"{match.rule.id} line {match.linenumber}: {match.message}" for match in found]
+
+
+# The validator does not look at the Fn::If around a reference in an output; in a resource it does.
+FALSE_ALARMS = (
+    "W1001 Outputs/BucketName/Value.Fn::If.1: "
+    "Reference to 'Bucket' which is conditional on 'Created' - target may not exist",
+)
+
+
+def cloudformation_validate(template: Path) -> list[str]:
+    """AWS's own offline validation: what is an error or a warning, false alarms included."""
+    from cloudformation_validate import Severity
+
+    found = _diagnostics(template)
+    serious = (Severity.WARN, Severity.ERROR, Severity.FATAL)
+    return [f"{one.rule_id} {one.property_path}: {one.message}" for one in found if one.severity in serious]
+
+
+def _diagnostics(template: Path) -> list[Any]:
+    return list(_engine().validate_template(str(template)).diagnostics)
+
+
+@cache
+def _engine() -> Any:
+    from cloudformation_validate import RegoEngine
+
+    return RegoEngine()
+
+
+def checkov(templates: Sequence[Path]) -> dict[str, list[str]]:
+    """The checks that "failed" and that were "skipped", each with its resource."""
+    files = [argument for template in templates for argument in ("--file", str(template))]
+    options = ["--framework", "cloudformation", "--output", "json", "--skip-download"]
+    command = [str(_checkov_commands() / "python"), "-m", "checkov.main", *files, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode in (0, 1), f"checkov ended with {done.returncode}\n{done.stderr[-2000:]}"
+    results = json.loads(done.stdout)["results"]
+    return {
+        outcome: [f"{one['check_id']} {one['resource']}: {one['check_name']}" for one in results[f"{outcome}_checks"]]
+        for outcome in ("failed", "skipped")
+    }
+
+
+def _checkov_commands() -> Path:
+    """Where checkov's own Python is; several test processes may ask at once."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "checkov.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return environment(CHECKOV.replace("==", "-"), CHECKOV)
+
+
+def parliament(policy: Document, community: bool = False) -> Iterator[tuple[str, str]]:
+    """The name and detail of every finding, however low; ``community``: those of its further auditors too.
+
+    The community's auditors look at the names of actions only, not at the resources that bound them.
+    """
+    from parliament import analyze_policy_string
+
+    for finding in analyze_policy_string(json.dumps(policy), include_community_auditors=community).findings:
+        yield finding.issue, str(finding.detail)
+
+
+# The lists of cloudsplaining that are empty for a policy without a finding.
+RISKS = (
+    "allows_privilege_escalation",
+    "allows_data_exfiltration_actions",
+    "credentials_exposure",
+    "permissions_management_without_constraints",
+    "write_actions_without_constraints",
+    "tagging_actions_without_constraints",
+    "service_wildcard",
+)
+
+
+def cloudsplaining(policy: Document) -> dict[str, list[str]]:
+    """The actions by kind of risk; only the kinds that have some."""
+    from cloudsplaining.scan.policy_document import PolicyDocument
+
+    document = PolicyDocument(policy)
+    found = {risk: [str(action) for action in getattr(document, risk)] for risk in RISKS}
+    return {risk: actions for risk, actions in found.items() if actions}

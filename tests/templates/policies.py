@@ -1,0 +1,56 @@
+"""Every policy of the templates as a document, whoever it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.templates.template import VARIANTS, Resolved, variant
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Policy:
+    variant: str
+    role: str
+    document: Document
+
+    @property
+    def statements(self) -> list[Document]:
+        return self.document["Statement"]
+
+    def __str__(self) -> str:
+        return f"{self.variant}:{self.role}"
+
+
+def policies(resolved: Resolved, name: str = "") -> Iterator[Policy]:
+    """What each role may do."""
+    for role, properties in resolved.of_type("AWS::IAM::Role").items():
+        for policy in properties["Policies"]:
+            yield Policy(name, role, policy["PolicyDocument"])
+
+
+def trusts(resolved: Resolved, name: str = "") -> Iterator[Policy]:
+    """Who may take each role."""
+    for role, properties in resolved.of_type("AWS::IAM::Role").items():
+        yield Policy(name, role, properties["AssumeRolePolicyDocument"])
+
+
+def all_policies() -> list[Policy]:
+    """Of every variant, each document once."""
+    found = {}
+    for name in VARIANTS:
+        for policy in policies(variant(name), name):
+            found.setdefault(repr((policy.role, policy.document)), policy)
+    return list(found.values())
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def conditions(statement: Mapping[str, Any]) -> dict[str, Any]:
+    """The condition keys of a statement and what they are compared with."""
+    return {key: value for operator in statement.get("Condition", {}).values() for key, value in operator.items()}

@@ -1,0 +1,86 @@
+"""The one buildspec: its form, its variables, and that each of its commands is one that bash understands."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops_cli.backends.aws.site import VARIABLES
+from tests.templates.buildspec import OF_CODEBUILD, commands, problems, variables
+from tests.templates.template import FOLDER, Resolved, variant
+
+BUILDSPEC: dict[str, Any] = yaml.safe_load((FOLDER / "buildspec.yml").read_text(encoding="utf-8"))
+
+
+def given(resolved: Resolved, action: dict[str, Any]) -> set[str]:
+    """The variables that a command step is given by its project and its action."""
+    project = resolved.resources["BuildProject"]["Properties"]["Environment"]["EnvironmentVariables"]
+    own = json.loads(action["Configuration"]["EnvironmentVariables"])
+    return {one["Name"] for one in project} | {one["name"] for one in own}
+
+
+def command_steps(resolved: Resolved) -> list[dict[str, Any]]:
+    stages = resolved.resources["Pipeline"]["Properties"]["Stages"][1:]
+    return [stage["Actions"][0] for stage in stages]
+
+
+def test_it_has_the_form_of_a_buildspec() -> None:
+    assert list(problems(BUILDSPEC)) == []
+
+
+def change(document: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split("/")
+    for name in parents:
+        document = document[name]
+    document[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("version", 0.1, "version: 0.2 was expected"),
+        ("phases/deploy", {"commands": ["true"]}, "phases: .*'deploy' was unexpected"),
+        ("phases/build/commands", [{"echo done": "in time"}], "phases/build/commands/0: .* is not of type 'string'"),
+        ("phases/build/command", ["true"], "phases/build: .*'command' was unexpected"),
+        ("phases/install/runtime-versions/pyton", "3.12", "phases/install/runtime-versions: 'pyton' is not one of"),
+        ("phases/install/runtime-versions/python", 3.12, "phases/install/runtime-versions/python: 3.12 is not of type"),
+        ("artifacts", {"base-directory": "x"}, "artifacts: 'files' is a required property"),
+    ],
+)
+def test_what_is_no_buildspec_is_found(path: str, value: Any, expected: str) -> None:
+    document = deepcopy(BUILDSPEC)
+    change(document, path, value)
+    (problem,) = problems(document)
+    assert re.match(expected, problem), problem
+
+
+def test_python_is_the_one_of_the_training_image() -> None:
+    training = variant("pipeline-codecommit").outputs["TrainingImage"]
+    python = BUILDSPEC["phases"]["install"]["runtime-versions"]["python"]
+    assert training.endswith("py" + python.replace(".", ""))
+
+
+@pytest.mark.parametrize("command", commands(BUILDSPEC))
+def test_bash_understands_each_command(command: str) -> None:
+    done = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_command_step_is_given_every_variable_that_is_read() -> None:
+    resolved = variant("pipeline-codecommit")
+    for step in command_steps(resolved):
+        missing = (variables(BUILDSPEC) | set(VARIABLES.values())) - given(resolved, step) - OF_CODEBUILD
+        assert not missing, f"{step['Name']} lacks {', '.join(sorted(missing))}"
+
+
+def test_a_variable_that_nobody_gives_is_found() -> None:
+    document = deepcopy(BUILDSPEC)
+    document["phases"]["build"]["commands"].append('echo "${MLOPS_STAGENAME}"')
+    resolved = variant("pipeline-codecommit")
+    assert variables(document) - given(resolved, command_steps(resolved)[0]) - OF_CODEBUILD == {"MLOPS_STAGENAME"}

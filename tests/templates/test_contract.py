@@ -1,0 +1,124 @@
+"""What the CLI gives the stacks and takes from them: parameters that are there, outputs that are there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws import deployment
+from mlops_cli.backends.aws.site import OUTPUTS, site_of_outputs
+from mlops_cli.machines import Hosting
+from tests.conftest import ROOT
+from tests.templates.template import ENDPOINT, FOLDER, NAMES, VARIANTS, load, resolve, variant
+
+AWS = ROOT / "mlops_cli" / "backends" / "aws"
+SOURCES = {path.name: path.read_text(encoding="utf-8") for path in AWS.glob("*.py")}
+# outputs["Name"], outputs.get("Name", …), required(…)["Name"], facts["Name"]: outputs are the names with a capital.
+READ = re.compile(r"(?:outputs|facts|required\([^)]*\))(?:\[|\.get\()\"([A-Z]\w+)\"")
+GIVEN = re.compile(r"\"([A-Z]\w+)\": ")
+PIPELINES = [name for name, (template, _) in VARIANTS.items() if template == "pipeline"]
+
+
+def read_outputs() -> set[str]:
+    return {name for text in SOURCES.values() for name in READ.findall(text)} | set(OUTPUTS.values())
+
+
+def parameters(name: str) -> dict[str, dict[str, Any]]:
+    return load(FOLDER / f"{name}.yaml")["Parameters"]
+
+
+def test_what_is_read_is_found_at_all() -> None:
+    text = 'stack.outputs["One"], outputs.get("Two", ""), self.required(x.y)["Three"], facts["sha256"]'
+    assert READ.findall(text) == ["One", "Two", "Three"]
+    assert {"BucketName", "BucketOwned", "PipelineName", "EndpointName"} <= read_outputs()
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_every_output_that_is_read_is_there(pipeline: str) -> None:
+    there = {**variant("storage").outputs, **variant(pipeline).outputs, **variant("endpoint").outputs}
+    assert read_outputs() - set(there) == set()
+    assert [name for name, value in there.items() if not value] == []
+
+
+def test_every_parameter_that_is_given_is_declared_and_every_needed_one_is_given() -> None:
+    given = set(GIVEN.findall(SOURCES["parameters.py"]))
+    declared = {**parameters("storage"), **parameters("pipeline")}
+    needed = {name for name, one in declared.items() if "Default" not in one}
+    assert (given - set(declared), needed - given) == (set(), set())
+
+
+def deployed(hosting: Hosting) -> dict[str, str]:
+    site = site_of_outputs(variant("pipeline-codecommit").outputs)
+    given = deployment.parameters(site, hosting, ENDPOINT["ModelPackageArn"], ENDPOINT["ModelDigest"])
+    return deployment.configuration(b"", given, {})["Parameters"]
+
+
+@pytest.mark.parametrize(
+    ("change", "resources"),
+    [
+        ({}, {"Model", "EndpointConfig", "Endpoint", "ServerErrors", "Latency"}),
+        ({"max_instances": 3}, {"ScalingTarget", "Scaling"}),
+        ({"serverless": True, "max_instances": 3}, {"Endpoint"}),
+        ({"data_capture_percent": 50}, {"EndpointConfig"}),
+    ],
+)
+def test_a_deployment_has_every_parameter_in_the_form_that_is_accepted(
+    change: dict[str, Any], resources: set[str]
+) -> None:
+    resolved = resolve(load(FOLDER / "endpoint.yaml"), deployed(replace(Hosting(), **change)))
+    assert resources <= set(resolved.resources)
+
+
+def test_a_parameter_that_is_not_declared_or_not_accepted_is_found() -> None:
+    template = load(FOLDER / "endpoint.yaml")
+    with pytest.raises(AssertionError, match="no such parameter: Instances"):
+        resolve(template, {**ENDPOINT, "Instances": "1"})
+    with pytest.raises(AssertionError, match="not accepted: Revision=x"):
+        resolve(template, {**ENDPOINT, "Revision": "x"})
+    with pytest.raises(AssertionError, match="no value for: Revision"):
+        resolve(template, {name: value for name, value in ENDPOINT.items() if name != "Revision"})
+
+
+def endpoint(name: str) -> dict[str, Any]:
+    return variant(name).resources["Endpoint"]["Properties"]
+
+
+def test_a_bad_deployment_is_rolled_back_by_the_alarms() -> None:
+    alarms = variant("endpoint").of_type("AWS::CloudWatch::Alarm")
+    watched = endpoint("endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    assert {one["AlarmName"] for one in watched} == {one["AlarmName"] for one in alarms.values()}
+    assert alarms["Latency"]["Threshold"] == "1000000"  # microseconds
+    for alarm in alarms.values():
+        dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        assert dimensions == {"EndpointName": endpoint("endpoint")["EndpointName"], "VariantName": "AllTraffic"}
+
+
+def test_a_serverless_endpoint_asks_for_nothing_that_it_cannot_have() -> None:
+    resolved = variant("endpoint-serverless")
+    (served,) = resolved.resources["EndpointConfig"]["Properties"]["ProductionVariants"]
+    assert "InstanceType" not in served
+    assert "DeploymentConfig" not in endpoint("endpoint-serverless")
+    assert resolved.resources["Model"]["Properties"]["EnableNetworkIsolation"] is False
+
+
+def test_another_model_has_another_name_behind_the_same_endpoint() -> None:
+    template = load(FOLDER / "endpoint.yaml")
+    first, second = (resolve(template, {**ENDPOINT, "Revision": revision}).resources for revision in ("0" * 8, "1" * 8))
+    for name in ("Model", "EndpointConfig"):
+        assert first[name]["Properties"] != second[name]["Properties"]
+    assert first["Endpoint"]["Properties"]["EndpointName"] == second["Endpoint"]["Properties"]["EndpointName"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_used(name: str) -> None:
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\nConditions:")[2]
+    assert [one for one in parameters(name) if f"!Ref {one}" not in text and f"${{{one}}}" not in text] == []
+
+
+def test_an_existing_bucket_is_named_and_nothing_else() -> None:
+    existing = variant("storage-existing")
+    assert {one["Type"] for one in existing.resources.values()} == {"AWS::CloudFormation::WaitConditionHandle"}
+    assert existing.outputs == {"BucketName": "a-bucket", "BucketOwned": "false"}

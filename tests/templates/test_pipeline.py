@@ -1,0 +1,136 @@
+"""The pipeline as CodePipeline and Step Functions read it: real actions, our stages, and where a job's wait ends."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from mlops_cli.stages import STAGES, Kind
+from tests.templates.action_types import problems
+from tests.templates.template import VARIANTS, variant
+
+PIPELINES = [name for name, (template, _) in VARIANTS.items() if template == "pipeline"]
+NATIVE = {
+    Kind.PROCESSING: "StepFunctions",
+    Kind.TRAINING: "StepFunctions",
+    Kind.APPROVAL: "Manual",
+    Kind.DEPLOY: "CloudFormation",
+}
+
+
+def pipeline(name: str = "pipeline-codecommit") -> dict[str, Any]:
+    return variant(name).resources["Pipeline"]["Properties"]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_action_is_one_that_codepipeline_knows(name: str) -> None:
+    assert list(problems(pipeline(name))) == []
+
+
+def put(document: Any, path: str, value: Any) -> None:
+    *parents, last = path.split("/")
+    for name in parents:
+        document = document[int(name) if name.isdecimal() else name]
+    if value is None:
+        del document[last]
+    else:
+        document[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("1/Actions/0/Configuration/ProjectNam", "x", "preprocess/command: CodeBuild does not know ProjectNam"),
+        ("1/Actions/0/Configuration/ProjectName", None, "preprocess/command: CodeBuild needs ProjectName"),
+        ("1/Actions/0/ActionTypeId/Provider", "CodeMake", "there is no action type Build AWS CodeMake 1"),
+        ("1/Actions/0/ActionTypeId/Category", "Invoke", "there is no action type Invoke AWS CodeBuild 1"),
+        ("1/Actions/0/ActionTypeId/Owner", "Custom", "there is no action type Build Custom CodeBuild 1"),
+        ("1/Actions/0/ActionTypeId/Version", "2", "there is no action type Build AWS CodeBuild 2"),
+        ("1/Actions/0/InputArtifacts", [], "CodeBuild takes 1 to 5 input artifacts, not 0"),
+        ("1/Actions/0/Configuration/EnvironmentVariables", "x" * 1001, "EnvironmentVariables has 1001 characters"),
+        ("1/Actions/1/Configuration/InputType", "Path", "InputType is 'Path', not one of Literal, FilePath"),
+        ("1/Actions/1/Configuration/Input", None, "StepFunctions needs Input"),
+        ("1/Actions/1/InputArtifacts", [{"Name": "train"}], "preprocess/job: no earlier action makes train"),
+        ("3/Actions/0/OutputArtifacts", [{"Name": "preprocess"}], "an earlier action makes preprocess too"),
+        ("5/Actions/1/Configuration/RoleArn", None, "deploy/endpoint: CloudFormation needs RoleArn"),
+        ("5/Actions/1/Configuration/TemplatePath", "Other::x", "TemplatePath names Other, which is no input artifact"),
+    ],
+)
+def test_an_action_that_codepipeline_would_refuse_is_found(path: str, value: Any, expected: str) -> None:
+    broken = deepcopy(pipeline())
+    put(broken["Stages"], path, value)
+    assert [problem for problem in problems(broken) if expected in problem]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_its_stages_are_the_ones_of_every_target(name: str) -> None:
+    names = [stage["Name"] for stage in pipeline(name)["Stages"]]
+    assert names == ["Source", *(stage.name for stage in STAGES)]
+
+
+def test_each_stage_is_a_command_and_at_most_one_action_after_it() -> None:
+    for stage, found in zip(STAGES, pipeline()["Stages"][1:], strict=True):
+        command, *native = sorted(found["Actions"], key=lambda action: action["RunOrder"])
+        assert (command["Name"], command["ActionTypeId"]["Provider"]) == ("command", "CodeBuild")
+        expected = [NATIVE[stage.kind]] if stage.kind in NATIVE else []
+        assert [one["ActionTypeId"]["Provider"] for one in native] == expected
+
+
+def test_each_command_is_told_its_stage_and_what_the_run_was_started_with() -> None:
+    declared = {f"#{{variables.{one['Name']}}}" for one in pipeline()["Variables"]}
+    for found in pipeline()["Stages"][1:]:
+        text = found["Actions"][0]["Configuration"]["EnvironmentVariables"]
+        values = {one["name"]: one["value"] for one in json.loads(text)}
+        assert values.pop("MLOPS_STAGE_NAME") == found["Name"]
+        assert values.pop("MLOPS_RUN_ID") == "#{codepipeline.PipelineExecutionId}"
+        assert set(values.values()) == declared
+
+
+def state_machine() -> dict[str, Any]:
+    return variant("pipeline-s3").resources["StateMachine"]["Properties"]["Definition"]
+
+
+def dangling(machine: dict[str, Any]) -> set[str]:
+    """The states that are named as the next one and are not there; cfn-lint does not look into a Definition."""
+    choices = [choice for state in machine["States"].values() for choice in state.get("Choices", ())]
+    following = [one.get(key) for one in (*machine["States"].values(), *choices) for key in ("Next", "Default")]
+    return {machine["StartAt"], *filter(None, following)} - set(machine["States"])
+
+
+def test_every_state_leads_to_one_that_is_there() -> None:
+    assert dangling(state_machine()) == set()
+
+
+def test_a_state_that_leads_nowhere_is_found() -> None:
+    machine = state_machine()
+    machine["States"]["Kind"]["Choices"][0]["Next"] = "Reus"
+    assert dangling(machine) == {"Reus"}
+
+
+@pytest.mark.parametrize("kind", ["processing", "training"])
+def test_the_state_machine_waits_for_a_job(kind: str) -> None:
+    states = state_machine()["States"]
+    (choice,) = (one for one in states["Kind"]["Choices"] if f"'{kind}'" in one["Condition"])
+    task = states[choice["Next"]]
+    assert task["Resource"] == f"arn:aws:states:::sagemaker:create{kind.capitalize()}Job.sync"
+    assert task["Arguments"] == "{% $states.input.request %}"
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("pipeline-codecommit", ["CommitTrigger"]),
+        ("pipeline-s3", ["UploadTrigger"]),
+        ("pipeline-s3-quiet", []),
+        ("pipeline-connection", []),
+    ],
+)
+def test_what_starts_the_pipeline_by_itself(name: str, rules: list[str]) -> None:
+    found = variant(name).of_type("AWS::Events::Rule")
+    assert list(found) == rules
+    for rule in found.values():
+        (target,) = rule["Targets"]
+        assert target["Arn"].endswith(f":{pipeline(name)['Name']}")

@@ -1,0 +1,171 @@
+"""What each role may do: real permissions on the right resources, and none that could be narrower."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from fnmatch import fnmatchcase
+
+import pytest
+
+from tests.templates.authorization import UNKNOWN_TO_THE_REFERENCE, problems
+from tests.templates.checkers import cloudsplaining, parliament
+from tests.templates.policies import Document, Policy, all_policies, conditions, listed, trusts
+from tests.templates.template import FOLDER, VARIANTS, variant
+
+POLICIES = all_policies()
+# Findings of parliament's community auditors, which look at the names of actions only: (role, finding) to the reason.
+BY_NAME_ONLY = {
+    ("PipelineRole", "PERMISSIONS_MANAGEMENT_ACTIONS"): "passes DeployRole, to CloudFormation only",
+    ("PipelineRole", "PRIVILEGE_ESCALATION"): "makes one stack, under DeployRole, which may do less than a person",
+    ("StateMachineRole", "PERMISSIONS_MANAGEMENT_ACTIONS"): "passes JobRole, to SageMaker only",
+    ("DeployRole", "PERMISSIONS_MANAGEMENT_ACTIONS"): "passes ModelRole, to SageMaker only; one service-linked role",
+    ("JobRole", "CREDENTIALS_EXPOSURE"): "a container image cannot be fetched without a registry login",
+    ("ModelRole", "CREDENTIALS_EXPOSURE"): "a container image cannot be fetched without a registry login",
+}
+# The same of cloudsplaining, which looks at resources: a registry login has none.
+LOGIN = {"credentials_exposure": ["ecr:GetAuthorizationToken"]}
+# Who takes a role without saying for whom: neither service documents aws:SourceAccount or aws:SourceArn for it. No
+# other account can pass these roles (iam:PassRole does not reach across accounts).
+SILENT = ("codepipeline.amazonaws.com", "cloudformation.amazonaws.com")
+# All jobs of an account log to the same two groups: these actions see the names of their streams, no line of them.
+OF_SHARED_GROUPS = {"logs:CreateLogGroup", "logs:DescribeLogStreams"}
+ARN = "arn:aws:{}:eu-west-1:111122223333:{}"
+# Another environment of the same use case, in the same account and bucket.
+FOREIGN = (
+    "arn:aws:s3:::a-bucket/toxic-comments-prod/data/dataset.csv",
+    "arn:aws:s3:::a-bucket/toxic-comments-prod/models/0/model.tar.gz",
+    "arn:aws:s3:::another-bucket/toxic-comments-dev/data/dataset.csv",
+    ARN.format("cloudformation", "stack/mlops-toxic-comments-prod-endpoint/0"),
+    ARN.format("cloudwatch", "alarm:toxic-comments-prod-latency"),
+    ARN.format("codebuild", "project/mlops-toxic-comments-prod-pipeline"),
+    ARN.format("codecommit", "toxic-comments-prod"),
+    ARN.format("codepipeline", "mlops-toxic-comments-prod-pipeline"),
+    ARN.format("logs", "log-group:/aws/codebuild/mlops-toxic-comments-prod-pipeline:log-stream:0"),
+    ARN.format("logs", "log-group:/aws/sagemaker/TrainingJobs:log-stream:toxic-comments-prod-train/algo-1"),
+    ARN.format("sagemaker", "endpoint/toxic-comments-prod"),
+    ARN.format("sagemaker", "endpoint-config/toxic-comments-prod-0123abcd"),
+    ARN.format("sagemaker", "model-package/toxic-comments-prod/1"),
+    ARN.format("sagemaker", "model-package-group/toxic-comments-prod"),
+    ARN.format("sagemaker", "training-job/toxic-comments-prod-train-0"),
+    ARN.format("sns", "mlops-toxic-comments-prod-pipeline-Topic"),
+    ARN.format("states", "stateMachine:mlops-toxic-comments-prod-pipeline"),
+    "arn:aws:iam::111122223333:role/mlops-toxic-comments-prod-pipeline-JobRole",
+)
+
+each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)
+
+
+def named(role: str) -> Policy:
+    return next(policy for policy in POLICIES if policy.role == role)
+
+
+def reaches(policy: Policy, action: str, resource: str) -> bool:
+    allowing = [statement for statement in policy.statements if action in listed(statement["Action"])]
+    return any(fnmatchcase(resource, one) for statement in allowing for one in listed(statement["Resource"]))
+
+
+@each_policy
+def test_every_action_exists_and_fits_its_resources_and_conditions(policy: Policy) -> None:
+    found = {problem for statement in policy.statements for problem in problems(statement)}
+    assert found - set(UNKNOWN_TO_THE_REFERENCE) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"Action": "s3:Head*"}, "s3:Head* is no action of AWS"),
+        ({"Action": "sagemaker:CreateTrainingJobs"}, "sagemaker:CreateTrainingJobs is no action of AWS"),
+        ({"Resource": "*"}, "s3:GetObject is allowed on *, and can be narrowed to "),
+        ({"Resource": "arn:aws:s3:::a-bucket"}, "s3:GetObject works on "),
+        ({"Action": ["s3:GetObject", "s3:ListBucket"]}, "s3:ListBucket works on "),
+        ({"Resource": ["arn:aws:s3:::b/c", "arn:aws:sns:::x"]}, "arn:aws:sns:::x is no resource of s3:GetObject"),
+        ({"Condition": {"StringEquals": {"s3:prefx": "x"}}}, "s3:GetObject does not know the condition s3:prefx"),
+    ],
+)
+def test_a_permission_that_does_not_exist_or_fit_is_found(change: Document, expected: str) -> None:
+    statement = {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::a-bucket/x/*", **change}
+    assert any(problem.startswith(expected) for problem in problems(statement))
+
+
+@each_policy
+def test_parliament_finds_nothing(policy: Policy) -> None:
+    assert list(parliament(policy.document)) == []
+
+
+@each_policy
+def test_parliaments_auditors_of_names_find_only_what_has_a_reason(policy: Policy) -> None:
+    found = {(policy.role, finding) for finding, _ in parliament(policy.document, community=True)}
+    assert found <= set(BY_NAME_ONLY)
+
+
+@each_policy
+def test_cloudsplaining_finds_only_the_registry_login(policy: Policy) -> None:
+    assert cloudsplaining(policy.document) == (LOGIN if policy.role in ("JobRole", "ModelRole") else {})
+
+
+def test_a_policy_that_is_too_wide_is_found_by_each() -> None:
+    wide = deepcopy(named("DeployRole").document)
+    statement = next(one for one in wide["Statement"] if one["Action"] == "iam:PassRole")
+    statement |= {"Action": ["iam:PassRole", "iam:CreatePolicyVersion"], "Resource": "*"}
+    del statement["Condition"]
+    assert "RESOURCE_STAR" in {finding for finding, _ in parliament(wide)}
+    assert "PRIVILEGE_ESCALATION" in {finding for finding, _ in parliament(wide, community=True)}
+    assert "allows_privilege_escalation" in cloudsplaining(wide)
+
+
+@each_policy
+def test_actions_are_named_one_by_one(policy: Policy) -> None:
+    assert [one for statement in policy.statements for one in listed(statement["Action"]) if "*" in one] == []
+
+
+@each_policy
+def test_a_role_is_passed_to_one_service(policy: Policy) -> None:
+    for statement in policy.statements:
+        if "iam:PassRole" in listed(statement["Action"]):
+            assert listed(statement["Action"]) == ["iam:PassRole"]
+            assert "*" not in "".join(listed(statement["Resource"]))
+            assert len(listed(conditions(statement)["iam:PassedToService"])) == 1
+
+
+@each_policy
+def test_another_environment_is_out_of_reach(policy: Policy) -> None:
+    near = [one for one in policy.statements if not set(listed(one["Action"])) <= OF_SHARED_GROUPS]
+    resources = [one for statement in near for one in listed(statement["Resource"]) if one != "*"]
+    assert [(one, foreign) for one in resources for foreign in FOREIGN if fnmatchcase(foreign, one)] == []
+
+
+def test_what_the_repositorys_code_runs_as_cannot_change_what_it_is_fed() -> None:
+    for folder in ("cli", "data", "source"):
+        assert not reaches(named("StageRole"), "s3:PutObject", f"arn:aws:s3:::a-bucket/toxic-comments-dev/{folder}/x")
+        assert not reaches(named("JobRole"), "s3:PutObject", f"arn:aws:s3:::a-bucket/toxic-comments-dev/{folder}/x")
+    assert reaches(named("StageRole"), "s3:PutObject", "arn:aws:s3:::a-bucket/toxic-comments-dev/runs/x")
+    assert reaches(named("JobRole"), "s3:PutObject", "arn:aws:s3:::a-bucket/toxic-comments-dev/artifacts/x")
+
+
+def test_what_serves_a_model_cannot_change_one() -> None:
+    model = "arn:aws:s3:::a-bucket/toxic-comments-dev/models/0/model.tar.gz"
+    assert reaches(named("ModelRole"), "s3:GetObject", model)
+    assert not reaches(named("ModelRole"), "s3:PutObject", model)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_role_is_taken_by_one_service_for_this_account(name: str) -> None:
+    for trust in trusts(variant(name), name):
+        (statement,) = trust.statements
+        assert statement["Action"] == "sts:AssumeRole"
+        service = statement["Principal"]["Service"]
+        assert service in SILENT or conditions(statement)["aws:SourceAccount"] == "111122223333", trust
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_no_managed_policy_is_attached(name: str) -> None:
+    for role in variant(name).of_type("AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role
+
+
+def test_each_star_says_why() -> None:
+    for template in FOLDER.glob("*.yaml"):
+        lines = template.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if line.strip() == 'Resource: "*"':
+                assert any(before.strip().startswith("#") for before in lines[number - 2 : number]), (template, number)
