@@ -1,4 +1,4 @@
-"""Training data as numbers, and batches of texts of like length, so that little time goes into padding."""
+"""Training data in memory, and batches of texts of like length, so that little time goes into padding."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 import tensorflow as tf
 
-from text import PADDING, Vectorizer
+from features import MAX_WORDS, Featurizer
+from text import WORD_PATTERN
 
 # A window is shuffled rows enough for so many batches, sorted by length: more is less padding, but batches that
 # tell more about their rows.
 WINDOW_BATCHES = 64
-ENCODE_ROWS = 1024
+READ_ROWS = 1024
 
 
 class EmptySplit(Exception):
@@ -24,58 +25,60 @@ class EmptySplit(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """One split: texts, and labels as float32 [rows, labels]."""
+    """One split: texts as strings [rows], labels as float32 [rows, labels], and how many words the LSTM will read."""
 
-    texts: pl.Series
+    texts: tf.Tensor
     labels: np.ndarray
+    lengths: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.labels)
 
-    def batches(self, rows: int = ENCODE_ROWS) -> Iterator[tf.Tensor]:
-        """The texts in order, as string tensors."""
-        for part in self.texts.cast(pl.Binary).to_frame().iter_slices(rows):
-            yield tf.constant(part.to_series().to_list(), tf.string)
+    @property
+    def strings(self) -> pl.Series:
+        """The texts outside of TensorFlow."""
+        return pl.Series(self.texts.numpy().tolist(), dtype=pl.Binary).cast(pl.String)
+
+    def batches(self) -> Iterator[tf.Tensor]:
+        """The texts in order."""
+        for start in range(0, len(self), READ_ROWS):
+            yield self.texts[start : start + READ_ROWS]
+
+    def featurized(self, featurizer: Featurizer, batches: list[np.ndarray]) -> tf.data.Dataset:
+        """(features, labels) of each batch of rows in turn, made ahead while the one before is worked on.
+
+        All batches but the last must be equally large.
+        """
+        labels = tf.constant(self.labels)
+
+        def load(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return featurizer(tf.gather(self.texts, rows)), tf.gather(labels, rows)
+
+        rows = tf.data.Dataset.from_tensor_slices(np.concatenate(batches)).batch(len(batches[0]))
+        return rows.map(load).prefetch(2)
 
 
 def read_table(folder: Path, text: str, labels: list[str]) -> Table:
     """All Parquet files of a split, in the order of their names. Raises EmptySplit if there is no row in them."""
-    parts = [pl.read_parquet(path, columns=[text, *labels]) for path in sorted(folder.glob("*.parquet"))]
-    if not sum(part.height for part in parts):
+    parts = [_read_part(path, text, labels) for path in sorted(folder.glob("*.parquet"))]
+    if not sum(len(part) for part in parts):
         raise EmptySplit(f"{folder}: no rows in it")
-    frame = pl.concat(parts)
-    return Table(frame[text], frame.select(labels).to_numpy().astype(np.float32))
+    return Table(
+        tf.concat([part.texts for part in parts], 0),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+    )
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """The ids of many texts in one array: text ``n`` is ``ids[starts[n] : starts[n + 1]]``."""
-
-    ids: np.ndarray
-    starts: np.ndarray
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return np.diff(self.starts).astype(np.int32)
-
-    def padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ids [rows, time] and lengths [rows] of some texts; time is the longest one's length, at least 1."""
-        lengths = self.lengths[rows]
-        filled = np.arange(max(1, int(lengths.max()))) < lengths[:, None]
-        ids = np.full(filled.shape, PADDING, np.int32)
-        ids[filled] = np.concatenate([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows])
-        return ids, lengths
-
-
-def encode(vectorizer: Vectorizer, table: Table) -> Encoded:
-    parts = [vectorizer.ragged(texts) for texts in table.batches()]
-    lengths = np.concatenate([part.row_lengths().numpy() for part in parts])
-    ids = np.concatenate([part.flat_values.numpy() for part in parts])
-    return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]))
+def _read_part(path: Path, text: str, labels: list[str]) -> Table:
+    frame = pl.read_parquet(path, columns=[text, *labels])
+    words = frame[text].str.count_matches(WORD_PATTERN).clip(upper_bound=MAX_WORDS)
+    strings = tf.constant(frame[text].cast(pl.Binary).to_list(), tf.string)
+    return Table(strings, frame.select(labels).to_numpy().astype(np.float32), words.to_numpy().astype(np.int32))
 
 
 def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: list[int]) -> list[np.ndarray]:
-    """Every row once, in batches of like length that come in random order."""
+    """Every row once, in batches of like length that come in random order; only the last may be short."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(lengths))
     window = batch_size * WINDOW_BATCHES
@@ -84,7 +87,8 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: list[int]) -> l
         rows = order[start : start + window]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-    return [batches[place] for place in random.permutation(len(batches))]
+    shuffled = [batches[place] for place in random.permutation(len(batches))]
+    return sorted(shuffled, key=lambda rows: len(rows) < batch_size)
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

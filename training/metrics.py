@@ -26,50 +26,66 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float | None:
     """The mean precision over the steps of recall, equal scores being one step; None without positives."""
     if not truth.sum():
         return None
-    precision, recall, _ = precision_recall(truth, scores)
+    precision, recall = precision_recall(truth, scores)
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
-def f1(truth: np.ndarray, scores: np.ndarray, threshold: float | None) -> float | None:
+def f1(truth: np.ndarray, scores: np.ndarray, threshold: float | None, weights: np.ndarray) -> float | None:
     """F1 of "score >= threshold is positive"; None without positives or without a threshold."""
     if threshold is None or not truth.sum():
         return None
     predicted = scores >= threshold
-    hits = int(np.sum(truth[predicted]))
-    return 2 * hits / (int(predicted.sum()) + int(truth.sum()))
+    return float(2 * (weights * truth)[predicted].sum() / (weights[predicted].sum() + (weights * truth).sum()))
 
 
-def best_threshold(truth: np.ndarray, scores: np.ndarray) -> float | None:
+def best_threshold(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float | None:
     """The score from which on "positive" gives the highest F1; None without positives."""
     if not truth.sum():
         return None
-    precision, recall, thresholds = precision_recall(truth, scores)
-    total = np.maximum(precision + recall, np.finfo(float).tiny)
-    return float(thresholds[np.argmax(2 * precision * recall / total)])
+    order = np.argsort(-scores, kind="stable")
+    hits, predicted = np.cumsum((weights * truth)[order]), np.cumsum(weights[order])
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    return float(scores[order][ends][np.argmax((hits / (predicted + hits[-1]))[ends])])
 
 
-def precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def calibration_error(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray, bins: int = 15) -> float:
+    """How far probabilities are, on average, from the share of positives among rows with such probabilities."""
+    places = np.minimum((scores * bins).astype(int), bins - 1)
+    gaps = np.bincount(places, weights * (truth - scores), minlength=bins)
+    return float(np.abs(gaps).sum() / weights.sum())
+
+
+def precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall for each distinct score as threshold, from the highest down."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(truth[order], dtype=np.int64)
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    return hits[ends] / (ends + 1), hits[ends] / hits[-1], scores[order][ends]
+    return hits[ends] / (ends + 1), hits[ends] / hits[-1]
 
 
-def thresholds(labels: list[str], truth: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
+def thresholds(
+    labels: list[str], truth: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> dict[str, float | None]:
     """The best threshold of each label; ``truth`` and ``scores`` are [rows, labels]."""
-    return {label: best_threshold(truth[:, n], scores[:, n]) for n, label in enumerate(labels)}
+    return {label: best_threshold(truth[:, n], scores[:, n], weights) for n, label in enumerate(labels)}
 
 
-def evaluate(labels: list[str], truth: np.ndarray, scores: np.ndarray, chosen: dict[str, float | None]) -> Metrics:
-    """Metrics of each label, and their means over the labels that have them ("macro")."""
+def evaluate(
+    labels: list[str], truth: np.ndarray, scores: np.ndarray, chosen: dict[str, float | None], weights: np.ndarray
+) -> Metrics:
+    """Metrics of each label, and their means over the labels that have them ("macro").
+
+    What says how well labels are told apart (ROC AUC, average precision) is of the rows as they are. What depends on
+    how common a label is (F1, calibration error) is of the rows as ``weights`` [rows] count them.
+    """
     rows: Metrics = {}
     for n, label in enumerate(labels):
         its_truth, its_scores = truth[:, n], scores[:, n]
         rows[label] = {
             "roc_auc": roc_auc(its_truth, its_scores),
             "average_precision": average_precision(its_truth, its_scores),
-            "f1": f1(its_truth, its_scores, chosen[label]),
+            "f1": f1(its_truth, its_scores, chosen[label], weights),
+            "calibration_error": calibration_error(its_truth, its_scores, weights),
             "threshold": chosen[label],
             "positives": int(its_truth.sum()),
         }
@@ -77,7 +93,7 @@ def evaluate(labels: list[str], truth: np.ndarray, scores: np.ndarray, chosen: d
     return rows
 
 
-_AVERAGED = ("roc_auc", "average_precision", "f1")
+_AVERAGED = ("roc_auc", "average_precision", "f1", "calibration_error")
 
 
 def mean(values: list[float | None]) -> float | None:

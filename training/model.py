@@ -1,12 +1,20 @@
-"""The network: word vectors, a bidirectional LSTM, pooling over time, one logit for each label."""
+"""The network, in two halves that read the same text and whose logits are put together.
+
+The deep half reads words in their order: word vectors that know how a word is spelt, a bidirectional LSTM, pooling
+over time. The wide half gives every n-gram of characters and words a weight of its own, whatever its place.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from text import UNKNOWN, Vectorizer
+from calibration import Calibration
+from features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
+from lstm import LSTM, glorot
 
 
 @dataclass(frozen=True)
@@ -20,64 +28,46 @@ class Shape:
     dropout: float
 
 
-class LSTM(tf.Module):  # type: ignore[misc]
-    """One direction, by TensorFlow's fused CPU kernel: twice as fast in training as a loop over time.
+class Logits(NamedTuple):
+    """What each half says: [texts, labels]."""
 
-    Not BlockLSTMV2: its gradient, as TensorFlow registers it, is that of BlockLSTM, which has another order of gates.
-    """
-
-    def __init__(self, inputs: int, units: int, seed: list[int], name: str) -> None:
-        super().__init__(name=name)
-        self.units = units
-        self.kernel = tf.Variable(_glorot([inputs + units, 4 * units], seed), name="kernel")
-        # The gates are in the order input, cell, forget, output. To remember is the better start.
-        self.bias = tf.Variable(tf.repeat([0.0, 0.0, 1.0, 0.0], units), name="bias")
-
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """[time, batch, inputs] to the hidden states [time, batch, units]."""
-        zeros = tf.zeros([tf.shape(inputs)[1], self.units])
-        peephole = tf.zeros([self.units])
-        return tf.raw_ops.BlockLSTM(
-            seq_len_max=tf.shape(inputs, tf.int64)[0],
-            x=inputs,
-            cs_prev=zeros,
-            h_prev=zeros,
-            w=self.kernel,
-            wci=peephole,
-            wcf=peephole,
-            wco=peephole,
-            b=self.bias,
-            forget_bias=0.0,
-            cell_clip=-1.0,
-        ).h
+    deep: tf.Tensor
+    wide: tf.Tensor
 
 
-class Network(tf.Module):  # type: ignore[misc]
-    """Ids of words to logits."""
+class Deep(tf.Module):  # type: ignore[misc]
+    """Words in their order to logits. ``bias``: the logits of a text of which nothing is known."""
 
-    def __init__(self, vocabulary_size: int, labels: int, shape: Shape, seed: int) -> None:
-        super().__init__(name="network")
+    def __init__(self, words: int, bias: np.ndarray, shape: Shape, seed: int) -> None:
+        super().__init__(name="deep")
         self._shape = shape
-        table = tf.random.stateless_normal([vocabulary_size, shape.embedding_size], [seed, 1], stddev=0.1)
-        self.embedding = tf.Variable(table, name="embedding")
-        self.forward = LSTM(shape.embedding_size, shape.lstm_units, [seed, 2], "forward")
-        self.backward = LSTM(shape.embedding_size, shape.lstm_units, [seed, 3], "backward")
-        self.kernel = tf.Variable(_glorot([4 * shape.lstm_units, labels], [seed, 4]), name="kernel")
-        self.bias = tf.Variable(tf.zeros([labels]), name="bias")
+        self.words = tf.Variable(_vectors(words, shape, [seed, 1]), name="words")
+        self.subwords = tf.Variable(_vectors(SUBWORD_BUCKETS, shape, [seed, 2]), name="subwords")
+        self.forward = LSTM(shape.embedding_size, shape.lstm_units, [seed, 3], "forward")
+        self.backward = LSTM(shape.embedding_size, shape.lstm_units, [seed, 4], "backward")
+        self.kernel = tf.Variable(glorot([4 * shape.lstm_units, len(bias)], [seed, 5]), name="kernel")
+        self.bias = tf.Variable(bias, name="bias")
 
-    def __call__(self, ids: tf.Tensor, lengths: tf.Tensor, dropout_seed: tf.Tensor = None) -> tf.Tensor:
-        """Ids [batch, time] and lengths [batch] to logits [batch, labels]; with a seed [2], with dropout."""
-        training = dropout_seed is not None
+    def __call__(self, features: Features, dropout_seed: tf.Tensor = None) -> tf.Tensor:
+        """Logits [texts, labels]; with a seed [2], with dropout."""
+        words, shape, training = features.words, self._shape, dropout_seed is not None
         if training:
-            ids = tf.where(_chance(tf.shape(ids), dropout_seed, 1) < self._shape.word_dropout, UNKNOWN, ids)
-        vectors = tf.gather(self.embedding, ids)
+            words = tf.where(_chance(tf.shape(words), dropout_seed, 1) < shape.word_dropout, PADDING, words)
+        vectors = tf.gather(self._different(features), words)
         if training:
-            whole_dimensions = [tf.shape(ids)[0], 1, self._shape.embedding_size]
-            vectors = _drop(vectors, whole_dimensions, self._shape.spatial_dropout, dropout_seed, 2)
-        pooled = self._pooled(vectors, lengths)
+            whole_dimensions = [tf.shape(words)[0], 1, shape.embedding_size]
+            vectors = _drop(vectors, whole_dimensions, shape.spatial_dropout, dropout_seed, 2)
+        pooled = self._pooled(vectors, features.lengths)
         if training:
-            pooled = _drop(pooled, tf.shape(pooled), self._shape.dropout, dropout_seed, 3)
+            pooled = _drop(pooled, tf.shape(pooled), shape.dropout, dropout_seed, 3)
         return pooled @ self.kernel + self.bias
+
+    def _different(self, features: Features) -> tf.Tensor:
+        """A vector for each different word: its own, and the mean of those of its character n-grams."""
+        count, places = tf.size(features.different), features.subword_places
+        total = tf.math.unsorted_segment_sum(tf.gather(self.subwords, features.subwords), places, count)
+        number = tf.math.unsorted_segment_sum(tf.ones_like(places, tf.float32), places, count)
+        return tf.gather(self.words, features.different) + total / tf.maximum(number, 1.0)[:, None]
 
     def _pooled(self, vectors: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """The largest and the mean hidden state over each text's own words, both directions."""
@@ -93,23 +83,58 @@ class Network(tf.Module):  # type: ignore[misc]
         return tf.concat([largest, mean], axis=1)
 
 
+class Wide(tf.Module):  # type: ignore[misc]
+    """N-grams to logits: a linear model."""
+
+    def __init__(self, ngrams: int, bias: np.ndarray) -> None:
+        super().__init__(name="wide")
+        self.weights = tf.Variable(tf.zeros([ngrams, len(bias)]), name="weights")
+        self.bias = tf.Variable(bias, name="bias")
+
+    def __call__(self, features: Features) -> tf.Tensor:
+        shape = tf.stack([tf.shape(features.words, tf.int64)[0], self.weights.shape[0]])
+        counted = tf.SparseTensor(features.ngrams, features.ngram_values, shape)
+        return tf.sparse.sparse_dense_matmul(counted, self.weights) + self.bias
+
+    def gradient(self, features: Features, error: tf.Tensor) -> tuple[tf.IndexedSlices, tf.Tensor]:
+        """Of weights and bias, given that of the logits. TensorFlow's own would have a row for every known n-gram."""
+        texts, numbers = tf.unstack(features.ngrams, axis=1)
+        rows = tf.gather(error, texts) * features.ngram_values[:, None]
+        return tf.IndexedSlices(rows, numbers, tf.shape(self.weights, tf.int64)), tf.reduce_sum(error, axis=0)
+
+
+class Network(tf.Module):  # type: ignore[misc]
+    """Both halves; ``rates`` are those of the labels, in the rows to be trained on."""
+
+    def __init__(self, featurizer: Featurizer, rates: np.ndarray, shape: Shape, seed: int) -> None:
+        super().__init__(name="network")
+        bias = np.log(rates / (1 - rates)).astype(np.float32)
+        self.deep = Deep(featurizer.words, bias, shape, seed)
+        self.wide = Wide(featurizer.ngrams, bias)
+
+    def __call__(self, features: Features) -> Logits:
+        return Logits(self.deep(features), self.wide(features))
+
+
 class Classifier(tf.Module):  # type: ignore[misc]
     """Raw texts to probabilities: what is exported and served."""
 
-    def __init__(self, vectorizer: Vectorizer, network: Network, logit_shift: list[float]) -> None:
+    def __init__(self, featurizer: Featurizer, network: Network, calibration: Calibration) -> None:
         super().__init__(name="classifier")
-        self.vectorizer, self.network = vectorizer, network
-        self._logit_shift = tf.constant(logit_shift, tf.float32)
+        self.featurizer, self.network = featurizer, network
+        deep, wide, shift = (tf.constant(part, tf.float32) for part in calibration)
+        self._deep, self._wide, self._shift = deep, wide, shift
 
-    def probabilities(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Ids [batch, time] and lengths [batch] to probabilities [batch, labels]."""
-        return tf.sigmoid(self.network(ids, lengths) + self._logit_shift)
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        """Strings [n] to probabilities [n, labels]."""
+        logits = self.network(self.featurizer(texts))
+        return tf.sigmoid(self._deep * logits.deep + self._wide * logits.wide + self._shift)
 
     def save(self, folder: str) -> None:
         """A SavedModel whose default signature takes ``text`` [batch] and answers ``probabilities``."""
 
         def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probabilities": self.probabilities(*self.vectorizer(text))}
+            return {"probabilities": self(text)}
 
         # The fused LSTM kernel has no XLA version, which "auto" might ask for on a GPU.
         signature = [tf.TensorSpec([None], tf.string, name="text")]
@@ -117,9 +142,8 @@ class Classifier(tf.Module):  # type: ignore[misc]
         tf.saved_model.save(self, folder, signatures={"serving_default": served})
 
 
-def _glorot(shape: list[int], seed: list[int]) -> tf.Tensor:
-    limit = (6 / sum(shape)) ** 0.5
-    return tf.random.stateless_uniform(shape, seed, -limit, limit)
+def _vectors(count: int, shape: Shape, seed: list[int]) -> tf.Tensor:
+    return tf.random.stateless_normal([count, shape.embedding_size], seed, stddev=0.1)
 
 
 def _drop(values: tf.Tensor, noise_shape: tf.Tensor, rate: float, seed: tf.Tensor, place: int) -> tf.Tensor:

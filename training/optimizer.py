@@ -1,12 +1,14 @@
-"""Adam that only touches the rows of a table that a batch has used ("lazy" Adam): most words are in few batches."""
+"""Optimizers that only touch the rows of a table that a batch has used: most words and n-grams are in few batches."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import tensorflow as tf
 
 
 class LazyAdam(tf.Module):  # type: ignore[misc]
-    """Adam for ``variables``; those whose gradient is sparse (tf.IndexedSlices) are updated in its rows only."""
+    """Adam for ``variables``, "lazy": of those whose gradient is sparse (tf.IndexedSlices) only its rows change."""
 
     def __init__(
         self, variables: list[tf.Variable], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-7
@@ -43,3 +45,19 @@ class LazyAdam(tf.Module):  # type: ignore[misc]
         mean.scatter_update(tf.IndexedSlices(new_mean, rows))
         square.scatter_update(tf.IndexedSlices(new_square, rows))
         variable.scatter_sub(tf.IndexedSlices(rate * new_mean / (tf.sqrt(new_square) + self._epsilon), rows))
+
+
+class Descent(tf.Module):  # type: ignore[misc]
+    """Plain gradient descent: for a linear model of many rare inputs better than Adam, which overfits it."""
+
+    def __init__(self, variables: list[tf.Variable]) -> None:
+        super().__init__(name="descent")
+        self._variables = variables
+
+    def apply(self, gradients: Iterable[tf.Tensor], learning_rate: tf.Tensor) -> None:
+        """One step with ``gradients``, in the order of the variables."""
+        for variable, gradient in zip(self._variables, gradients, strict=True):
+            if isinstance(gradient, tf.IndexedSlices):
+                variable.scatter_sub(tf.IndexedSlices(learning_rate * gradient.values, gradient.indices))
+            else:
+                variable.assign_sub(learning_rate * gradient)

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
@@ -29,26 +29,30 @@ import tensorflow as tf
 import metrics
 import predictions
 import usecase
-from batches import EmptySplit, Table, encode, read_table
+from batches import EmptySplit, Table, read_table
+from calibration import calibrate, plain, read_rates, representative_weights
+from features import Featurizer
+from lexicon import learn_lexicon
 from model import Classifier, Network, Shape
-from text import Vectorizer, learn_vocabulary
-from trainer import Diverged, Trainer, log_loss, positive_weights, predict
+from trainer import Diverged, Trainer, label_rates, log_loss
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
     """Each is a flag of this script, and settable in usecase.toml under [hyperparameters.train]."""
 
-    # How long and how fast to learn.
+    # How long and how fast to learn. The rates are the highest: they warm up, then fall to zero in a straight line.
     epochs: int = 2
     batch_size: int = 64
-    learning_rate: float = 0.012  # at its highest: it warms up, then falls to zero in a straight line
+    learning_rate: float = 0.012
+    wide_learning_rate: float = 80.0
     warm_up: float = 0.05  # share of all steps
     clip_norm: float = 1.0  # a batch of odd comments must not throw the weights off
 
     # What the network sees and how large it is.
-    vocabulary_size: int = 30_000
-    min_count: int = 3  # a word seen less often is an unknown one
+    words: int = 30_000
+    min_count: int = 3  # a word seen less often is known by its spelling alone
+    ngrams: int = 260_000
     embedding_size: int = 64
     lstm_units: int = 48  # in each direction
 
@@ -57,8 +61,13 @@ class Hyperparameters:
     spatial_dropout: float = 0.3
     dropout: float = 0.2
 
-    # A positive of a label with rate p weighs ((1 - p) / p) ** this: else rare labels are hardly learnt.
+    # A positive of a label with rate p weighs ((1 - p) / p) ** this in the LSTM's loss: else rare labels are hardly
+    # learnt.
     positive_weight_power: float = 0.6
+
+    # How common each label is where the model will be used, as "toxic=0.1,threat=0.003"; a label left out is as
+    # common as in the data. Probabilities, thresholds and F1 are for these rates.
+    base_rates: str = ""
 
     seed: int = 42
 
@@ -75,47 +84,50 @@ class Folders:
 
 
 def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders) -> dict[str, Any]:
-    """Reads the splits, trains, evaluates, exports; returns what metrics.json says."""
+    """Reads the splits, trains, calibrates, evaluates, exports; returns what metrics.json says."""
     tf.config.experimental.enable_op_determinism()
     clock = Clock()
     labels, text = usecase.labels(), usecase.text_column()
+    rates = read_rates(hyperparameters.base_rates, labels)
     train, validation, test = (
         read_table(folder, text, labels) for folder in (folders.train, folders.validation, folders.test)
     )
-
-    vocabulary = learn_vocabulary(train.batches(), hyperparameters.min_count, hyperparameters.vocabulary_size)
-    vectorizer = Vectorizer(vocabulary)
-    train_ids, validation_ids, test_ids = (encode(vectorizer, table) for table in (train, validation, test))
+    lexicon = learn_lexicon(train.batches(), hyperparameters.min_count, hyperparameters.words, hyperparameters.ngrams)
+    featurizer = Featurizer(lexicon)
+    network = Network(featurizer, label_rates(train.labels), shape_of(hyperparameters), hyperparameters.seed)
     clock.lap("preparation")
 
-    weights = positive_weights(train.labels, hyperparameters.positive_weight_power)
-    network = Network(vectorizer.size, len(labels), shape_of(hyperparameters), hyperparameters.seed)
-    trainer = Trainer(network, weights, hyperparameters, train_ids, train.labels)
+    trainer = Trainer(network, featurizer, hyperparameters, train)
     history = []
     for epoch in range(1, hyperparameters.epochs + 1):
         loss = trainer.epoch(epoch)
-        scores = predict(trainer.classify, validation_ids)
-        history.append({"epoch": epoch, "loss": loss, **curves(validation, scores)})
+        logits = trainer.predict(validation)
+        history.append({"epoch": epoch, "loss": loss, **curves(validation, plain(len(labels)).probabilities(*logits))})
         print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
     clock.lap("training")
 
-    thresholds = metrics.thresholds(labels, validation.labels, scores)
-    test_scores = predict(trainer.classify, test_ids)
+    weights = representative_weights(labels, validation.labels, rates)
+    calibration = calibrate(*logits, validation.labels, weights)
+    scores = calibration.probabilities(*logits)
+    thresholds = metrics.thresholds(labels, validation.labels, scores, weights)
+    test_scores = calibration.probabilities(*trainer.predict(test))
+    test_weights = representative_weights(labels, test.labels, rates)
     measured = {
-        "validation": metrics.evaluate(labels, validation.labels, scores, thresholds),
-        "test": metrics.evaluate(labels, test.labels, test_scores, thresholds),
+        "validation": metrics.evaluate(labels, validation.labels, scores, thresholds, weights),
+        "test": metrics.evaluate(labels, test.labels, test_scores, thresholds, test_weights),
     }
-    seen = (train.texts, validation.texts)
-    predictions.write(folders.output, test.texts, test.labels, test_scores, thresholds, seen)
+    seen = (train.strings, validation.strings)
+    predictions.write(folders.output, test.strings, test.labels, test_scores, thresholds, seen)
     clock.lap("evaluation")
 
-    export(Classifier(vectorizer, network, trainer.logit_shift), folders.model, labels)
+    export(Classifier(featurizer, network, calibration), folders.model, labels)
     clock.lap("export")
     report = {
         "metrics": measured,
         "history": history,
         "rows": {"train": len(train), "validation": len(validation), "test": len(test)},
-        "vocabulary": len(vocabulary),
+        "words": len(lexicon.fingerprints),
+        "ngrams": len(lexicon.buckets),
         "hyperparameters": asdict(hyperparameters),
         "seconds": clock.laps,
     }
@@ -186,9 +198,13 @@ def parse(arguments: list[str]) -> tuple[Hyperparameters, Folders]:
         parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
     values = vars(parser.parse_args(arguments))
     folders = Folders(**{field.name: values.pop(f"{field.name}_dir") for field in fields(Folders)})
-    for name in ("epochs", "batch_size", "vocabulary_size", "min_count", "embedding_size", "lstm_units"):
+    for name in ("epochs", "batch_size", "words", "min_count", "ngrams", "embedding_size", "lstm_units"):
         if values[name] < 1:
             parser.error(f"argument --{name}: {values[name]} is too small, expected at least 1")
+    try:
+        read_rates(values["base_rates"], usecase.labels())
+    except ValueError as error:
+        parser.error(f"argument --base_rates: {error}")
     return Hyperparameters(**values), folders
 
 

@@ -1,21 +1,20 @@
-"""The training loop: weighted log loss, Adam, a learning rate that warms up and falls, progress lines."""
+"""The training loop: each half has its loss and its optimizer, a learning rate that warms up and falls, progress."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from batches import Encoded, shuffled_batches, sorted_batches
-from model import Network
-from optimizer import LazyAdam
+from batches import Table, shuffled_batches, sorted_batches
+from features import Features, Featurizer
+from model import Logits, Network
+from optimizer import Descent, LazyAdam
 from progress import Progress
 
 PREDICT_ROWS = 256
-_IDS, _LENGTHS = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
 
 
 class Settings(Protocol):
@@ -28,9 +27,13 @@ class Settings(Protocol):
     @property
     def learning_rate(self) -> float: ...
     @property
+    def wide_learning_rate(self) -> float: ...
+    @property
     def warm_up(self) -> float: ...
     @property
     def clip_norm(self) -> float: ...
+    @property
+    def positive_weight_power(self) -> float: ...
     @property
     def seed(self) -> int: ...
 
@@ -40,23 +43,20 @@ class Diverged(Exception):
 
 
 class Trainer:
-    """Trains ``network`` on texts (as ids) and their labels [rows, labels]."""
+    """Trains ``network`` on the rows of a table."""
 
-    def __init__(
-        self, network: Network, weights: np.ndarray, settings: Settings, ids: Encoded, labels: np.ndarray
-    ) -> None:
-        self._network, self._settings, self._ids, self._labels = network, settings, ids, labels
-        self._weights = tf.constant(weights, tf.float32)
-        self._variables = network.trainable_variables
-        self._optimizer = LazyAdam(self._variables)
-        self._steps_per_epoch = -(-len(labels) // settings.batch_size)
+    def __init__(self, network: Network, featurizer: Featurizer, settings: Settings, table: Table) -> None:
+        self._network, self._featurizer, self._settings, self._table = network, featurizer, settings, table
+        self._weights = tf.constant(positive_weights(table.labels, settings.positive_weight_power))
+        self._deep = network.deep.trainable_variables
+        self._adam, self._descent = LazyAdam(self._deep), Descent([network.wide.weights, network.wide.bias])
+        self._steps_per_epoch = -(-len(table) // settings.batch_size)
         self._steps = settings.epochs * self._steps_per_epoch
         self._progress = Progress(self._steps)
-        label, rate, seed = tf.TensorSpec([None, None]), tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)
-        self._step = tf.function(self._learn, input_signature=[_IDS, _LENGTHS, label, rate, seed])
-        # A positive weight of w makes the network see log(w) too much in a logit: this takes it out again.
-        self.logit_shift = -tf.math.log(self._weights)
-        self.classify = tf.function(self._probabilities, input_signature=[_IDS, _LENGTHS])
+        features, labels = table.featurized(featurizer, [np.arange(1)]).element_spec
+        rate, seed = tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)
+        self._step = tf.function(self._learn, input_signature=[features, labels, rate, seed])
+        self._logits = tf.function(network, input_signature=[features])
 
     def epoch(self, epoch: int) -> float:
         """One pass over the rows, ``epoch`` counting from 1; the mean log loss on the way, without weights.
@@ -64,52 +64,65 @@ class Trainer:
         Raises Diverged as soon as the loss is no number.
         """
         seed, total = self._settings.seed, 0.0
-        batches = shuffled_batches(self._ids.lengths, self._settings.batch_size, [seed, epoch])
-        for step, rows in enumerate(batches, (epoch - 1) * self._steps_per_epoch):
-            ids, lengths = self._ids.padded(rows)
-            loss = float(self._step(ids, lengths, self._labels[rows], self._learning_rate(step), [seed, step]))
+        batches = shuffled_batches(self._table.lengths, self._settings.batch_size, [seed, epoch])
+        data = self._table.featurized(self._featurizer, batches)
+        for step, (features, labels) in enumerate(data, (epoch - 1) * self._steps_per_epoch):
+            loss = float(self._step(features, labels, self._schedule(step), [seed, step]))
             if not math.isfinite(loss):
                 raise Diverged(f"the loss is {loss} at step {step + 1} of {self._steps}; lower the learning rate")
-            total += loss * len(rows)
+            total += loss * len(labels)
             self._progress(step + 1, f"epoch {epoch}/{self._settings.epochs} loss {loss:.4f}")
-        return total / len(self._labels)
+        return total / len(self._table)
 
-    def _learning_rate(self, step: int) -> float:
+    def predict(self, table: Table) -> Logits:
+        """The logits of all rows, in their order, as arrays."""
+        batches = sorted_batches(table.lengths, PREDICT_ROWS)
+        data = table.featurized(self._featurizer, batches)
+        sides = zip(*([side.numpy() for side in self._logits(features)] for features, _ in data), strict=True)
+        order = np.argsort(np.concatenate(batches))
+        return Logits(*(np.concatenate(side)[order] for side in sides))
+
+    def _schedule(self, step: int) -> float:
+        """What share of the learning rate a step has."""
         warm_up = max(1, round(self._settings.warm_up * self._steps))
         rising, falling = (step + 1) / warm_up, (self._steps - step) / max(1, self._steps - warm_up)
-        return self._settings.learning_rate * min(1.0, rising, falling)
+        return min(1.0, rising, falling)
 
-    def _learn(
-        self, ids: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, learning_rate: tf.Tensor, seed: tf.Tensor
-    ) -> tf.Tensor:
+    def _learn(self, features: Features, labels: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        deep = self._learn_deep(features, labels, share * self._settings.learning_rate, seed)
+        wide = self._learn_wide(features, labels, share * self._settings.wide_learning_rate)
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, (deep + wide) / 2))
+
+    def _learn_deep(self, features: Features, labels: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            logits = self._network(ids, lengths, seed)
-            losses = tf.nn.weighted_cross_entropy_with_logits(labels, logits, self._weights)
-            loss = tf.reduce_mean(losses)
-        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, self._variables), self._settings.clip_norm)
-        self._optimizer.apply(gradients, learning_rate)
-        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits + self.logit_shift))
+            logits = self._network.deep(features, seed)
+            # A positive weight of w makes a network see log(w) too much in a logit. That is put in here and so is
+            # not in the network, whose probabilities stay what they would be without weights.
+            weighted = logits + tf.math.log(self._weights)
+            loss = tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(labels, weighted, self._weights))
+        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, self._deep), self._settings.clip_norm)
+        self._adam.apply(gradients, rate)
+        return logits
 
-    def _probabilities(self, ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        return tf.sigmoid(self._network(ids, lengths) + self.logit_shift)
+    def _learn_wide(self, features: Features, labels: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        logits = self._network.wide(features)
+        error = (tf.sigmoid(logits) - labels) / tf.cast(tf.shape(labels)[0], tf.float32)  # of the mean log loss
+        self._descent.apply(self._network.wide.gradient(features, error), rate)
+        return logits
+
+
+def label_rates(labels: np.ndarray) -> np.ndarray:
+    """How common each label is, never 0 or 1."""
+    return np.asarray((labels.sum(axis=0) + 1) / (len(labels) + 2))
 
 
 def positive_weights(labels: np.ndarray, power: float) -> np.ndarray:
-    """What a positive of each label weighs: ((1 - p) / p) ** power for its rate p, which is never taken as 0 or 1."""
-    rates = (labels.sum(axis=0) + 1) / (len(labels) + 2)
+    """What a positive of each label weighs: ((1 - p) / p) ** power for its rate p."""
+    rates = label_rates(labels)
     return np.asarray(((1 - rates) / rates) ** power, np.float32)
 
 
-def predict(classify: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], ids: Encoded) -> np.ndarray:
-    """Probabilities [rows, labels] in the order of the rows."""
-    batches = sorted_batches(ids.lengths, PREDICT_ROWS)
-    scores = np.concatenate([classify(*ids.padded(rows)).numpy() for rows in batches])
-    unsorted = np.empty_like(scores)
-    unsorted[np.concatenate(batches)] = scores
-    return unsorted
-
-
-def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The mean over rows and labels of -log(probability of what is true)."""
-    probabilities = np.where(labels > 0, scores, 1 - scores.astype(np.float64))
-    return float(-np.log(np.maximum(probabilities, 1e-7)).mean())
+    of_truth = np.where(labels > 0, probabilities, 1 - probabilities.astype(np.float64))
+    return float(-np.log(np.maximum(of_truth, 1e-7)).mean())

@@ -26,7 +26,7 @@ def masked(text: str) -> list[str]:
     """Lines without times, ids, digests, numbers, spacing, and without the progress in between."""
     lines = [line for line in text.splitlines() if not re.search(r"\d+/\d+ ", line)]
     text = re.sub(r"\b(?=[a-f]*\d)[0-9a-f]{8,12}\b", "ID", "\n".join(lines))
-    text = re.sub(r"\d[\d,.:]*", "N", text)
+    text = re.sub(r"\d[\d,.:]*", "N", text).replace("N min N s", "N s")
     folded = [" ".join(line.split()) for line in text.splitlines()]
     return [line for line in folded if line and not re.match(r"N (check|sample|download)", line)]
 

@@ -29,9 +29,10 @@ def test_average_precision(data: tuple[np.ndarray, np.ndarray]) -> None:
 
 def test_f1_at_the_best_threshold_is_the_best_f1(data: tuple[np.ndarray, np.ndarray]) -> None:
     truth, scores = data
-    threshold = metrics.best_threshold(truth, scores)
-    best = max(f1_score(truth, scores >= candidate) for candidate in np.unique(scores))
-    assert metrics.f1(truth, scores, threshold) == pytest.approx(best, abs=1e-12)
+    weights = np.random.default_rng(5).uniform(0.1, 2, len(truth))
+    threshold = metrics.best_threshold(truth, scores, weights)
+    best = max(f1_score(truth, scores >= candidate, sample_weight=weights) for candidate in np.unique(scores))
+    assert metrics.f1(truth, scores, threshold, weights) == pytest.approx(best, abs=1e-12)
 
 
 @pytest.mark.parametrize(("truth", "auc", "precision"), [([0, 0, 0], None, None), ([1, 1, 1], None, 1.0)])
@@ -43,13 +44,21 @@ def test_undefined_metrics_are_none(truth: list[int], auc: float | None, precisi
 
 def test_labels_without_positives_are_null_and_not_in_the_mean() -> None:
     truth, scores = np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.5], [0.1, 0.4]])
-    chosen = metrics.thresholds(["a", "b"], truth, scores)
-    found = metrics.evaluate(["a", "b"], truth, scores, chosen)
-    assert found["a"] == {"roc_auc": 1.0, "average_precision": 1.0, "f1": 1.0, "threshold": 0.9, "positives": 1}
-    assert found["b"] == {"roc_auc": None, "average_precision": None, "f1": None, "threshold": None, "positives": 0}
-    assert found["macro"] == {"roc_auc": 1.0, "average_precision": 1.0, "f1": 1.0}
+    chosen = metrics.thresholds(["a", "b"], truth, scores, np.ones(2))
+    found = metrics.evaluate(["a", "b"], truth, scores, chosen, np.ones(2))
+    perfect = {"roc_auc": 1.0, "average_precision": 1.0, "f1": 1.0}
+    undefined = dict.fromkeys(perfect)
+    assert found["a"] == {**perfect, "calibration_error": pytest.approx(0.1), "threshold": 0.9, "positives": 1}
+    assert found["b"] == {**undefined, "calibration_error": pytest.approx(0.45), "threshold": None, "positives": 0}
+    assert found["macro"] == {**perfect, "calibration_error": pytest.approx(0.275)}
     assert "NaN" not in json.dumps(found)
 
 
 def test_f1_without_a_hit_is_zero() -> None:
-    assert metrics.f1(np.array([1, 0]), np.array([0.1, 0.9]), 0.5) == 0.0
+    assert metrics.f1(np.array([1, 0]), np.array([0.1, 0.9]), 0.5, np.ones(2)) == 0.0
+
+
+def test_calibration_error_is_the_mean_gap_between_probability_and_share() -> None:
+    scores, truth = np.array([0.1] * 10 + [0.9] * 10), np.array([1] + [0] * 9 + [1] * 5 + [0] * 5)
+    assert metrics.calibration_error(truth, scores, np.ones(20)) == pytest.approx(0.2)  # none and 0.4
+    assert metrics.calibration_error(truth, scores, np.repeat([3.0, 1.0], 10)) == pytest.approx(0.1)

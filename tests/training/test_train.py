@@ -89,7 +89,14 @@ def test_metrics_have_the_agreed_form(tiny_training: Path, sample_dataset: Path)
     found = report(tiny_training)
     for split in ("validation", "test"):
         assert list(found["metrics"][split]) == [*LABELS, "macro"]
-        assert set(found["metrics"][split]["toxic"]) == {"roc_auc", "average_precision", "f1", "threshold", "positives"}
+        assert set(found["metrics"][split]["toxic"]) == {
+            "roc_auc",
+            "average_precision",
+            "f1",
+            "calibration_error",
+            "threshold",
+            "positives",
+        }
     assert found["metrics"]["test"]["toxic"]["threshold"] == found["metrics"]["validation"]["toxic"]["threshold"]
     (epoch,) = found["history"]
     assert set(epoch) == {"epoch", "loss", "validation_loss", "validation_roc_auc"}

@@ -1,0 +1,74 @@
+"""Probabilities mean what they say, at the rates where the model is used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import metrics
+from calibration import PLAIN, calibrate, plain, read_rates, representative_weights
+
+LABELS = ["common", "rare"]
+
+
+def drawn(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two labels at rates of 10 % and 2 %, the second only with the first; a logit that knows something of each."""
+    random = np.random.default_rng(seed)
+    common = random.random(rows) < 0.1
+    truth = np.stack([common, common & (random.random(rows) < 0.2)], 1).astype(np.float32)
+    return truth, (random.normal(size=(rows, 2)) + 3 * truth - 2).astype(np.float32)
+
+
+def enriched(truth: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All rows with a positive, and few of the others."""
+    kept = truth.any(axis=1) | (np.arange(len(truth)) % 10 == 0)
+    return truth[kept], logits[kept]
+
+
+def test_weights_give_every_label_its_stated_rate_and_depend_on_labels_alone() -> None:
+    truth, _ = enriched(*drawn(20_000, 1))
+    weights = representative_weights(LABELS, truth, {"common": 0.1, "rare": 0.02})
+    np.testing.assert_allclose(weights @ truth / len(truth), [0.1, 0.02], atol=1e-6)
+    assert weights.mean() == pytest.approx(1)
+    combinations = truth @ [1, 2]
+    assert all(np.ptp(weights[combinations == code]) < 1e-9 for code in np.unique(combinations))
+
+
+@pytest.mark.parametrize("rates", [{}, {"rare": 0.5}], ids=["none stated", "a label without positives"])
+def test_without_anything_to_weigh_by_all_rows_count_the_same(rates: dict[str, float]) -> None:
+    truth = np.array([[1, 0], [0, 0], [0, 0]], np.float32)
+    np.testing.assert_allclose(representative_weights(LABELS, truth, rates), np.ones(3))
+
+
+def test_calibrated_on_enriched_rows_the_probabilities_hold_on_natural_ones() -> None:
+    truth, logits = enriched(*drawn(40_000, 2))
+    natural_truth, natural_logits = drawn(40_000, 3)
+
+    def error(rates: dict[str, float]) -> float:
+        weights = representative_weights(LABELS, truth, rates)
+        calibration = calibrate(logits, 0.5 * logits, truth, weights)
+        found = calibration.probabilities(natural_logits, 0.5 * natural_logits)
+        return metrics.calibration_error(natural_truth[:, 0], found[:, 0], np.ones(len(found)))
+
+    assert error({"common": 0.1, "rare": 0.02}) < 0.01
+    assert error({}) > 0.03
+
+
+def test_a_label_without_positives_stays_near_the_plain_mean() -> None:
+    logits = np.random.default_rng(1).normal(size=(200, 1))
+    found = calibrate(logits, logits, np.zeros([200, 1]), np.ones(200))
+    assert np.isfinite(found).all()
+    assert np.abs(np.array(found)[:2, 0] - PLAIN[:2]).max() < 1
+
+
+def test_plain_is_the_sigmoid_of_the_mean_logit() -> None:
+    found = plain(1).probabilities(np.array([[2.0]]), np.array([[0.0]]))
+    assert found[0, 0] == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_rates_are_read_and_what_is_wrong_is_named() -> None:
+    assert read_rates("common=0.1, rare=0.02", LABELS) == {"common": 0.1, "rare": 0.02}
+    assert read_rates("", LABELS) == {}
+    for text, reason in (("comon=0.1", "'comon' is no label"), ("rare=2", "between 0 and 1"), ("rare=x", "could not")):
+        with pytest.raises(ValueError, match=reason):
+            read_rates(text, LABELS)

@@ -1,0 +1,37 @@
+"""N-grams of anything that has a number (characters, words), hashed with integers inside the TensorFlow graph.
+
+No n-gram is ever a string: the hash of one is made of the hash of the one that is shorter by its last item.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+_MULTIPLIER, _MIXER = 0x9E3779B1, 0x85EBCA77
+
+
+def ngrams(items: tf.RaggedTensor, shortest: int, longest: int, buckets: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of ragged numbers [rows, items] every n-gram: the row that it is in and its bucket, one of a power of two."""
+    values, rows = tf.cast(items.flat_values, tf.uint32), tf.cast(items.value_rowids(), tf.int32)
+    starts, hashes, whole = [], [], []
+    running = values * _uint32(_MULTIPLIER)
+    for size in range(1, longest + 1):
+        if size > 1:
+            running = (running[:-1] + values[size - 1 :]) * _uint32(_MULTIPLIER)
+        if size >= shortest:
+            starts.append(rows[: tf.size(running)])
+            hashes.append(running)
+            whole.append(tf.equal(starts[-1], rows[size - 1 :]))  # its first and last item are in the same row
+    found = tf.where(tf.concat(whole, 0))[:, 0]
+    return tf.gather(tf.concat(starts, 0), found), _bucket(tf.gather(tf.concat(hashes, 0), found), buckets)
+
+
+def _bucket(hashes: tf.Tensor, buckets: int) -> tf.Tensor:
+    """The high bits depend on all items, the low ones on the last ones alone: they are mixed first."""
+    for shift in (15, 13):
+        hashes = tf.bitwise.bitwise_xor(hashes, tf.bitwise.right_shift(hashes, _uint32(shift))) * _uint32(_MIXER)
+    return tf.cast(tf.bitwise.right_shift(hashes, _uint32(32 - (buckets.bit_length() - 1))), tf.int32)
+
+
+def _uint32(value: int) -> tf.Tensor:
+    return tf.constant(value, tf.uint32)
