@@ -37,7 +37,9 @@ class Table:
     @property
     def strings(self) -> pl.Series:
         """The texts outside of TensorFlow."""
-        return pl.Series(self.texts.numpy().tolist(), dtype=pl.Binary).cast(pl.String)
+        encoded: list[bytes] = self.texts.numpy().tolist()
+        strings: pl.Series = pl.Series(encoded, dtype=pl.Binary).cast(pl.String)
+        return strings
 
     def batches(self) -> Iterator[tf.Tensor]:
         """The texts in order."""
