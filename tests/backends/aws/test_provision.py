@@ -408,7 +408,7 @@ def call(self, operation, parameters):
         os.kill(os.getpid(), signal.SIGKILL)
     return answer
 BaseClient._make_api_call = call
-sys.argv = {["mlops", *arguments, *([] if "download-data" in arguments else ["--yes"])]!r}
+sys.argv = {["mlops", *arguments, *([] if arguments[0] in ("download-data", "run") else ["--yes"])]!r}
 from mlops_cli.cli import main
 main()
 """
