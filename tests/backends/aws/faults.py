@@ -15,10 +15,15 @@ from typing import Any
 from tests.aws_simulator.fixture import Aws
 from tests.conftest import free_port, wait_for
 
+# S3 says SlowDown with 503 instead: a HEAD has no body that could name what a 400 means.
+THROTTLING = ("cloudformation", "codecommit", "codepipeline", "codebuild", "iam", "logs", "sagemaker", "states", "sts")
 # Of all calls one in five: throttled, broken, unavailable, timed out at a gateway, or cut off.
 ONE_IN_FIVE: tuple[dict[str, Any], ...] = (
     {"service": "s3", "probability": 0.08, "error": {"code": "SlowDown", "status": 503}},
-    {"service": "*", "probability": 0.06, "error": {"code": "ThrottlingException", "status": 400}},
+    *(
+        {"service": name, "probability": 0.06, "error": {"code": "ThrottlingException", "status": 400}}
+        for name in THROTTLING
+    ),
     {"service": "*", "probability": 0.05, "error": {"code": "InternalFailure", "status": 500}},
     {"service": "*", "probability": 0.05, "error": {"code": "ServiceUnavailable", "status": 503}},
     {"service": "*", "probability": 0.02, "timeout_ms": 50},
