@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def digest(self) -> str:
+        """Of labels and lengths: enough to tell whether it is the same table."""
+        return hashlib.sha256(self.labels.tobytes() + self.lengths.tobytes()).hexdigest()
 
     def batches(self) -> Iterator[tf.Tensor]:
         """The texts in order."""
