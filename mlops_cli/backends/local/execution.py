@@ -51,7 +51,7 @@ class Execution:
             stage,
             run,
             command_line(job, sys.executable),
-            script_mode_environment(job, os.cpu_count() or 1),
+            self._environment(job),
             view,
         )
         outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
@@ -61,6 +61,12 @@ class Execution:
         draft.rename(folder)
         detail = {**outcome.detail, "files": stat_fingerprint(folder)}
         return Outcome(outcome.output, str(folder.relative_to(self.project.state)), detail)
+
+    def _environment(self, job: ScriptJob) -> dict[str, str]:
+        """SageMaker's, and for training a folder that outlives an interruption, as /opt/ml/checkpoints does there."""
+        folder = self.project.artifacts / job.name / ".checkpoints"
+        checkpoints = {"SM_CHECKPOINT_DIR": str(folder)} if job.kind is Kind.TRAINING else {}
+        return {**script_mode_environment(job, os.cpu_count() or 1), **checkpoints}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> Outcome:
         """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""
