@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from calibration import Calibration
 from features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
 from lstm import LSTM, glorot
+
+EXPORT_NUMBER = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -171,8 +174,18 @@ class Classifier(tf.Module):  # type: ignore[misc]
 
         # The fused LSTM kernel has no XLA version, which "auto" might ask for on a GPU.
         signature = [tf.TensorSpec([None], tf.string, name="text")]
+        _number_functions_from(EXPORT_NUMBER)
         served = tf.function(serve, input_signature=signature, jit_compile=False, autograph=False)
         tf.saved_model.save(self, folder, signatures={"serving_default": served})
+
+
+def _number_functions_from(number: int) -> None:
+    """TensorFlow names a function by how many it has made so far, and a training that was interrupted makes others.
+
+    So that both are exported alike, counting goes on from the same number. It has no public name.
+    """
+    while ops.uid() < number:
+        pass
 
 
 def _vectors(count: int, shape: Shape, seed: list[int]) -> tf.Tensor:
