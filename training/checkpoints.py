@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 Notes = dict[str, Any]
+NOTES = "notes.json"
 
 
 class Checkpoints:
@@ -26,32 +27,44 @@ class Checkpoints:
         self._parts = tf.train.Checkpoint(**parts)
 
     def restore(self) -> Notes:
-        """Takes up the newest state and gives what was noted with it; nothing if there is none."""
-        newest = tf.train.latest_checkpoint(self._folder) if self._folder else None
-        if newest is None:
-            return {}
-        self._parts.restore(newest).assert_consumed()
-        notes: Notes = json.loads(Path(f"{newest}.json").read_text(encoding="utf-8"))
-        return notes
+        """Takes up the newest state that is whole and gives what was noted with it; nothing if there is none."""
+        for state in sorted(self._states(), reverse=True):
+            saved = json.loads((state / NOTES).read_text(encoding="utf-8")) if (state / NOTES).is_file() else {}
+            if saved and saved["sizes"] == _sizes(state):
+                self._parts.read(str(state / "weights")).assert_consumed()
+                return Notes(saved["notes"])
+        return {}
 
     def save(self, step: int, notes: Notes) -> None:
-        """Replaces the state before; killed in between, that one is still whole."""
+        """In place of the states before. The notes come last: a state without them, or without all its bytes, as it
+        may come back from where it was copied to while it was written, is not taken up."""
         if self._folder is None:
             return
         self._remove_others()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / f"ckpt-{step}.json").write_text(json.dumps(notes), encoding="utf-8")
-        tf.train.CheckpointManager(self._parts, self._folder, max_to_keep=1).save(checkpoint_number=step)
-        for old in self._folder.glob("ckpt-*.json"):
-            if old.name != f"ckpt-{step}.json":
-                old.unlink()
+        state = self._folder / f"{step:09d}"
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir(parents=True)
+        self._parts.write(str(state / "weights"))
+        unfinished = state / "unfinished"
+        unfinished.write_text(json.dumps({"notes": notes, "sizes": _sizes(state)}), encoding="utf-8")
+        unfinished.replace(state / NOTES)
+        for other in self._states():
+            if other != state:
+                shutil.rmtree(other, ignore_errors=True)
 
     def clear(self) -> None:
         """The training is over."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _states(self) -> list[Path]:
+        return list(self._folder.glob("[0-9]*")) if self._folder else []
+
     def _remove_others(self) -> None:
         for folder in self._others.glob("training-*") if self._others else ():
             if folder != self._folder:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sizes(state: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in state.glob("weights.*")}

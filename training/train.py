@@ -39,8 +39,6 @@ from team import Team, assemble, hosts_of
 from trainer import Diverged, Trainer, label_rates, log_loss
 from workers import run_together
 
-SAGEMAKER_CHECKPOINTS = Path("/opt/ml/checkpoints")
-
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -217,7 +215,8 @@ def parse(arguments: list[str]) -> tuple[Hyperparameters, Folders]:
         parser.add_argument(
             f"--{name}-dir", type=Path, default=preset, required=not preset, help=f"default: {variable}"
         )
-    parser.add_argument("--checkpoint-dir", type=Path, default=checkpoint_folder(), help="default: SM_CHECKPOINT_DIR")
+    checkpoints = os.environ.get("SM_CHECKPOINT_DIR")
+    parser.add_argument("--checkpoint-dir", type=Path, default=checkpoints, help="default: SM_CHECKPOINT_DIR, or none")
     for field in fields(Hyperparameters):
         parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
     values = vars(parser.parse_args(arguments))
@@ -230,12 +229,6 @@ def parse(arguments: list[str]) -> tuple[Hyperparameters, Folders]:
     except ValueError as error:
         parser.error(f"argument --base_rates: {error}")
     return Hyperparameters(**values), folders
-
-
-def checkpoint_folder() -> Path | None:
-    """SageMaker keeps this folder over an interruption, if the job has a checkpoint location: then it exists."""
-    named = os.environ.get("SM_CHECKPOINT_DIR", "")
-    return Path(named) if named else SAGEMAKER_CHECKPOINTS if SAGEMAKER_CHECKPOINTS.is_dir() else None
 
 
 def main() -> None:

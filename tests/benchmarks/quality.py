@@ -75,9 +75,9 @@ def prepare(source: Path, folder: Path) -> set[str]:
         return {row["id"] for row in csv.DictReader(file)}
 
 
-def contest(data: Path, name: str, seed: int) -> dict[str, Any]:
+def contest(data: Path, name: str, seed: int, *options: str) -> dict[str, Any]:
     module, *recipe = CONTESTANTS[name]
-    command = [sys.executable, "-m", f"tests.benchmarks.contestants.{module}", str(data), str(seed), *recipe]
+    command = [sys.executable, "-m", f"tests.benchmarks.contestants.{module}", *recipe, str(data), str(seed), *options]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     spent = {part: round(report[part], 1) for part in ("preparation", "training")}

@@ -124,6 +124,38 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> Non
     assert Checkpoints(None, [], part=other).restore() == {}
 
 
+def test_a_state_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
+    """As a copy may be that was taken while it was written."""
+    import tensorflow as tf
+
+    from checkpoints import Checkpoints
+
+    class Part(tf.Module):  # type: ignore[misc]
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = tf.Variable(value)
+
+    Checkpoints(tmp_path, ["one"], part=Part(1.0)).save(9, {"step": 9})
+    earlier = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    Checkpoints(tmp_path, ["one"], part=Part(2.0)).save(10, {"step": 10})
+    for path, content in earlier.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "training-of-another" / "000000001").mkdir(parents=True)
+    (path.parents[1] / "000000011" / "weights_temp").mkdir(parents=True)
+    found = Part(0.0)
+    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 10}
+    (data,) = tmp_path.rglob("*10/weights.data*")
+    data.write_bytes(data.read_bytes()[:-1])
+    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 9}
+    assert float(found.value) == 1.0
+    for notes in tmp_path.rglob("*.json"):
+        notes.unlink()
+    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {}
+    Checkpoints(tmp_path, ["one"], part=found).save(11, {})
+    assert len([path for path in tmp_path.rglob("*") if path.is_dir()]) == 2
+
+
 def test_two_devices_of_one_machine_make_the_steps_of_one() -> None:
     """As with two GPUs, on two logical CPUs; in a process of its own, since devices are made before anything else."""
     done = subprocess.run(

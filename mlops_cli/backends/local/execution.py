@@ -15,7 +15,7 @@ from mlops_cli.backends.gate import gate_command, gate_environment, gate_failure
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment
 from mlops_cli.digest import digest_folder, stat_fingerprint
-from mlops_cli.jobs import ScriptJob, command_line, facts_in, progress_in, script_mode_environment
+from mlops_cli.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line, facts_in, progress_in, script_mode_environment
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.package import pack
 from mlops_cli.project import Project
@@ -63,9 +63,8 @@ class Execution:
         return Outcome(outcome.output, str(folder.relative_to(self.project.state)), detail)
 
     def _environment(self, job: ScriptJob) -> dict[str, str]:
-        """SageMaker's, and for training a folder that outlives an interruption, as /opt/ml/checkpoints does there."""
         folder = self.project.artifacts / job.name / ".checkpoints"
-        checkpoints = {"SM_CHECKPOINT_DIR": str(folder)} if job.kind is Kind.TRAINING else {}
+        checkpoints = {CHECKPOINT_VARIABLE: str(folder)} if job.kind is Kind.TRAINING else {}
         return {**script_mode_environment(job, os.cpu_count() or 1), **checkpoints}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> Outcome:

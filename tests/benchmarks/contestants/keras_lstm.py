@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -41,10 +43,22 @@ def stock() -> keras.Model:
     return keras.Model(inputs, layers.Dense(6, activation="sigmoid")(layers.Dropout(0.2)(hidden)))
 
 
+class Measuring(keras.callbacks.Callback):  # type: ignore[misc]
+    """A point of the curve now and then."""
+
+    def __init__(self, report: Report, steps: int, predict: Callable[[], np.ndarray]) -> None:
+        super().__init__()
+        self._report, self._steps, self._predict, self._done = report, steps, predict, 0
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self._done += 1
+        self._report.point(self._done / self._steps, self._predict)
+
+
 RECIPES = {"seed": ("the seed's recipe", seed_recipe, 2048, 2), "stock": ("Keras BiLSTM", stock, 64, 2)}
 
 
-RECIPE = sys.argv.pop()
+RECIPE = sys.argv.pop(1)
 
 
 def train(rows: Split, held_out: Split, seed: int, report: Report) -> None:
@@ -57,9 +71,15 @@ def train(rows: Split, held_out: Split, seed: int, report: Report) -> None:
     model = build()
     model.compile("adam", "binary_crossentropy")
     report.prepared()
-    model.fit(inputs, rows.labels, batch_size=batch_size, epochs=epochs, verbose=0)
+
+    def predict() -> np.ndarray:
+        return np.concatenate([model.predict_on_batch(vectorize(batch)) for batch in tested])
+
+    tested = tf.data.Dataset.from_tensor_slices(held_out.texts).batch(512)
+    measuring = Measuring(report, epochs * -(-len(rows.texts) // batch_size), predict)
+    model.fit(inputs, rows.labels, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[measuring])
     report.trained(epochs * len(rows.texts))
-    report.scores(name, model.predict(vectorize(tf.constant(held_out.texts)), batch_size=512, verbose=0))
+    report.scores(name, predict())
 
 
 if __name__ == "__main__":
