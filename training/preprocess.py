@@ -50,7 +50,7 @@ ID, TEXT, LABELS = usecase.id_column(), usecase.text_column(), usecase.labels()
 COLUMNS = list(usecase.columns())
 BUCKET_BYTES = 8 << 20
 GROUP_BLOCKS = 4
-RESOURCES = Path("/opt/ml/config/resourceconfig.json")
+RESOURCES = Path(os.environ.get("SM_RESOURCE_CONFIG_FILE", "/opt/ml/config/resourceconfig.json"))
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

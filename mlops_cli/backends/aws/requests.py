@@ -22,6 +22,7 @@ Request = dict[str, Any]
 CODE = "/opt/ml/processing/input/code"
 DATA = "/opt/ml/processing/input/data"
 OUTPUT = "/opt/ml/processing/output"
+RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # who the machines of a job are, and which one this is
 CHECKPOINTS = "/opt/ml/checkpoints"
 ARCHIVE = "sourcedir.tar.gz"
 PYTHON = "python3"
@@ -88,7 +89,7 @@ def processing_request(stage: str, script: str, hyperparameters: Mapping[str, st
         },
         "ProcessingResources": {"ClusterConfig": _cluster(order.machine)},
         "StoppingCondition": {"MaxRuntimeInSeconds": order.machine.max_runtime_minutes * 60},
-        "Environment": STEADY,
+        "Environment": {**STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
         "NetworkConfig": {"EnableNetworkIsolation": order.isolated},
         "Tags": _tags(order),
     }
