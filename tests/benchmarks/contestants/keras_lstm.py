@@ -1,4 +1,4 @@
-"""Two LSTMs by Keras' own layers and `fit`, all texts padded in front to one length: the seed's recipe, and a stock one."""
+"""Two LSTMs by Keras' own layers and `fit`, texts padded in front to one length: the seed's recipe, and a stock one."""
 
 from __future__ import annotations
 
