@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.digest import digest_bytes
-from mlops_cli.runs import Run
+from mlops_cli.errors import MlopsError
+from mlops_cli.runs import Run, StageRun
 
 REPRODUCED = ("preprocess", "train")
 
@@ -48,6 +49,12 @@ def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
     """All that is needed to make a run again; code, data, packages and hyperparameters are its stages' ingredients."""
     stages = {stage.name: {"ingredients": stage.ingredients, "output": stage.output} for stage in run.stages}
     return {"run": run.id, "created_at": run.created_at, "overrides": run.overrides, **where, "stages": stages}
+
+
+def check_trained(run: Run) -> None:
+    """Raises MlopsError when a run has nothing that could be made again."""
+    if not run.stage("train").status.settled:
+        raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
 
 
 @dataclass(frozen=True)
@@ -91,12 +98,19 @@ def compare(before: Run, now: Run) -> Reproduction:
     """What differs between a run and its repetition: what went in, what came out, how good it is."""
     pairs = [(before.stage(name), now.stage(name)) for name in REPRODUCED]
     stages = tuple(
-        StageComparison(old.name, tuple(_differences(old.ingredients, new.ingredients)), old.output, new.output)
+        StageComparison(old.name, tuple(_differences(*_went_in(old, new))), old.output, new.output)
         for old, new in pairs
     )
     old, new = pairs[-1]
     metrics = _differences(flat(old.detail.get("metrics", {})), flat(new.detail.get("metrics", {})))
     return Reproduction(before.id, stages, tuple(metrics))
+
+
+def _went_in(before: StageRun, now: StageRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ingredients of both, with the machines where both are on record: other machines round otherwise."""
+    machines = [flat(stage.detail.get("machine", {}), "machine") for stage in (before, now)]
+    known = [one if all("machine" in stage.detail for stage in (before, now)) else {} for one in machines]
+    return {**before.ingredients, **known[0]}, {**now.ingredients, **known[1]}
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:

@@ -5,6 +5,8 @@
     runs/ID/comparison.json   this model and the live one on the same test rows
     runs/ID/evidence.json     what `mlops approve` shows
     runs/ID/report.html       the same, to be looked at
+
+and the command that starts a run puts surroundings.json beside them: what git says of the project there.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from mlops_cli.runs import Run, StageRun
 from mlops_cli.usecase import UseCase
 
 COMPARISON, EVIDENCE, REPORT = "comparison.json", "evidence.json", "report.html"
+SURROUNDINGS = "surroundings.json"
 HTML = "text/html; charset=utf-8"
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.aws import dataset, source
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.appraisal import SURROUNDINGS, key_of
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.crew import Crew
+from mlops_cli.backends.aws.logs import Logs
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.orders import Orders
 from mlops_cli.backends.aws.pipeline import Pipeline
@@ -20,6 +22,7 @@ from mlops_cli.backends.aws.runs import ended
 from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Wish
+from mlops_cli.backends.aws.statemachine import StateMachine
 from mlops_cli.backends.aws.step import take_step
 from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
@@ -27,12 +30,12 @@ from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.config import Settings, step_variables
 from mlops_cli.data.manifest import Dataset
-from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import StageFailed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
-from mlops_cli.provenance import Reproduction, manifest
+from mlops_cli.provenance import REPRODUCED, Reproduction, check_trained, manifest, surroundings
 from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
@@ -129,6 +132,8 @@ class AwsBackend(Backend):
             run_id, fresh = self.crew.starter.start(self._wish(request))
         except KeyboardInterrupt:
             raise _interrupted("Stopped while a run was being started.", "See whether it was: mlops status") from None
+        if fresh:
+            self._note_surroundings(run_id)
         if not fresh or request.detach:
             return self.crew.runs.again(run_id), fresh
         return self._ended(self.crew.runs.follow(run_id, view, ours=True), view), True
@@ -172,13 +177,32 @@ class AwsBackend(Backend):
         return self._go_back(rollback_target(self.models(), live, version), live, comment, view)
 
     def manifest(self, run: Run) -> dict[str, Any]:
-        return manifest(run, {"revision": self.crew.pipeline.execution(run.id).revision})
+        """``git`` is None for a run that began with a commit: its revision says the same."""
+        noted = self.bucket.get_json(key_of(run.id, SURROUNDINGS)) or {"git": None}
+        revision = self.crew.pipeline.execution(run.id).revision
+        jobs = {name: run.stage(name).detail for name in REPRODUCED}
+        machine = {name: detail.get("machine") for name, detail in jobs.items()}
+        requirements = {name: detail.get("requirements") for name, detail in jobs.items()}
+        return manifest(run, {"revision": revision, **noted, "machine": machine, "requirements": requirements})
 
-    def reproduce(self, run: Run, view: RunView) -> Reproduction:  # noqa: ARG002 (nothing is run)
-        raise ConfigurationError(
-            f"Run {run.id} is one of AWS, where no run is made again beside the others.",
-            "Make one of this machine again: mlops --target local reproduce",
-        )
+    def _note_surroundings(self, run_id: str) -> None:
+        """What the pipeline cannot know: the commit that the project's files were at, and what differed from it."""
+        key = key_of(run_id, SURROUNDINGS)
+        if not self.bucket.exists(key):
+            self.bucket.put_json(key, {"git": surroundings(self.project.root)["git"]})
+
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        from mlops_cli.backends.aws.reproduction import Errand, RepeatingWorkbench, aside_of, reproduce
+
+        check_trained(run)
+        orders = self._orders(self.site, self.bucket, aside_of(run.id))
+        bench = RepeatingWorkbench(self.project, self.use_case, self.crew, orders)
+        machine = StateMachine(self.account.client("stepfunctions"), self.facts["StateMachineArn"])
+        return reproduce(run, bench, Errand(machine, Logs(self.account.client("logs")), self.site.endpoint), view)
+
+    def _orders(self, site: Site, bucket: Bucket, aside: str = "") -> Orders:
+        region, instance = self.account.region, self.settings["INSTANCE"]
+        return Orders(self.project, self.use_case, site, bucket, region, self.names.tags, instance, aside)
 
     def _wish(self, request: RunRequest) -> Wish:
         """The request with full names; raises MlopsError for what cannot work, before anything is sent."""
@@ -209,10 +233,7 @@ class AwsBackend(Backend):
         site = site_of_variables(variables)
         bucket = Bucket(self.account.client("s3"), site.bucket, site.prefix)
         crew = Crew(self.account, site, bucket, self.stacks, self.names)
-        orders = Orders(
-            self.project, self.use_case, site, bucket, self.account.region, self.names.tags, self.settings["INSTANCE"]
-        )
-        bench = AwsWorkbench(self.project, self.use_case, crew, orders)
+        bench = AwsWorkbench(self.project, self.use_case, crew, self._orders(site, bucket))
         return take_step(stage, run_id, bench, variables, view)
 
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:

@@ -131,7 +131,12 @@ class AwsWorkbench:
         prepared = self.orders.prepare(stage, run)
         self.hand_over("request.json", prepared.document)
         run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
-        return Outcome("", prepared.artifact, {"job": prepared.name}, Status.RUNNING)
+        detail = {
+            "job": prepared.name,
+            "machine": asdict(prepared.machine),
+            "requirements": self.orders.requirements(),
+        }
+        return Outcome("", prepared.artifact, detail, Status.RUNNING)
 
     def _ask(self, run: Run) -> Outcome:
         """Put the model where it stays for good, as one that waits for a decision."""

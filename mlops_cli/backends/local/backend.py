@@ -28,7 +28,7 @@ from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
-from mlops_cli.provenance import Reproduction, manifest, surroundings
+from mlops_cli.provenance import Reproduction, check_trained, manifest, surroundings
 from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
@@ -283,8 +283,7 @@ class LocalBackend(Backend):
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
         from mlops_cli.backends.local.reproduction import reproduce
 
-        if not run.stage("train").status.settled:
-            raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
+        check_trained(run)
         with self.lock.held("reproduce"):
             self.bench.sweep()
             return reproduce(run, self.bench, view)
