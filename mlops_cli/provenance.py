@@ -88,22 +88,30 @@ class Reproduction:
 
     @property
     def same(self) -> bool:
-        return all(stage.same for stage in self.stages)
+        return all(stage.same for stage in self.stages) and not self.metrics
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "same": self.same}
 
 
-def compare(before: Run, now: Run) -> Reproduction:
-    """What differs between a run and its repetition: what went in, what came out, how good it is."""
+def compare(before: Run, now: Run, split: str = "") -> Reproduction:
+    """What differs between a run and its repetition: what went in, what came out, how good it is.
+
+    Of what the training measured only ``split`` counts, if there is such a one: the rest may be how long it took.
+    """
     pairs = [(before.stage(name), now.stage(name)) for name in REPRODUCED]
     stages = tuple(
         StageComparison(old.name, tuple(_differences(*_went_in(old, new))), old.output, new.output)
         for old, new in pairs
     )
     old, new = pairs[-1]
-    metrics = _differences(flat(old.detail.get("metrics", {})), flat(new.detail.get("metrics", {})))
+    metrics = _differences(_measured(old, split), _measured(new, split))
     return Reproduction(before.id, stages, tuple(metrics))
+
+
+def _measured(stage: StageRun, split: str) -> dict[str, Any]:
+    found = stage.detail.get("metrics", {})
+    return flat({split: found[split]} if split in found else found)
 
 
 def _went_in(before: StageRun, now: StageRun) -> tuple[dict[str, Any], dict[str, Any]]:

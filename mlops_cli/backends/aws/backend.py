@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -39,14 +40,17 @@ from mlops_cli.provenance import REPRODUCED, Reproduction, check_trained, manife
 from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
+    RETURNED,
     ModelVersion,
     approved_run,
     calls_for_rollback,
     earlier_version,
     rollback_target,
     rolled_back,
+    said_back,
 )
 from mlops_cli.runs import Run, RunRequest
+from mlops_cli.seen import Seen
 from mlops_cli.stages import position, stage_named
 from mlops_cli.usecase import UseCase, full_names
 
@@ -112,7 +116,10 @@ class AwsBackend(Backend):
         return self._teardown(keep_data).plan()
 
     def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:
-        return self._teardown(keep_data).carry_out(watch)
+        left = self._teardown(keep_data).carry_out(watch)
+        if not left.active:
+            self.seen.forget()
+        return left
 
     def _teardown(self, keep_data: bool) -> Teardown:
         endpoint = self.settings.endpoint_name(self.use_case.name)
@@ -135,8 +142,8 @@ class AwsBackend(Backend):
         if fresh:
             self._note_surroundings(run_id)
         if not fresh or request.detach:
-            return self.crew.runs.again(run_id), fresh
-        return self._ended(self.crew.runs.follow(run_id, view, ours=True), view), True
+            return self._noted(self.crew.runs.again(run_id)), fresh
+        return self._ended(self._noted(self.crew.runs.follow(run_id, view, ours=True)), view), True
 
     def _ended(self, run: Run, view: RunView) -> Run:
         """As ``ended``; a model that has failed its gate on the endpoint makes room for the one before it."""
@@ -148,6 +155,8 @@ class AwsBackend(Backend):
             raise
 
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
+        if returned := self._returned(run):
+            return failure.also(said_back(returned["version"], returned["digest"]))
         failing = run.stage(FIRST_STAGE).output
         target = earlier_version(self.models(), failing)
         if target is None:
@@ -156,21 +165,26 @@ class AwsBackend(Backend):
             self._go_back(target, failing, f"the gate {LAST_GATE} failed in run {run.id}", view)
         except MlopsError as error:
             return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
-        return failure.also(
-            f"Rolled back: the endpoint serves the approved {target.name} ({target.digest[:12]}) again."
-        )
+        return failure.also(said_back(target.name, target.digest))
+
+    def _returned(self, run: Run) -> dict[str, str] | None:
+        """What the pipeline itself has gone back to; None where it could not, so that it is up to this command."""
+        returned = run.stage(LAST_GATE).detail.get(RETURNED)
+        return returned if returned and self.crew.endpoint.live().digest == returned["digest"] else None
 
     def _go_back(self, target: ModelVersion, live_digest: str, why: str, view: RunView) -> Run:
         """A run from the deployment on, with what the model is made of; what is live is rejected first."""
         source_run = approved_run(list(self.crew.records.runs()), target.digest)
         wish = replace(self._wish(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
-        said = rolled_back(target, why)
+        said = rolled_back(target.name, why)
         self.crew.versions.reject(live_digest, said)
         run_id, _ = self.crew.starter.start(wish)
         return ended(self.crew.runs.follow(run_id, view, ours=True, saying=said))
 
     def models(self) -> list[ModelVersion]:
-        return self.crew.versions.every()
+        models = self.crew.versions.every()
+        self.seen.note_versions(models)
+        return models
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         live = self.crew.endpoint.live().digest
@@ -216,17 +230,27 @@ class AwsBackend(Backend):
         revision = source.send(facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"])
         return Wish(revision, data.sha256, request)
 
+    @cached_property
+    def seen(self) -> Seen:
+        return Seen(self.project.state, self.settings.place(self.use_case.name))
+
     def get_run(self, prefix: str = "") -> Run:
-        return self.crew.runs.get(prefix)
+        return self._noted(self.crew.runs.get(prefix))
 
     def list_runs(self) -> list[Run]:
-        return self.crew.runs.every()
+        runs = self.crew.runs.every()
+        self.seen.note_runs(runs)
+        return runs
 
     def follow(self, run: Run, view: RunView) -> Run:
-        return self.crew.runs.follow(run.id, view)
+        return self._noted(self.crew.runs.follow(run.id, view))
 
     def stop(self, run: Run) -> Run:
-        return self.crew.stopper.stop(run.id)
+        return self._noted(self.crew.stopper.stop(run.id))
+
+    def _noted(self, run: Run) -> Run:
+        self.seen.note_run(run)
+        return run
 
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         variables = step_variables()
@@ -243,7 +267,7 @@ class AwsBackend(Backend):
         return self.crew.appraisal(self.use_case).evidence(run)
 
     def report(self, run: Run) -> str:
-        return self.crew.appraisal(self.use_case).report(run.id)
+        return self.crew.appraisal(self.use_case).report(run)
 
     def check_decidable(self, run: Run) -> None:
         self.crew.decider.check(run)
@@ -255,8 +279,12 @@ class AwsBackend(Backend):
             raise _interrupted(
                 "Stopped while the decision was being sent.", "See whether it was: mlops status"
             ) from None
-        run = self.crew.runs.follow(run.id, view, seen=run)
-        return self._ended(run, view) if approved else run
+        run = self._noted(self.crew.runs.follow(run.id, view, seen=run))
+        if approved:
+            return self._ended(run, view)
+        with suppress(ImportError):  # numpy is not needed to say no: then `mlops report` puts the decision in
+            self.crew.appraisal(self.use_case).publish_decision(run)
+        return run
 
     def endpoint(self) -> Endpoint:
         deployed = self.crew.records.latest("deploy")

@@ -114,13 +114,14 @@ def reproduce(original: Run, bench: RepeatingWorkbench, errand: Errand, view: Ru
     """Run the jobs that make the model again, and compare; raises MlopsError on Ctrl-C, with the job stopped."""
     errand.stop_left(original.id)
     bench.bucket.delete(aside_of(original.id))
-    run = new_run(original.id, original.overrides)
+    run = new_run(original.id, original.overrides, REPRODUCED[0])
     with tempfile.TemporaryDirectory() as folder:
         bench.original, bench.errand, bench.scratch = original, errand, Path(folder)
         try:
             for name in REPRODUCED:
                 settle(stage_named(name), run, bench, view, STAGES)
-            return compare(*_by_contents(original, run, bench.bucket, bench.scratch))
+            pair = _by_contents(original, run, bench.bucket, bench.scratch)
+            return compare(*pair, bench.use_case.metrics.split)
         except KeyboardInterrupt:
             raise MlopsError(
                 "Stopped, and with it the job on AWS.", f"Begin anew: mlops reproduce {original.id}", EXIT_INTERRUPTED

@@ -36,6 +36,7 @@ from mlops_cli.registry import (
     calls_for_rollback,
     earlier_version,
     rollback_target,
+    said_back,
     versions_of,
 )
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
@@ -152,9 +153,7 @@ class LocalBackend(Backend):
             advance(back, self.bench, view, FIRST_STAGE)
         except MlopsError as error:
             return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
-        return failure.also(
-            f"Rolled back: the endpoint serves the approved {target.name} ({target.digest[:12]}) again."
-        )
+        return failure.also(said_back(target.name, target.digest))
 
     def _detached(self, choice: history.Choice) -> Run:
         """Go on in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
