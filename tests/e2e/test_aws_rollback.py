@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -97,3 +98,23 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(cloud: Clo
     wait_for(lambda: status() == "InProgress", 20)
     wait_for(lambda: status() == "Failed", 180)
     assert live(cloud)["run"] == first["id"], "what has been given up stays so, whoever tries its stage again"
+
+
+def test_a_gate_whose_build_breaks_off_leaves_the_way_back_to_who_follows(cloud: Cloud) -> None:
+    first = cloud.ready().approved()
+    trouble = cloud.folder.parent / "trouble"
+    trouble.touch()
+    spec = cloud.folder / "templates" / "buildspec.yml"
+    once = f"      - if [ $MLOPS_STAGE_NAME = {LAST_GATE} ] && rm {trouble} 2>/dev/null; then exit 1; fi\n"
+    build = "  build:\n    commands:\n"
+    spec.write_text(spec.read_text().replace(build, build + once))
+    second = cloud.json("run", "--set", "epochs=2")
+    _, err = cloud.both("approve", "--run-id", second["id"], "--yes", code=3)
+    assert not trouble.exists()
+    assert "Rolled back: the endpoint serves the approved v1" in err
+    assert live(cloud)["run"] == first["id"]
+    newest, failed = cloud.json("runs")[:2]
+    assert (newest["status"], failed["id"], failed["status"]) == ("done", second["id"], "failed")
+    (seen,) = json.loads((cloud.folder / ".mlops" / "seen.json").read_text()).values()
+    assert [row[:3] for row in seen["versions"]] == [["v2", "rejected", False], ["v1", "approved", True]]
+    assert [row[0] for row in seen["runs"]] == [newest["id"], second["id"], first["id"]]
