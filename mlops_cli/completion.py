@@ -1,4 +1,4 @@
-"""What the shell offers when somebody presses Tab: the runs, stages and hyperparameters of the project at hand.
+"""What the shell offers when somebody presses Tab: the runs, models, stages and hyperparameters of the project at hand.
 
 Each function gets the unfinished command's context and word, as the command line's library hands them over, and gives
 words with their explanations. Whatever is wrong with the project is for the command itself to say: here it means that
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.runs import Run, Status
+from mlops_cli.runs import Status
+from mlops_cli.seen import Seen, SeenRun, SeenVersion, seen_runs, seen_versions
 from mlops_cli.session import Session
 from mlops_cli.stages import STAGES
 
@@ -27,7 +28,9 @@ def offered(words: Callable[[Session], Iterable[Offer]]) -> Completer:
     def complete(ctx: Any, incomplete: str) -> list[Offer]:
         options = ctx.find_root().params  # as they were typed: nothing is converted yet
         folder = options.get("project")
-        session = Session({"MLOPS_TARGET": options.get("target")}, Path(folder).expanduser() if folder else None)
+        flags = {"MLOPS_TARGET": "target", "AWS_PROFILE": "profile", "AWS_REGION": "region"}
+        typed = {setting: options.get(name) for setting, name in flags.items()}
+        session = Session(typed, Path(folder).expanduser() if folder else None)
         with suppress(MlopsError, OSError):
             return [(word, said) for word, said in words(session) if word.startswith(incomplete)]
         return []
@@ -43,18 +46,44 @@ def run_ids(session: Session) -> Iterator[Offer]:
 @offered
 def waiting_run_ids(session: Session) -> Iterator[Offer]:
     """The runs that can be approved."""
-    yield from (_in_words(run) for run in _runs(session) if run.status is Status.WAITING)
+    yield from (_in_words(run) for run in _runs(session) if run.status == Status.WAITING.value)
 
 
-def _runs(session: Session) -> list[Run]:
-    """The newest first; of aws none: a Tab must not wait for the network."""
-    return session.backend.list_runs() if session.settings.target == "local" else []
+def _runs(session: Session) -> list[SeenRun]:
+    """The newest first; of aws those that commands have seen: a Tab must not wait for the network."""
+    return seen_runs(session.backend.list_runs()) if session.settings.target == "local" else _seen(session).runs()
 
 
-def _in_words(run: Run) -> Offer:
+def _seen(session: Session) -> Seen:
+    return Seen(session.project.state, session.settings.place(session.use_case.name))
+
+
+def _in_words(run: SeenRun) -> Offer:
     from mlops_cli.console.words import moment
 
-    return run.id, f"{run.status.value}, {moment(run.created_at)}"
+    return run.id, f"{run.status}, {moment(run.created_at)}"
+
+
+@offered
+def versions(session: Session) -> Iterator[Offer]:
+    yield from map(_version_in_words, _versions(session))
+
+
+@offered
+def approved_versions(session: Session) -> Iterator[Offer]:
+    """The models that can be deployed again; one of them may be live."""
+    yield from (_version_in_words(one) for one in _versions(session) if one.approved)
+
+
+def _versions(session: Session) -> list[SeenVersion]:
+    """The newest first, from where runs are taken, too."""
+    return seen_versions(session.backend.models()) if session.settings.target == "local" else _seen(session).versions()
+
+
+def _version_in_words(version: SeenVersion) -> Offer:
+    from mlops_cli.console.words import moment
+
+    return version.name, f"{version.said}, trained {moment(version.trained_at)}"
 
 
 @offered

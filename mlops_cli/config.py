@@ -158,6 +158,10 @@ class Settings:
     def endpoint_name(self, use_case: str) -> str:
         return f"{use_case}-{self['STAGE']}"
 
+    def place(self, use_case: str) -> str:
+        """What tells one environment in one account from another, as far as the settings know it."""
+        return " ".join([self.endpoint_name(use_case), self["AWS_PROFILE"] or "-", self["AWS_REGION"] or "-"])
+
     @property
     def problems(self) -> list[str]:
         found = [(value, value.setting.check(value.text)) for value in self.values.values()]

@@ -198,6 +198,9 @@ def repeat(backend: Backend, console: Console, run_id: str) -> Reproduction:
     from mlops_cli.console.reproduction import show_reproduction
 
     run = backend.get_run(run_id)
+    place = announce(backend, console)
+    where = f"as jobs on {backend.target}, beside its runs" if place else "beside all else"
+    console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
     with console.run_view(explain=True) as view:
         found = backend.reproduce(run, view)
     show_reproduction(console, found)

@@ -59,6 +59,20 @@ def unpack(archive: Path, folder: Path) -> None:
         raise MlopsError(f"{archive} is not a whole .tar.gz: {error}", "Make the model package again.") from error
 
 
+def digest_contents(archive: Path) -> str:
+    """One digest for the names and contents of an archive's files, whoever packed it and when."""
+    rows = []
+    with tarfile.open(archive) as opened:
+        for entry in opened:
+            if content := opened.extractfile(entry):
+                name = entry.name.removeprefix("./")
+                digest = hashlib.sha256()
+                for chunk in _chunks(content):
+                    digest.update(chunk)
+                rows.append(f"{name}\0{digest.hexdigest()}\n")
+    return hashlib.sha256("".join(sorted(rows)).encode()).hexdigest()
+
+
 def copy_with_sha256(source: Path, target: Path) -> str:
     """Copy a file and return the sha256, in hex, of the very bytes that were written."""
     digest = hashlib.sha256()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.digest import digest_bytes
-from mlops_cli.runs import Run
+from mlops_cli.errors import MlopsError
+from mlops_cli.runs import Run, StageRun
 
 REPRODUCED = ("preprocess", "train")
 
@@ -50,6 +51,12 @@ def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
     return {"run": run.id, "created_at": run.created_at, "overrides": run.overrides, **where, "stages": stages}
 
 
+def check_trained(run: Run) -> None:
+    """Raises MlopsError when a run has nothing that could be made again."""
+    if not run.stage("train").status.settled:
+        raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
+
+
 @dataclass(frozen=True)
 class Difference:
     """One thing that is not as it was; ``name`` says of what."""
@@ -81,22 +88,37 @@ class Reproduction:
 
     @property
     def same(self) -> bool:
-        return all(stage.same for stage in self.stages)
+        return all(stage.same for stage in self.stages) and not self.metrics
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "same": self.same}
 
 
-def compare(before: Run, now: Run) -> Reproduction:
-    """What differs between a run and its repetition: what went in, what came out, how good it is."""
+def compare(before: Run, now: Run, split: str = "") -> Reproduction:
+    """What differs between a run and its repetition: what went in, what came out, how good it is.
+
+    Of what the training measured only ``split`` counts, if there is such a one: the rest may be how long it took.
+    """
     pairs = [(before.stage(name), now.stage(name)) for name in REPRODUCED]
     stages = tuple(
-        StageComparison(old.name, tuple(_differences(old.ingredients, new.ingredients)), old.output, new.output)
+        StageComparison(old.name, tuple(_differences(*_went_in(old, new))), old.output, new.output)
         for old, new in pairs
     )
     old, new = pairs[-1]
-    metrics = _differences(flat(old.detail.get("metrics", {})), flat(new.detail.get("metrics", {})))
+    metrics = _differences(_measured(old, split), _measured(new, split))
     return Reproduction(before.id, stages, tuple(metrics))
+
+
+def _measured(stage: StageRun, split: str) -> dict[str, Any]:
+    found = stage.detail.get("metrics", {})
+    return flat({split: found[split]} if split in found else found)
+
+
+def _went_in(before: StageRun, now: StageRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ingredients of both, with the machines where both are on record: other machines round otherwise."""
+    machines = [flat(stage.detail.get("machine", {}), "machine") for stage in (before, now)]
+    known = [one if all("machine" in stage.detail for stage in (before, now)) else {} for one in machines]
+    return {**before.ingredients, **known[0]}, {**now.ingredients, **known[1]}
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:

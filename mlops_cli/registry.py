@@ -6,7 +6,7 @@ Nothing is kept for it: it is read off the runs and the decisions that are on re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from mlops_cli.runs import Decision, Run, StageRun, Status, has_all_before
 # A rollback is a run that begins here, and says so in its decision.
 FIRST_STAGE, LAST_GATE = "deploy", "post-training-tests"
 ROLLED_BACK = "rolled back to "
+# In the detail of a failed gate: the model that its own stage has brought back, by version and digest.
+RETURNED = "returned"
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,23 @@ def _is_hyperparameter(name: str) -> bool:
 
 
 def _intervals(runs: Sequence[Run]) -> dict[str, list[Interval]]:
-    """When each model was live: from its deployment to that of another one."""
-    stages = [run.stage("deploy") for run in runs]
-    deployed = sorted(
-        (stage.finished_at, stage.output) for stage in stages if stage.status is Status.DONE and stage.finished_at
-    )
+    """When each model was live: from its deployment, or from when it was brought back, to that of another one."""
+    deployed = sorted(change for run in runs for change in _deployments(run))
     found: dict[str, list[Interval]] = {}
     changes = [one for number, one in enumerate(deployed) if not number or deployed[number - 1][1] != one[1]]
     for number, (since, digest) in enumerate(changes):
         until = changes[number + 1][0] if number + 1 < len(changes) else None
         found.setdefault(digest, []).append(Interval(since, until))
     return found
+
+
+def _deployments(run: Run) -> Iterator[tuple[float, str]]:
+    """When a run has put which model behind the endpoint: its own, and the earlier one if that came back."""
+    stage, gate = run.stage(FIRST_STAGE), run.stage(LAST_GATE)
+    if stage.status is Status.DONE and stage.finished_at:
+        yield stage.finished_at, stage.output
+    if RETURNED in gate.detail and gate.finished_at:
+        yield gate.finished_at, gate.detail[RETURNED]["digest"]
 
 
 def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
@@ -118,8 +126,13 @@ def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
 
 def earlier_version(versions: Sequence[ModelVersion], live_digest: str) -> ModelVersion | None:
     """The approved model that was live last before the one that is live now; None if there is none."""
+    return next(iter(served_before(versions, live_digest)), None)
+
+
+def served_before(versions: Sequence[ModelVersion], live_digest: str) -> list[ModelVersion]:
+    """The approved models that were live and are not now, the last one first."""
     served = [one for one in versions if one.live and one.approved and one.digest != live_digest]
-    return max(served, key=lambda one: one.live[-1].since, default=None)
+    return sorted(served, key=lambda one: one.live[-1].since, reverse=True)
 
 
 def rollback_target(versions: Sequence[ModelVersion], live_digest: str, name: str = "") -> ModelVersion:
@@ -141,9 +154,14 @@ def rollback_target(versions: Sequence[ModelVersion], live_digest: str, name: st
     return wanted
 
 
-def rolled_back(target: ModelVersion, why: str) -> str:
-    """The comment on the decisions that a rollback makes."""
-    return f"{ROLLED_BACK}{target.name}: {why}".rstrip(": ")
+def rolled_back(version: str, why: str) -> str:
+    """The comment on the decisions that a rollback to a version makes."""
+    return f"{ROLLED_BACK}{version}: {why}".rstrip(": ")
+
+
+def said_back(version: str, digest: str) -> str:
+    """What a person is told of a rollback that happened by itself."""
+    return f"Rolled back: the endpoint serves the approved {version} ({digest[:12]}) again."
 
 
 def is_rolling_back(run: Run) -> bool:

@@ -148,7 +148,7 @@ class Backend(ABC):
 
     @abstractmethod
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
-        """Make the run's model again from what is here now, beside all else, and compare."""
+        """Make the run's model again from what is here now, beside all else, and compare; recorded nowhere."""
 
     @abstractmethod
     def endpoint(self) -> Endpoint: ...

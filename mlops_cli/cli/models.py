@@ -80,7 +80,12 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
 @guarded
 def show_model(
     ctx: typer.Context,
-    version: Annotated[str, typer.Argument(help="A version's number, or the start of a digest.", show_default=False)],
+    version: Annotated[
+        str,
+        typer.Argument(
+            help="A version's number, or the start of a digest.", show_default=False, autocompletion=completion.versions
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """One model: its lineage, metrics, decision and times of service."""
@@ -97,7 +102,13 @@ def show_model(
 def rollback(
     ctx: typer.Context,
     to: Annotated[
-        str, typer.Option("--to", metavar="VERSION", help="The version; the one live before if left out.")
+        str,
+        typer.Option(
+            "--to",
+            metavar="VERSION",
+            help="The version; the one live before if left out.",
+            autocompletion=completion.approved_versions,
+        ),
     ] = "",
     comment: Annotated[str, typer.Option(help="Why; recorded with your name and the time.", show_default=False)] = "",
     yes: Yes = False,

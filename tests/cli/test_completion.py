@@ -17,23 +17,39 @@ import pytest
 from mlops_cli.backends.local.provision import provision
 from mlops_cli.backends.local.store import Store
 from mlops_cli.project import Project
-from mlops_cli.runs import Run, StageRun, Status
+from mlops_cli.registry import versions_of
+from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.seen import MOST, NAME, Seen
 from mlops_cli.stages import STAGES
 from tests.conftest import ROOT, Cli
 
 RUNS = {"1a2b3c4d": Status.DONE, "1affffff": Status.WAITING, "99999999": Status.FAILED}
 
 
+def run_of(run_id: str, status: Status) -> Run:
+    """A run, of which all but the failed one have trained a model of their own."""
+    stages = [StageRun(stage.name, Status.DONE, run_id=run_id) for stage in STAGES]
+    run = Run(run_id, time.time(), status, stages)
+    run.stage("train").output = "" if status is Status.FAILED else run_id * 8
+    return run
+
+
+def said_of(run: Run) -> Decision:
+    """A yes to the run's model."""
+    return Decision(run.id, True, "ada", "", time.time(), "key", run.stage("train").output)
+
+
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """A project with three runs on record; nobody changes it."""
+    """A project with three runs on record, two models of them, one approved; nobody changes it."""
     project = Project(tmp_path_factory.mktemp("completed") / "project")
     shutil.copytree(ROOT / "training", project.training, ignore=shutil.ignore_patterns("__pycache__"))
     provision(project)
     store = Store(project.database)
-    for run_id, status in RUNS.items():
-        stages = [StageRun(stage.name, Status.DONE, run_id=run_id) for stage in STAGES]
-        store.save(Run(run_id, time.time(), status, stages))
+    runs = [run_of(run_id, status) for run_id, status in RUNS.items()]
+    for run in runs:
+        store.save(run)
+    store.record(said_of(runs[0]))
     store.close()
     return Cli(project.root)
 
@@ -67,6 +83,8 @@ def asked(cli: Cli, line: str, shell: str = "bash") -> list[str]:
         ("mlops run --set train.e", ["train.epochs=2"]),
         ("mlops --target ", ["local", "aws"]),
         ("mlops download-data --source k", ["kaggle"]),
+        ("mlops models show ", ["v2", "v1"]),
+        ("mlops rollback --to v", ["v1"]),
         ("mlops cl", ["cleanup"]),
     ],
 )
@@ -99,14 +117,67 @@ def test_a_tab_asks_no_cloud(cli: Cli) -> None:
     assert asked(cli, "mlops --target aws status ") == []
 
 
-def test_a_tab_loads_nothing_heavy(cli: Cli) -> None:
+@pytest.fixture
+def far(cli: Cli, tmp_path: Path) -> tuple[Cli, Seen]:
+    """The project whose runs of aws have been seen by a command, and where that was noted."""
+    copy = Cli(shutil.copytree(cli.folder, tmp_path / "far"))
+    seen = Seen(copy.folder / ".mlops", "toxic-comments-dev - -")
+    runs = [run_of(f"{name}-far", status) for name, status in reversed(RUNS.items())]
+    seen.note_runs(runs)
+    seen.note_versions(versions_of(runs, [said_of(runs[-1])]))
+    return copy, seen
+
+
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("status 1", ["1affffff-far", "1a2b3c4d-far"]),
+        ("approve --run-id ", ["1affffff-far"]),
+        ("models show ", ["v2", "v1"]),
+        ("rollback --to ", ["v2"]),
+    ],
+)
+def test_of_aws_is_offered_what_commands_have_seen(far: tuple[Cli, Seen], line: str, offers: list[str]) -> None:
+    assert asked(far[0], f"mlops --target aws {line}") == offers
+    assert asked(far[0], "mlops status 1a") == ["1affffff", "1a2b3c4d"], "and of this machine what is there"
+
+
+def test_what_was_seen_is_bounded_renewed_and_forgotten(far: tuple[Cli, Seen]) -> None:
+    cli, seen = far
+    for number in range(MOST + 5):
+        seen.note_run(run_of(f"{number:08d}", Status.RUNNING))
+    seen.note_run(run_of(f"{MOST:08d}", Status.WAITING))
+    assert len(asked(cli, "mlops --target aws status ")) == MOST
+    assert asked(cli, "mlops --target aws approve --run-id ") == [f"{MOST:08d}"]
+    assert asked(cli, "mlops --target aws --region eu-west-1 status ") == [], "another account is another matter"
+    seen.forget()
+    assert asked(cli, "mlops --target aws status ") == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"toxic-comments-dev - -": {"runs": [["one"]]}}', "\xff"])
+def test_a_damaged_note_offers_nothing_and_is_written_anew(far: tuple[Cli, Seen], content: str) -> None:
+    cli, seen = far
+    (cli.folder / ".mlops" / NAME).write_bytes(content.encode("latin-1"))
+    assert asked(cli, "mlops --target aws status ") == []
+    seen.note_runs([run_of("5e5e5e5e", Status.DONE)])
+    assert asked(cli, "mlops --target aws status ") == ["5e5e5e5e"]
+
+
+def test_nothing_is_noted_in_a_folder_that_mlops_has_not_made(tmp_path: Path) -> None:
+    Seen(tmp_path, "here").note_runs([run_of("5e5e5e5e", Status.DONE)])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["mlops status ", "mlops models show ", "mlops --target aws status "])
+def test_a_tab_loads_nothing_heavy(far: tuple[Cli, Seen], line: str) -> None:
+    words = len(line.split(" ")) - 1
     code = (
-        "import os, sys, atexit; os.environ.update(_MLOPS_COMPLETE='complete_bash', COMP_WORDS='mlops status ', "
-        "COMP_CWORD='2'); atexit.register(lambda: print(sorted({m.split('.')[0] for m in sys.modules})));"
+        f"import os, sys, atexit; os.environ.update(_MLOPS_COMPLETE='complete_bash', COMP_WORDS={line!r}, "
+        f"COMP_CWORD='{words}'); atexit.register(lambda: print(sorted({{m.split('.')[0] for m in sys.modules}})));"
         "from mlops_cli.cli import main; main()"
     )
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True).stdout
-    assert "1affffff" in loaded
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=far[0].folder, capture_output=True, text=True).stdout
+    assert ("v2" if "models" in line else "1affffff") in loaded
     heavy = ("boto3", "botocore", "tensorflow", "rich", "polars", "numpy", "kaggle", "falcon", "uvicorn", "mlflow")
     assert [name for name in heavy if f"'{name}'" in loaded] == []
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 
 import pytest
 
 from tests.aws_simulator.fixture import aws, aws_server
+from tests.conftest import wait_for
 from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows
 from tests.e2e.test_aws_lifecycle import Cloud, cloud, project
 
@@ -25,9 +27,12 @@ def test_the_live_model_is_compared_and_the_report_lies_in_s3(cloud: Cloud) -> N
     script = cloud.folder / "training" / "train.py"
     script.write_text(script.read_text() + PREDICTIONS)
     write_rows(cloud.folder / "tiny.csv", *first_rows())
-    first = cloud.ready().approved()
+    first = cloud.ready().json("run")
+    assert "This run was" not in report_of(cloud, first["id"])[0]
+    cloud("approve", "--run-id", first["id"], "--comment", "go ahead", "--yes")
     html, kind = report_of(cloud, first["id"])
-    assert "it would be the first model to go live" in html
+    assert "it would be the first model to go live" in html, "as it was when the decision fell"
+    assert re.search("This run was <b>approved</b> by root, .*: go ahead<", html)
     assert kind == "text/html; charset=utf-8"
 
     second = cloud.approved("--set", "epochs=4")
@@ -48,3 +53,12 @@ def test_without_predictions_the_report_says_so(cloud: Cloud) -> None:
     run = cloud.ready().json("run")
     assert "the training wrote no predictions.json" in report_of(cloud, run["id"])[0]
     assert cloud.json("run")["status"] == "waiting"
+    cloud("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
+    assert re.search("This run was <b>REJECTED</b> by root, .*: too rude<", report_of(cloud, run["id"])[0])
+
+
+def test_a_model_that_is_rejected_in_the_console_has_it_in_its_report(cloud: Cloud) -> None:
+    run = cloud.ready().json("run")
+    cloud.said_in_the_console("Rejected", "not today")
+    wait_for(lambda: cloud.json("status")["run"]["status"] == "rejected", 60)
+    assert re.search("This run was <b>REJECTED</b> by .*: not today<", report_of(cloud, run["id"])[0])

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from mlops_cli.stages import STAGES
 from tests.conftest import Cli, wait_for
 
 pytestmark = pytest.mark.slow
@@ -35,25 +32,6 @@ def reached(cli: Cli, stage: str) -> Path:
 
 def statuses(run: dict) -> dict[str, str]:
     return {stage["name"]: stage["status"] for stage in run["stages"]}
-
-
-def processes_of(cli: Cli) -> dict[int, str]:
-    """The processes that work in this project and where in it, the endpoint's aside."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            here = str((folder / "cwd").readlink())
-        except OSError:
-            continue
-        if here.startswith(str(cli.folder)) and "local.server" not in line:
-            found[int(folder.name)] = here
-    return found
-
-
-def kill_script(cli: Cli) -> None:
-    (script,) = [pid for pid, here in processes_of(cli).items() if here == str(cli.folder / "training")]
-    os.kill(script, signal.SIGKILL)
 
 
 def approved_run(cli: Cli) -> dict:
@@ -129,143 +107,6 @@ def test_why_a_stage_ran(tiny: Cli) -> None:
     out = tiny("run", "--explain", "--set", "epochs=2")
     assert "epochs 1 → 2" in out
     assert "unchanged since run" in out
-
-
-@pytest.mark.parametrize("stage", [stage.name for stage in STAGES if stage.script])
-@pytest.mark.parametrize("victim", ["mlops", "script"])
-def test_kill_9_in_a_stage_then_run_continues(tiny: Cli, stage: str, victim: str) -> None:
-    later = stage == "post-training-tests"
-    if later:
-        run_id = tiny.json("run")["id"]
-    held = hold(tiny, stage)
-    command = ["approve", "--run-id", run_id, "--yes"] if later else ["run"]
-    with tiny.start(*command, start_new_session=True) as process:
-        wait_for(reached(tiny, stage).exists)
-        if victim == "mlops":
-            os.kill(process.pid, signal.SIGKILL)
-        else:
-            kill_script(tiny)
-        process.communicate()
-    wait_for(lambda: processes_of(tiny) == {})
-    assert process.returncode == (-9 if victim == "mlops" else 3)
-
-    shown = tiny.json("status")["run"]
-    assert shown["status"] == ("interrupted" if victim == "mlops" else "failed")
-    assert "running" not in statuses(shown).values(), "nobody runs, so nothing is shown as running"
-    held.unlink()
-    continued = tiny.json("run")
-    assert continued["id"] == shown["id"]
-    assert continued["status"] == ("done" if later else "waiting")
-    executed_before = [name for name, status in statuses(shown).items() if status == "done"]
-    before = {stage["name"]: stage["seconds"] for stage in shown["stages"]}
-    after = {stage["name"]: stage["seconds"] for stage in continued["stages"]}
-    assert {name: after[name] for name in executed_before} == {name: before[name] for name in executed_before}
-
-
-def test_kill_9_while_deploying_then_run_continues(tiny: Cli) -> None:
-    run_id = tiny.json("run")["id"]
-    with tiny.start("approve", "--run-id", run_id, "--yes") as process:
-        wait_for(lambda: statuses(tiny.json("status")["run"])["deploy"] == "running")
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    assert tiny.json("status")["run"]["status"] == "interrupted"
-    assert tiny.json("run")["status"] == "done", "the approval is on record: nobody is asked again"
-    assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
-
-
-def test_ctrl_c_stops_the_stage_and_says_how_to_go_on(tiny: Cli) -> None:
-    hold(tiny, "train")
-    with tiny.start("run") as process:
-        wait_for(reached(tiny, "train").exists)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "hint: Continue: mlops run" in err
-    assert "Traceback" not in err
-    assert processes_of(tiny) == {}
-    assert tiny.json("status")["run"]["status"] == "interrupted"
-
-
-def test_two_at_once(tiny: Cli) -> None:
-    held = hold(tiny, "train")
-    with tiny.start("run") as process:
-        wait_for(reached(tiny, "train").exists)
-        _, err = tiny.both("run", code=1)
-        assert f"`mlops run` (process {process.pid}" in err
-        live = tiny.json("status")["run"]
-        assert (live["status"], statuses(live)["train"]) == ("running", "running")
-        held.unlink()
-        process.communicate()
-    assert process.returncode == 0
-
-
-def test_detached_and_followed(tiny: Cli) -> None:
-    held = hold(tiny, "train")
-    out = tiny("run", "--detach")
-    run_id = tiny.json("runs")[0]["id"]
-    assert f"run {run_id} goes on in the background" in out
-    wait_for(reached(tiny, "train").exists)
-    with tiny.start("logs", "--follow", "--stage", "train") as follower:
-        held.unlink()
-        lines, _ = follower.communicate(timeout=20)
-    assert "progress 1/1 epoch 1" in lines
-    wait_for(lambda: tiny.json("status")["run"]["status"] == "waiting")
-
-
-def test_a_detached_run_is_watched_from_elsewhere(tiny: Cli) -> None:
-    held = hold(tiny, "train")
-    tiny("run", "--detach")
-    wait_for(reached(tiny, "train").exists)
-    with tiny.start("status", "--follow") as watcher:
-        assert watcher.stdout is not None
-        wait_for(lambda: "1/1 epoch 1" in watcher.stdout.readline())
-        held.unlink()
-        out, _ = watcher.communicate(timeout=20)
-    assert watcher.returncode == 0
-    assert "train                done" in out
-    assert "next: mlops approve --run-id" in out
-    tiny("run", "--set", "epochs=2", "--detach")
-    assert tiny.json("status", "--follow")["run"]["status"] == "waiting"
-
-
-def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:
-    edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
-    tiny("run", "--detach")
-    assert "no luck today" in tiny("status", "--follow", code=3)
-
-
-def test_a_run_that_goes_on_is_ended_from_elsewhere(tiny: Cli) -> None:
-    held = hold(tiny, "train")
-    tiny("run", "--detach")
-    wait_for(reached(tiny, "train").exists)
-    out = tiny("stop")
-    assert "is interrupted" in out
-    assert "next: mlops run" in out
-    assert processes_of(tiny) == {}
-    assert "nothing of it is running" in tiny("stop")
-    held.unlink()
-    run = tiny.json("run")
-    assert (run["status"], statuses(run)["preprocess"]) == ("waiting", "done")
-
-
-def test_a_single_stage_is_a_command(tiny: Cli) -> None:
-    run_id = tiny.json("run", "--set", "epochs=2")["id"]
-    edit(tiny, "train.py", "import argparse", "import argparse  # changed")
-    run = tiny.json("stage", "train", "--run-id", run_id)
-    assert statuses(run)["train"] == "done"
-    assert "comes after approval, which is waiting" in tiny("stage", "deploy", "--run-id", run_id, code=1)
-    assert "There is no stage 'nope'" in tiny("stage", "nope", "--run-id", run_id, code=2)
-    assert tiny.json("approve", "--run-id", run_id, "--yes")["status"] == "done"
-
-
-def test_cleanup_stops_a_detached_run(tiny: Cli) -> None:
-    hold(tiny, "train")
-    tiny("run", "--detach")
-    wait_for(reached(tiny, "train").exists)
-    out = tiny("cleanup", "--yes")
-    assert "mlops run --detach" in out
-    assert processes_of(tiny) == {}
-    assert not (tiny.folder / ".mlops").exists()
 
 
 def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_mend(tiny: Cli) -> None:

@@ -71,11 +71,12 @@ def test_its_stages_are_the_ones_of_every_target(name: str) -> None:
     assert names == ["Source", *(stage.name for stage in STAGES)]
 
 
-def test_each_stage_is_a_command_and_at_most_one_action_after_it() -> None:
+def test_each_stage_is_a_command_and_what_has_to_be_waited_for_after_it() -> None:
     for stage, found in zip(STAGES, pipeline()["Stages"][1:], strict=True):
         command, *native = sorted(found["Actions"], key=lambda action: action["RunOrder"])
         assert (command["Name"], command["ActionTypeId"]["Provider"]) == ("command", "CodeBuild")
-        expected = [NATIVE[stage.kind]] if stage.kind in NATIVE else []
+        way_back = ["CloudFormation", "StepFunctions"] if stage is STAGES[-1] else []
+        expected = [NATIVE[stage.kind]] if stage.kind in NATIVE else way_back
         assert [one["ActionTypeId"]["Provider"] for one in native] == expected
 
 
@@ -108,6 +109,18 @@ def test_a_state_that_leads_nowhere_is_found() -> None:
     machine = state_machine()
     machine["States"]["Kind"]["Choices"][0]["Next"] = "Reus"
     assert dangling(machine) == {"Reus"}
+
+
+def test_the_way_back_deploys_as_the_deployment_does() -> None:
+    deploy, back = (pipeline()["Stages"][number]["Actions"][1]["Configuration"] for number in (5, 6))
+    own = {"TemplateConfiguration": "post-training-tests::endpoint.json"}
+    assert back == {**deploy, **own}
+
+
+def test_a_refused_model_fails_the_stage() -> None:
+    states = state_machine()["States"]
+    (choice,) = (one for one in states["Kind"]["Choices"] if "'refused'" in one["Condition"])
+    assert states[choice["Next"]]["Type"] == "Fail"
 
 
 @pytest.mark.parametrize("kind", ["processing", "training"])

@@ -36,6 +36,20 @@ def test_what_was_packed_is_unpacked(tmp_path: Path) -> None:
     assert (target / "1" / "saved_model.pb").read_bytes() == b"\x08\x01" * 500
 
 
+def test_equal_files_have_equal_contents_whoever_packs_them(tmp_path: Path) -> None:
+    """SageMaker packs with the times of the files, and as ./NAME."""
+    source = model(tmp_path / "model")
+    archives = [tmp_path / f"{number}.tar.gz" for number in range(3)]
+    for number, archive in enumerate(archives):
+        os.utime(source / "1" / "saved_model.pb", (number, number))
+        (source / "code" / "inference.py").write_text("x = 1\n" if number < 2 else "x = 2\n")
+        with tarfile.open(archive, "w:gz") as opened:
+            opened.add(source, ".")
+    assert digest_file(archives[0]) != digest_file(archives[1])
+    assert package.digest_contents(archives[0]) == package.digest_contents(archives[1])
+    assert package.digest_contents(archives[1]) != package.digest_contents(archives[2])
+
+
 def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:
     first = model(tmp_path / "first")
     second = tmp_path / "elsewhere" / "second"

@@ -70,6 +70,26 @@ def test_what_went_in_what_came_out_and_how_good_it_is() -> None:
     assert found.metrics == (Difference("test macro roc_auc", 0.5, 0.75),)
 
 
+def test_what_is_as_good_in_another_way_is_not_the_same() -> None:
+    assert not compare(made(), made(auc=0.75)).same
+
+
+def test_how_long_it_took_does_not_count() -> None:
+    slow = made()
+    slow.stage("train").detail["metrics"]["seconds"] = 60
+    assert compare(made(), slow, "test").same
+
+
+def test_another_machine_is_named_where_both_are_known() -> None:
+    before, now = made(), made()
+    now.stage("train").detail["machine"] = {"instance_type": "ml.c5.xlarge"}
+    assert compare(before, now).stages[1].ingredients == ()
+    before.stage("train").detail["machine"] = {"instance_type": "ml.m5.xlarge"}
+    found = compare(before, now)
+    assert found.stages[1].ingredients == (Difference("machine instance_type", "ml.m5.xlarge", "ml.c5.xlarge"),)
+    assert found.same
+
+
 def test_metrics_that_came_and_went() -> None:
     assert flat({"a": {"b": 1, "c": {}}, "d": 2}) == {"a b": 1, "d": 2}
     other = made()

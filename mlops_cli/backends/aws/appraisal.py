@@ -5,6 +5,8 @@
     runs/ID/comparison.json   this model and the live one on the same test rows
     runs/ID/evidence.json     what `mlops approve` shows
     runs/ID/report.html       the same, to be looked at
+
+and the command that starts a run puts surroundings.json beside them: what git says of the project there.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from mlops_cli.backends.base import Answer
 from mlops_cli.comparison import Comparison
 from mlops_cli.errors import MlopsError
 from mlops_cli.evidence import Evidence, make_evidence
-from mlops_cli.runs import Run, StageRun
+from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.usecase import UseCase
 
 COMPARISON, EVIDENCE, REPORT = "comparison.json", "evidence.json", "report.html"
+SURROUNDINGS = "surroundings.json"
 HTML = "text/html; charset=utf-8"
 
 
@@ -58,11 +61,29 @@ class Appraisal:
         self._bucket.put(key_of(run.id, REPORT), html.encode(), HTML)
         self._bucket.put_json(key_of(run.id, EVIDENCE), evidence.to_dict())
 
-    def report(self, run_id: str) -> str:
-        """An address of the report that is good for an hour; raises MlopsError when there is none yet."""
-        key = key_of(run_id, REPORT)
+    def publish_decision(self, run: Run) -> None:
+        """Make the report once more with the decision in it, unless that is done; later it stays what it is.
+
+        What it compares with is what was live when the decision fell: whoever deploys the model does this before.
+        """
+        key = key_of(run.id, REPORT)
+        made = max((item.modified for item in self._bucket.items(key)), default=None)
+        if run.decision is None or made is None or made > run.decision.at:
+            return
+        live_run = self._live_run()
+        html = page(self._use_case, run, self._evidence(run, live_run), self._written(run.stage("train")), live_run)
+        self._bucket.put(key, html.encode(), HTML)
+
+    def report(self, run: Run) -> str:
+        """An address of the report that is good for an hour; raises MlopsError when there is none yet.
+
+        One about a model that was rejected, perhaps in the AWS console, gets the decision here: no step comes after it.
+        """
+        key = key_of(run.id, REPORT)
         if not self._bucket.exists(key):
-            raise MlopsError(f"Run {run_id} has no report: it has not come to the approval.", "See it: mlops status")
+            raise MlopsError(f"Run {run.id} has no report: it has not come to the approval.", "See it: mlops status")
+        if run.status is Status.REJECTED:
+            self.publish_decision(run)
         return self._bucket.link(key)
 
     def _evidence(self, run: Run, live_run: Run | None) -> Evidence:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.aws import dataset, source
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.appraisal import SURROUNDINGS, key_of
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.crew import Crew
+from mlops_cli.backends.aws.logs import Logs
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.orders import Orders
 from mlops_cli.backends.aws.pipeline import Pipeline
@@ -20,6 +23,7 @@ from mlops_cli.backends.aws.runs import ended
 from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Wish
+from mlops_cli.backends.aws.statemachine import StateMachine
 from mlops_cli.backends.aws.step import take_step
 from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
@@ -27,23 +31,26 @@ from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.config import Settings, step_variables
 from mlops_cli.data.manifest import Dataset
-from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import StageFailed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
-from mlops_cli.provenance import Reproduction, manifest
+from mlops_cli.provenance import REPRODUCED, Reproduction, check_trained, manifest, surroundings
 from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
+    RETURNED,
     ModelVersion,
     approved_run,
     calls_for_rollback,
     earlier_version,
     rollback_target,
     rolled_back,
+    said_back,
 )
 from mlops_cli.runs import Run, RunRequest
+from mlops_cli.seen import Seen
 from mlops_cli.stages import position, stage_named
 from mlops_cli.usecase import UseCase, full_names
 
@@ -110,7 +117,10 @@ class AwsBackend(Backend):
         return self._teardown(keep_data).plan()
 
     def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:
-        return self._teardown(keep_data).carry_out(watch)
+        left = self._teardown(keep_data).carry_out(watch)
+        if not left.active:
+            self.seen.forget()
+        return left
 
     def _teardown(self, keep_data: bool) -> Teardown:
         endpoint = self.settings.endpoint_name(self.use_case.name)
@@ -130,9 +140,11 @@ class AwsBackend(Backend):
             run_id, fresh = self.crew.starter.start(self._wish(request))
         except KeyboardInterrupt:
             raise _interrupted("Stopped while a run was being started.", "See whether it was: mlops status") from None
+        if fresh:
+            self._note_surroundings(run_id)
         if not fresh or request.detach:
-            return self.crew.runs.again(run_id), fresh
-        return self._ended(self.crew.runs.follow(run_id, view, ours=True), view), True
+            return self._noted(self.crew.runs.again(run_id)), fresh
+        return self._ended(self._noted(self.crew.runs.follow(run_id, view, ours=True)), view), True
 
     def _ended(self, run: Run, view: RunView) -> Run:
         """As ``ended``; a model that has failed its gate on the endpoint makes room for the one before it."""
@@ -144,6 +156,8 @@ class AwsBackend(Backend):
             raise
 
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
+        if returned := self._returned(run):
+            return failure.also(said_back(returned["version"], returned["digest"]))
         failing = run.stage(FIRST_STAGE).output
         target = earlier_version(self.models(), failing)
         if target is None:
@@ -152,34 +166,58 @@ class AwsBackend(Backend):
             self._go_back(target, failing, f"the gate {LAST_GATE} failed in run {run.id}", view)
         except MlopsError as error:
             return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
-        return failure.also(
-            f"Rolled back: the endpoint serves the approved {target.name} ({target.digest[:12]}) again."
-        )
+        return failure.also(said_back(target.name, target.digest))
+
+    def _returned(self, run: Run) -> dict[str, str] | None:
+        """What the pipeline itself has gone back to; None where it could not, so that it is up to this command."""
+        returned = run.stage(LAST_GATE).detail.get(RETURNED)
+        return returned if returned and self.crew.endpoint.live().digest == returned["digest"] else None
 
     def _go_back(self, target: ModelVersion, live_digest: str, why: str, view: RunView) -> Run:
         """A run from the deployment on, with what the model is made of; what is live is rejected first."""
         source_run = approved_run(list(self.crew.records.runs()), target.digest)
         wish = replace(self._wish(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
-        said = rolled_back(target, why)
+        said = rolled_back(target.name, why)
         self.crew.versions.reject(live_digest, said)
         run_id, _ = self.crew.starter.start(wish)
         return ended(self.crew.runs.follow(run_id, view, ours=True, saying=said))
 
     def models(self) -> list[ModelVersion]:
-        return self.crew.versions.every()
+        models = self.crew.versions.every()
+        self.seen.note_versions(models)
+        return models
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         live = self.crew.endpoint.live().digest
         return self._go_back(rollback_target(self.models(), live, version), live, comment, view)
 
     def manifest(self, run: Run) -> dict[str, Any]:
-        return manifest(run, {"revision": self.crew.pipeline.execution(run.id).revision})
+        """``git`` is None for a run that began with a commit: its revision says the same."""
+        noted = self.bucket.get_json(key_of(run.id, SURROUNDINGS)) or {"git": None}
+        revision = self.crew.pipeline.execution(run.id).revision
+        jobs = {name: run.stage(name).detail for name in REPRODUCED}
+        machine = {name: detail.get("machine") for name, detail in jobs.items()}
+        requirements = {name: detail.get("requirements") for name, detail in jobs.items()}
+        return manifest(run, {"revision": revision, **noted, "machine": machine, "requirements": requirements})
 
-    def reproduce(self, run: Run, view: RunView) -> Reproduction:  # noqa: ARG002 (nothing is run)
-        raise ConfigurationError(
-            f"Run {run.id} is one of AWS, where no run is made again beside the others.",
-            "Make one of this machine again: mlops --target local reproduce",
-        )
+    def _note_surroundings(self, run_id: str) -> None:
+        """What the pipeline cannot know: the commit that the project's files were at, and what differed from it."""
+        key = key_of(run_id, SURROUNDINGS)
+        if not self.bucket.exists(key):
+            self.bucket.put_json(key, {"git": surroundings(self.project.root)["git"]})
+
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        from mlops_cli.backends.aws.reproduction import Errand, RepeatingWorkbench, aside_of, reproduce
+
+        check_trained(run)
+        orders = self._orders(self.site, self.bucket, aside_of(run.id))
+        bench = RepeatingWorkbench(self.project, self.use_case, self.crew, orders)
+        machine = StateMachine(self.account.client("stepfunctions"), self.facts["StateMachineArn"])
+        return reproduce(run, bench, Errand(machine, Logs(self.account.client("logs")), self.site.endpoint), view)
+
+    def _orders(self, site: Site, bucket: Bucket, aside: str = "") -> Orders:
+        region, instance = self.account.region, self.settings["INSTANCE"]
+        return Orders(self.project, self.use_case, site, bucket, region, self.names.tags, instance, aside)
 
     def _wish(self, request: RunRequest) -> Wish:
         """The request with full names; raises MlopsError for what cannot work, before anything is sent."""
@@ -194,27 +232,34 @@ class AwsBackend(Backend):
         revision = source.send(facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"])
         return Wish(revision, data.sha256, request)
 
+    @cached_property
+    def seen(self) -> Seen:
+        return Seen(self.project.state, self.settings.place(self.use_case.name))
+
     def get_run(self, prefix: str = "") -> Run:
-        return self.crew.runs.get(prefix)
+        return self._noted(self.crew.runs.get(prefix))
 
     def list_runs(self) -> list[Run]:
-        return self.crew.runs.every()
+        runs = self.crew.runs.every()
+        self.seen.note_runs(runs)
+        return runs
 
     def follow(self, run: Run, view: RunView) -> Run:
-        return self.crew.runs.follow(run.id, view)
+        return self._noted(self.crew.runs.follow(run.id, view))
 
     def stop(self, run: Run) -> Run:
-        return self.crew.stopper.stop(run.id)
+        return self._noted(self.crew.stopper.stop(run.id))
+
+    def _noted(self, run: Run) -> Run:
+        self.seen.note_run(run)
+        return run
 
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         variables = step_variables()
         site = site_of_variables(variables)
         bucket = Bucket(self.account.client("s3"), site.bucket, site.prefix)
         crew = Crew(self.account, site, bucket, self.stacks, self.names)
-        orders = Orders(
-            self.project, self.use_case, site, bucket, self.account.region, self.names.tags, self.settings["INSTANCE"]
-        )
-        bench = AwsWorkbench(self.project, self.use_case, crew, orders)
+        bench = AwsWorkbench(self.project, self.use_case, crew, self._orders(site, bucket))
         return take_step(stage, run_id, bench, variables, view)
 
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
@@ -224,7 +269,7 @@ class AwsBackend(Backend):
         return self.crew.appraisal(self.use_case).evidence(run)
 
     def report(self, run: Run) -> str:
-        return self.crew.appraisal(self.use_case).report(run.id)
+        return self.crew.appraisal(self.use_case).report(run)
 
     def check_decidable(self, run: Run) -> None:
         self.crew.decider.check(run)
@@ -236,8 +281,12 @@ class AwsBackend(Backend):
             raise _interrupted(
                 "Stopped while the decision was being sent.", "See whether it was: mlops status"
             ) from None
-        run = self.crew.runs.follow(run.id, view, seen=run)
-        return self._ended(run, view) if approved else run
+        run = self._noted(self.crew.runs.follow(run.id, view, seen=run))
+        if approved:
+            return self._ended(run, view)
+        with suppress(ImportError):  # numpy is not needed to say no: then `mlops report` puts the decision in
+            self.crew.appraisal(self.use_case).publish_decision(run)
+        return run
 
     def endpoint(self) -> Endpoint:
         deployed = self.crew.records.latest("deploy")

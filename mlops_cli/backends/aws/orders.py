@@ -22,6 +22,8 @@ from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
 
 LOG_GROUPS = {Kind.PROCESSING: "/aws/sagemaker/ProcessingJobs", Kind.TRAINING: "/aws/sagemaker/TrainingJobs"}
+# How the names of jobs begin that make a run again: its own ones begin with their stages.
+AGAIN = "again-"
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,14 @@ class Prepared:
     name: str
     artifact: str
     document: Request
+    machine: Machine
 
 
 class Orders:
-    """``instance`` replaces the training instance of the use case, if it is given."""
+    """``instance`` replaces the training instance of the use case, if it is given.
+
+    With ``aside``, a folder below artifacts/, jobs take and leave everything there, and their names say so.
+    """
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class Orders:
         region: str,
         tags: Mapping[str, str],
         instance: str,
+        aside: str = "",
     ) -> None:
         self._project = project
         self._use_case = use_case
@@ -53,18 +60,21 @@ class Orders:
         self._region = region
         self._tags = tags
         self._instance = instance
+        self._aside = aside
 
     def prepare(self, stage: Stage, run: Run) -> Prepared:
         """Each attempt has a job and an output of its own: an earlier one's must never be taken for it."""
-        name = job_name(self._site.endpoint, stage.name, run.id, os.urandom(2).hex())
-        place = f"artifacts/{stage.name}/{run.stage(stage.name).key[:16]}/"
+        word = f"{AGAIN}{stage.name}" if self._aside else stage.name
+        name = job_name(self._site.endpoint, word, run.id, os.urandom(2).hex())
+        place = f"{self._aside or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
         order = self._order(stage, run, name, place)
         given = hyperparameters(stage, run, self._use_case)
         if stage.kind is Kind.TRAINING:
             request = training_request(stage.script, given, order)
         else:
             request = processing_request(stage.name, stage.script, given, order)
-        return Prepared(name, f"{place}{name}/", {"kind": stage.kind.value, "request": request})
+        document = {"kind": stage.kind.value, "request": request}
+        return Prepared(name, f"{place}{name}/", document, self._machine(stage))
 
     def _order(self, stage: Stage, run: Run, name: str, place: str) -> Order:
         """SageMaker puts a training job's output into a folder of the job's name by itself."""
@@ -79,7 +89,7 @@ class Orders:
             machine=self._machine(stage),
             # Of this run: what an earlier one had learned must not get into a forced one.
             checkpoints=self._bucket.uri(f"{place}checkpoints-{run.id}/"),
-            isolated=not self._installs(),
+            isolated=not self.requirements(),
             tags=self._tags,
         )
 
@@ -87,7 +97,7 @@ class Orders:
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / ARCHIVE
             digest = pack(self._project.training, archive)
-            key = f"code/{digest[:16]}/{ARCHIVE}"
+            key = f"{self._aside}code/{digest[:16]}/{ARCHIVE}"
             if not self._bucket.exists(key):
                 self._bucket.put(key, archive.read_bytes(), "application/gzip")
         return self._bucket.uri(key)
@@ -108,8 +118,8 @@ class Orders:
             return machines.preprocess
         return replace(machines.train, instance_type=self._instance or machines.train.instance_type)
 
-    def _installs(self) -> bool:
-        """Whether the script needs more than the container has."""
+    def requirements(self) -> list[str]:
+        """What is installed beside what the container has."""
         file = self._project.training / "requirements.txt"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        return any(line.strip() and not line.strip().startswith("#") for line in lines)
+        return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]

@@ -9,7 +9,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlops_cli.backends.aws.pipeline import ABANDONED, FAILED, IN_PROGRESS, SUPERSEDED_BY, ActionRun, Execution
+from mlops_cli.backends.aws.pipeline import (
+    ABANDONED,
+    FAILED,
+    IN_PROGRESS,
+    SUCCEEDED,
+    SUPERSEDED_BY,
+    ActionRun,
+    Execution,
+)
+from mlops_cli.registry import LAST_GATE
 from mlops_cli.runs import Decision, Run, StageRun, Status, new_run
 from mlops_cli.stages import STAGES, Kind, Stage
 
@@ -71,9 +80,9 @@ def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], sto
         return record  # taken over from another run, or a result that the step after it has found wanting
     if not actions:
         return replace(record, status=Status.PENDING)
+    if record.status is Status.FAILED and _command_went_well(actions):
+        return record  # the actions after it have yet to make it known
     status = _stage_status(stage, record, actions)
-    if status in (Status.DONE, Status.REUSED) and record.status is Status.FAILED:
-        return record
     ended = status not in (Status.RUNNING, Status.WAITING)
     began = min(action.started for action in actions)
     return replace(
@@ -83,6 +92,15 @@ def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], sto
         started_at=began,
         finished_at=max(action.updated for action in actions) if ended else None,
     )
+
+
+def _command_went_well(actions: Sequence[ActionRun]) -> bool:
+    return any(action.name == COMMAND and action.status == SUCCEEDED for action in actions)
+
+
+def _actions(stage: Stage) -> int:
+    """How many there are in a stage that ends well: after the last gate the endpoint is seen to, and then judged."""
+    return 3 if stage.name == LAST_GATE else 2 if stage.kind in NATIVE else 1
 
 
 def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) -> Status:
@@ -95,7 +113,7 @@ def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) 
     going_on = [action.name for action in actions if action.status == IN_PROGRESS]
     if DECISION in going_on:
         return Status.WAITING
-    if going_on or len({action.name for action in actions}) < (2 if stage.kind in NATIVE else 1):
+    if going_on or len({action.name for action in actions}) < _actions(stage):
         # Nothing is executed for a reused job; what is decided and deployed must be waited for.
         return Status.REUSED if record.status is Status.REUSED and NATIVE.get(stage.kind) == JOB else Status.RUNNING
     return Status.REUSED if record.status is Status.REUSED else Status.DONE

@@ -13,6 +13,7 @@ from mlops_cli.backends.aws.standing import GATE
 from mlops_cli.backends.aws.variables import NO_STAGE, decoded, encoded, start_from
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
+from mlops_cli.registry import LAST_GATE, RETURNED
 from mlops_cli.runs import CONTINUABLE, Run, RunRequest, Status, has_all_before, nothing_before
 from mlops_cli.stages import position
 
@@ -120,8 +121,10 @@ class Starter:
         return done and same and self._live_digest() == latest.run.stage("deploy").output
 
     def _retried(self, latest: Latest, wish: Wish) -> bool:
-        """Go on with a failed run where it failed, if it is still about what is asked for."""
+        """Go on with a failed run where it failed, if it is still about what is asked for and not rolled back."""
         if latest.run.status is not Status.FAILED or wish.request.from_stage or wish.request.force:
+            return False
+        if RETURNED in latest.run.stage(LAST_GATE).detail:
             return False
         same = latest.overrides == wish.request.overrides and self._same(latest, wish)
         # Where CodePipeline stopped: a result that was found wanting is that of an earlier stage.

@@ -9,7 +9,8 @@ from mlops_cli.backends.aws.logs import build_log
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.variables import NO, NO_STAGE, decoded, encoded, start_of
 from mlops_cli.backends.aws.workbench import AwsWorkbench
-from mlops_cli.lifecycle import RunView, settle
+from mlops_cli.lifecycle import RunView, StageFailed, settle
+from mlops_cli.registry import LAST_GATE, RETURNED
 from mlops_cli.runs import Run, Status, copy_before, has_all_before, new_run, nothing_before
 from mlops_cli.stages import STAGES, Kind, Stage, position, stage_named
 
@@ -23,11 +24,28 @@ def take_step(name: str, run_id: str, bench: AwsWorkbench, variables: Mapping[st
         _conclude(before, run, bench)
     if not _taken_over(stage, variables):
         run.stage(name).log = build_log(variables.get("CODEBUILD_BUILD_ID", ""))
-        settle(stage, run, bench, view, STAGES)
+        _settle(stage, run, bench, view)
     bench.save(run)
     _remember(stage, run, bench)
     bench.hand_over_rest(stage, run)
     return run
+
+
+def _settle(stage: Stage, run: Run, bench: AwsWorkbench, view: RunView) -> None:
+    """As the engine does; but a model that fails its gate on the endpoint is taken back by the stage's next action.
+
+    Tried again after that, the stage does not test what has been given up, but sees to it that it stays so.
+    """
+    if RETURNED in run.stage(stage.name).detail:
+        if not bench.go_back(run):
+            raise StageFailed("The model of this run failed its gate and was rolled back.", "Train another: mlops run")
+        return
+    try:
+        settle(stage, run, bench, view, STAGES)
+    except StageFailed:
+        if stage.name != LAST_GATE or not bench.go_back(run):
+            raise
+        view.stage_changed(run, run.stage(stage.name))
 
 
 def _begun(run_id: str, records: Records, variables: Mapping[str, str]) -> Run:

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.aws import deployment, results
+from mlops_cli.backends.aws import deployment, results, retreat
 from mlops_cli.backends.aws.appraisal import EVIDENCE, key_of
 from mlops_cli.backends.aws.crew import Crew
 from mlops_cli.backends.aws.orders import LOG_GROUPS, Orders
@@ -29,12 +29,15 @@ from mlops_cli.digest import digest_file
 from mlops_cli.fingerprint import code_ingredients, digest_of, source_ingredients
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.project import Project
+from mlops_cli.registry import LAST_GATE
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
 
 TAIL_LINES = 8
 REUSE: dict[str, Any] = {"kind": "reuse", "request": {}}
+REFUSED: dict[str, Any] = {"kind": "refused", "request": {}}
+DEPLOYMENT = "endpoint.json"
 
 
 class AwsWorkbench:
@@ -49,6 +52,7 @@ class AwsWorkbench:
         self.orders = orders
         self.out = project.state / "stage"
         self._imports: dict[str, list[str]] = {}
+        self.target: retreat.Target | None = None
 
     def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
         inputs = input_digests(stage, run, self._dataset()["sha256"] if DATA in stage.inputs else "")
@@ -131,7 +135,12 @@ class AwsWorkbench:
         prepared = self.orders.prepare(stage, run)
         self.hand_over("request.json", prepared.document)
         run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
-        return Outcome("", prepared.artifact, {"job": prepared.name}, Status.RUNNING)
+        detail = {
+            "job": prepared.name,
+            "machine": asdict(prepared.machine),
+            "requirements": self.orders.requirements(),
+        }
+        return Outcome("", prepared.artifact, detail, Status.RUNNING)
 
     def _ask(self, run: Run) -> Outcome:
         """Put the model where it stays for good, as one that waits for a decision."""
@@ -181,15 +190,34 @@ class AwsWorkbench:
         if stage.kind is Kind.APPROVAL:
             self.crew.appraisal(self.use_case).publish(run)
         if stage.kind is Kind.DEPLOY:
-            self.hand_over("endpoint.json", self._configuration(run))
+            self._hand_over_deployment(run)
+        if stage.name == LAST_GATE:
+            self._hand_over_verdict(run)
         self.hand_over("stage.json", asdict(record))
 
-    def _configuration(self, run: Run) -> dict[str, dict[str, str]]:
-        """An endpoint that has failed takes the same content only under another name."""
+    def _hand_over_deployment(self, run: Run) -> None:
+        """Kept, so that the stage after it can name the very same one; with the decision on record, in the report."""
         approval = run.stage("approval")
-        given = deployment.parameters(
-            self.site, self.use_case.machines.endpoint, approval.detail["package"], approval.output
-        )
+        configuration = self._configuration(run, approval.detail["package"], approval.output)
+        self.bucket.put_json(key_of(run.id, DEPLOYMENT), configuration)
+        self.hand_over(DEPLOYMENT, configuration)
+        self.crew.appraisal(self.use_case).publish_decision(replace(run, decision=self.crew.decisions.of(run)))
+
+    def _hand_over_verdict(self, run: Run) -> None:
+        """What is to be live now, and whether the stage has failed: a deployment without changes takes no time."""
+        target, deployed = self.target, self.bucket.get_json(key_of(run.id, DEPLOYMENT))
+        configuration = self._configuration(run, target.package, target.digest) if target else deployed
+        self.hand_over(DEPLOYMENT, configuration)
+        self.hand_over("request.json", REFUSED if target else REUSE)
+
+    def go_back(self, run: Run) -> bool:
+        """Prepare the way back to the model before; False when there is none, or nothing to come back from."""
+        self.target = retreat.begin(run, self.crew)
+        return self.target is not None
+
+    def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
+        """An endpoint that has failed takes the same content only under another name."""
+        given = deployment.parameters(self.site, self.use_case.machines.endpoint, package, digest)
         salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
         return deployment.configuration(self._template.read_bytes(), given, self.crew.names.tags, salt)
 

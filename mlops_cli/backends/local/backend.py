@@ -28,7 +28,7 @@ from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
-from mlops_cli.provenance import Reproduction, manifest, surroundings
+from mlops_cli.provenance import Reproduction, check_trained, manifest, surroundings
 from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
@@ -36,6 +36,7 @@ from mlops_cli.registry import (
     calls_for_rollback,
     earlier_version,
     rollback_target,
+    said_back,
     versions_of,
 )
 from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
@@ -152,9 +153,7 @@ class LocalBackend(Backend):
             advance(back, self.bench, view, FIRST_STAGE)
         except MlopsError as error:
             return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
-        return failure.also(
-            f"Rolled back: the endpoint serves the approved {target.name} ({target.digest[:12]}) again."
-        )
+        return failure.also(said_back(target.name, target.digest))
 
     def _detached(self, choice: history.Choice) -> Run:
         """Go on in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
@@ -283,8 +282,7 @@ class LocalBackend(Backend):
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
         from mlops_cli.backends.local.reproduction import reproduce
 
-        if not run.stage("train").status.settled:
-            raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
+        check_trained(run)
         with self.lock.held("reproduce"):
             self.bench.sweep()
             return reproduce(run, self.bench, view)

@@ -48,8 +48,8 @@ def reproduce(original: Run, bench: LocalWorkbench, view: RunView) -> Reproducti
     shutil.rmtree(aside.state, ignore_errors=True)
     again = RepeatingWorkbench(aside, bench.use_case, bench.store, bench.endpoint, bench.children)
     again.original = original
-    run = new_run(f"{original.id} again", original.overrides)
+    run = new_run(f"{original.id} again", original.overrides, REPRODUCED[0])
     for name in REPRODUCED:
         settle(stage_named(name), run, again, view, STAGES)
     shutil.rmtree(aside.state)
-    return compare(original, run)
+    return compare(original, run, bench.use_case.metrics.split)

@@ -27,7 +27,7 @@ def begin(target: ModelVersion, live_digest: str, who: str, why: str, store: Sto
     run = new_run(os.urandom(4).hex(), source.overrides)
     copy_before(FIRST_STAGE, run, source)
     gate = run.stage("approval")
-    comment = rolled_back(target, why)
+    comment = rolled_back(target.name, why)
     gate.reason = comment
     run.status = Status.RUNNING
     run.decision = Decision(run.id, True, who, comment, time.time(), gate.key, gate.output)

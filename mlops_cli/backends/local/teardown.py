@@ -16,6 +16,7 @@ from mlops_cli.data.manifest import CSV_NAME, JSON_NAME, PARTIAL, load
 from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Change, Plan
 from mlops_cli.project import Project
+from mlops_cli.seen import NAME as SEEN
 
 STOP_SECONDS = 15.0
 DATABASE = ("state.db", "state.db-wal", "state.db-shm")
@@ -58,6 +59,7 @@ def _owned(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
         (project.endpoint, "the endpoint's files"),
         (state / "reproduction", "a reproduction that did not end"),
         (state / "children", "process notes"),
+        (state / SEEN, "what a Tab offers of aws"),
         *((state / name, "the run store") for name in DATABASE),
     ]
     if project.data.is_symlink():

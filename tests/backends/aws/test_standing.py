@@ -34,6 +34,8 @@ LINE = (
     ("deploy", "command"),
     ("deploy", "endpoint"),
     ("post-training-tests", "command"),
+    ("post-training-tests", "endpoint"),
+    ("post-training-tests", "verdict"),
 )
 
 
@@ -71,6 +73,8 @@ def statuses(run: Run) -> list[Status]:
         (7, [D, D, D, W, P, P]),
         (8, [D, D, D, D, R, P]),
         (10, [D, D, D, D, D, R]),
+        (11, [D, D, D, D, D, R]),
+        (12, [D, D, D, D, D, R]),
     ],
 )
 def test_a_run_that_goes_on(count: int, expected: list[Status]) -> None:
@@ -86,7 +90,7 @@ def test_between_its_two_actions_a_stage_is_running_and_after_them_done() -> Non
 
 def test_a_finished_run_has_times_outputs_and_what_was_asked_of_it() -> None:
     record = recorded(preprocess=U, train=D)
-    run = compose(execution("Succeeded"), record, actions(10, "Succeeded"))
+    run = compose(execution("Succeeded"), record, actions(len(LINE), "Succeeded"))
     assert (run.status, run.created_at, run.overrides) == (D, 9.0, {"train.epochs": "2"})
     assert statuses(run) == [U, D, D, D, D, D]
     assert run.stage("train").seconds == 2.0
