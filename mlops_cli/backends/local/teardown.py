@@ -58,6 +58,7 @@ def _owned(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
         (project.endpoint, "the endpoint's files"),
         (state / "reproduction", "a reproduction that did not end"),
         (state / "children", "process notes"),
+        (state / "prices.json", "AWS's prices, as they were last asked for"),
         *((state / name, "the run store") for name in DATABASE),
     ]
     if project.data.is_symlink():
