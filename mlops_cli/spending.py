@@ -23,7 +23,7 @@ class Spending:
     yes_cost: bool = False
     costs: Costs = field(default_factory=Costs)
 
-    def show(self, costs: Costs, heading: str = "costs") -> None:
+    def show(self, costs: Costs, heading: str = "may cost") -> None:
         self.costs = costs
         show_costs(self.console, costs, heading)
 

@@ -67,7 +67,7 @@ def _table(costs: Costs, heading: str) -> Any:
         made.add_row(
             escape(line.resource),
             _quantity(line),
-            f"${line.price.amount:,.8g} / {line.unit.value}" if line.price else "unknown",
+            f"{_unit_price(line.price.amount)} / {line.unit.value}" if line.price else "unknown",
             _amount(line.per_run),
             _span(line.per_hour, line.most_per_hour),
             _span(line.per_month, line.most_per_month),
@@ -89,8 +89,14 @@ def _quantity(line: Line) -> str:
     """What stands is counted, and time is in minutes up to an hour."""
     if line.standing:
         return f"{line.quantity:,g}"
-    minutes = line.quantity * 60 if line.unit is Unit.HOUR else line.quantity
-    return f"{minutes:,.1f} min" if minutes < 60 else f"{minutes / 60:,.1f} h"
+    if line.unit is Unit.HOUR and line.quantity >= 1:
+        return f"{line.quantity:,.1f} h"
+    return f"{line.quantity * (60 if line.unit is Unit.HOUR else 1):,.1f} min"
+
+
+def _unit_price(amount: float) -> str:
+    """With all of its digits, and at least cents."""
+    return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,.10g}"
 
 
 def _span(low: float | None, high: float | None) -> str:
