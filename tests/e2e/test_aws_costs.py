@@ -64,9 +64,13 @@ def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) ->
 
     again = limited(cloud, MAX_RUN_COST="0").json("run")
     assert (again["changed"], again["costs"]["lines"]) == (False, []), "what starts nothing costs nothing"
-    said = limited(cloud, MAX_RUN_COST="0.01")("run", "--from", "train", code=1)
-    assert f"as long as in run {run['id'][:8]}" in " ".join(said.split())
-    assert "preprocess: " not in said
+    cloud.edit("train.py", "0.4 + 0.2", "0.5 + 0.2")
+    second = cloud.json("run")["id"]
+    forced = cloud.json("run", "--force", "--detach")
+    notes = {line["resource"].split(":")[0]: line["note"] for line in forced["costs"]["lines"]}
+    assert notes["preprocess"] == f"as long as in run {run['id'][:8]}", "the second run has reused it"
+    assert notes["train"] == f"as long as in run {second[:8]}"
+    cloud("stop")
 
     cloud.aws.control("price", usage="Host:ml.m5.large", amount="1")
     cleanup = cloud("cleanup", "--dry-run")

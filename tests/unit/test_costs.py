@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.expenses import BUILD_LIMIT_MINUTES, DEPLOY_LIMIT_MINUTES, Estimate, Taken, standing
+from mlops_cli.backends.aws.expenses import BUILD_LIMIT_MINUTES, DEPLOY_LIMIT_MINUTES, Estimate, Taken, standing, taken
+from mlops_cli.backends.aws.pipeline import ActionRun, Execution
 from mlops_cli.backends.aws.prices import Cache, Product, quote
 from mlops_cli.backends.local.provision import claim
 from mlops_cli.costs import HOURS_PER_MONTH, Costs, Limits, Line, Price, Unit, money
 from mlops_cli.machines import Hosting, Machine, Machines
 from mlops_cli.project import Project
+from mlops_cli.runs import Run, Status, new_run
 from mlops_cli.stages import STAGES
 from tests.conftest import ROOT
 
@@ -178,6 +180,37 @@ def test_what_was_done_before_takes_as_long_again() -> None:
     assert build.quantity == 5 * BUILD_LIMIT_MINUTES + 2
     assert build.note == "at most: time limits, and as long as in run r1"
     assert actions.quantity == 5 * BUILD_LIMIT_MINUTES + 2 + 30 + 6 + DEPLOY_LIMIT_MINUTES + 1
+
+
+class Past:
+    """The newest run has reused the preprocessing, the one before it has not got beyond the training."""
+
+    def executions(self) -> list[Execution]:
+        return [Execution("new", "Succeeded", 0.0), Execution("old", "Stopped", 0.0), Execution("other", "Failed", 0.0)]
+
+    def actions(self, execution_id: str) -> list[ActionRun]:
+        seconds = {"new": {"preprocess": 1, "train": 70, "approval": 30}, "old": {"preprocess": 200, "train": 300}}
+        return [
+            ActionRun(stage, name, "Failed" if name == "command" and stage == "train" else "Succeeded", 0.0, took)
+            for stage, took in seconds.get(execution_id, {}).items()
+            for name in ("command", "job" if stage != "approval" else "decision")
+        ]
+
+    def load(self, execution_id: str) -> Run | None:
+        run = new_run(execution_id, {})
+        if execution_id == "new":
+            run.stage("preprocess").status = Status.REUSED
+        return None if execution_id == "other" else run
+
+
+def test_how_long_it_took_is_taken_from_the_run_that_has_really_done_it() -> None:
+    found = taken(Past(), Past())  # type: ignore[arg-type]
+    assert found == {
+        ("preprocess", "command"): Taken(200, "old"),
+        ("preprocess", "job"): Taken(200, "old"),
+        ("train", "job"): Taken(70, "new"),
+        ("approval", "command"): Taken(30, "new"),
+    }
 
 
 def test_a_run_from_a_later_stage_on_has_no_jobs_before_it_but_every_step() -> None:

@@ -136,7 +136,7 @@ class AwsBackend(Backend):
     def _run_costs(self, request: RunRequest) -> Costs:
         """Of the run, and of the endpoint: a model that was approved before is deployed without asking again."""
         estimate = self._estimate
-        items = [*estimate.run(taken(self.crew.pipeline), request.from_stage), *estimate.endpoint()]
+        items = [*estimate.run(taken(self.crew.pipeline, self.crew.records), request.from_stage), *estimate.endpoint()]
         return priced(items, Prices(self.account, self.project), (*estimate.by_use, VOLUMES, STORED, LOGGED))
 
     @property

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.pipeline import Pipeline
 from mlops_cli.backends.aws.prices import Prices, Product
+from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.remains import is_absence
 from mlops_cli.backends.aws.standing import COMMAND, JOB, NATIVE
 from mlops_cli.costs import Costs, Line, Unit
-from mlops_cli.machines import Machine, Machines
+from mlops_cli.machines import Machines
+from mlops_cli.runs import Run, Status
 from mlops_cli.stages import STAGES, Kind, Stage, position
 
 SUCCEEDED = "Succeeded"
@@ -60,18 +62,24 @@ class Item:
     note: str = ""
 
 
-def taken(pipeline: Pipeline) -> dict[Action, Taken]:
+def taken(pipeline: Pipeline, records: Records) -> dict[Action, Taken]:
     """How long each action took when it was last done; looks back over a few runs only."""
     found: dict[Action, Taken] = {}
     wanted = {key for stage in STAGES for key in _actions(stage)}
     for execution, _ in zip(pipeline.executions(), range(LOOK_BACK), strict=False):
+        done = _done(records.load(execution.id))
         for one in pipeline.actions(execution.id):
             key = (one.stage, one.name)
-            if key in wanted and key not in found and one.status == SUCCEEDED:
+            if one.stage in done and key in wanted - found.keys() and one.status == SUCCEEDED:
                 found[key] = Taken(one.updated - one.started, execution.id)
         if wanted <= found.keys():
             break
     return found
+
+
+def _done(record: Run | None) -> set[str]:
+    """The stages that a run has done itself: the actions of one that it reused come to nothing."""
+    return {stage.name for stage in record.stages if stage.status is not Status.REUSED} if record else set()
 
 
 def _actions(stage: Stage) -> list[Action]:
@@ -84,9 +92,9 @@ class Estimate:
     """Of one use case: its machines, ``instance`` in place of the training instance if it is given."""
 
     def __init__(self, machines: Machines, instance: str) -> None:
-        self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: machines.train}
+        training = replace(machines.train, instance_type=instance or machines.train.instance_type)
+        self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: training}
         self._hosting = machines.endpoint
-        self._instance = instance
 
     def run(self, earlier: Mapping[Action, Taken], from_stage: str = "") -> list[Item]:
         """One run from the stage ``from_stage`` on, nothing reused."""
@@ -101,25 +109,18 @@ class Estimate:
         ]
 
     def _job(self, stage: Stage, earlier: Mapping[Action, Taken]) -> Item:
-        machine = self._machine(stage.kind)
-        kind = machine.instance_type if stage.kind is Kind.PROCESSING else self._training_type(machine)
+        machine = self._machines[stage.kind]
         before = earlier.get((stage.name, JOB))
         hours = (before.seconds if before else machine.max_runtime_minutes * 60) / 3600
         note = _basis([before], "max_runtime_minutes")
         if machine.spot and stage.kind is Kind.TRAINING:
             note += "; spot: the on-demand price, which is its upper bound"
         return Item(
-            f"{stage.name}: {_counted(machine.instance_count, kind)}",
-            Product("AmazonSageMaker", f"{KINDS[stage.kind]}:{kind}", Unit.HOUR),
+            f"{stage.name}: {_counted(machine.instance_count, machine.instance_type)}",
+            Product("AmazonSageMaker", f"{KINDS[stage.kind]}:{machine.instance_type}", Unit.HOUR),
             hours * machine.instance_count,
             note=note,
         )
-
-    def _machine(self, kind: Kind) -> Machine:
-        return self._machines[kind]
-
-    def _training_type(self, machine: Machine) -> str:
-        return self._instance or machine.instance_type
 
     def _minutes(
         self, resource: str, product: Product, keys: list[Action], earlier: Mapping[Action, Taken], also: int = 0
@@ -134,7 +135,7 @@ class Estimate:
         if name == COMMAND:
             return BUILD_LIMIT_MINUTES
         kind = next(one.kind for one in STAGES if one.name == stage)
-        return self._machine(kind).max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
+        return self._machines[kind].max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
 
     def endpoint(self) -> list[Item]:
         """The endpoint as an approval makes it, for as long as it stands."""
