@@ -30,6 +30,10 @@ def _port(value: str) -> str:
     return "" if value.isdecimal() and int(value) < 65536 else "expected a port from 0 (choose one) to 65535"
 
 
+def _amount(value: str) -> str:
+    return "" if not value or re.fullmatch(r"\d{1,9}(\.\d{1,4})?", value) else "expected an amount such as 5 or 0.50"
+
+
 def _host(value: str) -> str:
     if value == "localhost" or re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|\d{1,3}(\.\d{1,3}){3}", value):
         return ""
@@ -117,6 +121,18 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "aws: the training instance; empty: what training/usecase.toml says",
         _matches(r"ml\.[a-z0-9-]+\.[a-z0-9]+", "an instance type such as ml.m5.xlarge"),
+    ),
+    Setting(
+        "MAX_RUN_COST",
+        "",
+        "aws: what one run may cost at most, in US dollars, unless --yes-cost says otherwise; empty: no limit",
+        _amount,
+    ),
+    Setting(
+        "MAX_MONTHLY_COST",
+        "",
+        "aws: what the endpoint may cost a month at most, in US dollars, unless --yes-cost; empty: no limit",
+        _amount,
     ),
     Setting("KAGGLE_API_TOKEN", "", "Kaggle's token, or the path of a file with it", secret=True),
     Setting("KAGGLE_USERNAME", "", "Kaggle's user name, with KAGGLE_KEY"),

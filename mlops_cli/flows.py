@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.backends.base import Backend, Endpoint, EndpointState, GateReport
+from mlops_cli.backends.base import Backend, Endpoint, EndpointState, GateReport, Occasion
 from mlops_cli.console import Console, reports
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, ConfigurationError, MlopsError
 from mlops_cli.plans import Plan
 from mlops_cli.registry import rollback_target
 from mlops_cli.runs import Run, RunRequest, Status
+from mlops_cli.spending import Spending
 from mlops_cli.stages import STAGES, stage_named
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def announce(backend: Backend, console: Console) -> str:
     return place
 
 
-def build(backend: Backend, console: Console, dry_run: bool, yes: bool) -> tuple[Plan, bool]:
+def build(backend: Backend, console: Console, dry_run: bool, yes: bool, spending: Spending) -> tuple[Plan, bool]:
     """Show what would be made, ask when it is made elsewhere, make it; the bool: whether anything was."""
     place = announce(backend, console)
     if place and not dry_run:
@@ -60,6 +61,8 @@ def build(backend: Backend, console: Console, dry_run: bool, yes: bool) -> tuple
         with console.resource_view() as watch:
             plan = backend.plan_provision(watch)
         reports.show_plan(console, plan)
+        if plan.active:
+            spending.show(backend.costs(Occasion.ENDPOINT), "once a model is approved")
         if dry_run or not plan.active:
             console.say("dry run: nothing was changed" if plan.active else "no changes")
             return plan, False
@@ -85,11 +88,13 @@ def _question(plan: Plan) -> str:
     return f"This LOSES {'; '.join(lost)}. Make these changes?" if lost else "Make these changes?"
 
 
-def start(backend: Backend, console: Console, request: RunRequest, explain: bool = False) -> tuple[Run, bool]:
+def start(
+    backend: Backend, console: Console, request: RunRequest, spending: Spending, explain: bool = False
+) -> tuple[Run, bool]:
     """Start or continue a run and follow it to its end or to the gate; the bool: whether anything had changed."""
     try:
         with console.run_view(explain) as view:
-            run, fresh = backend.start_run(request, view)
+            run, fresh = backend.start_run(request, view, spending.consent)
     except KeyboardInterrupt:
         raise MlopsError(
             "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
@@ -129,7 +134,7 @@ def stop_run(backend: Backend, console: Console, run_id: str) -> Run:
 
 
 def decide(
-    backend: Backend, console: Console, run_id: str, approved: bool, comment: str, yes: bool
+    backend: Backend, console: Console, run_id: str, approved: bool, comment: str, yes: bool, spending: Spending
 ) -> tuple[Run, Evidence]:
     """Show the evidence, ask, record the decision; after a yes go on to the live endpoint's tests."""
     run = backend.get_run(run_id)
@@ -137,6 +142,8 @@ def decide(
     evidence = backend.evidence(run)
     reports.show_evidence(console, evidence)
     _require_reason(evidence, run, approved, comment)
+    if approved:
+        spending.consent(backend.costs(Occasion.ENDPOINT))
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
         console.say(f"Left waiting. To say no for good: mlops approve --run-id {run.id} --reject")
         return run, evidence
@@ -166,13 +173,15 @@ def show_report(backend: Backend, console: Console, run_id: str, in_browser: boo
     return {"run": run.id, "report": address, "opened": in_browser}
 
 
-def go_back(backend: Backend, console: Console, version: str, comment: str, yes: bool) -> Run:
+def go_back(backend: Backend, console: Console, version: str, comment: str, yes: bool, spending: Spending) -> Run:
     """Show which model would come back in place of which, ask, deploy it and test the endpoint."""
     from mlops_cli.console.models import show_models
 
     models, endpoint = backend.models(), backend.endpoint()
     target = rollback_target(models, endpoint.live_digest, version)
     show_models(console, models, endpoint.live_digest)
+    if endpoint.state is EndpointState.ABSENT:  # one that is there costs already: that is no reason to keep a bad model
+        spending.consent(backend.costs(Occasion.ENDPOINT))
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
         raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")
     try:
@@ -242,13 +251,17 @@ def _not_in_service(name: str, state: EndpointState, reason: str) -> None:
     )
 
 
-def clean(backend: Backend, console: Console, dry_run: bool, keep_data: bool, yes: bool) -> tuple[Plan, Plan]:
+def clean(
+    backend: Backend, console: Console, dry_run: bool, keep_data: bool, yes: bool, spending: Spending
+) -> tuple[Plan, Plan]:
     """Show the plan, ask, remove, look again; gives the plan and what is left of it."""
     place = announce(backend, console)
     if place and not dry_run:
         console.require_person(yes)
     plan = backend.plan_teardown(keep_data)
     reports.show_plan(console, plan)
+    if plan.active:
+        spending.show(backend.costs(Occasion.CLEANUP), "what this stops costing")
     if dry_run or not plan.active:
         console.say("dry run: nothing was changed" if plan.active else "nothing to remove")
         return plan, Plan(())

@@ -11,22 +11,23 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.flows import build, decide, start
 from mlops_cli.probe import probe
 from mlops_cli.runs import RunRequest, Status
+from mlops_cli.spending import Spending
 from mlops_cli.usecase import UseCase
 
 COMMENT = "quickstart"
 
 
-def tour(backend: Backend, console: Console, use_case: UseCase, yes: bool) -> dict[str, Any]:
+def tour(backend: Backend, console: Console, use_case: UseCase, yes: bool, spending: Spending) -> dict[str, Any]:
     """Data → provision → run → evidence → approval → endpoint → gate → one prediction → what next."""
     console.require_person(yes)
     _data(backend, console, use_case)
     console.say("\n$ mlops deploy-infra")
-    build(backend, console, dry_run=False, yes=yes)
+    build(backend, console, False, yes, spending)
     console.say("\n$ mlops run")
-    run, _ = start(backend, console, RunRequest())
+    run, _ = start(backend, console, RunRequest(), spending)
     if run.status is Status.WAITING:
         console.say(f"\n$ mlops approve --run-id {run.id}")
-        run, _ = decide(backend, console, run.id, True, COMMENT, yes)
+        run, _ = decide(backend, console, run.id, True, COMMENT, yes, spending)
     console.say("\n$ mlops test-endpoint")
     found = probe(backend.invoke, list(use_case.examples))
     reports.show_probe(console, found)

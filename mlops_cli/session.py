@@ -16,6 +16,8 @@ from mlops_cli.project import Project, find_project, named_project
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
+    from mlops_cli.console import Console
+    from mlops_cli.spending import Spending
     from mlops_cli.usecase import UseCase
 
 
@@ -46,6 +48,15 @@ class Session:
     @cached_property
     def backend(self) -> Backend:
         return get_backend(self.settings, self.project, self.use_case)
+
+    def spending(self, console: Console, yes: bool = False, yes_cost: bool = False) -> Spending:
+        """What the command may spend, by the settings and its options."""
+        from mlops_cli.costs import Limits
+        from mlops_cli.spending import Spending
+
+        names = ("MAX_RUN_COST", "MAX_MONTHLY_COST")
+        limits = {name: float(self.settings[name]) for name in names if self.settings[name]}
+        return Spending(console, Limits(limits), yes, yes_cost)
 
     @contextmanager
     def tracked(self, say: Callable[[str], None], run_id: str = "") -> Iterator[None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from mlops_cli.costs import Consent, Costs, freely
 from mlops_cli.progress import Watch, unwatched
 
 if TYPE_CHECKING:
@@ -60,10 +61,21 @@ class GateReport:
     failures: list[str] = field(default_factory=list)
 
 
+class Occasion(str, Enum):
+    """What costs are asked about: the endpoint that an approval starts, or what a cleanup would end."""
+
+    ENDPOINT = "endpoint"
+    CLEANUP = "cleanup"
+
+
 class Backend(ABC):
     """Everything the commands need of a target. All methods raise MlopsError for what a user can mend."""
 
     target: str
+
+    def costs(self, occasion: Occasion) -> Costs:  # noqa: ARG002 (on one's own machine nothing costs)
+        """What this target asks for."""
+        return Costs()
 
     def place(self) -> str:
         """Where changes are made and in whose name, when that is not this folder: shown before any change."""
@@ -92,8 +104,11 @@ class Backend(ABC):
     def dataset(self) -> Dataset | None: ...
 
     @abstractmethod
-    def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
-        """Start a run, or continue the one that died; the bool is False when nothing had changed."""
+    def start_run(self, request: RunRequest, view: RunView, consent: Consent = freely) -> tuple[Run, bool]:
+        """Start a run, or continue the one that died; the bool is False when nothing had changed.
+
+        ``consent`` is called with what the run costs, before anything is started that does.
+        """
 
     @abstractmethod
     def get_run(self, prefix: str = "") -> Run:

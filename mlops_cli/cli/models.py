@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlops_cli import completion
-from mlops_cli.cli.app import Json, RunId, Yes, app, command, guarded, opened
+from mlops_cli.cli.app import Json, RunId, Yes, YesCost, app, command, guarded, opened
 from mlops_cli.errors import (
     EXIT_STAGE_FAILED,
     ConfigurationError,
@@ -33,6 +33,7 @@ def approve(
     reject: Annotated[bool, typer.Option("--reject", help="Say no: the model is not deployed.")] = False,
     comment: Annotated[str, typer.Option(help="Why; recorded with your name and the time.", show_default=False)] = "",
     yes: Yes = False,
+    yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
     """See the evidence and decide; a yes deploys."""
@@ -43,9 +44,10 @@ def approve(
     if not run_id.strip():
         raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
     announce(session.backend, console)
+    spending = session.spending(console, yes, yes_cost)
     with session.tracked(console.say, run_id):
-        found, evidence = decide(session.backend, console, run_id, not reject, comment, yes)
-    console.result({**run_dict(found), "evidence": evidence.to_dict()})
+        found, evidence = decide(session.backend, console, run_id, not reject, comment, yes, spending)
+    console.result({**run_dict(found), "evidence": evidence.to_dict(), "costs": spending.to_dict()})
 
 
 @command("report", "mlops report --open")
@@ -112,6 +114,7 @@ def rollback(
     ] = "",
     comment: Annotated[str, typer.Option(help="Why; recorded with your name and the time.", show_default=False)] = "",
     yes: Yes = False,
+    yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
     """Back to an earlier approved model, without training."""
@@ -119,7 +122,9 @@ def rollback(
     from mlops_cli.flows import go_back
 
     session, console = opened(ctx)
-    console.result(run_dict(go_back(session.backend, console, to, comment, yes)))
+    spending = session.spending(console, yes, yes_cost)
+    run = go_back(session.backend, console, to, comment, yes, spending)
+    console.result({**run_dict(run), "costs": spending.to_dict()})
 
 
 @command("reproduce", "mlops reproduce 3f2a")

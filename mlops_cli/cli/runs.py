@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlops_cli import completion
-from mlops_cli.cli.app import Json, RunId, command, opened
+from mlops_cli.cli.app import Json, RunId, Yes, YesCost, command, opened
 from mlops_cli.errors import (
     EXIT_REJECTED,
     EXIT_STAGE_FAILED,
@@ -48,6 +48,8 @@ def run(
         int | None,
         typer.Option("--workers", metavar="N", min=1, help="Train in N processes: --set train.workers=N."),
     ] = None,
+    yes: Yes = False,
+    yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
     """Start a run, or continue the one that died.
@@ -61,16 +63,17 @@ def run(
     session, console = opened(ctx)
     chosen = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
     request = RunRequest(parse_overrides(chosen), from_stage, force, detach)
+    spending = session.spending(console, yes, yes_cost)
     announce(session.backend, console)
     # What goes on in the background logs itself, when it has ended.
     with nullcontext() if detach else session.tracked(console.say):
-        found, fresh = start(session.backend, console, request, explain)
+        found, fresh = start(session.backend, console, request, spending, explain)
     if detach and fresh:
         console.say(f"run {found.id} goes on in the background")
         console.next("mlops logs --follow")
     else:
         report_run(session.backend, console, found)
-    console.result({**run_dict(found), "changed": fresh})
+    console.result({**run_dict(found), "changed": fresh, "costs": spending.to_dict()})
 
 
 @command("stage", "mlops stage train --run-id 3f2a", hidden=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mlops_cli import completion
-from mlops_cli.cli.app import DryRun, Json, Yes, command, opened
+from mlops_cli.cli.app import DryRun, Json, Yes, YesCost, command, opened
 
 
 @command("init", "mlops init churn --minimal")
@@ -31,13 +31,13 @@ def init(
 
 
 @command("quickstart", "mlops quickstart --yes")
-def quickstart(ctx: typer.Context, yes: Yes = False, as_json: Json = False) -> None:
+def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False) -> None:
     """From nothing to a tested endpoint, on data at hand: the built-in sample or the project's own."""
     from mlops_cli.quickstart import tour
 
     session, console = opened(ctx)
     with session.tracked(console.say):
-        done = tour(session.backend, console, session.use_case, yes)
+        done = tour(session.backend, console, session.use_case, yes, session.spending(console, yes, yes_cost))
     console.result(done)
 
 
@@ -93,6 +93,8 @@ def deploy_infra(
 
     session, console = opened(ctx)
     session.flags["SOURCE"] = source
-    plan, changed = build(session.backend, console, dry_run, yes)
-    console.result({"place": session.backend.place(), "plan": plan_dict(plan), "changed": changed})
+    spending = session.spending(console)
+    plan, changed = build(session.backend, console, dry_run, yes, spending)
+    facts = {"place": session.backend.place(), "plan": plan_dict(plan), "changed": changed}
+    console.result({**facts, "costs": spending.to_dict()})
     console.next("mlops run")

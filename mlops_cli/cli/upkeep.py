@@ -26,8 +26,9 @@ def cleanup(
     from mlops_cli.flows import clean
 
     session, console = opened(ctx)
-    plan, left = clean(session.backend, console, dry_run, keep_data, yes)
-    console.result({"plan": plan_dict(plan), "left": plan_dict(left)})
+    spending = session.spending(console)
+    plan, left = clean(session.backend, console, dry_run, keep_data, yes, spending)
+    console.result({"plan": plan_dict(plan), "left": plan_dict(left), "costs": spending.to_dict()})
     if left.active:
         raise typer.Exit(EXIT_LEFT_OVER)
 

@@ -103,9 +103,14 @@ class Console:
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
+    @property
+    def has_person(self) -> bool:
+        """Whether there is somebody to ask."""
+        return sys.stdin.isatty()
+
     def require_person(self, yes: bool) -> None:
         """Raises ConfigurationError when a question will have no answer: no --yes, and no terminal."""
-        if not yes and not sys.stdin.isatty():
+        if not yes and not self.has_person:
             raise ConfigurationError("This asks for a confirmation and there is no terminal.", "Add --yes to confirm.")
 
     @contextmanager

@@ -74,7 +74,7 @@ class TableView:
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8)
 
     def __enter__(self) -> TableView:
-        self._live.start()
+        """Nothing is drawn before the first stage: until then somebody may be asked something."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,6 +84,7 @@ class TableView:
         self._run = run
         if stage.status is not Status.RUNNING:
             self._progress.pop(stage.name, None)
+        self._live.start()
         self._live.refresh()
 
     def progress(self, stage: str, done: int, total: int, message: str) -> None:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from mlops_cli.config import Settings
 
 ATTEMPTS = 10
-# The first question of a command: whoever has no network should hear so soon.
-IDENTITY_ATTEMPTS = 6
+# The first question of a command: whoever has no network should hear so soon. And one that a command can do without.
+FEW = ("sts", "pricing")
+FEW_ATTEMPTS = 6
 CONNECT_SECONDS = 10
 # SageMaker lets a model think for 60 seconds.
 READ_SECONDS = 70
@@ -69,7 +70,7 @@ class Account:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[tuple[str, str], Client] = {}
 
     @property
     def profile(self) -> str:
@@ -98,25 +99,26 @@ class Account:
             )
         return str(region)
 
-    def client(self, service: str) -> Client:
-        """The client of a service, such as ``s3``; made once."""
-        if service not in self._clients:
+    def client(self, service: str, region: str = "") -> Client:
+        """The client of a service, such as ``s3``, in the account's region if no other is named; made once."""
+        key = (service, region or self.region)
+        if key not in self._clients:
             from botocore.config import Config
 
             config = Config(
-                region_name=self.region,
+                region_name=key[1],
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=READ_SECONDS,
                 retries={
                     "mode": "adaptive",
-                    "total_max_attempts": IDENTITY_ATTEMPTS if service == "sts" else ATTEMPTS,
+                    "total_max_attempts": FEW_ATTEMPTS if service in FEW else ATTEMPTS,
                 },
                 user_agent_extra="mlops-cli",
             )
             with translated(None, self.profile):
                 made = self.session.client(service, config=config)
-            self._clients[service] = Client(made, self.profile)
-        return self._clients[service]
+            self._clients[key] = Client(made, self.profile)
+        return self._clients[key]
 
     @cached_property
     def identity(self) -> Identity:

@@ -13,10 +13,12 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.appraisal import SURROUNDINGS, key_of
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.crew import Crew
+from mlops_cli.backends.aws.expenses import LOGGED, STORED, VOLUMES, Estimate, priced, running, taken
 from mlops_cli.backends.aws.logs import Logs
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.orders import Orders
 from mlops_cli.backends.aws.pipeline import Pipeline
+from mlops_cli.backends.aws.prices import Prices
 from mlops_cli.backends.aws.provision import Provisioner
 from mlops_cli.backends.aws.relay import relay
 from mlops_cli.backends.aws.runs import ended
@@ -27,9 +29,10 @@ from mlops_cli.backends.aws.statemachine import StateMachine
 from mlops_cli.backends.aws.step import take_step
 from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
-from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
+from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport, Occasion
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.config import Settings, step_variables
+from mlops_cli.costs import Consent, Costs, freely
 from mlops_cli.data.manifest import Dataset
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import StageFailed
@@ -134,10 +137,28 @@ class AwsBackend(Backend):
     def crew(self) -> Crew:
         return Crew(self.account, self.site, self.bucket, self.stacks, self.names)
 
-    def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
+    def costs(self, occasion: Occasion) -> Costs:
+        if occasion is Occasion.CLEANUP:
+            items, by_use = running(self.account, self.settings.endpoint_name(self.use_case.name))
+        else:
+            items, by_use = self._estimate.endpoint(), self._estimate.by_use
+        return priced(items, Prices(self.account, self.project), (*by_use, STORED, LOGGED))
+
+    def _run_costs(self, request: RunRequest) -> Costs:
+        """Of the run, and of the endpoint: a model that was approved before is deployed without asking again."""
+        estimate = self._estimate
+        items = [*estimate.run(taken(self.crew.pipeline, self.crew.records), request.from_stage), *estimate.endpoint()]
+        return priced(items, Prices(self.account, self.project), (*estimate.by_use, VOLUMES, STORED, LOGGED))
+
+    @property
+    def _estimate(self) -> Estimate:
+        return Estimate(self.use_case.machines, self.settings["INSTANCE"])
+
+    def start_run(self, request: RunRequest, view: RunView, consent: Consent = freely) -> tuple[Run, bool]:
         """The bool is False when nothing had changed, or when a run of the same waits for a decision."""
         try:
-            run_id, fresh = self.crew.starter.start(self._wish(request))
+            wish = self._wish(request)
+            run_id, fresh = self.crew.starter.start(wish, lambda: consent(self._run_costs(request)))
         except KeyboardInterrupt:
             raise _interrupted("Stopped while a run was being started.", "See whether it was: mlops status") from None
         if fresh:

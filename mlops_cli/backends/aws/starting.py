@@ -63,12 +63,16 @@ class Starter:
         self._decisions = decisions
         self._live_digest = live_digest
 
-    def start(self, wish: Wish) -> tuple[str, bool]:
-        """The id of the run to go along with; False when nothing has changed since it."""
+    def start(self, wish: Wish, before: Callable[[], None] = lambda: None) -> tuple[str, bool]:
+        """The id of the run to go along with; False when nothing has changed since it.
+
+        ``before`` is called when it is clear that something will be started.
+        """
         if wish.request.from_stage and not wish.source:
             self._check_start(wish.request.from_stage)
         latest = self._latest()
         if latest is None:
+            before()
             return self._begin(wish, ""), True
         if latest.run.status in CONTINUABLE:
             remembered = {**latest.overrides, **wish.request.overrides}
@@ -77,6 +81,7 @@ class Starter:
             return latest.execution.id, latest.run.status is not Status.WAITING
         if self._nothing_changed(latest, wish):
             return latest.execution.id, False
+        before()
         if self._retried(latest, wish):
             return latest.execution.id, True
         return self._begin(wish, f"{latest.execution.id} {latest.execution.status}"), True

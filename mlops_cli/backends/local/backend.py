@@ -22,6 +22,7 @@ from mlops_cli.backends.local.provision import is_provisioned, plan_provision, p
 from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.config import Settings, user_name
+from mlops_cli.costs import Consent, freely
 from mlops_cli.data.manifest import Dataset, load
 from mlops_cli.errors import MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
@@ -103,7 +104,12 @@ class LocalBackend(Backend):
     def dataset(self) -> Dataset | None:
         return load(self.project.data)
 
-    def start_run(self, request: RunRequest, view: RunView) -> tuple[Run, bool]:
+    def start_run(
+        self,
+        request: RunRequest,
+        view: RunView,
+        consent: Consent = freely,  # noqa: ARG002 (nothing costs)
+    ) -> tuple[Run, bool]:
         request = self._checked(request)
         with self.lock.held("run"):
             self.bench.sweep()

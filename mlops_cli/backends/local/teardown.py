@@ -60,6 +60,7 @@ def _owned(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
         (state / "reproduction", "a reproduction that did not end"),
         (state / "children", "process notes"),
         (state / SEEN, "what a Tab offers of aws"),
+        (state / "prices.json", "AWS's prices, as they were last asked for"),
         *((state / name, "the run store") for name in DATABASE),
     ]
     if project.data.is_symlink():

@@ -1,0 +1,213 @@
+"""What a run, an approval and the endpoint that stands cost on AWS: which products in which quantities.
+
+What is listed is what the templates make and what is billed by time. How long a step takes is taken from the run
+that took it last; without one, from the time limit that ends it: then the sum is an upper bound, and says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.pipeline import Pipeline
+from mlops_cli.backends.aws.prices import Prices, Product
+from mlops_cli.backends.aws.records import Records
+from mlops_cli.backends.aws.refusals import AwsError
+from mlops_cli.backends.aws.remains import is_absence
+from mlops_cli.backends.aws.standing import COMMAND, JOB, NATIVE
+from mlops_cli.costs import Costs, Line, Unit
+from mlops_cli.machines import Machines
+from mlops_cli.runs import Run, Status
+from mlops_cli.stages import STAGES, Kind, Stage, position
+
+SUCCEEDED = "Succeeded"
+LOOK_BACK = 5  # runs; older ones say little about the next one
+# What ends a step that goes on for too long: TimeoutInMinutes of the build project in pipeline.yaml, and
+# MaximumExecutionTimeoutInSeconds of the endpoint in endpoint.yaml.
+BUILD_LIMIT_MINUTES = 60
+DEPLOY_LIMIT_MINUTES = 120
+ALARMS, SCALING_ALARMS = 2, 2
+BUILD = Product("CodeBuild", "Build-Min:Linux:g1.small", Unit.MINUTE)
+ACTION = Product("AWSCodePipeline", "actionExecutionMinute", Unit.MINUTE)
+ALARM = Product("AmazonCloudWatch", "CW:AlarmMonitorUsage", Unit.MONTH)
+KINDS = {Kind.PROCESSING: "Processing", Kind.TRAINING: "Train"}
+
+STORED = "S3 by the GB that lies in the bucket"
+LOGGED = "CloudWatch by the GB of logs"
+VOLUMES = "the jobs' volumes by the GB and hour"
+REQUESTS = "the serverless endpoint by the memory and seconds of its requests"
+Action = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How long an action took in an earlier run."""
+
+    seconds: float
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line that still lacks its price."""
+
+    resource: str
+    product: Product
+    quantity: float
+    standing: bool = False
+    most: float = 0.0
+    note: str = ""
+
+
+def taken(pipeline: Pipeline, records: Records) -> dict[Action, Taken]:
+    """How long each action took when it was last done; looks back over a few runs only."""
+    found: dict[Action, Taken] = {}
+    wanted = {key for stage in STAGES for key in _actions(stage)}
+    for execution, _ in zip(pipeline.executions(), range(LOOK_BACK), strict=False):
+        done = _done(records.load(execution.id))
+        for one in pipeline.actions(execution.id):
+            key = (one.stage, one.name)
+            if one.stage in done and key in wanted - found.keys() and one.status == SUCCEEDED:
+                found[key] = Taken(one.updated - one.started, execution.id)
+        if wanted <= found.keys():
+            break
+    return found
+
+
+def _done(record: Run | None) -> set[str]:
+    """The stages that a run has done itself: the actions of one that it reused come to nothing."""
+    return {stage.name for stage in record.stages if stage.status is not Status.REUSED} if record else set()
+
+
+def _actions(stage: Stage) -> list[Action]:
+    """The billed actions of a stage: a person's approval is free of charge."""
+    native = NATIVE.get(stage.kind) if stage.kind is not Kind.APPROVAL else None
+    return [(stage.name, name) for name in (COMMAND, native) if name]
+
+
+class Estimate:
+    """Of one use case: its machines, ``instance`` in place of the training instance if it is given."""
+
+    def __init__(self, machines: Machines, instance: str) -> None:
+        training = replace(machines.train, instance_type=instance or machines.train.instance_type)
+        self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: training}
+        self._hosting = machines.endpoint
+
+    def run(self, earlier: Mapping[Action, Taken], from_stage: str = "") -> list[Item]:
+        """One run from the stage ``from_stage`` on, nothing reused."""
+        first = position(from_stage) if from_stage else 0
+        jobs = [stage for stage in STAGES[first:] if stage.kind in KINDS]
+        keys = [key for stage in STAGES for key in _actions(stage) if key[1] == COMMAND or stage in STAGES[first:]]
+        commands = [key for key in keys if key[1] == COMMAND]
+        return [
+            *(self._job(stage, earlier) for stage in jobs),
+            self._minutes("builds, general1.small", BUILD, commands, earlier),
+            self._minutes("pipeline actions", ACTION, keys, earlier, also=1),  # the source
+        ]
+
+    def _job(self, stage: Stage, earlier: Mapping[Action, Taken]) -> Item:
+        machine = self._machines[stage.kind]
+        before = earlier.get((stage.name, JOB))
+        hours = (before.seconds if before else machine.max_runtime_minutes * 60) / 3600
+        note = _basis([before], "max_runtime_minutes")
+        if machine.spot and stage.kind is Kind.TRAINING:
+            note += "; spot: the on-demand price, which is its upper bound"
+        return Item(
+            f"{stage.name}: {_counted(machine.instance_count, machine.instance_type)}",
+            Product("AmazonSageMaker", f"{KINDS[stage.kind]}:{machine.instance_type}", Unit.HOUR),
+            hours * machine.instance_count,
+            note=note,
+        )
+
+    def _minutes(
+        self, resource: str, product: Product, keys: list[Action], earlier: Mapping[Action, Taken], also: int = 0
+    ) -> Item:
+        """Each action is billed by whole minutes."""
+        minutes = sum(math.ceil(earlier[key].seconds / 60) or 1 if key in earlier else self._limit(key) for key in keys)
+        note = _basis([earlier.get(key) for key in keys], "time limits")
+        return Item(f"{len(keys) + also} {resource}", product, minutes + also, note=note)
+
+    def _limit(self, key: Action) -> int:
+        stage, name = key
+        if name == COMMAND:
+            return BUILD_LIMIT_MINUTES
+        kind = next(one.kind for one in STAGES if one.name == stage)
+        return self._machines[kind].max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
+
+    def endpoint(self) -> list[Item]:
+        """The endpoint as an approval makes it, for as long as it stands."""
+        hosting = self._hosting
+        return standing(hosting.instance_type, hosting.instance_count, hosting.max_instances, hosting.serverless)
+
+    @property
+    def by_use(self) -> tuple[str, ...]:
+        return (REQUESTS,) if self._hosting.serverless else ()
+
+
+def standing(kind: str, count: int, most: int, serverless: bool) -> list[Item]:
+    """An endpoint and its alarms."""
+    scaled = most > count and not serverless
+    alarms = Item("alarms", ALARM, ALARMS + (SCALING_ALARMS if scaled else 0), standing=True)
+    if serverless:
+        return [alarms]
+    product = Product("AmazonSageMaker", f"Host:{kind}", Unit.HOUR)
+    note = f"scales up to {most}" if scaled else ""
+    return [Item(f"endpoint: {_counted(count, kind)}", product, count, True, most, note), alarms]
+
+
+def _counted(count: int, kind: str) -> str:
+    return kind if count == 1 else f"{count} × {kind}"
+
+
+def _basis(before: Iterable[Taken | None], limit: str) -> str:
+    """Where a duration comes from."""
+    known = list(before)
+    runs = ", ".join(dict.fromkeys(one.run_id[:8] for one in known if one))
+    if all(known):
+        return f"as long as in run {runs}"
+    return f"at most: {limit}" + (f", and as long as in run {runs}" if runs else "")
+
+
+def priced(items: Iterable[Item], prices: Prices, by_use: Iterable[str] = ()) -> Costs:
+    items = list(items)
+    quotes = prices.of(item.product for item in items)
+    lines = (
+        Line(
+            item.resource,
+            item.quantity,
+            item.product.unit,
+            quotes[item.product].price,
+            item.standing,
+            item.most,
+            item.note,
+            quotes[item.product].why_unknown,
+        )
+        for item in items
+    )
+    return Costs(tuple(lines), tuple(by_use))
+
+
+def running(account: Account, endpoint: str) -> tuple[list[Item], tuple[str, ...]]:
+    """What costs by the hour right now, and what by use: the endpoint as it really is."""
+    client = account.client("sagemaker")
+    try:
+        found = client.describe_endpoint(EndpointName=endpoint)
+        config = client.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+    except AwsError as error:
+        if is_absence(error):
+            return [], ()
+        raise
+    variant = config["ProductionVariants"][0]
+    if "ServerlessConfig" in variant:
+        return standing("", 0, 0, serverless=True), (REQUESTS,)
+    count = _count(found, variant)
+    return standing(variant["InstanceType"], count, count, serverless=False), ()
+
+
+def _count(found: Mapping[str, Any], variant: Mapping[str, Any]) -> int:
+    """As many as it has scaled to; while it is being made, as many as it begins with."""
+    now = (one.get("CurrentInstanceCount") for one in found.get("ProductionVariants", ()))
+    return next(filter(None, now), 0) or int(variant["InitialInstanceCount"])

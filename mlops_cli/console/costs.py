@@ -1,0 +1,115 @@
+"""What something costs, for a person and for a script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.console.words import iso, moment
+from mlops_cli.costs import Costs, Line, Unit, money
+
+if TYPE_CHECKING:
+    from mlops_cli.console.console import Console
+
+
+def costs_dict(costs: Costs) -> dict[str, Any]:
+    return {
+        "currency": "USD",
+        "per_run": costs.per_run,
+        "per_hour": costs.per_hour,
+        "per_month": costs.per_month,
+        "most_per_hour": costs.most_per_hour,
+        "most_per_month": costs.most_per_month,
+        "complete": not costs.unknown,
+        "by_use": list(costs.by_use),
+        "lines": [_line_dict(line) for line in costs.lines],
+    }
+
+
+def _line_dict(line: Line) -> dict[str, Any]:
+    price = line.price
+    return {
+        "resource": line.resource,
+        "quantity": line.quantity,
+        "unit": line.unit.value,
+        "price": price.amount if price else None,
+        "published": price.published if price else None,
+        "asked": iso(price.asked) if price else None,
+        "per_run": line.per_run,
+        "per_hour": line.per_hour,
+        "per_month": line.per_month,
+        "most_per_month": line.most_per_month,
+        "note": line.note,
+        "why_unknown": line.why_unknown,
+    }
+
+
+def show_costs(console: Console, costs: Costs, heading: str) -> None:
+    """A table, when its prices are from, what is not in it, and why a price is missing; nothing where nothing costs."""
+    if not costs.lines and not costs.by_use:
+        return
+    if costs.lines and not console.as_json:
+        console.show(_table(costs, heading))
+    if costs.prices:
+        console.say(f"prices: AWS's price list, {_times(costs)}; without taxes, free tiers and discounts")
+    if costs.by_use:
+        console.say(f"not counted, since it goes by use: {'; '.join(costs.by_use)}")
+    for why in dict.fromkeys(line.why_unknown for line in costs.unknown):
+        console.say(f"price unknown: {why}")
+
+
+def _table(costs: Costs, heading: str) -> Any:
+    from rich.markup import escape
+
+    from mlops_cli.console.tables import table
+
+    made = table(heading, "quantity", "price", "a run", "an hour", "a month", "")
+    for line in costs.lines:
+        made.add_row(
+            escape(line.resource),
+            _quantity(line),
+            f"{_unit_price(line.price.amount)} / {line.unit.value}" if line.price else "unknown",
+            _amount(line.per_run),
+            _span(line.per_hour, line.most_per_hour),
+            _span(line.per_month, line.most_per_month),
+            escape(line.note),
+        )
+    sums = (
+        (costs.per_run, costs.per_run),
+        (costs.per_hour, costs.most_per_hour),
+        (costs.per_month, costs.most_per_month),
+    )
+    total = "together" if not costs.unknown else "together, without what is unknown"
+    made.add_row(f"[bold]{total}[/]", "", "", *(f"[bold]{_span(*one)}[/]" if one[1] else "-" for one in sums), "")
+    for column in made.columns[1:-1]:
+        column.justify = "right"
+    return made
+
+
+def _quantity(line: Line) -> str:
+    """What stands is counted, and time is in minutes up to an hour."""
+    if line.standing:
+        return f"{line.quantity:,g}"
+    if line.unit is Unit.HOUR and line.quantity >= 1:
+        return f"{line.quantity:,.1f} h"
+    return f"{line.quantity * (60 if line.unit is Unit.HOUR else 1):,.1f} min"
+
+
+def _unit_price(amount: float) -> str:
+    """With all of its digits, and at least cents."""
+    return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,.10g}"
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is None or high is None or low == high:
+        return _amount(low)
+    return f"{money(low)} to {money(high)}"
+
+
+def _amount(value: float | None) -> str:
+    return "-" if value is None else money(value)
+
+
+def _times(costs: Costs) -> str:
+    days = sorted({price.published[:10] for price in costs.prices if price.published})
+    published = f"published {' to '.join(dict.fromkeys((days[0], days[-1])))}, " if days else ""
+    return f"{published}asked {moment(min(price.asked for price in costs.prices))}"
