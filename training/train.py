@@ -28,6 +28,7 @@ import tensorflow as tf
 
 import metrics
 import predictions
+import traits
 import usecase
 from batches import EmptySplit, Table, read_table
 from calibration import calibrate, plain, read_rates, representative_weights
@@ -121,6 +122,9 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders) -> di
     clock.lap("evaluation")
 
     export(Classifier(featurizer, network, calibration), folders.model, labels)
+    known = traits.Vocabulary.learn(train.strings, hyperparameters.min_count, hyperparameters.words)
+    rows = test.strings.to_list(), test_scores.tolist(), labels, test_weights.tolist()
+    traits.export(folders.model / "code", folders.output, known, *rows)
     clock.lap("export")
     report = {
         "metrics": measured,

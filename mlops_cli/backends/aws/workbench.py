@@ -108,7 +108,8 @@ class AwsWorkbench:
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
             status = self.endpoint.status("")
-            return (status.state, status.live_digest) == (EndpointState.IN_SERVICE, record.output)
+            serves = (status.state, status.live_digest) == (EndpointState.IN_SERVICE, record.output)
+            return serves and self.endpoint.live().sample == self.use_case.sample
         items = self.bucket.items(record.artifact) if record.artifact else iter(())
         return not record.artifact or results.fingerprint(items) == record.detail["files"]
 
@@ -188,7 +189,11 @@ class AwsWorkbench:
         """An endpoint that has failed takes the same content only under another name."""
         approval = run.stage("approval")
         given = deployment.parameters(
-            self.site, self.use_case.machines.endpoint, approval.detail["package"], approval.output
+            self.site,
+            self.use_case.machines.endpoint,
+            approval.detail["package"],
+            approval.output,
+            self.use_case.sample,
         )
         salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
         return deployment.configuration(self._template.read_bytes(), given, self.crew.names.tags, salt)
