@@ -85,7 +85,7 @@ class Observer:
 
     def offer(self, response: Response, context: Context) -> None:
         """Measure this request if it is one of the sample."""
-        if random.random() >= self._share or UNOBSERVED in (context.custom_attributes or ""):  # noqa: S311
+        if random.random() >= self._share or UNOBSERVED in (context.custom_attributes or ""):
             return
         asked, answered = response.request.body, response.content
         with self._lock:

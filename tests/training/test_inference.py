@@ -14,6 +14,7 @@ from types import ModuleType
 import falcon
 import pytest
 from scripts import HEADER, TRAINING
+
 from traits import MODULES
 
 LABELS = HEADER[2:]
