@@ -76,7 +76,8 @@ class Observer:
             self._measure = measure
             measures = json.loads(file.read_text(encoding="utf-8"))["measures"]
             self._tally = Tally({name: found["cuts"] for name, found in measures.items()})
-            self._queue: queue.SimpleQueue[Pair] = queue.SimpleQueue()
+            # No SimpleQueue: it would block the container's gevent workers, for which threads are replaced.
+            self._queue: queue.Queue[Pair] = queue.Queue()
             self._lock = threading.Lock()
             self._waiting = 0
             self._failed = False
