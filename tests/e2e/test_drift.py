@@ -140,12 +140,6 @@ def test_a_model_that_measures_nothing_gets_no_verdict(churn: Cli) -> None:
     assert "docs/drift.md" in error["hint"]
 
 
-@pytest.mark.parametrize("value", ["2", "-0.1", '"all"', "true"])
-def test_a_sample_is_a_share(churn: Cli, value: str) -> None:
-    edit(churn, "training/usecase.toml", "[endpoint]", f"[endpoint]\nsample = {value}")
-    assert "endpoint.sample must be a number from 0 (none) to 1 (all)" in churn.both("drift", code=2)[1]
-
-
 def test_comments(comments: Cli) -> None:
     comments("download-data", "--source", "sample", "--rows", "6000")
     run = comments.json("run", "--set", "epochs=1")

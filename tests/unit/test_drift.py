@@ -7,11 +7,13 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
 from mlops_cli.console.drift import next_command
 from mlops_cli.drift import Drift, Verdict, judge
+from mlops_cli.errors import ConfigurationError
 from mlops_cli.measures.stability import SHIFTED, STABLE, chi_squared, noise, rows_needed, stability
 from mlops_cli.observations import (
     Counts,
@@ -23,7 +25,10 @@ from mlops_cli.observations import (
     references_of,
     told,
 )
+from mlops_cli.usecase import load_use_case
+from tests.conftest import ROOT
 
+PROBLEM, WRONG = "endpoint.sample must be a number from 0 (none) to 1 (all)", ("2", "-0.1", '"all"', "true", "nan")
 EVEN = dict.fromkeys(range(10), 1000.0)
 
 
@@ -216,6 +221,21 @@ def test_another_line_is_not_one_of_counts(line: str) -> None:
 def test_a_reference_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         references_of(text)
+
+
+@pytest.mark.parametrize(("value", "problem"), [("1", ""), ("0.25", ""), *((one, PROBLEM) for one in WRONG)])
+def test_a_sample_is_a_share(tmp_path: Path, value: str, problem: str) -> None:
+    (tmp_path / "training").mkdir()
+    file = tmp_path / "training" / "usecase.toml"
+    text = (ROOT / "training" / "usecase.toml").read_text()
+    assert text.count("\nsample = 0\n") == 1
+    file.write_text(text.replace("\nsample = 0\n", f"\nsample = {value}\n"))
+    if not problem:
+        assert load_use_case(file).sample == float(value)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(file)
+    assert problem in caught.value.message
 
 
 def test_days_are_counted_back_from_today(monkeypatch: pytest.MonkeyPatch) -> None:
