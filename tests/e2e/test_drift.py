@@ -132,8 +132,9 @@ def test_a_table_of_numbers(rent: Cli) -> None:
 
 
 def test_a_model_that_measures_nothing_gets_no_verdict(churn: Cli) -> None:
-    assert "There is no endpoint churn-dev yet" in churn.json("drift", code=1)["error"]["message"]
     edit(churn, "training/usecase.toml", "[endpoint]", ON)
+    churn("deploy-infra")
+    assert "There is no endpoint churn-dev yet" in churn.json("drift", code=1)["error"]["message"]
     churn("quickstart", "--yes")
     error = churn.json("drift", code=1)["error"]
     assert "has nothing to measure: its training wrote no observed.json" in error["message"]
