@@ -20,6 +20,7 @@ from cleaning import RULES
 FILE = "words.bin"
 # What inference.py needs beside it.
 MODULES = ("observation.py", "traits.py", "cleaning.py")
+# Test rows that are measured: more would cost time, and not tell more.
 MOST_ROWS = 20_000
 HASH_BYTES = 5
 LONG_TEXT = 10_000  # characters; a request with longer ones must not take long to measure
@@ -118,5 +119,4 @@ def export(
     for name in MODULES:
         shutil.copyfile(Path(__file__).with_name(name), code / name)
     vocabulary.write(code)
-    measured = measure(texts[:MOST_ROWS], scores[:MOST_ROWS], labels, vocabulary)
-    observation.write_reference([code, output], measured, weights[:MOST_ROWS])
+    observation.write_reference([code, output], measure(texts, scores, labels, vocabulary), weights)
