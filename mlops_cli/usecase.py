@@ -101,6 +101,7 @@ class UseCase:
     examples: tuple[Any, ...]
     machines: Machines
     path: Path
+    sample: float = 0.0
 
     def data_request(
         self, sources: Sequence[str] = (), rows: int | None = None, seed: int = 42, sha256: str | None = None
@@ -164,6 +165,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         examples=_examples(_table(document, "endpoint", problems), problems),
         machines=read_machines(_table(document, "aws", problems), problems),
         path=path,
+        sample=_share(_table(document, "endpoint", problems), "sample", problems, "endpoint."),
     )
 
 
@@ -188,6 +190,14 @@ def _flag(table: dict[str, Any], key: str, problems: list[str], prefix: str = ""
     if not isinstance(value, bool):
         problems.append(f"{prefix}{key} must be true or false")
     return value is True
+
+
+def _share(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> float:
+    value = table.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        problems.append(f"{prefix}{key} must be a number from 0 (none) to 1 (all)")
+        return 0.0
+    return float(f"{value:g}")  # as it is written into an environment
 
 
 def _name(document: dict[str, Any], problems: list[str]) -> str:

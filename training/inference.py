@@ -17,9 +17,13 @@ from typing import BinaryIO, Protocol
 
 import falcon
 
+import traits
+from observation import Observer, Response
+
 LABELS: list[str] = json.loads(Path(__file__).with_name("labels.json").read_text(encoding="utf-8"))
 JSON, CSV = "application/json", "text/csv"
 MAX_TEXTS = 1000
+OBSERVER = Observer(Path(__file__).parent, traits.measurer(Path(__file__).parent, LABELS))
 csv.field_size_limit(16 << 20)  # more than a request may have, so that a long text is no CSV error
 
 
@@ -30,13 +34,8 @@ class Context(Protocol):
     def request_content_type(self) -> str: ...
     @property
     def accept_header(self) -> str: ...
-
-
-class Response(Protocol):
-    """The model's answer, of which `requests.Response` has more."""
-
     @property
-    def content(self) -> bytes: ...
+    def custom_attributes(self) -> str | None: ...
 
 
 def input_handler(data: BinaryIO, context: Context) -> str:
@@ -48,6 +47,7 @@ def input_handler(data: BinaryIO, context: Context) -> str:
 
 def output_handler(response: Response, context: Context) -> tuple[str, str]:
     """TensorFlow Serving's answer as (body, content type)."""
+    OBSERVER.offer(response, context)
     rows = json.loads(response.content)["predictions"]
     if _answer_type(context.accept_header) == CSV:
         return _as_csv(rows), CSV

@@ -28,6 +28,7 @@ import tensorflow as tf
 
 import metrics
 import predictions
+import traits
 import usecase
 from batches import EmptySplit, Table, read_table
 from calibration import calibrate, plain, read_rates, representative_weights
@@ -145,6 +146,10 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team:
 
     served = make_network().taking_over(network)  # as plain variables, whatever the strategy made of them
     export(Classifier(featurizer, served, calibration), folders.model, labels)
+    known = traits.Vocabulary.learn(seen[0], hyperparameters.min_count, hyperparameters.words)
+    texts = test.strings.head(traits.MOST_ROWS).to_list()
+    rows = texts, test_scores[: len(texts)].tolist(), labels, test_weights[: len(texts)].tolist()
+    traits.export(folders.model / "code", folders.output, known, *rows)
     clock.lap("export")
     report = {
         "metrics": measured,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
     from mlops_cli.evidence import Evidence
     from mlops_cli.lifecycle import RunView
+    from mlops_cli.observations import Observed
     from mlops_cli.plans import Plan
     from mlops_cli.progress import Report
     from mlops_cli.provenance import Reproduction
@@ -174,6 +175,10 @@ class Backend(ABC):
     @abstractmethod
     def run_gate(self) -> GateReport:
         """The post-training gate against the live endpoint, outside of any run."""
+
+    @abstractmethod
+    def observed(self, days: int) -> Observed:
+        """What was measured of the live model's requests; raises MlopsError, saying why, when nothing can be."""
 
     @abstractmethod
     def plan_teardown(self, keep_data: bool) -> Plan:

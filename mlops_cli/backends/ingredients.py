@@ -25,7 +25,7 @@ def from_use_case(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:
     if stage.kind is Kind.APPROVAL:
         return use_case.metrics.named()
     if stage.kind is Kind.DEPLOY:
-        return {}
+        return {"endpoint.sample": f"{use_case.sample:g}"} if use_case.sample else {}
     columns = {f"column {name}": kind for name, kind in use_case.columns.items()}
     return {**columns, **hyperparameters(stage, run, use_case)}
 

@@ -9,8 +9,10 @@ import typer
 from mlops_cli.cli.app import DryRun, Json, Yes, command, opened
 from mlops_cli.errors import (
     EXIT_LEFT_OVER,
+    EXIT_STAGE_FAILED,
     EXIT_USAGE,
 )
+from mlops_cli.observations import KEPT_DAYS
 
 
 @command("cleanup", "mlops cleanup --dry-run")
@@ -31,6 +33,25 @@ def cleanup(
     console.result({"plan": plan_dict(plan), "left": plan_dict(left), "costs": spending.to_dict()})
     if left.active:
         raise typer.Exit(EXIT_LEFT_OVER)
+
+
+@command("drift", "mlops drift --days 30")
+def drift(
+    ctx: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=KEPT_DAYS, help="How many days of requests.")] = 7,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 if the verdict is to retrain.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the endpoint's requests with training."""
+    from mlops_cli.console.drift import show_drift
+    from mlops_cli.drift import Verdict, judge
+
+    session, console = opened(ctx)
+    found = judge(session.backend.observed(days))
+    show_drift(console, found)
+    console.result(found.to_dict())
+    if fail and found.verdict is Verdict.RETRAIN:
+        raise typer.Exit(EXIT_STAGE_FAILED)
 
 
 @command("config", "mlops config --json")

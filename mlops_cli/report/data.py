@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mlops_cli.measures.stability import stability
 from mlops_cli.report.drift import (
     TRAIN,
     Table,
@@ -13,7 +14,6 @@ from mlops_cli.report.drift import (
     rates,
     rows,
     split_names,
-    stability,
 )
 from mlops_cli.report.material import Material
 from mlops_cli.report.svg import Plot, tick

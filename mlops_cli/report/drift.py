@@ -10,13 +10,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mlops_cli.measures.stability import SHIFTED, STABLE, stability
 from mlops_cli.report.wording import share, title
 
 Table = Mapping[str, Any]
 HISTOGRAM = "_histogram"
 TRAIN = "train"
-# The usual reading of the population stability index: below the first, the same; above the second, another thing.
-STABLE, SHIFTED = 0.1, 0.25
 # A rate has changed if it is beyond noise and by more than this share of itself.
 RATE_SIGMAS, RATE_CHANGE = 4.0, 0.2
 
@@ -55,16 +54,6 @@ def has_moved(profile: Table, live: Table, label: str) -> bool:
     pooled = (rate * n + other * m) / (n + m)
     noise = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
     return abs(rate - other) > max(RATE_SIGMAS * noise, RATE_CHANGE * max(rate, other))
-
-
-def stability(now: Mapping[float, float], before: Mapping[float, float]) -> float:
-    """The population stability index of two histograms: 0 for the same shape."""
-    totals = sum(now.values()) or 1, sum(before.values()) or 1
-    pairs = [
-        (max(now.get(edge, 0) / totals[0], 1e-4), max(before.get(edge, 0) / totals[1], 1e-4))
-        for edge in {*now, *before}
-    ]
-    return sum((new - old) * math.log(new / old) for new, old in pairs)
 
 
 def histograms(profile: Table) -> dict[str, dict[float, float]]:

@@ -59,7 +59,7 @@ VARIANTS: dict[str, tuple[str, Mapping[str, str]]] = {
     "pipeline-s3-quiet": ("pipeline", {**PIPELINE, "SourceType": "s3", "NotificationEmail": ""}),
     "pipeline-connection": ("pipeline", {**PIPELINE, **CONNECTION}),
     "endpoint": ("endpoint", ENDPOINT),
-    "endpoint-scaled": ("endpoint", {**ENDPOINT, "MaxInstances": "4", "DataCapturePercent": "20"}),
+    "endpoint-scaled": ("endpoint", {**ENDPOINT, "MaxInstances": "4", "DataCapturePercent": "20", "Sample": "0.1"}),
     "endpoint-serverless": ("endpoint", {**ENDPOINT, "Serverless": "true"}),
 }
 

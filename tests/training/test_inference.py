@@ -15,6 +15,8 @@ import falcon
 import pytest
 from scripts import HEADER, TRAINING
 
+from traits import MODULES
+
 LABELS = HEADER[2:]
 
 
@@ -152,6 +154,7 @@ def test_the_handlers_do_without_tensorflow() -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(TRAINING / "inference.py", folder)
+        for name in ("inference.py", *MODULES):
+            shutil.copy(TRAINING / name, folder)
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

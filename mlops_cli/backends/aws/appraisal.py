@@ -11,15 +11,12 @@ and the command that starts a run puts surroundings.json beside them: what git s
 
 from __future__ import annotations
 
-import io
-import tarfile
-
 from mlops_cli.backends.appraisal import INSTANCES, PREDICTIONS, Pair, Written, compared, page
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.decisions import Decisions
 from mlops_cli.backends.aws.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.records import Records
-from mlops_cli.backends.aws.results import REPORTS
+from mlops_cli.backends.aws.results import written
 from mlops_cli.backends.base import Answer
 from mlops_cli.comparison import Comparison
 from mlops_cli.errors import MlopsError
@@ -115,14 +112,7 @@ class Appraisal:
         return source if source and source.stage("train").output == live.digest else None
 
     def _written(self, trained: StageRun) -> Written:
-        """Out of the archive that SageMaker has packed; an old one may have expired."""
-        content = self._bucket.get(trained.artifact + REPORTS)
-        if content is None:
-            return Written()
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
-            opened = (archive.extractfile(named[name]) if name in named else None for name in (PREDICTIONS, INSTANCES))
-            return Written(*(file.read() if file else None for file in opened))
+        return Written(*written(self._bucket, trained.artifact, PREDICTIONS, INSTANCES))
 
     def _ask(self, body: bytes, content_type: str) -> Answer:
         return self._endpoint.ask(body, content_type)[0]

@@ -21,7 +21,9 @@ from mlops_cli.backends.aws.pipeline import Pipeline
 from mlops_cli.backends.aws.prices import Prices
 from mlops_cli.backends.aws.provision import Provisioner
 from mlops_cli.backends.aws.relay import relay
+from mlops_cli.backends.aws.results import written
 from mlops_cli.backends.aws.runs import ended
+from mlops_cli.backends.aws.sampling import read_counts
 from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
 from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Wish
@@ -31,11 +33,13 @@ from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport, Occasion
 from mlops_cli.backends.ingredients import no_data
+from mlops_cli.backends.observability import check_observable, read_reference
 from mlops_cli.config import Settings, step_variables
 from mlops_cli.costs import Consent, Costs, freely
 from mlops_cli.data.manifest import Dataset
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import StageFailed
+from mlops_cli.observations import FILE, Observed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
@@ -315,6 +319,15 @@ class AwsBackend(Backend):
 
     def invoke(self, body: bytes, content_type: str) -> Answer:
         return self.crew.endpoint.ask(body, content_type)[0]
+
+    def observed(self, days: int) -> Observed:
+        live = self.crew.endpoint.live()
+        check_observable(self.endpoint(), live.sample, self.use_case.sample)
+        source_run = self.crew.records.load(live.run_id)
+        artifact = source_run.stage("train").artifact if source_run else ""
+        (content,) = written(self.bucket, artifact, FILE) if artifact else (None,)
+        counts = read_counts(self.account.client("logs"), self.crew.endpoint.name, live.digest, days)
+        return Observed(self.crew.endpoint.name, live.digest, live.sample, days, read_reference(content), counts)
 
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate import run_gate

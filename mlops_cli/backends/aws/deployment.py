@@ -13,7 +13,7 @@ from mlops_cli.machines import Hosting
 REVISION_LENGTH = 8
 
 
-def parameters(site: Site, hosting: Hosting, package: str, digest: str) -> dict[str, str]:
+def parameters(site: Site, hosting: Hosting, package: str, digest: str, sample: float = 0.0) -> dict[str, str]:
     """The endpoint template's parameters but for the revision, which is made from them."""
     values: dict[str, Any] = {
         "EndpointName": site.endpoint,
@@ -30,6 +30,7 @@ def parameters(site: Site, hosting: Hosting, package: str, digest: str) -> dict[
         "DataCaptureUri": f"s3://{site.bucket}/{site.prefix}capture/" if hosting.data_capture_percent else "",
         "P99LatencyMs": hosting.p99_latency_ms,
         "BakingSeconds": hosting.baking_seconds,
+        "Sample": f"{sample:g}",
     }
     return {name: str(value) for name, value in values.items()}
 

@@ -11,8 +11,11 @@ from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.base import Answer, Endpoint, EndpointState
 from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.observations import UNOBSERVED
 
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+# What templates/endpoint.yaml tells the model's handlers.
+SAMPLE = "MLOPS_SAMPLE"
 STATES = {
     "InService": EndpointState.IN_SERVICE,
     "OutOfService": EndpointState.FAILED,
@@ -24,12 +27,16 @@ STATES = {
 
 @dataclass(frozen=True)
 class Live:
-    """What is behind an endpoint. ``digest`` is what S3 itself says of the file, empty if it is not one of ours."""
+    """What is behind an endpoint. ``digest`` is what S3 itself says of the file, empty if it is not one of ours.
+
+    ``sample`` is the share of requests that is measured.
+    """
 
     configuration: str
     package: str = ""
     run_id: str = ""
     digest: str = ""
+    sample: float = 0.0
 
 
 class SageMakerEndpoint:
@@ -75,23 +82,27 @@ class SageMakerEndpoint:
             return Live("")
         variants = self._client.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
         model = self._client.describe_model(ModelName=variants[0]["ModelName"])
-        package = model.get("PrimaryContainer", {}).get("ModelPackageName", "")
-        return self._of_package(configuration, package) if package else Live(configuration)
+        container = model.get("PrimaryContainer", {})
+        package = container.get("ModelPackageName", "")
+        sample = float(container.get("Environment", {}).get(SAMPLE) or 0)
+        return self._of_package(configuration, package, sample) if package else Live(configuration)
 
-    def _of_package(self, configuration: str, package: str) -> Live:
+    def _of_package(self, configuration: str, package: str, sample: float) -> Live:
         found = self._client.describe_model_package(ModelPackageName=package)
         uri = found["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", "")
         ours = uri.startswith(self._bucket.uri())
         facts = self._bucket.facts(self._bucket.key_of(uri)) if ours else None
         run_id = found.get("CustomerMetadataProperties", {}).get("run", "")
-        return Live(configuration, package, run_id, facts.checksum if facts else "")
+        return Live(configuration, package, run_id, facts.checksum if facts else "", sample)
 
     def ask(self, body: bytes, content_type: str) -> tuple[Answer, str]:
-        """One request; gives the answer, refusals of the model included, and its content type."""
+        """One request, which is not measured; gives the answer, refusals of the model included, and its type."""
         start = time.perf_counter()
         runtime = self._account.client("sagemaker-runtime")
         try:
-            answer = runtime.invoke_endpoint(EndpointName=self.name, Body=body, ContentType=content_type)
+            answer = runtime.invoke_endpoint(
+                EndpointName=self.name, Body=body, ContentType=content_type, CustomAttributes=UNOBSERVED
+            )
             with runtime.reading():
                 content = bytes(answer["Body"].read())
             return Answer(200, content, time.perf_counter() - start), answer.get("ContentType", "")

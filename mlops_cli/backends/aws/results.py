@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,6 +74,17 @@ def _member(archive: Path, name: str) -> str:
             if content:
                 return content.read().decode("utf-8")
     return "{}"
+
+
+def written(bucket: Bucket, artifact: str, *names: str) -> list[bytes | None]:
+    """Files that a training wrote beside its metrics, out of SageMaker's archive; an old one may have expired."""
+    content = bucket.get(artifact + REPORTS)
+    if content is None:
+        return [None for _ in names]
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
+        opened = (archive.extractfile(named[name]) if name in named else None for name in names)
+        return [file.read() if file else None for file in opened]
 
 
 def _facts(name: str, text: str) -> dict[str, Any]:

@@ -112,7 +112,8 @@ class AwsWorkbench:
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
             status = self.endpoint.status("")
-            return (status.state, status.live_digest) == (EndpointState.IN_SERVICE, record.output)
+            serves = (status.state, status.live_digest) == (EndpointState.IN_SERVICE, record.output)
+            return serves and self.endpoint.live().sample == self.use_case.sample
         items = self.bucket.items(record.artifact) if record.artifact else iter(())
         return not record.artifact or results.fingerprint(items) == record.detail["files"]
 
@@ -217,7 +218,8 @@ class AwsWorkbench:
 
     def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
         """An endpoint that has failed takes the same content only under another name."""
-        given = deployment.parameters(self.site, self.use_case.machines.endpoint, package, digest)
+        machines, sample = self.use_case.machines.endpoint, self.use_case.sample
+        given = deployment.parameters(self.site, machines, package, digest, sample)
         salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
         return deployment.configuration(self._template.read_bytes(), given, self.crew.names.tags, salt)
 

@@ -21,11 +21,13 @@ from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.provision import is_provisioned, plan_provision, provision, require_provisioned
 from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
+from mlops_cli.backends.observability import check_observable, read_reference
 from mlops_cli.config import Settings, user_name
 from mlops_cli.costs import Consent, freely
 from mlops_cli.data.manifest import Dataset, load
 from mlops_cli.errors import MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
+from mlops_cli.observations import FILE, Observed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
@@ -65,6 +67,7 @@ class LocalBackend(Backend):
             settings.endpoint_name(use_case.name),
             settings["ENDPOINT_HOST"],
             int(settings["ENDPOINT_PORT"]),
+            sample=use_case.sample,
         )
 
     @cached_property
@@ -315,6 +318,15 @@ class LocalBackend(Backend):
 
         variables = gate_variables(self.server, self.endpoint().approved_digest)
         return run_gate(stage_named("post-training-tests"), self.project.training, variables)
+
+    def observed(self, days: int) -> Observed:
+        seen = self.server.status()
+        digest = seen.model_digest or ""
+        check_observable(self.endpoint(), seen.sample, self.use_case.sample)
+        trained = self.store.made("train", digest)
+        file = self.project.state / trained.artifact / "output" / FILE if trained else None
+        reference = read_reference(file.read_bytes() if file and file.is_file() else None)
+        return Observed(seen.name, digest, seen.sample, days, reference, self.server.observed(digest, days))
 
     def plan_teardown(self, keep_data: bool) -> Plan:
         from mlops_cli.backends.local import teardown

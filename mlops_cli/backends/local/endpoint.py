@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from mlops_cli.backends.local.server.records import (
     is_held,
     write_json,
 )
+from mlops_cli.backends.local.server.sampling import read_counts
 from mlops_cli.config import child_environment
 from mlops_cli.errors import MlopsError
+from mlops_cli.observations import UNOBSERVED, Counts
 
 DIGEST_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 LOG_BYTES = 5_000_000
@@ -47,19 +50,30 @@ class EndpointStatus:
     since: str | None
     reason: str
     log: Path
+    sample: float = 0.0
 
 
 class LocalEndpoint:
     """One endpoint: a supervisor process that lives on when this one ends, and its folder."""
 
     def __init__(
-        self, folder: Path, name: str, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
+        self,
+        folder: Path,
+        name: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        sample: float = 0.0,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own."""
         self._folder = Folder(folder)
         self.name = name
         self.host = host
         self.port = port
         self.limits = limits or Limits()
+        self.sample = sample
+        self._environment = environment or {}
 
     def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:
         """Serve the model package whose sha256 is ``digest``; a running server loses no request by it.
@@ -69,7 +83,9 @@ class LocalEndpoint:
         current = self.status()
         if current.state is EndpointState.IN_SERVICE and self._serves(digest, current):
             return current
-        deployment = Deployment(os.urandom(6).hex(), self.name, self.host, self.port, digest, timeout, self.limits)
+        deployment = Deployment(
+            os.urandom(6).hex(), self.name, self.host, self.port, digest, timeout, self.limits, self.sample
+        )
         self._take_in(model, deployment)
         write_json(self._folder.deployment, deployment)
         mark = self._log_size()
@@ -114,20 +130,26 @@ class LocalEndpoint:
         shutil.rmtree(self._folder.models, ignore_errors=True)
 
     def invoke(self, body: bytes, content_type: str) -> Response:
-        """One POST to the endpoint; raises MlopsError if nothing answers."""
+        """One POST to the endpoint, which is not measured; raises MlopsError if nothing answers."""
         service = self._folder.read_service()
         if service is None:
             raise MlopsError(f"The endpoint {self.name} does not exist.", "Deploy a model first: mlops run")
         path = f"/endpoints/{self.name}/invocations"
         timeout = service.deployment.limits.request_seconds + 5
         try:
-            return request(service, "POST", path, timeout, body, {"Content-Type": content_type})
+            return request(
+                service, "POST", path, timeout, body, {"Content-Type": content_type, DIGEST_HEADER: UNOBSERVED}
+            )
         except OSError as error:
             reason = str(error) or type(error).__name__
             raise MlopsError(
                 f"The endpoint {self.name} does not answer: {reason}. Log: {self._folder.log}",
                 "Look: mlops status",
             ) from error
+
+    def observed(self, digest: str, days: int) -> Counts:
+        """What was measured of the requests to a model in the last days."""
+        return read_counts(self._folder.observed, digest, days)
 
     @property
     def invocations_url(self) -> str:
@@ -143,7 +165,8 @@ class LocalEndpoint:
             return False
         known = service.deployment
         same_port = self.port in (0, service.port)
-        return same_port and (known.name, known.host, known.limits) == (self.name, self.host, self.limits)
+        wished = (self.name, self.host, self.limits, self.sample)
+        return same_port and (known.name, known.host, known.limits, known.sample) == wished
 
     def _take_in(self, model: Path, deployment: Deployment) -> None:
         """Copy the package, so that the endpoint does not depend on where it came from."""
@@ -191,7 +214,7 @@ class LocalEndpoint:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder.root,
-                env=_environment(),
+                env={**_environment(), **self._environment},
                 start_new_session=True,
             )
 
@@ -264,7 +287,8 @@ class LocalEndpoint:
         name = service.deployment.name if service else self.name
         url = base_url(service.deployment.host, service.port) if service else ""
         since = service.since if service else None
-        return EndpointStatus(name, state, url, pid, digest, since, reason, self._folder.log)
+        sample = service.deployment.sample if service else 0.0
+        return EndpointStatus(name, state, url, pid, digest, since, reason, self._folder.log, sample)
 
 
 def _environment() -> dict[str, str]:

@@ -18,6 +18,7 @@ from mlops_cli.digest import stat_fingerprint
 from mlops_cli.errors import MlopsError
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
+from mlops_cli.observations import UNOBSERVED
 from mlops_cli.project import Project
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
@@ -93,8 +94,8 @@ class LocalWorkbench:
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
             status = self.endpoint.status()
-            live = (status.state, status.name, status.model_digest)
-            return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output)
+            live = (status.state, status.name, status.model_digest, status.sample)
+            return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
         folder = self.project.state / record.artifact
         return not record.artifact or (folder.is_dir() and stat_fingerprint(folder) == record.detail["files"])
 
@@ -158,7 +159,9 @@ class LocalWorkbench:
 
 
 def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:
-    return {"MLOPS_ENDPOINT_URL": endpoint.invocations_url, "MLOPS_MODEL_DIGEST": digest}
+    """Requests of a gate are no traffic: they are not measured."""
+    url = f"{endpoint.invocations_url}?{UNOBSERVED}" if endpoint.sample else endpoint.invocations_url
+    return {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": digest}
 
 
 def _facts(status: EndpointStatus) -> dict[str, Any]:

@@ -72,7 +72,11 @@ class Fleet:
         self.stream = f"{variant['VariantName']}/i-{secrets.token_hex(8)[:17]}"
         self._folder = simulator.folder / "endpoints" / uuid.uuid4().hex[:12]
         self._server = LocalEndpoint(
-            self._folder / "server", endpoint, port=_free_port(), limits=Limits(request_seconds=3600.0)
+            self._folder / "server",
+            endpoint,
+            port=_free_port(),
+            limits=Limits(request_seconds=3600.0),
+            environment=model.containers[0].get("Environment", {}),
         )
         self._ended = threading.Event()
         self.role: Caller

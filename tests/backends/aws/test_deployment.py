@@ -48,11 +48,21 @@ def test_the_template_takes_every_parameter_as_it_is_given(hosting: Hosting) -> 
         assert value in map(str, known[name].get("AllowedValues", [value])), name
 
 
+@pytest.mark.parametrize("sample", [0.0, 1.0, 0.1, 0.005, 0.00001, 0.000025])
+def test_every_share_of_requests_fits_the_template(sample: float) -> None:
+    given = parameters(SITE, Hosting(), PACKAGE, DIGEST, sample)["Sample"]
+    assert re.search(template_parameters()["Sample"]["AllowedPattern"], given), given
+    assert float(given) == sample
+
+
 def test_the_same_deployment_has_the_same_revision_and_any_other_another_one() -> None:
     def revision(template: bytes = TEMPLATE, salt: str = "", **changes: Any) -> str:
         given = parameters(SITE, Hosting(**changes), PACKAGE, DIGEST)
         return configuration(template, given, {}, salt)["Parameters"]["Revision"]
 
+    sampled = configuration(TEMPLATE, parameters(SITE, Hosting(), PACKAGE, DIGEST, 0.1), {})["Parameters"]
+    assert sampled["Sample"] == "0.1"
+    assert sampled["Revision"] != revision()
     others = [revision(TEMPLATE + b"#"), revision(instance_count=2, max_instances=2), revision(salt="run")]
     assert revision() == revision()
     assert len({revision(), *others}) == 4

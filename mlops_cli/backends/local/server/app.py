@@ -17,6 +17,7 @@ from mlops_cli.backends.local.server.invocation import Invoker, http_error
 from mlops_cli.backends.local.server.predict_api import PredictError
 from mlops_cli.backends.local.server.records import Limits
 from mlops_cli.backends.local.server.tensorflow_c import TensorFlowError
+from mlops_cli.observations import UNOBSERVED
 
 log = logging.getLogger("mlops.server")
 
@@ -189,6 +190,8 @@ def _too_busy() -> Refusal:
 
 def _context(serving: Serving, req: falcon.asgi.Request) -> Context:
     custom = req.get_header(CUSTOM_ATTRIBUTES)
+    if req.query_string == UNOBSERVED:
+        custom = f"{custom},{UNOBSERVED}" if custom else UNOBSERVED
     chosen = attributes(custom) if custom else {}
     return Context(
         model_name=chosen.get("tfs-model-name", MODEL_NAME),

@@ -37,6 +37,12 @@ class Context(NamedTuple):
     timeout: float
 
 
+class Sent(NamedTuple):
+    """The request that an answer is to: the part of ``requests.PreparedRequest`` that a handler can use."""
+
+    body: str | bytes
+
+
 class Response:
     """What an output_handler gets: the part of ``requests.Response`` that it can use."""
 
@@ -45,8 +51,9 @@ class Response:
     encoding = "utf-8"
     reason = "OK"
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], sent: str | bytes = b"") -> None:
         self._document = document
+        self.request = Sent(sent)
 
     @cached_property
     def text(self) -> str:

@@ -35,6 +35,7 @@ class Invocation:
     is_gone: Callable[[], bool] = field(default=lambda: False)
     error: Exception | None = None
     answer: Answer = (b"", "")
+    sent: str | bytes = b""
     prediction: Prediction | None = None
     outputs: dict[str, Array] = field(default_factory=dict)
     expired: bool = False
@@ -124,8 +125,8 @@ class Invoker:
             invocation.attempt(self._finish)
 
     def _prepare(self, invocation: Invocation) -> None:
-        request = invocation.handlers.before(io.BytesIO(invocation.body), invocation.context)
-        invocation.prediction = parse(request, self._model.signature)
+        invocation.sent = invocation.handlers.before(io.BytesIO(invocation.body), invocation.context)
+        invocation.prediction = parse(invocation.sent, self._model.signature)
 
     def _group(self, invocation: Invocation) -> object:
         """Requests with an equal group share calls; one whose rows cannot be told apart is alone."""
@@ -174,7 +175,7 @@ class Invoker:
     def _finish(self, invocation: Invocation) -> None:
         if invocation.prediction is not None:
             document = render(invocation.prediction, invocation.outputs)
-            invocation.answer = invocation.handlers.after(Response(document), invocation.context)
+            invocation.answer = invocation.handlers.after(Response(document, invocation.sent), invocation.context)
 
 
 def _joined(pieces: list[dict[str, Array]]) -> dict[str, Array]:

@@ -41,6 +41,7 @@ class Deployment:
     digest: str
     seconds: float  # until the new worker must be ready
     limits: Limits = field(default_factory=Limits)
+    sample: float = 0.0  # the share of requests that is measured
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Folder:
         self.workers_lock = root / "workers.lock"
         self.log = root / "server.log"
         self.models = root / "models"
+        self.observed = root / "observed"
 
     def package(self, deployment_id: str) -> Path:
         return self.models / f"{deployment_id}.tar.gz"

@@ -25,6 +25,7 @@ from mlops_cli.backends.local.server.app import Serving, create_app
 from mlops_cli.backends.local.server.invocation import Invoker
 from mlops_cli.backends.local.server.protocol import BoundedProtocol
 from mlops_cli.backends.local.server.records import Deployment, Folder, deployment_of, held
+from mlops_cli.backends.local.server.sampling import listen
 from mlops_cli.backends.local.server.savedmodel import Model, ModelError
 from mlops_cli.backends.local.server.tensorflow_c import TensorFlowError
 from mlops_cli.digest import digest_file
@@ -143,6 +144,8 @@ async def _serve(task: Task, package: Path) -> None:
     limits = task.deployment.limits
     model = Model(package, intra_threads=1, inter_threads=min(8, os.cpu_count() or 1))
     model.warm_up()
+    if task.deployment.sample:
+        listen(Folder(task.folder).observed, package, task.deployment)
     own = handlers.load(package)
     listener = socket.socket(fileno=task.listener)
     listener.setblocking(False)

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from table import FEATURES, NUMBERS, TARGET, read
 
+import observation
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, required=True)
 parser.add_argument("--seed", type=int, required=True)
@@ -61,4 +63,8 @@ folder = Path(os.environ["SM_MODEL_DIR"])
 model.export(folder / "1", verbose=False)
 (folder / "1" / "fingerprint.pb").unlink()
 (folder / "code").mkdir()
-shutil.copy(Path(__file__).with_name("inference.py"), folder / "code")
+for name in ("inference.py", "observation.py"):
+    shutil.copy(Path(__file__).with_name(name), folder / "code")
+predicted = model.predict(features(test), batch_size=4096, verbose=0)[:, 0].tolist()
+measured = {**{name: test[name].to_list() for name in NUMBERS}, "rent": predicted}
+observation.write_reference([folder / "code", Path(os.environ["SM_OUTPUT_DATA_DIR"])], measured)

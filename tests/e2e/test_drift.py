@@ -1,0 +1,207 @@
+"""Requests like those of training, and others, through the CLI and HTTP; texts, a table, and nothing to measure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.data.sample import write_sample
+from tests.aws_simulator.fixture import Aws, aws, aws_server
+from tests.conftest import USE_CASES, Cli
+from tests.e2e.test_own_usecase import edit, project
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server"]
+SECRET = "a sentence about quizzaciously xylographed marmalade"
+ON = "[endpoint]\nsample = 1"
+
+
+@pytest.fixture
+def rent(tmp_path: Path) -> Iterator[Cli]:
+    yield from project(tmp_path / "rent", USE_CASES / "rent")
+
+
+@pytest.fixture
+def churn(tmp_path: Path) -> Iterator[Cli]:
+    yield from project(tmp_path / "churn")
+
+
+@pytest.fixture
+def comments(tmp_path: Path) -> Iterator[Cli]:
+    """The comments' project, whose gate takes a model that has learnt little."""
+    Cli(tmp_path)("init", "comments")
+    cli = Cli(tmp_path / "comments", {"ENDPOINT_PORT": "0"})
+    edit(cli, "training/usecase.toml", "[endpoint]\n# The share", "[endpoint]\n#")
+    edit(cli, "training/usecase.toml", "sample = 0\n", "sample = 1\n")
+    edit(cli, "training/usecase.toml", "positive_above = 0.5", "positive_above = 0.05")
+    yield cli
+    cli("cleanup", "--yes")
+
+
+def over_http(cli: Cli) -> Callable[[list[Any]], None]:
+    """Sends to the local endpoint, as any client would."""
+    url = f"{cli.json('status')['endpoint']['url']}/invocations"
+
+    def send(instances: list[Any]) -> None:
+        body = json.dumps({"instances": instances}).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})) as answer:
+            assert answer.status == 200
+
+    return send
+
+
+def flats(count: int, seed: int) -> list[dict[str, Any]]:
+    """Flats that nobody has seen, from where those of the training come from."""
+    script = (USE_CASES / "rent" / "make_data.py").read_text().replace("Random(11)", f"Random({seed})")
+    rows = subprocess.run([sys.executable, "-c", script, str(count)], stdout=subprocess.PIPE, text=True, check=True)
+    table = csv.DictReader(io.StringIO(rows.stdout))
+    numbers = ("area", "rooms", "built")
+    return [
+        {"district": row["district"], **{name: float(row[name] or 1956) for name in numbers}} for row in table
+    ]  # fmt: skip
+
+
+def newer(flat: dict[str, Any]) -> dict[str, Any]:
+    return {**flat, "built": 2010 + random.Random(flat["area"]).randrange(14)}
+
+
+def drift_when(cli: Cli, requests: int, *arguments: str, seconds: float = 30) -> dict[str, Any]:
+    """What is said when so many requests are known: an endpoint tells what it has measured every few seconds."""
+    deadline = time.monotonic() + seconds
+    while (found := cli.json("drift", *arguments))["requests"] < requests and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert found["requests"] == requests
+    return dict(found)
+
+
+def verdicts(found: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["verdict"] for one in found["measures"]}
+
+
+def test_a_table_of_numbers(rent: Cli) -> None:
+    rent("quickstart", "--yes")
+    error = rent.json("drift", code=2)["error"]
+    assert "Sampling is off" in error["message"]
+    assert "sample = 0.1 under [endpoint]" in error["hint"]
+    model = rent.json("status")["endpoint"]["live_digest"]
+
+    edit(rent, "training/usecase.toml", "[endpoint]", ON)
+    assert "does not measure its requests yet" in rent.json("drift", code=1)["error"]["message"]
+    run = rent.json("run")
+    assert {stage["name"]: stage["status"] for stage in run["stages"]}["train"] == "reused"
+    assert rent.json("status")["endpoint"]["live_digest"] == model, "the same model, deployed once more"
+    rent("test-endpoint")
+    found = rent.json("drift")
+    assert (found["verdict"], found["requests"]) == ("too few requests", 0), "neither the gate nor the probe is traffic"
+
+    send = over_http(rent)
+    for flat in flats(600, seed=12):
+        send([flat])
+    found = drift_when(rent, 600)
+    assert found["verdict"] == "no drift", found
+    assert set(verdicts(found)) == {"area", "rooms", "built", "rent"}
+    assert (found["model"], found["sample"]) == (model, 1)
+    assert "verdict: no drift: the requests are like the rows that the model was tested on" in rent("drift", "--fail")
+
+    for flat in flats(600, seed=13):
+        send([newer(flat)])
+    found = drift_when(rent, 1200, "--days", "1")
+    assert (found["verdict"], verdicts(found)["built"], verdicts(found)["rooms"]) == ("retrain", "retrain", "no drift")
+    out = rent("drift", "--fail", code=3)
+    assert "the requests are not like what the model was tested on: built" in out
+    assert "mlops run" in out
+
+    run = rent.json("run", "--set", "seed=2")
+    rent("approve", "--run-id", run["id"], "--yes", "--comment", "new")
+    assert rent.json("drift")["requests"] == 0, "another model starts afresh"
+
+    edit(rent, "training/usecase.toml", ON, "[endpoint]")
+    rent("run")
+    assert "Sampling is off" in rent.json("drift", code=2)["error"]["message"]
+
+
+def test_a_model_that_measures_nothing_gets_no_verdict(churn: Cli) -> None:
+    edit(churn, "training/usecase.toml", "[endpoint]", ON)
+    churn("deploy-infra")
+    assert "There is no endpoint churn-dev yet" in churn.json("drift", code=1)["error"]["message"]
+    churn("quickstart", "--yes")
+    error = churn.json("drift", code=1)["error"]
+    assert "has nothing to measure: its training wrote no observed.json" in error["message"]
+    assert "docs/drift.md" in error["hint"]
+
+
+def test_comments(comments: Cli) -> None:
+    comments("download-data", "--source", "sample", "--rows", "6000")
+    run = comments.json("run", "--set", "epochs=1")
+    comments("approve", "--run-id", run["id"], "--yes", "--comment", "to look at its requests")
+    send = over_http(comments)
+    fresh = unseen(700)
+    for text in fresh:
+        send([text])
+    found = drift_when(comments, 700)
+    assert found["verdict"] == "no drift", found
+    assert {"characters", "words", "unknown words", "score toxic"} <= set(verdicts(found))
+
+    for text in fresh:
+        send([" ".join(word[::-1] + "zq" for word in text.split()[:6]) + SECRET])
+    found = drift_when(comments, 1400)
+    assert found["verdict"] == "retrain"
+    assert verdicts(found)["unknown words"] == verdicts(found)["words"] == "retrain"
+    kept = [path for path in (comments.folder / ".mlops").rglob("*") if path.is_file()]
+    assert [path for path in kept if b"quizzaciously" in path.read_bytes()] == []
+
+
+def unseen(count: int) -> list[str]:
+    """Comments of the same kind that come after those of the training."""
+    rows = io.StringIO(newline="")
+    write_sample(rows, rows=6000 + count, seed=42)
+    rows.seek(0)
+    return [row["comment_text"] for row in csv.DictReader(rows)][6000:]
+
+
+def test_on_aws(tmp_path: Path, aws: Aws) -> None:
+    """The same commands and words; the counts are lines in the endpoint's log, written with the model's role."""
+    made = project(tmp_path / "rent", USE_CASES / "rent")
+    rent = Cli(next(made).folder, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
+    rent("deploy-infra", "--yes")
+    rent("quickstart", "--yes")
+    assert "Sampling is off" in rent.json("drift", code=2)["error"]["message"]
+    edit(rent, "training/usecase.toml", "[endpoint]", ON)
+    assert "does not measure its requests yet" in rent.json("drift", code=1)["error"]["message"]
+    run = rent.json("run")
+    assert {stage["name"]: stage["status"] for stage in run["stages"]}["train"] == "reused"
+    rent("test-endpoint")
+    assert rent.json("drift")["requests"] == 0, "neither the gate nor the probe is traffic"
+
+    runtime = aws.client("sagemaker-runtime")
+
+    def send(flat: dict[str, Any]) -> None:
+        body = json.dumps({"instances": [flat]})
+        runtime.invoke_endpoint(EndpointName="rent-dev", Body=body, ContentType="application/json")
+
+    for flat in flats(600, seed=12):
+        send(flat)
+    found = drift_when(rent, 600)
+    assert found["verdict"] == "no drift", found
+    assert set(verdicts(found)) == {"area", "rooms", "built", "rent"}
+    for flat in flats(600, seed=13):
+        send(newer(flat))
+    found = drift_when(rent, 1200)
+    assert (found["verdict"], verdicts(found)["built"], verdicts(found)["rooms"]) == ("retrain", "retrain", "no drift")
+    assert "the requests are not like what the model was tested on: built" in rent("drift", "--fail", code=3)
+    events = aws.client("logs").filter_log_events(logGroupName="/aws/sagemaker/Endpoints/rent-dev")["events"]
+    assert [event for event in events if "harbour" in event["message"]] == []
+    assert "proof: looked again" in rent("cleanup", "--yes")
+    assert aws.denials() == []
+    made.close()

@@ -1,0 +1,226 @@
+"""What of a request is measured, and that nothing else of it is kept or told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from scripts import HEADER, TRAINING
+
+from cleaning import RULES
+from observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
+from traits import Vocabulary, measure, words
+
+LABELS = HEADER[2:]
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is told, by somebody who listens, as the local server does."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    log, listener = logging.getLogger("mlops.observed"), Listener()
+    log.addHandler(listener)
+    monkeypatch.setenv("MLOPS_SAMPLE", "1")
+    monkeypatch.setenv("MLOPS_MODEL_DIGEST", "abc")
+    yield found
+    log.removeHandler(listener)
+
+
+def reference(folder: Path, weights: list[float] | None = None, **values: list[Any]) -> dict[str, Any]:
+    write_reference([folder], values, weights)
+    return dict(json.loads((folder / FILE).read_text())["measures"])
+
+
+def response(instances: list[Any], predictions: list[Any]) -> Any:
+    """As `requests` gives it to output_handler in the container."""
+    request = SimpleNamespace(body=json.dumps({"instances": instances}))
+    return SimpleNamespace(request=request, content=json.dumps({"predictions": predictions}).encode())
+
+
+def context(attributes: str | None = None) -> Any:
+    return SimpleNamespace(custom_attributes=attributes)
+
+
+def test_without_sampling_not_even_the_answer_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference(tmp_path, x=[1.0, 2.0])
+    monkeypatch.delenv("MLOPS_SAMPLE", raising=False)
+    Observer(tmp_path, lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
+    monkeypatch.setenv("MLOPS_SAMPLE", "1")
+    Observer(tmp_path / "elsewhere", lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
+
+
+def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: Path, lines: list[str]) -> None:
+    import threading
+
+    reference(tmp_path, x=[1.0, 2.0, 3.0])
+    measuring: list[str] = []
+
+    def measured(instances: list[Any], _: list[Any]) -> dict[str, list[Any]]:
+        measuring.append(threading.current_thread().name)
+        return {"x": instances}
+
+    observer = Observer(tmp_path, measured)
+    observer.offer(response([1, 5], [[0], [0]]), context("tfs-model-name=model"))
+    observer.offer(response([1], [[0]]), context(UNOBSERVED))
+    deadline = threading.Event()
+    while not lines and not deadline.wait(0.05):
+        pass
+    assert set(measuring) == {"observer"}
+    (line,) = lines
+    told = json.loads(line.removeprefix(f"{LINE} "))
+    assert {name: told[name] for name in ("model", "requests", "rows", "squares")} == {
+        "model": "abc", "requests": 1, "rows": 2, "squares": 4,
+    }  # fmt: skip
+    assert told["measures"]["x"]["sum"] == 6
+    assert sum(told["measures"]["x"]["counts"].values()) == 2
+
+
+def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    reference(tmp_path, x=[1.0, 2.0])
+    monkeypatch.setattr("observation.WAITING_BYTES", 100)
+    observer = Observer(tmp_path, lambda instances, _: {"x": [len(one) for one in instances]})
+    monkeypatch.setattr(observer, "_work", lambda: None)
+    for _ in range(10):
+        observer.offer(response(["a" * 30], [[0]]), context())
+    observer.close()
+    (line,) = lines
+    assert json.loads(line.split(" ", 1)[1])["requests"] == 1
+
+
+SERVING = f"""
+import sys
+sys.path.insert(0, {str(TRAINING)!r})
+import json
+from pathlib import Path
+from types import SimpleNamespace as Some
+from observation import Observer
+
+observer = Observer(Path.cwd(), lambda texts, rows: {{"length": [len(text) for text in texts]}})
+answer = Some(request=Some(body=json.dumps({{"instances": ["a secret"]}})), content=b'{{"predictions": [[0.5]]}}')
+for _ in range(3):
+    observer.offer(answer, Some(custom_attributes=None))
+assert "tensorflow" not in sys.modules and "numpy" not in sys.modules
+"""
+
+
+def test_in_a_container_the_counts_are_lines_on_stdout_at_the_end_too(tmp_path: Path) -> None:
+    reference(tmp_path, length=[4.0, 8.0, 12.0])
+    environment = {**os.environ, "MLOPS_SAMPLE": "1", "MLOPS_MODEL_DIGEST": "d1"}
+    done = subprocess.run(
+        [sys.executable, "-c", SERVING], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    (line,) = done.stdout.splitlines()
+    told = json.loads(line.removeprefix(f"{LINE} "))
+    assert (told["model"], told["requests"], told["measures"]["length"]["sum"]) == ("d1", 3, 24.0)
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_requests_are_told_together() -> None:
+    """However many come, a worker writes a line in so many seconds: what AWS's log costs is bounded."""
+    assert SECONDS >= 5
+    tally, told = Tally({"x": [1.0]}), []
+    log = logging.getLogger("mlops.observed")
+    handler = logging.Handler()
+    handler.emit = told.append  # type: ignore[method-assign]
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    for value in range(5000):
+        tally.add(1, {"x": [value]})
+    tally.tell()
+    tally.tell()
+    log.removeHandler(handler)
+    assert len(told) == 1
+    assert len(told[0].getMessage()) < 200
+
+
+def test_bins_are_equally_full(tmp_path: Path) -> None:
+    found = reference(tmp_path, x=list(range(1000)))["x"]
+    assert found["mean"] == pytest.approx(499.5)
+    assert len(found["counts"]) == 10
+    assert min(found["counts"]) > 90
+    assert sum(found["counts"]) == pytest.approx(1000)
+
+
+def test_a_value_that_is_most_of_them_has_a_bin_of_its_own(tmp_path: Path) -> None:
+    found = reference(tmp_path, x=[0.0] * 700 + [float(n) for n in range(1, 301)])["x"]
+    assert found["counts"][:2] == [0, 700], "below it, and it"
+    assert reference(tmp_path, x=[2.0] * 150)["x"]["counts"] == [0, 150, 0]
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(2000, 10), (200, 4), (30, 2)])
+def test_few_rows_have_few_bins(tmp_path: Path, rows: int, bins: int) -> None:
+    assert len(reference(tmp_path, x=list(range(rows)))["x"]["counts"]) == bins
+
+
+def test_gaps_are_left_out(tmp_path: Path) -> None:
+    found = reference(tmp_path, x=[1, None, float("nan"), "a text", 3])["x"]
+    assert (found["mean"], sum(found["counts"])) == (2, 2)
+    assert reference(tmp_path, x=[None])["x"] == {"mean": 0.0, "cuts": [], "counts": [0.0]}
+
+
+def test_weighted_rows_are_as_many_as_they_are_worth(tmp_path: Path) -> None:
+    """Nine rows in ten weigh a ninth: the mean is theirs half, and the rows are worth fewer."""
+    found = reference(tmp_path, [1 / 9] * 90 + [1.0] * 10, x=[0.0] * 90 + [1.0] * 10)["x"]
+    assert found["mean"] == pytest.approx(0.5)
+    assert sum(found["counts"]) == pytest.approx(20**2 / (90 / 81 + 10), abs=0.01)
+
+
+def test_words_are_those_of_the_model() -> None:
+    import tensorflow as tf
+
+    from text import cleaned
+    from text import words as models_words
+
+    texts = [
+        "Visit http://x.y/z\tNOW!!  it's 192.168.0.1 ok ??",
+        "  naïve Ünïcode \u3000 f*ck @$$ ½ ٣ 中文 don't",
+        "ÀÉ \x00\x1f a_b-c ... \ufeffend",
+        "",
+    ]
+    theirs = [[word.decode() for word in row] for row in models_words(cleaned(tf.constant(texts))).to_list()]
+    assert [words(text) for text in texts] == theirs
+    assert any("\\x{" in pattern for pattern, _ in RULES), "there is something to translate"
+
+
+def test_a_text_becomes_numbers() -> None:
+    vocabulary = Vocabulary.learn(["the cat sat", "the cat ran", "the dog"], min_count=2, most=10)
+    found = measure(["The CAT sleeps!", "", "the the"], [[0.1] * 6, [0.2] * 6, [0.3] * 6], LABELS, vocabulary)
+    assert found["characters"] == [15, 0, 7]
+    assert found["words"] == [4, 0, 2]
+    assert found["unknown words"] == [0.5, None, 0]
+    assert found[f"score {LABELS[0]}"] == [0.1, 0.2, 0.3]
+    assert set(found) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}
+
+
+def test_the_vocabulary_is_kept_without_its_words(tmp_path: Path) -> None:
+    texts = ["common"] * 3 + ["frequent"] * 2 + ["rare"]
+    Vocabulary.learn(texts, min_count=2, most=1).write(tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert b"common" not in file.read_bytes()
+    known = Vocabulary.read(tmp_path)
+    assert [known.unknown([word]) for word in ("common", "frequent", "rare")] == [0, 1, 1]
+
+
+def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) -> None:
+    code = tiny_training / "model" / "code"
+    assert {"inference.py", "observation.py", "traits.py", "cleaning.py", "words.bin", FILE} <= {
+        path.name for path in code.iterdir()
+    }
+    assert (code / FILE).read_bytes() == (tiny_training / "output" / FILE).read_bytes()
+    measures = json.loads((code / FILE).read_text())["measures"]
+    assert set(measures) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}
+    assert all(sum(one["counts"]) > 100 for one in measures.values())
+    assert 0 <= measures["unknown words"]["mean"] < 0.3
