@@ -13,6 +13,7 @@ from mlops_cli.progress import Watch, unwatched
 if TYPE_CHECKING:
     from mlops_cli.data.manifest import Dataset
     from mlops_cli.data.request import Request
+    from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
     from mlops_cli.lifecycle import RunView
     from mlops_cli.plans import Plan
@@ -159,6 +160,10 @@ class Backend(ABC):
     @abstractmethod
     def run_gate(self) -> GateReport:
         """The post-training gate against the live endpoint, outside of any run."""
+
+    @abstractmethod
+    def examine(self) -> Iterator[Finding]:
+        """What would keep the commands from working, might, or costs for nothing; changes nothing."""
 
     @abstractmethod
     def plan_teardown(self, keep_data: bool) -> Plan:

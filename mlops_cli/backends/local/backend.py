@@ -46,6 +46,7 @@ from mlops_cli.usecase import UseCase, full_names
 if TYPE_CHECKING:
     from mlops_cli.backends.local.appraisal import Appraisal
     from mlops_cli.data.request import Request
+    from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
 
 
@@ -311,6 +312,12 @@ class LocalBackend(Backend):
 
         variables = gate_variables(self.server, self.endpoint().approved_digest)
         return run_gate(stage_named("post-training-tests"), self.project.training, variables)
+
+    def examine(self) -> Iterator[Finding]:
+        from mlops_cli.backends.local.checkup import checks
+        from mlops_cli.doctor import examined
+
+        return examined(checks(self))
 
     def plan_teardown(self, keep_data: bool) -> Plan:
         from mlops_cli.backends.local import teardown
