@@ -38,9 +38,7 @@ def data_in_place(use_case: UseCase, settings: Settings, dataset: Callable[[], D
     if found:
         yield ok("dataset", f"{found.rows:,} rows, {found.bytes / 1e6:,.1f} MB, sha256 {found.sha256[:12]}")
         return
-    yield Finding(
-        "dataset", State.WARNING, "There is no dataset yet.", "A run begins with one.", "mlops download-data"
-    )
+    yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run begins with one.", "mlops download-data")
     if use_case.source == "kaggle":
         yield from _kaggle(settings)
 

@@ -105,7 +105,11 @@ def folder(project: Project) -> Iterator[Finding]:
         yield ok("folder", f"{place} can be written")
     else:
         yield Finding(
-            "folder", State.FAILURE, f"{place} cannot be written.", "mlops keeps its state there.", f"chmod u+wx {place}"
+            "folder",
+            State.FAILURE,
+            f"{place} cannot be written.",
+            "mlops keeps its state there.",
+            f"chmod u+wx {place}",
         )
 
 
