@@ -140,8 +140,7 @@ def idle(subject: Subject, fleet: Fleet) -> Iterator[Finding]:
     asleep = [one for one in running if now - one.changed >= YOUNG_DAYS * DAY and not _asked(fleet, one, now)]
     yield from (_idle(subject, one, now) for one in asleep)
     if not asleep:
-        count = f"{len(running)} run on instances" if running else "none runs on instances"
-        yield ok("endpoints", f"{count}, in the whole account and region; none of them is idle" if running else count)
+        yield ok("endpoints", f"on instances in this account and region: {len(running)}, none of them idle")
 
 
 def _asked(fleet: Fleet, endpoint: Hosted, now: float) -> bool:

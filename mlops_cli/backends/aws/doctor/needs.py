@@ -139,12 +139,14 @@ def _workers(place: Place) -> Iterator[Need]:
 def _events(place: Place) -> Iterator[Need]:
     name = place.names.pipeline_stack
     topic = "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes TagResource UntagResource"
-    mail = " Subscribe Unsubscribe ListSubscriptionsByTopic" if place.mailed else ""
+    mail = " Subscribe ListSubscriptionsByTopic" if place.mailed else ""
     yield Need(place.arn("sns", f"{name}-Topic-*"), _actions("sns", topic + mail), "deploy-infra, cleanup")
+    if place.mailed:
+        yield Need(SOME, ("sns:Unsubscribe",), "deploy-infra, cleanup")
     rule = "PutRule DescribeRule DeleteRule PutTargets RemoveTargets ListTargetsByRule TagResource UntagResource"
     if place.source != "connection":
         yield Need(place.arn("events", f"rule/{name}"), _actions("events", rule), "deploy-infra, cleanup")
-    yield Need(place.arn("events", "rule/*"), ("events:ListRules",), "cleanup")
+    yield Need(SOME, ("events:ListRules",), "cleanup")
 
 
 def _logs(place: Place) -> Iterator[Need]:
@@ -166,8 +168,7 @@ def _registry(place: Place) -> Iterator[Need]:
     group = place.arn("sagemaker", f"model-package-group/{place.endpoint}")
     make = "CreateModelPackageGroup DescribeModelPackageGroup DeleteModelPackageGroup AddTags ListTags"
     yield Need(group, _actions("sagemaker", make), "deploy-infra, cleanup")
-    yield Need(SOME, ("sagemaker:ListModelPackages",), "models, approve, cleanup")
-    packages = _actions("sagemaker", "DescribeModelPackage UpdateModelPackage DeleteModelPackage")
+    packages = _actions("sagemaker", "ListModelPackages DescribeModelPackage UpdateModelPackage DeleteModelPackage")
     yield Need(place.arn("sagemaker", f"model-package/{place.endpoint}/*"), packages, "models, approve, cleanup")
 
 
