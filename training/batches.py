@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class Table:
         encoded: list[bytes] = self.texts.numpy().tolist()
         strings: pl.Series = pl.Series(encoded, dtype=pl.Binary).cast(pl.String)
         return strings
+
+    @property
+    def digest(self) -> str:
+        """Of labels and lengths: enough to tell whether it is the same table."""
+        return hashlib.sha256(self.labels.tobytes() + self.lengths.tobytes()).hexdigest()
 
     def batches(self) -> Iterator[tf.Tensor]:
         """The texts in order."""

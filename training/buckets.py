@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
+import threading
 from pathlib import Path
 
 import polars as pl
 
-_LENGTH_BYTES = 8
+_HEAD = struct.Struct("<qQ")  # the frame's order, and how many bytes it has
 
 
 def packed(frame: pl.DataFrame) -> bytes:
@@ -18,28 +20,29 @@ def packed(frame: pl.DataFrame) -> bytes:
 
 
 class Buckets:
-    """``count`` append-only files of frames in ``folder``."""
+    """Append-only files of frames in ``folder``, by number; any thread may append."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.count = count
+        self._lock = threading.Lock()
         folder.mkdir()
 
-    def append(self, bucket: int, frame: bytes) -> None:
-        with self._path(bucket).open("ab") as file:
-            file.write(len(frame).to_bytes(_LENGTH_BYTES, "little") + frame)
+    def append(self, bucket: int, order: int, frame: bytes) -> None:
+        with self._lock, self._path(bucket).open("ab") as file:
+            file.write(_HEAD.pack(order, len(frame)) + frame)
 
     def take(self, bucket: int) -> list[pl.DataFrame]:
-        """All frames of the bucket in the order in which they were appended; its file is removed."""
+        """All frames of the bucket in their order, whenever they were appended; its file is removed."""
         path = self._path(bucket)
         if not path.exists():
             return []
         frames = []
         with path.open("rb") as file:
-            while length := file.read(_LENGTH_BYTES):
-                frames.append(pl.read_ipc_stream(file.read(int.from_bytes(length, "little"))))
+            while head := file.read(_HEAD.size):
+                order, length = _HEAD.unpack(head)
+                frames.append((order, pl.read_ipc_stream(file.read(length))))
         path.unlink()
-        return frames
+        return [frame for _, frame in sorted(frames, key=lambda entry: entry[0])]
 
     def _path(self, bucket: int) -> Path:
         return self._folder / f"{bucket:05d}.arrows"

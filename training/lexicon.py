@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,6 +42,11 @@ class Lexicon:
     buckets: np.ndarray  # of the n-grams
     rarity: np.ndarray  # each n-gram's inverse document frequency
 
+    @property
+    def digest(self) -> str:
+        parts = (self.fingerprints, self.buckets, self.rarity)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
 
 def read(texts: tf.Tensor) -> Reading:
     """Strings [n], cleaned and split."""
@@ -61,7 +67,7 @@ def text_ngrams(reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
 
 def learn_lexicon(batches: Iterable[tf.Tensor], min_count: int, most_words: int, most_ngrams: int) -> Lexicon:
     """From batches of at most MOST_TEXTS texts: the most frequent words and n-grams of the first ENOUGH_TEXTS."""
-    count = tf.function(_countable, input_signature=[tf.TensorSpec([None], tf.string)])
+    count = tf.function(_countable, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     fingerprints, texts = [], 0
     frequency = np.zeros(BUCKETS, np.int64)
     for batch in batches:

@@ -6,15 +6,20 @@ over time. The wide half gives every n-gram of characters and words a weight of 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from calibration import Calibration
 from features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
 from lstm import LSTM, glorot
+
+EXPORT_NUMBER = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,9 @@ class Shape:
     word_dropout: float
     spatial_dropout: float
     dropout: float
+
+
+LENGTH_GROUPS = 4
 
 
 class Logits(NamedTuple):
@@ -57,9 +65,10 @@ class Deep(tf.Module):  # type: ignore[misc]
         if training:
             whole_dimensions = [tf.shape(words)[0], 1, shape.embedding_size]
             vectors = _drop(vectors, whole_dimensions, shape.spatial_dropout, dropout_seed, 2)
-        pooled = self._pooled(vectors, features.lengths)
-        if training:
+            pooled = self._pooled(vectors, features.lengths, on_gpu=bool(tf.config.list_logical_devices("GPU")))
             pooled = _drop(pooled, tf.shape(pooled), shape.dropout, dropout_seed, 3)
+        else:
+            pooled = self._pooled_in_groups(vectors, features.lengths)
         return pooled @ self.kernel + self.bias
 
     def _different(self, features: Features) -> tf.Tensor:
@@ -69,12 +78,28 @@ class Deep(tf.Module):  # type: ignore[misc]
         number = tf.math.unsorted_segment_sum(tf.ones_like(places, tf.float32), places, count)
         return tf.gather(self.words, features.different) + total / tf.maximum(number, 1.0)[:, None]
 
-    def _pooled(self, vectors: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    def _pooled_in_groups(self, vectors: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """As ``_pooled``, the texts of a larger batch in groups of like length, so that less is padded."""
+        count = tf.size(lengths)
+
+        def grouped() -> tf.Tensor:
+            order = tf.argsort(lengths, stable=True)
+            bounds = [group * count // LENGTH_GROUPS for group in range(LENGTH_GROUPS + 1)]
+            pooled = tf.concat([part(order[start:end]) for start, end in pairwise(bounds)], 0)
+            return tf.gather(pooled, tf.math.invert_permutation(order))
+
+        def part(rows: tf.Tensor) -> tf.Tensor:
+            some = tf.gather(lengths, rows)
+            return self._pooled(tf.gather(vectors, rows)[:, : tf.maximum(tf.reduce_max(some), 1)], some)
+
+        return tf.cond(count < 2 * LENGTH_GROUPS, lambda: self._pooled(vectors, lengths), grouped)
+
+    def _pooled(self, vectors: tf.Tensor, lengths: tf.Tensor, on_gpu: bool = False) -> tf.Tensor:
         """The largest and the mean hidden state over each text's own words, both directions."""
         backwards = tf.reverse_sequence(vectors, lengths, seq_axis=1)
-        forward_states = self.forward(tf.transpose(vectors, [1, 0, 2]))
+        forward_states = self.forward(tf.transpose(vectors, [1, 0, 2]), on_gpu)
         # These stay in the order in which they were read, last word first: pooling does not mind.
-        backward_states = self.backward(tf.transpose(backwards, [1, 0, 2]))
+        backward_states = self.backward(tf.transpose(backwards, [1, 0, 2]), on_gpu)
         states = tf.concat([forward_states, backward_states], axis=2)
         mask = tf.transpose(tf.sequence_mask(lengths, tf.shape(vectors)[1], tf.float32))[:, :, None]
         states *= mask
@@ -115,6 +140,17 @@ class Network(tf.Module):  # type: ignore[misc]
     def __call__(self, features: Features) -> Logits:
         return Logits(self.deep(features), self.wide(features))
 
+    @property
+    def digest(self) -> str:
+        """Of all weights: equal on all workers that train together."""
+        return hashlib.sha256(b"".join(variable.numpy().tobytes() for variable in self.variables)).hexdigest()
+
+    def taking_over(self, other: Network) -> Network:
+        """Itself, with the weights of another one."""
+        for variable, taken in zip(self.variables, other.variables, strict=True):
+            variable.assign(taken)
+        return self
+
 
 class Classifier(tf.Module):  # type: ignore[misc]
     """Raw texts to probabilities: what is exported and served."""
@@ -138,8 +174,18 @@ class Classifier(tf.Module):  # type: ignore[misc]
 
         # The fused LSTM kernel has no XLA version, which "auto" might ask for on a GPU.
         signature = [tf.TensorSpec([None], tf.string, name="text")]
-        served = tf.function(serve, input_signature=signature, jit_compile=False)
+        _number_functions_from(EXPORT_NUMBER)
+        served = tf.function(serve, input_signature=signature, jit_compile=False, autograph=False)
         tf.saved_model.save(self, folder, signatures={"serving_default": served})
+
+
+def _number_functions_from(number: int) -> None:
+    """TensorFlow names a function by how many it has made so far, and a training that was interrupted makes others.
+
+    So that both are exported alike, counting goes on from the same number. It has no public name.
+    """
+    while ops.uid() < number:
+        pass
 
 
 def _vectors(count: int, shape: Shape, seed: list[int]) -> tf.Tensor:

@@ -1,43 +1,47 @@
-"""Optimizers that only touch the rows of a table that a batch has used: most words and n-grams are in few batches."""
+"""Optimizers that only touch the rows of a table that a batch has used: most words and n-grams are in few batches.
+
+Where several devices train together, each calls ``apply`` for itself, with the same gradients.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
+
+Update = Callable[..., None]
 
 
 class LazyAdam(tf.Module):  # type: ignore[misc]
     """Adam for ``variables``, "lazy": of those whose gradient is sparse (tf.IndexedSlices) only its rows change."""
 
     def __init__(
-        self, variables: list[tf.Variable], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-7
+        self, variables: Sequence[tf.Variable], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-7
     ) -> None:
         super().__init__(name="adam")
         self._beta1, self._beta2, self._epsilon = beta1, beta2, epsilon
         self._variables = variables
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._means = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
         self._squares = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
 
-    def apply(self, gradients: list[tf.Tensor], learning_rate: tf.Tensor) -> None:
-        """One step with ``gradients``, in the order of the variables."""
-        self.step.assign_add(1)
-        step = tf.cast(self.step, tf.float32)
+    def apply(self, gradients: Sequence[Any], learning_rate: tf.Tensor, step: tf.Tensor) -> None:
+        """Step number ``step``, counting from 1, with ``gradients`` in the order of the variables."""
+        step = tf.cast(step, tf.float32)
         rate = learning_rate * tf.sqrt(1 - self._beta2**step) / (1 - self._beta1**step)
-        for variable, mean, square, gradient in zip(
-            self._variables, self._means, self._squares, gradients, strict=True
-        ):
-            if isinstance(gradient, tf.IndexedSlices):
-                self._apply_rows(variable, mean, square, gradient, rate)
-            else:
-                mean.assign(self._beta1 * mean + (1 - self._beta1) * gradient)
-                square.assign(self._beta2 * square + (1 - self._beta2) * gradient**2)
-                variable.assign_sub(rate * mean / (tf.sqrt(square) + self._epsilon))
+        slots = zip(self._variables, self._means, self._squares, gradients, strict=True)
+        for variable, mean, square, gradient in slots:
+            _on_every_device(variable, self._update, mean, square, gradient, rate)
 
-    def _apply_rows(
-        self, variable: tf.Variable, mean: tf.Variable, square: tf.Variable, gradient: tf.IndexedSlices, rate: tf.Tensor
-    ) -> None:
+    def _update(self, variable: Any, mean: Any, square: Any, gradient: Any, rate: tf.Tensor) -> None:
+        if isinstance(gradient, tf.IndexedSlices):
+            self._update_rows(variable, mean, square, gradient, rate)
+            return
+        mean.assign(self._beta1 * mean + (1 - self._beta1) * gradient)
+        square.assign(self._beta2 * square + (1 - self._beta2) * gradient**2)
+        variable.assign_sub(rate * mean / (tf.sqrt(square) + self._epsilon))
+
+    def _update_rows(self, variable: Any, mean: Any, square: Any, gradient: Any, rate: tf.Tensor) -> None:
         rows, place = tf.unique(gradient.indices)
         summed = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
         new_mean = self._beta1 * tf.gather(mean, rows) + (1 - self._beta1) * summed
@@ -50,14 +54,27 @@ class LazyAdam(tf.Module):  # type: ignore[misc]
 class Descent(tf.Module):  # type: ignore[misc]
     """Plain gradient descent: for a linear model of many rare inputs better than Adam, which overfits it."""
 
-    def __init__(self, variables: list[tf.Variable]) -> None:
+    def __init__(self, variables: Sequence[tf.Variable]) -> None:
         super().__init__(name="descent")
         self._variables = variables
 
-    def apply(self, gradients: Iterable[tf.Tensor], learning_rate: tf.Tensor) -> None:
+    def apply(self, gradients: Sequence[Any], learning_rate: tf.Tensor) -> None:
         """One step with ``gradients``, in the order of the variables."""
         for variable, gradient in zip(self._variables, gradients, strict=True):
-            if isinstance(gradient, tf.IndexedSlices):
-                variable.scatter_sub(tf.IndexedSlices(learning_rate * gradient.values, gradient.indices))
-            else:
-                variable.assign_sub(learning_rate * gradient)
+            _on_every_device(variable, self._update, gradient, learning_rate)
+
+    @staticmethod
+    def _update(variable: Any, gradient: Any, rate: tf.Tensor) -> None:
+        if isinstance(gradient, tf.IndexedSlices):
+            variable.scatter_sub(tf.IndexedSlices(rate * gradient.values, gradient.indices))
+        else:
+            variable.assign_sub(rate * gradient)
+
+
+def _on_every_device(variable: tf.Variable, update: Update, *arguments: Any) -> None:
+    """Calls ``update`` with each device's copy of the variable and of the arguments."""
+
+    def all_copies(strategy: tf.distribute.Strategy, *values: Any) -> None:
+        strategy.extended.update(variable, update, args=values, group=False)
+
+    tf.distribute.get_replica_context().merge_call(all_copies, args=arguments)

@@ -11,6 +11,8 @@ Reads every *.csv in the input folder and writes train/, validation/ and test/ (
 - Memory does not grow with the input: the first pass streams the rows into buckets on disk, by hash; the
   second takes the buckets in order, one by one. So the output depends on the rows and the seed alone, not on
   how many threads there are, nor on the size or order of the blocks.
+- Several instances each read their own files and then own a range of the buckets: they send each other what belongs
+  there (exchange.py). All their files together are those of one machine.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 # Memory that polars no longer needs goes back at once: its allocator keeps it for a while by default.
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
@@ -38,6 +40,8 @@ import polars as pl
 import cleaning
 import usecase
 from buckets import Buckets, packed
+from exchange import Exchange, read_hosts
+from profiling import Profile
 from progress import Progress
 from records import BadInput, Block, read_blocks
 from splits import NAMES, Assignment
@@ -46,113 +50,102 @@ ID, TEXT, LABELS = usecase.id_column(), usecase.text_column(), usecase.labels()
 COLUMNS = list(usecase.columns())
 BUCKET_BYTES = 8 << 20
 GROUP_BLOCKS = 4
-QUANTILES = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "max": 1.0}
+RESOURCES = Path(os.environ.get("SM_RESOURCE_CONFIG_FILE", "/opt/ml/config/resourceconfig.json"))
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass
-class Profile:
-    """What profile.json says, counted as the rows go by."""
-
-    rows_in: int = 0
-    empty: int = 0
-    rows: Counter[str] = field(default_factory=Counter)
-    positives: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in NAMES})
-    words: Counter[int] = field(default_factory=Counter)
-    characters: Counter[int] = field(default_factory=Counter)
-
-    def add(self, name: str, frame: pl.DataFrame) -> None:
-        self.rows[name] += frame.height
-        self.positives[name].update({label: int(frame[label].sum()) for label in LABELS})
-        text = frame[TEXT]
-        self.words.update(_histogram(text.str.count_matches(" ", literal=True) + 1))
-        self.characters.update(_histogram(text.str.len_chars()))
-
-    def merge(self, other: Profile) -> None:
-        self.rows_in += other.rows_in
-        self.empty += other.empty
-        self.rows.update(other.rows)
-        self.words.update(other.words)
-        self.characters.update(other.characters)
-        for name in NAMES:
-            self.positives[name].update(other.positives[name])
-
-    def as_json(self) -> dict[str, Any]:
-        rows_out = self.rows.total()
-        return {
-            "rows_in": self.rows_in,
-            "rows_out": rows_out,
-            "empty_dropped": self.empty,
-            "duplicates_dropped": self.rows_in - self.empty - rows_out,
-            "splits": {name: self._split(name) for name in NAMES},
-            "words": _quantiles(self.words),
-            "characters": _quantiles(self.characters),
-            "words_histogram": _doublings(self.words),
-        }
-
-    def _split(self, name: str) -> dict[str, Any]:
-        rows, positives = self.rows[name], self.positives[name]
-        rates = {label: round(positives[label] / rows, 6) if rows else None for label in LABELS}
-        return {"rows": rows, "label_counts": {label: positives[label] for label in LABELS}, "label_rates": rates}
-
-
-def preprocess(input_dir: Path, output_dir: Path, validation_fraction: float, test_fraction: float, seed: int) -> None:
-    """Raises BadInput, with nothing left in the output folder that looks like a result."""
-    sources = sorted(input_dir.glob("*.csv"))
-    if not sources:
-        raise BadInput(f"{input_dir}: no *.csv file in it")
+def preprocess(
+    input_dir: Path,
+    output_dir: Path,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    resource_config: Path = RESOURCES,
+) -> None:
+    """Raises BadInput, with nothing left in the output folder that looks like a result, or PeerGone."""
     _clear(output_dir)
-    profile = Profile()
-    size = sum(source.stat().st_size for source in sources)
-    buckets = Buckets(output_dir / "buckets", 1 + size // BUCKET_BYTES)
+    sources = sorted(input_dir.glob("*.csv"))
+    buckets = Buckets(output_dir / "buckets")
+    exchange = Exchange(*read_hosts(resource_config), buckets.append)
     try:
+        shares = exchange.gather([(source.name, source.stat().st_size) for source in sources])
+        names = sorted(name for share in shares for name, _ in share)
+        if not names:
+            raise BadInput(f"{input_dir}: no *.csv file in it")
+        count = 1 + sum(size for share in shares for _, size in share) // BUCKET_BYTES
+        plan = Plan(count, {source: names.index(source.name) for source in sources}, exchange)
+        profile = Profile()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            fill(buckets, sources, seed, profile, pool)
-            deal(buckets, output_dir, Assignment(validation_fraction, test_fraction, seed), profile, pool)
+            fill(plan, seed, profile, pool)
+            assignment = Assignment(validation_fraction, test_fraction, seed)
+            deal(plan, buckets, output_dir, assignment, profile, pool)
+        write_profile(output_dir, profile, exchange)
     finally:
+        exchange.close()
         shutil.rmtree(output_dir / "buckets")
-    (output_dir / "profile.json").write_text(json.dumps(profile.as_json(), indent=1) + "\n", encoding="utf-8")
 
 
-def fill(buckets: Buckets, sources: list[Path], seed: int, profile: Profile, pool: ThreadPoolExecutor) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """``count`` buckets, dealt out to the hosts in order; this host's files and each one's place among all files."""
+
+    count: int
+    sources: dict[Path, int]
+    exchange: Exchange
+
+    def owner(self, bucket: int) -> int:
+        return bucket * self.exchange.size // self.count
+
+    @property
+    def own(self) -> list[int]:
+        return [bucket for bucket in range(self.count) if self.owner(bucket) == self.exchange.place]
+
+
+def fill(plan: Plan, seed: int, profile: Profile, pool: ThreadPoolExecutor) -> None:
     """First pass: every row, cleaned and checked, into the bucket that its hash names."""
 
-    def prepare(block: Block) -> tuple[Profile, int, pl.DataFrame]:
+    def prepare(block: Block) -> tuple[Profile, Block, pl.DataFrame]:
         frame = cleaned(block)
         full = frame.filter(pl.col(TEXT) != "")
         read = Profile(rows_in=frame.height, empty=frame.height - full.height)
-        return read, len(block.content), with_hash(full, seed)
+        return read, block, with_hash(full, seed)
 
-    def pack(frames: list[pl.DataFrame]) -> dict[int, bytes]:
+    def pack(group: tuple[int, list[pl.DataFrame]]) -> tuple[int, dict[int, bytes]]:
+        order, frames = group
         frame = without_duplicates(pl.concat(frames))
-        return {number: packed(part) for number, part in _parted(frame, buckets.count)}
+        return order, {number: packed(part) for number, part in _parted(frame, plan.count)}
 
-    def groups() -> Iterator[list[pl.DataFrame]]:
-        """The prepared blocks, several at a time: packing many small parts is slow."""
-        progress, done = Progress(sum(source.stat().st_size for source in sources) >> 20), 0
-        group: list[pl.DataFrame] = []
-        for read, size, frame in in_order(
-            pool, prepare, (block for source in sources for block in read_blocks(source))
-        ):
-            profile.merge(read)
-            group.append(frame)
-            done += size
-            progress(done >> 20, "MB read")
-            if len(group) == GROUP_BLOCKS:
-                yield group
-                group = []
-        if group:
-            yield group
+    def groups() -> Iterator[tuple[int, list[pl.DataFrame]]]:
+        """The prepared blocks of a file, several at a time: packing many small parts is slow."""
+        progress, done = Progress(sum(source.stat().st_size for source in plan.sources) >> 20), 0
+        for source, place in plan.sources.items():
+            group: list[pl.DataFrame] = []
+            order = place << 40  # where in a file a group starts takes less
+            for read, block, frame in in_order(pool, prepare, read_blocks(source)):
+                profile.merge(read)
+                group.append(frame)
+                done += len(block.content)
+                progress(done >> 20, "MB read")
+                if len(group) == GROUP_BLOCKS:
+                    yield order, group
+                    group, order = [], (place << 40) + block.start + len(block.content)
+            if group:
+                yield order, group
 
-    for parts in in_order(pool, pack, groups(), ahead=1):
+    for order, parts in in_order(pool, pack, groups(), ahead=1):
         for number, part in parts.items():
-            buckets.append(number, part)
+            plan.exchange.send(plan.owner(number), number, order, part)
 
 
 def deal(
-    buckets: Buckets, output_dir: Path, assignment: Assignment, profile: Profile, pool: ThreadPoolExecutor
+    plan: Plan,
+    buckets: Buckets,
+    output_dir: Path,
+    assignment: Assignment,
+    profile: Profile,
+    pool: ThreadPoolExecutor,
 ) -> None:
     """Second pass: each bucket's rows, free of duplicates and in order of hash, into the splits."""
 
@@ -160,21 +153,45 @@ def deal(
         frames = buckets.take(number)
         return without_duplicates(pl.concat(frames)).sort("hash") if frames else pl.DataFrame()
 
+    def count(number: int) -> Counter[int]:
+        """How many rows of each combination there are; they are put back, free of duplicates."""
+        frame = prepare(number)
+        if not frame.height:
+            return Counter()
+        buckets.append(number, 0, packed(frame))
+        return Counter(dict(frame["combination"].value_counts().iter_rows()))
+
+    plan.exchange.gather(None)  # now all rows are where they belong
+    if plan.exchange.size > 1:
+        counts = plan.exchange.gather(list(sum(in_order(pool, count, plan.own), Counter()).items()))
+        for before in counts[: plan.exchange.place]:
+            assignment.pass_over(dict(before))
+
     def write(dealt: tuple[int, pl.DataFrame, pl.Series]) -> Profile:
         number, frame, places = dealt
         written = Profile()
         for place, name in enumerate(NAMES):
             part = frame.filter(places == place).select(COLUMNS)
-            written.add(name, part)
+            written.add(name, part, TEXT, LABELS)
             part.write_parquet(output_dir / name / f"part-{number:05d}.parquet", compression_level=1)
         return written
 
-    prepared = enumerate(in_order(pool, prepare, range(buckets.count)))
+    prepared = zip(plan.own, in_order(pool, prepare, plan.own), strict=True)
     dealt = ((number, frame, assignment.split(frame["combination"])) for number, frame in prepared if frame.height)
-    progress = Progress(buckets.count)
+    progress = Progress(len(plan.own))
     for done, written in enumerate(in_order(pool, write, dealt), 1):
         profile.merge(written)
         progress(done, "buckets written")
+
+
+def write_profile(output_dir: Path, profile: Profile, exchange: Exchange) -> None:
+    """One for all hosts, by the first of them."""
+    first, *others = (Profile.parse(share) for share in exchange.gather(profile.plain))
+    for other in others:
+        first.merge(other)
+    if exchange.place == 0:
+        text = json.dumps(first.report(LABELS), indent=1) + "\n"
+        (output_dir / "profile.json").write_text(text, encoding="utf-8")
 
 
 def cleaned(block: Block) -> pl.DataFrame:
@@ -245,26 +262,6 @@ def _parted(frame: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame
             yield number, ordered[start:end]
 
 
-def _histogram(values: pl.Series) -> dict[int, int]:
-    return dict(values.value_counts().iter_rows())
-
-
-def _quantiles(histogram: Counter[int]) -> dict[str, int | None]:
-    values = sorted(histogram)
-    if not values:
-        return dict.fromkeys(QUANTILES)
-    counts = np.cumsum([histogram[value] for value in values])
-    return {name: values[int(np.searchsorted(counts, q * counts[-1]))] for name, q in QUANTILES.items()}
-
-
-def _doublings(histogram: Counter[int]) -> dict[str, int]:
-    """How many rows have from 1, 2, 4, 8, ... on, by that number: what later data is compared with."""
-    counts: Counter[int] = Counter()
-    for value, count in histogram.items():
-        counts[1 << (value.bit_length() - 1) if value else 0] += count
-    return {str(edge): counts[edge] for edge in sorted(counts)}
-
-
 def _clear(output_dir: Path) -> None:
     """Takes away what an earlier, perhaps killed, run left; other files stay."""
     for name in (*NAMES, "buckets"):
@@ -289,6 +286,7 @@ def main() -> int:
     parser.add_argument("--validation_fraction", type=_fraction, default=0.1)
     parser.add_argument("--test_fraction", type=_fraction, default=0.1)
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--resource-config", type=Path, default=RESOURCES, help="which instances there are")
     arguments = parser.parse_args()
     start = time.monotonic()
     try:
@@ -296,7 +294,8 @@ def main() -> int:
     except (BadInput, OSError) as error:
         print(f"preprocess.py: {error}", file=sys.stderr)
         return 1
-    print(f"{(arguments.output_dir / 'profile.json').read_text()}{time.monotonic() - start:.1f} s", flush=True)
+    profile = arguments.output_dir / "profile.json"
+    print(f"{profile.read_text() if profile.exists() else ''}{time.monotonic() - start:.1f} s", flush=True)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from hashlib import blake2b
 
 import numpy as np
@@ -33,6 +34,10 @@ class Assignment:
             rows = np.flatnonzero(codes == code)
             places[rows] = self._deal(int(code), len(rows))
         return pl.Series(places)
+
+    def pass_over(self, counts: Mapping[int, int]) -> None:
+        """So many rows of each combination came before, and were dealt out by somebody else."""
+        self._dealt.update(counts)
 
     def _deal(self, code: int, n: int) -> np.ndarray:
         order = self._dealt[code] + np.arange(n)

@@ -18,8 +18,8 @@ import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -31,10 +31,13 @@ import predictions
 import usecase
 from batches import EmptySplit, Table, read_table
 from calibration import calibrate, plain, read_rates, representative_weights
+from checkpoints import Checkpoints
 from features import Featurizer
 from lexicon import learn_lexicon
 from model import Classifier, Network, Shape
+from team import Team, assemble, hosts_of
 from trainer import Diverged, Trainer, label_rates, log_loss
+from workers import run_together
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ class Hyperparameters:
     # learnt.
     positive_weight_power: float = 0.6
 
+    # So many processes on this machine, if it is alone; with several hosts there is one on each.
+    workers: int = 1
+
+    # An interrupted training goes on from its last checkpoint: one every so often, and one after each epoch.
+    checkpoint_seconds: float = 60.0
+
     # How common each label is where the model will be used, as "toxic=0.1,threat=0.003"; a label left out is as
     # common as in the data. Probabilities, thresholds and F1 are for these rates.
     base_rates: str = ""
@@ -74,17 +83,18 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where script mode says that data and results are."""
+    """Where script mode says that data and results are; ``checkpoints`` survives an interruption, if there is one."""
 
     train: Path
     validation: Path
     test: Path
     model: Path
     output: Path
+    checkpoints: Path | None = None
 
 
-def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders) -> dict[str, Any]:
-    """Reads the splits, trains, calibrates, evaluates, exports; returns what metrics.json says."""
+def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team: Team) -> None:
+    """Reads the splits, trains, calibrates, evaluates, exports."""
     tf.config.experimental.enable_op_determinism()
     clock = Clock()
     labels, text = usecase.labels(), usecase.text_column()
@@ -94,17 +104,30 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders) -> di
     )
     lexicon = learn_lexicon(train.batches(), hyperparameters.min_count, hyperparameters.words, hyperparameters.ngrams)
     featurizer = Featurizer(lexicon)
-    network = Network(featurizer, label_rates(train.labels), shape_of(hyperparameters), hyperparameters.seed)
+    shape = Shape(**{field.name: getattr(hyperparameters, field.name) for field in fields(Shape)})
+    make_network = partial(Network, featurizer, label_rates(train.labels), shape, hyperparameters.seed)
+    with team.strategy.scope():
+        network = make_network()
     clock.lap("preparation")
 
-    trainer = Trainer(network, featurizer, hyperparameters, train)
-    history = []
-    for epoch in range(1, hyperparameters.epochs + 1):
-        loss = trainer.epoch(epoch)
-        logits = trainer.predict(validation)
-        history.append({"epoch": epoch, "loss": loss, **curves(validation, plain(len(labels)).probabilities(*logits))})
-        print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
+    trainer = Trainer(network, featurizer, hyperparameters, train, team)
+    identity = [asdict(hyperparameters), lexicon.digest, train.digest, team.devices]
+    checkpoints = Checkpoints(
+        folders.checkpoints, identity, network=network, adam=trainer.adam, descent=trainer.descent
+    )
+    history = trainer.resume(checkpoints)
+    for epoch in range(len(history) + 1, hyperparameters.epochs + 1):
+        history.append({"epoch": epoch, "loss": trainer.epoch(epoch, history, checkpoints)})
+        if team.leads:
+            logits = trainer.predict(validation)
+            history[-1] |= curves(validation, plain(len(labels)).probabilities(*logits))
+            print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
+        if epoch < hyperparameters.epochs:
+            trainer.save(history, checkpoints)
     clock.lap("training")
+    print(f"weights {network.digest}", flush=True)
+    if not team.leads:
+        return team.wait()
 
     weights = representative_weights(labels, validation.labels, rates)
     calibration = calibrate(*logits, validation.labels, weights)
@@ -120,7 +143,8 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders) -> di
     predictions.write(folders.output, test.strings, test.labels, test_scores, thresholds, seen)
     clock.lap("evaluation")
 
-    export(Classifier(featurizer, network, calibration), folders.model, labels)
+    served = make_network().taking_over(network)  # as plain variables, whatever the strategy made of them
+    export(Classifier(featurizer, served, calibration), folders.model, labels)
     clock.lap("export")
     report = {
         "metrics": measured,
@@ -132,11 +156,8 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders) -> di
         "seconds": clock.laps,
     }
     write_json(folders.output / "metrics.json", report)
-    return report
-
-
-def shape_of(hyperparameters: Hyperparameters) -> Shape:
-    return Shape(**{field.name: getattr(hyperparameters, field.name) for field in fields(Shape)})
+    checkpoints.clear()
+    return team.wait()
 
 
 def curves(validation: Table, scores: np.ndarray) -> dict[str, float | None]:
@@ -194,11 +215,13 @@ def parse(arguments: list[str]) -> tuple[Hyperparameters, Folders]:
         parser.add_argument(
             f"--{name}-dir", type=Path, default=preset, required=not preset, help=f"default: {variable}"
         )
+    checkpoints = os.environ.get("SM_CHECKPOINT_DIR")
+    parser.add_argument("--checkpoint-dir", type=Path, default=checkpoints, help="default: SM_CHECKPOINT_DIR, or none")
     for field in fields(Hyperparameters):
         parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
     values = vars(parser.parse_args(arguments))
-    folders = Folders(**{field.name: values.pop(f"{field.name}_dir") for field in fields(Folders)})
-    for name in ("epochs", "batch_size", "words", "min_count", "ngrams", "embedding_size", "lstm_units"):
+    folders = Folders(**{field.name: values.pop(f"{field.name.removesuffix('s')}_dir") for field in fields(Folders)})
+    for name in ("epochs", "batch_size", "words", "min_count", "ngrams", "workers", "embedding_size", "lstm_units"):
         if values[name] < 1:
             parser.error(f"argument --{name}: {values[name]} is too small, expected at least 1")
     try:
@@ -209,14 +232,16 @@ def parse(arguments: list[str]) -> tuple[Hyperparameters, Folders]:
 
 
 def main() -> None:
-    hosts = json.loads(os.environ.get("SM_HOSTS", "[]"))
-    if len(hosts) > 1:
-        sys.exit(f"train.py: cannot share the work of {len(hosts)} hosts yet; set the instance count to 1")
     hyperparameters, folders = parse(sys.argv[1:])
+    hosts, current = hosts_of(os.environ)
+    if hyperparameters.workers > len(hosts) == 1:
+        sys.exit(run_together(hyperparameters.workers, [sys.executable, *sys.argv]))
     try:
-        train_and_evaluate(hyperparameters, folders)
+        train_and_evaluate(hyperparameters, folders, assemble(hosts, current))
     except (Diverged, EmptySplit, OSError) as error:
         sys.exit(f"train.py: {error}")
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        sys.exit(f"train.py: another worker is gone; start again to go on from the checkpoint. {error.message}")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,25 @@
-"""The training loop: each half has its loss and its optimizer, a learning rate that warms up and falls, progress."""
+"""The training loop: each half has its loss and its optimizer, a learning rate that warms up and falls, progress.
+
+It runs alone, or with other devices and hosts (team.py): all take their share of the rows of each batch.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from batches import Table, shuffled_batches, sorted_batches
+from checkpoints import Checkpoints, Notes
 from features import Features, Featurizer
 from model import Logits, Network
 from optimizer import Descent, LazyAdam
 from progress import Progress
+from team import Team, added_up
 
 PREDICT_ROWS = 256
 
@@ -35,6 +42,8 @@ class Settings(Protocol):
     @property
     def positive_weight_power(self) -> float: ...
     @property
+    def checkpoint_seconds(self) -> float: ...
+    @property
     def seed(self) -> int: ...
 
 
@@ -43,36 +52,62 @@ class Diverged(Exception):
 
 
 class Trainer:
-    """Trains ``network`` on the rows of a table."""
+    """Trains ``network``, which was made in the scope of the team's strategy, on the rows of a table."""
 
-    def __init__(self, network: Network, featurizer: Featurizer, settings: Settings, table: Table) -> None:
+    def __init__(self, network: Network, featurizer: Featurizer, settings: Settings, table: Table, team: Team) -> None:
         self._network, self._featurizer, self._settings, self._table = network, featurizer, settings, table
+        self._team = team
         self._weights = tf.constant(positive_weights(table.labels, settings.positive_weight_power))
         self._deep = network.deep.trainable_variables
-        self._adam, self._descent = LazyAdam(self._deep), Descent([network.wide.weights, network.wide.bias])
-        self._steps_per_epoch = -(-len(table) // settings.batch_size)
+        with team.strategy.scope():
+            self.adam = LazyAdam(self._deep)
+            self.descent = Descent([network.wide.weights, network.wide.bias])
+        self._steps_per_epoch = len(table) // settings.batch_size + (len(table) % settings.batch_size >= team.devices)
         self._steps = settings.epochs * self._steps_per_epoch
         self._progress = Progress(self._steps)
         features, labels = table.featurized(featurizer, [np.arange(1)]).element_spec
-        rate, seed = tf.TensorSpec([]), tf.TensorSpec([2], tf.int32)
-        self._step = tf.function(self._learn, input_signature=[features, labels, rate, seed])
-        self._logits = tf.function(network, input_signature=[features])
+        scalars = [tf.TensorSpec([], kind) for kind in (tf.float32, tf.float32, tf.int32)]
+        # What several devices get has no signature: TensorFlow finds one from the first batches.
+        signature = [(features, labels), *scalars] if len(team.shares) == 1 else None
+        self._step = tf.function(
+            self._learn_everywhere, input_signature=signature, reduce_retracing=signature is None, autograph=False
+        )
+        self._logits = tf.function(network, input_signature=[features], autograph=False)
+        self._done, self._loss = 0, 0.0
 
-    def epoch(self, epoch: int) -> float:
+    def resume(self, checkpoints: Checkpoints) -> list[dict[str, Any]]:
+        """Takes up where an interrupted training was; gives the finished epochs."""
+        notes = checkpoints.restore()
+        self._done, self._loss = notes.get("step", 0), notes.get("loss", 0.0)
+        if notes and self._team.leads:
+            print(f"goes on after step {self._done} of {self._steps}", flush=True)
+        return list(notes.get("history", []))
+
+    def epoch(self, epoch: int, history: list[dict[str, Any]], checkpoints: Checkpoints) -> float:
         """One pass over the rows, ``epoch`` counting from 1; the mean log loss on the way, without weights.
 
         Raises Diverged as soon as the loss is no number.
         """
-        seed, total = self._settings.seed, 0.0
-        batches = shuffled_batches(self._table.lengths, self._settings.batch_size, [seed, epoch])
-        data = self._table.featurized(self._featurizer, batches)
-        for step, (features, labels) in enumerate(data, (epoch - 1) * self._steps_per_epoch):
-            loss = float(self._step(features, labels, self._schedule(step), [seed, step]))
+        saved = time.monotonic()
+        for shares, rows in self._shares(epoch):
+            scalars = (tf.constant(rows, tf.float32), tf.constant(self._schedule(self._done)), tf.constant(self._done))
+            loss = float(self._step(shares, *scalars))
+            self._done += 1
             if not math.isfinite(loss):
-                raise Diverged(f"the loss is {loss} at step {step + 1} of {self._steps}; lower the learning rate")
-            total += loss * len(labels)
-            self._progress(step + 1, f"epoch {epoch}/{self._settings.epochs} loss {loss:.4f}")
-        return total / len(self._table)
+                raise Diverged(f"the loss is {loss} at step {self._done} of {self._steps}; lower the learning rate")
+            self._loss += loss * rows
+            if self._team.leads:
+                self._progress(self._done, f"epoch {epoch}/{self._settings.epochs} loss {loss:.4f}")
+            if time.monotonic() - saved >= self._settings.checkpoint_seconds:
+                self.save(history, checkpoints)
+                saved = time.monotonic()
+        mean, self._loss = self._loss / len(self._table), 0.0
+        return mean
+
+    def save(self, history: list[dict[str, Any]], checkpoints: Checkpoints) -> None:
+        if self._team.leads:
+            notes: Notes = {"step": self._done, "loss": self._loss, "history": history}
+            checkpoints.save(self._done, notes)
 
     def predict(self, table: Table) -> Logits:
         """The logits of all rows, in their order, as arrays."""
@@ -82,33 +117,59 @@ class Trainer:
         order = np.argsort(np.concatenate(batches))
         return Logits(*(np.concatenate(side)[order] for side in sides))
 
+    def _shares(self, epoch: int) -> Iterator[tuple[Any, int]]:
+        """What each device here gets of every batch that is left of the epoch, and how many rows the batch has."""
+        batches = shuffled_batches(self._table.lengths, self._settings.batch_size, [self._settings.seed, epoch])
+        left = batches[self._done - (epoch - 1) * self._steps_per_epoch : self._steps_per_epoch]
+        if left:
+            parts = [
+                self._table.featurized(self._featurizer, [rows[share :: self._team.devices] for rows in left])
+                for share in self._team.shares
+            ]
+            for rows, shares in zip(left, zip(*parts, strict=True), strict=True):
+                yield self._team.distributed(shares), len(rows)
+
     def _schedule(self, step: int) -> float:
         """What share of the learning rate a step has."""
         warm_up = max(1, round(self._settings.warm_up * self._steps))
         rising, falling = (step + 1) / warm_up, (self._steps - step) / max(1, self._steps - warm_up)
         return min(1.0, rising, falling)
 
-    def _learn(self, features: Features, labels: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        deep = self._learn_deep(features, labels, share * self._settings.learning_rate, seed)
-        wide = self._learn_wide(features, labels, share * self._settings.wide_learning_rate)
-        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, (deep + wide) / 2))
+    def _learn_everywhere(self, shares: Any, rows: tf.Tensor, schedule: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        return self._team.first(self._team.strategy.run(self._learn, (*shares, rows, schedule, step)))
 
-    def _learn_deep(self, features: Features, labels: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _learn(
+        self, features: Features, labels: tf.Tensor, rows: tf.Tensor, schedule: tf.Tensor, step: tf.Tensor
+    ) -> tf.Tensor:
+        """One step with a device's share of a batch of ``rows`` rows; the mean log loss of the whole batch."""
+        deep, deep_gradients = self._deep_gradients(features, labels, rows, step)
+        wide, wide_gradients = self._wide_gradients(features, labels, rows)
+        loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, (deep + wide) / 2))
+        *gradients, loss = added_up([*deep_gradients, *wide_gradients, loss])
+        deep_gradients, wide_gradients = gradients[: len(self._deep)], gradients[len(self._deep) :]
+        deep_gradients, _ = tf.clip_by_global_norm(deep_gradients, self._settings.clip_norm)
+        self.adam.apply(deep_gradients, schedule * self._settings.learning_rate, step + 1)
+        self.descent.apply(wide_gradients, schedule * self._settings.wide_learning_rate)
+        return loss / (rows * labels.shape[1])
+
+    def _deep_gradients(
+        self, features: Features, labels: tf.Tensor, rows: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, list[Any]]:
+        device = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = tf.stack([self._settings.seed, step * self._team.devices + device])
         with tf.GradientTape() as tape:
             logits = self._network.deep(features, seed)
             # A positive weight of w makes a network see log(w) too much in a logit. That is put in here and so is
             # not in the network, whose probabilities stay what they would be without weights.
             weighted = logits + tf.math.log(self._weights)
-            loss = tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(labels, weighted, self._weights))
-        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, self._deep), self._settings.clip_norm)
-        self._adam.apply(gradients, rate)
-        return logits
+            losses = tf.nn.weighted_cross_entropy_with_logits(labels, weighted, self._weights)
+            loss = tf.reduce_sum(losses) / (rows * labels.shape[1])
+        return logits, tape.gradient(loss, self._deep)
 
-    def _learn_wide(self, features: Features, labels: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+    def _wide_gradients(self, features: Features, labels: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, list[Any]]:
         logits = self._network.wide(features)
-        error = (tf.sigmoid(logits) - labels) / tf.cast(tf.shape(labels)[0], tf.float32)  # of the mean log loss
-        self._descent.apply(self._network.wide.gradient(features, error), rate)
-        return logits
+        error = (tf.sigmoid(logits) - labels) / rows  # the gradient of the mean log loss
+        return logits, list(self._network.wide.gradient(features, error))
 
 
 def label_rates(labels: np.ndarray) -> np.ndarray:

@@ -44,6 +44,10 @@ def run(
             autocompletion=completion.hyperparameters,
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="Train in N processes: --set train.workers=N."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start a run, or continue the one that died.
@@ -55,7 +59,8 @@ def run(
     from mlops_cli.runs import RunRequest, parse_overrides
 
     session, console = opened(ctx)
-    request = RunRequest(parse_overrides(set_ or []), from_stage, force, detach)
+    chosen = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
+    request = RunRequest(parse_overrides(chosen), from_stage, force, detach)
     announce(session.backend, console)
     # What goes on in the background logs itself, when it has ended.
     with nullcontext() if detach else session.tracked(console.say):

@@ -192,11 +192,12 @@ def test_a_spot_job_needs_a_time_to_wait(jobs: Jobs) -> None:
 
 def test_several_instances_know_each_other_and_share_the_data(jobs: Jobs) -> None:
     script = """
-import os
+import json, os
 from pathlib import Path
 host = os.environ["SM_CURRENT_HOST"]
 names = sorted(path.name for path in Path(os.environ["SM_CHANNEL_SHARDS"]).iterdir())
-Path(os.environ["SM_OUTPUT_DATA_DIR"], f"{host}.txt").write_text(os.environ["SM_HOSTS"] + " ".join(names))
+hosts = json.loads(os.environ["SM_HOSTS"])
+Path(os.environ["SM_OUTPUT_DATA_DIR"], f"{hosts.index(host)} of {len(hosts)}").write_text(" ".join(names))
 """
     for number in range(4):
         jobs.put(f"shards/{number}.csv", str(number))
@@ -204,16 +205,16 @@ Path(os.environ["SM_OUTPUT_DATA_DIR"], f"{host}.txt").write_text(os.environ["SM_
     sharded["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
     job = jobs.train("pair", script, instances=2, InputDataConfig=[sharded])
     assert job["TrainingJobStatus"] == "Completed"
-    hosts = '["algo-1","algo-2"]'
-    assert untarred(jobs.get("out/pair/output/output.tar.gz")) == {
-        "algo-1.txt": f"{hosts}0.csv 2.csv".encode(),
-        "algo-2.txt": f"{hosts}1.csv 3.csv".encode(),
-    }
+    shares = untarred(jobs.get("out/pair/output/output.tar.gz"))
+    assert shares == {"0 of 2": b"0.csv 2.csv", "1 of 2": b"1.csv 3.csv"}
     assert set(jobs.log(GROUP, "pair")) == {"algo-1", "algo-2"}
 
 
 def test_one_failing_instance_fails_the_job(jobs: Jobs) -> None:
-    script = "import os, time\nif os.environ['SM_CURRENT_HOST'] == 'algo-2': raise OSError('disk')\ntime.sleep(60)"
+    script = (
+        "import json, os, time\nhosts = json.loads(os.environ['SM_HOSTS'])\n"
+        "if os.environ['SM_CURRENT_HOST'] == hosts[1]: raise OSError('disk')\ntime.sleep(60)"
+    )
     assert "OSError: disk" in jobs.train("unlucky", script, instances=2)["FailureReason"]
 
 

@@ -1,4 +1,4 @@
-"""Start-up, six no-op stages and the unchanged re-run, beside the AWS SAM CLI, DVC and Kedro.
+"""Start-up, six no-op stages and the unchanged re-run, beside the AWS SAM CLI, DVC, Kedro and Metaflow.
 
     python -m tests.benchmarks.orchestration [REPEATS]
 
@@ -41,6 +41,28 @@ source = "sample"
 id = "id"
 [metrics]
 primary = "none"
+"""
+METAFLOW = """
+from pathlib import Path
+from metaflow import FlowSpec, step
+
+class Noop(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.s1)
+{steps}
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Noop()
+"""
+METAFLOW_STEP = """
+    @step
+    def {name}(self):
+        Path("{name}.txt").write_text("{name}")
+        self.next(self.{after})
 """
 KEDRO = """
 from kedro.pipeline import node, pipeline
@@ -111,6 +133,19 @@ def kedro(bin_: Path) -> tuple[Contender, Contender]:
     )
 
 
+def metaflow(bin_: Path) -> tuple[Contender, Contender]:
+    """Metaflow wants a start and an end beside the six, runs each step in a process, and has no skipping."""
+    folder = fresh(CACHE / "work" / "metaflow")
+    steps = [
+        METAFLOW_STEP.format(name=name, after=after) for name, after in zip(NAMES, [*NAMES[1:], "end"], strict=True)
+    ]
+    (folder / "flow.py").write_text(METAFLOW.format(steps="".join(steps)))
+    command = [str(bin_ / "python"), "flow.py", "run"]
+    quiet = {"METAFLOW_USER": "somebody", "METAFLOW_DEFAULT_METADATA": "local", "METAFLOW_DEFAULT_DATASTORE": "local"}
+    contender = Contender("Metaflow", command, folder, environment=quiet)
+    return contender, contender
+
+
 def version(bin_: Path, package: str) -> str:
     code = f"from importlib.metadata import version; print(version({package!r}))"
     done = subprocess.run([str(bin_ / "python"), "-c", code], capture_output=True, text=True, check=True)
@@ -125,9 +160,16 @@ def main() -> None:
         environment("dvc", "dvc"),
         environment("kedro", "kedro", "kedro-datasets"),
     )
-    programs = {"mlops": ours / "mlops", "AWS SAM CLI": sam / "sam", "DVC": dvc_ / "dvc", "Kedro": kedro_ / "kedro"}
+    metaflow_ = environment("metaflow", "metaflow")
+    programs = {
+        "mlops": ours / "mlops",
+        "AWS SAM CLI": sam / "sam",
+        "DVC": dvc_ / "dvc",
+        "Kedro": kedro_ / "kedro",
+        "Metaflow": metaflow_ / "metaflow",
+    }
     helps = medians([Contender(name, [str(p), "--help"], CACHE) for name, p in programs.items()], repeats)
-    runs, again = zip(mlops(ours), dvc(dvc_), kedro(kedro_), strict=True)
+    runs, again = zip(mlops(ours), dvc(dvc_), kedro(kedro_), metaflow(metaflow_), strict=True)
     first, second = medians(runs, repeats), medians(again, repeats)
     print(f"{machine()}; median of {repeats}, seconds (times mlops)\n")
     rows = {name: [cell(values, name) for values in (helps, first, second)] for name in programs}

@@ -28,9 +28,13 @@ def run_script(name: str, *arguments: object, **environment: str) -> subprocess.
 
 
 def train(dataset: Path, output: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return run_script("train.py", *arguments, **job_variables(dataset, output))
+
+
+def job_variables(dataset: Path, output: Path) -> dict[str, str]:
+    """The SM_* variables that train.py needs."""
     channels = {f"SM_CHANNEL_{name.upper()}": str(dataset / name) for name in ("train", "validation", "test")}
-    folders = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
-    return run_script("train.py", *arguments, **channels, **folders)
+    return {**channels, "SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
 
 
 # A training that takes no time once TensorFlow is there.

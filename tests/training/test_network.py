@@ -8,17 +8,20 @@ import pytest
 import tensorflow as tf
 
 from batches import Table, shuffled_batches, sorted_batches
+from checkpoints import Checkpoints
 from features import FIRST_WORDS, LAST_WORDS, Featurizer
 from lexicon import learn_lexicon
 from lstm import LSTM
 from model import Network, Shape
 from optimizer import Descent, LazyAdam
+from team import assemble
 from text import WORD_PATTERN, cleaned, words
 from trainer import Trainer
 
 pytestmark = pytest.mark.slow  # TensorFlow's import
 
 SHAPE = Shape(embedding_size=5, lstm_units=3, word_dropout=0.1, spatial_dropout=0.3, dropout=0.2)
+ALONE = assemble([""], "")
 TEXTS = ["you are kind", "you are not kind at all", "kind words, kind deeds", "are all words kind?"]
 
 
@@ -63,13 +66,32 @@ def test_the_fused_lstm_and_its_gradient_are_those_of_an_lstm() -> None:
         np.testing.assert_allclose(tape.gradient(fused_sum, variable), tape.gradient(plain_sum, variable), atol=1e-5)
 
 
+def test_the_weights_are_packed_for_cudnn_as_keras_packs_its_own() -> None:
+    """There is no GPU here; Keras' packing has run on many."""
+    from keras.src.backend.tensorflow.rnn import _standardize_cudnn_weights
+
+    lstm = LSTM(inputs=4, units=3, seed=[1, 2], name="lstm")
+    lstm.bias.assign(tf.random.stateless_normal([12], [3, 4]))
+    i, c, f, o = tf.split(lstm.kernel, 4, axis=1)
+    biases = tf.split(lstm.bias, 4)
+    expected = _standardize_cudnn_weights(
+        weights=[gate[part] for part in (slice(4), slice(4, None)) for gate in (i, f, c, o)],
+        biases=[*(biases[place] for place in (0, 2, 1, 3)), *(4 * [tf.zeros([3])])],
+        shape=tf.constant([-1]),
+        transpose_weights=True,
+    )
+    np.testing.assert_array_equal(lstm.cudnn_parameters(), expected)
+
+
 @pytest.mark.parametrize("text", ["you are kind", "", "?!", "unheard of", "words " * 400, "\u00e9t\u00e9 \U0001f600"])
 def test_a_text_in_a_batch_is_the_text_alone(featurizer: Featurizer, network: Network, text: str) -> None:
     """Padding changes nothing, nor does the company of other words and n-grams; and there are always numbers."""
     alone = logits(featurizer, network, text)
-    together = logits(featurizer, network, "all words are kind", text, "you " * 30)
+    company = ["all words are kind", text, "you " * 30, *TEXTS]
     assert np.isfinite(alone).all()
-    np.testing.assert_allclose(together[:, 1], alone[:, 0], atol=1e-5)
+    for size in (3, len(company), 3 * len(company)):
+        together = logits(featurizer, network, *(3 * company)[:size])
+        np.testing.assert_allclose(together[:, 1], alone[:, 0], atol=1e-5)
 
 
 def test_word_order_matters_to_the_lstm(featurizer: Featurizer, network: Network) -> None:
@@ -136,9 +158,9 @@ def test_lazy_adam_is_adam_for_the_rows_it_touches() -> None:
     table, plain = tf.Variable(tf.ones([4, 2])), tf.Variable(tf.ones([4, 2]))
     rows = tf.IndexedSlices(tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), tf.constant([2, 0, 2]), [4, 2])
     lazy, dense = LazyAdam([table]), LazyAdam([plain])
-    for _ in range(3):
-        lazy.apply([rows], 0.1)
-        dense.apply([tf.convert_to_tensor(rows)], 0.1)
+    for step in (1, 2, 3):
+        lazy.apply([rows], 0.1, step)
+        dense.apply([tf.convert_to_tensor(rows)], 0.1, step)
     np.testing.assert_allclose(table, plain, atol=1e-6)
     np.testing.assert_array_equal(table[1], [1.0, 1.0])
 
@@ -171,7 +193,7 @@ def test_predictions_are_in_the_order_of_the_rows(featurizer: Featurizer, networ
     from train import Hyperparameters
 
     mixed = Table(tf.constant(TEXTS), np.zeros([4, 2], np.float32), np.array([3, 6, 4, 5], np.int32))
-    predicted = Trainer(network, featurizer, Hyperparameters(), mixed).predict(mixed)
+    predicted = Trainer(network, featurizer, Hyperparameters(), mixed, ALONE).predict(mixed)
     np.testing.assert_allclose(np.stack(predicted), logits(featurizer, network, *TEXTS), atol=1e-5)
 
 
@@ -179,11 +201,12 @@ def test_the_loss_falls_and_what_no_longer_is_a_number_is_an_error(featurizer: F
     from train import Hyperparameters
     from trainer import Diverged
 
-    settings = Hyperparameters(epochs=6, batch_size=16, learning_rate=0.05)
+    settings = Hyperparameters(epochs=7, batch_size=16, learning_rate=0.05)
     network = Network(featurizer, np.array([0.5]), SHAPE, seed=1)
-    trainer = Trainer(network, featurizer, settings, table())
-    losses = [trainer.epoch(epoch) for epoch in range(1, 7)]
+    trainer = Trainer(network, featurizer, settings, table(), ALONE)
+    nowhere = Checkpoints(None, [])
+    losses = [trainer.epoch(epoch, [], nowhere) for epoch in range(1, 7)]
     assert losses[-1] < 0.01 < losses[0]
     network.deep.bias.assign([float("nan")])
     with pytest.raises(Diverged, match="lower the learning rate"):
-        trainer.epoch(6)
+        trainer.epoch(7, [], nowhere)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from scripts import HEADER, Row, run_script, write_csv
+from scripts import HEADER, TRAINING, Row, run_script, write_csv
 
 import preprocess
 import records
 from buckets import Buckets, packed
 from splits import NAMES, Assignment
+from workers import free_ports
 
 LABELS = HEADER[2:]
 
@@ -196,10 +200,10 @@ def test_columns_go_by_name_and_others_are_left_out(tmp_path: Path) -> None:
     assert whole(tmp_path / "out")["insult"].sum() == 50
 
 
-def test_buckets_give_back_what_they_got_once(tmp_path: Path) -> None:
-    buckets = Buckets(tmp_path / "buckets", 2)
-    for value in (1, 2):
-        buckets.append(1, packed(pl.DataFrame({"a": [value]})))
+def test_buckets_give_back_what_they_got_in_order_and_once(tmp_path: Path) -> None:
+    buckets = Buckets(tmp_path / "buckets")
+    for value in (2, 1):
+        buckets.append(1, value, packed(pl.DataFrame({"a": [value]})))
     assert [frame["a"].item() for frame in buckets.take(1)] == [1, 2]
     assert buckets.take(1) == buckets.take(0) == []
 
@@ -241,3 +245,69 @@ def test_a_failed_run_leaves_no_earlier_result(tmp_path: Path) -> None:
     with pytest.raises(records.BadInput):
         run(tmp_path, [("a", "text", 5, 0, 0, 0, 0, 0)])
     assert [path for path in output.rglob("*") if path.is_file()] == []
+
+
+# Several instances.
+
+
+def shard(folder: Path, sources: Path, hosts: int) -> list[Path]:
+    """What ShardedByS3Key gives each instance: every n-th file."""
+    files = sorted(sources.glob("*.csv"))
+    inputs = [folder / f"input-{host}" for host in range(hosts)]
+    for host, folder_of_host in enumerate(inputs):
+        folder_of_host.mkdir(parents=True)
+        for file in files[host::hosts]:
+            shutil.copy(file, folder_of_host)
+    return inputs
+
+
+def start_instances(folder: Path, inputs: list[Path]) -> list[subprocess.Popen[str]]:
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(len(inputs))]
+    started = []
+    for host, source in zip(hosts, inputs, strict=True):
+        config = source / "resourceconfig.json"
+        config.write_text(json.dumps({"current_host": host, "hosts": hosts}))
+        command = ["preprocess.py", "--input-dir", source, "--output-dir", folder / f"output-{source.name}"]
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, command), "--resource-config", str(config)],
+                cwd=TRAINING,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    return started
+
+
+def content(*folders: Path) -> dict[str, bytes]:
+    found = [(path.relative_to(folder).as_posix(), path) for folder in folders for path in folder.rglob("*.*")]
+    assert len({name for name, _ in found}) == len(found), "two instances wrote the same file"
+    return {name: path.read_bytes() for name, path in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hosts", [2, 3])
+def test_instances_that_share_the_files_write_what_one_machine_writes(tmp_path: Path, hosts: int) -> None:
+    """Duplicates lie in different files, and with two files the third instance has none of its own."""
+    rows = random_rows(3_000)
+    for number, part in enumerate((rows[:1_800], [*rows[1_500:], *rows[:40]])):
+        write_csv(tmp_path / "raw" / f"part-{number}.csv", part)
+    alone = run_script("preprocess.py", "--input-dir", tmp_path / "raw", "--output-dir", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    inputs = shard(tmp_path, tmp_path / "raw", hosts)
+    instances = start_instances(tmp_path, inputs)
+    said = [instance.communicate(timeout=300)[0] for instance in instances]
+    assert [instance.returncode for instance in instances] == [0] * hosts, said
+    assert content(*(tmp_path / f"output-{source.name}" for source in inputs)) == content(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_when_one_instance_fails_the_others_end_too(tmp_path: Path) -> None:
+    write_csv(tmp_path / "raw" / "good.csv", random_rows(50))
+    write_csv(tmp_path / "raw" / "wrong.csv", [("a", "text", 5, 0, 0, 0, 0, 0)])
+    instances = start_instances(tmp_path, shard(tmp_path, tmp_path / "raw", 2))
+    said = [instance.communicate(timeout=300)[0] for instance in instances]
+    assert [instance.returncode for instance in instances] == [1, 1], said
+    assert "another instance has ended too early" in said[0]
+    assert "wrong.csv" in said[1]

@@ -100,7 +100,8 @@ class AwsBackend(Backend):
         return self.stacks.outputs(self.names.pipeline_stack) is not None
 
     def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
-        return dataset.put(request, self.project, self.provisioner, report)
+        machines = self.use_case.machines.preprocess.instance_count
+        return dataset.put(request, self.project, self.provisioner, machines, report)
 
     def dataset(self) -> Dataset | None:
         bucket = self.provisioner.existing_bucket()
@@ -194,6 +195,7 @@ class AwsBackend(Backend):
         facts, data = self.facts, self.dataset()
         if data is None:
             raise no_data(self.use_case)
+        dataset.place(self.bucket, data.sha256, self.use_case.machines.preprocess.instance_count)
         codecommit = self.account.client("codecommit")
         revision = source.send(facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"])
         return Wish(revision, data.sha256, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from mlops_cli.backends.aws.provision import Provisioner
 from mlops_cli.backends.local.lock import Lock
 from mlops_cli.backends.local.provision import claim
 from mlops_cli.data.manifest import CSV_NAME, JSON_NAME, Dataset, dataset_from
+from mlops_cli.data.shards import split
+from mlops_cli.errors import MlopsError
 from mlops_cli.progress import Report, ResourceEvent
 from mlops_cli.project import Project
 
@@ -17,10 +20,16 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
 
 FOLDER = "data/"
+SHARDS = f"{FOLDER}shards-"
 
 
-def put(request: Request, project: Project, provisioner: Provisioner, report: Report) -> tuple[Dataset, bool]:
-    """Get the dataset into the bucket, which is made if there is none; the bool says whether anything changed."""
+def put(
+    request: Request, project: Project, provisioner: Provisioner, machines: int, report: Report
+) -> tuple[Dataset, bool]:
+    """Get the dataset into the bucket, which is made if there is none; the bool says whether anything changed.
+
+    For a job of several ``machines`` it is there a second time, in as many files.
+    """
     from mlops_cli.data.dataset import acquire
 
     request.validate()
@@ -28,11 +37,11 @@ def put(request: Request, project: Project, provisioner: Provisioner, report: Re
     with Lock(project.state / "lock").held("download-data"):
         bucket = provisioner.existing_bucket()
         there = _whole(bucket) if bucket else None
-        if there and there.get("request") == request.key():
+        if bucket and there and there.get("request") == request.key() and has_shards(bucket, there["sha256"], machines):
             return dataset_from(project.data, there), False
         dataset, _ = acquire(request, project.data, report)
         bucket = bucket or provisioner.ensure_storage(_reported(report))
-        return dataset, _send(dataset, bucket, report)
+        return dataset, _send(dataset, bucket, machines, report)
 
 
 def load(bucket: Bucket, folder: Path) -> Dataset | None:
@@ -50,11 +59,43 @@ def _whole(bucket: Bucket) -> dict[str, Any] | None:
     return dict(facts)
 
 
-def _send(dataset: Dataset, bucket: Bucket, report: Report) -> bool:
+def shards_folder(sha256: str, machines: int) -> str:
+    return f"{SHARDS}{sha256[:16]}-{machines}/"
+
+
+def place(bucket: Bucket, sha256: str, machines: int) -> str:
+    """The folder that a job of so many machines reads; raises MlopsError when the data are not there for them."""
+    if machines == 1:
+        return FOLDER
+    if not has_shards(bucket, sha256, machines):
+        raise MlopsError(
+            f"[aws.preprocess] has {machines} machines, and the dataset in the bucket is not in as many files.",
+            "Send it in so many: mlops download-data",
+        )
+    return shards_folder(sha256, machines)
+
+
+def has_shards(bucket: Bucket, sha256: str, machines: int) -> bool:
+    """Whether the data are there in so many files, if several are needed."""
+    return machines == 1 or sum(1 for _ in bucket.items(shards_folder(sha256, machines))) == machines
+
+
+def _send(dataset: Dataset, bucket: Bucket, machines: int, report: Report) -> bool:
     """The facts last: killed in between, there is no dataset, never a wrong one."""
     sent = bucket.upload(dataset.path, FOLDER + CSV_NAME, report, dataset.sha256)
+    if not has_shards(bucket, dataset.sha256, machines):
+        _send_shards(dataset, bucket, machines, report)
+        sent = True
     told = bucket.upload(dataset.path.with_name(JSON_NAME), FOLDER + JSON_NAME)
     return sent or told
+
+
+def _send_shards(dataset: Dataset, bucket: Bucket, machines: int, report: Report) -> None:
+    """In place of those of other data or for another number of machines."""
+    bucket.delete(SHARDS)
+    with tempfile.TemporaryDirectory(dir=dataset.path.parent) as folder:
+        for shard in split(dataset.path, machines, Path(folder)):
+            bucket.upload(shard, shards_folder(dataset.sha256, machines) + shard.name, report)
 
 
 def _reported(report: Report) -> Any:

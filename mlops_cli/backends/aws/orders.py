@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlops_cli.backends.aws import dataset
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.requests import ARCHIVE, Order, Request, job_name, processing_request, training_request
 from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.ingredients import hyperparameters
+from mlops_cli.data.manifest import JSON_NAME
 from mlops_cli.machines import Machine
 from mlops_cli.package import pack
 from mlops_cli.project import Project
@@ -94,7 +96,8 @@ class Orders:
         """The dataset, or one channel for each folder that the stage before has made."""
         (source,) = stage.inputs
         if source == DATA:
-            return {"input": self._bucket.uri("data/")}
+            sha256 = self._bucket.get_json(dataset.FOLDER + JSON_NAME)["sha256"]
+            return {"input": self._bucket.uri(dataset.place(self._bucket, sha256, self._machine(stage).instance_count))}
         artifact = run.stage(source).artifact
         below = {item.key.removeprefix(artifact).split("/")[0] for item in self._bucket.items(artifact)}
         return {name: self._bucket.uri(f"{artifact}{name}/") for name in sorted(below) if name.isidentifier()}

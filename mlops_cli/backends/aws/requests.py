@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.jobs import STEADY, ScriptJob, command_line
+from mlops_cli.jobs import CHECKPOINT_VARIABLE, STEADY, ScriptJob, command_line
 from mlops_cli.machines import Machine
 from mlops_cli.stages import Kind
 
@@ -22,9 +22,11 @@ Request = dict[str, Any]
 CODE = "/opt/ml/processing/input/code"
 DATA = "/opt/ml/processing/input/data"
 OUTPUT = "/opt/ml/processing/output"
+RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # who the machines of a job are, and which one this is
 CHECKPOINTS = "/opt/ml/checkpoints"
 ARCHIVE = "sourcedir.tar.gz"
 PYTHON = "python3"
+REPLICATED = "FullyReplicated"
 # One string, of at most 256 characters. The words after it are $0 and the script's command line.
 ENTRYPOINT = (
     f"cd {CODE} && tar -xzf {ARCHIVE} && "
@@ -38,7 +40,8 @@ NAME_LENGTH = 63
 class Order:
     """What SageMaker must know of a job besides its script. ``inputs`` are S3 addresses by channel.
 
-    ``checkpoints`` is where an interrupted spot job finds what it had; ``isolated``: the container needs no network.
+    ``checkpoints`` is where a job that was interrupted or has failed finds what it had; ``isolated``: the container
+    needs no network.
     """
 
     name: str
@@ -48,8 +51,8 @@ class Order:
     code: str
     output: str
     inputs: Mapping[str, str]
+    checkpoints: str
     machine: Machine
-    checkpoints: str = ""
     isolated: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,7 +75,10 @@ def processing_request(stage: str, script: str, hyperparameters: Mapping[str, st
             "ContainerEntrypoint": ["bash", "-c", ENTRYPOINT, stage],
             "ContainerArguments": command_line(job, PYTHON),
         },
-        "ProcessingInputs": [_input("code", posixpath.dirname(order.code) + "/", CODE), _input("data", data, DATA)],
+        "ProcessingInputs": [
+            _input("code", posixpath.dirname(order.code) + "/", CODE),
+            _input("data", data, DATA, "ShardedByS3Key" if order.machine.instance_count > 1 else REPLICATED),
+        ],
         "ProcessingOutputConfig": {
             "Outputs": [
                 {
@@ -83,13 +89,13 @@ def processing_request(stage: str, script: str, hyperparameters: Mapping[str, st
         },
         "ProcessingResources": {"ClusterConfig": _cluster(order.machine)},
         "StoppingCondition": {"MaxRuntimeInSeconds": order.machine.max_runtime_minutes * 60},
-        "Environment": STEADY,
+        "Environment": {**STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
         "NetworkConfig": {"EnableNetworkIsolation": order.isolated},
         "Tags": _tags(order),
     }
 
 
-def _input(name: str, uri: str, path: str) -> Request:
+def _input(name: str, uri: str, path: str, distribution: str = REPLICATED) -> Request:
     return {
         "InputName": name,
         "S3Input": {
@@ -97,7 +103,7 @@ def _input(name: str, uri: str, path: str) -> Request:
             "LocalPath": path,
             "S3DataType": "S3Prefix",
             "S3InputMode": "File",
-            "S3DataDistributionType": "FullyReplicated",
+            "S3DataDistributionType": distribution,
         },
     }
 
@@ -116,8 +122,9 @@ def training_request(script: str, hyperparameters: Mapping[str, str], order: Ord
         "OutputDataConfig": {"S3OutputPath": order.output},
         "ResourceConfig": _cluster(order.machine),
         "StoppingCondition": _stopping(order.machine),
-        "Environment": STEADY,
-        **_spot(order),
+        "Environment": {**STEADY, CHECKPOINT_VARIABLE: CHECKPOINTS},
+        "CheckpointConfig": {"S3Uri": order.checkpoints, "LocalPath": CHECKPOINTS},
+        "EnableManagedSpotTraining": order.machine.spot,
         "Tags": _tags(order),
     }
 
@@ -136,7 +143,7 @@ def _as_given(hyperparameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def _channel(name: str, uri: str) -> Request:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": REPLICATED}
     return {"ChannelName": name, "InputMode": "File", "DataSource": {"S3DataSource": source}}
 
 
@@ -152,15 +159,6 @@ def _stopping(machine: Machine) -> Request:
     """With spot instances waiting counts, too, and includes the run time."""
     waiting = {"MaxWaitTimeInSeconds": machine.max_wait_minutes * 60} if machine.spot else {}
     return {"MaxRuntimeInSeconds": machine.max_runtime_minutes * 60, **waiting}
-
-
-def _spot(order: Order) -> Request:
-    if not order.machine.spot:
-        return {}
-    return {
-        "EnableManagedSpotTraining": True,
-        "CheckpointConfig": {"S3Uri": order.checkpoints, "LocalPath": CHECKPOINTS},
-    }
 
 
 def _tags(order: Order) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from mlops_cli.backends.gate import gate_command, gate_environment, gate_failure
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment
 from mlops_cli.digest import digest_folder, stat_fingerprint
-from mlops_cli.jobs import ScriptJob, command_line, facts_in, progress_in, script_mode_environment
+from mlops_cli.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line, facts_in, progress_in, script_mode_environment
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.package import pack
 from mlops_cli.project import Project
@@ -51,7 +51,7 @@ class Execution:
             stage,
             run,
             command_line(job, sys.executable),
-            script_mode_environment(job, os.cpu_count() or 1),
+            self._environment(job),
             view,
         )
         outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
@@ -61,6 +61,11 @@ class Execution:
         draft.rename(folder)
         detail = {**outcome.detail, "files": stat_fingerprint(folder)}
         return Outcome(outcome.output, str(folder.relative_to(self.project.state)), detail)
+
+    def _environment(self, job: ScriptJob) -> dict[str, str]:
+        folder = self.project.artifacts / job.name / ".checkpoints"
+        checkpoints = {CHECKPOINT_VARIABLE: str(folder)} if job.kind is Kind.TRAINING else {}
+        return {**script_mode_environment(job, os.cpu_count() or 1), **checkpoints}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> Outcome:
         """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""

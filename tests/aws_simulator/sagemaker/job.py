@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import enum
 import shutil
+import socket
 import threading
 import time
 import uuid
@@ -38,6 +40,16 @@ class Ending(enum.Enum):
     STOPPED = enum.auto()
     TIMED_OUT = enum.auto()
     INTERRUPTED = enum.auto()
+
+
+def network_names(hosts: Sequence[str]) -> list[str]:
+    """How a job's hosts find each other. SageMaker lets them resolve their names; here they share one machine, and
+    several are called by an address and a port that is free, in the same order."""
+    if len(hosts) == 1:
+        return list(hosts)
+    with contextlib.ExitStack() as open_:
+        listeners = [open_.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in hosts]
+        return sorted(f"127.0.0.1:{listener.getsockname()[1]:05d}" for listener in listeners)
 
 
 class Job:

@@ -13,7 +13,7 @@ from typing import Any
 from ..processes import Process
 from . import metrics, storage
 from .common import echoed, now
-from .job import Ending, Job, Stopped, end, mapped
+from .job import Ending, Job, Stopped, end, mapped, network_names
 from .logs import LogStream
 from .storage import Failure
 
@@ -30,6 +30,7 @@ class ProcessingJob(Job):
         self.exit_message = ""
         count = self.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
         self.hosts = [f"algo-{each + 1}" for each in range(count)]
+        self._network = network_names(self.hosts)
 
     def work(self) -> None:
         self.begin(self.request["AppSpecification"]["ImageUri"])
@@ -64,7 +65,8 @@ class ProcessingJob(Job):
         root = self._root(host)
         for name in ("config", "output", "processing"):
             (root / name).mkdir(parents=True)
-        (root / "config" / "resourceconfig.json").write_text(json.dumps({"current_host": host, "hosts": self.hosts}))
+        resources = {"current_host": self._network[number], "hosts": self._network}
+        (root / "config" / "resourceconfig.json").write_text(json.dumps(resources))
         description = {**self.request, "ProcessingJobArn": self.arn}
         (root / "config" / "processingjobconfig.json").write_text(json.dumps(description, default=str))
         for given in self.request.get("ProcessingInputs", []):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,12 +85,15 @@ class Mirror:
         self._seen = {path: _digest(path) for path in self._files()}
 
     def push(self) -> None:
-        """Copy the files that are new or changed."""
+        """Copy the files that are new or changed; the script may take any of them away at any moment."""
         for path in self._files():
-            digest = _digest(path)
-            if digest and self._seen.get(path) != digest:
-                upload_file(self._s3, path, f"{self._uri.rstrip('/')}/{path.relative_to(self._folder).as_posix()}")
-                self._seen[path] = digest
+            with tempfile.NamedTemporaryFile() as copy, contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path, copy.name)
+                digest = _digest(Path(copy.name))
+                if self._seen.get(path) != digest:
+                    target = f"{self._uri.rstrip('/')}/{path.relative_to(self._folder).as_posix()}"
+                    upload_file(self._s3, Path(copy.name), target)
+                    self._seen[path] = digest
 
     def _files(self) -> Iterable[Path]:
         return [path for path in sorted(self._folder.rglob("*")) if path.is_file()]
@@ -116,8 +122,4 @@ def _words(error: ClientError) -> str:
 
 
 def _digest(path: Path) -> str:
-    """Empty if the file has gone in the meantime."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -31,14 +31,16 @@ ERRORS = [
 
 
 class TrainingHost:
-    def __init__(self, job: Job, number: int, on_line: Callable[[str], None]) -> None:
-        resources = job.request["ResourceConfig"]
-        names = [f"algo-{each + 1}" for each in range(resources["InstanceCount"])]
+    """Number ``number`` of the job's hosts, called ``name``, which are called ``network`` by each other."""
+
+    def __init__(self, job: Job, number: int, name: str, network: list[str], on_line: Callable[[str], None]) -> None:
+        instance = job.request["ResourceConfig"]["InstanceType"]
         self._job = job
+        self.name = name
         self._number = number
         self._on_line = on_line
-        self.root = job.folder / names[number] / "opt" / "ml"
-        self.host = scriptmode.Host(names[number], names, self.root, resources["InstanceType"], os.cpu_count() or 1)
+        self.root = job.folder / name / "opt" / "ml"
+        self.host = scriptmode.Host(network[number], network, self.root, instance, os.cpu_count() or 1)
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.process: Process | None = None
         self.checkpoints: storage.Mirror | None = None

@@ -10,7 +10,7 @@ from typing import Any
 from ..processes import Process
 from . import metrics, storage
 from .common import echoed, now
-from .job import Ending, Job, Stopped, end
+from .job import Ending, Job, Stopped, end, network_names
 from .storage import Failure
 from .training_host import TrainingHost
 
@@ -87,7 +87,8 @@ class TrainingJob(Job):
         names = [f"algo-{each + 1}" for each in range(self.request["ResourceConfig"]["InstanceCount"])]
         streams = self.streams(names)
         try:
-            self.hosts = [TrainingHost(self, number, streams[name]) for number, name in enumerate(names)]
+            network = network_names(names)
+            self.hosts = [TrainingHost(self, number, name, network, streams[name]) for number, name in enumerate(names)]
             return self._train()
         finally:
             for stream in streams.values():
@@ -105,7 +106,7 @@ class TrainingJob(Job):
             for host in self.hosts:
                 processes.append(host.start())
             for host in self.hosts:
-                metrics.publish(self.role, self.log_group, f"{self.name}/{host.host.name}")
+                metrics.publish(self.role, self.log_group, f"{self.name}/{host.name}")
             ending = self.supervise(processes, self._seconds_left(), self._look())
         finally:
             self.training_seconds += time.monotonic() - began

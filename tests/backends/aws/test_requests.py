@@ -30,6 +30,7 @@ def order(**changes: Any) -> Order:
         "region": "us-east-1",
         "code": "s3://bucket/tiny-dev/code/0123456789abcdef/sourcedir.tar.gz",
         "output": "s3://bucket/tiny-dev/artifacts/train/0123/",
+        "checkpoints": "s3://bucket/checkpoints/",
         "inputs": {"train": "s3://bucket/data/train/", "test": "s3://bucket/data/test/"},
         "machine": Machine("ml.m5.xlarge"),
         "tags": TAGS,
@@ -48,7 +49,7 @@ def processing(**changes: Any) -> dict[str, Any]:
         ("CreateTrainingJob", training_request("train.py", {"epochs": "3"}, order())),
         (
             "CreateTrainingJob",
-            training_request("train.py", {}, order(machine=Machine("ml.g5.xlarge", spot=True), checkpoints="s3://b/c")),
+            training_request("train.py", {}, order(machine=Machine("ml.g5.xlarge", spot=True))),
         ),
         ("CreateProcessingJob", processing()),
     ],
@@ -91,17 +92,25 @@ def test_the_machine_is_as_asked_for() -> None:
     request = training_request("train.py", {}, order(machine=machine))
     assert request["ResourceConfig"] == {"InstanceType": "ml.g5.2xlarge", "InstanceCount": 2, "VolumeSizeInGB": 50}
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400}
-    assert "EnableManagedSpotTraining" not in request
+    assert request["EnableManagedSpotTraining"] is False
     cluster = processing(machine=machine)["ProcessingResources"]["ClusterConfig"]
     assert cluster["InstanceType"] == "ml.g5.2xlarge"
 
 
-def test_spot_waits_and_keeps_checkpoints() -> None:
+@pytest.mark.parametrize(("machines", "distribution"), [(1, "FullyReplicated"), (2, "ShardedByS3Key")])
+def test_several_machines_share_the_data_and_have_the_code_each(machines: int, distribution: str) -> None:
+    inputs = processing(machine=Machine("ml.m5.large", machines))["ProcessingInputs"]
+    found = {one["InputName"]: one["S3Input"]["S3DataDistributionType"] for one in inputs}
+    assert found == {"code": "FullyReplicated", "data": distribution}
+
+
+def test_spot_waits_and_the_script_knows_where_checkpoints_are_kept() -> None:
     spot = Machine("ml.m5.large", max_runtime_minutes=90, spot=True, max_wait_minutes=120)
-    request = training_request("train.py", {}, order(machine=spot, checkpoints="s3://bucket/checkpoints/"))
+    request = training_request("train.py", {}, order(machine=spot))
     assert request["EnableManagedSpotTraining"] is True
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400, "MaxWaitTimeInSeconds": 7200}
     assert request["CheckpointConfig"] == {"S3Uri": "s3://bucket/checkpoints/", "LocalPath": "/opt/ml/checkpoints"}
+    assert request["Environment"]["SM_CHECKPOINT_DIR"] == "/opt/ml/checkpoints"
 
 
 def test_everything_is_tagged_and_isolated_as_asked() -> None:

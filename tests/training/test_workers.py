@@ -1,0 +1,205 @@
+"""Several workers, devices and interruptions: the same training in parts."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scripts import TINY, TRAINING, job_variables, train
+
+from mlops_cli.package import pack
+from workers import free_ports
+
+pytestmark = pytest.mark.slow
+
+# Without dropout and clipping the rows of a step may be dealt out in any way: the sum of their gradients stays.
+EXACT = (*TINY, "--word_dropout", 0, "--spatial_dropout", 0, "--dropout", 0, "--clip_norm", 1000)
+
+
+def start(dataset: Path, output: Path, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        list(map(str, arguments)),
+        cwd=TRAINING,
+        env={"PATH": "/usr/bin:/bin", **job_variables(dataset, output), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def report(output: Path) -> Any:
+    return json.loads((output / "output" / "metrics.json").read_text())
+
+
+def test_two_workers_have_equal_weights_and_make_the_steps_of_one(sample_dataset: Path, tmp_path: Path) -> None:
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    team = [
+        start(
+            *(sample_dataset, tmp_path / "two", sys.executable, "train.py", *EXACT),
+            SM_HOSTS=json.dumps(hosts),
+            SM_CURRENT_HOST=host,
+        )
+        for host in hosts
+    ]
+    said = [worker.communicate(timeout=600)[0] for worker in team]
+    assert [worker.returncode for worker in team] == [0, 0], said
+    weights = [re.findall(r"^weights (\w{64})$", text, re.M) for text in said]
+    assert weights[0] == weights[1] != []
+    assert "progress" not in said[1]
+
+    assert train(sample_dataset, tmp_path / "one", *EXACT).returncode == 0
+    alone, together = (report(tmp_path / name) for name in ("one", "two"))
+    assert together["history"][0]["loss"] == pytest.approx(alone["history"][0]["loss"], rel=1e-3)
+    assert together["metrics"]["test"]["macro"]["roc_auc"] == pytest.approx(
+        alone["metrics"]["test"]["macro"]["roc_auc"], abs=5e-3
+    )
+
+
+def test_when_a_worker_is_killed_all_end_and_the_next_start_goes_on(sample_dataset: Path, tmp_path: Path) -> None:
+    command = (sys.executable, "train.py", *TINY, "--workers", 2, "--checkpoint_seconds", 0)
+    environment = {"SM_CHECKPOINT_DIR": str(tmp_path / "checkpoints")}
+    first = start(sample_dataset, tmp_path, *command, **environment)
+    wait_for_step(first, 5)
+    children = Path(f"/proc/{first.pid}/task/{first.pid}/children")
+    if not children.exists():
+        first.kill()
+        pytest.skip("this system does not tell a process's children")
+    last = children.read_text().split()[-1]
+    subprocess.run(["kill", "-9", last], check=True)
+    said, _ = first.communicate(timeout=600)
+    assert first.returncode == 1, said
+    assert re.search(r"worker \d of 2 ended with exit code", said), said
+
+    again = start(sample_dataset, tmp_path, *command, **environment)
+    said, _ = again.communicate(timeout=600)
+    assert again.returncode == 0, said
+    assert re.search(r"goes on after step [1-9]", said), said
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_killed_training_goes_on_to_the_very_weights_of_an_uninterrupted_one(
+    tiny_training: Path, sample_dataset: Path, tmp_path: Path
+) -> None:
+    arguments = (sys.executable, "train.py", *TINY, "--checkpoint_seconds", 0)
+    environment = {"SM_CHECKPOINT_DIR": str(tmp_path / "checkpoints")}
+    killed = start(sample_dataset, tmp_path, *arguments, **environment)
+    wait_for_step(killed, 8)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    resumed = start(sample_dataset, tmp_path, *arguments, **environment)
+    said, _ = resumed.communicate(timeout=600)
+    assert resumed.returncode == 0, said
+    assert re.search(r"goes on after step ([5-9]|1\d)", said), said
+    packages = [pack(folder / "model", tmp_path / f"{n}.tar.gz") for n, folder in enumerate((tiny_training, tmp_path))]
+    assert packages[0] == packages[1]
+    assert report(tmp_path)["history"] == report(tiny_training)["history"]
+
+
+def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from checkpoints import Checkpoints
+
+    class Part(tf.Module):  # type: ignore[misc]
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = tf.Variable(value)
+
+    Checkpoints(tmp_path, ["one"], part=Part(1.0)).save(3, {"step": 3})
+    Checkpoints(tmp_path, ["one"], part=Part(2.0)).save(4, {"step": 4})
+    found, other = Part(0.0), Part(0.0)
+    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 4}
+    assert float(found.value) == 2.0
+    assert Checkpoints(tmp_path, ["another"], part=other).restore() == {}
+    assert float(other.value) == 0.0
+    Checkpoints(tmp_path, ["another"], part=other).save(1, {})
+    assert len(list(tmp_path.iterdir())) == 1
+    assert Checkpoints(None, [], part=other).restore() == {}
+
+
+def test_a_state_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
+    """As a copy may be that was taken while it was written."""
+    import tensorflow as tf
+
+    from checkpoints import Checkpoints
+
+    class Part(tf.Module):  # type: ignore[misc]
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = tf.Variable(value)
+
+    Checkpoints(tmp_path, ["one"], part=Part(1.0)).save(9, {"step": 9})
+    earlier = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    Checkpoints(tmp_path, ["one"], part=Part(2.0)).save(10, {"step": 10})
+    for path, content in earlier.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "training-of-another" / "000000001").mkdir(parents=True)
+    (path.parents[1] / "000000011" / "weights_temp").mkdir(parents=True)
+    found = Part(0.0)
+    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 10}
+    (data,) = tmp_path.rglob("*10/weights.data*")
+    data.write_bytes(data.read_bytes()[:-1])
+    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 9}
+    assert float(found.value) == 1.0
+    for notes in tmp_path.rglob("*.json"):
+        notes.unlink()
+    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {}
+    Checkpoints(tmp_path, ["one"], part=found).save(11, {})
+    assert len([path for path in tmp_path.rglob("*") if path.is_dir()]) == 2
+
+
+def test_two_devices_of_one_machine_make_the_steps_of_one() -> None:
+    """As with two GPUs, on two logical CPUs; in a process of its own, since devices are made before anything else."""
+    done = subprocess.run(
+        [sys.executable, "-c", DEVICES], cwd=TRAINING, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (np.array(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("["))
+    np.testing.assert_allclose(two, one, atol=1e-4)
+
+
+DEVICES = """
+import json, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
+from batches import Table
+from checkpoints import Checkpoints
+from features import Featurizer
+from lexicon import learn_lexicon
+from model import Network, Shape
+from train import Hyperparameters
+from trainer import Trainer
+from team import Team
+texts = tf.constant([f"you are kind {n % 7} words" for n in range(60)])
+table = Table(texts, (np.arange(60) % 7 < 2).astype(np.float32)[:, None], np.full(60, 5, np.int32))
+featurizer = Featurizer(learn_lexicon(table.batches(), 2, 100, 1000))
+settings = Hyperparameters(epochs=2, batch_size=16, word_dropout=0, spatial_dropout=0, dropout=0, clip_norm=1000)
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    team = Team(0, 1, strategy)
+    with strategy.scope():
+        network = Network(featurizer, np.array([0.3]), Shape(4, 3, 0, 0, 0), seed=1)
+    trainer = Trainer(network, featurizer, settings, table, team)
+    for epoch in (1, 2):
+        trainer.epoch(epoch, [], Checkpoints(None, [], network=network))
+    print(json.dumps(np.concatenate(trainer.predict(table)).tolist()), flush=True)
+"""
+
+
+def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
+    """Until the training has printed that so many steps are made."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        match = re.match(r"progress (\d+)/", line)
+        if match and int(match[1]) >= step:
+            return
+    raise AssertionError("".join(seen))

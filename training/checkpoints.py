@@ -1,0 +1,70 @@
+"""Where a training that was interrupted goes on: weights, the optimizers' memory, and notes on how far it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+Notes = dict[str, Any]
+NOTES = "notes.json"
+
+
+class Checkpoints:
+    """Saved states of one training in ``folder``; without a folder nothing is saved.
+
+    ``identity`` is all that the training is made from: a state of another one is never taken up, and is removed.
+    """
+
+    def __init__(self, folder: Path | None, identity: Any, **parts: tf.Module) -> None:
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        self._others = folder
+        self._folder = folder / f"training-{key}" if folder else None
+        self._parts = tf.train.Checkpoint(**parts)
+
+    def restore(self) -> Notes:
+        """Takes up the newest state that is whole and gives what was noted with it; nothing if there is none."""
+        for state in sorted(self._states(), reverse=True):
+            saved = json.loads((state / NOTES).read_text(encoding="utf-8")) if (state / NOTES).is_file() else {}
+            if saved and saved["sizes"] == _sizes(state):
+                self._parts.read(str(state / "weights")).assert_consumed()
+                return Notes(saved["notes"])
+        return {}
+
+    def save(self, step: int, notes: Notes) -> None:
+        """In place of the states before. The notes come last: a state without them, or without all its bytes, as it
+        may come back from where it was copied to while it was written, is not taken up."""
+        if self._folder is None:
+            return
+        self._remove_others()
+        state = self._folder / f"{step:09d}"
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir(parents=True)
+        self._parts.write(str(state / "weights"))
+        unfinished = state / "unfinished"
+        unfinished.write_text(json.dumps({"notes": notes, "sizes": _sizes(state)}), encoding="utf-8")
+        unfinished.replace(state / NOTES)
+        for other in self._states():
+            if other != state:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def clear(self) -> None:
+        """The training is over."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _states(self) -> list[Path]:
+        return list(self._folder.glob("[0-9]*")) if self._folder else []
+
+    def _remove_others(self) -> None:
+        for folder in self._others.glob("training-*") if self._others else ():
+            if folder != self._folder:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sizes(state: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in state.glob("weights.*")}

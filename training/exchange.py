@@ -1,0 +1,131 @@
+"""What the instances of one Processing job tell each other: frames for each other's buckets, and small values.
+
+Each instance connects to every other one and sends length-prefixed messages, which arrive in the order in which they
+were sent. So a value that all have sent also says that all frames sent before it are there.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PORT = 7341
+SECONDS = 300.0  # instances start at different times
+_HEADER = struct.Struct("<qqQ")  # bucket, or _VALUE; the frame's order, or the value's round; how many bytes follow
+_VALUE = -1
+
+Receive = Callable[[int, int, bytes], None]
+
+
+class PeerGone(OSError):
+    """Another instance has ended before its time."""
+
+
+def read_hosts(config: Path) -> tuple[list[str], str]:
+    """All hosts in order, and this one, as SageMaker writes them; without the file this is the only one."""
+    if not config.is_file():
+        return [""], ""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    return sorted(content["hosts"]), content["current_host"]
+
+
+class Exchange:
+    """All hosts; this one is number ``place`` of ``size``. ``receive`` gets (bucket, order, frame), in any thread."""
+
+    def __init__(self, hosts: list[str], current: str, receive: Receive) -> None:
+        self.place, self.size = hosts.index(current), len(hosts)
+        self._receive = receive
+        self._values: dict[int, dict[int, Any]] = defaultdict(dict)
+        self._news, self._round = threading.Condition(), 0
+        self._gone: set[int] = set()
+        self._peers: dict[int, socket.socket] = {}
+        if self.size > 1:
+            self._meet([_address(host) for host in hosts])
+
+    def send(self, place: int, bucket: int, order: int, frame: bytes) -> None:
+        if place == self.place:
+            self._receive(bucket, order, frame)
+        else:
+            self._write(place, bucket, order, frame)
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every host has given, in the order of the hosts. Raises PeerGone."""
+        self._round += 1
+        content = json.dumps(value).encode()
+        for place in self._peers:
+            self._write(place, _VALUE, self._round, content)
+        with self._news:
+            self._values[self._round][self.place] = json.loads(content)
+            while missing := set(range(self.size)) - self._values[self._round].keys():
+                if missing & self._gone:
+                    raise PeerGone("another instance has ended too early")
+                self._news.wait()
+            found = self._values.pop(self._round)
+        return [found[place] for place in range(self.size)]
+
+    def close(self) -> None:
+        for peer in self._peers.values():
+            peer.close()
+
+    def _meet(self, addresses: list[tuple[str, int]]) -> None:
+        """One connection for each direction: this one's own are for writing, the accepted ones for reading."""
+        host, port = addresses[self.place]
+        with socket.create_server((host if host.startswith("127.") else "", port), backlog=self.size) as listener:
+            listener.settimeout(SECONDS)
+            accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+            accepting.start()
+            for place, address in enumerate(addresses):
+                if place != self.place:
+                    self._peers[place] = _connected(address)
+                    self._peers[place].sendall(struct.pack("<q", self.place))
+            accepting.join(SECONDS)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(self.size - 1):
+            connection, _ = listener.accept()
+            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+
+    def _read(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream:
+            (place,) = struct.unpack("<q", stream.read(8))
+            while header := stream.read(_HEADER.size):
+                bucket, order, size = _HEADER.unpack(header)
+                content = stream.read(size)
+                if bucket != _VALUE:
+                    self._receive(bucket, order, content)
+                    continue
+                with self._news:
+                    self._values[order][place] = json.loads(content)
+                    self._news.notify_all()
+        with self._news:
+            self._gone.add(place)
+            self._news.notify_all()
+
+    def _write(self, place: int, bucket: int, order: int, content: bytes) -> None:
+        try:
+            self._peers[place].sendall(_HEADER.pack(bucket, order, len(content)) + content)
+        except OSError as error:
+            raise PeerGone(f"instance {place + 1} of {self.size} cannot be reached: {error}") from error
+
+
+def _address(host: str) -> tuple[str, int]:
+    name, _, port = host.partition(":")
+    return name, int(port or PORT)
+
+
+def _connected(address: tuple[str, int]) -> socket.socket:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            return socket.create_connection(address, timeout=None)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise PeerGone(f"{address[0]} cannot be reached: {error}") from error
+            time.sleep(0.1)

@@ -1,0 +1,94 @@
+"""What profile.json says of the prepared data, counted as the rows go by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from splits import NAMES
+
+QUANTILES = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "max": 1.0}
+
+
+@dataclass
+class Profile:
+    """Of the rows seen so far; several add up."""
+
+    rows_in: int = 0
+    empty: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    positives: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in NAMES})
+    words: Counter[int] = field(default_factory=Counter)
+    characters: Counter[int] = field(default_factory=Counter)
+
+    @classmethod
+    def parse(cls, content: dict[str, Any]) -> Profile:
+        """From ``plain``, after JSON, which only has texts as keys."""
+        return cls(
+            *(content["rows_in"], content["empty"]),
+            Counter(content["rows"]),
+            {name: Counter(counts) for name, counts in content["positives"].items()},
+            *(Counter({int(k): n for k, n in content[part].items()}) for part in ("words", "characters")),
+        )
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def add(self, name: str, frame: pl.DataFrame, text: str, labels: list[str]) -> None:
+        """The rows of ``frame`` went to the split ``name``."""
+        self.rows[name] += frame.height
+        self.positives[name].update({label: int(frame[label].sum()) for label in labels})
+        self.words.update(_histogram(frame[text].str.count_matches(" ", literal=True) + 1))
+        self.characters.update(_histogram(frame[text].str.len_chars()))
+
+    def merge(self, other: Profile) -> None:
+        self.rows_in += other.rows_in
+        self.empty += other.empty
+        self.rows.update(other.rows)
+        self.words.update(other.words)
+        self.characters.update(other.characters)
+        for name in NAMES:
+            self.positives[name].update(other.positives[name])
+
+    def report(self, labels: list[str]) -> dict[str, Any]:
+        rows_out = self.rows.total()
+        return {
+            "rows_in": self.rows_in,
+            "rows_out": rows_out,
+            "empty_dropped": self.empty,
+            "duplicates_dropped": self.rows_in - self.empty - rows_out,
+            "splits": {name: self._split(name, labels) for name in NAMES},
+            "words": _quantiles(self.words),
+            "characters": _quantiles(self.characters),
+            "words_histogram": _doublings(self.words),
+        }
+
+    def _split(self, name: str, labels: list[str]) -> dict[str, Any]:
+        rows, positives = self.rows[name], self.positives[name]
+        rates = {label: round(positives[label] / rows, 6) if rows else None for label in labels}
+        return {"rows": rows, "label_counts": {label: positives[label] for label in labels}, "label_rates": rates}
+
+
+def _histogram(values: pl.Series) -> dict[int, int]:
+    return dict(values.value_counts().iter_rows())
+
+
+def _quantiles(histogram: Counter[int]) -> dict[str, int | None]:
+    values = sorted(histogram)
+    if not values:
+        return dict.fromkeys(QUANTILES)
+    counts = np.cumsum([histogram[value] for value in values])
+    return {name: values[int(np.searchsorted(counts, q * counts[-1]))] for name, q in QUANTILES.items()}
+
+
+def _doublings(histogram: Counter[int]) -> dict[str, int]:
+    """How many rows have from 1, 2, 4, 8, ... on, by that number: what later data is compared with."""
+    counts: Counter[int] = Counter()
+    for value, count in histogram.items():
+        counts[1 << (value.bit_length() - 1) if value else 0] += count
+    return {str(edge): counts[edge] for edge in sorted(counts)}
