@@ -1,6 +1,6 @@
 """iam:SimulatePrincipalPolicy: every resource that is asked about, the context that is given, an unknown principal.
 
-ministack looks at the first resource, without any context, and knows everybody.
+ministack looks at the first resource, without any context, knows everybody, and asks for the permission on "*".
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.iam_evaluator import EvalContext
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam
@@ -18,6 +18,16 @@ DECISIONS = {"Allow": "allowed", "Deny": "explicitDeny"}
 
 def install() -> None:
     iam._IAM_HANDLERS["SimulatePrincipalPolicy"] = simulate
+    extract = iam_actions.extract_resource_arn
+
+    def extracted(
+        service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *more: Any
+    ) -> Any:
+        """The permission to simulate is one on the principal."""
+        principal = iam._p(query, "PolicySourceArn") if service == "iam" else ""
+        return principal or extract(service, method, path, headers, body, query, *more)
+
+    iam_actions.extract_resource_arn = extracted
 
 
 def simulate(parameters: dict[str, Any]) -> Any:

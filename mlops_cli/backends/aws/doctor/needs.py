@@ -150,10 +150,12 @@ def _events(place: Place) -> Iterator[Need]:
 
 
 def _logs(place: Place) -> Iterator[Need]:
-    make = "CreateLogGroup PutRetentionPolicy DeleteLogGroup TagResource UntagResource ListTagsForResource"
+    """IAM looks at a group as …:log-group:NAME:log-stream:, but for its tags at …:log-group:NAME."""
+    make, tag = "CreateLogGroup PutRetentionPolicy DeleteLogGroup", "TagResource UntagResource ListTagsForResource"
     for group in (f"/aws/codebuild/{place.names.pipeline_stack}", f"/aws/sagemaker/Endpoints/{place.endpoint}"):
         arn = place.arn("logs", f"log-group:{group}")
-        yield Need(arn, _actions("logs", make), "deploy-infra, cleanup")
+        yield Need(f"{arn}:*", _actions("logs", make), "deploy-infra, cleanup")
+        yield Need(arn, _actions("logs", tag), "deploy-infra, cleanup")
     build = f"log-group:/aws/codebuild/{place.names.pipeline_stack}"
     yield Need(place.arn("logs", f"{build}:log-stream:*"), ("logs:GetLogEvents",), "logs, status")
     for kind in ("Training", "Processing"):
