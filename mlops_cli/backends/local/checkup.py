@@ -117,7 +117,7 @@ def disk(project: Project) -> Iterator[Finding]:
     data = project.data / "dataset.csv"
     needed = DISK_BYTES + DATA_COPIES * (data.stat().st_size if data.is_file() else 0)
     free = shutil.disk_usage(project.root).free
-    text = f"{free / 1e9:,.1f} GB are free, and a run takes up to about {needed / 1e9:,.1f} GB"
+    text = f"{free / 1e9:,.1f} GB are free, and a run takes about {needed / 1e9:,.1f} GB"
     if free >= 2 * needed:
         yield ok("disk", text)
         return
@@ -134,7 +134,7 @@ def memory() -> Iterator[Finding]:
     free = available_memory()
     if free is None:
         return
-    text = f"{free / 1e9:,.1f} GB are available, and training takes about {MEMORY_BYTES / 1e9:,.1f} GB"
+    text = f"{free / 1e9:,.1f} GB are available; training the built-in use case takes {MEMORY_BYTES / 1e9:,.1f} GB"
     if free >= MEMORY_BYTES:
         yield ok("memory", text)
         return
