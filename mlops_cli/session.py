@@ -17,6 +17,7 @@ from mlops_cli.project import Project, find_project, named_project
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
     from mlops_cli.console import Console
+    from mlops_cli.doctor import Finding
     from mlops_cli.spending import Spending
     from mlops_cli.usecase import UseCase
 
@@ -69,6 +70,17 @@ class Session:
 
                 with suppress(MlopsError):  # there is no run, or no such one: the command has said so
                     track(self.backend.get_run(run_id), self.backend, self.settings, self.use_case, say)
+
+    def examine(self) -> Iterator[Finding]:
+        """What is wrong with this machine's Python, the settings and the use case; if nothing is, the target's own."""
+        from mlops_cli.backends.checkup import python_version
+        from mlops_cli.doctor import Check, examined, unusable
+
+        yield from examined([Check("python", python_version)])
+        problems = self.problems
+        yield from (unusable(problem) for problem in problems)
+        if not problems:
+            yield from self.backend.examine()
 
     @property
     def problems(self) -> list[str]:

@@ -14,6 +14,7 @@ from mlops_cli.progress import Watch, unwatched
 if TYPE_CHECKING:
     from mlops_cli.data.manifest import Dataset
     from mlops_cli.data.request import Request
+    from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
     from mlops_cli.lifecycle import RunView
     from mlops_cli.observations import Observed
@@ -179,6 +180,10 @@ class Backend(ABC):
     @abstractmethod
     def observed(self, days: int) -> Observed:
         """What was measured of the live model's requests; raises MlopsError, saying why, when nothing can be."""
+
+    @abstractmethod
+    def examine(self) -> Iterator[Finding]:
+        """What would keep the commands from working, might, or costs for nothing; changes nothing."""
 
     @abstractmethod
     def plan_teardown(self, keep_data: bool) -> Plan:

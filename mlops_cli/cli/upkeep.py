@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from mlops_cli.cli.app import DryRun, Json, Yes, command, opened
+from mlops_cli.doctor import State
 from mlops_cli.errors import (
+    EXIT_ERROR,
     EXIT_LEFT_OVER,
     EXIT_STAGE_FAILED,
     EXIT_USAGE,
@@ -52,6 +54,18 @@ def drift(
     console.result(found.to_dict())
     if fail and found.verdict is Verdict.RETRAIN:
         raise typer.Exit(EXIT_STAGE_FAILED)
+
+
+@command("doctor", "mlops doctor --json")
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """What would keep the commands from working, or costs for nothing, and what mends it."""
+    from mlops_cli.console.findings import findings_dict, show_findings
+
+    session, console = opened(ctx)
+    found = show_findings(console, session.examine())
+    console.result({"target": session.settings.target, **findings_dict(found)})
+    if any(finding.state is State.FAILURE for finding in found):
+        raise typer.Exit(EXIT_ERROR)
 
 
 @command("config", "mlops config --json")

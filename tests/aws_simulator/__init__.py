@@ -81,9 +81,10 @@ Controls
 ``aws.control(NAME, ...)`` or POST /_simulator/NAME. Every decision about a role, by ministack or by us, is on record:
 ``permissions``, ``denials``, ``unused-permissions`` (also as methods of the fixture). Of the foundation and the Code
 services: ``drift``, ``failed-invocations`` (EventBridge targets that could not be reached), ``expired-credentials``,
-``slow-resource-type`` (name, seconds: for what happens while a stack is busy), ``build-minute`` (seconds that a minute
-of a build's time-out takes), ``github-push`` (repository, files, branch: to what is behind a connection),
-``start-process``, ``reset``.
+``clock`` (ahead: seconds by which the clock in answers is before ours), ``people`` (what users with keys of their own
+have asked for), ``slow-resource-type`` (name, seconds: for what happens while a stack is busy), ``build-minute``
+(seconds that a minute of a build's time-out takes), ``github-push`` (repository, files, branch: to what is behind a
+connection), ``start-process``, ``reset``.
 
 What is and is not simulated
 ----------------------------

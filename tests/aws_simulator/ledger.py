@@ -1,4 +1,4 @@
-"""Which permissions each role used, and which it asked for in vain."""
+"""Which permissions each role used, and which it asked for in vain; and the same of people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ministack.core import iam_evaluator
 from ministack.core.iam_evaluator import fnmatch_iam
 from ministack.core.responses import get_account_id
-from ministack.services import sts
+from ministack.services import iam, sts
 
 
 class Ledger:
@@ -18,6 +18,7 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str, str, bool], int] = {}
+        self._people: dict[tuple[str, str, str, bool], int] = {}
 
     def install(self) -> None:
         """Listen to ministack's evaluator."""
@@ -34,19 +35,29 @@ class Ledger:
             decision = decide(access_key_id, iam_action, service, region, resource_arn, service_context)
             session = sts._sessions.get(access_key_id)
             if session and ":assumed-role/" in session["Arn"]:
-                self._note(session["Arn"].split("/")[1], iam_action, resource_arn, decision is None)
+                self._note(self._entries, session["Arn"].split("/")[1], iam_action, resource_arn, decision is None)
+            elif user := iam._access_keys.get_scoped(get_account_id(), None, access_key_id):
+                self._note(self._people, str(user["UserName"]), iam_action, resource_arn, decision is None)
             return decision
 
         iam_evaluator.enforce = enforce
 
-    def _note(self, role: str, action: str, resource: str, allowed: bool) -> None:
+    def _note(
+        self, entries: dict[tuple[str, str, str, bool], int], who: str, action: str, resource: str, allowed: bool
+    ) -> None:
         with self._lock:
-            key = (role, action, resource, allowed)
-            self._entries[key] = self._entries.get(key, 0) + 1
+            key = (who, action, resource, allowed)
+            entries[key] = entries.get(key, 0) + 1
 
     def clear(self) -> None:
         with self._lock:
             self._entries.clear()
+            self._people.clear()
+
+    def people(self) -> list[dict[str, Any]]:
+        """user, action, resource and allowed: what people with access keys of their own have asked for."""
+        with self._lock:
+            return [dict(zip(("user", "action", "resource", "allowed"), key, strict=True)) for key in self._people]
 
     def entries(self, allowed: bool | None = None) -> list[dict[str, Any]]:
         """role, action, resource, allowed and how often, in a stable order."""

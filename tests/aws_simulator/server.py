@@ -10,8 +10,10 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +114,22 @@ def _front(simulator: Any) -> Callable[..., Awaitable[None]]:
             return
         if scope["type"] == "http" and not any(name == b"x-forwarded-proto" for name, _ in scope["headers"]):
             scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
-        await app(scope, receive, send)
+        await app(scope, receive, _dated(send, simulator.ahead) if simulator.ahead else send)
 
     return front
+
+
+def _dated(send: Any, ahead: float) -> Any:
+    """Answers whose clock is ``ahead`` seconds before ours."""
+
+    async def dated(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"date"]
+            date = formatdate(time.time() + ahead, usegmt=True).encode()
+            message = {**message, "headers": [*kept, (b"date", date)]}
+        await send(message)
+
+    return dated
 
 
 async def _control(simulator: Any, scope: Any, receive: Any, send: Any) -> None:

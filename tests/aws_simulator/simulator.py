@@ -45,6 +45,8 @@ class Simulator:
         """Answers and events that AWS would never give: each one is a bug of the simulator, and fails the tests."""
         self.failed_invocations: list[dict[str, str]] = []
         """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
+        self.ahead = 0.0
+        """Seconds by which the clock in every answer is before this machine's."""
         self._on_reset: list[Callable[[], None]] = []
         self._resets = 0
         self._stack_roles = StackRoles()
@@ -56,11 +58,13 @@ class Simulator:
         self.ledger.install()
         self._stack_roles.install()
         self.add_control("permissions", lambda _: self.ledger.entries())
+        self.add_control("people", lambda _: self.ledger.people())
         self.add_control("denials", lambda _: self.ledger.entries(allowed=False))
         self.add_control("unused-permissions", lambda _: self.ledger.unused())
         self.add_control("drift", lambda _: self.drift)
         self.add_control("failed-invocations", lambda _: self.failed_invocations)
         self.add_control("expired-credentials", lambda _: self._expired_credentials())
+        self.add_control("clock", self._set_clock)
         self.add_control("slow-resource-type", lambda arguments: slow_down(**arguments))
         self.add_control("start-process", self._start_process)
         self.add_control("reset", lambda _: self.reset())
@@ -105,8 +109,12 @@ class Simulator:
         SLOW.clear()
         self.ledger.clear()
         self.drift.clear()
+        self.ahead = 0.0
         self.failed_invocations.clear()
         self.client.cache_clear()
+
+    def _set_clock(self, arguments: dict[str, Any]) -> None:
+        self.ahead = float(arguments["ahead"])
 
     @staticmethod
     def _expired_credentials() -> dict[str, str]:

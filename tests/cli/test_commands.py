@@ -19,7 +19,7 @@ from tests.conftest import ROOT, Cli
 
 COMMANDS = (
     "init", "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "report",
-    "test-endpoint", "cleanup", "config", "models", "rollback", "reproduce",
+    "test-endpoint", "cleanup", "config", "models", "rollback", "reproduce", "doctor",
 )  # fmt: skip
 CALLS = {
     "quickstart": ["quickstart", "--yes"],
@@ -47,7 +47,7 @@ def test_the_help_names_every_command(cli: Cli) -> None:
     assert cli("-h") == out
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "config")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "config", "doctor")])
 def test_on_aws_each_command_without_a_region_says_how_to_name_one(cli: Cli, name: str) -> None:
     _, err = cli.both("--target", "aws", *CALLS.get(name, [name]), code=2)
     assert err == (

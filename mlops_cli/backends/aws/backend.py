@@ -63,6 +63,7 @@ from mlops_cli.usecase import UseCase, full_names
 
 if TYPE_CHECKING:
     from mlops_cli.data.request import Request
+    from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
     from mlops_cli.lifecycle import RunView
 
@@ -119,6 +120,11 @@ class AwsBackend(Backend):
     def dataset(self) -> Dataset | None:
         bucket = self.provisioner.existing_bucket()
         return dataset.load(bucket, self.project.data) if bucket else None
+
+    def examine(self) -> Iterator[Finding]:
+        from mlops_cli.backends.aws.doctor import Subject, examine
+
+        return examine(Subject(self.project, self.use_case, self.settings, self.account, self.names, self.dataset))
 
     def plan_teardown(self, keep_data: bool) -> Plan:
         return self._teardown(keep_data).plan()

@@ -50,6 +50,7 @@ from mlops_cli.usecase import UseCase, full_names
 if TYPE_CHECKING:
     from mlops_cli.backends.local.appraisal import Appraisal
     from mlops_cli.data.request import Request
+    from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
 
 
@@ -327,6 +328,12 @@ class LocalBackend(Backend):
         file = self.project.state / trained.artifact / "output" / FILE if trained else None
         reference = read_reference(file.read_bytes() if file and file.is_file() else None)
         return Observed(seen.name, digest, seen.sample, days, reference, self.server.observed(digest, days))
+
+    def examine(self) -> Iterator[Finding]:
+        from mlops_cli.backends.local.checkup import checks
+        from mlops_cli.doctor import examined
+
+        return examined(checks(self))
 
     def plan_teardown(self, keep_data: bool) -> Plan:
         from mlops_cli.backends.local import teardown

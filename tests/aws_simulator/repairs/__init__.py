@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import buckets, changesets, checksums, existing, log_arns, schemas, stack_events
+from . import buckets, changesets, checksums, existing, log_arns, schemas, simulation, stack_events
 
 if TYPE_CHECKING:
     from ..simulator import Simulator
@@ -18,3 +18,4 @@ def register(simulator: Simulator) -> None:
     log_arns.install()
     changesets.install()
     stack_events.install()
+    simulation.install()

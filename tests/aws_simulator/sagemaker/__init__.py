@@ -2,8 +2,8 @@
 
 Controls: ``sagemaker-pace`` (seconds, grace, baking, invocation; 0: every invocation times out),
 ``sagemaker-fail-next`` (reason), ``sagemaker-quota`` (quota, limit), ``sagemaker-interrupt`` (job: a spot job loses its
-instances), ``sagemaker-fire`` (endpoint: an alarm goes off while its next update bakes); beside them ``alarm`` (alarm,
-state; "" releases it) and ``states-scale`` (scale).
+instances), ``sagemaker-age`` (endpoint, days: it was made so long ago), ``sagemaker-fire`` (endpoint: an alarm goes off
+while its next update bakes); beside them ``alarm`` (alarm, state; "" releases it) and ``states-scale`` (scale).
 
 What it does not have: images (the test's own Python is every image, and requirements.txt must be met by it), instances
 (an instance more is another process of a job, and nothing of an endpoint), GPUs, VPCs, KMS keys, pipe mode, traffic
@@ -74,6 +74,7 @@ def register(simulator: Simulator) -> None:
         "quota": service.pace.set_quota,
         "interrupt": service.interrupt_training_job,
         "fire": service.pace.fire,
+        "age": service.age,
     }
     for name, act in controls.items():
         simulator.add_control(f"sagemaker-{name}", act)

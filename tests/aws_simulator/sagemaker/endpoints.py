@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -156,6 +157,12 @@ class Endpoints(Base):
     def _background(self, act: Callable[..., Any], *arguments: Any) -> None:
         self.threads = [thread for thread in self.threads if thread.is_alive()]
         self.threads.append(self.simulator.background(act, *arguments))
+
+    def age(self, arguments: dict[str, Any]) -> None:
+        """The control ``sagemaker-age``: an endpoint, and when it was last changed, so many days older."""
+        found = next(one for one in self.endpoints.values() if one.name == arguments["endpoint"])
+        found.created -= datetime.timedelta(days=arguments["days"])
+        found.modified -= datetime.timedelta(days=arguments["days"])
 
     def clear_endpoints(self) -> None:
         for thread in self.threads:

@@ -57,6 +57,10 @@ class Pace:
         """The control ``sagemaker-quota``: ``quota`` ("ml.m5.xlarge for training job usage") and its ``limit``."""
         self._quotas[arguments["quota"]] = int(arguments["limit"])
 
+    def quotas(self) -> dict[str, float]:
+        """Those that were set, by name."""
+        return {name: float(limit) for name, limit in self._quotas.items()}
+
     def require_quota(self, quota: str, used: int, more: int) -> None:
         """Raises ResourceLimitExceeded if ``more`` instances beside the ``used`` ones are too many."""
         limit = self._quotas.get(quota)

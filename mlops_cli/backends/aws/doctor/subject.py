@@ -1,0 +1,38 @@
+"""What an examination is about: a project's use case, settings and names in one account and region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.names import Names
+from mlops_cli.backends.aws.stacks import Stack, Stacks
+from mlops_cli.config import Settings
+from mlops_cli.data.manifest import Dataset
+from mlops_cli.project import Project
+from mlops_cli.usecase import UseCase
+
+
+@dataclass(frozen=True)
+class Subject:
+    project: Project
+    use_case: UseCase
+    settings: Settings
+    account: Account
+    names: Names
+    dataset: Callable[[], Dataset | None]
+
+    @property
+    def endpoint(self) -> str:
+        return self.settings.endpoint_name(self.use_case.name)
+
+    @cached_property
+    def stacks(self) -> Stacks:
+        return Stacks(self.account, self.names)
+
+    def own_stack(self, name: str) -> Stack | None:
+        """The project's stack of this name; None if there is none, or if it is somebody else's."""
+        stack = self.stacks.peek(name)
+        return stack if stack and self.stacks.owns(stack) else None

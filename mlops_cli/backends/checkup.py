@@ -1,0 +1,76 @@
+"""What an examination looks at whatever the target is: the interpreter, the dataset, and whether Kaggle is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from mlops_cli.config import Settings
+from mlops_cli.data.manifest import Dataset
+from mlops_cli.doctor import Finding, State, ok
+from mlops_cli.usecase import UseCase
+
+# As pyproject.toml has it; the second is the first that is too new.
+PYTHONS = ((3, 10), (3, 14))
+KAGGLE_FILES = (".kaggle/access_token", ".kaggle/access_token.txt", ".kaggle/kaggle.json", ".config/kaggle/kaggle.json")
+
+
+def python_version(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
+    text = ".".join(map(str, version))
+    oldest, too_new = (".".join(map(str, one)) for one in PYTHONS)
+    if PYTHONS[0] <= version[:2] < PYTHONS[1]:
+        yield ok("python", text)
+        return
+    yield Finding(
+        "python",
+        State.FAILURE,
+        f"This is Python {text}.",
+        f"mlops and TensorFlow need {oldest} or newer, and older than {too_new}.",
+        'python3.12 -m venv .venv && .venv/bin/pip install "mlops-cli[local]"',
+    )
+
+
+def data_in_place(use_case: UseCase, settings: Settings, dataset: Callable[[], Dataset | None]) -> Iterator[Finding]:
+    """The dataset; if there is none, whether where it comes from can be reached with what is here."""
+    found = dataset()
+    if found:
+        yield ok("dataset", f"{found.rows:,} rows, {found.bytes / 1e6:,.1f} MB, sha256 {found.sha256[:12]}")
+        return
+    yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run begins with one.", "mlops download-data")
+    if use_case.source == "kaggle":
+        yield from _kaggle(settings)
+
+
+def _kaggle(settings: Settings) -> Iterator[Finding]:
+    other = "; to try without: mlops download-data --source sample"
+    if find_spec("kaggle") is None:
+        yield Finding(
+            "kaggle",
+            State.FAILURE,
+            "The kaggle package is not installed.",
+            "training/usecase.toml says that the dataset comes from Kaggle.",
+            f'pip install "mlops-cli[kaggle]" (it needs Python 3.11 or newer){other}',
+        )
+    place = _kaggle_credentials(settings)
+    if place:
+        yield ok("kaggle", f"credentials in {place}")
+        return
+    yield Finding(
+        "kaggle",
+        State.FAILURE,
+        "There are no Kaggle credentials.",
+        "training/usecase.toml says that the dataset comes from Kaggle.",
+        "Create a token at https://www.kaggle.com/settings/api and put it in KAGGLE_API_TOKEN or "
+        f"~/.kaggle/access_token{other}",
+    )
+
+
+def _kaggle_credentials(settings: Settings) -> str:
+    """Where they are; empty if nowhere. Whether Kaggle accepts them, only Kaggle knows."""
+    if settings["KAGGLE_API_TOKEN"]:
+        return "KAGGLE_API_TOKEN"
+    if settings["KAGGLE_USERNAME"] and settings["KAGGLE_KEY"]:
+        return "KAGGLE_USERNAME and KAGGLE_KEY"
+    return next((f"~/{name}" for name in KAGGLE_FILES if (Path.home() / name).is_file()), "")

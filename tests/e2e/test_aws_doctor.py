@@ -1,0 +1,50 @@
+"""The list of permissions that `mlops doctor` goes by is enough for the whole lifecycle, IAM enforced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.aws.doctor.needs import Place, needs, policy
+from mlops_cli.backends.aws.names import Names
+from tests.aws_simulator.accounts import user
+from tests.aws_simulator.fixture import Aws, aws, aws_server
+from tests.e2e.test_aws_lifecycle import Cloud, git, project
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server", "project"]
+PLACE = Place(
+    partition="aws",
+    region="us-east-1",
+    account="123456789012",
+    names=Names("tiny", "dev"),
+    endpoint="tiny-dev",
+    bucket="mlops-tiny-dev-storage-bucket-*",
+    owned=True,
+    source="codecommit",
+    repository="tiny-dev",
+    connection="",
+    mailed=False,
+)
+
+
+def test_what_doctor_looks_for_is_enough_for_every_command(project: Path, aws: Aws) -> None:
+    (project / ".gitignore").write_text(".env\n.mlops/\nreached-*\n*.csv\n__pycache__\n")
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    credentials = user(aws, "ann", *policy(needs(PLACE))["Statement"])
+    keys = {name.upper(): value for name, value in credentials.items()}
+    cloud = Cloud(project, aws, **keys)
+    assert cloud.json("doctor")["failures"] == 0
+    cloud.ready()
+    run = cloud.approved()
+    cloud("test-endpoint")
+    for command in ("status", "runs", "models", "logs", "report", "doctor"):
+        cloud(command)
+    cloud("run", "--detach", "--force")
+    cloud("stop")
+    assert cloud.json("status", run["id"])["run"]["status"] == "done"
+    cloud("cleanup", "--yes")
+    assert [one for one in aws.control("people") if not one["allowed"]] == []
+    assert cloud.json("doctor")["failures"] == 0, "nothing is left that would be in the way"
