@@ -202,7 +202,7 @@ def _require_reason(evidence: Evidence, run: Run, approved: bool, comment: str) 
         )
 
 
-def repeat(backend: Backend, console: Console, run_id: str) -> Reproduction:
+def repeat(backend: Backend, console: Console, run_id: str, spending: Spending) -> Reproduction:
     """Make a run's model again, and say whether it is the same or what differs."""
     from mlops_cli.console.reproduction import show_reproduction
 
@@ -210,6 +210,7 @@ def repeat(backend: Backend, console: Console, run_id: str) -> Reproduction:
     place = announce(backend, console)
     where = f"as jobs on {backend.target}, beside its runs" if place else "beside all else"
     console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
+    spending.consent(backend.costs(Occasion.REPRODUCTION))
     with console.run_view(explain=True) as view:
         found = backend.reproduce(run, view)
     show_reproduction(console, found)

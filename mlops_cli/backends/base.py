@@ -64,9 +64,10 @@ class GateReport:
 
 
 class Occasion(str, Enum):
-    """What costs are asked about: the endpoint that an approval starts, or what a cleanup would end."""
+    """What costs are asked about: the endpoint of an approval, a run's jobs made again, or what a cleanup ends."""
 
     ENDPOINT = "endpoint"
+    REPRODUCTION = "reproduction"
     CLEANUP = "cleanup"
 
 

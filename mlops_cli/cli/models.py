@@ -128,13 +128,16 @@ def rollback(
 
 
 @command("reproduce", "mlops reproduce 3f2a")
-def reproduce(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
+def reproduce(
+    ctx: typer.Context, run_id: RunId = "", yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False
+) -> None:
     """Make a run's model again and compare digests and metrics."""
     from mlops_cli.flows import repeat
 
     session, console = opened(ctx)
-    found = repeat(session.backend, console, run_id)
-    console.result(found.to_dict())
+    spending = session.spending(console, yes, yes_cost)
+    found = repeat(session.backend, console, run_id, spending)
+    console.result({**found.to_dict(), "costs": spending.to_dict()})
     if not found.same:
         raise typer.Exit(EXIT_STAGE_FAILED)
 

@@ -35,18 +35,18 @@ def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) ->
     cloud.ready()
 
     refused = limited(cloud, MAX_RUN_COST="1").json("run", code=1)["error"]
-    assert "This run may cost $3.462, more than MAX_RUN_COST of $1.00. Nothing was started." in refused["message"]
+    assert "This run may cost $3.704, more than MAX_RUN_COST of $1.00. Nothing was started." in refused["message"]
     assert "--yes-cost" in refused["hint"]
     assert "MAX_RUN_COST" in refused["hint"]
     assert "The endpoint may cost $84.15 a month" in limited(cloud, MAX_MONTHLY_COST="84.14")("run", code=1)
     assert cloud.json("runs") == []
 
-    run = limited(cloud, MAX_RUN_COST="3.462", MAX_MONTHLY_COST="84.15").json("run")
+    run = limited(cloud, MAX_RUN_COST="3.704", MAX_MONTHLY_COST="84.15").json("run")
     assert amounts(run) == {
         "preprocess: ml.m5.xlarge": (0.23, None),
         "train: ml.m5.xlarge": (0.23, None),
         "6 builds, general1.small": (1.8, None),
-        "10 pipeline actions": (1.202, None),
+        "12 pipeline actions": (1.444, None),
         "endpoint: ml.m5.large": (None, 83.95),
         "alarms": (None, 0.2),
     }

@@ -150,6 +150,8 @@ class AwsBackend(Backend):
     def costs(self, occasion: Occasion) -> Costs:
         if occasion is Occasion.CLEANUP:
             items, by_use = running(self.account, self.settings.endpoint_name(self.use_case.name))
+        elif occasion is Occasion.REPRODUCTION:
+            items, by_use = self._estimate.jobs(taken(self.crew.pipeline, self.crew.records)), (VOLUMES,)
         else:
             items, by_use = self._estimate.endpoint(), self._estimate.by_use
         return priced(items, Prices(self.account, self.project), (*by_use, STORED, LOGGED))

@@ -17,9 +17,10 @@ from mlops_cli.backends.aws.prices import Prices, Product
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.remains import is_absence
-from mlops_cli.backends.aws.standing import COMMAND, JOB, NATIVE
+from mlops_cli.backends.aws.standing import AFTER_LAST_GATE, COMMAND, JOB, NATIVE, VERDICT
 from mlops_cli.costs import Costs, Line, Unit
 from mlops_cli.machines import Machines
+from mlops_cli.registry import LAST_GATE
 from mlops_cli.runs import Run, Status
 from mlops_cli.stages import STAGES, Kind, Stage, position
 
@@ -84,6 +85,8 @@ def _done(record: Run | None) -> set[str]:
 
 def _actions(stage: Stage) -> list[Action]:
     """The billed actions of a stage: a person's approval is free of charge."""
+    if stage.name == LAST_GATE:
+        return [(stage.name, name) for name in (COMMAND, *AFTER_LAST_GATE)]
     native = NATIVE.get(stage.kind) if stage.kind is not Kind.APPROVAL else None
     return [(stage.name, name) for name in (COMMAND, native) if name]
 
@@ -99,14 +102,17 @@ class Estimate:
     def run(self, earlier: Mapping[Action, Taken], from_stage: str = "") -> list[Item]:
         """One run from the stage ``from_stage`` on, nothing reused."""
         first = position(from_stage) if from_stage else 0
-        jobs = [stage for stage in STAGES[first:] if stage.kind in KINDS]
         keys = [key for stage in STAGES for key in _actions(stage) if key[1] == COMMAND or stage in STAGES[first:]]
         commands = [key for key in keys if key[1] == COMMAND]
         return [
-            *(self._job(stage, earlier) for stage in jobs),
+            *self.jobs(earlier, first),
             self._minutes("builds, general1.small", BUILD, commands, earlier),
             self._minutes("pipeline actions", ACTION, keys, earlier, also=1),  # the source
         ]
+
+    def jobs(self, earlier: Mapping[Action, Taken], first: int = 0) -> list[Item]:
+        """The jobs from a position in the stages on."""
+        return [self._job(stage, earlier) for stage in STAGES[first:] if stage.kind in KINDS]
 
     def _job(self, stage: Stage, earlier: Mapping[Action, Taken]) -> Item:
         machine = self._machines[stage.kind]
@@ -134,6 +140,8 @@ class Estimate:
         stage, name = key
         if name == COMMAND:
             return BUILD_LIMIT_MINUTES
+        if name == VERDICT:
+            return 1  # it only says what is known
         kind = next(one.kind for one in STAGES if one.name == stage)
         return self._machines[kind].max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
 

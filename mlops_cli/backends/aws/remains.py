@@ -100,7 +100,7 @@ class Jobs:
         return [
             *going,
             *_counted(Action.REMOVE, ended if self._deletable else 0, f"{word} job", "records of ended jobs"),
-            *_counted(Action.REMOVE, streams, f"log stream in {self._group}", f"logs of {word} jobs"),
+            *_counted(Action.REMOVE, streams, "log stream", f"of {word} jobs, in {self._group}"),
         ]
 
     def remove(self) -> None:

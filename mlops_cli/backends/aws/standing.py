@@ -22,9 +22,11 @@ from mlops_cli.registry import LAST_GATE
 from mlops_cli.runs import Decision, Run, StageRun, Status, new_run
 from mlops_cli.stages import STAGES, Kind, Stage
 
-COMMAND, JOB, DECISION = "command", "job", "decision"
+COMMAND, JOB, DECISION, ENDPOINT, VERDICT = "command", "job", "decision", "endpoint", "verdict"
 # What follows the command step of a stage of this kind, and does the stage's work.
-NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: "endpoint"}
+NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
+# After the last gate the endpoint is seen to, once more if its model goes, and then the stage is judged.
+AFTER_LAST_GATE = (ENDPOINT, VERDICT)
 GATE = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 # CodePipeline gives up waiting for a decision after seven days.
 PATIENCE_SECONDS = 7 * 86400 - 60
@@ -99,8 +101,8 @@ def _command_went_well(actions: Sequence[ActionRun]) -> bool:
 
 
 def _actions(stage: Stage) -> int:
-    """How many there are in a stage that ends well: after the last gate the endpoint is seen to, and then judged."""
-    return 3 if stage.name == LAST_GATE else 2 if stage.kind in NATIVE else 1
+    """How many there are in a stage that ends well."""
+    return 1 + len(AFTER_LAST_GATE) if stage.name == LAST_GATE else 2 if stage.kind in NATIVE else 1
 
 
 def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) -> Status:
