@@ -19,9 +19,9 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.harness import machine, table
-from tests.benchmarks.quality import ROOT, contest, prepare
+from tests.benchmarks.quality import NAMES, ROOT, contest, prepare
 
-NAMES = {"ours": "ours", "stock": "Keras BiLSTM", "seed": "the seed's recipe"}
+ENTRANTS = ("ours", "stock", "seed")
 POINTS = 20
 
 
@@ -31,11 +31,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--aucs", type=float, nargs="+", default=[0.9, 0.95, 0.96, 0.97])
     arguments = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ENTRANTS}
     with tempfile.TemporaryDirectory() as folder:
         prepare(arguments.source, Path(folder))
         for repeat in range(1, arguments.repeats + 1):
-            for name in NAMES:
+            for name in ENTRANTS:
                 found[name].append(contest(Path(folder) / "data", name, repeat, "--points", str(POINTS)))
         parts = profile(Path(folder) / "data")
     print(f"{machine()}; median of {arguments.repeats}\n")

@@ -1,4 +1,4 @@
-"""Two LSTMs by Keras' own layers and `fit`, all texts padded to one length: the seed's recipe, and a stock one."""
+"""Two LSTMs by Keras' own layers and `fit`, texts padded in front to one length: the seed's recipe, and a stock one."""
 
 from __future__ import annotations
 
@@ -65,17 +65,24 @@ def train(rows: Split, held_out: Split, seed: int, report: Report) -> None:
     name, build, batch_size, epochs = RECIPES[RECIPE]
     keras.utils.set_random_seed(seed)
     report.begin()
-    vectorize = layers.TextVectorization(WORDS, output_sequence_length=LENGTH)
-    vectorize.adapt(rows.texts)
-    inputs = vectorize(tf.constant(rows.texts))
+    words = layers.TextVectorization(WORDS, ragged=True)
+    words.adapt(rows.texts)
+
+    def vectorize(texts: list[str]) -> np.ndarray:
+        numbers = words(tf.constant(texts)).to_list()
+        return np.asarray(keras.utils.pad_sequences(numbers, LENGTH, truncating="post"))
+
+    inputs = vectorize(rows.texts)
     model = build()
     model.compile("adam", "binary_crossentropy")
     report.prepared()
 
     def predict() -> np.ndarray:
-        return np.concatenate([model.predict_on_batch(vectorize(batch)) for batch in tested])
+        return np.concatenate(
+            [model.predict_on_batch(tested[start : start + 512]) for start in range(0, len(tested), 512)]
+        )
 
-    tested = tf.data.Dataset.from_tensor_slices(held_out.texts).batch(512)
+    tested = vectorize(held_out.texts)
     measuring = Measuring(report, epochs * -(-len(rows.texts) // batch_size), predict)
     model.fit(inputs, rows.labels, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[measuring])
     report.trained(epochs * len(rows.texts))
