@@ -35,7 +35,8 @@ class Bucket(ResourceType):
         self._handlers = handlers
 
     def create(self, resource: Resource) -> tuple[str, dict[str, Any]]:
-        resource.caller.require("s3:CreateBucket", f"arn:aws:s3:::{resource.properties.get('BucketName', '*')}")
+        name = resource.properties.get("BucketName") or resource.generated_name(63, lowercase=True)
+        resource.caller.require("s3:CreateBucket", f"arn:aws:s3:::{name}")
         made = self._handlers["create"](resource.logical_id, resource.properties, resource.stack)
         self._apply(made[0], resource)
         return made[0], made[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.services import cloudformation, cloudwatch_logs
 from ministack.services.cloudformation import changesets, engine, handlers, stacks
 from ministack.services.cloudformation.helpers import _error, _p
@@ -33,6 +34,24 @@ def install() -> None:
         return dict(resolve(_chosen(template, params), params, *stack))
 
     changesets._resolve_props_for_diff = with_conditions
+    _look_at_stacks()
+
+
+def _look_at_stacks() -> None:
+    """The permissions on a change set are on its stack, but for those to describe its events (AWS's reference)."""
+    extract = iam_actions.extract_resource_arn
+
+    def extracted(
+        service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *more: Any
+    ) -> Any:
+        found = extract(service, method, path, headers, body, query, *more)
+        of_events = _p(query, "Action") == "DescribeEvents"
+        change_set = (
+            cloudformation._change_sets.get(_p(query, "ChangeSetName")) if service == "cloudformation" else None
+        )
+        return change_set["StackId"] if change_set and not of_events else found
+
+    iam_actions.extract_resource_arn = extracted
 
 
 def _chosen(template: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def _stacks(place: Place) -> Iterator[Need]:
         yield Need(arn, _actions("cloudformation", f"{look} {change}"), "deploy-infra, run, cleanup")
     arn = place.arn("cloudformation", f"stack/{names.endpoint_stack}/*")
     yield Need(arn, _actions("cloudformation", look), "status, cleanup")
+    plans = place.arn("cloudformation", "changeSet/mlops-*/*")
+    yield Need(plans, ("cloudformation:DescribeEvents",), "deploy-infra")
     yield Need(SOME, ("cloudformation:GetTemplateSummary",), "deploy-infra")
 
 
@@ -157,6 +159,7 @@ def _logs(place: Place) -> Iterator[Need]:
         yield Need(f"{arn}:*", _actions("logs", make), "deploy-infra, cleanup")
         yield Need(arn, _actions("logs", tag), "deploy-infra, cleanup")
     build = f"log-group:/aws/codebuild/{place.names.pipeline_stack}"
+    yield Need(place.arn("logs", f"{build}:*"), ("logs:DescribeLogStreams",), "logs, status")
     yield Need(place.arn("logs", f"{build}:log-stream:*"), ("logs:GetLogEvents",), "logs, status")
     for kind in ("Training", "Processing"):
         group = f"log-group:/aws/sagemaker/{kind}Jobs"
