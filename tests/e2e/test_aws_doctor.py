@@ -42,6 +42,7 @@ def test_what_doctor_looks_for_is_enough_for_every_command(project: Path, aws: A
     cloud("test-endpoint")
     for command in ("status", "runs", "models", "logs", "report", "doctor"):
         cloud(command)
+    cloud("reproduce", run["id"])
     cloud("run", "--detach", "--force")
     cloud("stop")
     assert cloud.json("status", run["id"])["run"]["status"] == "done"

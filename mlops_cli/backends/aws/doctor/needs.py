@@ -51,8 +51,8 @@ class Need:
 
 
 def needs(place: Place) -> tuple[Need, ...]:
-    made = (_stacks, _bucket, _roles, _pipeline, _workers, _events, _logs, _registry, _serving, _jobs, _source, _doctor)
-    return tuple(need for part in made for need in part(place))
+    on_aws = (_stacks, _bucket, _roles, _pipeline, _workers, _events, _logs, _registry, _serving, _jobs, _source)
+    return tuple(need for part in (*on_aws, _prices, _doctor) for need in part(place))
 
 
 def policy(found: Iterable[Need]) -> dict[str, Any]:
@@ -134,8 +134,9 @@ def _workers(place: Place) -> Iterator[Need]:
         "ListTagsForResource ListExecutions"
     )
     yield Need(place.arn("states", f"stateMachine:{name}"), _actions("states", machine), "deploy-infra, cleanup")
+    yield Need(place.arn("states", f"stateMachine:{name}"), ("states:StartExecution",), "reproduce")
     executions = _actions("states", "DescribeExecution StopExecution")
-    yield Need(place.arn("states", f"execution:{name}:*"), executions, "status, stop, cleanup")
+    yield Need(place.arn("states", f"execution:{name}:*"), executions, "status, stop, reproduce, cleanup")
 
 
 def _events(place: Place) -> Iterator[Need]:
@@ -166,6 +167,8 @@ def _logs(place: Place) -> Iterator[Need]:
         yield Need(place.arn("logs", f"{group}:*"), ("logs:DescribeLogStreams",), "logs, cleanup")
         streams = place.arn("logs", f"{group}:log-stream:{place.endpoint}-*")
         yield Need(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
+    observed = place.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{place.endpoint}:*")
+    yield Need(observed, ("logs:FilterLogEvents",), "drift")
     yield Need(SOME, ("logs:DescribeLogGroups",), "cleanup")
 
 
@@ -207,6 +210,10 @@ def _source(place: Place) -> Iterator[Need]:
     if place.source == "connection":
         service = place.connection.split(":")[2]
         yield Need(place.connection, (f"{service}:PassConnection",), "deploy-infra")
+
+
+def _prices(place: Place) -> Iterator[Need]:  # noqa: ARG001 (of all regions)
+    yield Need(SOME, ("pricing:GetProducts",), "run, approve, rollback, reproduce, deploy-infra, cleanup")
 
 
 def _doctor(place: Place) -> Iterator[Need]:
