@@ -54,7 +54,7 @@ def test_what_differs_is_named_and_a_script_that_fails_shows_its_last_lines(clou
     cloud.edit("train.py", "0.4 + 0.2", "0.3 + 0.2")
     cloud.edit("train.py", "str(arguments.epochs)", "'other'")
     cloud.environment["INSTANCE"] = "ml.m5.2xlarge"
-    out = cloud("reproduce", run["id"], code=3)
+    out = cloud("reproduce", run["id"], "--yes", code=3)
     assert f"run {run['id']} is made again from the scripts, settings and data that are here now, as jobs on aws" in out
     assert "preprocess: same output" in out
     assert "  training/train.py: " in out
@@ -62,7 +62,7 @@ def test_what_differs_is_named_and_a_script_that_fails_shows_its_last_lines(clou
     assert "metric test macro roc_auc: 0.6 → 0.5" in out
     assert f"run {run['id']}: NOT the same" in out
     cloud.edit("train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
-    _, err = cloud.both("reproduce", run["id"], code=3)
+    _, err = cloud.both("reproduce", run["id"], "--yes", code=3)
     assert "train.py failed: AlgorithmError" in err
     assert "no luck today" in err
 
