@@ -10,6 +10,7 @@ share (PSS, Linux). Environments are made on first use. Prints Markdown tables.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import gzip
 import json
@@ -143,7 +144,8 @@ def run_other(server: Server, port: int, model: Path) -> tuple[Callable[[], None
         except subprocess.TimeoutExpired:
             pass
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the whole group may be gone
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     return stop, process.pid
