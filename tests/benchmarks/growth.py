@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.harness import machine
-from tests.benchmarks.preprocessing import ROOT, measure, write_rows
+from tests.benchmarks.preprocessing import ROOT, make_rows, measure
 
 EPOCHS, BATCH = 2, 64
 SPLITS = ("train", "validation", "test")
@@ -98,7 +98,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "raw").mkdir()
-            write_rows(folder / "raw" / "dataset.csv", rows)
+            make_rows(folder / "raw" / "dataset.csv", rows)
             command = [sys.executable, "preprocess.py", "--input-dir", str(folder / "raw")]
             spent, peak = measure([*command, "--output-dir", str(folder / "data")], ROOT / "training")
             (folder / "raw" / "dataset.csv").unlink()
