@@ -7,14 +7,7 @@ from typing import Annotated
 import typer
 
 from mlops_cli.cli.app import DryRun, Json, Yes, command, opened
-from mlops_cli.doctor import State
-from mlops_cli.errors import (
-    EXIT_ERROR,
-    EXIT_LEFT_OVER,
-    EXIT_STAGE_FAILED,
-    EXIT_USAGE,
-)
-from mlops_cli.observations import KEPT_DAYS
+from mlops_cli.errors import EXIT_ERROR, EXIT_LEFT_OVER, EXIT_STAGE_FAILED, EXIT_USAGE
 
 
 @command("cleanup", "mlops cleanup --dry-run")
@@ -40,7 +33,7 @@ def cleanup(
 @command("drift", "mlops drift --days 30")
 def drift(
     ctx: typer.Context,
-    days: Annotated[int, typer.Option(min=1, max=KEPT_DAYS, help="How many days of requests.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=30, help="How many days of requests.")] = 7,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 if the verdict is to retrain.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -60,6 +53,7 @@ def drift(
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     """What would keep the commands from working, or costs for nothing, and what mends it."""
     from mlops_cli.console.findings import findings_dict, show_findings
+    from mlops_cli.doctor import State
 
     session, console = opened(ctx)
     found = show_findings(console, session.examine())

@@ -30,8 +30,8 @@ main()
 """
 SCRIPT = """
 import sys
-from pathlib import Path
-(Path(sys.argv[4]) / "out.txt").write_text(__file__)
+with open(sys.argv[4] + "/out.txt", "w") as file:
+    file.write(__file__)
 """
 USE_CASE = """
 name = "noop"

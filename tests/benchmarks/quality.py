@@ -17,13 +17,17 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import polars as pl
 from sklearn.metrics import roc_auc_score
 
+from mlops_cli.measures.bootstrap import bounds, resampled
+from mlops_cli.measures.predictions import LABEL, Column
 from tests.benchmarks.contestants.data import LABELS
 from tests.benchmarks.harness import machine, table
 
@@ -37,7 +41,33 @@ CONTESTANTS = {
 }
 NAMES = {"seed": "the seed's recipe", "stock": "Keras BiLSTM", "tfidf": "TF-IDF + LR", "ours": "ours"}
 SETS = ("natural", "enriched", "all")
-Scores = dict[str, list[dict[str, float]]]
+OURS = NAMES["ours"]
+Scores = dict[str, list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The labels [rows, labels], and which rows belong to each set."""
+
+    labels: np.ndarray
+    rows: dict[str, np.ndarray]
+
+    def aucs(self, scores: np.ndarray, name: str) -> list[float]:
+        """Of each label."""
+        chosen = self.rows[name]
+        return [
+            float(roc_auc_score(truth[chosen], score[chosen]))
+            for truth, score in zip(self.labels.T, scores.T, strict=True)
+        ]
+
+    def resampled(self, scores: np.ndarray, name: str) -> np.ndarray:
+        """The mean of the labels' AUC on the set as it is, and on resamples of it: the same ones for all scores."""
+        chosen = self.rows[name]
+        columns = [
+            Column(label, LABEL, truth[chosen].astype(float), score[chosen])
+            for label, truth, score in zip(LABELS, self.labels.T, scores.T, strict=True)
+        ]
+        return np.asarray(resampled("roc_auc", [columns])[0, :, -1])
 
 
 def main() -> None:
@@ -50,17 +80,21 @@ def main() -> None:
     seconds: dict[str, list[dict[str, Any]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         natural = prepare(arguments.source, Path(folder))
+        held_out = read(Path(folder) / "data" / "test", natural)
         for seed in range(1, arguments.seeds + 1):
             for name in arguments.only:
                 report = contest(Path(folder) / "data", name, seed)
                 for model, values in report.pop("scores").items():
-                    scores[model].append(aucs(Path(folder) / "data", values, natural))
+                    scores[model].append(np.array(values))
                 seconds[NAMES[name]].append(report)
     print(f"{machine()}; mean of {arguments.seeds} seeds\n")
-    print(table("ROC AUC, held out", [*SETS, *LABELS], {name: shown(found) for name, found in scores.items()}))
-    print()
+    rows = {name: shown(held_out, found) for name, found in scores.items()}
+    print(table("ROC AUC, held out", [*SETS, *LABELS], rows) + "\n")
     rows = {name: effort(found) for name, found in seconds.items()}
-    print(table("", ["preparation s", "training s", "together s", "samples/s in training"], rows))
+    print(table("", ["preparation s", "training s", "together s", "samples/s in training"], rows) + "\n")
+    if OURS in scores:
+        print(table("mean ROC AUC, first seed", SETS, certainty(held_out, scores)) + "\n")
+        print(table("expected calibration error, first seed", *calibration(seconds[OURS][0]["calibration"])))
 
 
 def prepare(source: Path, folder: Path) -> set[str]:
@@ -86,21 +120,42 @@ def contest(data: Path, name: str, seed: int, *options: str) -> dict[str, Any]:
     return report
 
 
-def aucs(data: Path, values: list[list[float]], natural: set[str]) -> dict[str, float]:
-    frame = pl.concat([pl.read_parquet(path) for path in sorted((data / "test").glob("*.parquet"))])
-    scored = frame.with_columns(pl.Series("natural", [row in natural for row in frame["id"]]))
-    scored = scored.hstack(pl.DataFrame(values, schema=[f"score {label}" for label in LABELS], orient="row"))
-    parts = {"natural": scored.filter("natural"), "enriched": scored.filter(~pl.col("natural")), "all": scored}
-    found = {name: mean(auc(part, label) for label in LABELS) for name, part in parts.items()}
-    return {**found, **{label: auc(scored, label) for label in LABELS}}
+def read(folder: Path, natural: set[str]) -> HeldOut:
+    frame = pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("*.parquet"))])
+    is_natural = np.array([row in natural for row in frame["id"]])
+    rows = {"natural": is_natural, "enriched": ~is_natural, "all": np.full(len(frame), True)}
+    return HeldOut(frame.select(LABELS).to_numpy(), rows)
 
 
-def auc(rows: pl.DataFrame, label: str) -> float:
-    return float(roc_auc_score(rows[label], rows[f"score {label}"]))
+def shown(held_out: HeldOut, found: list[np.ndarray]) -> list[str]:
+    """The means over the seeds: of the labels' AUC on each set, and each label's on all rows."""
+    aucs = [[held_out.aucs(scores, name) for name in SETS] for scores in found]
+    means = np.mean([[*map(np.mean, of_sets), *of_sets[-1]] for of_sets in aucs], axis=0)
+    return [f"{value:.4f}" for value in means]
 
 
-def shown(found: list[dict[str, float]]) -> list[str]:
-    return [f"{mean(one[column] for one in found):.4f}" for column in (*SETS, *LABELS)]
+def certainty(held_out: HeldOut, scores: Scores) -> dict[str, list[str]]:
+    """Between which values the middle 95 % of resampled rows lie: of ours, and of what it is better by."""
+    rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name), "{:.4f}") for name in SETS]}
+    for rival in scores.keys() - {OURS}:
+        models = (scores[OURS][0], scores[rival][0])
+        found = (np.subtract(*(held_out.resampled(model, name) for model in models)) for name in SETS)
+        rows[f"{OURS} - {rival}"] = [interval(values, "{:+.4f}") for values in found]
+    return rows
+
+
+def interval(values: np.ndarray, form: str) -> str:
+    """The first value, which is of the rows as they are, and the bounds of the others."""
+    low, high = bounds(values[1:]) or (np.nan, np.nan)
+    return f"{form.format(values[0])} ({form.format(low)} to {form.format(high)})"
+
+
+def calibration(errors: dict[str, list[float]]) -> tuple[list[str], dict[str, list[str]]]:
+    """As a table: ours, and what chance makes of the toxic probabilities if each of them is the very truth."""
+    low, middle, high = np.quantile(errors["toxic, if true"], [0.025, 0.5, 0.975])
+    ours = [f"{errors['labels'][LABELS.index('toxic')]:.4f}", f"{mean(errors['labels']):.4f}"]
+    perfect = [f"{middle:.4f} ({low:.4f} to {high:.4f})", "-"]
+    return ["toxic", "mean of the labels"], {OURS: ours, "one that is never wrong": perfect}
 
 
 def effort(found: list[dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.observations import KEPT_DAYS
 from tests.conftest import ROOT, Cli
 
 COMMANDS = (
@@ -182,6 +183,11 @@ def test_run_without_data_says_where_to_get_it(cli: Cli) -> None:
     cli("deploy-infra")
     _, err = cli.both("run", code=1)
     assert err == "error: There is no data yet.\nhint: Get it: mlops download-data (or --source sample)\n"
+
+
+def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:
+    _, err = cli.both("drift", "--days", str(KEPT_DAYS + 1), code=2)
+    assert f"is not in the range 1<=x<={KEPT_DAYS}" in err
 
 
 def test_errors_are_json_too(cli: Cli) -> None:

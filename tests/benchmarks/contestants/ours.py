@@ -13,16 +13,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "training"))
 import numpy as np
 import tensorflow as tf
 
+import metrics
+import usecase
 from batches import Table, read_table
-from calibration import plain
+from calibration import Calibration, calibrate, plain, read_rates, representative_weights
 from checkpoints import Checkpoints, Notes
 from features import Featurizer
 from lexicon import learn_lexicon
+from mlops_cli.usecase import load_use_case
 from model import Network, Shape
 from team import assemble
 from tests.benchmarks.contestants.data import LABELS, Report, Split, run
 from train import Hyperparameters
 from trainer import Trainer, label_rates
+
+BASE_RATES = load_use_case(usecase.PATH).hyperparameters["train"]["base_rates"]
 
 
 def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
@@ -30,7 +35,9 @@ def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
     team = assemble([""], "")
     tf.config.experimental.enable_op_determinism()
     report.begin()
-    rows, held_out = (read_table(Path(sys.argv[1]) / name, "comment_text", LABELS) for name in ("train", "test"))
+    rows, validation, held_out = (
+        read_table(Path(sys.argv[1]) / name, "comment_text", LABELS) for name in ("train", "validation", "test")
+    )
     featurizer = Featurizer(learn_lexicon(rows.batches(), settings.min_count, settings.words, settings.ngrams))
     shape = Shape(
         *(settings.embedding_size, settings.lstm_units),
@@ -43,7 +50,7 @@ def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
     for epoch in range(1, settings.epochs + 1):
         trainer.epoch(epoch, [], Measuring(report, steps, lambda: probabilities(trainer, held_out)))
     report.trained(settings.epochs * len(rows))
-    score(trainer, held_out, report)
+    score(trainer, held_out, calibrated(trainer, validation), report)
 
 
 class Measuring(Checkpoints):
@@ -61,11 +68,34 @@ def probabilities(trainer: Trainer, table: Table) -> np.ndarray:
     return plain(len(LABELS)).probabilities(*trainer.predict(table))
 
 
-def score(trainer: Trainer, held_out: Table, report: Report) -> None:
+def score(trainer: Trainer, held_out: Table, calibration: Calibration, report: Report) -> None:
     logits = trainer.predict(held_out)
-    report.scores("ours", plain(len(LABELS)).probabilities(*logits))
+    probabilities = calibration.probabilities(*logits)
+    report.scores("ours", probabilities)
     report.scores("its LSTM half alone", logits.deep)
     report.scores("its wide half alone", logits.wide)
+    report.content["calibration"] = calibration_errors(held_out, probabilities)
+
+
+def calibrated(trainer: Trainer, validation: Table) -> Calibration:
+    """As train.py does it."""
+    return calibrate(*trainer.predict(validation), validation.labels, natural_weights(validation))
+
+
+def natural_weights(table: Table) -> np.ndarray:
+    return representative_weights(LABELS, table.labels, read_rates(BASE_RATES, LABELS))
+
+
+def calibration_errors(held_out: Table, probabilities: np.ndarray) -> dict[str, list[float]]:
+    """Expected calibration errors of the labels; and those that toxic would show if its probabilities were true."""
+    weights, random = natural_weights(held_out), np.random.default_rng(42)
+    columns = zip(held_out.labels.T, probabilities.T, strict=True)
+    toxic = probabilities[:, LABELS.index("toxic")]
+    drawn = (random.random(len(toxic)) < toxic for _ in range(1000))
+    return {
+        "labels": [metrics.calibration_error(truth, column, weights) for truth, column in columns],
+        "toxic, if true": [metrics.calibration_error(truth, toxic, weights) for truth in drawn],
+    }
 
 
 if __name__ == "__main__":
