@@ -1,6 +1,7 @@
 """The same model behind our endpoint and behind others: throughput, latency, memory, time to the first answer.
 
     python -m tests.benchmarks.serving --model MODEL.tar.gz --repeats 2
+    python -m tests.benchmarks.serving --bilstm
 
 Each server is started anew for each repeat, all in turn; the load comes from this process over connections that stay
 open, one text in each request. Memory is what the server's processes have to themselves plus their part of what they
@@ -206,7 +207,9 @@ def in_process(model: Path, texts: list[str], calls: int = 300) -> dict[str, str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="a model.tar.gz, or the folder of one")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model", type=Path, help="a model.tar.gz, or the folder of one")
+    model.add_argument("--bilstm", action="store_true", help="a stock bidirectional LSTM of the seed's size instead")
     parser.add_argument("--texts", type=Path, default=ROOT.parent / "shared" / "data" / "jigsaw" / "train.csv.gz")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0)
@@ -215,12 +218,12 @@ def main() -> None:
     folder = CACHE / "work" / "serving"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    package = arguments.model
+    texts = read_texts(arguments.texts)
+    package = arguments.model or bilstm(folder / "bilstm", texts)
     if package.is_dir():
-        pack(arguments.model, folder / "model.tar.gz")
+        pack(package, folder / "model.tar.gz")
         package = folder / "model.tar.gz"
     unpack(package, folder / "model")
-    texts = read_texts(arguments.texts)
     chosen = [OURS] if arguments.only == [OURS.name] else servers(folder)
     chosen = [server for server in chosen if not arguments.only or server.name in arguments.only]
     found = {server.name: Found() for server in chosen}
@@ -246,6 +249,13 @@ def cells(found: Found, reference: Found | None) -> list[str]:
         return shown
     rates = [median(load.rate for load in one.loads[CONCURRENCY[-1]]) for one in (found, reference)]
     return [*shown, f"{rates[0] / rates[1]:.1f}"]
+
+
+def bilstm(folder: Path, texts: list[str]) -> Path:
+    """A model package without handlers."""
+    command = [sys.executable, str(SERVERS / "bilstm.py"), str(folder / "1")]
+    subprocess.run(command, input=json.dumps(texts), text=True, check=True)
+    return folder
 
 
 def read_texts(path: Path, count: int = 2000) -> list[str]:
