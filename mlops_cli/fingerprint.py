@@ -7,7 +7,7 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,34 +21,36 @@ def digest_of(ingredients: Mapping[str, str]) -> str:
     return digest_bytes(json.dumps(dict(ingredients), sort_keys=True).encode())
 
 
-def code_ingredients(script: Path, known: MutableMapping[str, list[str]]) -> dict[str, str]:
+def code_ingredients(script: Path, known: MutableMapping[str, list[str]], packs: Sequence[str] = ()) -> dict[str, str]:
     """The sources of a script that runs in this very environment, the interpreter, and its packages' versions."""
     root = _root(script)
-    sources = _closure(script, root, known)
+    sources = _closure([script], root, known)
     names = {name for source in sources for name in source.imports}
     third_party = sorted(name for name in names if _is_third_party(name, root))
     return {
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
-        **_digests(sources, root),
+        **source_ingredients(script, known, packs),
         **{f"package {name}": installed_version(name) for name in third_party},
     }
 
 
-def source_ingredients(script: Path, known: MutableMapping[str, list[str]]) -> dict[str, str]:
+def source_ingredients(
+    script: Path, known: MutableMapping[str, list[str]], packs: Sequence[str] = ()
+) -> dict[str, str]:
     """The script and every module of its project that it imports, found without running it.
 
+    The same of the scripts beside it that it ``packs``: it does not run them, but what it makes has them in it.
     ``known`` holds what files import by the digest of their content, and takes in what had to be read anew.
     Raises ConfigurationError if the script is missing or is not valid Python.
     """
-    return _digests(_closure(script, _root(script), known), _root(script))
+    root = _root(script)
+    packed = [root / name for name in packs if (root / name).is_file()]
+    sources = _closure([script, *packed], root, known)
+    return {f"training/{source.path.relative_to(root).as_posix()}": source.digest for source in sources}
 
 
 def _root(script: Path) -> Path:
     return script.parent.parent if script.parent.name == "tests" else script.parent
-
-
-def _digests(sources: list[_Source], root: Path) -> dict[str, str]:
-    return {f"training/{source.path.relative_to(root).as_posix()}": source.digest for source in sources}
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class _Source:
     imports: list[str]
 
 
-def _closure(script: Path, root: Path, known: MutableMapping[str, list[str]]) -> list[_Source]:
-    waiting, found = [script, *_conftests(script, root)], dict[Path, _Source]()
+def _closure(scripts: list[Path], root: Path, known: MutableMapping[str, list[str]]) -> list[_Source]:
+    conftests = [file for script in scripts for file in _conftests(script, root)]
+    waiting, found = [*scripts, *conftests], dict[Path, _Source]()
     while waiting:
         path = waiting.pop()
         if path not in found:

@@ -14,11 +14,13 @@ from mlops_cli.runs import RunRequest, Status
 from mlops_cli.spending import Spending
 from mlops_cli.usecase import UseCase
 
-COMMENT = "quickstart"
-
 
 def tour(backend: Backend, console: Console, use_case: UseCase, yes: bool, spending: Spending) -> dict[str, Any]:
-    """Data → provision → run → evidence → approval → endpoint → gate → one prediction → what next."""
+    """Data → provision → run → evidence → approval → endpoint → gate → one prediction → what next.
+
+    It ends early if the person says no. Raises ConfigurationError for a model that falls short: who approves that one
+    must say why.
+    """
     console.require_person(yes)
     _data(backend, console, use_case)
     console.say("\n$ mlops deploy-infra")
@@ -27,7 +29,10 @@ def tour(backend: Backend, console: Console, use_case: UseCase, yes: bool, spend
     run, _ = start(backend, console, RunRequest(), spending)
     if run.status is Status.WAITING:
         console.say(f"\n$ mlops approve --run-id {run.id}")
-        run, _ = decide(backend, console, run.id, True, COMMENT, yes, spending)
+        run, _ = decide(backend, console, run.id, True, "", yes, spending)
+    if run.status is not Status.DONE:
+        console.next(reports.next_command(run))
+        return {"run": reports.run_dict(run), "probe": None}
     console.say("\n$ mlops test-endpoint")
     found = probe(backend.invoke, list(use_case.examples))
     reports.show_probe(console, found)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
     from mlops_cli.console import Console
     from mlops_cli.doctor import Finding
+    from mlops_cli.runs import Run
     from mlops_cli.spending import Spending
     from mlops_cli.usecase import UseCase
 
@@ -51,25 +52,36 @@ class Session:
         return get_backend(self.settings, self.project, self.use_case)
 
     def spending(self, console: Console, yes: bool = False, yes_cost: bool = False) -> Spending:
-        """What the command may spend, by the settings and its options."""
+        """What the command may spend, by the settings and its options. Raises ConfigurationError for a wrong limit."""
         from mlops_cli.costs import Limits
         from mlops_cli.spending import Spending
 
         names = ("MAX_RUN_COST", "MAX_MONTHLY_COST")
-        limits = {name: float(self.settings[name]) for name in names if self.settings[name]}
+        settings = self.settings.validated()
+        limits = {name: float(settings[name]) for name in names if settings[name]}
         return Spending(console, Limits(limits), yes, yes_cost)
 
     @contextmanager
     def tracked(self, say: Callable[[str], None], run_id: str = "") -> Iterator[None]:
-        """Log the run that a command is about, the newest if none is named, however the command ends."""
+        """Log the run that a command is about, the newest if none is named; one that failed only if it changed it."""
+        is_tracking = bool(self.settings["MLFLOW_TRACKING_URI"])
+        before = self._run(run_id) if is_tracking else None
+        failed = True
         try:
             yield
+            failed = False
         finally:
-            if self.settings["MLFLOW_TRACKING_URI"]:
+            run = self._run(run_id) if is_tracking else None
+            if run is not None and not (failed and run == before):
                 from mlops_cli.tracking import track
 
-                with suppress(MlopsError):  # there is no run, or no such one: the command has said so
-                    track(self.backend.get_run(run_id), self.backend, self.settings, self.use_case, say)
+                track(run, self.backend, self.settings, self.use_case, say)
+
+    def _run(self, run_id: str) -> Run | None:
+        """None if there is no such run; what is wrong with the target, the command itself will say."""
+        with suppress(MlopsError):
+            return self.backend.get_run(run_id)
+        return None
 
     def examine(self) -> Iterator[Finding]:
         """What is wrong with this machine's Python, the settings and the use case; if nothing is, the target's own."""

@@ -25,20 +25,22 @@ class Kind(str, Enum):
 class Stage:
     """One step of the lifecycle.
 
-    ``script`` is relative to ``training/``. ``inputs`` names the stages whose output the stage takes in,
-    or DATA for the dataset that ``download-data`` put in place.
+    ``script`` is relative to ``training/``, as are the scripts that it ``packs`` into its output, if they are there.
+    ``inputs`` names the stages whose output the stage takes in, or DATA for the dataset that ``download-data`` put in
+    place.
     """
 
     name: str
     kind: Kind
     script: str = ""
     inputs: tuple[str, ...] = ()
+    packs: tuple[str, ...] = ()
 
 
 STAGES: tuple[Stage, ...] = (
     Stage("preprocess", Kind.PROCESSING, "preprocess.py", (DATA,)),
     Stage("pre-training-tests", Kind.GATE, "tests/test_pretraining.py", ("preprocess",)),
-    Stage("train", Kind.TRAINING, "train.py", ("preprocess",)),
+    Stage("train", Kind.TRAINING, "train.py", ("preprocess",), packs=("inference.py",)),
     Stage("approval", Kind.APPROVAL, inputs=("train",)),
     Stage("deploy", Kind.DEPLOY, inputs=("train",)),
     Stage("post-training-tests", Kind.GATE, "tests/test_posttraining.py", ("deploy",)),

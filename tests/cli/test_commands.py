@@ -237,6 +237,14 @@ def test_config_shows_origins_and_all_problems_at_once(cli: Cli) -> None:
     assert "BUCKET_NAME" in err
 
 
+@pytest.mark.parametrize("name", ["run", "cleanup", "quickstart", "reproduce", "rollback"])
+def test_a_limit_that_is_no_amount_is_one_clear_message(cli: Cli, name: str) -> None:
+    (cli.folder / ".env").write_text("MAX_RUN_COST=$50\n")
+    _, err = cli.both(*CALLS.get(name, [name]), code=2)
+    assert err.startswith("error: MAX_RUN_COST is '$50' (from .env)")
+    assert err.endswith("hint: See them all: mlops config\n")
+
+
 def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:
     path = cli.folder / "training" / "usecase.toml"
     text = path.read_text().replace('toxic = "label"', 'toxic = "colour"', 1).replace('primary = "roc_auc"', "")

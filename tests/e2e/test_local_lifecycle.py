@@ -104,6 +104,9 @@ def test_why_a_stage_ran(tiny: Cli) -> None:
     edit(tiny, "hold.py", "0.02", "0.01")
     out = tiny("run", "--explain")
     assert "training/hold.py changed" in out
+    (tiny.folder / "training" / "inference.py").open("a").write("\n# another answer\n")
+    out = tiny("run", "--explain")
+    assert "training/inference.py changed" in out
     out = tiny("run", "--explain", "--set", "epochs=2")
     assert "epochs 1 → 2" in out
     assert "unchanged since run" in out

@@ -70,6 +70,16 @@ def test_a_gate_of_the_minimal_project_fails_for_a_reason(churn: Cli) -> None:
     assert "0% of the train rows are customers who left, expected 10 % to 90 %" in out
 
 
+def test_quickstart_approves_nothing_that_falls_short(churn: Cli) -> None:
+    edit(churn, "training/usecase.toml", "accuracy = 0.", "accuracy = 1.")
+    _, err = churn.both("quickstart", "--yes", code=2)
+    assert "The model falls short (" in err
+    assert "--comment 'WHY', or --reject" in err
+    status = churn.json("status")
+    assert status["run"]["status"] == "waiting"
+    assert status["endpoint"]["state"] == "absent"
+
+
 def test_regression_from_init_to_cleanup(rent: Cli) -> None:
     out = rent("quickstart", "--yes")
     assert "dataset: rent.csv, 900 rows" in out

@@ -119,3 +119,12 @@ def test_a_folder_is_what_mlflow_calls_it(tiny: Cli, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     assert "is logged to MLflow: experiment tiny-dev at mlruns" in tiny("run")
     assert logged((tiny.folder / "mlruns").as_uri())[0].info.status == "SCHEDULED"
+
+
+def test_a_command_that_fails_before_its_run_begins_logs_no_other_run(tiny: Cli, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/own.db"
+    tiny("run")
+    (tiny.folder / ".env").write_text((tiny.folder / ".env").read_text() + f"MLFLOW_TRACKING_URI={uri}\n")
+    out, _ = tiny.both("run", "--set", "nonsense=1", code=2)
+    assert "logged to MLflow" not in out
+    assert logged(uri) == []

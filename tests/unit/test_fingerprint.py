@@ -44,6 +44,14 @@ def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -
     assert files_of(training / "train.py") == expected
 
 
+def test_what_a_script_packs_is_in_its_key_but_not_what_that_needs_to_run(training: Path) -> None:
+    (training / "inference.py").write_text("import falcon\nimport other\n")
+    found = code_ingredients(training / "train.py", {}, ["inference.py", "not_there.py"])
+    assert found.keys() - code_ingredients(training / "train.py", {}) == {"training/inference.py", "training/other.py"}
+    (training / "inference.py").write_text("import falcon\nimport other\n\n")
+    assert digest_of(code_ingredients(training / "train.py", {}, ["inference.py"])) != digest_of(found)
+
+
 def test_a_gate_depends_on_its_conftest_and_on_both_folders(training: Path) -> None:
     found = files_of(training / "tests" / "test_gate.py")
     assert {

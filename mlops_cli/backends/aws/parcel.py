@@ -112,8 +112,10 @@ def _harmless(root: Path, link: Path) -> bool:
 def _check(project: Project, parcel: Parcel) -> None:
     """All that a stage imports and all that the pipeline reads of the project must be sent."""
     known: dict[str, list[str]] = {}
-    scripts = [project.training / stage.script for stage in STAGES if stage.script]
-    wanted = {name for script in scripts for name in source_ingredients(script, known)}
+    stages = [stage for stage in STAGES if stage.script]
+    wanted = {
+        name for stage in stages for name in source_ingredients(project.training / stage.script, known, stage.packs)
+    }
     for name in sorted({*NEEDED, *wanted} - set(parcel.files)):
         if not (project.root / name).exists():
             raise ConfigurationError(

@@ -71,7 +71,7 @@ class AwsWorkbench:
             return {}
         requirements = self.project.training / "requirements.txt"
         installed = {"training/requirements.txt": digest_file(requirements)} if requirements.is_file() else {}
-        sources = source_ingredients(self.project.training / stage.script, self._imports)
+        sources = source_ingredients(self.project.training / stage.script, self._imports, stage.packs)
         return {"image": self.site.training_image, **installed, **sources}
 
     def _surroundings(self, stage: Stage) -> dict[str, str]:

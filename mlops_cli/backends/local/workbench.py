@@ -56,7 +56,7 @@ class LocalWorkbench:
     def _code(self, stage: Stage) -> dict[str, str]:
         known = self.store.known_imports()
         before = set(known)
-        ingredients = code_ingredients(self.project.training / stage.script, known)
+        ingredients = code_ingredients(self.project.training / stage.script, known, stage.packs)
         self.store.learn_imports({digest: known[digest] for digest in known.keys() - before})
         return ingredients
 
