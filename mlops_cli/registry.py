@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.errors import MlopsError
 from mlops_cli.fingerprint import digest_of
 from mlops_cli.runs import Decision, Run, StageRun, Status, has_all_before
 
@@ -148,9 +148,8 @@ def rollback_target(versions: Sequence[ModelVersion], live_digest: str, name: st
     if not wanted.approved:
         said = wanted.decision
         state = f"was rejected by {said.who}" if said else "was never approved"
-        raise ConfigurationError(
-            f"{wanted.name} {state}: only an approved model is deployed.", f"mlops approve --run-id {wanted.run_id}"
-        )
+        way_out = "See what there is: mlops models" if said else f"mlops approve --run-id {wanted.run_id}"
+        raise MlopsError(f"{wanted.name} {state}: only an approved model is deployed.", way_out)
     return wanted
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlops_cli.config import Settings
 from mlops_cli.data.manifest import Dataset
 from mlops_cli.doctor import Finding, State, ok
+from mlops_cli.install import install_command
 from mlops_cli.usecase import UseCase
 
 # As pyproject.toml has it; the second is the first that is too new.
@@ -28,7 +29,7 @@ def python_version(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[
         State.FAILURE,
         f"This is Python {text}.",
         f"mlops and TensorFlow need {oldest} or newer, and older than {too_new}.",
-        'python3.12 -m venv .venv && .venv/bin/pip install "mlops-cli[local]"',
+        f"python3.12 -m venv .venv && .venv/bin/{install_command('local')}",
     )
 
 
@@ -51,7 +52,7 @@ def _kaggle(settings: Settings) -> Iterator[Finding]:
             State.FAILURE,
             "The kaggle package is not installed.",
             "training/usecase.toml says that the dataset comes from Kaggle.",
-            f'pip install "mlops-cli[kaggle]" (it needs Python 3.11 or newer){other}',
+            f"{install_command('kaggle')} (it needs Python 3.11 or newer){other}",
         )
     place = _kaggle_credentials(settings)
     if place:

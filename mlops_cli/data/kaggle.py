@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops_cli.data.sources import CONNECT_SECONDS, READ_SECONDS, Download, Remote
 from mlops_cli.errors import MlopsError
+from mlops_cli.install import install_command
 from mlops_cli.progress import Report
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _api() -> type[_KaggleApi]:
             "Kaggle needs the kaggle package, which is not installed"
             if missing.startswith("kaggle")
             else f"the kaggle package cannot be used: {missing} is not installed",
-            'pip install "mlops-cli[kaggle]" (it needs Python 3.11 or newer), or download the file by hand and '
+            f"{install_command('kaggle')} (it needs Python 3.11 or newer), or download the file by hand and "
             "name it: mlops download-data --source PATH",
         ) from None
     client: type[_KaggleApi] = KaggleApi

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mlops_cli.errors import MlopsError
+from mlops_cli.install import install_command
 from mlops_cli.runs import Run, Status
 from mlops_cli.tracking.record import RUN_TAG, STATUS_TAG, Measure, Record
 
@@ -47,7 +48,7 @@ class Tracker:
     def check(self) -> None:
         """Raises MlopsError, quickly, for what can be seen before MLflow itself is loaded."""
         if find_spec("mlflow") is None:
-            raise MlopsError("MLflow is not installed", 'Install it: pip install "mlops-cli[mlflow]"')
+            raise MlopsError("MLflow is not installed", f"Install it: {install_command('mlflow')}")
         if self.uri.startswith("arn:") and find_spec("sagemaker_mlflow") is None:
             raise MlopsError("SageMaker's MLflow needs a plug-in", "Install it: pip install sagemaker-mlflow")
         if self.uri.startswith(DATABASES) and find_spec("sqlalchemy") is None:

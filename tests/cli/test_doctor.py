@@ -15,6 +15,7 @@ import pytest
 
 from mlops_cli.backends.local.lock import Lock
 from mlops_cli.backends.local.process import TOKEN
+from mlops_cli.install import install_command
 from tests.conftest import USE_CASES, Cli, free_port, wait_for
 
 HIDING = """
@@ -76,7 +77,7 @@ def test_tensorflow_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
     cli.environment = {**cli.environment, "PYTHONPATH": str(tmp_path / "hiding")}
     (found,) = findings(cli, code=1).values()
     assert (found["state"], found["what"]) == ("failure", "Not installed: tensorflow.")
-    assert found["mend"] == 'pip install "mlops-cli[local]"'
+    assert found["mend"] == install_command("local")
 
 
 def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlops_cli.errors import MlopsError
+from mlops_cli.install import install_command
 
 TRAINING_VERSION = "2.21"
 TRAINING_PYTHON = "py312"
@@ -25,7 +26,7 @@ def _retrieve(region: str, version: str, scope: str, instance_type: str, python:
     except ImportError:
         raise MlopsError(
             "The aws target needs the SageMaker SDK, which knows the container images.",
-            'Install it: pip install "mlops-cli[aws]"',
+            f"Install it: {install_command('aws')}",
         ) from None
     try:
         found = image_uris.retrieve(

@@ -13,8 +13,8 @@ from pathlib import Path
 import mlops_cli
 from mlops_cli.backends.aws.parcel import EPOCH
 from mlops_cli.errors import MlopsError
+from mlops_cli.install import DISTRIBUTION
 
-DISTRIBUTION = "mlops-cli"
 WHEEL = "Wheel-Version: 1.0\nGenerator: mlops-cli\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 

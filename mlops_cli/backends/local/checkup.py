@@ -17,12 +17,12 @@ from mlops_cli.backends.local.process import bearers
 from mlops_cli.backends.local.provision import NEEDED, plan_provision
 from mlops_cli.doctor import Check, Finding, State, ok
 from mlops_cli.errors import MlopsError
+from mlops_cli.install import install_command
 from mlops_cli.project import Project
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.backend import LocalBackend
 
-INSTALL = 'pip install "mlops-cli[local]"'
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 # Measured of the built-in use case: its sample of 8 MB becomes 49 MB in .mlops/, and training takes 1.16 GB of memory.
 DISK_BYTES, DATA_COPIES = 100_000_000, 6
@@ -53,7 +53,7 @@ def packages() -> Iterator[Finding]:
             State.FAILURE,
             f"Not installed: {', '.join(missing)}.",
             "The stages and the endpoint need them.",
-            INSTALL,
+            install_command("local"),
         )
     if "tensorflow" not in missing:
         yield from _tensorflow()

@@ -8,6 +8,7 @@ import time
 
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.install import install_command
 from mlops_cli.plans import Action, Change, Plan
 from mlops_cli.project import Project
 
@@ -78,5 +79,5 @@ def _check_packages() -> None:
     if missing:
         raise MlopsError(
             f"The local target needs packages that are not installed: {', '.join(missing)}.",
-            'Install them: pip install "mlops-cli[local]"',
+            f"Install them: {install_command('local')}",
         )

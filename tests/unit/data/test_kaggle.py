@@ -7,6 +7,7 @@ import pytest
 
 from mlops_cli.data.dataset import acquire
 from mlops_cli.errors import MlopsError
+from mlops_cli.install import install_command
 from mlops_cli.progress import silent
 
 
@@ -118,4 +119,4 @@ def test_the_package_is_not_installed(kaggle_home, request_for, tmp_path, capfd,
     monkeypatch.setitem(sys.modules, "kaggle", None)
     error = failure(request_for, tmp_path, capfd)
     assert "not installed" in error.message
-    assert error.hint.startswith('pip install "mlops-cli[kaggle]"')
+    assert error.hint.startswith(install_command("kaggle"))

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_cli.install import install_command
+
 Array = NDArray[Any]
 
 STRING = 7
@@ -98,7 +100,7 @@ def _library() -> Any:
     """The C API's functions of the installed TensorFlow, found without importing it."""
     spec = importlib.util.find_spec("tensorflow")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError("TensorFlow is not installed: pip install 'mlops-cli[local]'")
+        raise ImportError(f"TensorFlow is not installed: {install_command('local')}")
     folder = Path(next(iter(spec.submodule_search_locations)))
     # The names are the wheels': libtensorflow_cc.so.2, libtensorflow_cc.2.dylib.
     suffix = "2.dylib" if sys.platform == "darwin" else "so.2"
