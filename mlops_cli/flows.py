@@ -211,8 +211,15 @@ def repeat(backend: Backend, console: Console, run_id: str, spending: Spending) 
     where = f"as jobs on {backend.target}, beside its runs" if place else "beside all else"
     console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
     spending.consent(backend.costs(Occasion.REPRODUCTION))
-    with console.run_view(explain=True) as view:
-        found = backend.reproduce(run, view)
+    try:
+        with console.run_view(explain=True) as view:
+            found = backend.reproduce(run, view)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; nothing of it is left running, and the run itself is as it was.",
+            f"From the beginning: mlops reproduce {run.id}",
+            EXIT_INTERRUPTED,
+        ) from None
     show_reproduction(console, found)
     return found
 

@@ -28,7 +28,15 @@ class Probe:
 
 
 def probe(invoke: Invoke, instances: list[Any]) -> Probe:
-    """Send all instances in one request for the predictions, then single ones for the latency."""
+    """Send all instances in one request for the predictions, then single ones for the latency.
+
+    Raises ConfigurationError if there are none, MlopsError if the endpoint refuses them.
+    """
+    if not instances:
+        raise ConfigurationError(
+            "There is nothing to send: training/usecase.toml has no examples under [endpoint].",
+            "Add some, or name it: mlops test-endpoint --text TEXT, or --file FILE",
+        )
     answer = _accepted(invoke(_body(instances), "application/json"))
     raw = answer.body.decode("utf-8", "replace")
     singles = [_accepted(invoke(_body([instances[i % len(instances)]]), "application/json")) for i in range(REQUESTS)]

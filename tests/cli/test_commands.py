@@ -272,11 +272,19 @@ def test_heavy_packages_are_not_imported_for_the_help(cli: Cli) -> None:
 
 def test_the_local_target_never_loads_boto3(cli: Cli) -> None:
     cli("download-data", "--source", "sample", "--rows", "200")
-    for arguments in (["deploy-infra"], ["config"], ["status"], ["runs"], ["cleanup", "--dry-run"]):
+    for arguments in (
+        ["deploy-infra"],
+        ["config"],
+        ["runs"],
+        ["models"],
+        ["costs"],
+        ["doctor"],
+        ["cleanup", "--dry-run"],
+    ):
         code = (
             "import sys\nfrom mlops_cli.cli import main\n"
             f"sys.argv = ['mlops', *{arguments!r}]\n"
-            "try:\n    main()\nexcept SystemExit:\n    pass\n"
+            "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
             "loaded = [name for name in sys.modules if name.split('.')[0] in ('boto3', 'botocore', 'sagemaker')]\n"
             "loaded += [name for name in sys.modules if name.startswith('mlops_cli.backends.aws')]\n"
             "sys.exit(f'loaded: {loaded}' if loaded else 0)"

@@ -99,6 +99,15 @@ def test_back_to_earlier_hyperparameters_is_a_change(tiny: Cli) -> None:
     assert tiny.json("status")["endpoint"]["live_digest"] == trained, "approved before, so nobody is asked again"
 
 
+def test_a_use_case_without_examples_says_what_can_be_sent(tiny: Cli) -> None:
+    approved_run(tiny)
+    path = tiny.folder / "training" / "usecase.toml"
+    path.write_text(re.sub(r"(?m)^examples = .*$", "", path.read_text()))
+    _, err = tiny.both("test-endpoint", code=2)
+    assert "training/usecase.toml has no examples under [endpoint]" in err
+    assert "mlops test-endpoint --text TEXT" in err
+
+
 def test_why_a_stage_ran(tiny: Cli) -> None:
     approved_run(tiny)
     edit(tiny, "hold.py", "0.02", "0.01")

@@ -51,8 +51,17 @@ def test_a_killed_reproduction_leaves_nothing_that_stays(tiny: Cli) -> None:
     reached(tiny, "train").unlink(missing_ok=True)
     with tiny.start("reproduce", run["id"]) as process:
         wait_for(reached(tiny, "train").exists)
+        _, err = tiny.both("run", code=1)
+        assert f"hint: Wait until it has ended, and try again. Or end it: kill -INT {process.pid}" in err
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
+    reached(tiny, "train").unlink()
+    with tiny.start("reproduce", run["id"]) as process:
+        wait_for(reached(tiny, "train").exists)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert f"hint: From the beginning: mlops reproduce {run['id']}" in err
     held.unlink()
     assert tiny.json("status")["run"]["status"] == "done"
     assert tiny.json("reproduce", run["id"])["same"] is True

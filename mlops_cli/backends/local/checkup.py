@@ -163,7 +163,7 @@ def lock(backend: LocalBackend) -> Iterator[Finding]:
             State.WARNING,
             f"{holder} holds this project.",
             "Another run, approval or download must wait until it has ended.",
-            "mlops logs --follow, or end it: mlops stop",
+            holder.way_out,
         )
     else:
         yield ok("lock", "nobody holds the project")

@@ -179,7 +179,9 @@ class LocalEndpoint:
         except OSError as error:
             target.unlink(missing_ok=True)
             missing = isinstance(error, FileNotFoundError) and not model.exists()
-            hint = "Train a model: mlops run --from train" if missing else ""
+            hint = (
+                "Train a model: mlops run --from train" if missing else "Look for free space: df -h . Then: mlops run"
+            )
             message = f"Cannot take the model package {model} into {self._folder.models}: {error.strerror}."
             raise MlopsError(message, hint) from error
         if actual != deployment.digest:
@@ -243,7 +245,9 @@ class LocalEndpoint:
                 log.seek(min(mark, self._log_size()))
                 lines = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
         tail = "".join(f"\n  {line}" for line in lines)
-        return MlopsError(f"{error} Log: {self._folder.log}{tail}", hint or "Fix the model package and deploy again.")
+        return MlopsError(
+            f"{error} Log: {self._folder.log}{tail}", hint or "Mend what makes the package, then: mlops run"
+        )
 
     def _log_size(self) -> int:
         return self._folder.log.stat().st_size if self._folder.log.exists() else 0

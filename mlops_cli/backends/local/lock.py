@@ -30,15 +30,19 @@ class Holder:
         since = time.strftime("%H:%M:%S", time.localtime(self.since))
         return f"`mlops {self.command}` (process {self.pid}, since {since})"
 
+    @property
+    def way_out(self) -> str:
+        """Only a run can be watched and stopped by other commands."""
+        if self.run_id:
+            return "Watch it: mlops logs --follow. Or end it: mlops stop"
+        return f"Wait until it has ended, and try again. Or end it: kill -INT {self.pid}"
+
 
 class HeldError(MlopsError):
     """Another command holds the project."""
 
     def __init__(self, holder: Holder) -> None:
-        super().__init__(
-            f"{holder} holds this project.",
-            "Watch it: mlops logs --follow. Or wait until it has ended, and try again.",
-        )
+        super().__init__(f"{holder} holds this project.", holder.way_out)
         self.holder = holder
 
 

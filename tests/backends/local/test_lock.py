@@ -35,8 +35,9 @@ def other(tmp_path: Path):
 
 
 def test_the_second_is_told_who_holds_the_project(other: subprocess.Popen[str], tmp_path: Path) -> None:
-    with pytest.raises(HeldError, match=rf"`mlops run` \(process {other.pid}, since \d\d:\d\d:\d\d\) holds"):
+    with pytest.raises(HeldError, match=rf"`mlops run` \(process {other.pid}, since \d\d:\d\d:\d\d\) holds") as held:
         Lock(tmp_path / "lock").acquire("approve")
+    assert held.value.hint == "Watch it: mlops logs --follow. Or end it: mlops stop"
     holder = Lock(tmp_path / "lock").holder()
     assert holder is not None
     assert (holder.pid, holder.run_id) == (other.pid, "abcd1234")
@@ -60,15 +61,19 @@ def test_looking_never_keeps_anybody_out(tmp_path: Path) -> None:
     """`status` in a loop must not make `run` fail."""
     code = (
         "import sys; from pathlib import Path; from mlops_cli.backends.local.lock import Lock\n"
-        "lock = Lock(Path(sys.argv[1]))\nwhile True: lock.holder()"
+        "lock = Lock(Path(sys.argv[1]))\nlock.holder()\nprint('looking', flush=True)\nwhile True: lock.holder()"
     )
     Lock(tmp_path / "lock").path.touch()
-    looker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")])
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    looker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        time.sleep(0.3)
-        for _ in range(100):
+        assert looker.stdout is not None
+        assert looker.stdout.readline() == "looking\n"
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
             with Lock(tmp_path / "lock").held("run"):
                 pass
+        assert looker.poll() is None
     finally:
         looker.kill()
         looker.wait()
