@@ -179,9 +179,7 @@ class LocalEndpoint:
         except OSError as error:
             target.unlink(missing_ok=True)
             missing = isinstance(error, FileNotFoundError) and not model.exists()
-            hint = (
-                "Train a model: mlops run --from train" if missing else "Look for free space: df -h . Then: mlops run"
-            )
+            hint = "Train a model: mlops run --from train" if missing else "Free some disk space, then: mlops run"
             message = f"Cannot take the model package {model} into {self._folder.models}: {error.strerror}."
             raise MlopsError(message, hint) from error
         if actual != deployment.digest:

@@ -62,8 +62,8 @@ class Store:
         except sqlite3.Error as error:
             raise MlopsError(
                 f"The run store {self.path} cannot be used: {error}.",
-                "Check free space and permissions: df -h . ; ls -la .mlops. If it is damaged, begin anew, without runs, models and "
-                "endpoint: mlops cleanup --keep-data",
+                "Check free space and permissions: df -h . ; ls -la .mlops. If it is damaged, begin anew, without "
+                "the runs, their models and the endpoint: mlops cleanup --keep-data",
             ) from error
 
     def _query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
