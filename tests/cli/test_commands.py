@@ -277,7 +277,6 @@ def test_the_local_target_never_loads_boto3(cli: Cli) -> None:
         ["config"],
         ["runs"],
         ["models"],
-        ["costs"],
         ["doctor"],
         ["cleanup", "--dry-run"],
     ):
