@@ -15,9 +15,9 @@ from typing import Any
 
 from mlops_cli.stages import Kind
 
-# What a script may rely on, wherever it runs.
 # Tells a training script of a folder that outlives it: what it saves there an interrupted or failed one goes on from.
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
+# What a script may rely on, wherever it runs.
 STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
 

@@ -20,6 +20,8 @@ from features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
 from lstm import LSTM, glorot
 
 EXPORT_NUMBER = 1_000_000
+# More would pad less, but a group must have rows enough to be worth a call of the kernel.
+LENGTH_GROUPS = 4
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,6 @@ class Shape:
     word_dropout: float
     spatial_dropout: float
     dropout: float
-
-
-LENGTH_GROUPS = 4
 
 
 class Logits(NamedTuple):

@@ -14,7 +14,10 @@ Update = Callable[..., None]
 
 
 class LazyAdam(tf.Module):  # type: ignore[misc]
-    """Adam for ``variables``, "lazy": of those whose gradient is sparse (tf.IndexedSlices) only its rows change."""
+    """Adam for ``variables``, "lazy": of those whose gradient is sparse (tf.IndexedSlices) only its rows change.
+
+    ``beta2`` is lower than usual: a training has some thousand steps, and most rows are in few of them.
+    """
 
     def __init__(
         self, variables: Sequence[tf.Variable], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-7

@@ -1,8 +1,8 @@
 """Who trains together: the devices of this machine and the hosts of the job, and what they exchange.
 
 SageMaker names the hosts in SM_HOSTS and this one in SM_CURRENT_HOST; so does workers.py, where a host is an address
-with a port. Every worker has the same weights and makes the same
-steps: of each batch it takes its share of the rows, and the gradients of all are added up.
+with a port. Every worker has the same weights and makes the same steps: of each batch it takes its share of the rows,
+and the gradients of all are added up.
 """
 
 from __future__ import annotations

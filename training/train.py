@@ -20,6 +20,7 @@ import time
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -31,11 +32,11 @@ import predictions
 import traits
 import usecase
 from batches import EmptySplit, Table, read_table
-from calibration import calibrate, plain, read_rates, representative_weights
+from calibration import Calibration, calibrate, plain, read_rates, representative_weights
 from checkpoints import Checkpoints
 from features import Featurizer
 from lexicon import learn_lexicon
-from model import Classifier, Network, Shape
+from model import Classifier, Logits, Network, Shape
 from team import Team, assemble, hosts_of
 from trainer import Diverged, Trainer, label_rates, log_loss
 from workers import run_together
@@ -49,7 +50,7 @@ class Hyperparameters:
     epochs: int = 2
     batch_size: int = 64
     learning_rate: float = 0.012
-    wide_learning_rate: float = 80.0
+    wide_learning_rate: float = 80.0  # so high since an n-gram's share of a normalised text is small
     warm_up: float = 0.05  # share of all steps
     clip_norm: float = 1.0  # a batch of odd comments must not throw the weights off
 
@@ -94,67 +95,68 @@ class Folders:
     checkpoints: Path | None = None
 
 
+@dataclass(frozen=True)
+class Splits:
+    train: Table
+    validation: Table
+    test: Table
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What validation and test rows say of the trained network, for the rates of where it will be used."""
+
+    calibration: Calibration
+    thresholds: dict[str, float | None]
+    metrics: dict[str, metrics.Metrics]
+    test_scores: np.ndarray
+    test_weights: np.ndarray
+
+
 def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team: Team) -> None:
     """Reads the splits, trains, calibrates, evaluates, exports."""
     tf.config.experimental.enable_op_determinism()
     clock = Clock()
-    labels, text = usecase.labels(), usecase.text_column()
-    rates = read_rates(hyperparameters.base_rates, labels)
-    train, validation, test = (
-        read_table(folder, text, labels) for folder in (folders.train, folders.validation, folders.test)
-    )
-    lexicon = learn_lexicon(train.batches(), hyperparameters.min_count, hyperparameters.words, hyperparameters.ngrams)
+    labels = usecase.labels()
+    splits = read_splits(folders, labels)
+    words, ngrams = hyperparameters.words, hyperparameters.ngrams
+    lexicon = learn_lexicon(splits.train.batches(), hyperparameters.min_count, words, ngrams)
     featurizer = Featurizer(lexicon)
     shape = Shape(**{field.name: getattr(hyperparameters, field.name) for field in fields(Shape)})
-    make_network = partial(Network, featurizer, label_rates(train.labels), shape, hyperparameters.seed)
+    make_network = partial(Network, featurizer, label_rates(splits.train.labels), shape, hyperparameters.seed)
     with team.strategy.scope():
         network = make_network()
     clock.lap("preparation")
 
-    trainer = Trainer(network, featurizer, hyperparameters, train, team)
-    identity = [asdict(hyperparameters), lexicon.digest, train.digest, team.devices]
+    trainer = Trainer(network, featurizer, hyperparameters, splits.train, team)
+    identity = [asdict(hyperparameters), lexicon.digest, splits.train.digest, team.devices]
     checkpoints = Checkpoints(
         folders.checkpoints, identity, network=network, adam=trainer.adam, descent=trainer.descent
     )
-    history = trainer.resume(checkpoints)
-    for epoch in range(len(history) + 1, hyperparameters.epochs + 1):
-        history.append({"epoch": epoch, "loss": trainer.epoch(epoch, history, checkpoints)})
-        if team.leads:
-            logits = trainer.predict(validation)
-            history[-1] |= curves(validation, plain(len(labels)).probabilities(*logits))
-            print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
-        if epoch < hyperparameters.epochs:
-            trainer.save(history, checkpoints)
+    history, logits = fit(trainer, hyperparameters.epochs, splits.validation, checkpoints, team)
     clock.lap("training")
     print(f"weights {network.digest}", flush=True)
-    if not team.leads:
+    if logits is None:
         return team.wait()
 
-    weights = representative_weights(labels, validation.labels, rates)
-    calibration = calibrate(*logits, validation.labels, weights)
-    scores = calibration.probabilities(*logits)
-    thresholds = metrics.thresholds(labels, validation.labels, scores, weights)
-    test_scores = calibration.probabilities(*trainer.predict(test))
-    test_weights = representative_weights(labels, test.labels, rates)
-    measured = {
-        "validation": metrics.evaluate(labels, validation.labels, scores, thresholds, weights),
-        "test": metrics.evaluate(labels, test.labels, test_scores, thresholds, test_weights),
-    }
-    seen = (train.strings, validation.strings)
-    predictions.write(folders.output, test.strings, test.labels, test_scores, thresholds, seen)
+    rates = read_rates(hyperparameters.base_rates, labels)
+    found = assess(labels, rates, splits, logits, trainer.predict(splits.test))
+    seen = (splits.train.strings, splits.validation.strings)
+    test = splits.test.strings
+    predictions.write(folders.output, test, splits.test.labels, found.test_scores, found.thresholds, seen)
     clock.lap("evaluation")
 
     served = make_network().taking_over(network)  # as plain variables, whatever the strategy made of them
-    export(Classifier(featurizer, served, calibration), folders.model, labels)
-    known = traits.Vocabulary.learn(seen[0], hyperparameters.min_count, hyperparameters.words)
-    texts = test.strings.head(traits.MOST_ROWS).to_list()
-    rows = texts, test_scores[: len(texts)].tolist(), labels, test_weights[: len(texts)].tolist()
+    export(Classifier(featurizer, served, found.calibration), folders.model, labels)
+    known = traits.Vocabulary.learn(seen[0], hyperparameters.min_count, words)
+    some = slice(traits.MOST_ROWS)
+    rows = test[some].to_list(), found.test_scores[some].tolist(), labels, found.test_weights[some].tolist()
     traits.export(folders.model / "code", folders.output, known, *rows)
     clock.lap("export")
     report = {
-        "metrics": measured,
+        "metrics": found.metrics,
         "history": history,
-        "rows": {"train": len(train), "validation": len(validation), "test": len(test)},
+        "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
         "words": len(lexicon.fingerprints),
         "ngrams": len(lexicon.buckets),
         "hyperparameters": asdict(hyperparameters),
@@ -163,6 +165,43 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team:
     write_json(folders.output / "metrics.json", report)
     checkpoints.clear()
     return team.wait()
+
+
+def read_splits(folders: Folders, labels: list[str]) -> Splits:
+    text = usecase.text_column()
+    return Splits(*(read_table(folder, text, labels) for folder in (folders.train, folders.validation, folders.test)))
+
+
+def fit(
+    trainer: Trainer, epochs: int, validation: Table, checkpoints: Checkpoints, team: Team
+) -> tuple[list[dict[str, Any]], Logits | None]:
+    """All epochs that are left; the points on their curves, and for who leads the validation rows' logits."""
+    history, logits = trainer.resume(checkpoints), None
+    for epoch in range(len(history) + 1, epochs + 1):
+        history.append({"epoch": epoch, "loss": trainer.epoch(epoch, history, checkpoints)})
+        if team.leads:
+            logits = trainer.predict(validation)
+            history[-1] |= curves(validation, plain(validation.labels.shape[1]).probabilities(*logits))
+            print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
+        if epoch < epochs:
+            trainer.save(history, checkpoints)
+    return history, logits
+
+
+def assess(
+    labels: list[str], rates: dict[str, float], splits: Splits, logits: Logits, test_logits: Logits
+) -> Assessment:
+    """Calibration and thresholds from the validation rows; metrics of them and of the test rows."""
+    validation, test = splits.validation.labels, splits.test.labels
+    weights, test_weights = (representative_weights(labels, truth, rates) for truth in (validation, test))
+    calibration = calibrate(*logits, validation, weights)
+    scores, test_scores = calibration.probabilities(*logits), calibration.probabilities(*test_logits)
+    thresholds = metrics.thresholds(labels, validation, scores, weights)
+    measured = {
+        "validation": metrics.evaluate(labels, validation, scores, thresholds, weights),
+        "test": metrics.evaluate(labels, test, test_scores, thresholds, test_weights),
+    }
+    return Assessment(calibration, thresholds, measured, test_scores, test_weights)
 
 
 def curves(validation: Table, scores: np.ndarray) -> dict[str, float | None]:

@@ -115,6 +115,12 @@ def test_nothing_is_pickled() -> None:
     assert {name for path in SOURCES + SCRIPTS for name in imports(path)} & forbidden == set()
 
 
+def test_the_model_page_names_every_script_of_the_use_case() -> None:
+    text = (ROOT / "docs" / "model.md").read_text()
+    scripts = {path.name for path in (ROOT / "training").glob("*.py")}
+    assert {name for name in scripts if f"[`{name}`](../training/{name})" not in text} == {"train.py", "preprocess.py"}
+
+
 def test_the_architecture_page_names_every_module() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     described = set(re.findall(r"^  (\S+\.py|\S+/)  ", text, re.MULTILINE))
