@@ -94,7 +94,8 @@ def main() -> None:
     print(table("", ["preparation s", "training s", "together s", "samples/s in training"], rows) + "\n")
     if OURS in scores:
         print(table("mean ROC AUC, first seed", SETS, certainty(held_out, scores)) + "\n")
-        print(table("expected calibration error, first seed", *calibration(seconds[OURS][0]["calibration"])))
+        errors = [report["calibration"] for report in seconds[OURS]]
+        print(table("expected calibration error, each seed", *calibration(errors)))
 
 
 def prepare(source: Path, folder: Path) -> set[str]:
@@ -150,10 +151,12 @@ def interval(values: np.ndarray, form: str) -> str:
     return f"{form.format(values[0])} ({form.format(low)} to {form.format(high)})"
 
 
-def calibration(errors: dict[str, list[float]]) -> tuple[list[str], dict[str, list[str]]]:
+def calibration(errors: list[dict[str, list[float]]]) -> tuple[list[str], dict[str, list[str]]]:
     """As a table: ours, and what chance makes of the toxic probabilities if each of them is the very truth."""
-    low, middle, high = np.quantile(errors["toxic, if true"], [0.025, 0.5, 0.975])
-    ours = [f"{errors['labels'][LABELS.index('toxic')]:.4f}", f"{mean(errors['labels']):.4f}"]
+    low, middle, high = np.quantile([one["toxic, if true"] for one in errors], [0.025, 0.5, 0.975])
+    toxic = (one["labels"][LABELS.index("toxic")] for one in errors)
+    means = (mean(one["labels"]) for one in errors)
+    ours = [", ".join(f"{value:.4f}" for value in values) for values in (toxic, means)]
     perfect = [f"{middle:.4f} ({low:.4f} to {high:.4f})", "-"]
     return ["toxic", "mean of the labels"], {OURS: ours, "one that is never wrong": perfect}
 
