@@ -89,6 +89,50 @@ def test_ctrl_c_stops_the_stage_and_says_how_to_go_on(tiny: Cli) -> None:
     assert tiny.json("status")["run"]["status"] == "interrupted"
 
 
+LEARNING = """import os
+saved = Path(os.environ["SM_CHECKPOINT_DIR"], "learnt-by")
+print("learnt before by", saved.read_text() if saved.is_file() else "nobody", flush=True)
+saved.parent.mkdir(parents=True, exist_ok=True)
+saved.write_text("the first code")
+
+model = Path"""
+
+
+def kill_training(cli: Cli, *arguments: str) -> None:
+    """Training has saved what it had learnt when it is killed."""
+    held = hold(cli, "train")
+    reached(cli, "train").unlink(missing_ok=True)
+    with cli.start("run", *arguments) as process:
+        wait_for(reached(cli, "train").exists)
+        process.kill()
+        process.communicate()
+    wait_for(lambda: processes_of(cli) == {})
+    held.unlink()
+
+
+@pytest.mark.parametrize(
+    ("old", "arguments", "begins_with"),
+    [("no change", (), "the first code"), ("the first code", (), "nobody"), ("no change", ("--force",), "nobody")],
+    ids=["the same code", "other code", "forced"],
+)
+def test_a_training_goes_on_only_from_what_the_same_code_has_learnt(
+    tiny: Cli, old: str, arguments: tuple[str, ...], begins_with: str
+) -> None:
+    edit(tiny, "train.py", "model = Path", f"# no change\n{LEARNING}")
+    kill_training(tiny)
+    edit(tiny, "train.py", old, old.replace("first", "second"))
+    assert tiny.json("run", *arguments)["status"] == "waiting"
+    assert f"learnt before by {begins_with}\n" in tiny("logs", "--stage", "train")
+    assert not (tiny.folder / ".mlops" / "artifacts" / "train" / ".checkpoints").exists(), "nothing piles up"
+
+
+def test_a_forced_training_goes_on_from_its_own(tiny: Cli) -> None:
+    edit(tiny, "train.py", "model = Path", LEARNING)
+    kill_training(tiny, "--force")
+    assert tiny.json("run")["status"] == "waiting"
+    assert "learnt before by the first code\n" in tiny("logs", "--stage", "train")
+
+
 def test_two_at_once(tiny: Cli) -> None:
     held = hold(tiny, "train")
     with tiny.start("run") as process:
