@@ -86,6 +86,24 @@ def test_no_request_is_lost_on_the_way_back(tiny: Cli) -> None:
     assert set(answers) == {200}
 
 
+def test_what_waits_for_an_approval_waits_on_and_goes_on_when_it_was_approved(tiny: Cli) -> None:
+    two_models(tiny)
+    waiting = tiny.json("run", "--set", "epochs=3")
+    tiny("rollback", "--yes")
+    tiny("run", "--from", "deploy")
+    assert tiny.json("status", waiting["id"])["run"]["status"] == "waiting"
+    held = hold(tiny, "post-training-tests")
+    reached(tiny, "post-training-tests").unlink()
+    with tiny.start("approve", "--run-id", waiting["id"], "--yes") as process:
+        wait_for(reached(tiny, "post-training-tests").exists)
+        process.kill()
+        process.communicate()
+    held.unlink()
+    continued = tiny.json("run")
+    assert (continued["id"], continued["status"]) == (waiting["id"], "done")
+    assert live(tiny)["version"] == 3
+
+
 def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     approved_run(tiny)
     _, err = tiny.both("rollback", "--yes", code=1)

@@ -9,7 +9,7 @@ from mlops_cli.backends.local.rollback import unfinished
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.lifecycle import Workbench, judge, unchanged
-from mlops_cli.registry import FIRST_STAGE
+from mlops_cli.registry import FIRST_STAGE, is_rolling_back
 from mlops_cli.runs import (
     CONTINUABLE,
     Run,
@@ -42,7 +42,7 @@ def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
     Call it holding the project: a run that the store calls running has died then.
     """
     runs = store.runs()
-    latest = runs[0] if runs else None
+    latest = _latest(runs)
     if request.from_stage:
         return _from_stage(request, runs, bench)
     if (going_back := unfinished(store)) is not None:
@@ -55,6 +55,14 @@ def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
     if _nothing_changed(replace(latest, overrides=dict(request.overrides)), bench):
         return Choice(latest, fresh=False)
     return Choice(_new_run(request.overrides))
+
+
+def _latest(runs: list[Run]) -> Run | None:
+    """The newest run, unless one that waited beside it was approved since and has not come to its end."""
+    since = runs[0].created_at if runs else 0.0
+    approved = (run for run in runs if run.decision and run.decision.approved and run.decision.at > since)
+    going_on = [run for run in approved if run.status in CONTINUABLE]
+    return next(iter([*going_on, *runs]), None)
 
 
 def _new_run(overrides: dict[str, str], forced_from: str = "") -> Run:
@@ -104,7 +112,12 @@ def as_it_is(run: Run, alive: bool) -> Run:
 
 
 def supersede_older(run: Run, store: Store) -> None:
-    """Once a run has reached the gate, nobody can approve what waited there before it."""
+    """Once a run has reached the gate, nobody can approve what waited there before it.
+
+    One that begins behind the gate, as a rollback does, brings nothing to it: what waits there waits on.
+    """
+    if is_rolling_back(run) or (run.forced_from and position(run.forced_from) > GATE):
+        return
     runs = store.runs()
     newer = [other.id for other in runs].index(run.id)
     for other in runs[newer + 1 :]:
