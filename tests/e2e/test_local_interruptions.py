@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,58 @@ def test_kill_9_while_deploying_then_run_continues(tiny: Cli) -> None:
     assert tiny.json("status")["run"]["status"] == "interrupted"
     assert tiny.json("run")["status"] == "done", "the approval is on record: nobody is asked again"
     assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+
+
+STUCK_REPORT = """
+import signal, sys
+from pathlib import Path
+from mlops_cli.backends.local.appraisal import Appraisal
+from mlops_cli.cli import main
+
+def write_report(self, run, tell=None):
+    Path("report-begun").touch()
+    signal.pause()
+
+Appraisal.write_report = write_report
+main()
+"""
+
+
+def kill_in_report(cli: Cli, *arguments: str) -> None:
+    command = [sys.executable, "-c", STUCK_REPORT, *arguments, "--yes"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=cli.folder, **pipes) as process:
+        wait_for((cli.folder / "report-begun").exists)
+        process.kill()
+
+
+def test_kill_9_while_an_approval_is_put_into_the_report(tiny: Cli) -> None:
+    run_id = tiny.json("run", "--set", "epochs=2")["id"]
+    kill_in_report(tiny, "approve", "--run-id", run_id)
+    shown = tiny.json("status")["run"]
+    assert (shown["status"], statuses(shown)["approval"]) == ("interrupted", "done")
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", "--reject", code=1)
+    assert "It has not finished: mlops run continues it." in err
+    done = tiny.json("run")
+    assert (done["id"], done["status"], done["overrides"]) == (run_id, "done", {"train.epochs": "2"})
+
+
+def test_kill_9_while_a_rejection_is_put_into_the_report(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    kill_in_report(tiny, "approve", "--run-id", run_id, "--reject", "--comment", "too rude")
+    assert tiny.json("status")["run"]["status"] == "rejected"
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=4)
+    assert "too rude" in err
+
+
+def test_a_report_that_cannot_be_written_does_not_keep_a_model_from_going_live(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    report = tiny.folder / ".mlops" / "runs" / run_id / "report.html"
+    report.unlink()
+    report.mkdir()
+    out, err = tiny.both("approve", "--run-id", run_id, "--yes")
+    assert f"The report of run {run_id} could not be written: [Errno 21] Is a directory" in err
+    assert "post-training-tests  done" in out
 
 
 def test_ctrl_c_stops_the_stage_and_says_how_to_go_on(tiny: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
     from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
+
+
+log = logging.getLogger("mlops")
 
 
 class LocalBackend(Backend):
@@ -149,7 +153,11 @@ class LocalBackend(Backend):
         return run
 
     def _write_report(self, run: Run, view: RunView) -> None:
-        self.appraisal.write_report(run, lambda done, total, what: view.progress("approval", done, total, what))
+        """Neither a run nor a decision fails for its report: what went wrong is said."""
+        try:
+            self.appraisal.write_report(run, lambda done, total, what: view.progress("approval", done, total, what))
+        except Exception as error:  # noqa: BLE001 (it is made of what scripts wrote, on a disk that may be full)
+            log.warning("The report of run %s could not be written: %s", run.id, error or type(error).__name__)
 
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
         """Bring back the approved model that was live before; the failure, with what became of the endpoint."""
@@ -244,23 +252,14 @@ class LocalBackend(Backend):
             run = self.get_run(run.id)
             self.check_decidable(run)
             gate = run.stage("approval")
-            decision = Decision(run.id, approved, user_name(), comment, time.time(), gate.key, gate.output)
-            self.store.record(decision)
-            run.decision = decision
-            self._write_report(run, view)
-            if not approved:
-                return self._reject(run, view)
             self.lock.note("approve", run.id)
-            return self._advance(run, view, "approval")
-
-    def _reject(self, run: Run, view: RunView) -> Run:
-        gate = run.stage("approval")
-        gate.status = run.status = Status.REJECTED
-        gate.reason = f"by {run.decision.who}: {run.decision.comment}".rstrip(": ") if run.decision else ""
-        gate.finished_at = time.time()
-        self.store.save(run)
-        view.stage_changed(run, gate)
-        return run
+            decision = Decision(run.id, approved, user_name(), comment, time.time(), gate.key, gate.output)
+            history.decide(run, decision, self.store)
+            self._write_report(run, view)
+            if approved:
+                return self._advance(run, view, "approval")
+            view.stage_changed(run, gate)
+            return run
 
     def models(self) -> list[ModelVersion]:
         return versions_of(self.list_runs(), self.store.decisions())

@@ -12,6 +12,7 @@ from mlops_cli.lifecycle import Workbench, judge, unchanged
 from mlops_cli.registry import FIRST_STAGE, is_rolling_back
 from mlops_cli.runs import (
     CONTINUABLE,
+    Decision,
     Run,
     RunRequest,
     Status,
@@ -145,6 +146,22 @@ def close(run: Run, store: Store) -> None:
     store.save(run)
     if run.status is Status.WAITING:
         supersede_older(run, store)
+
+
+def decide(run: Run, decision: Decision, store: Store) -> None:
+    """Record a decision with where it leaves the run: killed at any point, the run waits or is decided about."""
+    gate = run.stage(STAGES[GATE].name)
+    run.decision = decision
+    run.status, gate.status = (Status.RUNNING, Status.DONE) if decision.approved else (Status.REJECTED, Status.REJECTED)
+    gate.reason = f"approved {decision.by}" if decision.approved else decision.by
+    gate.finished_at = decision.at
+    overtaken = unfinished(store) if decision.approved else None
+    store.save(*([given_up(overtaken)] if overtaken else []), run, decisions=[decision])
+
+
+def given_up(run: Run) -> Run:
+    """A rollback that was interrupted, once something else is to be live: no command goes on with it."""
+    return replace(as_it_is(run, alive=False), status=Status.SUPERSEDED)
 
 
 def check_decidable(run: Run, store: Store) -> None:

@@ -35,5 +35,5 @@ def begin(target: ModelVersion, live_digest: str, who: str, why: str, store: Sto
         replace(said, approved=False, who=who, comment=comment, at=time.time())
         for said in {said.key: said for said in store.decisions() if said.model_digest == live_digest}.values()
     ]
-    store.begin(run, [*rejections, run.decision])
+    store.save(run, decisions=[*rejections, run.decision])
     return run

@@ -88,8 +88,9 @@ class LocalWorkbench:
         decision = next((decision for decision in self.store.decisions() if decision.key == key), None)
         if decision is None or not decision.approved:
             return None
-        said = f"approved by {decision.who}" + (f": {decision.comment}" if decision.comment else "")
-        return StageRun(stage.name, reason=said, output=decision.model_digest, run_id=decision.run_id)
+        return StageRun(
+            stage.name, reason=f"approved {decision.by}", output=decision.model_digest, run_id=decision.run_id
+        )
 
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.local.history import as_it_is, check_decidable, choose, supersede_older
+from mlops_cli.backends.local.history import as_it_is, check_decidable, choose, decide, supersede_older
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import MlopsError
 from mlops_cli.lifecycle import Outcome, advance
@@ -30,7 +30,9 @@ class Bench:
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
             said = next((said for said in self.store.decisions() if said.key == key), None)
-            return StageRun(stage.name, output="m", run_id=said.run_id) if said and said.approved else None
+            return (
+                StageRun(stage.name, output=said.model_digest, run_id=said.run_id) if said and said.approved else None
+            )
         found = self.store.finished(stage.name, key)
         return next(iter([record for record in found if record.run_id == run.id] or found), None)
 
@@ -74,12 +76,8 @@ def go(bench: Bench, **request: object) -> Run:
 
 def say(bench: Bench, run: Run, approved: bool) -> Run:
     gate = run.stage("approval")
-    bench.store.record(Decision(run.id, approved, "ann", "because", 1.0, gate.key, "m"))
-    if approved:
-        return advance(run, bench, Silent(), "approval")
-    gate.status = run.status = Status.REJECTED
-    bench.store.save(run)
-    return run
+    decide(run, Decision(run.id, approved, "ann", "because", 1.0, gate.key, gate.output), bench.store)
+    return advance(run, bench, Silent(), "approval") if approved else run
 
 
 def test_a_run_that_failed_is_continued_with_its_overrides(bench: Bench) -> None:
