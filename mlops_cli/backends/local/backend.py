@@ -267,13 +267,18 @@ class LocalBackend(Backend):
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         with self.lock.held("rollback"):
             self.bench.sweep()
-            run = rollback.unfinished(self.store)
-            if run is None:
-                live = self.server.status().model_digest or ""
-                target = rollback_target(self.models(), live, version)
-                run = rollback.begin(target, live, user_name(), comment, self.store)
+            run = self._rollback_to(version, comment)
             self.lock.note("rollback", run.id)
             return self._advance(run, view, FIRST_STAGE)
+
+    def _rollback_to(self, version: str, comment: str) -> Run:
+        """The run that deploys the version: the one that was interrupted, if it is about this one, or a new one."""
+        models, under_way = self.models(), rollback.unfinished(self.store)
+        if under_way and rollback.leads_to(under_way, models, version):
+            return under_way
+        live = self.server.status().model_digest or ""
+        target = rollback_target(models, live, version)
+        return rollback.begin(target, live, user_name(), comment, self.store, history.overtaken(self.store))
 
     def manifest(self, run: Run) -> dict[str, Any]:
         file = self._manifest_file(run)

@@ -155,13 +155,13 @@ def decide(run: Run, decision: Decision, store: Store) -> None:
     run.status, gate.status = (Status.RUNNING, Status.DONE) if decision.approved else (Status.REJECTED, Status.REJECTED)
     gate.reason = f"approved {decision.by}" if decision.approved else decision.by
     gate.finished_at = decision.at
-    overtaken = unfinished(store) if decision.approved else None
-    store.save(*([given_up(overtaken)] if overtaken else []), run, decisions=[decision])
+    store.save(*(overtaken(store) if decision.approved else ()), run, decisions=[decision])
 
 
-def given_up(run: Run) -> Run:
-    """A rollback that was interrupted, once something else is to be live: no command goes on with it."""
-    return replace(as_it_is(run, alive=False), status=Status.SUPERSEDED)
+def overtaken(store: Store) -> list[Run]:
+    """The rollback that was interrupted, as it stands once something else is to be live: nobody goes on with it."""
+    under_way = unfinished(store)
+    return [replace(as_it_is(under_way, alive=False), status=Status.SUPERSEDED)] if under_way else []
 
 
 def check_decidable(run: Run, store: Store) -> None:
