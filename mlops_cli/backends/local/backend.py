@@ -27,6 +27,7 @@ from mlops_cli.config import Settings, user_name
 from mlops_cli.costs import Consent, freely
 from mlops_cli.data.manifest import Dataset, load
 from mlops_cli.errors import MlopsError
+from mlops_cli.files import read_json, write_whole
 from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.observations import FILE, Observed
 from mlops_cli.plans import Plan
@@ -281,9 +282,7 @@ class LocalBackend(Backend):
         return rollback.begin(target, live, user_name(), comment, self.store, history.overtaken(self.store))
 
     def manifest(self, run: Run) -> dict[str, Any]:
-        file = self._manifest_file(run)
-        where = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        return manifest(run, where)
+        return manifest(run, read_json(self._manifest_file(run)) or {})
 
     def _manifest_file(self, run: Run) -> Path:
         return self.project.runs / run.id / "surroundings.json"
@@ -291,7 +290,7 @@ class LocalBackend(Backend):
     def _note_surroundings(self, run: Run) -> None:
         file = self._manifest_file(run)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(surroundings(self.project.root), indent=1) + "\n", encoding="utf-8")
+        write_whole(file, json.dumps(surroundings(self.project.root), indent=1) + "\n")
 
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
         from mlops_cli.backends.local.reproduction import reproduce
