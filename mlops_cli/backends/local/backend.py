@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
@@ -27,13 +25,12 @@ from mlops_cli.config import Settings, user_name
 from mlops_cli.costs import Consent, freely
 from mlops_cli.data.manifest import Dataset, load
 from mlops_cli.errors import MlopsError
-from mlops_cli.files import read_json, write_whole
 from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.observations import FILE, Observed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
-from mlops_cli.provenance import Reproduction, check_trained, manifest, surroundings
+from mlops_cli.provenance import Reproduction, check_trained, manifest
 from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
@@ -126,7 +123,8 @@ class LocalBackend(Backend):
             if not choice.fresh:
                 return choice.run, False
             self.lock.note("run", choice.run.id)
-            self._note_surroundings(choice.run)
+            if self.bench.noted_surroundings(choice.run) is None:
+                self.bench.note_surroundings(choice.run)
             if request.detach:
                 return self._detached(choice), True
             return self._advance(choice.run, view, choice.start), True
@@ -282,15 +280,7 @@ class LocalBackend(Backend):
         return rollback.begin(target, live, user_name(), comment, self.store, history.overtaken(self.store))
 
     def manifest(self, run: Run) -> dict[str, Any]:
-        return manifest(run, read_json(self._manifest_file(run)) or {})
-
-    def _manifest_file(self, run: Run) -> Path:
-        return self.project.runs / run.id / "surroundings.json"
-
-    def _note_surroundings(self, run: Run) -> None:
-        file = self._manifest_file(run)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(surroundings(self.project.root), indent=1) + "\n")
+        return manifest(run, self.bench.noted_surroundings(run) or {})
 
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
         from mlops_cli.backends.local.reproduction import reproduce

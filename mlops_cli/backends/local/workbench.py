@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from functools import cached_property
@@ -16,10 +17,12 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.data.manifest import load
 from mlops_cli.digest import stat_fingerprint
 from mlops_cli.errors import MlopsError
+from mlops_cli.files import read_json, write_whole
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
 from mlops_cli.observations import UNOBSERVED
 from mlops_cli.project import Project
+from mlops_cli.provenance import surroundings
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
@@ -113,9 +116,22 @@ class LocalWorkbench:
             return self._deploy(run)
         if stage.kind is Kind.GATE:
             return self.execution.gate(stage, run, self._gate_variables(stage, run), view)
+        self.note_surroundings(run)
         given = hyperparameters(stage, run, self.use_case)
         outcome = self.execution.job(stage, run, given, self._channels(stage, run), view)
         return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
+
+    def note_surroundings(self, run: Run) -> None:
+        """Where a run is made. Each script that is executed says it anew: what is only taken over was made before."""
+        file = self._surroundings_file(run)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(surroundings(self.project.root), indent=1) + "\n")
+
+    def noted_surroundings(self, run: Run) -> dict[str, Any] | None:
+        return read_json(self._surroundings_file(run))
+
+    def _surroundings_file(self, run: Run) -> Path:
+        return self.project.runs / run.id / "surroundings.json"
 
     def _dataset_facts(self, stage: Stage) -> dict[str, Any]:
         """Where the data of a run came from, kept with the run: the dataset may be another one later."""
