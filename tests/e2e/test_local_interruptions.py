@@ -229,6 +229,40 @@ def test_a_detached_run_is_watched_from_elsewhere(tiny: Cli) -> None:
     assert tiny.json("status", "--follow")["run"]["status"] == "waiting"
 
 
+def test_a_detached_run_that_dies_leaves_word_and_the_status_says_where(tiny: Cli) -> None:
+    held = hold(tiny, "train")
+    run_id = tiny.json("run", "--detach")["id"]
+    wait_for(reached(tiny, "train").exists)
+    (run,) = [pid for pid, here in processes_of(tiny).items() if here == str(tiny.folder)]
+    os.kill(run, signal.SIGKILL)
+    wait_for(lambda: processes_of(tiny) == {})
+    log = tiny.folder / ".mlops" / "runs" / run_id / "run.log"
+    assert f"the command that ran it died, see {log}" in tiny("status", "--json")
+    held.unlink()
+
+
+FAULTY = """
+from mlops_cli.backends.local.backend import LocalBackend
+from mlops_cli.cli import main
+
+def advance(self, run, view, start):
+    raise ZeroDivisionError("a fault in mlops itself")
+
+LocalBackend._advance = advance
+main()
+"""
+
+
+def test_a_detached_run_that_ends_by_a_fault_has_it_in_its_log(tiny: Cli) -> None:
+    command = [sys.executable, "-c", FAULTY, "run", "--detach"]
+    subprocess.run(command, cwd=tiny.folder, check=True, capture_output=True, timeout=60)
+    wait_for(lambda: processes_of(tiny) == {})
+    run_id = tiny.json("runs")[0]["id"]
+    said = (tiny.folder / ".mlops" / "runs" / run_id / "run.log").read_text()
+    assert said.startswith("Traceback")
+    assert said.endswith("ZeroDivisionError: a fault in mlops itself\n")
+
+
 def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:
     edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
     tiny("run", "--detach")

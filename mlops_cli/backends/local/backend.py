@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
@@ -181,10 +182,14 @@ class LocalBackend(Backend):
         self.store.close()
         for name in ("store", "bench", "appraisal"):
             self.__dict__.pop(name, None)
-        if detach(self.project.runs / run.id / "run.log"):
+        if detach(self._run_log(run)):
             self.lock.note("run --detach", run.id)
             finish(lambda: self._alone(run, LogView(), choice.start))
         return run
+
+    def _run_log(self, run: Run) -> Path:
+        """Where a run in the background says how it goes."""
+        return self.project.runs / run.id / "run.log"
 
     def _alone(self, run: Run, view: RunView, start: str) -> None:
         """In the background there is no command that logs the run when it has ended."""
@@ -199,7 +204,7 @@ class LocalBackend(Backend):
     def list_runs(self) -> list[Run]:
         holder = self.lock.holder()
         live = holder.run_id if holder else ""
-        return [history.as_it_is(run, run.id == live) for run in self.store.runs()]
+        return [history.as_it_is(run, run.id == live, self._run_log(run)) for run in self.store.runs()]
 
     def follow(self, run: Run, view: RunView) -> Run:
         tails = Tails(self.project.state)

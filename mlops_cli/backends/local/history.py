@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mlops_cli.backends.local.rollback import unfinished
 from mlops_cli.backends.local.store import Store
@@ -100,11 +101,14 @@ def _nothing_changed(latest: Run, bench: Workbench) -> bool:
     return unchanged(latest, bench, STAGES[:GATE]) and judge(STAGES[GATE], latest, bench).reuse is None
 
 
-def as_it_is(run: Run, alive: bool) -> Run:
-    """A run that the store calls running but that nobody is running any more was interrupted."""
+def as_it_is(run: Run, alive: bool, log: Path | None = None) -> Run:
+    """A run that the store calls running but that nobody is running any more was interrupted.
+
+    ``log`` is where it said how it went, if nobody looked on.
+    """
     if run.status not in (Status.RUNNING, Status.PENDING) or alive:
         return run
-    reason = "the command that ran it died"
+    reason = "the command that ran it died" + (f", see {log}" if log and log.is_file() else "")
     died = [
         replace(stage, status=Status.INTERRUPTED, reason=reason) if stage.status is Status.RUNNING else stage
         for stage in run.stages
