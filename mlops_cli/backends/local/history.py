@@ -158,7 +158,7 @@ def decide(run: Run, decision: Decision, store: Store) -> None:
     run.decision = decision
     run.status, gate.status = (Status.RUNNING, Status.DONE) if decision.approved else (Status.REJECTED, Status.REJECTED)
     gate.reason = f"approved {decision.by}" if decision.approved else decision.by
-    gate.finished_at = decision.at
+    gate.started_at = gate.finished_at = decision.at  # waiting is no work
     store.save(*(overtaken(store) if decision.approved else ()), run, decisions=[decision])
 
 
