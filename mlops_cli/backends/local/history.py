@@ -121,7 +121,7 @@ def supersede_older(run: Run, store: Store) -> None:
 
     One that begins behind the gate, as a rollback does, brings nothing to it: what waits there waits on.
     """
-    if is_rolling_back(run) or (run.forced_from and position(run.forced_from) > GATE):
+    if _begins_behind_gate(run):
         return
     runs = store.runs()
     newer = [other.id for other in runs].index(run.id)
@@ -163,9 +163,18 @@ def decide(run: Run, decision: Decision, store: Store) -> None:
 
 
 def overtaken(store: Store) -> list[Run]:
-    """The rollback that was interrupted, as it stands once something else is to be live: nobody goes on with it."""
-    under_way = unfinished(store)
-    return [replace(as_it_is(under_way, alive=False), status=Status.SUPERSEDED)] if under_way else []
+    """The newest run, if it only deploys and has not come to its end, as it stands once another model is to be live.
+
+    No command goes on with it: that would put its model in the place of what was approved since.
+    """
+    latest = next(iter(store.runs()), None)
+    if latest is None or latest.status not in CONTINUABLE or not _begins_behind_gate(latest):
+        return []
+    return [replace(as_it_is(latest, alive=False), status=Status.SUPERSEDED)]
+
+
+def _begins_behind_gate(run: Run) -> bool:
+    return is_rolling_back(run) or bool(run.forced_from and position(run.forced_from) > GATE)
 
 
 def check_decidable(run: Run, store: Store) -> None:

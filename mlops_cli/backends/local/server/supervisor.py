@@ -86,7 +86,8 @@ class Supervisor:
         try:
             with _translated():
                 self._remove_strays(deployment.id)
-                await self._replace(deployment)
+                listener = self._listener(deployment)
+            await self._replace(deployment, listener)
         except DeploymentError as error:
             log.error("deployment %s failed: %s", deployment.id, error)
             outcome = Outcome(deployment.id, str(error), error.hint)
@@ -96,13 +97,13 @@ class Supervisor:
             outcome = Outcome(deployment.id)
         self._note_outcome(outcome)
 
-    async def _replace(self, deployment: Deployment) -> None:
-        """Put the new model into service, then retire the old one; raises DeploymentError or OSError."""
+    async def _replace(self, deployment: Deployment, listener: socket.socket) -> None:
+        """Put the new model into service, then retire the old one; raises DeploymentError."""
         old = self._live
-        listener = self._listener(deployment)
         try:
-            self._live = await self._begun(deployment, listener)
-        except (DeploymentError, OSError):
+            with _translated():
+                self._live = await self._begun(deployment, listener)
+        except DeploymentError:
             if old is None or listener is not old.listener:
                 listener.close()
             raise
