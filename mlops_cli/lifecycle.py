@@ -83,12 +83,17 @@ def judge(stage: Stage, run: Run, bench: Workbench, stages: Sequence[Stage] = ST
     """Decide about one stage; the stages that it takes input from must be settled."""
     ingredients = bench.ingredients(stage, run)
     key = bench.key(ingredients)
-    forced = bool(run.forced_from) and position(stage.name, stages) >= position(run.forced_from, stages)
+    forced = is_forced(stage, run, stages)
     found = bench.find(stage, key, run)
     if found and (found.run_id == run.id or not forced):
         return Verdict(found, f"unchanged since run {found.run_id}", key, ingredients)
     reason = "asked for" if forced else difference(bench.previous(stage), ingredients)
     return Verdict(None, reason, key, ingredients)
+
+
+def is_forced(stage: Stage, run: Run, stages: Sequence[Stage] = STAGES) -> bool:
+    """Whether the stage takes up nothing that is older than the run."""
+    return bool(run.forced_from) and position(stage.name, stages) >= position(run.forced_from, stages)
 
 
 def difference(previous: StageRun | None, ingredients: dict[str, str]) -> str:

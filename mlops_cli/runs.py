@@ -80,6 +80,11 @@ class Decision:
     key: str
     model_digest: str
 
+    @property
+    def by(self) -> str:
+        """Who said it and why."""
+        return f"by {self.who}" + (f": {self.comment}" if self.comment else "")
+
 
 @dataclass
 class Run:

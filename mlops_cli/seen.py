@@ -7,11 +7,12 @@ nothing else: it may be old, and nothing is decided by it. Without the file, or 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from mlops_cli.files import read_json, write_whole
 
 if TYPE_CHECKING:
     from mlops_cli.registry import ModelVersion
@@ -96,10 +97,7 @@ class Seen:
         return []
 
     def _document(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
-            found = json.loads(self._file.read_text(encoding="utf-8"))
-            return found if isinstance(found, dict) else {}
-        return {}
+        return read_json(self._file) or {}
 
     def _note(self, kind: str, rows: Sequence[SeenRun] | Sequence[SeenVersion]) -> None:
         document = self._document()
@@ -112,7 +110,5 @@ class Seen:
         """A command is not to fail for what only a Tab is faster by."""
         if not (self._file.parent / "project.json").is_file():
             return
-        partial = self._file.with_name(f"{NAME}.{os.getpid()}")
         with suppress(OSError):
-            partial.write_text(json.dumps(document), encoding="utf-8")
-            partial.replace(self._file)
+            write_whole(self._file, json.dumps(document))

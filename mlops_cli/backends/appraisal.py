@@ -58,7 +58,7 @@ class Pair:
 
     def noted(self, document: Mapping[str, Any] | None) -> Comparison | None:
         """The comparison that was written down, if it is of this pair."""
-        if not document or document["pair"] != self._key:
+        if not document or document.get("pair") != self._key:
             return None
         return comparison_from(document["comparison"])
 

@@ -49,7 +49,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     runs = [run_of(run_id, status) for run_id, status in RUNS.items()]
     for run in runs:
         store.save(run)
-    store.record(said_of(runs[0]))
+    store.save(decisions=[said_of(runs[0])])
     store.close()
     return Cli(project.root)
 

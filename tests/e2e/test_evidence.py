@@ -125,6 +125,20 @@ def test_a_report_that_was_lost_is_made_again(judged: Cli) -> None:
     assert "this very model is live now" in report_of(judged, run_id)
 
 
+def test_what_a_killed_command_left_half_written_is_made_again(judged: Cli) -> None:
+    approve(judged)
+    run_id = judged.json("run", "--set", "epochs=4")["id"]
+    folder = judged.folder / ".mlops" / "runs" / run_id
+    for name in ("comparison.json", "surroundings.json"):
+        assert json.loads((folder / name).read_text())
+        (folder / name).write_text("")
+    assert judged.json("status", run_id)["manifest"]["run"] == run_id
+    assert "it is better than the live model" in report_of(judged, run_id)
+    found = judged.json("approve", "--run-id", run_id, "--yes")["evidence"]["comparison"]
+    assert (found["standing"], found["rows"]) == ("better", 200)
+    assert list(folder.glob("*.partial")) == []
+
+
 def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_compared(tiny: Cli) -> None:
     demand_better(tiny)
     approve(tiny)

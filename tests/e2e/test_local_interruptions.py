@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,58 @@ def test_kill_9_while_deploying_then_run_continues(tiny: Cli) -> None:
     assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
 
 
+STUCK_REPORT = """
+import signal, sys
+from pathlib import Path
+from mlops_cli.backends.local.appraisal import Appraisal
+from mlops_cli.cli import main
+
+def write_report(self, run, tell=None):
+    Path("report-begun").touch()
+    signal.pause()
+
+Appraisal.write_report = write_report
+main()
+"""
+
+
+def kill_in_report(cli: Cli, *arguments: str) -> None:
+    command = [sys.executable, "-c", STUCK_REPORT, *arguments, "--yes"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=cli.folder, **pipes) as process:
+        wait_for((cli.folder / "report-begun").exists)
+        process.kill()
+
+
+def test_kill_9_while_an_approval_is_put_into_the_report(tiny: Cli) -> None:
+    run_id = tiny.json("run", "--set", "epochs=2")["id"]
+    kill_in_report(tiny, "approve", "--run-id", run_id)
+    shown = tiny.json("status")["run"]
+    assert (shown["status"], statuses(shown)["approval"]) == ("interrupted", "done")
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", "--reject", code=1)
+    assert "It has not finished: mlops run continues it." in err
+    done = tiny.json("run")
+    assert (done["id"], done["status"], done["overrides"]) == (run_id, "done", {"train.epochs": "2"})
+
+
+def test_kill_9_while_a_rejection_is_put_into_the_report(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    kill_in_report(tiny, "approve", "--run-id", run_id, "--reject", "--comment", "too rude")
+    assert tiny.json("status")["run"]["status"] == "rejected"
+    _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=4)
+    assert "too rude" in err
+
+
+def test_a_report_that_cannot_be_written_does_not_keep_a_model_from_going_live(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    report = tiny.folder / ".mlops" / "runs" / run_id / "report.html"
+    report.unlink()
+    report.mkdir()
+    out, err = tiny.both("approve", "--run-id", run_id, "--yes")
+    assert f"The report of run {run_id} could not be written: [Errno 21] Is a directory" in err
+    assert "post-training-tests  done" in out
+
+
 def test_ctrl_c_stops_the_stage_and_says_how_to_go_on(tiny: Cli) -> None:
     hold(tiny, "train")
     with tiny.start("run") as process:
@@ -87,6 +141,50 @@ def test_ctrl_c_stops_the_stage_and_says_how_to_go_on(tiny: Cli) -> None:
     assert "Traceback" not in err
     assert processes_of(tiny) == {}
     assert tiny.json("status")["run"]["status"] == "interrupted"
+
+
+LEARNING = """import os
+saved = Path(os.environ["SM_CHECKPOINT_DIR"], "learnt-by")
+print("learnt before by", saved.read_text() if saved.is_file() else "nobody", flush=True)
+saved.parent.mkdir(parents=True, exist_ok=True)
+saved.write_text("the first code")
+
+model = Path"""
+
+
+def kill_training(cli: Cli, *arguments: str) -> None:
+    """Training has saved what it had learnt when it is killed."""
+    held = hold(cli, "train")
+    reached(cli, "train").unlink(missing_ok=True)
+    with cli.start("run", *arguments) as process:
+        wait_for(reached(cli, "train").exists)
+        process.kill()
+        process.communicate()
+    wait_for(lambda: processes_of(cli) == {})
+    held.unlink()
+
+
+@pytest.mark.parametrize(
+    ("old", "arguments", "begins_with"),
+    [("no change", (), "the first code"), ("the first code", (), "nobody"), ("no change", ("--force",), "nobody")],
+    ids=["the same code", "other code", "forced"],
+)
+def test_a_training_goes_on_only_from_what_the_same_code_has_learnt(
+    tiny: Cli, old: str, arguments: tuple[str, ...], begins_with: str
+) -> None:
+    edit(tiny, "train.py", "model = Path", f"# no change\n{LEARNING}")
+    kill_training(tiny)
+    edit(tiny, "train.py", old, old.replace("first", "second"))
+    assert tiny.json("run", *arguments)["status"] == "waiting"
+    assert f"learnt before by {begins_with}\n" in tiny("logs", "--stage", "train")
+    assert not (tiny.folder / ".mlops" / "artifacts" / "train" / ".checkpoints").exists(), "nothing piles up"
+
+
+def test_a_forced_training_goes_on_from_its_own(tiny: Cli) -> None:
+    edit(tiny, "train.py", "model = Path", LEARNING)
+    kill_training(tiny, "--force")
+    assert tiny.json("run")["status"] == "waiting"
+    assert "learnt before by the first code\n" in tiny("logs", "--stage", "train")
 
 
 def test_two_at_once(tiny: Cli) -> None:
@@ -129,6 +227,40 @@ def test_a_detached_run_is_watched_from_elsewhere(tiny: Cli) -> None:
     assert "next: mlops approve --run-id" in out
     tiny("run", "--set", "epochs=2", "--detach")
     assert tiny.json("status", "--follow")["run"]["status"] == "waiting"
+
+
+def test_a_detached_run_that_dies_leaves_word_and_the_status_says_where(tiny: Cli) -> None:
+    held = hold(tiny, "train")
+    run_id = tiny.json("run", "--detach")["id"]
+    wait_for(reached(tiny, "train").exists)
+    (run,) = [pid for pid, here in processes_of(tiny).items() if here == str(tiny.folder)]
+    os.kill(run, signal.SIGKILL)
+    wait_for(lambda: processes_of(tiny) == {})
+    log = tiny.folder / ".mlops" / "runs" / run_id / "run.log"
+    assert f"the command that ran it died, see {log}" in tiny("status", "--json")
+    held.unlink()
+
+
+FAULTY = """
+from mlops_cli.backends.local.backend import LocalBackend
+from mlops_cli.cli import main
+
+def advance(self, run, view, start):
+    raise ZeroDivisionError("a fault in mlops itself")
+
+LocalBackend._advance = advance
+main()
+"""
+
+
+def test_a_detached_run_that_ends_by_a_fault_has_it_in_its_log(tiny: Cli) -> None:
+    command = [sys.executable, "-c", FAULTY, "run", "--detach"]
+    subprocess.run(command, cwd=tiny.folder, check=True, capture_output=True, timeout=60)
+    wait_for(lambda: processes_of(tiny) == {})
+    run_id = tiny.json("runs")[0]["id"]
+    said = (tiny.folder / ".mlops" / "runs" / run_id / "run.log").read_text()
+    assert said.startswith("Traceback")
+    assert said.endswith("ZeroDivisionError: a fault in mlops itself\n")
 
 
 def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -43,6 +44,29 @@ def test_the_manifest_tells_where_a_run_was_made(tiny: Cli) -> None:
     assert found["git"] is None
     assert set(found["stages"]) >= {"preprocess", "train"}
     assert "package" not in found["stages"]["train"]["output"]
+
+
+def test_the_manifest_names_the_commit_that_the_model_was_made_at(tiny: Cli) -> None:
+    def commit(name: str) -> str:
+        git = ["git", "-c", "user.name=ann", "-c", "user.email=ann@example.org"]
+        subprocess.run([*git, "add", "training"], cwd=tiny.folder, check=True)
+        subprocess.run([*git, "commit", "-q", "-m", name], cwd=tiny.folder, check=True)
+        return subprocess.check_output([*git, "rev-parse", "HEAD"], cwd=tiny.folder, text=True).strip()
+
+    subprocess.run(["git", "init", "-q"], cwd=tiny.folder, check=True)
+    edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck')\nmodel = Path")
+    edit(tiny, "tests/test_posttraining.py", "[3.0, 5.0]", "[3.0, 5.1]")
+    commit("neither trains nor passes")
+    tiny("run", code=3)
+    edit(tiny, "train.py", "raise SystemExit('no luck')\n", "")
+    trains = commit("trains")
+    run_id = tiny.json("run")["id"]
+    assert tiny.json("status", run_id)["manifest"]["git"]["commit"] == trains
+    tiny("approve", "--run-id", run_id, "--yes", code=3)
+    edit(tiny, "tests/test_posttraining.py", "[3.0, 5.1]", "[3.0, 5.0]")
+    commit("passes")
+    assert tiny.json("run")["id"] == run_id
+    assert tiny.json("status", run_id)["manifest"]["git"]["commit"] == trains
 
 
 def test_a_killed_reproduction_leaves_nothing_that_stays(tiny: Cli) -> None:

@@ -26,6 +26,17 @@ def live(cli: Cli) -> dict[str, Any]:
     return next(model for model in cli.json("models") if model["is_live"])
 
 
+def kill_in_gate(cli: Cli, *command: str) -> None:
+    """The model is live already when the command is killed."""
+    held = hold(cli, "post-training-tests")
+    reached(cli, "post-training-tests").unlink(missing_ok=True)
+    with cli.start(*command) as process:
+        wait_for(reached(cli, "post-training-tests").exists)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    held.unlink()
+
+
 def test_every_trained_model_is_a_version(tiny: Cli) -> None:
     assert "no models yet" in tiny("models")
     first, second = two_models(tiny)
@@ -86,6 +97,18 @@ def test_no_request_is_lost_on_the_way_back(tiny: Cli) -> None:
     assert set(answers) == {200}
 
 
+def test_what_waits_for_an_approval_waits_on_and_goes_on_when_it_was_approved(tiny: Cli) -> None:
+    two_models(tiny)
+    waiting = tiny.json("run", "--set", "epochs=3")
+    tiny("rollback", "--yes")
+    tiny("run", "--from", "deploy")
+    assert tiny.json("status", waiting["id"])["run"]["status"] == "waiting"
+    kill_in_gate(tiny, "approve", "--run-id", waiting["id"], "--yes")
+    continued = tiny.json("run")
+    assert (continued["id"], continued["status"]) == (waiting["id"], "done")
+    assert live(tiny)["version"] == 3
+
+
 def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     approved_run(tiny)
     _, err = tiny.both("rollback", "--yes", code=1)
@@ -138,14 +161,30 @@ def test_the_first_model_has_nothing_to_go_back_to(tiny: Cli) -> None:
     assert "The endpoint goes on serving this model: there is no earlier approved one." in err
 
 
+def test_a_second_rollback_deploys_what_was_asked_for_now(tiny: Cli) -> None:
+    two_models(tiny)
+    third = tiny.json("run", "--set", "epochs=3")
+    tiny("approve", "--run-id", third["id"], "--yes")
+    kill_in_gate(tiny, "rollback", "--to", "2", "--yes")
+    back = tiny.json("rollback", "--to", "1", "--yes")
+    assert (back["status"], live(tiny)["version"]) == ("done", 1)
+    newest, overtaken = tiny.json("runs")[:2]
+    assert (newest["id"], overtaken["status"]) == (back["id"], "superseded")
+    assert statuses(overtaken)["post-training-tests"] == "interrupted"
+
+
+def test_a_rollback_that_was_killed_is_not_finished_over_a_later_approval(tiny: Cli) -> None:
+    two_models(tiny)
+    waiting = tiny.json("run", "--set", "epochs=3")
+    kill_in_gate(tiny, "rollback", "--yes")
+    tiny("approve", "--run-id", waiting["id"], "--yes")
+    tiny("run", "--set", "epochs=3")
+    assert live(tiny)["version"] == 3
+
+
 def test_a_rollback_that_was_killed_is_finished_by_run(tiny: Cli) -> None:
     two_models(tiny)
-    held = hold(tiny, "post-training-tests")
-    with tiny.start("rollback", "--yes") as process:
-        wait_for(reached(tiny, "post-training-tests").exists)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    held.unlink()
+    kill_in_gate(tiny, "rollback", "--yes")
     edit(tiny, "hold.py", "0.02", "0.01")
     assert tiny.json("run")["status"] == "done", "even with other code in the folder"
     assert live(tiny)["version"] == 1

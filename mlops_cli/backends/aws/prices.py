@@ -21,6 +21,7 @@ from mlops_cli.backends.aws.refusals import translated
 from mlops_cli.backends.local.provision import is_ours
 from mlops_cli.costs import Price, Unit
 from mlops_cli.errors import MlopsError
+from mlops_cli.files import read_json, write_whole
 from mlops_cli.project import Project
 
 FILE = "prices.json"
@@ -140,7 +141,7 @@ class Cache:
     def find(self, region: str, product: Product) -> Price | None:
         """A price that was asked for within the last day."""
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            values = self._read()[_key(region, product)]
+            values = (read_json(self.path) or {})[_key(region, product)]
             price = Price(**{**values, "unit": Unit(values["unit"])})
             if 0 <= time.time() - price.asked < KEPT_SECONDS:
                 return price
@@ -152,16 +153,7 @@ class Cache:
             return
         named = {_key(region, product): asdict(price) for product, price in prices.items()}
         with contextlib.suppress(OSError):
-            fresh = self.path.with_suffix(".new")
-            fresh.write_text(json.dumps({**self._read(), **named}, indent=1), encoding="utf-8")
-            fresh.replace(self.path)
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+            write_whole(self.path, json.dumps({**(read_json(self.path) or {}), **named}, indent=1))
 
 
 def _key(region: str, product: Product) -> str:

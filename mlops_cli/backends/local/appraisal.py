@@ -12,6 +12,7 @@ from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.store import Store
 from mlops_cli.comparison import Comparison
 from mlops_cli.evidence import Evidence, make_evidence
+from mlops_cli.files import read_json, write_whole
 from mlops_cli.project import Project
 from mlops_cli.runs import Run, StageRun
 from mlops_cli.usecase import UseCase
@@ -46,9 +47,7 @@ class Appraisal:
         html = page(self.use_case, run, evidence, self._written(run.stage("train")), live_run)
         file = self.report_file(run)
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".partial")
-        draft.write_text(html, encoding="utf-8")
-        draft.replace(file)
+        write_whole(file, html)
         return file
 
     def _comparison(self, run: Run, live: StageRun, tell: Tell) -> Comparison:
@@ -56,13 +55,13 @@ class Appraisal:
         metrics = self.use_case.metrics
         pair = Pair(trained.output, live.output, metrics.primary, metrics.lower_is_better)
         file = self.project.runs / run.id / "comparison.json"
-        kept = pair.noted(json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None)
+        kept = pair.noted(read_json(file))
         if kept:
             return kept
         found = compared(pair, self._written(trained), self._written(live), self._ask, tell)
         if not found.problem:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(pair.note(found)), encoding="utf-8")
+            write_whole(file, json.dumps(pair.note(found)))
         return found
 
     def _written(self, trained: StageRun) -> Written:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ from mlops_cli.observations import FILE, Observed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
 from mlops_cli.project import Project
-from mlops_cli.provenance import Reproduction, check_trained, manifest, surroundings
+from mlops_cli.provenance import Reproduction, check_trained, manifest
 from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
     from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
+
+
+log = logging.getLogger("mlops")
 
 
 class LocalBackend(Backend):
@@ -121,7 +124,8 @@ class LocalBackend(Backend):
             if not choice.fresh:
                 return choice.run, False
             self.lock.note("run", choice.run.id)
-            self._note_surroundings(choice.run)
+            if self.bench.noted_surroundings(choice.run) is None:
+                self.bench.note_surroundings(choice.run)
             if request.detach:
                 return self._detached(choice), True
             return self._advance(choice.run, view, choice.start), True
@@ -149,7 +153,11 @@ class LocalBackend(Backend):
         return run
 
     def _write_report(self, run: Run, view: RunView) -> None:
-        self.appraisal.write_report(run, lambda done, total, what: view.progress("approval", done, total, what))
+        """Neither a run nor a decision fails for its report: what went wrong is said."""
+        try:
+            self.appraisal.write_report(run, lambda done, total, what: view.progress("approval", done, total, what))
+        except Exception as error:  # noqa: BLE001 (it is made of what scripts wrote, on a disk that may be full)
+            log.warning("The report of run %s could not be written: %s", run.id, error or type(error).__name__)
 
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
         """Bring back the approved model that was live before; the failure, with what became of the endpoint."""
@@ -174,10 +182,14 @@ class LocalBackend(Backend):
         self.store.close()
         for name in ("store", "bench", "appraisal"):
             self.__dict__.pop(name, None)
-        if detach(self.project.runs / run.id / "run.log"):
+        if detach(self._run_log(run)):
             self.lock.note("run --detach", run.id)
             finish(lambda: self._alone(run, LogView(), choice.start))
         return run
+
+    def _run_log(self, run: Run) -> Path:
+        """Where a run in the background says how it goes."""
+        return self.project.runs / run.id / "run.log"
 
     def _alone(self, run: Run, view: RunView, start: str) -> None:
         """In the background there is no command that logs the run when it has ended."""
@@ -192,7 +204,7 @@ class LocalBackend(Backend):
     def list_runs(self) -> list[Run]:
         holder = self.lock.holder()
         live = holder.run_id if holder else ""
-        return [history.as_it_is(run, run.id == live) for run in self.store.runs()]
+        return [history.as_it_is(run, run.id == live, self._run_log(run)) for run in self.store.runs()]
 
     def follow(self, run: Run, view: RunView) -> Run:
         tails = Tails(self.project.state)
@@ -244,23 +256,14 @@ class LocalBackend(Backend):
             run = self.get_run(run.id)
             self.check_decidable(run)
             gate = run.stage("approval")
-            decision = Decision(run.id, approved, user_name(), comment, time.time(), gate.key, gate.output)
-            self.store.record(decision)
-            run.decision = decision
-            self._write_report(run, view)
-            if not approved:
-                return self._reject(run, view)
             self.lock.note("approve", run.id)
-            return self._advance(run, view, "approval")
-
-    def _reject(self, run: Run, view: RunView) -> Run:
-        gate = run.stage("approval")
-        gate.status = run.status = Status.REJECTED
-        gate.reason = f"by {run.decision.who}: {run.decision.comment}".rstrip(": ") if run.decision else ""
-        gate.finished_at = time.time()
-        self.store.save(run)
-        view.stage_changed(run, gate)
-        return run
+            decision = Decision(run.id, approved, user_name(), comment, time.time(), gate.key, gate.output)
+            history.decide(run, decision, self.store)
+            self._write_report(run, view)
+            if approved:
+                return self._advance(run, view, "approval")
+            view.stage_changed(run, gate)
+            return run
 
     def models(self) -> list[ModelVersion]:
         return versions_of(self.list_runs(), self.store.decisions())
@@ -268,26 +271,21 @@ class LocalBackend(Backend):
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         with self.lock.held("rollback"):
             self.bench.sweep()
-            run = rollback.unfinished(self.store)
-            if run is None:
-                live = self.server.status().model_digest or ""
-                target = rollback_target(self.models(), live, version)
-                run = rollback.begin(target, live, user_name(), comment, self.store)
+            run = self._rollback_to(version, comment)
             self.lock.note("rollback", run.id)
             return self._advance(run, view, FIRST_STAGE)
 
+    def _rollback_to(self, version: str, comment: str) -> Run:
+        """The run that deploys the version: the one that was interrupted, if it is about this one, or a new one."""
+        models, under_way = self.models(), rollback.unfinished(self.store)
+        if under_way and rollback.leads_to(under_way, models, version):
+            return under_way
+        live = self.server.status().model_digest or ""
+        target = rollback_target(models, live, version)
+        return rollback.begin(target, live, user_name(), comment, self.store, history.overtaken(self.store))
+
     def manifest(self, run: Run) -> dict[str, Any]:
-        file = self._manifest_file(run)
-        where = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        return manifest(run, where)
-
-    def _manifest_file(self, run: Run) -> Path:
-        return self.project.runs / run.id / "surroundings.json"
-
-    def _note_surroundings(self, run: Run) -> None:
-        file = self._manifest_file(run)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(surroundings(self.project.root), indent=1) + "\n", encoding="utf-8")
+        return manifest(run, self.bench.noted_surroundings(run) or {})
 
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
         from mlops_cli.backends.local.reproduction import reproduce

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.runs import Run, StageRun
 
 
@@ -43,5 +45,12 @@ def finish(work: Callable[[], object]) -> None:
     except MlopsError as error:
         print(f"{error.message}\n{error.hint}", flush=True)  # noqa: T201
         code = error.exit_code
+    except KeyboardInterrupt:
+        print("Stopped; nothing of the run is left running. Continue: mlops run", flush=True)  # noqa: T201
+        code = EXIT_INTERRUPTED
+    except BaseException:  # noqa: BLE001 (nobody else will ever say it)
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)

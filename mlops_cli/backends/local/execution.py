@@ -16,7 +16,7 @@ from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment
 from mlops_cli.digest import digest_folder, stat_fingerprint
 from mlops_cli.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line, facts_in, progress_in, script_mode_environment
-from mlops_cli.lifecycle import Outcome, RunView, StageFailed
+from mlops_cli.lifecycle import Outcome, RunView, StageFailed, is_forced
 from mlops_cli.package import pack
 from mlops_cli.project import Project
 from mlops_cli.runs import Run, continue_hint
@@ -51,7 +51,7 @@ class Execution:
             stage,
             run,
             command_line(job, sys.executable),
-            self._environment(job),
+            self._environment(job, self._checkpoints(stage, run)),
             view,
         )
         outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
@@ -59,13 +59,23 @@ class Execution:
         folder = draft.with_name(f"{key}-{outcome.output[:12]}")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
+        shutil.rmtree(self._checkpoints(stage, run).parent, ignore_errors=True)
         detail = {**outcome.detail, "files": stat_fingerprint(folder)}
         return Outcome(outcome.output, str(folder.relative_to(self.project.state)), detail)
 
-    def _environment(self, job: ScriptJob) -> dict[str, str]:
-        folder = self.project.artifacts / job.name / ".checkpoints"
-        checkpoints = {CHECKPOINT_VARIABLE: str(folder)} if job.kind is Kind.TRAINING else {}
-        return {**script_mode_environment(job, os.cpu_count() or 1), **checkpoints}
+    def _checkpoints(self, stage: Stage, run: Run) -> Path:
+        """What one execution saves for the next: of the same key, so that nothing learnt by other code gets in.
+
+        Those of other keys stay until a training has finished: who takes a change back goes on from them.
+        """
+        key = run.stage(stage.name).key[:16]
+        # What an earlier run had learned must not get into a forced one.
+        name = f"{key}-{run.id}" if is_forced(stage, run) else key
+        return self.project.artifacts / stage.name / ".checkpoints" / name
+
+    def _environment(self, job: ScriptJob, checkpoints: Path) -> dict[str, str]:
+        kept = {CHECKPOINT_VARIABLE: str(checkpoints)} if job.kind is Kind.TRAINING else {}
+        return {**script_mode_environment(job, os.cpu_count() or 1), **kept}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> Outcome:
         """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""

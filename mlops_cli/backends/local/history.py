@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mlops_cli.backends.local.rollback import unfinished
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.lifecycle import Workbench, judge, unchanged
-from mlops_cli.registry import FIRST_STAGE
+from mlops_cli.registry import FIRST_STAGE, is_rolling_back
 from mlops_cli.runs import (
     CONTINUABLE,
+    Decision,
     Run,
     RunRequest,
     Status,
@@ -42,7 +44,7 @@ def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
     Call it holding the project: a run that the store calls running has died then.
     """
     runs = store.runs()
-    latest = runs[0] if runs else None
+    latest = _latest(runs)
     if request.from_stage:
         return _from_stage(request, runs, bench)
     if (going_back := unfinished(store)) is not None:
@@ -55,6 +57,14 @@ def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
     if _nothing_changed(replace(latest, overrides=dict(request.overrides)), bench):
         return Choice(latest, fresh=False)
     return Choice(_new_run(request.overrides))
+
+
+def _latest(runs: list[Run]) -> Run | None:
+    """The newest run, unless one that waited beside it was approved since and has not come to its end."""
+    since = runs[0].created_at if runs else 0.0
+    approved = (run for run in runs if run.decision and run.decision.approved and run.decision.at > since)
+    going_on = [run for run in approved if run.status in CONTINUABLE]
+    return next(iter([*going_on, *runs]), None)
 
 
 def _new_run(overrides: dict[str, str], forced_from: str = "") -> Run:
@@ -91,11 +101,14 @@ def _nothing_changed(latest: Run, bench: Workbench) -> bool:
     return unchanged(latest, bench, STAGES[:GATE]) and judge(STAGES[GATE], latest, bench).reuse is None
 
 
-def as_it_is(run: Run, alive: bool) -> Run:
-    """A run that the store calls running but that nobody is running any more was interrupted."""
+def as_it_is(run: Run, alive: bool, log: Path | None = None) -> Run:
+    """A run that the store calls running but that nobody is running any more was interrupted.
+
+    ``log`` is where it said how it went, if nobody looked on.
+    """
     if run.status not in (Status.RUNNING, Status.PENDING) or alive:
         return run
-    reason = "the command that ran it died"
+    reason = "the command that ran it died" + (f", see {log}" if log and log.is_file() else "")
     died = [
         replace(stage, status=Status.INTERRUPTED, reason=reason) if stage.status is Status.RUNNING else stage
         for stage in run.stages
@@ -104,7 +117,12 @@ def as_it_is(run: Run, alive: bool) -> Run:
 
 
 def supersede_older(run: Run, store: Store) -> None:
-    """Once a run has reached the gate, nobody can approve what waited there before it."""
+    """Once a run has reached the gate, nobody can approve what waited there before it.
+
+    One that begins behind the gate, as a rollback does, brings nothing to it: what waits there waits on.
+    """
+    if _begins_behind_gate(run):
+        return
     runs = store.runs()
     newer = [other.id for other in runs].index(run.id)
     for other in runs[newer + 1 :]:
@@ -132,6 +150,31 @@ def close(run: Run, store: Store) -> None:
     store.save(run)
     if run.status is Status.WAITING:
         supersede_older(run, store)
+
+
+def decide(run: Run, decision: Decision, store: Store) -> None:
+    """Record a decision with where it leaves the run: killed at any point, the run waits or is decided about."""
+    gate = run.stage(STAGES[GATE].name)
+    run.decision = decision
+    run.status, gate.status = (Status.RUNNING, Status.DONE) if decision.approved else (Status.REJECTED, Status.REJECTED)
+    gate.reason = f"approved {decision.by}" if decision.approved else decision.by
+    gate.started_at = gate.finished_at = decision.at  # waiting is no work
+    store.save(*(overtaken(store) if decision.approved else ()), run, decisions=[decision])
+
+
+def overtaken(store: Store) -> list[Run]:
+    """The newest run, if it only deploys and has not come to its end, as it stands once another model is to be live.
+
+    No command goes on with it: that would put its model in the place of what was approved since.
+    """
+    latest = next(iter(store.runs()), None)
+    if latest is None or latest.status not in CONTINUABLE or not _begins_behind_gate(latest):
+        return []
+    return [replace(as_it_is(latest, alive=False), status=Status.SUPERSEDED)]
+
+
+def _begins_behind_gate(run: Run) -> bool:
+    return is_rolling_back(run) or bool(run.forced_from and position(run.forced_from) > GATE)
 
 
 def check_decidable(run: Run, store: Store) -> None:

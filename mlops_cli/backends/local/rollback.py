@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mlops_cli.backends.local.store import Store
-from mlops_cli.registry import FIRST_STAGE, ModelVersion, approved_run, is_rolling_back, rolled_back
+from mlops_cli.registry import FIRST_STAGE, ModelVersion, approved_run, find_version, is_rolling_back, rolled_back
 from mlops_cli.runs import Decision, Run, Status, copy_before, new_run
 
 
@@ -18,10 +19,18 @@ def unfinished(store: Store) -> Run | None:
     return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
 
 
-def begin(target: ModelVersion, live_digest: str, who: str, why: str, store: Store) -> Run:
+def leads_to(run: Run, models: Sequence[ModelVersion], version: str) -> bool:
+    """Whether a rollback deploys this version; raises MlopsError when there is no such one."""
+    return not version or find_version(models, version).digest == run.stage("approval").output
+
+
+def begin(
+    target: ModelVersion, live_digest: str, who: str, why: str, store: Store, overtaken: Sequence[Run] = ()
+) -> Run:
     """The run that deploys ``target``; what is live now is from here on rejected, so that no later run brings it back.
 
-    All on record before anything is deployed: killed at any point, ``mlops run`` goes on with it.
+    All on record before anything is deployed, with the runs that it takes the place of: killed at any point,
+    ``mlops run`` goes on with it.
     """
     source = approved_run(store.runs(), target.digest)
     run = new_run(os.urandom(4).hex(), source.overrides)
@@ -35,5 +44,5 @@ def begin(target: ModelVersion, live_digest: str, who: str, why: str, store: Sto
         replace(said, approved=False, who=who, comment=comment, at=time.time())
         for said in {said.key: said for said in store.decisions() if said.model_digest == live_digest}.values()
     ]
-    store.begin(run, [*rejections, run.decision])
+    store.save(*overtaken, run, decisions=[*rejections, run.decision])
     return run

@@ -70,14 +70,11 @@ class Store:
         with self._translated(), closing(self.connection.execute(sql, values)) as cursor:
             return cursor.fetchall()
 
-    def save(self, run: Run) -> None:
+    def save(self, *runs: Run, decisions: Iterable[Decision] = ()) -> None:
+        """Runs as they stand and the decisions that they rest on, all of them or nothing."""
         with self._translated(), self.connection:
-            self._save(run)
-
-    def begin(self, run: Run, decisions: Iterable[Decision]) -> None:
-        """A run and the decisions that it rests on, all of them or nothing."""
-        with self._translated(), self.connection:
-            self._save(run)
+            for run in runs:
+                self._save(run)
             for decision in decisions:
                 self._record(decision)
 
@@ -98,10 +95,6 @@ class Store:
     def set_status(self, run_id: str, status: Status) -> None:
         with self._translated(), self.connection:
             self.connection.execute("UPDATE runs SET status=? WHERE id=?", (status.value, run_id))
-
-    def record(self, decision: Decision) -> None:
-        with self._translated(), self.connection:
-            self._record(decision)
 
     def _record(self, decision: Decision) -> None:
         self.connection.execute(

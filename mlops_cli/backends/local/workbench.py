@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from functools import cached_property
@@ -16,10 +17,12 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.data.manifest import load
 from mlops_cli.digest import stat_fingerprint
 from mlops_cli.errors import MlopsError
+from mlops_cli.files import read_json, write_whole
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
 from mlops_cli.observations import UNOBSERVED
 from mlops_cli.project import Project
+from mlops_cli.provenance import surroundings
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
@@ -88,8 +91,9 @@ class LocalWorkbench:
         decision = next((decision for decision in self.store.decisions() if decision.key == key), None)
         if decision is None or not decision.approved:
             return None
-        said = f"approved by {decision.who}" + (f": {decision.comment}" if decision.comment else "")
-        return StageRun(stage.name, reason=said, output=decision.model_digest, run_id=decision.run_id)
+        return StageRun(
+            stage.name, reason=f"approved {decision.by}", output=decision.model_digest, run_id=decision.run_id
+        )
 
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
@@ -112,9 +116,23 @@ class LocalWorkbench:
             return self._deploy(run)
         if stage.kind is Kind.GATE:
             return self.execution.gate(stage, run, self._gate_variables(stage, run), view)
+        if stage.kind is Kind.TRAINING:
+            self.note_surroundings(run)
         given = hyperparameters(stage, run, self.use_case)
         outcome = self.execution.job(stage, run, given, self._channels(stage, run), view)
         return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
+
+    def note_surroundings(self, run: Run) -> None:
+        """Where a run's model is made: said when the run begins, and anew by a training that is executed."""
+        file = self._surroundings_file(run)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(surroundings(self.project.root), indent=1) + "\n")
+
+    def noted_surroundings(self, run: Run) -> dict[str, Any] | None:
+        return read_json(self._surroundings_file(run))
+
+    def _surroundings_file(self, run: Run) -> Path:
+        return self.project.runs / run.id / "surroundings.json"
 
     def _dataset_facts(self, stage: Stage) -> dict[str, Any]:
         """Where the data of a run came from, kept with the run: the dataset may be another one later."""

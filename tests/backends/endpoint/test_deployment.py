@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -194,6 +195,54 @@ def test_a_killed_worker_is_started_again(make_endpoint: Any, packages: Any, con
         assert eventually(lambda worker=worker: worker_of(endpoint) not in (None, worker))
     status = endpoint.status()
     assert (status.state, status.pid, status.url) == (EndpointState.IN_SERVICE, before.pid, before.url)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
+def test_without_a_file_to_be_had_the_server_waits_until_there_is(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint()
+    before = deploy(endpoint, packages("text-0"))
+    worker = worker_of(endpoint)
+    assert worker is not None
+    soft, hard = resource.prlimit(before.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(before.pid, resource.RLIMIT_NOFILE, (0, hard))
+    os.kill(worker, signal.SIGKILL)
+    assert eventually(lambda: "the worker cannot be started again" in before.log.read_text())
+    resource.prlimit(before.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert connect(endpoint).predict("x")
+    assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    assert endpoint.status().pid == before.pid
+
+
+def test_a_worker_serves_though_that_cannot_be_written_down(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint()
+    deploy(endpoint, packages("text-0"))
+    client, worker, record = connect(endpoint), worker_of(endpoint), folder_of(endpoint).service
+    assert worker is not None
+    record.unlink()
+    record.mkdir()  # so that no record can take its place
+    os.kill(worker, signal.SIGKILL)
+    assert client.predict("x")
+    assert "endpoint.json cannot be written" in endpoint.status().log.read_text()
+    record.rmdir()
+
+
+def test_a_deployment_that_cannot_be_written_down_leaves_the_old_model_in_service(
+    make_endpoint: Any, packages: Any, connect: Any
+) -> None:
+    endpoint = make_endpoint()
+    deploy(endpoint, packages("text-0"))
+    client, record = connect(endpoint), folder_of(endpoint).service
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(MlopsError, match=r"The new server cannot be started: .*Is a directory"):
+        deploy(endpoint, packages("text-1"))
+    record.rmdir()
+    answer = client.ask("POST", "/invocations", {"instances": ["x"]})
+    assert answer.headers["x-amzn-sagemaker-custom-attributes"] == f"model-digest={packages('text-0').digest}"
 
 
 def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.local.history import as_it_is, check_decidable, choose, supersede_older
+from mlops_cli.backends.local.history import as_it_is, check_decidable, choose, decide, supersede_older
 from mlops_cli.backends.local.store import Store
 from mlops_cli.errors import MlopsError
 from mlops_cli.lifecycle import Outcome, advance
@@ -30,7 +31,9 @@ class Bench:
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
             said = next((said for said in self.store.decisions() if said.key == key), None)
-            return StageRun(stage.name, output="m", run_id=said.run_id) if said and said.approved else None
+            return (
+                StageRun(stage.name, output=said.model_digest, run_id=said.run_id) if said and said.approved else None
+            )
         found = self.store.finished(stage.name, key)
         return next(iter([record for record in found if record.run_id == run.id] or found), None)
 
@@ -72,14 +75,10 @@ def go(bench: Bench, **request: object) -> Run:
     return run
 
 
-def say(bench: Bench, run: Run, approved: bool) -> Run:
+def say(bench: Bench, run: Run, approved: bool, at: float = 1.0) -> Run:
     gate = run.stage("approval")
-    bench.store.record(Decision(run.id, approved, "ann", "because", 1.0, gate.key, "m"))
-    if approved:
-        return advance(run, bench, Silent(), "approval")
-    gate.status = run.status = Status.REJECTED
-    bench.store.save(run)
-    return run
+    decide(run, Decision(run.id, approved, "ann", "because", at, gate.key, gate.output), bench.store)
+    return advance(run, bench, Silent(), "approval") if approved else run
 
 
 def test_a_run_that_failed_is_continued_with_its_overrides(bench: Bench) -> None:
@@ -134,6 +133,33 @@ def test_a_newer_run_at_the_gate_supersedes_the_older(bench: Bench) -> None:
     with pytest.raises(MlopsError, match="was superseded") as caught:
         check_decidable(find_run(bench.store.runs(), old.id), bench.store)
     assert new.id in caught.value.hint
+
+
+def test_what_was_approved_since_is_not_replaced_by_a_deployment_that_failed_before(bench: Bench) -> None:
+    say(bench, go(bench), True)
+    bench.version = "2"
+    waiting = go(bench)
+    bench.broken = "deploy"
+    with pytest.raises(MlopsError, match="broken"):
+        go(bench, from_stage="deploy")
+    bench.broken = ""
+    failed = bench.store.runs()[0]
+    assert find_run(bench.store.runs(), waiting.id).status is Status.WAITING
+    say(bench, waiting, True)
+    assert find_run(bench.store.runs(), failed.id).status is Status.SUPERSEDED
+    assert choose(RunRequest(), bench.store, bench).run.id != failed.id
+
+
+def test_what_waited_beside_a_newer_run_goes_on_once_it_was_approved(bench: Bench) -> None:
+    say(bench, go(bench), True)
+    bench.version = "2"
+    waiting = go(bench)
+    bench.version = "1"
+    go(bench, from_stage="deploy")
+    bench.version, bench.broken = "2", "deploy"
+    with pytest.raises(MlopsError, match="broken"):
+        say(bench, waiting, True, at=time.time())
+    assert choose(RunRequest(), bench.store, bench).run.id == waiting.id
 
 
 def test_what_cannot_be_decided_says_why(bench: Bench) -> None:

@@ -36,6 +36,7 @@ class Worker:
 
     @classmethod
     async def start(cls, folder: Folder, deployment: Deployment, listener: socket.socket) -> Worker:
+        """Raises OSError when there is no process, memory or file to be had for it."""
         news_end, news = os.pipe()
         life_end, life = os.pipe()
         task = {"listener": listener.fileno(), "news": news, "life": life_end, "folder": str(folder.root)}
@@ -45,6 +46,10 @@ class Worker:
                 *(sys.executable, "-m", "mlops_cli.backends.local.server.worker", command),
                 pass_fds=(listener.fileno(), news, life_end),
             )
+        except OSError:
+            os.close(news_end)
+            os.close(life)
+            raise
         finally:
             os.close(news)
             os.close(life_end)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
+
+from mlops_cli.files import read_json, write_whole
 
 Record = TypeVar("Record")
 
@@ -115,22 +116,8 @@ def _built(build: Callable[[dict[str, Any]], Record], content: dict[str, Any]) -
 
 
 def write_json(path: Path, record: Deployment | Outcome | Service) -> None:
-    """Replace the file as a whole: a reader sees the old one or the new one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(asdict(record), stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """None if there is no such file, or none that holds a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+    """Raises OSError, with the old record in place."""
+    write_whole(path, json.dumps(asdict(record), indent=1))
 
 
 def is_held(path: Path, shared: bool = False) -> bool:

@@ -13,7 +13,8 @@ import os
 import time
 from pathlib import Path
 
-from mlops_cli.backends.local.server.records import Deployment, held, read_json
+from mlops_cli.backends.local.server.records import Deployment, held
+from mlops_cli.files import read_json, write_whole
 from mlops_cli.observations import FILE, KEPT_DAYS, LOGGER, Counts, counts_of, days_back, references_of, told
 
 log = logging.getLogger("mlops.server")
@@ -70,12 +71,7 @@ def add_counts(file: Path, counts: Counts) -> None:
         days.setdefault(today, Counts()).add(counts)
         kept = days_back(KEPT_DAYS)
         content = {day: one.to_dict() for day, one in sorted(days.items()) if day in kept}
-        partial = file.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
+        write_whole(file, json.dumps(content, indent=1))
 
 
 def read_counts(folder: Path, digest: str, days: int) -> Counts:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mlops_cli.backends.local.server.address import bind
@@ -82,10 +82,12 @@ class Supervisor:
         deployment = self._folder.read_deployment()
         if deployment is None or (self._live and self._live.deployment.id == deployment.id):
             return
-        write_json(self._folder.outcome, Outcome(deployment.id, done=False))
-        self._remove_strays(deployment.id)
+        self._note_outcome(Outcome(deployment.id, done=False))
         try:
-            await self._replace(deployment)
+            with _translated():
+                self._remove_strays(deployment.id)
+                listener = self._listener(deployment)
+            await self._replace(deployment, listener)
         except DeploymentError as error:
             log.error("deployment %s failed: %s", deployment.id, error)
             outcome = Outcome(deployment.id, str(error), error.hint)
@@ -93,26 +95,34 @@ class Supervisor:
         else:
             log.info("deployment %s serves %s", deployment.id, deployment.digest)
             outcome = Outcome(deployment.id)
-        write_json(self._folder.outcome, outcome)
+        self._note_outcome(outcome)
 
-    async def _replace(self, deployment: Deployment) -> None:
+    async def _replace(self, deployment: Deployment, listener: socket.socket) -> None:
         """Put the new model into service, then retire the old one; raises DeploymentError."""
         old = self._live
-        listener = self._listener(deployment)
-        worker = await Worker.start(self._folder, deployment, listener)
         try:
-            await self._ready(worker, deployment.seconds)
+            with _translated():
+                self._live = await self._begun(deployment, listener)
         except DeploymentError:
-            await worker.end(signal.SIGKILL, STOP_SECONDS)
             if old is None or listener is not old.listener:
                 listener.close()
             raise
-        self._live = Live(deployment, listener, worker)
-        write_json(self._folder.service, self._live.service())
         if old is not None:
             await self._retire(old)
             if old.listener is not listener:
                 old.listener.close()
+
+    async def _begun(self, deployment: Deployment, listener: socket.socket) -> Live:
+        """A new worker that is ready and on record; raises DeploymentError or OSError, and leaves none."""
+        live = Live(deployment, listener, await Worker.start(self._folder, deployment, listener))
+        try:
+            await self._ready(live.worker, deployment.seconds)
+            # Who cannot be told of the new model must not be served by it.
+            write_json(self._folder.service, live.service())
+        except (DeploymentError, OSError):
+            await live.worker.end(signal.SIGKILL, STOP_SECONDS)
+            raise
+        return live
 
     def _listener(self, deployment: Deployment) -> socket.socket:
         """The socket in use if the address stays the same, so that no connection is lost, or a new one."""
@@ -154,11 +164,12 @@ class Supervisor:
             live.worker.close()
             reason = f"The worker died ({Worker.ending(code)}) and is started again."
             log.error("worker %d: %s", live.worker.process.pid, reason)
-            write_json(self._folder.service, live.service(reason))
+            self._note_service(live.service(reason))
             if await self._interrupted(BACK_OFF[min(self._deaths, len(BACK_OFF)) - 1]):
                 return
-            live.worker = await Worker.start(self._folder, live.deployment, live.listener)
             try:
+                with _translated():
+                    live.worker = await Worker.start(self._folder, live.deployment, live.listener)
                 await self._ready(live.worker, live.deployment.seconds)
             except DeploymentError as error:
                 log.error("the worker cannot be started again: %s", error)
@@ -166,8 +177,24 @@ class Supervisor:
                 code = live.worker.process.returncode or 0
                 self._deaths += 1
             else:
-                write_json(self._folder.service, live.service())
+                self._note_service(live.service())
                 return
+
+    def _note_service(self, service: Service) -> None:
+        """A worker that serves goes on, whether that can be written down or not."""
+        try:
+            write_json(self._folder.service, service)
+        except OSError as error:
+            log.error("%s cannot be written: %s", self._folder.service, error)
+
+    def _note_outcome(self, outcome: Outcome) -> None:
+        """What cannot be written is rather unknown than what it was before."""
+        try:
+            write_json(self._folder.outcome, outcome)
+        except OSError as error:
+            log.error("%s cannot be written: %s", self._folder.outcome, error)
+            with contextlib.suppress(OSError):
+                self._folder.outcome.unlink(missing_ok=True)
 
     def _lasted(self) -> bool:
         """Whether the worker that died had been in service for long."""
@@ -182,7 +209,8 @@ class Supervisor:
         return self._called.is_set() or self._stopped.is_set()
 
     def _remove(self, deployment_id: str) -> None:
-        self._folder.package(deployment_id).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the next deployment removes what is left
+            self._folder.package(deployment_id).unlink(missing_ok=True)
         shutil.rmtree(self._folder.unpacked(deployment_id), ignore_errors=True)
 
     def _remove_strays(self, wished: str) -> None:
@@ -193,6 +221,15 @@ class Supervisor:
         for deployment_id in {path.name.removesuffix(".tar.gz") for path in self._folder.models.iterdir()}:
             if deployment_id not in kept:
                 self._remove(deployment_id)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """A full disk, or no process or file to be had, is a deployment that fails; raises DeploymentError."""
+    try:
+        yield
+    except OSError as error:
+        raise DeploymentError(f"The new server cannot be started: {error}.", "Check free space: df -h .") from error
 
 
 async def _first(tasks: Iterable[asyncio.Task[object]], seconds: float | None = None) -> None:
