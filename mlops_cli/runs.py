@@ -31,6 +31,8 @@ class Status(str, Enum):
         return self in (Status.DONE, Status.REUSED)
 
 
+# How the reason of a gate begins that waits only to be told of a decision that holds for its model.
+HELD = "decided already"
 CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 
 
