@@ -75,11 +75,20 @@ class Runs:
         execution = next((one for one in self.pipeline.executions() if one.id == run_id), None)
         return self.look(execution or Execution(run_id, "InProgress", time.time()))
 
-    def follow(self, run_id: str, view: RunView, ours: bool = False, seen: Run | None = None, saying: str = "") -> Run:
+    def follow(
+        self,
+        run_id: str,
+        view: RunView,
+        ours: bool = False,
+        seen: Run | None = None,
+        saying: str = "",
+        again: str = "",
+    ) -> Run:
         """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
 
         Only for such a one is an approval that holds passed on, with the comment ``saying``: who watches decides
-        nothing. Raises MlopsError on Ctrl-C: the run goes on.
+        nothing. Raises MlopsError on Ctrl-C: the run goes on, and ``again`` is the command that returns to it, if that
+        is more than to watch.
         """
 
         def look() -> Run:
@@ -91,7 +100,7 @@ class Runs:
         except KeyboardInterrupt:
             raise MlopsError(
                 f"Run {run_id} goes on on AWS; nothing was stopped.",
-                f"Return to it: mlops status {run_id} --follow. Or end it: mlops stop {run_id}",
+                f"Return to it: {again or f'mlops status {run_id} --follow'}. Or end it: mlops stop {run_id}",
                 EXIT_INTERRUPTED,
             ) from None
 
