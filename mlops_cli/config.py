@@ -52,6 +52,7 @@ class Setting:
     secret: bool = False
 
 
+INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}"
 SETTINGS: tuple[Setting, ...] = (
     Setting("MLOPS_TARGET", "local", "where the stages run: local or aws", _one_of("local", "aws")),
@@ -120,7 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
         "INSTANCE",
         "",
         "aws: the training instance; empty: what training/usecase.toml says",
-        _matches(r"ml\.[a-z0-9-]+\.[a-z0-9]+", "an instance type such as ml.m5.xlarge"),
+        _matches(INSTANCE_TYPE, "an instance type such as ml.m5.xlarge"),
     ),
     Setting(
         "MAX_RUN_COST",

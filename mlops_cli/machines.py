@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
+from mlops_cli.config import INSTANCE_TYPE
+
 MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LOGGER, LINE = "mlops.observed", "mlops-observed"
-# The custom attribute of a request that is only a test, and is not measured.
+# What a request says beside its body, and an answer: an endpoint of ours says its model's digest there.
+CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+# Of a request that is only a test, and is not measured.
 UNOBSERVED = "mlops-unobserved"
 FILE = "observed.json"
 MOST_MEASURES, MOST_BINS = 100, 100

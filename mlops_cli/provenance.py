@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import MlopsError
+from mlops_cli.git import git
 from mlops_cli.runs import Run, StageRun
 
 REPRODUCED = ("preprocess", "train")
@@ -29,20 +29,14 @@ def machine() -> dict[str, Any]:
 
 def _git_state(root: Path) -> dict[str, Any] | None:
     """None where there is no git, no repository, or no commit yet."""
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    changed = _git(root, "diff", "HEAD", "--binary", "--", ".") or b""
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".") or b""
-    dirty = bool(changed or untracked)
-    return {"commit": commit.decode().strip(), "dirty": dirty, "diff_sha256": digest_bytes(changed) if changed else ""}
-
-
-def _git(root: Path, *arguments: str) -> bytes | None:
     try:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=True).stdout
-    except (FileNotFoundError, subprocess.CalledProcessError):
+        commit = git(root, "rev-parse", "HEAD").decode().strip()
+        changed = git(root, "diff", "HEAD", "--binary", "--", ".")
+        untracked = git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    except MlopsError:
         return None
+    dirty = bool(changed or untracked)
+    return {"commit": commit, "dirty": dirty, "diff_sha256": digest_bytes(changed) if changed else ""}
 
 
 def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,9 @@ class Status(str, Enum):
         return self in (Status.DONE, Status.REUSED)
 
 
+# How the reason of a gate begins that waits only to be told of a decision that holds for its model.
+HELD = "decided already"
+CONTINUE = "Fix it, then continue: mlops run"
 CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 
 
@@ -158,8 +161,7 @@ def find_run(runs: list[Run], prefix: str) -> Run:
 def continue_hint(run: Run) -> str:
     """How a failed run goes on, and what it remembers of what was asked of it."""
     remembered = "".join(f" --set {name}={value}" for name, value in run.overrides.items())
-    hint = "Fix it, then continue: mlops run"
-    return hint + (f" (it remembers{remembered}; another --set replaces it)" if remembered else "")
+    return CONTINUE + (f" (it remembers{remembered}; another --set replaces it)" if remembered else "")
 
 
 def superseded(run: Run, newer: str) -> MlopsError:

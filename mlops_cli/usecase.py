@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_cli.config import NAME
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.machines import Machines, read_machines
@@ -203,7 +204,7 @@ def _share(table: dict[str, Any], key: str, problems: list[str], prefix: str = "
 def _name(document: dict[str, Any], problems: list[str]) -> str:
     """The use case's name becomes part of the endpoint's, for which SageMaker allows these characters."""
     name = _text(document, "name", problems)
-    if name and not re.fullmatch(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}", name):
+    if name and not re.fullmatch(NAME, name):
         problems.append(f"name is {name!r}, expected up to 41 letters, digits and -")
     return name
 

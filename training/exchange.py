@@ -6,6 +6,8 @@ were sent. So a value that all have sent also says that all frames sent before i
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import socket
 import struct
@@ -20,6 +22,7 @@ PORT = 7341
 SECONDS = 300.0  # instances start at different times
 _HEADER = struct.Struct("<qqQ")  # bucket, or _VALUE; the frame's order, or the value's round; how many bytes follow
 _VALUE = -1
+_UNKNOWN = -1  # the place of one that has connected and ended without a word
 
 Receive = Callable[[int, int, bytes], None]
 
@@ -45,6 +48,7 @@ class Exchange:
         self._values: dict[int, dict[int, Any]] = defaultdict(dict)
         self._news, self._round = threading.Condition(), 0
         self._gone: set[int] = set()
+        self._come = 0
         self._peers: dict[int, socket.socket] = {}
         if self.size > 1:
             self._meet([_address(host) for host in hosts])
@@ -64,7 +68,7 @@ class Exchange:
         with self._news:
             self._values[self._round][self.place] = json.loads(content)
             while missing := set(range(self.size)) - self._values[self._round].keys():
-                if missing & self._gone:
+                if missing & self._gone or _UNKNOWN in self._gone:
                     raise PeerGone("another instance has ended too early")
                 self._news.wait()
             found = self._values.pop(self._round)
@@ -86,26 +90,38 @@ class Exchange:
                     self._peers[place] = _connected(address)
                     self._peers[place].sendall(struct.pack("<q", self.place))
             accepting.join(SECONDS)
+        if self._come < self.size - 1:
+            raise PeerGone(f"{self._come + 1} of {self.size} instances have come within {SECONDS:.0f} s")
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(self.size - 1):
-            connection, _ = listener.accept()
-            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+        with contextlib.suppress(OSError):  # a timeout, or the end of the listener: then fewer have come
+            for _ in range(self.size - 1):
+                connection, _ = listener.accept()
+                threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+                self._come += 1
 
     def _read(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
-            (place,) = struct.unpack("<q", stream.read(8))
-            while header := stream.read(_HEADER.size):
-                bucket, order, size = _HEADER.unpack(header)
-                content = stream.read(size)
-                if bucket != _VALUE:
-                    self._receive(bucket, order, content)
-                    continue
-                with self._news:
-                    self._values[order][place] = json.loads(content)
-                    self._news.notify_all()
+        """Until the other one ends, in whatever way: it must get known, or this one waits for it for ever."""
+        place = _UNKNOWN
+        try:
+            with contextlib.suppress(ConnectionError, PeerGone), connection, connection.makefile("rb") as stream:
+                (place,) = struct.unpack("<q", _whole(stream, 8))
+                while stream.peek(1):
+                    self._take(place, stream)
+        finally:
+            with self._news:
+                self._gone.add(place)
+                self._news.notify_all()
+
+    def _take(self, place: int, stream: io.BufferedReader) -> None:
+        """One message. Raises PeerGone when it breaks off."""
+        bucket, order, size = _HEADER.unpack(_whole(stream, _HEADER.size))
+        content = _whole(stream, size)
+        if bucket != _VALUE:
+            self._receive(bucket, order, content)
+            return
         with self._news:
-            self._gone.add(place)
+            self._values[order][place] = json.loads(content)
             self._news.notify_all()
 
     def _write(self, place: int, bucket: int, order: int, content: bytes) -> None:
@@ -113,6 +129,13 @@ class Exchange:
             self._peers[place].sendall(_HEADER.pack(bucket, order, len(content)) + content)
         except OSError as error:
             raise PeerGone(f"instance {place + 1} of {self.size} cannot be reached: {error}") from error
+
+
+def _whole(stream: io.BufferedReader, size: int) -> bytes:
+    content = stream.read(size)
+    if len(content) < size:
+        raise PeerGone("a message broke off")
+    return content
 
 
 def _address(host: str) -> tuple[str, int]:

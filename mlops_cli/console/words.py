@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from mlops_cli.runs import StageRun, Status
+from mlops_cli.runs import HELD, StageRun, Status
 
 # A mark beside the word, so that nothing is said by colour alone.
 MARKS = {
@@ -62,7 +62,7 @@ def note(stage: StageRun, explain: bool) -> str:
 
 def why(stage: StageRun, explain: bool) -> str:
     if stage.status is Status.WAITING:
-        return "for a decision"
+        return stage.reason if stage.reason.startswith(HELD) else "for a decision"
     if stage.status is Status.DONE and not explain:
         return ""
     return stage.reason.split("\n")[0].rstrip(".:")

@@ -55,18 +55,6 @@ def acquire(request: Request, folder: Path, report: Report) -> tuple[Dataset, bo
         return dataset, True
 
 
-def remove(folder: Path) -> None:
-    """Deletes the owned files, and the folder itself if nothing else is in it."""
-    with _io_named(folder):
-        # Facts first: without them the rest counts as absent.
-        for path in (folder / JSON_NAME, folder / CSV_NAME):
-            path.unlink(missing_ok=True)
-        if (folder / PARTIAL).exists():
-            shutil.rmtree(folder / PARTIAL)
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
 def _build(request: Request, key: str, folder: Path, scratch: Path, report: Report) -> Dataset:
     unfinished = scratch / CSV_NAME
     try:

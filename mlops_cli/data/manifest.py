@@ -40,13 +40,6 @@ def load(folder: Path) -> Dataset | None:
     return dataset
 
 
-def owned_files(folder: Path) -> list[Path]:
-    """Every file under ``folder`` that acquire wrote, unfinished ones too."""
-    files = [folder / CSV_NAME, folder / JSON_NAME]
-    partial = sorted(path for path in (folder / PARTIAL).rglob("*") if not path.is_dir())
-    return [path for path in files if path.exists()] + partial
-
-
 def write_facts(dataset: Dataset, request: str, mtime_ns: int, path: Path) -> None:
     """Writes the facts to ``path``, with the request's key and the data's time, and makes sure they are on disk."""
     facts = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns}

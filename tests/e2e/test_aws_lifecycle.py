@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.stages import STAGES
+from tests.aws_simulator.accounts import user
 from tests.aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import ROOT, USE_CASES, Cli, wait_for
 
@@ -346,6 +347,24 @@ def test_an_approval_holds_for_the_same_model_in_later_runs(cloud: Cloud) -> Non
         "train": "done",
         "approval": "waiting",
     }
+
+
+def test_who_watches_a_run_decides_nothing(cloud: Cloud) -> None:
+    """Not even what somebody else has decided about the very same model: the run's own command passes that on."""
+    cloud.ready().approved("--set", "epochs=2")
+    (cloud.folder / "README.md").write_text("nothing that a stage is made from")
+    cloud("run", "--set", "epochs=2", "--detach")
+    everything, but = {"Action": "*", "Resource": "*"}, {"Action": "codepipeline:PutApprovalResult", "Resource": "*"}
+    keys = user(cloud.aws, "watcher", everything, {"Effect": "Deny", **but})
+    watcher = Cloud(cloud.folder, cloud.aws, SOURCE="s3", **{name.upper(): value for name, value in keys.items()})
+    seen = watcher("status", "--follow")
+    run_id = cloud.json("runs")[0]["id"]
+    assert "decided already, approved by root" in " ".join(seen.split())
+    assert f"next: mlops approve --run-id {run_id}" in seen
+    (gate,) = (one for one in cloud.json("status")["run"]["stages"] if one["name"] == "approval")
+    assert gate["reason"].startswith("decided already")
+    done = cloud.json("run", "--set", "epochs=2")
+    assert (done["id"], done["status"], set(statuses(done).values())) == (run_id, "done", {"reused"})
 
 
 def test_a_bucket_of_ones_own_survives(project: Path, aws: Aws) -> None:

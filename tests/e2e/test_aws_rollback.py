@@ -9,6 +9,7 @@ import pytest
 
 from mlops_cli.registry import LAST_GATE
 from tests.aws_simulator.fixture import aws, aws_server
+from tests.backends.aws.test_provision import kill_after
 from tests.conftest import wait_for
 from tests.e2e.test_aws_lifecycle import PIPELINE, Cloud, cloud, project, statuses
 
@@ -36,7 +37,10 @@ def test_versions_and_the_way_back(cloud: Cloud) -> None:
     assert (newest["is_live"], newest["hyperparameters"]["epochs"]) == (True, "2")
     assert oldest["live"][0]["until"] == newest["live"][0]["since"]
 
-    back = cloud.json("rollback", "--comment", "too rude", "--yes")
+    kill_after(cloud, "StartPipelineExecution", 1, "rollback", "--comment", "too rude")
+    assert set(packages(cloud).values()) == {"Approved"}, "what is live is not rejected before its successor is started"
+    back = cloud.json("rollback", "--to", "v1", "--comment", "too rude", "--yes")
+    assert [one["id"] for one in cloud.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"
     assert (back["status"], back["decision"]["comment"]) == ("done", "rolled back to v1: too rude")
     assert statuses(back)["train"] == "reused"
     assert live(cloud)["version"] == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,28 @@ Loader.add_multi_constructor("!", _short_form)
 
 def load(path: Path) -> dict[str, Any]:
     return yaml.load(path.read_text(encoding="utf-8"), Loader)
+
+
+def resource_stars(text: str) -> Iterator[tuple[int, int]]:
+    """Every * that stands for a resource, however it is written: the lines of its statement's beginning and its own."""
+
+    def below(node: yaml.Node) -> Iterator[tuple[int, int]]:
+        inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value in ("Resource", "NotResource"):
+                yield from ((node.start_mark.line, line) for line in _stars(value))
+        for part in inner if not isinstance(node, yaml.ScalarNode) else ():
+            yield from below(part)
+
+    yield from below(yaml.compose(text, Loader))
+
+
+def _stars(node: yaml.Node) -> list[int]:
+    """Lines of the values below a node that are a *."""
+    if isinstance(node, yaml.ScalarNode):
+        return [node.start_mark.line] if node.value == "*" else []
+    parts = [pair[1] for pair in node.value] if isinstance(node, yaml.MappingNode) else node.value
+    return [line for part in parts for line in _stars(part)]
 
 
 @dataclass(frozen=True)

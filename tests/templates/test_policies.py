@@ -12,7 +12,7 @@ from tests.templates.authorization import UNKNOWN_TO_THE_REFERENCE, problems
 from tests.templates.checkers import cloudsplaining, parliament
 from tests.templates.handlers import FURTHER, permissions_of_handlers
 from tests.templates.policies import Document, Policy, all_policies, conditions, listed, trusts
-from tests.templates.template import FOLDER, VARIANTS, load, variant
+from tests.templates.template import FOLDER, VARIANTS, load, resource_stars, variant
 
 POLICIES = all_policies()
 # Findings of parliament's community auditors, which look at the names of actions only: (role, finding) to the reason.
@@ -171,12 +171,26 @@ def test_no_managed_policy_is_attached(name: str) -> None:
         assert "ManagedPolicyArns" not in role
 
 
+def unexplained(text: str) -> list[int]:
+    """The lines of stars in whose statement no comment stands before them."""
+    lines = text.splitlines()
+    stars = resource_stars(text)
+    return [star for began, star in stars if not any(one.strip().startswith("#") for one in lines[began:star])]
+
+
 def test_each_star_says_why() -> None:
-    for template in FOLDER.glob("*.yaml"):
-        lines = template.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines):
-            if line.strip() == 'Resource: "*"':
-                assert any(before.strip().startswith("#") for before in lines[number - 2 : number]), (template, number)
+    texts = {template.name: template.read_text(encoding="utf-8") for template in FOLDER.glob("*.yaml")}
+    assert {name: found for name, text in texts.items() if (found := unexplained(text))} == {}
+    resolved = [one for policy in POLICIES for statement in policy.statements for one in listed(statement["Resource"])]
+    assert "*" in resolved
+    assert any(list(resource_stars(text)) for text in texts.values()), "what is looked for is found"
+
+
+@pytest.mark.parametrize("star", ['"*"', "'*'", '["*"]', '[one, "*"]', '\n    - one\n    - "*"', '!If [A, one, "*"]'])
+def test_a_star_is_seen_however_it_is_written(star: str) -> None:
+    statement = f"Statement:\n- Effect: Allow\n  Resource: {star}\n"
+    assert len(unexplained(statement)) == 1
+    assert unexplained(statement.replace("  Resource", "  # There is no narrower one.\n  Resource")) == []
 
 
 def test_the_deploy_role_may_do_what_cloudformations_own_schemas_ask_for_and_little_else() -> None:

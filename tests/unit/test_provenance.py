@@ -37,6 +37,18 @@ def test_the_commit_and_what_differs_from_it(repository: Path) -> None:
     assert first["diff_sha256"] != second["diff_sha256"]
 
 
+def test_inside_a_hook_of_another_repository_the_projects_own_is_asked(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git tells its hooks by the environment which repository and index they are about."""
+    found, other = surroundings(repository)["git"], tmp_path_factory.mktemp("other")
+    git(other, "init", "-q")
+    git(other, "commit", "-q", "--allow-empty", "-m", "another")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
+    assert surroundings(repository)["git"] == found
+
+
 def test_a_file_that_git_does_not_know_makes_it_dirty(repository: Path) -> None:
     (repository / "new").write_text("1\n")
     assert surroundings(repository)["git"]["dirty"] is True

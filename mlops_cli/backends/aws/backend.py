@@ -198,7 +198,7 @@ class AwsBackend(Backend):
         try:
             self._go_back(target, failing, f"the gate {LAST_GATE} failed in run {run.id}", view)
         except MlopsError as error:
-            return failure.also(f"Going back to {target.name} has failed, too: {error.message}")
+            return failure.also(f"Going back to {target.name} has failed, too: {error.message} {error.hint}".rstrip())
         return failure.also(said_back(target.name, target.digest))
 
     def _returned(self, run: Run) -> dict[str, str] | None:
@@ -207,13 +207,19 @@ class AwsBackend(Backend):
         return returned if returned and self.crew.endpoint.live().digest == returned["digest"] else None
 
     def _go_back(self, target: ModelVersion, live_digest: str, why: str, view: RunView) -> Run:
-        """A run from the deployment on, with what the model is made of; what is live is rejected first."""
+        """A run from the deployment on, with what the model is made of; what is live is rejected.
+
+        Only once the run is there: a live model is never rejected for nothing. Again, it goes along with the same run.
+        """
         source_run = approved_run(list(self.crew.records.runs()), target.digest)
-        wish = replace(self._wish(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
-        said = rolled_back(target.name, why)
-        self.crew.versions.reject(live_digest, said)
-        run_id, _ = self.crew.starter.start(wish)
-        return ended(self.crew.runs.follow(run_id, view, ours=True, saying=said))
+        said, again = rolled_back(target.name, why), f"mlops rollback --to {target.name}"
+        try:
+            wish = replace(self._wish(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
+            run_id, _ = self.crew.starter.start(wish)
+            self.crew.versions.reject(live_digest, said)
+        except KeyboardInterrupt:
+            raise _interrupted("Stopped before the rollback was complete.", f"Go on with it: {again}") from None
+        return ended(self.crew.runs.follow(run_id, view, ours=True, saying=said, again=again))
 
     def models(self) -> list[ModelVersion]:
         models = self.crew.versions.every()

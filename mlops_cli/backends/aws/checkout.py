@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
 import tempfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mlops_cli.config import child_environment
 from mlops_cli.errors import MlopsError
+from mlops_cli.git import git
 
 # Left out of a project without git, beside what its .gitignore says.
 CLUTTER = (
@@ -18,23 +18,16 @@ CLUTTER = (
 )  # fmt: skip
 
 
-def git(root: Path, *arguments: str) -> str:
-    """What git prints; raises MlopsError with its words when it fails."""
-    environment = {name: value for name, value in child_environment().items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, errors="surrogateescape", env=environment
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise MlopsError(f"git {arguments[0]} failed in {root}: {said[-1] if said else done.returncode}.")
-    return done.stdout
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints, with the names of files as Python has them."""
+    return os.fsdecode(git(root, *arguments))
 
 
 def in_git(root: Path) -> bool:
     """Whether the project lies in a git work tree, and git is there to ask."""
     if shutil.which("git") is None or not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return False
-    return git(root, "rev-parse", "--is-inside-work-tree").strip() == "true"
+    return _git(root, "rev-parse", "--is-inside-work-tree").strip() == "true"
 
 
 def listed(root: Path) -> tuple[list[str], list[str]]:
@@ -42,9 +35,9 @@ def listed(root: Path) -> tuple[list[str], list[str]]:
 
     Without git, or when git tracks none of it: all files but ignored ones, and nothing untracked.
     """
-    tracked = _names(git(root, "ls-files", "-z")) if in_git(root) else []
+    tracked = _names(_git(root, "ls-files", "-z")) if in_git(root) else []
     if tracked:
-        others = git(root, "ls-files", "-z", "--others", "--exclude-standard")
+        others = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
         return [name for name in tracked if (root / name).exists()], _names(others)
     return (_walked(root) if shutil.which("git") is None else _not_ignored(root)), []
 
@@ -57,9 +50,9 @@ def _not_ignored(root: Path) -> list[str]:
     """All files but clutter and what .gitignore says, by git's own rules, in a repository that is gone afterwards."""
     excludes = [f"--exclude={pattern}" for pattern in CLUTTER]
     with tempfile.TemporaryDirectory() as folder:
-        git(root, "init", "--quiet", "--bare", folder)
+        _git(root, "init", "--quiet", "--bare", folder)
         where = (f"--git-dir={folder}", f"--work-tree={root}")
-        return _names(git(root, *where, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore", *excludes))
+        return _names(_git(root, *where, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore", *excludes))
 
 
 def _walked(root: Path) -> list[str]:
@@ -86,13 +79,13 @@ def pushed_head(root: Path) -> str:
         raise MlopsError(
             f"{root} is no git repository, and the source is a connection to one.", "Clone it, or --source s3"
         )
-    if git(root, "status", "--porcelain", "--untracked-files=no"):
+    if _git(root, "status", "--porcelain", "--untracked-files=no"):
         raise MlopsError(
             "There are changes that are not committed; with a connection AWS gets what was pushed, nothing else.",
             "Commit and push them: git commit -a && git push",
         )
-    head = git(root, "rev-parse", "HEAD").strip()
-    if not git(root, "branch", "--remotes", "--contains", head).strip():
+    head = _git(root, "rev-parse", "HEAD").strip()
+    if not _git(root, "branch", "--remotes", "--contains", head).strip():
         raise MlopsError(
             f"The commit {head[:12]} is not pushed; with a connection AWS gets what was pushed, nothing else.",
             "Push it: git push",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
 
 FOLDER = "data/"
+FACTS = FOLDER + JSON_NAME
 SHARDS = f"{FOLDER}shards-"
 
 
@@ -52,7 +53,7 @@ def load(bucket: Bucket, folder: Path) -> Dataset | None:
 
 def _whole(bucket: Bucket) -> dict[str, Any] | None:
     """The facts, if the data in the bucket are the very ones that they are about."""
-    facts = bucket.get_json(FOLDER + JSON_NAME)
+    facts = bucket.get_json(FACTS)
     data = bucket.facts(FOLDER + CSV_NAME) if isinstance(facts, dict) else None
     if data is None or data.sha256 != facts.get("sha256"):
         return None
@@ -86,7 +87,7 @@ def _send(dataset: Dataset, bucket: Bucket, machines: int, report: Report) -> bo
     if not has_shards(bucket, dataset.sha256, machines):
         _send_shards(dataset, bucket, machines, report)
         sent = True
-    told = bucket.upload(dataset.path.with_name(JSON_NAME), FOLDER + JSON_NAME)
+    told = bucket.upload(dataset.path.with_name(JSON_NAME), FACTS)
     return sent or told
 
 

@@ -68,6 +68,9 @@ LIMITS = frozenset(
 )
 NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
 
+# Whose errors are no botocore ones; told by name, since only who transfers a file has loaded them.
+TRANSFERS = ("boto3.exceptions", "s3transfer.exceptions")
+
 # S3 calls whose permission has another name.
 PERMISSIONS = {
     "s3:HeadBucket": "s3:ListBucket",
@@ -94,16 +97,26 @@ class AwsError(MlopsError):
 
 @contextmanager
 def translated(service: Any, profile: str, subject: str = "") -> Iterator[None]:
-    """Raises AwsError for all that botocore raises.
+    """Raises AwsError for all that botocore raises, and that boto3 does when a file does not get through.
 
     ``service`` is the client's service model, if there is one, ``subject`` what a call is about.
     """
     try:
         yield
-    except exceptions.ClientError as error:
-        raise of_response(error.response, error.operation_name, service, profile, subject) from error
-    except exceptions.BotoCoreError as error:
-        raise of_client(error, profile) from error
+    except Exception as error:
+        cause = _cause(error)
+        if isinstance(cause, exceptions.ClientError):
+            raise of_response(cause.response, cause.operation_name, service, profile, subject) from error
+        if isinstance(cause, exceptions.BotoCoreError) or cause is not error:
+            raise of_client(cause, profile) from error
+        raise
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a transfer of a file has broken off for; all else is its own cause."""
+    if type(error).__module__ not in TRANSFERS:
+        return error
+    return getattr(error, "last_exception", None) or error.__context__ or Exception(str(error))
 
 
 def subject_of(parameters: Mapping[str, Any]) -> str:
@@ -189,7 +202,7 @@ def sign_in(profile: str) -> str:
     return f"Sign in again: aws sso login{with_profile} (or aws configure{with_profile}), then repeat the command."
 
 
-def of_client(error: exceptions.BotoCoreError, profile: str) -> AwsError:
+def of_client(error: BaseException, profile: str) -> AwsError:
     """What kept a request from being sent or from being answered."""
     for kinds, translate in _CLIENT_SIDE:
         if isinstance(error, kinds):
@@ -237,7 +250,7 @@ def _retrieval(error: Exception, profile: str) -> Words:
     return f"Your AWS credentials could not be had: {error}.", sign_in(profile), EXIT_ERROR
 
 
-def _unreachable(error: Exception, _: str) -> Words:
+def _unreachable(error: BaseException, _: str) -> Words:
     return (
         f"AWS cannot be reached: {str(error).rstrip('.')}.",
         "Check the network, the proxy and the region, then repeat the command: what was finished is kept.",
@@ -260,5 +273,5 @@ _CLIENT_SIDE: tuple[tuple[tuple[type[Exception], ...], Any], ...] = (
         _expired,
     ),
     ((exceptions.CredentialRetrievalError, exceptions.SSOError, exceptions.MetadataRetrievalError), _retrieval),
-    ((exceptions.HTTPClientError, exceptions.ConnectionError), _unreachable),
+    ((exceptions.HTTPClientError, exceptions.ConnectionError, OSError), _unreachable),
 )

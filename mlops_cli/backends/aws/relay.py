@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from mlops_cli.backends.base import Answer
 from mlops_cli.errors import MlopsError
+from mlops_cli.observations import CUSTOM_ATTRIBUTES
 
-DIGEST_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 Ask = Callable[[bytes, str], tuple[Answer, str]]
 
 
@@ -47,7 +47,7 @@ def _handler(ask: Ask, digest: str) -> type[BaseHTTPRequestHandler]:
             self.send_response(answer.status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(answer.body)))
-            self.send_header(DIGEST_HEADER, f"model-digest={digest}")
+            self.send_header(CUSTOM_ATTRIBUTES, f"model-digest={digest}")
             self.end_headers()
             self.wfile.write(answer.body)
 

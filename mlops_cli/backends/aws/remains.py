@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
@@ -69,10 +69,10 @@ class Tagged:
     def named(self, operation: str, items: str, name: str, arn: str) -> Iterator[dict[str, Any]]:
         for one in self._client.pages(operation, items, NameContains=self._endpoint):
             own = one[name] == self._endpoint or one[name].startswith(self._prefix)
-            if own and self._ours(one[arn]):
+            if own and self.owns(one[arn]):
                 yield one
 
-    def _ours(self, arn: str) -> bool:
+    def owns(self, arn: str) -> bool:
         if arn not in self._known:
             tags = listed(self._client, "list_tags", "Tags", ResourceArn=arn)
             self._known[arn] = self._tags <= {tag["Key"]: tag["Value"] for tag in tags}.items()
@@ -184,29 +184,6 @@ class ModelPackages:
             self._client, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=self._group
         )
         return [one["ModelPackageArn"] for one in found]
-
-
-class LogGroups:
-    """Log groups that a service makes again when it writes after their stack has removed them."""
-
-    def __init__(self, client: Client, groups: Iterable[str]) -> None:
-        self._client = client
-        self._groups = tuple(groups)
-
-    def look(self) -> list[Change]:
-        return [Change(Action.REMOVE, f"log group {name}") for name in self._names()]
-
-    def remove(self) -> None:
-        for name in self._names():
-            unless_gone(self._client.delete_log_group, logGroupName=name)
-
-    def _names(self) -> list[str]:
-        found = [
-            one["logGroupName"]
-            for group in self._groups
-            for one in self._client.pages("describe_log_groups", "logGroups", logGroupNamePrefix=group)
-        ]
-        return [name for name in found if name in self._groups]
 
 
 def _counted(action: Action, count: int, what: str, why: str) -> list[Change]:

@@ -12,10 +12,10 @@ from mlops_cli.backends.aws.bucket import Bucket, Item
 from mlops_cli.digest import digest_bytes, digest_file, digest_folder
 from mlops_cli.jobs import facts_in
 from mlops_cli.lifecycle import Outcome, StageFailed
+from mlops_cli.runs import CONTINUE
 from mlops_cli.stages import Kind, Stage
 
 MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
-CONTINUE = "Fix it, then continue: mlops run"
 
 
 def fingerprint(items: Iterable[Item]) -> str:

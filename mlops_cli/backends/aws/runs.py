@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from mlops_cli.backends.aws.decisions import Decisions
 from mlops_cli.backends.aws.logs import Logs, build_log
@@ -18,7 +19,7 @@ from mlops_cli.backends.aws.variables import decoded, encoded
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed
-from mlops_cli.runs import Run, StageRun, Status, continue_hint, find_run, new_run, superseded, undecidable
+from mlops_cli.runs import HELD, Run, StageRun, Status, continue_hint, find_run, new_run, superseded, undecidable
 
 AT_ONCE = 8
 SHORTEST, LONGEST = 0.5, 5.0
@@ -48,7 +49,7 @@ class Runs:
         """The run whose id starts with ``prefix``, or the newest, with the reason of its failure looked up."""
         executions = list(self.pipeline.executions())
         found = find_run([new_run(one.id, {}) for one in executions], prefix)
-        return self.look(next(one for one in executions if one.id == found.id))
+        return self._said_held(self.look(next(one for one in executions if one.id == found.id)))
 
     def look(self, execution: Execution) -> Run:
         record, actions = self.records.load(execution.id), self.pipeline.actions(execution.id)
@@ -74,23 +75,32 @@ class Runs:
         execution = next((one for one in self.pipeline.executions() if one.id == run_id), None)
         return self.look(execution or Execution(run_id, "InProgress", time.time()))
 
-    def follow(self, run_id: str, view: RunView, ours: bool = False, seen: Run | None = None, saying: str = "") -> Run:
+    def follow(
+        self,
+        run_id: str,
+        view: RunView,
+        ours: bool = False,
+        seen: Run | None = None,
+        saying: str = "",
+        again: str = "",
+    ) -> Run:
         """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
 
-        ``saying`` is the comment with which an approval that holds is passed on. Raises MlopsError on Ctrl-C: the
-        run goes on.
+        Only for such a one is an approval that holds passed on, with the comment ``saying``: who watches decides
+        nothing. Raises MlopsError on Ctrl-C: the run goes on, and ``again`` is the command that returns to it, if that
+        is more than to watch.
         """
 
         def look() -> Run:
-            run = self._pass_on(self.again(run_id), saying)
-            return self._overtake(run) if ours else run
+            run = self.again(run_id)
+            return self._overtake(self.pass_on(run, saying)) if ours else self._said_held(run)
 
         try:
             return follow(look, self._said, view, Pace(SHORTEST, LONGEST), seen)
         except KeyboardInterrupt:
             raise MlopsError(
                 f"Run {run_id} goes on on AWS; nothing was stopped.",
-                f"Return to it: mlops status {run_id} --follow. Or end it: mlops stop {run_id}",
+                f"Return to it: {again or f'mlops status {run_id} --follow'}. Or end it: mlops stop {run_id}",
                 EXIT_INTERRUPTED,
             ) from None
 
@@ -98,20 +108,28 @@ class Runs:
         """What a running stage has written, without what CodeBuild and the step put before it or say themselves."""
         return [AGENT.sub("", line) for line in self._logs.new_lines(stage.log) if not OWN.match(line)]
 
-    def _pass_on(self, run: Run, saying: str) -> Run:
-        """An approval of the same model in an earlier run holds: the pipeline is told so in that one's words."""
+    def held(self, run: Run) -> StageRun | None:
+        """The approval of the same model in an earlier run, if that holds for this one, which waits."""
         record = self.records.load(run.id) if run.status is Status.WAITING else None
         gate = record.stage(GATE.name) if record else None
         if gate is None or gate.status is not Status.REUSED:
-            return run
-        earlier = self._decisions.approval(gate.output, gate.key)
+            return None
+        return self._decisions.approval(gate.output, gate.key)
+
+    def pass_on(self, run: Run, saying: str = "") -> Run:
+        """Tell the pipeline of an approval that holds, in that one's words; a run without one is left as it is."""
+        earlier = self.held(run)
         if earlier is None:
             return run
         token = self.pipeline.token(run.id, GATE.name, DECISION)
         if token:
             self.pipeline.decide(GATE.name, DECISION, True, saying or earlier.reason, token)
-        stages = [gate if one.name == GATE.name else one for one in run.stages]
-        return replace(run, status=Status.RUNNING, stages=stages)
+        return replace(run, status=Status.RUNNING, stages=_with_gate(run, status=Status.REUSED))
+
+    def _said_held(self, run: Run) -> Run:
+        """A run that waits although the decision about its model is made says so."""
+        earlier = self.held(run)
+        return replace(run, stages=_with_gate(run, reason=f"{HELD}, {earlier.reason}")) if earlier else run
 
     def _overtake(self, run: Run) -> Run:
         """Once a run stands before the gate, nobody can approve what waits there before it."""
@@ -138,6 +156,10 @@ class Runs:
             if not follow_it or at.status is not Status.RUNNING:
                 return
             time.sleep(SHORTEST)
+
+
+def _with_gate(run: Run, **changes: Any) -> list[StageRun]:
+    return [replace(one, **changes) if one.name == GATE.name else one for one in run.stages]
 
 
 def log_of(stage: StageRun, actions: list[ActionRun]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPOR
 # Never whole, and CloudFormation can only delete it.
 STILLBORN = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
+GONE = "DELETE_COMPLETE"
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -29,6 +32,10 @@ class Stack:
     outputs: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def gone(self) -> bool:
+        return self.status == GONE
 
     @property
     def busy(self) -> bool:
@@ -53,11 +60,35 @@ class Stacks:
             if error.code == "ValidationError" and "does not exist" in error.said:
                 return None
             raise
-        return None if stack.status == "DELETE_COMPLETE" else stack
+        return None if stack.gone else stack
 
     def owns(self, stack: Stack) -> bool:
         """Whether it has this project's tags; a stack that only holds a plan may have none yet."""
         return self._names.tags.items() <= stack.tags.items() or (stack.status == EMPTY and not stack.tags)
+
+    def known(self, name: str) -> Iterator[Stack]:
+        """The project's stacks of this name: the one that is there, and deleted ones."""
+        there = self.peek(name)
+        if there and self.owns(there):
+            yield there
+        for one in self._client.pages("list_stacks", "StackSummaries", StackStatusFilter=[GONE]):
+            if one["StackName"] == name:
+                stack = _stack(self._client.describe_stacks(StackName=one["StackId"])["Stacks"][0])
+                if self.owns(stack):
+                    yield stack
+
+    def made(self, stack: Stack) -> tuple[set[str], float]:
+        """What the resources are called that a stack has or had, and when anything happened to it last.
+
+        Not those that it could not make, such as for there being one of this name already. Of an old stack the events
+        are gone, of a deleted one they tell of each resource.
+        """
+        events = list(self._client.pages("describe_stack_events", "StackEvents", StackName=stack.id))
+        failed = {one["LogicalResourceId"] for one in events if one.get("ResourceStatus") == "CREATE_FAILED"}
+        resources = self._client.pages("list_stack_resources", "StackResourceSummaries", StackName=stack.id)
+        told = [*resources, *events]
+        made = {one.get("PhysicalResourceId", "") for one in told if one["LogicalResourceId"] not in failed}
+        return made, max((one["Timestamp"].timestamp() for one in events), default=0.0)
 
     def find(self, name: str) -> Stack | None:
         """The project's stack of this name; raises MlopsError if it is somebody else's."""
@@ -96,7 +127,7 @@ class Stacks:
         if stack is None or not stack.busy:
             return stack
         settled = _stack(Operation(self._client, stack.id).follow(watch))
-        return None if settled.status == "DELETE_COMPLETE" else settled
+        return None if settled.gone else settled
 
     def prepare(self, wanted: Wanted, stack: Stack | None) -> ChangeSet | None:
         """What makes a settled stack as wanted; None when nothing would change."""
@@ -127,7 +158,7 @@ class Stacks:
         operation = Operation(self._client, stack.id, newest(self._client, stack.id))
         self._client.delete_stack(StackName=stack.id)
         ended = _stack(operation.follow(watch))
-        if ended.status != "DELETE_COMPLETE":
+        if not ended.gone:
             raise self._failed(ended, operation, "deleted")
 
     def why(self, stack: Stack) -> str:

@@ -66,7 +66,7 @@ class Starter:
     def start(self, wish: Wish, before: Callable[[], None] = lambda: None) -> tuple[str, bool]:
         """The id of the run to go along with; False when nothing has changed since it.
 
-        ``before`` is called when it is clear that something will be started.
+        ``before`` is called when it is clear that something will be started or deployed.
         """
         if wish.request.from_stage and not wish.source:
             self._check_start(wish.request.from_stage)
@@ -78,7 +78,7 @@ class Starter:
             remembered = {**latest.overrides, **wish.request.overrides}
             wish = replace(wish, request=replace(wish.request, overrides=remembered))
         if self._goes_on(latest, wish):
-            return latest.execution.id, latest.run.status is not Status.WAITING
+            return latest.execution.id, latest.run.status is not Status.WAITING or self._passed_on(latest.run, before)
         if self._nothing_changed(latest, wish):
             return latest.execution.id, False
         before()
@@ -111,6 +111,15 @@ class Starter:
         asked = wish.request.from_stage or wish.request.force
         same = latest.variables == wish.variables if asked else latest.overrides == wish.request.overrides
         return going_on and same and self._same(latest, wish)
+
+    def _passed_on(self, run: Run, before: Callable[[], None]) -> bool:
+        """Whether a run that waits goes on, since the decision about its model is made: nobody had told it."""
+        if self._runs.held(run) is None:
+            return False
+        before()
+        self._runs.pass_on(run)
+        self._runs.left(run.id, Status.WAITING)
+        return True
 
     def _same(self, latest: Latest, wish: Wish) -> bool:
         """Whether a run is made from the same project and data; one that has not begun yet takes what there is."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.activity import Activity, Facts
 from mlops_cli.backends.aws.holdings import Holdings
+from mlops_cli.backends.aws.loggroups import LogGroups
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.remains import (
     JOB_KINDS,
     Jobs,
-    LogGroups,
     ModelPackages,
     Strays,
     Tagged,
@@ -49,6 +49,8 @@ class Teardown:
         self._stacks = Stacks(account, names)
         self._source = ""
         self._holdings: Holdings | None = None
+        self._tagged = Tagged(account.client("sagemaker"), names, endpoint)
+        self._groups = LogGroups(account, self._stacks, self._tagged, names, endpoint)
         self._parts = self._made_parts()
 
     def plan(self) -> Plan:
@@ -76,12 +78,9 @@ class Teardown:
         which artifacts are its own; the bucket must be empty before its stack can go."""
         names, facts = self._names, self._facts()
         sagemaker, logs = self._account.client("sagemaker"), self._account.client("logs")
-        tagged = Tagged(sagemaker, names, self._endpoint)
+        tagged, groups = self._tagged, self._groups
         activity, packages = Activity(self._account, facts), ModelPackages(sagemaker, facts.model_group)
         strays = Strays(sagemaker, tagged)
-        groups = LogGroups(
-            logs, (f"/aws/codebuild/{names.pipeline_stack}", f"/aws/sagemaker/Endpoints/{self._endpoint}")
-        )
         return (
             Part("runs", activity.look, lambda _: activity.remove()),
             self._stack_part(names.endpoint_stack, self._serving),
@@ -168,6 +167,7 @@ class Teardown:
             kept += self._kept_bucket(self._holdings)
         if self._source == "connection":
             kept.append(Change(Action.KEEP, "the connection and its repository", "yours"))
+        kept += self._groups.kept()
         kept += shared(self._account.client("logs"), self._account.client("events"))
         if self._project.state.is_dir():
             kept.append(Change(Action.KEEP, ".mlops/", "of this machine: mlops --target local cleanup"))

@@ -18,6 +18,7 @@ from typing import Any
 from mlops_cli.backends.aws import deployment, results, retreat
 from mlops_cli.backends.aws.appraisal import EVIDENCE, key_of
 from mlops_cli.backends.aws.crew import Crew
+from mlops_cli.backends.aws.dataset import FACTS
 from mlops_cli.backends.aws.orders import LOG_GROUPS, Orders
 from mlops_cli.backends.aws.relay import relay
 from mlops_cli.backends.base import EndpointState
@@ -30,7 +31,7 @@ from mlops_cli.fingerprint import code_ingredients, digest_of, source_ingredient
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.project import Project
 from mlops_cli.registry import LAST_GATE
-from mlops_cli.runs import Run, StageRun, Status
+from mlops_cli.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
 
@@ -92,7 +93,7 @@ class AwsWorkbench:
         return self.project.root / "templates" / "endpoint.yaml"
 
     def _dataset(self) -> dict[str, Any]:
-        facts = self.bucket.get_json("data/dataset.json")
+        facts = self.bucket.get_json(FACTS)
         if facts is None:
             raise no_data(self.use_case)
         return dict(facts)
@@ -163,7 +164,7 @@ class AwsWorkbench:
         if code == 0 and detail["passed"]:
             return Outcome(run.stage(stage.name).key, detail=detail)
         log = f"mlops logs {run.id} --stage {stage.name}"
-        raise StageFailed(gate_failure(stage, detail, list(tail), log), results.CONTINUE, detail)
+        raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)
 
     @contextmanager
     def _gate_variables(self, stage: Stage, run: Run) -> Iterator[dict[str, str]]:

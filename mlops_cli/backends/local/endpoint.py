@@ -29,9 +29,8 @@ from mlops_cli.backends.local.server.records import (
 from mlops_cli.backends.local.server.sampling import read_counts
 from mlops_cli.config import child_environment
 from mlops_cli.errors import MlopsError
-from mlops_cli.observations import UNOBSERVED, Counts
+from mlops_cli.observations import CUSTOM_ATTRIBUTES, UNOBSERVED, Counts
 
-DIGEST_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 LOG_BYTES = 5_000_000
 LOG_LINES = 12
 PING_SECONDS = 3.0
@@ -138,7 +137,7 @@ class LocalEndpoint:
         timeout = service.deployment.limits.request_seconds + 5
         try:
             return request(
-                service, "POST", path, timeout, body, {"Content-Type": content_type, DIGEST_HEADER: UNOBSERVED}
+                service, "POST", path, timeout, body, {"Content-Type": content_type, CUSTOM_ATTRIBUTES: UNOBSERVED}
             )
         except OSError as error:
             reason = str(error) or type(error).__name__
@@ -275,7 +274,7 @@ class LocalEndpoint:
             answer = request(service, "GET", "/ping", PING_SECONDS)
         except OSError:
             return None
-        name, _, digest = answer.headers.get(DIGEST_HEADER.lower(), "").partition("=")
+        name, _, digest = answer.headers.get(CUSTOM_ATTRIBUTES.lower(), "").partition("=")
         return digest if answer.status == 200 and name == "model-digest" else None
 
     def _status(

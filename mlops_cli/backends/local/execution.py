@@ -19,11 +19,10 @@ from mlops_cli.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line, facts_i
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed, is_forced
 from mlops_cli.package import pack
 from mlops_cli.project import Project
-from mlops_cli.runs import Run, continue_hint
+from mlops_cli.runs import CONTINUE, Run, continue_hint
 from mlops_cli.stages import Kind, Stage
 
 TAIL_LINES = 8
-CONTINUE = "Fix it, then continue: mlops run"
 
 
 class Execution:

@@ -137,3 +137,29 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
     else:
         with pytest.raises(AwsError, match="cannot be reached"):
             bucket.get("a")
+
+
+@pytest.mark.parametrize(
+    "error", [ResponseStreamingError(error="connection broken"), ConnectionResetError("reset by peer")], ids=repr
+)
+def test_a_file_that_breaks_off_again_and_again_is_said_and_leaves_nothing(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    """boto3 has errors of its own for this, which are none of botocore's."""
+    bucket.put("a", b"whole")
+
+    def read(body: StreamingBody, amt: int | None = None) -> bytes:
+        raise error
+
+    monkeypatch.setattr(StreamingBody, "read", read)
+    with pytest.raises(AwsError, match="AWS cannot be reached") as caught:
+        bucket.download("a", tmp_path / "a")
+    assert "then repeat the command" in caught.value.hint
+    assert (caught.value.code, list(tmp_path.iterdir())) == (type(error).__name__, [])
+
+
+def test_a_file_that_s3_refuses_is_said_with_its_code(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(AwsError, match="AWS refused s3:PutObject") as caught:
+        bucket.client.upload_file(str(tmp_path / "file"), "nowhere-at-all", "file")
+    assert caught.value.code == "NoSuchBucket"

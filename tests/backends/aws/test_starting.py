@@ -33,6 +33,9 @@ class Ground:
         self.approved = True
         self.live = "model"
         self.stopped_at = ""
+        self.earlier: StageRun | None = None
+        self.passed_on: list[str] = []
+        self.asked = 0
         self.pipeline = self.records = self
 
     def executions(self) -> Iterator[Execution]:
@@ -49,6 +52,15 @@ class Ground:
 
     def left(self, run_id: str, status: Status) -> None:
         pass
+
+    def held(self, run: Run) -> StageRun | None:
+        return self.earlier
+
+    def pass_on(self, run: Run) -> None:
+        self.passed_on.append(run.id)
+
+    def consent(self) -> None:
+        self.asked += 1
 
     def start(self, variables: dict[str, str], revision: Revision, token: str) -> str:
         self.started.append(variables)
@@ -81,7 +93,7 @@ class Ground:
 
     def starts(self, source: Revision = SOURCE, data: str = "d1", **request: Any) -> tuple[str, bool]:
         starter: Any = Starter(self, self, lambda: self.live)  # type: ignore[arg-type]
-        found: tuple[str, bool] = starter.start(Wish(source, data, RunRequest(**request)))
+        found: tuple[str, bool] = starter.start(Wish(source, data, RunRequest(**request)), self.consent)
         return found
 
 
@@ -128,7 +140,13 @@ def test_after_a_run_from_a_later_stage_nothing_is_known_of_the_earlier_ones(gro
 def test_what_is_under_way_is_gone_along_with(ground: Ground) -> None:
     assert ground.stands(Status.RUNNING, "train", Status.RUNNING).starts() == ("old", True)
     assert ground.stands(Status.WAITING, "approval", Status.WAITING).starts() == ("old", False)
-    assert ground.started == []
+    assert ground.started == ground.passed_on == []
+
+
+def test_what_waits_only_to_be_told_of_a_decision_is_told_and_gone_along_with(ground: Ground) -> None:
+    ground.stands(Status.WAITING, "approval", Status.WAITING).earlier = StageRun("approval")
+    assert ground.starts() == ("old", True)
+    assert (ground.passed_on, ground.asked) == (["old"], 1), "what it deploys costs, so that it is asked"
 
 
 def test_a_forced_run_under_way_is_gone_along_with_only_by_a_forced_one(ground: Ground) -> None:

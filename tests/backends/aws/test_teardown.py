@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.remains import is_absence
+from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action, Plan
 from mlops_cli.progress import ResourceEvent, silent
+from tests.aws_simulator.endpoints_world import Models
 from tests.aws_simulator.jobs_world import Jobs
 from tests.backends.aws.conftest import Ground
 from tests.backends.aws.test_provision import never_whole
@@ -78,6 +81,7 @@ def test_all_that_was_made_goes_and_a_second_time_there_is_nothing(ground: Groun
 def test_a_plan_changes_nothing(ground: Ground) -> None:
     bucket = settled(ground)
     before = (ground.stacks(), ground.keys(bucket))
+    assert kept_groups(ground) == [], "those of a stack go with it"
     ground.backend().plan_teardown(keep_data=False)
     assert (ground.stacks(), ground.keys(bucket)) == before
 
@@ -244,6 +248,59 @@ def test_a_log_group_that_a_service_made_again_goes(ground: Ground) -> None:
     assert len(lines(ground.backend().plan_teardown(keep_data=False), Action.REMOVE)) == 2
     assert clean(ground).active == ()
     assert log_groups(ground) == [f"/aws/codebuild/{PIPELINE}-2"]
+    assert kept_groups(ground) == []
+
+
+def kept_groups(ground: Ground) -> list[str]:
+    plan = ground.backend().plan_teardown(keep_data=False)
+    return [line for line in lines(plan, Action.KEEP) if line.startswith("log group")]
+
+
+def test_a_log_group_that_only_has_a_name_of_ours_stays(ground: Ground) -> None:
+    """Without a stack of ours, before or now, it is somebody's own endpoint that logs there."""
+    name = "/aws/sagemaker/Endpoints/tiny-dev"
+    ground.aws.client("logs").create_log_group(logGroupName=name)
+    assert clean(ground).active == ()
+    assert log_groups(ground) == [name]
+    (kept,) = kept_groups(ground)
+    assert kept.startswith(f"log group {name} nothing shows that mlops made it")
+    assert kept.endswith(f"aws logs delete-log-group --log-group-name {name} --region us-east-1")
+    ground.aws.client("cloudformation").create_stack(StackName=PIPELINE, TemplateBody=TOPIC, Tags=tags())
+    assert clean(ground).active == ()
+    assert log_groups(ground) == [name], "a stack of ours that has not made it shows nothing"
+
+
+def test_a_log_group_that_was_in_the_way_of_our_stack_stays(ground: Ground) -> None:
+    name = "/aws/sagemaker/Endpoints/tiny-dev"
+    ground.aws.client("logs").create_log_group(logGroupName=name)
+    with pytest.raises(MlopsError, match="exists"):
+        ground.backend().provision()
+    assert clean(ground).active == ()
+    assert log_groups(ground) == [name]
+    assert ground.stacks() == {}
+
+
+def test_a_log_group_that_is_much_younger_than_our_stack_stays(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(ground)
+    clean(ground)
+    monkeypatch.setattr("mlops_cli.backends.aws.loggroups.LATE_SECONDS", -3600.0)
+    ground.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
+    assert clean(ground).active == ()
+    assert len(kept_groups(ground)) == 1
+
+
+def test_a_log_group_that_somebody_elses_endpoint_writes_into_stays(
+    ground: Ground, tiny_model: Path, tmp_path: Path
+) -> None:
+    settled(ground)
+    clean(ground)
+    ground.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
+    theirs = Models(ground.aws, tiny_model, tmp_path)
+    theirs.config("theirs")
+    theirs.endpoint("tiny-dev", "theirs")
+    assert clean(ground).active == ()
+    assert len(kept_groups(ground)) == 1
+    assert ground.aws.client("sagemaker").list_endpoints()["Endpoints"] != []
 
 
 def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_rest_waits(ground: Ground) -> None:

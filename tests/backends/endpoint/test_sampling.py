@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.local.endpoint import DIGEST_HEADER, LocalEndpoint
+from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.server.records import Folder
 from mlops_cli.backends.local.server.sampling import add_counts, read_counts
-from mlops_cli.observations import KEPT_DAYS, UNOBSERVED, Counts, Histogram
+from mlops_cli.observations import CUSTOM_ATTRIBUTES, KEPT_DAYS, UNOBSERVED, Counts, Histogram
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,9 @@ def test_every_sampled_request_is_counted_and_no_text_is_kept(
     # Requests that are only a test are not traffic, on whichever way they come.
     endpoint.invoke(json.dumps({"instances": ["test"]}).encode(), "application/json")
     client.ask("POST", f"/invocations?{UNOBSERVED}", {"instances": ["test"]})
-    client.ask("POST", "/invocations", {"instances": ["test"]}, {DIGEST_HEADER: f"tfs-model-name=model,{UNOBSERVED}"})
+    client.ask(
+        "POST", "/invocations", {"instances": ["test"]}, {CUSTOM_ATTRIBUTES: f"tfs-model-name=model,{UNOBSERVED}"}
+    )
     endpoint.stop(10)
     assert endpoint.observed(package.digest, 1).requests == 5
     assert secret.encode() not in everything_in(endpoint.status().log.parent)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.data.dataset import acquire, remove
-from mlops_cli.data.manifest import load, owned_files
+from mlops_cli.data.dataset import acquire
+from mlops_cli.data.manifest import load
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.progress import silent
 
@@ -31,6 +31,10 @@ def folder(tmp_path) -> Path:
     return tmp_path / "project" / "data"
 
 
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def test_records_its_facts(request_for, source, folder):
     dataset, new = acquire(request_for(source), folder, silent)
     content = dataset.path.read_bytes()
@@ -39,7 +43,7 @@ def test_records_its_facts(request_for, source, folder):
     assert dataset.label_rates == {"toxic": 0.5} | dict.fromkeys(list(dataset.label_rates)[1:], 0.0)
     assert dataset.fetched_at.endswith("+00:00")
     assert load(folder) == dataset
-    assert owned_files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
+    assert files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
 
 
 def test_the_same_again_changes_nothing(request_for, source, folder):
@@ -95,8 +99,6 @@ def test_damaged_facts_are_an_error(request_for, source, folder, content):
 
 def test_nothing_there_is_none(folder):
     assert load(folder) is None
-    assert owned_files(folder) == []
-    remove(folder)
 
 
 def test_a_folder_and_several_sources_follow_one_another(request_for, folder, tmp_path, csv_bytes, zipped):
@@ -159,7 +161,7 @@ def test_a_failure_leaves_the_former_dataset_and_the_users_file(request_for, sou
         acquire(request_for(bad), folder, silent)
     assert load(folder) == before
     assert bad.read_bytes() == content
-    assert owned_files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
+    assert files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
 
 
 @pytest.mark.parametrize("step", range(1, 4))
@@ -197,7 +199,7 @@ def test_names_what_the_operating_system_refuses(request_for, source, folder, mo
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(MlopsError, match=words):
         acquire(request_for(source), folder, silent)
-    assert owned_files(folder) == []
+    assert files(folder) == []
 
 
 FULL = """
@@ -223,7 +225,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(folder):
         [sys.executable, "-c", FULL, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == f"the disk is full while writing to {folder}\n"
-    assert owned_files(folder) == []
+    assert files(folder) == []
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path):
@@ -237,14 +239,3 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     few, many = peak(10_000), peak(100_000)
     assert (tmp_path / "data" / "dataset.csv").stat().st_size > 35e6
     assert many < 1.3 * few
-
-
-def test_remove_takes_only_what_is_ours(request_for, source, folder):
-    acquire(request_for(source), folder, silent)
-    (folder / "partial" / "old").mkdir(parents=True)
-    (folder / "partial" / "old" / "content").write_text("x")
-    (folder / "mine.txt").write_text("keep")
-    assert folder / "partial" / "old" / "content" in owned_files(folder)
-    remove(folder)
-    assert list(folder.iterdir()) == [folder / "mine.txt"]
-    assert source.exists()

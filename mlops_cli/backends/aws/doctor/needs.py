@@ -83,6 +83,7 @@ def _stacks(place: Place) -> Iterator[Need]:
     plans = place.arn("cloudformation", "changeSet/mlops-*/*")
     yield Need(plans, ("cloudformation:DescribeEvents",), "deploy-infra")
     yield Need(SOME, ("cloudformation:GetTemplateSummary",), "deploy-infra")
+    yield Need(SOME, ("cloudformation:ListStacks",), "cleanup")
 
 
 def _bucket(place: Place) -> Iterator[Need]:

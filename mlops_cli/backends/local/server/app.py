@@ -17,13 +17,12 @@ from mlops_cli.backends.local.server.invocation import Invoker, http_error
 from mlops_cli.backends.local.server.predict_api import PredictError
 from mlops_cli.backends.local.server.records import Limits
 from mlops_cli.backends.local.server.tensorflow_c import TensorFlowError
-from mlops_cli.observations import UNOBSERVED
+from mlops_cli.observations import CUSTOM_ATTRIBUTES, UNOBSERVED
 
 log = logging.getLogger("mlops.server")
 
 ACCOUNT = "000000000000"
 AWS_PREFIX = "/endpoints/"
-CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # How much of a body that is too large is read and thrown away, so that the client gets to read the answer.
 DISCARDED_BODIES = 4
 
