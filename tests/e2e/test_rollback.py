@@ -114,9 +114,13 @@ def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     _, err = tiny.both("rollback", "--yes", code=1)
     assert "There is no earlier approved model to go back to." in err
     waiting = tiny.json("run", "--set", "epochs=2")
-    _, err = tiny.both("rollback", "--to", "2", "--yes", code=2)
+    _, err = tiny.both("rollback", "--to", "2", "--yes", code=1)
     assert "v2 was never approved" in err
     assert f"mlops approve --run-id {waiting['id']}" in err
+    tiny("approve", "--run-id", waiting["id"], "--reject", "--yes")
+    _, err = tiny.both("rollback", "--to", "2", "--yes", code=1)
+    assert "v2 was rejected by " in err
+    assert "hint: See what there is: mlops models" in err
     _, err = tiny.both("rollback", "--to", "1", "--yes", code=1)
     assert "v1 is live already" in err
 
