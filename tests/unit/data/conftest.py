@@ -20,6 +20,11 @@ LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate
 HEADER = ",".join(["id", "comment_text", *LABELS])
 
 
+def files_in(folder: Path) -> list[Path]:
+    """All that an acquisition has left there, unfinished downloads too."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @pytest.fixture
 def schema() -> Schema:
     return Schema({"id": "id", "comment_text": "text"} | dict.fromkeys(LABELS, "label"))

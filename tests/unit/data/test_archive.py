@@ -8,9 +8,10 @@ import pytest
 
 from mlops_cli.data import archive
 from mlops_cli.data.dataset import acquire
-from mlops_cli.data.manifest import load, owned_files
+from mlops_cli.data.manifest import load
 from mlops_cli.errors import MlopsError
 from mlops_cli.progress import silent
+from tests.unit.data.conftest import files_in
 
 
 def refusal(request_for, tmp_path, content: bytes, **settings) -> str:
@@ -19,7 +20,7 @@ def refusal(request_for, tmp_path, content: bytes, **settings) -> str:
     with pytest.raises(MlopsError) as caught:
         acquire(request_for(source, **settings), tmp_path / "data", silent)
     assert load(tmp_path / "data") is None
-    assert owned_files(tmp_path / "data") == []
+    assert files_in(tmp_path / "data") == []
     assert {path.name for path in tmp_path.iterdir()} <= {"given.zip", "data"}
     return caught.value.message
 

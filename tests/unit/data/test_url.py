@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.data.dataset import acquire
-from mlops_cli.data.manifest import load, owned_files
+from mlops_cli.data.manifest import load
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.progress import silent
+from tests.unit.data.conftest import files_in
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,7 +67,7 @@ def test_a_file_that_changed_meanwhile_is_never_mixed(file_server, request_for, 
     with pytest.raises(MlopsError, match="broke off after 5,000 bytes: the connection was lost") as caught:
         acquire(request, tmp_path, silent)
     assert "goes on from there" in caught.value.hint
-    assert owned_files(tmp_path)
+    assert files_in(tmp_path)
     file_server.content, file_server.etag = csv_bytes(1500, start=7), '"two"'
     dataset, _ = acquire(request, tmp_path, silent)
     assert dataset.rows == 1500
@@ -91,7 +92,7 @@ acquire(request, Path(sys.argv[2]), silent)
 def kill_when(arguments: list[str], folder: Path, reached: int) -> None:
     """Runs acquire and ends it with SIGKILL once so many bytes lie in its partial folder."""
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments], cwd=ROOT) as process:
-        while sum(path.stat().st_size for path in owned_files(folder) if "partial" in path.parts) < reached:
+        while sum(path.stat().st_size for path in files_in(folder) if "partial" in path.parts) < reached:
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()
