@@ -217,7 +217,7 @@ def repeat(backend: Backend, console: Console, run_id: str, spending: Spending) 
     except KeyboardInterrupt:
         raise MlopsError(
             "Stopped; nothing of it is left running, and the run itself is as it was.",
-            f"From the beginning: mlops reproduce {run.id}",
+            f"Begin anew: mlops reproduce {run.id}",
             EXIT_INTERRUPTED,
         ) from None
     show_reproduction(console, found)

@@ -85,7 +85,7 @@ def test_a_killed_reproduction_leaves_nothing_that_stays(tiny: Cli) -> None:
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 130
-    assert f"hint: From the beginning: mlops reproduce {run['id']}" in err
+    assert f"hint: Begin anew: mlops reproduce {run['id']}" in err
     held.unlink()
     assert tiny.json("status")["run"]["status"] == "done"
     assert tiny.json("reproduce", run["id"])["same"] is True
