@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +27,8 @@ def install_command(extra: str) -> str:
 
 def _origin() -> dict[str, Any]:
     """Nothing for an installation from a package index, or for none."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         text = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:

@@ -292,6 +292,18 @@ def test_the_local_target_never_loads_boto3(cli: Cli) -> None:
         assert done.returncode == 0, (arguments, done.stderr)
 
 
+def test_a_local_command_loads_nothing_that_it_does_not_use(cli: Cli) -> None:
+    cli("deploy-infra")
+    code = "import sys; sys.argv = ['mlops', 'runs']; from mlops_cli.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], cwd=cli.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "mlops_cli.backends.local.backend" in loaded
+    assert loaded & {"importlib.metadata", "logging", "asyncio", "numpy", "polars"} == set()
+
+
 def test_the_aws_target_loads_the_sagemaker_sdk_only_to_plan(cli: Cli) -> None:
     code = "import sys, mlops_cli.backends.aws.backend; sys.exit('boto3' in sys.modules or 'sagemaker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=cli.folder).returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,9 +51,6 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
     from mlops_cli.doctor import Finding
     from mlops_cli.evidence import Evidence
-
-
-log = logging.getLogger("mlops")
 
 
 class LocalBackend(Backend):
@@ -157,6 +153,9 @@ class LocalBackend(Backend):
         try:
             self.appraisal.write_report(run, lambda done, total, what: view.progress("approval", done, total, what))
         except Exception as error:  # noqa: BLE001 (it is made of what scripts wrote, on a disk that may be full)
+            import logging
+
+            log = logging.getLogger("mlops")
             log.warning("The report of run %s could not be written: %s", run.id, error or type(error).__name__)
 
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
@@ -51,6 +52,7 @@ def finish(work: Callable[[], object]) -> None:
     except BaseException:  # noqa: BLE001 (nobody else will ever say it)
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # a full disk, of which the log cannot tell: this process must end all the same
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)

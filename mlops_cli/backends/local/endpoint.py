@@ -26,7 +26,6 @@ from mlops_cli.backends.local.server.records import (
     is_held,
     write_json,
 )
-from mlops_cli.backends.local.server.sampling import read_counts
 from mlops_cli.config import child_environment
 from mlops_cli.errors import MlopsError
 from mlops_cli.observations import CUSTOM_ATTRIBUTES, UNOBSERVED, Counts
@@ -148,6 +147,8 @@ class LocalEndpoint:
 
     def observed(self, digest: str, days: int) -> Counts:
         """What was measured of the requests to a model in the last days."""
+        from mlops_cli.backends.local.server.sampling import read_counts
+
         return read_counts(self._folder.observed, digest, days)
 
     @property
