@@ -11,7 +11,7 @@ import pytest
 
 from tests.aws_simulator.accounts import user
 from tests.aws_simulator.fixture import Aws, aws, aws_server
-from tests.e2e.test_aws_lifecycle import Cloud, cloud, project
+from tests.e2e.cloud import Cloud, cloud, project
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "cloud", "project"]

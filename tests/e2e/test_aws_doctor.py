@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.doctor.needs import Place, needs, policy
 from mlops_cli.backends.aws.names import Names
 from tests.aws_simulator.accounts import user
 from tests.aws_simulator.fixture import Aws, aws, aws_server
-from tests.e2e.test_aws_lifecycle import Cloud, git, project
+from tests.e2e.cloud import Cloud, git, project
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "project"]

@@ -9,8 +9,8 @@ import pytest
 
 from tests.aws_simulator.fixture import aws, aws_server
 from tests.conftest import wait_for
+from tests.e2e.cloud import Cloud, cloud, project
 from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows
-from tests.e2e.test_aws_lifecycle import Cloud, cloud, project
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "cloud", "project"]

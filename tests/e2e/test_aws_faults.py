@@ -9,7 +9,7 @@ import pytest
 from tests.aws_simulator.fixture import Aws, aws, aws_server
 from tests.backends.aws.faults import faulty
 from tests.backends.aws.test_provision import kill_after
-from tests.e2e.test_aws_lifecycle import Cloud, cloud, everything, project, statuses
+from tests.e2e.cloud import Cloud, cloud, everything, project, statuses
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "cloud", "project"]

@@ -5,127 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mlops_cli.stages import STAGES
 from tests.aws_simulator.accounts import user
 from tests.aws_simulator.fixture import Aws, aws, aws_server
-from tests.conftest import ROOT, USE_CASES, Cli, wait_for
+from tests.conftest import ROOT, wait_for
+from tests.e2e.cloud import PIPELINE, Cloud, cloud, everything, git, project, statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server"]
-PIPELINE = "mlops-tiny-dev-pipeline"
-
-
-class Cloud(Cli):
-    """`mlops` in a project with the tiny use case, and the AWS account that it meets."""
-
-    def __init__(self, folder: Path, aws: Aws, **settings: str) -> None:
-        super().__init__(folder, {**aws.environment, "MLOPS_TARGET": "aws", **settings})
-        self.aws = aws
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        path = self.folder / "training" / file
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
-
-    def ready(self) -> Cloud:
-        """With infrastructure and data."""
-        self("deploy-infra", "--yes")
-        self("download-data", "--source", "tiny.csv")
-        return self
-
-    def approved(self, *arguments: str) -> dict[str, Any]:
-        run = self.json("run", *arguments)
-        assert run["status"] == "waiting"
-        return dict(self.json("approve", "--run-id", run["id"][:8], "--yes"))
-
-    def said_in_the_console(self, status: str, summary: str) -> None:
-        """A decision that mlops does not see: what the console sends."""
-        pipelines = self.aws.client("codepipeline")
-        states = pipelines.get_pipeline_state(name=PIPELINE)["stageStates"]
-        (gate,) = (one for one in states if one["stageName"] == "approval")
-        (waiting,) = (one["latestExecution"] for one in gate["actionStates"] if one["actionName"] == "decision")
-        pipelines.put_approval_result(
-            pipelineName=PIPELINE,
-            stageName="approval",
-            actionName="decision",
-            result={"summary": summary, "status": status},
-            token=waiting["token"],
-        )
-
-    @contextmanager
-    def going(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """A command that goes on while the test looks; a test that fails does not wait for it."""
-        with self.start(*arguments) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def held(self, script: str) -> Path:
-        """A file for as long as which a script does not go on; the job runs on this very machine."""
-        file = self.folder.parent / f"hold-{script}"
-        file.touch()
-        self.edit(
-            script,
-            "import argparse\n",
-            f"import argparse\nimport time\nwhile __import__('os').path.exists({str(file)!r}):\n    time.sleep(0.05)\n",
-        )
-        return file
-
-
-def statuses(run: dict[str, Any]) -> dict[str, str]:
-    return {stage["name"]: stage["status"] for stage in run["stages"]}
-
-
-@pytest.fixture
-def project(tmp_path: Path, tiny_model: Path) -> Path:
-    folder = tmp_path / "tiny"
-    shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
-    shutil.copytree(tiny_model, folder / "training" / "model")
-    shutil.copytree(ROOT / "templates", folder / "templates")
-    (folder / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(20)))
-    return folder
-
-
-@pytest.fixture
-def cloud(project: Path, aws: Aws) -> Iterator[Cloud]:
-    """A project whose source is an upload; nothing that a role needs may be refused to it."""
-    yield Cloud(project, aws, SOURCE="s3")
-    assert aws.denials() == []
-
-
-def everything(aws: Aws) -> dict[str, list[str]]:
-    """What is in the account, by kind; the source's bucket and AWS's own log groups for jobs are whoever's they are."""
-    sagemaker = aws.client("sagemaker")
-    groups_of_models = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
-    logs = aws.client("logs")
-    groups = [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]]
-    streams = [
-        one["logStreamName"] for group in groups for one in logs.describe_log_streams(logGroupName=group)["logStreams"]
-    ]
-    return {
-        "stacks": [one["StackName"] for one in aws.client("cloudformation").describe_stacks()["Stacks"]],
-        "buckets": [one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]],
-        "endpoints": [one["EndpointName"] for one in sagemaker.list_endpoints()["Endpoints"]],
-        "models": [one["ModelName"] for one in sagemaker.list_models()["Models"]],
-        "groups": [one["ModelPackageGroupName"] for one in groups_of_models],
-        "pipelines": [one["name"] for one in aws.client("codepipeline").list_pipelines()["pipelines"]],
-        "repositories": [one["repositoryName"] for one in aws.client("codecommit").list_repositories()["repositories"]],
-        "roles": [one["RoleName"] for one in aws.client("iam").list_roles()["Roles"] if "mlops" in one["RoleName"]],
-        "log streams": streams,
-    }  # fmt: skip
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=folder, check=True)
+__all__ = ["aws", "aws_server", "cloud", "project"]
 
 
 def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:

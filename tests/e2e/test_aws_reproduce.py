@@ -10,7 +10,7 @@ import pytest
 
 from tests.aws_simulator.fixture import aws, aws_server
 from tests.conftest import wait_for
-from tests.e2e.test_aws_lifecycle import Cloud, cloud, git, project
+from tests.e2e.cloud import Cloud, cloud, git, project
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "cloud", "project"]

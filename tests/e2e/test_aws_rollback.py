@@ -11,7 +11,7 @@ from mlops_cli.registry import LAST_GATE
 from tests.aws_simulator.fixture import aws, aws_server
 from tests.backends.aws.test_provision import kill_after
 from tests.conftest import wait_for
-from tests.e2e.test_aws_lifecycle import PIPELINE, Cloud, cloud, project, statuses
+from tests.e2e.cloud import PIPELINE, Cloud, cloud, project, statuses
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "cloud", "project"]
