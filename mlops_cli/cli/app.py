@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from mlops_cli.errors import (
 )
 from mlops_cli.session import Session
 
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+
 app = typer.Typer(
     help="The whole lifecycle of a machine-learning model, on this machine and on AWS, with the same commands.",
     epilog="Start here: mlops quickstart",
@@ -30,31 +33,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, alone on stdout.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
-YesCost = Annotated[bool, typer.Option("--yes-cost", help="aws: whatever it costs, above the limits or not known.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
-RunId = Annotated[
-    str,
-    typer.Argument(
-        help="The start of a run's id; the newest run if left out.",
-        show_default=False,
-        autocompletion=completion.run_ids,
-    ),
-]
-
 
 def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command whose errors reach the user as a message, a hint and an exit code."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(name, epilog=f"Example: {example}", hidden=hidden)(guarded(function))
+        app.command(name, epilog=f"Example: {example}", hidden=hidden)(handle_errors(function))
         return function
 
     return register
 
 
-def guarded(function: Callable[..., None]) -> Callable[..., None]:
+def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
         console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
@@ -89,8 +79,16 @@ def _hint(error: OSError) -> str:
     return "Put it right, then repeat the command."
 
 
-def opened(ctx: typer.Context) -> tuple[Session, Console]:
+def get_context(ctx: typer.Context) -> tuple[Session, Console]:
     return ctx.obj, ctx.meta["console"]
+
+
+def show_account(backend: Backend, console: Console) -> str:
+    """Say which account the command works in; empty, and nothing said, on this machine."""
+    account = backend.place()
+    if account:
+        console.say(account)
+    return account
 
 
 def _version(ctx: typer.Context, asked: bool) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+from mlops_cli.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
@@ -88,16 +92,14 @@ def test_the_core_knows_neither_the_commands_nor_a_backend() -> None:
         ),
         *(path for path in SOURCES if path.parent.name in ("measures", "report")),
     ]
-    upper = ("mlops_cli.cli", "mlops_cli.console", "mlops_cli.backends", "mlops_cli.session", "mlops_cli.flows")
+    upper = ("mlops_cli.cli", "mlops_cli.console", "mlops_cli.backends", "mlops_cli.session")
     reached = {name for path in core for name in imports(path)}
     assert {name for name in reached if name.startswith(upper)} == set()
 
 
 def test_backends_do_not_show_anything() -> None:
     shown = {name for path in (PACKAGE / "backends").rglob("*.py") for name in imports(path)}
-    assert {
-        name for name in shown if name.startswith(("mlops_cli.console", "mlops_cli.cli", "mlops_cli.flows"))
-    } == set()
+    assert {name for name in shown if name.startswith(("mlops_cli.console", "mlops_cli.cli"))} == set()
 
 
 def test_only_config_reads_the_environment() -> None:
@@ -131,3 +133,9 @@ def test_the_architecture_page_names_every_module() -> None:
     }
     assert "lifecycle.py" in modules
     assert modules - described == {"__init__.py", "__main__.py"}
+
+
+def test_every_command_has_a_module_of_its_name() -> None:
+    group: Any = typer.main.get_command(app)
+    modules = {path.stem for path in (PACKAGE / "cli").glob("*.py")}
+    assert {name.replace("-", "_") for name in group.commands} == modules - {"__init__", "app", "options"}

@@ -1,0 +1,24 @@
+"""``mlops config``"""
+
+from __future__ import annotations
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json
+from mlops_cli.errors import EXIT_USAGE
+
+
+@command("config", "mlops config --json")
+def config(ctx: typer.Context, as_json: Json = False) -> None:
+    """Every setting and where it comes from."""
+    from mlops_cli.console.reports import show_settings
+
+    session, console = get_context(ctx)
+    settings = session.settings
+    show_settings(console, settings)
+    problems = session.problems
+    console.result({"settings": settings.to_dict(), "problems": problems, "project": str(session.project.root)})
+    if problems:
+        console.say("\n".join(f"problem: {problem}" for problem in problems))
+        raise typer.Exit(EXIT_USAGE)

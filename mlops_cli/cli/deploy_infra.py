@@ -1,0 +1,81 @@
+"""``mlops deploy-infra``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.options import DryRun, Json, Yes
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.console import Console
+    from mlops_cli.plans import Plan
+    from mlops_cli.spending import Spending
+
+
+@command("deploy-infra", "mlops deploy-infra --dry-run")
+def deploy_infra(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(help="aws: codecommit, s3 or connection; where the pipeline takes the project from."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Make what the target needs, shown as a plan first."""
+    from mlops_cli.console.reports import plan_dict
+
+    session, console = get_context(ctx)
+    session.flags["SOURCE"] = source
+    spending = session.spending(console)
+    plan, changed = show_and_provision(session.backend, console, dry_run, yes, spending)
+    result = {"place": session.backend.place(), "plan": plan_dict(plan), "changed": changed}
+    console.result({**result, "costs": spending.to_dict()})
+    console.next("mlops run")
+
+
+def show_and_provision(
+    backend: Backend, console: Console, dry_run: bool, yes: bool, spending: Spending
+) -> tuple[Plan, bool]:
+    """Show the plan, ask if it changes an account, provision. Return the plan, and whether anything was changed."""
+    from mlops_cli.backends.base import Occasion
+    from mlops_cli.console import reports
+
+    account = show_account(backend, console)
+    if account and not dry_run:
+        console.require_person(yes)
+    try:
+        with console.resource_view() as watch:
+            plan = backend.plan_provision(watch)
+        reports.show_plan(console, plan)
+        if plan.active:
+            spending.show(backend.costs(Occasion.ENDPOINT), "once a model is approved")
+        if dry_run or not plan.active:
+            console.say("dry run: nothing was changed" if plan.active else "no changes")
+            return plan, False
+        if account and not console.confirm(_question(plan), yes):
+            raise MlopsError("Nothing was changed.", "Look at the plan again: mlops deploy-infra --dry-run")
+        with console.resource_view() as watch:
+            backend.provision(watch)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; what has begun goes on by itself" + (f" in {account.split(', as ')[0]}." if account else "."),
+            "Go on with it: mlops deploy-infra",
+            EXIT_INTERRUPTED,
+        ) from None
+    finally:
+        backend.forget_plan()
+    console.say("done")
+    return plan, True
+
+
+def _question(plan: Plan) -> str:
+    """Return the question; it names what is lost for good, since colours and columns are easily overlooked."""
+    losses = [f"{change.loses} ({change.what})" for change in plan.changes if change.loses]
+    return f"This LOSES {'; '.join(losses)}. Make these changes?" if losses else "Make these changes?"

@@ -1,0 +1,22 @@
+"""``mlops doctor``"""
+
+from __future__ import annotations
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json
+from mlops_cli.errors import EXIT_ERROR
+
+
+@command("doctor", "mlops doctor --json")
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """What would keep the commands from working, or costs for nothing, and what mends it."""
+    from mlops_cli.console.findings import findings_dict, show_findings
+    from mlops_cli.doctor import State
+
+    session, console = get_context(ctx)
+    findings = show_findings(console, session.examine())
+    console.result({"target": session.settings.target, **findings_dict(findings)})
+    if any(finding.state is State.FAILURE for finding in findings):
+        raise typer.Exit(EXIT_ERROR)

@@ -1,0 +1,46 @@
+"""``mlops download-data``"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mlops_cli import completion
+from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.options import Json
+
+
+@command("download-data", "mlops download-data --source sample --rows 20000")
+def download_data(
+    ctx: typer.Context,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="kaggle, sample, a URL or a path; repeat it to join several.", autocompletion=completion.sources
+        ),
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="How many rows the sample gets.", show_default="20000")] = None,
+    seed: Annotated[int, typer.Option(help="The sample's seed.")] = 42,
+    sha256: Annotated[
+        str | None, typer.Option(help="What the downloaded file's sha256 must be.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Get the dataset into place, checked row by row.
+
+    Without --source from where training/usecase.toml says.
+    """
+    from mlops_cli.config import export_kaggle
+    from mlops_cli.console.reports import show_dataset
+
+    session, console = get_context(ctx)
+    request = session.use_case.data_request(source or [], rows, seed, sha256)
+    export_kaggle(session.settings)
+    show_account(session.backend, console)
+    with console.progress() as report:
+        dataset, changed = session.backend.put_data(request, report)
+    show_dataset(console, dataset, changed)
+    console.result({**asdict(dataset), "changed": changed})
+    console.next("mlops run" if session.backend.is_provisioned() else "mlops deploy-infra")

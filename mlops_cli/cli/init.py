@@ -1,0 +1,41 @@
+"""``mlops init``"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json
+
+
+@command("init", "mlops init churn --minimal")
+def init(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project's folder.")],
+    name: Annotated[str, typer.Option(help="What the use case is called.", show_default="the folder's name")] = "",
+    minimal: Annotated[bool, typer.Option("--minimal", help="Scripts of a few lines, on a table.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a project that runs at once, to be changed into your own.
+
+    Without --minimal it is the toxic comments' use case. See docs/your-own-use-case.md.
+    """
+    from mlops_cli.console import reports
+    from mlops_cli.scaffold import plan_project, project_files, project_name, write_project
+
+    _, console = get_context(ctx)
+    name = project_name(name, folder)
+    files = project_files(name, minimal)
+    plan = plan_project(folder, files)
+    write_project(folder, files)
+    reports.show_plan(console, plan)
+    console.say(f"{folder} holds the use case {name}" if plan.active else "no changes")
+    is_current_folder = folder.resolve() == Path.cwd()
+    console.next("mlops quickstart" if is_current_folder else f"cd {shlex.quote(str(folder))} && mlops quickstart")
+    console.result(
+        {"project": str(folder.resolve()), "name": name, "files": sorted(files), "changed": bool(plan.active)}
+    )

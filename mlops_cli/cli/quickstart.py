@@ -1,0 +1,85 @@
+"""``mlops quickstart``: the other commands in order, on data at hand, each named as it runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json, Yes, YesCost
+from mlops_cli.errors import MlopsError
+from mlops_cli.runs import RunRequest, Status
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.console import Console
+    from mlops_cli.spending import Spending
+    from mlops_cli.usecase import UseCase
+
+
+@command("quickstart", "mlops quickstart --yes")
+def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False) -> None:
+    """From nothing to a tested endpoint, on data at hand: the built-in sample or the project's own."""
+    session, console = get_context(ctx)
+    spending = session.spending(console, yes, yes_cost)
+    with session.tracked(console.say):
+        result = run_all_stages(session.backend, console, session.use_case, yes, spending)
+    console.result(result)
+
+
+def run_all_stages(
+    backend: Backend, console: Console, use_case: UseCase, yes: bool, spending: Spending
+) -> dict[str, Any]:
+    """Go from data to predictions of the endpoint; end early if the person says no.
+
+    Raises ConfigurationError for a model that falls short: its approval needs a reason.
+    """
+    from mlops_cli.cli.approve import show_and_decide
+    from mlops_cli.cli.deploy_infra import show_and_provision
+    from mlops_cli.cli.run import start
+    from mlops_cli.console import reports
+    from mlops_cli.probe import probe
+
+    console.require_person(yes)
+    _download_data(backend, console, use_case)
+    console.say("\n$ mlops deploy-infra")
+    show_and_provision(backend, console, False, yes, spending)
+    console.say("\n$ mlops run")
+    run, _ = start(backend, console, RunRequest(), spending)
+    if run.status is Status.WAITING:
+        console.say(f"\n$ mlops approve --run-id {run.id}")
+        run, _ = show_and_decide(backend, console, run.id, True, "", yes, spending)
+    if run.status is not Status.DONE:
+        console.next(reports.next_command(run))
+        return {"run": reports.run_dict(run), "probe": None}
+    console.say("\n$ mlops test-endpoint")
+    predictions = probe(backend.invoke, list(use_case.examples))
+    reports.show_probe(console, predictions)
+    console.next("mlops status", "mlops run --explain", *_longer_training(use_case), "mlops cleanup")
+    return {"run": reports.run_dict(run), "probe": asdict(predictions)}
+
+
+def _download_data(backend: Backend, console: Console, use_case: UseCase) -> None:
+    """Get the use case's quickstart data, unless there is data of another source: never replace that unasked."""
+    from mlops_cli.console import reports
+
+    request = use_case.quickstart_request()
+    present = backend.dataset()
+    if present and not present.synthetic and present.source != request.shown():
+        raise MlopsError(
+            f"This project already holds data from {present.source}; quickstart would replace it.",
+            "Go on with it: mlops run. Or start over: mlops cleanup",
+        )
+    option = "" if use_case.quickstart == use_case.source else f" --source {use_case.quickstart}"
+    console.say(f"$ mlops download-data{option}")
+    with console.progress() as report:
+        dataset, changed = backend.put_data(request, report)
+    reports.show_dataset(console, dataset, changed)
+
+
+def _longer_training(use_case: UseCase) -> list[str]:
+    """Return a command for a run that differs, if the use case trains in epochs."""
+    epochs = use_case.hyperparameters.get("train", {}).get("epochs", "")
+    return [f"mlops run --set train.epochs={int(epochs) + 1}"] if epochs.isdecimal() else []

@@ -1,0 +1,39 @@
+"""``mlops reproduce``"""
+
+from __future__ import annotations
+
+import typer
+
+from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.options import Json, RunId, Yes, YesCost
+from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
+
+
+@command("reproduce", "mlops reproduce 3f2a")
+def reproduce(
+    ctx: typer.Context, run_id: RunId = "", yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False
+) -> None:
+    """Make a run's model again and compare digests and metrics."""
+    from mlops_cli.backends.base import Occasion
+    from mlops_cli.console.reproduction import show_reproduction
+
+    session, console = get_context(ctx)
+    backend, spending = session.backend, session.spending(console, yes, yes_cost)
+    run = backend.get_run(run_id)
+    account = show_account(backend, console)
+    where = f"as jobs on {backend.target}, beside its runs" if account else "beside all else"
+    console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
+    spending.consent(backend.costs(Occasion.REPRODUCTION))
+    try:
+        with console.run_view(explain=True) as view:
+            reproduction = backend.reproduce(run, view)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; nothing of it is left running, and the run itself is as it was.",
+            f"Begin anew: mlops reproduce {run.id}",
+            EXIT_INTERRUPTED,
+        ) from None
+    show_reproduction(console, reproduction)
+    console.result({**reproduction.to_dict(), "costs": spending.to_dict()})
+    if not reproduction.same:
+        raise typer.Exit(EXIT_STAGE_FAILED)

@@ -1,0 +1,69 @@
+"""``mlops rollback``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli import completion
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Comment, Json, Yes, YesCost
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.console import Console
+    from mlops_cli.runs import Run
+    from mlops_cli.spending import Spending
+
+
+@command("rollback", "mlops rollback --comment 'too many false alarms'")
+def rollback(
+    ctx: typer.Context,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="VERSION",
+            help="The version; the one live before if left out.",
+            autocompletion=completion.approved_versions,
+        ),
+    ] = "",
+    comment: Comment = "",
+    yes: Yes = False,
+    yes_cost: YesCost = False,
+    as_json: Json = False,
+) -> None:
+    """Back to an earlier approved model, without training."""
+    from mlops_cli.console.reports import run_dict
+
+    session, console = get_context(ctx)
+    spending = session.spending(console, yes, yes_cost)
+    run = show_and_roll_back(session.backend, console, to, comment, yes, spending)
+    console.result({**run_dict(run), "costs": spending.to_dict()})
+
+
+def show_and_roll_back(
+    backend: Backend, console: Console, version: str, comment: str, yes: bool, spending: Spending
+) -> Run:
+    """Show which model would come back in place of which, ask, deploy it and test the endpoint."""
+    from mlops_cli.backends.base import EndpointState, Occasion
+    from mlops_cli.cli.run import show_result
+    from mlops_cli.console.models import show_models
+    from mlops_cli.registry import rollback_target
+
+    models, endpoint = backend.models(), backend.endpoint()
+    target = rollback_target(models, endpoint.live_digest, version)
+    show_models(console, models, endpoint.live_digest)
+    if endpoint.state is EndpointState.ABSENT:  # one that is there costs already: that is no reason to keep a bad model
+        spending.consent(backend.costs(Occasion.ENDPOINT))
+    if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
+        raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")
+    try:
+        with console.run_view() as view:
+            run = backend.rollback(target.digest, comment, view)
+    except KeyboardInterrupt:
+        raise MlopsError("Stopped; the rollback is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+    show_result(backend, console, run)
+    return run

@@ -1,0 +1,105 @@
+"""``mlops run``"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli import completion
+from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.options import Json, Yes, YesCost
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.runs import Run, RunRequest, Status, parse_overrides
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.console import Console
+    from mlops_cli.spending import Spending
+
+
+@command("run", "mlops run --set train.epochs=3")
+def run(
+    ctx: typer.Context,
+    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
+    from_stage: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="A new run from this stage on.",
+            show_default=False,
+            autocompletion=completion.stage_names,
+        ),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Run every stage, changed or not.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each stage ran or was reused.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a hyperparameter; may be repeated.",
+            autocompletion=completion.hyperparameters,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="Train in N processes: --set train.workers=N."),
+    ] = None,
+    yes: Yes = False,
+    yes_cost: YesCost = False,
+    as_json: Json = False,
+) -> None:
+    """Start a run, or continue the one that died.
+
+    It stops where a person must decide. With --from, what comes before the stage is taken as it is.
+    """
+    from mlops_cli.console.reports import run_dict
+
+    session, console = get_context(ctx)
+    overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
+    request = RunRequest(parse_overrides(overrides), from_stage, force, detach)
+    spending = session.spending(console, yes, yes_cost)
+    show_account(session.backend, console)
+    # A run in the background logs itself to MLflow when it has ended.
+    with nullcontext() if detach else session.tracked(console.say):
+        current, changed = start(session.backend, console, request, spending, explain)
+    if detach and changed:
+        console.say(f"run {current.id} goes on in the background")
+        console.next("mlops logs --follow")
+    else:
+        show_result(session.backend, console, current)
+    console.result({**run_dict(current), "changed": changed, "costs": spending.to_dict()})
+
+
+def start(
+    backend: Backend, console: Console, request: RunRequest, spending: Spending, explain: bool = False
+) -> tuple[Run, bool]:
+    """Start or continue a run; show it to its end or to the approval. Return it, and whether anything had changed."""
+    from mlops_cli.console import reports
+
+    try:
+        with console.run_view(explain) as view:
+            current, changed = backend.start_run(request, view, spending.consent)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
+        ) from None
+    if not changed:
+        console.say(f"nothing changed since run {current.id}, which is {current.status.value}")
+        if explain:
+            reports.show_run(console, current, explain=True)
+    return current, changed
+
+
+def show_result(backend: Backend, console: Console, current: Run) -> None:
+    """Show the evidence of a run that waits for approval, or the endpoint of a finished one; name the next command."""
+    from mlops_cli.console import reports
+
+    if current.status is Status.WAITING:
+        reports.show_evidence(console, backend.evidence(current))
+    elif current.status is Status.DONE:
+        reports.show_endpoint(console, backend.endpoint())
+    console.next(reports.next_command(current))

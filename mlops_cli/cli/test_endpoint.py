@@ -1,0 +1,58 @@
+"""``mlops test-endpoint``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json
+from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Endpoint
+
+
+@command("test-endpoint", "mlops test-endpoint --text 'You are a fool.'")
+def test_endpoint(
+    ctx: typer.Context,
+    text: Annotated[list[str] | None, typer.Option(help="A text to predict; repeat it for several.")] = None,
+    file: Annotated[Path | None, typer.Option(help="JSON instances, or one text per line.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Test the live endpoint, and what it serves."""
+    from mlops_cli.console import reports
+    from mlops_cli.probe import instances_from, probe
+
+    session, console = get_context(ctx)
+    instances = [*(text or []), *(instances_from(file) if file else [])] or list(session.use_case.examples)
+    endpoint = session.backend.endpoint()
+    reports.show_endpoint(console, endpoint)
+    _require_in_service(endpoint)
+    predictions = probe(session.backend.invoke, instances)
+    reports.show_probe(console, predictions)
+    gate = session.backend.run_gate()
+    console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
+    for failure in gate.failures:
+        console.say(f"  - {failure}")
+    console.result(reports.examination_dict(endpoint, predictions, gate))
+    if gate.failed or not reports.is_approved(endpoint):
+        raise typer.Exit(EXIT_STAGE_FAILED)
+
+
+def _require_in_service(endpoint: Endpoint) -> None:
+    from mlops_cli.backends.base import EndpointState
+    from mlops_cli.console.reports import BRING_BACK
+
+    if endpoint.state is EndpointState.ABSENT:
+        raise MlopsError(
+            f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run", EXIT_STAGE_FAILED
+        )
+    if endpoint.state is not EndpointState.IN_SERVICE:
+        raise MlopsError(
+            f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason}.",
+            f"Bring it back: {BRING_BACK}",
+            EXIT_STAGE_FAILED,
+        )
