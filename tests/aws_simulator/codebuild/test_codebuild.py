@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,37 @@ phases:
 """
     build = builds.run(spec)
     assert build["buildStatus"] == "SUCCEEDED", builds.log(build)
+
+
+def test_what_was_installed_before_is_there_at_once_and_only_if_it_is_the_same(builds: Builds, tmp_path: Path) -> None:
+    spec = """
+version: 0.2
+phases:
+  build:
+    commands:
+      - cp WHEEL . && echo "pytest>=NUMBER" > needs.txt
+      - python -m pip install --quiet -r needs.txt *.whl
+      - python -m own
+      - own | tee again.txt && grep -q "own NUMBER" again.txt
+      - head -1 "$(command -v own)" | grep -q "$(dirname "$(command -v python)")"
+      - python -c 'import own; assert own.__file__.startswith(__import__("sys").prefix)'
+      - python -m pip uninstall --quiet --yes own && python -c 'import own' && exit 1 || true
+"""
+    lines = []
+    for number in (1, 1, 2):
+        content = {"own.py": f"def main():\n    print('own {number}')\nif __name__ == '__main__': main()\n"}
+        content["own-1.dist-info/METADATA"] = "Metadata-Version: 2.1\nName: own\nVersion: 1\n"
+        content["own-1.dist-info/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        content["own-1.dist-info/entry_points.txt"] = "[console_scripts]\nown = own:main\n"
+        content["own-1.dist-info/RECORD"] = "".join(f"{name},,\n" for name in content)
+        wheel = tmp_path / "own-1-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for name, text in content.items():
+                archive.writestr(name, text)
+        build = builds.run(spec.replace("WHEEL", str(wheel)).replace("NUMBER", str(number)))
+        lines.append([line for line in builds.log(build) if line.startswith("own ")])
+        assert build["buildStatus"] == "SUCCEEDED", builds.log(build)
+    assert lines == [["own 1"] * 2, ["own 1"] * 2, ["own 2"] * 2]
 
 
 def test_a_role_that_may_not_log_fails_the_build_before_its_commands(aws: Aws) -> None:

@@ -1,0 +1,119 @@
+"""The build image's pip: what it has installed before from the same wheels and requirements is linked, not made anew.
+
+A build's environment is always a fresh one, and its first installation of anything is real pip's. This file is copied
+into the image as ``pip/__main__.py`` and imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = Path(__file__).resolve().parents[1]
+LAYERS = PACKAGES.with_name("layers")
+
+
+def real(packages: Path) -> Path:
+    """The folder with the real pip in it, beside the image's packages."""
+    return packages.with_name("pip")
+
+
+def inputs(arguments: list[str]) -> Iterator[str]:
+    """Every argument, and the content of the files that they name; raises ValueError at what is no content at all."""
+    for argument in arguments:
+        path = Path(argument)
+        yield argument if not path.is_file() else path.name
+        if path.suffix == ".whl":
+            yield hashlib.sha256(path.read_bytes()).hexdigest()
+        elif path.is_file():
+            yield from requirements(path)
+        elif path.exists():
+            raise ValueError(f"{argument} is a folder")
+
+
+def requirements(file: Path) -> Iterator[str]:
+    for line in file.read_text().splitlines():
+        option, _, name = line.partition(" ")
+        if option in ("-r", "-c"):
+            yield option
+            yield from requirements(file.parent / name.strip())
+        elif "/" in line or line.startswith("-"):
+            raise ValueError(f"{line} may be anything")
+        else:
+            yield line
+
+
+def places() -> list[Path]:
+    return [Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("scripts"))]
+
+
+def entries() -> list[list[str]]:
+    """What is installed here, by place."""
+    return [sorted(path.name for path in place.iterdir() if path.name != "__pycache__") for place in places()]
+
+
+def pip(arguments: list[str]) -> int:
+    environment = {**os.environ, "PYTHONPATH": str(real(PACKAGES))}
+    return subprocess.run([sys.executable, "-m", "pip", *arguments], env=environment).returncode
+
+
+def install(arguments: list[str]) -> int:
+    before = entries()
+    try:
+        key = hashlib.sha256(json.dumps([list(inputs(arguments)), before]).encode()).hexdigest()
+    except ValueError:
+        return pip(arguments)
+    layer = LAYERS / key
+    if layer.is_dir():
+        lay(layer)
+        return 0
+    code = pip(arguments)
+    if code == 0 and all(set(old) <= set(new) for old, new in zip(before, entries(), strict=True)):
+        keep(layer, before)
+    return code
+
+
+def keep(layer: Path, before: list[list[str]]) -> None:
+    """Keep what has come in addition; a build at the same time may have been first."""
+    LAYERS.mkdir(exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=LAYERS))
+    for place, old in zip(places(), before, strict=True):
+        (partial / place.name).mkdir()
+        for name in {path.name for path in place.iterdir()} - {*old, "__pycache__"}:
+            copy(place / name, partial / place.name / name)
+    (partial / "prefix").write_text(sys.prefix)
+    try:
+        partial.rename(layer)
+    except OSError:
+        shutil.rmtree(partial)
+
+
+def lay(layer: Path) -> None:
+    """Put a layer into this environment."""
+    prefix = (layer / "prefix").read_text()
+    libraries, commands = places()
+    for path in (layer / libraries.name).iterdir():
+        copy(path, libraries / path.name)
+    for path in (layer / commands.name).iterdir():
+        (commands / path.name).write_text(path.read_text().replace(prefix, sys.prefix))
+        (commands / path.name).chmod(0o755)
+
+
+def copy(source: Path, target: Path) -> None:
+    """A copy that shares the files' content: pip replaces files, it never writes into them."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=os.link)
+    else:
+        os.link(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(install(sys.argv[1:]) if sys.argv[1:3] == ["install", "--quiet"] else pip(sys.argv[1:]))
