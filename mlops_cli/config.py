@@ -6,6 +6,7 @@ The only reader of ``os.environ``. Every value knows where it came from, and all
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -222,12 +223,25 @@ def load_settings(dotenv_path: Path, flags: Mapping[str, str | None]) -> Setting
 def _read_dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
     try:
-        return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save the file as UTF-8.") from None
+    values: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            # The line itself is not shown: it may hold a secret.
+            blank = len(binding.original.string) - len(binding.original.string.lstrip())
+            line = binding.original.line + binding.original.string[:blank].count("\n")
+            raise ConfigurationError(
+                f"{path}, line {line}, is not of the form NAME=VALUE.",
+                "Write the line so; a value that begins with a quote ends with the same one.",
+            )
+        if binding.key and binding.value:
+            values[binding.key] = binding.value
+    return values
 
 
 def export_kaggle(settings: Settings) -> None:

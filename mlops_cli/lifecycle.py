@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
-from mlops_cli.runs import Run, StageRun, Status
+from mlops_cli.errors import EXIT_ERROR, EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.runs import CONTINUE, Run, StageRun, Status, continue_hint
 from mlops_cli.stages import STAGES, Stage, position
 
 
@@ -190,9 +190,19 @@ def _recorded(record: StageRun, run: Run, bench: Workbench, view: RunView) -> It
         yield
     except BaseException as error:
         _fail(record, run, error)
+        if isinstance(error, MlopsError):
+            _complete(error, run)
         bench.save(run)
         view.stage_changed(run, record)
         raise
+
+
+def _complete(error: MlopsError, run: Run) -> None:
+    """A stage that could not do its work has failed, whatever raised the error; a run that goes on keeps its --set."""
+    if error.exit_code == EXIT_ERROR:
+        error.exit_code = EXIT_STAGE_FAILED
+    if error.hint == CONTINUE:
+        error.hint = continue_hint(run)
 
 
 def _fail(record: StageRun, run: Run, error: BaseException) -> None:

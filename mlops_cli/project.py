@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,10 @@ class Project:
 def named_project(folder: Path) -> Project:
     """The project in exactly this folder: a mistyped name must never lead to another project."""
     if not (folder / USE_CASE).is_file():
-        raise ConfigurationError(f"There is no project in {folder}: it has no {USE_CASE}.", "Check --project.")
+        raise ConfigurationError(
+            f"There is no project in {folder}: it has no {USE_CASE}.",
+            f"Check --project, or make one: mlops init {shlex.quote(str(folder))}",
+        )
     return Project(folder.resolve())
 
 
@@ -67,5 +71,5 @@ def find_project(start: Path) -> Project:
             return Project(candidate)
     raise ConfigurationError(
         f"No project here: neither {folder} nor a folder above it has {USE_CASE}.",
-        "Change into the project's folder, or name it: mlops --project DIR ...",
+        "Make one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ...",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -158,10 +159,25 @@ def find_run(runs: list[Run], prefix: str) -> Run:
     raise MlopsError(f"There is no run {prefix!r}.", "See which there are: mlops runs")
 
 
+def set_options(overrides: Mapping[str, str]) -> str:
+    """The overrides as options of `mlops run`, to be pasted into a shell."""
+    return " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in overrides.items())
+
+
+def kept_overrides(overrides: Mapping[str, str]) -> str:
+    """What a run that goes on keeps of what was asked of it, and how to drop that; nothing if it keeps nothing."""
+    if not overrides:
+        return ""
+    options = set_options(overrides)
+    return (
+        f"it keeps {options}; another --set replaces it, and a run from the first stage on drops it: mlops run --force"
+    )
+
+
 def continue_hint(run: Run) -> str:
-    """How a failed run goes on, and what it remembers of what was asked of it."""
-    remembered = "".join(f" --set {name}={value}" for name, value in run.overrides.items())
-    return CONTINUE + (f" (it remembers{remembered}; another --set replaces it)" if remembered else "")
+    """How a failed run goes on, and what it keeps of what was asked of it."""
+    kept = kept_overrides(run.overrides)
+    return CONTINUE + (f" ({kept})" if kept else "")
 
 
 def superseded(run: Run, newer: str) -> MlopsError:
@@ -189,11 +205,11 @@ def undecidable(run: Run) -> MlopsError:
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, str]:
-    """``["train.epochs=3"]`` as a mapping."""
+    """``["train.epochs=3"]`` as a mapping. A value is passed on as it was typed, and may be empty."""
     for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name.strip() and equals and value.strip()):
+        name, equals, _ = pair.partition("=")
+        if not (name.strip() and equals):
             raise ConfigurationError(
                 f"--set {pair!r} is not of the form KEY=VALUE.", "For example: --set train.epochs=3"
             )
-    return {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in pairs)}
+    return {name.strip(): value for name, _, value in (pair.partition("=") for pair in pairs)}

@@ -27,14 +27,14 @@ class Spending:
         self.costs = costs
         show_costs(self.console, costs, heading)
 
-    def consent(self, costs: Costs) -> None:
-        """Show them; raises MlopsError, naming figures and the way out, unless they may be spent."""
-        self.show(costs)
+    def consent(self, costs: Costs, heading: str = "may cost") -> None:
+        """Show them; raises ConfigurationError, naming figures and the way out, unless they may be spent."""
+        self.show(costs, heading)
         if self.yes_cost:
             return
         above = self.limits.excesses(costs)
         if above:
-            raise MlopsError(f"{_sentence(above)} {NOTHING}", _way_out(above))
+            raise ConfigurationError(f"{_sentence(above)} {NOTHING}", _way_out(above))
         if costs.unknown:
             self._ask(costs)
 

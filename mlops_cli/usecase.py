@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from mlops_cli.config import NAME
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.machines import Machines, read_machines
+from mlops_cli.stages import STAGES, Kind
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 Bounds = dict[str, float]
 TABLES = ("name", "description", "data", "hyperparameters", "metrics", "gates", "endpoint", "aws")
 Scalar = (str, int, float, bool)
+# The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
+KEYS = {
+    "data": ("source", "quickstart", "competition", "file", "columns"),
+    "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
+    "endpoint": ("examples", "sample"),
+    "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
+}
 
 
 MACRO, LABEL = "macro", "label"
@@ -133,10 +142,10 @@ class UseCase:
 def load_use_case(path: Path) -> UseCase:
     """Raises ConfigurationError naming the file, and each table and key that is wrong."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.", f"Fix {path.name} and try again.") from None
-    problems = [f"[{name}] is not known; known are {', '.join(TABLES)}" for name in document if name not in TABLES]
+    problems = [_unknown(f"[{name}]", name, TABLES) for name in document if name not in TABLES]
     use_case = _read(document, path, problems)
     if problems:
         raise ConfigurationError(f"{path}: " + "; ".join(problems) + ".", "Fix the file and try again.")
@@ -144,8 +153,9 @@ def load_use_case(path: Path) -> UseCase:
 
 
 def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
-    data = _table(document, "data", problems)
-    metrics = _table(document, "metrics", problems)
+    data = _known_table(document, "data", problems)
+    metrics = _known_table(document, "metrics", problems)
+    endpoint = _known_table(document, "endpoint", problems)
     return UseCase(
         name=_name(document, problems),
         description=str(document.get("description", "")),
@@ -154,7 +164,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         competition=str(data.get("competition", "")),
         file=str(data.get("file", "train.csv")),
         columns=_columns(data, problems),
-        hyperparameters=_hyperparameters(_table(document, "hyperparameters", problems), problems),
+        hyperparameters=_hyperparameters(_known_table(document, "hyperparameters", problems), problems),
         metrics=Metrics(
             split=str(metrics.get("split", "test")),
             primary=_text(metrics, "primary", problems, "metrics."),
@@ -163,10 +173,10 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
             direction=_direction(metrics, problems),
             must_beat_live=_flag(metrics, "must_beat_live", problems, "metrics."),
         ),
-        examples=_examples(_table(document, "endpoint", problems), problems),
+        examples=_examples(endpoint, problems),
         machines=read_machines(_table(document, "aws", problems), problems),
         path=path,
-        sample=_share(_table(document, "endpoint", problems), "sample", problems, "endpoint."),
+        sample=_share(endpoint, "sample", problems, "endpoint."),
     )
 
 
@@ -176,6 +186,18 @@ def _table(parent: dict[str, Any], key: str, problems: list[str], name: str = ""
         return value
     problems.append(f"[{name or key}] must be a table")
     return {}
+
+
+def _known_table(parent: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+    """One of KEYS' tables: a key of it that nobody reads is a mistake, most often of spelling."""
+    table = _table(parent, key, problems)
+    problems += [_unknown(f"{key}.{name}", name, KEYS[key]) for name in table if name not in KEYS[key]]
+    return table
+
+
+def _unknown(place: str, name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"{place} is not known; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
 
 
 def _text(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> str:

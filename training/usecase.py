@@ -38,7 +38,7 @@ def gate(name: str) -> dict[str, Any]:
 
 
 def _table(name: str) -> dict[str, Any]:
-    table: dict[str, Any] = tomllib.loads(PATH.read_text(encoding="utf-8"))[name]
+    table: dict[str, Any] = tomllib.loads(PATH.read_text(encoding="utf-8-sig"))[name]
     return table
 
 

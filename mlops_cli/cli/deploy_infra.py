@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_cli.cli.app import command, get_context, show_account
-from mlops_cli.cli.options import DryRun, Json, Yes
+from mlops_cli.cli.options import DryRun, Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def deploy_infra(
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
+    yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
     """Make what the target needs, shown as a plan first."""
@@ -33,7 +34,7 @@ def deploy_infra(
 
     session, console = get_context(ctx)
     session.flags["SOURCE"] = source
-    spending = session.spending(console)
+    spending = session.spending(console, yes, yes_cost)
     plan, changed = show_and_provision(session.backend, console, dry_run, yes, spending)
     result = {"place": session.backend.place(), "plan": plan_dict(plan), "changed": changed}
     console.result({**result, "costs": spending.to_dict()})
@@ -54,10 +55,13 @@ def show_and_provision(
         with console.resource_view() as watch:
             plan = backend.plan_provision(watch)
         reports.show_plan(console, plan)
-        if plan.active:
-            spending.show(backend.costs(Occasion.ENDPOINT), "once a model is approved")
-        if dry_run or not plan.active:
-            console.say("dry run: nothing was changed" if plan.active else "no changes")
+        if not plan.active:
+            console.say("no changes")
+            return plan, False
+        show = spending.show if dry_run else spending.consent
+        show(backend.costs(Occasion.ENDPOINT), "once a model is approved")
+        if dry_run:
+            console.say("dry run: nothing was changed")
             return plan, False
         if account and not console.confirm(_question(plan), yes):
             raise MlopsError("Nothing was changed.", "Look at the plan again: mlops deploy-infra --dry-run")

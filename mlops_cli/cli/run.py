@@ -11,7 +11,7 @@ from mlops_cli import completion
 from mlops_cli.cli.app import command, get_context, show_account
 from mlops_cli.cli.options import Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
-from mlops_cli.runs import Run, RunRequest, Status, parse_overrides
+from mlops_cli.runs import Run, RunRequest, Status, kept_overrides, parse_overrides
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
@@ -87,11 +87,19 @@ def start(
         raise MlopsError(
             "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
         ) from None
+    if changed and (kept := _kept(current, request)):
+        console.say(f"run {current.id} goes on from an earlier one: {kept_overrides(kept)}")
     if not changed:
         console.say(f"nothing changed since run {current.id}, which is {current.status.value}")
         if explain:
             reports.show_run(console, current, explain=True)
     return current, changed
+
+
+def _kept(current: Run, request: RunRequest) -> dict[str, str]:
+    """Return what an earlier command asked of the run; the name of the stage may have been left out."""
+    given = {*request.overrides}
+    return {name: value for name, value in current.overrides.items() if given.isdisjoint((name, name.split(".")[-1]))}
 
 
 def show_result(backend: Backend, console: Console, current: Run) -> None:

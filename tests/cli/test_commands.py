@@ -64,10 +64,12 @@ def test_before_deploy_infra_each_command_says_what_to_do(cli: Cli, name: str) -
     assert err == ("error: The local target is not set up in this project yet.\nhint: Set it up: mlops deploy-infra\n")
 
 
-def test_without_a_project_the_error_names_the_flag(tmp_path: Path) -> None:
-    _, err = Cli(tmp_path).both("status", code=2)
+@pytest.mark.parametrize("name", ["status", "quickstart", "run", "config"])
+def test_without_a_project_the_error_names_the_flag_and_how_to_make_one(tmp_path: Path, name: str) -> None:
+    _, err = Cli(tmp_path).both(name, code=2)
     assert "No project here" in err
     assert "--project DIR" in err
+    assert "mlops init DIR" in err
 
 
 def test_a_project_is_found_from_a_folder_inside_it_and_by_flag(cli: Cli, tmp_path: Path) -> None:
@@ -200,6 +202,8 @@ def test_errors_are_json_too(cli: Cli) -> None:
     ("arguments", "said"),
     [
         (["run", "--set", "epochs"], "is not of the form KEY=VALUE"),
+        (["run", "--set", "=3"], "is not of the form KEY=VALUE"),
+        (["run", "--set", "train.base_rates="], "There is no data yet"),
         (["run", "--set", "nonsense=1"], "'nonsense' is unknown; known are"),
         (["run", "--set", "seed=1"], "'seed' is ambiguous: preprocess.seed, train.seed"),
         (["run", "--from", "nowhere"], "There is no stage 'nowhere'"),
@@ -235,6 +239,26 @@ def test_config_shows_origins_and_all_problems_at_once(cli: Cli) -> None:
     _, err = cli.both("status", code=2)
     assert "ENDPOINT_PORT" in err
     assert "BUCKET_NAME" in err
+
+
+@pytest.mark.parametrize("text", ["STAGE: prod\n", '\n# mine\n\nSTAGE="prod\nSOURCE=s3\n'])
+def test_a_dotenv_that_cannot_be_read_stops_every_command(cli: Cli, text: str) -> None:
+    (cli.folder / ".env").write_text(text)
+    for name in ("status", "config", "cleanup", "doctor"):
+        _, err = cli.both(name, code=2)
+        line = text[: text.index("STAGE")].count("\n") + 1
+        assert f".env, line {line}, is not of the form NAME=VALUE" in err
+        assert "prod" not in err, "a line that cannot be read may hold a secret"
+
+
+def test_a_path_that_the_run_store_cannot_have_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "/".join(["n" * 100] * 5)
+    shutil.copytree(ROOT / "training", folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (["deploy-infra"], ["download-data", "--source", "sample"]):
+        _, err = Cli(folder).both(*command, code=2)
+        assert "The project's path is too long" in err
+        assert "SQLite opens at most 504" in err
+    assert not (folder / ".mlops").exists()
 
 
 @pytest.mark.parametrize("name", ["run", "cleanup", "quickstart", "reproduce", "rollback"])

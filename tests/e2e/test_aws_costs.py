@@ -32,13 +32,16 @@ def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) ->
     planned = cloud.json("deploy-infra", "--dry-run")
     assert (planned["costs"]["per_run"], planned["costs"]["per_month"]) == (0, MONTH)
     assert not (cloud.folder / ".mlops").exists(), "a dry run leaves nothing behind"
+    refused = limited(cloud, MAX_MONTHLY_COST="84.14")("deploy-infra", "--yes", code=2)
+    assert "The endpoint may cost $84.15 a month, more than MAX_MONTHLY_COST of $84.14. Nothing was started." in refused
+    limited(cloud, MAX_MONTHLY_COST="84.14")("deploy-infra", "--yes", "--yes-cost")
     cloud.ready()
 
-    refused = limited(cloud, MAX_RUN_COST="1").json("run", code=1)["error"]
+    refused = limited(cloud, MAX_RUN_COST="1").json("run", code=2)["error"]
     assert "This run may cost $3.704, more than MAX_RUN_COST of $1.00. Nothing was started." in refused["message"]
     assert "--yes-cost" in refused["hint"]
     assert "MAX_RUN_COST" in refused["hint"]
-    assert "The endpoint may cost $84.15 a month" in limited(cloud, MAX_MONTHLY_COST="84.14")("run", code=1)
+    assert "The endpoint may cost $84.15 a month" in limited(cloud, MAX_MONTHLY_COST="84.14")("run", code=2)
     assert cloud.json("runs") == []
 
     run = limited(cloud, MAX_RUN_COST="3.704", MAX_MONTHLY_COST="84.15").json("run")
@@ -56,7 +59,7 @@ def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) ->
     }
 
     cautious = limited(cloud, MAX_MONTHLY_COST="50")
-    said = cautious("approve", "--run-id", run["id"], "--yes", code=1)
+    said = cautious("approve", "--run-id", run["id"], "--yes", code=2)
     assert "The endpoint may cost $84.15 a month, more than MAX_MONTHLY_COST of $50.00" in said
     assert cloud.json("status")["run"]["status"] == "waiting"
     done = cautious.json("approve", "--run-id", run["id"], "--yes", "--yes-cost")

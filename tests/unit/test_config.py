@@ -110,6 +110,29 @@ def test_dotenv_that_is_not_text_is_a_clear_error(tmp_path: Path) -> None:
         load_settings(tmp_path / ".env", {})
 
 
+def test_a_byte_order_mark_hides_no_setting(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfSTAGE=prod\r\nSOURCE='s3'\r\n")
+    settings = load_settings(tmp_path / ".env", {})
+    assert (settings["STAGE"], settings["SOURCE"]) == ("prod", "s3")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("STAGE: prod\n", 1),
+        ('SOURCE=s3\n\n# a note\n\nSTAGE="prod\nBRANCH=main\n', 5),
+        ("SOURCE=s3\r\nSTAGE='prod\r\n", 2),
+        ("SOURCE=s3\nset STAGE prod\n", 2),
+        ("- STAGE=prod\n", 1),
+        ("=prod\n", 1),
+    ],
+)
+def test_a_line_of_dotenv_that_cannot_be_read_is_named(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / ".env").write_text(text, newline="")
+    with pytest.raises(ConfigurationError, match=rf"\.env, line {line}, is not of the form NAME=VALUE"):
+        load_settings(tmp_path / ".env", {})
+
+
 def test_jobs_get_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = (
         "AWS_SECRET_ACCESS_KEY",

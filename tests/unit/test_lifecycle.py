@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.fingerprint import digest_of
 from mlops_cli.lifecycle import Outcome, StageFailed, advance, difference, unchanged
-from mlops_cli.runs import Run, StageRun, Status
+from mlops_cli.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.stages import Kind, Stage
 
 LINE = (
@@ -28,6 +29,7 @@ class Memory:
         self.executed: list[str] = []
         self.saved: dict[str, Run] = {}
         self.fail = ""
+        self.error: MlopsError = StageFailed("it broke", "mend it", {"why": "bad"})
         self.approved: dict[str, str] = {}
 
     def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
@@ -53,7 +55,7 @@ class Memory:
     def execute(self, stage: Stage, run: Run, view: object) -> Outcome:
         self.executed.append(stage.name)
         if stage.name == self.fail:
-            raise StageFailed("it broke", "mend it", {"why": "bad"})
+            raise self.error
         status = Status.WAITING if stage.kind is Kind.APPROVAL else Status.DONE
         return Outcome(output=f"{stage.name} of {self.sources[stage.name]}", status=status)
 
@@ -203,3 +205,29 @@ def test_the_difference_in_words(before: dict[str, str], now: dict[str, str], sa
 
 def test_a_first_run_says_so() -> None:
     assert difference(None, {"a": "1"}) == "first run"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MlopsError("The port is taken.", "Choose another."), 3),
+        (StageFailed("it broke", "mend it"), 3),
+        (ConfigurationError("ENDPOINT_PORT is wrong.", "Change it."), 2),
+    ],
+)
+def test_a_stage_that_cannot_do_its_work_has_failed_whatever_raised_it(error: MlopsError, code: int) -> None:
+    bench, run = Memory(), new_run()
+    bench.fail, bench.error = "clean", error
+    with pytest.raises(MlopsError) as caught:
+        go(run, bench)
+    assert (caught.value.exit_code, run.status, run.stage("clean").status) == (code, Status.FAILED, Status.FAILED)
+
+
+def test_what_a_failed_run_keeps_of_its_overrides_is_said_with_the_way_to_drop_it() -> None:
+    bench, run = Memory(), new_run()
+    run.overrides = {"fit.epochs": "0", "fit.name": "a b", "fit.rates": ""}
+    bench.fail, bench.error = "fit", StageFailed("it broke", CONTINUE)
+    with pytest.raises(StageFailed) as caught:
+        go(run, bench)
+    assert "it keeps --set fit.epochs=0 --set 'fit.name=a b' --set fit.rates=;" in caught.value.hint
+    assert "mlops run --force" in caught.value.hint

@@ -19,7 +19,7 @@ from mlops_cli.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line, facts_i
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed, is_forced
 from mlops_cli.package import pack
 from mlops_cli.project import Project
-from mlops_cli.runs import CONTINUE, Run, continue_hint
+from mlops_cli.runs import CONTINUE, Run
 from mlops_cli.stages import Kind, Stage
 
 TAIL_LINES = 8
@@ -97,7 +97,7 @@ class Execution:
             log = self.log(run.id, stage.name)
             said = "\n".join(f"  {line}" for line in tail) or "  (it printed nothing)"
             message = f"{stage.script} {ending(code)}.\n{said}\nLog: {log}"
-            raise StageFailed(message, continue_hint(run), {"exit_code": code})
+            raise StageFailed(message, CONTINUE, {"exit_code": code})
 
     def _process(
         self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView

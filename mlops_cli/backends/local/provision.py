@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 
-from mlops_cli.backends.local.store import Store
+from mlops_cli.backends.local.store import Store, check_path
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.install import install_command
 from mlops_cli.plans import Action, Change, Plan
@@ -65,6 +65,7 @@ def require_provisioned(project: Project) -> None:
 
 def _check_owner(project: Project) -> None:
     """The marker is the first thing made, so that whatever stands beside it was made by mlops."""
+    check_path(project.database)
     state = project.state
     if state.is_symlink() or (state.exists() and not state.is_dir()):
         raise MlopsError(f"{state} is not a plain folder.", "Move it away; mlops keeps its state there.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -10,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.runs import Decision, Run, StageRun, Status, stage_run_of
 from mlops_cli.stages import STAGES
 
@@ -31,11 +32,27 @@ CREATE TABLE IF NOT EXISTS imports (digest TEXT PRIMARY KEY, names TEXT NOT NULL
 """
 
 
+# SQLite opens no longer path, and needs eight bytes of it for the names of its journals.
+LONGEST_PATH = 512 - 8
+
+
+def check_path(path: Path) -> None:
+    """Raise ConfigurationError for a path that SQLite cannot open."""
+    length = len(os.fsencode(path.resolve()))
+    if length > LONGEST_PATH:
+        raise ConfigurationError(
+            f"The project's path is too long: its run store would lie at {length} bytes, and SQLite opens at most "
+            f"{LONGEST_PATH}.",
+            f"Move the project into a folder whose path is at least {length - LONGEST_PATH} bytes shorter.",
+        )
+
+
 class Store:
     """One connection to a project's state.db; every method is one transaction."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_path(path)
         with self._translated():
             self.connection = sqlite3.connect(path, timeout=10)
             self.connection.row_factory = sqlite3.Row
@@ -46,7 +63,7 @@ class Store:
         if version > VERSION:
             raise MlopsError(
                 f"{self.path} was written by a newer mlops (format {version}, this one knows {VERSION}).",
-                "Upgrade mlops-cli.",
+                "Use the mlops that wrote it, or a newer one.",
             )
         if version < VERSION:
             self.connection.executescript(f"PRAGMA journal_mode=WAL; {TABLES} PRAGMA user_version={VERSION};")

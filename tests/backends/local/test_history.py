@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.backends.local.history import as_it_is, check_decidable, choose, decide, supersede_older
-from mlops_cli.backends.local.store import Store
-from mlops_cli.errors import MlopsError
+from mlops_cli.backends.local.store import LONGEST_PATH, Store
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.lifecycle import Outcome, advance
 from mlops_cli.runs import Decision, Run, RunRequest, StageRun, Status, find_run
 from mlops_cli.stages import Kind, Stage
@@ -224,6 +224,22 @@ def test_a_store_of_a_newer_version_is_refused(store: Store, tmp_path: Path) -> 
     store.connection.execute("PRAGMA user_version=99")
     with pytest.raises(MlopsError, match="newer mlops"):
         Store(tmp_path / "state.db")
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_a_store_whose_path_is_as_long_as_may_be_is_opened_and_no_longer_one(tmp_path: Path, spare: int) -> None:
+    folder = tmp_path
+    left = LONGEST_PATH - spare - len("/state.db") - len(str(folder.resolve()))
+    while left > 0:
+        part = min(left - 1, 100) if left - 1 - min(left - 1, 100) != 1 else 99
+        folder, left = folder / ("n" * part), left - 1 - part
+    folder.mkdir(parents=True)
+    assert len(str((folder / "state.db").resolve())) == LONGEST_PATH - spare
+    if spare == 0:
+        Store(folder / "state.db").close()
+    else:
+        with pytest.raises(ConfigurationError, match="too long"):
+            Store(folder / "state.db")
 
 
 def test_a_store_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""What is read of usecase.toml, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.usecase import load_use_case
+
+
+@pytest.fixture
+def path(project_folder: Path) -> Path:
+    return project_folder / "training" / "usecase.toml"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "problem"),
+    [
+        ('file = "train.csv"', 'fil = "train.csv"', "data.fil is not known; did you mean file?"),
+        ('source = "kaggle"', 'src = "kaggle"', "data.src is not known; did you mean source?"),
+        ("[data.columns]", "[data.column]", "data.column is not known; did you mean columns?"),
+        ("must_beat_live = false", "must_beat = true", "metrics.must_beat is not known; did you mean must_beat_live?"),
+        ("[metrics.minimum.macro]", "[metrics.minimun.macro]", "metrics.minimun is not known; did you mean minimum?"),
+        ("[metrics.minimum.macro]", "[metrics.floor.macro]", "metrics.floor is not known; known are split, primary,"),
+        ("examples = [", "exampels = [", "endpoint.exampels is not known; did you mean examples?"),
+        (
+            "[hyperparameters.train]",
+            "[hyperparameters.trian]",
+            "hyperparameters.trian is not known; did you mean train?",
+        ),
+        ("[endpoint]", "[endpoints]", "[endpoints] is not known; did you mean endpoint?"),
+        ("description =", "descripton =", "[descripton] is not known; did you mean description?"),
+    ],
+)
+def test_a_misspelt_key_is_named(path: Path, right: str, wrong: str, problem: str) -> None:
+    text = path.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong, 1))
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    assert problem in caught.value.message
+
+
+def test_the_gates_are_free_to_have_keys_of_their_own(path: Path) -> None:
+    path.write_text(path.read_text() + "\n[gates.post-training.more]\nanything = 1\n")
+    assert load_use_case(path).name == "toxic-comments"
+
+
+def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
+    """The scripts and gates read the file, too."""
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_use_case(path).name == "toxic-comments"
+    script = "import usecase; print(usecase.gate('pre-training')['min_rows'])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=path.parent, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1000\n", "")
