@@ -5,7 +5,6 @@ The only reader of ``os.environ``. Every value knows where it came from, and all
 
 from __future__ import annotations
 
-import getpass
 import io
 import os
 import re
@@ -283,14 +282,6 @@ def job_environment(extra: Mapping[str, str]) -> dict[str, str]:
 def step_variables() -> dict[str, str]:
     """What a command step of the pipeline on AWS is told by its environment."""
     return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}
-
-
-def user_name() -> str:
-    """Who is at the keyboard, for the record of a decision."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def plain_terminal() -> bool:

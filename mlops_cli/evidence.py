@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mlops_cli.comparison import Comparison, verdict
-from mlops_cli.runs import Decision, Run, StageRun
+from mlops_cli.decision import Decision
+from mlops_cli.runs import Run, StageRun
 from mlops_cli.stages import STAGES, Kind
 from mlops_cli.usecase import Metrics
 

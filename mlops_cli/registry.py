@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_cli.decision import Decision, NamedModel
 from mlops_cli.errors import MlopsError
 from mlops_cli.fingerprint import digest_of
-from mlops_cli.runs import Decision, Run, StageRun, Status, has_all_before
+from mlops_cli.runs import Run, StageRun, Status, has_all_before
 
-# A rollback is a run that begins here, and says so in its decision.
+# A rollback is a run that begins here; its decision is of that kind.
 FIRST_STAGE, LAST_GATE = "deploy", "post-training-tests"
-ROLLED_BACK = "rolled back to "
 # In the detail of a failed gate: the model that its own stage has brought back, by version and digest.
 RETURNED = "returned"
 
@@ -51,6 +51,10 @@ class ModelVersion:
     @property
     def name(self) -> str:
         return f"v{self.version}"
+
+    @property
+    def named(self) -> NamedModel:
+        return NamedModel(self.name, self.digest)
 
 
 def versions_of(runs: Sequence[Run], decisions: Iterable[Decision]) -> list[ModelVersion]:
@@ -147,15 +151,16 @@ def rollback_target(versions: Sequence[ModelVersion], live_digest: str, name: st
         raise MlopsError(f"{wanted.name} is live already.", "See what there is: mlops models")
     if not wanted.approved:
         said = wanted.decision
-        state = f"was rejected by {said.who}" if said else "was never approved"
+        state = f"was rejected by {said.actor.name}" if said else "was never approved"
         way_out = "See what there is: mlops models" if said else f"mlops approve --run-id {wanted.run_id}"
         raise MlopsError(f"{wanted.name} {state}: only an approved model is deployed.", way_out)
     return wanted
 
 
-def rolled_back(version: str, why: str) -> str:
-    """The comment on the decisions that a rollback to a version makes."""
-    return f"{ROLLED_BACK}{version}: {why}".rstrip(": ")
+def named_model(versions: Sequence[ModelVersion], digest: str) -> NamedModel | None:
+    """The version with this digest; one that no run on record has trained has no number."""
+    version = next((one.name for one in versions if one.digest == digest), digest[:12])
+    return NamedModel(version, digest) if digest else None
 
 
 def said_back(version: str, digest: str) -> str:
@@ -165,8 +170,7 @@ def said_back(version: str, digest: str) -> str:
 
 def is_rolling_back(run: Run) -> bool:
     """Whether a run is a rollback: such a one is not rolled back itself."""
-    said = run.decision
-    return said is not None and said.approved and said.comment.startswith(ROLLED_BACK)
+    return run.decision is not None and run.decision.is_rollback
 
 
 def calls_for_rollback(run: Run) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
+from mlops_cli.decision import Decision, decision_from
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 from mlops_cli.stages import STAGES, position
 
@@ -72,24 +73,6 @@ def stage_run_of(values: Mapping[str, Any]) -> StageRun:
     return StageRun(**{**known, "status": Status(values["status"])})
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What a person said of the model of one run, and of which model exactly."""
-
-    run_id: str
-    approved: bool
-    who: str
-    comment: str
-    at: float
-    key: str
-    model_digest: str
-
-    @property
-    def by(self) -> str:
-        """Who said it and why."""
-        return f"by {self.who}" + (f": {self.comment}" if self.comment else "")
-
-
 @dataclass
 class Run:
     """``forced_from`` names the stage from which on nothing older than this run is reused."""
@@ -109,6 +92,19 @@ class Run:
     def current(self) -> StageRun | None:
         """The stage the run stands at: the first one without an output, or None when all are done."""
         return next((stage for stage in self.stages if not stage.status.settled), None)
+
+
+def run_of(values: Mapping[str, Any]) -> Run:
+    """A Run from the mapping that ``dataclasses.asdict`` made of it."""
+    return Run(
+        id=values["id"],
+        created_at=values["created_at"],
+        status=Status(values["status"]),
+        stages=[stage_run_of(stage) for stage in values["stages"]],
+        overrides=values["overrides"],
+        forced_from=values["forced_from"],
+        decision=decision_from(values["decision"]) if values["decision"] else None,
+    )
 
 
 def new_run(run_id: str, overrides: Mapping[str, str], forced_from: str = "") -> Run:
@@ -189,14 +185,14 @@ def undecidable(run: Run) -> MlopsError:
     said = run.decision
     if said and not said.approved:
         return MlopsError(
-            f"Run {run.id} was rejected by {said.who}" + (f": {said.comment}." if said.comment else "."),
+            f"Run {run.id} was rejected {said.by}.",
             "Start a new one: mlops run",
             EXIT_REJECTED,
         )
     if said:
         going_on = "" if run.status is Status.DONE else " It has not finished: mlops run continues it."
         return MlopsError(
-            f"Run {run.id} was already approved by {said.who}.{going_on}", f"See it: mlops status {run.id}"
+            f"Run {run.id} was already approved by {said.actor.name}.{going_on}", f"See it: mlops status {run.id}"
         )
     return MlopsError(
         f"Run {run.id} does not wait for an approval: it is {run.status.value}.",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mlops_cli.console.reports import decision_dict
 from mlops_cli.console.words import iso, moment, number, short
 from mlops_cli.registry import Interval, ModelVersion
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console
-    from mlops_cli.runs import Decision
+    from mlops_cli.decision import Decision
 
 
 def models_dict(models: Sequence[ModelVersion], live_digest: str) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def model_dict(model: ModelVersion, live_digest: str) -> dict[str, Any]:
         "hyperparameters": dict(model.hyperparameters),
         "metrics": dict(model.metrics),
         "approved": model.approved,
-        "decision": {**asdict(model.decision), "at": iso(model.decision.at)} if model.decision else None,
+        "decision": decision_dict(model.decision),
         "live": [{"since": iso(one.since), "until": iso(one.until) if one.until else None} for one in model.live],
         "is_live": _is_live(model, live_digest),
     }
@@ -90,8 +90,7 @@ def _numbers(row: dict[str, Any]) -> str:
 def _said(decision: Decision | None) -> str:
     if decision is None:
         return "-"
-    verb = "approved" if decision.approved else "rejected"
-    return f"{verb} by {decision.who}" + (f": {decision.comment}" if decision.comment else "")
+    return f"{decision.verb} {decision.by}"
 
 
 def _days(interval: Interval) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlops_cli.config import Settings
     from mlops_cli.console.console import Console
     from mlops_cli.data.manifest import Dataset
+    from mlops_cli.decision import Decision
     from mlops_cli.evidence import Evidence
     from mlops_cli.plans import Plan
     from mlops_cli.probe import Probe
@@ -27,9 +28,13 @@ def run_dict(run: Run) -> dict[str, Any]:
         "status": run.status.value,
         "created_at": iso(run.created_at),
         "overrides": run.overrides,
-        "decision": {**asdict(run.decision), "at": iso(run.decision.at)} if run.decision else None,
+        "decision": decision_dict(run.decision),
         "stages": [stage_dict(stage) for stage in run.stages],
     }
+
+
+def decision_dict(decision: Decision | None) -> dict[str, Any] | None:
+    return {**decision.to_dict(), "at": iso(decision.at)} if decision else None
 
 
 def stage_dict(stage: StageRun) -> dict[str, Any]:
@@ -104,9 +109,9 @@ def show_run(console: Console, run: Run, explain: bool = False) -> None:
     console.show(stage_table(run, {}, explain))
     if run.decision:
         said = run.decision
-        verb = "approved" if said.approved else "rejected"
-        comment = f": {said.comment}" if said.comment else ""
-        console.say(f"{verb} by {said.who}, {moment(said.at)}{comment}")
+        console.say(f"{said.verb} {said.told(moment(said.at))}")
+        if said.approved and said.shortfalls:
+            console.say(f"accepted with it: {'; '.join(said.shortfalls)}")
     if run.current and run.current.status is Status.FAILED:
         console.say(run.current.reason)
 
@@ -154,8 +159,8 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
     console.show(facts_table(facts))
     if evidence.earlier:
         said = evidence.earlier
-        verb = "approved" if said.approved else "REJECTED"
-        console.say(f"This very model was {verb} by {said.who}, {moment(said.at)}. {said.comment}".rstrip())
+        verb = said.verb if said.approved else said.verb.upper()
+        console.say(f"This very model was {verb} {said.told(moment(said.at))}")
 
 
 def _within(evidence: Evidence) -> str:

@@ -64,7 +64,7 @@ def run_table(runs: Iterable[Run]) -> Table:
             f"[{style}]{mark} {run.status.value}[/]",
             at.name if at else "",
             short(run.stage("train").output),
-            escape(said.who) if said else "",
+            escape(said.actor.name) if said else "",
         )
     return made
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from mlops_cli.comparison import Comparison, Standing
+from mlops_cli.decision import Decision
 from mlops_cli.evidence import Evidence
 from mlops_cli.report.material import Material
 from mlops_cli.report.remarks import remarks
 from mlops_cli.report.tiles import MARKS, tiles
 from mlops_cli.report.wording import escape, when
-from mlops_cli.runs import Decision, Status
+from mlops_cli.runs import Status
 
 DECIDED = (Status.DONE, Status.REJECTED, Status.SUPERSEDED)
 
@@ -62,9 +63,10 @@ def _decisions(material: Material) -> str:
 
 
 def _said(about: str, decision: Decision) -> str:
-    verb = "approved" if decision.approved else "REJECTED"
-    comment = f": {escape(decision.comment)}" if decision.comment else ""
-    return f"<p>{about} <b>{verb}</b> by {escape(decision.who)}, {when(decision.at)}{comment}</p>"
+    verb = decision.verb if decision.approved else decision.verb.upper()
+    said = f"<p>{about} <b>{verb}</b> {escape(decision.told(when(decision.at)))}</p>"
+    accepted = "".join(f"<li>{escape(shortfall)}</li>" for shortfall in decision.shortfalls)
+    return said + (f"<p>Accepted with it:</p><ul>{accepted}</ul>" if accepted and decision.approved else "")
 
 
 def _heed(material: Material) -> str:

@@ -126,8 +126,20 @@ def _decision(run: Run) -> dict[str, str]:
     said = run.decision
     if said is None:
         return {}
-    decided = {"mlops.decision": "approved" if said.approved else "rejected", "mlops.decided_by": said.who}
-    return {**decided, **({"mlops.decision_comment": said.comment} if said.comment else {})}
+    facts = {
+        "decision": said.verb,
+        "decision_kind": said.kind.value,
+        "decided_by": said.actor.name,
+        "decided_by.system_user": said.actor.system_user,
+        "decided_by.claimed_name": said.actor.claimed_name,
+        "decided_by.arn": said.actor.arn,
+        "decision_comment": said.comment,
+        "rollback_to": said.rollback_to.digest if said.rollback_to else "",
+        "rolled_back_from": said.rolled_back_from.digest if said.rolled_back_from else "",
+        "forwarded_from": said.forwarded_from,
+        "accepted_shortfalls": "; ".join(said.shortfalls) if said.approved else "",
+    }
+    return {f"mlops.{name}": fact for name, fact in facts.items() if fact}
 
 
 def _shortened(texts: dict[str, str]) -> dict[str, str]:

@@ -16,9 +16,10 @@ import pytest
 
 from mlops_cli.backends.local.provision import provision
 from mlops_cli.backends.local.store import Store
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.project import Project
 from mlops_cli.registry import versions_of
-from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.seen import MOST, NAME, Seen
 from mlops_cli.stages import STAGES
 from tests.conftest import ROOT, Cli
@@ -36,7 +37,7 @@ def run_of(run_id: str, status: Status) -> Run:
 
 def said_of(run: Run) -> Decision:
     """A yes to the run's model."""
-    return Decision(run.id, True, "ada", "", time.time(), "key", run.stage("train").output)
+    return Decision(run.id, True, Actor("ada"), "", time.time(), "key", run.stage("train").output)
 
 
 @pytest.fixture(scope="module")

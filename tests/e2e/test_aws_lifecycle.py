@@ -37,7 +37,7 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
 
     done = cloud.json("approve", "--run-id", run["id"][:8], "--comment", "fine", "--yes")
     assert set(statuses(done).values()) == {"done"}
-    assert (done["status"], done["decision"]["comment"], done["decision"]["who"]) == ("done", "fine", "root")
+    assert (done["status"], done["decision"]["comment"], done["decision"]["actor"]["name"]) == ("done", "fine", "root")
     assert done["evidence"]["metrics"]["long"]["roc_auc"] == pytest.approx(0.6)
 
     found = cloud.json("test-endpoint", "--text", "hello", "--text", "you")
@@ -229,7 +229,7 @@ def test_an_approval_holds_for_the_same_model_in_later_runs(cloud: Cloud) -> Non
     run = cloud.json("run")
     assert (run["status"], set(statuses(run).values())) == ("done", {"reused"})
     assert run["id"] != first["id"]
-    assert "approved by root" in run["decision"]["comment"]
+    assert run["decision"]["forwarded_from"] == first["id"]
     forced = cloud.json("run", "--from", "train")
     assert statuses(forced) == {
         **dict.fromkeys([stage.name for stage in STAGES], "pending"),

@@ -41,7 +41,7 @@ def test_versions_and_the_way_back(cloud: Cloud) -> None:
     assert set(packages(cloud).values()) == {"Approved"}, "what is live is not rejected before its successor is started"
     back = cloud.json("rollback", "--to", "v1", "--comment", "too rude", "--yes")
     assert [one["id"] for one in cloud.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"
-    assert (back["status"], back["decision"]["comment"]) == ("done", "rolled back to v1: too rude")
+    assert (back["status"], back["decision"]["kind"], back["decision"]["comment"]) == ("done", "rollback", "too rude")
     assert statuses(back)["train"] == "reused"
     assert live(cloud)["version"] == 1
     assert cloud.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True

@@ -60,7 +60,9 @@ def test_back_to_the_model_before_without_training_and_forth_again(tiny: Cli) ->
     back = tiny.json("rollback", "--comment", "too rude", "--yes")
     assert back["status"] == "done"
     assert statuses(back)["train"] == "reused"
-    assert (back["decision"]["approved"], back["decision"]["comment"]) == (True, "rolled back to v1: too rude")
+    assert (back["decision"]["kind"], back["decision"]["comment"]) == ("rollback", "too rude")
+    assert back["decision"]["rollback_to"]["version"] == "v1"
+    assert back["decision"]["rolled_back_from"]["version"] == "v2"
     assert live(tiny)["version"] == 1
     assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
     assert len(tiny.json("models")) == 2, "nothing was trained"
@@ -153,7 +155,7 @@ def test_a_model_that_fails_its_gate_is_rolled_back_by_itself(tiny: Cli) -> None
     assert live(tiny)["version"] == 1
     newest, failed = tiny.json("runs")[:2]
     assert (newest["status"], failed["status"], failed["id"]) == ("done", "failed", second["id"])
-    assert (newest["decision"]["who"], first["status"]) == ("mlops", "done")
+    assert (newest["decision"]["actor"]["name"], first["status"]) == ("mlops", "done")
     assert tiny.json("models")[0]["approved"] is False
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from mlops_cli.comparison import Comparison
+from mlops_cli.decision import Decision
 from mlops_cli.evidence import make_evidence
 from mlops_cli.measures.challenge import compare
 from mlops_cli.measures.predictions import read_predictions
 from mlops_cli.report import Material, gather
-from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import STAGES
 from mlops_cli.usecase import Metrics, UseCase, load_use_case
 from tests.conftest import ROOT

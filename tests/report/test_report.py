@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mlops_cli.comparison import Comparison
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.report import Material, report_html
-from mlops_cli.runs import Decision
 from mlops_cli.usecase import Metrics
 from tests.report.materials import LABELS, figures, make, numbers, predictions, profile, use_case
 
@@ -148,7 +148,7 @@ def hostile_everywhere() -> Material:
     about[HOSTILE], about["dataset"]["source"] = 7, HOSTILE
     about[f"{HOSTILE}_histogram"], about[HOSTILE + "q"] = {"1": 2, "5": 3}, {"median": 1, HOSTILE: 2}
     about["splits"][HOSTILE], about["words"][HOSTILE] = about["splits"]["test"], 1
-    said = Decision("r", False, HOSTILE, HOSTILE, 1.0, "", "")
+    said = Decision("r", False, Actor(HOSTILE), HOSTILE, 1.0, "", "")
     case = use_case(name=HOSTILE, description=HOSTILE, metrics=Metrics("test", "roc_auc", {"label": {"roc_auc": 0.99}}))
     material = make(
         labels, facts=facts, about_data=about, live_data=about, case=case, texts=HOSTILE, decision=said,
@@ -383,7 +383,7 @@ def test_nothing_to_heed_says_nothing() -> None:
 
 
 def test_a_decision_is_in_the_report_and_the_commands_are_gone() -> None:
-    said = Decision("ab12cd34", True, "ada", "better on threat", 1_700_000_100.0, "", "")
+    said = Decision("ab12cd34", True, Actor("ada"), "better on threat", 1_700_000_100.0, "", "")
     text = page(make(decision=said)).text
     assert "This run was approved by ada, 2023-11-14 22:15 UTC: better on threat" in text
     assert "mlops approve" not in text

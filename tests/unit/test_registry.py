@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.errors import MlopsError
 from mlops_cli.registry import Interval, ModelVersion, find_version, rollback_target, versions_of
-from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import STAGES
 
 
@@ -21,7 +22,7 @@ def run_of(name: str, at: float, digest: str, deployed_at: float | None = None, 
 
 
 def said(digest: str, approved: bool = True) -> Decision:
-    return Decision("r", approved, "ann", "because", 5.0, f"key of {digest}", digest)
+    return Decision("r", approved, Actor("ann"), "because", 5.0, f"key of {digest}", digest)
 
 
 A, B, C = (letter * 64 for letter in "abc")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from mlops_cli.config import resolve
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.errors import MlopsError
 from mlops_cli.install import install_command
-from mlops_cli.runs import Decision, Run, StageRun, Status
+from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import STAGES
 from mlops_cli.tracking import mlflow as mlflow_module
 from mlops_cli.tracking import track
@@ -81,7 +82,7 @@ def test_metrics_of_another_form_are_left_out(metrics: Any) -> None:
 
 def test_tags_tell_digests_gates_verdict_and_decision() -> None:
     run = trained_run()
-    run.decision = Decision(run.id, False, "kim", "too dear\n" + "!" * 9000, 0.0, "key", "m" * 64)
+    run.decision = Decision(run.id, False, Actor("kim"), "too dear\n" + "!" * 9000, 0.0, "key", "m" * 64)
     tags = recorded(run).tags
     assert (tags["mlops.run"], tags["mlops.status"], tags["mlops.target"]) == ("1a2b3c4d", "waiting", "local")
     assert (tags["mlops.data_digest"], tags["mlops.model_digest"]) == ("d" * 64, "m" * 64)

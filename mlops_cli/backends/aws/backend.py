@@ -29,6 +29,7 @@ from mlops_cli.backends.aws.stacks import Stacks
 from mlops_cli.backends.aws.starting import Wish
 from mlops_cli.backends.aws.statemachine import StateMachine
 from mlops_cli.backends.aws.step import take_step
+from mlops_cli.backends.aws.summary import Facts, summary_of
 from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
 from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport, Occasion
@@ -37,6 +38,7 @@ from mlops_cli.backends.observability import check_observable, read_reference
 from mlops_cli.config import Settings, step_variables
 from mlops_cli.costs import Consent, Costs, freely
 from mlops_cli.data.manifest import Dataset
+from mlops_cli.decision import DecisionKind
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import StageFailed
 from mlops_cli.observations import FILE, Observed
@@ -52,8 +54,8 @@ from mlops_cli.registry import (
     approved_run,
     calls_for_rollback,
     earlier_version,
+    named_model,
     rollback_target,
-    rolled_back,
     said_back,
 )
 from mlops_cli.runs import Run, RunRequest
@@ -196,7 +198,8 @@ class AwsBackend(Backend):
         if target is None:
             return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
         try:
-            self._go_back(target, failing, f"the gate {LAST_GATE} failed in run {run.id}", view)
+            why = f"the gate {LAST_GATE} failed in run {run.id}"
+            self._go_back(target, failing, why, view, DecisionKind.AUTOMATIC_ROLLBACK)
         except MlopsError as error:
             return failure.also(f"Going back to {target.name} has failed, too: {error.message} {error.hint}".rstrip())
         return failure.also(said_back(target.name, target.digest))
@@ -206,20 +209,28 @@ class AwsBackend(Backend):
         returned = run.stage(LAST_GATE).detail.get(RETURNED)
         return returned if returned and self.crew.endpoint.live().digest == returned["digest"] else None
 
-    def _go_back(self, target: ModelVersion, live_digest: str, why: str, view: RunView) -> Run:
+    def _go_back(
+        self,
+        target: ModelVersion,
+        live_digest: str,
+        why: str,
+        view: RunView,
+        kind: DecisionKind = DecisionKind.ROLLBACK,
+    ) -> Run:
         """A run from the deployment on, with what the model is made of; what is live is rejected.
 
         Only once the run is there: a live model is never rejected for nothing. Again, it goes along with the same run.
         """
         source_run = approved_run(list(self.crew.records.runs()), target.digest)
-        said, again = rolled_back(target.name, why), f"mlops rollback --to {target.name}"
+        again = f"mlops rollback --to {target.name}"
+        facts = Facts(kind, target.named, named_model(self.models(), live_digest))
         try:
             wish = replace(self._wish(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
             run_id, _ = self.crew.starter.start(wish)
-            self.crew.versions.reject(live_digest, said)
+            self.crew.versions.reject(live_digest, f"{kind.value} to {target.name}: {why}".rstrip(": "))
         except KeyboardInterrupt:
             raise _interrupted("Stopped before the rollback was complete.", f"Go on with it: {again}") from None
-        return ended(self.crew.runs.follow(run_id, view, ours=True, saying=said, again=again))
+        return ended(self.crew.runs.follow(run_id, view, ours=True, saying=summary_of(why, facts), again=again))
 
     def models(self) -> list[ModelVersion]:
         models = self.crew.versions.every()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlops_cli.backends.aws.registry import Registry
 from mlops_cli.backends.aws.runs import Runs
 from mlops_cli.backends.aws.standing import DECISION, GATE
+from mlops_cli.backends.aws.summary import Facts, summary_of
 from mlops_cli.errors import MlopsError
 from mlops_cli.runs import Run, Status, superseded, undecidable
 
@@ -44,7 +45,9 @@ class Decider:
         package = record.stage(GATE.name).detail["package"]
         self._registry.decide(package, approved, comment)
         token = self._runs.pipeline.token(run_id, GATE.name, DECISION)
-        taken = bool(token) and self._runs.pipeline.decide(GATE.name, DECISION, approved, comment, token)
+        taken = bool(token) and self._runs.pipeline.decide(
+            GATE.name, DECISION, approved, summary_of(comment, Facts()), token
+        )
         self._runs.left(run_id, Status.WAITING)
         if not taken:
             self._give_way(self._runs.again(run_id), package)
@@ -52,6 +55,6 @@ class Decider:
     def _give_way(self, run: Run, package: str) -> None:
         """Somebody else was first: what they said holds for the package, too."""
         if run.decision:
-            self._registry.decide(package, run.decision.approved, f"by {run.decision.who}: {run.decision.comment}")
+            self._registry.decide(package, run.decision.approved, run.decision.by)
         self.check(run)
         raise MlopsError("The decision was not taken.", f"Try again: mlops approve --run-id {run.id}")

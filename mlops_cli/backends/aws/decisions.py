@@ -9,9 +9,8 @@ from mlops_cli.backends.aws.pipeline import Pipeline
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.registry import REJECTED
 from mlops_cli.backends.aws.standing import GATE, decision_of
-from mlops_cli.runs import Decision, Run, StageRun, Status
-
-APPROVED_BY = "approved by "
+from mlops_cli.decision import Decision
+from mlops_cli.runs import Run, StageRun, Status
 
 
 class Decisions:
@@ -34,6 +33,11 @@ class Decisions:
 
     def approval(self, model_digest: str, key: str) -> StageRun | None:
         """The approval of this model under these floors, unless the last word about it was another one."""
+        found = self.standing(model_digest, key)
+        return replace(found[1], status=Status.DONE, reason=f"{found[0].verb} {found[0].by}") if found else None
+
+    def standing(self, model_digest: str, key: str) -> tuple[Decision, StageRun] | None:
+        """The approval that holds, with what was asked."""
         decision, gate = next(
             ((said, gate) for said, gate in self.about(model_digest) if said.key == key), (None, None)
         )
@@ -41,7 +45,4 @@ class Decisions:
             return None
         if self._package_status(gate.detail["package"]) == REJECTED:
             return None
-        said = f"{APPROVED_BY}{decision.who}" + (f": {decision.comment}" if decision.comment else "")
-        # Whoever passes an approval on says in the comment whose it is.
-        reason = decision.comment if decision.comment.startswith(APPROVED_BY) else said
-        return replace(gate, status=Status.DONE, reason=reason)
+        return decision, gate

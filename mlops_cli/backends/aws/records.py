@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from mlops_cli.backends.aws.bucket import Bucket
-from mlops_cli.runs import Decision, Run, StageRun, Status, stage_run_of
+from mlops_cli.runs import Run, StageRun, Status, run_of, stage_run_of
 
 RUN = "run.json"
 LATEST = "latest"
@@ -28,7 +27,7 @@ class Records:
     def load(self, run_id: str) -> Run | None:
         """A run as its steps have recorded it; None before the first step and for what was never a run."""
         found = self.bucket.get_json(f"runs/{run_id}/{RUN}")
-        return None if found is None else _run(found)
+        return None if found is None else run_of(found)
 
     def save(self, run: Run) -> None:
         self.bucket.put_json(f"runs/{run.id}/{RUN}", asdict(run))
@@ -66,16 +65,3 @@ class Records:
         )
         found = (self.bucket.get_json(item.key) for item in items)
         return [stage_run_of(values) for values in found if values]
-
-
-def _run(values: dict[str, Any]) -> Run:
-    decision = values["decision"]
-    return Run(
-        id=values["id"],
-        created_at=values["created_at"],
-        status=Status(values["status"]),
-        stages=[stage_run_of(stage) for stage in values["stages"]],
-        overrides=values["overrides"],
-        forced_from=values["forced_from"],
-        decision=Decision(**decision) if decision else None,
-    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from mlops_cli.backends.aws.crew import Crew
 from mlops_cli.backends.aws.registry import PENDING
+from mlops_cli.decision import DecisionKind
 from mlops_cli.errors import MlopsError
 from mlops_cli.registry import (
     FIRST_STAGE,
@@ -20,7 +21,6 @@ from mlops_cli.registry import (
     ModelVersion,
     approved_run,
     calls_for_rollback,
-    rolled_back,
     served_before,
     versions_of,
 )
@@ -54,7 +54,11 @@ def begin(run: Run, crew: Crew) -> Target | None:
     gate.detail = {**gate.detail, RETURNED: {"version": target.name, "digest": target.digest}}
     crew.records.save(run)
     failing = run.stage(FIRST_STAGE)
-    _reject(failing.output, rolled_back(target.name, f"the gate {LAST_GATE} failed in run {run.id}"), crew)
+    _reject(
+        failing.output,
+        f"{DecisionKind.AUTOMATIC_ROLLBACK.value} to {target.name}: the gate {LAST_GATE} failed in run {run.id}",
+        crew,
+    )
     crew.records.remember(replace(failing, status=Status.REUSED, output=target.digest))
     return target
 

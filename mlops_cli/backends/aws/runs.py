@@ -15,6 +15,7 @@ from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution,
 from mlops_cli.backends.aws.reasons import Reasons
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, JOB, compose, latest_attempt
+from mlops_cli.backends.aws.summary import forwarded, summary_of
 from mlops_cli.backends.aws.variables import decoded, encoded
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
@@ -86,7 +87,7 @@ class Runs:
     ) -> Run:
         """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
 
-        Only for such a one is an approval that holds passed on, with the comment ``saying``: who watches decides
+        Only for such a one is an approval that holds passed on, with the summary ``saying``: who watches decides
         nothing. Raises MlopsError on Ctrl-C: the run goes on, and ``again`` is the command that returns to it, if that
         is more than to watch.
         """
@@ -110,20 +111,24 @@ class Runs:
 
     def held(self, run: Run) -> StageRun | None:
         """The approval of the same model in an earlier run, if that holds for this one, which waits."""
+        gate = self._reused_gate(run)
+        return self._decisions.approval(gate.output, gate.key) if gate else None
+
+    def _reused_gate(self, run: Run) -> StageRun | None:
         record = self.records.load(run.id) if run.status is Status.WAITING else None
         gate = record.stage(GATE.name) if record else None
-        if gate is None or gate.status is not Status.REUSED:
-            return None
-        return self._decisions.approval(gate.output, gate.key)
+        return gate if gate and gate.status is Status.REUSED else None
 
     def pass_on(self, run: Run, saying: str = "") -> Run:
-        """Tell the pipeline of an approval that holds, in that one's words; a run without one is left as it is."""
-        earlier = self.held(run)
-        if earlier is None:
+        """Tell the pipeline of an approval that holds, and which it is; a run without one is left as it is."""
+        gate = self._reused_gate(run)
+        standing = self._decisions.standing(gate.output, gate.key) if gate else None
+        if standing is None:
             return run
         token = self.pipeline.token(run.id, GATE.name, DECISION)
         if token:
-            self.pipeline.decide(GATE.name, DECISION, True, saying or earlier.reason, token)
+            summary = saying or summary_of(*forwarded(standing[0]))
+            self.pipeline.decide(GATE.name, DECISION, True, summary, token)
         return replace(run, status=Status.RUNNING, stages=_with_gate(run, status=Status.REUSED))
 
     def _said_held(self, run: Run) -> Run:

@@ -5,7 +5,6 @@ CodePipeline knows what happened, the records know what it was about: keys, dige
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,8 +17,10 @@ from mlops_cli.backends.aws.pipeline import (
     ActionRun,
     Execution,
 )
+from mlops_cli.backends.aws.summary import read_summary
+from mlops_cli.decision import Actor, Decision, arn_name
 from mlops_cli.registry import LAST_GATE
-from mlops_cli.runs import Decision, Run, StageRun, Status, new_run
+from mlops_cli.runs import Run, StageRun, Status, new_run
 from mlops_cli.stages import STAGES, Kind, Stage
 
 COMMAND, JOB, DECISION, ENDPOINT, VERDICT = "command", "job", "decision", "endpoint", "verdict"
@@ -64,12 +65,20 @@ def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> De
     if not decided or decided[-1].status == ABANDONED or _expired(decided[-1]):
         return None
     said = decided[-1]
-    return Decision(run_id, said.status != FAILED, who(said.who), said.said, said.updated, gate.key, gate.output)
-
-
-def who(arn: str) -> str:
-    """The name in the ARN of a user, or of a role's session."""
-    return re.split("[:/]", arn)[-1] or "unknown"
+    comment, facts = read_summary(said.said)
+    return Decision(
+        run_id,
+        said.status != FAILED,
+        Actor(arn=said.who),
+        comment,
+        said.updated,
+        gate.key,
+        gate.output,
+        kind=facts.kind,
+        rollback_to=facts.rollback_to,
+        rolled_back_from=facts.rolled_back_from,
+        forwarded_from=facts.forwarded_from,
+    )
 
 
 def _expired(decision: ActionRun) -> bool:
@@ -125,7 +134,7 @@ def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> s
     """Why a stage ran, or why it ended as it did; what AWS itself says stands in until the cause is looked up."""
     last = actions[-1]
     if status is Status.REJECTED:
-        return f"by {who(last.who)}: {last.said}".rstrip(": ")
+        return f"by {arn_name(last.who)}: {read_summary(last.said)[0]}".rstrip(": ")
     if status is Status.FAILED and _expired(last):
         return "nobody has decided within seven days"
     if status is Status.FAILED and record.status is not Status.FAILED:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from mlops_cli.backends.aws.decisions import Decisions
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.registry import PENDING, REJECTED, Package, Registry
+from mlops_cli.decision import Decision
 from mlops_cli.registry import ModelVersion, versions_of
-from mlops_cli.runs import Decision
 
 
 class Versions:

@@ -251,7 +251,7 @@ class AwsWorkbench:
         if said is None or not said.approved:
             raise StageFailed("Nobody has approved the model of this run.", f"mlops approve --run-id {run.id}")
         run.decision = said
-        self.crew.registry.decide(record.detail["package"], True, f"by {said.who}: {said.comment}".rstrip(": "))
+        self.crew.registry.decide(record.detail["package"], True, said.by)
         return Outcome(record.output)
 
     def _deployed(self, run: Run) -> Outcome:

@@ -21,9 +21,10 @@ from mlops_cli.backends.local.provision import is_provisioned, plan_provision, p
 from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.backends.observability import check_observable, read_reference
-from mlops_cli.config import Settings, user_name
+from mlops_cli.config import Settings
 from mlops_cli.costs import Consent, freely
 from mlops_cli.data.manifest import Dataset, load
+from mlops_cli.decision import AUTOMATIC, Decision, DecisionKind, person
 from mlops_cli.errors import MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.observations import FILE, Observed
@@ -37,11 +38,12 @@ from mlops_cli.registry import (
     ModelVersion,
     calls_for_rollback,
     earlier_version,
+    named_model,
     rollback_target,
     said_back,
     versions_of,
 )
-from mlops_cli.runs import Decision, Run, RunRequest, Status, find_run
+from mlops_cli.runs import Run, RunRequest, Status, find_run
 from mlops_cli.stages import STAGES, position, stage_named
 from mlops_cli.tracking import track
 from mlops_cli.usecase import UseCase, full_names
@@ -164,7 +166,9 @@ class LocalBackend(Backend):
         if target is None:
             return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
         why = f"the gate {LAST_GATE} failed in run {run.id}"
-        back = rollback.begin(target, run.stage("deploy").output, "mlops", why, self.store)
+        words = rollback.Words(AUTOMATIC, why, DecisionKind.AUTOMATIC_ROLLBACK)
+        away_from = named_model(self.models(), run.stage("deploy").output)
+        back = rollback.begin(target, away_from, words, self.store)
         self.lock.note("rollback", back.id)
         try:
             advance(back, self.bench, view, FIRST_STAGE)
@@ -256,7 +260,7 @@ class LocalBackend(Backend):
             self.check_decidable(run)
             gate = run.stage("approval")
             self.lock.note("approve", run.id)
-            decision = Decision(run.id, approved, user_name(), comment, time.time(), gate.key, gate.output)
+            decision = Decision(run.id, approved, person(), comment, time.time(), gate.key, gate.output)
             history.decide(run, decision, self.store)
             self._write_report(run, view)
             if approved:
@@ -281,7 +285,8 @@ class LocalBackend(Backend):
             return under_way
         live = self.server.status().model_digest or ""
         target = rollback_target(models, live, version)
-        return rollback.begin(target, live, user_name(), comment, self.store, history.overtaken(self.store))
+        words = rollback.Words(person(), comment)
+        return rollback.begin(target, named_model(models, live), words, self.store, history.overtaken(self.store))
 
     def manifest(self, run: Run) -> dict[str, Any]:
         return manifest(run, self.bench.noted_surroundings(run) or {})

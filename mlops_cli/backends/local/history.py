@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mlops_cli.backends.local.rollback import unfinished
 from mlops_cli.backends.local.store import Store
+from mlops_cli.decision import Decision
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.lifecycle import Workbench, judge, unchanged
 from mlops_cli.registry import FIRST_STAGE, is_rolling_back
 from mlops_cli.runs import (
     CONTINUABLE,
-    Decision,
     Run,
     RunRequest,
     Status,

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from mlops_cli.backends.local.store import Store
-from mlops_cli.registry import FIRST_STAGE, ModelVersion, approved_run, find_version, is_rolling_back, rolled_back
-from mlops_cli.runs import Decision, Run, Status, copy_before, new_run
+from mlops_cli.decision import Actor, Decision, DecisionKind, NamedModel
+from mlops_cli.registry import FIRST_STAGE, ModelVersion, approved_run, find_version, is_rolling_back
+from mlops_cli.runs import Run, Status, copy_before, new_run
+
+
+@dataclass(frozen=True)
+class Words:
+    """Who goes back, why, and whether anybody was asked."""
+
+    actor: Actor
+    comment: str
+    kind: DecisionKind = DecisionKind.ROLLBACK
 
 
 def unfinished(store: Store) -> Run | None:
@@ -25,9 +35,13 @@ def leads_to(run: Run, models: Sequence[ModelVersion], version: str) -> bool:
 
 
 def begin(
-    target: ModelVersion, live_digest: str, who: str, why: str, store: Store, overtaken: Sequence[Run] = ()
+    target: ModelVersion,
+    away_from: NamedModel | None,
+    words: Words,
+    store: Store,
+    overtaken: Sequence[Run] = (),
 ) -> Run:
-    """The run that deploys ``target``; what is live now is from here on rejected, so that no later run brings it back.
+    """The run that deploys ``target``; what it goes away from is rejected from here on: no later run brings it back.
 
     All on record before anything is deployed, with the runs that it takes the place of: killed at any point,
     ``mlops run`` goes on with it.
@@ -36,13 +50,24 @@ def begin(
     run = new_run(os.urandom(4).hex(), source.overrides)
     copy_before(FIRST_STAGE, run, source)
     gate = run.stage("approval")
-    comment = rolled_back(target.name, why)
-    gate.reason = comment
     run.status = Status.RUNNING
-    run.decision = Decision(run.id, True, who, comment, time.time(), gate.key, gate.output)
+    run.decision = Decision(
+        run.id,
+        True,
+        words.actor,
+        words.comment,
+        time.time(),
+        gate.key,
+        gate.output,
+        words.kind,
+        rollback_to=target.named,
+        rolled_back_from=away_from,
+    )
+    gate.reason = f"approved {run.decision.by}"
+    given_up = away_from.digest if away_from else ""
     rejections = [
-        replace(said, approved=False, who=who, comment=comment, at=time.time())
-        for said in {said.key: said for said in store.decisions() if said.model_digest == live_digest}.values()
+        replace(run.decision, run_id=said.run_id, approved=False, key=said.key, model_digest=given_up)
+        for said in {said.key: said for said in store.decisions() if said.model_digest == given_up}.values()
     ]
     store.save(*overtaken, run, decisions=[*rejections, run.decision])
     return run

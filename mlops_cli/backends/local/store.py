@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.decision import Decision, decision_from
 from mlops_cli.errors import ConfigurationError, MlopsError
-from mlops_cli.runs import Decision, Run, StageRun, Status, stage_run_of
+from mlops_cli.runs import Run, StageRun, Status, stage_run_of
 from mlops_cli.stages import STAGES
 
-VERSION = 1
+VERSION = 2
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, created_at REAL NOT NULL, status TEXT NOT NULL,
@@ -26,8 +27,7 @@ CREATE TABLE IF NOT EXISTS stages (
     PRIMARY KEY (run_id, name));
 CREATE INDEX IF NOT EXISTS stages_by_key ON stages (name, key, status);
 CREATE TABLE IF NOT EXISTS decisions (
-    run_id TEXT NOT NULL REFERENCES runs(id), approved INTEGER NOT NULL, who TEXT NOT NULL,
-    comment TEXT NOT NULL, at REAL NOT NULL, key TEXT NOT NULL, model_digest TEXT NOT NULL);
+    run_id TEXT NOT NULL REFERENCES runs(id), key TEXT NOT NULL, model_digest TEXT NOT NULL, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS imports (digest TEXT PRIMARY KEY, names TEXT NOT NULL);
 """
 
@@ -60,10 +60,11 @@ class Store:
 
     def _prepare(self) -> None:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
+        if version not in (0, VERSION):
             raise MlopsError(
-                f"{self.path} was written by a newer mlops (format {version}, this one knows {VERSION}).",
-                "Use the mlops that wrote it, or a newer one.",
+                f"{self.path} was written by another mlops (format {version}, this one knows {VERSION}).",
+                "Use that one. Or begin anew, without the runs, their models and the endpoint: "
+                "mlops cleanup --keep-data",
             )
         if version < VERSION:
             self.connection.executescript(f"PRAGMA journal_mode=WAL; {TABLES} PRAGMA user_version={VERSION};")
@@ -115,14 +116,14 @@ class Store:
 
     def _record(self, decision: Decision) -> None:
         self.connection.execute(
-            "INSERT INTO decisions VALUES (:run_id,:approved,:who,:comment,:at,:key,:model_digest)",
-            asdict(decision),
+            "INSERT INTO decisions VALUES (?,?,?,?)",
+            (decision.run_id, decision.key, decision.model_digest, json.dumps(decision.to_dict())),
         )
 
     def decisions(self) -> list[Decision]:
         """All decisions, the newest first."""
-        rows = self._query("SELECT * FROM decisions ORDER BY rowid DESC")
-        return [Decision(**{**dict(row), "approved": bool(row["approved"])}) for row in rows]
+        rows = self._query("SELECT record FROM decisions ORDER BY rowid DESC")
+        return [decision_from(json.loads(row["record"])) for row in rows]
 
     def runs(self) -> list[Run]:
         """All runs, the newest first."""

@@ -8,8 +8,10 @@ import pytest
 
 from mlops_cli.backends.aws.deciding import Decider
 from mlops_cli.backends.aws.pipeline import Execution
+from mlops_cli.backends.aws.summary import Facts, summary_of
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
-from mlops_cli.runs import Decision, Run, Status, new_run
+from mlops_cli.runs import Run, Status, new_run
 
 PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"
 
@@ -78,20 +80,20 @@ def test_the_registry_is_told_before_the_pipeline_goes_on(ground: Ground, approv
     ground.decider.decide("r1", approved, "good")
     assert ground.said == [
         ("registry", PACKAGE, approved, "good"),
-        ("pipeline", "approval", "decision", approved, "good", "t1"),
+        ("pipeline", "approval", "decision", approved, summary_of("good", Facts()), "t1"),
     ]
 
 
 def test_whoever_comes_second_is_told_who_was_first(ground: Ground) -> None:
     def taken_by_anna(*_: Any) -> bool:
-        ground.run.decision = Decision("r1", True, "anna", "", 1.0, "k", "m")
+        ground.run.decision = Decision("r1", True, Actor("anna"), "", 1.0, "k", "m")
         ground.run.status = Status.RUNNING
         return False
 
     ground.decide = taken_by_anna  # type: ignore[method-assign]
     with pytest.raises(MlopsError, match="already approved by anna"):
         ground.decider.decide("r1", False, "")
-    assert ground.said[-1] == ("registry", PACKAGE, True, "by anna: "), "the package is as they have decided"
+    assert ground.said[-1] == ("registry", PACKAGE, True, "by anna"), "the package is as they have decided"
 
 
 def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
@@ -120,7 +122,9 @@ def test_why_nobody_can_decide(ground: Ground, status: Status, gate: Status, rea
 
 
 def test_a_rejected_run_stays_rejected(ground: Ground) -> None:
-    ground.stands(Status.REJECTED, Status.REJECTED).run.decision = Decision("r1", False, "anna", "no", 1.0, "k", "m")
+    ground.stands(Status.REJECTED, Status.REJECTED).run.decision = Decision(
+        "r1", False, Actor("anna"), "no", 1.0, "k", "m"
+    )
     with pytest.raises(MlopsError, match="was rejected by anna: no") as caught:
         ground.decider.check(ground.run)
     assert caught.value.exit_code == EXIT_REJECTED

@@ -13,15 +13,16 @@ from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.source import Revision
 from mlops_cli.backends.aws.starting import Wish
 from mlops_cli.config import resolve
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project import Project
 from mlops_cli.registry import Interval, ModelVersion
-from mlops_cli.runs import Decision, Run, Status, new_run
+from mlops_cli.runs import Run, Status, new_run
 from mlops_cli.usecase import load_use_case
 from tests.conftest import USE_CASES
 
 GOOD, BAD = "a" * 64, "b" * 64
-START, REJECT, FOLLOW = "start from run-of-good", "reject bbbb: rolled back to v1: too rude", "follow back"
+START, REJECT, FOLLOW = "start from run-of-good", "reject bbbb: rollback to v1: too rude", "follow back"
 
 
 class Ground:
@@ -67,7 +68,7 @@ def run_of_good() -> Run:
 
 
 def versions() -> list[ModelVersion]:
-    said = Decision("r", True, "anna", "", 1.0, "k", "m")
+    said = Decision("r", True, Actor("anna"), "", 1.0, "k", "m")
     return [
         ModelVersion(number, digest, "r", 1.0, "", "", {}, {}, said, (Interval(number, None),))
         for number, digest in ((2, BAD), (1, GOOD))

@@ -14,9 +14,10 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.config import resolve
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.digest import digest_file, digest_folder
 from mlops_cli.lifecycle import StageFailed
-from mlops_cli.runs import Decision, Run, StageRun, Status, new_run
+from mlops_cli.runs import Run, StageRun, Status, new_run
 from mlops_cli.stages import stage_named
 from tests.aws_simulator.fixture import Aws
 
@@ -38,7 +39,7 @@ def stage(name: str = "train", key: str = "k1", output: str = "o1", run_id: str 
 def test_a_run_is_read_as_it_was_written(bucket: Bucket) -> None:
     run = new_run("r1", {"train.epochs": "2"}, "train")
     run.stages[2] = stage()
-    run.status, run.decision = Status.WAITING, Decision("r1", True, "anna", "good", 1.5, "k", "m")
+    run.status, run.decision = Status.WAITING, Decision("r1", True, Actor("anna"), "good", 1.5, "k", "m")
     records = Records(bucket)
     assert records.load("r1") is None
     records.save(run)

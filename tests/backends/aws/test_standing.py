@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.pipeline import ActionRun, Execution
-from mlops_cli.backends.aws.standing import PATIENCE_SECONDS, compose, who
+from mlops_cli.backends.aws.standing import PATIENCE_SECONDS, compose
+from mlops_cli.decision import arn_name
 from mlops_cli.runs import Run, Status, new_run
 
 ID = "0b5e8a52-0000-4000-8000-000000000001"
@@ -137,7 +138,7 @@ def test_a_decision_says_who_and_why() -> None:
     given[6] = replace(given[6], who=ANNA, said="good")
     decision = compose(execution(), record, given).decision
     assert decision is not None
-    assert (decision.approved, decision.who, decision.comment, decision.at) == (True, "anna", "good", 17.0)
+    assert (decision.approved, decision.actor.name, decision.comment, decision.at) == (True, "anna", "good", 17.0)
     assert (decision.key, decision.model_digest, decision.run_id) == ("k", "made by approval", ID)
 
 
@@ -196,4 +197,4 @@ def test_a_reused_job_need_not_be_waited_for_but_a_decision_and_a_deployment_mus
     ],
 )
 def test_who_it_was(arn: str, name: str) -> None:
-    assert who(arn) == name
+    assert arn_name(arn) == name

@@ -10,9 +10,10 @@ import pytest
 
 from mlops_cli.backends.local.history import as_it_is, check_decidable, choose, decide, supersede_older
 from mlops_cli.backends.local.store import LONGEST_PATH, Store
+from mlops_cli.decision import Actor, Decision
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.lifecycle import Outcome, advance
-from mlops_cli.runs import Decision, Run, RunRequest, StageRun, Status, find_run
+from mlops_cli.runs import Run, RunRequest, StageRun, Status, find_run
 from mlops_cli.stages import Kind, Stage
 
 
@@ -77,7 +78,7 @@ def go(bench: Bench, **request: object) -> Run:
 
 def say(bench: Bench, run: Run, approved: bool, at: float = 1.0) -> Run:
     gate = run.stage("approval")
-    decide(run, Decision(run.id, approved, "ann", "because", at, gate.key, gate.output), bench.store)
+    decide(run, Decision(run.id, approved, Actor("ann"), "because", at, gate.key, gate.output), bench.store)
     return advance(run, bench, Silent(), "approval") if approved else run
 
 
@@ -222,7 +223,7 @@ def test_a_store_keeps_everything_about_a_run(store: Store, tmp_path: Path) -> N
 
 def test_a_store_of_a_newer_version_is_refused(store: Store, tmp_path: Path) -> None:
     store.connection.execute("PRAGMA user_version=99")
-    with pytest.raises(MlopsError, match="newer mlops"):
+    with pytest.raises(MlopsError, match="another mlops"):
         Store(tmp_path / "state.db")
 
 

@@ -1,0 +1,51 @@
+"""What a decision says beside its comment, in the summary that CodePipeline keeps with an approval.
+
+The comment comes first, for whoever reads it in the AWS console; the facts follow as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlops_cli.decision import Decision, DecisionKind, NamedModel
+
+SUMMARY_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The fields of a Decision that only its own summary can tell."""
+
+    kind: DecisionKind = DecisionKind.APPROVAL
+    rollback_to: NamedModel | None = None
+    rolled_back_from: NamedModel | None = None
+    forwarded_from: str = ""
+
+
+def summary_of(comment: str, facts: Facts) -> str:
+    """The comment is cut where both are too long for CodePipeline."""
+    told = {name: value for name, value in asdict(facts).items() if value}
+    line = json.dumps(told, separators=(",", ":"))
+    return f"{comment[: SUMMARY_LENGTH - len(line) - 1]}\n{line}"
+
+
+def read_summary(summary: str) -> tuple[str, Facts]:
+    """The comment and the facts; whoever approves in the AWS console gives no facts."""
+    comment, _, line = summary.rpartition("\n")
+    try:
+        return comment, _facts(json.loads(line))
+    except (ValueError, TypeError, KeyError):
+        return summary, Facts()
+
+
+def _facts(told: Mapping[str, Any]) -> Facts:
+    to, away_from = (NamedModel(**told[name]) if name in told else None for name in ("rollback_to", "rolled_back_from"))
+    return Facts(DecisionKind(told["kind"]), to, away_from, str(told.get("forwarded_from", "")))
+
+
+def forwarded(decision: Decision) -> tuple[str, Facts]:
+    """An approval as it is passed on: the comment stays, and so does the run that it was given for."""
+    return decision.comment, Facts(forwarded_from=decision.forwarded_from or decision.run_id)

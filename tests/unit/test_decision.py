@@ -1,0 +1,63 @@
+"""A decision is facts: they survive being written down, and none of them is read out of a comment."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+
+import pytest
+
+from mlops_cli.decision import AUTOMATIC, Actor, Decision, DecisionKind, NamedModel, decision_from, person
+
+ROLLBACK = Decision(
+    "r2",
+    True,
+    Actor("root", "alice"),
+    "too rude",
+    2.0,
+    "key",
+    "a" * 64,
+    DecisionKind.ROLLBACK,
+    rollback_to=NamedModel("v1", "a" * 64),
+    rolled_back_from=NamedModel("v2", "b" * 64),
+    shortfalls=("macro: roc_auc 0.600 is under 0.95",),
+    limits={"floor of macro roc_auc": "0.95"},
+)
+
+
+@pytest.mark.parametrize("decision", [ROLLBACK, Decision("r1", False, AUTOMATIC, "", 1.0, "", "", forwarded_from="r0")])
+def test_what_was_written_down_is_read_as_it_was(decision: Decision) -> None:
+    assert decision_from(json.loads(json.dumps(decision.to_dict()))) == decision
+
+
+def test_a_comment_in_the_words_of_a_rollback_is_a_comment() -> None:
+    said = Decision("r1", True, Actor("ann"), "rolled back to the larger learning rate", 1.0, "k", "m")
+    assert not said.is_rollback
+    assert said.by == "by ann: rolled back to the larger learning rate"
+
+
+def test_a_rollback_says_from_where_and_to_where() -> None:
+    assert ROLLBACK.by == "by root (claimed name: alice) (rollback from v2 to v1): too rude"
+
+
+@pytest.mark.parametrize(
+    ("actor", "name"),
+    [
+        (Actor("root"), "root"),
+        (Actor("root", "alice"), "root (claimed name: alice)"),
+        (Actor(arn="arn:aws:sts::1:assumed-role/Developer/ben"), "ben"),
+        (AUTOMATIC, "mlops"),
+        (Actor(), "unknown"),
+    ],
+)
+def test_only_what_was_verified_stands_outside_of_the_brackets(actor: Actor, name: str) -> None:
+    assert actor.name == name
+
+
+@pytest.mark.parametrize(
+    ("claimed", "recorded"), [("alice", "alice"), ("al\x1b[2Kice", "al[2Kice"), (os.fsdecode(b"al\xffice"), "alice")]
+)
+def test_the_environment_only_claims_who_it_is(monkeypatch: pytest.MonkeyPatch, claimed: str, recorded: str) -> None:
+    monkeypatch.setenv("LOGNAME", claimed)
+    assert person() == Actor(pwd.getpwuid(os.getuid()).pw_name, recorded)
