@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.jobs import STEADY
+from mlops_cli.script_environment import Passed, environment_ingredients, script_environment, with_paths
 
 Check = Callable[[str], str]
 
@@ -263,7 +263,6 @@ def export_mlflow(settings: Settings) -> None:
         os.environ.setdefault(name, value)
 
 
-LOOPBACK = "127.0.0.1,localhost,::1"
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY($|_)|ACCESS_KEY", re.IGNORECASE)
 
 
@@ -272,11 +271,19 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not SECRET.search(name)}
 
 
-def job_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a job: ours without secrets and without what would change a script's behaviour."""
-    foreign = ("SM_", "MLOPS_", "PYTEST_")
-    inherited = {name: value for name, value in child_environment().items() if not name.startswith(foreign)}
-    return {**inherited, **STEADY, "NO_PROXY": LOOPBACK, **extra}
+def job_environment(extra: Mapping[str, str], training: Path, passed: Passed) -> dict[str, str]:
+    """The environment of a job or a gate whose scripts lie in ``training``."""
+    return with_paths({**script_environment(child_environment() | _listed(passed), passed), **extra}, training)
+
+
+def job_environment_ingredients(passed: Passed) -> dict[str, str]:
+    """What of this process's environment counts for scripts and gates, by name."""
+    return environment_ingredients(child_environment() | _listed(passed), passed)
+
+
+def _listed(passed: Passed) -> dict[str, str]:
+    """What the use case names is passed on even if it looks like a secret."""
+    return {name: os.environ[name] for name in passed.names if name in os.environ}
 
 
 def step_variables() -> dict[str, str]:

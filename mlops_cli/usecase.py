@@ -15,6 +15,7 @@ from mlops_cli.config import NAME
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.machines import Machines, read_machines
+from mlops_cli.script_environment import Passed, is_own
 from mlops_cli.stages import STAGES, Kind
 
 if sys.version_info >= (3, 11):
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
 
 Bounds = dict[str, float]
-TABLES = ("name", "description", "data", "hyperparameters", "metrics", "gates", "endpoint", "aws")
+TABLES = ("name", "description", "data", "hyperparameters", "environment", "metrics", "gates", "endpoint", "aws")
 Scalar = (str, int, float, bool)
 # The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
 KEYS = {
     "data": ("source", "quickstart", "competition", "file", "columns"),
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
+    "environment": ("pass", "set"),
     "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
 }
 
@@ -112,6 +114,7 @@ class UseCase:
     machines: Machines
     path: Path
     sample: float = 0.0
+    passed: Passed = field(default_factory=Passed)
 
     def data_request(
         self, sources: Sequence[str] = (), rows: int | None = None, seed: int = 42, sha256: str | None = None
@@ -177,6 +180,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         machines=read_machines(_table(document, "aws", problems), problems),
         path=path,
         sample=_share(endpoint, "sample", problems, "endpoint."),
+        passed=_passed(_known_table(document, "environment", problems), problems),
     )
 
 
@@ -221,6 +225,25 @@ def _share(table: dict[str, Any], key: str, problems: list[str], prefix: str = "
         problems.append(f"{prefix}{key} must be a number from 0 (none) to 1 (all)")
         return 0.0
     return float(f"{value:g}")  # as it is written into an environment
+
+
+def _passed(table: dict[str, Any], problems: list[str]) -> Passed:
+    """What scripts see of the environment beside what everybody's do."""
+    names, fixed = table.get("pass", []), _table(table, "set", problems, "environment.set")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problems.append("environment.pass must be a list of names")
+        names = []
+    for name in (*names, *fixed):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            problems.append(f"environment has {name!r}, expected the name of a variable")
+        elif is_own(name):
+            problems.append(f"environment has {name}, which mlops sets itself")
+    problems.extend(
+        f"environment.set.{name} must be a text, a number or true/false"
+        for name, value in fixed.items()
+        if not isinstance(value, Scalar)
+    )
+    return Passed(tuple(names), {name: str(value) for name, value in fixed.items()})
 
 
 def _name(document: dict[str, Any], problems: list[str]) -> str:

@@ -1,54 +1,51 @@
-"""A gate is a pytest suite that must pass: how it is started, and what it said in plain words."""
+"""A gate is a pytest suite that must pass: how it is run on every target, and what it said in plain words."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
+from typing import IO, Any
 
 from mlops_cli.backends.base import GateReport
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment
+from mlops_cli.files import read_json
+from mlops_cli.script_environment import Passed
 from mlops_cli.stages import Stage
 
 MOST_SHOWN = 5
+# What a gate is that has not come so far as to count its tests.
+NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
 
 
-def gate_command(script: str, report: Path) -> list[str]:
+def execute_gate(
+    stage: Stage,
+    training: Path,
+    environment: Mapping[str, str],
+    children: Children,
+    report: Path,
+    log: IO[bytes],
+    on_line: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run the suite and return its counts and failures, as a plugin of ours has written them to ``report``."""
+    report.unlink(missing_ok=True)
+    given = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
+    children.run(_command(stage.script), training, given, log, on_line)
+    return {**NOTHING_RAN, **(read_json(report) or {})}
+
+
+def has_passed(detail: Mapping[str, Any]) -> bool:
+    """Whether no test failed and at least one passed: the exit code is the suite's own to choose."""
+    return bool(detail["passed"] > 0 and detail["failed"] == 0)
+
+
+def _command(script: str) -> list[str]:
     """pytest on one file, away from the configuration of whatever surrounds the project."""
-    options = [
-        "-q",
-        "--no-header",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-        "--rootdir",
-        ".",
-        f"--junitxml={report}",
-    ]
+    options = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "mlops_gate", "-c", os.devnull, "--rootdir", "."]
     return [sys.executable, "-m", "pytest", *options, script]
-
-
-def read_report(report: Path) -> dict[str, Any]:
-    """Counts, and the message of every assertion that failed, from pytest's JUnit file."""
-    try:
-        cases = list(ElementTree.parse(report).iter("testcase"))  # noqa: S314 (pytest wrote it, just now)
-    except (FileNotFoundError, ElementTree.ParseError):  # pytest did not come to its end
-        cases = []
-    failures = [_plain(case, problem) for case in cases for problem in case if problem.tag in ("failure", "error")]
-    skipped = sum(1 for case in cases for child in case if child.tag == "skipped")
-    return {"passed": len(cases) - len(failures) - skipped, "failed": len(failures), "failures": failures}
-
-
-def _plain(case: ElementTree.Element, problem: ElementTree.Element) -> str:
-    """The assertion's own words; pytest appends the compared values from the second line on."""
-    message = (problem.get("message") or "").split("\n")[0]
-    return f"{case.get('name')}: {message.removeprefix('AssertionError: ')}"
 
 
 def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path | str) -> str:
@@ -61,19 +58,17 @@ def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: 
     return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, f"Log: {log}"])
 
 
-def gate_environment(training: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    return {"PYTHONPATH": str(training), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
+def gate_environment(training: Path, variables: Mapping[str, str], passed: Passed) -> dict[str, str]:
+    return job_environment({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}, training, passed)
 
 
-def run_gate(stage: Stage, training: Path, variables: Mapping[str, str]) -> GateReport:
+def run_gate(stage: Stage, training: Path, variables: Mapping[str, str], passed: Passed) -> GateReport:
     """Run a gate outside of any run; its traces are gone afterwards."""
-    env = job_environment(gate_environment(training, variables))
+    environment = gate_environment(training, variables, passed)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        report = Path(folder) / "report.xml"
         lines: list[str] = []
-        command = gate_command(stage.script, report)
-        code = Children(Path(folder) / "children").run(command, training, env, log, lines.append)
-        found = read_report(report)
-    if not found["failed"] and (code != 0 or not found["passed"]):
-        return GateReport(found["passed"], 1, [f"pytest ended with exit code {code}", *lines[-5:]])
-    return GateReport(**found)
+        report, children = Path(folder) / "report.json", Children(Path(folder) / "children")
+        detail = execute_gate(stage, training, environment, children, report, log, lines.append)
+    if not has_passed(detail) and not detail["failed"]:
+        return GateReport(detail["passed"], 1, ["no test ran", *lines[-5:]])
+    return GateReport(**detail)

@@ -360,7 +360,7 @@ class AwsBackend(Backend):
         approved = self.endpoint()
         with relay(self.crew.endpoint.ask, approved.live_digest) as url:
             variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.approved_digest}
-            return run_gate(stage_named("post-training-tests"), self.project.training, variables)
+            return run_gate(stage_named("post-training-tests"), self.project.training, variables, self.use_case.passed)
 
 
 def _interrupted(message: str, hint: str) -> MlopsError:

@@ -91,6 +91,7 @@ class Orders:
             checkpoints=self._bucket.uri(f"{place}checkpoints-{run.id}/"),
             isolated=not self.requirements(),
             tags=self._tags,
+            variables=self._use_case.passed.fixed,
         )
 
     def _send_code(self) -> str:

@@ -13,6 +13,7 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.fingerprint import source_ingredients
 from mlops_cli.project import Project
 from mlops_cli.stages import STAGES
+from mlops_cli.usecase import load_use_case
 
 # Tracked or not, these are never sent. Compared in small letters with every part of a path.
 SECRETS = (
@@ -74,6 +75,7 @@ def pack(project: Project) -> Parcel:
     files = tuple(sorted(name for name in names if name not in left_out))
     parcel = Parcel(project.root, files, {**left_out, **dict.fromkeys(untracked, "git does not track it")})
     _check(project, parcel)
+    _check_variables(project)
     return parcel
 
 
@@ -107,6 +109,16 @@ def _harmless(root: Path, link: Path) -> bool:
     if not target.is_relative_to(root.resolve()):
         return False
     return not _is_secret(PurePosixPath(target.relative_to(root.resolve()).as_posix().lower()).parts)
+
+
+def _check_variables(project: Project) -> None:
+    """The pipeline does not have the environment of whoever starts it."""
+    names = load_use_case(project.training / "usecase.toml").passed.names
+    if names:
+        raise ConfigurationError(
+            f"Scripts are passed {', '.join(names)} of your environment, which AWS does not have.",
+            "Give the values in training/usecase.toml, in [environment.set] instead of [environment] pass.",
+        )
 
 
 def _check(project: Project, parcel: Parcel) -> None:

@@ -41,7 +41,7 @@ class Order:
     """What SageMaker must know of a job besides its script. ``inputs`` are S3 addresses by channel.
 
     ``checkpoints`` is where a job that was interrupted or has failed finds what it had; ``isolated``: the container
-    needs no network.
+    needs no network; ``variables`` are the use case's own.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Order:
     machine: Machine
     isolated: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
@@ -89,7 +90,7 @@ def processing_request(stage: str, script: str, hyperparameters: Mapping[str, st
         },
         "ProcessingResources": {"ClusterConfig": _cluster(order.machine)},
         "StoppingCondition": {"MaxRuntimeInSeconds": order.machine.max_runtime_minutes * 60},
-        "Environment": {**STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
+        "Environment": {**order.variables, **STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
         "NetworkConfig": {"EnableNetworkIsolation": order.isolated},
         "Tags": _tags(order),
     }
@@ -122,7 +123,7 @@ def training_request(script: str, hyperparameters: Mapping[str, str], order: Ord
         "OutputDataConfig": {"S3OutputPath": order.output},
         "ResourceConfig": _cluster(order.machine),
         "StoppingCondition": _stopping(order.machine),
-        "Environment": {**STEADY, CHECKPOINT_VARIABLE: CHECKPOINTS},
+        "Environment": {**order.variables, **STEADY, CHECKPOINT_VARIABLE: CHECKPOINTS},
         "CheckpointConfig": {"S3Uri": order.checkpoints, "LocalPath": CHECKPOINTS},
         "EnableManagedSpotTraining": order.machine.spot,
         "Tags": _tags(order),

@@ -22,16 +22,17 @@ from mlops_cli.backends.aws.dataset import FACTS
 from mlops_cli.backends.aws.orders import LOG_GROUPS, Orders
 from mlops_cli.backends.aws.relay import relay
 from mlops_cli.backends.base import EndpointState
-from mlops_cli.backends.gate import gate_command, gate_environment, gate_failure, read_report
+from mlops_cli.backends.gate import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.ingredients import from_use_case, input_digests, no_data
 from mlops_cli.backends.local.process import Children
-from mlops_cli.config import job_environment
+from mlops_cli.config import job_environment_ingredients
 from mlops_cli.digest import digest_file
 from mlops_cli.fingerprint import code_ingredients, digest_of, source_ingredients
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.project import Project
 from mlops_cli.registry import LAST_GATE
 from mlops_cli.runs import CONTINUE, Run, StageRun, Status
+from mlops_cli.script_environment import environment_ingredients
 from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
 
@@ -67,13 +68,15 @@ class AwsWorkbench:
     def _code(self, stage: Stage) -> dict[str, str]:
         """A gate runs in this very environment, a job in an image that installs the requirements."""
         if stage.kind is Kind.GATE:
-            return code_ingredients(self.project.training / stage.script, self._imports)
+            code = code_ingredients(self.project.training / stage.script, self._imports)
+            return {**code, **job_environment_ingredients(self.use_case.passed)}
         if not stage.script:
             return {}
         requirements = self.project.training / "requirements.txt"
         installed = {"training/requirements.txt": digest_file(requirements)} if requirements.is_file() else {}
         sources = source_ingredients(self.project.training / stage.script, self._imports, stage.packs)
-        return {"image": self.site.training_image, **installed, **sources}
+        variables = environment_ingredients({}, self.use_case.passed)
+        return {"image": self.site.training_image, **installed, **sources, **variables}
 
     def _surroundings(self, stage: Stage) -> dict[str, str]:
         """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
@@ -153,15 +156,12 @@ class AwsWorkbench:
         return Outcome(trained.output, detail={"package": package}, status=Status.WAITING)
 
     def _gate(self, stage: Stage, run: Run) -> Outcome:
-        report, tail = self.project.state / f"{stage.name}.xml", deque[str](maxlen=TAIL_LINES)
-        report.unlink(missing_ok=True)
+        report, tail = self.project.state / f"{stage.name}.json", deque[str](maxlen=TAIL_LINES)
+        training, children = self.project.training, Children(self.project.state / "children")
         with self._gate_variables(stage, run) as variables:
-            env = job_environment(gate_environment(self.project.training, variables))
-            children = Children(self.project.state / "children")
-            command = gate_command(stage.script, report)
-            code = children.run(command, self.project.training, env, sys.stderr.buffer, tail.append)
-        detail = read_report(report)
-        if code == 0 and detail["passed"]:
+            environment = gate_environment(training, variables, self.use_case.passed)
+            detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.append)
+        if has_passed(detail):
             return Outcome(run.stage(stage.name).key, detail=detail)
         log = f"mlops logs {run.id} --stage {stage.name}"
         raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)

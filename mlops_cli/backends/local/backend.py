@@ -320,7 +320,7 @@ class LocalBackend(Backend):
         from mlops_cli.backends.gate import run_gate
 
         variables = gate_variables(self.server, self.endpoint().approved_digest)
-        return run_gate(stage_named("post-training-tests"), self.project.training, variables)
+        return run_gate(stage_named("post-training-tests"), self.project.training, variables, self.use_case.passed)
 
     def observed(self, days: int) -> Observed:
         seen = self.server.status()

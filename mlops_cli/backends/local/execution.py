@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.gate import gate_command, gate_environment, gate_failure, read_report
+from mlops_cli.backends.gate import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment
 from mlops_cli.digest import digest_folder, stat_fingerprint
@@ -20,6 +20,7 @@ from mlops_cli.lifecycle import Outcome, RunView, StageFailed, is_forced
 from mlops_cli.package import pack
 from mlops_cli.project import Project
 from mlops_cli.runs import CONTINUE, Run
+from mlops_cli.script_environment import Passed
 from mlops_cli.stages import Kind, Stage
 
 TAIL_LINES = 8
@@ -28,9 +29,10 @@ TAIL_LINES = 8
 class Execution:
     """Runs the scripts of one project."""
 
-    def __init__(self, project: Project, children: Children) -> None:
+    def __init__(self, project: Project, children: Children, passed: Passed) -> None:
         self.project = project
         self.children = children
+        self.passed = passed
 
     def job(
         self,
@@ -78,38 +80,38 @@ class Execution:
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> Outcome:
         """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""
-        log = self.log(run.id, stage.name)
-        report = log.with_suffix(".xml")
-        report.unlink(missing_ok=True)
-        env = gate_environment(self.project.training, variables)
-        code, tail = self._process(stage, run, gate_command(stage.script, report), env, view)
-        detail = read_report(report)
-        if code == 0 and detail["passed"]:
+        environment = gate_environment(self.project.training, variables, self.passed)
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        log = self._log(stage, run)
+        report = log.with_suffix(".json")
+        with log.open("wb") as file:
+            on_line = _reader(stage.name, tail, view)
+            detail = execute_gate(stage, self.project.training, environment, self.children, report, file, on_line)
+        if has_passed(detail):
             return Outcome(output=run.stage(stage.name).key, detail=detail)
-        raise StageFailed(gate_failure(stage, detail, tail, log), CONTINUE, detail)
+        raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)
 
     def log(self, run_id: str, stage: str) -> Path:
         return self.project.runs / run_id / f"{stage}.log"
 
-    def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
-        code, tail = self._process(stage, run, argv, env, view)
-        if code != 0:
-            log = self.log(run.id, stage.name)
-            said = "\n".join(f"  {line}" for line in tail) or "  (it printed nothing)"
-            message = f"{stage.script} {ending(code)}.\n{said}\nLog: {log}"
-            raise StageFailed(message, CONTINUE, {"exit_code": code})
-
-    def _process(
-        self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView
-    ) -> tuple[int, list[str]]:
+    def _log(self, stage: Stage, run: Run) -> Path:
+        """The log that the stage is about to write, noted in the run."""
         log = self.log(run.id, stage.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         run.stage(stage.name).log = str(log.relative_to(self.project.state))
+        return log
+
+    def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
         tail: deque[str] = deque(maxlen=TAIL_LINES)
+        log = self._log(stage, run)
+        environment = job_environment(env, self.project.training, self.passed)
         with log.open("wb") as file:
             on_line = _reader(stage.name, tail, view)
-            code = self.children.run(argv, self.project.training, job_environment(env), file, on_line)
-        return code, list(tail)
+            code = self.children.run(argv, self.project.training, environment, file, on_line)
+        if code != 0:
+            lines = "\n".join(f"  {line}" for line in tail) or "  (it printed nothing)"
+            message = f"{stage.script} {ending(code)}.\n{lines}\nLog: {log}"
+            raise StageFailed(message, CONTINUE, {"exit_code": code})
 
 
 def _emptied(folder: Path) -> Path:

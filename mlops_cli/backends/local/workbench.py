@@ -14,6 +14,7 @@ from mlops_cli.backends.ingredients import from_use_case, hyperparameters, input
 from mlops_cli.backends.local.endpoint import EndpointStatus, LocalEndpoint
 from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.store import Store
+from mlops_cli.config import job_environment_ingredients
 from mlops_cli.data.manifest import load
 from mlops_cli.digest import stat_fingerprint
 from mlops_cli.errors import MlopsError
@@ -49,10 +50,10 @@ class LocalWorkbench:
     def execution(self) -> Execution:
         from mlops_cli.backends.local.execution import Execution
 
-        return Execution(self.project, self.children)
+        return Execution(self.project, self.children, self.use_case.passed)
 
     def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
-        code = self._code(stage) if stage.script else {}
+        code = {**self._code(stage), **job_environment_ingredients(self.use_case.passed)} if stage.script else {}
         inputs = input_digests(stage, run, self._data_digest() if DATA in stage.inputs else "")
         return {**code, **inputs, **from_use_case(stage, run, self.use_case), **self._surroundings(stage)}
 

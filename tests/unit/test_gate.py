@@ -1,0 +1,110 @@
+"""A gate passes if no test failed and at least one passed, whatever else its suite does; its counts add up."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.gate import execute_gate, gate_environment, gate_failure, has_passed, run_gate
+from mlops_cli.backends.local.process import Children
+from mlops_cli.script_environment import Passed
+from mlops_cli.stages import stage_named
+
+STAGE = stage_named("pre-training-tests")
+PASSES = "def test_good(): assert True\n"
+FAILS = "def test_bad(): assert 1 == 2, 'one is not two'\n"
+
+
+class Suite:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.training = folder / "training"
+        (self.training / "tests").mkdir(parents=True)
+
+    def __call__(self, tests: str, conftest: str = "", passed: Passed = Passed()) -> dict[str, Any]:  # noqa: B008
+        (self.training / "tests" / "test_pretraining.py").write_text(tests)
+        (self.training / "tests" / "conftest.py").write_text(conftest)
+        environment = gate_environment(self.training, {}, passed)
+        report, children = self.folder / "report.json", Children(self.folder / "children")
+        return execute_gate(STAGE, self.training, environment, children, report, io.BytesIO(), lambda _: None)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    return Suite(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tests", "conftest"),
+    [
+        (PASSES + FAILS, "def pytest_sessionfinish(session): session.exitstatus = 0\n"),
+        (PASSES + FAILS, "import os\ndef pytest_unconfigure(): os._exit(0)\n"),
+        (PASSES + "import pytest\ndef test_stops(): pytest.exit('enough', returncode=0)\n" + FAILS, ""),
+        (PASSES + "import os\ndef test_ends(): os._exit(0)\n", ""),
+        (PASSES + "def test_b(undefined): pass\n", ""),
+        ("", "def pytest_sessionfinish(session): session.exitstatus = 0\n"),
+        ("import pytest\n@pytest.mark.skip\ndef test_a(): pass\n", ""),
+        ("import sys\nsys.exit(0)\n", ""),
+        ("import not_there\n", "def pytest_sessionfinish(session): session.exitstatus = 0\n"),
+    ],
+)
+def test_no_suite_passes_by_its_exit_code(suite: Suite, tests: str, conftest: str) -> None:
+    assert not has_passed(suite(tests, conftest))
+
+
+def test_a_suite_passes_whatever_its_exit_code_is(suite: Suite) -> None:
+    detail = suite(PASSES, "def pytest_sessionfinish(session): session.exitstatus = 5\n")
+    assert has_passed(detail)
+    assert detail == {"passed": 1, "failed": 0, "failures": []}
+
+
+def test_a_gate_outside_of_a_run_is_judged_alike(suite: Suite) -> None:
+    suite(PASSES + FAILS, "def pytest_sessionfinish(session): session.exitstatus = 0\n")
+    assert run_gate(STAGE, suite.training, {}, Passed()).failed == 1
+    suite(PASSES, "def pytest_sessionfinish(session): session.exitstatus = 5\n")
+    assert run_gate(STAGE, suite.training, {}, Passed()).failed == 0
+
+
+def test_counts_add_up_with_subtests(suite: Suite) -> None:
+    parts = (
+        "def test_parts(subtests):\n for i in range(3):\n  with subtests.test(i=i): assert i == 0, f'{i} is not 0'\n"
+    )
+    detail = suite(PASSES + parts)
+    assert (detail["passed"], detail["failed"]) == (1, 1)
+    assert detail["failures"] == ["test_parts: 1 is not 0", "test_parts: 2 is not 0"]
+    assert "1 of 2 tests" in gate_failure(STAGE, detail, [], "log")
+
+
+def test_a_failure_in_two_phases_is_one_failed_test(suite: Suite) -> None:
+    fixture = "import pytest\n@pytest.fixture\ndef late():\n    yield\n    assert False, 'late, too'\n"
+    detail = suite(fixture + "def test_a(late): assert False, 'early'\n" + PASSES)
+    assert (detail["passed"], detail["failed"]) == (1, 1)
+    assert detail["failures"] == ["test_a: early", "test_a: late, too"]
+
+
+def test_what_kept_a_test_from_starting_is_named(suite: Suite) -> None:
+    assert suite("import not_there\n")["failures"] == [
+        "tests/test_pretraining.py: ModuleNotFoundError: No module named 'not_there'"
+    ]
+    assert suite("def test_a(mocker): pass\n")["failures"] == ["test_a: fixture 'mocker' not found"]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        ("PYTHONOPTIMIZE", "1"),
+        ("PYTHONSAFEPATH", "1"),
+        ("PYTHONPATH", "/nowhere"),
+        ("PYTEST_ADDOPTS", "--collect-only"),
+    ],
+)
+def test_the_environment_does_not_change_a_gate(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, variable: tuple[str, str]
+) -> None:
+    monkeypatch.setenv(*variable)
+    (suite.training / "helper.py").write_text("def check(x): assert x, 'it is not'\n")
+    detail = suite("import helper\ndef test_a(): helper.check(False)\n" + PASSES)
+    assert (detail["passed"], detail["failed"], detail["failures"]) == (1, 1, ["test_a: it is not"])
