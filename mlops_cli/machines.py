@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from mlops_cli.config import INSTANCE_TYPE
@@ -74,6 +74,10 @@ class Machines:
     preprocess: Machine = Machine()
     train: Machine = Machine()
     endpoint: Hosting = Hosting()
+
+    def trained_on(self, instance_type: str) -> Machines:
+        """Return the same machines with another training instance; an empty type changes nothing."""
+        return replace(self, train=replace(self.train, instance_type=instance_type or self.train.instance_type))
 
 
 def read_machines(tables: dict[str, Any], problems: list[str]) -> Machines:

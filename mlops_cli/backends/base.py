@@ -84,6 +84,10 @@ class Backend(ABC):
         """Where changes are made and in whose name, when that is not this folder: shown before any change."""
         return ""
 
+    def undeployed_settings(self) -> list[str]:
+        """Return, in words, which settings differ from those that the target was last deployed with."""
+        return []
+
     @abstractmethod
     def plan_provision(self, watch: Watch = unwatched) -> Plan:
         """What ``provision`` would make, and what is there already; ``watch`` sees what must be waited for first."""

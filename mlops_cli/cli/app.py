@@ -91,6 +91,12 @@ def show_account(backend: Backend, console: Console) -> str:
     return account
 
 
+def show_undeployed_settings(backend: Backend, console: Console) -> None:
+    """Say which settings count for nothing yet, since the target was deployed with others."""
+    for difference in backend.undeployed_settings():
+        console.say(f"note: {difference}")
+
+
 def _version(ctx: typer.Context, asked: bool) -> None:
     """Not eager, so that --json is known by now, whichever stands first."""
     if asked and not ctx.resilient_parsing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.app import command, get_context, show_account, show_undeployed_settings
 from mlops_cli.cli.options import Json, RunId, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
 
@@ -21,6 +21,7 @@ def reproduce(
     backend, spending = session.backend, session.spending(console, yes, yes_cost)
     run = backend.get_run(run_id)
     account = show_account(backend, console)
+    show_undeployed_settings(backend, console)
     where = f"as jobs on {backend.target}, beside its runs" if account else "beside all else"
     console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
     spending.consent(backend.costs(Occasion.REPRODUCTION))

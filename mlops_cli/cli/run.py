@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_cli import completion
-from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.app import command, get_context, show_account, show_undeployed_settings
 from mlops_cli.cli.options import Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.runs import Run, RunRequest, Status, kept_overrides, parse_overrides
@@ -63,6 +63,7 @@ def run(
     request = RunRequest(parse_overrides(overrides), from_stage, force, detach)
     spending = session.spending(console, yes, yes_cost)
     show_account(session.backend, console)
+    show_undeployed_settings(session.backend, console)
     # A run in the background logs itself to MLflow when it has ended.
     with nullcontext() if detach else session.tracked(console.say):
         current, changed = start(session.backend, console, request, spending, explain)

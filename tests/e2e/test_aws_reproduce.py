@@ -53,9 +53,12 @@ def test_what_differs_is_named_and_a_script_that_fails_shows_its_last_lines(clou
     run = cloud.ready().json("run")
     cloud.edit("train.py", "0.4 + 0.2", "0.3 + 0.2")
     cloud.edit("train.py", "str(arguments.epochs)", "'other'")
-    cloud.environment["INSTANCE"] = "ml.m5.2xlarge"
+    cloud.environment["INSTANCE"] = "ml.m5.4xlarge"  # of no effect: the pipeline was deployed without it
+    use_case = cloud.folder / "training" / "usecase.toml"
+    use_case.write_text(use_case.read_text() + '\n[aws.train]\ninstance_type = "ml.m5.2xlarge"\n')
     out = cloud("reproduce", run["id"], "--yes", code=3)
     assert f"run {run['id']} is made again from the scripts, settings and data that are here now, as jobs on aws" in out
+    assert "note: INSTANCE is ml.m5.4xlarge (environment), and the pipeline was deployed with none" in out
     assert "preprocess: same output" in out
     assert "  training/train.py: " in out
     assert "  machine instance_type: ml.m5.xlarge → ml.m5.2xlarge" in out

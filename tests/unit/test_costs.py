@@ -161,7 +161,7 @@ def machines() -> Machines:
 
 
 def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
-    preprocess, train, build, actions = Estimate(machines(), "").run({})
+    preprocess, train, build, actions = Estimate(machines()).run({})
     assert (preprocess.product.usage, preprocess.quantity) == ("Processing:ml.m5.xlarge", 0.5)
     assert (train.product.usage, train.quantity, train.note) == (
         "Train:ml.g5.xlarge",
@@ -175,7 +175,7 @@ def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
 
 def test_what_was_done_before_takes_as_long_again() -> None:
     earlier = {("train", "job"): Taken(360, "r1"), ("train", "command"): Taken(61, "r1")}
-    _, train, build, actions = Estimate(machines(), "ml.m5.large").run(earlier)
+    _, train, build, actions = Estimate(machines().trained_on("ml.m5.large")).run(earlier)
     assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "as long as in run r1")
     assert build.quantity == 5 * BUILD_LIMIT_MINUTES + 2
     assert build.note == "at most: time limits, and as long as in run r1"
@@ -214,23 +214,23 @@ def test_how_long_it_took_is_taken_from_the_run_that_has_really_done_it() -> Non
 
 
 def test_a_run_from_a_later_stage_on_has_no_jobs_before_it_but_every_step() -> None:
-    items = Estimate(machines(), "").run({}, "approval")
+    items = Estimate(machines()).run({}, "approval")
     assert [item.product.usage for item in items] == ["Build-Min:Linux:g1.small", "actionExecutionMinute"]
     assert items[0].quantity == len(STAGES) * BUILD_LIMIT_MINUTES
 
 
 def test_spot_is_the_on_demand_price_as_an_upper_bound() -> None:
     spot = Machines(train=Machine(spot=True))
-    assert "spot: the on-demand price, which is its upper bound" in Estimate(spot, "").run({})[1].note
-    assert "spot" not in Estimate(Machines(preprocess=Machine(spot=True)), "").run({})[0].note
+    assert "spot: the on-demand price, which is its upper bound" in Estimate(spot).run({})[1].note
+    assert "spot" not in Estimate(Machines(preprocess=Machine(spot=True))).run({})[0].note
 
 
 def test_an_endpoint_with_its_alarms_and_a_serverless_one_by_use() -> None:
-    server, alarms = Estimate(machines(), "").endpoint()
+    server, alarms = Estimate(machines()).endpoint()
     assert (server.quantity, server.most, server.note, alarms.quantity) == (1, 3, "scales up to 3", 4)
     (only_alarms,) = standing("", 1, 3, serverless=True)
     assert only_alarms.quantity == 2
-    assert Estimate(Machines(endpoint=Hosting(serverless=True)), "").by_use
+    assert Estimate(Machines(endpoint=Hosting(serverless=True))).by_use
 
 
 def test_the_limits_are_those_of_the_templates() -> None:

@@ -13,6 +13,7 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.appraisal import SURROUNDINGS, key_of
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.crew import Crew
+from mlops_cli.backends.aws.deployed import differences, machines_of_runs
 from mlops_cli.backends.aws.expenses import LOGGED, STORED, VOLUMES, Estimate, priced, running, taken
 from mlops_cli.backends.aws.logs import Logs
 from mlops_cli.backends.aws.names import Names
@@ -25,7 +26,7 @@ from mlops_cli.backends.aws.results import written
 from mlops_cli.backends.aws.runs import ended
 from mlops_cli.backends.aws.sampling import read_counts
 from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
-from mlops_cli.backends.aws.stacks import Stacks
+from mlops_cli.backends.aws.stacks import Stack, Stacks
 from mlops_cli.backends.aws.starting import Wish
 from mlops_cli.backends.aws.statemachine import StateMachine
 from mlops_cli.backends.aws.step import take_step
@@ -41,6 +42,7 @@ from mlops_cli.data.manifest import Dataset
 from mlops_cli.decision import DecisionKind
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import StageFailed
+from mlops_cli.machines import Machines
 from mlops_cli.observations import FILE, Observed
 from mlops_cli.plans import Plan
 from mlops_cli.progress import Report, Watch, unwatched
@@ -88,6 +90,19 @@ class AwsBackend(Backend):
     def facts(self) -> dict[str, str]:
         """The pipeline stack's outputs; raises ConfigurationError when there is no such stack yet."""
         return self.stacks.required(self.names.pipeline_stack)
+
+    @property
+    def _pipeline_stack(self) -> Stack | None:
+        """The pipeline's stack if it can be used, with what it was deployed with."""
+        stack = self.stacks.find(self.names.pipeline_stack)
+        return stack if stack and stack.outputs else None
+
+    @property
+    def _machines(self) -> Machines:
+        return machines_of_runs(self.use_case, self.settings, self._pipeline_stack)
+
+    def undeployed_settings(self) -> list[str]:
+        return differences(self.use_case, self.settings, self._pipeline_stack)
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -166,7 +181,7 @@ class AwsBackend(Backend):
 
     @property
     def _estimate(self) -> Estimate:
-        return Estimate(self.use_case.machines, self.settings["INSTANCE"])
+        return Estimate(self._machines)
 
     def start_run(self, request: RunRequest, view: RunView, consent: Consent = freely) -> tuple[Run, bool]:
         """The bool is False when nothing had changed, or when a run of the same waits for a decision."""
@@ -260,14 +275,14 @@ class AwsBackend(Backend):
         from mlops_cli.backends.aws.reproduction import Errand, RepeatingWorkbench, aside_of, reproduce
 
         check_trained(run)
-        orders = self._orders(self.site, self.bucket, aside_of(run.id))
+        orders = self._orders(self.site, self.bucket, self._machines, aside_of(run.id))
         bench = RepeatingWorkbench(self.project, self.use_case, self.crew, orders)
         machine = StateMachine(self.account.client("stepfunctions"), self.facts["StateMachineArn"])
         return reproduce(run, bench, Errand(machine, Logs(self.account.client("logs")), self.site.endpoint), view)
 
-    def _orders(self, site: Site, bucket: Bucket, aside: str = "") -> Orders:
-        region, instance = self.account.region, self.settings["INSTANCE"]
-        return Orders(self.project, self.use_case, site, bucket, region, self.names.tags, instance, aside)
+    def _orders(self, site: Site, bucket: Bucket, machines: Machines, aside: str = "") -> Orders:
+        region, tags = self.account.region, self.names.tags
+        return Orders(self.project, self.use_case, site, bucket, region, tags, machines, aside)
 
     def _wish(self, request: RunRequest) -> Wish:
         """The request with full names; raises MlopsError for what cannot work, before anything is sent."""
@@ -309,7 +324,9 @@ class AwsBackend(Backend):
         site = site_of_variables(variables)
         bucket = Bucket(self.account.client("s3"), site.bucket, site.prefix)
         crew = Crew(self.account, site, bucket, self.stacks, self.names)
-        bench = AwsWorkbench(self.project, self.use_case, crew, self._orders(site, bucket))
+        # The variable INSTANCE of a build step is what the stack was deployed with.
+        machines = self.use_case.machines.trained_on(self.settings["INSTANCE"])
+        bench = AwsWorkbench(self.project, self.use_case, crew, self._orders(site, bucket, machines))
         return take_step(stage, run_id, bench, variables, view)
 
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Account
@@ -92,11 +92,10 @@ def _actions(stage: Stage) -> list[Action]:
 
 
 class Estimate:
-    """Of one use case: its machines, ``instance`` in place of the training instance if it is given."""
+    """Of the machines that the jobs and the endpoint get."""
 
-    def __init__(self, machines: Machines, instance: str) -> None:
-        training = replace(machines.train, instance_type=instance or machines.train.instance_type)
-        self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: training}
+    def __init__(self, machines: Machines) -> None:
+        self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: machines.train}
         self._hosting = machines.endpoint
 
     def run(self, earlier: Mapping[Action, Taken], from_stage: str = "") -> list[Item]:

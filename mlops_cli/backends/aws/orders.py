@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.backends.aws import dataset
@@ -14,7 +14,7 @@ from mlops_cli.backends.aws.requests import ARCHIVE, Order, Request, job_name, p
 from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.ingredients import hyperparameters
 from mlops_cli.data.manifest import JSON_NAME
-from mlops_cli.machines import Machine
+from mlops_cli.machines import Machine, Machines
 from mlops_cli.package import pack
 from mlops_cli.project import Project
 from mlops_cli.runs import Run
@@ -37,7 +37,7 @@ class Prepared:
 
 
 class Orders:
-    """``instance`` replaces the training instance of the use case, if it is given.
+    """``machines`` are those that the jobs get, which need not be the use case's own (see deployed.py).
 
     With ``aside``, a folder below artifacts/, jobs take and leave everything there, and their names say so.
     """
@@ -50,7 +50,7 @@ class Orders:
         bucket: Bucket,
         region: str,
         tags: Mapping[str, str],
-        instance: str,
+        machines: Machines,
         aside: str = "",
     ) -> None:
         self._project = project
@@ -59,7 +59,7 @@ class Orders:
         self._bucket = bucket
         self._region = region
         self._tags = tags
-        self._instance = instance
+        self._machines = machines
         self._aside = aside
 
     def prepare(self, stage: Stage, run: Run) -> Prepared:
@@ -114,10 +114,7 @@ class Orders:
         return {name: self._bucket.uri(f"{artifact}{name}/") for name in sorted(below) if name.isidentifier()}
 
     def _machine(self, stage: Stage) -> Machine:
-        machines = self._use_case.machines
-        if stage.kind is Kind.PROCESSING:
-            return machines.preprocess
-        return replace(machines.train, instance_type=self._instance or machines.train.instance_type)
+        return self._machines.preprocess if stage.kind is Kind.PROCESSING else self._machines.train
 
     def requirements(self) -> list[str]:
         """What is installed beside what the container has."""

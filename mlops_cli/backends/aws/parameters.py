@@ -75,7 +75,7 @@ def pipeline(
 ) -> dict[str, str]:
     endpoint = _endpoint_name(settings, use_case)
     source = source_type(settings, stack)
-    training = settings["INSTANCE"] or use_case.machines.train.instance_type
+    training = use_case.machines.trained_on(settings["INSTANCE"]).train.instance_type
     hosting = use_case.machines.endpoint
     return {
         "UseCase": names.use_case,

@@ -10,6 +10,7 @@ from mlops_cli.backends.aws.doctor.leftovers import left_overs, stacks_in_troubl
 from mlops_cli.backends.aws.doctor.permissions import permissions
 from mlops_cli.backends.aws.doctor.quotas import quotas
 from mlops_cli.backends.aws.doctor.subject import Subject
+from mlops_cli.backends.aws.doctor.undeployed import undeployed
 from mlops_cli.backends.checkup import data_in_place
 from mlops_cli.doctor import Check, Finding, State, examined
 
@@ -33,6 +34,7 @@ def examine(subject: Subject) -> Iterator[Finding]:
     yield from examined(
         [
             Check("permissions", lambda: permissions(subject)),
+            Check("settings", lambda: undeployed(subject)),
             Check("quota", lambda: quotas(subject, fleet)),
             Check("dataset", lambda: data_in_place(subject.use_case, subject.settings, subject.dataset)),
             Check("stack", lambda: stacks_in_trouble(subject)),

@@ -38,12 +38,11 @@ def quotas(subject: Subject, fleet: Fleet) -> Iterator[Finding]:
 
 def machines(subject: Subject, fleet: Fleet) -> Iterator[Wanted]:
     """What a run and its endpoint take; a deployment holds the new instances and the old ones for a while."""
-    machines = subject.use_case.machines
-    train = subject.settings["INSTANCE"] or machines.train.instance_type
+    machines = subject.machines
     spot = "spot training" if machines.train.spot else "training"
     for kind, use, machine in (
         (machines.preprocess.instance_type, "processing", machines.preprocess),
-        (train, spot, machines.train),
+        (machines.train.instance_type, spot, machines.train),
     ):
         used = fleet.instances_of_jobs(use, kind)
         count = machine.instance_count

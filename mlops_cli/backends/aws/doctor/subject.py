@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.deployed import machines_of_runs
 from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.stacks import Stack, Stacks
 from mlops_cli.config import Settings
 from mlops_cli.data.manifest import Dataset
+from mlops_cli.machines import Machines
 from mlops_cli.project import Project
 from mlops_cli.usecase import UseCase
 
@@ -31,6 +33,11 @@ class Subject:
     @cached_property
     def stacks(self) -> Stacks:
         return Stacks(self.account, self.names)
+
+    @cached_property
+    def machines(self) -> Machines:
+        """The machines that a run would get now."""
+        return machines_of_runs(self.use_case, self.settings, self.own_stack(self.names.pipeline_stack))
 
     def own_stack(self, name: str) -> Stack | None:
         """The project's stack of this name; None if there is none, or if it is somebody else's."""

@@ -1,0 +1,17 @@
+"""Settings that have no effect yet, since the pipeline was deployed with others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_cli.backends.aws.deployed import DEPLOY, differences
+from mlops_cli.backends.aws.doctor.subject import Subject
+from mlops_cli.doctor import Finding, State
+
+
+def undeployed(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for each; nothing where all is as it was deployed."""
+    stack = subject.own_stack(subject.names.pipeline_stack)
+    for difference in differences(subject.use_case, subject.settings, stack):
+        text, _, _ = difference.partition(", which ")
+        yield Finding("settings", State.WARNING, f"{text}.", "Runs go by what was deployed.", DEPLOY)
