@@ -6,7 +6,6 @@ import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.base import Answer
@@ -102,30 +101,3 @@ def _in_words(instance: Any) -> str:
     if isinstance(instance, dict):
         return ", ".join(f"{name} {value}" for name, value in instance.items())
     return ", ".join(map(str, instance)) if isinstance(instance, list) else str(instance)
-
-
-def instances_from(path: Path) -> list[Any]:
-    """The instances in a file: JSON ({"instances": [...]} or a list), or one text per line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigurationError(f"There is no file {path}.", "Check the path after --file.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save it as UTF-8.") from None
-    instances = (
-        _json_instances(path, text) if path.suffix == ".json" else [line for line in text.splitlines() if line.strip()]
-    )
-    if not instances:
-        raise ConfigurationError(f"{path} holds nothing to predict.", "Put one text on each line, or JSON instances.")
-    return instances
-
-
-def _json_instances(path: Path, text: str) -> list[Any]:
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not valid JSON: {error}.", "Fix it and try again.") from None
-    instances = document.get("instances") if isinstance(document, dict) else document
-    if not isinstance(instances, list):
-        raise ConfigurationError(f"{path} has no list of instances.", 'Write {"instances": [...]} or a plain list.')
-    return instances

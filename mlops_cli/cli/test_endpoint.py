@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 def test_endpoint(
     ctx: typer.Context,
     text: Annotated[list[str] | None, typer.Option(help="A text to predict; repeat it for several.")] = None,
-    file: Annotated[Path | None, typer.Option(help="JSON instances, or one text per line.", show_default=False)] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="JSON (.json, .jsonl), or one text per line.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Test the live endpoint, and what it serves."""
     from mlops_cli.console import reports
-    from mlops_cli.probe import instances_from, probe
+    from mlops_cli.instances import instances_from
+    from mlops_cli.probe import probe
 
     session, console = get_context(ctx)
     instances = [*(text or []), *(instances_from(file) if file else [])] or list(session.use_case.examples)

@@ -61,10 +61,7 @@ def path_files(source: str, folder: Path) -> list[Path]:
     """The files that a path, relative to ``folder``, stands for; MlopsError if there are none."""
     path = folder / Path(source).expanduser()
     if path.is_dir():
-        found = sorted(child for child in path.iterdir() if child.is_file() and is_table(child.name))
-        if not found:
-            raise MlopsError(f"the folder {source} holds no .csv, .csv.gz or .zip", "give another --source")
-        return found
+        return _folder_files(path, source)
     if not path.exists():
         raise MlopsError(
             f"there is no file {source}",
@@ -73,6 +70,31 @@ def path_files(source: str, folder: Path) -> list[Path]:
     if not path.is_file():
         raise MlopsError(f"{source} is neither a file nor a folder", "give another --source")
     return [path]
+
+
+_UNREAD = (".csv.bz2", ".csv.xz", ".csv.zst", ".tsv", ".tsv.gz", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
+_ALSO_UNREAD = (".parquet", ".xlsx", ".xls", ".gz")
+
+
+def _folder_files(folder: Path, source: str) -> list[Path]:
+    """The tables of a folder. Raise MlopsError if there are none, and for what looks like one and would be left out."""
+    children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    files = [child for child in children if is_table(child.name) and child.is_file()]
+    if not files:
+        raise MlopsError(f"the folder {source} holds no .csv, .csv.gz or .zip", "give another --source")
+    left_out = [child for child in children if child not in files and _looks_like_data(child)]
+    if left_out:
+        raise MlopsError(
+            f"the folder {source} also holds {left_out[0].name}, which is not read",
+            "unpack it or move it out of the folder, or give each file with a --source of its own",
+        )
+    return files
+
+
+def _looks_like_data(path: Path) -> bool:
+    if path.is_dir():
+        return any(is_table(child.name) and not child.name.startswith(".") for child in path.iterdir())
+    return path.name.lower().endswith((*_UNREAD, *_ALSO_UNREAD)) or is_table(path.name)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from mlops_cli.data.schema import Findings, Problem, Record, Schema, lines_of, s
 from mlops_cli.errors import MlopsError
 
 BLOCK = 1_000
-LONGEST_CELL = 131_072
+BLOCK_CHARACTERS = 1 << 23
+# Far above what anybody writes; a quote that is never closed would else take up the rest of the file.
+LONGEST_CELL = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class TableReader:
     def __init__(self, place: str, stream: BinaryIO, schema: Schema, findings: Findings) -> None:
         self._place, self._findings = place, findings
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-        csv.field_size_limit(LONGEST_CELL)  # of the whole process: whoever read CSV before may have changed it
         self._reader = csv.reader(text, strict=True)
         self._header = self._read_header()
-        self.ignored = [name for name in self._header if name not in schema.columns]
+        others = [name.strip() or "(without a name)" for name in self._header if name not in schema.columns]
+        self.ignored = list(dict.fromkeys(others))
         positions = self._positions(list(schema.columns))
         # itemgetter gives no tuple for one position.
         self._as_read = positions == list(range(len(self._header)))
@@ -61,10 +63,13 @@ class TableReader:
 
     def _next_block(self, first_line: int) -> tuple[list[list[str]], bool]:
         block: list[list[str]] = []
+        characters = 0
+        csv.field_size_limit(LONGEST_CELL)  # of the whole process: whoever reads CSV, too, may have changed it
         try:
             for row in self._reader:
                 block.append(row)
-                if len(block) == BLOCK:
+                characters += sum(map(len, row))
+                if len(block) == BLOCK or characters > BLOCK_CHARACTERS:
                     return block, False
         except csv.Error as error:
             # What follows cannot be told apart any more, so this is the last problem of the file.
@@ -90,34 +95,38 @@ class TableReader:
         return Block(self._place, first_line, read, rows)
 
     def _read_header(self) -> list[str]:
+        """The first line that is not empty."""
+        csv.field_size_limit(LONGEST_CELL)
+        header: list[str] = []
         try:
-            header = next(self._reader, [])
+            while not "".join(header).strip():
+                header = next(self._reader)
+        except StopIteration:
+            raise MlopsError(f"{self._place} is empty", "give a CSV file with a header line") from None
         except csv.Error as error:
             raise MlopsError(
-                f"{self._place} line 1: {_csv_reason(error)}", "give a CSV file with a header line"
+                f"{self._place} line {self._reader.line_num}: {_csv_reason(error)}",
+                "give a CSV file with a header line",
             ) from None
-        if not header:
-            raise MlopsError(f"{self._place} is empty", "give a CSV file with a header line")
+        self._header_line = self._reader.line_num - lines_of(header) + 1
         if header[0].lstrip().lower().startswith(("<!doctype", "<html")):
             raise MlopsError(f"{self._place} is a web page, not a CSV", "give the address of the file itself")
-        repeated = [name for name in header if header.count(name) > 1]
-        if repeated:
-            raise MlopsError(
-                f"{self._place} line 1: the column {shown(repeated[0])} stands there twice", "rename one of them"
-            )
         return header
 
     def _positions(self, names: list[str]) -> list[int]:
+        """Where the wanted columns stand; MlopsError if one is missing or stands there twice."""
+        place = f"{self._place} line {self._header_line}"
         missing = [name for name in names if name not in self._header]
         if missing:
-            found = ", ".join(shown(name) for name in self._header[:20])
-            word = "column" if len(missing) == 1 else "columns"
+            present = ", ".join(shown(name) for name in self._header[:20])
+            be = "the column {} is missing" if len(missing) == 1 else "the columns {} are missing"
             raise MlopsError(
-                f"{self._place} line 1: the {word} {', '.join(missing)} is missing; it has {found}"
-                if len(missing) == 1
-                else f"{self._place} line 1: the {word} {', '.join(missing)} are missing; it has {found}",
+                f"{place}: {be.format(', '.join(missing))}; it has {present}",
                 "give a file with these columns, or change [data.columns] in training/usecase.toml",
             )
+        repeated = [name for name in names if self._header.count(name) > 1]
+        if repeated:
+            raise MlopsError(f"{place}: the column {shown(repeated[0])} stands there twice", "rename one of them")
         return [self._header.index(name) for name in names]
 
 
@@ -136,6 +145,9 @@ def formatted(rows: Iterable[Sequence[str]], schema: Schema) -> str:
     """Lines of a CSV. Text is quoted, as in Kaggle's own file: several times faster than csv. Numbers are bare."""
     kinds = schema.columns.values()
     columns = [_WRITTEN[kind](cells) for kind, cells in zip(kinds, zip(*rows, strict=True), strict=True)]
+    if len(columns) == 1:
+        # An empty line is no row to any reader.
+        columns[0] = [cell or '""' for cell in columns[0]]
     return "".join([f"{line}\n" for line in map(",".join, zip(*columns, strict=True))])
 
 

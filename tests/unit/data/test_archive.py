@@ -7,8 +7,10 @@ import zipfile
 import pytest
 
 from mlops_cli.data import archive
+from mlops_cli.data.archive import tables
 from mlops_cli.data.dataset import acquire
 from mlops_cli.data.manifest import load
+from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
 from mlops_cli.progress import silent
 from tests.unit.data.conftest import files_in
@@ -55,6 +57,53 @@ def test_of_several_takes_the_wanted_packed_one(request_for, tmp_path, csv_bytes
 def test_several_and_none_is_wanted(request_for, tmp_path, csv_bytes, zipped):
     message = refusal(request_for, tmp_path, zipped({"a.csv": csv_bytes(), "b.csv": csv_bytes()}))
     assert "several CSVs: a.csv, b.csv" in message
+
+
+@pytest.mark.parametrize("file", ["train.csv", "", "other.csv"])
+@pytest.mark.parametrize("names", [("a.csv.gz", "b.csv.gz"), ("a.csv.zip", "b.csv.zip"), ("2023.csv.gz", "more.zip")])
+@pytest.mark.parametrize("depth", [0, 1])
+def test_several_archives_and_none_is_wanted(request_for, tmp_path, csv_bytes, zipped, names, file, depth):
+    def packed(name: str, content: bytes) -> bytes:
+        return gzip.compress(content) if name.endswith(".gz") else zipped({"inside.csv": content})
+
+    content = zipped({name: packed(name, csv_bytes(3, start=n * 100)) for n, name in enumerate(names)})
+    if depth:
+        content = zipped({"all.zip": content})
+    message = refusal(request_for, tmp_path, content, file=file)
+    assert f"holds several archives: {', '.join(names)}" in message
+
+
+def test_a_csv_beside_an_archive_and_none_is_wanted(request_for, tmp_path, csv_bytes, zipped):
+    content = zipped({"a.csv": csv_bytes(), "old/b.csv.gz": gzip.compress(csv_bytes())})
+    assert "holds several tables: a.csv, old/b.csv.gz" in refusal(request_for, tmp_path, content)
+
+
+@pytest.mark.parametrize("name", ["more.csv.bz2", "more.tar", "more.7z"])
+def test_a_csv_beside_an_archive_that_is_not_read(request_for, tmp_path, csv_bytes, zipped, name):
+    assert "holds several tables" in refusal(request_for, tmp_path, zipped({"a.csv": csv_bytes(), name: b"x"}))
+    (tmp_path / "given.zip").unlink()
+    assert "not read" in refusal(request_for, tmp_path, zipped({name: b"x"}))
+
+
+@pytest.mark.parametrize("name", ["train.csv.gz", "train.gz", "data/train.csv.gz"])
+def test_the_wanted_one_may_be_packed_under_a_shorter_name(request_for, tmp_path, csv_bytes, zipped, name):
+    content = zipped({"test.csv": b"id\n1\n", name: gzip.compress(csv_bytes())})
+    (tmp_path / "given.zip").write_bytes(content)
+    assert acquire(request_for(tmp_path / "given.zip"), tmp_path / "data", silent)[0].rows == 50
+
+
+def test_the_wanted_one_may_be_named_with_its_folder(request_for, tmp_path, csv_bytes, zipped):
+    content = zipped({"2023/train.csv": csv_bytes(3), "2024/train.csv": csv_bytes()})
+    assert "several CSVs: 2023/train.csv, 2024/train.csv" in refusal(request_for, tmp_path, content)
+    dataset, _ = acquire(request_for(tmp_path / "given.zip", file="2024/train.csv"), tmp_path / "data", silent)
+    assert dataset.rows == 50
+
+
+@pytest.mark.parametrize("file", ["train.csv", "data/train.csv"])
+def test_folders_in_archives_from_windows(request_for, tmp_path, csv_bytes, zipped, file):
+    content = zipped({"data\\train.csv": csv_bytes(), "data\\test.csv": b"id\n1\n", "__MACOSX\\._x.csv": b"x"})
+    (tmp_path / "given.zip").write_bytes(content)
+    assert acquire(request_for(tmp_path / "given.zip", file=file), tmp_path / "data", silent)[0].rows == 50
 
 
 def test_no_csv_at_all(request_for, tmp_path, zipped):
@@ -115,3 +164,23 @@ def test_too_deep(request_for, tmp_path, csv_bytes, zipped):
     for level in range(5):
         content = zipped({f"{level}.zip": content})
     assert "more than 3 deep" in refusal(request_for, tmp_path, content)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_of_any_kind_is_named(schema, tmp_path, csv_bytes, method):
+    """Each byte of an archive's own parts, and of the first of what it holds."""
+    source = tmp_path / "given.zip"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive_:
+        archive_.writestr("train.csv", csv_bytes(3))
+    whole = out.getvalue()
+    for place in [*range(80), *range(len(whole) - 75, len(whole))]:
+        source.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        writer = Writer(io.BytesIO(), schema)
+        try:
+            for table in tables(source, "given.zip", "", tmp_path):
+                writer.add_table(table, silent)
+        except MlopsError as error:
+            assert "given.zip" in error.message
+        else:
+            assert writer.checker.rows == 3

@@ -114,6 +114,31 @@ def test_a_folder_and_several_sources_follow_one_another(request_for, folder, tm
     assert ids == ["r0", "r1", "r100", "r101", "r102", "r200", "r300"]
 
 
+def test_hidden_files_of_a_folder_are_passed_over(request_for, folder, tmp_path, csv_bytes):
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "a.csv").write_bytes(csv_bytes(2))
+    for name in ("._a.csv", ".~a.csv", ".hidden.zip"):
+        (given / name).write_bytes(b"\x00\x05\x16\x07")
+    assert acquire(request_for(given), folder, silent)[0].rows == 2
+
+
+@pytest.mark.parametrize("name", ["b.csv.bz2", "b.parquet", "b.gz", "b.tsv", "b.tar", "b.XLSX", "lost.csv", "more"])
+def test_what_a_folder_holds_and_is_not_read_is_said(request_for, folder, tmp_path, csv_bytes, name):
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "a.csv").write_bytes(csv_bytes(2))
+    if name == "lost.csv":
+        (given / name).symlink_to("nowhere.csv")
+    elif name == "more":
+        (given / name).mkdir()
+        (given / name / "part.csv").write_bytes(csv_bytes(2))
+    else:
+        (given / name).write_bytes(b"x")
+    with pytest.raises(MlopsError, match=f"also holds {name}, which is not read"):
+        acquire(request_for(given), folder, silent)
+
+
 def test_sample_and_file_together_are_synthetic(request_for, source, folder):
     dataset, _ = acquire(request_for("sample", source, rows=100), folder, silent)
     assert (dataset.rows, dataset.synthetic) == (150, True)

@@ -62,7 +62,7 @@ def accepted(request_for, small, tmp_path):
         (b"ok,again,1", 'line 4, column id: "ok" stands already on line 2 of'),
         (b'a,"x"y,1', "line 4: is not well quoted"),
         (b'a,"never closed,1\n', "line 4: a quoted cell is never closed"),
-        (b"a," + b"x" * 140_000 + b",1", "line 4: a cell is longer than 131,072 characters"),
+        (b"a," + b"x" * (16 * 2**20 + 1) + b",1", "line 4: a cell is longer than 16,777,216 characters"),
     ],
 )
 def test_names_line_column_and_value(problems, row, problem):
@@ -111,6 +111,10 @@ def test_an_id_must_be_unique_across_files(request_for, small, tmp_path):
         (b"x,y", 'the columns id, text, bad are missing; it has "x", "y"'),
         (b"id,text,bad,bad", 'the column "bad" stands there twice'),
         (b"", "is empty"),
+        (b"\n\r\n  \n", "is empty"),
+        (b"\n\nx,y", 'line 3: the columns id, text, bad are missing; it has "x", "y"'),
+        (b'\n"one\ntwo",y', "line 2: the columns id, text, bad are missing"),
+        (b"\n\r\n<!doctype html>\n<html>", "is a web page"),
     ],
 )
 def test_names_what_is_wrong_with_the_header(problems, header, problem):
@@ -131,6 +135,38 @@ def test_columns_in_any_order_and_further_ones_are_left_out(request_for, small, 
     assert dataset.path.read_bytes() == b'id,text,bad\n"a","hello",1\n'
     assert dataset.ignored_columns == ["more"]
     assert dataset.label_rates == {"bad": 1.0}
+
+
+@pytest.mark.parametrize("column", ["text", "left out"])
+def test_a_cell_may_be_as_long_as_a_book(accepted, column):
+    long = "word, " * 400_000
+    cells = {"text": "short", "left out": "short"} | {column: long}
+    rows = accepted(f'id,text,bad,more\na,"{cells["text"]}",0,"{cells["left out"]}"\nb,x,1,y\n'.encode())
+    assert rows[1:] == [["a", cells["text"], "0"], ["b", "x", "1"]]
+
+
+def test_long_cells_are_taken_a_few_at_a_time(accepted, monkeypatch):
+    monkeypatch.setattr("mlops_cli.data.table.BLOCK_CHARACTERS", 100)
+    rows = [[f"r{n}", "x" * (n * 7 % 90 + 1), "0"] for n in range(40)]
+    assert accepted(b"id,text,bad\n" + "\n".join(map(",".join, rows)).encode())[1:] == rows
+
+
+def test_only_the_wanted_columns_must_be_unique(request_for, small, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"id,text,bad,,,more,more\na,x,0,,,1,2\n")
+    dataset, _ = acquire(request_for(tmp_path / "a.csv", schema=small), tmp_path / "data", silent)
+    assert dataset.path.read_bytes() == b'id,text,bad\n"a","x",0\n'
+    assert dataset.ignored_columns == ["(without a name)", "more"]
+
+
+@pytest.mark.parametrize("empty", [b"\n", b"\r\n", b"\xef\xbb\xbf\n\n", b" \n"])
+def test_empty_lines_before_the_header_are_skipped(accepted, empty):
+    assert accepted(empty + b"id,text,bad\na,x,0\n")[1:] == [["a", "x", "0"]]
+
+
+def test_an_empty_cell_in_a_table_of_one_column_stays_a_row(request_for, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'note\nx\n""\ny\n')
+    dataset, _ = acquire(request_for(tmp_path / "a.csv", schema=Schema({"note": "any"})), tmp_path / "data", silent)
+    assert (dataset.rows, dataset.path.read_text()) == (3, 'note\nx\n""\ny\n')
 
 
 def test_accepts_a_byte_order_mark_blank_lines_and_no_last_line_end(accepted):

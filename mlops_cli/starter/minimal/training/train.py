@@ -1,9 +1,11 @@
 """Trains a network on SM_CHANNEL_TRAIN; writes the model to SM_MODEL_DIR and its metrics to SM_OUTPUT_DATA_DIR."""
 
 import argparse
+import csv
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -12,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+csv.field_size_limit(sys.maxsize)  # else a cell has at most 131,072 characters
 FEATURES, TARGET = ["months", "tickets", "price"], "left"
 
 parser = argparse.ArgumentParser()
@@ -23,8 +26,10 @@ keras.utils.set_random_seed(arguments.seed)
 
 def read(split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The features by name and the target of a split."""
-    table = np.genfromtxt(Path(os.environ[f"SM_CHANNEL_{split}"], "data.csv"), delimiter=",", names=True)
-    return {name: table[name] for name in FEATURES}, table[TARGET]
+    with Path(os.environ[f"SM_CHANNEL_{split}"], "data.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    columns = {name: np.array([float(row[name]) for row in rows]) for name in [*FEATURES, TARGET]}
+    return {name: columns[name] for name in FEATURES}, columns[TARGET]
 
 
 features, target = read("TRAIN")

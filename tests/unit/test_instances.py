@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.instances import instances_from
+
+BOM = b"\xef\xbb\xbf"
+
+
+def read(tmp_path: Path, name: str, content: bytes | str) -> list[object]:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return instances_from(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("inside", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+def test_a_line_ends_where_an_editor_ends_it(tmp_path, end, inside):
+    assert read(tmp_path, "a.txt", f"one{inside}two{end}{end}three{end}") == [f"one{inside}two", "three"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.json", "a.jsonl"])
+def test_a_byte_order_mark_is_no_part_of_the_first_instance(tmp_path, name):
+    content = {"a.txt": b"one\ntwo", "a.json": b'["one", "two"]', "a.jsonl": b'"one"\n"two"'}[name]
+    assert read(tmp_path, name, BOM + content) == ["one", "two"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "A.JSONL"])
+def test_json_lines_are_values(tmp_path, name):
+    rows = [{"text": "a\u2028b"}, "b", [1, 2], None]
+    lines = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    assert read(tmp_path, name, lines + "\n\n") == rows
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"a\.jsonl line 3 is not valid JSON"):
+        read(tmp_path, "a.jsonl", '{"a": 1}\n\n{"a": \n')
+
+
+def test_json_of_both_forms(tmp_path):
+    assert read(tmp_path, "a.JSON", '{"instances": [1, 2]}') == [1, 2]
+    with pytest.raises(ConfigurationError, match="not valid JSON") as caught:
+        read(tmp_path, "a.json", '{"a": 1}\n{"a": 2}')
+    assert ".jsonl" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "folder"])
+def test_what_cannot_be_read_is_one_line(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError, match=name):
+        instances_from(tmp_path / name)
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        read(tmp_path, "a.txt", b"caf\xe9")
