@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, free_port
-from tests.e2e.test_readme import masked
+from tests.e2e.test_readme import check, masked
 
 PAGES = ("your-own-use-case.md", "other-tools.md", "drift.md")
 each_page = pytest.mark.parametrize("page", PAGES)
@@ -76,18 +76,6 @@ class Reader:
 
     def toml(self, text: str) -> None:
         assert text in (self.folder / "training" / "usecase.toml").read_text(), "not what usecase.toml says"
-
-
-def check(command: str, lines: list[str], shown: list[str]) -> None:
-    """The shown lines are the printed ones, in order; "..." stands for any."""
-    rest, skipping = lines, False
-    for line in shown:
-        if line == "...":
-            skipping = True
-            continue
-        assert line in rest if skipping else rest[:1] == [line], f"{command}: {line!r} is not in\n" + "\n".join(rest)
-        rest, skipping = rest[rest.index(line) + 1 :], False
-    assert skipping or rest == [], f"{command} says more: {rest}"
 
 
 @pytest.mark.slow
