@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import platform
-import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlops_cli.digest import digest_bytes
+from mlops_cli.digest import digest_bytes, digest_file
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.packages import package_ingredients, source_files
+
+# Ingredients that a run itself has shown: which files it has read beside those that are counted anyway.
+READ = "the file "
 
 
 def digest_of(ingredients: Mapping[str, str]) -> str:
-    """One digest for all ingredients together, whatever their order."""
-    return digest_bytes(json.dumps(dict(ingredients), sort_keys=True).encode())
+    """One digest for all ingredients together, whatever their order; what a run has read is compared by itself."""
+    counted = {name: value for name, value in ingredients.items() if not name.startswith(READ)}
+    return digest_bytes(json.dumps(counted, sort_keys=True).encode())
 
 
-def code_ingredients(script: Path, known: MutableMapping[str, list[str]], packs: Sequence[str] = ()) -> dict[str, str]:
-    """The sources of a script that runs in this very environment, the interpreter, and its packages' versions."""
-    root = _root(script)
-    sources = _closure([script], root, known)
-    names = {name for source in sources for name in source.imports}
-    third_party = sorted(name for name in names if _is_third_party(name, root))
+def code_ingredients(
+    script: Path,
+    known: MutableMapping[str, list[str]],
+    packs: Sequence[str] = (),
+    digest: Callable[[Path], str] = digest_file,
+) -> dict[str, str]:
+    """The sources of a script that runs in this very environment, the interpreter, and its packages."""
+    root = training_of(script)
+    sources = Sources(root, known)
+    own = sources.of([script, *_packed(root, packs)])
+    # What a script packs runs elsewhere.
+    needed = {name for path in sources.of([script]) for name in sources.read(path).imports}
+    packages = third_party(needed, root, known)
     return {
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
-        **source_ingredients(script, known, packs),
-        **{f"package {name}": installed_version(name) for name in third_party},
+        **_named(own, root),
+        **{name: value for package in packages for name, value in package_ingredients(package, digest).items()},
     }
 
 
@@ -43,36 +54,78 @@ def source_ingredients(
     ``known`` holds what files import by the digest of their content, and takes in what had to be read anew.
     Raises ConfigurationError if the script is missing or is not valid Python.
     """
-    root = _root(script)
-    packed = [root / name for name in packs if (root / name).is_file()]
-    sources = _closure([script, *packed], root, known)
-    return {f"training/{source.path.relative_to(root).as_posix()}": source.digest for source in sources}
+    root = training_of(script)
+    return _named(Sources(root, known).of([script, *_packed(root, packs)]), root)
 
 
-def _root(script: Path) -> Path:
+def training_of(script: Path) -> Path:
+    """The training folder that a script or a gate lies in."""
     return script.parent.parent if script.parent.name == "tests" else script.parent
 
 
+def _packed(root: Path, packs: Sequence[str]) -> list[Path]:
+    return [root / name for name in packs if (root / name).is_file()]
+
+
+def _named(sources: Mapping[Path, Source], root: Path) -> dict[str, str]:
+    return {f"training/{path.relative_to(root).as_posix()}": source.digest for path, source in sources.items()}
+
+
+def third_party(names: Iterable[str], root: Path, known: MutableMapping[str, list[str]]) -> list[str]:
+    """The packages among imported names, with those that packages installed from a folder import themselves."""
+    sources, packages, waiting = Sources(root, known), set[str](), set(names)
+    while waiting:
+        name = waiting.pop()
+        if name in packages or not _is_third_party(name, root):
+            continue
+        packages.add(name)
+        waiting.update(more for path in source_files(name) for more in sources.peek(path))
+    return sorted(packages)
+
+
 @dataclass(frozen=True)
-class _Source:
-    path: Path
+class Source:
     digest: str
     imports: list[str]
 
 
-def _closure(scripts: list[Path], root: Path, known: MutableMapping[str, list[str]]) -> list[_Source]:
-    conftests = [file for script in scripts for file in _conftests(script, root)]
-    waiting, found = [*scripts, *conftests], dict[Path, _Source]()
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found[path] = _read(path, known)
-            waiting.extend(file for name in found[path].imports for file in _project_files(name, path.parent, root))
-    return [found[path] for path in sorted(found)]
+@dataclass
+class Sources:
+    """Modules below ``root`` and what they import; each file is read once."""
+
+    root: Path
+    known: MutableMapping[str, list[str]]
+    _read: dict[Path, Source] = field(default_factory=dict)
+
+    def of(self, scripts: list[Path]) -> dict[Path, Source]:
+        """The scripts and all modules of the project that they import, in order of their paths."""
+        conftests = [file for script in scripts for file in _conftests(script, self.root)]
+        waiting, sources = [*scripts, *conftests], dict[Path, Source]()
+        while waiting:
+            path = waiting.pop()
+            if path not in sources:
+                sources[path] = self.read(path)
+                names = sources[path].imports
+                waiting.extend(file for name in names for file in _project_files(name, path.parent, self.root))
+        return dict(sorted(sources.items()))
+
+    def read(self, path: Path) -> Source:
+        if path not in self._read:
+            self._read[path] = _read(path, self.known)
+        return self._read[path]
+
+    def peek(self, path: Path) -> list[str]:
+        """What a package's module imports; one that is no Python for this version is never imported by it."""
+        try:
+            return self.read(path).imports
+        except ConfigurationError:
+            return []
 
 
 def _conftests(script: Path, root: Path) -> list[Path]:
     """pytest loads these for a gate without an import statement."""
+    if script.parent == root:
+        return []
     return [path for path in {root / "conftest.py", script.parent / "conftest.py"} if path.is_file()]
 
 
@@ -82,10 +135,22 @@ def _project_files(name: str, folder: Path, root: Path) -> Iterator[Path]:
         if (base / f"{name}.py").is_file():
             yield base / f"{name}.py"
         if (base / name).is_dir():
-            yield from (base / name).rglob("*.py")
+            yield from _modules(base / name, frozenset())
 
 
-def _read(path: Path, known: MutableMapping[str, list[str]]) -> _Source:
+def _modules(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    """All modules below a folder, through links, too."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _modules(path, above | {real})
+        elif path.suffix == ".py" and path.is_file():
+            yield path
+
+
+def _read(path: Path, known: MutableMapping[str, list[str]]) -> Source:
     try:
         content = path.read_bytes()
         digest = digest_bytes(content)
@@ -95,62 +160,35 @@ def _read(path: Path, known: MutableMapping[str, list[str]]) -> _Source:
         raise ConfigurationError(f"{path} is missing.", "Put it back, then: mlops run") from None
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{path} is not valid Python: {error}.", "Fix it, then: mlops run") from None
-    return _Source(path, digest, known[digest])
+    return Source(digest, known[digest])
 
 
 def _imports_of(tree: ast.Module) -> list[str]:
-    """The top-level names that a file imports, wherever in it the import stands."""
+    """The top-level names that a file imports, wherever in it the import stands, by statement or by name."""
     names: set[str] = set()
-    for statement in ast.walk(tree):
-        if isinstance(statement, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in statement.names)
-        elif isinstance(statement, ast.ImportFrom):
-            module = statement.module
-            names.update([module.split(".")[0]] if module else [alias.name for alias in statement.names])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.update([node.module.split(".")[0]] if node.module else [alias.name for alias in node.names])
+        elif isinstance(node, ast.Call):
+            names.update(_imported_by_name(node))
     return sorted(names)
+
+
+def _imported_by_name(call: ast.Call) -> Iterator[str]:
+    """The module that importlib.import_module("name") or __import__("name") loads."""
+    function = call.func
+    name = (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
+    argument = call.args[0] if call.args else None
+    if name in ("import_module", "__import__", "run_module") and isinstance(argument, ast.Constant):
+        text = str(argument.value).lstrip(".").split(".")[0]
+        if text.isidentifier():
+            yield text
 
 
 def _is_third_party(name: str, root: Path) -> bool:
     ours = (root / f"{name}.py").is_file() or (root / name).is_dir() or (root / "tests" / f"{name}.py").is_file()
     return not ours and name not in sys.stdlib_module_names
-
-
-@cache
-def installed_version(name: str) -> str:
-    """ "distribution version" of what ``import name`` gives here, or "not installed".
-
-    Looks at folder names first, then at top_level.txt, last at lists of files: importlib.metadata would parse every
-    package's metadata, which takes longer than all else that an unchanged run does.
-    """
-    infos = _distributions()
-    if name.lower() in infos:
-        return _label(infos[name.lower()])
-    for provides in (_top_level, _recorded):
-        found = next((info for info in infos.values() if name in provides(info)), None)
-        if found:
-            return _label(found)
-    return "not installed"
-
-
-@cache
-def _distributions() -> dict[str, Path]:
-    """The .dist-info folders beside this interpreter, by their package's name."""
-    folders = [Path(folder) for folder in reversed(sys.path) if Path(folder).is_dir()]
-    return {info.name.partition("-")[0].lower(): info for folder in folders for info in folder.glob("*.dist-info")}
-
-
-def _label(info: Path) -> str:
-    name, _, version = info.name.removesuffix(".dist-info").partition("-")
-    return f"{name} {version}"
-
-
-def _top_level(info: Path) -> list[str]:
-    file = info / "top_level.txt"
-    return file.read_text().split() if file.is_file() else []
-
-
-def _recorded(info: Path) -> set[str]:
-    """The first folders of the files that a package installed."""
-    file = info / "RECORD"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return {re.split(r"[/,]", line, maxsplit=1)[0].removesuffix(".py") for line in lines}

@@ -7,7 +7,7 @@ import hashlib
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -22,11 +22,11 @@ UNPACKED_BYTES = 20 * 1 << 30
 UNPACKED_FILES = 100_000
 
 
-def pack(folder: Path, target: Path) -> str:
-    """Write all files of ``folder`` to ``target`` (.tar.gz) and return the archive's sha256 in hex.
+def pack(folder: Path, target: Path, names: Sequence[str] | None = None) -> str:
+    """Write the files of ``folder`` to ``target`` (.tar.gz) and return the archive's sha256 in hex.
 
-    Equal files give equal bytes: names sorted, no times, owners or modes of this machine. The target
-    appears when it is complete. Raises MlopsError for anything but files and folders.
+    All files, unless ``names`` says which. Equal files give equal bytes: names sorted, no times, owners or modes of
+    this machine. The target appears when it is complete. Raises MlopsError for anything but files and folders.
     """
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
@@ -35,7 +35,7 @@ def pack(folder: Path, target: Path) -> str:
                 gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION, fileobj=stream, mtime=0) as zipped,
                 tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
             ):
-                for path in _entries(folder):
+                for path in _entries(folder) if names is None else [folder / name for name in sorted(names)]:
                     _add(archive, folder, path)
             stream.flush()
             os.fsync(stream.fileno())

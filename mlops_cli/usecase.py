@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import Request
 
 Bounds = dict[str, float]
-TABLES = ("name", "description", "data", "hyperparameters", "environment", "metrics", "gates", "endpoint", "aws")
+TABLES = (
+    "name",
+    "description",
+    "data",
+    "hyperparameters",
+    "environment",
+    "files",
+    "metrics",
+    "gates",
+    "endpoint",
+    "aws",
+)
 Scalar = (str, int, float, bool)
 # The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
 KEYS = {
@@ -115,6 +126,7 @@ class UseCase:
     path: Path
     sample: float = 0.0
     passed: Passed = field(default_factory=Passed)
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def data_request(
         self, sources: Sequence[str] = (), rows: int | None = None, seed: int = 42, sha256: str | None = None
@@ -180,6 +192,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         machines=read_machines(_table(document, "aws", problems), problems),
         path=path,
         sample=_share(endpoint, "sample", problems, "endpoint."),
+        files=_files(_table(document, "files", problems), problems),
         passed=_passed(_known_table(document, "environment", problems), problems),
     )
 
@@ -225,6 +238,17 @@ def _share(table: dict[str, Any], key: str, problems: list[str], prefix: str = "
         problems.append(f"{prefix}{key} must be a number from 0 (none) to 1 (all)")
         return 0.0
     return float(f"{value:g}")  # as it is written into an environment
+
+
+def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, ...]]:
+    """Patterns of files in training/, with the stages that each counts for; none: it does not matter."""
+    known = [stage.name for stage in STAGES if stage.script]
+    for pattern, stages in table.items():
+        if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+            problems.append(f"files.{pattern!r} must be a list of stages")
+            continue
+        problems += [_unknown(f"files.{pattern!r}: {stage!r}", stage, known) for stage in stages if stage not in known]
+    return {pattern: tuple(stages) for pattern, stages in table.items() if isinstance(stages, list)}
 
 
 def _passed(table: dict[str, Any], problems: list[str]) -> Passed:

@@ -36,8 +36,12 @@ def load(folder: Path) -> Dataset | None:
         return None
     dataset = dataset_from(folder, facts)
     if not is_same_file(dataset.path, facts):
-        raise MlopsError(f"{dataset.path} was changed since it was downloaded", "repeat mlops download-data")
+        raise changed_since(dataset.path)
     return dataset
+
+
+def changed_since(path: Path) -> MlopsError:
+    return MlopsError(f"{path} was changed since it was downloaded", "repeat mlops download-data")
 
 
 def write_facts(dataset: Dataset, request: str, mtime_ns: int, path: Path) -> None:

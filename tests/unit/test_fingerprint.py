@@ -76,7 +76,7 @@ def test_a_folder_of_modules_counts_also_without_an_init_file(training: Path) ->
     assert "training/plain/util.py" in files_of(training / "train.py")
 
 
-def test_a_file_that_is_not_imported_does_not_matter(training: Path) -> None:
+def test_a_module_that_is_not_imported_is_not_among_a_scripts_own(training: Path) -> None:
     before = code_ingredients(training / "train.py", {})
     (training / "other.py").write_text("changed = True\n")
     assert code_ingredients(training / "train.py", {}) == before

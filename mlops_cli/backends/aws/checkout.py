@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.git import git
-
-# Left out of a project without git, beside what its .gitignore says.
-CLUTTER = (
-    ".git", ".mlops", ".venv", "venv", "__pycache__", "*.pyc", "*.egg-info", "build", "dist", "node_modules", ".tox",
-    ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints", ".idea", ".vscode", ".DS_Store",
-)  # fmt: skip
+from mlops_cli.project_files import walked
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -39,38 +32,11 @@ def listed(root: Path) -> tuple[list[str], list[str]]:
     if tracked:
         others = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
         return [name for name in tracked if (root / name).exists()], _names(others)
-    return (_walked(root) if shutil.which("git") is None else _not_ignored(root)), []
+    return walked(root), []
 
 
 def _names(output: str) -> list[str]:
     return [name for name in output.split("\0") if name]
-
-
-def _not_ignored(root: Path) -> list[str]:
-    """All files but clutter and what .gitignore says, by git's own rules, in a repository that is gone afterwards."""
-    excludes = [f"--exclude={pattern}" for pattern in CLUTTER]
-    with tempfile.TemporaryDirectory() as folder:
-        _git(root, "init", "--quiet", "--bare", folder)
-        where = (f"--git-dir={folder}", f"--work-tree={root}")
-        return _names(_git(root, *where, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore", *excludes))
-
-
-def _walked(root: Path) -> list[str]:
-    """The same without git: of .gitignore's patterns only plain names and paths are understood."""
-    ignore = root / ".gitignore"
-    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
-    patterns = [*CLUTTER, *(line.strip().strip("/") for line in lines if line.strip() and line[0] not in "#!")]
-    found = []
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        parents = [relative, *relative.parents][:-1]
-        if path.is_file() and not any(_matches(one, pattern) for one in parents for pattern in patterns):
-            found.append(relative.as_posix())
-    return found
-
-
-def _matches(path: Path, pattern: str) -> bool:
-    return fnmatchcase(path.name, pattern) or fnmatchcase(path.as_posix(), pattern)
 
 
 def pushed_head(root: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlops_cli.backends.aws import dataset
 from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.backends.aws.parcel import sent_code
 from mlops_cli.backends.aws.requests import ARCHIVE, Order, Request, job_name, processing_request, training_request
 from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.ingredients import hyperparameters
@@ -97,7 +98,7 @@ class Orders:
     def _send_code(self) -> str:
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / ARCHIVE
-            digest = pack(self._project.training, archive)
+            digest = pack(self._project.training, archive, sent_code(self._project.root))
             key = f"{self._aside}code/{digest[:16]}/{ARCHIVE}"
             if not self._bucket.exists(key):
                 self._bucket.put(key, archive.read_bytes(), "application/gzip")

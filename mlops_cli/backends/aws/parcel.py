@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from mlops_cli.backends.aws.checkout import listed
+from mlops_cli.backends.aws.checkout import in_git, listed
+from mlops_cli.counted import stages_of
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.fingerprint import source_ingredients
 from mlops_cli.project import Project
+from mlops_cli.project_files import trackable, walked
 from mlops_cli.stages import STAGES
 from mlops_cli.usecase import load_use_case
 
@@ -79,6 +81,15 @@ def pack(project: Project) -> Parcel:
     return parcel
 
 
+def sent_code(root: Path) -> list[str]:
+    """The files that jobs get, relative to training/: those that are sent, or in a step on AWS all that were."""
+    if in_git(root) and (tracked := listed(root)[0]):
+        names = [name for name in tracked if name.startswith("training/") and not _why_not(root, name)]
+    else:
+        names = [name for name in walked(root, "training", gitignore=False, clutter=()) if not _why_not(root, name)]
+    return [name.removeprefix("training/") for name in names]
+
+
 def _why_not(root: Path, name: str) -> str:
     """Why a file is not sent, empty if it is."""
     path, parts = root / name, PurePosixPath(name.lower()).parts
@@ -86,7 +97,7 @@ def _why_not(root: Path, name: str) -> str:
         return "made anew wherever it is needed"
     if _is_secret(parts):
         return "it may hold a secret"
-    if path.is_symlink() and not _harmless(root, path):
+    if _is_linked(root, name) and not _harmless(root, path):
         return "a link to somewhere else"
     if not path.is_file():
         return "not a file"
@@ -101,6 +112,11 @@ def _is_secret(parts: tuple[str, ...]) -> bool:
 
 def _any(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(part, pattern) for part in parts for pattern in patterns)
+
+
+def _is_linked(root: Path, name: str) -> bool:
+    """Whether a link stands anywhere on the way from the project's folder to the file."""
+    return (root / name).resolve() != root.resolve() / name
 
 
 def _harmless(root: Path, link: Path) -> bool:
@@ -134,5 +150,23 @@ def _check(project: Project, parcel: Parcel) -> None:
                 f"{name} is missing, and the pipeline needs it.", f"Put it back: git checkout -- {name}"
             )
         why = parcel.left_out.get(name, "git ignores it")
-        way_out = f"Track it: git add {name}" if "git" in why else "Give it another name."
-        raise MlopsError(f"{name} would not be sent to AWS, where a stage needs it: {why}.", way_out)
+        raise _unsent(name, why)
+    _check_others(project, parcel)
+
+
+def _check_others(project: Project, parcel: Parcel) -> None:
+    """Files that count for a stage and are no secrets must be sent, too."""
+    files = load_use_case(project.training / "usecase.toml").files
+    for name in trackable(project.root, "training"):
+        below = name.removeprefix("training/")
+        if name in parcel.files or not stages_of(below, files) or _is_secret(PurePosixPath(name.lower()).parts):
+            continue
+        raise _unsent(name, parcel.left_out.get(name, "git ignores it"))
+
+
+def _unsent(name: str, why: str) -> MlopsError:
+    below = name.removeprefix("training/")
+    way_out = f"Track it: git add {name}" if "git" in why else "Give it another name."
+    if not name.endswith(".py"):
+        way_out += f' Or say in training/usecase.toml, [files], that it does not matter: "{below}" = []'
+    return MlopsError(f"{name} would not be sent to AWS, where a stage needs it: {why}.", way_out)

@@ -20,12 +20,14 @@ from mlops_cli.backends.aws.appraisal import EVIDENCE, key_of
 from mlops_cli.backends.aws.crew import Crew
 from mlops_cli.backends.aws.dataset import FACTS
 from mlops_cli.backends.aws.orders import LOG_GROUPS, Orders
+from mlops_cli.backends.aws.parcel import sent_code
 from mlops_cli.backends.aws.relay import relay
 from mlops_cli.backends.base import EndpointState
 from mlops_cli.backends.gate import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.ingredients import from_use_case, input_digests, no_data
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment_ingredients
+from mlops_cli.counted import file_ingredients
 from mlops_cli.digest import digest_file
 from mlops_cli.fingerprint import code_ingredients, digest_of, source_ingredients
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
@@ -69,14 +71,17 @@ class AwsWorkbench:
         """A gate runs in this very environment, a job in an image that installs the requirements."""
         if stage.kind is Kind.GATE:
             code = code_ingredients(self.project.training / stage.script, self._imports)
-            return {**code, **job_environment_ingredients(self.use_case.passed)}
+            return {**self._others(stage), **code, **job_environment_ingredients(self.use_case.passed)}
         if not stage.script:
             return {}
-        requirements = self.project.training / "requirements.txt"
-        installed = {"training/requirements.txt": digest_file(requirements)} if requirements.is_file() else {}
         sources = source_ingredients(self.project.training / stage.script, self._imports, stage.packs)
         variables = environment_ingredients({}, self.use_case.passed)
-        return {"image": self.site.training_image, **installed, **sources, **variables}
+        return {"image": self.site.training_image, **self._others(stage), **sources, **variables}
+
+    def _others(self, stage: Stage) -> dict[str, str]:
+        """The files that no script imports: all that jobs get, requirements.txt among them."""
+        names, training = sent_code(self.project.root), self.project.training
+        return file_ingredients(stage, training, names, self.use_case.files, self._imports, digest_file)
 
     def _surroundings(self, stage: Stage) -> dict[str, str]:
         """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""

@@ -61,7 +61,7 @@ class Execution:
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
         shutil.rmtree(self._checkpoints(stage, run).parent, ignore_errors=True)
-        detail = {**outcome.detail, "files": stat_fingerprint(folder)}
+        detail = {**outcome.detail, "files": stat_fingerprint(folder), "content": digest_folder(folder)}
         return Outcome(outcome.output, str(folder.relative_to(self.project.state)), detail)
 
     def _checkpoints(self, stage: Stage, run: Run) -> Path:
@@ -142,6 +142,9 @@ def _training_output(job: ScriptJob) -> Outcome:
 
 
 def _processing_output(job: ScriptJob) -> Outcome:
+    links = [path for path in (job.output, *job.output.rglob("*")) if path.is_symlink()]
+    if links:
+        raise StageFailed(f"{links[0]} is a link: what it leads to would not be kept.", "Copy it, then: mlops run")
     return Outcome(output=digest_folder(job.output), detail=_facts(job.output / "profile.json"))
 
 

@@ -16,7 +16,7 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.runs import Run, StageRun, Status, stage_run_of
 from mlops_cli.stages import STAGES
 
-VERSION = 2
+VERSION = 3
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, created_at REAL NOT NULL, status TEXT NOT NULL,
@@ -29,6 +29,7 @@ CREATE INDEX IF NOT EXISTS stages_by_key ON stages (name, key, status);
 CREATE TABLE IF NOT EXISTS decisions (
     run_id TEXT NOT NULL REFERENCES runs(id), key TEXT NOT NULL, model_digest TEXT NOT NULL, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS imports (digest TEXT PRIMARY KEY, names TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, look TEXT NOT NULL, digest TEXT NOT NULL);
 """
 
 
@@ -154,6 +155,15 @@ class Store:
         with self._translated(), self.connection:
             rows = [(digest, json.dumps(names)) for digest, names in imports.items()]
             self.connection.executemany("INSERT OR IGNORE INTO imports VALUES (?,?)", rows)
+
+    def known_digests(self) -> dict[str, tuple[str, str]]:
+        """How large files looked when they were read, and their digests, by path."""
+        return {row["path"]: (row["look"], row["digest"]) for row in self._query("SELECT * FROM digests")}
+
+    def learn_digests(self, digests: Mapping[str, tuple[str, str]]) -> None:
+        with self._translated(), self.connection:
+            rows = [(path, *entry) for path, entry in digests.items()]
+            self.connection.executemany("INSERT OR REPLACE INTO digests VALUES (?,?,?)", rows)
 
     def made(self, name: str, output: str) -> StageRun | None:
         """The execution of a stage that made the output with this digest."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +17,16 @@ from mlops_cli.backends.local.endpoint import EndpointStatus, LocalEndpoint
 from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.store import Store
 from mlops_cli.config import job_environment_ingredients
-from mlops_cli.data.manifest import load
-from mlops_cli.digest import stat_fingerprint
+from mlops_cli.counted import file_ingredients
+from mlops_cli.data.manifest import changed_since, load
+from mlops_cli.digest import DigestCache, digest_folder, stat_fingerprint
 from mlops_cli.errors import MlopsError
 from mlops_cli.files import read_json, write_whole
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
 from mlops_cli.observations import UNOBSERVED
 from mlops_cli.project import Project
+from mlops_cli.project_files import trackable
 from mlops_cli.provenance import surroundings
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
@@ -58,11 +62,22 @@ class LocalWorkbench:
         return {**code, **inputs, **from_use_case(stage, run, self.use_case), **self._surroundings(stage)}
 
     def _code(self, stage: Stage) -> dict[str, str]:
-        known = self.store.known_imports()
+        known, training = self.store.known_imports(), self.project.training
         before = set(known)
-        ingredients = code_ingredients(self.project.training / stage.script, known, stage.packs)
+        names = [name.removeprefix("training/") for name in trackable(self.project.root, "training")]
+        with self._digests() as digest:
+            code = code_ingredients(training / stage.script, known, stage.packs, digest)
+            others = file_ingredients(stage, training, names, self.use_case.files, known, digest)
         self.store.learn_imports({digest: known[digest] for digest in known.keys() - before})
-        return ingredients
+        return {**others, **code}
+
+    @contextmanager
+    def _digests(self) -> Iterator[DigestCache]:
+        """Digests of files, those of large ones remembered for the next command."""
+        cache = DigestCache(known := self.store.known_digests())
+        before = dict(known)
+        yield cache
+        self.store.learn_digests({path: entry for path, entry in known.items() if before.get(path) != entry})
 
     def _surroundings(self, stage: Stage) -> dict[str, str]:
         """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
@@ -72,9 +87,13 @@ class LocalWorkbench:
         return {"the deployment": str(self.endpoint.status().since)} if "deploy" in stage.inputs else {}
 
     def _data_digest(self) -> str:
+        """The digest of what the file holds now, which its size and time alone do not tell."""
         dataset = load(self.project.data)
         if dataset is None:
             raise no_data(self.use_case)
+        with self._digests() as digest:
+            if digest(dataset.path) != dataset.sha256:
+                raise changed_since(dataset.path)
         return dataset.sha256
 
     def key(self, ingredients: dict[str, str]) -> str:
@@ -101,8 +120,16 @@ class LocalWorkbench:
             status = self.endpoint.status()
             live = (status.state, status.name, status.model_digest, status.sample)
             return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
+        return not record.artifact or self._is_whole(record)
+
+    def _is_whole(self, record: StageRun) -> bool:
+        """Whether an output is as it was made: by how its files look, else (a copied project) by what they hold."""
         folder = self.project.state / record.artifact
-        return not record.artifact or (folder.is_dir() and stat_fingerprint(folder) == record.detail["files"])
+        if not folder.is_dir():
+            return False
+        if stat_fingerprint(folder) == record.detail["files"]:
+            return True
+        return bool(digest_folder(folder) == record.detail["content"])
 
     def previous(self, stage: Stage) -> StageRun | None:
         return next(iter(self.store.finished(stage.name)), None)
