@@ -34,6 +34,10 @@ def _amount(value: str) -> str:
     return "" if not value or re.fullmatch(r"\d{1,9}(\.\d{1,4})?", value) else "expected an amount such as 5 or 0.50"
 
 
+def _size(value: str) -> str:
+    return "" if re.fullmatch(r"\d{1,6}(\.\d{1,4})?", value) else "expected a number of gigabytes such as 20 or 0.5"
+
+
 def _host(value: str) -> str:
     if value == "localhost" or re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|\d{1,3}(\.\d{1,3}){3}", value):
         return ""
@@ -135,6 +139,7 @@ SETTINGS: tuple[Setting, ...] = (
         "aws: what the endpoint may cost a month at most, in US dollars, unless --yes-cost; empty: no limit",
         _amount,
     ),
+    Setting("MAX_DOWNLOAD_GB", "20", "how many gigabytes download-data takes from a URL or Kaggle at most", _size),
     Setting("KAGGLE_API_TOKEN", "", "Kaggle's token, or the path of a file with it", secret=True),
     Setting("KAGGLE_USERNAME", "", "Kaggle's user name, with KAGGLE_KEY"),
     Setting("KAGGLE_KEY", "", "Kaggle's older kind of key", secret=True),

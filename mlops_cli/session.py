@@ -51,6 +51,11 @@ class Session:
     def backend(self) -> Backend:
         return get_backend(self.settings, self.project, self.use_case)
 
+    @property
+    def most_download_bytes(self) -> int:
+        """How much may be downloaded of one source. Raises ConfigurationError for wrong settings."""
+        return int(float(self.settings.validated()["MAX_DOWNLOAD_GB"]) * 10**9)
+
     def spending(self, console: Console, yes: bool = False, yes_cost: bool = False) -> Spending:
         """What the command may spend, by the settings and its options. Raises ConfigurationError for a wrong limit."""
         from mlops_cli.costs import Limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -37,6 +37,7 @@ def download_data(
 
     session, console = get_context(ctx)
     request = session.use_case.data_request(source or [], rows, seed, sha256)
+    request = replace(request, most_bytes=session.most_download_bytes)
     export_kaggle(session.settings)
     show_account(session.backend, console)
     with console.progress() as report:

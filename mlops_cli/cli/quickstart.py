@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -25,12 +25,12 @@ def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, 
     session, console = get_context(ctx)
     spending = session.spending(console, yes, yes_cost)
     with session.tracked(console.say):
-        result = run_all_stages(session.backend, console, session.use_case, yes, spending)
+        result = run_all_stages(session.backend, console, session.use_case, yes, spending, session.most_download_bytes)
     console.result(result)
 
 
 def run_all_stages(
-    backend: Backend, console: Console, use_case: UseCase, yes: bool, spending: Spending
+    backend: Backend, console: Console, use_case: UseCase, yes: bool, spending: Spending, most_bytes: int
 ) -> dict[str, Any]:
     """Go from data to predictions of the endpoint; end early if the person says no.
 
@@ -43,7 +43,7 @@ def run_all_stages(
     from mlops_cli.probe import probe
 
     console.require_person(yes)
-    _download_data(backend, console, use_case)
+    _download_data(backend, console, use_case, most_bytes)
     console.say("\n$ mlops deploy-infra")
     show_and_provision(backend, console, False, yes, spending)
     console.say("\n$ mlops run")
@@ -61,11 +61,11 @@ def run_all_stages(
     return {"run": reports.run_dict(run), "probe": asdict(predictions)}
 
 
-def _download_data(backend: Backend, console: Console, use_case: UseCase) -> None:
+def _download_data(backend: Backend, console: Console, use_case: UseCase, most_bytes: int) -> None:
     """Get the use case's quickstart data, unless there is data of another source: never replace that unasked."""
     from mlops_cli.console import reports
 
-    request = use_case.quickstart_request()
+    request = replace(use_case.quickstart_request(), most_bytes=most_bytes)
     present = backend.dataset()
     if present and not present.synthetic and present.source != request.shown():
         raise MlopsError(

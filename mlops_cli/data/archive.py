@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from mlops_cli.data.inflate import Inflated
 from mlops_cli.errors import MlopsError
 
 # DEFLATE cannot do better than 1:1032; prose and tables stay under 1:20.
@@ -28,7 +29,7 @@ _TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
 class Metered(io.RawIOBase):
     """A binary stream that counts what was read and refuses to go on beyond what is plausible."""
 
-    def __init__(self, stream: BinaryIO, place: str, packed: int | None) -> None:
+    def __init__(self, stream: BinaryIO | io.RawIOBase, place: str, packed: int | None) -> None:
         self._stream, self._place = stream, place
         self._limit = MAX_UNPACKED if packed is None else min(MAX_UNPACKED, most_unpacked(packed))
         self.count = 0
@@ -37,7 +38,7 @@ class Metered(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        chunk = self._stream.read(len(buffer))
+        chunk = self._stream.read(len(buffer)) or b""
         buffer[: len(chunk)] = chunk
         self.count += len(chunk)
         if self.count > self._limit:
@@ -97,8 +98,8 @@ def gzip_table(path: Path, place: str) -> Table:
 
     def open_() -> tuple[BinaryIO, Callable[[], int]]:
         raw = path.open("rb")
-        unpacked = gzip.GzipFile(fileobj=raw)
-        metered = Metered(unpacked, place, size)  # type: ignore[arg-type]
+        unpacked = Inflated(raw)
+        metered = Metered(unpacked, place, size)
         return Closing(metered, (unpacked, raw)), raw.tell
 
     return Table(place, size, open_)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_cli.data.sources import CONNECT_SECONDS, READ_SECONDS, Download, Remote
+from mlops_cli.data.addresses import Remote
+from mlops_cli.data.download import MOST_BYTES, Download
+from mlops_cli.data.web import CONNECT_SECONDS, READ_SECONDS
 from mlops_cli.errors import MlopsError
 from mlops_cli.install import install_command
 from mlops_cli.progress import Report
@@ -26,16 +28,16 @@ _CREDENTIALS_HINT = (
 )
 
 
-def download(competition: str, folder: Path, report: Report) -> Path:
+def download(competition: str, folder: Path, report: Report, most: int = MOST_BYTES) -> Path:
     """The competition's archive. MlopsError names what Kaggle, the network or the credentials lack."""
     # The library prints help, warnings and (under -v) headers with the token: none of that is for our stdout.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _time_limit():
         api = _authenticated(competition)
         response, remote = _located(api, competition)
     if remote is None:
-        return _save(response, folder, report)
+        return _save(response, competition, folder, report, most)
     response.close()
-    return Download(remote, folder, report).run()
+    return Download(remote, folder, report, most).run()
 
 
 def _api() -> type[_KaggleApi]:
@@ -97,16 +99,30 @@ def _located(api: _KaggleApi, competition: str) -> tuple[requests.Response, Remo
     return response, Remote(response.url, f"the Kaggle competition {competition}", kept)
 
 
-def _save(response: requests.Response, folder: Path, report: Report) -> Path:
+def _save(response: requests.Response, competition: str, folder: Path, report: Report, most: int) -> Path:
     """An answer that is itself the archive: written as it comes, it cannot be resumed."""
+    from urllib3.exceptions import HTTPError
+
     folder.mkdir(parents=True, exist_ok=True)
-    length = response.headers.get("Content-Length")
+    name = f"the Kaggle competition {competition}"
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
     done = 0
-    with response, (folder / "content").open("wb") as out:
-        for chunk in response.iter_content(1 << 18):
-            out.write(chunk)
-            done += len(chunk)
-            report("download", done, int(length) if length else None, "B")
+    try:
+        with response, (folder / "content").open("wb") as out:
+            for chunk in response.raw.stream(1 << 18, decode_content=False):
+                out.write(chunk)
+                done += len(chunk)
+                if done > most:
+                    raise MlopsError(
+                        f"{name} is refused: it has more than {most:,} bytes",
+                        "if that is right, allow more: MAX_DOWNLOAD_GB=100 mlops download-data",
+                    )
+                report("download", done, total, "B")
+    except HTTPError as error:
+        raise _network_problem(error) from None
+    if total is not None and done != total:
+        raise MlopsError(f"the download of {name} broke off after {done:,} bytes", "repeat the command")
     return folder / "content"
 
 

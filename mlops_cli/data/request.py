@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.data import sample
+from mlops_cli.data.addresses import is_url, shown_url
+from mlops_cli.data.download import MOST_BYTES
 from mlops_cli.data.schema import Schema
-from mlops_cli.data.sources import is_url, path_files, shown_url
+from mlops_cli.data.sources import path_files
 from mlops_cli.errors import ConfigurationError
 
 _VERSION = 2  # of how datasets are written: one from another version is made anew
@@ -22,7 +24,7 @@ class Request:
 
     ``rows`` belongs to the sample only, ``sha256`` to a single file, URL or Kaggle archive as it is downloaded;
     ``competition`` and ``file`` say what to get from Kaggle (``file`` also which CSV of an archive with several).
-    ``folder`` is where relative paths begin.
+    ``folder`` is where relative paths begin, ``most_bytes`` how much is downloaded of one source at most.
     """
 
     sources: Sequence[str]
@@ -33,6 +35,7 @@ class Request:
     competition: str = ""
     file: str = ""
     folder: Path = Path()
+    most_bytes: int = MOST_BYTES
 
     def validate(self) -> None:
         if not self.sources or not all(source.strip() for source in self.sources):

@@ -152,6 +152,24 @@ def test_names_a_cut_gzip(request_for, tmp_path, csv_bytes):
     assert "damaged or cut short" in refusal(request_for, tmp_path, gzip.compress(csv_bytes(500))[:-30])
 
 
+@pytest.mark.parametrize("padding", [b"\r\n", b"\n", b"\0" * 512, b"\x1a"])
+def test_padding_after_a_gzip_is_passed_over(request_for, tmp_path, csv_bytes, padding):
+    source = tmp_path / "given.csv.gz"
+    source.write_bytes(gzip.compress(csv_bytes(2000)) + padding + gzip.compress(b"") + padding)
+    assert acquire(request_for(source), tmp_path / "data", silent)[0].rows == 2000
+
+
+def test_parts_of_a_gzip_follow_one_another(request_for, tmp_path, csv_bytes):
+    content, source = csv_bytes(2000), tmp_path / "given.csv.gz"
+    source.write_bytes(b"".join(gzip.compress(content[at : at + 999]) for at in range(0, len(content), 999)))
+    assert acquire(request_for(source), tmp_path / "data", silent)[0].rows == 2000
+
+
+@pytest.mark.parametrize("rest", [b"id,comment\n", b"\x1f", b"\x1f\x8bxxxxxxxxx"])
+def test_something_else_after_a_gzip_is_damage(request_for, tmp_path, csv_bytes, rest):
+    assert "damaged" in refusal(request_for, tmp_path, gzip.compress(csv_bytes()) + rest)
+
+
 def test_a_changed_byte_is_damage(request_for, tmp_path, csv_bytes):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as writer:
