@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,20 @@ def find_project(start: Path) -> Project:
     folder = start.resolve()
     for candidate in (folder, *folder.parents):
         if (candidate / USE_CASE).is_file():
+            if candidate != folder:
+                _check_owner(candidate)
             return Project(candidate)
     raise ConfigurationError(
         f"No project here: neither {folder} nor a folder above it has {USE_CASE}.",
         "Make one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ...",
     )
+
+
+def _check_owner(root: Path) -> None:
+    """Raise ConfigurationError for a project of somebody else, whose scripts would run as the current user."""
+    others = {path.stat().st_uid for path in (root, root / USE_CASE)} - {os.geteuid()}
+    if others:
+        raise ConfigurationError(
+            f"The project {root}, above this folder, belongs to another user (uid {min(others)}).",
+            f"If you trust its scripts, name it: mlops --project {shlex.quote(str(root))} ...",
+        )

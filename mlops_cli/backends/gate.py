@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from mlops_cli.backends.base import GateReport
-from mlops_cli.backends.local.process import Children
+from mlops_cli.backends.local.process import Children, Job
 from mlops_cli.config import job_environment
 from mlops_cli.files import read_json
 from mlops_cli.script_environment import Passed
@@ -25,7 +24,7 @@ def execute_gate(
     stage: Stage,
     training: Path,
     environment: Mapping[str, str],
-    children: Children,
+    runner: Children | Job,
     report: Path,
     log: IO[bytes],
     on_line: Callable[[str], None],
@@ -33,7 +32,7 @@ def execute_gate(
     """Run the suite and return its counts and failures, as a plugin of ours has written them to ``report``."""
     report.unlink(missing_ok=True)
     given = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
-    children.run(_command(stage.script), training, given, log, on_line)
+    runner.run(_command(stage.script), training, given, log, on_line)
     return {**NOTHING_RAN, **(read_json(report) or {})}
 
 
@@ -62,13 +61,14 @@ def gate_environment(training: Path, variables: Mapping[str, str], passed: Passe
     return job_environment({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}, training, passed)
 
 
-def run_gate(stage: Stage, training: Path, variables: Mapping[str, str], passed: Passed) -> GateReport:
+def run_gate(
+    stage: Stage, training: Path, variables: Mapping[str, str], passed: Passed, children: Children
+) -> GateReport:
     """Run a gate outside of any run; its traces are gone afterwards."""
     environment = gate_environment(training, variables, passed)
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        lines: list[str] = []
-        report, children = Path(folder) / "report.json", Children(Path(folder) / "children")
-        detail = execute_gate(stage, training, environment, children, report, log, lines.append)
+    lines: list[str] = []
+    with children.job() as job, Path(os.devnull).open("wb") as log:
+        detail = execute_gate(stage, training, environment, job, job.folder / "report.json", log, lines.append)
     if not has_passed(detail) and not detail["failed"]:
         return GateReport(detail["passed"], 1, ["no test ran", *lines[-5:]])
     return GateReport(**detail)

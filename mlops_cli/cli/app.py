@@ -7,12 +7,13 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops_cli import __version__, completion
+from mlops_cli import __version__, completion, interruption
 from mlops_cli.console import Console
 from mlops_cli.errors import (
     EXIT_ERROR,
@@ -49,6 +50,7 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
     def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
         console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
         ctx.meta["console"] = console
+        interruption.obey()
         try:
             function(ctx, *args, **options)
         except (MlopsError, OSError, KeyboardInterrupt) as error:
@@ -59,14 +61,15 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
 
 def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
     if isinstance(error, KeyboardInterrupt):
-        console.error("Interrupted.", "Go on with the same command: what was finished is kept.", EXIT_INTERRUPTED)
-        return EXIT_INTERRUPTED
+        error = MlopsError("Interrupted.", "Go on with the same command: what was finished is kept.", EXIT_INTERRUPTED)
     if isinstance(error, BrokenPipeError):
         sys.stdout = None  # the reader has left: nobody to tell, nothing to flush
         return EXIT_ERROR
     if isinstance(error, MlopsError):
-        console.error(error.message, error.hint, error.exit_code)
-        return error.exit_code
+        code = interruption.exit_code() if error.exit_code == EXIT_INTERRUPTED else error.exit_code
+        with suppress(OSError):  # the terminal may have been closed
+            console.error(error.message, error.hint, code)
+        return code
     console.error(f"{error.strerror or error}: {error.filename or 'no file named'}.", _hint(error), EXIT_ERROR)
     return EXIT_ERROR
 

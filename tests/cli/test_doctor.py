@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -99,7 +100,7 @@ def test_a_project_that_somebody_holds(cli: Cli) -> None:
 
 def test_processes_that_a_killed_command_has_left(cli: Cli) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={TOKEN: "abc"}) as left:
-        (cli.folder / ".mlops" / "children").write_text("abc")
+        (cli.folder / ".mlops" / "children" / "abc").mkdir(parents=True)
         wait_for(lambda: f"{TOKEN}=abc".encode() in Path(f"/proc/{left.pid}/environ").read_bytes())
         (found,) = findings(cli).values()
         left.kill()
@@ -128,7 +129,10 @@ def test_an_endpoint_that_has_died_and_is_mended_as_it_says(tiny: Cli) -> None:
     run = tiny.json("run")
     tiny("approve", "--run-id", run["id"], "--yes")
     assert findings(tiny) == {}
-    os.kill(int((tiny.folder / ".mlops" / "endpoint" / "supervisor.lock").read_text()), signal.SIGKILL)
+    os.kill(
+        json.loads((tiny.folder / ".mlops" / "endpoint" / "supervisor.lock").read_text())["process"]["pid"],
+        signal.SIGKILL,
+    )
     found = wait_for(lambda: tiny.json("status")["endpoint"]["state"] == "failed" and findings(tiny, code=1))
     assert (found["endpoint"]["state"], "The server process has died" in found["endpoint"]["what"]) == ("failure", True)
     tiny("run")

@@ -130,13 +130,24 @@ def test_a_report_that_cannot_be_written_does_not_keep_a_model_from_going_live(t
     assert "post-training-tests  done" in out
 
 
-def test_ctrl_c_stops_the_stage_and_says_how_to_go_on(tiny: Cli) -> None:
+HELPER = """import subprocess
+helper = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
+Path(__file__).with_name("helper").write_text(str(helper.pid))
+parser = argparse"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_the_command_ends_the_stage_and_is_told_how_to_go_on(tiny: Cli, sign: signal.Signals) -> None:
+    edit(tiny, "train.py", "parser = argparse", HELPER)
     hold(tiny, "train")
     with tiny.start("run") as process:
         wait_for(reached(tiny, "train").exists)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         _, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == 128 + sign
+    helper = int((tiny.folder / "training" / "helper").read_text())
+    assert not Path(f"/proc/{helper}").exists() or "Z" in Path(f"/proc/{helper}/stat").read_text()
+    assert not list(tiny.folder.glob(".mlops/children/*"))
     assert "hint: Continue: mlops run" in err
     assert "Traceback" not in err
     assert processes_of(tiny) == {}

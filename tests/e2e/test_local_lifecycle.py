@@ -297,7 +297,12 @@ def test_cleanup_keeps_data_and_strangers(tiny: Cli) -> None:
     tiny("deploy-infra")
     assert tiny.json("run")["status"] == "waiting"
     tiny("cleanup", "--yes")
-    assert [path.name for path in (tiny.folder / ".mlops").iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in (tiny.folder / ".mlops").iterdir()) == [
+        ".gitignore",
+        "lock",
+        "notes.txt",
+        "project.json",
+    ]
     (tiny.folder / ".mlops" / "notes.txt").unlink()
 
 

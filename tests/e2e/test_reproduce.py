@@ -76,7 +76,7 @@ def test_a_killed_reproduction_leaves_nothing_that_stays(tiny: Cli) -> None:
     with tiny.start("reproduce", run["id"]) as process:
         wait_for(reached(tiny, "train").exists)
         _, err = tiny.both("run", code=1)
-        assert f"hint: Wait until it has ended, and try again. Or end it: kill -INT {process.pid}" in err
+        assert f"hint: Wait until it has ended, and try again. Or end it: kill {process.pid}" in err
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     reached(tiny, "train").unlink()

@@ -373,11 +373,16 @@ class AwsBackend(Backend):
 
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate import run_gate
+        from mlops_cli.backends.local.process import Children
+        from mlops_cli.backends.local.provision import claim
 
+        claim(self.project)
         approved = self.endpoint()
         with relay(self.crew.endpoint.ask, approved.live_digest) as url:
             variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.approved_digest}
-            return run_gate(stage_named("post-training-tests"), self.project.training, variables, self.use_case.passed)
+            children = Children(self.project.state / "children")
+            stage = stage_named("post-training-tests")
+            return run_gate(stage, self.project.training, variables, self.use_case.passed, children)
 
 
 def _interrupted(message: str, hint: str) -> MlopsError:

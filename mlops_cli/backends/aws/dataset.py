@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.provision import Provisioner
 from mlops_cli.backends.local.lock import Lock
-from mlops_cli.backends.local.provision import claim
+from mlops_cli.backends.local.provision import claimed
 from mlops_cli.data.manifest import CSV_NAME, JSON_NAME, Dataset, dataset_from
 from mlops_cli.data.shards import split
 from mlops_cli.errors import MlopsError
@@ -34,8 +34,7 @@ def put(
     from mlops_cli.data.dataset import acquire
 
     request.validate()
-    claim(project)
-    with Lock(project.state / "lock").held("download-data"):
+    with claimed(project, Lock(project.state / "lock"), "download-data"):
         bucket = provisioner.existing_bucket()
         there = _whole(bucket) if bucket else None
         if bucket and there and there.get("request") == request.key() and has_shards(bucket, there["sha256"], machines):

@@ -11,6 +11,7 @@ from mlops_cli.backends.base import Answer
 from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.store import Store
 from mlops_cli.comparison import Comparison
+from mlops_cli.errors import MlopsError
 from mlops_cli.evidence import Evidence, make_evidence
 from mlops_cli.files import read_json, write_whole
 from mlops_cli.project import Project
@@ -46,9 +47,19 @@ class Appraisal:
         live_run = next((one for one in self.store.runs() if one.id == evidence.live_run), None)
         html = page(self.use_case, run, evidence, self._written(run.stage("train")), live_run)
         file = self.report_file(run)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, html)
+        self._write(file, html)
         return file
+
+    def _write(self, file: Path, text: str) -> None:
+        """Write a file of a run without holding the project: a cleanup may be under way, whose work is not undone."""
+        try:
+            for folder in (self.project.runs, file.parent):
+                folder.mkdir(exist_ok=True)
+            write_whole(file, text)
+        except FileNotFoundError:
+            raise MlopsError(
+                f"{file} cannot be written: {self.project.state} is being removed.", "Set it up again: mlops quickstart"
+            ) from None
 
     def _comparison(self, run: Run, live: StageRun, tell: Tell) -> Comparison:
         trained = run.stage("train")
@@ -60,8 +71,7 @@ class Appraisal:
             return kept
         found = compared(pair, self._written(trained), self._written(live), self._ask, tell)
         if not found.problem:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, json.dumps(pair.note(found)))
+            self._write(file, json.dumps(pair.note(found)))
         return found
 
     def _written(self, trained: StageRun) -> Written:

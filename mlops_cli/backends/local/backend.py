@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,13 @@ from mlops_cli.backends.local.endpoint import LocalEndpoint
 from mlops_cli.backends.local.lock import Lock, take_over
 from mlops_cli.backends.local.logs import POLL_SECONDS, Tails, log_file, tail
 from mlops_cli.backends.local.process import Children
-from mlops_cli.backends.local.provision import is_provisioned, plan_provision, provision, require_provisioned
+from mlops_cli.backends.local.provision import (
+    is_provisioned,
+    plan_provision,
+    provision,
+    require_provisioned,
+    set_up,
+)
 from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.backends.observability import check_observable, read_reference
@@ -75,7 +82,16 @@ class LocalBackend(Backend):
     @cached_property
     def store(self) -> Store:
         require_provisioned(self.project)
-        return Store(self.project.database)
+        return Store(self.project.database, create=False)
+
+    @contextmanager
+    def _held(self, command: str) -> Iterator[None]:
+        """Hold the project, in which nothing is left of commands that were killed; it may be gone by then."""
+        require_provisioned(self.project)
+        with self.lock.held(command):
+            require_provisioned(self.project)
+            self.bench.sweep()
+            yield
 
     @cached_property
     def bench(self) -> LocalWorkbench:
@@ -102,8 +118,7 @@ class LocalBackend(Backend):
     def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
         from mlops_cli.data.dataset import acquire
 
-        provision(self.project)
-        with self.lock.held("download-data"):
+        with set_up(self.project, self.lock, "download-data"):
             return acquire(request, self.project.data, report)
 
     def dataset(self) -> Dataset | None:
@@ -116,8 +131,7 @@ class LocalBackend(Backend):
         consent: Consent = freely,  # noqa: ARG002 (nothing costs)
     ) -> tuple[Run, bool]:
         request = self._checked(request)
-        with self.lock.held("run"):
-            self.bench.sweep()
+        with self._held("run"):
             choice = history.choose(request, self.store, self.bench)
             if not choice.fresh:
                 return choice.run, False
@@ -224,8 +238,7 @@ class LocalBackend(Backend):
         return self.get_run(run.id)
 
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        with self.lock.held("stage"):
-            self.bench.sweep()
+        with self._held("stage"):
             run = self.get_run(run_id)
             history.check_ready(run, stage_named(stage))
             self.lock.note("stage", run.id)
@@ -254,8 +267,7 @@ class LocalBackend(Backend):
         history.check_decidable(run, self.store)
 
     def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
-        with self.lock.held("approve"):
-            self.bench.sweep()
+        with self._held("approve"):
             run = self.get_run(run.id)
             self.check_decidable(run)
             gate = run.stage("approval")
@@ -272,8 +284,7 @@ class LocalBackend(Backend):
         return versions_of(self.list_runs(), self.store.decisions())
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        with self.lock.held("rollback"):
-            self.bench.sweep()
+        with self._held("rollback"):
             run = self._rollback_to(version, comment)
             self.lock.note("rollback", run.id)
             return self._advance(run, view, FIRST_STAGE)
@@ -295,8 +306,7 @@ class LocalBackend(Backend):
         from mlops_cli.backends.local.reproduction import reproduce
 
         check_trained(run)
-        with self.lock.held("reproduce"):
-            self.bench.sweep()
+        with self._held("reproduce"):
             return reproduce(run, self.bench, view)
 
     def endpoint(self) -> Endpoint:
@@ -320,7 +330,8 @@ class LocalBackend(Backend):
         from mlops_cli.backends.gate import run_gate
 
         variables = gate_variables(self.server, self.endpoint().approved_digest)
-        return run_gate(stage_named("post-training-tests"), self.project.training, variables, self.use_case.passed)
+        stage = stage_named("post-training-tests")
+        return run_gate(stage, self.project.training, variables, self.use_case.passed, self.children)
 
     def observed(self, days: int) -> Observed:
         seen = self.server.status()
@@ -340,7 +351,7 @@ class LocalBackend(Backend):
     def plan_teardown(self, keep_data: bool) -> Plan:
         from mlops_cli.backends.local import teardown
 
-        return teardown.plan(self.project, self.server, self.lock, keep_data)
+        return teardown.plan(self.project, self.server, self.lock, self.children, keep_data)
 
     def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:  # noqa: ARG002
         from mlops_cli.backends.local import teardown

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import EndpointState
 from mlops_cli.backends.checkup import data_in_place
-from mlops_cli.backends.local.process import bearers
 from mlops_cli.backends.local.provision import NEEDED, plan_provision
 from mlops_cli.doctor import Check, Finding, State, ok
 from mlops_cli.errors import MlopsError
@@ -38,6 +37,7 @@ def checks(backend: LocalBackend) -> tuple[Check, ...]:
         Check("memory", memory),
         Check("lock", lambda: lock(backend)),
         Check("left-overs", lambda: left_overs(backend)),
+        Check("store", lambda: store(backend)),
         Check("dataset", lambda: data_in_place(backend.use_case, backend.settings, backend.dataset)),
         Check("port", lambda: port(backend)),
         Check("endpoint", lambda: endpoint(backend)),
@@ -169,20 +169,41 @@ def lock(backend: LocalBackend) -> Iterator[Finding]:
         yield ok("lock", "nobody holds the project")
 
 
+def store(backend: LocalBackend) -> Iterator[Finding]:
+    """Whether the runs and decisions can be read."""
+    if not backend.is_provisioned():
+        return
+    try:
+        runs = backend.list_runs()
+    except MlopsError as error:
+        yield Finding("store", State.FAILURE, error.message, "All runs and decisions are in it.", error.hint)
+    else:
+        yield ok("store", f"{len(runs)} runs")
+
+
 def left_overs(backend: LocalBackend) -> Iterator[Finding]:
-    """Processes of a killed command; those of a running one are where they belong."""
-    note = backend.children.note
-    token = note.read_text() if note.exists() and not backend.lock.holder() else ""
-    left = bearers(token) if token else []
-    if left:
+    """Processes whose command, server or folder is gone; those of a running one are where they belong."""
+    stages, servers = backend.children.left_behind(), backend.server.children.left_behind()
+    strays = backend.server.strays()
+    if stages:
         yield Finding(
             "left-overs",
             State.WARNING,
-            f"A killed command has left {len(left)} processes: {', '.join(map(str, left))}.",
+            f"A command that has ended has left {len(stages)} processes: {', '.join(map(str, stages))}.",
             "They use this machine for nothing; the next run ends them.",
             "mlops run",
         )
-    else:
+    if servers or strays:
+        pids = sorted({*servers, *strays})
+        yield Finding(
+            "left-overs",
+            State.WARNING,
+            f"A model server that has ended, or whose folder was removed, has left {len(pids)} processes: "
+            f"{', '.join(map(str, pids))}.",
+            "They may hold the endpoint's port.",
+            "mlops cleanup",
+        )
+    if not (stages or servers or strays):
         yield ok("left-overs", "no process of a killed command")
 
 

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli import interruption
+from mlops_cli.errors import MlopsError
+from mlops_cli.files import not_followed
 from mlops_cli.runs import Run, StageRun
 
 
@@ -31,7 +33,7 @@ def detach(log: Path) -> bool:
     if os.fork():
         return False
     os.setsid()
-    null, out = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null, out = os.open(os.devnull, os.O_RDONLY), not_followed(str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for source, target in ((null, 0), (out, 1), (out, 2)):
         os.dup2(source, target)
     return True
@@ -48,7 +50,7 @@ def finish(work: Callable[[], object]) -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         print("Stopped; nothing of the run is left running. Continue: mlops run", flush=True)  # noqa: T201
-        code = EXIT_INTERRUPTED
+        code = interruption.exit_code()
     except BaseException:  # noqa: BLE001 (nobody else will ever say it)
         traceback.print_exc()
     finally:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import mlops_cli
 from mlops_cli.backends.base import EndpointState
+from mlops_cli.backends.local.identity import ELSEWHERE, send
+from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.server.client import Response, base_url, request
 from mlops_cli.backends.local.server.records import (
     Deployment,
@@ -22,18 +24,22 @@ from mlops_cli.backends.local.server.records import (
     Limits,
     Outcome,
     Service,
-    holder,
+    Supervision,
     is_held,
+    supervision,
     write_json,
 )
+from mlops_cli.backends.local.strays import strays
 from mlops_cli.config import child_environment
 from mlops_cli.errors import MlopsError
+from mlops_cli.files import not_followed
 from mlops_cli.observations import CUSTOM_ATTRIBUTES, UNOBSERVED, Counts
 
 LOG_BYTES = 5_000_000
 LOG_LINES = 12
 PING_SECONDS = 3.0
 LEAVE_SECONDS = 5.0
+STOP_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class LocalEndpoint:
     ) -> None:
         """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own."""
         self._folder = Folder(folder)
+        self.children = Children(self._folder.children)
         self.name = name
         self.host = host
         self.port = port
@@ -81,6 +88,8 @@ class LocalEndpoint:
         current = self.status()
         if current.state is EndpointState.IN_SERVICE and self._serves(digest, current):
             return current
+        if self._is_of_another_path():
+            self.stop(STOP_SECONDS)
         deployment = Deployment(
             os.urandom(6).hex(), self.name, self.host, self.port, digest, timeout, self.limits, self.sample
         )
@@ -95,11 +104,13 @@ class LocalEndpoint:
     def status(self) -> EndpointStatus:
         """Asks the kernel whether the server lives, and the server what it serves; waits some seconds at most."""
         service = self._folder.read_service()
-        supervisor = holder(self._folder.supervisor_lock)
+        note = supervision(self._folder.supervisor_lock)
+        supervisor = note.process.pid if note else None
         if not is_held(self._folder.supervisor_lock):
             if service is None:
                 return self._status(EndpointState.ABSENT, None, reason="No model was deployed.")
-            return self._status(EndpointState.FAILED, service, reason="The server process has died.")
+            reason = "The server process has died." if service.worker else service.reason
+            return self._status(EndpointState.FAILED, service, reason=reason)
         if service is None:
             return self._status(EndpointState.UPDATING, None, supervisor, reason="The server is starting.")
         digest = self._reported_digest(service)
@@ -117,11 +128,11 @@ class LocalEndpoint:
 
         Safe to repeat. Raises MlopsError if a process would not go.
         """
-        supervisor = holder(self._folder.supervisor_lock)
+        supervisor = supervision(self._folder.supervisor_lock)
         if supervisor is not None:
-            _signal(supervisor, signal.SIGTERM)
+            self._signal(supervisor, signal.SIGTERM)
             if not _released(self._folder.supervisor_lock, timeout):
-                _signal(supervisor, signal.SIGKILL)
+                self._signal(supervisor, signal.SIGKILL)
         self._kill_orphans()
         for path in (self._folder.service, self._folder.deployment, self._folder.outcome):
             path.unlink(missing_ok=True)
@@ -194,29 +205,33 @@ class LocalEndpoint:
         self._folder.outcome.unlink(missing_ok=True)
         deadline = time.monotonic() + min(timeout, 5)
         while is_held(self._folder.supervisor_lock) and time.monotonic() < deadline:
-            supervisor = holder(self._folder.supervisor_lock)
+            supervisor = supervision(self._folder.supervisor_lock)
             if supervisor is not None:
-                _signal(supervisor, signal.SIGHUP)
+                self._signal(supervisor, signal.SIGHUP)
                 return None
             time.sleep(0.01)
         self._kill_orphans()
         return self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._folder.supervisor_lock.write_text("")  # the dead supervisor's number must not be taken for the new one's
         if self._log_size() > LOG_BYTES:
             self._folder.log.replace(self._folder.log.with_suffix(".log.1"))
         command = [sys.executable, "-m", "mlops_cli.backends.local.server", str(self._folder.root.resolve())]
-        with self._folder.log.open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._folder.root,
-                env={**_environment(), **self._environment},
-                start_new_session=True,
-            )
+        job = self.children.begin()
+        try:
+            with open(self._folder.log, "ab", opener=not_followed) as log:
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self._folder.root,
+                    env=job.environment({**_environment(), **self._environment}),
+                    start_new_session=True,
+                    pass_fds=(job.descriptor,),  # who inherits it owns the job
+                )
+        finally:
+            job.let_go()
 
     def _await_outcome(
         self, deployment: Deployment, started: subprocess.Popen[bytes] | None, timeout: float
@@ -251,22 +266,37 @@ class LocalEndpoint:
         return self._folder.log.stat().st_size if self._folder.log.exists() else 0
 
     def _kill_orphans(self) -> None:
-        """Workers leave with their supervisor; one that hangs is killed by its process group.
-
-        The group's number is the dead supervisor's and cannot have been given to anybody else while a
-        member lives, which the workers' lock tells.
-        """
-        if _released(self._folder.workers_lock, 2, shared=True):
-            return
-        group = self._folder.supervisor_lock.read_text(encoding="ascii").strip()
-        if group.isdecimal():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(int(group), signal.SIGKILL)
+        """Workers leave with their supervisor; one that hangs is killed, and what a package's code has started."""
+        _released(self._folder.workers_lock, 2, shared=True)
+        self.children.sweep()
+        self.end_strays()
         if not _released(self._folder.workers_lock, 5, shared=True):
             raise MlopsError(
-                f"A server process of the endpoint would not end (process group {group}).",
-                f"End it by hand: kill -9 -- -{group}",
+                f"A server process of the endpoint {self.name} goes on {ELSEWHERE}.",
+                "End it there (mlops cleanup), then repeat the command.",
             )
+
+    def strays(self) -> list[int]:
+        """Return the processes that serve from this endpoint's folder as it was before it was removed."""
+        return strays(self._folder.root)
+
+    def end_strays(self) -> None:
+        for pid in self.strays():
+            _kill(pid)
+
+    def _signal(self, supervisor: Supervision, sign: signal.Signals) -> None:
+        """Raise MlopsError if the process cannot be proven to be the supervisor: then it is never signalled."""
+        if not send(supervisor.process, sign) and is_held(self._folder.supervisor_lock):
+            raise MlopsError(
+                f"The server of the endpoint {self.name} (process {supervisor.process.pid}) runs {ELSEWHERE}: "
+                "it is not signalled from here.",
+                "End it there (mlops cleanup), then repeat the command.",
+            )
+
+    def _is_of_another_path(self) -> bool:
+        """Whether the server was started before its project was moved here: it looks for its files where they were."""
+        supervisor = supervision(self._folder.supervisor_lock)
+        return supervisor is not None and supervisor.folder != str(self._folder.root.resolve())
 
     def _reported_digest(self, service: Service) -> str | None:
         if service.worker is None:
@@ -309,9 +339,9 @@ def _await_end(supervisor: subprocess.Popen[bytes]) -> None:
         supervisor.wait(LEAVE_SECONDS)
 
 
-def _signal(process: int, sign: signal.Signals) -> None:
+def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(process, sign)
+        os.kill(pid, signal.SIGKILL)
 
 
 def _released(lock: Path, seconds: float, shared: bool = False) -> bool:

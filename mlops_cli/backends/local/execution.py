@@ -15,6 +15,7 @@ from mlops_cli.backends.gate import execute_gate, gate_environment, gate_failure
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment
 from mlops_cli.digest import digest_folder, stat_fingerprint
+from mlops_cli.files import not_followed
 from mlops_cli.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line, facts_in, progress_in, script_mode_environment
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed, is_forced
 from mlops_cli.package import pack
@@ -84,7 +85,7 @@ class Execution:
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         log = self._log(stage, run)
         report = log.with_suffix(".json")
-        with log.open("wb") as file:
+        with open(log, "wb", opener=not_followed) as file:
             on_line = _reader(stage.name, tail, view)
             detail = execute_gate(stage, self.project.training, environment, self.children, report, file, on_line)
         if has_passed(detail):
@@ -105,7 +106,7 @@ class Execution:
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         log = self._log(stage, run)
         environment = job_environment(env, self.project.training, self.passed)
-        with log.open("wb") as file:
+        with open(log, "wb", opener=not_followed) as file:
             on_line = _reader(stage.name, tail, view)
             code = self.children.run(argv, self.project.training, environment, file, on_line)
         if code != 0:

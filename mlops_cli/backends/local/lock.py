@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -10,32 +10,42 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from mlops_cli.backends.local.identity import ELSEWHERE, Identity, noted_identity, own_identity, send
 from mlops_cli.errors import MlopsError
 
 LOOKING_SECONDS = 5.0
 ENDING_SECONDS = 15.0
+SETTLING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Holder:
-    pid: int
+    """Who holds the project; a process without a number is one that has not yet said who it is."""
+
     command: str
     since: float
+    process: Identity = field(default_factory=Identity)
     run_id: str = ""
 
     def __str__(self) -> str:
         since = time.strftime("%H:%M:%S", time.localtime(self.since))
-        return f"`mlops {self.command}` (process {self.pid}, since {since})"
+        return f"`mlops {self.command}` (process {self.process.pid}, since {since})"
+
+    @property
+    def is_unreachable(self) -> bool:
+        return self.process.pid > 0 and not self.process.is_known
 
     @property
     def way_out(self) -> str:
         """Only a run can be watched and stopped by other commands."""
+        if self.is_unreachable:
+            return f"It runs {ELSEWHERE}: end it there (mlops stop), or wait until it has ended."
         if self.run_id:
             return "Watch it: mlops logs --follow. Or end it: mlops stop"
-        return f"Wait until it has ended, and try again. Or end it: kill -INT {self.pid}"
+        return f"Wait until it has ended, and try again. Or end it: kill {self.process.pid}"
 
 
 class HeldError(MlopsError):
@@ -63,18 +73,23 @@ class Lock:
             self.release()
 
     def acquire(self, command: str) -> None:
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _taken(file):
-            holder = _read(file)
-            os.close(file)
-            raise HeldError(holder)
-        self._file = file
+        """Hold the lock; raises HeldError when somebody else does, and FileNotFoundError when its folder is gone."""
+        while self._file is None:
+            file = _opened(self.path, os.O_RDWR | os.O_CREAT)
+            if not _taken(file):
+                holder = _read(file)
+                os.close(file)
+                raise HeldError(holder)
+            if _is_still_at(self.path, file):
+                self._file = file
+            else:  # a cleanup has removed it meanwhile
+                os.close(file)
         self.note(command)
 
     def note(self, command: str, run_id: str = "") -> None:
         """Write down who holds the lock, and for which run; a forked child that goes on alone says so itself."""
         assert self._file is not None
-        holder = Holder(os.getpid(), command, time.time(), run_id)
+        holder = Holder(command, time.time(), own_identity(), run_id)
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, json.dumps(asdict(holder)).encode(), 0)
 
@@ -88,8 +103,8 @@ class Lock:
         if self._file is not None:
             return _read(self._file)
         try:
-            file = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError:
+            file = _opened(self.path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError, MlopsError):  # nobody of ours holds a link
             return None
         try:
             return None if _flock(file, fcntl.LOCK_SH) else _read(file)
@@ -99,22 +114,46 @@ class Lock:
 
 def take_over(lock: Lock, command: str) -> None:
     """Hold the project, ending the command of ours that holds it."""
-    for how in (signal.SIGINT, signal.SIGKILL):
+    for how in (signal.SIGTERM, signal.SIGKILL):
         try:
             return lock.acquire(command)
-        except HeldError as held:
-            _end(held.holder, how, lock)
+        except HeldError:
+            _end(lock, how)
     return lock.acquire(command)
 
 
-def _end(holder: Holder, how: signal.Signals, lock: Lock) -> None:
-    """Signal the holder once (a second interrupt would disturb its own clean-up), and wait."""
-    if holder.pid > 0:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(holder.pid, how)
-    deadline = time.monotonic() + ENDING_SECONDS
-    while lock.holder() and time.monotonic() < deadline:
+def _end(lock: Lock, how: signal.Signals) -> None:
+    """Signal each holder once (a second signal would disturb its own clean-up), and wait for the last to let go."""
+    signalled = Identity()
+    now = time.monotonic()
+    deadline, settled = now + ENDING_SECONDS, now + SETTLING_SECONDS
+    while (holder := lock.holder()) and time.monotonic() < deadline:
+        if holder.process not in (Identity(), signalled):
+            if send(holder.process, how):
+                signalled = holder.process
+            elif time.monotonic() > settled:  # not one that has just ended, or a fork that has not yet said who it is
+                raise MlopsError(
+                    f"{holder} holds this project {ELSEWHERE}: it is not ended from here.",
+                    "End it there (mlops stop), or wait until it has ended. Then repeat the command.",
+                )
         time.sleep(0.05)
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Raise MlopsError for a link: whoever brought it with the project would have us write anywhere."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise MlopsError(f"{path} is a link, which mlops never makes.", f"Remove it: rm {path}") from None
+
+
+def _is_still_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _taken(file: int) -> bool:
@@ -141,6 +180,7 @@ def _flock(file: int, how: int) -> bool:
 def _read(file: int) -> Holder:
     """The note in the lock; empty for the blink between taking the lock and writing it."""
     try:
-        return Holder(**json.loads(os.pread(file, 4096, 0)))
-    except (ValueError, TypeError):
-        return Holder(0, "...", time.time())
+        note = json.loads(os.pread(file, 4096, 0))
+        return Holder(**{**note, "process": noted_identity(note["process"])})
+    except (ValueError, TypeError, KeyError):
+        return Holder("...", time.time())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import select
 import signal
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mlops_cli.errors import MlopsError
+from mlops_cli.files import remove_tree
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,18 +26,22 @@ PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 5.0
 DRAIN_SECONDS = 1.0
 LONGEST_LINE = 1 << 20
+TOKENS = re.compile("[0-9a-f]+")
+LINUX = sys.platform == "linux"
+# What multiprocessing makes of the folder for temporary files, and what the systems take.
+SOCKET, LONGEST_SOCKET = "/pymp-12345678/listener-12345678", 103
 
 
 class Children:
-    """The processes of the running stage.
+    """The processes of stages and of the model server, and where they keep what is temporary.
 
-    Each of them, and whatever they start, carries a token in its environment, which stands in ``note`` for as long
-    as they may live. So what a killed mlops left behind is found for certain, and no other process is mistaken
-    for it, however process numbers are reused.
+    Each of them, and whatever they start, carries a token in its environment. The token is the name of a folder under
+    ``folder``, which stays for as long as one of them may live, and which is their TMPDIR. So what was left behind is
+    found for certain, and no other process is mistaken for it, however process numbers are reused.
     """
 
-    def __init__(self, note: Path) -> None:
-        self.note = note
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def run(
         self,
@@ -45,40 +52,147 @@ class Children:
         on_line: Callable[[str], None],
     ) -> int:
         """Run to the end, copying the output to ``log``; gives the exit code (negative: the signal that ended it)."""
-        token = os.urandom(8).hex()
-        self.note.write_text(token)
-        with _started(argv, cwd, {**env, TOKEN: token}) as child:
+        with self.job() as job:
+            return job.run(argv, cwd, env, log, on_line)
+
+    @contextmanager
+    def job(self) -> Iterator[Job]:
+        """A token for the block's duration; in the end nothing bears it, and what was temporary is gone."""
+        job = self.begin()
+        try:
+            yield job
+        finally:
+            try:
+                job.end()
+            finally:
+                job.let_go()
+
+    def begin(self) -> Job:
+        """Make a token and own it; raises FileNotFoundError when the project's .mlops/ is gone."""
+        if self.folder.is_symlink() or self.folder.is_file():
+            self.folder.unlink()
+        self.folder.mkdir(exist_ok=True)
+        job = Job(self.folder / os.urandom(6).hex())
+        job.own()
+        return job
+
+    def left_behind(self) -> list[int]:
+        """Return the processes whose owner has ended."""
+        return [pid for job in self._jobs() if not job.is_owned for pid in bearers(job.token)]
+
+    def sweep(self, owned: bool = False) -> None:
+        """End what was left behind, and wait until it is gone; with ``owned`` also what is at work, as a cleanup does.
+
+        Raises MlopsError when a process does not end.
+        """
+        if self.folder.is_symlink() or self.folder.is_file():  # not ours, but in its place
+            self.folder.unlink()
+        for job in self._jobs():
+            if (owned or not job.is_owned) and (left := job.end()):
+                pids = " ".join(map(str, left))
+                raise MlopsError(f"Processes of an earlier run do not end: {pids}.", f"End them: kill -9 {pids}")
+        with contextlib.suppress(OSError):  # something is still at work
+            self.folder.rmdir()
+
+    def _jobs(self) -> list[Job]:
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return []
+        return [Job(path) for path in sorted(self.folder.iterdir()) if TOKENS.fullmatch(path.name)]
+
+
+class Job:
+    """What one command has started, by its token."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.token = folder.name
+        self.descriptor = -1
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether a living process owns the token; the kernel lets go of it when that one ends, however it ends."""
+        try:
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        finally:
+            os.close(descriptor)
+        return False
+
+    def own(self) -> None:
+        self.folder.mkdir()
+        self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        with contextlib.suppress(OSError):  # a file system may lock files only
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+
+    def let_go(self) -> None:
+        """Own it no more; who has inherited the descriptor still does."""
+        os.close(self.descriptor)
+        self.descriptor = -1
+
+    def run(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        log: IO[bytes],
+        on_line: Callable[[str], None],
+    ) -> int:
+        with _started(argv, cwd, self.environment(env)) as child:
             for line in _lines(child):
                 log.write(line + b"\n")
                 log.flush()
                 on_line(line.decode("utf-8", "replace"))
-            code = child.wait()
-        self.note.write_text("")
-        return code
+            return child.wait()
 
-    def sweep(self) -> None:
-        """End what a killed mlops left behind, and wait until it is gone; call it holding the project."""
-        token = self.note.read_text() if self.note.exists() else ""
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return ``env`` with the token, and with a folder for all that is temporary."""
+        folder = str(self.folder)
+        if len(os.fsencode(folder)) + len(SOCKET) > LONGEST_SOCKET:
+            folder = self._shortened()
+        return {"KERAS_HOME": f"{folder}/keras", **env, TOKEN: self.token, "TMPDIR": folder}
+
+    def end(self) -> list[int]:
+        """Kill all that bear the token, then remove its folder; gives those that would not end, who keep it."""
         deadline = time.monotonic() + GRACE_SECONDS
-        while token and (left := bearers(token)):
+        while left := bearers(self.token):
             if time.monotonic() > deadline:
-                pids = " ".join(map(str, left))
-                raise MlopsError(f"Processes of an earlier run do not end: {pids}.", f"End them: kill -9 {pids}")
+                return left
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
+        link = self._link()
+        if link.is_symlink() and link.readlink().name == self.token:
+            link.unlink()
+        remove_tree(self.folder)
+        return []
+
+    def _shortened(self) -> str:
+        """A short way to the folder: Python makes sockets there, whose paths have some hundred characters at most."""
+        link = self._link()
+        link.symlink_to(self.folder)
+        return str(link)
+
+    def _link(self) -> Path:
+        import tempfile
+
+        return Path(tempfile.gettempdir(), f"mlops-{self.token}")
 
 
 def bearers(token: str) -> list[int]:
     """The processes that carry the token in their environment."""
     mark = f"{TOKEN}={token}".encode()
-    return [pid for pid, environment in _environments() if mark in environment]
+    return [pid for pid, environment in environments() if mark in environment.split(b"\0" if LINUX else None)]
 
 
-def _environments() -> Iterator[tuple[int, bytes]]:
+def environments() -> Iterator[tuple[int, bytes]]:
     """The environment of every process that we may look at."""
-    if sys.platform != "linux":
+    if not LINUX:
         import subprocess
 
         listing = subprocess.run(["ps", "-axEww", "-o", "pid=,command="], capture_output=True, check=True).stdout
@@ -155,7 +269,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _die_with_parent() -> Callable[[], None] | None:
     """On Linux the kernel ends the child when its parent dies; elsewhere the next command's sweep does."""
-    if sys.platform != "linux":
+    if not LINUX:
         return None
     import ctypes
 

@@ -17,6 +17,12 @@ from mlops_cli.runs import Run, StageRun, Status, stage_run_of
 from mlops_cli.stages import STAGES
 
 VERSION = 3
+# Of a store that is being made: no longer than its own name, so that SQLite can open it.
+UNFINISHED = "state.~"
+DAMAGED = (
+    "Bring the file back from a copy, or begin anew, without the runs, their models and the endpoint: "
+    "mlops cleanup --keep-data"
+)
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, created_at REAL NOT NULL, status TEXT NOT NULL,
@@ -51,15 +57,18 @@ def check_path(path: Path) -> None:
 class Store:
     """One connection to a project's state.db; every method is one transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, create: bool = True) -> None:
+        """Without ``create``, a missing file is an error: a cleanup beside this command may just have removed it."""
         self.path = path
         check_path(path)
         with self._translated():
-            self.connection = sqlite3.connect(path, timeout=10)
+            if create and not path.exists():
+                _create(path)
+            self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=10, uri=True)
             self.connection.row_factory = sqlite3.Row
-            self._prepare()
+            self._check()
 
-    def _prepare(self) -> None:
+    def _check(self) -> None:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
             raise MlopsError(
@@ -67,9 +76,8 @@ class Store:
                 "Use that one. Or begin anew, without the runs, their models and the endpoint: "
                 "mlops cleanup --keep-data",
             )
-        if version < VERSION:
-            self.connection.executescript(f"PRAGMA journal_mode=WAL; {TABLES} PRAGMA user_version={VERSION};")
-        self.connection.execute("PRAGMA synchronous=NORMAL")
+        if version == 0:  # a store is made in one step: no command of ours has left it so
+            raise MlopsError(f"{self.path} is empty: the runs and decisions that were in it are lost.", DAMAGED)
 
     def close(self) -> None:
         self.connection.close()
@@ -79,11 +87,7 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            raise MlopsError(
-                f"The run store {self.path} cannot be used: {error}.",
-                "Check free space and permissions: df -h . ; ls -la .mlops. If it is damaged, begin anew, without "
-                "the runs, their models and the endpoint: mlops cleanup --keep-data",
-            ) from error
+            raise MlopsError(f"The run store {self.path} cannot be used: {error}.", _hint(error)) from error
 
     def _query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with self._translated(), closing(self.connection.execute(sql, values)) as cursor:
@@ -173,6 +177,26 @@ class Store:
             output,
         )
         return _stage_run(rows[0]) if rows else None
+
+
+def _create(path: Path) -> None:
+    """Make an empty store, whole or not at all.
+
+    Its journal is no write-ahead log: that one has to be written to even for reading, which a full disk forbids.
+    """
+    partial = path.with_name(UNFINISHED)
+    partial.unlink(missing_ok=True)
+    with closing(sqlite3.connect(partial)) as connection:
+        connection.executescript(f"PRAGMA journal_mode=MEMORY; {TABLES} PRAGMA user_version={VERSION};")
+    partial.replace(path)
+
+
+def _hint(error: sqlite3.Error) -> str:
+    if not isinstance(error, sqlite3.OperationalError):
+        return DAMAGED
+    if "locked" in str(error):
+        return "Another process works with it: repeat the command in a moment."
+    return "Check free space and permissions: df -h . ; ls -la .mlops. Then repeat the command."
 
 
 def _stage_run(row: sqlite3.Row) -> StageRun:

@@ -2,78 +2,75 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from mlops_cli.backends.base import EndpointState
+from mlops_cli.backends.local.belongings import belongings, folders, frame, strangers
 from mlops_cli.backends.local.endpoint import LocalEndpoint
-from mlops_cli.backends.local.lock import Lock, take_over
+from mlops_cli.backends.local.identity import own_identity
+from mlops_cli.backends.local.lock import HeldError, Lock, take_over
 from mlops_cli.backends.local.process import Children
-from mlops_cli.backends.local.provision import is_ours
-from mlops_cli.data.manifest import CSV_NAME, JSON_NAME, PARTIAL, load
+from mlops_cli.backends.local.provision import claim, is_ours
+from mlops_cli.data.manifest import load
 from mlops_cli.errors import MlopsError
+from mlops_cli.files import remove_tree
 from mlops_cli.plans import Action, Change, Plan
 from mlops_cli.project import Project
-from mlops_cli.seen import NAME as SEEN
 
 STOP_SECONDS = 15.0
-DATABASE = ("state.db", "state.db-wal", "state.db-shm")
+WRITERS_SECONDS = 10.0
+PAUSE_SECONDS = 0.02
 
 
-def plan(project: Project, server: LocalEndpoint, lock: Lock, keep_data: bool) -> Plan:
+def plan(project: Project, server: LocalEndpoint, lock: Lock, children: Children, keep_data: bool) -> Plan:
     """What would be stopped and removed, and what stays and why."""
+    strays = [Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed") for pid in server.strays()]
     if not is_ours(project):
-        return Plan(tuple(_not_ours(project)))
-    return Plan((*_processes(server, lock), *_removals(project, keep_data), *_kept(project, keep_data)))
+        return Plan((*strays, *_not_ours(project)))
+    processes = (*_processes(server, lock, children), *strays)
+    return Plan((*processes, *_removals(project, keep_data), *_kept(project, keep_data)))
 
 
 def _not_ours(project: Project) -> list[Change]:
     if not os.path.lexists(project.state):
         return []
+    if _is_empty(project.state):
+        return [Change(Action.REMOVE, project.state.name, "an empty folder, of a command that was killed")]
     return [Change(Action.KEEP, str(project.state), "not made by mlops, or a link")]
 
 
-def _processes(server: LocalEndpoint, lock: Lock) -> list[Change]:
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+
+
+def _processes(server: LocalEndpoint, lock: Lock, children: Children) -> list[Change]:
     status, holder = server.status(), lock.holder()
     changes = []
-    if holder and holder.pid != os.getpid():
+    if holder and holder.process != own_identity():
         changes.append(Change(Action.STOP, str(holder), "it works in this project"))
     if status.state is not EndpointState.ABSENT:
         changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value} at {status.url}"))
+    for pid in {*children.left_behind(), *server.children.left_behind()}:
+        changes.append(Change(Action.STOP, f"process {pid}", "an earlier command has left it"))
     return changes
 
 
 def _removals(project: Project, keep_data: bool) -> list[Change]:
-    """The marker goes last: as long as it is there, a cleanup that was killed can be repeated."""
-    found = [(path, why) for path, why in _owned(project, keep_data) if os.path.lexists(path)]
-    return [Change(Action.REMOVE, str(path.relative_to(project.root)), why) for path, why in found]
+    owned = belongings(project, keep_data)
+    if not keep_data and not strangers(project):
+        owned = [*owned, *frame(project)]
+    named = {_shown(project, path): what for path, what in owned}
+    return [Change(Action.REMOVE, path, what) for path, what in named.items()]
 
 
-def _owned(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
-    state = project.state
-    work = [
-        (project.runs, "logs"),
-        (project.artifacts, "models and prepared data"),
-        (project.endpoint, "the endpoint's files"),
-        (state / "reproduction", "a reproduction that did not end"),
-        (state / "children", "process notes"),
-        (state / SEEN, "what a Tab offers of aws"),
-        (state / "prices.json", "AWS's prices, as they were last asked for"),
-        *((state / name, "the run store") for name in DATABASE),
-    ]
-    if project.data.is_symlink():
-        data = [(project.data, "a link; what it leads to stays")]
-    else:
-        data = [(project.data / name, "the dataset that download-data put here") for name in (CSV_NAME, JSON_NAME)]
-        data.append((project.data / PARTIAL, "unfinished downloads"))
-    frame = [
-        (state / "lock", "the lock"),
-        (state / ".gitignore", ""),
-        (project.marker, "the project's state"),
-    ]
-    return work if keep_data else [*work, *data, *frame]
+def _shown(project: Project, path: Path) -> str:
+    """A plan names the folders that commands and documentation speak of, not each file in them."""
+    parts = path.relative_to(project.root).parts
+    return "/".join(parts if parts[1] == project.data.name else parts[:2])
 
 
 def _kept(project: Project, keep_data: bool) -> list[Change]:
@@ -86,38 +83,65 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
         kept.append(Change(Action.KEEP, dataset.source, "where the data came from"))
     if keep_data:
         kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data"))
-    ours = {path for path, _ in _owned(project, keep_data=False)} | {project.data}
-    strangers = [path for path in _children(project.state) + _children(project.data) if path not in ours]
-    return kept + [Change(Action.KEEP, str(path.relative_to(project.root)), "not made by mlops") for path in strangers]
-
-
-def _children(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    others = strangers(project)
+    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not made by mlops") for path in others]
+    if others and not keep_data:
+        why = "says that .mlops/ is mlops's, for as long as files of yours are in it"
+        kept.append(Change(Action.KEEP, str(project.marker.relative_to(project.root)), why))
+    return kept
 
 
 def carry_out(project: Project, server: LocalEndpoint, lock: Lock, children: Children, keep_data: bool) -> Plan:
     """Stop, remove, look again; gives the plan that is left, empty of active changes when all went well."""
     if not is_ours(project):
-        return Plan(())
+        server.end_strays()
+        if _is_empty(project.state):
+            project.state.rmdir()
+        return plan(project, server, lock, children, keep_data)
+    _unlink(path for path in (lock.path, project.endpoint, children.folder) if path.is_symlink())
     take_over(lock, "cleanup")
     try:
-        for folder in (project.endpoint, project.artifacts, project.runs):
-            if folder.is_symlink():  # a link is removed, never followed
-                folder.unlink()
         server.stop(STOP_SECONDS)
-        children.sweep()
-        for path, _ in _owned(project, keep_data):
-            _remove(path)
-        for folder in (project.data, project.state):
-            with contextlib.suppress(OSError):  # what is not ours is still in it
-                folder.rmdir()
-        return plan(project, server, lock, keep_data)
+        children.sweep(owned=True)
+        _remove(project, lock, keep_data)
+        return plan(project, server, lock, children, keep_data)
     finally:
         lock.release()
 
 
-def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        shutil.rmtree(path)
+def _remove(project: Project, lock: Lock, keep_data: bool) -> None:
+    """Remove what is ours until it stays away: a command beside this one may still be writing its last file."""
+    deadline = time.monotonic() + WRITERS_SECONDS
+    while not _is_removed(project, lock, keep_data) and time.monotonic() < deadline:
+        time.sleep(PAUSE_SECONDS)
+
+
+def _is_removed(project: Project, lock: Lock, keep_data: bool) -> bool:
+    for path, _ in belongings(project, keep_data):
+        with suppress(FileNotFoundError):
+            remove_tree(path)
+    for folder in folders(project, keep_data):
+        with suppress(OSError):  # something is in it again, or still
+            folder.rmdir()
+    if belongings(project, keep_data):
+        return False
+    return keep_data or bool(strangers(project)) or _is_closed(project, lock)
+
+
+def _is_closed(project: Project, lock: Lock) -> bool:
+    """Remove the frame and the folder; False, with the frame there again, if another command has written into it."""
+    _unlink(path for path, _ in frame(project))
+    try:
+        project.state.rmdir()
+    except OSError:
+        claim(project)
+        lock.release()
+        with suppress(HeldError):  # by one that will see that the project is gone, or that has set it up again
+            lock.acquire("cleanup")
+        return False
+    return True
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.base import EndpointState
 from mlops_cli.backends.ingredients import from_use_case, hyperparameters, input_digests, no_data
+from mlops_cli.backends.local.belongings import remove_unfinished
 from mlops_cli.backends.local.endpoint import EndpointStatus, LocalEndpoint
 from mlops_cli.backends.local.process import Children
 from mlops_cli.backends.local.store import Store
@@ -21,7 +21,7 @@ from mlops_cli.counted import file_ingredients
 from mlops_cli.data.manifest import changed_since, load
 from mlops_cli.digest import DigestCache, digest_folder, stat_fingerprint
 from mlops_cli.errors import MlopsError
-from mlops_cli.files import read_json, write_whole
+from mlops_cli.files import read_json, remove_tree, write_whole
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
 from mlops_cli.observations import UNOBSERVED
@@ -200,8 +200,9 @@ class LocalWorkbench:
     def sweep(self) -> None:
         """End and remove what a killed run left half-done."""
         self.children.sweep()
+        remove_unfinished(self.project)
         for leftover in self.project.artifacts.glob("*/.tmp-*"):
-            shutil.rmtree(leftover)
+            remove_tree(leftover)
 
 
 def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.local.lock import HeldError, Lock
+from mlops_cli.backends.local import lock as lock_module
+from mlops_cli.backends.local.lock import HeldError, Lock, take_over
+from mlops_cli.errors import MlopsError
 
 HOLD = """
 import sys, time
@@ -40,7 +42,7 @@ def test_the_second_is_told_who_holds_the_project(other: subprocess.Popen[str], 
     assert held.value.hint == "Watch it: mlops logs --follow. Or end it: mlops stop"
     holder = Lock(tmp_path / "lock").holder()
     assert holder is not None
-    assert (holder.pid, holder.run_id) == (other.pid, "abcd1234")
+    assert (holder.process.pid, holder.run_id) == (other.pid, "abcd1234")
 
 
 def test_kill_9_lets_go_of_it(other: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -51,6 +53,57 @@ def test_kill_9_lets_go_of_it(other: subprocess.Popen[str], tmp_path: Path) -> N
     with lock.held("run"):
         assert lock.holder() is not None
     assert lock.holder() is None
+
+
+NOTED_ELSEWHERE = """
+import json
+note = json.loads(lock.path.read_text())
+note["process"][sys.argv[2]] = "4026531000"
+lock.path.write_text(json.dumps(note))
+print("held"
+"""
+OTHERWHERE = HOLD.replace('print("held"', NOTED_ELSEWHERE.strip())
+
+
+@pytest.mark.parametrize("fact", ["namespace", "started"])
+def test_a_number_that_may_mean_another_process_is_never_signalled(tmp_path: Path, fact: str) -> None:
+    command = [sys.executable, "-c", OTHERWHERE, str(tmp_path / "lock"), fact]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(MlopsError, match="holds this project in another container or on another machine") as held:
+            take_over(Lock(tmp_path / "lock"), "cleanup")
+        assert "End it there (mlops stop)" in held.value.hint
+        with pytest.raises(HeldError) as refused:
+            Lock(tmp_path / "lock").acquire("run")
+        assert "in another container" in refused.value.hint
+        assert process.poll() is None
+        process.kill()
+
+
+def test_the_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "lock").symlink_to(precious)
+    with pytest.raises(MlopsError, match="is a link, which mlops never makes"):
+        Lock(tmp_path / "lock").acquire("run")
+    assert precious.read_text() == "mine"
+
+
+def test_a_lock_that_a_cleanup_has_removed_meanwhile_is_not_held(tmp_path: Path, monkeypatch) -> None:
+    """Who opened it before would hold a file that nobody sees any more."""
+    path = tmp_path / "lock"
+    opened = lock_module._opened
+
+    def removed_meanwhile(at: Path, flags: int) -> int:
+        file = opened(at, flags)
+        monkeypatch.setattr(lock_module, "_opened", opened)
+        path.unlink()
+        return file
+
+    monkeypatch.setattr(lock_module, "_opened", removed_meanwhile)
+    with Lock(path).held("run"), pytest.raises(HeldError):
+        Lock(path).acquire("cleanup")
 
 
 def test_a_missing_lock_is_held_by_nobody(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def test_a_sweep_with_nothing_to_sweep(tmp_path: Path) -> None:
     children.sweep()
     run(tmp_path, "pass")
     children.sweep()
-    assert (tmp_path / "children").read_text() == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log"]
 
 
 def test_a_child_that_keeps_the_output_open_does_not_hold_the_stage_up(tmp_path: Path) -> None:
@@ -124,3 +125,72 @@ def test_a_sweep_finds_what_left_the_group_and_closed_everything(tmp_path: Path)
     parent.wait()
     Children(tmp_path / "children").sweep()
     assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
+def test_what_a_finished_stage_left_in_a_session_of_its_own_is_ended(tmp_path: Path) -> None:
+    code = (
+        "import subprocess\n"
+        "print(subprocess.Popen(['sleep', '50'], start_new_session=True, stdout=-3, stderr=-3).pid, flush=True)"
+    )
+    status, lines, _ = run(tmp_path, code)
+    assert status == 0
+    assert not alive(int(lines[0]))
+
+
+LEAVES_FILES = "import tempfile; print(tempfile.mkdtemp(), flush=True); import time; time.sleep({seconds})"
+
+
+def test_temporary_files_lie_with_the_token_and_go_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "system").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "system"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    _, lines, _ = run(tmp_path, LEAVES_FILES.format(seconds=0))
+    assert lines
+    (tmp_path / "log").unlink()
+    command = [sys.executable, "-c", RUN, str(tmp_path), LEAVES_FILES.format(seconds=60)]
+    with subprocess.Popen(command) as parent:
+        log = tmp_path / "log"
+        assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+        folder = Path(log.read_text().strip())
+        assert folder.resolve().is_relative_to(tmp_path / "children")
+        parent.kill()
+    Children(tmp_path / "children").sweep()
+    assert not folder.exists()
+    assert not (tmp_path / "children").exists()
+    assert list((tmp_path / "system").iterdir()) == []
+
+
+def test_sockets_fit_into_the_temporary_folder_of_a_project_that_lies_deep(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 25)
+    folder.mkdir()
+    code = "from multiprocessing import Manager\nwith Manager() as manager: print(manager.list([1, 2]))"
+    status, lines, _ = run(folder, code)
+    assert (status, lines) == (0, ["[1, 2]"])
+
+
+def test_a_sweep_leaves_alone_what_a_command_beside_it_has_started(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD], stderr=subprocess.DEVNULL)
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    pids = [int(pid) for pid in log.read_text().split()]
+    Children(tmp_path / "children").sweep()
+    assert all(alive(pid) for pid in pids)
+    Children(tmp_path / "children").sweep(owned=True)
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+    parent.wait(15)
+
+
+@pytest.mark.parametrize("note", ["noise", "link"])
+def test_something_else_in_the_place_of_the_tokens(tmp_path: Path, note: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    if note == "link":
+        (tmp_path / "children").symlink_to(precious)
+    else:
+        (tmp_path / "children").write_bytes(b"\xff\xfe\x00")
+    Children(tmp_path / "children").sweep()
+    assert not (tmp_path / "children").is_symlink()
+    assert not (tmp_path / "children").exists()
+    assert run(tmp_path, "pass")[0] == 0
+    assert precious.read_text() == "mine"

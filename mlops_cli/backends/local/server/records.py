@@ -6,12 +6,13 @@ import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mlops_cli.files import read_json, write_whole
+from mlops_cli.backends.local.identity import Identity, noted_identity, own_identity
+from mlops_cli.files import not_followed, read_json, write_whole
 
 Record = TypeVar("Record")
 
@@ -79,6 +80,7 @@ class Folder:
         self.log = root / "server.log"
         self.models = root / "models"
         self.observed = root / "observed"
+        self.children = root / "children"
 
     def package(self, deployment_id: str) -> Path:
         return self.models / f"{deployment_id}.tar.gz"
@@ -133,12 +135,28 @@ def is_held(path: Path, shared: bool = False) -> bool:
         return not _lock(stream, fcntl.LOCK_EX if shared else fcntl.LOCK_SH)
 
 
-def holder(path: Path) -> int | None:
-    """The process id that the lock's holder wrote into it; None if nobody holds it."""
-    if not is_held(path):
-        return None
-    text = path.read_text(encoding="ascii").strip()
-    return int(text) if text.isdecimal() else None
+@dataclass(frozen=True)
+class Supervision:
+    """The supervisor that holds a folder's lock, and the folder's path as it was when that one started."""
+
+    process: Identity
+    folder: str
+
+
+def supervision(path: Path) -> Supervision | None:
+    """What the lock's holder wrote into it; None if nobody holds it, or it has not yet said who it is."""
+    content = read_json(path) if is_held(path) else None
+    with suppress(KeyError, TypeError, ValueError):
+        return Supervision(noted_identity((content or {})["process"]), str((content or {})["folder"]))
+    return None
+
+
+def note_supervision(path: Path) -> None:
+    """Write down that this process supervises; the lock's file stays the one that is held."""
+    note = Supervision(own_identity(), str(path.parent))
+    with open(path, "r+", encoding="utf-8", opener=not_followed) as stream:
+        stream.truncate()
+        stream.write(json.dumps(asdict(note)))
 
 
 @contextmanager
@@ -146,7 +164,7 @@ def held(path: Path, exclusive: bool, seconds: float) -> Iterator[IO[bytes]]:
     """Hold the lock while the block runs; raises TimeoutError. Others' looks at it are waited out."""
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     deadline = time.monotonic() + seconds
-    with path.open("ab") as stream:
+    with open(path, "ab", opener=not_followed) as stream:
         while not _lock(stream, kind):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} is held by another process")

@@ -13,10 +13,18 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlops_cli.backends.local.server.address import bind
 from mlops_cli.backends.local.server.process import DeploymentError, Worker
-from mlops_cli.backends.local.server.records import Deployment, Folder, Outcome, Service, write_json
+from mlops_cli.backends.local.server.records import (
+    Deployment,
+    Folder,
+    Outcome,
+    Service,
+    note_supervision,
+    write_json,
+)
 
 log = logging.getLogger("mlops.server")
 
@@ -24,6 +32,7 @@ log = logging.getLogger("mlops.server")
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LASTING_SECONDS = 60.0
 STOP_SECONDS = 8.0
+LOOK_SECONDS = 1.0
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -58,12 +67,26 @@ class Supervisor:
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, self._stopped.set)
         # Only now may others send signals here: they take the number from this file.
-        self._folder.supervisor_lock.write_text(str(os.getpid()), encoding="ascii")
+        note_supervision(self._folder.supervisor_lock)
+        watch = asyncio.create_task(self._watch(self._folder.supervisor_lock.stat()))
         await self._deploy()
         while self._live is not None and not self._stopped.is_set():
             await self._one_event(self._live)
+        watch.cancel()
         if self._live is not None:
             await self._live.worker.end(signal.SIGINT, STOP_SECONDS)
+
+    async def _watch(self, lock: os.stat_result) -> None:
+        """End when the folder is no longer where it was: no command could ever find this server again."""
+        while _is_at(self._folder.supervisor_lock, lock):
+            await asyncio.sleep(LOOK_SECONDS)
+        here = Folder(Path())  # the folder itself, which is the current one, wherever it has gone
+        log.error("%s was moved or removed: the server ends", self._folder.root)
+        if self._live is not None and _is_at(here.supervisor_lock, lock):
+            reason = f"The server has ended because its folder was moved here from {self._folder.root}."
+            with contextlib.suppress(OSError):
+                write_json(here.service, self._live.service(reason))
+        self._stopped.set()
 
     async def _one_event(self, live: Live) -> None:
         events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
@@ -221,6 +244,13 @@ class Supervisor:
         for deployment_id in {path.name.removesuffix(".tar.gz") for path in self._folder.models.iterdir()}:
             if deployment_id not in kept:
                 self._remove(deployment_id)
+
+
+def _is_at(path: Path, lock: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), lock)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -1,0 +1,66 @@
+"""Which process a number means: numbers are used again, and each container counts its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ELSEWHERE = "in another container or on another machine"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A process for certain: ``namespace`` is where its number counts, ``started`` when it began, since which boot."""
+
+    pid: int = 0
+    namespace: str = ""
+    started: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the process with this number, as we count them, is the very one that was noted."""
+        here = self.pid > 0 and self.namespace == _namespace()
+        return here and self.started != "" and self.started == _started(self.pid)
+
+
+def own_identity() -> Identity:
+    return Identity(os.getpid(), _namespace(), _started(os.getpid()))
+
+
+def send(process: Identity, sign: signal.Signals) -> bool:
+    """Send the signal to this process and to no other; False if it cannot be proven to be the one that was noted."""
+    if not process.is_known:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, sign)
+    return True
+
+
+def noted_identity(note: Mapping[str, Any]) -> Identity:
+    """Return the process that was written down; raises KeyError, TypeError or ValueError for anything else."""
+    return Identity(int(note["pid"]), str(note["namespace"]), str(note["started"]))
+
+
+def _namespace() -> str:
+    """Empty where there is but one."""
+    return str(Path("/proc/self/ns/pid").stat().st_ino) if sys.platform == "linux" else ""
+
+
+def _started(pid: int) -> str:
+    """When the process began; empty if there is none."""
+    if sys.platform != "linux":
+        listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return listing.stdout.strip()
+    try:
+        # The command's name, in brackets, may hold anything; the start is the 22nd field, in ticks since the boot.
+        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()}/{ticks}"
