@@ -63,9 +63,9 @@ def test_a_suite_passes_whatever_its_exit_code_is(suite: Suite) -> None:
 
 def test_a_gate_outside_of_a_run_is_judged_alike(suite: Suite) -> None:
     suite(PASSES + FAILS, "def pytest_sessionfinish(session): session.exitstatus = 0\n")
-    assert run_gate(STAGE, suite.training, {}, Passed()).failed == 1
+    assert run_gate(STAGE, suite.training, {}, Passed(), Children(suite.training.parent / "children")).failed == 1
     suite(PASSES, "def pytest_sessionfinish(session): session.exitstatus = 5\n")
-    assert run_gate(STAGE, suite.training, {}, Passed()).failed == 0
+    assert run_gate(STAGE, suite.training, {}, Passed(), Children(suite.training.parent / "children")).failed == 0
 
 
 def test_counts_add_up_with_subtests(suite: Suite) -> None:
