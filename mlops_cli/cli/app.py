@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from mlops_cli import __version__, completion, interruption
 from mlops_cli.console import Console
@@ -25,8 +26,28 @@ from mlops_cli.session import Session
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
 
+GROUPS = {
+    "Project": ("init", "quickstart", "config", "doctor"),
+    "Data and infrastructure": ("download-data", "deploy-infra", "cleanup"),
+    "Runs": ("run", "status", "runs", "logs", "stop", "reproduce"),
+    "Models": ("approve", "report", "models", "rollback"),
+    "Endpoint": ("test-endpoint", "drift"),
+}
+
+
+class CommandGroups(typer.core.TyperGroup):
+    """The commands in the help, in groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in names])
+
+
 app = typer.Typer(
-    help="The whole lifecycle of a machine-learning model, on this machine and on AWS, with the same commands.",
+    cls=CommandGroups,
+    help="Run the whole lifecycle of a machine-learning model, on this machine or on AWS, with the same commands.",
     epilog="Start here: mlops quickstart",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -120,14 +141,19 @@ def main_options(
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder.", show_default="the current one")] = None,
     profile: Annotated[
-        str | None, typer.Option(help="aws: the named profile of your credentials.", show_default=False)
+        str | None, typer.Option(help="aws: the named profile of the credentials.", show_default=False)
     ] = None,
     region: Annotated[str | None, typer.Option(help="aws: the region.", show_default=False)] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More detail.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print more details.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, help="Print the version.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", is_eager=True, help="As after the command; with --version, of all that it uses.")
+        bool,
+        typer.Option(
+            "--json",
+            is_eager=True,
+            help="Same as --json after the command. With --version, include dependency versions.",
+        ),
     ] = False,
 ) -> None:
     flags = {"MLOPS_TARGET": target, "AWS_PROFILE": profile, "AWS_REGION": region}

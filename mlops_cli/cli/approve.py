@@ -26,18 +26,18 @@ def approve(
         str,
         typer.Option(
             "--run-id",
-            help="The start of the run's id.",
+            help="The id of the run, or its first characters.",
             show_default=False,
             autocompletion=completion.waiting_run_ids,
         ),
     ],
-    reject: Annotated[bool, typer.Option("--reject", help="Say no: the model is not deployed.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Reject the model: it is not deployed.")] = False,
     comment: Comment = "",
     yes: Yes = False,
     yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
-    """See the evidence and decide; a yes deploys."""
+    """Show the evidence, ask for a decision, deploy if approved."""
     from mlops_cli.console.reports import run_dict
 
     session, console = get_context(ctx)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def cleanup(
     ctx: typer.Context,
     dry_run: DryRun = False,
-    keep_data: Annotated[bool, typer.Option("--keep-data", help="Leave the dataset.")] = False,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the dataset.")] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Remove all that mlops made, and prove it."""
+    """Remove everything that mlops created, and verify it."""
     from mlops_cli.console.reports import plan_dict
 
     session, console = get_context(ctx)

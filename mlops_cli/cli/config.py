@@ -11,7 +11,7 @@ from mlops_cli.errors import EXIT_USAGE
 
 @command("config", "mlops config --json")
 def config(ctx: typer.Context, as_json: Json = False) -> None:
-    """Every setting and where it comes from."""
+    """Show every setting and its origin."""
     from mlops_cli.console.reports import show_settings
 
     session, console = get_context(ctx)

@@ -22,14 +22,14 @@ def deploy_infra(
     ctx: typer.Context,
     source: Annotated[
         str | None,
-        typer.Option(help="aws: codecommit, s3 or connection; where the pipeline takes the project from."),
+        typer.Option(help="aws: where the pipeline gets the project from: codecommit, s3 or connection."),
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
-    """Make what the target needs, shown as a plan first."""
+    """Create what the target needs; show a plan first."""
     from mlops_cli.console.reports import plan_dict
 
     session, console = get_context(ctx)

@@ -11,7 +11,10 @@ from mlops_cli.errors import EXIT_ERROR
 
 @command("doctor", "mlops doctor --json")
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """What would keep the commands from working, or costs for nothing, and what mends it."""
+    """Check the setup; report unused resources that cost money.
+
+    Each finding has a reason and a fix.
+    """
     from mlops_cli.console.findings import findings_dict, show_findings
     from mlops_cli.doctor import State
 

@@ -18,19 +18,20 @@ def download_data(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="kaggle, sample, a URL or a path; repeat it to join several.", autocompletion=completion.sources
+            help="kaggle, sample, a URL or a path. Repeat the option to join several sources.",
+            autocompletion=completion.sources,
         ),
     ] = None,
-    rows: Annotated[int | None, typer.Option(help="How many rows the sample gets.", show_default="20000")] = None,
-    seed: Annotated[int, typer.Option(help="The sample's seed.")] = 42,
+    rows: Annotated[int | None, typer.Option(help="The number of rows of the sample.", show_default="20000")] = None,
+    seed: Annotated[int, typer.Option(help="The random seed of the sample.")] = 42,
     sha256: Annotated[
-        str | None, typer.Option(help="What the downloaded file's sha256 must be.", show_default=False)
+        str | None, typer.Option(help="The expected SHA-256 of the downloaded file.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Get the dataset into place, checked row by row.
+    """Download the dataset and check every row.
 
-    Without --source from where training/usecase.toml says.
+    Without --source, training/usecase.toml names the source.
     """
     from mlops_cli.config import export_kaggle
     from mlops_cli.console.reports import show_dataset

@@ -14,11 +14,11 @@ from mlops_cli.errors import EXIT_STAGE_FAILED
 @command("drift", "mlops drift --days 30")
 def drift(
     ctx: typer.Context,
-    days: Annotated[int, typer.Option(min=1, max=30, help="How many days of requests.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=30, help="The number of days of requests.")] = 7,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 if the verdict is to retrain.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the endpoint's requests with training."""
+    """Compare the endpoint's requests with the training data."""
     from mlops_cli.console.drift import show_drift
     from mlops_cli.drift import Verdict, judge
 

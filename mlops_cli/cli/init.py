@@ -16,13 +16,15 @@ from mlops_cli.cli.options import Json
 def init(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project's folder.")],
-    name: Annotated[str, typer.Option(help="What the use case is called.", show_default="the folder's name")] = "",
-    minimal: Annotated[bool, typer.Option("--minimal", help="Scripts of a few lines, on a table.")] = False,
+    name: Annotated[str, typer.Option(help="The name of the use case.", show_default="the folder's name")] = "",
+    minimal: Annotated[
+        bool, typer.Option("--minimal", help="Use short scripts for a table instead of the toxic comments' use case.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a project that runs at once, to be changed into your own.
+    """Create a project that runs at once.
 
-    Without --minimal it is the toxic comments' use case. See docs/your-own-use-case.md.
+    Without --minimal the project is the toxic comments' use case. See docs/your-own-use-case.md.
     """
     from mlops_cli.console import reports
     from mlops_cli.scaffold import plan_project, project_files, project_name, write_project

@@ -22,15 +22,15 @@ def logs(
     stage: Annotated[
         str,
         typer.Option(
-            help="The stage, such as train; the last one with a log if left out.",
+            help="The stage, for example train. Default: the last stage that has a log.",
             show_default=False,
             autocompletion=completion.stage_names,
         ),
     ] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the stage has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the stage ends.")] = False,
     as_json: Json = False,
 ) -> None:
-    """The log of a stage."""
+    """Print the log of a stage."""
     session, console = get_context(ctx)
     run = session.backend.get_run(run_id)
     name = _stage_name(run, stage)

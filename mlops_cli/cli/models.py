@@ -17,7 +17,7 @@ app.add_typer(models_app, name="models")
 @models_app.callback(invoke_without_command=True, epilog="Example: mlops models show 3")
 @handle_errors
 def models(ctx: typer.Context, as_json: Json = False) -> None:
-    """Every trained model: what it was made from, who decided, when it was live."""
+    """List all models: origin, metrics, decision, service time."""
     from mlops_cli.console.models import models_dict, show_models
 
     if ctx.invoked_subcommand:
@@ -35,12 +35,14 @@ def show_model(
     version: Annotated[
         str,
         typer.Argument(
-            help="A version's number, or the start of a digest.", show_default=False, autocompletion=completion.versions
+            help="The number of a version, or the first characters of a digest.",
+            show_default=False,
+            autocompletion=completion.versions,
         ),
     ],
     as_json: Json = False,
 ) -> None:
-    """One model: its lineage, metrics, decision and times of service."""
+    """Show one model: origin, metrics, decision, service time."""
     from mlops_cli.console.models import model_dict, show_version
     from mlops_cli.registry import find_version
 

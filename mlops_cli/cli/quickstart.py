@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @command("quickstart", "mlops quickstart --yes")
 def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False) -> None:
-    """From nothing to a tested endpoint, on data at hand: the built-in sample or the project's own."""
+    """Run all stages, from data to a tested endpoint.
+
+    The data is the built-in sample or the project's own.
+    """
     session, console = get_context(ctx)
     spending = session.spending(console, yes, yes_cost)
     with session.tracked(console.say):

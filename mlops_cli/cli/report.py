@@ -16,10 +16,10 @@ from mlops_cli.runs import Status
 def report(
     ctx: typer.Context,
     run_id: RunId = "",
-    in_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    in_browser: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """A run's evidence as one HTML page."""
+    """Write the evidence of a run as one HTML page."""
     import webbrowser
 
     from mlops_cli.console.reports import next_command

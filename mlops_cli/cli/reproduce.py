@@ -13,7 +13,7 @@ from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
 def reproduce(
     ctx: typer.Context, run_id: RunId = "", yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False
 ) -> None:
-    """Make a run's model again and compare digests and metrics."""
+    """Train a run's model again and compare digests and metrics."""
     from mlops_cli.backends.base import Occasion
     from mlops_cli.console.reproduction import show_reproduction
 

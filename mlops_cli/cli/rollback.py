@@ -26,7 +26,7 @@ def rollback(
         typer.Option(
             "--to",
             metavar="VERSION",
-            help="The version; the one live before if left out.",
+            help="The version to deploy. Default: the one that was live before.",
             autocompletion=completion.approved_versions,
         ),
     ] = "",
@@ -35,7 +35,7 @@ def rollback(
     yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
-    """Back to an earlier approved model, without training."""
+    """Deploy an earlier approved model again, without training."""
     from mlops_cli.console.reports import run_dict
 
     session, console = get_context(ctx)

@@ -22,39 +22,39 @@ if TYPE_CHECKING:
 @command("run", "mlops run --set train.epochs=3")
 def run(
     ctx: typer.Context,
-    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Continue in the background.")] = False,
     from_stage: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="STAGE",
-            help="A new run from this stage on.",
+            help="Start a new run at this stage; take the earlier stages as they are.",
             show_default=False,
             autocompletion=completion.stage_names,
         ),
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Run every stage, changed or not.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Say why each stage ran or was reused.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run every stage, even if nothing has changed.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print why each stage ran or was reused.")] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Override a hyperparameter; may be repeated.",
+            help="Override a hyperparameter. Can be repeated.",
             autocompletion=completion.hyperparameters,
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Train in N processes: --set train.workers=N."),
+        typer.Option("--workers", metavar="N", min=1, help="Train in N processes; the same as --set train.workers=N."),
     ] = None,
     yes: Yes = False,
     yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
-    """Start a run, or continue the one that died.
+    """Start a run, or continue an interrupted one.
 
-    It stops where a person must decide. With --from, what comes before the stage is taken as it is.
+    The run stops at the approval, where a person decides.
     """
     from mlops_cli.console.reports import run_dict
 

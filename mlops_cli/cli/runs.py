@@ -10,7 +10,7 @@ from mlops_cli.cli.options import Json
 
 @command("runs", "mlops runs --json")
 def runs(ctx: typer.Context, as_json: Json = False) -> None:
-    """All runs, the newest first."""
+    """List all runs, the newest first."""
     from mlops_cli.console.reports import run_dict, show_runs
 
     session, console = get_context(ctx)

@@ -13,8 +13,8 @@ from mlops_cli.cli.options import Json
 @command("stage", "mlops stage train --run-id 3f2a", hidden=True)
 def stage(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The stage's name.", show_default=False)],
-    run_id: Annotated[str, typer.Option("--run-id", help="The run's id.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="The name of the stage.", show_default=False)],
+    run_id: Annotated[str, typer.Option("--run-id", help="The id of the run.", show_default=False)],
     as_json: Json = False,
 ) -> None:
     """Run one stage of a run: what a build step on AWS does, and the engine on this machine."""

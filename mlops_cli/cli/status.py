@@ -19,10 +19,12 @@ EXIT_CODES = {Status.FAILED: EXIT_STAGE_FAILED, Status.REJECTED: EXIT_REJECTED}
 def status(
     ctx: typer.Context,
     run_id: RunId = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show a run that goes on until it rests.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow the run until it ends or waits for approval.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Where a run and the endpoint stand."""
+    """Show the state of a run and of the endpoint."""
     from mlops_cli.console import reports
 
     session, console = get_context(ctx)

@@ -11,7 +11,7 @@ from mlops_cli.runs import Status
 
 @command("stop", "mlops stop 3f2a")
 def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
-    """End a run that goes on, and its jobs."""
+    """Stop a run and its jobs."""
     from mlops_cli.console.reports import next_command, run_dict
 
     session, console = get_context(ctx)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 @command("test-endpoint", "mlops test-endpoint --text 'You are a fool.'")
 def test_endpoint(
     ctx: typer.Context,
-    text: Annotated[list[str] | None, typer.Option(help="A text to predict; repeat it for several.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text to predict. Can be repeated.")] = None,
     file: Annotated[
         Path | None, typer.Option(help="JSON (.json, .jsonl), or one text per line.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Test the live endpoint, and what it serves."""
+    """Test the endpoint and compare its model with the approval."""
     from mlops_cli.console import reports
     from mlops_cli.instances import instances_from
     from mlops_cli.probe import probe

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from mlops_cli.cli import app
+from mlops_cli.cli.app import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
@@ -140,3 +141,9 @@ def test_every_command_has_a_module_of_its_name() -> None:
     group: Any = typer.main.get_command(app)
     modules = {path.stem for path in (PACKAGE / "cli").glob("*.py")}
     assert {name.replace("-", "_") for name in group.commands} == modules - {"__init__", "app", "options"}
+
+
+def test_the_help_lists_every_command_in_one_group() -> None:
+    group: Any = typer.main.get_command(app)
+    listed = [name for names in GROUPS.values() for name in names]
+    assert sorted(listed) == sorted(name for name, command in group.commands.items() if not command.hidden)
