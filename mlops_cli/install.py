@@ -1,28 +1,110 @@
-"""How the running mlops was installed: what a hint must say to add packages to it."""
+"""How the running mlops was installed: what a hint must say to add packages to it, and to no other environment."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "mlops-cli"
+# What the installers leave in the environments that are theirs.
+UV_RECEIPT, PIPX_RECEIPT = "uv-receipt.toml", "pipx_metadata.json"
 
 
 def install_command(extra: str) -> str:
-    """The pip command that adds an extra's packages, from wherever this installation came (PEP 610)."""
-    origin = _origin()
+    """Return the command that adds an extra's packages to the environment that runs.
+
+    It installs mlops from where it came (PEP 610). If that is not known, it names the packages alone: nobody owns
+    the name mlops-cli on a package index.
+    """
+    source = _source(_origin(), extra)
+    if not source:
+        return packages_command(*_requirements(extra))
+    if _is_made_by(UV_RECEIPT):
+        return _joined("uv", "tool", "install", "--force", *source)
+    if _is_made_by(PIPX_RECEIPT):
+        return _joined("pipx", "install", "--force", *(("--editable",) if source[0] == "-e" else ()), source[-1])
+    return f"{pip_install()} {_joined(*source)}"
+
+
+def packages_command(*requirements: str) -> str:
+    """Return the command that adds packages to the environment that runs."""
+    if _is_made_by(PIPX_RECEIPT):
+        return _joined("pipx", "inject", DISTRIBUTION, *requirements)
+    return f"{pip_install()} {_joined(*requirements)}"
+
+
+def pip_install() -> str:
+    """Return how packages get into the environment that runs; one made by uv has no pip of its own."""
+    from importlib.util import find_spec
+
+    if find_spec("pip") is None:
+        return f"uv pip install --python {shlex.quote(sys.executable)}"
+    return f"{shlex.quote(sys.executable)} -m pip install"
+
+
+def install_arguments(extra: str) -> str:
+    """Return what follows ``pip`` to install the same mlops into another environment."""
+    return _joined("install", *(_source(_origin(), extra) or _requirements(extra)))
+
+
+def _joined(*words: str) -> str:
+    return " ".join(map(shlex.quote, words))
+
+
+def _is_made_by(receipt: str) -> bool:
+    return (Path(sys.prefix) / receipt).is_file()
+
+
+def _source(origin: dict[str, Any], extra: str) -> tuple[str, ...]:
+    """Return the arguments that name this mlops with an extra; none if it came from an index or from nowhere."""
     address = origin.get("url", "")
+    extras = ",".join(sorted({extra, *_extras_in_receipt()}))
     if not address:
-        return f"pip install {shlex.quote(f'{DISTRIBUTION}[{extra}]')}"
+        return ()
     if "dir_info" in origin:
-        editable = "-e " if origin["dir_info"].get("editable") else ""
-        return f"pip install {editable}{shlex.quote(f'{unquote(urlsplit(address).path)}[{extra}]')}"
+        folder = f"{unquote(urlsplit(address).path)}[{extras}]"
+        return ("-e", folder) if origin["dir_info"].get("editable") else (folder,)
     version_control = origin.get("vcs_info", {})
     if version_control:
         address = f"{version_control['vcs']}+{address}@{version_control['commit_id']}"
-    return f"pip install {shlex.quote(f'{DISTRIBUTION}[{extra}] @ {address}')}"
+    sha256 = origin.get("archive_info", {}).get("hashes", {}).get("sha256", "")
+    return (f"{DISTRIBUTION}[{extras}] @ {address}" + (f"#sha256={sha256}" if sha256 and "#" not in address else ""),)
+
+
+def _extras_in_receipt() -> list[str]:
+    """Return the extras that uv or pipx was asked for: they make the environment anew, and would leave these out."""
+    for receipt in (UV_RECEIPT, PIPX_RECEIPT):
+        path = Path(sys.prefix) / receipt
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            lists = re.findall(r'extras = \[([^\]]*)\]|"package_or_url": "[^"]*\[([^\]"]*)\][^"]*"', text)
+            return re.findall(r"[\w-]+", " ".join(part for pair in lists for part in pair))
+    return []
+
+
+def _requirements(extra: str) -> list[str]:
+    """Return the packages of an extra, with their versions and markers, as the installed metadata name them."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        lines = distribution(DISTRIBUTION).requires or []
+    except PackageNotFoundError:
+        return ["-e", f"{Path(__file__).parents[1]}[{extra}]"]
+    return list(_of_extra(lines, extra))
+
+
+def _of_extra(lines: list[str], extra: str) -> Iterator[str]:
+    for line in lines:
+        requirement, _, marker = line.partition(";")
+        rest = re.sub(rf"""(\s*and\s*)?extra\s*==\s*['"]{re.escape(extra)}['"]""", "", marker).strip()
+        if rest != marker.strip():
+            yield f"{requirement.strip()}; {rest}" if rest else requirement.strip()
 
 
 def _origin() -> dict[str, Any]:
@@ -33,5 +115,5 @@ def _origin() -> dict[str, Any]:
         text = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:
         return {}
-    found: dict[str, Any] = json.loads(text) if text else {}
-    return found
+    origin: dict[str, Any] = json.loads(text) if text else {}
+    return origin

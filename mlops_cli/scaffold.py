@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from mlops_cli import wheel
 from mlops_cli.config import NAME
+from mlops_cli.digest import digest_file
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.plans import Action, Change, Plan
 
@@ -17,12 +21,14 @@ REPOSITORY = Path(__file__).parent.parent
 # of these under starter/ (pyproject.toml puts them there), the source tree the originals.
 SHARED, COMMENTS = (".env.example", ".gitignore", "templates"), ("training",)
 MARKER = "training/usecase.toml"  # what makes a folder a project
+# The mlops that made a project lies in it, for the workflow: nobody owns its name on a package index.
+PINNED = ".github/mlops"
 STAGING = ".mlops-init"
 CACHES = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints")
 MOST_SHOWN = 5
 MEANINGS = {
     ".env.example": "every setting, with its default",
-    ".github": "a workflow: local on a pull request, aws on main",
+    ".github": "a workflow: local on a pull request, aws on main; and the mlops that it installs",
     ".gitignore": "keeps .env and .mlops/ out of git",
     "data.csv": "a table to begin with, made up",
     "templates": "what the aws target is made of",
@@ -30,7 +36,7 @@ MEANINGS = {
 }
 
 
-def project_name(name: str, folder: Path) -> str:
+def project_name(name: str, folder: Path, minimal: bool) -> str:
     """The given name, else the folder's; raises ConfigurationError unless an endpoint can be called so."""
     chosen = name or folder.resolve().name
     if re.fullmatch(NAME, chosen):
@@ -38,7 +44,7 @@ def project_name(name: str, folder: Path) -> str:
     proposed = re.sub(r"[^A-Za-z0-9]+", "-", chosen)[:41].strip("-") or "my-model"
     raise ConfigurationError(
         f"{chosen!r} cannot be a use case's name: expected up to 41 letters, digits and -.",
-        f"Name it: mlops init {folder} --name {proposed}",
+        f"Name it: mlops init {shlex.quote(str(folder))}{' --minimal' if minimal else ''} --name {proposed}",
     )
 
 
@@ -46,7 +52,15 @@ def project_files(name: str, minimal: bool) -> dict[str, bytes]:
     """A new project's files by their path in it; the use case is called ``name``."""
     files = {path: source.read_bytes() for path, source in sorted(_sources(minimal))}
     named = re.sub(r'^name = ".*"$', f'name = "{name}"', files[MARKER].decode(), count=1, flags=re.M)
-    return {**files, MARKER: named.encode()}
+    return {**files, **_pinned_mlops(), MARKER: named.encode()}
+
+
+def _pinned_mlops() -> dict[str, bytes]:
+    """Return the running mlops as a wheel, and the line by which pip takes it and no other."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = wheel.build(Path(folder))
+        line = f"./{PINNED}/{path.name} --hash=sha256:{digest_file(path)}\n"
+        return {f"{PINNED}/{path.name}": path.read_bytes(), f"{PINNED}/wheel.txt": line.encode()}
 
 
 def _sources(minimal: bool) -> Iterator[tuple[str, Path]]:

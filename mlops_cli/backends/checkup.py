@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_cli.config import Settings
 from mlops_cli.data.manifest import Dataset
 from mlops_cli.doctor import Finding, State, ok
-from mlops_cli.install import install_command
+from mlops_cli.install import install_arguments, install_command
 from mlops_cli.usecase import UseCase
 
 # As pyproject.toml has it; the second is the first that is too new.
@@ -29,7 +29,7 @@ def python_version(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[
         State.FAILURE,
         f"This is Python {text}.",
         f"mlops and TensorFlow need {oldest} or newer, and older than {too_new}.",
-        f"python3.12 -m venv .venv && .venv/bin/{install_command('local')}",
+        f"python3.12 -m venv .venv && .venv/bin/python -m pip {install_arguments('local')}",
     )
 
 

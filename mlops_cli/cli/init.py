@@ -30,7 +30,7 @@ def init(
     from mlops_cli.scaffold import plan_project, project_files, project_name, write_project
 
     _, console = get_context(ctx)
-    name = project_name(name, folder)
+    name = project_name(name, folder, minimal)
     files = project_files(name, minimal)
     plan = plan_project(folder, files)
     write_project(folder, files)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.install import install_command
+from mlops_cli.install import install_command, packages_command
 from mlops_cli.runs import Run, Status
 from mlops_cli.tracking.record import RUN_TAG, STATUS_TAG, Measure, Record
 
@@ -50,9 +50,11 @@ class Tracker:
         if find_spec("mlflow") is None:
             raise MlopsError("MLflow is not installed", f"Install it: {install_command('mlflow')}")
         if self.uri.startswith("arn:") and find_spec("sagemaker_mlflow") is None:
-            raise MlopsError("SageMaker's MLflow needs a plug-in", "Install it: pip install sagemaker-mlflow")
+            raise MlopsError(
+                "SageMaker's MLflow needs a plug-in", f"Install it: {packages_command('sagemaker-mlflow')}"
+            )
         if self.uri.startswith(DATABASES) and find_spec("sqlalchemy") is None:
-            raise MlopsError("a database needs the whole of MLflow", "Install it: pip install mlflow")
+            raise MlopsError("a database needs the whole of MLflow", f"Install it: {packages_command('mlflow')}")
         if self.uri.startswith(("http://", "https://")):
             _look(self.uri)
 

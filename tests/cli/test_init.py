@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli import __version__
 from tests.conftest import ROOT, Cli
 
 MINIMAL = ROOT / "mlops_cli" / "starter" / "minimal"
@@ -102,6 +103,9 @@ def test_a_file_in_place_of_the_folder_is_refused(cli: Cli) -> None:
     ("arguments", "hint"),
     [
         (["my_model"], "mlops init my_model --name my-model"),
+        (["my_model", "--minimal"], "mlops init my_model --minimal --name my-model"),
+        (["My Project", "--minimal"], "mlops init 'My Project' --minimal --name My-Project"),
+        (["it's"], """mlops init 'it'"'"'s' --name it-s"""),
         (["x", "--name", "a.b"], "mlops init x --name a-b"),
         (["x", "--name", "n" * 42], f"mlops init x --name {'n' * 41}"),
         (["x", "--name", "käse"], "mlops init x --name k-se"),
@@ -162,4 +166,10 @@ def test_an_installed_package_writes_what_the_source_tree_does(cli: Cli) -> None
         command = [sys.executable, "-m", "mlops_cli", "init", installed, *options]
         subprocess.run(command, cwd=cli.folder, env=environment, check=True)
         cli("init", source, *options)
-        assert contents(cli.folder / installed) == contents(cli.folder / source)
+        made, expected = contents(cli.folder / installed), contents(cli.folder / source)
+        assert made.keys() == expected.keys()
+        # Each keeps the very mlops that made it: an installed one has copies of the repository's files in it.
+        assert [name for name in sorted(made) if made[name] != expected[name]] == [
+            f".github/mlops/mlops_cli-{__version__}-py3-none-any.whl",
+            ".github/mlops/wheel.txt",
+        ]

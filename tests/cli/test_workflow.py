@@ -1,4 +1,4 @@
-"""The GitHub workflow that `mlops init` puts in place: linted, without stored keys, and its commands executed."""
+"""The GitHub workflow that `mlops init` puts in place: linted, pinned, without stored keys, its commands executed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from mlops_cli import __version__
+from mlops_cli.locks import path_of
+from tests.aws_simulator.codebuild import image
 from tests.conftest import ROOT, Cli, free_port
 
 WORKFLOW = ROOT / "mlops_cli" / "starter" / "shared" / ".github" / "workflows" / "mlops.yml"
@@ -25,8 +30,14 @@ def workflow() -> dict[str, Any]:
 
 def commands(job: str) -> list[str]:
     """What a job's steps run, but for the installation."""
-    lines = [step["run"] for step in workflow()["jobs"][job]["steps"] if "run" in step]
-    return [line for line in lines if not line.startswith("pip ")]
+    steps = workflow()["jobs"][job]["steps"]
+    return [step["run"] for step in steps if "run" in step and not step["name"].startswith("Install")]
+
+
+def installation(job: str) -> str:
+    """What installs mlops, as it stands in the workflow."""
+    (step,) = (step for step in workflow()["jobs"][job]["steps"] if step.get("name") == "Install")
+    return str(step["run"])
 
 
 @pytest.fixture
@@ -87,6 +98,91 @@ def test_every_command_has_the_options_that_the_workflow_gives_it(tmp_path: Path
     }
     for command in called:
         Cli(tmp_path)(*shlex.split(command)[1:], "--help")
+
+
+def test_every_action_is_named_by_its_commit_with_the_version_beside_it() -> None:
+    lines = [line.strip() for line in WORKFLOW.read_text().splitlines() if "uses:" in line]
+    assert len(lines) == 6
+    pinned = re.compile(r"(?:- )?uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert [line for line in lines if not pinned.fullmatch(line)] == []
+
+
+def test_what_is_installed_sees_no_secret() -> None:
+    """Credentials come after the installation, and Kaggle's token goes to the step that needs it."""
+    job = workflow()["jobs"]["aws"]
+    names = [step.get("name") or step["uses"].split("@")[0] for step in job["steps"]]
+    assert names.index("Install") < names.index("aws-actions/configure-aws-credentials")
+    assert [step["name"] for step in job["steps"] if "KAGGLE_API_TOKEN" in step.get("env", {})] == ["The data"]
+    assert "KAGGLE_API_TOKEN" not in job["env"]
+
+
+WHEEL = "Wheel-Version: 1.0\nGenerator: somebody\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+def taken_over(folder: Path, packages: Mapping[str, str]) -> str:
+    """The address of a package index on which somebody else serves these versions."""
+    for name, version in packages.items():
+        module, page = name.replace("-", "_"), folder / name
+        file = f"{module}-{version}-py3-none-any.whl"
+        page.mkdir(parents=True)
+        with zipfile.ZipFile(page / file, "w") as archive:
+            archive.writestr(f"{module}/__init__.py", "raise SystemExit('taken over')\n")
+            description = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            archive.writestr(f"{module}-{version}.dist-info/METADATA", description)
+            archive.writestr(f"{module}-{version}.dist-info/WHEEL", WHEEL)
+            archive.writestr(f"{module}-{version}.dist-info/RECORD", "")
+        (page / "index.html").write_text(f'<!DOCTYPE html><a href="{file}">{file}</a>')
+    return folder.as_uri()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["local", "aws"])
+def test_a_foreign_package_of_our_name_is_not_taken(tmp_path: Path, job: str) -> None:
+    """The installation, executed where everything that it needs but mlops is there, as in the simulated build image."""
+    Cli(tmp_path)("init", "churn", "--minimal")
+    index = taken_over(tmp_path / "index", {"mlops-cli": "99.0"})
+    programs = image.make(tmp_path / "image", image.packages(tmp_path / "packages"))
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "PIP_INDEX_URL": index}
+    script = ["bash", "-e", "-o", "pipefail", "-c", installation(job)]
+    done = subprocess.run(script, cwd=tmp_path / "churn", env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    version = subprocess.run([programs / "mlops", "--version"], env=environment, capture_output=True, text=True)
+    assert (version.stdout, version.stderr) == (f"mlops {__version__}\n", "")
+
+
+def refused(arguments: list[str], folder: Path) -> str:
+    """What pip says of an installation that it refuses."""
+    options = [
+        "--isolated",
+        "--disable-pip-version-check",
+        "install",
+        "--no-deps",
+        "--no-cache-dir",
+        "--require-hashes",
+    ]
+    target = ["--target", str(folder / "target")]
+    command = [sys.executable, "-m", "pip", *options, *target, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout
+    assert not (folder / "target").exists()
+    return done.stderr
+
+
+def test_a_wheel_that_was_exchanged_in_the_project_is_not_taken(tmp_path: Path) -> None:
+    Cli(tmp_path)("init", "churn", "--minimal")
+    (wheel,) = (tmp_path / "churn" / ".github" / "mlops").glob("*.whl")
+    wheel.write_bytes(wheel.read_bytes() + b" ")
+    for job in ("local", "aws"):
+        assert installation(job).startswith("python -m pip install --no-index --no-deps --require-hashes -r ")
+    said = refused(["--no-index", "-r", ".github/mlops/wheel.txt"], tmp_path / "churn")
+    assert "DO NOT MATCH THE HASHES" in said
+
+
+@pytest.mark.parametrize("lock", ["base", "local"])
+def test_a_package_that_was_exchanged_on_the_index_is_not_taken(tmp_path: Path, lock: str) -> None:
+    lines = [line.split(" ")[0].split("==") for line in path_of(lock).read_text().splitlines() if "==" in line]
+    index = taken_over(tmp_path / "index", dict(lines))
+    assert "DO NOT MATCH THE HASHES" in refused(["--index-url", index, "-r", str(path_of(lock))], tmp_path)
 
 
 @pytest.mark.slow

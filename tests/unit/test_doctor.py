@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mlops_cli.backends import checkup
 from mlops_cli.backends.aws.doctor.caller import expiry, skew
 from mlops_cli.backends.aws.doctor.quotas import Quota, Wanted, judged
+from mlops_cli.backends.aws.doctor.requirements import requirements
 from mlops_cli.backends.local import checkup as local
 from mlops_cli.config import resolve
 from mlops_cli.console.console import Console
@@ -151,3 +153,23 @@ def test_for_scripts_they_are_data() -> None:
     found = findings_dict(FOUND)
     assert (found["failures"], found["warnings"]) == (1, 1)
     assert found["findings"][0] == {"name": "python", "state": "ok", "what": "3.12.1", "why": "", "mend": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "states"),
+    [
+        (None, []),
+        ("# nothing but a comment\n\n", []),
+        ("polars>=1.34\n", [WARNING]),
+        ("polars==1.34.0\n", [WARNING]),
+        ("polars==1.34.0 \\\n    --hash=sha256:12\n", [OK]),
+    ],
+)
+def test_packages_of_the_scripts_without_hashes_are_a_warning(
+    tmp_path: Path, text: str | None, states: list[State]
+) -> None:
+    (tmp_path / "training").mkdir()
+    if text is not None:
+        (tmp_path / "training" / "requirements.txt").write_text(text)
+    subject: Any = SimpleNamespace(project=Project(tmp_path))
+    assert [found.state for found in requirements(subject)] == states

@@ -11,7 +11,7 @@ import pytest
 from mlops_cli.config import resolve
 from mlops_cli.decision import Actor, Decision
 from mlops_cli.errors import MlopsError
-from mlops_cli.install import install_command
+from mlops_cli.install import install_command, packages_command
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import STAGES
 from mlops_cli.tracking import mlflow as mlflow_module
@@ -102,12 +102,12 @@ def test_a_run_that_has_only_begun_says_nothing_that_it_does_not_know() -> None:
     ("uri", "absent", "said", "hint"),
     [
         ("http://127.0.0.1:5000", "mlflow", "MLflow is not installed", install_command("mlflow")),
-        ("sqlite:///a.db", "sqlalchemy", "a database needs the whole of MLflow", "pip install mlflow"),
+        ("sqlite:///a.db", "sqlalchemy", "a database needs the whole of MLflow", packages_command("mlflow")),
         (
             "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/team",
             "sagemaker_mlflow",
             "SageMaker's MLflow needs a plug-in",
-            "pip install sagemaker-mlflow",
+            packages_command("sagemaker-mlflow"),
         ),
     ],
 )

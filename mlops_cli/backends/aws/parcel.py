@@ -16,6 +16,7 @@ from mlops_cli.project import Project
 from mlops_cli.project_files import trackable, walked
 from mlops_cli.stages import STAGES
 from mlops_cli.usecase import load_use_case
+from mlops_cli.wheel import EPOCH
 
 # Tracked or not, these are never sent. Compared in small letters with every part of a path.
 SECRETS = (
@@ -37,8 +38,6 @@ DATA = (
 DATA_FOLDERS = ("data", "datasets")
 CODE_FOLDERS = ("training", "templates")
 NEEDED = ("training/usecase.toml", "templates/buildspec.yml", "templates/endpoint.yaml")
-# A zip cannot hold an earlier time; the real ones would make other bytes of the same files.
-EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)

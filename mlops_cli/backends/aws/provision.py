@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from mlops_cli.backends.aws import parameters, source, wheel
+from mlops_cli import wheel
+from mlops_cli.backends.aws import parameters, source
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.changesets import ChangeSet, Wanted
@@ -157,8 +158,8 @@ class Provisioner:
 
     @property
     def _wheel_key(self) -> str:
-        """Full, since the template does not know what is in it; another wheel has another key."""
-        return f"{self._names.key_prefix}cli/{digest_file(self._wheel)[:16]}/{self._wheel.name}"
+        """Full, since the template does not know what is in it. The build steps hold the wheel against the sha256."""
+        return f"{self._names.key_prefix}cli/{digest_file(self._wheel)}/{self._wheel.name}"
 
     def _to_send(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
         """What must be in the bucket before the pipeline is made."""

@@ -1,6 +1,7 @@
 """What stands for a build image: a virtual environment that sees the packages of the tests' own, and no index.
 
-The packages are seen through links, all but this project's own: a build must install the CLI that it was given.
+The packages are seen through links, all but this project's own: a build must install the CLI that it was given. What
+the lists of mlops_cli/locks name has the version there, whatever is installed here: to pip it is what they ask for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import venv
 from pathlib import Path
 
 import pip
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mlops_cli.locks import LOCKS, path_of
 
 from . import installer, s3_copy
 
@@ -26,15 +31,46 @@ def packages(folder: Path) -> Path:
         if not folder.exists():
             partial = folder.with_name(f"{folder.name}.partial")
             partial.mkdir(parents=True)
+            versions = locked_versions()
             for entry in Path(site.getsitepackages()[0]).iterdir():
                 if not entry.name.startswith((*OWN, "pip-")) and entry.name != "pip" and entry.suffix != ".pth":
-                    (partial / entry.name).symlink_to(entry)
+                    place(entry, partial, versions)
             (partial / "pip").mkdir()
             shutil.copy(installer.__file__, partial / "pip" / "__main__.py")
             installer.real(folder).mkdir()
             (installer.real(folder) / "pip").symlink_to(Path(pip.__file__).parent)
             partial.rename(folder)
     return folder
+
+
+def locked_versions() -> dict[str, str]:
+    """Return the version of every package that a list names for this Python and platform."""
+    versions: dict[str, str] = {}
+    for lock in LOCKS:
+        for line in path_of(lock).read_text().splitlines():
+            if "==" in line:
+                requirement = Requirement(line.rstrip("\\ "))
+                if requirement.marker is None or requirement.marker.evaluate():
+                    versions[requirement.name] = str(requirement.specifier).removeprefix("==")
+    return versions
+
+
+def place(entry: Path, folder: Path, versions: dict[str, str]) -> None:
+    """Link what is installed; the description of a package that a list names says the list's version."""
+    name, _, _ = entry.stem.partition("-")
+    version = versions.get(canonicalize_name(name)) if entry.suffix == ".dist-info" else None
+    if version is None or f"{name}-{version}" == entry.stem:
+        (folder / entry.name).symlink_to(entry)
+        return
+    described = folder / f"{name}-{version}.dist-info"
+    described.mkdir()
+    for file in entry.iterdir():
+        if file.name != "METADATA":
+            (described / file.name).symlink_to(file)
+    lines = (entry / "METADATA").read_text(encoding="utf-8").split("\n")
+    (described / "METADATA").write_text(
+        "\n".join(f"Version: {version}" if line.startswith("Version: ") else line for line in lines), encoding="utf-8"
+    )
 
 
 def make(folder: Path, linked: Path) -> Path:

@@ -9,6 +9,7 @@ from mlops_cli.backends.aws.doctor.fleet import Fleet, idle
 from mlops_cli.backends.aws.doctor.leftovers import left_overs, stacks_in_trouble
 from mlops_cli.backends.aws.doctor.permissions import permissions
 from mlops_cli.backends.aws.doctor.quotas import quotas
+from mlops_cli.backends.aws.doctor.requirements import requirements
 from mlops_cli.backends.aws.doctor.subject import Subject
 from mlops_cli.backends.aws.doctor.undeployed import undeployed
 from mlops_cli.backends.checkup import data_in_place
@@ -34,6 +35,7 @@ def examine(subject: Subject) -> Iterator[Finding]:
     yield from examined(
         [
             Check("permissions", lambda: permissions(subject)),
+            Check("requirements", lambda: requirements(subject)),
             Check("settings", lambda: undeployed(subject)),
             Check("quota", lambda: quotas(subject, fleet)),
             Check("dataset", lambda: data_in_place(subject.use_case, subject.settings, subject.dataset)),

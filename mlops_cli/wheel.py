@@ -1,4 +1,4 @@
-"""The running mlops as a wheel, made from the installed package's own files, so that AWS runs exactly this version."""
+"""The running mlops as a wheel, made from the installed package's own files: AWS and CI run exactly this version."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import base64
 import csv
 import hashlib
 import io
+import shlex
 import zipfile
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import mlops_cli
-from mlops_cli.backends.aws.parcel import EPOCH
 from mlops_cli.errors import MlopsError
-from mlops_cli.install import DISTRIBUTION
+from mlops_cli.install import DISTRIBUTION, pip_install
 
+# A zip cannot hold an earlier time; the real ones would make other bytes of the same files.
+EPOCH = (1980, 1, 1, 0, 0, 0)
 WHEEL = "Wheel-Version: 1.0\nGenerator: mlops-cli\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -23,7 +25,9 @@ def build(folder: Path) -> Path:
     try:
         installed = distribution(DISTRIBUTION)
     except PackageNotFoundError:
-        raise MlopsError("mlops runs without being installed.", "Install it: pip install -e .") from None
+        checkout = str(Path(mlops_cli.__file__).parents[1])
+        hint = f"Install it: {pip_install()} -e {shlex.quote(checkout)}"
+        raise MlopsError("mlops runs without being installed.", hint) from None
     stem = f"{DISTRIBUTION.replace('-', '_')}-{installed.version}"
     path = folder / f"{stem}-py3-none-any.whl"
     files = {**_package(), **_metadata(installed, f"{stem}.dist-info")}

@@ -8,8 +8,7 @@ import zipfile
 from pathlib import Path
 
 import mlops_cli
-from mlops_cli import __version__
-from mlops_cli.backends.aws import wheel
+from mlops_cli import __version__, wheel
 
 PACKAGE = Path(mlops_cli.__file__).parent
 

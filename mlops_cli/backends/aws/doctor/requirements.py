@@ -1,0 +1,30 @@
+"""Whether what the build steps and jobs install for the scripts could be exchanged on a package index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_cli.backends.aws.doctor.subject import Subject
+from mlops_cli.doctor import Finding, State, ok
+
+FILE = "training/requirements.txt"
+
+
+def requirements(subject: Subject) -> Iterator[Finding]:
+    """Judge the use case's own packages; nothing where it has none. Those of mlops are installed by hash."""
+    path = subject.project.root / FILE
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    if not lines:
+        return
+    if any("--hash=" in line for line in lines):
+        yield ok("requirements", f"{FILE} has hashes, and pip takes nothing else")
+        return
+    yield Finding(
+        "requirements",
+        State.WARNING,
+        f"{FILE} names packages without their hashes.",
+        "Gates and jobs run what a package index gives for these names, with their roles.",
+        "uv pip compile --universal --generate-hashes training/requirements.in -o training/requirements.txt, with what "
+        "stands there now in the former",
+    )

@@ -1,0 +1,61 @@
+"""Makes the lists in mlops_cli/locks from pyproject.toml: ``python -m tests.locks``, with uv on the PATH.
+
+All lists agree on versions, since each is cut out of one resolution. Only PyPI is asked, for every Python and platform.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.locks import LOCKS, path_of
+from tests.conftest import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PYPI = "https://pypi.org/simple"
+HEAD = "# Made by python -m tests.locks from pyproject.toml.\n"
+
+
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return table
+
+
+def requirements(name: str) -> list[str]:
+    """Return what pyproject.toml asks for of a list's packages; one of its own has the range of the local extra."""
+    extras, own = LOCKS[name]
+    optional = project()["optional-dependencies"]
+    ranges = [line for line in optional["local"] if line.split(">")[0].split("=")[0].strip() in own]
+    assert len(ranges) == len(own), f"{own} are not all in the local extra"
+    return [*project()["dependencies"], *ranges, *(line for extra in extras for line in optional[extra])]
+
+
+def compiled(lines: list[str], folder: Path, *options: str) -> str:
+    given, made = folder / "given.in", folder / "made.txt"
+    made.unlink(missing_ok=True)
+    given.write_text("\n".join(lines) + "\n")
+    fixed = ["--universal", "--python-version", "3.10", "--no-header", "--no-annotate", "--default-index", PYPI]
+    command = ["uv", "pip", "compile", "--quiet", "--no-config", *fixed, *options, str(given), "-o", str(made)]
+    subprocess.run(command, check=True)
+    return made.read_text()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        every = folder / "every.txt"
+        every.write_text(compiled([line for lock in LOCKS for line in requirements(lock)], folder))
+        for lock in LOCKS:
+            text = compiled(requirements(lock), folder, "--generate-hashes", "--constraint", str(every))
+            path_of(lock).write_text(HEAD + text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The lists of what is installed by hash: they hold what pyproject.toml asks for, and nothing without a hash."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from packaging.markers import Marker, default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from mlops_cli.install import DISTRIBUTION
+from mlops_cli.locks import LOCKS, path_of
+from tests.locks import requirements
+
+LINE = re.compile(r"([a-z0-9-]+)==([^ ]+)(?: ; ([^\\]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")
+PLATFORMS = [
+    {
+        "python_version": python,
+        "python_full_version": f"{python}.5",
+        "sys_platform": system,
+        "platform_machine": machine,
+    }
+    for python in ("3.10", "3.11", "3.12", "3.13")
+    for system, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"))
+]
+
+
+def locked(name: str) -> list[tuple[str, Version, Marker | None]]:
+    """Every package of a list; what is not a version with its hashes fails the test."""
+    text = re.sub(r" \\\n +", " ", path_of(name).read_text())
+    entries = []
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        match = LINE.fullmatch(line)
+        assert match, line
+        entries.append((match[1], Version(match[2]), Marker(match[3]) if match[3] else None))
+    return entries
+
+
+def holds(marker: Marker | None, platform: dict[str, str]) -> bool:
+    return marker is None or marker.evaluate({**default_environment(), "extra": "", **platform})
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_package_has_one_version_and_hashes_and_is_not_ours(name: str) -> None:
+    entries = locked(name)
+    for platform in PLATFORMS:
+        names = [package for package, _, marker in entries if holds(marker, platform)]
+        assert len(names) == len(set(names)), platform
+    assert DISTRIBUTION not in {package for package, _, _ in entries}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_versions_are_in_the_ranges_of_pyproject(name: str) -> None:
+    """Where this fails, pyproject.toml was changed: python -m tests.locks makes the lists anew."""
+    for platform in PLATFORMS:
+        versions = {package: version for package, version, marker in locked(name) if holds(marker, platform)}
+        for requirement in map(Requirement, requirements(name)):
+            if holds(requirement.marker, platform):
+                version = versions[canonicalize_name(requirement.name)]
+                assert version in requirement.specifier, (requirement, version, platform)
+
+
+def test_the_lists_agree_on_versions() -> None:
+    versions: dict[tuple[str, str], set[Version]] = {}
+    for name in LOCKS:
+        for package, version, marker in locked(name):
+            versions.setdefault((package, str(marker or "")), set()).add(version)
+    assert {key for key, several in versions.items() if len(several) > 1} == set()
+
+
+def test_a_list_is_found_without_a_dependency() -> None:
+    """The build step asks before anything else is installed."""
+    done = subprocess.run([sys.executable, "-S", "-m", "mlops_cli.locks", "base"], capture_output=True, text=True)
+    assert done.stdout == f"{path_of('base')}\n", done.stderr
+    wrong = subprocess.run([sys.executable, "-m", "mlops_cli.locks", "bas"], capture_output=True, text=True)
+    assert wrong.returncode == 1
