@@ -8,8 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from mlops_cli import __version__
 from mlops_cli.locks import path_of
 from tests.aws_simulator.codebuild import image
 from tests.conftest import ROOT, Cli, free_port
+from tests.package_index import taken_over
 
 WORKFLOW = ROOT / "mlops_cli" / "starter" / "shared" / ".github" / "workflows" / "mlops.yml"
 
@@ -114,25 +113,6 @@ def test_what_is_installed_sees_no_secret() -> None:
     assert names.index("Install") < names.index("aws-actions/configure-aws-credentials")
     assert [step["name"] for step in job["steps"] if "KAGGLE_API_TOKEN" in step.get("env", {})] == ["The data"]
     assert "KAGGLE_API_TOKEN" not in job["env"]
-
-
-WHEEL = "Wheel-Version: 1.0\nGenerator: somebody\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-
-
-def taken_over(folder: Path, packages: Mapping[str, str]) -> str:
-    """The address of a package index on which somebody else serves these versions."""
-    for name, version in packages.items():
-        module, page = name.replace("-", "_"), folder / name
-        file = f"{module}-{version}-py3-none-any.whl"
-        page.mkdir(parents=True)
-        with zipfile.ZipFile(page / file, "w") as archive:
-            archive.writestr(f"{module}/__init__.py", "raise SystemExit('taken over')\n")
-            description = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-            archive.writestr(f"{module}-{version}.dist-info/METADATA", description)
-            archive.writestr(f"{module}-{version}.dist-info/WHEEL", WHEEL)
-            archive.writestr(f"{module}-{version}.dist-info/RECORD", "")
-        (page / "index.html").write_text(f'<!DOCTYPE html><a href="{file}">{file}</a>')
-    return folder.as_uri()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def test_nothing_that_is_printed_or_written_installs_a_name_that_nobody_owns() -
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
     ]
-    lines = [line for file in files for line in file.read_text().splitlines() if "pip install" in line]
+    lines = [line for file in files for line in file.read_text().splitlines() if re.search(r"pip install\b", line)]
     assert len(lines) > 5
     assert [line for line in lines if "mlops-cli" in line or "mlops_cli[" in line] == []
     bare = [line for line in lines if not any(pip in line for pip in ("-m pip install", "/bin/pip install", "uv pip"))]

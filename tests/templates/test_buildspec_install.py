@@ -1,0 +1,83 @@
+"""What a build step installs, executed as the buildspec says it, on a package index that somebody has taken over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops_cli import __version__, wheel
+from mlops_cli.digest import digest_file
+from tests.aws_simulator.codebuild import image
+from tests.conftest import ROOT
+from tests.package_index import taken_over
+
+SPEC: dict[str, Any] = yaml.safe_load((ROOT / "templates" / "buildspec.yml").read_text())
+pytestmark = pytest.mark.slow
+
+
+class Build:
+    """A checkout, a bucket that is a folder, and an image that has all packages but mlops."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bucket = folder / "bucket"
+        self.bucket.mkdir()
+        self.wheel = wheel.build(self.bucket)
+        self.key = f"s3://bucket/tiny-dev/cli/{digest_file(self.wheel)}/{self.wheel.name}"
+        self.source = folder / "source"
+        (self.source / "training").mkdir(parents=True)
+        self.programs = image.make(folder / "image", image.packages(folder / "packages"))
+        copy = f'#!/bin/sh\nmkdir -p "$5" && cp "{self.bucket}/${{4##*/}}" "$5"\n'
+        (self.programs / "aws").unlink()
+        (self.programs / "aws").write_text(copy)
+        (self.programs / "aws").chmod(0o755)
+
+    def install(self, stage: str) -> subprocess.CompletedProcess[str]:
+        """Run the commands of the phase one after the other, until one fails."""
+        variables = {"MLOPS_STAGE_NAME": stage, "MLOPS_WHEEL": self.key, "HOME": str(self.folder)}
+        index = {"PIP_INDEX_URL": (self.folder / "index").as_uri(), "PATH": f"{self.programs}:{os.defpath}"}
+        for command in SPEC["phases"]["install"]["commands"]:
+            argv = ["bash", "-c", command]
+            done = subprocess.run(argv, cwd=self.source, env={**variables, **index}, capture_output=True, text=True)
+            if done.returncode:
+                break
+        return done
+
+    def python(self, *arguments: str) -> str:
+        done = subprocess.run([self.programs / "python", *arguments], cwd=self.source, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    taken_over(tmp_path / "index", {"mlops-cli": "99.0"})
+    return Build(tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["train", "pre-training-tests", "approval"])
+def test_a_step_takes_the_wheel_that_was_deployed_and_what_it_needs(build: Build, stage: str) -> None:
+    (build.source / "training" / "requirements.txt").write_text("polars>=1.34\n")
+    done = build.install(stage)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert build.python("-I", "-m", "mlops_cli", "--version") == f"mlops {__version__}\n"
+
+
+def test_a_wheel_that_was_exchanged_in_the_bucket_is_not_taken(build: Build) -> None:
+    build.wheel.write_bytes(build.wheel.read_bytes() + b" ")
+    done = build.install("train")
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout
+    assert "No module named mlops_cli" in build.python("-I", "-m", "mlops_cli", "--version")
+
+
+def test_a_requirement_with_a_hash_binds_all_of_them(build: Build) -> None:
+    lines = ["polars==0.0.1 --hash=sha256:" + "0" * 64, "unknown-name"]
+    (build.source / "training" / "requirements.txt").write_text("\n".join(lines))
+    done = build.install("post-training-tests")
+    assert done.returncode == 1
+    assert "In --require-hashes mode, all requirements must have their versions pinned" in done.stderr
