@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mlops_cli.errors import EXIT_ERROR, EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.fingerprint import with_reads
 from mlops_cli.runs import CONTINUE, Run, StageRun, Status, continue_hint
 from mlops_cli.stages import STAGES, Stage, position
 
@@ -40,6 +41,7 @@ class Outcome:
     artifact: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
     status: Status = Status.DONE
+    read: dict[str, str] = field(default_factory=dict)
 
 
 class Workbench(Protocol):
@@ -163,7 +165,7 @@ def _take_over(record: StageRun, found: StageRun, verdict: Verdict, run: Run) ->
         return
     own = found.run_id == run.id
     record.status, record.reason = (Status.DONE, found.reason) if own else (Status.REUSED, verdict.reason)
-    record.key, record.ingredients = verdict.key, verdict.ingredients
+    record.key, record.ingredients = verdict.key, found.ingredients or verdict.ingredients
     record.output, record.artifact, record.detail = found.output, found.artifact, found.detail
     record.started_at = record.finished_at = time.time()
     record.log = found.log
@@ -178,6 +180,7 @@ def _begin(record: StageRun, verdict: Verdict) -> None:
 
 def _perform(stage: Stage, record: StageRun, run: Run, bench: Workbench, view: RunView) -> None:
     outcome = bench.execute(stage, run, view)
+    record.ingredients = with_reads(record.ingredients, outcome.read)
     record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
     record.status = outcome.status
     record.finished_at = time.time() if outcome.status.settled else None

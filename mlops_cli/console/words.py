@@ -57,7 +57,9 @@ def number(value: float | None) -> str:
 def note(stage: StageRun, explain: bool) -> str:
     """How long a stage took, and why it runs, was reused, waits or failed; why it ran only with --explain."""
     took = duration(stage.seconds) if stage.status in (Status.DONE, Status.FAILED) else ""
-    return "  ".join(part for part in (took, why(stage, explain)) if part)
+    unsent = stage.detail.get("unsent") or []
+    read = f"has read {', '.join(unsent)}: a job on AWS would not have it" if unsent and took else ""
+    return "  ".join(part for part in (took, why(stage, explain), read) if part)
 
 
 def why(stage: StageRun, explain: bool) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from mlops_cli.data.manifest import Dataset, write_facts
 from mlops_cli.lifecycle import judge, settle
 from mlops_cli.project import Project
 from mlops_cli.runs import Run, new_run
-from mlops_cli.stages import STAGES
+from mlops_cli.stages import STAGES, Stage
 from mlops_cli.usecase import load_use_case
 
 EXECUTED = STAGES[:3]
@@ -91,6 +91,7 @@ class Bench:
         )  # fmt: skip
         write_facts(dataset, "", dataset.path.stat().st_mtime_ns, self.project.data / "dataset.json")
         self.store = Store(self.project.database)
+        self.stages: Sequence[Stage] = EXECUTED
 
     def write(self, name: str, text: str) -> None:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +109,7 @@ class Bench:
             new_run(os.urandom(4).hex(), {}),
             SimpleNamespace(stage_changed=lambda *_: None, progress=lambda *_: None),
         )
-        for stage in EXECUTED:
+        for stage in self.stages:
             settle(stage, run, self.workbench, view, STAGES)
         return run
 
@@ -116,9 +117,9 @@ class Bench:
         """The stages that would be executed now, each with the reason, judged beside the same inputs as before."""
         latest = self.store.runs()[0]
         run = new_run("again", latest.overrides)
-        for stage in EXECUTED:
+        for stage in self.stages:
             run.stage(stage.name).output = latest.stage(stage.name).output
-        verdicts = {stage.name: judge(stage, run, self.workbench) for stage in EXECUTED}
+        verdicts = {stage.name: judge(stage, run, self.workbench) for stage in self.stages}
         return {name: verdict.reason for name, verdict in verdicts.items() if not verdict.reuse}
 
 
@@ -357,3 +358,190 @@ def test_a_package_that_is_installed_from_a_folder_counts_by_what_was_installed(
     assert bench.again() == {}
     (info / "RECORD").write_text("shared_code/__init__.py,sha256=abd,10\n")
     assert bench.again().keys() == {TRAIN}
+
+
+def _reads(bench: Bench, code: str, module: str = "model") -> None:
+    """Have a script run ``code`` before anything else."""
+    path = f"training/{module}.py"
+    bench.write(path, f"import os, sys, pathlib\n{code}\n{FILES[path]}")
+
+
+ELSEWHERE = {
+    "a module from sys.path": "sys.path.insert(0, os.path.abspath('../lib'))\nimport elsewhere",
+    "a module by its name": "sys.path.append('../lib')\nimport importlib\nimportlib.import_module('else' + 'where')",
+    "a file": "open('../lib/elsewhere.py').read()",
+    "a file by pathlib": "pathlib.Path(__file__).parent.parent.joinpath('lib', 'elsewhere.py').read_bytes()",
+    "a file by its descriptor": "os.read(os.open('../lib/elsewhere.py', os.O_RDONLY), 10)",
+    "a file in a thread": "import threading\nt = threading.Thread(target=lambda: open('../lib/elsewhere.py').read())\n"
+    "t.start(), t.join()",
+    "a process": "import subprocess\nsubprocess.run([sys.executable, '../lib/elsewhere.py'], check=True)",
+    "a process of a process": "import subprocess\n"
+    "subprocess.run(['sh', '-c', f'{sys.executable} ../lib/elsewhere.py'], check=True)",
+    "a forked process": "import multiprocessing\ndef read(): open('../lib/elsewhere.py').read()\n"
+    "p = multiprocessing.get_context('fork').Process(target=read)\np.start(), p.join()",
+    "a script that runs here": "import runpy\nrunpy.run_path('../lib/elsewhere.py')",
+    "after another folder": "os.chdir('..')\nopen('lib/elsewhere.py').read()",
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "inside"), [*((how, True) for how in ELSEWHERE), ("a module from sys.path", False), ("a file", False)]
+)
+def test_what_a_script_reads_elsewhere_is_seen_by_the_run_itself(bench: Bench, how: str, inside: bool) -> None:
+    file = bench.root / "lib" / "elsewhere.py" if inside else bench.root.parent / "lib" / "elsewhere.py"
+    file.parent.mkdir()
+    file.write_text("SIZE = 1\n")
+    _reads(bench, ELSEWHERE[how].replace("../lib", "../lib" if inside else str(file.parent)))
+    bench.stages = (STAGES[0], STAGES[2])
+    run = bench.run()
+    assert bench.again() == {}
+    assert str(file.relative_to(bench.root) if inside else file) in run.stage(TRAIN).detail["unsent"]
+    file.write_text("SIZE = 2\n")
+    assert bench.again().keys() == {TRAIN}
+    assert "elsewhere.py changed" in bench.again()[TRAIN]
+    second = bench.run()
+    assert second.stage(TRAIN).status.value == "done"
+    assert bench.again() == {}
+    file.write_text("SIZE = 1\n")  # taken back: the first one holds again
+    assert bench.again() == {}
+    file.unlink()
+    assert bench.again().keys() == {TRAIN}
+
+
+def test_a_module_of_a_listed_path_counts(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere.py").write_text("SIZE = 1\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    tables = FILES["training/usecase.toml"] + '[environment]\npass = ["PYTHONPATH"]\n'
+    bench.write("training/usecase.toml", tables)
+    _reads(bench, "import elsewhere")
+    bench.run()
+    assert bench.again() == {}
+    (tmp_path / "elsewhere.py").write_text("SIZE = 2\n")
+    assert "elsewhere.py changed" in bench.again()[TRAIN]
+
+
+def test_a_gate_that_reads_elsewhere_is_run_again(bench: Bench) -> None:
+    bench.write("src/limits.py", "LEAST = 1\n")
+    test = "import sys\nsys.path.append('../src')\nimport limits\ndef test_a(): assert limits.LEAST\n"
+    bench.write("training/tests/test_pretraining.py", test)
+    bench.run()
+    assert bench.again() == {}
+    bench.write("src/limits.py", "LEAST = 2\n")
+    assert bench.again() == {GATE: "the file src/limits.py changed"}
+
+
+def test_a_file_that_git_ignores_counts_if_it_is_read(bench: Bench) -> None:
+    bench.write("training/any.log", "a\n")
+    _reads(bench, "open('any.log').read()")
+    bench.run()
+    assert bench.again() == {}
+    bench.write("training/any.log", "b\n")
+    assert bench.again() == {TRAIN: "the file training/any.log changed"}
+
+
+def test_a_file_that_was_looked_for_counts_when_it_is_there(bench: Bench) -> None:
+    _reads(bench, "try: open('../override.yaml').read()\nexcept FileNotFoundError: pass")
+    bench.run()
+    assert bench.again() == {}
+    bench.write("override.yaml", "x: 1\n")
+    assert bench.again() == {TRAIN: "the file override.yaml changed"}
+
+
+def test_a_folder_that_was_listed_counts_by_its_names(bench: Bench) -> None:
+    bench.write("texts/one.txt", "1")
+    _reads(bench, "import glob\n[open(path).read() for path in glob.glob('../texts/*.txt')]")
+    bench.run()
+    assert bench.again() == {}
+    bench.write("texts/.two.txt.swp", "2")
+    assert bench.again() == {}
+    bench.write("texts/two.txt", "2")
+    assert bench.again() == {TRAIN: "the folder texts changed"}
+
+
+def test_a_file_that_changes_while_a_stage_reads_it_is_read_again(bench: Bench) -> None:
+    bench.write("lib/words.txt", "a")
+    _reads(bench, "open('../lib/words.txt').read()\nopen('../lib/words.txt', 'a').write('b')")
+    bench.run()
+    assert bench.again().keys() == {TRAIN}
+
+
+OWN = {
+    "written": "open('../out.txt', 'w').write(str(os.getpid()))\nopen('../out.txt').read()",
+    "temporary": "import tempfile\nwith tempfile.NamedTemporaryFile('w+') as f: open(f.name).read()",
+    "moved": "open('../out.partial', 'w').write(str(os.getpid()))\nos.replace('../out.partial', '../out.txt')\n"
+    "open('../out.txt').read()",
+    "its output": "open(os.environ['SM_OUTPUT_DATA_DIR'] + '/a', 'w').write('1')\n"
+    "open(os.environ['SM_OUTPUT_DATA_DIR'] + '/a').read()",
+    "its input": "open(os.environ['SM_CHANNEL_TRAIN'] + '/data.csv').read()",
+    "the system": "open('/proc/self/status').read()\nopen('/etc/hostname').read()\nimport json, email.mime.text",
+    "declared": "open('notes.txt').read()",
+}
+
+
+@pytest.mark.parametrize("how", OWN)
+def test_what_a_script_made_itself_and_what_cannot_matter_changes_nothing(bench: Bench, how: str) -> None:
+    _reads(bench, OWN[how])
+    run = bench.run()
+    assert not [name for name in run.stage(TRAIN).ingredients if name.startswith("the file")]
+    bench.write("training/notes.txt", "another\n")
+    assert bench.again() == {}
+
+
+def test_a_file_that_a_script_makes_if_it_is_not_there_counts_as_it_was_left(bench: Bench) -> None:
+    bench.stages = (STAGES[0], STAGES[2])
+    _reads(bench, "try: open('../size.txt').read()\nexcept OSError: open('../size.txt', 'w').write('1')")
+    bench.run()
+    assert bench.again() == {}
+    bench.write("size.txt", "2")
+    assert bench.again() == {TRAIN: "the file size.txt changed"}
+
+
+def test_what_stages_leave_beside_the_scripts_is_no_input(bench: Bench) -> None:
+    """Not even when the stage has failed that left it; it is one for a stage that reads it."""
+    _reads(bench, "open('plot.svg', 'w').write(str(os.getpid()))\nif not os.path.exists('../go'): raise SystemExit(1)")
+    with pytest.raises(Exception, match=r"train\.py ended with exit code 1"):
+        bench.run()
+    assert bench.again().keys() == {TRAIN}
+    bench.write("go", "")
+    bench.run()
+    assert bench.again() == {}
+    bench.write("training/plot.svg", "another")
+    assert bench.again() == {}
+
+
+def test_an_old_compiled_module_is_not_run_for_a_changed_source(bench: Bench) -> None:
+    """Two sources of the same size and time: Python takes the compiled one for the other's."""
+    source = bench.root / "training" / "model.py"
+    os.utime(source, (1_000_000_000, 1_000_000_000))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    compiled = [sys.executable, "-c", "import model"]
+    subprocess.run(compiled, cwd=source.parent, env=environment, check=True)
+    assert list((source.parent / "__pycache__").glob("model.*.pyc"))
+    source.write_text(FILES["training/model.py"].replace("plain", "other"))
+    os.utime(source, (1_000_000_000, 1_000_000_000))
+    stale = subprocess.run([*compiled[:2], "import model; print(model.NAME)"], cwd=source.parent, env=environment,
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    assert stale.stdout == "plain\n"
+    bench.write("training/train.py", FILES["training/train.py"] + "print('it is', model.NAME)\n")
+    run = bench.run()
+    assert "it is other" in (bench.project.runs / run.id / "train.log").read_text()
+
+
+def test_an_old_compiled_gate_is_not_run_for_a_changed_suite(bench: Bench) -> None:
+    suite = bench.root / "training" / "tests" / "test_pretraining.py"
+    suite.write_text("def test_a(): assert 1 == 1\n")
+    os.utime(suite, (1_000_000_000, 1_000_000_000))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "tests/test_pretraining.py"]
+    subprocess.run([sys.executable, "-m", "pytest", *options], cwd=bench.project.training, env=environment, check=True)
+    assert list((suite.parent / "__pycache__").glob("*pytest*.pyc"))
+    suite.write_text("def test_a(): assert 1 == 2\n")
+    os.utime(suite, (1_000_000_000, 1_000_000_000))
+    with pytest.raises(Exception, match="1 of 1 tests"):
+        bench.run()
+
+
+def test_a_script_sees_its_own_sitecustomize_and_its_folder_first(bench: Bench) -> None:
+    bench.write("training/sitecustomize.py", "import builtins\nbuiltins.CUSTOM = 1\n")
+    _reads(bench, "assert CUSTOM == 1\nassert sys.path[0] == os.getcwd(), sys.path")
+    bench.run()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,9 +30,10 @@ from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment_ingredients
 from mlops_cli.counted import file_ingredients
 from mlops_cli.digest import digest_file
-from mlops_cli.fingerprint import code_ingredients, digest_of, source_ingredients
+from mlops_cli.fingerprint import FILE, code_ingredients, digest_of, source_ingredients
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.project import Project
+from mlops_cli.reads import Reads
 from mlops_cli.registry import LAST_GATE
 from mlops_cli.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.script_environment import environment_ingredients
@@ -65,7 +67,16 @@ class AwsWorkbench:
             **inputs,
             **from_use_case(stage, run, self.use_case),
             **self._surroundings(stage),
+            **self._read_before(stage),
         }
+
+    def _read_before(self, stage: Stage) -> dict[str, str]:
+        """How the files are now that the last execution of a gate has read."""
+        previous = self.previous(stage) if stage.kind is Kind.GATE else None
+        return self._reads().present(previous.ingredients) if previous else {}
+
+    def _reads(self) -> Reads:
+        return Reads(self.project.root, self.use_case.files, digest_file)
 
     def _code(self, stage: Stage) -> dict[str, str]:
         """A gate runs in this very environment, a job in an image that installs the requirements."""
@@ -116,7 +127,8 @@ class AwsWorkbench:
         if stage.kind is Kind.APPROVAL:
             return self.crew.decisions.approval(run.stage("train").output, key)
         found = self.records.finished(stage.name, key)
-        return found if found and self._usable(stage, found) else None
+        usable = found is not None and self._usable(stage, found) and self._reads().are_same(found.ingredients)
+        return found if usable else None
 
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
@@ -163,11 +175,17 @@ class AwsWorkbench:
     def _gate(self, stage: Stage, run: Run) -> Outcome:
         report, tail = self.project.state / f"{stage.name}.json", deque[str](maxlen=TAIL_LINES)
         training, children = self.project.training, Children(self.project.state / "children")
-        with self._gate_variables(stage, run) as variables:
+        notes, started = self.project.state / f"{stage.name}.reads", time.time_ns()
+        notes.unlink(missing_ok=True)
+        with self._gate_variables(stage, run) as given:
+            variables = {**given, "MLOPS_READS": str(notes.resolve())}
             environment = gate_environment(training, variables, self.use_case.passed)
             detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.append)
         if has_passed(detail):
-            return Outcome(run.stage(stage.name).key, detail=detail)
+            read = self._reads().ingredients(notes, started, run.stage(stage.name).ingredients)
+            # The next step runs on another machine, with nothing in common but the project.
+            inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
+            return Outcome(run.stage(stage.name).key, detail=detail, read=inside)
         log = f"mlops logs {run.id} --stage {stage.name}"
         raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)
 

@@ -37,7 +37,7 @@ class Belonging:
         return all(re.fullmatch(pattern, part) for pattern, part in zip(self.pattern.split("/"), parts, strict=False))
 
 
-RUN_FILES = rf"(({STAGE})\.(log|json)|run\.log|surroundings\.json|report\.html|comparison\.json){UNFINISHED}"
+RUN_FILES = rf"(({STAGE})\.(log|json|reads)|run\.log|surroundings\.json|report\.html|comparison\.json){UNFINISHED}"
 ENDPOINT_FILES = (
     r"(deployment\.json|outcome\.json|endpoint\.json|supervisor\.lock|workers\.lock|server\.log(\.1)?)" + UNFINISHED
 )
@@ -50,7 +50,7 @@ WORK = (
     Belonging("children", "temporary files of processes"),
     Belonging(f"seen\\.json{UNFINISHED}", "what a Tab offers of aws"),
     Belonging(f"prices\\.json{UNFINISHED}", "AWS's prices, as they were last asked for"),
-    Belonging(f"stage|({STAGE})\\.json", "files of a step on AWS"),
+    Belonging(f"stage|({STAGE})\\.(json|reads)", "files of a step on AWS"),
     Belonging(r"state\.(db|~)(-journal|-wal|-shm)?", "the run store"),
 )
 DATA = (

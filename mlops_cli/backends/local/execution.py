@@ -81,7 +81,8 @@ class Execution:
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> Outcome:
         """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""
-        environment = gate_environment(self.project.training, variables, self.passed)
+        watched = {**variables, **self._watched(stage, run)}
+        environment = gate_environment(self.project.training, watched, self.passed)
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         log = self._log(stage, run)
         report = log.with_suffix(".json")
@@ -95,6 +96,15 @@ class Execution:
     def log(self, run_id: str, stage: str) -> Path:
         return self.project.runs / run_id / f"{stage}.log"
 
+    def reads(self, run_id: str, stage: str) -> Path:
+        """Where the processes of a stage note which files they use."""
+        return self.project.runs / run_id / f"{stage}.reads"
+
+    def _watched(self, stage: Stage, run: Run) -> dict[str, str]:
+        notes = self.reads(run.id, stage.name)
+        notes.unlink(missing_ok=True)
+        return {"MLOPS_READS": str(notes.resolve())}
+
     def _log(self, stage: Stage, run: Run) -> Path:
         """The log that the stage is about to write, noted in the run."""
         log = self.log(run.id, stage.name)
@@ -105,7 +115,8 @@ class Execution:
     def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         log = self._log(stage, run)
-        environment = job_environment(env, self.project.training, self.passed)
+        watched = {**env, **self._watched(stage, run)}
+        environment = job_environment(watched, self.project.training, self.passed)
         with open(log, "wb", opener=not_followed) as file:
             on_line = _reader(stage.name, tail, view)
             code = self.children.run(argv, self.project.training, environment, file, on_line)

@@ -35,6 +35,7 @@ CREATE INDEX IF NOT EXISTS stages_by_key ON stages (name, key, status);
 CREATE TABLE IF NOT EXISTS decisions (
     run_id TEXT NOT NULL REFERENCES runs(id), key TEXT NOT NULL, model_digest TEXT NOT NULL, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS imports (digest TEXT PRIMARY KEY, names TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS made (name TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, look TEXT NOT NULL, digest TEXT NOT NULL);
 """
 
@@ -159,6 +160,14 @@ class Store:
         with self._translated(), self.connection:
             rows = [(digest, json.dumps(names)) for digest, names in imports.items()]
             self.connection.executemany("INSERT OR IGNORE INTO imports VALUES (?,?)", rows)
+
+    def made_files(self) -> set[str]:
+        """The files in training/ that stages have made there themselves."""
+        return {row["name"] for row in self._query("SELECT name FROM made")}
+
+    def learn_made(self, names: Iterable[str]) -> None:
+        with self._translated(), self.connection:
+            self.connection.executemany("INSERT OR IGNORE INTO made VALUES (?)", [(name,) for name in names])
 
     def known_digests(self) -> dict[str, tuple[str, str]]:
         """How large files looked when they were read, and their digests, by path."""

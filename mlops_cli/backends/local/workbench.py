@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +20,7 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.config import job_environment_ingredients
 from mlops_cli.counted import file_ingredients
 from mlops_cli.data.manifest import changed_since, load
-from mlops_cli.digest import DigestCache, digest_folder, stat_fingerprint
+from mlops_cli.digest import DigestCache, digest_file, digest_folder, stat_fingerprint
 from mlops_cli.errors import MlopsError
 from mlops_cli.files import read_json, remove_tree, write_whole
 from mlops_cli.fingerprint import code_ingredients, digest_of
@@ -28,6 +29,7 @@ from mlops_cli.observations import UNOBSERVED
 from mlops_cli.project import Project
 from mlops_cli.project_files import trackable
 from mlops_cli.provenance import surroundings
+from mlops_cli.reads import Reads, unsent
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
@@ -59,12 +61,23 @@ class LocalWorkbench:
     def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
         code = {**self._code(stage), **job_environment_ingredients(self.use_case.passed)} if stage.script else {}
         inputs = input_digests(stage, run, self._data_digest() if DATA in stage.inputs else "")
-        return {**code, **inputs, **from_use_case(stage, run, self.use_case), **self._surroundings(stage)}
+        use_case = from_use_case(stage, run, self.use_case)
+        return {**code, **inputs, **use_case, **self._surroundings(stage), **self._read_before(stage)}
+
+    def _read_before(self, stage: Stage) -> dict[str, str]:
+        """How the files are now that the last execution has read."""
+        previous = self.previous(stage) if stage.script else None
+        with self._digests() as digest:
+            return self._reads(digest).present(previous.ingredients) if previous else {}
+
+    def _reads(self, digest: Callable[[Path], str]) -> Reads:
+        return Reads(self.project.root, self.use_case.files, digest)
 
     def _code(self, stage: Stage) -> dict[str, str]:
         known, training = self.store.known_imports(), self.project.training
         before = set(known)
-        names = [name.removeprefix("training/") for name in trackable(self.project.root, "training")]
+        trackables = {name.removeprefix("training/") for name in trackable(self.project.root, "training")}
+        names = sorted(trackables - self.store.made_files())
         with self._digests() as digest:
             code = code_ingredients(training / stage.script, known, stage.packs, digest)
             others = file_ingredients(stage, training, names, self.use_case.files, known, digest)
@@ -102,7 +115,13 @@ class LocalWorkbench:
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
             return self._approved(stage, key)
-        found = [record for record in self.store.finished(stage.name, key) if self._usable(stage, record)]
+        with self._digests() as digest:
+            reads = self._reads(digest)
+            found = [
+                record
+                for record in self.store.finished(stage.name, key)
+                if self._usable(stage, record) and reads.are_same(record.ingredients)
+            ]
         own = [record for record in found if record.run_id == run.id]
         return next(iter(own or found), None)
 
@@ -142,6 +161,14 @@ class LocalWorkbench:
             return Outcome(output=run.stage("train").output, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
             return self._deploy(run)
+        started = time.time_ns()
+        try:
+            outcome = self._run_script(stage, run, view)
+        finally:
+            self.store.learn_made(self._reads(digest_file).made(self.execution.reads(run.id, stage.name)))
+        return self._with_reads(outcome, stage, run, started)
+
+    def _run_script(self, stage: Stage, run: Run, view: RunView) -> Outcome:
         if stage.kind is Kind.GATE:
             return self.execution.gate(stage, run, self._gate_variables(stage, run), view)
         if stage.kind is Kind.TRAINING:
@@ -149,6 +176,13 @@ class LocalWorkbench:
         given = hyperparameters(stage, run, self.use_case)
         outcome = self.execution.job(stage, run, given, self._channels(stage, run), view)
         return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
+
+    def _with_reads(self, outcome: Outcome, stage: Stage, run: Run, started_ns: int) -> Outcome:
+        """The outcome, with the files that the stage has read beside those that it was known to depend on."""
+        log, counted = self.execution.reads(run.id, stage.name), run.stage(stage.name).ingredients
+        with self._digests() as digest:
+            read = self._reads(digest).ingredients(log, started_ns, counted)
+        return replace(outcome, read=read, detail={**outcome.detail, "unsent": unsent(read)})
 
     def note_surroundings(self, run: Run) -> None:
         """Where a run's model is made: said when the run begins, and anew by a training that is executed."""

@@ -1,0 +1,118 @@
+"""Loaded by Python as it starts, in scripts, gates and the Python processes that they start. Imports nothing of mlops.
+
+It notes in the file named by MLOPS_READS which files are opened, looked for, listed and written, each once. And it has
+the project's modules compiled from their sources: what lies in a __pycache__ is told apart from an older source by size
+and time only, and both can be what they were.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+def _installed_folders() -> tuple[str, ...]:
+    """Where Python itself and what is installed lie; not all of a prefix, since projects may lie there, too."""
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    below = ("lib", "lib64", "bin", "include", "share", "etc")
+    own = [os.path.join(prefix, "pyvenv.cfg") for prefix in prefixes]
+    system = ("/proc/", "/sys/", "/dev/", FOLDER + os.sep)
+    return (*(os.path.join(prefix, name, "") for prefix in prefixes for name in below), *own, *system)
+
+
+def _is_installed(path: str, folders: tuple[str, ...]) -> bool:
+    return path.startswith(folders) or PACKAGES[0] in path or PACKAGES[1] in path
+
+
+def _compile_from_sources(folders: tuple[str, ...]) -> None:
+    external: Any = sys.modules["_frozen_importlib_external"]
+
+    original = external.cache_from_source
+
+    def cache_from_source(path: Any, debug_override: bool | None = None, *, optimization: Any = None) -> str:
+        path = os.fspath(path)
+        if not _is_installed(os.path.abspath(path), folders):
+            raise NotImplementedError("modules of the project are compiled from their sources")
+        cached = original(path, debug_override, optimization=optimization)
+        return os.path.join(os.path.dirname(path), "__pycache__", os.path.basename(cached))
+
+    external.cache_from_source = cache_from_source
+
+
+def _watch(log: str, folders: tuple[str, ...]) -> None:
+    """Note each path once for each way of use, as "r" read, "m" missing, "w" written, "l" listed."""
+    noted: set[tuple[str, str]] = set()
+    events = {"open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"}
+    # Those who list folders to find modules and tests, which count by themselves.
+    finders = ("<frozen importlib", f"{os.sep}_pytest{os.sep}")
+    # Bound here: at the interpreter's end the names of modules are gone before the last files are closed.
+    writes, both, access = os.O_WRONLY, os.O_RDWR, os.O_ACCMODE
+    made, anew, excluded = os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_EXCL
+    abspath, exists, fsdecode, fsencode = os.path.abspath, os.path.exists, os.fsdecode, os.fsencode
+    open_file, write_file, close_file, frame = os.open, os.write, os.close, sys._getframe
+
+    def usage(event: str, arguments: tuple[Any, ...]) -> tuple[Any, str]:
+        if event == "open":
+            path, flags = arguments[0], arguments[2] or 0
+            if flags & access == writes:
+                return path, "w"
+            if flags & access == both and (flags & anew or flags & excluded == excluded):
+                return path, "w"
+            return path, "r"
+        if event in ("os.rename", "os.link", "os.symlink"):
+            return arguments[1], "w"
+        if event == "sqlite3.connect":
+            return arguments[0], "r"
+        caller = frame(2).f_code.co_filename
+        return (arguments[0] or "."), ("" if finders[0] in caller or finders[1] in caller else "l")
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in events:
+            return
+        try:
+            path, use = usage(event, arguments)
+            if not use or isinstance(path, int):
+                return
+            path = abspath(fsdecode(path))
+            if path == log or (path, use) in noted or _is_installed(path, folders):
+                return
+            noted.add((path, use))
+            letter = "m" if use == "r" and not exists(path) else use
+            file = open_file(log, writes | made | os.O_APPEND, 0o644)
+            try:
+                write_file(file, fsencode(letter + path) + b"\0")
+            finally:
+                close_file(file)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return  # a script must not fail for what is noted of it
+
+    sys.addaudithook(hook)
+
+
+def _give_way() -> None:
+    """Load the module of this name that would have been loaded without this one, if there is one."""
+    sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != FOLDER]
+    own = sys.modules.pop("sitecustomize", None)
+    try:
+        __import__("sitecustomize")
+    except ImportError as error:
+        if error.name != "sitecustomize":
+            raise
+    finally:
+        if own is not None:
+            sys.modules.setdefault("sitecustomize", own)
+        sys.path.append(FOLDER)
+
+
+_folders = _installed_folders()
+_compile_from_sources(_folders)
+if os.environ.get("MLOPS_READS"):
+    _watch(os.path.abspath(os.environ["MLOPS_READS"]), _folders)
+_give_way()
