@@ -144,6 +144,11 @@ class UseCase:
         return replace(self.data_request(), sources=[self.quickstart])
 
     @property
+    def addresses(self) -> list[str]:
+        """Where its data may come from, to be told apart from other sources."""
+        return [self.source, self.quickstart]
+
+    @property
     def root(self) -> Path:
         """The project's folder."""
         return self.path.parent.parent

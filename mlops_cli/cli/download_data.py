@@ -27,6 +27,7 @@ def download_data(
     sha256: Annotated[
         str | None, typer.Option(help="The expected SHA-256 of the downloaded file.", show_default=False)
     ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the server again, and take what is new.")] = False,
     as_json: Json = False,
 ) -> None:
     """Download the dataset and check every row.
@@ -34,15 +35,19 @@ def download_data(
     Without --source, training/usecase.toml names the source.
     """
     from mlops_cli.config import export_kaggle
-    from mlops_cli.console.reports import show_dataset
+    from mlops_cli.console.reports import show_dataset, show_newer_data
+    from mlops_cli.data.origins import Inquiry
 
     session, console = get_context(ctx)
     request = session.use_case.data_request(source or [], rows, seed, sha256)
-    request = replace(request, most_bytes=session.most_download_bytes)
+    request = replace(request, most_bytes=session.most_download_bytes, refresh=refresh)
     export_kaggle(session.settings)
     show_account(session.backend, console)
     with console.progress() as report:
         dataset, changed = session.backend.put_data(request, report)
     show_dataset(console, dataset, changed)
-    console.result({**asdict(dataset), "changed": changed})
+    newer_data = []
+    if not changed and not refresh:
+        newer_data = show_newer_data(console, Inquiry(session.project.data, request.sources), session.use_case.source)
+    console.result({**asdict(dataset), "changed": changed, "newer_data": newer_data})
     console.next("mlops run" if session.backend.is_provisioned() else "mlops deploy-infra")

@@ -56,7 +56,8 @@ def run(
 
     The run stops at the approval, where a person decides.
     """
-    from mlops_cli.console.reports import run_dict
+    from mlops_cli.console.reports import run_dict, show_newer_data
+    from mlops_cli.data.origins import Inquiry
 
     session, console = get_context(ctx)
     overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
@@ -64,15 +65,18 @@ def run(
     spending = session.spending(console, yes, yes_cost)
     show_account(session.backend, console)
     show_undeployed_settings(session.backend, console)
+    inquiry = Inquiry(session.project.data, session.use_case.addresses)
     # A run in the background logs itself to MLflow when it has ended.
     with nullcontext() if detach else session.tracked(console.say):
         current, changed = start(session.backend, console, request, spending, explain)
+    newer_data = show_newer_data(console, inquiry, session.use_case.source)
     if detach and changed:
         console.say(f"run {current.id} goes on in the background")
         console.next("mlops logs --follow")
     else:
         show_result(session.backend, console, current)
-    console.result({**run_dict(current), "changed": changed, "costs": spending.to_dict()})
+    result = {**run_dict(current), "changed": changed, "newer_data": newer_data}
+    console.result({**result, "costs": spending.to_dict()})
 
 
 def start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_cli.config import Settings
     from mlops_cli.console.console import Console
     from mlops_cli.data.manifest import Dataset
+    from mlops_cli.data.origins import Inquiry
     from mlops_cli.decision import Decision
     from mlops_cli.evidence import Evidence
     from mlops_cli.plans import Plan
@@ -188,6 +190,18 @@ def show_dataset(console: Console, dataset: Dataset, changed: bool) -> None:
         console.say(f"columns left out, since [data.columns] does not name them: {', '.join(dataset.ignored_columns)}")
     if rates:
         console.say(f"labels: {rates}")
+    for remark in dataset.remarks:
+        console.say(remark)
+
+
+def show_newer_data(console: Console, inquiry: Inquiry, default: str) -> list[str]:
+    """Say which sources have changed since the dataset was made, and how to take their new content; return them."""
+    changed = inquiry.changed()
+    if changed:
+        sources = [] if inquiry.sources == [default] else inquiry.sources
+        options = "".join(f" --source {shlex.quote(source)}" for source in sources)
+        console.say(f"newer data: {', '.join(changed)}; take it with mlops download-data{options} --refresh")
+    return changed
 
 
 def show_probe(console: Console, probe: Probe) -> None:

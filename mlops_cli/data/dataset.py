@@ -10,9 +10,11 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from mlops_cli.data import sample
 from mlops_cli.data.addresses import Remote, is_url
@@ -24,13 +26,14 @@ from mlops_cli.data.manifest import (
     JSON_NAME,
     PARTIAL,
     Dataset,
-    dataset_from,
-    is_same_file,
+    load,
     read_facts,
     write_facts,
 )
+from mlops_cli.data.origins import State, path_origin, state, url_origin
 from mlops_cli.data.request import Request
 from mlops_cli.data.sources import path_files, path_tables, verify
+from mlops_cli.data.web import CONNECT_SECONDS
 from mlops_cli.data.writer import Writer
 from mlops_cli.digest import digest_file
 from mlops_cli.errors import MlopsError
@@ -38,7 +41,7 @@ from mlops_cli.progress import Report
 
 
 def acquire(request: Request, folder: Path, report: Report) -> tuple[Dataset, bool]:
-    """The requested dataset in ``folder``, and whether anything had to be done for it.
+    """The requested dataset in ``folder``, and whether it is another one than was there.
 
     MlopsError if it cannot be had or does not fit the schema; what was there before then stays as it was.
     The caller holds the project's lock.
@@ -46,8 +49,9 @@ def acquire(request: Request, folder: Path, report: Report) -> tuple[Dataset, bo
     request.validate()
     with _io_named(folder):
         key = request.key()
-        existing = _unchanged(folder, key)
-        if existing is not None:
+        existing = _existing(folder)
+        is_same_request = existing is not None and (read_facts(folder) or {}).get("request") == key
+        if existing and is_same_request and not (request.refresh and _may_have_changed(request, folder)):
             return existing, False
         folder.mkdir(parents=True, exist_ok=True)
         _drop_other_partials(folder, key)
@@ -55,16 +59,18 @@ def acquire(request: Request, folder: Path, report: Report) -> tuple[Dataset, bo
         scratch.mkdir(parents=True, exist_ok=True)
         dataset = _build(request, key, folder, scratch, report)
         shutil.rmtree(folder / PARTIAL)
-        return dataset, True
+        is_same = existing and (dataset.sha256, dataset.source) == (existing.sha256, existing.source)
+        return dataset, not is_same
 
 
 def _build(request: Request, key: str, folder: Path, scratch: Path, report: Report) -> Dataset:
     unfinished = scratch / CSV_NAME
+    sources: list[_Source] = []
     try:
         with unfinished.open("wb") as out:
             writer = Writer(out, request.schema)
             for number, source in enumerate(request.sources):
-                _add_source(request, source, writer, scratch / str(number), report)
+                sources.append(_add_source(request, source, writer, scratch / str(number), report))
             writer.finish()
             out.flush()
             os.fsync(out.fileno())
@@ -72,35 +78,57 @@ def _build(request: Request, key: str, folder: Path, scratch: Path, report: Repo
         unfinished.unlink(missing_ok=True)
         _drop_unpacked(scratch)
         raise
-    return _commit(request, key, folder, unfinished, writer)
+    return _commit(request, key, folder, unfinished, writer, sources)
 
 
-def _add_source(request: Request, source: str, writer: Writer, scratch: Path, report: Report) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """The tables of a source, what it was when they were taken, and what to know of it."""
+
+    tables: list[Table]
+    origin: dict[str, Any]
+    remark: str = ""
+
+
+def _add_source(request: Request, source: str, writer: Writer, scratch: Path, report: Report) -> _Source:
     if source == "sample":
         rows = request.rows or sample.DEFAULT_ROWS
         writer.add_sample(sample.sample_blocks(request.schema.columns, rows, request.seed), rows, report)
-        return
-    for table in _tables(request, source, scratch, report):
+        return _Source([], {"kind": "sample", "shown": source})
+    opened = _opened(request, source, scratch, report)
+    for table in opened.tables:
         writer.add_table(table, report)
+    return opened
 
 
-def _tables(request: Request, source: str, scratch: Path, report: Report) -> list[Table]:
-    if source != "kaggle" and not is_url(source):
-        if request.sha256 is not None:
-            for path in path_files(source, request.folder):
-                verify(path, request.sha256, str(path))
-        return path_tables(source, request.folder, request.file, scratch)
-    name = request.competition if source == "kaggle" else Remote.from_url(source).file_name
-    path = _downloaded(request, source, scratch, report)
+def _opened(request: Request, source: str, scratch: Path, report: Report) -> _Source:
+    if source == "kaggle":
+        path = kaggle_download(request.competition, scratch, report, request.most_bytes)
+        return _Source(_received(request, path, request.competition, scratch), {"kind": "kaggle", "shown": source})
+    if not is_url(source):
+        return _path_source(request, source, scratch)
+    remote = Remote.from_url(source)
+    download = Download(remote, scratch, report, request.most_bytes)
+    path = download.run()
+    remark = "" if download.is_length_known else (
+        f"{remote.name} came without its length: whether it is whole, only the number of rows or --sha256 can tell"
+    )  # fmt: skip
+    return _Source(_received(request, path, remote.file_name, scratch), url_origin(source, download.version), remark)
+
+
+def _path_source(request: Request, source: str, scratch: Path) -> _Source:
+    if request.sha256 is not None:
+        for path in path_files(source, request.folder):
+            verify(path, request.sha256, str(path))
+    origin = path_origin(source, request.folder)
+    return _Source(path_tables(source, request.folder, request.file, scratch), origin)
+
+
+def _received(request: Request, path: Path, name: str, scratch: Path) -> list[Table]:
+    """The tables in what was downloaded, once it is seen to be what was expected."""
     if request.sha256 is not None:
         _verify_download(path, request.sha256, name, scratch)
     return tables(path, name, request.file, scratch / "unpacked")
-
-
-def _downloaded(request: Request, source: str, scratch: Path, report: Report) -> Path:
-    if source == "kaggle":
-        return kaggle_download(request.competition, scratch, report, request.most_bytes)
-    return Download(Remote.from_url(source), scratch, report, request.most_bytes).run()
 
 
 def _verify_download(path: Path, sha256: str, name: str, scratch: Path) -> None:
@@ -114,7 +142,9 @@ def _verify_download(path: Path, sha256: str, name: str, scratch: Path) -> None:
         raise
 
 
-def _commit(request: Request, key: str, folder: Path, unfinished: Path, writer: Writer) -> Dataset:
+def _commit(
+    request: Request, key: str, folder: Path, unfinished: Path, writer: Writer, sources: Sequence[_Source]
+) -> Dataset:
     """Puts the files in place, facts last, so that being killed in between leaves no dataset, never a wrong one."""
     rows = writer.checker.rows
     rates = {name: count / rows for name, count in writer.checker.positives.items()}
@@ -129,9 +159,10 @@ def _commit(request: Request, key: str, folder: Path, unfinished: Path, writer: 
         fetched_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ignored_columns=writer.ignored,
         path=path,
+        remarks=[source.remark for source in sources if source.remark],
     )
     unfinished_facts = unfinished.with_name(JSON_NAME)
-    write_facts(dataset, key, unfinished.stat().st_mtime_ns, unfinished_facts)
+    write_facts(dataset, key, unfinished.stat().st_mtime_ns, unfinished_facts, [source.origin for source in sources])
     (folder / JSON_NAME).unlink(missing_ok=True)
     unfinished.replace(path)
     unfinished_facts.replace(folder / JSON_NAME)
@@ -147,15 +178,24 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _unchanged(folder: Path, key: str) -> Dataset | None:
-    """The dataset that is there, if it is what this request would make."""
+def _existing(folder: Path) -> Dataset | None:
+    """The dataset that is there, None if there is none or it is not as it was written."""
     try:
-        facts = read_facts(folder)
-        if facts is None or facts.get("request") != key or not is_same_file(folder / CSV_NAME, facts):
-            return None
-        return dataset_from(folder, facts)
-    except MlopsError:  # unreadable facts: made anew
+        return load(folder)
+    except MlopsError:  # made anew
         return None
+
+
+def _may_have_changed(request: Request, folder: Path) -> bool:
+    """Whether any source may be another one than before: only its server can say that it is not."""
+    origins = (read_facts(folder) or {}).get("origins", [])
+    if len(origins) != len(request.sources):
+        return True
+    fixed = ("sample", "path")  # a path that has changed makes another request
+    return any(
+        origin["kind"] not in fixed and state(origin, [source], CONNECT_SECONDS) is not State.SAME
+        for origin, source in zip(origins, request.sources, strict=True)
+    )
 
 
 def _drop_other_partials(folder: Path, key: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ CSV_NAME, JSON_NAME, PARTIAL = "dataset.csv", "dataset.json", "partial"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Facts about a dataset. ``label_rates`` are shares of rows (0 to 1), ``bytes`` the size of ``path``."""
+    """Facts about a dataset. ``label_rates`` are shares of rows (0 to 1), ``bytes`` is the size of ``path``."""
 
     source: str
     sha256: str
@@ -27,6 +28,7 @@ class Dataset:
     fetched_at: str
     ignored_columns: list[str]
     path: Path
+    remarks: list[str] = field(default_factory=list)
 
 
 def load(folder: Path) -> Dataset | None:
@@ -44,9 +46,11 @@ def changed_since(path: Path) -> MlopsError:
     return MlopsError(f"{path} was changed since it was downloaded", "repeat mlops download-data")
 
 
-def write_facts(dataset: Dataset, request: str, mtime_ns: int, path: Path) -> None:
-    """Writes the facts to ``path``, with the request's key and the data's time, and makes sure they are on disk."""
-    facts = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns}
+def write_facts(
+    dataset: Dataset, request: str, mtime_ns: int, path: Path, origins: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Write the facts to ``path``, with the request's key, the data's time and what the sources were; sync the file."""
+    facts = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns, "origins": list(origins)}
     del facts["path"]
     with path.open("w", encoding="utf-8") as out:
         out.write(json.dumps(facts, indent=2) + "\n")
@@ -68,10 +72,11 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def dataset_from(folder: Path, facts: dict[str, Any]) -> Dataset:
-    names = {field.name for field in fields(Dataset)} - {"path"}
-    if not names <= facts.keys() or not isinstance(facts["label_rates"], dict):
+    names = {each.name for each in fields(Dataset)} - {"path"}
+    required = {each.name for each in fields(Dataset) if each.default_factory is MISSING} - {"path"}
+    if not required <= facts.keys() or not isinstance(facts["label_rates"], dict):
         raise _corrupt(folder / JSON_NAME)
-    return Dataset(**{name: facts[name] for name in names}, path=folder / CSV_NAME)
+    return Dataset(**{name: facts[name] for name in names & facts.keys()}, path=folder / CSV_NAME)
 
 
 def _corrupt(path: Path) -> MlopsError:

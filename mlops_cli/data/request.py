@@ -24,7 +24,8 @@ class Request:
 
     ``rows`` belongs to the sample only, ``sha256`` to a single file, URL or Kaggle archive as it is downloaded;
     ``competition`` and ``file`` say what to get from Kaggle (``file`` also which CSV of an archive with several).
-    ``folder`` is where relative paths begin, ``most_bytes`` how much is downloaded of one source at most.
+    ``folder`` is where relative paths begin, ``most_bytes`` how much is downloaded of one source at most;
+    with ``refresh`` servers are asked again for what is here already.
     """
 
     sources: Sequence[str]
@@ -36,6 +37,7 @@ class Request:
     file: str = ""
     folder: Path = Path()
     most_bytes: int = MOST_BYTES
+    refresh: bool = False
 
     def validate(self) -> None:
         if not self.sources or not all(source.strip() for source in self.sources):
@@ -71,7 +73,7 @@ class Request:
         if is_url(source):
             return [self.file]
         stats = [
-            (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+            (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ctime_ns)
             for path in path_files(source, self.folder)
         ]
         return [self.file, stats]

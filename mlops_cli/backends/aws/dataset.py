@@ -37,7 +37,8 @@ def put(
     with claimed(project, Lock(project.state / "lock"), "download-data"):
         bucket = provisioner.existing_bucket()
         there = _whole(bucket) if bucket else None
-        if bucket and there and there.get("request") == request.key() and has_shards(bucket, there["sha256"], machines):
+        is_there = bucket and there and there.get("request") == request.key() and not request.refresh
+        if bucket and there and is_there and has_shards(bucket, there["sha256"], machines):
             return dataset_from(project.data, there), False
         dataset, _ = acquire(request, project.data, report)
         bucket = bucket or provisioner.ensure_storage(_reported(report))

@@ -74,6 +74,7 @@ class FileServer:
 
     content: bytes = b""
     etag: str = '"one"'
+    head: bool = True
     ranges: bool = True
     status: int = 200
     close_after: list[int] = field(default_factory=list)  # for each answer to come, how many bytes before it breaks
@@ -95,6 +96,14 @@ class FileServer:
                 server.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                 server.answer(self)
 
+            def do_HEAD(self) -> None:
+                if not server.head or server.status != 200:
+                    return _head(self, server.status if server.head else 405, {"Content-Length": "0"})
+                if server.etag and self.headers.get("If-None-Match") == server.etag:
+                    return _head(self, 304, {"ETag": server.etag})
+                headers = {"ETag": server.etag, "Content-Length": str(len(server.content))}
+                return _head(self, 200, {name: value for name, value in headers.items() if value})
+
         return Handler
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
@@ -107,7 +116,9 @@ class FileServer:
         start = self._start(handler)
         if start is not None and start >= len(self.content):
             return _head(handler, 416, {"Content-Length": "0"})
-        headers = {"ETag": self.etag, "Content-Length": str(len(self.content) - (start or 0))}
+        headers = {"Content-Length": str(len(self.content) - (start or 0))}
+        if self.etag:
+            headers["ETag"] = self.etag
         if start is not None:
             headers["Content-Range"] = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
         _head(handler, 200 if start is None else 206, headers)

@@ -200,6 +200,14 @@ def test_a_length_that_is_none_is_refused(request_for, scripted, tmp_path, csv_b
     refusal(request_for, scripted, tmp_path)
 
 
+def test_what_came_without_its_length_is_said(request_for, scripted, tmp_path, csv_bytes):
+    scripted.answer = lambda *_: Reply(csv_bytes(), has_length=False)
+    dataset, _ = acquire(request_for(scripted.url), tmp_path, silent)
+    assert dataset.rows == 50
+    assert "came without its length" in dataset.remarks[0]
+    assert load(tmp_path) == dataset
+
+
 def test_a_length_that_is_too_long_is_a_connection_that_was_lost(request_for, scripted, tmp_path, csv_bytes):
     scripted.answer = lambda *_: Reply(csv_bytes(), {"Content-Length": "99999"}, has_length=False)
     assert "broke off after" in refusal(request_for, scripted, tmp_path).message
