@@ -296,6 +296,11 @@ def step_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}
 
 
+def claimed_names() -> list[str]:
+    """The names that the environment gives whoever is at the keyboard: anybody may set them."""
+    return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]
+
+
 def plain_terminal() -> bool:
     """Whether the user asked for plain output: NO_COLOR, TERM=dumb or CI."""
     return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pwd
 import re
@@ -52,17 +51,14 @@ def arn_name(arn: str) -> str:
     return re.split("[:/]", arn)[-1] or "unknown"
 
 
-def person() -> Actor:
-    """Whoever runs this process on this machine."""
+def person(*claims: str) -> Actor:
+    """Whoever runs this process on this machine; the first of the names that is another one is what they claim."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         user = f"uid {os.getuid()}"
-    try:
-        claimed = "".join(character for character in getpass.getuser() if character.isprintable())
-    except (KeyError, OSError):
-        claimed = ""
-    return Actor(user, claimed if claimed != user else "")
+    names = ("".join(character for character in claim if character.isprintable()) for claim in claims)
+    return Actor(user, next((name for name in names if name not in ("", user)), ""))
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mlops_cli.approval import has_reason
 from mlops_cli.comparison import Comparison, verdict
 from mlops_cli.decision import Decision
+from mlops_cli.errors import ConfigurationError
 from mlops_cli.runs import Run, StageRun
 from mlops_cli.stages import STAGES, Kind
 from mlops_cli.usecase import Metrics
 
 Rows = dict[str, dict[str, Any]]
+# In the detail of the approval's stage: what its model fell short of when it was asked for.
+SHORTFALLS = "shortfalls"
+LONGEST = 40  # characters of what is no number
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One row of the metrics (a label, or the mean over all) beside its bounds and the live model's value."""
+    """One row of the metrics (a label, or the mean over all) beside its bounds and the live model's value.
+
+    ``strange`` is what a script wrote in the place of a number, such as Infinity or true.
+    """
 
     name: str
     metrics: dict[str, float | None]
     minimum: dict[str, float]
     live: dict[str, float | None]
     maximum: dict[str, float] = field(default_factory=dict)
+    strange: dict[str, str] = field(default_factory=dict)
 
     @property
     def below(self) -> list[str]:
@@ -62,7 +73,10 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``comparison`` is with the live model, if that is another one; ``report`` is where the HTML report is."""
+    """``comparison`` is with the live model, if that is another one; ``report`` is where the HTML report is.
+
+    ``before`` is what the model fell short of when the run asked for a decision, by limits that are others now.
+    """
 
     run_id: str
     split: str
@@ -80,6 +94,12 @@ class Evidence:
     must_beat_live: bool = False
     comparison: Comparison | None = None
     report: str = ""
+    before: tuple[str, ...] = ()
+
+    @property
+    def demanding(self) -> list[str]:
+        """All that is approved only with a reason: by the limits of now, and by those when the run asked."""
+        return [*self.shortfalls, *self.before]
 
     @property
     def shortfalls(self) -> list[str]:
@@ -112,6 +132,8 @@ class Evidence:
             "lower_is_better": self.lower_is_better,
             "live_metrics": {row.name: row.live for row in self.rows},
             "shortfalls": self.shortfalls,
+            "shortfalls_when_asked": list(self.before),
+            "not_numbers": {row.name: row.strange for row in self.rows if row.strange},
             "gates": {gate.name: asdict(gate) for gate in self.gates},
             "data": {**self.data, "digest": self.data_digest},
             "model_digest": self.model_digest,
@@ -125,6 +147,8 @@ class Evidence:
 def _shown(row: MetricRow, name: str, beyond: str) -> str:
     """Why a metric is not within its bounds."""
     value = row.metrics.get(name)
+    if name in row.strange:
+        return f"{row.name}: {name} is no number but {row.strange[name]}"
     said = "is not in metrics.json" if name not in row.metrics else "cannot be computed: too few rows"
     return f"{row.name}: {name} {said if value is None else f'{value:.3f} is {beyond}'}"
 
@@ -158,7 +182,21 @@ def make_evidence(
         must_beat_live=metrics.must_beat_live,
         comparison=comparison,
         report=report,
+        before=_before(run.stage("approval"), metrics),
     )
+
+
+def limits_of(gate: StageRun) -> dict[str, str]:
+    """The floors, ceilings and demands under which an approval is asked for, by name."""
+    return {name: value for name, value in gate.ingredients.items() if not name.startswith("the output of ")}
+
+
+def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
+    """What the model fell short of when the run asked, if usecase.toml has other limits now."""
+    asked = limits_of(gate)
+    if not asked or asked == metrics.named():
+        return ()
+    return tuple(f"{shortfall}, when the run asked" for shortfall in gate.detail.get(SHORTFALLS, ()))
 
 
 def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
@@ -171,6 +209,7 @@ def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any])
             minimum=metrics.floors(name),
             live=others.get(name, {}),
             maximum=metrics.ceilings(name),
+            strange=_strange(report["metrics"][metrics.split][name]),
         )
         for name, row in rows.items()
     )
@@ -186,9 +225,30 @@ def _rows(report: dict[str, Any], split: str) -> Rows:
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, Any]:
-    numbers = (int, float)
-    return {name: value if isinstance(value, numbers) else None for name, value in row.items()}
+    return {name: value if is_number(value) else None for name, value in row.items()}
+
+
+def _strange(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        name: json.dumps(value, allow_nan=True)[:LONGEST].strip('"')
+        for name, value in row.items()
+        if value is not None and not is_number(value)
+    }
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of metrics.json is one that can be compared: true, Infinity, NaN and 1e999 are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _gate_result(stage: StageRun) -> GateResult:
     return GateResult(stage.name, stage.status.value, stage.detail.get("passed", 0), stage.detail.get("failed", 0))
+
+
+def require_reason(evidence: Evidence, comment: str) -> None:
+    """Raise ConfigurationError if a model that falls short of its limits is to be approved without a reason."""
+    if evidence.demanding and not has_reason(comment):
+        raise ConfigurationError(
+            f"The model falls short ({'; '.join(evidence.demanding)}): approving it needs a reason.",
+            f"mlops approve --run-id {evidence.run_id} --comment 'WHY', or --reject",
+        )

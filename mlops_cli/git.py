@@ -9,6 +9,14 @@ from mlops_cli.config import child_environment
 from mlops_cli.errors import MlopsError
 
 
+def author(root: Path) -> str:
+    """The name under which whoever is at the keyboard commits; nothing if git knows none."""
+    try:
+        return git(root, "config", "user.name").decode(errors="replace").strip()
+    except MlopsError:
+        return ""
+
+
 def git(root: Path, *arguments: str) -> bytes:
     """What git prints; raises MlopsError with its words when it fails, or when there is no git."""
     environment = {name: value for name, value in child_environment().items() if not name.startswith("GIT_")}

@@ -7,6 +7,7 @@ environment of a training job, folders alone for a processing job (sagemaker-tra
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,6 +88,20 @@ def progress_in(line: str) -> tuple[int, int, str] | None:
 
 def facts_in(text: str) -> dict[str, Any]:
     """What a script says of its output, in a JSON file. Raises ValueError for what is no JSON."""
-    # NaN and Infinity are not JSON and would pass no comparison as they should: undefined is null.
-    facts = json.loads(text, parse_constant=lambda _: None)
-    return facts if isinstance(facts, dict) else {"facts": facts}
+    # NaN, Infinity and 1e999 are no numbers of JSON, and would pass comparisons that they should not: they are null.
+    # In the metrics they stay what was written, as a text: whoever decides sees it.
+    facts = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    if not isinstance(facts, dict):
+        return {"facts": facts}
+    written = json.loads(text, parse_constant=str, parse_float=_finite_or_text)
+    return {**facts, "metrics": written["metrics"]} if "metrics" in facts else facts
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _finite_or_text(digits: str) -> float | str:
+    value = _finite(digits)
+    return digits if value is None else value

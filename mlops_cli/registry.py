@@ -31,7 +31,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """``version`` counts from 1 in the order of training; ``decision`` is the last one about this model."""
+    """``version`` counts from 1 in the order of training; ``decision`` is the last one about this model.
+
+    ``failed_in`` is the run in which it has failed the gate on the endpoint since it was deployed for the last time.
+    """
 
     version: int
     digest: str
@@ -43,10 +46,25 @@ class ModelVersion:
     metrics: Mapping[str, Any]
     decision: Decision | None
     live: tuple[Interval, ...]
+    failed_in: str = ""
 
     @property
     def approved(self) -> bool:
         return self.decision is not None and self.decision.approved
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether it is what the endpoint has to serve, by the record: a process that has died changes nothing."""
+        return bool(self.live) and self.live[-1].until is None
+
+    @property
+    def objection(self) -> str:
+        """Why it should not be live; nothing of a model that is approved and has not failed its gate."""
+        if self.decision is None:
+            return "was never approved"
+        if not self.decision.approved:
+            return f"was rejected {self.decision.by}"
+        return f"has failed the gate {LAST_GATE} in run {self.failed_in}" if self.failed_in else ""
 
     @property
     def name(self) -> str:
@@ -57,24 +75,33 @@ class ModelVersion:
         return NamedModel(self.name, self.digest)
 
 
-def versions_of(runs: Sequence[Run], decisions: Iterable[Decision]) -> list[ModelVersion]:
-    """Every model that the runs have trained, the newest first; ``decisions`` come the newest first."""
+def versions_of(runs: Sequence[Run], decisions: Iterable[Decision], served: str = "") -> list[ModelVersion]:
+    """Every model that the runs have trained, the newest first; ``decisions`` come the newest first.
+
+    ``served`` is the digest that the endpoint answers with, if it does: a deployment that was killed may have come
+    to its end nevertheless.
+    """
     oldest_first = sorted(runs, key=lambda run: run.created_at)
     last_said = {decision.model_digest: decision for decision in reversed(list(decisions))}
-    intervals = _intervals(oldest_first)
+    intervals = _intervals(oldest_first, served)
     trained: dict[str, tuple[Run, StageRun]] = {}
     for run in oldest_first:
         stage = run.stage("train")
         if stage.status is Status.DONE and stage.output:
             trained.setdefault(stage.output, (run, stage))
     return [
-        _version(number, run, stage, last_said.get(digest), intervals.get(digest, ()))
+        _version(number, run, stage, last_said.get(digest), intervals.get(digest, ()), oldest_first)
         for number, (digest, (run, stage)) in enumerate(trained.items(), 1)
     ][::-1]
 
 
 def _version(
-    number: int, run: Run, stage: StageRun, decision: Decision | None, live: Sequence[Interval]
+    number: int,
+    run: Run,
+    stage: StageRun,
+    decision: Decision | None,
+    live: Sequence[Interval],
+    runs: Sequence[Run],
 ) -> ModelVersion:
     code = {name: digest for name, digest in stage.ingredients.items() if name.startswith("training/")}
     return ModelVersion(
@@ -88,16 +115,32 @@ def _version(
         metrics=stage.detail.get("metrics", {}),
         decision=decision,
         live=tuple(live),
+        failed_in=_failed_in(stage.output, live[-1].since, runs) if live else "",
     )
+
+
+def _failed_in(digest: str, since: float, runs: Sequence[Run]) -> str:
+    """The run in which the last gate about a model has failed since then; nothing if the last one has passed."""
+    tested = [
+        (gate.finished_at, run.id, gate.status)
+        for run in runs
+        for gate in (run.stage(LAST_GATE),)
+        if run.stage(FIRST_STAGE).output == digest
+        and gate.finished_at is not None
+        and gate.finished_at >= since
+        and gate.status in (Status.DONE, Status.REUSED, Status.FAILED)
+    ]
+    _, run_id, status = max(tested, default=(0.0, "", Status.DONE))
+    return run_id if status is Status.FAILED else ""
 
 
 def _is_hyperparameter(name: str) -> bool:
     return re.fullmatch(r"[\w-]+", name) is not None and name != "interpreter"
 
 
-def _intervals(runs: Sequence[Run]) -> dict[str, list[Interval]]:
+def _intervals(runs: Sequence[Run], served: str) -> dict[str, list[Interval]]:
     """When each model was live: from its deployment, or from when it was brought back, to that of another one."""
-    deployed = sorted(change for run in runs for change in _deployments(run))
+    deployed = sorted(change for run in runs for change in _deployments(run, served))
     found: dict[str, list[Interval]] = {}
     changes = [one for number, one in enumerate(deployed) if not number or deployed[number - 1][1] != one[1]]
     for number, (since, digest) in enumerate(changes):
@@ -106,11 +149,13 @@ def _intervals(runs: Sequence[Run]) -> dict[str, list[Interval]]:
     return found
 
 
-def _deployments(run: Run) -> Iterator[tuple[float, str]]:
+def _deployments(run: Run, served: str) -> Iterator[tuple[float, str]]:
     """When a run has put which model behind the endpoint: its own, and the earlier one if that came back."""
     stage, gate = run.stage(FIRST_STAGE), run.stage(LAST_GATE)
-    if stage.status is Status.DONE and stage.finished_at:
+    if stage.status.settled and stage.finished_at:
         yield stage.finished_at, stage.output
+    elif not stage.status.settled and stage.started_at and served and run.stage("approval").output == served:
+        yield stage.started_at, served
     if RETURNED in gate.detail and gate.finished_at:
         yield gate.finished_at, gate.detail[RETURNED]["digest"]
 
@@ -128,27 +173,35 @@ def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
     return matches[0]
 
 
-def earlier_version(versions: Sequence[ModelVersion], live_digest: str) -> ModelVersion | None:
-    """The approved model that was live last before the one that is live now; None if there is none."""
-    return next(iter(served_before(versions, live_digest)), None)
+def deployed_version(versions: Sequence[ModelVersion]) -> ModelVersion | None:
+    """The model that is deployed, whether the endpoint answers or not; None if none was."""
+    return next((version for version in versions if version.is_deployed), None)
 
 
-def served_before(versions: Sequence[ModelVersion], live_digest: str) -> list[ModelVersion]:
-    """The approved models that were live and are not now, the last one first."""
-    served = [one for one in versions if one.live and one.approved and one.digest != live_digest]
+def earlier_version(versions: Sequence[ModelVersion], deployed_digest: str) -> ModelVersion | None:
+    """The approved model that was live last before the one that is deployed now; None if there is none."""
+    return next(iter(served_before(versions, deployed_digest)), None)
+
+
+def served_before(versions: Sequence[ModelVersion], deployed_digest: str) -> list[ModelVersion]:
+    """The models that were live, are not deployed now and have nothing against them, the last one first."""
+    served = [one for one in versions if one.live and not one.objection and one.digest != deployed_digest]
     return sorted(served, key=lambda one: one.live[-1].since, reverse=True)
 
 
-def rollback_target(versions: Sequence[ModelVersion], live_digest: str, name: str = "") -> ModelVersion:
+def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name: str = "") -> ModelVersion:
     """The version to go back to; raises MlopsError, saying why, when there is no such one."""
     if not name:
-        earlier = earlier_version(versions, live_digest)
+        earlier = earlier_version(versions, deployed_digest)
         if earlier is None:
             raise MlopsError("There is no earlier approved model to go back to.", "See what there is: mlops models")
         return earlier
     wanted = find_version(versions, name)
-    if wanted.digest == live_digest:
-        raise MlopsError(f"{wanted.name} is live already.", "See what there is: mlops models")
+    if wanted.digest == deployed_digest:
+        raise MlopsError(
+            f"{wanted.name} is deployed already.",
+            "See what there is: mlops models. If the endpoint does not answer: mlops run --from deploy",
+        )
     if not wanted.approved:
         said = wanted.decision
         state = f"was rejected by {said.actor.name}" if said else "was never approved"

@@ -95,7 +95,7 @@ class Metrics:
         """All that decides what the evidence says of a metric, by name."""
         sides = (("floor", self.minimum), ("ceiling", self.maximum))
         named = {
-            f"{side} of {row} {name}": f"{value:g}"
+            f"{side} of {row} {name}": repr(value).removesuffix(".0")
             for side, tables in sides
             for row, table in tables.items()
             for name, value in table.items()

@@ -36,7 +36,10 @@ class EndpointState(str, Enum):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """``approved_digest`` is what should be live, ``live_digest`` what the endpoint itself says it serves."""
+    """``live_digest`` is what the endpoint itself says it serves, ``deployed_digest`` what it has to, by the record.
+
+    ``approved_digest`` is the same if this model should be live; if it should not, ``objection`` says why.
+    """
 
     name: str
     state: EndpointState
@@ -45,6 +48,40 @@ class Endpoint:
     approved_digest: str = ""
     since: str = ""
     reason: str = ""
+    deployed_digest: str = ""
+    objection: str = ""
+
+    @property
+    def is_approved(self) -> bool:
+        """What is live is what was approved."""
+        return bool(self.live_digest) and self.live_digest == self.approved_digest
+
+    @property
+    def served(self) -> str:
+        """What it serves, and what is wrong with that."""
+        model = self.live_digest[:12]
+        if self.is_approved:
+            return f"the approved model {model}"
+        if not self.deployed_digest:
+            return f"{model}, but nothing is approved"
+        if self.live_digest != self.deployed_digest:
+            wanted = f"but approved is {self.deployed_digest[:12]}" if self.approved_digest else "which nobody approved"
+            return f"{model or 'no model of this project'}, {wanted}"
+        return f"{model}, which {self.objection}"
+
+    @property
+    def mend(self) -> str:
+        """The command after which what is live is what was approved."""
+        return "mlops rollback" if self.objection else "mlops run --from deploy"
+
+
+@dataclass(frozen=True)
+class RollbackPlan:
+    """The model to go back to; ``run_id`` is the rollback to it that is on record already, to be finished."""
+
+    target: ModelVersion
+    run_id: str = ""
+    shortfalls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,8 +198,12 @@ class Backend(ABC):
         """The registry, the newest version first."""
 
     @abstractmethod
+    def plan_rollback(self, version: str) -> RollbackPlan:
+        """Where a rollback leads: to the version named, or to the one that was deployed before."""
+
+    @abstractmethod
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        """Deploy an earlier approved model again, without training: the one named, or the one that was live before."""
+        """Deploy an earlier approved model again, without training; a rollback that was killed is finished."""
 
     @abstractmethod
     def manifest(self, run: Run) -> dict[str, Any]:

@@ -57,13 +57,14 @@ def show_and_decide(
     from mlops_cli.backends.base import Occasion
     from mlops_cli.cli.run import show_result
     from mlops_cli.console import reports
+    from mlops_cli.evidence import require_reason
 
     run = backend.get_run(run_id)
     backend.check_decidable(run)
     evidence = backend.evidence(run)
     reports.show_evidence(console, evidence)
     if approved:
-        _require_reason(evidence, run, comment)
+        require_reason(evidence, comment)
         spending.consent(backend.costs(Occasion.ENDPOINT))
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
         console.say(f"Left waiting. To say no for good: mlops approve --run-id {run.id} --reject")
@@ -77,13 +78,7 @@ def show_and_decide(
         show_result(backend, console, run)
     else:
         console.say(f"run {run.id} is rejected; nothing was deployed")
+        if backend.endpoint().deployed_digest == evidence.model_digest:
+            console.say("Its model is the one that is deployed already: the endpoint goes on serving it.")
+            console.next("mlops rollback")
     return run, evidence
-
-
-def _require_reason(evidence: Evidence, run: Run, comment: str) -> None:
-    """Raise ConfigurationError if a model that falls short of its limits is approved without a reason."""
-    if evidence.shortfalls and not comment:
-        raise ConfigurationError(
-            f"The model falls short ({'; '.join(evidence.shortfalls)}): approving it needs a reason.",
-            f"mlops approve --run-id {run.id} --comment 'WHY', or --reject",
-        )

@@ -23,9 +23,9 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
     if ctx.invoked_subcommand:
         return
     session, console = get_context(ctx)
-    versions, live_digest = session.backend.models(), session.backend.endpoint().live_digest
-    show_models(console, versions, live_digest)
-    console.result(models_dict(versions, live_digest))
+    versions, endpoint = session.backend.models(), session.backend.endpoint()
+    show_models(console, versions, endpoint.live_digest)
+    console.result(models_dict(versions, endpoint.live_digest))
 
 
 @models_app.command("show", epilog="Example: mlops models show 3")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_cli import completion
+from mlops_cli.approval import has_reason
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
-from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
@@ -51,11 +52,17 @@ def show_and_roll_back(
     from mlops_cli.backends.base import EndpointState, Occasion
     from mlops_cli.cli.run import show_result
     from mlops_cli.console.models import show_models
-    from mlops_cli.registry import rollback_target
 
-    models, endpoint = backend.models(), backend.endpoint()
-    target = rollback_target(models, endpoint.live_digest, version)
+    plan, models, endpoint = backend.plan_rollback(version), backend.models(), backend.endpoint()
+    target = plan.target
     show_models(console, models, endpoint.live_digest)
+    if plan.run_id:
+        console.say(f"Run {plan.run_id} is this rollback: it is brought to its end. For another one: --to VERSION")
+    elif plan.shortfalls and not has_reason(comment):
+        raise ConfigurationError(
+            f"{target.name} falls short ({'; '.join(plan.shortfalls)}): going back to it needs a reason.",
+            f"mlops rollback --to {target.name} --comment 'WHY'",
+        )
     if endpoint.state is EndpointState.ABSENT:  # one that is there costs already: that is no reason to keep a bad model
         spending.consent(backend.costs(Occasion.ENDPOINT))
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):

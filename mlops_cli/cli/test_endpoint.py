@@ -41,13 +41,12 @@ def test_endpoint(
     for failure in gate.failures:
         console.say(f"  - {failure}")
     console.result(reports.examination_dict(endpoint, predictions, gate))
-    if gate.failed or not reports.is_approved(endpoint):
+    if gate.failed or not endpoint.is_approved:
         raise typer.Exit(EXIT_STAGE_FAILED)
 
 
 def _require_in_service(endpoint: Endpoint) -> None:
     from mlops_cli.backends.base import EndpointState
-    from mlops_cli.console.reports import BRING_BACK
 
     if endpoint.state is EndpointState.ABSENT:
         raise MlopsError(
@@ -56,6 +55,6 @@ def _require_in_service(endpoint: Endpoint) -> None:
     if endpoint.state is not EndpointState.IN_SERVICE:
         raise MlopsError(
             f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason}.",
-            f"Bring it back: {BRING_BACK}",
+            f"Bring it back: {endpoint.mend}",
             EXIT_STAGE_FAILED,
         )

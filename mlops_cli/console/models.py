@@ -32,6 +32,7 @@ def model_dict(model: ModelVersion, live_digest: str) -> dict[str, Any]:
         "decision": decision_dict(model.decision),
         "live": [{"since": iso(one.since), "until": iso(one.until) if one.until else None} for one in model.live],
         "is_live": _is_live(model, live_digest),
+        "is_deployed": model.is_deployed,
     }
 
 
@@ -52,10 +53,22 @@ def show_models(console: Console, models: Sequence[ModelVersion], live_digest: s
 
     made = table("version", "model", "trained", "run", "decision", "live")
     for model in models:
-        mark = "[green]▶ now[/]" if _is_live(model, live_digest) else ", ".join(_days(one) for one in model.live)
+        mark = _mark(model, live_digest) or ", ".join(_days(one) for one in model.live)
         decision = escape(_said(model.decision))
         made.add_row(model.name, short(model.digest), moment(model.trained_at), model.run_id[:8], decision, mark)
     console.show(made)
+
+
+def _mark(model: ModelVersion, live_digest: str) -> str:
+    if _is_live(model, live_digest):
+        return "[green]▶ now[/]"
+    return "[red]▶ deployed, does not answer[/]" if model.is_deployed else ""
+
+
+def _live_now(model: ModelVersion, live_digest: str) -> str:
+    if _is_live(model, live_digest):
+        return f"yes, but it {model.objection}" if model.objection else "yes"
+    return "no: it is deployed, but does not answer" if model.is_deployed else "no"
 
 
 def show_version(console: Console, model: ModelVersion, live_digest: str, split: str) -> None:
@@ -72,7 +85,7 @@ def show_version(console: Console, model: ModelVersion, live_digest: str, split:
         **{f"{split} {name}": _numbers(row) for name, row in _rows(model, split).items()},
         "decision": _said(model.decision),
         "live": ", ".join(_days(one) for one in model.live) or "never",
-        "live now": "yes" if _is_live(model, live_digest) else "no",
+        "live now": _live_now(model, live_digest),
     }
     console.show(f"model {model.name}", facts_table(facts))
 

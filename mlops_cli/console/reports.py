@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mlops_cli.plans import Plan
     from mlops_cli.probe import Probe
 
-BRING_BACK = "mlops run --from deploy"
-
 
 def run_dict(run: Run) -> dict[str, Any]:
     return {
@@ -51,12 +49,7 @@ def stage_dict(stage: StageRun) -> dict[str, Any]:
 
 
 def endpoint_dict(endpoint: Endpoint) -> dict[str, Any]:
-    return {**asdict(endpoint), "state": endpoint.state.value, "is_what_was_approved": is_approved(endpoint)}
-
-
-def is_approved(endpoint: Endpoint) -> bool:
-    """What is live is what was approved."""
-    return bool(endpoint.live_digest) and endpoint.live_digest == endpoint.approved_digest
+    return {**asdict(endpoint), "state": endpoint.state.value, "is_what_was_approved": endpoint.is_approved}
 
 
 def plan_dict(plan: Plan) -> list[dict[str, Any]]:
@@ -124,14 +117,13 @@ def show_endpoint(console: Console, endpoint: Endpoint) -> None:
         console.say(f"endpoint {endpoint.name}: none yet")
     elif endpoint.state is EndpointState.FAILED:
         console.say(f"endpoint {endpoint.name}: FAILED, {endpoint.reason}")
-        console.next(BRING_BACK)
+        if endpoint.objection:
+            console.say(f"its model {short(endpoint.deployed_digest)} {endpoint.objection}")
+        console.next(endpoint.mend)
     else:
-        model = short(endpoint.live_digest)
-        approved = (
-            f"approved is {short(endpoint.approved_digest)}" if endpoint.approved_digest else "nothing is approved"
-        )
-        serves = f"the approved model {model}" if is_approved(endpoint) else f"{model}, but {approved}"
-        console.say(f"endpoint {endpoint.name}: {endpoint.state.value} at {endpoint.url}, serves {serves}")
+        console.say(f"endpoint {endpoint.name}: {endpoint.state.value} at {endpoint.url}, serves {endpoint.served}")
+        if endpoint.state is EndpointState.IN_SERVICE and not endpoint.is_approved:
+            console.next(endpoint.mend)
 
 
 def show_evidence(console: Console, evidence: Evidence) -> None:
@@ -152,7 +144,7 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
         "live now": live,
         "gates": gates or "-",
         **_against_live(evidence),
-        "verdict": "; ".join(evidence.shortfalls) or _within(evidence),
+        "verdict": "; ".join(evidence.demanding) or _within(evidence),
         **({"report": evidence.report} if evidence.report else {}),
     }
     console.show(f"\nEvidence for run {evidence.run_id}", metrics_table(evidence, console.width))

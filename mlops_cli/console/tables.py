@@ -124,6 +124,8 @@ def _width(column: tuple[str, list[str]]) -> int:
 
 def _cell(row: MetricRow, name: str) -> str:
     value = row.metrics.get(name)
+    if name in row.strange:
+        return f"[red]{escape(row.strange[name])}[/]"
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 

@@ -17,7 +17,7 @@ DECIDED = (Status.DONE, Status.REJECTED, Status.SUPERSEDED)
 def summary(material: Material) -> str:
     run, evidence = material.run, material.evidence
     kind, headline = _headline(material)
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in evidence.shortfalls)
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in evidence.demanding)
     return f"""<header>
 <p class="kicker">{escape(material.use_case.name)} · run <b>{escape(run.id)}</b> · started {when(run.created_at)}</p>
 <div class="verdict"><span class="mark {kind}" aria-hidden="true">{MARKS[kind]}</span><div>
@@ -30,7 +30,7 @@ def summary(material: Material) -> str:
 def _headline(material: Material) -> tuple[str, str]:
     """A mark, and the verdict in a sentence."""
     evidence = material.evidence
-    if evidence.shortfalls:
+    if evidence.demanding:
         return "bad", "This model falls short of what is demanded of it."
     kind, bounds = ("good", "It keeps every bound") if _has_bounds(evidence) else ("warn", "No bound is set")
     if evidence.live_digest == evidence.model_digest:
@@ -81,6 +81,6 @@ def _commands(material: Material) -> str:
     if run.decision or run.status in DECIDED or run.stage("approval").status.settled:
         return ""
     base = f"mlops approve --run-id {escape(run.id)}"
-    reason = " --comment 'WHY'" if material.evidence.shortfalls else ""
+    reason = " --comment 'WHY'" if material.evidence.demanding else ""
     yes, no = f"<code>{base}{reason}</code>", f"<code>{base} --reject --comment 'WHY'</code>"
     return f'<div class="commands"><p><b>yes</b> {yes}</p><p><b>no</b> {no}</p></div>'

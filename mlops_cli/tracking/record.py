@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mlops_cli import __version__
-from mlops_cli.evidence import make_evidence
+from mlops_cli.evidence import is_number, make_evidence
 from mlops_cli.runs import Run, StageRun
 from mlops_cli.stages import STAGES, Kind
 from mlops_cli.usecase import UseCase
@@ -73,17 +72,13 @@ def _measured(trained: StageRun) -> Iterator[Measure]:
     for split, rows in splits.items() if isinstance(splits, dict) else ():
         for row, values in rows.items() if isinstance(rows, dict) else ():
             for name, value in values.items() if isinstance(values, dict) else ():
-                if _is_number(value):
+                if is_number(value):
                     yield Measure(_name(split, row, name), float(value), at)
     history = trained.detail.get("history")
     for step, point in enumerate(history if isinstance(history, list) else (), 1):
         for name, value in point.items() if isinstance(point, dict) else ():
-            if _is_number(value) and name != "epoch":
+            if is_number(value) and name != "epoch":
                 yield Measure(_name("history", name), float(value), at, step)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _name(*parts: str) -> str:

@@ -124,7 +124,14 @@ def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     assert "v2 was rejected by " in err
     assert "hint: See what there is: mlops models" in err
     _, err = tiny.both("rollback", "--to", "1", "--yes", code=1)
-    assert "v1 is live already" in err
+    assert "v1 is deployed already" in err
+    edit(tiny, "usecase.toml", "roc_auc = 0.5", "roc_auc = 0.7")
+    again = tiny.json("run")
+    tiny("approve", "--run-id", again["id"], "--reject", "--comment", "no more", "--yes")
+    found = tiny.json("test-endpoint", code=3)
+    assert found["endpoint"]["is_what_was_approved"] is False
+    assert "which was rejected by" in " ".join(tiny("status").split())
+    assert "no more" in tiny("doctor", code=1)
 
 
 def test_without_a_terminal_the_flag_is_named(tiny: Cli) -> None:

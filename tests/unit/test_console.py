@@ -53,9 +53,9 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
     [
         ({"roc_auc": 0.79}, "toxic: roc_auc 0.790 is under 0.8"),
         ({"roc_auc": None}, "toxic: roc_auc cannot be computed: too few rows"),
-        ({"roc_auc": float("nan")}, "toxic: roc_auc nan is under 0.8"),
+        ({"roc_auc": float("nan")}, "toxic: roc_auc is no number but NaN"),
         ({"f1": 0.9}, "toxic: roc_auc is not in metrics.json"),
-        ({"roc_auc": "0.99"}, "toxic: roc_auc cannot be computed: too few rows"),
+        ({"roc_auc": "0.99"}, "toxic: roc_auc is no number but 0.99"),
     ],
 )
 def test_what_has_not_reached_its_floor_says_why(row: dict[str, Any], said: str) -> None:

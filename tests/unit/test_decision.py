@@ -8,6 +8,7 @@ import pwd
 
 import pytest
 
+from mlops_cli.config import claimed_names
 from mlops_cli.decision import AUTOMATIC, Actor, Decision, DecisionKind, NamedModel, decision_from, person
 
 ROLLBACK = Decision(
@@ -55,9 +56,23 @@ def test_only_what_was_verified_stands_outside_of_the_brackets(actor: Actor, nam
     assert actor.name == name
 
 
+SYSTEM = pwd.getpwuid(os.getuid()).pw_name
+
+
 @pytest.mark.parametrize(
-    ("claimed", "recorded"), [("alice", "alice"), ("al\x1b[2Kice", "al[2Kice"), (os.fsdecode(b"al\xffice"), "alice")]
+    ("claims", "recorded"),
+    [
+        (["alice"], "alice"),
+        (["", SYSTEM, "Ada L."], "Ada L."),
+        ([SYSTEM, ""], ""),
+        (["al\x1b[2Kice"], "al[2Kice"),
+        ([os.fsdecode(b"al\xffice")], "alice"),
+    ],
 )
-def test_the_environment_only_claims_who_it_is(monkeypatch: pytest.MonkeyPatch, claimed: str, recorded: str) -> None:
-    monkeypatch.setenv("LOGNAME", claimed)
-    assert person() == Actor(pwd.getpwuid(os.getuid()).pw_name, recorded)
+def test_whoever_decides_is_the_system_s_user_and_all_else_a_claim(claims: list[str], recorded: str) -> None:
+    assert person(*claims) == Actor(SYSTEM, recorded)
+
+
+def test_the_names_in_the_environment_are_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "alice")
+    assert "alice" in claimed_names()

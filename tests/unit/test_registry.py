@@ -80,7 +80,7 @@ def test_the_way_back_leads_to_what_was_live_before(versions: list[ModelVersion]
     assert rollback_target(versions, A, "v2").version == 2
 
 
-@pytest.mark.parametrize(("name", "words"), [("1", "is live already"), ("3", "was never approved")])
+@pytest.mark.parametrize(("name", "words"), [("1", "is deployed already"), ("3", "was never approved")])
 def test_not_every_version_can_be_gone_back_to(versions: list[ModelVersion], name: str, words: str) -> None:
     with pytest.raises(MlopsError, match=words):
         rollback_target(versions, A, name)

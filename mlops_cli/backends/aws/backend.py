@@ -33,7 +33,7 @@ from mlops_cli.backends.aws.step import take_step
 from mlops_cli.backends.aws.summary import Facts, summary_of
 from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
-from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport, Occasion
+from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport, Occasion, RollbackPlan
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.backends.observability import check_observable, read_reference
 from mlops_cli.config import Settings, step_variables
@@ -252,9 +252,19 @@ class AwsBackend(Backend):
         self.seen.note_versions(models)
         return models
 
+    def plan_rollback(self, version: str) -> RollbackPlan:
+        return RollbackPlan(rollback_target(self.models(), self._deployed_digest(), version))
+
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        live = self.crew.endpoint.live().digest
-        return self._go_back(rollback_target(self.models(), live, version), live, comment, view)
+        digest = self._deployed_digest()
+        return self._go_back(rollback_target(self.models(), digest, version), digest, comment, view)
+
+    def _deployed_digest(self) -> str:
+        """What the endpoint serves; if it is gone, what was deployed for the last time."""
+        if digest := self.crew.endpoint.live().digest:
+            return digest
+        deployed = self.crew.records.latest(FIRST_STAGE)
+        return deployed.output if deployed else ""
 
     def manifest(self, run: Run) -> dict[str, Any]:
         """``git`` is None for a run that began with a commit: its revision says the same."""
@@ -356,8 +366,13 @@ class AwsBackend(Backend):
         return run
 
     def endpoint(self) -> Endpoint:
-        deployed = self.crew.records.latest("deploy")
-        return self.crew.endpoint.status(deployed.output if deployed else "")
+        deployed = self.crew.records.latest(FIRST_STAGE)
+        if deployed is None:
+            return self.crew.endpoint.status("")
+        version = next((one for one in self.crew.versions.every() if one.digest == deployed.output), None)
+        objection = version.objection if version else ""
+        endpoint = self.crew.endpoint.status("" if objection else deployed.output)
+        return replace(endpoint, deployed_digest=deployed.output, objection=objection)
 
     def invoke(self, body: bytes, content_type: str) -> Answer:
         return self.crew.endpoint.ask(body, content_type)[0]
@@ -379,7 +394,7 @@ class AwsBackend(Backend):
         claim(self.project)
         approved = self.endpoint()
         with relay(self.crew.endpoint.ask, approved.live_digest) as url:
-            variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.approved_digest}
+            variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.deployed_digest}
             children = Children(self.project.state / "children")
             stage = stage_named("post-training-tests")
             return run_gate(stage, self.project.training, variables, self.use_case.passed, children)

@@ -6,6 +6,7 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.pipeline import IN_PROGRESS, ActionRun
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.runs import Runs
+from mlops_cli.config import claimed_names
 from mlops_cli.decision import person
 from mlops_cli.runs import Run, Status
 
@@ -20,7 +21,7 @@ class Stopper:
     def stop(self, run_id: str) -> Run:
         """The execution first, so that nothing new is begun; a deployment under way comes to its end by itself."""
         working = [action for action in self._runs.pipeline.actions(run_id) if action.status == IN_PROGRESS]
-        self._runs.pipeline.stop(run_id, f"stopped by {person().name}")
+        self._runs.pipeline.stop(run_id, f"stopped by {person(*claimed_names()).name}")
         for action in working:
             self._end(action)
         self._runs.left(run_id, Status.RUNNING)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlops_cli.approval import standing_decision
 from mlops_cli.backends.appraisal import INSTANCES, PREDICTIONS, Pair, Tell, Written, compared, page, quiet
 from mlops_cli.backends.base import Answer
 from mlops_cli.backends.local.endpoint import LocalEndpoint
@@ -15,6 +16,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.evidence import Evidence, make_evidence
 from mlops_cli.files import read_json, write_whole
 from mlops_cli.project import Project
+from mlops_cli.registry import ModelVersion, deployed_version, versions_of
 from mlops_cli.runs import Run, StageRun
 from mlops_cli.usecase import UseCase
 
@@ -28,11 +30,24 @@ class Appraisal:
     store: Store
     server: LocalEndpoint
 
+    def shortfalls(self, run: Run, against_live: bool = True) -> list[str]:
+        """What the model of a run falls short of now; a rollback need not be better than what it goes away from."""
+        metrics = self.use_case.metrics
+        if metrics.must_beat_live and against_live:
+            return self.evidence(run).shortfalls
+        return make_evidence(run, replace(metrics, must_beat_live=False), {}, None, None).shortfalls
+
+    def deployed(self) -> ModelVersion | None:
+        """The model that is deployed, by the record."""
+        served = self.server.status().model_digest or ""
+        return deployed_version(versions_of(self.store.runs(), self.store.decisions(), served))
+
     def evidence(self, run: Run, tell: Tell = quiet) -> Evidence:
-        live = self.store.made("train", self.server.status().model_digest or "-")
+        deployed = self.deployed()
+        live = self.store.made("train", deployed.digest) if deployed else None
         facts = run.stage("preprocess").detail.get("dataset", {})
         model = run.stage("train").output
-        earlier = next((said for said in self.store.decisions() if said.model_digest == model), None)
+        earlier = standing_decision(self.store.decisions(), model)
         found = self._comparison(run, live, tell) if live and live.output != model else None
         file = self.report_file(run)
         report = str(file.relative_to(self.project.root)) if file.is_file() else ""

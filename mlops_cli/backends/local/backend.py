@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport
+from mlops_cli.backends.base import Answer, Backend, Endpoint, EndpointState, GateReport, RollbackPlan
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.backends.ingredients import no_data
 from mlops_cli.backends.local import history, rollback
-from mlops_cli.backends.local.endpoint import LocalEndpoint
+from mlops_cli.backends.local.endpoint import EndpointStatus, LocalEndpoint
 from mlops_cli.backends.local.lock import Lock, take_over
 from mlops_cli.backends.local.logs import POLL_SECONDS, Tails, log_file, tail
 from mlops_cli.backends.local.process import Children
@@ -28,11 +28,13 @@ from mlops_cli.backends.local.provision import (
 from mlops_cli.backends.local.store import Store
 from mlops_cli.backends.local.workbench import LocalWorkbench, gate_variables
 from mlops_cli.backends.observability import check_observable, read_reference
-from mlops_cli.config import Settings
+from mlops_cli.config import Settings, claimed_names
 from mlops_cli.costs import Consent, freely
 from mlops_cli.data.manifest import Dataset, load
-from mlops_cli.decision import AUTOMATIC, Decision, DecisionKind, person
+from mlops_cli.decision import AUTOMATIC, Actor, Decision, DecisionKind, person
 from mlops_cli.errors import MlopsError
+from mlops_cli.evidence import limits_of, require_reason
+from mlops_cli.git import author
 from mlops_cli.lifecycle import RunView, StageFailed, advance, settle
 from mlops_cli.observations import FILE, Observed
 from mlops_cli.plans import Plan
@@ -43,8 +45,11 @@ from mlops_cli.registry import (
     FIRST_STAGE,
     LAST_GATE,
     ModelVersion,
+    approved_run,
     calls_for_rollback,
+    deployed_version,
     earlier_version,
+    find_version,
     named_model,
     rollback_target,
     said_back,
@@ -180,7 +185,9 @@ class LocalBackend(Backend):
         if target is None:
             return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
         why = f"the gate {LAST_GATE} failed in run {run.id}"
-        words = rollback.Words(AUTOMATIC, why, DecisionKind.AUTOMATIC_ROLLBACK)
+        source = approved_run(self.store.runs(), target.digest)
+        short = tuple(self.appraisal.shortfalls(source, against_live=False))
+        words = rollback.Words(AUTOMATIC, why, DecisionKind.AUTOMATIC_ROLLBACK, short)
         away_from = named_model(self.models(), run.stage("deploy").output)
         back = rollback.begin(target, away_from, words, self.store)
         self.lock.note("rollback", back.id)
@@ -270,9 +277,8 @@ class LocalBackend(Backend):
         with self._held("approve"):
             run = self.get_run(run.id)
             self.check_decidable(run)
-            gate = run.stage("approval")
             self.lock.note("approve", run.id)
-            decision = Decision(run.id, approved, person(), comment, time.time(), gate.key, gate.output)
+            gate, decision = run.stage("approval"), self._decision(run, approved, comment.strip())
             history.decide(run, decision, self.store)
             self._write_report(run, view)
             if approved:
@@ -280,8 +286,44 @@ class LocalBackend(Backend):
             view.stage_changed(run, gate)
             return run
 
+    def _decision(self, run: Run, approved: bool, comment: str) -> Decision:
+        """What a person says now, of the evidence of now: it holds for the limits that usecase.toml has now."""
+        evidence = self.appraisal.evidence(run)
+        if approved:
+            require_reason(evidence, comment)
+        stage, gate = stage_named("approval"), run.stage("approval")
+        gate.ingredients = self.bench.ingredients(stage, run)
+        gate.key = self.bench.key(gate.ingredients)
+        return Decision(
+            run.id,
+            approved,
+            self._person(),
+            comment,
+            time.time(),
+            gate.key,
+            gate.output,
+            shortfalls=tuple(evidence.demanding),
+            limits=limits_of(gate),
+        )
+
+    def _person(self) -> Actor:
+        return person(*claimed_names(), author(self.project.root))
+
     def models(self) -> list[ModelVersion]:
-        return versions_of(self.list_runs(), self.store.decisions())
+        return self._models(self.server.status())
+
+    def _models(self, seen: EndpointStatus) -> list[ModelVersion]:
+        return versions_of(self.list_runs(), self.store.decisions(), seen.model_digest or "")
+
+    def plan_rollback(self, version: str) -> RollbackPlan:
+        models = self.models()
+        under_way = rollback.to_finish(self.store, models, version)
+        if under_way:
+            return RollbackPlan(find_version(models, under_way.stage("approval").output), under_way.id)
+        deployed = deployed_version(models)
+        target = rollback_target(models, deployed.digest if deployed else "", version)
+        source = approved_run(self.store.runs(), target.digest)
+        return RollbackPlan(target, shortfalls=tuple(self.appraisal.shortfalls(source, against_live=False)))
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         with self._held("rollback"):
@@ -291,13 +333,12 @@ class LocalBackend(Backend):
 
     def _rollback_to(self, version: str, comment: str) -> Run:
         """The run that deploys the version: the one that was interrupted, if it is about this one, or a new one."""
-        models, under_way = self.models(), rollback.unfinished(self.store)
-        if under_way and rollback.leads_to(under_way, models, version):
-            return under_way
-        live = self.server.status().model_digest or ""
-        target = rollback_target(models, live, version)
-        words = rollback.Words(person(), comment)
-        return rollback.begin(target, named_model(models, live), words, self.store, history.overtaken(self.store))
+        plan, deployed = self.plan_rollback(version), deployed_version(self.models())
+        if plan.run_id:
+            return self.get_run(plan.run_id)
+        words = rollback.Words(self._person(), comment.strip(), shortfalls=plan.shortfalls)
+        away_from = deployed.named if deployed else None
+        return rollback.begin(plan.target, away_from, words, self.store, history.overtaken(self.store))
 
     def manifest(self, run: Run) -> dict[str, Any]:
         return manifest(run, self.bench.noted_surroundings(run) or {})
@@ -310,16 +351,20 @@ class LocalBackend(Backend):
             return reproduce(run, self.bench, view)
 
     def endpoint(self) -> Endpoint:
-        deployed = next(iter(self.store.finished("deploy")), None)
         seen = self.server.status()
+        deployed = deployed_version(self._models(seen))
+        digest, objection = (deployed.digest, deployed.objection) if deployed else ("", "")
+        lost = deployed is not None and seen.state is EndpointState.ABSENT
         return Endpoint(
             seen.name,
-            seen.state,
+            EndpointState.FAILED if lost else seen.state,
             seen.url,
             seen.model_digest or "",
-            deployed.output if deployed else "",
+            "" if objection else digest,
             seen.since or "",
-            seen.reason,
+            f"{self.project.endpoint} holds no server any more." if lost else seen.reason,
+            digest,
+            objection,
         )
 
     def invoke(self, body: bytes, content_type: str) -> Answer:
@@ -329,7 +374,7 @@ class LocalBackend(Backend):
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate import run_gate
 
-        variables = gate_variables(self.server, self.endpoint().approved_digest)
+        variables = gate_variables(self.server, self.endpoint().deployed_digest)
         stage = stage_named("post-training-tests")
         return run_gate(stage, self.project.training, variables, self.use_case.passed, self.children)
 

@@ -238,15 +238,15 @@ def endpoint(backend: LocalBackend) -> Iterator[Finding]:
             State.FAILURE,
             f"{found.name} should answer and does not: {found.reason}",
             "Whoever asks it gets an error.",
-            "mlops run, which deploys the approved model again; or remove it: mlops cleanup",
+            f"{found.mend}, which deploys an approved model; or remove it: mlops cleanup",
         )
-    elif found.live_digest and found.live_digest != found.approved_digest:
+    elif found.live_digest and not found.is_approved:
         yield Finding(
             "endpoint",
             State.FAILURE,
-            f"{found.name} serves {found.live_digest[:12]}, which is not the approved {found.approved_digest[:12]}.",
-            "What is live is not what somebody has approved.",
-            "mlops run --from deploy",
+            f"{found.name} serves {found.served}.",
+            "What is live is not what is approved.",
+            found.mend,
         )
     else:
         yield ok("endpoint", f"{found.name}: {found.state.value} {found.url}".rstrip())

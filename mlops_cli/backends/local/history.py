@@ -53,7 +53,7 @@ def choose(request: RunRequest, store: Store, bench: Workbench) -> Choice:
         return Choice(_new_run(request.overrides, STAGES[0].name if request.force else ""))
     continued = replace(latest, overrides={**latest.overrides, **request.overrides})
     if latest.status in CONTINUABLE and (latest.decision is None or _as_decided(continued, bench)):
-        return Choice(continued)
+        return Choice(continued, FIRST_STAGE if is_rolling_back(continued) else "")
     if _nothing_changed(replace(latest, overrides=dict(request.overrides)), bench):
         return Choice(latest, fresh=False)
     return Choice(_new_run(request.overrides))
@@ -131,7 +131,12 @@ def supersede_older(run: Run, store: Store) -> None:
 
 
 def check_ready(run: Run, stage: Stage) -> None:
-    """Raises MlopsError, naming what is missing, unless every earlier stage of the run has its output."""
+    """Raise MlopsError, saying why, if an earlier stage has no output, or what was decided about would be made anew."""
+    if run.decision and position(stage.name) < GATE:
+        raise MlopsError(
+            f"Somebody has decided about the model of run {run.id}: its {stage.name} stays as it is.",
+            f"Make another one: mlops run --from {stage.name}",
+        )
     for before in run.stages[: position(stage.name)]:
         if not before.status.settled:
             raise MlopsError(

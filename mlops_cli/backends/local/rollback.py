@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from mlops_cli.backends.local.store import Store
 from mlops_cli.decision import Actor, Decision, DecisionKind, NamedModel
-from mlops_cli.registry import FIRST_STAGE, ModelVersion, approved_run, find_version, is_rolling_back
+from mlops_cli.evidence import limits_of
+from mlops_cli.registry import FIRST_STAGE, ModelVersion, approved_run, deployed_version, find_version, is_rolling_back
 from mlops_cli.runs import Run, Status, copy_before, new_run
 
 
@@ -20,6 +21,7 @@ class Words:
     actor: Actor
     comment: str
     kind: DecisionKind = DecisionKind.ROLLBACK
+    shortfalls: tuple[str, ...] = ()
 
 
 def unfinished(store: Store) -> Run | None:
@@ -27,6 +29,26 @@ def unfinished(store: Store) -> Run | None:
     latest = next(iter(store.runs()), None)
     half_way = (Status.RUNNING, Status.INTERRUPTED)
     return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
+
+
+def to_finish(store: Store, models: Sequence[ModelVersion], version: str) -> Run | None:
+    """The rollback that a command which is repeated goes on with: it is to this version, or to none in particular.
+
+    One that was killed, at whatever point: also after its last record, when nothing is left to do. It is no longer
+    the one that is meant once another model was approved or deployed since.
+    """
+    last = next((said for said in store.decisions() if said.approved), None)
+    runs = store.runs()
+    run = next((one for one in runs if last and last.is_rollback and one.id == last.run_id), None)
+    if run is None or not leads_to(run, models, version):
+        return None
+    deployed = deployed_version(models)
+    target = run.stage("approval").output
+    if run.status in (Status.RUNNING, Status.INTERRUPTED):
+        away_from = run.decision.rolled_back_from if run.decision else None
+        return run if deployed is None or deployed.digest in (target, away_from.digest if away_from else "") else None
+    finished = run.status is Status.DONE and run.id == runs[0].id
+    return run if finished and deployed is not None and deployed.digest == target else None
 
 
 def leads_to(run: Run, models: Sequence[ModelVersion], version: str) -> bool:
@@ -62,11 +84,13 @@ def begin(
         words.kind,
         rollback_to=target.named,
         rolled_back_from=away_from,
+        shortfalls=words.shortfalls,
+        limits=limits_of(gate),
     )
     gate.reason = f"approved {run.decision.by}"
     given_up = away_from.digest if away_from else ""
     rejections = [
-        replace(run.decision, run_id=said.run_id, approved=False, key=said.key, model_digest=given_up)
+        replace(run.decision, run_id=said.run_id, approved=False, key=said.key, model_digest=given_up, shortfalls=())
         for said in {said.key: said for said in store.decisions() if said.model_digest == given_up}.values()
     ]
     store.save(*overtaken, run, decisions=[*rejections, run.decision])

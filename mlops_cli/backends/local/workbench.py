@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_cli.approval import accepts, standing_approvals, standing_decision
 from mlops_cli.backends.base import EndpointState
 from mlops_cli.backends.ingredients import from_use_case, hyperparameters, input_digests, no_data
 from mlops_cli.backends.local.belongings import remove_unfinished
@@ -20,8 +21,10 @@ from mlops_cli.backends.local.store import Store
 from mlops_cli.config import job_environment_ingredients
 from mlops_cli.counted import file_ingredients
 from mlops_cli.data.manifest import changed_since, load
+from mlops_cli.decision import Decision
 from mlops_cli.digest import DigestCache, digest_file, digest_folder, stat_fingerprint
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import EXIT_REJECTED, MlopsError
+from mlops_cli.evidence import SHORTFALLS
 from mlops_cli.files import read_json, remove_tree, write_whole
 from mlops_cli.fingerprint import code_ingredients, digest_of
 from mlops_cli.lifecycle import Outcome, RunView
@@ -35,6 +38,7 @@ from mlops_cli.stages import DATA, Kind, Stage
 from mlops_cli.usecase import UseCase
 
 if TYPE_CHECKING:
+    from mlops_cli.backends.local.appraisal import Appraisal
     from mlops_cli.backends.local.execution import Execution
 
 DEPLOY_SECONDS = 120.0
@@ -114,7 +118,7 @@ class LocalWorkbench:
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
-            return self._approved(stage, key)
+            return self._approved(stage, key, run)
         with self._digests() as digest:
             reads = self._reads(digest)
             found = [
@@ -125,17 +129,35 @@ class LocalWorkbench:
         own = [record for record in found if record.run_id == run.id]
         return next(iter(own or found), None)
 
-    def _approved(self, stage: Stage, key: str) -> StageRun | None:
-        """An approval holds for the same model and the same evidence, until a later decision says otherwise."""
-        decision = next((decision for decision in self.store.decisions() if decision.key == key), None)
-        if decision is None or not decision.approved:
+    def _approved(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        """An approval holds for the same model under the same limits, until a later decision says otherwise."""
+        decision = next((one for one in self.approvals(run) if one.key == key), None)
+        if decision is None:
             return None
         return StageRun(
             stage.name, reason=f"approved {decision.by}", output=decision.model_digest, run_id=decision.run_id
         )
 
+    def approvals(self, run: Run) -> list[Decision]:
+        """The approvals of a run's model that hold now, under the limits of now, the newest first."""
+        standing = standing_approvals(self.store.decisions(), run.stage("train").output)
+        return [decision for decision in standing if accepts(decision, self._shortfalls(decision, run))]
+
+    def _shortfalls(self, decision: Decision, run: Run) -> list[str]:
+        """What is held against an approval; whoever decided about this very run has seen how it compares."""
+        against_live = decision.run_id != run.id and not decision.is_rollback
+        return self.appraisal.shortfalls(run, against_live)
+
+    @cached_property
+    def appraisal(self) -> Appraisal:
+        from mlops_cli.backends.local.appraisal import Appraisal
+
+        return Appraisal(self.project, self.use_case, self.store, self.endpoint)
+
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
+            if not standing_approvals(self.store.decisions(), record.output):
+                return False  # what was rejected since is not taken for deployed: it would be left live
             status = self.endpoint.status()
             live = (status.state, status.name, status.model_digest, status.sample)
             return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
@@ -158,7 +180,8 @@ class LocalWorkbench:
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> Outcome:
         if stage.kind is Kind.APPROVAL:
-            return Outcome(output=run.stage("train").output, status=Status.WAITING)
+            detail = {SHORTFALLS: self.appraisal.shortfalls(run)}
+            return Outcome(output=run.stage("train").output, detail=detail, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
             return self._deploy(run)
         started = time.time_ns()
@@ -218,6 +241,7 @@ class LocalWorkbench:
     def _deploy(self, run: Run) -> Outcome:
         """Serve the approved model, and nothing but it: the file's digest is compared before and after."""
         approved = run.stage("approval").output
+        self.require_approved(run)
         model = self.project.state / run.stage("train").artifact / "model.tar.gz"
         if not model.is_file():
             raise MlopsError(
@@ -230,6 +254,28 @@ class LocalWorkbench:
                 "Deploy again: mlops run --from deploy",
             )
         return Outcome(output=approved, detail=_facts(status))
+
+    def require_approved(self, run: Run) -> None:
+        """Raise MlopsError, saying why, unless the model of a run is approved now. Call it holding the project."""
+        digest = run.stage("approval").output
+        said = standing_decision(self.store.decisions(), digest)
+        if said is None:
+            raise MlopsError(
+                f"The model {digest[:12]} of run {run.id} was never approved.", "Ask for it: mlops run", EXIT_REJECTED
+            )
+        if not said.approved:
+            raise MlopsError(
+                f"The model {digest[:12]} of run {run.id} was rejected {said.by}.",
+                "Approve another one: mlops run",
+                EXIT_REJECTED,
+            )
+        if digest != run.stage("train").output or not self.approvals(run):
+            short = "; ".join(self.appraisal.shortfalls(run)) or "it is of another model"
+            raise MlopsError(
+                f"The approval of the model {digest[:12]} does not hold under the limits of usecase.toml: {short}.",
+                "Ask again: mlops run",
+                EXIT_REJECTED,
+            )
 
     def sweep(self) -> None:
         """End and remove what a killed run left half-done."""
