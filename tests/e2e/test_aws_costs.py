@@ -38,18 +38,18 @@ def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) ->
     cloud.ready()
 
     refused = limited(cloud, MAX_RUN_COST="1").json("run", code=2)["error"]
-    assert "This run may cost $3.704, more than MAX_RUN_COST of $1.00. Nothing was started." in refused["message"]
+    assert "This run may cost $4.124, more than MAX_RUN_COST of $1.00. Nothing was started." in refused["message"]
     assert "--yes-cost" in refused["hint"]
     assert "MAX_RUN_COST" in refused["hint"]
     assert "The endpoint may cost $84.15 a month" in limited(cloud, MAX_MONTHLY_COST="84.14")("run", code=2)
     assert cloud.json("runs") == []
 
-    run = limited(cloud, MAX_RUN_COST="3.704", MAX_MONTHLY_COST="84.15").json("run")
+    run = limited(cloud, MAX_RUN_COST="4.124", MAX_MONTHLY_COST="84.15").json("run")
     assert amounts(run) == {
         "preprocess: ml.m5.xlarge": (0.23, None),
         "train: ml.m5.xlarge": (0.23, None),
-        "6 builds, general1.small": (1.8, None),
-        "12 pipeline actions": (1.444, None),
+        "7 builds, general1.small": (2.1, None),
+        "13 pipeline actions": (1.564, None),
         "endpoint: ml.m5.large": (None, 83.95),
         "alarms": (None, 0.2),
     }
@@ -113,7 +113,7 @@ def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
     denied("download-data", "--source", "tiny.csv")
 
     nobody = denied("run", code=2)
-    assert "What this costs is not known (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, 6 builds" in nobody
+    assert "What this costs is not known (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, 7 builds" in nobody
     assert "add --yes-cost or --yes" in nobody
     kept = Denied(project, aws, keys, MAX_RUN_COST="5")("run", "--yes", code=2)
     assert "so that MAX_RUN_COST cannot be kept. Nothing was started." in kept

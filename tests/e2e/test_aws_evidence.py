@@ -40,7 +40,7 @@ def test_the_live_model_is_compared_and_the_report_lies_in_s3(cloud: Cloud) -> N
     assert (found["standing"], found["rows"], found["of"], found["asked"]) == ("better", 200, 200, 0)
     html, _ = report_of(cloud, second["id"])
     assert "it is better than the live model, beyond noise" in html
-    assert second["evidence"]["report"].endswith(f"runs/{second['id']}/report.html")
+    assert second["evidence"]["report"].endswith(f"decisions/{second['id']}/report.html")
 
     write_rows(cloud.folder / "tiny.csv", *later_rows())
     cloud("download-data", "--source", "tiny.csv")

@@ -26,10 +26,15 @@ class Policy:
 
 
 def policies(resolved: Resolved, name: str = "") -> Iterator[Policy]:
-    """What each role may do."""
-    for role, properties in resolved.of_type("AWS::IAM::Role").items():
+    """What each role may do, by policies of its own and by those that it shares with others."""
+    roles = resolved.of_type("AWS::IAM::Role")
+    for role, properties in roles.items():
         for policy in properties["Policies"]:
             yield Policy(name, role, policy["PolicyDocument"])
+    for properties in resolved.of_type("AWS::IAM::Policy").values():
+        for role in roles:
+            if f"a-{role.lower()}" in properties["Roles"]:
+                yield Policy(name, role, properties["PolicyDocument"])
 
 
 def trusts(resolved: Resolved, name: str = "") -> Iterator[Policy]:

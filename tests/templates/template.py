@@ -33,6 +33,7 @@ PIPELINE = {
     "EndpointName": "toxic-comments-dev",
     "EndpointStackName": "mlops-toxic-comments-dev-endpoint",
     "WheelKey": "toxic-comments-dev/cli/mlops_cli-0.1.0-py3-none-any.whl",
+    "EndpointTemplateKey": "toxic-comments-dev/cli/0123456789abcdef/endpoint.yaml",
     "TrainingImage": IMAGE.format("training:2.21-cpu-py312"),
     "ServingImage": IMAGE.format("inference:2.20-cpu"),
     "NotificationEmail": "someone@example.com",

@@ -1,4 +1,4 @@
-"""The one buildspec: its form, its variables, and that each of its commands is one that bash understands."""
+"""The two buildspecs: their form, their variables, and that each of their commands is one that bash understands."""
 
 from __future__ import annotations
 
@@ -16,22 +16,41 @@ from tests.templates.buildspec import OF_CODEBUILD, commands, problems, variable
 from tests.templates.template import FOLDER, Resolved, variant
 
 BUILDSPEC: dict[str, Any] = yaml.safe_load((FOLDER / "buildspec.yml").read_text(encoding="utf-8"))
+PROJECTS = variant("pipeline-codecommit").of_type("AWS::CodeBuild::Project")
+# What the steps that decide do stands in the pipeline's own template, out of reach of the repository.
+DECISIONS: dict[str, Any] = yaml.safe_load(PROJECTS["DecisionProject"]["Source"]["BuildSpec"])
 
 
 def given(resolved: Resolved, action: dict[str, Any]) -> set[str]:
     """The variables that a command step is given by its project and its action."""
-    project = resolved.resources["BuildProject"]["Properties"]["Environment"]["EnvironmentVariables"]
+    projects = resolved.of_type("AWS::CodeBuild::Project").values()
+    (project,) = (
+        one["Environment"]["EnvironmentVariables"]
+        for one in projects
+        if one["Name"] == action["Configuration"]["ProjectName"]
+    )
     own = json.loads(action["Configuration"]["EnvironmentVariables"])
     return {one["Name"] for one in project} | {one["name"] for one in own}
 
 
 def command_steps(resolved: Resolved) -> list[dict[str, Any]]:
     stages = resolved.resources["Pipeline"]["Properties"]["Stages"][1:]
-    return [stage["Actions"][0] for stage in stages]
+    actions = [action for stage in stages for action in stage["Actions"]]
+    return [action for action in actions if action["ActionTypeId"]["Provider"] == "CodeBuild"]
 
 
-def test_it_has_the_form_of_a_buildspec() -> None:
-    assert list(problems(BUILDSPEC)) == []
+@pytest.mark.parametrize("document", [BUILDSPEC, DECISIONS], ids=["steps", "decisions"])
+def test_it_has_the_form_of_a_buildspec(document: dict[str, Any]) -> None:
+    assert list(problems(document)) == []
+
+
+def test_what_decides_runs_nothing_of_the_repository() -> None:
+    """-I keeps what lies in the checkout from being imported; no setting and no output of its lies where ours are."""
+    pythons = [one for one in commands(DECISIONS) if "python" in one]
+    assert pythons
+    assert all(one.startswith("python -I -m ") for one in pythons)
+    assert commands(DECISIONS)[0] == "rm -rf .mlops .env .python-version"
+    assert not re.search(r"training|requirements|templates|-r ", " ".join(commands(DECISIONS)))
 
 
 def change(document: dict[str, Any], path: str, value: Any) -> None:
@@ -62,11 +81,12 @@ def test_what_is_no_buildspec_is_found(path: str, value: Any, expected: str) -> 
 
 def test_python_is_the_one_of_the_training_image() -> None:
     training = variant("pipeline-codecommit").outputs["TrainingImage"]
-    python = BUILDSPEC["phases"]["install"]["runtime-versions"]["python"]
-    assert training.endswith("py" + python.replace(".", ""))
+    for document in (BUILDSPEC, DECISIONS):
+        python = document["phases"]["install"]["runtime-versions"]["python"]
+        assert training.endswith("py" + python.replace(".", ""))
 
 
-@pytest.mark.parametrize("command", commands(BUILDSPEC))
+@pytest.mark.parametrize("command", [*commands(BUILDSPEC), *commands(DECISIONS)])
 def test_bash_understands_each_command(command: str) -> None:
     done = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -38,7 +38,7 @@ NOT_USED = re.compile(
     "s3tables:|firehose:|codecommit:(PutRepositoryTriggers|UpdateRepository(EncryptionKey|Name))|iam:(Put|Delete)RolePermissionsBoundary"
     "|logs:.*(DataProtection|IndexPolicy|ResourcePolicy|LogDelivery|BearerToken|DeletionProtection|DeleteRetention)"
     "|s3:.*(Table|Abac|Accelerate|Analytics|CORS|Cors|Logging|ObjectLock|Replication|Website|Tiering|Inventory|Metrics)"
-    "|iam:UpdateRoleDescription|s3:.*(Acl|TagResource)|s3:DeleteBucket(Encryption|Lifecycle)|sns:(PutDataProtectionPolicy|SetSubscriptionAttributes)"
+    "|iam:(Put|Delete)(Group|User)Policy|iam:UpdateRoleDescription|s3:.*(Acl|TagResource)|s3:DeleteBucket(Encryption|Lifecycle)|sns:(PutDataProtectionPolicy|SetSubscriptionAttributes)"
     "|sagemaker:(Put|Delete)ModelPackageGroupPolicy|sagemaker:DeleteTags|codestar-connections:PassConnection"
 )
 MAKING = ("Create", "Put", "Delete", "Pass", "Subscribe", "Start", "Add", "Tag", "Set", "Update")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.backends.aws.step import DECIDING
 from mlops_cli.stages import STAGES, Kind
 from tests.templates.action_types import problems
 from tests.templates.template import VARIANTS, variant
@@ -75,19 +76,45 @@ def test_each_stage_is_a_command_and_what_has_to_be_waited_for_after_it() -> Non
     for stage, found in zip(STAGES, pipeline()["Stages"][1:], strict=True):
         command, *native = sorted(found["Actions"], key=lambda action: action["RunOrder"])
         assert (command["Name"], command["ActionTypeId"]["Provider"]) == ("command", "CodeBuild")
-        way_back = ["CloudFormation", "StepFunctions"] if stage is STAGES[-1] else []
+        way_back = ["CodeBuild", "CloudFormation", "StepFunctions"] if stage is STAGES[-1] else []
         expected = [NATIVE[stage.kind]] if stage.kind in NATIVE else way_back
         assert [one["ActionTypeId"]["Provider"] for one in native] == expected
 
 
-def test_each_command_is_told_its_stage_and_what_the_run_was_started_with() -> None:
+def builds() -> list[tuple[str, dict[str, Any]]]:
+    """Each command step by what it is told to do: its stage, or what follows from the last gate."""
+    found = [(stage["Name"], action) for stage in pipeline()["Stages"][1:] for action in stage["Actions"]]
+    steps = [(stage, one) for stage, one in found if one["ActionTypeId"]["Provider"] == "CodeBuild"]
+    return [(stage if one["Name"] == "command" else one["Name"], one) for stage, one in steps]
+
+
+def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_started_with() -> None:
     declared = {f"#{{variables.{one['Name']}}}" for one in pipeline()["Variables"]}
-    for found in pipeline()["Stages"][1:]:
-        text = found["Actions"][0]["Configuration"]["EnvironmentVariables"]
-        values = {one["name"]: one["value"] for one in json.loads(text)}
-        assert values.pop("MLOPS_STAGE_NAME") == found["Name"]
+    for name, step in builds():
+        values = {one["name"]: one["value"] for one in json.loads(step["Configuration"]["EnvironmentVariables"])}
+        assert values.pop("MLOPS_STAGE_NAME") == name
         assert values.pop("MLOPS_RUN_ID") == "#{codepipeline.PipelineExecutionId}"
-        assert set(values.values()) == declared
+        assert set(values.values()) == (declared if name == STAGES[0].name else set())
+
+
+def test_what_decides_is_a_project_of_its_own_and_only_that_says_what_is_deployed() -> None:
+    projects = {name: step["Configuration"]["ProjectName"] for name, step in builds()}
+    deciding = pipeline_resources()["DecisionProject"]["Properties"]["Name"]
+    assert {name for name, project in projects.items() if project == deciding} == set(DECIDING)
+    made = {one["Name"] for name, step in builds() if name in DECIDING for one in step["OutputArtifacts"]}
+    deployments = [
+        action
+        for stage in pipeline()["Stages"]
+        for action in stage["Actions"]
+        if action["ActionTypeId"]["Provider"] == "CloudFormation"
+    ]
+    assert len(deployments) == 2
+    for action in deployments:
+        assert {one["Name"] for one in action["InputArtifacts"]} <= made
+
+
+def pipeline_resources() -> dict[str, Any]:
+    return variant("pipeline-codecommit").resources
 
 
 def state_machine() -> dict[str, Any]:
@@ -112,8 +139,8 @@ def test_a_state_that_leads_nowhere_is_found() -> None:
 
 
 def test_the_way_back_deploys_as_the_deployment_does() -> None:
-    deploy, back = (pipeline()["Stages"][number]["Actions"][1]["Configuration"] for number in (5, 6))
-    own = {"TemplateConfiguration": "post-training-tests::endpoint.json"}
+    deploy, back = (pipeline()["Stages"][5 + one]["Actions"][1 + one]["Configuration"] for one in (0, 1))
+    own = {"TemplatePath": "rollback::endpoint.yaml", "TemplateConfiguration": "rollback::endpoint.json"}
     assert back == {**deploy, **own}
 
 

@@ -58,7 +58,10 @@ each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)
 
 
 def named(role: str) -> Policy:
-    return next(policy for policy in POLICIES if policy.role == role)
+    """Everything that a role may do, by whichever of its policies."""
+    own = [policy for policy in POLICIES if policy.role == role]
+    statements = [one for policy in own if policy.variant == own[0].variant for one in policy.statements]
+    return Policy(own[0].variant, role, {**own[0].document, "Statement": statements})
 
 
 def reaches(policy: Policy, action: str, resource: str) -> bool:
@@ -118,7 +121,7 @@ def test_a_policy_that_is_too_wide_is_found_by_each() -> None:
 @each_policy
 def test_a_policy_is_not_longer_than_iam_takes_it(policy: Policy) -> None:
     """All of a role's inline policies together, white space aside."""
-    assert len(json.dumps(policy.document, separators=(",", ":"))) <= 10_240
+    assert len(json.dumps(named(policy.role).document, separators=(",", ":"))) <= 10_240
 
 
 @each_policy
@@ -142,12 +145,61 @@ def test_another_environment_is_out_of_reach(policy: Policy) -> None:
     assert [(one, foreign) for one in resources for foreign in FOREIGN if fnmatchcase(foreign, one)] == []
 
 
-def test_what_the_repositorys_code_runs_as_cannot_change_what_it_is_fed() -> None:
-    for folder in ("cli", "data", "source"):
-        assert not reaches(named("StageRole"), "s3:PutObject", f"arn:aws:s3:::a-bucket/toxic-comments-dev/{folder}/x")
-        assert not reaches(named("JobRole"), "s3:PutObject", f"arn:aws:s3:::a-bucket/toxic-comments-dev/{folder}/x")
-    assert reaches(named("StageRole"), "s3:PutObject", "arn:aws:s3:::a-bucket/toxic-comments-dev/runs/x")
-    assert reaches(named("JobRole"), "s3:PutObject", "arn:aws:s3:::a-bucket/toxic-comments-dev/artifacts/x")
+# What runs code of the repository. ModelRole runs that of a model which a person has approved.
+REPOSITORY = ("StageRole", "JobRole")
+OURS, ARTIFACTS = "arn:aws:s3:::a-bucket/toxic-comments-dev", "arn:aws:s3:::a-bucket/mlops-toxic-comments"
+# What a run is made from, what holds of models and decisions, and what is deployed.
+CLOSED = (
+    *(f"{OURS}/{folder}/x" for folder in ("cli", "data", "source", "decisions", "models")),
+    *(f"{OURS}/records/{stage}/x.json" for stage in ("train", "approval", "deploy")),
+    *(f"{ARTIFACTS}/{artifact}/Ab3dE5f" for artifact in ("SourceOutp", "approval", "deploy", "rollback")),
+)
+
+
+@pytest.mark.parametrize("role", REPOSITORY)
+@pytest.mark.parametrize("closed", CLOSED)
+def test_the_repositorys_code_cannot_change_what_it_is_fed_nor_what_is_decided_and_deployed(
+    role: str, closed: str
+) -> None:
+    assert not reaches(named(role), "s3:PutObject", closed)
+
+
+def test_the_repositorys_code_writes_what_it_makes() -> None:
+    assert reaches(named("StageRole"), "s3:PutObject", f"{OURS}/runs/x")
+    assert reaches(named("StageRole"), "s3:PutObject", f"{ARTIFACTS}/preprocess/Ab3dE5f")
+    assert reaches(named("JobRole"), "s3:PutObject", f"{OURS}/artifacts/x")
+
+
+def test_the_repositorys_code_decides_makes_and_passes_on_nothing() -> None:
+    allowed = {
+        action for role in REPOSITORY for statement in named(role).statements for action in listed(statement["Action"])
+    }
+    beyond_files = {one for one in allowed if not one.startswith(("s3:", "logs:", "ecr:", "cloudwatch:"))}
+    assert beyond_files == {
+        "codepipeline:ListActionExecutions",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:DescribeModel",
+        "sagemaker:DescribeModelPackage",
+        "sagemaker:InvokeEndpoint",
+    }
+
+
+def test_only_a_step_without_the_repositorys_code_decides_about_models() -> None:
+    deciding = ("sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage")
+    allowed = {
+        (policy.role, action)
+        for policy in POLICIES
+        for statement in policy.statements
+        for action in listed(statement["Action"])
+        if action in deciding or action == "codepipeline:PutApprovalResult"
+    }
+    assert allowed == {("DecisionRole", action) for action in deciding}
+
+
+def test_no_role_deletes_what_lies_in_the_bucket() -> None:
+    allowed = {one for policy in POLICIES for statement in policy.statements for one in listed(statement["Action"])}
+    assert [one for one in allowed if one.startswith("s3:") and "Delete" in one] == []
 
 
 def test_what_serves_a_model_cannot_change_one() -> None:

@@ -168,18 +168,18 @@ def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
         3.0,
         "at most: max_runtime_minutes",
     )
-    assert build.quantity == 6 * BUILD_LIMIT_MINUTES
-    assert actions.quantity == 6 * BUILD_LIMIT_MINUTES + 30 + 90 + 2 * DEPLOY_LIMIT_MINUTES + 2
-    assert (build.resource, actions.resource) == ("6 builds, general1.small", "12 pipeline actions")
+    assert build.quantity == 7 * BUILD_LIMIT_MINUTES
+    assert actions.quantity == 7 * BUILD_LIMIT_MINUTES + 30 + 90 + 2 * DEPLOY_LIMIT_MINUTES + 2
+    assert (build.resource, actions.resource) == ("7 builds, general1.small", "13 pipeline actions")
 
 
 def test_what_was_done_before_takes_as_long_again() -> None:
     earlier = {("train", "job"): Taken(360, "r1"), ("train", "command"): Taken(61, "r1")}
     _, train, build, actions = Estimate(machines().trained_on("ml.m5.large")).run(earlier)
     assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "as long as in run r1")
-    assert build.quantity == 5 * BUILD_LIMIT_MINUTES + 2
+    assert build.quantity == 6 * BUILD_LIMIT_MINUTES + 2
     assert build.note == "at most: time limits, and as long as in run r1"
-    assert actions.quantity == 5 * BUILD_LIMIT_MINUTES + 2 + 30 + 6 + 2 * DEPLOY_LIMIT_MINUTES + 2
+    assert actions.quantity == 6 * BUILD_LIMIT_MINUTES + 2 + 30 + 6 + 2 * DEPLOY_LIMIT_MINUTES + 2
 
 
 class Past:
@@ -216,7 +216,7 @@ def test_how_long_it_took_is_taken_from_the_run_that_has_really_done_it() -> Non
 def test_a_run_from_a_later_stage_on_has_no_jobs_before_it_but_every_step() -> None:
     items = Estimate(machines()).run({}, "approval")
     assert [item.product.usage for item in items] == ["Build-Min:Linux:g1.small", "actionExecutionMinute"]
-    assert items[0].quantity == len(STAGES) * BUILD_LIMIT_MINUTES
+    assert items[0].quantity == (len(STAGES) + 1) * BUILD_LIMIT_MINUTES, "and the one that decides after the last gate"
 
 
 def test_spot_is_the_on_demand_price_as_an_upper_bound() -> None:

@@ -16,7 +16,7 @@ class Facts:
 
     pipeline: str = ""
     state_machine: str = ""
-    project: str = ""
+    projects: tuple[str, ...] = ()
     model_group: str = ""
 
 
@@ -66,11 +66,12 @@ class Activity:
         return [one["pipelineExecutionId"] for one in found if one["status"] in GOING_ON]
 
     def _running_builds(self) -> list[str]:
-        if not self._facts.project:
-            return []
-        ids = listed(self._builds, "list_builds_for_project", "ids", projectName=self._facts.project)[:100]
-        builds = self._builds.batch_get_builds(ids=ids)["builds"] if ids else []
-        return [build["id"] for build in builds if build["buildStatus"] == "IN_PROGRESS"]
+        running: list[str] = []
+        for project in self._facts.projects:
+            ids = listed(self._builds, "list_builds_for_project", "ids", projectName=project)[:100]
+            builds = self._builds.batch_get_builds(ids=ids)["builds"] if ids else []
+            running += [build["id"] for build in builds if build["buildStatus"] == "IN_PROGRESS"]
+        return running
 
     def _tasks(self) -> list[str]:
         if not self._facts.state_machine:

@@ -2,11 +2,12 @@
 
 ::
 
-    runs/ID/comparison.json   this model and the live one on the same test rows
-    runs/ID/evidence.json     what `mlops approve` shows
-    runs/ID/report.html       the same, to be looked at
+    decisions/ID/comparison.json   this model and the live one on the same test rows
+    decisions/ID/evidence.json     what `mlops approve` shows
+    decisions/ID/report.html       the same, to be looked at
 
-and the command that starts a run puts surroundings.json beside them: what git says of the project there.
+and the command that starts a run puts surroundings.json beside them: what git says of the project there. The code of
+the repository cannot write below decisions/.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mlops_cli.backends.appraisal import INSTANCES, PREDICTIONS, Pair, Written, 
 from mlops_cli.backends.aws.bucket import Bucket
 from mlops_cli.backends.aws.decisions import Decisions
 from mlops_cli.backends.aws.endpoint import SageMakerEndpoint
-from mlops_cli.backends.aws.records import Records
+from mlops_cli.backends.aws.records import DECISIONS, Records
 from mlops_cli.backends.aws.results import written
 from mlops_cli.backends.base import Answer
 from mlops_cli.comparison import Comparison
@@ -45,7 +46,7 @@ class Appraisal:
         """What the person who decides about the run's model sees; the comparison is as the step has made it."""
         return self._evidence(run, self._live_run())
 
-    def publish(self, run: Run) -> None:
+    def publish(self, run: Run) -> Evidence:
         """Compare, and put everything where the person who decides finds it."""
         live_run = self._live_run()
         pair = self._pair(run, live_run)
@@ -57,6 +58,7 @@ class Appraisal:
         html = page(self._use_case, run, evidence, self._written(run.stage("train")), live_run)
         self._bucket.put(key_of(run.id, REPORT), html.encode(), HTML)
         self._bucket.put_json(key_of(run.id, EVIDENCE), evidence.to_dict())
+        return evidence
 
     def publish_decision(self, run: Run) -> None:
         """Make the report once more with the decision in it, unless that is done; later it stays what it is.
@@ -120,4 +122,4 @@ class Appraisal:
 
 def key_of(run_id: str, name: str) -> str:
     """Where in the bucket something about a run lies; the pipeline's template sends people to the report."""
-    return f"runs/{run_id}/{name}"
+    return f"{DECISIONS}/{run_id}/{name}"

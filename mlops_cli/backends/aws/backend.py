@@ -29,7 +29,7 @@ from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
 from mlops_cli.backends.aws.stacks import Stack, Stacks
 from mlops_cli.backends.aws.starting import Wish
 from mlops_cli.backends.aws.statemachine import StateMachine
-from mlops_cli.backends.aws.step import take_step
+from mlops_cli.backends.aws.step import DECIDING, take_step
 from mlops_cli.backends.aws.summary import Facts, summary_of
 from mlops_cli.backends.aws.teardown import Teardown
 from mlops_cli.backends.aws.workbench import AwsWorkbench
@@ -236,7 +236,9 @@ class AwsBackend(Backend):
 
         Only once the run is there: a live model is never rejected for nothing. Again, it goes along with the same run.
         """
-        source_run = approved_run(list(self.crew.records.runs()), target.digest)
+        # A rollback that was broken off has taken all over from the very run that this one takes it from.
+        runs = sorted(self.crew.records.runs(), key=lambda run: run.forced_from == FIRST_STAGE)
+        source_run = approved_run(runs, target.digest)
         again = f"mlops rollback --to {target.name}"
         facts = Facts(kind, target.named, named_model(self.models(), live_digest))
         try:
@@ -333,7 +335,7 @@ class AwsBackend(Backend):
         variables = step_variables()
         site = site_of_variables(variables)
         bucket = Bucket(self.account.client("s3"), site.bucket, site.prefix)
-        crew = Crew(self.account, site, bucket, self.stacks, self.names)
+        crew = Crew(self.account, site, bucket, self.stacks, self.names, decides=stage in DECIDING)
         # The variable INSTANCE of a build step is what the stack was deployed with.
         machines = self.use_case.machines.trained_on(self.settings["INSTANCE"])
         bench = AwsWorkbench(self.project, self.use_case, crew, self._orders(site, bucket, machines))
@@ -353,7 +355,7 @@ class AwsBackend(Backend):
 
     def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         try:
-            self.crew.decider.decide(run.id, approved, comment)
+            self.crew.decider.decide(run, approved, comment)
         except KeyboardInterrupt:
             raise _interrupted(
                 "Stopped while the decision was being sent.", "See whether it was: mlops status"

@@ -119,16 +119,28 @@ class Bucket:
         content = self.get(key)
         return None if content is None else json.loads(content)
 
-    def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> str:
-        """Write an object; gives its version."""
+    def put(self, key: str, content: bytes, content_type: str = "application/octet-stream", **conditions: str) -> str:
+        """Write an object, if S3's ``conditions`` are met; gives its version."""
         answer = self.client.put_object(
             Bucket=self.name,
             Key=self.full(key),
             Body=content,
             ContentType=content_type,
             ChecksumAlgorithm="SHA256",
+            **conditions,
         )
         return str(answer.get("VersionId", ""))
+
+    def put_once(self, key: str, content: bytes, content_type: str) -> Facts:
+        """Write an object that nobody may change any more; gives what S3 has under the key, ours or another's."""
+        try:
+            self.put(key, content, content_type, IfNoneMatch="*")
+        except AwsError as error:
+            if error.code not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+        facts = self.facts(key)
+        assert facts is not None, "it was written, by whomever"
+        return facts
 
     def put_json(self, key: str, value: Any) -> str:
         return self.put(key, json.dumps(value, indent=2).encode() + b"\n", JSON_TYPE)

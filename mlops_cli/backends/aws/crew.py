@@ -26,12 +26,17 @@ from mlops_cli.usecase import UseCase
 
 
 class Crew:
-    def __init__(self, account: Account, site: Site, bucket: Bucket, stacks: Stacks, names: Names) -> None:
+    """``decides``: of a step that decides, whose records are kept apart."""
+
+    def __init__(
+        self, account: Account, site: Site, bucket: Bucket, stacks: Stacks, names: Names, decides: bool = False
+    ) -> None:
         self.account = account
         self.site = site
         self.bucket = bucket
         self.stacks = stacks
         self.names = names
+        self.decides = decides
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -39,7 +44,7 @@ class Crew:
 
     @cached_property
     def records(self) -> Records:
-        return Records(self.bucket)
+        return Records(self.bucket, self.decides)
 
     @cached_property
     def decisions(self) -> Decisions:

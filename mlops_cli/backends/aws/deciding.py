@@ -33,20 +33,25 @@ class Decider:
             raise MlopsError(f"Run {run.id} can no longer be decided about: {at.reason}.", "Ask again: mlops run")
         raise undecidable(run)
 
-    def decide(self, run_id: str, approved: bool, comment: str) -> None:
+    def decide(self, seen: Run, approved: bool, comment: str) -> None:
         """Tell the registry, then the pipeline: whatever is interrupted in between is repeated by the same command.
 
-        Raises MlopsError when somebody else has decided meanwhile.
+        The decision is about the model of ``seen``, the run as the person saw it. Raises MlopsError when somebody else
+        has decided meanwhile.
         """
+        run_id, model = seen.id, seen.stage(GATE.name).output
         run = self._runs.again(run_id)
         self.check(run)
-        record = self._runs.records.load(run_id)
-        assert record is not None, "a run that waits has been recorded by its step"
-        package = record.stage(GATE.name).detail["package"]
+        gate = run.stage(GATE.name)
+        if gate.output != model:
+            raise MlopsError(
+                f"Run {run_id} asks about another model by now.", f"Look at it again: mlops approve --run-id {run_id}"
+            )
+        package = gate.detail["package"]
         self._registry.decide(package, approved, comment)
         token = self._runs.pipeline.token(run_id, GATE.name, DECISION)
         taken = bool(token) and self._runs.pipeline.decide(
-            GATE.name, DECISION, approved, summary_of(comment, Facts()), token
+            GATE.name, DECISION, approved, summary_of(comment, Facts(model=model)), token
         )
         self._runs.left(run_id, Status.WAITING)
         if not taken:

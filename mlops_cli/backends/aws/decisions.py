@@ -10,7 +10,17 @@ from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.registry import REJECTED
 from mlops_cli.backends.aws.standing import GATE, decision_of
 from mlops_cli.decision import Decision
+from mlops_cli.lifecycle import StageFailed
 from mlops_cli.runs import Run, StageRun, Status
+
+
+def objection(decision: Decision, gate: StageRun) -> str:
+    """Why a decision does not count for what a run has asked; empty when it does."""
+    if decision.model_digest != gate.output:
+        return f"it names the model {decision.model_digest[:12]}, and the run has asked about {gate.output[:12]}"
+    if decision.approved and decision.shortfalls and not decision.comment.strip():
+        return f"the model falls short ({'; '.join(decision.shortfalls)}), and the approval gives no reason"
+    return ""
 
 
 class Decisions:
@@ -28,8 +38,18 @@ class Decisions:
         """Every decision about a model, in whichever run, the newest first, with what was asked."""
         asked = self._records.asked(model_digest)
         found = [(decision_of(gate.run_id, gate, self._pipeline.actions(gate.run_id)), gate) for gate in asked]
-        decided = [(decision, gate) for decision, gate in found if decision]
+        decided = [(decision, gate) for decision, gate in found if decision and not objection(decision, gate)]
         return sorted(decided, key=lambda pair: pair[0].at, reverse=True)
+
+    def require_origin(self, decision: Decision) -> None:
+        """Raise StageFailed unless an approval that was passed on is one of the same model under the same limits."""
+        said = (one for one, _ in self.about(decision.model_digest) if one.run_id == decision.forwarded_from)
+        origin = next(said, None)
+        if origin is None or not origin.approved or origin.forwarded_from or origin.key != decision.key:
+            raise StageFailed(
+                f"The approval that was passed on from run {decision.forwarded_from} is none of this model.",
+                "Ask for a decision: mlops run --from approval",
+            )
 
     def approval(self, model_digest: str, key: str) -> StageRun | None:
         """The approval of this model under these floors, unless the last word about it was another one."""

@@ -17,7 +17,7 @@ from mlops_cli.backends.aws.prices import Prices, Product
 from mlops_cli.backends.aws.records import Records
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.remains import is_absence
-from mlops_cli.backends.aws.standing import AFTER_LAST_GATE, COMMAND, JOB, NATIVE, VERDICT
+from mlops_cli.backends.aws.standing import AFTER_LAST_GATE, COMMAND, JOB, NATIVE, ROLLBACK, VERDICT
 from mlops_cli.costs import Costs, Line, Unit
 from mlops_cli.machines import Machines
 from mlops_cli.registry import LAST_GATE
@@ -102,7 +102,7 @@ class Estimate:
         """One run from the stage ``from_stage`` on, nothing reused."""
         first = position(from_stage) if from_stage else 0
         keys = [key for stage in STAGES for key in _actions(stage) if key[1] == COMMAND or stage in STAGES[first:]]
-        commands = [key for key in keys if key[1] == COMMAND]
+        commands = [key for key in keys if key[1] in (COMMAND, ROLLBACK)]
         return [
             *self.jobs(earlier, first),
             self._minutes("builds, general1.small", BUILD, commands, earlier),
@@ -137,7 +137,7 @@ class Estimate:
 
     def _limit(self, key: Action) -> int:
         stage, name = key
-        if name == COMMAND:
+        if name in (COMMAND, ROLLBACK):
             return BUILD_LIMIT_MINUTES
         if name == VERDICT:
             return 1  # it only says what is known

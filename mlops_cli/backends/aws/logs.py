@@ -11,11 +11,14 @@ from typing import Any
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.refusals import AwsError
 
+# The end of the name of the project whose steps decide; it logs into the same group as the other one.
+DECISIONS = "-decisions"
+
 
 def build_log(build_id: str) -> str:
     """Where the log of a build lies: its group and its stream."""
     project, _, stream = build_id.partition(":")
-    return f"/aws/codebuild/{project}:{stream}" if stream else ""
+    return f"/aws/codebuild/{project.removesuffix(DECISIONS)}:{stream}" if stream else ""
 
 
 class Log:

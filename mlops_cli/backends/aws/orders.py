@@ -15,6 +15,7 @@ from mlops_cli.backends.aws.requests import ARCHIVE, Order, Request, job_name, p
 from mlops_cli.backends.aws.site import Site
 from mlops_cli.backends.ingredients import hyperparameters
 from mlops_cli.data.manifest import JSON_NAME
+from mlops_cli.lifecycle import StageFailed
 from mlops_cli.machines import Machine, Machines
 from mlops_cli.package import pack
 from mlops_cli.project import Project
@@ -100,8 +101,12 @@ class Orders:
             archive = Path(folder) / ARCHIVE
             digest = pack(self._project.training, archive, sent_code(self._project.root))
             key = f"{self._aside}code/{digest[:16]}/{ARCHIVE}"
-            if not self._bucket.exists(key):
-                self._bucket.put(key, archive.read_bytes(), "application/gzip")
+            there = self._bucket.facts(key) or self._bucket.put_once(key, archive.read_bytes(), "application/gzip")
+        if there.checksum != digest:
+            raise StageFailed(
+                f"{self._bucket.uri(key)} holds other code than its name says: S3 has {there.checksum[:12]}.",
+                f"See who wrote it, then remove it: aws s3 rm {self._bucket.uri(key)}",
+            )
         return self._bucket.uri(key)
 
     def _channels(self, stage: Stage, run: Run) -> dict[str, str]:

@@ -72,6 +72,7 @@ def pipeline(
     stack: Stack | None,
     bucket: str,
     wheel_key: str,
+    template_key: str,
 ) -> dict[str, str]:
     endpoint = _endpoint_name(settings, use_case)
     source = source_type(settings, stack)
@@ -90,6 +91,7 @@ def pipeline(
         "BranchName": settings["BRANCH"],
         **_connection(settings, source, stack.parameters if stack else {}),
         "WheelKey": wheel_key,
+        "EndpointTemplateKey": template_key,
         "TrainingImage": images.training_image(account.region, training),
         "ServingImage": images.serving_image(account.region, ANY_CPU if hosting.serverless else hosting.instance_type),
         "Instance": settings["INSTANCE"],

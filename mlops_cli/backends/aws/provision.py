@@ -17,7 +17,7 @@ from mlops_cli.backends.aws.names import Names
 from mlops_cli.backends.aws.parcel import Parcel, pack
 from mlops_cli.backends.aws.stacks import STILLBORN, Stack, Stacks
 from mlops_cli.config import Settings
-from mlops_cli.digest import digest_file
+from mlops_cli.digest import digest_bytes, digest_file
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.plans import Action, Change, Plan
 from mlops_cli.progress import ResourceEvent, Watch, unwatched
@@ -26,6 +26,7 @@ from mlops_cli.usecase import UseCase
 
 # Stands for the bucket's name in the plan, until the bucket is made and has one.
 TO_BE_MADE = "to-be-made"
+ENDPOINT = "endpoint.yaml"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,14 @@ class Provisioner:
         name = self._names.pipeline_stack
         stack = self._stacks.settled(name, watch)
         given = parameters.pipeline(
-            self._settings, self._use_case, self._account, self._names, stack, bucket, self._wheel_key
+            self._settings,
+            self._use_case,
+            self._account,
+            self._names,
+            stack,
+            bucket,
+            self._names.key_prefix + self._wheel_key,
+            self._names.key_prefix + self._template_key,
         )
         return self._step(name, "pipeline.yaml", given, stack)
 
@@ -131,12 +139,15 @@ class Provisioner:
         return Step(wanted, stack, change_set, change_set.changes if change_set else ())
 
     def _template(self, name: str) -> str:
+        return self._template_path(name).read_text(encoding="utf-8")
+
+    def _template_path(self, name: str) -> Path:
         path = self._project.root / "templates" / name
         if not path.is_file():
             raise ConfigurationError(
                 f"The project has no templates/{name}.", "Copy the folder templates/ of the mlops repository into it."
             )
-        return path.read_text(encoding="utf-8")
+        return path
 
     def _execute(self, step: Step, watch: Watch) -> None:
         change_set = step.change_set
@@ -158,17 +169,23 @@ class Provisioner:
 
     @property
     def _wheel_key(self) -> str:
-        """Full, since the template does not know what is in it. The build steps hold the wheel against the sha256."""
-        return f"{self._names.key_prefix}cli/{digest_file(self._wheel)}/{self._wheel.name}"
+        """The build steps hold the wheel against the sha256."""
+        return f"cli/{digest_file(self._wheel)}/{self._wheel.name}"
+
+    @property
+    def _template_key(self) -> str:
+        """Of the endpoint's template: only who deploys the pipeline says from what the endpoint is made."""
+        return f"cli/{digest_bytes(self._template(ENDPOINT).encode())[:16]}/{ENDPOINT}"
 
     def _to_send(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
         """What must be in the bucket before the pipeline is made."""
-        key = self._wheel_key.removeprefix(self._names.key_prefix)
-        there = bucket is not None and bucket.exists(key)
-        cli = Change(Action.KEEP if there else Action.ADD, self._wheel.name, "this very mlops, for the build steps")
+        own = [
+            self._file_to_send(self._wheel_key, "this very mlops, for the build steps", bucket),
+            self._file_to_send(self._template_key, "what the endpoint is made from", bucket),
+        ]
         if parameters.source_type(self._settings, stack) == "connection":
             return [
-                cli,
+                *own,
                 Change(
                     Action.KEEP,
                     "source",
@@ -176,10 +193,14 @@ class Provisioner:
                 ),
             ]
         if self._has_source(stack, bucket):
-            return [cli]
+            return own
         parcel = self._parcel
         size = f"{len(parcel.files)} files, {parcel.bytes / 1000:,.0f} kB"
-        return [cli, Change(Action.ADD, source.KEY, size), *_left_out(parcel)]
+        return [*own, Change(Action.ADD, source.KEY, size), *_left_out(parcel)]
+
+    def _file_to_send(self, key: str, why: str, bucket: Bucket | None) -> Change:
+        there = bucket is not None and bucket.exists(key)
+        return Change(Action.KEEP if there else Action.ADD, key.rpartition("/")[2], why)
 
     def _has_source(self, stack: Stack | None, bucket: Bucket | None) -> bool:
         """A pipeline of this kind that is there has been sent its source, and each run sends it anew."""
@@ -188,10 +209,11 @@ class Provisioner:
         return same and bucket is not None and bucket.exists(source.KEY)
 
     def _send(self, stack: Stack | None, bucket: Bucket, watch: Watch) -> None:
-        key = self._wheel_key.removeprefix(self._names.key_prefix)
-        if not bucket.exists(key):
-            bucket.upload(self._wheel, key)
-            watch(_uploaded(bucket, key))
+        files = {self._wheel_key: self._wheel, self._template_key: self._template_path(ENDPOINT)}
+        for key, path in files.items():
+            if not bucket.exists(key):
+                bucket.upload(path, key)
+                watch(_uploaded(bucket, key))
         kind = parameters.source_type(self._settings, stack)
         if kind != "connection" and not self._has_source(stack, bucket):
             source.upload(bucket, self._parcel)

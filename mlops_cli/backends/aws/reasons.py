@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.logs import Logs, build_log
 from mlops_cli.backends.aws.pipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.refusals import AwsError
 from mlops_cli.backends.aws.stacks import Stacks
-from mlops_cli.backends.aws.standing import COMMAND, DECISION, latest_attempt
+from mlops_cli.backends.aws.standing import COMMAND, DECISION, ROLLBACK, latest_attempt
 from mlops_cli.jobs import progress_in
 from mlops_cli.runs import Run, StageRun, Status
 from mlops_cli.stages import Kind, Stage, stage_named
@@ -41,7 +41,7 @@ class Reasons:
 
     def _reason(self, stage: Stage, at: StageRun, action: ActionRun, run_id: str) -> str:
         log = f"Log: mlops logs {run_id} --stage {stage.name}"
-        if action.name == COMMAND:
+        if action.name in (COMMAND, ROLLBACK):
             said = self._tail(build_log(action.external))
             return "\n".join([f"The command step of {stage.name} failed: {action.error}", *said, log])
         if stage.kind is Kind.DEPLOY:

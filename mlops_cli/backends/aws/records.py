@@ -2,46 +2,83 @@
 
 ::
 
-    runs/ID/run.json                 the stages of one run, written anew by each of its steps
+    runs/ID/run.json                 the stages of one run, as the steps that run the repository's code know them
+    decisions/ID/run.json            the same by the steps that decide: of what they know, their word counts
     records/STAGE/KEY.json           the newest finished execution of a stage with this key
     records/STAGE/latest.json        the newest finished execution, whatever its key
     records/approval/MODEL/ID.json   that run ID has asked for a decision about this model
+
+Whoever runs the repository's code can write neither below decisions/ nor the records of the stages in ``DECIDED``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from mlops_cli.backends.aws.bucket import Bucket
+from mlops_cli.registry import FIRST_STAGE, LAST_GATE, RETURNED
 from mlops_cli.runs import Run, StageRun, Status, run_of, stage_run_of
+from mlops_cli.stages import STAGES, position
 
 RUN = "run.json"
 LATEST = "latest"
+STEPS, DECISIONS = "runs", "decisions"
+# The stages whose output is a model, a question about one, or what is live.
+DECIDED = ("train", "approval", FIRST_STAGE)
 
 
 class Records:
-    def __init__(self, bucket: Bucket) -> None:
+    """``decides``: for a step that decides, which runs no code of the repository."""
+
+    def __init__(self, bucket: Bucket, decides: bool = False) -> None:
         self.bucket = bucket
+        self.decides = decides
 
     def load(self, run_id: str) -> Run | None:
         """A run as its steps have recorded it; None before the first step and for what was never a run."""
-        found = self.bucket.get_json(f"runs/{run_id}/{RUN}")
-        return None if found is None else run_of(found)
+        recorded, decided = self._load(STEPS, run_id), self._load(DECISIONS, run_id)
+        if decided is None:
+            return _unasked(recorded) if recorded else None
+        if (
+            recorded and RETURNED not in decided.stage(LAST_GATE).detail
+        ):  # the last gate is the only stage after all that decides
+            gate = recorded.stage(LAST_GATE)
+            detail = {name: value for name, value in gate.detail.items() if name != RETURNED}
+            decided.stages[position(LAST_GATE)] = replace(gate, detail=detail)
+        return decided
+
+    def _load(self, folder: str, run_id: str) -> Run | None:
+        """What is written of a run is about that run, whatever it says itself.
+
+        The repository's code may write below ``STEPS``: what is no record there says nothing.
+        """
+        try:
+            values = self.bucket.get_json(f"{folder}/{run_id}/{RUN}")
+            run = None if values is None else run_of(values)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if folder != STEPS:
+                raise
+            run = None
+        if run is None or [stage.name for stage in run.stages] != [stage.name for stage in STAGES]:
+            return None
+        return replace(run, id=run_id, stages=[replace(stage, run_id=run_id) for stage in run.stages])
 
     def save(self, run: Run) -> None:
-        self.bucket.put_json(f"runs/{run.id}/{RUN}", asdict(run))
+        self.bucket.put_json(f"{DECISIONS if self.decides else STEPS}/{run.id}/{RUN}", asdict(run))
 
     def runs(self) -> Iterator[Run]:
         """Every recorded run, the one that was written last first."""
-        items = [item for item in self.bucket.items("runs/") if item.key.endswith(f"/{RUN}")]
+        items = [item for item in self.bucket.items(f"{STEPS}/") if item.key.endswith(f"/{RUN}")]
         for item in sorted(items, key=lambda item: item.modified, reverse=True):
             run = self.load(item.key.split("/")[-2])
             if run:
                 yield run
 
     def remember(self, stage: StageRun) -> None:
-        """Put a finished stage where later runs look for it; a reused one is no new execution."""
+        """Put a finished stage where later runs look for it, if this step may; a reused one is no new execution."""
+        if (stage.name in DECIDED) is not self.decides:
+            return
         for name in (LATEST,) if stage.status is Status.REUSED else (stage.key, LATEST):
             self.bucket.put_json(f"records/{stage.name}/{name}.json", asdict(stage))
 
@@ -65,3 +102,17 @@ class Records:
         )
         found = (self.bucket.get_json(item.key) for item in items)
         return [stage_run_of(values) for values in found if values]
+
+
+def _unasked(run: Run) -> Run:
+    """A run of which no step that decides knows anything has asked, decided and deployed nothing, whatever it says.
+
+    What it takes over from another run is left to be looked at by the step that asks.
+    """
+    for name in ("approval", FIRST_STAGE):
+        stage, taken_over = run.stage(name), run.forced_from and position(name) < position(run.forced_from)
+        if taken_over and stage.status is Status.DONE:
+            stage.status = Status.REUSED
+        elif not taken_over:
+            run.stages[position(name)] = StageRun(name, run_id=run.id)
+    return run

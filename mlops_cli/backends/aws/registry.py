@@ -83,6 +83,19 @@ class Registry:
                 ApprovalDescription=" ".join(description.split())[:DESCRIPTION_LENGTH],
             )
 
+    def require_kept(self, package: str, digest: str) -> None:
+        """Raises StageFailed unless the package is of this model, and the file that it names has this digest."""
+        kept = f"models/{digest}/model.tar.gz"
+        described = self._client.describe_model_package(ModelPackageName=package)
+        container = described["InferenceSpecification"]["Containers"][0]
+        facts = self._bucket.facts(kept)
+        checksum = facts.checksum if facts else ""
+        if container.get("ModelDataUrl") != self._bucket.uri(kept) or checksum != digest:
+            raise StageFailed(
+                f"The model package {package} is not the model {digest[:12]}: S3 has {checksum[:12] or 'nothing'}.",
+                "Train and approve it again: mlops run --force",
+            )
+
     def packages(self) -> list[Package]:
         """Every registered package, the oldest first."""
         listed = self._client.pages(

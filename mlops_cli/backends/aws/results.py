@@ -27,6 +27,8 @@ def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
     """The files of an artifact, fetched unless they are there."""
     for item in bucket.items(artifact):
         path = folder / item.key.removeprefix(artifact)
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise StageFailed(f"{item.key} names a place outside of its folder.", CONTINUE)
         if not item.key.endswith("/") and not path.exists():
             bucket.download(item.key, path)
     return folder

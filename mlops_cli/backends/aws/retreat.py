@@ -1,8 +1,8 @@
 """The way back inside the pipeline: a model that fails its gate on the endpoint makes room for the one before it.
 
-The gate's command step says what is to be live from then on, the next action deploys that as the stage before has done,
-and the last one fails the stage. So nobody needs to follow the run, and no role needs a further permission. Nothing is
-asked of a person either: what comes back was approved by one.
+The gate's command step says whether the model has passed; the next one, which runs no code of the repository, says
+what is to be live from then on, the next action deploys that as the stage before has done, and the last one fails the
+stage. So nobody needs to follow the run. Nothing is asked of a person either: what comes back was approved by one.
 """
 
 from __future__ import annotations

@@ -11,16 +11,18 @@ from typing import Any
 
 from mlops_cli.backends.aws.decisions import Decisions
 from mlops_cli.backends.aws.logs import Logs, build_log
-from mlops_cli.backends.aws.pipeline import SUPERSEDED_BY, ActionRun, Execution, Pipeline
+from mlops_cli.backends.aws.pipeline import SUCCEEDED, SUPERSEDED_BY, ActionRun, Execution, Pipeline
 from mlops_cli.backends.aws.reasons import Reasons
 from mlops_cli.backends.aws.records import Records
-from mlops_cli.backends.aws.standing import COMMAND, DECISION, GATE, JOB, compose, latest_attempt
+from mlops_cli.backends.aws.standing import COMMAND, DECISION, ENDPOINT, GATE, JOB, compose, latest_attempt
 from mlops_cli.backends.aws.summary import forwarded, summary_of
 from mlops_cli.backends.aws.variables import decoded, encoded
 from mlops_cli.backends.follow import Pace, follow
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.lifecycle import RunView, StageFailed
+from mlops_cli.registry import FIRST_STAGE, LAST_GATE, RETURNED
 from mlops_cli.runs import HELD, Run, StageRun, Status, continue_hint, find_run, new_run, superseded, undecidable
+from mlops_cli.stages import position
 
 AT_ONCE = 8
 SHORTEST, LONGEST = 0.5, 5.0
@@ -136,10 +138,27 @@ class Runs:
         earlier = self.held(run)
         return replace(run, stages=_with_gate(run, reason=f"{HELD}, {earlier.reason}")) if earlier else run
 
+    def deployed(self) -> str:
+        """The digest of the model that was deployed last, brought back or not; empty when none was.
+
+        That a deployment has come to its end is CodePipeline's to say, of which model it was the deciding steps'.
+        """
+        for execution in self.pipeline.executions():
+            done = [one for one in self.pipeline.actions(execution.id) if one.name == ENDPOINT]
+            stages = {one.stage for one in done if one.status == SUCCEEDED}
+            record = self.records.load(execution.id) if stages else None
+            if record:
+                returned = record.stage(LAST_GATE).detail.get(RETURNED)
+                return str(returned["digest"] if returned and LAST_GATE in stages else record.stage(FIRST_STAGE).output)
+        return ""
+
     def _overtake(self, run: Run) -> Run:
-        """Once a run stands before the gate, nobody can approve what waits there before it."""
+        """Once a run stands before the gate, nobody can approve what waits there before it.
+
+        A run that has taken its approval over stands there, too, though its next own stage is a later one.
+        """
         at = run.current
-        if at is None or at.name != GATE.name or at.status is not Status.PENDING:
+        if at is None or position(at.name) < position(GATE.name) or at.status is not Status.PENDING:
             return run
         holder = self.pipeline.holder(run.id, GATE.name)
         if holder and self.pipeline.token(holder, GATE.name, DECISION):

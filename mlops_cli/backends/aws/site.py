@@ -10,7 +10,10 @@ from mlops_cli.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Site:
-    """``prefix`` is where the project's keys begin in the bucket; images are addresses, roles are ARNs."""
+    """``prefix`` is where the project's keys begin in the bucket; images are addresses, roles are ARNs.
+
+    ``endpoint_template`` is the full key of the endpoint's template, as `mlops deploy-infra` has sent it.
+    """
 
     bucket: str
     prefix: str
@@ -21,6 +24,7 @@ class Site:
     model_role: str
     training_image: str
     serving_image: str
+    endpoint_template: str
 
 
 OUTPUTS = {
@@ -33,6 +37,7 @@ OUTPUTS = {
     "model_role": "ModelRoleArn",
     "training_image": "TrainingImage",
     "serving_image": "ServingImage",
+    "endpoint_template": "EndpointTemplateKey",
 }
 VARIABLES = {
     "bucket": "MLOPS_BUCKET",
@@ -44,6 +49,7 @@ VARIABLES = {
     "model_role": "MLOPS_MODEL_ROLE",
     "training_image": "MLOPS_TRAINING_IMAGE",
     "serving_image": "MLOPS_SERVING_IMAGE",
+    "endpoint_template": "MLOPS_ENDPOINT_TEMPLATE",
 }
 
 

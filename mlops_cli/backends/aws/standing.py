@@ -24,10 +24,13 @@ from mlops_cli.runs import Run, StageRun, Status, new_run
 from mlops_cli.stages import STAGES, Kind, Stage
 
 COMMAND, JOB, DECISION, ENDPOINT, VERDICT = "command", "job", "decision", "endpoint", "verdict"
+ROLLBACK = "rollback"
+# In the detail of the approval: what the person who decides is shown to be out of its limits.
+SHORTFALLS = "shortfalls"
 # What follows the command step of a stage of this kind, and does the stage's work.
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
-# After the last gate the endpoint is seen to, once more if its model goes, and then the stage is judged.
-AFTER_LAST_GATE = (ENDPOINT, VERDICT)
+# After the last gate it is decided whether its model goes, the endpoint is seen to, and then the stage is judged.
+AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, VERDICT)
 GATE = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 # CodePipeline gives up waiting for a decision after seven days.
 PATIENCE_SECONDS = 7 * 86400 - 60
@@ -60,7 +63,10 @@ def latest_attempt(stage: str, actions: Sequence[ActionRun]) -> list[ActionRun]:
 
 
 def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> Decision | None:
-    """What a person has said of the run's model; None as long as nobody has."""
+    """What a person has said of the run's model, or of the model that they name; None as long as nobody has.
+
+    A decision in the AWS console names none: it is about what the run has asked.
+    """
     decided = [one for one in latest_attempt(GATE.name, actions) if one.name == DECISION and one.status != IN_PROGRESS]
     if not decided or decided[-1].status == ABANDONED or _expired(decided[-1]):
         return None
@@ -73,11 +79,12 @@ def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> De
         comment,
         said.updated,
         gate.key,
-        gate.output,
+        facts.model_digest or gate.output,
         kind=facts.kind,
         rollback_to=facts.rollback_to,
         rolled_back_from=facts.rolled_back_from,
         forwarded_from=facts.forwarded_from,
+        shortfalls=tuple(gate.detail.get(SHORTFALLS, ())),
     )
 
 

@@ -1,4 +1,8 @@
-"""One command step of the pipeline: what came before is taken in, the stage is settled, the rest is handed over."""
+"""One command step of the pipeline: what came before is taken in, the stage is settled, the rest is handed over.
+
+The steps in ``DECIDING`` run no code of the repository, under a role of their own: what they find written by the other
+steps is a claim, which they check against what only they, CodePipeline and the model registry can say.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +11,68 @@ from collections.abc import Mapping
 
 from mlops_cli.backends.aws.logs import build_log
 from mlops_cli.backends.aws.records import Records
+from mlops_cli.backends.aws.standing import ROLLBACK
 from mlops_cli.backends.aws.variables import NO, NO_STAGE, decoded, encoded, start_of
 from mlops_cli.backends.aws.workbench import AwsWorkbench
 from mlops_cli.lifecycle import RunView, StageFailed, settle
-from mlops_cli.registry import LAST_GATE, RETURNED
+from mlops_cli.registry import FIRST_STAGE, LAST_GATE, RETURNED
 from mlops_cli.runs import Run, Status, copy_before, has_all_before, new_run, nothing_before
 from mlops_cli.stages import STAGES, Kind, Stage, position, stage_named
+
+DECIDING = ("approval", FIRST_STAGE, ROLLBACK)
 
 
 def take_step(name: str, run_id: str, bench: AwsWorkbench, variables: Mapping[str, str], view: RunView) -> Run:
     """Bring one stage of a run as far as its command step can; raises StageFailed, with the run saved."""
-    stage = stage_named(name)
+    stage = stage_named(LAST_GATE if name == ROLLBACK else name)
     run = bench.records.load(run_id) or _begun(run_id, bench.records, variables)
     run.status = Status.RUNNING
-    for before in STAGES[: position(name)]:
+    for before in STAGES[: position(stage.name)]:
         _conclude(before, run, bench)
-    if not _taken_over(stage, variables):
+    if name == ROLLBACK:
+        return _rolled_back(run, bench, view)
+    if not _taken_over(stage, run):
         run.stage(name).log = build_log(variables.get("CODEBUILD_BUILD_ID", ""))
         _settle(stage, run, bench, view)
+    elif stage.kind is Kind.APPROVAL:
+        _vouch(run, bench)
+    bench.hand_over_rest(stage, run)
     bench.save(run)
     _remember(stage, run, bench)
-    bench.hand_over_rest(stage, run)
     return run
 
 
 def _settle(stage: Stage, run: Run, bench: AwsWorkbench, view: RunView) -> None:
-    """As the engine does; but a model that fails its gate on the endpoint is taken back by the stage's next action.
+    """As the engine does; but what follows when the last gate fails is decided by the stage's next action.
 
-    Tried again after that, the stage does not test what has been given up, but sees to it that it stays so.
+    Tried again after the model was rolled back, that stage does not test what has been given up.
     """
     if RETURNED in run.stage(stage.name).detail:
-        if not bench.go_back(run):
-            raise StageFailed("The model of this run failed its gate and was rolled back.", "Train another: mlops run")
         return
     try:
         settle(stage, run, bench, view, STAGES)
-    except StageFailed:
-        if stage.name != LAST_GATE or not bench.go_back(run):
+    except StageFailed:  # on record, and said
+        if stage.name != LAST_GATE:
             raise
-        view.stage_changed(run, run.stage(stage.name))
+
+
+def _rolled_back(run: Run, bench: AwsWorkbench, view: RunView) -> Run:
+    """See to it that the model goes, if it has failed its gate and another one can come back."""
+    if run.stage(LAST_GATE).status is Status.FAILED and bench.go_back(run):
+        view.stage_changed(run, run.stage(LAST_GATE))
+    bench.save(run)
+    bench.hand_over_verdict(run)
+    return run
+
+
+def _vouch(run: Run, bench: AwsWorkbench) -> None:
+    """The question that is taken over must have been asked: a step that runs the repository's code has copied it."""
+    claimed = run.stage("approval")
+    asked = next((one for one in bench.records.asked(claimed.output) if one.key == claimed.key), None)
+    if asked is None or run.stage("train").output != claimed.output:
+        message = f"No run has asked for a decision about the model {claimed.output[:12] or 'that is to be deployed'}."
+        raise StageFailed(message, "Train and ask: mlops run")
+    claimed.output, claimed.detail, claimed.artifact = asked.output, asked.detail, asked.artifact
 
 
 def _begun(run_id: str, records: Records, variables: Mapping[str, str]) -> Run:
@@ -64,10 +91,9 @@ def _begun(run_id: str, records: Records, variables: Mapping[str, str]) -> Run:
     return run
 
 
-def _taken_over(stage: Stage, variables: Mapping[str, str]) -> bool:
+def _taken_over(stage: Stage, run: Run) -> bool:
     """Whether the stage is one of those before the run's first own one."""
-    start, _ = start_of(variables.get("MLOPS_FROM", NO_STAGE))
-    return bool(start) and position(stage.name) < position(start)
+    return bool(run.forced_from) and position(stage.name) < position(run.forced_from)
 
 
 def _conclude(stage: Stage, run: Run, bench: AwsWorkbench) -> None:
@@ -88,7 +114,8 @@ def _conclude(stage: Stage, run: Run, bench: AwsWorkbench) -> None:
 def _remember(stage: Stage, run: Run, bench: AwsWorkbench) -> None:
     """Put what the stage has come to where later runs look for it."""
     record = run.stage(stage.name)
+    if stage.kind is Kind.APPROVAL:
+        bench.records.remember(run.stage("train"))  # which its own step may have reused, but may not note
+        bench.records.note_asked(record)
     if record.status.settled:
         bench.records.remember(record)
-    if stage.kind is Kind.APPROVAL:
-        bench.records.note_asked(record)

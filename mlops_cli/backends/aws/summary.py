@@ -17,12 +17,22 @@ SUMMARY_LENGTH = 512
 
 @dataclass(frozen=True)
 class Facts:
-    """The fields of a Decision that only its own summary can tell."""
+    """The fields of a Decision that only its own summary can tell.
+
+    ``model`` is the digest of the model that it is about: CodePipeline keeps it as it was sent, and nobody but whoever
+    decides can send it.
+    """
 
     kind: DecisionKind = DecisionKind.APPROVAL
     rollback_to: NamedModel | None = None
     rolled_back_from: NamedModel | None = None
     forwarded_from: str = ""
+    model: str = ""
+
+    @property
+    def model_digest(self) -> str:
+        """The model that the decision names, empty when it names none; a rollback names where it leads."""
+        return self.rollback_to.digest if self.rollback_to else self.model
 
 
 def summary_of(comment: str, facts: Facts) -> str:
@@ -43,9 +53,11 @@ def read_summary(summary: str) -> tuple[str, Facts]:
 
 def _facts(told: Mapping[str, Any]) -> Facts:
     to, away_from = (NamedModel(**told[name]) if name in told else None for name in ("rollback_to", "rolled_back_from"))
-    return Facts(DecisionKind(told["kind"]), to, away_from, str(told.get("forwarded_from", "")))
+    forwarded_from, model = (str(told.get(name, "")) for name in ("forwarded_from", "model"))
+    return Facts(DecisionKind(told["kind"]), to, away_from, forwarded_from, model)
 
 
 def forwarded(decision: Decision) -> tuple[str, Facts]:
     """An approval as it is passed on: the comment stays, and so does the run that it was given for."""
-    return decision.comment, Facts(forwarded_from=decision.forwarded_from or decision.run_id)
+    origin = decision.forwarded_from or decision.run_id
+    return decision.comment, Facts(forwarded_from=origin, model=decision.model_digest)

@@ -100,7 +100,7 @@ class Teardown:
         return Facts(
             pipeline=outputs.get("PipelineName", ""),
             state_machine=outputs.get("StateMachineArn", ""),
-            project=outputs.get("BuildProject", ""),
+            projects=tuple(outputs[name] for name in ("BuildProject", "DecisionProject") if outputs.get(name)),
             model_group=outputs.get("ModelPackageGroup", ""),
         )
 

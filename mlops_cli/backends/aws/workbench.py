@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,19 @@ from mlops_cli.backends.aws import deployment, results, retreat
 from mlops_cli.backends.aws.appraisal import EVIDENCE, key_of
 from mlops_cli.backends.aws.crew import Crew
 from mlops_cli.backends.aws.dataset import FACTS
+from mlops_cli.backends.aws.decisions import objection
 from mlops_cli.backends.aws.orders import LOG_GROUPS, Orders
 from mlops_cli.backends.aws.parcel import sent_code
+from mlops_cli.backends.aws.registry import REJECTED
 from mlops_cli.backends.aws.relay import relay
+from mlops_cli.backends.aws.standing import SHORTFALLS
 from mlops_cli.backends.base import EndpointState
 from mlops_cli.backends.gate import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.ingredients import from_use_case, input_digests, no_data
 from mlops_cli.backends.local.process import Children
 from mlops_cli.config import job_environment_ingredients
 from mlops_cli.counted import file_ingredients
-from mlops_cli.digest import digest_file
+from mlops_cli.digest import digest_bytes, digest_file
 from mlops_cli.fingerprint import FILE, code_ingredients, digest_of, source_ingredients
 from mlops_cli.lifecycle import Outcome, RunView, StageFailed
 from mlops_cli.project import Project
@@ -43,7 +47,8 @@ from mlops_cli.usecase import UseCase
 TAIL_LINES = 8
 REUSE: dict[str, Any] = {"kind": "reuse", "request": {}}
 REFUSED: dict[str, Any] = {"kind": "refused", "request": {}}
-DEPLOYMENT = "endpoint.json"
+ASK_AGAIN = "Ask for a decision: mlops run --from approval"
+DEPLOYMENT, TEMPLATE = "endpoint.json", "endpoint.yaml"
 
 
 class AwsWorkbench:
@@ -102,14 +107,18 @@ class AwsWorkbench:
             }
             return {
                 "the endpoint": self.site.endpoint,
-                "templates/endpoint.yaml": digest_file(self._template),
+                "templates/endpoint.yaml": digest_bytes(self._template),
                 **hosting,
             }
         return {"the deployment": self.endpoint.live().configuration} if "deploy" in stage.inputs else {}
 
-    @property
-    def _template(self) -> Path:
-        return self.project.root / "templates" / "endpoint.yaml"
+    @cached_property
+    def _template(self) -> bytes:
+        """What the endpoint is made from: what `mlops deploy-infra` has sent, not what the repository says."""
+        content = self.bucket.get(self.site.endpoint_template.removeprefix(self.bucket.prefix))
+        if content is None:
+            raise StageFailed("The endpoint's template is not in the bucket.", "Send it again: mlops deploy-infra")
+        return content
 
     def _dataset(self) -> dict[str, Any]:
         facts = self.bucket.get_json(FACTS)
@@ -149,6 +158,7 @@ class AwsWorkbench:
             return self._ask(run)
         if stage.kind is Kind.DEPLOY:
             package = run.stage("approval").detail["package"]
+            self.crew.registry.require_kept(package, run.stage("approval").output)
             self.crew.registry.require_approved(package)
             return Outcome(run.stage("approval").output, status=Status.RUNNING)
         return self._gate(stage, run) if stage.kind is Kind.GATE else self._order(stage, run)
@@ -213,11 +223,11 @@ class AwsWorkbench:
         if stage.kind in LOG_GROUPS and record.status.settled:
             self.hand_over("request.json", REUSE)
         if stage.kind is Kind.APPROVAL:
-            self.crew.appraisal(self.use_case).publish(run)
+            evidence = self.crew.appraisal(self.use_case).publish(run)
+            if record.status is Status.WAITING:  # one that was decided about stays as it was asked
+                record.detail = {**record.detail, SHORTFALLS: evidence.shortfalls}
         if stage.kind is Kind.DEPLOY:
             self._hand_over_deployment(run)
-        if stage.name == LAST_GATE:
-            self._hand_over_verdict(run)
         self.hand_over("stage.json", asdict(record))
 
     def _hand_over_deployment(self, run: Run) -> None:
@@ -225,15 +235,18 @@ class AwsWorkbench:
         approval = run.stage("approval")
         configuration = self._configuration(run, approval.detail["package"], approval.output)
         self.bucket.put_json(key_of(run.id, DEPLOYMENT), configuration)
-        self.hand_over(DEPLOYMENT, configuration)
+        self._hand_over_endpoint(configuration)
         self.crew.appraisal(self.use_case).publish_decision(replace(run, decision=self.crew.decisions.of(run)))
 
-    def _hand_over_verdict(self, run: Run) -> None:
+    def hand_over_verdict(self, run: Run) -> None:
         """What is to be live now, and whether the stage has failed: a deployment without changes takes no time."""
         target, deployed = self.target, self.bucket.get_json(key_of(run.id, DEPLOYMENT))
-        configuration = self._configuration(run, target.package, target.digest) if target else deployed
+        self._hand_over_endpoint(self._configuration(run, target.package, target.digest) if target else deployed)
+        self.hand_over("request.json", REFUSED if run.stage(LAST_GATE).status is Status.FAILED else REUSE)
+
+    def _hand_over_endpoint(self, configuration: Mapping[str, Any]) -> None:
         self.hand_over(DEPLOYMENT, configuration)
-        self.hand_over("request.json", REFUSED if target else REUSE)
+        (self.out / TEMPLATE).write_bytes(self._template)
 
     def go_back(self, run: Run) -> bool:
         """Prepare the way back to the model before; False when there is none, or nothing to come back from."""
@@ -245,7 +258,7 @@ class AwsWorkbench:
         machines, sample = self.use_case.machines.endpoint, self.use_case.sample
         given = deployment.parameters(self.site, machines, package, digest, sample)
         salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
-        return deployment.configuration(self._template.read_bytes(), given, self.crew.names.tags, salt)
+        return deployment.configuration(self._template, given, self.crew.names.tags, salt)
 
     def conclude(self, stage: Stage, run: Run) -> None:
         """Take in what the actions after a stage's command step have made of it; StageFailed if it is not right."""
@@ -269,12 +282,20 @@ class AwsWorkbench:
         return replace(outcome, detail={**outcome.detail, "dataset": facts})
 
     def _decided(self, stage: Stage, run: Run) -> Outcome:
-        """Whoever approved the run, here or in the AWS console, has approved its model package."""
+        """Whoever approved this model in the run, here or in the AWS console, has approved its model package."""
         record, said = run.stage(stage.name), self.crew.decisions.of(run)
         if said is None or not said.approved:
             raise StageFailed("Nobody has approved the model of this run.", f"mlops approve --run-id {run.id}")
+        if problem := objection(said, record):
+            raise StageFailed(f"The approval {said.by} does not count: {problem}.", ASK_AGAIN)
+        package = record.detail["package"]
+        if said.forwarded_from:
+            self.crew.decisions.require_origin(said)
+        if (said.forwarded_from or said.is_rollback) and self.crew.registry.status(package) == REJECTED:
+            raise StageFailed(f"The model {record.output[:12]} was rejected after it had been approved.", ASK_AGAIN)
+        self.crew.registry.require_kept(package, record.output)
         run.decision = said
-        self.crew.registry.decide(record.detail["package"], True, said.by)
+        self.crew.registry.decide(package, True, said.by)
         return Outcome(record.output)
 
     def _deployed(self, run: Run) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import buckets, changesets, checksums, existing, log_arns, schemas, simulation, stack_events
+from . import buckets, changesets, checksums, conditions, existing, log_arns, schemas, simulation, stack_events
 
 if TYPE_CHECKING:
     from ..simulator import Simulator
@@ -15,6 +15,7 @@ def register(simulator: Simulator) -> None:
     buckets.install(simulator)
     existing.install()
     checksums.install()
+    conditions.install()
     log_arns.install()
     changesets.install()
     stack_events.install()

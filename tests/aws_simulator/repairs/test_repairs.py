@@ -214,3 +214,15 @@ def test_a_copy_of_what_came_in_parts_has_a_checksum_of_the_whole(aws: Aws) -> N
 def test_a_put_answers_with_the_checksum_that_it_has_stored(aws: Aws) -> None:
     answer = bucket(aws, "ours").put_object(Bucket="ours", Key="k", Body=b"x", ChecksumAlgorithm="SHA256")
     assert answer["ChecksumSHA256"] == sha256(b"x")
+
+
+def test_who_may_only_write_what_is_not_there_cannot_overwrite(aws: Aws) -> None:
+    aws.client("s3").create_bucket(Bucket="ours")
+    once = {"Condition": {"Null": {"s3:if-none-match": "false"}}}
+    keys = user(aws, "once", {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::ours/*", **once})
+    s3 = aws.client("s3", **keys)
+    s3.put_object(Bucket="ours", Key="k", Body=b"x", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.put_object(Bucket="ours", Key="k", Body=b"y", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket="ours", Key="k", Body=b"y")

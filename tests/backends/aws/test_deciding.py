@@ -77,7 +77,7 @@ def ground() -> Ground:
 
 @pytest.mark.parametrize("approved", [True, False])
 def test_the_registry_is_told_before_the_pipeline_goes_on(ground: Ground, approved: bool) -> None:
-    ground.decider.decide("r1", approved, "good")
+    ground.decider.decide(ground.run, approved, "good")
     assert ground.said == [
         ("registry", PACKAGE, approved, "good"),
         ("pipeline", "approval", "decision", approved, summary_of("good", Facts()), "t1"),
@@ -92,14 +92,14 @@ def test_whoever_comes_second_is_told_who_was_first(ground: Ground) -> None:
 
     ground.decide = taken_by_anna  # type: ignore[method-assign]
     with pytest.raises(MlopsError, match="already approved by anna"):
-        ground.decider.decide("r1", False, "")
+        ground.decider.decide(ground.run, False, "")
     assert ground.said[-1] == ("registry", PACKAGE, True, "by anna"), "the package is as they have decided"
 
 
 def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
     ground.waiting_token = ""
     with pytest.raises(MlopsError, match="was not taken") as caught:
-        ground.decider.decide("r1", True, "")
+        ground.decider.decide(ground.run, True, "")
     assert caught.value.hint == "Try again: mlops approve --run-id r1"
 
 
@@ -116,7 +116,7 @@ def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
 def test_why_nobody_can_decide(ground: Ground, status: Status, gate: Status, reason: str, said: str, hint: str) -> None:
     ground.stands(status, gate, reason)
     with pytest.raises(MlopsError, match=said) as caught:
-        ground.decider.decide("r1", True, "")
+        ground.decider.decide(ground.run, True, "")
     assert hint in caught.value.hint
     assert ground.said == []
 

@@ -56,7 +56,7 @@ def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None
     assert actions(again.plan_provision()) == {Action.KEEP}
     again.provision()
     assert ground.backend().is_provisioned()
-    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "source"]
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "source"]
 
 
 def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:
@@ -284,7 +284,7 @@ def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> N
 
 MOMENTS = (
     ("CreateChangeSet", 1), ("CreateChangeSet", 2), ("CreateChangeSet", 3), ("DeleteChangeSet", 1),
-    ("ExecuteChangeSet", 1), ("ExecuteChangeSet", 2), ("DescribeStackEvents", 3), ("PutObject", 1), ("PutObject", 2),
+    ("ExecuteChangeSet", 1), ("ExecuteChangeSet", 2), ("DescribeStackEvents", 3), ("PutObject", 1), ("PutObject", 2), ("PutObject", 3),
 )  # fmt: skip
 
 

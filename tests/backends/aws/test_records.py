@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -65,7 +65,7 @@ def test_runs_come_with_the_one_written_last_first(bucket: Bucket) -> None:
 
 
 def test_a_finished_stage_is_found_by_its_key_and_as_the_latest(bucket: Bucket) -> None:
-    records = Records(bucket)
+    records = Records(bucket, decides=True)
     assert records.finished("train", "k1") is records.latest("train") is None
     records.remember(stage())
     records.remember(stage(key="k2", output="o2"))
@@ -75,12 +75,70 @@ def test_a_finished_stage_is_found_by_its_key_and_as_the_latest(bucket: Bucket) 
 
 
 def test_a_reused_stage_is_the_latest_but_no_new_execution(bucket: Bucket) -> None:
-    records = Records(bucket)
+    records = Records(bucket, decides=True)
     records.remember(stage())
     again = replace(stage(run_id="r2"), status=Status.REUSED)
     records.remember(again)
     assert records.finished("train", "k1") == stage()
     assert records.latest("train") == again
+
+
+def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: Bucket) -> None:
+    Records(bucket).remember(stage())
+    Records(bucket, decides=True).remember(stage("preprocess"))
+    assert list(bucket.items("records/")) == []
+
+
+def told(run_id: str, status: Status, **outputs: str) -> Run:
+    """A run whose stages are in this status and have these outputs."""
+    run = new_run(run_id, {})
+    for one in run.stages:
+        one.status, one.output = status, outputs.get(one.name.replace("-", "_"), "")
+    return run
+
+
+def test_of_what_the_steps_that_decide_know_only_their_word_counts(bucket: Bucket) -> None:
+    claimed = told("r1", Status.DONE, train="evil", approval="evil", deploy="evil", post_training_tests="k")
+    claimed.stages[-1].detail = {"passed": 3, "returned": {"version": "v1", "digest": "evil"}}
+    Records(bucket).save(claimed)
+    Records(bucket, decides=True).save(told("r1", Status.RUNNING, train="good", approval="good", deploy="good"))
+    run = Records(bucket).load("r1")
+    assert run is not None
+    assert [one.output for one in run.stages] == ["", "", "good", "good", "good", "k"]
+    gate = run.stage("post-training-tests")
+    assert (gate.status, gate.detail) == (Status.DONE, {"passed": 3}), "what it has said is its own step's to say"
+
+
+def test_what_is_written_of_a_run_is_about_no_other_one(bucket: Bucket) -> None:
+    forged = told("r-old", Status.WAITING, approval="evil")
+    bucket.put_json("runs/r-new/run.json", asdict(forged))
+    run = Records(bucket).load("r-new")
+    assert run is not None
+    assert {run.id, *(one.run_id for one in run.stages)} == {"r-new"}
+
+
+def test_a_run_that_no_deciding_step_knows_has_asked_and_deployed_nothing(bucket: Bucket) -> None:
+    Records(bucket).save(told("r1", Status.DONE, approval="evil", deploy="evil"))
+    run = Records(bucket).load("r1")
+    assert run is not None
+    assert (run.stage("approval"), run.stage("deploy")) == (new_run("r1", {}).stages[3], new_run("r1", {}).stages[4])
+
+
+def test_what_a_run_takes_over_is_left_to_the_step_that_asks(bucket: Bucket) -> None:
+    Records(bucket).save(
+        replace(told("r1", Status.DONE, approval="m1", deploy="m1"), forced_from="post-training-tests")
+    )
+    run = Records(bucket).load("r1")
+    assert run is not None
+    assert [run.stage(name).status for name in ("approval", "deploy")] == [Status.REUSED] * 2, (
+        "it was not deployed here"
+    )
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"null", b'{"id": "r1"}', b'{"stages": 5}', b'"x"'])
+def test_what_is_no_record_says_nothing(bucket: Bucket, content: bytes) -> None:
+    bucket.put("runs/r1/run.json", content)
+    assert Records(bucket).load("r1") is None
 
 
 def test_who_was_asked_about_a_model_is_found_by_the_model(bucket: Bucket) -> None:
@@ -116,6 +174,13 @@ def test_prepared_data_has_the_digest_that_it_has_on_this_machine(bucket: Bucket
     assert found.detail["files"] == results.fingerprint(bucket.items("artifacts/p/"))
     bucket.put("artifacts/p/train/c", b"more")
     assert found.detail["files"] != results.fingerprint(bucket.items("artifacts/p/"))
+
+
+def test_what_a_job_has_written_lands_in_its_folder_or_nowhere(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("artifacts/p/../../../evil.py", b"raise SystemExit")
+    with pytest.raises(StageFailed, match="names a place outside of its folder"):
+        results.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "a" / "b" / "got")
+    assert not list(tmp_path.rglob("evil.py"))
 
 
 def test_data_that_was_not_written_is_a_failure(bucket: Bucket, tmp_path: Path) -> None:
@@ -166,7 +231,7 @@ def test_what_a_training_lacks_is_said(
 
 
 def test_records_are_plain_json(bucket: Bucket) -> None:
-    Records(bucket).remember(stage())
+    Records(bucket, decides=True).remember(stage())
     text = bucket.get("records/train/k1.json")
     assert text is not None
     assert json.loads(text)["status"] == "done"

@@ -35,6 +35,7 @@ LINE = (
     ("deploy", "command"),
     ("deploy", "endpoint"),
     ("post-training-tests", "command"),
+    ("post-training-tests", "rollback"),
     ("post-training-tests", "endpoint"),
     ("post-training-tests", "verdict"),
 )
@@ -76,6 +77,7 @@ def statuses(run: Run) -> list[Status]:
         (10, [D, D, D, D, D, R]),
         (11, [D, D, D, D, D, R]),
         (12, [D, D, D, D, D, R]),
+        (13, [D, D, D, D, D, R]),
     ],
 )
 def test_a_run_that_goes_on(count: int, expected: list[Status]) -> None:

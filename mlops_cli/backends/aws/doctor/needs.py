@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_cli.backends.aws.logs import DECISIONS
 from mlops_cli.backends.aws.names import Names
 
 SOME = "*"
@@ -129,7 +130,8 @@ def _pipeline(place: Place) -> Iterator[Need]:
 def _workers(place: Place) -> Iterator[Need]:
     name = place.names.pipeline_stack
     builds = "CreateProject UpdateProject DeleteProject BatchGetProjects ListBuildsForProject BatchGetBuilds StopBuild"
-    yield Need(place.arn("codebuild", f"project/{name}"), _actions("codebuild", builds), "deploy-infra, cleanup")
+    for project in (name, name + DECISIONS):
+        yield Need(place.arn("codebuild", f"project/{project}"), _actions("codebuild", builds), "deploy-infra, cleanup")
     machine = (
         "CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine TagResource UntagResource "
         "ListTagsForResource ListExecutions"

@@ -1,0 +1,189 @@
+"""A hostile commit on the simulated AWS: in each stage, and in each job, it tries every way to what is live."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.aws_simulator.fixture import Aws, aws, aws_server
+from tests.e2e.cloud import PIPELINE, Cloud, project, statuses
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server", "project"]
+
+# What runs in a step as StageRole, and in a job as JobRole. Each try is noted by what AWS has answered.
+ATTACK = """
+import json, sys
+import boto3
+from botocore.exceptions import ClientError
+
+FACTS = json.loads({facts!r})
+
+
+def main(at):
+    tried = {{}}
+
+    def attempt(name, client, operation, **arguments):
+        try:
+            getattr(boto3.client(client), operation)(**arguments)
+            tried[name] = "done"
+        except ClientError as error:
+            tried[name] = error.response["Error"]["Code"]
+
+    bucket, packages, roles = FACTS["bucket"], FACTS["packages"], FACTS["roles"]
+    for key in FACTS["keys"]:
+        if not key.startswith(tuple(FACTS["open"])):
+            attempt("write " + key, "s3", "put_object", Bucket=bucket, Key=key, Body=b"hostile")
+            attempt("delete " + key, "s3", "delete_object", Bucket=bucket, Key=key)
+    for arn in packages:
+        attempt("approve " + arn, "sagemaker", "update_model_package", ModelPackageArn=arn,
+                ModelApprovalStatus="Approved")
+    container = {{"Image": FACTS["image"], "ModelDataUrl": "s3://" + bucket + "/evil.tar.gz"}}
+    attempt("register", "sagemaker", "create_model_package", ModelPackageGroupName=FACTS["endpoint"],
+            ModelApprovalStatus="Approved", InferenceSpecification={{"Containers": [container],
+            "SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}})
+    attempt("make a model", "sagemaker", "create_model", ModelName=FACTS["endpoint"] + "-evil",
+            PrimaryContainer=container, ExecutionRoleArn=roles["ModelRole"])
+    for endpoint in (FACTS["endpoint"], "churn-prod"):
+        attempt("change the endpoint " + endpoint, "sagemaker", "update_endpoint", EndpointName=endpoint,
+                EndpointConfigName=endpoint + "-evil")
+        attempt("remove the endpoint " + endpoint, "sagemaker", "delete_endpoint", EndpointName=endpoint)
+        attempt("scale " + endpoint, "application-autoscaling", "register_scalable_target",
+                ServiceNamespace="sagemaker", ResourceId="endpoint/" + endpoint + "/variant/AllTraffic",
+                ScalableDimension="sagemaker:variant:DesiredInstanceCount", MinCapacity=9, MaxCapacity=9)
+    attempt("decide", "codepipeline", "put_approval_result", pipelineName=FACTS["pipeline"], stageName="approval",
+            actionName="decision", result={{"summary": "fine", "status": "Approved"}}, token=FACTS["token"])
+    attempt("deploy", "cloudformation", "update_stack", StackName=FACTS["stack"], UsePreviousTemplate=True,
+            RoleARN=roles["DeployRole"])
+    attempt("decide as a step", "codebuild", "start_build", projectName=FACTS["pipeline"] + "-decisions",
+            buildspecOverride="version: 0.2")
+    for name, arn in roles.items():
+        attempt("take " + name, "sts", "assume_role", RoleArn=arn, RoleSessionName="evil")
+        attempt("widen " + name, "iam", "put_role_policy", RoleName=arn.rpartition("/")[2], PolicyName="evil",
+                PolicyDocument="{{}}")
+    for folder in ("runs", "artifacts"):
+        key = FACTS["prefix"] + folder + "/attack/" + at + ".json"
+        attempt("note", "s3", "put_object", Bucket=bucket, Key=key, Body=json.dumps(tried).encode())
+
+
+def forge(run_id):
+    # What the next step is told of this run: that the decision about the live model is made, for another one.
+    s3, key = boto3.client("s3"), FACTS["prefix"] + "runs/" + run_id + "/run.json"
+    run = json.loads(s3.get_object(Bucket=FACTS["bucket"], Key=key)["Body"].read())
+    for stage in run["stages"]:
+        if stage["name"] in ("approval", "deploy"):
+            stage.update(status="done", output=FACTS["live"], run_id=FACTS["approved"], key=FACTS["key"],
+                         detail={{"package": FACTS["packages"][0]}})
+    s3.put_object(Bucket=FACTS["bucket"], Key=key, Body=json.dumps(run).encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+    if sys.argv[1] == "train":
+        forge(sys.argv[2])
+"""
+REFUSED = {"AccessDenied", "AccessDeniedException"}
+STEPS = ("preprocess", "pre-training-tests", "train", "post-training-tests")
+
+
+def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
+    """All that an attacker may know of the project."""
+    stacks = aws.client("cloudformation")
+    described = stacks.describe_stacks(StackName=PIPELINE)["Stacks"][0]["Outputs"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described}
+    made = stacks.describe_stack_resources(StackName=PIPELINE)["StackResources"]
+    roles = {
+        one["LogicalResourceId"]: f"arn:aws:iam::123456789012:role/{one['PhysicalResourceId']}"
+        for one in made
+        if one["ResourceType"] == "AWS::IAM::Role"
+    }
+    packages = aws.client("sagemaker").list_model_packages(ModelPackageGroupName="tiny-dev")
+    prefix, gate = outputs["KeyPrefix"], next(one for one in approved["stages"] if one["name"] == "approval")
+    return {
+        "bucket": outputs["BucketName"],
+        "prefix": prefix,
+        "pipeline": PIPELINE,
+        "endpoint": "tiny-dev",
+        "stack": outputs["EndpointStackName"],
+        "image": outputs["ServingImage"],
+        "roles": roles,
+        "packages": [one["ModelPackageArn"] for one in packages["ModelPackageSummaryList"]],
+        "keys": sorted({*contents(aws, outputs["BucketName"]), f"{prefix}records/approval/{'e' * 64}/r.json"}),
+        # What its steps and jobs make themselves: to spoil that is to spoil its own run.
+        "open": [f"{prefix}{one}" for one in ("artifacts/", "runs/", "records/p")] + own_artifacts(outputs),
+        "token": "0f0f0f0f-0000-4000-8000-000000000000",
+        "live": gate["output"],
+        "approved": approved["id"],
+        "key": gate["key"],
+    }
+
+
+def own_artifacts(outputs: dict[str, str]) -> list[str]:
+    return [f"{PIPELINE[:20]}/{one}" for one in ("preprocess/", "pre-traini/", "train/", "post-train/")]
+
+
+def contents(aws: Aws, bucket: str) -> dict[str, bytes]:
+    """Every object of the bucket."""
+    s3 = aws.client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+    return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+def spoil(folder: Path, known: dict[str, Any]) -> None:
+    """The hostile commit: scripts, build, template of the endpoint, and packages that want to be imported."""
+    training, templates = folder / "training", folder / "templates"
+    (training / "attack.py").write_text(ATTACK.format(facts=json.dumps(known)))
+    for script in ("preprocess", "train"):
+        path = training / f"{script}.py"
+        path.write_text(path.read_text() + f"\nimport attack\n\nattack.main('job-{script}')\n")
+    spec = templates / "buildspec.yml"
+    attack = '      - python training/attack.py "$MLOPS_STAGE_NAME" "$MLOPS_RUN_ID"\n'
+    spec.write_text(spec.read_text().replace("\nartifacts:", f"{attack}\nartifacts:"))
+    endpoint = templates / "endpoint.yaml"
+    target = "  Foreign:\n    Type: AWS::CloudFormation::WaitConditionHandle\n\n"
+    endpoint.write_text(endpoint.read_text().replace("\nOutputs:", f"\n{target}Outputs:"))
+    for name in ("mlops_cli", "numpy", "boto3"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise SystemExit('HOSTILE CODE')\n")
+
+
+def test_a_hostile_commit_reaches_nothing_that_is_decided_or_live(project: Path, aws: Aws) -> None:
+    cloud = Cloud(project, aws, SOURCE="s3").ready()
+    approved = cloud.approved()
+    assert aws.denials() == []
+    known = facts(aws, cloud, approved)
+    before = contents(aws, known["bucket"])
+    spoil(project, known)
+
+    run = cloud.json("run", "--set", "epochs=2")
+    outputs = {one["name"]: one["output"] for one in run["stages"]}
+    assert (run["status"], outputs["approval"]) == ("waiting", outputs["train"]), "it asks, and about its own model"
+    assert outputs["train"] != known["live"]
+    assert cloud.json("status")["endpoint"]["live_digest"] == known["live"]
+    assert packages(aws) == {approved["id"]: "Approved", run["id"]: "PendingManualApproval"}
+
+    done = cloud.json("approve", "--run-id", run["id"], "--comment", "nobody has looked", "--yes")
+    assert set(statuses(done).values()) == {"done"}
+    template = aws.client("cloudformation").get_template(StackName=known["stack"])["TemplateBody"]
+    assert "Foreign" not in str(template), "what is deployed is made from what deploy-infra has sent"
+
+    after = contents(aws, known["bucket"])
+    noted = {key.rpartition("/")[2]: json.loads(body) for key, body in after.items() if "/attack/" in key}
+    assert set(noted) == {f"{name}.json" for name in (*STEPS, "job-preprocess", "job-train")}
+    for at, tried in noted.items():
+        assert len(tried) > 40
+        assert {name: code for name, code in tried.items() if code not in REFUSED} == {}, at
+    same = [key for key in before if not key.startswith(tuple(known["open"])) and "latest" not in key]
+    assert [key for key in same if after.get(key) != before[key] and "/source/" not in key] == []
+
+
+def packages(aws: Aws) -> dict[str, str]:
+    """How the packages stand, by the run that has asked about them."""
+    sagemaker = aws.client("sagemaker")
+    listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
+    found = [sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"]) for one in listed]
+    return {one["CustomerMetadataProperties"]["run"]: one["ModelApprovalStatus"] for one in found}
