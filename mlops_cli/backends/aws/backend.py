@@ -263,10 +263,7 @@ class AwsBackend(Backend):
 
     def _deployed_digest(self) -> str:
         """What the endpoint serves; if it is gone, what was deployed for the last time."""
-        if digest := self.crew.endpoint.live().digest:
-            return digest
-        deployed = self.crew.records.latest(FIRST_STAGE)
-        return deployed.output if deployed else ""
+        return self.crew.endpoint.live().digest or self.crew.runs.deployed()
 
     def manifest(self, run: Run) -> dict[str, Any]:
         """``git`` is None for a run that began with a commit: its revision says the same."""
@@ -368,13 +365,13 @@ class AwsBackend(Backend):
         return run
 
     def endpoint(self) -> Endpoint:
-        deployed = self.crew.records.latest(FIRST_STAGE)
-        if deployed is None:
+        deployed = self.crew.runs.deployed()
+        if not deployed:
             return self.crew.endpoint.status("")
-        version = next((one for one in self.crew.versions.every() if one.digest == deployed.output), None)
+        version = next((one for one in self.crew.versions.every() if one.digest == deployed), None)
         objection = version.objection if version else ""
-        endpoint = self.crew.endpoint.status("" if objection else deployed.output)
-        return replace(endpoint, deployed_digest=deployed.output, objection=objection)
+        endpoint = self.crew.endpoint.status("" if objection else deployed)
+        return replace(endpoint, deployed_digest=deployed, objection=objection)
 
     def invoke(self, body: bytes, content_type: str) -> Answer:
         return self.crew.endpoint.ask(body, content_type)[0]

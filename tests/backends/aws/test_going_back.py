@@ -86,6 +86,13 @@ def test_the_run_is_there_before_what_is_live_is_rejected(ground: Ground) -> Non
     assert ground.again == "mlops rollback --to v1", "who stops to follow is told how to return"
 
 
+def test_without_an_endpoint_the_model_that_was_deployed_last_is_the_one_that_goes(ground: Ground) -> None:
+    ground.backend.crew.endpoint = SimpleNamespace(live=lambda: SimpleNamespace(digest=""))
+    ground.backend.crew.runs.deployed = lambda: BAD
+    ground.rollback()
+    assert ground.done == [START, REJECT, FOLLOW], "not deployed once more"
+
+
 @pytest.mark.parametrize(("where", "done"), [(START, []), (REJECT, [START])])
 def test_broken_off_by_ctrl_c_the_command_that_it_names_completes_it(
     ground: Ground, where: str, done: list[str]

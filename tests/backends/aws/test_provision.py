@@ -284,7 +284,8 @@ def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> N
 
 MOMENTS = (
     ("CreateChangeSet", 1), ("CreateChangeSet", 2), ("CreateChangeSet", 3), ("DeleteChangeSet", 1),
-    ("ExecuteChangeSet", 1), ("ExecuteChangeSet", 2), ("DescribeStackEvents", 3), ("PutObject", 1), ("PutObject", 2), ("PutObject", 3),
+    ("ExecuteChangeSet", 1), ("ExecuteChangeSet", 2), ("DescribeStackEvents", 3),
+    ("PutObject", 1), ("PutObject", 2), ("PutObject", 3),
 )  # fmt: skip
 
 
