@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from mlops_cli import __version__, wheel
+from mlops_cli.backends.aws.step import DECIDING
 from mlops_cli.digest import digest_file
 from tests.aws_simulator.codebuild import image
 from tests.conftest import ROOT
 from tests.package_index import taken_over
+from tests.templates.test_buildspec import DECISIONS
 
 SPEC: dict[str, Any] = yaml.safe_load((ROOT / "templates" / "buildspec.yml").read_text())
 pytestmark = pytest.mark.slow
@@ -41,7 +43,8 @@ class Build:
         """Run the commands of the phase one after the other, until one fails."""
         variables = {"MLOPS_STAGE_NAME": stage, "MLOPS_WHEEL": self.key, "HOME": str(self.folder)}
         index = {"PIP_INDEX_URL": (self.folder / "index").as_uri(), "PATH": f"{self.programs}:{os.defpath}"}
-        for command in SPEC["phases"]["install"]["commands"]:
+        spec = DECISIONS if stage in DECIDING else SPEC
+        for command in spec["phases"]["install"]["commands"]:
             argv = ["bash", "-c", command]
             done = subprocess.run(argv, cwd=self.source, env={**variables, **index}, capture_output=True, text=True)
             if done.returncode:
@@ -67,9 +70,24 @@ def test_a_step_takes_the_wheel_that_was_deployed_and_what_it_needs(build: Build
     assert build.python("-I", "-m", "mlops_cli", "--version") == f"mlops {__version__}\n"
 
 
-def test_a_wheel_that_was_exchanged_in_the_bucket_is_not_taken(build: Build) -> None:
+def test_a_step_that_decides_imports_nothing_of_the_checkout(build: Build) -> None:
+    for name in ("mlops_cli", "pip", "numpy", "typer"):
+        (build.source / name).mkdir()
+        for module in ("__init__", "__main__"):
+            (build.source / name / f"{module}.py").write_text("raise SystemExit('hostile')")
+    (build.source / ".mlops" / "cli").mkdir(parents=True)
+    (build.source / ".mlops" / "cli" / "evil-1.0-py3-none-any.whl").write_text("hostile")
+    (build.source / ".env").write_text("STAGE=prod\n")
+    done = build.install("deploy")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert build.python("-I", "-m", "mlops_cli", "--version") == f"mlops {__version__}\n"
+    assert not (build.source / ".env").exists()
+
+
+@pytest.mark.parametrize("stage", ["train", "deploy"])
+def test_a_wheel_that_was_exchanged_in_the_bucket_is_not_taken(build: Build, stage: str) -> None:
     build.wheel.write_bytes(build.wheel.read_bytes() + b" ")
-    done = build.install("train")
+    done = build.install(stage)
     assert done.returncode == 1
     assert "FAILED" in done.stdout
     assert "No module named mlops_cli" in build.python("-I", "-m", "mlops_cli", "--version")
