@@ -30,6 +30,7 @@ TOKENS = re.compile("[0-9a-f]+")
 LINUX = sys.platform == "linux"
 # What multiprocessing makes of the folder for temporary files, and what the systems take.
 SOCKET, LONGEST_SOCKET = "/pymp-12345678/listener-12345678", 103
+SHORT = "/tmp"  # noqa: S108 (a link in it, to a folder of ours, under a name that nobody can know before)
 
 
 class Children:
@@ -66,15 +67,18 @@ class Children:
                 job.end()
             finally:
                 job.let_go()
+                self._remove_if_empty()
 
     def begin(self) -> Job:
         """Make a token and own it; raises FileNotFoundError when the project's .mlops/ is gone."""
         if self.folder.is_symlink() or self.folder.is_file():
             self.folder.unlink()
-        self.folder.mkdir(exist_ok=True)
         job = Job(self.folder / os.urandom(6).hex())
-        job.own()
-        return job
+        while True:
+            self.folder.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another job was the last in it just now
+                job.own()
+                return job
 
     def left_behind(self) -> list[int]:
         """Return the processes whose owner has ended."""
@@ -91,6 +95,9 @@ class Children:
             if (owned or not job.is_owned) and (left := job.end()):
                 pids = " ".join(map(str, left))
                 raise MlopsError(f"Processes of an earlier run do not end: {pids}.", f"End them: kill -9 {pids}")
+        self._remove_if_empty()
+
+    def _remove_if_empty(self) -> None:
         with contextlib.suppress(OSError):  # something is still at work
             self.folder.rmdir()
 
@@ -166,7 +173,7 @@ class Job:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
-        link = self._link()
+        link = Path(SHORT, f"mlops-{self.token}")
         if link.is_symlink() and link.readlink().name == self.token:
             link.unlink()
         remove_tree(self.folder)
@@ -174,14 +181,12 @@ class Job:
 
     def _shortened(self) -> str:
         """A short way to the folder: Python makes sockets there, whose paths have some hundred characters at most."""
-        link = self._link()
-        link.symlink_to(self.folder)
+        link = Path(SHORT, f"mlops-{self.token}")
+        try:
+            link.symlink_to(self.folder.resolve())
+        except OSError:  # then there is no room for sockets
+            return str(self.folder)
         return str(link)
-
-    def _link(self) -> Path:
-        import tempfile
-
-        return Path(tempfile.gettempdir(), f"mlops-{self.token}")
 
 
 def bearers(token: str) -> list[int]:

@@ -1,0 +1,34 @@
+"""A few of the kills and pairs of the harness; `python -m tests.harness` tries them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.cases import CASES, Case, at_once, begin, prepared, tried
+from tests.harness.project import Project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("name", "most"), [("deploy-infra", 12), ("download-data", 8), ("cleanup", 3)])
+def test_a_command_that_is_killed_leaves_nothing_that_cleanup_does_not_find(
+    tmp_path: Path, tiny_model: Path, name: str, most: int
+) -> None:
+    case = CASES[name]
+    project = prepared(tmp_path / name, tiny_model, case)
+    total = project.changes(*begin(project, case))
+    for point in range(1, total + 1, max(1, total // most)):
+        assert tried(project, case, lambda command, at=point: project(*command, kill_at=at), straight=True) == [], point
+
+
+@pytest.fixture
+def trained(tmp_path: Path, tiny_model: Path) -> Project:
+    return prepared(tmp_path / "pair", tiny_model, Case((), (("download-data",), ("run",))))
+
+
+@pytest.mark.parametrize("other", ["report", "test-endpoint", "deploy-infra", "run"])
+def test_what_runs_beside_a_cleanup_brings_nothing_back(trained: Project, other: str) -> None:
+    for _ in range(3):
+        assert at_once(trained, (other, "cleanup")) == []

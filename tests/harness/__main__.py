@@ -1,0 +1,95 @@
+"""``python -m tests.harness``: kill commands at every change of a file, or run two at once, and look what is left.
+
+It ends with 1 if anything was wrong. With --strace the kernel counts the calls, SQLite's and the model server's too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.harness.cases import CASES, TWO_LIVE, Case, at_once, begin, built_model, pairs, prepared, tried
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["kill", "random", "pairs"])
+    parser.add_argument("commands", nargs="*", choices=[*CASES, []], help="kill, random: all if none is named")
+    parser.add_argument("--strace", action="store_true", help="kill: at system calls")
+    parser.add_argument("--straight", action="store_true", help="straight to cleanup, without a repetition")
+    parser.add_argument("--most", type=int, default=0, help="at most so many points of each command, spread evenly")
+    parser.add_argument("--times", type=int, default=30, help="random: kills of each command")
+    parser.add_argument("--signal", default="KILL", help="random: KILL, TERM, HUP or INT")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="no new try after these")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = built_model(Path(folder) / "model")
+        names = options.commands or list(CASES)
+        if options.what == "pairs":
+            clean = [all_pairs(Path(folder) / "pairs", model, options)]
+        else:
+            clean = [each(Path(folder) / name, model, name, options) for name in names]
+    sys.exit(0 if all(clean) else 1)
+
+
+def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> bool:
+    case = CASES[name]
+    project = prepared(folder, model, case)
+    until = time.monotonic() + options.seconds
+    command = begin(project, case)
+    started = time.monotonic()
+    if options.what == "random":
+        project(*command)
+        lasts = time.monotonic() - started
+        points = [random.uniform(0.01, lasts) for _ in range(options.times)]
+    else:
+        total = project.traced(*command)[1] if options.strace else project.changes(*command)
+        step = max(1, -(-total // options.most)) if options.most else 1
+        points = [float(point) for point in range(1, total + 1, step)]
+    count = faulty = 0
+    for point in points:
+        if time.monotonic() > until:
+            break
+        faults = tried(project, case, lambda given, at=point: killed(project, given, at, options), options.straight)
+        count += 1
+        faulty += bool(faults)
+        if faults:
+            print(f"{name} at {point:g}: {'; '.join(faults)}", flush=True)
+    project.end_all()
+    print(f"{name}: {count} of {len(points)} points tried, {count - faulty} clean", flush=True)
+    return not faulty
+
+
+def killed(project, command: tuple[str, ...], at: float, options: argparse.Namespace) -> None:
+    if options.what == "random":
+        project(*command, after=at, sign=getattr(signal, f"SIG{options.signal}"))
+    elif options.strace:
+        project.traced(*command, kill_at=int(at))
+    else:
+        project(*command, kill_at=int(at))
+
+
+def all_pairs(folder: Path, model: Path, options: argparse.Namespace) -> bool:
+    """Two models were live, a third waits."""
+    project = prepared(folder, model, Case((), (*TWO_LIVE, ("run", "--set", "epochs=3"))))
+    until = time.monotonic() + options.seconds
+    count = faulty = 0
+    for names in pairs():
+        if time.monotonic() > until:
+            break
+        faults = at_once(project, names)
+        count += 1
+        faulty += bool(faults)
+        if faults:
+            print(f"{' + '.join(names)}: {'; '.join(faults)}", flush=True)
+    print(f"{count} of {len(pairs())} pairs tried, {count - faulty} clean", flush=True)
+    return not faulty
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The commands that are killed, what comes before each, and what must be true afterwards."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.project import Project
+
+LATEST = "@"  # stands for the newest run's id
+TWO_LIVE = (
+    ("download-data",),
+    ("run",),
+    ("approve", "--run-id", LATEST, "--yes"),
+    ("run", "--set", "epochs=2"),
+    ("approve", "--run-id", LATEST, "--yes"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """``command`` after the commands of ``before``; ``live`` brings the endpoint back that the snapshot has not."""
+
+    command: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+    live: bool = False
+    ends: str = ""  # the run's status once the command was repeated
+
+
+CASES = {
+    "deploy-infra": Case(("deploy-infra",)),
+    "download-data": Case(("download-data",)),
+    "quickstart": Case(("quickstart", "--yes"), ends="done"),
+    "run": Case(("run",), (("download-data",),), ends="waiting"),
+    "approve": Case(("approve", "--run-id", LATEST, "--yes"), TWO_LIVE[:2], ends="done"),
+    "reproduce": Case(("reproduce",), TWO_LIVE[:2]),
+    "rollback": Case(("rollback", "--yes", "--comment", "bad"), TWO_LIVE, live=True, ends="done"),
+    "cleanup": Case(("cleanup", "--yes"), TWO_LIVE[:3], live=True),
+}
+AT_ONCE = {
+    "download-data": ("download-data",),
+    "run": ("run", "--force"),
+    "detached": ("run", "--force", "--detach"),
+    "approve": ("approve", "--run-id", LATEST, "--yes"),
+    "reject": ("approve", "--run-id", LATEST, "--reject", "--yes"),
+    "rollback": ("rollback", "--yes"),
+    "reproduce": ("reproduce",),
+    "cleanup": ("cleanup", "--yes"),
+    "deploy-infra": ("deploy-infra",),
+    "status": ("status", "--json"),
+    "doctor": ("doctor", "--json"),
+    "stop": ("stop",),
+    "test-endpoint": ("test-endpoint", "--json"),
+    "report": ("report",),
+    "quickstart": ("quickstart", "--yes"),
+}
+
+
+def built_model(folder: Path) -> Path:
+    """The tiny use case's model, made once: it takes TensorFlow's import."""
+    if not folder.exists():
+        build = Path(__file__).parents[1] / "usecases" / "tiny" / "build_model.py"
+        subprocess.run([sys.executable, str(build), str(folder)], check=True)
+    return folder
+
+
+def prepared(folder: Path, model: Path, case: Case) -> Project:
+    """A project in which the case's command can be given, and its snapshot."""
+    project = Project(folder, model)
+    project.end_all()
+    shutil.rmtree(folder, ignore_errors=True)
+    project.make()
+    for command in case.before:
+        filled = with_id(project, command)
+        if code := project(*filled):
+            raise RuntimeError(f"{filled} ended with {code}: {project.said(*filled)}")
+    project.save()
+    return project
+
+
+def begin(project: Project, case: Case) -> tuple[str, ...]:
+    """Go back to the snapshot; return the command as it is to be given."""
+    project.restore()
+    if case.live:
+        project("run", "--from", "deploy")
+    return with_id(project, case.command)
+
+
+def with_id(project: Project, command: tuple[str, ...]) -> tuple[str, ...]:
+    if LATEST not in command:
+        return command
+    return tuple(project.json("runs")[0]["id"] if word == LATEST else word for word in command)
+
+
+def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str]:
+    """What is wrong with the project as the killed command left it, and once the command is repeated."""
+    faults = [f"{run['id']} is still {run['status']}" for run in project.json("runs") or [] if is_phantom(run)]
+    code = project(*command)
+    said = project.said(*command)
+    if command[0] in ("approve", "rollback") and code and ("continues it" in said or "no earlier" in said):
+        code = project("run")  # as the message says
+        said = project.said("run")
+    if code and command[0] != "cleanup":
+        faults.append(f"repeated: {code} {said[-300:]}")
+    if case.ends:
+        state = project.json("status") or {}
+        if (status := state.get("run", {}).get("status")) != case.ends:
+            faults.append(f"the run is {status}")
+        if case.ends == "done" and not state.get("endpoint", {}).get("is_what_was_approved"):
+            faults.append(f"live is {state.get('endpoint')}")
+    if command[0] == "rollback":
+        faults += versions(project)
+    return faults + unfinished(project)
+
+
+def versions(project: Project) -> list[str]:
+    """A rollback leads from the second to the first, however often it is begun."""
+    models = project.json("models") or {}
+    live = [model["version"] for model in models.get("models", []) if model.get("live")]
+    return [] if live in ([1], ["v1"]) else [f"live is {live}, not v1"]
+
+
+def is_phantom(run: dict[str, str]) -> bool:
+    return run["status"] in ("running", "pending")
+
+
+def unfinished(project: Project) -> list[str]:
+    strange = (".partial", ".tmp-", "journal", "children", "reproduction", "state.~")
+    return [f"left: {file}" for file in project.files() if ".mlops" in file and any(word in file for word in strange)]
+
+
+def cleaned(project: Project) -> list[str]:
+    """What is wrong once cleanup has run."""
+    faults = []
+    if code := project("cleanup", "--yes"):
+        faults.append(f"cleanup: {code} {project.said('cleanup')[-300:]}")
+    extra = [file for file in project.files() if file not in project.own_files]
+    faults += [f"cleanup left {extra}"] if extra else []
+    faults += [f"a process lives: {line}" for line in project.processes()]
+    faults += [f"in TMPDIR: {path.name}" for path in project.temporary.iterdir()]
+    links = [path for path in Path("/tmp").glob("mlops-*") if path.is_symlink()]
+    faults += [f"in /tmp: {link}" for link in links if str(link.readlink()).startswith(f"{project.folder}/")]
+    for path in project.temporary.iterdir():
+        path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+    return faults
+
+
+def tried(project: Project, case: Case, kill: Callable[[tuple[str, ...]], object], straight: bool) -> list[str]:
+    """Kill the case's command, repeat it unless it goes straight to cleanup; return all that is wrong."""
+    command = begin(project, case)
+    kill(command)
+    faults = [] if "Traceback" not in project.said(*command) else ["a traceback"]
+    if not straight and command[0] != "cleanup":
+        faults += repeated(project, case, command)
+    return faults + cleaned(project)
+
+
+def at_once(project: Project, names: tuple[str, ...]) -> list[str]:
+    """Several commands at once: what is wrong then."""
+    project.restore()
+    commands = [with_id(project, AT_ONCE[name]) for name in names]
+    codes = [project.wait(pid) for pid in [project.start(*command) for command in commands]]
+    faults = [
+        f"{name}: a traceback"
+        for name, command in zip(names, commands, strict=True)
+        if "Traceback" in project.said(*command)
+    ]
+    faults += [f"{name} hangs" for name, code in zip(names, codes, strict=True) if code == 124]
+    deadline = time.monotonic() + 30
+    while any(is_phantom(run) for run in project.json("runs") or []):
+        if time.monotonic() > deadline:
+            faults.append("a run is running for ever")
+            break
+        time.sleep(0.1)
+    if len([run for run in project.json("runs") or [] if run["status"] == "waiting"]) > 1:
+        faults.append("two runs wait for approval")
+    return faults + cleaned(project)
+
+
+def pairs() -> list[tuple[str, ...]]:
+    return list(itertools.combinations_with_replacement(AT_ONCE, 2))

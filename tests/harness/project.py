@@ -1,0 +1,206 @@
+"""A small project whose scripts need no TensorFlow, and `mlops` as a forked process in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+USE_CASE = Path(__file__).parents[1] / "usecases" / "tiny"
+# What the kernel is asked for when a file is changed.
+CALLS = "rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync,fdatasync,ftruncate,pwrite64,link,symlink"
+# The same as Python tells it to who listens; what SQLite does is not among it.
+EVENTS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "sqlite3.connect"}
+LIMIT_SECONDS = 120.0
+
+
+class Project:
+    """A project in ``folder``; ``temporary`` is the TMPDIR of all that runs in it, and empty when all is well."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder = folder
+        self.model = model
+        self.snapshot = folder.with_name(f"{folder.name}.snapshot")
+        self.temporary = folder.with_name(f"{folder.name}.tmp")
+        self.temporary.mkdir(exist_ok=True)
+        self.output = ""
+
+    def make(self) -> None:
+        shutil.copytree(USE_CASE / "training", self.folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(self.model, self.folder / "training" / "model")
+        settings = self.folder / "training" / "usecase.toml"
+        settings.write_text(settings.read_text().replace('source = "sample"\nfile = "tiny.csv"', 'source = "tiny.csv"'))
+        rows = "".join(f"{number},text number {number},{number % 2}\n" for number in range(20))
+        (self.folder / "tiny.csv").write_text("id,text,long\n" + rows)
+        self.own_files = self.files()
+
+    def __call__(self, *arguments: str, kill_at: int = 0, after: float = 0.0, sign: int = signal.SIGKILL) -> int:
+        """Run a command in a fork; return its exit code, or minus the signal that ended it.
+
+        It is killed at its ``kill_at``-th change of a file, or sent a signal ``after`` so many seconds.
+        """
+        pid = self.start(*arguments, kill_at=kill_at)
+        if after:
+            time.sleep(after)
+            os.kill(pid, sign)
+        return self.wait(pid)
+
+    def start(self, *arguments: str, kill_at: int = 0) -> int:
+        """Fork: the imports of a command take longer than most commands."""
+        import mlops_cli.cli
+
+        log = self._log(arguments)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if pid := os.fork():
+            return pid
+        try:
+            os.setsid()
+            os.chdir(self.folder)
+            out, err = (os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) for file in (log, _errors(log)))
+            for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
+                os.dup2(descriptor, target)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # not what a test runner has put there
+            tempfile.tempdir = None
+            os.environ.update(TMPDIR=str(self.temporary), NO_COLOR="1")
+            sys.argv = ["mlops", *arguments]
+            if kill_at:
+                sys.addaudithook(_Killer(kill_at))
+            mlops_cli.cli.main()
+            raise SystemExit(0)
+        except SystemExit as end:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code if isinstance(end.code, int) else 1)
+        except BaseException:  # noqa: BLE001 (the fork must not go on as its parent)
+            sys.excepthook(*sys.exc_info())
+            os._exit(70)
+
+    def wait(self, pid: int) -> int:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.005)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return 124
+
+    def traced(self, *arguments: str, kill_at: int = 0) -> tuple[int, int]:
+        """Run a command under strace, killed at its ``kill_at``-th call; return its exit code, and how many it made."""
+        counted = self.folder.with_name(f"{self.folder.name}.calls")
+        inject = ["-e", f"inject={CALLS}:signal=KILL:when={kill_at}"] if kill_at else []
+        strace = ["strace", "-o", str(counted), "-e", f"trace={CALLS}", *inject]
+        with self._log(arguments).open("w") as log:
+            code = subprocess.run(
+                [*strace, sys.executable, "-m", "mlops_cli", *arguments],
+                cwd=self.folder,
+                env={**os.environ, "TMPDIR": str(self.temporary), "NO_COLOR": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=False,
+                timeout=LIMIT_SECONDS,
+            ).returncode
+        lines = counted.read_text(errors="replace").splitlines()
+        return code, sum(not line.startswith(("+++", "---")) for line in lines)
+
+    def changes(self, *arguments: str) -> int:
+        """How many times the command changes a file, as Python tells; it is run to its end."""
+        counter = self.folder.with_name(f"{self.folder.name}.count")
+        os.environ["HARNESS_COUNT"] = str(counter)
+        try:
+            self(*arguments, kill_at=1 << 30)
+        finally:
+            del os.environ["HARNESS_COUNT"]
+        return int(counter.stat().st_size)
+
+    def json(self, *arguments: str) -> Any:
+        """What the command printed as JSON; None if it failed."""
+        code = self(*arguments, "--json")
+        return json.loads(self._log(arguments).read_text()) if code == 0 else None
+
+    def said(self, *arguments: str) -> str:
+        log = self._log(arguments)
+        return "".join(file.read_text(errors="replace") for file in (log, _errors(log)) if file.exists())
+
+    def _log(self, arguments: tuple[str, ...]) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.{arguments[0]}.log")
+
+    def processes(self) -> list[str]:
+        """What works in the project, or was told of a file in it."""
+        lines = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                here, command = (
+                    str((process / "cwd").readlink()),
+                    (process / "cmdline").read_bytes().decode(errors="replace"),
+                )
+            except OSError:
+                continue
+            if int(process.name) != os.getpid() and (
+                f"{here}/".startswith(f"{self.folder}/") or f"{self.folder}/" in command
+            ):
+                lines.append(f"{process.name} {command[:120]!r}")
+        return lines
+
+    def end_all(self) -> None:
+        for line in self.processes():
+            try:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        deadline = time.monotonic() + 5
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def files(self) -> list[str]:
+        paths = (path for path in self.folder.rglob("*") if "__pycache__" not in path.parts)
+        return sorted(str(path.relative_to(self.folder)) for path in paths if not path.name.startswith("reached-"))
+
+    def save(self) -> None:
+        self.end_all()
+        shutil.rmtree(self.snapshot, ignore_errors=True)
+        shutil.copytree(self.folder, self.snapshot, symlinks=True)
+
+    def restore(self) -> None:
+        self.end_all()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.snapshot, self.folder, symlinks=True)
+
+
+class _Killer:
+    """Kills its own process at a change of a file, before that is made."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.count = os.environ.get("HARNESS_COUNT")
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in EVENTS and not (event == "open" and _is_writing(arguments)):
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.count:
+            counter, self.count = self.count, ""
+            with Path(counter).open("ab") as file:
+                file.write(b".")
+            self.count = counter
+
+
+def _errors(log: Path) -> Path:
+    return log.with_suffix(".err")
+
+
+def _is_writing(arguments: tuple[Any, ...]) -> bool:
+    _, _, flags = arguments
+    return bool(isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
