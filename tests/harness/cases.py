@@ -121,9 +121,8 @@ def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str
 
 def versions(project: Project) -> list[str]:
     """A rollback leads from the second to the first, however often it is begun."""
-    models = project.json("models") or {}
-    live = [model["version"] for model in models.get("models", []) if model.get("live")]
-    return [] if live in ([1], ["v1"]) else [f"live is {live}, not v1"]
+    live = [model["version"] for model in project.json("models") or [] if model["is_live"]]
+    return [] if live == [1] else [f"live is {live}, not version 1"]
 
 
 def is_phantom(run: dict[str, str]) -> bool:
@@ -132,7 +131,10 @@ def is_phantom(run: dict[str, str]) -> bool:
 
 def unfinished(project: Project) -> list[str]:
     strange = (".partial", ".tmp-", "journal", "children", "reproduction", "state.~")
-    return [f"left: {file}" for file in project.files() if ".mlops" in file and any(word in file for word in strange)]
+    files = [
+        file for file in project.files() if ".mlops" in file and "endpoint/children" not in file
+    ]  # its server lives
+    return [f"left: {file}" for file in files if any(word in file for word in strange)]
 
 
 def cleaned(project: Project) -> list[str]:

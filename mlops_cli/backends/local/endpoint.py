@@ -268,7 +268,7 @@ class LocalEndpoint:
     def _kill_orphans(self) -> None:
         """Workers leave with their supervisor; one that hangs is killed, and what a package's code has started."""
         _released(self._folder.workers_lock, 2, shared=True)
-        self.children.sweep()
+        self.children.sweep(owned=True)  # a supervisor lets go of its lock before it has quite ended
         self.end_strays()
         if not _released(self._folder.workers_lock, 5, shared=True):
             raise MlopsError(
