@@ -24,24 +24,36 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SETTING_NAMES = {setting.name for setting in SETTINGS}
 ROOT = Path(__file__).resolve().parent.parent
 USE_CASES = ROOT / "tests" / "usecases"
+SHARED = {"shared", "account"}
+"""Fixtures of a module whose tests go on with what the tests before have left."""
 JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What meets the simulated AWS is marked by its fixture, so that no such test can be missed."""
+    """Mark what meets the simulated AWS, keep on one worker what shares a project, and put fast tests first."""
     for item in items:
         if "aws_server" in getattr(item, "fixturenames", ()):
             item.add_marker("aws")
+        if SHARED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Also for what is shared by a module's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("AWS_", "KAGGLE_", "MLFLOW_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KAGGLE_", "MLFLOW_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
-            monkeypatch.delenv(name)
+def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""What every backend promises, through the Backend interface alone; each target is one more parameter."""
+"""What every backend promises, through the Backend interface alone; each target is one more parameter.
+
+The tests of a target share one project, and each goes on with what the ones before have left.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,20 @@ import pytest
 from mlops_cli.backends import get_backend
 from mlops_cli.backends.base import Backend, EndpointState
 from mlops_cli.config import resolve
+from mlops_cli.data.request import Request
 from mlops_cli.errors import MlopsError
 from mlops_cli.plans import Action
 from mlops_cli.progress import silent
 from mlops_cli.project import Project
 from mlops_cli.runs import Run, RunRequest, StageRun, Status
 from mlops_cli.stages import STAGES
-from mlops_cli.usecase import UseCase, load_use_case
-from tests.aws_simulator.fixture import aws, aws_server
+from mlops_cli.usecase import load_use_case
+from tests.aws_simulator.fixture import aws_server
 from tests.conftest import ROOT, USE_CASES
 
 pytestmark = pytest.mark.slow
 TARGETS = ("local", pytest.param("aws", marks=pytest.mark.aws))
-__all__ = ["aws", "aws_server"]
+__all__ = ["aws_server"]
 
 
 class Recorded:
@@ -42,42 +46,61 @@ class Recorded:
         self.seen.append((stage, Status.RUNNING))
 
 
+@pytest.fixture(scope="module", params=TARGETS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Iterator[tuple[str, Path]]:
+    """A target with what it needs around it, and the project's folder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
+    shutil.copytree(tiny_model, folder / "training" / "model")
+    (folder / "data.csv").write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "aws":
+            server = request.getfixturevalue("aws_server")
+            server.reset()
+            for name, value in server.environment.items():
+                patch.setenv(name, value)
+            shutil.copytree(ROOT / "templates", folder / "templates")
+        yield request.param, folder
+        new_backend(request.param, folder).teardown(keep_data=False)
+        assert request.param != "aws" or server.control("drift") == []
+
+
+def new_backend(target: str, folder: Path) -> Backend:
+    use_case = load_use_case(folder / "training" / "usecase.toml")
+    return get_backend(resolve({"MLOPS_TARGET": target, "SOURCE": "s3"}, {}, {}), Project(folder), use_case)
+
+
 @pytest.fixture
-def use_case(tmp_path: Path, tiny_model: Path) -> UseCase:
-    shutil.copytree(USE_CASES / "tiny" / "training", tmp_path / "training")
-    shutil.copytree(tiny_model, tmp_path / "training" / "model")
-    return load_use_case(tmp_path / "training" / "usecase.toml")
-
-
-@pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A target with what it needs around it."""
-    if request.param == "aws":
-        for name, value in request.getfixturevalue("aws").environment.items():
-            monkeypatch.setenv(name, value)
-        shutil.copytree(ROOT / "templates", tmp_path / "templates")
-    return str(request.param)
+def backend(shared: tuple[str, Path]) -> Backend:
+    """A backend as a new command would have it."""
+    return new_backend(*shared)
 
 
 @pytest.fixture
-def backend(target: str, tmp_path: Path, use_case: UseCase) -> Iterator[Backend]:
-    made = get_backend(resolve({"MLOPS_TARGET": target, "SOURCE": "s3"}, {}, {}), Project(tmp_path), use_case)
-    yield made
-    made.teardown(keep_data=False)
+def request_for_data(shared: tuple[str, Path]) -> Request:
+    _, folder = shared
+    return load_use_case(folder / "training" / "usecase.toml").data_request([str(folder / "data.csv")])
 
 
 @pytest.fixture
-def ready(backend: Backend, use_case: UseCase, tmp_path: Path) -> Backend:
-    data = tmp_path / "data.csv"
-    data.write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
+def ready(backend: Backend, request_for_data: Request) -> Backend:
     backend.provision()
-    backend.put_data(use_case.data_request([str(data)]), silent)
+    backend.put_data(request_for_data, silent)
     return backend
 
 
-def approved(backend: Backend) -> Run:
-    run, _ = backend.start_run(RunRequest(), Recorded())
-    return backend.decide(run, True, "good", Recorded())
+def live(ready: Backend) -> Run:
+    """A run whose model is live, as one may be already."""
+    run, _ = ready.start_run(RunRequest(), Recorded())
+    return ready.decide(run, True, "good", Recorded()) if run.status is Status.WAITING else run
+
+
+def waiting(ready: Backend, epochs: int) -> Run:
+    run, _ = ready.start_run(RunRequest(overrides={"epochs": str(epochs)}), Recorded())
+    assert run.status is Status.WAITING
+    return run
 
 
 def test_a_plan_changes_nothing_and_providing_twice_is_safe(backend: Backend) -> None:
@@ -89,88 +112,10 @@ def test_a_plan_changes_nothing_and_providing_twice_is_safe(backend: Backend) ->
         assert not backend.plan_provision().active
 
 
-def test_the_same_data_twice_is_a_change_once(ready: Backend, use_case: UseCase, tmp_path: Path) -> None:
-    request = use_case.data_request([str(tmp_path / "data.csv")])
-    dataset, changed = ready.put_data(request, silent)
+def test_the_same_data_twice_is_a_change_once(ready: Backend, request_for_data: Request) -> None:
+    dataset, changed = ready.put_data(request_for_data, silent)
     assert (dataset.rows, dataset.label_rates, changed) == (9, {"long": 4 / 9}, False)
     assert ready.dataset() == dataset
-
-
-def test_a_run_stops_for_a_decision_and_goes_on_after_it(ready: Backend) -> None:
-    view = Recorded()
-    run, fresh = ready.start_run(RunRequest(), view)
-    assert (run.status, fresh) == (Status.WAITING, True)
-    assert [stage.name for stage in run.stages] == [stage.name for stage in STAGES]
-    assert ("train", Status.RUNNING) in view.seen
-    assert view.seen[-1] == ("approval", Status.WAITING)
-    assert ready.endpoint().state is EndpointState.ABSENT
-
-    ready.check_decidable(run)
-    done = ready.decide(run, True, "good", Recorded())
-    assert done.status is Status.DONE
-    assert done.decision is not None
-    assert (done.decision.approved, done.decision.comment) == (True, "good")
-    assert ready.get_run(run.id[:4]).status is Status.DONE
-
-
-def test_what_is_live_is_what_was_approved_and_answers(ready: Backend) -> None:
-    run = approved(ready)
-    endpoint = ready.endpoint()
-    assert endpoint.state is EndpointState.IN_SERVICE
-    assert endpoint.live_digest == endpoint.approved_digest == run.stage("train").output
-    answer = ready.invoke(b'{"instances": ["abc"]}', "application/json")
-    assert (answer.status, json.loads(answer.body)) == (200, {"predictions": [{"long": 3.0}]})
-    assert ready.run_gate().passed == 1
-
-
-def test_evidence_has_metrics_floors_gates_and_digests(ready: Backend) -> None:
-    run = approved(ready)
-    evidence = ready.evidence(run)
-    macro = next(row for row in evidence.rows if row.name == "macro")
-    assert (macro.metrics, macro.minimum, macro.below) == ({"roc_auc": 0.6000000000000001}, {"roc_auc": 0.5}, [])
-    assert evidence.model_digest == run.stage("train").output
-    assert evidence.data_digest == ready.dataset().sha256  # type: ignore[union-attr]
-    assert evidence.live_run == run.id
-    assert [gate.passed for gate in evidence.gates] == [1, 1]
-
-
-def test_a_run_that_waits_has_a_report_that_a_browser_can_open(ready: Backend) -> None:
-    run, _ = ready.start_run(RunRequest(), Recorded())
-    with urllib.request.urlopen(ready.report(run)) as answer:
-        page = answer.read().decode()
-    assert f"mlops approve --run-id {run.id}" in page
-    assert ready.evidence(run).report.endswith(f"runs/{run.id}/report.html")
-
-
-def test_nothing_changed_starts_nothing_and_a_change_starts_a_run(ready: Backend) -> None:
-    run = approved(ready)
-    again, fresh = ready.start_run(RunRequest(), Recorded())
-    assert (again.id, fresh) == (run.id, False)
-    other, fresh = ready.start_run(RunRequest(overrides={"epochs": "2"}), Recorded())
-    assert (other.id != run.id, fresh, other.status) == (True, True, Status.WAITING)
-    assert [one.id for one in ready.list_runs()] == [other.id, run.id]
-    assert other.stage("preprocess").status is Status.REUSED
-
-
-def test_a_rejected_run_is_neither_deployed_nor_decided_again(ready: Backend) -> None:
-    run, _ = ready.start_run(RunRequest(), Recorded())
-    assert ready.decide(run, False, "no", Recorded()).status is Status.REJECTED
-    assert ready.endpoint().state is EndpointState.ABSENT
-    with pytest.raises(MlopsError, match="was rejected by"):
-        ready.decide(run, True, "", Recorded())
-
-
-def test_a_decision_about_a_run_that_went_on_meanwhile_is_refused(ready: Backend) -> None:
-    run, _ = ready.start_run(RunRequest(), Recorded())
-    ready.decide(run, True, "good", Recorded())
-    stale = replace(run, status=Status.WAITING, decision=None)
-    with pytest.raises(MlopsError, match="already approved"):
-        ready.decide(stale, False, "", Recorded())
-
-
-def test_logs_are_kept(ready: Backend) -> None:
-    run, _ = ready.start_run(RunRequest(), Recorded())
-    assert "progress 1/1 epoch 1" in list(ready.read_log(run, "train", follow=True))
 
 
 def test_wrong_requests_start_nothing(ready: Backend) -> None:
@@ -184,8 +129,78 @@ def test_wrong_requests_start_nothing(ready: Backend) -> None:
     assert ready.list_runs() == []
 
 
+def test_a_run_stops_for_a_decision_and_goes_on_after_it(ready: Backend) -> None:
+    view = Recorded()
+    run, fresh = ready.start_run(RunRequest(), view)
+    assert (run.status, fresh) == (Status.WAITING, True)
+    assert [stage.name for stage in run.stages] == [stage.name for stage in STAGES]
+    assert ("train", Status.RUNNING) in view.seen
+    assert view.seen[-1] == ("approval", Status.WAITING)
+    assert ready.endpoint().state is EndpointState.ABSENT
+    assert "progress 1/1 epoch 1" in list(ready.read_log(run, "train", follow=True))
+    with urllib.request.urlopen(ready.report(run)) as answer:
+        page = answer.read().decode()
+    assert f"mlops approve --run-id {run.id}" in page
+    assert ready.evidence(run).report.endswith(f"runs/{run.id}/report.html")
+
+    ready.check_decidable(run)
+    done = ready.decide(run, True, "good", Recorded())
+    assert done.status is Status.DONE
+    assert done.decision is not None
+    assert (done.decision.approved, done.decision.comment) == (True, "good")
+    assert ready.get_run(run.id[:4]).status is Status.DONE
+
+
+def test_evidence_has_metrics_floors_gates_and_digests(ready: Backend) -> None:
+    run = live(ready)
+    evidence = ready.evidence(run)
+    macro = next(row for row in evidence.rows if row.name == "macro")
+    assert (macro.metrics, macro.minimum, macro.below) == ({"roc_auc": 0.6000000000000001}, {"roc_auc": 0.5}, [])
+    assert evidence.model_digest == run.stage("train").output
+    assert evidence.data_digest == ready.dataset().sha256  # type: ignore[union-attr]
+    assert evidence.live_run == run.id
+    assert [gate.passed for gate in evidence.gates] == [1, 1]
+
+
+def test_what_is_live_is_what_was_approved_and_answers(ready: Backend) -> None:
+    run = live(ready)
+    endpoint = ready.endpoint()
+    assert endpoint.state is EndpointState.IN_SERVICE
+    assert endpoint.live_digest == endpoint.approved_digest == run.stage("train").output
+    answer = ready.invoke(b'{"instances": ["abc"]}', "application/json")
+    assert (answer.status, json.loads(answer.body)) == (200, {"predictions": [{"long": 3.0}]})
+    assert ready.run_gate().passed == 1
+
+
+def test_nothing_changed_starts_nothing_and_a_change_starts_a_run(ready: Backend) -> None:
+    run = live(ready)
+    before = [one.id for one in ready.list_runs()]
+    again, fresh = ready.start_run(RunRequest(), Recorded())
+    assert (again.id, fresh) == (run.id, False)
+    other, fresh = ready.start_run(RunRequest(overrides={"epochs": "2"}), Recorded())
+    assert (other.id != run.id, fresh, other.status) == (True, True, Status.WAITING)
+    assert [one.id for one in ready.list_runs()] == [other.id, *before]
+    assert other.stage("preprocess").status is Status.REUSED
+
+
+def test_a_rejected_run_is_neither_deployed_nor_decided_again(ready: Backend) -> None:
+    run, before = waiting(ready, epochs=2), ready.endpoint().live_digest
+    assert ready.decide(run, False, "no", Recorded()).status is Status.REJECTED
+    assert ready.endpoint().live_digest == before != run.stage("train").output
+    with pytest.raises(MlopsError, match="was rejected by"):
+        ready.decide(run, True, "", Recorded())
+
+
+def test_a_decision_about_a_run_that_went_on_meanwhile_is_refused(ready: Backend) -> None:
+    run = waiting(ready, epochs=3)
+    ready.decide(run, True, "good", Recorded())
+    stale = replace(run, status=Status.WAITING, decision=None)
+    with pytest.raises(MlopsError, match="already approved"):
+        ready.decide(stale, False, "", Recorded())
+
+
 def test_teardown_does_what_its_plan_says_and_leaves_nothing(ready: Backend) -> None:
-    approved(ready)
+    live(ready)
     plan = ready.plan_teardown(keep_data=False)
     assert {change.action for change in plan.active} == {Action.STOP, Action.REMOVE}
     assert ready.teardown(keep_data=False).active == ()

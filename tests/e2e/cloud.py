@@ -40,6 +40,11 @@ class Cloud(Cli):
         assert run["status"] == "waiting"
         return dict(self.json("approve", "--run-id", run["id"][:8], "--yes"))
 
+    def live(self, *arguments: str) -> dict[str, Any]:
+        """Return a run whose model is live; who shares a project may find that it is already."""
+        run = self.json("run", *arguments)
+        return run if run["status"] == "done" else dict(self.json("approve", "--run-id", run["id"], "--yes"))
+
     def said_in_the_console(self, status: str, summary: str) -> None:
         """A decision that mlops does not see: what the console sends."""
         pipelines = self.aws.client("codepipeline")
@@ -79,14 +84,17 @@ def statuses(run: dict[str, Any]) -> dict[str, str]:
     return {stage["name"]: stage["status"] for stage in run["stages"]}
 
 
-@pytest.fixture
-def project(tmp_path: Path, tiny_model: Path) -> Path:
-    folder = tmp_path / "tiny"
+def tiny_project(folder: Path, model: Path) -> Path:
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
-    shutil.copytree(tiny_model, folder / "training" / "model")
+    shutil.copytree(model, folder / "training" / "model")
     shutil.copytree(ROOT / "templates", folder / "templates")
     (folder / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(20)))
     return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, tiny_model: Path) -> Path:
+    return tiny_project(tmp_path / "tiny", tiny_model)
 
 
 @pytest.fixture
@@ -94,6 +102,26 @@ def cloud(project: Path, aws: Aws) -> Iterator[Cloud]:
     """A project whose source is an upload; nothing that a role needs may be refused to it."""
     yield Cloud(project, aws, SOURCE="s3")
     assert aws.denials() == []
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_server: Aws) -> Iterator[Cloud]:
+    """One provisioned project with data for all tests of a module: each goes on with what the one before has left.
+
+    A module that shares a project has no test that asks for an empty account of its own.
+    """
+    aws_server.reset()
+    yield Cloud(tiny_project(tmp_path_factory.mktemp("shared") / "tiny", tiny_model), aws_server, SOURCE="s3").ready()
+    assert aws_server.denials() == []
+    assert aws_server.control("drift") == []
+
+
+def packages(cloud: Cloud) -> dict[str, str]:
+    """Return the approval status of the model packages, by the run that asked about them."""
+    sagemaker = cloud.aws.client("sagemaker")
+    listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
+    described = [sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"]) for one in listed]
+    return {one["CustomerMetadataProperties"]["run"]: one["ModelApprovalStatus"] for one in described}
 
 
 def everything(aws: Aws) -> dict[str, list[str]]:

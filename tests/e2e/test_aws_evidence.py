@@ -7,13 +7,13 @@ import urllib.request
 
 import pytest
 
-from tests.aws_simulator.fixture import aws, aws_server
+from tests.aws_simulator.fixture import aws_server
 from tests.conftest import wait_for
-from tests.e2e.cloud import Cloud, cloud, project
+from tests.e2e.cloud import Cloud, shared
 from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "cloud", "project"]
+__all__ = ["aws_server", "shared"]
 
 
 def report_of(cloud: Cloud, run_id: str) -> tuple[str, str]:
@@ -23,42 +23,43 @@ def report_of(cloud: Cloud, run_id: str) -> tuple[str, str]:
         return answer.read().decode(), answer.headers["Content-Type"]
 
 
-def test_the_live_model_is_compared_and_the_report_lies_in_s3(cloud: Cloud) -> None:
-    script = cloud.folder / "training" / "train.py"
+def test_without_predictions_the_report_says_so(shared: Cloud) -> None:
+    run = shared.json("run")
+    assert "the training wrote no predictions.json" in report_of(shared, run["id"])[0]
+    assert shared.json("run")["status"] == "waiting"
+    shared("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
+    assert re.search("This run was <b>REJECTED</b> by root, .*: too rude<", report_of(shared, run["id"])[0])
+
+
+def test_a_model_that_is_rejected_in_the_console_has_it_in_its_report(shared: Cloud) -> None:
+    run = shared.json("run")
+    shared.said_in_the_console("Rejected", "not today")
+    wait_for(lambda: shared.json("status")["run"]["status"] == "rejected", 60)
+    assert re.search("This run was <b>REJECTED</b> by .*: not today<", report_of(shared, run["id"])[0])
+
+
+def test_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Cloud) -> None:
+    script = shared.folder / "training" / "train.py"
     script.write_text(script.read_text() + PREDICTIONS)
-    write_rows(cloud.folder / "tiny.csv", *first_rows())
-    first = cloud.ready().json("run")
-    assert "This run was" not in report_of(cloud, first["id"])[0]
-    cloud("approve", "--run-id", first["id"], "--comment", "go ahead", "--yes")
-    html, kind = report_of(cloud, first["id"])
+    write_rows(shared.folder / "tiny.csv", *first_rows())
+    shared("download-data", "--source", "tiny.csv")
+    first = shared.json("run")
+    assert "This run was" not in report_of(shared, first["id"])[0]
+    shared("approve", "--run-id", first["id"], "--comment", "go ahead", "--yes")
+    html, kind = report_of(shared, first["id"])
     assert "it would be the first model to go live" in html, "as it was when the decision fell"
     assert re.search("This run was <b>approved</b> by root, .*: go ahead<", html)
     assert kind == "text/html; charset=utf-8"
 
-    second = cloud.approved("--set", "epochs=4")
+    second = shared.approved("--set", "epochs=4")
     found = second["evidence"]["comparison"]
     assert (found["standing"], found["rows"], found["of"], found["asked"]) == ("better", 200, 200, 0)
-    html, _ = report_of(cloud, second["id"])
+    html, _ = report_of(shared, second["id"])
     assert "it is better than the live model, beyond noise" in html
     assert second["evidence"]["report"].endswith(f"decisions/{second['id']}/report.html")
 
-    write_rows(cloud.folder / "tiny.csv", *later_rows())
-    cloud("download-data", "--source", "tiny.csv")
-    run = cloud.json("run", "--set", "epochs=4")
-    shown = cloud("approve", "--run-id", run["id"], "--yes")
+    write_rows(shared.folder / "tiny.csv", *later_rows())
+    shared("download-data", "--source", "tiny.csv")
+    run = shared.json("run", "--set", "epochs=4")
+    shown = shared("approve", "--run-id", run["id"], "--yes")
     assert "240 of 300 test rows, 140 of them asked of the live endpoint; it was trained on 60 others" in shown
-
-
-def test_without_predictions_the_report_says_so(cloud: Cloud) -> None:
-    run = cloud.ready().json("run")
-    assert "the training wrote no predictions.json" in report_of(cloud, run["id"])[0]
-    assert cloud.json("run")["status"] == "waiting"
-    cloud("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
-    assert re.search("This run was <b>REJECTED</b> by root, .*: too rude<", report_of(cloud, run["id"])[0])
-
-
-def test_a_model_that_is_rejected_in_the_console_has_it_in_its_report(cloud: Cloud) -> None:
-    run = cloud.ready().json("run")
-    cloud.said_in_the_console("Rejected", "not today")
-    wait_for(lambda: cloud.json("status")["run"]["status"] == "rejected", 60)
-    assert re.search("This run was <b>REJECTED</b> by .*: not today<", report_of(cloud, run["id"])[0])

@@ -8,117 +8,127 @@ from typing import Any
 import pytest
 
 from mlops_cli.registry import LAST_GATE
-from tests.aws_simulator.fixture import aws, aws_server
+from tests.aws_simulator.fixture import aws_server
 from tests.backends.aws.test_provision import kill_after
 from tests.conftest import wait_for
-from tests.e2e.cloud import PIPELINE, Cloud, cloud, project, statuses
+from tests.e2e.cloud import PIPELINE, Cloud, packages, shared, statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "cloud", "project"]
+__all__ = ["aws_server", "shared"]
 
 
 def live(cloud: Cloud) -> dict[str, Any]:
     return next(model for model in cloud.json("models") if model["is_live"])
 
 
-def packages(cloud: Cloud) -> dict[str, str]:
-    """How the packages stand, by the run that asked about them."""
-    sagemaker = cloud.aws.client("sagemaker")
-    listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
-    found = [sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"]) for one in listed]
-    return {one["CustomerMetadataProperties"]["run"]: one["ModelApprovalStatus"] for one in found}
-
-
-def test_versions_and_the_way_back(cloud: Cloud) -> None:
-    first = cloud.ready().approved()
-    second = cloud.approved("--set", "epochs=2")
-    newest, oldest = cloud.json("models")
+def test_versions_and_the_way_back(shared: Cloud) -> None:
+    first = shared.approved()
+    second = shared.approved("--set", "epochs=2")
+    newest, oldest = shared.json("models")
     assert [(one["version"], one["run"]) for one in (newest, oldest)] == [(2, second["id"]), (1, first["id"])]
     assert (newest["is_live"], newest["hyperparameters"]["epochs"]) == (True, "2")
     assert oldest["live"][0]["until"] == newest["live"][0]["since"]
 
-    kill_after(cloud, "StartPipelineExecution", 1, "rollback", "--comment", "too rude")
-    assert set(packages(cloud).values()) == {"Approved"}, "what is live is not rejected before its successor is started"
-    back = cloud.json("rollback", "--to", "v1", "--comment", "too rude", "--yes")
-    assert [one["id"] for one in cloud.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"
+    kill_after(shared, "StartPipelineExecution", 1, "rollback", "--comment", "too rude")
+    assert set(packages(shared).values()) == {"Approved"}, (
+        "what is live is not rejected before its successor is started"
+    )
+    back = shared.json("rollback", "--to", "v1", "--comment", "too rude", "--yes")
+    assert [one["id"] for one in shared.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"
     assert (back["status"], back["decision"]["kind"], back["decision"]["comment"]) == ("done", "rollback", "too rude")
     assert statuses(back)["train"] == "reused"
-    assert live(cloud)["version"] == 1
-    assert cloud.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
-    assert packages(cloud) == {first["id"]: "Approved", second["id"]: "Rejected"}
+    assert live(shared)["version"] == 1
+    assert shared.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+    assert packages(shared) == {first["id"]: "Approved", second["id"]: "Rejected"}
 
-    again = cloud.json("run", "--set", "epochs=2")
+    again = shared.json("run", "--set", "epochs=2")
     assert again["status"] == "waiting", "what was rolled back never comes back unasked"
-    assert cloud.json("approve", "--run-id", again["id"], "--yes")["status"] == "done"
-    assert live(cloud)["version"] == 2
+    assert shared.json("approve", "--run-id", again["id"], "--yes")["status"] == "done"
+    assert live(shared)["version"] == 2
 
 
-def spoiled(cloud: Cloud, digest: str) -> dict[str, Any]:
-    """A run whose model waits for a decision, and will fail its gate on the endpoint: only ``digest`` passes it."""
+def good_model(cloud: Cloud) -> dict[str, Any]:
+    """The approved model that is live, to which there will be a way back; its version is what tests go by."""
+    if not any(model["is_live"] for model in cloud.json("models")):
+        cloud.approved()
+    return live(cloud)
+
+
+def spoiled(cloud: Cloud, good: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """A run whose model waits for a decision, and will fail its gate on the endpoint: only ``good`` passes it."""
     gate = cloud.folder / "training" / "tests" / "test_posttraining.py"
     gate.write_text(
         gate.read_text()
-        + "\n\ndef test_it_is_the_first_model():\n    import os\n"
-        + f"    assert os.environ['MLOPS_MODEL_DIGEST'] == '{digest}', 'this model is no good'\n"
+        + "\n\ndef test_it_is_the_good_model():\n    import os\n"
+        + f"    assert os.environ['MLOPS_MODEL_DIGEST'] == '{good['digest']}', 'this model is no good'\n"
     )
-    return dict(cloud.json("run", "--set", "epochs=2"))
+    run = dict(cloud.json("run", "--set", f"epochs={epochs}"))
+    assert run["status"] == "waiting"
+    return run
 
 
-def test_a_model_that_fails_its_gate_is_rolled_back_by_the_pipeline_and_said_by_who_follows(cloud: Cloud) -> None:
-    first = cloud.ready().approved()
-    good = live(cloud)
-    second = spoiled(cloud, good["digest"])
-    _, err = cloud.both("approve", "--run-id", second["id"], "--yes", code=3)
+def test_a_model_that_fails_its_gate_is_rolled_back_by_the_pipeline_and_said_by_who_follows(shared: Cloud) -> None:
+    good, before = good_model(shared), [one["id"] for one in shared.json("runs")]
+    bad = spoiled(shared, good, epochs=3)
+    _, err = shared.both("approve", "--run-id", bad["id"], "--yes", code=3)
     assert "this model is no good" in err
-    assert "Rolled back: the endpoint serves the approved v1" in err
-    assert (live(cloud)["run"], len(live(cloud)["live"])) == (first["id"], 2)
-    found = cloud.json("status", second["id"])
+    assert f"Rolled back: the endpoint serves the approved v{good['version']}" in err
+    assert (live(shared)["version"], len(live(shared)["live"])) == (good["version"], len(good["live"]) + 1)
+    found = shared.json("status", bad["id"])
     assert found["endpoint"]["is_what_was_approved"] is True
-    assert "Going back to the approved v1" in {one["name"]: one["reason"] for one in found["run"]["stages"]}[LAST_GATE]
-    assert [one["status"] for one in cloud.json("runs")] == ["failed", "done"], "no run of its own"
-    assert packages(cloud) == {first["id"]: "Approved", second["id"]: "Rejected"}
-    again = cloud.json("run", "--set", "epochs=2")
-    assert (again["status"], again["id"] != second["id"]) == ("waiting", True), "it never comes back unasked"
+    reasons = {one["name"]: one["reason"] for one in found["run"]["stages"]}
+    assert f"Going back to the approved v{good['version']}" in reasons[LAST_GATE]
+    runs = shared.json("runs")
+    assert [one["id"] for one in runs] == [bad["id"], *before], "no run of its own"
+    assert runs[0]["status"] == "failed"
+    status = packages(shared)
+    assert (status[good["run"]], status[bad["id"]]) == ("Approved", "Rejected")
+    again = shared.json("run", "--set", "epochs=3")
+    assert (again["status"], again["id"] != bad["id"]) == ("waiting", True), "it never comes back unasked"
 
 
-def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(cloud: Cloud) -> None:
-    first = cloud.ready().approved()
-    second = spoiled(cloud, live(cloud)["digest"])
-    cloud.said_in_the_console("Approved", "fine with me")
-    pipelines = cloud.aws.client("codepipeline")
+def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cloud) -> None:
+    good = good_model(shared)
+    bad = spoiled(shared, good, epochs=4)
+    runs = len(shared.json("runs"))
+    shared.said_in_the_console("Approved", "fine with me")
+    pipelines = shared.aws.client("codepipeline")
 
     def status() -> str:
-        wanted = {"pipelineName": PIPELINE, "pipelineExecutionId": second["id"]}
+        wanted = {"pipelineName": PIPELINE, "pipelineExecutionId": bad["id"]}
         return str(pipelines.get_pipeline_execution(**wanted)["pipelineExecution"]["status"])
 
     wait_for(lambda: status() == "Failed", 180)
-    assert live(cloud)["run"] == first["id"]
-    assert cloud.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
-    assert "Going back to the approved v1" in cloud("status", second["id"], "--follow", code=3)
-    assert len(cloud.json("runs")) == 2
+    assert live(shared)["version"] == good["version"]
+    assert shared.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+    said = shared("status", bad["id"], "--follow", code=3)
+    assert f"Going back to the approved v{good['version']}" in said
+    assert len(shared.json("runs")) == runs
 
-    wanted = {"pipelineName": PIPELINE, "stageName": LAST_GATE, "pipelineExecutionId": second["id"]}
+    wanted = {"pipelineName": PIPELINE, "stageName": LAST_GATE, "pipelineExecutionId": bad["id"]}
     pipelines.retry_stage_execution(**wanted, retryMode="ALL_ACTIONS")
-    wait_for(lambda: status() == "InProgress", 20)
+    wait_for(lambda: status() == "InProgress", 60)
     wait_for(lambda: status() == "Failed", 180)
-    assert live(cloud)["run"] == first["id"], "what has been given up stays so, whoever tries its stage again"
+    assert live(shared)["version"] == good["version"], "what has been given up stays so, whoever tries its stage again"
 
 
-def test_a_gate_whose_build_breaks_off_leaves_the_way_back_to_who_follows(cloud: Cloud) -> None:
-    first = cloud.ready().approved()
-    trouble = cloud.folder.parent / "trouble"
+def test_a_gate_whose_build_breaks_off_leaves_the_way_back_to_who_follows(shared: Cloud) -> None:
+    good = good_model(shared)
+    trouble = shared.folder.parent / "trouble"
     trouble.touch()
-    spec = cloud.folder / "templates" / "buildspec.yml"
+    spec = shared.folder / "templates" / "buildspec.yml"
     once = f"      - if [ $MLOPS_STAGE_NAME = {LAST_GATE} ] && rm {trouble} 2>/dev/null; then exit 1; fi\n"
     build = "  build:\n    commands:\n"
     spec.write_text(spec.read_text().replace(build, build + once))
-    second = cloud.json("run", "--set", "epochs=2")
-    _, err = cloud.both("approve", "--run-id", second["id"], "--yes", code=3)
+    bad = shared.json("run", "--set", "epochs=5")
+    _, err = shared.both("approve", "--run-id", bad["id"], "--yes", code=3)
     assert not trouble.exists()
-    assert "Rolled back: the endpoint serves the approved v1" in err
-    assert live(cloud)["run"] == first["id"]
-    newest, failed = cloud.json("runs")[:2]
-    assert (newest["status"], failed["id"], failed["status"]) == ("done", second["id"], "failed")
-    (seen,) = json.loads((cloud.folder / ".mlops" / "seen.json").read_text()).values()
-    assert [row[:3] for row in seen["versions"]] == [["v2", "rejected", False], ["v1", "approved", True]]
-    assert [row[0] for row in seen["runs"]] == [newest["id"], second["id"], first["id"]]
+    assert f"Rolled back: the endpoint serves the approved v{good['version']}" in err
+    assert live(shared)["version"] == good["version"]
+    newest, failed = shared.json("runs")[:2]
+    assert (newest["status"], failed["id"], failed["status"]) == ("done", bad["id"], "failed")
+    (seen,) = json.loads((shared.folder / ".mlops" / "seen.json").read_text()).values()
+    states = {row[0]: row[1:3] for row in seen["versions"]}
+    version = next(model["version"] for model in shared.json("models") if model["run"] == bad["id"])
+    assert (states[f"v{version}"], states[f"v{good['version']}"]) == (["rejected", False], ["approved", True])
+    assert [row[0] for row in seen["runs"]][:2] == [newest["id"], bad["id"]]

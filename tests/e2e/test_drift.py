@@ -19,7 +19,8 @@ import pytest
 from mlops_cli.data.sample import write_sample
 from tests.aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import USE_CASES, Cli
-from tests.e2e.test_own_usecase import edit, project
+from tests.e2e.test_own_usecase import FLAT, edit, examined, project, said_of_rents
+from tests.e2e.test_tracking import logged
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server"]
@@ -89,8 +90,16 @@ def verdicts(found: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["verdict"] for one in found["measures"]}
 
 
-def test_a_table_of_numbers(rent: Cli) -> None:
-    rent("quickstart", "--yes")
+def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
+    said_of_rents(rent("quickstart", "--yes"))
+    found = examined(rent, FLAT)
+    ((shown, predicted),) = found["probe"]["rows"]
+    assert shown == "district hill, area 50, rooms 2, built 1960"
+    assert 300 < predicted["rent"] < 1500
+    assert found["gate"] == {"passed": 2, "failed": 0, "failures": []}
+    assert found["endpoint"]["is_what_was_approved"] is True
+    assert rent.json("run")["changed"] is False
+
     error = rent.json("drift", code=2)["error"]
     assert "Sampling is off" in error["message"]
     assert "sample = 0.1 under [endpoint]" in error["hint"]
@@ -122,8 +131,14 @@ def test_a_table_of_numbers(rent: Cli) -> None:
     assert "the requests are not like what the model was tested on: built" in out
     assert "mlops run" in out
 
-    run = rent.json("run", "--set", "seed=2")
-    rent("approve", "--run-id", run["id"], "--yes", "--comment", "new")
+    first, out = rent.json("runs")[0], rent("run", "--set", "seed=2")
+    assert f"of run {first['id']}" in out, "the live model is named beside the new one"
+    run = rent.json("runs")[0]
+    evidence = rent.json("approve", "--run-id", run["id"], "--yes", "--comment", "new")["evidence"]
+    assert evidence["lower_is_better"] is True
+    assert evidence["maximum"]["rent"] == {"rmse": 130.0, "mae": 100.0}
+    assert evidence["live_metrics"]["rent"]["rmse"] != evidence["metrics"]["rent"]["rmse"]
+    assert rent.json("status")["endpoint"]["live_digest"] == evidence["model_digest"] != model
     assert rent.json("drift")["requests"] == 0, "another model starts afresh"
 
     edit(rent, "training/usecase.toml", ON, "[endpoint]")
@@ -144,6 +159,7 @@ def test_a_model_that_measures_nothing_gets_no_verdict(churn: Cli) -> None:
 def test_comments(comments: Cli) -> None:
     comments("download-data", "--source", "sample", "--rows", "6000")
     run = comments.json("run", "--set", "epochs=1")
+    assert run["status"] == "waiting", "all that its scripts and gates import came along with `init`"
     comments("approve", "--run-id", run["id"], "--yes", "--comment", "to look at its requests")
     send = over_http(comments)
     fresh = unseen(700)
@@ -171,11 +187,25 @@ def unseen(count: int) -> list[str]:
 
 
 def test_on_aws(tmp_path: Path, aws: Aws) -> None:
-    """The same commands and words; the counts are lines in the endpoint's log, written with the model's role."""
-    made = project(tmp_path / "rent", USE_CASES / "rent")
-    rent = Cli(next(made).folder, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
+    """The same commands and words, also in MLflow; the counts are lines in the endpoint's log, written with the model's
+    role."""
+    local = project(tmp_path / "rent", USE_CASES / "rent")
+    rent = Cli(next(local).folder, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
     rent("deploy-infra", "--yes")
-    rent("quickstart", "--yes")
+    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    with_tracking = Cli(rent.folder, {**rent.environment, "MLFLOW_TRACKING_URI": tracking})
+    said_of_rents(with_tracking("quickstart", "--yes"))
+    found = examined(rent, FLAT)
+    assert found["endpoint"]["is_what_was_approved"] is True
+    assert found["gate"] == {"passed": 2, "failed": 0, "failures": []}
+    (run,) = logged(tracking, "rent-dev")
+    assert (run.info.status, run.data.tags["mlops.target"]) == ("FINISHED", "aws")
+    assert run.data.params["train.epochs"] == "60"
+    assert run.data.metrics["test/rent/rmse"] < 130
+    assert run.data.tags["mlops.model_digest"] == found["endpoint"]["live_digest"]
+    assert run.data.tags["mlops.gate.post-training-tests"] == "2 passed, 0 failed"
+    assert run.data.tags["mlops.decision"] == "approved"
+
     assert "Sampling is off" in rent.json("drift", code=2)["error"]["message"]
     edit(rent, "training/usecase.toml", "[endpoint]", ON)
     assert "does not measure its requests yet" in rent.json("drift", code=1)["error"]["message"]
@@ -204,4 +234,4 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert [event for event in events if "harbour" in event["message"]] == []
     assert "proof: looked again" in rent("cleanup", "--yes")
     assert aws.denials() == []
-    made.close()
+    local.close()

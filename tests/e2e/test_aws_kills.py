@@ -1,0 +1,32 @@
+"""Commands that are killed right after a call has reached the simulated AWS: the same command goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.aws_simulator.fixture import aws_server
+from tests.backends.aws.test_provision import kill_after
+from tests.e2e.cloud import Cloud, shared
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws_server", "shared"]
+
+
+def test_a_run_that_is_killed_as_it_starts_is_one_run(shared: Cloud) -> None:
+    kill_after(shared, "StartPipelineExecution", 1, "run")
+    assert shared.json("run")["status"] == "waiting"
+    assert len(shared.json("runs")) == 1
+
+
+@pytest.mark.parametrize(("call", "epochs"), [("UpdateModelPackage", 2), ("PutApprovalResult", 3)])
+def test_a_decision_that_is_killed_half_way_is_made_by_the_same_command(shared: Cloud, call: str, epochs: int) -> None:
+    run_id = shared.json("run", "--set", f"epochs={epochs}")["id"]
+    kill_after(shared, call, 1, "approve", "--run-id", run_id, "--comment", "good")
+    if call == "UpdateModelPackage":
+        assert shared.json("approve", "--run-id", run_id, "--comment", "good", "--yes")["status"] == "done"
+    else:
+        assert "already approved" in shared("approve", "--run-id", run_id, "--yes", code=1)
+        assert shared.json("status", run_id, "--follow")["run"]["status"] == "done"
+    endpoint = shared.json("test-endpoint")["endpoint"]
+    stages = {stage["name"]: stage["output"] for stage in shared.json("status", run_id)["run"]["stages"]}
+    assert (endpoint["is_what_was_approved"], endpoint["live_digest"]) == (True, stages["train"])

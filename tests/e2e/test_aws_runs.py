@@ -1,0 +1,224 @@
+"""Runs of one project on the simulated AWS, in a bucket of one's own: what fails, is stopped, decided and goes on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.stages import STAGES
+from tests.aws_simulator.accounts import user
+from tests.aws_simulator.fixture import Aws, aws_server
+from tests.conftest import wait_for
+from tests.e2e.cloud import Cloud, everything, packages, statuses, tiny_project
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws_server"]
+OWN = {"SOURCE": "s3", "BUCKET_NAME": "ours-alone"}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_server: Aws) -> Iterator[Cloud]:
+    """A project in an account with a bucket that is somebody's; the first test provisions it."""
+    aws_server.reset()
+    s3 = aws_server.client("s3")
+    s3.create_bucket(Bucket="ours-alone")
+    s3.put_bucket_versioning(Bucket="ours-alone", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="ours-alone", Key="letters/a.txt", Body=b"mine")
+    yield Cloud(tiny_project(tmp_path_factory.mktemp("shared") / "tiny", tiny_model), aws_server, **OWN)
+    assert aws_server.denials() == []
+    assert aws_server.control("drift") == []
+
+
+@pytest.fixture(scope="module")
+def shared(account: Cloud) -> Cloud:
+    return account.ready()
+
+
+def test_before_anything_is_there_every_command_says_what_comes_first(account: Cloud) -> None:
+    assert "mlops deploy-infra" in account("run", code=2)
+    assert "mlops deploy-infra" in account("status", code=2)
+    account("deploy-infra", "--yes")
+    assert "mlops download-data" in account("run", code=1)
+    assert "There is no run yet" in account("status", code=1)
+    assert account.json("runs") == []
+
+
+def test_a_quota_that_is_used_up_is_said(shared: Cloud) -> None:
+    shared.aws.control("sagemaker-quota", quota="ml.m5.xlarge for training job usage", limit=0)
+    assert "ml.m5.xlarge for training job usage" in shared("run", code=3)
+    shared.aws.control("sagemaker-quota", quota="ml.m5.xlarge for training job usage", limit=20)
+
+
+def training(cloud: Cloud) -> bool:
+    """Whether a training job is at work."""
+    return bool(cloud.aws.client("sagemaker").list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"])
+
+
+def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> None:
+    """Nothing waits before it: who only watches would not overtake that."""
+    held = shared.held("train.py")
+    with shared.going("run") as process:
+        wait_for(lambda: training(shared), 120)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    run_id = shared.json("runs")[0]["id"]
+    assert f"Run {run_id} goes on on AWS" in err
+    assert f"mlops status {run_id} --follow" in err
+    assert "Traceback" not in err
+    assert training(shared)
+    with shared.going("status", run_id, "--follow") as watcher:
+        held.unlink()
+        out, _ = watcher.communicate(timeout=120)
+    assert watcher.returncode == 0
+    assert f"next: mlops approve --run-id {run_id}" in out
+
+
+def test_a_gate_that_fails_says_which_assertion_and_a_mended_one_goes_on(shared: Cloud) -> None:
+    shared.edit("tests/test_pretraining.py", ">= 3", ">= 300")
+    _, err = shared.both("run", code=3)
+    assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
+    failed = shared.json("status")["run"]
+    assert f"Log: mlops logs {failed['id']} --stage pre-training-tests" in err
+    assert "1 failed" in shared("logs", "--stage", "pre-training-tests")
+    shared.edit("tests/test_pretraining.py", ">= 300", ">= 3")
+    run = shared.json("run")
+    assert (run["status"], statuses(run)["preprocess"]) == ("waiting", "reused")
+
+
+def test_a_script_that_fails_shows_its_last_lines_and_is_retried_in_the_same_run(shared: Cloud) -> None:
+    trouble = shared.folder.parent / "trouble"  # not in the project: its state must stay the same
+    trouble.touch()
+    stop = f"if __import__('os').path.exists({str(trouble)!r}):\n    raise SystemExit('no luck today')\n"
+    shared.edit("train.py", "model = Path", f"{stop}model = Path")
+    _, err = shared.both("run", code=3)
+    assert "no luck today" in err
+    assert "train.py failed: AlgorithmError" in err
+    assert "hint: Fix it, then continue: mlops run" in err
+    assert "Traceback" not in err
+    failed = shared.json("status")["run"]
+    assert statuses(failed)["train"] == "failed"
+    assert "no luck today" in shared("logs", "--stage", "train")
+    trouble.unlink()
+    run = shared.json("run")
+    assert (run["id"], run["status"]) == (failed["id"], "waiting")
+
+
+def test_a_run_that_is_ended_takes_its_job_with_it(shared: Cloud) -> None:
+    held = shared.held("train.py")
+    shared("run", "--detach")
+    wait_for(lambda: training(shared), 120)
+    stopped = shared.json("stop")
+    assert (stopped["status"], statuses(stopped)["train"]) == ("interrupted", "interrupted")
+    listed = shared.aws.client("sagemaker").list_training_jobs(SortBy="CreationTime", SortOrder="Descending")
+    assert listed["TrainingJobSummaries"][0]["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert "nothing of it is running" in shared("stop")
+    held.unlink()
+    run = shared.json("run")
+    assert (run["status"], run["id"] != stopped["id"], statuses(run)["preprocess"]) == ("waiting", True, "reused")
+
+
+def test_a_killed_command_is_repeated_and_goes_along_with_its_run(shared: Cloud) -> None:
+    before = [run["id"] for run in shared.json("runs")]
+    held = shared.held("train.py")
+    with shared.going("run") as process:
+        wait_for(lambda: training(shared), 120)
+        process.kill()
+        process.communicate()
+    held.unlink()
+    run = shared.json("run")
+    assert run["status"] == "waiting"
+    assert [run["id"] for run in shared.json("runs")] == [run["id"], *before]
+
+
+def test_a_rejected_model_is_not_deployed_and_asked_about_again(shared: Cloud) -> None:
+    run = shared.json("run")
+    rejected = shared.json("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
+    assert (rejected["status"], rejected["decision"]["comment"]) == ("rejected", "too rude")
+    assert shared.json("status")["endpoint"]["state"] == "absent"
+    assert "was rejected by root: too rude" in shared("approve", "--run-id", run["id"], "--yes", code=4)
+    again = shared("run")
+    assert "This very model was REJECTED by root" in again
+    assert "too rude" in again
+    status = packages(shared)
+    assert (status[run["id"]], status[shared.json("runs")[0]["id"]]) == ("Rejected", "PendingManualApproval")
+
+
+def test_a_newer_run_overtakes_one_that_waits_for_a_decision(shared: Cloud) -> None:
+    old = shared.json("run", "--set", "epochs=2")
+    new = shared.json("run", "--set", "epochs=3")
+    assert (new["status"], new["id"] != old["id"]) == ("waiting", True)
+    assert shared.json("status", old["id"])["run"]["status"] == "superseded"
+    assert f"mlops status {new['id']}" in shared("approve", "--run-id", old["id"], "--yes", code=1)
+    assert shared.json("approve", "--run-id", new["id"], "--yes")["status"] == "done"
+
+
+def test_a_decision_in_the_aws_console_counts(shared: Cloud) -> None:
+    assert "goes on in the background" in shared("run", "--set", "epochs=4", "--detach")
+    run_id = shared.json("status", "--follow")["run"]["id"]
+    shared.said_in_the_console("Approved", "seen in the console")
+    done = shared.json("status", run_id, "--follow")
+    assert (done["run"]["status"], done["run"]["decision"]["comment"]) == ("done", "seen in the console")
+    assert done["endpoint"]["is_what_was_approved"] is True
+    assert packages(shared)[run_id] == "Approved"
+
+
+def test_an_approval_holds_for_the_same_model_in_later_runs(shared: Cloud) -> None:
+    first = shared.live("--set", "epochs=4")
+    (shared.folder / "README.md").write_text("nothing that a stage is made from")
+    run = shared.json("run", "--set", "epochs=4")
+    assert (run["status"], set(statuses(run).values())) == ("done", {"reused"})
+    assert run["id"] != first["id"]
+    assert run["decision"]["forwarded_from"] == first["id"]
+    forced = shared.json("run", "--set", "epochs=4", "--from", "train")
+    assert statuses(forced) == {
+        **dict.fromkeys([stage.name for stage in STAGES], "pending"),
+        "preprocess": "reused",
+        "pre-training-tests": "reused",
+        "train": "done",
+        "approval": "waiting",
+    }
+
+
+def test_who_watches_a_run_decides_nothing(shared: Cloud) -> None:
+    """Not even what somebody else has decided about the very same model: the run's own command passes that on."""
+    shared.live("--set", "epochs=4")
+    (shared.folder / "README.md").write_text("nothing either that a stage is made from")
+    shared("run", "--set", "epochs=4", "--detach")
+    deciding = {"Effect": "Deny", "Action": "codepipeline:PutApprovalResult", "Resource": "*"}
+    keys = user(shared.aws, "watcher", {"Action": "*", "Resource": "*"}, deciding)
+    watcher = Cloud(shared.folder, shared.aws, **OWN, **{name.upper(): value for name, value in keys.items()})
+    seen = watcher("status", "--follow")
+    run_id = shared.json("runs")[0]["id"]
+    assert "decided already, approved by root" in " ".join(seen.split())
+    assert f"next: mlops approve --run-id {run_id}" in seen
+    (gate,) = (one for one in shared.json("status")["run"]["stages"] if one["name"] == "approval")
+    assert gate["reason"].startswith("decided already")
+    done = shared.json("run", "--set", "epochs=4")
+    assert (done["id"], done["status"], set(statuses(done).values())) == (run_id, "done", {"reused"})
+
+
+def test_an_alarm_rolls_the_endpoint_back_and_is_said(shared: Cloud) -> None:
+    first = shared.live("--set", "epochs=4")
+    live = shared.json("status")["endpoint"]["live_digest"]
+    shared.aws.control("sagemaker-fire", endpoint="tiny-dev")
+    second = shared.json("run", "--set", "epochs=5")
+    _, err = shared.both("approve", "--run-id", second["id"], "--yes", code=3)
+    assert "The endpoint could not be deployed" in err
+    assert "alarm" in err.lower()
+    status = shared.json("status")
+    assert statuses(status["run"])["deploy"] == "failed"
+    assert (status["endpoint"]["state"], status["endpoint"]["live_digest"]) == ("in-service", live)
+    assert first["id"] != second["id"]
+
+
+def test_a_bucket_of_ones_own_survives(shared: Cloud) -> None:
+    assert "proof" in shared("cleanup", "--yes")
+    left = everything(shared.aws)
+    assert left.pop("buckets") == ["ours-alone"]
+    assert {kind: names for kind, names in left.items() if names} == {}
+    versions = shared.aws.client("s3").list_object_versions(Bucket="ours-alone")
+    assert [one["Key"] for one in versions["Versions"]] == ["letters/a.txt"]
