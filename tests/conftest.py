@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -29,14 +30,28 @@ SHARED = {"shared", "account"}
 JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 
 
+def pytest_configure() -> None:
+    """Commands end on Ctrl-C, also where the tests themselves are a job in a shell's background and ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what meets the simulated AWS, keep on one worker what shares a project, and put fast tests first."""
+    """Mark what meets the simulated AWS, keep on one worker what shares a project, and put fast tests first.
+
+    What cannot be divided between workers comes before the other slow tests, so that no worker idles in the end.
+    """
     for item in items:
         if "aws_server" in getattr(item, "fixturenames", ()):
             item.add_marker("aws")
         if SHARED & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: (is_slow(item), is_slow(item) and item.get_closest_marker("xdist_group") is None))
+
+
+def is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,12 +122,27 @@ class Cli:
         return json.loads(self.both(*arguments, "--json", code=code)[0])
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one worker makes for all of them; ``make`` gets a folder that is not there yet."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, partial = root / name, root / f"{name}.partial"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+            make(partial)
+            partial.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny use case's model folder, made once: it takes TensorFlow's import."""
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    subprocess.run([sys.executable, str(USE_CASES / "tiny" / "build_model.py"), str(folder)], check=True)
-    return folder
+    """The tiny use case's model folder: it takes TensorFlow's import."""
+    script = str(USE_CASES / "tiny" / "build_model.py")
+    return made_once(
+        tmp_path_factory, "tiny-model", lambda folder: subprocess.run([sys.executable, script, folder], check=True)
+    )
 
 
 @pytest.fixture

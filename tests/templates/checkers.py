@@ -1,11 +1,13 @@
-"""The public template and policy checkers, each as a function that gives its findings as lines of text."""
+"""The public template and policy checkers, each as a function that gives its findings as lines of text.
+
+The table of figures in the docs is made of the same findings as the tests look at: each is asked for once.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tests.templates.policies import Document
 CHECKOV = "checkov==3.3.30"
 
 
+@cache
 def cfn_lint(template: Path) -> list[str]:
     """Informational rules included."""
     from cfnlint import lint
@@ -36,6 +39,7 @@ FALSE_ALARMS = (
 )
 
 
+@cache
 def cloudformation_validate(template: Path) -> list[str]:
     """AWS's own offline validation: what is an error or a warning, false alarms included."""
     from cloudformation_validate import Severity
@@ -56,7 +60,8 @@ def _engine() -> Any:
     return RegoEngine()
 
 
-def checkov(templates: Sequence[Path]) -> dict[str, list[str]]:
+@cache
+def checkov(templates: tuple[Path, ...]) -> dict[str, list[str]]:
     """The checks that "failed" and that were "skipped", each with its resource."""
     files = [argument for template in templates for argument in ("--file", str(template))]
     options = ["--framework", "cloudformation", "--output", "json", "--skip-download"]
@@ -78,15 +83,20 @@ def _checkov_commands() -> Path:
         return environment(CHECKOV.replace("==", "-"), CHECKOV)
 
 
-def parliament(policy: Document, community: bool = False) -> Iterator[tuple[str, str]]:
+def parliament(policy: Document, community: bool = False) -> list[tuple[str, str]]:
     """The name and detail of every finding, however low; ``community``: those of its further auditors too.
 
     The community's auditors look at the names of actions only, not at the resources that bound them.
     """
+    return _parliament(json.dumps(policy), community)
+
+
+@cache
+def _parliament(policy: str, community: bool) -> list[tuple[str, str]]:
     from parliament import analyze_policy_string
 
-    for finding in analyze_policy_string(json.dumps(policy), include_community_auditors=community).findings:
-        yield finding.issue, str(finding.detail)
+    findings = analyze_policy_string(policy, include_community_auditors=community).findings
+    return [(finding.issue, str(finding.detail)) for finding in findings]
 
 
 # The lists of cloudsplaining that are empty for a policy without a finding.
@@ -103,8 +113,13 @@ RISKS = (
 
 def cloudsplaining(policy: Document) -> dict[str, list[str]]:
     """The actions by kind of risk; only the kinds that have some."""
+    return _cloudsplaining(json.dumps(policy))
+
+
+@cache
+def _cloudsplaining(policy: str) -> dict[str, list[str]]:
     from cloudsplaining.scan.policy_document import PolicyDocument
 
-    document = PolicyDocument(policy)
+    document = PolicyDocument(json.loads(policy))
     found = {risk: [str(action) for action in getattr(document, risk)] for risk in RISKS}
     return {risk: actions for risk, actions in found.items() if actions}

@@ -9,10 +9,11 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.templates.checkers import FALSE_ALARMS, cfn_lint, checkov, cloudformation_validate
-from tests.templates.report import table
+from tests.templates.report import TEMPLATES, table
 from tests.templates.template import FOLDER, NAMES, load
 
-TEMPLATES = [FOLDER / f"{name}.yaml" for name in NAMES]
+pytestmark = pytest.mark.xdist_group("checkers")
+
 each_template = pytest.mark.parametrize("template", TEMPLATES, ids=NAMES)
 
 
@@ -93,9 +94,9 @@ def test_the_docs_have_the_figures_of_today() -> None:
 
 @pytest.mark.slow
 def test_checkov_finds_what_is_broken(tmp_path: Path) -> None:
-    copies = [
+    copies = (
         broken("storage", "RestrictPublicBuckets: true", "RestrictPublicBuckets: false", tmp_path),
         broken("pipeline", "      KmsMasterKeyId: alias/aws/sns\n", "", tmp_path),
-    ]
+    )
     found = {finding.split()[0] for finding in checkov(copies)["failed"]}
     assert {"CKV_AWS_56", "CKV_AWS_26"} <= found

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.data.sample import write_sample
+from tests.conftest import made_once
 
 HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE), str(HERE.parents[1] / "training")]
@@ -20,23 +21,28 @@ from scripts import TINY, TRAINING, run_script, train  # noqa: E402
 @pytest.fixture(scope="session")
 def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Preprocess' output for 3,000 rows of the built-in sample."""
-    folder = tmp_path_factory.mktemp("sample")
-    (folder / "raw").mkdir()
-    with (folder / "raw" / "dataset.csv").open("w", newline="", encoding="utf-8") as file:
-        write_sample(file, rows=3_000, seed=5)
-    done = run_script("preprocess.py", "--input-dir", folder / "raw", "--output-dir", folder / "out")
-    assert done.returncode == 0, done.stderr
-    return folder / "out"
+
+    def make(folder: Path) -> None:
+        (folder / "raw").mkdir(parents=True)
+        with (folder / "raw" / "dataset.csv").open("w", newline="", encoding="utf-8") as file:
+            write_sample(file, rows=3_000, seed=5)
+        done = run_script("preprocess.py", "--input-dir", folder / "raw", "--output-dir", folder / "out")
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "sample", make) / "out"
 
 
 @pytest.fixture(scope="session")
 def tiny_training(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a training of one epoch of a tiny network wrote: model/, output/ and log."""
-    output = tmp_path_factory.mktemp("tiny-training")
-    done = train(sample_dataset, output, *TINY)
-    assert done.returncode == 0, done.stderr
-    (output / "log").write_text(done.stdout)
-    return output
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        done = train(sample_dataset, folder, *TINY)
+        assert done.returncode == 0, done.stderr
+        (folder / "log").write_text(done.stdout)
+
+    return made_once(tmp_path_factory, "tiny-training", make)
 
 
 @pytest.fixture
