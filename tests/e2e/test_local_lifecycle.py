@@ -61,6 +61,9 @@ def test_from_run_to_cleanup(tiny: Cli) -> None:
 
     again = tiny.json("run")
     assert (again["id"], again["changed"]) == (run_id, False)
+    the_endpoint_survives_the_cli_and_answers_plain_http(tiny)
+    a_gate_that_stops_half_way_is_no_success(tiny)
+    without_examples_it_says_what_can_be_sent(tiny)
 
     dry = tiny.json("cleanup", "--dry-run")
     assert {change["what"] for change in dry["plan"]} >= {
@@ -76,6 +79,30 @@ def test_from_run_to_cleanup(tiny: Cli) -> None:
     assert "nothing to remove" in tiny("cleanup", "--yes")
 
 
+def the_endpoint_survives_the_cli_and_answers_plain_http(tiny: Cli) -> None:
+    url = tiny.json("status")["endpoint"]["url"]
+    request = urllib.request.Request(
+        f"{url}/endpoints/tiny-dev/invocations", b'{"instances": ["four"]}', {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer) == {"predictions": [{"long": 4.0}]}
+
+
+def a_gate_that_stops_half_way_is_no_success(tiny: Cli) -> None:
+    path = tiny.folder / "training" / "tests" / "test_posttraining.py"
+    path.write_text(path.read_text() + "\ndef test_z():\n    import pytest\n    pytest.exit('stop', 3)\n")
+    out = tiny("test-endpoint", code=3)
+    assert "test_z: it did not run" in out
+
+
+def without_examples_it_says_what_can_be_sent(tiny: Cli) -> None:
+    path = tiny.folder / "training" / "usecase.toml"
+    path.write_text(re.sub(r"(?m)^examples = .*$", "", path.read_text()))
+    _, err = tiny.both("test-endpoint", code=2)
+    assert "training/usecase.toml has no examples under [endpoint]" in err
+    assert "mlops test-endpoint --text TEXT" in err
+
+
 def test_a_second_model_replaces_the_first_and_the_evidence_compares_them(tiny: Cli) -> None:
     first = approved_run(tiny)
     url = tiny.json("status")["endpoint"]["url"]
@@ -86,39 +113,28 @@ def test_a_second_model_replaces_the_first_and_the_evidence_compares_them(tiny: 
     assert f"of run {first['id']}" in shown
     endpoint = tiny.json("status")["endpoint"]
     assert endpoint["url"] == url, "a redeploy keeps the address"
-    trained = {stage["name"]: stage["output"] for stage in second["stages"]}["train"]
-    assert endpoint["live_digest"] == trained
+    assert endpoint["live_digest"] == trained(second)
 
-
-def test_back_to_earlier_hyperparameters_is_a_change(tiny: Cli) -> None:
-    first = approved_run(tiny)
-    second = tiny.json("run", "--set", "epochs=2")
-    tiny("approve", "--run-id", second["id"], "--yes")
     third = tiny.json("run", "--set", "epochs=1")
-    assert third["id"] not in (first["id"], second["id"])
-    trained = {stage["name"]: stage["output"] for stage in first["stages"]}["train"]
-    assert tiny.json("status")["endpoint"]["live_digest"] == trained, "approved before, so nobody is asked again"
+    assert third["id"] not in (first["id"], second["id"]), "back to earlier hyperparameters is a change"
+    live = tiny.json("status")["endpoint"]["live_digest"]
+    assert live == trained(first), "approved before, so nobody is asked again"
+    why_a_stage_ran(tiny)
 
 
-def test_a_use_case_without_examples_says_what_can_be_sent(tiny: Cli) -> None:
-    approved_run(tiny)
-    path = tiny.folder / "training" / "usecase.toml"
-    path.write_text(re.sub(r"(?m)^examples = .*$", "", path.read_text()))
-    _, err = tiny.both("test-endpoint", code=2)
-    assert "training/usecase.toml has no examples under [endpoint]" in err
-    assert "mlops test-endpoint --text TEXT" in err
+def trained(run: dict) -> str:
+    return str({stage["name"]: stage["output"] for stage in run["stages"]}["train"])
 
 
-def test_why_a_stage_ran(tiny: Cli) -> None:
-    approved_run(tiny)
+def why_a_stage_ran(tiny: Cli) -> None:
     edit(tiny, "hold.py", "0.02", "0.01")
     out = tiny("run", "--explain")
     assert "training/hold.py changed" in out
     (tiny.folder / "training" / "inference.py").open("a").write("\n# another answer\n")
     out = tiny("run", "--explain")
     assert "training/inference.py changed" in out
-    out = tiny("run", "--explain", "--set", "epochs=2")
-    assert "epochs 1 → 2" in out
+    out = tiny("run", "--explain", "--set", "epochs=3")
+    assert "epochs 1 → 3" in out
     assert "unchanged since run" in out
 
 
@@ -226,14 +242,6 @@ def test_a_renamed_endpoint_and_back(tiny: Cli) -> None:
         assert tiny.json("status")["endpoint"]["name"] == f"{name}-dev"
 
 
-def test_a_gate_that_stops_half_way_is_no_success(tiny: Cli) -> None:
-    approved_run(tiny)
-    path = tiny.folder / "training" / "tests" / "test_posttraining.py"
-    path.write_text(path.read_text() + "\ndef test_z():\n    import pytest\n    pytest.exit('stop', 3)\n")
-    out = tiny("test-endpoint", code=3)
-    assert "test_z: it did not run" in out
-
-
 def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
     approved_run(tiny)
     endpoint = tiny.json("status")["endpoint"]
@@ -272,16 +280,6 @@ def test_an_output_that_was_tampered_with_is_not_reused(tiny: Cli) -> None:
     run = tiny.json("run", "--explain")
     assert run["changed"] is True
     assert statuses(run)["preprocess"] == "done"
-
-
-def test_the_endpoint_survives_the_cli_and_answers_plain_http(tiny: Cli) -> None:
-    approved_run(tiny)
-    url = tiny.json("status")["endpoint"]["url"]
-    request = urllib.request.Request(
-        f"{url}/endpoints/tiny-dev/invocations", b'{"instances": ["four"]}', {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as answer:
-        assert json.load(answer) == {"predictions": [{"long": 4.0}]}
 
 
 def test_cleanup_keeps_data_and_strangers(tiny: Cli) -> None:

@@ -37,9 +37,8 @@ def kill_in_gate(cli: Cli, *command: str) -> None:
     held.unlink()
 
 
-def test_every_trained_model_is_a_version(tiny: Cli) -> None:
-    assert "no models yet" in tiny("models")
-    first, second = two_models(tiny)
+def versions_are_told(tiny: Cli, first: dict, second: dict) -> None:
+    """Every trained model is a version."""
     newest, oldest = tiny.json("models")
     assert [(model["version"], model["run"]) for model in (newest, oldest)] == [(2, second["id"]), (1, first["id"])]
     assert newest["hyperparameters"] == {"epochs": "2"}
@@ -55,9 +54,37 @@ def test_every_trained_model_is_a_version(tiny: Cli) -> None:
     assert err == "error: The model version '7' does not exist.\nhint: See which there are: mlops models\n"
 
 
+def go_back(cli: Cli) -> dict[str, Any]:
+    """A rollback while a client asks the endpoint, of whose requests none is lost."""
+    url, answers, done = cli.json("status")["endpoint"]["url"], [], threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            request = urllib.request.Request(
+                f"{url}/invocations", b'{"instances": ["x"]}', {"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answers.append(answer.status)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        back = cli.json("rollback", "--comment", "too rude", "--yes")
+    finally:
+        done.set()
+        client.join()
+    assert len(answers) > 20
+    assert set(answers) == {200}
+    return dict(back)
+
+
 def test_back_to_the_model_before_without_training_and_forth_again(tiny: Cli) -> None:
-    two_models(tiny)
-    back = tiny.json("rollback", "--comment", "too rude", "--yes")
+    assert "no models yet" in tiny("models")
+    versions_are_told(tiny, *two_models(tiny))
+    _, err = tiny.both("rollback", code=2)
+    assert "--yes" in err, "without a terminal the flag is named"
+    assert live(tiny)["version"] == 2
+    back = go_back(tiny)
     assert back["status"] == "done"
     assert statuses(back)["train"] == "reused"
     assert (back["decision"]["kind"], back["decision"]["comment"]) == ("rollback", "too rude")
@@ -74,29 +101,6 @@ def test_back_to_the_model_before_without_training_and_forth_again(tiny: Cli) ->
     assert live(tiny)["version"] == 2
     assert tiny.json("rollback", "--to", "v1", "--yes")["status"] == "done"
     assert live(tiny)["version"] == 1
-
-
-def test_no_request_is_lost_on_the_way_back(tiny: Cli) -> None:
-    two_models(tiny)
-    url, answers, done = tiny.json("status")["endpoint"]["url"], [], threading.Event()
-
-    def ask() -> None:
-        while not done.is_set():
-            request = urllib.request.Request(
-                f"{url}/invocations", b'{"instances": ["x"]}', {"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                answers.append(answer.status)
-
-    client = threading.Thread(target=ask)
-    client.start()
-    try:
-        tiny("rollback", "--yes")
-    finally:
-        done.set()
-        client.join()
-    assert len(answers) > 20
-    assert set(answers) == {200}
 
 
 def test_what_waits_for_an_approval_waits_on_and_goes_on_when_it_was_approved(tiny: Cli) -> None:
@@ -132,13 +136,6 @@ def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     assert found["endpoint"]["is_what_was_approved"] is False
     assert "which was rejected by" in " ".join(tiny("status").split())
     assert "no more" in tiny("doctor", code=1)
-
-
-def test_without_a_terminal_the_flag_is_named(tiny: Cli) -> None:
-    two_models(tiny)
-    _, err = tiny.both("rollback", code=2)
-    assert "--yes" in err
-    assert live(tiny)["version"] == 2
 
 
 def fail_for_two_epochs(cli: Cli) -> None:
