@@ -44,7 +44,14 @@ def demand_better(cli: Cli) -> None:
     path.write_text(path.read_text().replace('primary = "roc_auc"', 'primary = "roc_auc"\nmust_beat_live = true'))
 
 
-def test_every_run_that_waits_has_a_report(judged: Cli) -> None:
+def test_every_run_that_waits_has_a_report_and_a_rejected_one_keeps_it(judged: Cli, tmp_path: Path) -> None:
+    gate = judged.folder / "training" / "tests" / "test_pretraining.py"
+    gate.write_text(gate.read_text().replace(">= 3", ">= 3000"))
+    judged.both("run", code=3)
+    _, err = judged.both("report", code=1)
+    assert "has no model to report about yet.\nhint: Continue it: mlops run" in err
+    gate.write_text(gate.read_text().replace(">= 3000", ">= 3"))
+
     out = judged("run")
     run_id = judged.json("runs")[0]["id"]
     path = f".mlops/runs/{run_id}/report.html"
@@ -55,120 +62,14 @@ def test_every_run_that_waits_has_a_report(judged: Cli) -> None:
     assert judged("report", run_id[:4]) == (
         f"report of run {run_id}: {(judged.folder / path).as_uri()}\nnext: mlops approve --run-id {run_id}\n"
     )
+    the_browser_gets_the_page(judged, tmp_path)
 
-
-def test_a_better_model_is_seen_as_better_on_the_same_rows(judged: Cli) -> None:
-    approve(judged)
-    out = judged("run", "--set", "epochs=4")
-    assert "▲ better" in out
-    assert "against live  better: long roc_auc" in out
-    assert "compared      all 200 test rows" in out
-    found = judged.json("approve", "--run-id", judged.json("runs")[0]["id"], "--yes")["evidence"]["comparison"]
-    assert (found["standing"], found["rows"], found["asked"], found["learnt"]) == ("better", 200, 0, 0)
-    difference = found["differences"]["long"]
-    assert 0 < difference["low"] < difference["difference"] < difference["high"]
-
-
-def test_the_same_quality_is_no_difference_beyond_noise(judged: Cli) -> None:
-    approve(judged)
-    script = judged.folder / "training" / "train.py"
-    script.write_text(script.read_text().replace("random.Random(1)", "random.Random(2)"))
-    assert "against live  no difference beyond noise" in judged("run")
-
-
-def test_a_model_that_must_beat_the_live_one_and_does_not_needs_a_reason(judged: Cli) -> None:
-    demand_better(judged)
-    approve(judged, "--set", "epochs=4")
-    run_id = judged.json("run", "--set", "epochs=1")["id"]
-    _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
-    assert "The model falls short (must_beat_live: WORSE: long roc_auc" in err
-    assert "This model falls short of what is demanded of it." in report_of(judged)
-    done = judged.json("approve", "--run-id", run_id, "--yes", "--comment", "it is smaller")
-    assert (done["status"], done["decision"]["comment"]) == ("done", "it is smaller")
-
-
-def test_a_model_that_beats_the_live_one_as_it_must_needs_no_reason(judged: Cli) -> None:
-    demand_better(judged)
-    approve(judged)
-    assert approve(judged, "--set", "epochs=4")["status"] == "done"
-
-
-def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_learnt_are_left_out(judged: Cli) -> None:
-    approve(judged)
-    get_data(judged, later_rows())
-    found = approve(judged)["evidence"]["comparison"]
-    assert (found["of"], found["rows"], found["asked"], found["learnt"]) == (300, 240, 140, 60)
-    # The endpoint's answer is the text's length: right about every row that it was asked about.
-    assert found["differences"]["long"]["live"] > 0.7
-
-
-def test_the_report_of_a_decided_run_stays_what_it_was_and_has_the_decision(judged: Cli) -> None:
-    first = judged.json("run")["id"]
-    judged("approve", "--run-id", first, "--yes", "--comment", "a good start")
-    before = report_of(judged, first)
-    assert "a good start" in before
-    assert "it would be the first model to go live" in before
-    approve(judged, "--set", "epochs=4")
-    assert report_of(judged, first) == before
-
-
-def test_a_rejected_run_has_its_report_too(judged: Cli) -> None:
-    run_id = judged.json("run")["id"]
     judged("approve", "--run-id", run_id, "--yes", "--reject", "--comment", "too short")
     assert "<b>REJECTED</b>" in report_of(judged, run_id)
     assert "too short" in report_of(judged, run_id)
 
 
-def test_a_report_that_was_lost_is_made_again(judged: Cli) -> None:
-    run_id = approve(judged)["id"]
-    (judged.folder / ".mlops" / "runs" / run_id / "report.html").unlink()
-    assert "this very model is live now" in report_of(judged, run_id)
-
-
-def test_what_a_killed_command_left_half_written_is_made_again(judged: Cli) -> None:
-    approve(judged)
-    run_id = judged.json("run", "--set", "epochs=4")["id"]
-    folder = judged.folder / ".mlops" / "runs" / run_id
-    for name in ("comparison.json", "surroundings.json"):
-        assert json.loads((folder / name).read_text())
-        (folder / name).write_text("")
-    assert judged.json("status", run_id)["manifest"]["run"] == run_id
-    assert "it is better than the live model" in report_of(judged, run_id)
-    found = judged.json("approve", "--run-id", run_id, "--yes")["evidence"]["comparison"]
-    assert (found["standing"], found["rows"]) == ("better", 200)
-    assert list(folder.glob("*.partial")) == []
-
-
-def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_compared(tiny: Cli) -> None:
-    demand_better(tiny)
-    approve(tiny)
-    out = tiny("run", "--set", "epochs=2")
-    assert "against live  not compared: the training wrote no predictions.json" in out
-    assert "could not be compared" not in report_of(tiny)
-    assert "must_beat_live: not compared" in report_of(tiny)
-    _, err = tiny.both("approve", "--run-id", tiny.json("runs")[0]["id"], "--yes", code=2)
-    assert "must_beat_live: not compared: the training wrote no predictions.json" in err
-
-
-def test_malformed_predictions_do_not_cost_the_run(judged: Cli) -> None:
-    approve(judged)
-    script = judged.folder / "training" / "train.py"
-    script.write_text(script.read_text().replace('"kind": "label"', '"kind": "colour"'))
-    run = judged.json("run")
-    assert run["status"] == "waiting"
-    assert "is of kind &#x27;colour&#x27;" in report_of(judged, run["id"])
-
-
-def test_a_run_without_a_model_has_no_report(judged: Cli) -> None:
-    path = judged.folder / "training" / "tests" / "test_pretraining.py"
-    path.write_text(path.read_text().replace(">= 3", ">= 3000"))
-    judged.both("run", code=3)
-    _, err = judged.both("report", code=1)
-    assert "has no model to report about yet.\nhint: Continue it: mlops run" in err
-
-
-def test_open_hands_the_page_to_the_browser(judged: Cli, tmp_path: Path) -> None:
-    judged("run")
+def the_browser_gets_the_page(judged: Cli, tmp_path: Path) -> None:
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
@@ -180,3 +81,79 @@ def test_open_hands_the_page_to_the_browser(judged: Cli, tmp_path: Path) -> None
     with judged.start("report", "--open", env={"PATH": "/nonexistent", "HOME": str(tmp_path)}) as process:
         _, err = process.communicate(timeout=60)
     assert (process.returncode, "No browser was found on this machine." in err) == (1, True)
+
+
+def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_what_it_was(judged: Cli) -> None:
+    first = judged.json("run")["id"]
+    judged("approve", "--run-id", first, "--yes", "--comment", "a good start")
+    before = report_of(judged, first)
+    assert "a good start" in before
+    assert "it would be the first model to go live" in before
+
+    out = judged("run", "--set", "epochs=4")
+    assert "▲ better" in out
+    assert "against live  better: long roc_auc" in out
+    assert "compared      all 200 test rows" in out
+    second = judged.json("runs")[0]["id"]
+    what_a_killed_command_left_half_written_is_made_again(judged, second)
+    found = judged.json("approve", "--run-id", second, "--yes")["evidence"]["comparison"]
+    assert (found["standing"], found["rows"], found["asked"], found["learnt"]) == ("better", 200, 0, 0)
+    difference = found["differences"]["long"]
+    assert 0 < difference["low"] < difference["difference"] < difference["high"]
+    assert list((judged.folder / ".mlops" / "runs" / second).glob("*.partial")) == []
+    assert report_of(judged, first) == before
+
+    (judged.folder / ".mlops" / "runs" / second / "report.html").unlink()
+    assert "this very model is live now" in report_of(judged, second), "one that was lost is made again"
+
+
+def what_a_killed_command_left_half_written_is_made_again(judged: Cli, run_id: str) -> None:
+    folder = judged.folder / ".mlops" / "runs" / run_id
+    for name in ("comparison.json", "surroundings.json"):
+        assert json.loads((folder / name).read_text())
+        (folder / name).write_text("")
+    assert judged.json("status", run_id)["manifest"]["run"] == run_id
+    assert "it is better than the live model" in report_of(judged, run_id)
+
+
+def test_the_same_quality_is_no_difference_beyond_noise_and_malformed_predictions_none_at_all(judged: Cli) -> None:
+    approve(judged)
+    script = judged.folder / "training" / "train.py"
+    script.write_text(script.read_text().replace("random.Random(1)", "random.Random(2)"))
+    assert "against live  no difference beyond noise" in judged("run")
+    script.write_text(script.read_text().replace('"kind": "label"', '"kind": "colour"'))
+    run = judged.json("run")
+    assert run["status"] == "waiting", "they do not cost the run"
+    assert "is of kind &#x27;colour&#x27;" in report_of(judged, run["id"])
+
+
+def test_a_model_that_must_beat_the_live_one_needs_a_reason_where_it_does_not(judged: Cli) -> None:
+    demand_better(judged)
+    approve(judged)
+    assert approve(judged, "--set", "epochs=4")["status"] == "done"
+    run_id = judged.json("run", "--set", "epochs=2")["id"]
+    _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
+    assert "The model falls short (must_beat_live: WORSE: long roc_auc" in err
+    assert "This model falls short of what is demanded of it." in report_of(judged)
+    done = judged.json("approve", "--run-id", run_id, "--yes", "--comment", "it is smaller")
+    assert (done["status"], done["decision"]["comment"]) == ("done", "it is smaller")
+
+
+def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_learnt_are_left_out(judged: Cli) -> None:
+    approve(judged)
+    get_data(judged, later_rows())
+    found = approve(judged)["evidence"]["comparison"]
+    assert (found["of"], found["rows"], found["asked"], found["learnt"]) == (300, 240, 140, 60)
+    # The endpoint's answer is the text's length: right about every row that it was asked about.
+    assert found["differences"]["long"]["live"] > 0.7
+
+
+def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_compared(tiny: Cli) -> None:
+    demand_better(tiny)
+    approve(tiny)
+    out = tiny("run", "--set", "epochs=2")
+    assert "against live  not compared: the training wrote no predictions.json" in out
+    assert "could not be compared" not in report_of(tiny)
+    assert "must_beat_live: not compared" in report_of(tiny)
+    _, err = tiny.both("approve", "--run-id", tiny.json("runs")[0]["id"], "--yes", code=2)
+    assert "must_beat_live: not compared: the training wrote no predictions.json" in err

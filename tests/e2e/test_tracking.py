@@ -81,9 +81,13 @@ def test_a_run_is_followed_from_the_wait_to_the_end(tiny: Cli, tmp_path: Path) -
 
 
 def test_a_run_in_the_background_and_one_that_fails_are_logged_too(tiny: Cli, tmp_path: Path) -> None:
+    tiny("run")
     uri = f"sqlite:///{tmp_path}/own.db"
     (tiny.folder / ".env").write_text((tiny.folder / ".env").read_text() + f"MLFLOW_TRACKING_URI={uri}\n")
-    run_id = tiny.json("run", "--detach")["id"]
+    out, _ = tiny.both("run", "--set", "nonsense=1", code=2)
+    assert "logged to MLflow" not in out
+    assert logged(uri) == [], "a command that fails before its run begins logs no other run"
+    run_id = tiny.json("run", "--set", "epochs=2", "--detach")["id"]
     background = tiny.folder / ".mlops" / "runs" / run_id / "run.log"
     wait_for(lambda: "is logged to MLflow" in background.read_text(), 60)
     assert [run.info.status for run in logged(uri)] == ["SCHEDULED"]
@@ -119,12 +123,3 @@ def test_a_folder_is_what_mlflow_calls_it(tiny: Cli, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     assert "is logged to MLflow: experiment tiny-dev at mlruns" in tiny("run")
     assert logged((tiny.folder / "mlruns").as_uri())[0].info.status == "SCHEDULED"
-
-
-def test_a_command_that_fails_before_its_run_begins_logs_no_other_run(tiny: Cli, tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/own.db"
-    tiny("run")
-    (tiny.folder / ".env").write_text((tiny.folder / ".env").read_text() + f"MLFLOW_TRACKING_URI={uri}\n")
-    out, _ = tiny.both("run", "--set", "nonsense=1", code=2)
-    assert "logged to MLflow" not in out
-    assert logged(uri) == []
