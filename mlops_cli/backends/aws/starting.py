@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.pipeline import FAILED, Execution
 from mlops_cli.backends.aws.runs import Runs
 from mlops_cli.backends.aws.source import Revision
 from mlops_cli.backends.aws.standing import GATE
-from mlops_cli.backends.aws.variables import NO_STAGE, decoded, encoded, start_from
+from mlops_cli.backends.aws.variables import NO_STAGE, decoded, encoded, start_from, start_of
 from mlops_cli.digest import digest_bytes
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 from mlops_cli.registry import LAST_GATE, RETURNED
@@ -108,6 +108,9 @@ class Starter:
     def _goes_on(self, latest: Latest, wish: Wish) -> bool:
         """Whether what is asked for is under way: the command that started it may have been killed."""
         going_on = latest.run.status in (Status.RUNNING, Status.WAITING)
+        if wish.source == latest.execution.id:
+            # A rollback's own run has the approved model, too, as soon as it has taken it over.
+            wish = replace(wish, source=start_of(latest.variables.get("from", NO_STAGE))[1])
         asked = wish.request.from_stage or wish.request.force
         same = latest.variables == wish.variables if asked else latest.overrides == wish.request.overrides
         return going_on and same and self._same(latest, wish)

@@ -91,9 +91,11 @@ class Ground:
         self.run.stage("preprocess").ingredients = {"the data": "d1"}
         return self
 
-    def starts(self, source: Revision = SOURCE, data: str = "d1", **request: Any) -> tuple[str, bool]:
+    def starts(
+        self, source: Revision = SOURCE, data: str = "d1", wish_source: str = "", **request: Any
+    ) -> tuple[str, bool]:
         starter: Any = Starter(self, self, lambda: self.live)  # type: ignore[arg-type]
-        found: tuple[str, bool] = starter.start(Wish(source, data, RunRequest(**request)), self.consent)
+        found: tuple[str, bool] = starter.start(Wish(source, data, RunRequest(**request), wish_source), self.consent)
         return found
 
 
@@ -105,6 +107,16 @@ def ground() -> Ground:
 def test_the_first_run_starts_with_what_was_asked(ground: Ground) -> None:
     assert ground.starts(overrides={"train.epochs": "3"}, force=True) == ("new", True)
     assert ground.started == [{"overrides": encoded({"train.epochs": "3"}), "from": "-", "force": "true"}]
+
+
+@pytest.mark.parametrize("source", ["model", "old"])
+def test_a_rollback_that_is_asked_for_again_goes_along_with_its_run(ground: Ground, source: str) -> None:
+    """Also when that run has come so far that the model can be taken from it ("old" is its own id)."""
+    ground.stands(Status.RUNNING, at="deploy", stage=Status.PENDING)
+    ground.given = {**ground.given, "from": "deploy@model"}
+    assert ground.starts(from_stage="deploy", wish_source=source) == ("old", True)
+    assert ground.started == []
+    assert ground.starts(from_stage="deploy", wish_source="another")[0] == "new"
 
 
 def test_nothing_changed_starts_nothing(ground: Ground) -> None:
