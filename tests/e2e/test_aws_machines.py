@@ -60,13 +60,11 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
         (key,) = keys(f"/{path.relative_to(alone).as_posix()}")
         assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == path.read_bytes(), key
     assert aws.denials() == []
+    data_that_were_sent_for_fewer_machines_are_sent_again(cli)
 
 
-def test_data_that_were_sent_for_fewer_machines_are_sent_again(project: Path, aws: Aws) -> None:
-    cli = Cli(project, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
-    cli("deploy-infra", "--yes")
-    cli("download-data", "--source", "sample", "--rows", str(ROWS))
-    path = project / "training" / "usecase.toml"
+def data_that_were_sent_for_fewer_machines_are_sent_again(cli: Cli) -> None:
+    path = cli.folder / "training" / "usecase.toml"
     path.write_text(path.read_text().replace("instance_count = 2\nvolume_gb", "instance_count = 3\nvolume_gb"))
     refused = cli("run", code=1)
     assert "3 machines" in refused

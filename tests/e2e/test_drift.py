@@ -131,7 +131,7 @@ def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
     assert "the requests are not like what the model was tested on: built" in out
     assert "mlops run" in out
 
-    first, out = rent.json("runs")[0], rent("run", "--set", "seed=2")
+    first, out = rent.json("runs")[-1], rent("run", "--set", "seed=2")
     assert f"of run {first['id']}" in out, "the live model is named beside the new one"
     run = rent.json("runs")[0]
     evidence = rent.json("approve", "--run-id", run["id"], "--yes", "--comment", "new")["evidence"]
