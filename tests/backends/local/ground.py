@@ -23,7 +23,7 @@ from mlops_cli.backends.local.endpoint import EndpointStatus
 from mlops_cli.backends.local.provision import provision
 from mlops_cli.backends.local.server.client import Response
 from mlops_cli.config import resolve
-from mlops_cli.digest import stat_fingerprint
+from mlops_cli.digest import digest_folder, stat_fingerprint
 from mlops_cli.jobs import facts_in
 from mlops_cli.lifecycle import Outcome, StageFailed
 from mlops_cli.project import Project
@@ -96,7 +96,7 @@ class Stages:
         (folder / "model.tar.gz").write_bytes(content)
         quality = min(0.4 + 0.2 * float(given.get("epochs", 1)), 0.99)
         facts = facts_in(self.metrics.replace("QUALITY", str(quality))) if stage.kind is Kind.TRAINING else {}
-        detail = {**facts, "files": stat_fingerprint(folder)}
+        detail = {**facts, "files": stat_fingerprint(folder), "content": digest_folder(folder)}
         return Outcome(sha256(content).hexdigest(), str(folder.relative_to(self.project.state)), detail)
 
     def reads(self, run_id: str, stage: str) -> Path:
