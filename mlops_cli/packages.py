@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from mlops_cli.project_files import walked
 
@@ -89,6 +88,8 @@ def _origin(info: Path) -> dict[str, Any]:
 
 def _editable_root(info: Path) -> list[Path]:
     """The folder of a distribution that is installed in editable form by means that are not known here."""
+    from urllib.parse import unquote, urlsplit
+
     origin = _origin(info)
     url = urlsplit(origin.get("url", ""))
     is_editable = (origin.get("dir_info") or {}).get("editable")
