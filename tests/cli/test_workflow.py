@@ -54,9 +54,16 @@ def test_both_kinds_of_project_get_it(tmp_path: Path) -> None:
         assert made.read_bytes() == WORKFLOW.read_bytes()
 
 
-def test_it_has_no_fault_that_actionlint_knows(actionlint: str) -> None:
-    done = subprocess.run([actionlint, "-no-color", str(WORKFLOW)], capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == ("", 0)
+def by_version() -> str:
+    """The workflow with its actions named by version: of those actionlint knows what they take."""
+    return re.sub(r"@[0-9a-f]{40} # (v\d+)\S*", r"@\1", WORKFLOW.read_text())
+
+
+def test_it_has_no_fault_that_actionlint_knows(actionlint: str, tmp_path: Path) -> None:
+    (tmp_path / "mlops.yml").write_text(by_version())
+    for file in (WORKFLOW, tmp_path / "mlops.yml"):
+        done = subprocess.run([actionlint, "-no-color", str(file)], capture_output=True, text=True)
+        assert (done.stdout, done.returncode) == ("", 0)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_it_has_no_fault_that_actionlint_knows(actionlint: str) -> None:
     ],
 )
 def test_actionlint_would_see_a_fault(actionlint: str, tmp_path: Path, right: str, wrong: str) -> None:
-    text = WORKFLOW.read_text()
+    text = by_version()
     assert right in text
     broken = tmp_path / "broken.yml"
     broken.write_text(text.replace(right, wrong))
