@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
 
+from mlops_cli.data.foreign import foreign
 from mlops_cli.data.schema import Findings, Problem, Record, Schema, lines_of, shown
 from mlops_cli.errors import MlopsError
 
@@ -117,6 +118,9 @@ class TableReader:
         """Where the wanted columns stand; MlopsError if one is missing or stands there twice."""
         place = f"{self._place} line {self._header_line}"
         missing = [name for name in names if name not in self._header]
+        described = foreign(self._header) if missing else None
+        if described:
+            raise MlopsError(f"{self._place} {described[0]}", described[1])
         if missing:
             present = ", ".join(shown(name) for name in self._header[:20])
             be = "the column {} is missing" if len(missing) == 1 else "the columns {} are missing"

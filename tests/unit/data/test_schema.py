@@ -121,6 +121,23 @@ def test_names_what_is_wrong_with_the_header(problems, header, problem):
     assert problem in problems(header + b"\n")
 
 
+@pytest.mark.parametrize(
+    ("content", "described"),
+    [
+        ("id,text,bad\na,x,0\n".encode("utf-16"), "is UTF-16"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
+        (b"PAR1\x15\x04\n", "is a Parquet file"),
+        (b"BZh91AY&SY\n", "is packed with bzip2"),
+        (b"\xfd7zXZ\x00\n", "is packed with xz"),
+        (b"id;text;bad\na;x;0\n", "has semicolons between the cells"),
+        (b"id\ttext\tbad\na\tx\t0\n", "has tabs between the cells"),
+        (b"sep=;\nid;text;bad\n", "begins with Excel's sep= line"),
+    ],
+)
+def test_says_what_a_file_is_that_is_no_csv(problems, content, described):
+    assert described in problems(content)
+
+
 def test_a_header_alone_is_no_dataset(problems):
     assert "no rows" in problems(b"id,text,bad\n")
 
