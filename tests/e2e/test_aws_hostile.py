@@ -101,7 +101,9 @@ def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
         if one["ResourceType"] == "AWS::IAM::Role"
     }
     packages = aws.client("sagemaker").list_model_packages(ModelPackageGroupName="tiny-dev")
-    prefix, gate = outputs["KeyPrefix"], next(one for one in approved["stages"] if one["name"] == "approval")
+    prefix, there = outputs["KeyPrefix"], contents(aws, outputs["BucketName"])
+    recorded = json.loads(there[f"{prefix}decisions/{approved['id']}/run.json"])
+    gate = next(one for one in recorded["stages"] if one["name"] == "approval")
     return {
         "bucket": outputs["BucketName"],
         "prefix": prefix,
@@ -111,7 +113,7 @@ def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
         "image": outputs["ServingImage"],
         "roles": roles,
         "packages": [one["ModelPackageArn"] for one in packages["ModelPackageSummaryList"]],
-        "keys": sorted({*contents(aws, outputs["BucketName"]), f"{prefix}records/approval/{'e' * 64}/r.json"}),
+        "keys": sorted({*there, f"{prefix}records/approval/{'e' * 64}/r.json"}),
         # What its steps and jobs make themselves: to spoil that is to spoil its own run.
         "open": [f"{prefix}{one}" for one in ("artifacts/", "runs/", "records/p")] + own_artifacts(outputs),
         "token": "0f0f0f0f-0000-4000-8000-000000000000",
