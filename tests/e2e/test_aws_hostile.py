@@ -136,7 +136,7 @@ def contents(aws: Aws, bucket: str) -> dict[str, bytes]:
 
 
 def spoil(folder: Path, known: dict[str, Any]) -> None:
-    """The hostile commit: scripts, build, template of the endpoint, and packages that want to be imported."""
+    """The hostile commit: scripts, build, and the template of the endpoint."""
     training, templates = folder / "training", folder / "templates"
     (training / "attack.py").write_text(ATTACK.format(facts=json.dumps(known)))
     for script in ("preprocess", "train"):
@@ -148,9 +148,6 @@ def spoil(folder: Path, known: dict[str, Any]) -> None:
     endpoint = templates / "endpoint.yaml"
     target = "  Foreign:\n    Type: AWS::CloudFormation::WaitConditionHandle\n\n"
     endpoint.write_text(endpoint.read_text().replace("\nOutputs:", f"\n{target}Outputs:"))
-    for name in ("mlops_cli", "numpy", "boto3"):
-        (folder / name).mkdir()
-        (folder / name / "__init__.py").write_text("raise SystemExit('HOSTILE CODE')\n")
 
 
 def test_a_hostile_commit_reaches_nothing_that_is_decided_or_live(project: Path, aws: Aws) -> None:
