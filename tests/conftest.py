@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.config import SETTINGS
+from mlops_cli.project.settings import SETTINGS
 
 # A shell has its background jobs ignore it, and so would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -69,6 +69,12 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 @pytest.fixture(autouse=True)
 def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def aws_simulator_options() -> list[str]:
+    """What the simulated AWS has of this project: the model server behind its endpoints, the lists of its builds."""
+    return ["--endpoint-server", "tests.endpoint_server:ModelServer", "--locks", str(ROOT / "mlops_cli" / "locks")]
 
 
 @pytest.fixture

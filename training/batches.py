@@ -95,7 +95,7 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: list[int]) -> l
         rows = order[start : start + window]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-    shuffled = [batches[place] for place in random.permutation(len(batches))]
+    shuffled = [batches[index] for index in random.permutation(len(batches))]
     return sorted(shuffled, key=lambda rows: len(rows) < batch_size)
 
 

@@ -53,19 +53,19 @@ def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str
     Of all such weights the ones nearest to equal (iterative raking's answer, here by Newton's method): they depend on
     a row's labels alone. A label that no row has, or that all have, cannot be weighted and is left as it is.
     """
-    known = [n for n, label in enumerate(labels) if label in rates and 0 < truth[:, n].sum() < len(truth)]
-    found = truth[:, known].astype(np.float64)
-    wanted = np.array([rates[labels[n]] for n in known])
-    tilt = np.zeros(len(known))
+    usable = [n for n, label in enumerate(labels) if label in rates and 0 < truth[:, n].sum() < len(truth)]
+    observed = truth[:, usable].astype(np.float64)
+    target_rates = np.array([rates[labels[n]] for n in usable])
+    tilt = np.zeros(len(usable))
     for _ in range(STEPS):
-        weights = _tilted(found, tilt)
-        gap = wanted - weights @ found
-        if not len(known) or np.abs(gap).max() < 1e-9:
+        weights = _tilted(observed, tilt)
+        gap = target_rates - weights @ observed
+        if not len(usable) or np.abs(gap).max() < 1e-9:
             break
-        spread = (found * weights[:, None]).T @ found - np.outer(weights @ found, weights @ found)
-        step = np.linalg.solve(spread + 1e-9 * np.eye(len(known)), gap)
+        spread = (observed * weights[:, None]).T @ observed - np.outer(weights @ observed, weights @ observed)
+        step = np.linalg.solve(spread + 1e-9 * np.eye(len(usable)), gap)
         tilt += step / max(1.0, np.abs(step).max())  # far from the answer a whole step would overshoot
-    return np.asarray(_tilted(found, tilt) * len(truth))
+    return np.asarray(_tilted(observed, tilt) * len(truth))
 
 
 def calibrate(deep: np.ndarray, wide: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Calibration:

@@ -48,9 +48,9 @@ class Checkpoints:
         unfinished = state / "unfinished"
         unfinished.write_text(json.dumps({"notes": notes, "sizes": _sizes(state)}), encoding="utf-8")
         unfinished.replace(state / NOTES)
-        for other in self._states():
-            if other != state:
-                shutil.rmtree(other, ignore_errors=True)
+        for state_folder in self._states():
+            if state_folder != state:
+                shutil.rmtree(state_folder, ignore_errors=True)
 
     def clear(self) -> None:
         """The training is over."""

@@ -53,26 +53,26 @@ class Exchange:
         if self.size > 1:
             self._meet([_address(host) for host in hosts])
 
-    def send(self, place: int, bucket: int, order: int, frame: bytes) -> None:
-        if place == self.place:
+    def send(self, host: int, bucket: int, order: int, frame: bytes) -> None:
+        if host == self.place:
             self._receive(bucket, order, frame)
         else:
-            self._write(place, bucket, order, frame)
+            self._write(host, bucket, order, frame)
 
     def gather(self, value: Any) -> list[Any]:
         """What every host has given, in the order of the hosts. Raises PeerGone."""
         self._round += 1
         content = json.dumps(value).encode()
-        for place in self._peers:
-            self._write(place, _VALUE, self._round, content)
+        for host in self._peers:
+            self._write(host, _VALUE, self._round, content)
         with self._news:
             self._values[self._round][self.place] = json.loads(content)
             while missing := set(range(self.size)) - self._values[self._round].keys():
                 if missing & self._gone or _UNKNOWN in self._gone:
                     raise PeerGone("another instance has ended too early")
                 self._news.wait()
-            found = self._values.pop(self._round)
-        return [found[place] for place in range(self.size)]
+            values = self._values.pop(self._round)
+        return [values[host] for host in range(self.size)]
 
     def close(self) -> None:
         for peer in self._peers.values():
@@ -85,10 +85,10 @@ class Exchange:
             listener.settimeout(SECONDS)
             accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
             accepting.start()
-            for place, address in enumerate(addresses):
-                if place != self.place:
-                    self._peers[place] = _connected(address)
-                    self._peers[place].sendall(struct.pack("<q", self.place))
+            for host_index, address in enumerate(addresses):
+                if host_index != self.place:
+                    self._peers[host_index] = _connected(address)
+                    self._peers[host_index].sendall(struct.pack("<q", self.place))
             accepting.join(SECONDS)
         if self._come < self.size - 1:
             raise PeerGone(f"{self._come + 1} of {self.size} instances have come within {SECONDS:.0f} s")
@@ -102,18 +102,18 @@ class Exchange:
 
     def _read(self, connection: socket.socket) -> None:
         """Until the other one ends, in whatever way: it must get known, or this one waits for it for ever."""
-        place = _UNKNOWN
+        host = _UNKNOWN
         try:
             with contextlib.suppress(ConnectionError, PeerGone), connection, connection.makefile("rb") as stream:
-                (place,) = struct.unpack("<q", _whole(stream, 8))
+                (host,) = struct.unpack("<q", _whole(stream, 8))
                 while stream.peek(1):
-                    self._take(place, stream)
+                    self._take(host, stream)
         finally:
             with self._news:
-                self._gone.add(place)
+                self._gone.add(host)
                 self._news.notify_all()
 
-    def _take(self, place: int, stream: io.BufferedReader) -> None:
+    def _take(self, host: int, stream: io.BufferedReader) -> None:
         """One message. Raises PeerGone when it breaks off."""
         bucket, order, size = _HEADER.unpack(_whole(stream, _HEADER.size))
         content = _whole(stream, size)
@@ -121,14 +121,14 @@ class Exchange:
             self._receive(bucket, order, content)
             return
         with self._news:
-            self._values[order][place] = json.loads(content)
+            self._values[order][host] = json.loads(content)
             self._news.notify_all()
 
-    def _write(self, place: int, bucket: int, order: int, content: bytes) -> None:
+    def _write(self, host: int, bucket: int, order: int, content: bytes) -> None:
         try:
-            self._peers[place].sendall(_HEADER.pack(bucket, order, len(content)) + content)
+            self._peers[host].sendall(_HEADER.pack(bucket, order, len(content)) + content)
         except OSError as error:
-            raise PeerGone(f"instance {place + 1} of {self.size} cannot be reached: {error}") from error
+            raise PeerGone(f"instance {host + 1} of {self.size} cannot be reached: {error}") from error
 
 
 def _whole(stream: io.BufferedReader, size: int) -> bytes:

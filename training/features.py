@@ -52,11 +52,11 @@ class Featurizer(tf.Module):  # type: ignore[misc]
 
     def _words(self, reading: Reading) -> tuple[tf.Tensor, ...]:
         words, fingerprints = (_ends(ragged) for ragged in (reading.words, reading.fingerprints))
-        different, places = tf.unique(fingerprints.flat_values)
-        first = tf.math.unsorted_segment_min(tf.range(tf.size(places)), places, tf.size(different))
+        different, positions = tf.unique(fingerprints.flat_values)
+        first = tf.math.unsorted_segment_min(tf.range(tf.size(positions)), positions, tf.size(different))
         spellings = tf.strings.join(["<", tf.gather(words.flat_values, first), ">"])
         subword_places, subwords = ngrams(tf.strings.unicode_decode(spellings, "UTF-8"), 3, 4, SUBWORD_BUCKETS)
-        padded = words.with_flat_values(places + 1).to_tensor(PADDING)
+        padded = words.with_flat_values(positions + 1).to_tensor(PADDING)
         no_words = tf.cast(tf.equal(tf.shape(padded)[1], 0), tf.int32)
         padded = tf.pad(padded, [[0, 0], [0, no_words]])
         numbers = tf.concat([[UNKNOWN], self._known(different)], 0)
@@ -64,15 +64,17 @@ class Featurizer(tf.Module):  # type: ignore[misc]
 
     def _known(self, fingerprints: tf.Tensor) -> tf.Tensor:
         """Numbers of words from 1 on, 0 for one that is not in the lexicon."""
-        place = tf.searchsorted(self._fingerprints, fingerprints)
-        return tf.where(tf.equal(tf.gather(self._fingerprints, place), fingerprints), place + 1, UNKNOWN)
+        position = tf.searchsorted(self._fingerprints, fingerprints)
+        return tf.where(tf.equal(tf.gather(self._fingerprints, position), fingerprints), position + 1, UNKNOWN)
 
     def _ngrams(self, reading: Reading, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """(1 + log(how often)) * rarity; for each text its character and its word n-grams have length 1 apart."""
         rows, buckets = text_ngrams(reading)
         numbers = tf.gather(self._numbers, buckets)
-        known = tf.where(numbers >= 0)[:, 0]
-        keys = tf.cast(tf.gather(rows, known), tf.int64) * self.ngrams + tf.cast(tf.gather(numbers, known), tf.int64)
+        known_rows = tf.where(numbers >= 0)[:, 0]
+        keys = tf.cast(tf.gather(rows, known_rows), tf.int64) * self.ngrams + tf.cast(
+            tf.gather(numbers, known_rows), tf.int64
+        )
         keys, _, often = tf.unique_with_counts(keys)
         rows, numbers = keys // self.ngrams, keys % self.ngrams
         values = (1 + tf.math.log(tf.cast(often, tf.float32))) * tf.gather(self._rarity, numbers)

@@ -75,7 +75,7 @@ def _from_json(body: str) -> list[tuple[str, object]]:
         raise _bad('the body has neither "instances" nor "text"')
     if not isinstance(texts, list):
         raise _bad(f"{name} is {_kind(texts)}, expected a list of texts")
-    return [(f"instances[{place}]", text) for place, text in enumerate(texts)]
+    return [(f"instances[{index}]", text) for index, text in enumerate(texts)]
 
 
 def _from_csv(body: str) -> list[tuple[str, object]]:
@@ -99,13 +99,13 @@ def _checked(texts: list[tuple[str, object]]) -> list[str]:
             falcon.HTTP_413, description=f"{len(texts)} texts in one request, at most {MAX_TEXTS} are taken"
         )
     checked = []
-    for place, text in texts:
+    for label, text in texts:
         if not isinstance(text, str):
-            raise _bad(f"{place} is {_kind(text)}, expected a text")
+            raise _bad(f"{label} is {_kind(text)}, expected a text")
         if not text.strip():
-            raise _bad(f"{place} is an empty text")
+            raise _bad(f"{label} is an empty text")
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise _bad(f"{place} holds half of a surrogate pair, which is no character")
+            raise _bad(f"{label} holds half of a surrogate pair, which is no character")
         checked.append(text)
     return checked
 

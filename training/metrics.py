@@ -15,10 +15,10 @@ def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
     negatives = len(truth) - positives
     if not positives or not negatives:
         return None
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     mean_rank = last - (counts - 1) / 2  # equal scores share the mean of their ranks
-    rank_sum = float(mean_rank[place][truth == 1].sum())
+    rank_sum = float(mean_rank[inverse][truth == 1].sum())
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
@@ -50,8 +50,8 @@ def best_threshold(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -
 
 def calibration_error(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray, bins: int = 15) -> float:
     """How far probabilities are, on average, from the share of positives among rows with such probabilities."""
-    places = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = np.bincount(places, weights * (truth - scores), minlength=bins)
+    bin_indices = np.minimum((scores * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_indices, weights * (truth - scores), minlength=bins)
     return float(np.abs(gaps).sum() / weights.sum())
 
 

@@ -72,9 +72,9 @@ class Deep(tf.Module):  # type: ignore[misc]
 
     def _different(self, features: Features) -> tf.Tensor:
         """A vector for each different word: its own, and the mean of those of its character n-grams."""
-        count, places = tf.size(features.different), features.subword_places
-        total = tf.math.unsorted_segment_sum(tf.gather(self.subwords, features.subwords), places, count)
-        number = tf.math.unsorted_segment_sum(tf.ones_like(places, tf.float32), places, count)
+        count, positions = tf.size(features.different), features.subword_places
+        total = tf.math.unsorted_segment_sum(tf.gather(self.subwords, features.subwords), positions, count)
+        number = tf.math.unsorted_segment_sum(tf.ones_like(positions, tf.float32), positions, count)
         return tf.gather(self.words, features.different) + total / tf.maximum(number, 1.0)[:, None]
 
     def _pooled_in_groups(self, vectors: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -88,8 +88,10 @@ class Deep(tf.Module):  # type: ignore[misc]
             return tf.gather(pooled, tf.math.invert_permutation(order))
 
         def part(rows: tf.Tensor) -> tf.Tensor:
-            some = tf.gather(lengths, rows)
-            return self._pooled(tf.gather(vectors, rows)[:, : tf.maximum(tf.reduce_max(some), 1)], some)
+            group_lengths = tf.gather(lengths, rows)
+            return self._pooled(
+                tf.gather(vectors, rows)[:, : tf.maximum(tf.reduce_max(group_lengths), 1)], group_lengths
+            )
 
         return tf.cond(count < 2 * LENGTH_GROUPS, lambda: self._pooled(vectors, lengths), grouped)
 
@@ -146,8 +148,8 @@ class Network(tf.Module):  # type: ignore[misc]
 
     def taking_over(self, other: Network) -> Network:
         """Itself, with the weights of another one."""
-        for variable, taken in zip(self.variables, other.variables, strict=True):
-            variable.assign(taken)
+        for variable, source in zip(self.variables, other.variables, strict=True):
+            variable.assign(source)
         return self
 
 
@@ -191,12 +193,12 @@ def _vectors(count: int, shape: Shape, seed: list[int]) -> tf.Tensor:
     return tf.random.stateless_normal([count, shape.embedding_size], seed, stddev=0.1)
 
 
-def _drop(values: tf.Tensor, noise_shape: tf.Tensor, rate: float, seed: tf.Tensor, place: int) -> tf.Tensor:
+def _drop(values: tf.Tensor, noise_shape: tf.Tensor, rate: float, seed: tf.Tensor, position: int) -> tf.Tensor:
     """Sets a share ``rate`` of the values to zero, the others so much larger that the mean stays."""
-    kept = tf.cast(_chance(noise_shape, seed, place) >= rate, tf.float32)
+    kept = tf.cast(_chance(noise_shape, seed, position) >= rate, tf.float32)
     return values * kept / (1 - rate)
 
 
-def _chance(shape: tf.Tensor, seed: tf.Tensor, place: int) -> tf.Tensor:
+def _chance(shape: tf.Tensor, seed: tf.Tensor, position: int) -> tf.Tensor:
     """Random numbers in [0, 1), different ones for each ``place`` in the network."""
-    return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(seed, place))
+    return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(seed, position))

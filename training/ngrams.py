@@ -22,8 +22,8 @@ def ngrams(items: tf.RaggedTensor, shortest: int, longest: int, buckets: int) ->
             starts.append(rows[: tf.size(running)])
             hashes.append(running)
             whole.append(tf.equal(starts[-1], rows[size - 1 :]))  # its first and last item are in the same row
-    found = tf.where(tf.concat(whole, 0))[:, 0]
-    return tf.gather(tf.concat(starts, 0), found), _bucket(tf.gather(tf.concat(hashes, 0), found), buckets)
+    valid = tf.where(tf.concat(whole, 0))[:, 0]
+    return tf.gather(tf.concat(starts, 0), valid), _bucket(tf.gather(tf.concat(hashes, 0), valid), buckets)
 
 
 def _bucket(hashes: tf.Tensor, buckets: int) -> tf.Tensor:

@@ -75,7 +75,7 @@ class Observer:
         if self._share:
             self._measure = measure
             measures = json.loads(file.read_text(encoding="utf-8"))["measures"]
-            self._tally = Tally({name: found["cuts"] for name, found in measures.items()})
+            self._tally = Tally({name: measure_spec["cuts"] for name, measure_spec in measures.items()})
             # No SimpleQueue: it would block the container's gevent workers, for which threads are replaced.
             self._queue: queue.Queue[Pair] = queue.Queue()
             self._lock = threading.Lock()
@@ -88,12 +88,12 @@ class Observer:
         """Measure this request if it is one of the sample."""
         if random.random() >= self._share or UNOBSERVED in (context.custom_attributes or ""):
             return
-        asked, answered = response.request.body, response.content
+        request_body, answered = response.request.body, response.content
         with self._lock:
-            if self._waiting + len(asked) + len(answered) > WAITING_BYTES:
+            if self._waiting + len(request_body) + len(answered) > WAITING_BYTES:
                 return
-            self._waiting += len(asked) + len(answered)
-            self._queue.put((asked, answered))
+            self._waiting += len(request_body) + len(answered)
+            self._queue.put((request_body, answered))
             if self._thread is None:  # here, not before: a server may fork after it has imported this
                 self._thread = threading.Thread(target=self._work, name="observer", daemon=True)
                 self._thread.start()
@@ -121,12 +121,12 @@ class Observer:
         except queue.Empty:
             return None
 
-    def _count(self, asked: str | bytes, answered: bytes) -> None:
+    def _count(self, request_body: str | bytes, answered: bytes) -> None:
         """A request that cannot be measured must neither end the thread nor show its text in a log."""
         with self._lock:
-            self._waiting -= len(asked) + len(answered)
+            self._waiting -= len(request_body) + len(answered)
         try:
-            instances, predictions = json.loads(asked)["instances"], json.loads(answered)["predictions"]
+            instances, predictions = json.loads(request_body)["instances"], json.loads(answered)["predictions"]
             self._tally.add(len(instances), self._measure(instances, predictions))
         except Exception as error:  # noqa: BLE001 (whatever it is: only its kind may be told)
             if not self._failed:
@@ -154,9 +154,9 @@ class Tally:
             self._requests += 1
             self._rows += rows
             self._squares += rows * rows
-            for name, found in values.items():
-                self._counts[name].update(bisect_right(self._cuts[name], value) for value in found)
-                self._sums[name] += sum(found)
+            for name, column in values.items():
+                self._counts[name].update(bisect_right(self._cuts[name], value) for value in column)
+                self._sums[name] += sum(column)
 
     def tell(self) -> None:
         with self._lock:

@@ -45,8 +45,8 @@ class LazyAdam(tf.Module):  # type: ignore[misc]
         variable.assign_sub(rate * mean / (tf.sqrt(square) + self._epsilon))
 
     def _update_rows(self, variable: Any, mean: Any, square: Any, gradient: Any, rate: tf.Tensor) -> None:
-        rows, place = tf.unique(gradient.indices)
-        summed = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+        rows, inverse = tf.unique(gradient.indices)
+        summed = tf.math.unsorted_segment_sum(gradient.values, inverse, tf.size(rows))
         new_mean = self._beta1 * tf.gather(mean, rows) + (1 - self._beta1) * summed
         new_square = self._beta2 * tf.gather(square, rows) + (1 - self._beta2) * summed**2
         mean.scatter_update(tf.IndexedSlices(new_mean, rows))

@@ -48,8 +48,8 @@ def write(
         "of": len(texts),
         "rows": [digest.hex() for digest in _digests(kept)],
         "columns": {
-            label: _column(truth[: len(kept), place], scores[: len(kept), place], threshold)
-            for place, (label, threshold) in enumerate(thresholds.items())
+            label: _column(truth[: len(kept), index], scores[: len(kept), index], threshold)
+            for index, (label, threshold) in enumerate(thresholds.items())
         },
         "trained_on": _packed(trained_on),
     }

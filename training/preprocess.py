@@ -120,9 +120,9 @@ def fill(plan: Plan, seed: int, profile: Profile, pool: ThreadPoolExecutor) -> N
     def groups() -> Iterator[tuple[int, list[pl.DataFrame]]]:
         """The prepared blocks of a file, several at a time: packing many small parts is slow."""
         progress, done = Progress(sum(source.stat().st_size for source in plan.sources) >> 20), 0
-        for source, place in plan.sources.items():
+        for source, file_index in plan.sources.items():
             group: list[pl.DataFrame] = []
-            order = place << 40  # where in a file a group starts takes less
+            order = file_index << 40  # where in a file a group starts takes less
             for read, block, frame in in_order(pool, prepare, read_blocks(source)):
                 profile.merge(read)
                 group.append(frame)
@@ -130,7 +130,7 @@ def fill(plan: Plan, seed: int, profile: Profile, pool: ThreadPoolExecutor) -> N
                 progress(done >> 20, "MB read")
                 if len(group) == GROUP_BLOCKS:
                     yield order, group
-                    group, order = [], (place << 40) + block.start + len(block.content)
+                    group, order = [], (file_index << 40) + block.start + len(block.content)
             if group:
                 yield order, group
 
@@ -168,10 +168,10 @@ def deal(
             assignment.pass_over(dict(before))
 
     def write(dealt: tuple[int, pl.DataFrame, pl.Series]) -> Profile:
-        number, frame, places = dealt
+        number, frame, split_indices = dealt
         written = Profile()
-        for place, name in enumerate(NAMES):
-            part = frame.filter(places == place).select(COLUMNS)
+        for split_index, name in enumerate(NAMES):
+            part = frame.filter(split_indices == split_index).select(COLUMNS)
             written.add(name, part, TEXT, LABELS)
             part.write_parquet(output_dir / name / f"part-{number:05d}.parquet", compression_level=1)
         return written
@@ -186,9 +186,9 @@ def deal(
 
 def write_profile(output_dir: Path, profile: Profile, exchange: Exchange) -> None:
     """One for all hosts, by the first of them."""
-    first, *others = (Profile.parse(share) for share in exchange.gather(profile.plain))
-    for other in others:
-        first.merge(other)
+    first, *rest_profiles = (Profile.parse(share) for share in exchange.gather(profile.plain))
+    for profile_part in rest_profiles:
+        first.merge(profile_part)
     if exchange.place == 0:
         text = json.dumps(first.report(LABELS), indent=1) + "\n"
         (output_dir / "profile.json").write_text(text, encoding="utf-8")
@@ -220,18 +220,18 @@ def with_hash(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 def without_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
     """One row for each text: the first one's id, and every label that any of them has."""
-    again = frame["hash"].is_duplicated()
-    if not again.any():
+    repeated = frame["hash"].is_duplicated()
+    if not repeated.any():
         return frame
-    others = [column for column in frame.columns if column not in (TEXT, *LABELS)]
+    other_columns = [column for column in frame.columns if column not in (TEXT, *LABELS)]
     merged = (
-        frame.filter(again)
+        frame.filter(repeated)
         .group_by(TEXT)
-        .agg(pl.col(others).first(), pl.col(LABELS).max())
+        .agg(pl.col(other_columns).first(), pl.col(LABELS).max())
         .sort(TEXT)
         .select(frame.columns)
     )
-    return pl.concat([frame.filter(~again), _with_combination(merged)]).sort("hash", maintain_order=True)
+    return pl.concat([frame.filter(~repeated), _with_combination(merged)]).sort("hash", maintain_order=True)
 
 
 def in_order(
@@ -248,7 +248,7 @@ def in_order(
 
 
 def _with_combination(frame: pl.DataFrame) -> pl.DataFrame:
-    bits = (pl.col(label).cast(pl.Int64) * (1 << place) for place, label in enumerate(LABELS))
+    bits = (pl.col(label).cast(pl.Int64) * (1 << bit) for bit, label in enumerate(LABELS))
     return frame.with_columns(combination=pl.sum_horizontal(*bits))
 
 

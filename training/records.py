@@ -59,15 +59,15 @@ def _header(path: Path, line: bytes) -> list[str]:
 
 def _cut(file: BinaryIO, size: int) -> Iterator[bytes]:
     """Blocks that end where a record does: at a line feed with an even number of quotes before it."""
-    rest = b""
+    remainder = b""
     while block := file.read(size):
-        block = rest + block
+        block = remainder + block
         end = _end_of_records(block)
-        rest = block[end:]
+        remainder = block[end:]
         if end:
             yield block[:end]
-    if rest:
-        yield rest
+    if remainder:
+        yield remainder
 
 
 def _end_of_records(block: bytes) -> int:

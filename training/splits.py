@@ -29,11 +29,11 @@ class Assignment:
     def split(self, combinations: pl.Series) -> pl.Series:
         """An index into NAMES for each row, given each row's combination of labels as a number."""
         codes = combinations.to_numpy()
-        places = np.zeros(len(codes), np.uint8)
+        assigned = np.zeros(len(codes), np.uint8)
         for code in np.unique(codes):
             rows = np.flatnonzero(codes == code)
-            places[rows] = self._deal(int(code), len(rows))
-        return pl.Series(places)
+            assigned[rows] = self._deal(int(code), len(rows))
+        return pl.Series(assigned)
 
     def pass_over(self, counts: Mapping[int, int]) -> None:
         """So many rows of each combination came before, and were dealt out by somebody else."""

@@ -38,8 +38,8 @@ class Team:
     @property
     def shares(self) -> range:
         """The numbers of this worker's devices."""
-        here = self.devices // self.size
-        return range(self.place * here, (self.place + 1) * here)
+        local_devices = self.devices // self.size
+        return range(self.place * local_devices, (self.place + 1) * local_devices)
 
     def distributed(self, values: Sequence[Any]) -> Any:
         """One value for each device here, as ``strategy.run`` takes it."""
@@ -64,10 +64,10 @@ def assemble(hosts: list[str], current: str) -> Team:
     """The strategy for these hosts and the GPUs of this one. The first thing that is asked of TensorFlow."""
     if len(hosts) > 1:
         addresses = [host if ":" in host else f"{host}:{PORT}" for host in hosts]
-        place = hosts.index(current)
-        task = {"type": "worker", "index": place}
+        rank = hosts.index(current)
+        task = {"type": "worker", "index": rank}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        return Team(place, len(hosts), tf.distribute.MultiWorkerMirroredStrategy())
+        return Team(rank, len(hosts), tf.distribute.MultiWorkerMirroredStrategy())
     several = len(tf.config.list_physical_devices("GPU")) > 1
     return Team(0, 1, tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy())
 

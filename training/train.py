@@ -140,21 +140,26 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team:
         return team.wait()
 
     rates = read_rates(hyperparameters.base_rates, labels)
-    found = assess(labels, rates, splits, logits, trainer.predict(splits.test))
+    evaluation = assess(labels, rates, splits, logits, trainer.predict(splits.test))
     seen = (splits.train.strings, splits.validation.strings)
     test = splits.test.strings
-    predictions.write(folders.output, test, splits.test.labels, found.test_scores, found.thresholds, seen)
+    predictions.write(folders.output, test, splits.test.labels, evaluation.test_scores, evaluation.thresholds, seen)
     clock.lap("evaluation")
 
     served = make_network().taking_over(network)  # as plain variables, whatever the strategy made of them
-    export(Classifier(featurizer, served, found.calibration), folders.model, labels)
-    known = traits.Vocabulary.learn(seen[0], hyperparameters.min_count, words)
-    some = slice(traits.MOST_ROWS)
-    rows = test[some].to_list(), found.test_scores[some].tolist(), labels, found.test_weights[some].tolist()
-    traits.export(folders.model / "code", folders.output, known, *rows)
+    export(Classifier(featurizer, served, evaluation.calibration), folders.model, labels)
+    vocabulary = traits.Vocabulary.learn(seen[0], hyperparameters.min_count, words)
+    sample = slice(traits.MOST_ROWS)
+    rows = (
+        test[sample].to_list(),
+        evaluation.test_scores[sample].tolist(),
+        labels,
+        evaluation.test_weights[sample].tolist(),
+    )
+    traits.export(folders.model / "code", folders.output, vocabulary, *rows)
     clock.lap("export")
     report = {
-        "metrics": found.metrics,
+        "metrics": evaluation.metrics,
         "history": history,
         "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
         "words": len(lexicon.fingerprints),

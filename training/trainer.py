@@ -120,13 +120,13 @@ class Trainer:
     def _shares(self, epoch: int) -> Iterator[tuple[Any, int]]:
         """What each device here gets of every batch that is left of the epoch, and how many rows the batch has."""
         batches = shuffled_batches(self._table.lengths, self._settings.batch_size, [self._settings.seed, epoch])
-        left = batches[self._done - (epoch - 1) * self._steps_per_epoch : self._steps_per_epoch]
-        if left:
+        remaining = batches[self._done - (epoch - 1) * self._steps_per_epoch : self._steps_per_epoch]
+        if remaining:
             parts = [
-                self._table.featurized(self._featurizer, [rows[share :: self._team.devices] for rows in left])
+                self._table.featurized(self._featurizer, [rows[share :: self._team.devices] for rows in remaining])
                 for share in self._team.shares
             ]
-            for rows, shares in zip(left, zip(*parts, strict=True), strict=True):
+            for rows, shares in zip(remaining, zip(*parts, strict=True), strict=True):
                 yield self._team.distributed(shares), len(rows)
 
     def _schedule(self, step: int) -> float:

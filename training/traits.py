@@ -64,15 +64,15 @@ class Vocabulary:
     @classmethod
     def read(cls, folder: Path) -> Vocabulary:
         content = (folder / FILE).read_bytes()
-        return cls(content[place : place + HASH_BYTES] for place in range(0, len(content), HASH_BYTES))
+        return cls(content[offset : offset + HASH_BYTES] for offset in range(0, len(content), HASH_BYTES))
 
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_bytes(b"".join(sorted(self._hashes)))
 
-    def unknown(self, found: Sequence[str]) -> float | None:
+    def unknown(self, tokens: Sequence[str]) -> float | None:
         """Which share of words is not common, None of none."""
-        return sum(_hash(word) not in self._hashes for word in found) / len(found) if found else None
+        return sum(_hash(word) not in self._hashes for word in tokens) / len(tokens) if tokens else None
 
 
 def _hash(word: str) -> bytes:
@@ -83,12 +83,12 @@ def measure(
     texts: Sequence[str], scores: Sequence[Sequence[float]], labels: Sequence[str], vocabulary: Vocabulary
 ) -> dict[str, list[float | None]]:
     """By name, a value for each text: how long, how unknown its words, and how sure the model is of each label."""
-    found = [words(text[:LONG_TEXT]) for text in texts]
+    tokenized = [words(text[:LONG_TEXT]) for text in texts]
     return {
         "characters": [len(text) for text in texts],
-        "words": [len(one) for one in found],
-        "unknown words": [vocabulary.unknown(one) for one in found],
-        **{f"score {label}": [row[place] for row in scores] for place, label in enumerate(labels)},
+        "words": [len(tokens) for tokens in tokenized],
+        "unknown words": [vocabulary.unknown(tokens) for tokens in tokenized],
+        **{f"score {label}": [row[index] for row in scores] for index, label in enumerate(labels)},
     }
 
 

@@ -24,7 +24,7 @@ def run_together(count: int, command: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: end(workers))
     while True:
         codes = [worker.poll() for worker in workers]
-        failed = next((place for place, code in enumerate(codes) if code), None)
+        failed = next((index for index, code in enumerate(codes) if code), None)
         if failed is not None:
             print(f"worker {failed + 1} of {count} ended with exit code {codes[failed]}", flush=True)
             end(workers)
@@ -40,9 +40,13 @@ def start(count: int, command: Sequence[str]) -> list[subprocess.Popen[bytes]]:
     workers = []
     for host in hosts:
         resources = {"current_host": host, "hosts": hosts, "network_interface_name": "lo"}
-        told = {"SM_HOSTS": json.dumps(hosts), "SM_CURRENT_HOST": host, "SM_RESOURCE_CONFIG": json.dumps(resources)}
+        variables = {
+            "SM_HOSTS": json.dumps(hosts),
+            "SM_CURRENT_HOST": host,
+            "SM_RESOURCE_CONFIG": json.dumps(resources),
+        }
         output = None if host == hosts[0] else subprocess.DEVNULL
-        workers.append(subprocess.Popen(command, env={**os.environ, **told}, stdout=output))
+        workers.append(subprocess.Popen(command, env={**os.environ, **variables}, stdout=output))
     return workers
 
 

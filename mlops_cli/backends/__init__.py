@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
-    from mlops_cli.config import Settings
-    from mlops_cli.project import Project
-    from mlops_cli.usecase import UseCase
+    from mlops_cli.project.paths import Project
+    from mlops_cli.project.settings import Settings
+    from mlops_cli.project.usecase import UseCase
 
 
 def get_backend(settings: Settings, project: Project, use_case: UseCase) -> Backend:

@@ -4,75 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.costs import Consent, Costs, freely
-from mlops_cli.progress import Watch, unwatched
+from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
+from mlops_cli.core.endpoint import Endpoint, GateReport, InvocationResponse
+from mlops_cli.core.progress import Watch, no_watch
 
 if TYPE_CHECKING:
-    from mlops_cli.data.manifest import Dataset
-    from mlops_cli.data.request import Request
-    from mlops_cli.doctor import Finding
-    from mlops_cli.evidence import Evidence
-    from mlops_cli.lifecycle import RunView
-    from mlops_cli.observations import Observed
-    from mlops_cli.plans import Plan
-    from mlops_cli.progress import Report
-    from mlops_cli.provenance import Reproduction
-    from mlops_cli.registry import ModelVersion
-    from mlops_cli.runs import Run, RunRequest
-
-
-class EndpointState(str, Enum):
-    """ABSENT: never deployed or removed. FAILED: it should run and does not."""
-
-    ABSENT = "absent"
-    UPDATING = "updating"
-    IN_SERVICE = "in-service"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """``live_digest`` is what the endpoint itself says it serves, ``deployed_digest`` what it has to, by the record.
-
-    ``approved_digest`` is the same if this model should be live; if it should not, ``objection`` says why.
-    """
-
-    name: str
-    state: EndpointState
-    url: str = ""
-    live_digest: str = ""
-    approved_digest: str = ""
-    since: str = ""
-    reason: str = ""
-    deployed_digest: str = ""
-    objection: str = ""
-
-    @property
-    def is_approved(self) -> bool:
-        """What is live is what was approved."""
-        return bool(self.live_digest) and self.live_digest == self.approved_digest
-
-    @property
-    def served(self) -> str:
-        """What it serves, and what is wrong with that."""
-        model = self.live_digest[:12]
-        if self.is_approved:
-            return f"the approved model {model}"
-        if not self.deployed_digest:
-            return f"{model}, but nothing is approved"
-        if self.live_digest != self.deployed_digest:
-            wanted = f"but approved is {self.deployed_digest[:12]}" if self.approved_digest else "which nobody approved"
-            return f"{model or 'no model of this project'}, {wanted}"
-        return f"{model}, which {self.objection}"
-
-    @property
-    def mend(self) -> str:
-        """The command after which what is live is what was approved."""
-        return "mlops rollback" if self.objection else "mlops run --from deploy"
+    from mlops_cli.core.checks import Finding
+    from mlops_cli.core.engine import RunView
+    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.model_versions import ModelVersion
+    from mlops_cli.core.plan import Plan
+    from mlops_cli.core.progress import Report
+    from mlops_cli.core.reproducibility import Reproduction
+    from mlops_cli.core.runs import Run, RunRequest
+    from mlops_cli.data.metadata import DatasetInfo
+    from mlops_cli.data.request import DataRequest
+    from mlops_cli.monitoring.statistics import RequestStatistics
 
 
 @dataclass(frozen=True)
@@ -84,23 +35,7 @@ class RollbackPlan:
     shortfalls: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Of one request to the endpoint; ``seconds`` from sending to the last byte."""
-
-    status: int
-    body: bytes
-    seconds: float
-
-
-@dataclass(frozen=True)
-class GateReport:
-    passed: int
-    failed: int
-    failures: list[str] = field(default_factory=list)
-
-
-class Occasion(str, Enum):
+class CostScope(str, Enum):
     """What costs are asked about: the endpoint of an approval, a run's jobs made again, or what a cleanup ends."""
 
     ENDPOINT = "endpoint"
@@ -113,11 +48,11 @@ class Backend(ABC):
 
     target: str
 
-    def costs(self, occasion: Occasion) -> Costs:  # noqa: ARG002 (on one's own machine nothing costs)
+    def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (on one's own machine nothing costs)
         """What this target asks for."""
         return Costs()
 
-    def place(self) -> str:
+    def account_label(self) -> str:
         """Where changes are made and in whose name, when that is not this folder: shown before any change."""
         return ""
 
@@ -126,29 +61,29 @@ class Backend(ABC):
         return []
 
     @abstractmethod
-    def plan_provision(self, watch: Watch = unwatched) -> Plan:
+    def plan_infra(self, watch: Watch = no_watch) -> Plan:
         """What ``provision`` would make, and what is there already; ``watch`` sees what must be waited for first."""
 
     @abstractmethod
-    def provision(self, watch: Watch = unwatched) -> None:
+    def deploy_infra(self, watch: Watch = no_watch) -> None:
         """Carry out exactly the plan that was made last, or a new one if there is none; safe to repeat."""
 
     @abstractmethod
-    def forget_plan(self) -> None:
+    def discard_plan(self) -> None:
         """Remove what making a plan has left behind; called when it was not carried out."""
 
     @abstractmethod
     def is_provisioned(self) -> bool: ...
 
     @abstractmethod
-    def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
+    def download_data(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
         """Get the dataset into place; the bool says whether anything changed."""
 
     @abstractmethod
-    def dataset(self) -> Dataset | None: ...
+    def dataset(self) -> DatasetInfo | None: ...
 
     @abstractmethod
-    def start_run(self, request: RunRequest, view: RunView, consent: Consent = freely) -> tuple[Run, bool]:
+    def start_run(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
         """Start a run, or continue the one that died; the bool is False when nothing had changed.
 
         ``consent`` is called with what the run costs, before anything is started that does.
@@ -186,11 +121,11 @@ class Backend(ABC):
         """The run's evidence as one HTML page: an address that a browser can open."""
 
     @abstractmethod
-    def check_decidable(self, run: Run) -> None:
+    def check_waiting(self, run: Run) -> None:
         """Raises MlopsError, saying why, when nobody can decide about this run now."""
 
     @abstractmethod
-    def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
+    def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         """Record who said what about the run's model, then go on with an approved one."""
 
     @abstractmethod
@@ -217,24 +152,24 @@ class Backend(ABC):
     def endpoint(self) -> Endpoint: ...
 
     @abstractmethod
-    def invoke(self, body: bytes, content_type: str) -> Answer: ...
+    def invoke(self, body: bytes, content_type: str) -> InvocationResponse: ...
 
     @abstractmethod
     def run_gate(self) -> GateReport:
         """The post-training gate against the live endpoint, outside of any run."""
 
     @abstractmethod
-    def observed(self, days: int) -> Observed:
+    def request_statistics(self, days: int) -> RequestStatistics:
         """What was measured of the live model's requests; raises MlopsError, saying why, when nothing can be."""
 
     @abstractmethod
-    def examine(self) -> Iterator[Finding]:
+    def run_checks(self) -> Iterator[Finding]:
         """What would keep the commands from working, might, or costs for nothing; changes nothing."""
 
     @abstractmethod
-    def plan_teardown(self, keep_data: bool) -> Plan:
+    def plan_cleanup(self, keep_data: bool) -> Plan:
         """What ``teardown`` would stop and remove, and what stays and why."""
 
     @abstractmethod
-    def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:
+    def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:
         """Carry the plan out, look again, and give what is left of it."""

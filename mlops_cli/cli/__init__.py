@@ -6,30 +6,29 @@ The modules are imported in the order in which the help lists the commands.
 from __future__ import annotations
 
 from mlops_cli.cli.app import app
-
-from mlops_cli.cli import (  # isort: skip
-    init,
-    quickstart,
-    download_data,
+from mlops_cli.cli.commands import (
+    approve,
+    cleanup,
+    config,
     deploy_infra,
+    doctor,
+    download_data,
+    drift,
+    init,
+    logs,
+    models,
+    quickstart,
+    report,
+    reproduce,
+    rollback,
     run,
+    runs,
     stage,
     status,
     stop,
-    runs,
-    logs,
-    approve,
-    report,
-    models,
-    rollback,
-    reproduce,
     test_endpoint,
-    cleanup,
-    drift,
-    doctor,
-    config,
 )
-from mlops_cli.streams import open_streams
+from mlops_cli.cli.stdio import open_streams
 
 __all__ = [
     "app",

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from mlops_cli import __version__, completion, interruption
+from mlops_cli import __version__
+from mlops_cli.cli import completion
+from mlops_cli.cli.context import AppContext
 from mlops_cli.console import Console
 from mlops_cli.errors import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
     MlopsError,
 )
-from mlops_cli.session import Session
+from mlops_cli.processes import interruption
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
@@ -52,7 +54,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": AppContext},
 )
 
 
@@ -103,13 +105,13 @@ def _hint(error: OSError) -> str:
     return "Put it right, then repeat the command."
 
 
-def get_context(ctx: typer.Context) -> tuple[Session, Console]:
+def get_context(ctx: typer.Context) -> tuple[AppContext, Console]:
     return ctx.obj, ctx.meta["console"]
 
 
 def show_account(backend: Backend, console: Console) -> str:
     """Say which account the command works in; empty, and nothing said, on this machine."""
-    account = backend.place()
+    account = backend.account_label()
     if account:
         console.say(account)
     return account
@@ -121,12 +123,12 @@ def show_undeployed_settings(backend: Backend, console: Console) -> None:
         console.say(f"note: {difference}")
 
 
-def _version(ctx: typer.Context, asked: bool) -> None:
+def _version(ctx: typer.Context, requested: bool) -> None:
     """Not eager, so that --json is known by now, whichever stands first."""
-    if asked and not ctx.resilient_parsing:
-        from mlops_cli.versions import versions
+    if requested and not ctx.resilient_parsing:
+        from mlops_cli.packaging.version_info import version_info
 
-        typer.echo(json.dumps(versions(), indent=2) if ctx.params["as_json"] else f"mlops {__version__}")
+        typer.echo(json.dumps(version_info(), indent=2) if ctx.params["as_json"] else f"mlops {__version__}")
         raise typer.Exit
 
 
@@ -157,4 +159,4 @@ def main_options(
     ] = False,
 ) -> None:
     flags = {"MLOPS_TARGET": target, "AWS_PROFILE": profile, "AWS_REGION": region}
-    ctx.obj = Session(flags, project, quiet, verbose, as_json)
+    ctx.obj = AppContext(flags, project, quiet, verbose, as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli import completion
+from mlops_cli.cli import completion
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mlops_cli.config import plain_terminal
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.settings import plain_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-    from mlops_cli.console.live import View
-    from mlops_cli.console.progress import Shown
-    from mlops_cli.progress import Watch
+    from mlops_cli.console.live_run import View
+    from mlops_cli.console.progress import ProgressDisplay
+    from mlops_cli.core.progress import Watch
 
 PLAIN_WIDTH = 110
 
@@ -114,11 +114,11 @@ class Console:
             raise ConfigurationError("This asks for a confirmation and there is no terminal.", "Add --yes to confirm.")
 
     @contextmanager
-    def progress(self) -> Iterator[Shown]:
+    def progress(self) -> Iterator[ProgressDisplay]:
         """A Report that is shown: as bars on a terminal, as lines elsewhere."""
         from mlops_cli.console.progress import Bars, Lines
 
-        shown: Shown = Bars(self.rich()) if self.live else Lines(self.say)
+        shown: ProgressDisplay = Bars(self.rich()) if self.live else Lines(self.say)
         try:
             yield shown
         finally:
@@ -127,7 +127,7 @@ class Console:
     @contextmanager
     def run_view(self, explain: bool = False) -> Iterator[View]:
         """A RunView: a live table on a terminal, timestamped lines elsewhere."""
-        from mlops_cli.console.live import LineView, TableView
+        from mlops_cli.console.live_run import LineView, TableView
 
         view: View = TableView(self.rich(), explain) if self.live else LineView(self.say, explain)
         with view:
@@ -136,7 +136,7 @@ class Console:
     @contextmanager
     def resource_view(self) -> Iterator[Watch]:
         """A Watch that is shown: as a tree on a terminal, as timestamped lines elsewhere."""
-        from mlops_cli.console.resources import Lines, Tree
+        from mlops_cli.console.resource_tree import Lines, Tree
 
         view: Tree | Lines = Tree(self.rich()) if self.live else Lines(self.say)
         with view:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.console.words import iso, moment
-from mlops_cli.costs import Costs, Line, Unit, money
+from mlops_cli.console.formatting import format_datetime, iso
+from mlops_cli.core.costs import CostItem, Costs, Unit, money
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console
@@ -21,11 +21,11 @@ def costs_dict(costs: Costs) -> dict[str, Any]:
         "most_per_month": costs.most_per_month,
         "complete": not costs.unknown,
         "by_use": list(costs.by_use),
-        "lines": [_line_dict(line) for line in costs.lines],
+        "lines": [_item_dict(line) for line in costs.lines],
     }
 
 
-def _line_dict(line: Line) -> dict[str, Any]:
+def _item_dict(line: CostItem) -> dict[str, Any]:
     price = line.price
     return {
         "resource": line.resource,
@@ -62,9 +62,9 @@ def _table(costs: Costs, heading: str) -> Any:
 
     from mlops_cli.console.tables import table
 
-    made = table(heading, "quantity", "price", "a run", "an hour", "a month", "")
+    grid = table(heading, "quantity", "price", "a run", "an hour", "a month", "")
     for line in costs.lines:
-        made.add_row(
+        grid.add_row(
             escape(line.resource),
             _quantity(line),
             f"{_unit_price(line.price.amount)} / {line.unit.value}" if line.price else "unknown",
@@ -79,13 +79,15 @@ def _table(costs: Costs, heading: str) -> Any:
         (costs.per_month, costs.most_per_month),
     )
     total = "together" if not costs.unknown else "together, without what is unknown"
-    made.add_row(f"[bold]{total}[/]", "", "", *(f"[bold]{_span(*one)}[/]" if one[1] else "-" for one in sums), "")
-    for column in made.columns[1:-1]:
+    grid.add_row(
+        f"[bold]{total}[/]", "", "", *(f"[bold]{_span(*bounds)}[/]" if bounds[1] else "-" for bounds in sums), ""
+    )
+    for column in grid.columns[1:-1]:
         column.justify = "right"
-    return made
+    return grid
 
 
-def _quantity(line: Line) -> str:
+def _quantity(line: CostItem) -> str:
     """What stands is counted, and time is in minutes up to an hour."""
     if line.standing:
         return f"{line.quantity:,g}"
@@ -112,4 +114,4 @@ def _amount(value: float | None) -> str:
 def _times(costs: Costs) -> str:
     days = sorted({price.published[:10] for price in costs.prices if price.published})
     published = f"published {' to '.join(dict.fromkeys((days[0], days[-1])))}, " if days else ""
-    return f"{published}asked {moment(min(price.asked for price in costs.prices))}"
+    return f"{published}asked {format_datetime(min(price.asked for price in costs.prices))}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.console.reports import decision_dict
-from mlops_cli.console.words import iso, moment, number, short
-from mlops_cli.registry import Interval, ModelVersion
+from mlops_cli.console.formatting import format_datetime, iso, number, short
+from mlops_cli.console.output import decision_dict
+from mlops_cli.core.model_versions import Interval, ModelVersion
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console
-    from mlops_cli.decision import Decision
+    from mlops_cli.core.decision import Decision
 
 
 def models_dict(models: Sequence[ModelVersion], live_digest: str) -> list[dict[str, Any]]:
@@ -30,7 +30,10 @@ def model_dict(model: ModelVersion, live_digest: str) -> dict[str, Any]:
         "metrics": dict(model.metrics),
         "approved": model.approved,
         "decision": decision_dict(model.decision),
-        "live": [{"since": iso(one.since), "until": iso(one.until) if one.until else None} for one in model.live],
+        "live": [
+            {"since": iso(interval.since), "until": iso(interval.until) if interval.until else None}
+            for interval in model.live
+        ],
         "is_live": _is_live(model, live_digest),
         "is_deployed": model.is_deployed,
     }
@@ -51,12 +54,14 @@ def show_models(console: Console, models: Sequence[ModelVersion], live_digest: s
 
     from mlops_cli.console.tables import table
 
-    made = table("version", "model", "trained", "run", "decision", "live")
+    grid = table("version", "model", "trained", "run", "decision", "live")
     for model in models:
-        mark = _mark(model, live_digest) or ", ".join(_days(one) for one in model.live)
-        decision = escape(_said(model.decision))
-        made.add_row(model.name, short(model.digest), moment(model.trained_at), model.run_id[:8], decision, mark)
-    console.show(made)
+        mark = _mark(model, live_digest) or ", ".join(_days(interval) for interval in model.live)
+        decision = escape(_decision_text(model.decision))
+        grid.add_row(
+            model.name, short(model.digest), format_datetime(model.trained_at), model.run_id[:8], decision, mark
+        )
+    console.show(grid)
 
 
 def _mark(model: ModelVersion, live_digest: str) -> str:
@@ -78,13 +83,13 @@ def show_version(console: Console, model: ModelVersion, live_digest: str, split:
 
     facts = {
         "model": model.digest,
-        "trained": f"{moment(model.trained_at)} by run {model.run_id}",
+        "trained": f"{format_datetime(model.trained_at)} by run {model.run_id}",
         "data": model.data_digest,
         "code": model.code_digest,
         "hyperparameters": ", ".join(f"{name}={value}" for name, value in model.hyperparameters.items()) or "-",
         **{f"{split} {name}": _numbers(row) for name, row in _rows(model, split).items()},
-        "decision": _said(model.decision),
-        "live": ", ".join(_days(one) for one in model.live) or "never",
+        "decision": _decision_text(model.decision),
+        "live": ", ".join(_days(interval) for interval in model.live) or "never",
         "live now": _live_now(model, live_digest),
     }
     console.show(f"model {model.name}", facts_table(facts))
@@ -100,11 +105,11 @@ def _numbers(row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {number(value)}" for name, value in shown.items())
 
 
-def _said(decision: Decision | None) -> str:
+def _decision_text(decision: Decision | None) -> str:
     if decision is None:
         return "-"
     return f"{decision.verb} {decision.by}"
 
 
 def _days(interval: Interval) -> str:
-    return f"{moment(interval.since)} – {moment(interval.until)}".rstrip(" ")
+    return f"{format_datetime(interval.since)} – {format_datetime(interval.until)}".rstrip(" ")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from mlops_cli.console.words import duration
+from mlops_cli.console.formatting import duration
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 5.0
 
 
-class Shown(Protocol):
+class ProgressDisplay(Protocol):
     def __call__(self, phase: str, done: int, total: int | None, unit: str) -> None: ...
 
     def close(self) -> None: ...
@@ -77,8 +77,8 @@ def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
     amount = size(done, unit) + (f" of {size(total, unit)}" if total else "")
     if seconds < 0.5 or not done:
         return amount
-    left = (total - done) * seconds / done if total else 0.0
-    return f"{amount}, {size(done / seconds, unit)}/s" + (f", {duration(left)} left" if left > 0 else "")
+    remaining = (total - done) * seconds / done if total else 0.0
+    return f"{amount}, {size(done / seconds, unit)}/s" + (f", {duration(remaining)} left" if remaining > 0 else "")
 
 
 def size(number: float, unit: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.console.words import short
-from mlops_cli.provenance import Difference, Reproduction, StageComparison
+from mlops_cli.console.formatting import short
+from mlops_cli.core.reproducibility import InputChange, Reproduction, StageComparison
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 MOST_SHOWN = 12
 
 
-def show_reproduction(console: Console, found: Reproduction) -> None:
-    for stage in found.stages:
+def show_reproduction(console: Console, reproduction: Reproduction) -> None:
+    for stage in reproduction.stages:
         console.say(_stage(stage))
         for difference in stage.ingredients:
             console.say(f"  {_shown(difference)}")
-    for difference in found.metrics[:MOST_SHOWN]:
+    for difference in reproduction.metrics[:MOST_SHOWN]:
         console.say(f"metric {_shown(difference)}")
-    if len(found.metrics) > MOST_SHOWN:
-        console.say(f"... and {len(found.metrics) - MOST_SHOWN} more metrics differ")
-    console.say(f"run {found.run_id}: {'same' if found.same else 'NOT the same'}")
+    if len(reproduction.metrics) > MOST_SHOWN:
+        console.say(f"... and {len(reproduction.metrics) - MOST_SHOWN} more metrics differ")
+    console.say(f"run {reproduction.run_id}: {'same' if reproduction.same else 'NOT the same'}")
 
 
 def _stage(stage: StageComparison) -> str:
@@ -31,7 +31,7 @@ def _stage(stage: StageComparison) -> str:
     return f"{stage.name}: {came_out}; {went_in}"
 
 
-def _shown(difference: Difference) -> str:
+def _shown(difference: InputChange) -> str:
     return f"{difference.name}: {_value(difference.before)} → {_value(difference.now)}"
 
 

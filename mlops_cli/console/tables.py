@@ -9,12 +9,12 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from mlops_cli.comparison import CONFIDENCE, Comparison, Standing
-from mlops_cli.config import Settings
-from mlops_cli.console.words import MARKS, duration, moment, number, short, why
-from mlops_cli.evidence import Evidence, MetricRow
-from mlops_cli.plans import Action, Plan
-from mlops_cli.runs import Run, StageRun, Status
+from mlops_cli.console.formatting import MARKS, describe_reason, duration, format_datetime, number, short
+from mlops_cli.core.comparison import CONFIDENCE, Comparison, ComparisonResult
+from mlops_cli.core.evidence import Evidence, MetricRow
+from mlops_cli.core.plan import Action, Plan
+from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.project.settings import Settings
 
 ACTION_STYLES = {
     Action.ADD: "green",
@@ -28,23 +28,23 @@ ACTION_STYLES = {
 
 def table(*headers: str, title: str = "") -> Table:
     """Only the last column wraps: names and digests are of no use in two pieces."""
-    made = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="bold")
+    grid = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="bold")
     for header in headers:
-        made.add_column(header, no_wrap=True)
-    made.columns[-1].no_wrap = False
-    return made
+        grid.add_column(header, no_wrap=True)
+    grid.columns[-1].no_wrap = False
+    return grid
 
 
 def stage_table(run: Run, progress: Mapping[str, str], explain: bool) -> Table:
     overrides = "".join(f"  {name}={value}" for name, value in run.overrides.items())
-    made = table("", "stage", "status", "time", "", title=f"run {run.id}  {run.status.value}{escape(overrides)}")
+    grid = table("", "stage", "status", "time", "", title=f"run {run.id}  {run.status.value}{escape(overrides)}")
     for stage in run.stages:
         mark, style = MARKS[stage.status]
-        text = progress.get(stage.name) or why(stage, explain)
-        made.add_row(
+        text = progress.get(stage.name) or describe_reason(stage, explain)
+        grid.add_row(
             f"[{style}]{mark}[/]", stage.name, f"[{style}]{stage.status.value}[/]", elapsed(stage), escape(text)
         )
-    return made
+    return grid
 
 
 def elapsed(stage: StageRun) -> str:
@@ -54,57 +54,60 @@ def elapsed(stage: StageRun) -> str:
 
 
 def run_table(runs: Iterable[Run]) -> Table:
-    made = table("run", "started", "status", "stands at", "model", "by")
+    grid = table("run", "started", "status", "stands at", "model", "by")
     for run in runs:
         mark, style = MARKS[run.status]
-        at, said = run.current, run.decision
-        made.add_row(
+        at, decision = run.current, run.decision
+        grid.add_row(
             run.id,
-            moment(run.created_at),
+            format_datetime(run.created_at),
             f"[{style}]{mark} {run.status.value}[/]",
             at.name if at else "",
             short(run.stage("train").output),
-            escape(said.actor.name) if said else "",
+            escape(decision.actor.name) if decision else "",
         )
-    return made
+    return grid
 
 
 def plan_table(plan: Plan) -> Table:
-    made = table("", "", "")
-    made.show_header = False
+    grid = table("", "", "")
+    grid.show_header = False
     for change in plan.changes:
         style = "bold red" if change.loses else ACTION_STYLES[change.action]
         lost = f"[bold red]LOSES {escape(change.loses)}[/]  " if change.loses else ""
-        made.add_row(f"[{style}]{change.action.value}[/]", escape(change.what), f"{lost}[dim]{escape(change.why)}[/]")
-    return made
+        grid.add_row(f"[{style}]{change.action.value}[/]", escape(change.what), f"{lost}[dim]{escape(change.why)}[/]")
+    return grid
 
 
 def settings_table(settings: Settings) -> Table:
-    made = table("setting", "value", "from", "meaning")
+    grid = table("setting", "value", "from", "meaning")
     for value in settings.values.values():
-        made.add_row(value.setting.name, escape(value.shown) or "-", value.origin, value.setting.meaning)
-    return made
+        grid.add_row(value.setting.name, escape(value.shown) or "-", value.origin, value.setting.meaning)
+    return grid
 
 
 def metrics_table(evidence: Evidence, width: int) -> Table:
     """One row per label; metrics that do not fit into ``width`` characters are left out, the primary one last."""
     primary, rows = evidence.primary, evidence.rows
-    tail = {f"{primary} {what}": [number(value) for value in values] for what, values in _beside(evidence).items()}
+    tail = {
+        f"{primary} {column_name}": [number(value) for value in values]
+        for column_name, values in _side_by_side(evidence).items()
+    }
     names = sorted({name: None for row in rows for name in row.metrics}, key=lambda name: name != primary)
     columns = {name: [_cell(row, name) for row in rows] for name in names}
     first = max([len(evidence.split), *(len(row.name) for row in rows)])
     fixed = first + sum(map(_width, tail.items())) + len("  ✗ below")
     while len(columns) > 1 and fixed + sum(map(_width, columns.items())) >= width:
         columns.popitem()
-    made = table(evidence.split, *map(escape, columns), *map(escape, tail), "")
+    grid = table(evidence.split, *map(escape, columns), *map(escape, tail), "")
     for row, *cells in zip(rows, *columns.values(), *tail.values(), strict=True):
-        made.add_row(escape(row.name), *cells, _verdict(row))
-    for column in made.columns[1:-1]:
+        grid.add_row(escape(row.name), *cells, _comparison_text(row))
+    for column in grid.columns[1:-1]:
         column.justify = "right"
-    return made
+    return grid
 
 
-def _beside(evidence: Evidence) -> dict[str, list[float | None]]:
+def _side_by_side(evidence: Evidence) -> dict[str, list[float | None]]:
     """What the primary metric of each row is compared with: the live model's value, and its bounds."""
     primary, rows = evidence.primary, evidence.rows
     # A comparison has a table of its own, and is of the same rows.
@@ -129,7 +132,7 @@ def _cell(row: MetricRow, name: str) -> str:
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 
-def _verdict(row: MetricRow) -> str:
+def _comparison_text(row: MetricRow) -> str:
     if not (row.minimum or row.maximum):
         return ""
     if not row.shortfalls:
@@ -138,45 +141,50 @@ def _verdict(row: MetricRow) -> str:
 
 
 STANDINGS = {
-    Standing.BETTER: "[green]▲ better[/]",
-    Standing.WORSE: "[red]▼ worse[/]",
-    Standing.LEVEL: "= within noise",
-    Standing.UNKNOWN: "too few rows",
+    ComparisonResult.BETTER: "[green]▲ better[/]",
+    ComparisonResult.WORSE: "[red]▼ worse[/]",
+    ComparisonResult.LEVEL: "= within noise",
+    ComparisonResult.UNKNOWN: "too few rows",
 }
 
 
-def difference_table(found: Comparison) -> Table:
+def difference_table(comparison: Comparison) -> Table:
     """Each row of the primary metric, this model's and the live one's on the same test rows."""
-    made = table(escape(found.metric), "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
-    for one in found.differences:
-        change = "-" if one.value is None else f"{one.value:+.3f}"
-        span = "-" if one.low is None else f"{one.low:+.3f} to {one.high:+.3f}"
-        made.add_row(
-            escape(one.name), number(one.now), number(one.live), change, span, STANDINGS[found.standing_of(one)]
+    grid = table(escape(comparison.metric), "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
+    for delta in comparison.differences:
+        change = "-" if delta.value is None else f"{delta.value:+.3f}"
+        span = "-" if delta.low is None else f"{delta.low:+.3f} to {delta.high:+.3f}"
+        grid.add_row(
+            escape(delta.name),
+            number(delta.now),
+            number(delta.live),
+            change,
+            span,
+            STANDINGS[comparison.result_for(delta)],
         )
-    for column in made.columns[1:-1]:
+    for column in grid.columns[1:-1]:
         column.justify = "right"
-    return made
+    return grid
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    made = table("", "")
-    made.show_header = False
+    grid = table("", "")
+    grid.show_header = False
     for name, value in facts.items():
-        made.add_row(f"[bold]{name}[/]", escape(str(value)))
-    return made
+        grid.add_row(f"[bold]{name}[/]", escape(str(value)))
+    return grid
 
 
 def predictions_table(rows: list[tuple[str, dict[str, float]]]) -> Table:
     """Shares of one look like probabilities, and likely ones stand out; other numbers are just numbers."""
     labels = list(rows[0][1]) if rows else []
     shares = all(0 <= score <= 1 for _, scores in rows for score in scores.values())
-    made = table("input", *map(escape, labels))
+    grid = table("input", *map(escape, labels))
     for text, scores in rows:
-        made.add_row(escape(text), *(_score(scores[label]) if shares else number(scores[label]) for label in labels))
-    for column in made.columns[1:]:
+        grid.add_row(escape(text), *(_score(scores[label]) if shares else number(scores[label]) for label in labels))
+    for column in grid.columns[1:]:
         column.justify = "right"
-    return made
+    return grid
 
 
 def _score(score: float) -> str:

@@ -16,45 +16,46 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.data import sample
-from mlops_cli.data.addresses import Remote, is_url
-from mlops_cli.data.archive import Table, tables
-from mlops_cli.data.download import Download
+from mlops_cli.core.progress import Report
+from mlops_cli.data.compressed import CsvSource
+from mlops_cli.data.csv_sources import tables
+from mlops_cli.data.http.client import CONNECT_SECONDS
+from mlops_cli.data.http.download import Download
+from mlops_cli.data.http.urls import Remote, is_url
 from mlops_cli.data.kaggle import download as kaggle_download
-from mlops_cli.data.manifest import (
+from mlops_cli.data.metadata import (
     CSV_NAME,
     JSON_NAME,
     PARTIAL,
-    Dataset,
+    DatasetInfo,
     load,
-    read_facts,
-    write_facts,
+    read_dataset_info,
+    write_dataset_info,
 )
 from mlops_cli.data.origins import State, path_origin, state, url_origin
-from mlops_cli.data.request import Request
+from mlops_cli.data.request import DataRequest
+from mlops_cli.data.sample import generator
 from mlops_cli.data.sources import path_files, path_tables, verify
-from mlops_cli.data.web import CONNECT_SECONDS
 from mlops_cli.data.writer import Writer
-from mlops_cli.digest import digest_file
 from mlops_cli.errors import MlopsError
-from mlops_cli.progress import Report
+from mlops_cli.files.hashing import digest_file
 
 
-def acquire(request: Request, folder: Path, report: Report) -> tuple[Dataset, bool]:
+def download(request: DataRequest, folder: Path, report: Report) -> tuple[DatasetInfo, bool]:
     """The requested dataset in ``folder``, and whether it is another one than was there.
 
     MlopsError if it cannot be had or does not fit the schema; what was there before then stays as it was.
     The caller holds the project's lock.
     """
     request.validate()
-    with _io_named(folder):
+    with _translate_io_errors(folder):
         key = request.key()
         existing = _existing(folder)
-        is_same_request = existing is not None and (read_facts(folder) or {}).get("request") == key
+        is_same_request = existing is not None and (read_dataset_info(folder) or {}).get("request") == key
         if existing and is_same_request and not (request.refresh and _may_have_changed(request, folder)):
             return existing, False
         folder.mkdir(parents=True, exist_ok=True)
-        _drop_other_partials(folder, key)
+        _remove_other_partials(folder, key)
         scratch = folder / PARTIAL / key[:16]
         scratch.mkdir(parents=True, exist_ok=True)
         dataset = _build(request, key, folder, scratch, report)
@@ -63,7 +64,7 @@ def acquire(request: Request, folder: Path, report: Report) -> tuple[Dataset, bo
         return dataset, not is_same
 
 
-def _build(request: Request, key: str, folder: Path, scratch: Path, report: Report) -> Dataset:
+def _build(request: DataRequest, key: str, folder: Path, scratch: Path, report: Report) -> DatasetInfo:
     unfinished = scratch / CSV_NAME
     sources: list[_Source] = []
     try:
@@ -76,7 +77,7 @@ def _build(request: Request, key: str, folder: Path, scratch: Path, report: Repo
             os.fsync(out.fileno())
     except BaseException:
         unfinished.unlink(missing_ok=True)
-        _drop_unpacked(scratch)
+        _remove_unpacked(scratch)
         raise
     return _commit(request, key, folder, unfinished, writer, sources)
 
@@ -85,15 +86,15 @@ def _build(request: Request, key: str, folder: Path, scratch: Path, report: Repo
 class _Source:
     """The tables of a source, what it was when they were taken, and what to know of it."""
 
-    tables: list[Table]
+    tables: list[CsvSource]
     origin: dict[str, Any]
     remark: str = ""
 
 
-def _add_source(request: Request, source: str, writer: Writer, scratch: Path, report: Report) -> _Source:
+def _add_source(request: DataRequest, source: str, writer: Writer, scratch: Path, report: Report) -> _Source:
     if source == "sample":
-        rows = request.rows or sample.DEFAULT_ROWS
-        writer.add_sample(sample.sample_blocks(request.schema.columns, rows, request.seed), rows, report)
+        rows = request.rows or generator.DEFAULT_ROWS
+        writer.add_sample(generator.sample_blocks(request.schema.columns, rows, request.seed), rows, report)
         return _Source([], {"kind": "sample", "shown": source})
     opened = _opened(request, source, scratch, report)
     for table in opened.tables:
@@ -101,7 +102,7 @@ def _add_source(request: Request, source: str, writer: Writer, scratch: Path, re
     return opened
 
 
-def _opened(request: Request, source: str, scratch: Path, report: Report) -> _Source:
+def _opened(request: DataRequest, source: str, scratch: Path, report: Report) -> _Source:
     if source == "kaggle":
         path = kaggle_download(request.competition, scratch, report, request.most_bytes)
         return _Source(_received(request, path, request.competition, scratch), {"kind": "kaggle", "shown": source})
@@ -116,7 +117,7 @@ def _opened(request: Request, source: str, scratch: Path, report: Report) -> _So
     return _Source(_received(request, path, remote.file_name, scratch), url_origin(source, download.version), remark)
 
 
-def _path_source(request: Request, source: str, scratch: Path) -> _Source:
+def _path_source(request: DataRequest, source: str, scratch: Path) -> _Source:
     if request.sha256 is not None:
         for path in path_files(source, request.folder):
             verify(path, request.sha256, str(path))
@@ -124,7 +125,7 @@ def _path_source(request: Request, source: str, scratch: Path) -> _Source:
     return _Source(path_tables(source, request.folder, request.file, scratch), origin)
 
 
-def _received(request: Request, path: Path, name: str, scratch: Path) -> list[Table]:
+def _received(request: DataRequest, path: Path, name: str, scratch: Path) -> list[CsvSource]:
     """The tables in what was downloaded, once it is seen to be what was expected."""
     if request.sha256 is not None:
         _verify_download(path, request.sha256, name, scratch)
@@ -143,13 +144,13 @@ def _verify_download(path: Path, sha256: str, name: str, scratch: Path) -> None:
 
 
 def _commit(
-    request: Request, key: str, folder: Path, unfinished: Path, writer: Writer, sources: Sequence[_Source]
-) -> Dataset:
+    request: DataRequest, key: str, folder: Path, unfinished: Path, writer: Writer, sources: Sequence[_Source]
+) -> DatasetInfo:
     """Puts the files in place, facts last, so that being killed in between leaves no dataset, never a wrong one."""
     rows = writer.checker.rows
     rates = {name: count / rows for name, count in writer.checker.positives.items()}
     path = folder / CSV_NAME
-    dataset = Dataset(
+    dataset = DatasetInfo(
         source=request.shown(),
         sha256=writer.sha256,
         rows=rows,
@@ -162,7 +163,9 @@ def _commit(
         remarks=[source.remark for source in sources if source.remark],
     )
     unfinished_facts = unfinished.with_name(JSON_NAME)
-    write_facts(dataset, key, unfinished.stat().st_mtime_ns, unfinished_facts, [source.origin for source in sources])
+    write_dataset_info(
+        dataset, key, unfinished.stat().st_mtime_ns, unfinished_facts, [source.origin for source in sources]
+    )
     (folder / JSON_NAME).unlink(missing_ok=True)
     unfinished.replace(path)
     unfinished_facts.replace(folder / JSON_NAME)
@@ -178,7 +181,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _existing(folder: Path) -> Dataset | None:
+def _existing(folder: Path) -> DatasetInfo | None:
     """The dataset that is there, None if there is none or it is not as it was written."""
     try:
         return load(folder)
@@ -186,9 +189,9 @@ def _existing(folder: Path) -> Dataset | None:
         return None
 
 
-def _may_have_changed(request: Request, folder: Path) -> bool:
+def _may_have_changed(request: DataRequest, folder: Path) -> bool:
     """Whether any source may be another one than before: only its server can say that it is not."""
-    origins = (read_facts(folder) or {}).get("origins", [])
+    origins = (read_dataset_info(folder) or {}).get("origins", [])
     if len(origins) != len(request.sources):
         return True
     fixed = ("sample", "path")  # a path that has changed makes another request
@@ -198,31 +201,31 @@ def _may_have_changed(request: Request, folder: Path) -> bool:
     )
 
 
-def _drop_other_partials(folder: Path, key: str) -> None:
+def _remove_other_partials(folder: Path, key: str) -> None:
     """What earlier, different requests left unfinished: it will not be continued now."""
     for path in (folder / PARTIAL).glob("*"):
         if path.name != key[:16]:
             shutil.rmtree(path)
 
 
-def _drop_unpacked(scratch: Path) -> None:
+def _remove_unpacked(scratch: Path) -> None:
     for unpacked in scratch.rglob("inner-*"):
         unpacked.unlink()
 
 
 @contextlib.contextmanager
-def _io_named(folder: Path) -> Iterator[None]:
+def _translate_io_errors(folder: Path) -> Iterator[None]:
     """Turns what the operating system says about files into one clear line."""
     try:
         yield
     except OSError as error:
-        place = error.filename or folder
+        path = error.filename or folder
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise MlopsError(
                 f"the disk is full while writing to {folder}", "make room, then repeat the command"
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise MlopsError(
-                f"{place} may not be read or written", "change its permissions, then repeat the command"
+                f"{path} may not be read or written", "change its permissions, then repeat the command"
             ) from None
-        raise MlopsError(f"{place}: {error.strerror or error}", "fix this, then repeat the command") from None
+        raise MlopsError(f"{path}: {error.strerror or error}", "fix this, then repeat the command") from None

@@ -39,15 +39,15 @@ class Inflated(io.RawIOBase):
 
     def _next_member(self) -> bool:
         """Whether more follows the end of a packed part; raises BadGzipFile if that is something else."""
-        rest = self._unpacker.unused_data.lstrip(_PADDING)
-        while not rest:
+        remainder = self._unpacker.unused_data.lstrip(_PADDING)
+        while not remainder:
             more = self._stream.read(_CHUNK)
             if not more:
                 return False
-            rest = more.lstrip(_PADDING)
-        if len(rest) == 1:
-            rest += self._stream.read(1) or b""
-        if self._wbits != _GZIP or not rest.startswith(b"\x1f\x8b"):
+            remainder = more.lstrip(_PADDING)
+        if len(remainder) == 1:
+            remainder += self._stream.read(1) or b""
+        if self._wbits != _GZIP or not remainder.startswith(b"\x1f\x8b"):
             raise gzip.BadGzipFile("something else follows the packed data")
-        self._unpacker, self._input = zlib.decompressobj(self._wbits), rest
+        self._unpacker, self._input = zlib.decompressobj(self._wbits), remainder
         return True

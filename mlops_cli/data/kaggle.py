@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops_cli.data.addresses import Remote
-from mlops_cli.data.download import MOST_BYTES, Download
-from mlops_cli.data.web import CONNECT_SECONDS, READ_SECONDS
+from mlops_cli.core.progress import Report
+from mlops_cli.data.http.client import CONNECT_SECONDS, READ_SECONDS
+from mlops_cli.data.http.download import MOST_BYTES, Download
+from mlops_cli.data.http.urls import Remote
 from mlops_cli.errors import MlopsError
-from mlops_cli.install import install_command
-from mlops_cli.progress import Report
+from mlops_cli.packaging.install_hint import install_command
 
 if TYPE_CHECKING:
     import requests
@@ -33,7 +33,7 @@ def download(competition: str, folder: Path, report: Report, most: int = MOST_BY
     # The library prints help, warnings and (under -v) headers with the token: none of that is for our stdout.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _time_limit():
         api = _authenticated(competition)
-        response, remote = _located(api, competition)
+        response, remote = _translate_errors(api, competition)
     if remote is None:
         return _save(response, competition, folder, report, most)
     response.close()
@@ -70,9 +70,9 @@ def _no_credentials() -> MlopsError:
     """The library ends alike without a token and with one that Kaggle does not know."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
-    token, place = get_access_token_from_env()
+    token, location = get_access_token_from_env()
     if token:
-        name = place if place.isupper() else "~/.kaggle/access_token"
+        name = location if location.isupper() else "~/.kaggle/access_token"
         return _wrong_token(f"the token in {name}")
     return MlopsError("Kaggle needs credentials and there are none", _CREDENTIALS_HINT)
 
@@ -81,7 +81,7 @@ def _wrong_token(which: str) -> MlopsError:
     return MlopsError(f"Kaggle does not accept {which} (401)", f"create a new one at {_SETTINGS}")
 
 
-def _located(api: _KaggleApi, competition: str) -> tuple[requests.Response, Remote | None]:
+def _translate_errors(api: _KaggleApi, competition: str) -> tuple[requests.Response, Remote | None]:
     """Kaggle's answer, and the address to which it leads, if it does."""
     from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 

@@ -10,12 +10,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.data.addresses import Remote, is_url, shown_url
-from mlops_cli.data.answers import Answer
-from mlops_cli.data.manifest import read_facts
+from mlops_cli.data.http.response_head import Answer
+from mlops_cli.data.http.urls import Remote, is_url, shown_url
+from mlops_cli.data.metadata import read_dataset_info
 from mlops_cli.data.sources import path_files
-from mlops_cli.digest import digest_file
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.hashing import digest_file
 
 # How long a command may be held up by servers that are asked on the side.
 PATIENCE_SECONDS = 2.0
@@ -81,7 +81,7 @@ class Inquiry:
     def _ask(self, folder: Path, known_urls: Sequence[str]) -> None:
         # Nobody has asked for this: what keeps it from an answer is no concern of the command.
         with contextlib.suppress(MlopsError, OSError, ValueError, KeyError, TypeError, AttributeError):
-            origins = (read_facts(folder) or {}).get("origins", [])
+            origins = (read_dataset_info(folder) or {}).get("origins", [])
             self.sources = [str(origin["shown"]) for origin in origins]
             for origin in origins:
                 if state(origin, known_urls) is State.CHANGED:
@@ -120,7 +120,7 @@ def _path_state(origin: dict[str, Any]) -> State:
 
 def _url_state(origin: dict[str, Any], url: str, seconds: float) -> State:
     """By a HEAD request; by a GET whose body is not read where a server has no HEAD."""
-    from mlops_cli.data.web import Client
+    from mlops_cli.data.http.client import Client
 
     remote = Remote.from_url(url)
     conditions = {"If-None-Match": origin.get("etag"), "If-Modified-Since": origin.get("last_modified")}

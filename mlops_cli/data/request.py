@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_cli.data import sample
-from mlops_cli.data.addresses import is_url, shown_url
-from mlops_cli.data.download import MOST_BYTES
+from mlops_cli.data.http.download import MOST_BYTES
+from mlops_cli.data.http.urls import is_url, shown_url
+from mlops_cli.data.sample import generator
 from mlops_cli.data.schema import Schema
 from mlops_cli.data.sources import path_files
 from mlops_cli.errors import ConfigurationError
@@ -19,7 +19,7 @@ _VERSION = 2  # of how datasets are written: one from another version is made an
 
 
 @dataclass(frozen=True)
-class Request:
+class DataRequest:
     """What to acquire: sources are "kaggle", "sample", URLs and paths; several follow one another.
 
     ``rows`` belongs to the sample only, ``sha256`` to a single file, URL or Kaggle archive as it is downloaded;
@@ -67,7 +67,7 @@ class Request:
 
     def _identity(self, source: str) -> list[object]:
         if source == "sample":
-            return [sample.VERSION, self.rows or sample.DEFAULT_ROWS, self.seed]
+            return [generator.VERSION, self.rows or generator.DEFAULT_ROWS, self.seed]
         if source == "kaggle":
             return [self.competition, self.file]
         if is_url(source):
@@ -84,7 +84,7 @@ class Request:
 
     def _shown(self, source: str) -> str:
         if source == "sample":
-            return f"sample (synthetic, {self.rows or sample.DEFAULT_ROWS} rows, seed {self.seed})"
+            return f"sample (synthetic, {self.rows or generator.DEFAULT_ROWS} rows, seed {self.seed})"
         if source == "kaggle":
             return f"kaggle {self.competition}"
         return shown_url(source) if is_url(source) else source

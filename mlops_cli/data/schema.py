@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from mlops_cli.errors import ConfigurationError
 
 KINDS = ("id", "text", "label", "number", "any")
-MOST_NAMED = 10
+MAX_PROBLEMS = 10
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,27 @@ class Schema:
 class Problem:
     """One thing that is wrong: ``line`` is the physical line (from 1) on which the record begins."""
 
-    place: str
+    location: str
     line: int
     column: str
     reason: str
 
     def __str__(self) -> str:
         column = f", column {self.column}" if self.column else ""
-        return f"{self.place} line {self.line}{column}: {self.reason}"
+        return f"{self.location} line {self.line}{column}: {self.reason}"
 
 
 @dataclass
 class Record:
     """A row as it was read, with where it was read."""
 
-    place: str
+    location: str
     line: int
     cells: list[str]
 
 
 @dataclass
-class Findings:
+class Problems:
     """The first problems, and how many there are in all."""
 
     named: list[Problem] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Findings:
 
     def add(self, problem: Problem) -> None:
         self.count += 1
-        if len(self.named) < MOST_NAMED:
+        if len(self.named) < MAX_PROBLEMS:
             self.named.append(problem)
 
 
@@ -76,12 +76,12 @@ class Checker:
 
     def __init__(self, schema: Schema) -> None:
         self._columns = list(schema.columns.items())
-        self.findings = Findings()
+        self.findings = Problems()
         self.rows = 0
         self.positives: Counter[str] = Counter(dict.fromkeys(schema.labels, 0))
         self._ids = {name: Fingerprints() for name, kind in self._columns if kind == "id"}
 
-    def sound(self, rows: Sequence[Sequence[str]]) -> bool:
+    def is_valid(self, rows: Sequence[Sequence[str]]) -> bool:
         """Whether every row fits; if so, they are counted."""
         try:
             columns = list(zip(*rows, strict=True))
@@ -100,22 +100,22 @@ class Checker:
         self.rows += len(rows)
         return True
 
-    def name_problems(self, records: Iterable[Record]) -> None:
+    def collect_errors(self, records: Iterable[Record]) -> None:
         """Adds what is wrong with each of these to the findings."""
         for record in records:
             for (name, kind), cell in zip(self._columns, record.cells, strict=True):
                 reason = cell_problem(kind, cell)
                 if reason:
-                    self.findings.add(Problem(record.place, record.line, name, reason))
+                    self.findings.add(Problem(record.location, record.line, name, reason))
                 elif kind == "id":
                     self._ids[name].extend([cell])
 
-    def repeated(self) -> dict[str, set[int]]:
+    def has_duplicates(self) -> dict[str, set[int]]:
         """For each id column with repeated values, their fingerprints (see ``name_repeated``)."""
-        found = {name: prints.repeated() for name, prints in self._ids.items()}
-        return {name: prints for name, prints in found.items() if prints}
+        fingerprints = {name: prints.repeated() for name, prints in self._ids.items()}
+        return {name: prints for name, prints in fingerprints.items() if prints}
 
-    def name_repeated(self, repeated: dict[str, set[int]], records: Iterable[Record]) -> None:
+    def collect_duplicates(self, repeated: dict[str, set[int]], records: Iterable[Record]) -> None:
         """Second look at all rows, for the lines on which repeated ids stand; compares the ids themselves."""
         names = [name for name, _ in self._columns]
         first: dict[tuple[str, str], Record] = {}
@@ -126,8 +126,8 @@ class Checker:
                     continue
                 earlier = first.setdefault((name, cell), record)
                 if earlier is not record:
-                    reason = f"{shown(cell)} stands already on line {earlier.line} of {earlier.place}"
-                    self.findings.add(Problem(record.place, record.line, name, reason))
+                    reason = f"{shown(cell)} stands already on line {earlier.line} of {earlier.location}"
+                    self.findings.add(Problem(record.location, record.line, name, reason))
 
 
 class Fingerprints:
@@ -144,11 +144,11 @@ class Fingerprints:
             buckets[value & mask].append(value)
 
     def repeated(self) -> set[int]:
-        found: set[int] = set()
+        values: set[int] = set()
         for bucket in self._buckets:
             if len(set(bucket)) != len(bucket):
-                found.update(value for value, count in Counter(bucket).items() if count > 1)
-        return found
+                values.update(value for value, count in Counter(bucket).items() if count > 1)
+        return values
 
 
 def cell_problem(kind: str, cell: str) -> str:

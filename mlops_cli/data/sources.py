@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlops_cli.data.archive import Table, is_table, tables
-from mlops_cli.digest import digest_file
+from mlops_cli.data.compressed import CsvSource, is_table
+from mlops_cli.data.csv_sources import tables
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.hashing import digest_file
 
 
-def path_tables(source: str, folder: Path, wanted: str, scratch: Path) -> list[Table]:
+def path_tables(source: str, folder: Path, member_name: str, scratch: Path) -> list[CsvSource]:
     """The tables of a file, or of all files in a folder in the order of their names."""
-    tables_: list[Table] = []
+    tables_: list[CsvSource] = []
     for number, path in enumerate(path_files(source, folder)):
-        place = str(path) if (folder / source).is_dir() else source
-        tables_ += tables(path, place, wanted, scratch / str(number))
+        label = str(path) if (folder / source).is_dir() else source
+        tables_ += tables(path, label, member_name, scratch / str(number))
     return tables_
 
 
@@ -60,9 +61,9 @@ def _looks_like_data(path: Path) -> bool:
 
 def verify(path: Path, expected: str, name: str) -> None:
     """MlopsError unless the file has this sha256."""
-    found = digest_file(path)
-    if found != expected.lower():
+    actual = digest_file(path)
+    if actual != expected.lower():
         raise MlopsError(
-            f"{name} is not the expected file: its sha256 is {found}, not {expected.lower()}",
+            f"{name} is not the expected file: its sha256 is {actual}, not {expected.lower()}",
             "check the address and --sha256, then repeat the command",
         )

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from mlops_cli.data.archive import Table, damage_named
-from mlops_cli.data.schema import MOST_NAMED, Checker, Findings, Record, Schema
-from mlops_cli.data.table import TableReader, formatted, header_line
+from mlops_cli.core.progress import Report
+from mlops_cli.data.compressed import CsvSource, translate_archive_errors
+from mlops_cli.data.csv_reader import TableReader, formatted, header_line
+from mlops_cli.data.schema import MAX_PROBLEMS, Checker, Problems, Record, Schema
 from mlops_cli.errors import MlopsError
-from mlops_cli.progress import Report
 
 
 class Writer:
@@ -19,7 +19,7 @@ class Writer:
     def __init__(self, out: BinaryIO, schema: Schema) -> None:
         self._out, self._schema = out, schema
         self._digest = hashlib.sha256()
-        self._tables: list[Table] = []
+        self._tables: list[CsvSource] = []
         self.checker = Checker(schema)
         self.ignored: list[str] = []
         self._write(header_line(schema).encode())
@@ -30,46 +30,46 @@ class Writer:
 
     def add_sample(self, blocks: Iterator[list[list[str]]], total: int, report: Report) -> None:
         for rows in blocks:
-            if not self.checker.sound(rows):
+            if not self.checker.is_valid(rows):
                 raise AssertionError("the sample does not fit its own schema")
             self._write(formatted(rows, self._schema).encode())
             report("sample", self.checker.rows, total, "rows")
 
-    def add_table(self, table: Table, report: Report) -> None:
+    def add_table(self, table: CsvSource, report: Report) -> None:
         self._tables.append(table)
         before = self.checker.rows + self.checker.findings.count
-        with damage_named(table.place), table.open() as (stream, position):
-            reader = TableReader(table.place, stream, self._schema, self.checker.findings)
+        with translate_archive_errors(table.source), table.open() as (stream, position):
+            reader = TableReader(table.source, stream, self._schema, self.checker.findings)
             self.ignored += [name for name in reader.ignored if name not in self.ignored]
             for block in reader.blocks():
                 self._add_rows(block.rows, block.records())
                 report("check", position(), table.size, "B")
         if self.checker.rows + self.checker.findings.count == before:
-            raise MlopsError(f"{table.place} has a header but no rows", "give a file with rows")
+            raise MlopsError(f"{table.source} has a header but no rows", "give a file with rows")
 
     def _add_rows(self, rows: Sequence[Sequence[str]], records: Iterator[Record]) -> None:
         try:
             encoded = formatted(rows, self._schema).encode()
         except UnicodeEncodeError:  # bytes that were no UTF-8 came in as surrogates
             encoded = b"\0"
-        if b"\0" in encoded or not self.checker.sound(rows):
-            self.checker.name_problems(records)
+        if b"\0" in encoded or not self.checker.is_valid(rows):
+            self.checker.collect_errors(records)
         elif not self.checker.findings.count:
             self._write(encoded)
 
     def finish(self) -> None:
         """MlopsError if any row did not fit."""
-        repeated = self.checker.repeated()
+        repeated = self.checker.has_duplicates()
         if repeated:
-            self.checker.name_repeated(repeated, self._second_look())
+            self.checker.collect_duplicates(repeated, self._check_duplicates())
         findings = self.checker.findings
         if findings.count:
-            raise _unfit(findings)
+            raise _validation_error(findings)
 
-    def _second_look(self) -> Iterator[Record]:
+    def _check_duplicates(self) -> Iterator[Record]:
         for table in self._tables:
             with table.open() as (stream, _):
-                for block in TableReader(table.place, stream, self._schema, Findings()).blocks():
+                for block in TableReader(table.source, stream, self._schema, Problems()).blocks():
                     yield from block.records()
 
     def _write(self, encoded: bytes) -> None:
@@ -77,10 +77,10 @@ class Writer:
         self._out.write(encoded)
 
 
-def _unfit(findings: Findings) -> MlopsError:
+def _validation_error(findings: Problems) -> MlopsError:
     lines = [f"  {problem}" for problem in findings.named]
-    if findings.count > MOST_NAMED:
-        lines.append(f"  and {findings.count - MOST_NAMED:,} more")
+    if findings.count > MAX_PROBLEMS:
+        lines.append(f"  and {findings.count - MAX_PROBLEMS:,} more")
     rows = "1 problem" if findings.count == 1 else f"{findings.count:,} problems"
     return MlopsError(
         "\n".join([f"the data do not fit the schema, {rows}:", *lines]),

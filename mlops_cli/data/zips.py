@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from mlops_cli.data.archive import CHUNK, Closing, Metered, Table, bomb, damage_named, gzip_table, most_unpacked
+from mlops_cli.data.compressed import (
+    CHUNK,
+    Closing,
+    CsvSource,
+    SizeLimitedStream,
+    archive_bomb_error,
+    gzip_table,
+    most_unpacked,
+    translate_archive_errors,
+)
 from mlops_cli.errors import MlopsError
 
 _DEPTH = 3
@@ -35,47 +44,47 @@ class Entry:
         return self.path.suffix.lower() in _ARCHIVES
 
 
-def zip_table(path: Path, place: str, wanted: str, scratch: Path, depth: int = 0) -> Table:
+def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: int = 0) -> CsvSource:
     """Return the table whose name is ``wanted``, or the only one.
 
     Archives inside archives are unpacked to ``scratch``, under names of our own. Raise MlopsError if there is no
     table, if there are several and none is ``wanted``, or if the archive is damaged or dangerous.
     """
-    with damage_named(place), zipfile.ZipFile(path) as archive:
-        entries = _checked(archive, place)
-    entry = _chosen(entries, place, wanted)
+    with translate_archive_errors(source), zipfile.ZipFile(path) as archive:
+        entries = _checked(archive, source)
+    entry = _chosen(entries, source, member_name)
     if not entry.is_archive:
-        return _member_table(path, place, entry)
+        return _member_table(path, source, entry)
     if depth == _DEPTH:
-        raise MlopsError(f"{place} holds archives in archives, more than {_DEPTH} deep", "unpack it and give the CSV")
-    return _inner_table(path, place, entry, wanted, scratch, depth)
+        raise MlopsError(f"{source} holds archives in archives, more than {_DEPTH} deep", "unpack it and give the CSV")
+    return _inner_table(path, source, entry, member_name, scratch, depth)
 
 
-def _chosen(entries: Sequence[Entry], place: str, wanted: str) -> Entry:
+def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
     """The entry that is meant: what bears the name, then what bears it packed, then the only table of all."""
-    packed = {wanted, PurePosixPath(wanted).stem}
+    packed = {member_name, PurePosixPath(member_name).stem}
     choices = (
-        [entry for entry in entries if wanted and str(entry.path) == wanted],
-        [entry for entry in entries if wanted and entry.path.name == wanted],
-        [entry for entry in entries if wanted and entry.is_archive and entry.path.stem in packed],
+        [entry for entry in entries if member_name and str(entry.path) == member_name],
+        [entry for entry in entries if member_name and entry.path.name == member_name],
+        [entry for entry in entries if member_name and entry.is_archive and entry.path.stem in packed],
         [entry for entry in entries if entry.is_csv or entry.is_archive],
     )
     candidates: Sequence[Entry] = next((choice for choice in choices if choice), [])
     if len(candidates) > 1:
-        raise _several(place, candidates)
+        raise _several(source, candidates)
     if not candidates:
         names = _listed([str(entry.path) for entry in entries]) or "nothing in it"
         raise MlopsError(
-            f"{place} holds no {wanted or 'CSV'}: it has {names}", "give the CSV itself, or another archive"
+            f"{source} holds no {member_name or 'CSV'}: it has {names}", "give the CSV itself, or another archive"
         )
     return candidates[0]
 
 
-def _several(place: str, candidates: Sequence[Entry]) -> MlopsError:
+def _several(source: str, candidates: Sequence[Entry]) -> MlopsError:
     kinds = {entry.is_csv for entry in candidates}
     noun = "tables" if len(kinds) > 1 else "CSVs" if kinds == {True} else "archives"
     return MlopsError(
-        f"{place} holds several {noun}: {_listed([str(entry.path) for entry in candidates])}",
+        f"{source} holds several {noun}: {_listed([str(entry.path) for entry in candidates])}",
         "unpack it and give those you mean, or name one in training/usecase.toml, under [data]: file = "
         f'"{candidates[0].path}"',
     )
@@ -86,23 +95,23 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + further
 
 
-def _inner_table(path: Path, place: str, entry: Entry, wanted: str, scratch: Path, depth: int) -> Table:
-    inner_place = f"{place}/{entry.path}"
+def _inner_table(path: Path, source: str, entry: Entry, member_name: str, scratch: Path, depth: int) -> CsvSource:
+    inner_source = f"{source}/{entry.path}"
     if entry.path.suffix.lower() in _UNREAD:
-        raise MlopsError(f"{inner_place} is an archive of a kind that is not read", "unpack it and give the CSV")
+        raise MlopsError(f"{inner_source} is an archive of a kind that is not read", "unpack it and give the CSV")
     unpacked = scratch / f"inner-{depth}-{zlib.crc32(str(entry.path).encode()):08x}"
     scratch.mkdir(parents=True, exist_ok=True)
-    member = _member_table(path, place, entry)
-    with damage_named(inner_place), member.open() as (stream, _), unpacked.open("wb") as out:
+    member = _member_table(path, source, entry)
+    with translate_archive_errors(inner_source), member.open() as (stream, _), unpacked.open("wb") as out:
         while chunk := stream.read(CHUNK):
             out.write(chunk)
     if entry.path.suffix.lower() == ".gz":
-        return gzip_table(unpacked, inner_place)
-    return zip_table(unpacked, inner_place, wanted, scratch, depth + 1)
+        return gzip_table(unpacked, inner_source)
+    return zip_table(unpacked, inner_source, member_name, scratch, depth + 1)
 
 
-def _member_table(path: Path, place: str, entry: Entry) -> Table:
-    member_place = f"{place}/{entry.path}"
+def _member_table(path: Path, source: str, entry: Entry) -> CsvSource:
+    member_source = f"{source}/{entry.path}"
 
     def open_() -> tuple[BinaryIO, Callable[[], int]]:
         archive = zipfile.ZipFile(path)
@@ -111,18 +120,18 @@ def _member_table(path: Path, place: str, entry: Entry) -> Table:
         except (RuntimeError, NotImplementedError) as error:
             archive.close()
             raise MlopsError(
-                f"{member_place} cannot be unpacked: {error}", "unpack it yourself and give the CSV"
+                f"{member_source} cannot be unpacked: {error}", "unpack it yourself and give the CSV"
             ) from None
         except BaseException:
             archive.close()
             raise
-        metered = Metered(member, member_place, entry.info.compress_size)  # type: ignore[arg-type]
+        metered = SizeLimitedStream(member, member_source, entry.info.compress_size)  # type: ignore[arg-type]
         return Closing(metered, (member, archive)), lambda: metered.count
 
-    return Table(member_place, entry.info.file_size, open_)
+    return CsvSource(member_source, entry.info.file_size, open_)
 
 
-def _checked(archive: zipfile.ZipFile, place: str) -> list[Entry]:
+def _checked(archive: zipfile.ZipFile, source: str) -> list[Entry]:
     """The archive's files; MlopsError if any entry points out of it or unpacks to something absurd."""
     entries = []
     for info in archive.infolist():
@@ -131,10 +140,10 @@ def _checked(archive: zipfile.ZipFile, place: str) -> list[Entry]:
         if path.is_absolute() or ".." in path.parts or ":" in (path.parts or ("",))[0] or is_link:
             kind = "a symbolic link" if is_link else "a path out of the archive"
             raise MlopsError(
-                f"{place} is refused: its entry {info.filename!r} is {kind}", "get the archive from a source you trust"
+                f"{source} is refused: its entry {info.filename!r} is {kind}", "get the archive from a source you trust"
             )
         if info.file_size > most_unpacked(info.compress_size):
-            raise bomb(f"{place}/{path}")
+            raise archive_bomb_error(f"{source}/{path}")
         if not info.is_dir() and path.parts and path.parts[0] != "__MACOSX" and not path.name.startswith("."):
             entries.append(Entry(info, path))
     return entries

@@ -3,7 +3,7 @@
 It takes numpy, so it is imported only where a report is made. Both targets call the same function.
 """
 
-from mlops_cli.report.material import Material, gather
+from mlops_cli.report.context import ReportContext, gather
 from mlops_cli.report.page import report_html
 
-__all__ = ["Material", "gather", "report_html"]
+__all__ = ["ReportContext", "gather", "report_html"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from importlib.resources import files
 
 from mlops_cli import __version__
-from mlops_cli.report.curves import curves
-from mlops_cli.report.data import data
-from mlops_cli.report.labels import labels
-from mlops_cli.report.learning import learning
-from mlops_cli.report.material import Material
-from mlops_cli.report.mistakes import mistakes
-from mlops_cli.report.origin import origin
-from mlops_cli.report.rival import rival
-from mlops_cli.report.summary import summary
-from mlops_cli.report.wording import escape, when
+from mlops_cli.report.context import ReportContext
+from mlops_cli.report.formatting import escape, when
+from mlops_cli.report.sections.comparison import comparison
+from mlops_cli.report.sections.curves import curves
+from mlops_cli.report.sections.data import data
+from mlops_cli.report.sections.labels import labels
+from mlops_cli.report.sections.lineage import lineage
+from mlops_cli.report.sections.summary import summary
+from mlops_cli.report.sections.training_curves import training_curves
+from mlops_cli.report.sections.worst_predictions import worst_predictions
 
 # Even if a text got through as markup, a browser would neither run nor load anything.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -29,9 +29,11 @@ NAMES = {
 }
 
 
-def report_html(material: Material) -> str:
+def report_html(context: ReportContext) -> str:
     """The whole report of one run as a page that loads nothing."""
-    sections = "".join(make(material) for make in (labels, rival, curves, mistakes, learning, data, origin))
+    sections = "".join(
+        make(context) for make in (labels, comparison, curves, worst_predictions, training_curves, data, lineage)
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -40,13 +42,13 @@ def report_html(material: Material) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
-<title>{escape(material.use_case.name)} · run {escape(material.run.id)}</title>
+<title>{escape(context.use_case.name)} · run {escape(context.run.id)}</title>
 <style>{files("mlops_cli.report").joinpath("style.css").read_text(encoding="utf-8")}</style>
 </head>
 <body>
-{summary(material)}
+{summary(context)}
 <main>{_navigation(sections)}{sections}</main>
-<footer>Made by mlops {escape(__version__)}, {when(material.made_at)}. This file loads nothing from anywhere.</footer>
+<footer>Made by mlops {escape(__version__)}, {when(context.made_at)}. This file loads nothing from anywhere.</footer>
 </body>
 </html>
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mlops_cli.report.wording import escape
+from mlops_cli.report.formatting import escape
 
 Points = Sequence[tuple[float, float]]
 
@@ -48,14 +48,14 @@ class Plot:
             self.text(self.left - 5, self.at_y(value) + 4, label, "tick end")
 
     def line(self, points: Points, kind: str) -> None:
-        places = " ".join(f"{_n(self.at_x(x))},{_n(self.at_y(y))}" for x, y in points)
-        self._draw(f'<polyline class="{kind}" points="{places}"/>')
+        coordinates = " ".join(f"{_px(self.at_x(x))},{_px(self.at_y(y))}" for x, y in points)
+        self._draw(f'<polyline class="{kind}" points="{coordinates}"/>')
 
     def bar(self, low: float, high: float, start: float, end: float, kind: str, about: str = "") -> None:
         """From ``start`` to ``end`` upward, between ``low`` and ``high`` sideways."""
         x, y = self.at_x(low), self.at_y(max(start, end))
-        size = f'width="{_n(self.at_x(high) - x)}" height="{_n(abs(self.at_y(start) - self.at_y(end)))}"'
-        self._draw(f'<rect class="{kind}" x="{_n(x)}" y="{_n(y)}" {size}>{_tip(about)}</rect>')
+        size = f'width="{_px(self.at_x(high) - x)}" height="{_px(abs(self.at_y(start) - self.at_y(end)))}"'
+        self._draw(f'<rect class="{kind}" x="{_px(x)}" y="{_px(y)}" {size}>{_tip(about)}</rect>')
 
     def whisker(self, low: float, high: float, y: float, reach: float) -> None:
         """A bar from ``low`` to ``high`` with an end on both sides, ``reach`` high in both directions."""
@@ -64,18 +64,18 @@ class Plot:
             self.line([(end, y - reach), (end, y + reach)], "span")
 
     def dot(self, x: float, y: float, kind: str, radius: float = 4, about: str = "") -> None:
-        where = f'cx="{_n(self.at_x(x))}" cy="{_n(self.at_y(y))}" r="{_n(radius)}"'
+        where = f'cx="{_px(self.at_x(x))}" cy="{_px(self.at_y(y))}" r="{_px(radius)}"'
         self._draw(f'<circle class="{kind}" {where}>{_tip(about)}</circle>')
 
     def diamond(self, x: float, y: float, kind: str, size: float = 5, about: str = "") -> None:
         cx, cy = self.at_x(x), self.at_y(y)
         corners = ((cx, cy - size), (cx + size, cy), (cx, cy + size), (cx - size, cy))
-        points = " ".join(f"{_n(px)},{_n(py)}" for px, py in corners)
+        points = " ".join(f"{_px(px)},{_px(py)}" for px, py in corners)
         self._draw(f'<polygon class="{kind}" points="{points}">{_tip(about)}</polygon>')
 
     def text(self, x: float, y: float, words: str, kind: str = "") -> None:
         """At pixels, not at values of the data."""
-        self._draw(f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}">{escape(words)}</text>')
+        self._draw(f'<text class="{kind}" x="{_px(x)}" y="{_px(y)}">{escape(words)}</text>')
 
     def note(self, x: float, y: float, words: str, kind: str = "") -> None:
         """At values of the data."""
@@ -85,7 +85,7 @@ class Plot:
         self.parts.append(part)
 
     def __str__(self) -> str:
-        box = f"0 0 {_n(self.width)} {_n(self.height)}"
+        box = f"0 0 {_px(self.width)} {_px(self.height)}"
         return f'<svg viewBox="{box}" role="img" aria-label="{escape(self.about)}">{"".join(self.parts)}</svg>'
 
 
@@ -99,7 +99,7 @@ def _placed(value: float, values: tuple[float, float], start: float, end: float)
     return start + (inside - low) / ((high - low) or 1) * (end - start)
 
 
-def _n(value: float) -> str:
+def _px(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
@@ -117,4 +117,4 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     rough = span / most
     unit = 10.0 ** floor(log10(rough))
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough * 0.999)
-    return [round(place * step, 10) for place in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+    return [round(index * step, 10) for index in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from mlops_cli.config import export_mlflow
 from mlops_cli.errors import MlopsError
+from mlops_cli.project.settings import export_mlflow
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
-    from mlops_cli.config import Settings
-    from mlops_cli.runs import Run
-    from mlops_cli.usecase import UseCase
+    from mlops_cli.core.runs import Run
+    from mlops_cli.project.settings import Settings
+    from mlops_cli.project.usecase import UseCase
 
 
-def track(run: Run, backend: Backend, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
+class TrackedBackend(Protocol):
+    target: str
+
+    def list_runs(self) -> list[Run]: ...
+
+
+def track(run: Run, backend: TrackedBackend, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
     """Log the run as it stands, if there is a server for it; what goes wrong is said in one line."""
     if not settings["MLFLOW_TRACKING_URI"]:
         return
     from mlops_cli.tracking.mlflow import Tracker
-    from mlops_cli.tracking.record import record_of
+    from mlops_cli.tracking.run_record import run_record
 
     export_mlflow(settings)
     experiment = settings["MLFLOW_EXPERIMENT_NAME"] or settings.endpoint_name(use_case.name)
     tracker = Tracker(settings["MLFLOW_TRACKING_URI"], experiment, use_case.root)
     try:
         tracker.check()
-        record = record_of(run, use_case, backend.target, settings["STAGE"])
+        record = run_record(run, use_case, backend.target, settings["STAGE"])
         page = tracker.send(record, backend.list_runs())
-        place = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
-        say(f"run {run.id} is logged to MLflow: {_without_secrets(place, settings)}")
+        location = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
+        say(f"run {run.id} is logged to MLflow: {_without_secrets(location, settings)}")
     except MlopsError as error:
         say(_not_logged(run, error.message, settings) + f". {error.hint}")
     except Exception as error:  # noqa: BLE001 (MLflow and its plug-ins raise anything; a run does not fail for them)
@@ -39,8 +44,8 @@ def track(run: Run, backend: Backend, settings: Settings, use_case: UseCase, say
 
 
 def _not_logged(run: Run, reason: str, settings: Settings) -> str:
-    place = f"at {settings['MLFLOW_TRACKING_URI']}: {reason.rstrip('.')}"
-    return f"run {run.id} is not logged to MLflow {_without_secrets(place, settings)}"
+    detail = f"at {settings['MLFLOW_TRACKING_URI']}: {reason.rstrip('.')}"
+    return f"run {run.id} is not logged to MLflow {_without_secrets(detail, settings)}"
 
 
 def _without_secrets(text: str, settings: Settings) -> str:

@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mlops_cli.core.runs import Run, Status
 from mlops_cli.errors import MlopsError
-from mlops_cli.install import install_command, packages_command
-from mlops_cli.runs import Run, Status
-from mlops_cli.tracking.record import RUN_TAG, STATUS_TAG, Measure, Record
+from mlops_cli.packaging.install_hint import install_command, packages_command
+from mlops_cli.tracking.run_record import RUN_TAG, STATUS_TAG, RunRecord, TrackedMetric
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,20 +56,20 @@ class Tracker:
         if self.uri.startswith(DATABASES) and find_spec("sqlalchemy") is None:
             raise MlopsError("a database needs the whole of MLflow", f"Install it: {packages_command('mlflow')}")
         if self.uri.startswith(("http://", "https://")):
-            _look(self.uri)
+            _find_run(self.uri)
 
-    def send(self, record: Record, runs: Iterable[Run]) -> str:
+    def send(self, record: RunRecord, runs: Iterable[Run]) -> str:
         """Bring the run's MLflow run up to date, and of all ``runs`` those that wait no more; gives its page."""
         from mlflow import MlflowClient  # which sets up its logging
 
         with _only_what_matters():
             client = MlflowClient(tracking_uri=self.uri)
-            place = _experiment(client, self.experiment)
-            logged = _found(client, place, record) or _begun(client, place, record)
+            experiment_id = _experiment(client, self.experiment)
+            logged = _search(client, experiment_id, record) or _create_run(client, experiment_id, record)
             _log(client, logged, record)
             _set_state(client, logged, record.run)
-            _restate(client, place, {run.id: run for run in runs})
-        return self._page(place, logged.info.run_id)
+            _restate(client, experiment_id, {run.id: run for run in runs})
+        return self._page(experiment_id, logged.info.run_id)
 
     def _page(self, experiment: str, run: str) -> str:
         """The run's web address; empty if there is no server that has pages."""
@@ -85,7 +85,7 @@ def _anchored(uri: str, root: Path) -> str:
     return (root / uri).as_uri() if is_path else uri
 
 
-def _look(uri: str) -> None:
+def _find_run(uri: str) -> None:
     """MLflow itself would try for minutes. Any answer will do: what stands before the server may ask for a name."""
     bare = re.sub("//[^/@]*@", "//", uri)
     try:
@@ -112,34 +112,35 @@ def _only_what_matters() -> Iterator[None]:
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else client.create_experiment(name))
+    experiment = client.get_experiment_by_name(name)
+    return str(experiment.experiment_id if experiment else client.create_experiment(name))
 
 
-def _found(client: MlflowClient, experiment: str, record: Record) -> Logged | None:
+def _search(client: MlflowClient, experiment: str, record: RunRecord) -> Logged | None:
     """The MLflow run of this run. One with other parameters is left as it is: MLflow's cannot be changed."""
     logged = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{record.run.id}'")
-    return next((one for one in logged if _agrees(one.data.params, record.parameters)), None)
+    return next((candidate for candidate in logged if _is_same(candidate.data.params, record.parameters)), None)
 
 
-def _agrees(there: dict[str, str], wanted: dict[str, str]) -> bool:
-    return all(there.get(name, value) == value for name, value in wanted.items())
+def _is_same(logged_values: dict[str, str], expected: dict[str, str]) -> bool:
+    return all(logged_values.get(name, value) == value for name, value in expected.items())
 
 
-def _begun(client: MlflowClient, experiment: str, record: Record) -> Logged:
+def _create_run(client: MlflowClient, experiment: str, record: RunRecord) -> Logged:
     run = record.run
     tags = {RUN_TAG: run.id, "mlflow.source.name": "mlops", "mlflow.source.type": "PROJECT"}
     return client.create_run(experiment, start_time=int(run.created_at * 1000), tags=tags, run_name=run.id)
 
 
-def _log(client: MlflowClient, logged: Logged, record: Record) -> None:
+def _log(client: MlflowClient, logged: Logged, record: RunRecord) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    run_id, there = logged.info.run_id, logged.data
+    run_id, data = logged.info.run_id, logged.data
     metrics = [
-        Metric(one.name, one.value, int(one.at * 1000), one.step) for one in _news(record.measures, there.metrics)
+        Metric(point.name, point.value, int(point.at * 1000), point.step)
+        for point in _new_metrics(record.measures, data.metrics)
     ]
-    new = {name: value for name, value in record.parameters.items() if name not in there.params}
+    new = {name: value for name, value in record.parameters.items() if name not in data.params}
     for part in _parts(metrics, MOST_METRICS):
         client.log_batch(run_id, metrics=part)
     for params in _parts([Param(name, value) for name, value in new.items()], MOST_OTHERS):
@@ -148,16 +149,16 @@ def _log(client: MlflowClient, logged: Logged, record: Record) -> None:
         client.log_batch(run_id, tags=tags)
 
 
-def _news(measures: Sequence[Measure], there: dict[str, float]) -> list[Measure]:
+def _new_metrics(measures: Sequence[TrackedMetric], logged_values: dict[str, float]) -> list[TrackedMetric]:
     """The metrics whose last value is not the one that is there: sent again, a point would stand there twice."""
     last = {measure.name: measure.value for measure in measures}
-    known = {name for name, value in last.items() if there.get(name) == value}
-    return [measure for measure in measures if measure.name not in known]
+    unchanged = {name for name, value in last.items() if logged_values.get(name) == value}
+    return [measure for measure in measures if measure.name not in unchanged]
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
+    remaining = iter(items)
+    while part := list(islice(remaining, size)):
         yield part
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.aws_simulator.fixture import Aws
+from aws_simulator.fixture import Aws
 from tests.conftest import ROOT, USE_CASES, Cli
 
 PIPELINE = "mlops-tiny-dev-pipeline"

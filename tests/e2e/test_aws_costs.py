@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.aws_simulator.accounts import user
-from tests.aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.accounts import user
+from aws_simulator.fixture import Aws, aws, aws_server
 from tests.e2e.cloud import Cloud, cloud, project
 
 pytestmark = pytest.mark.slow

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.aws.doctor.needs import Place, needs, policy
-from mlops_cli.backends.aws.names import Names
-from tests.aws_simulator.accounts import user
-from tests.aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.accounts import user
+from aws_simulator.fixture import Aws, aws, aws_server
+from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
+from mlops_cli.backends.aws.resource_names import ResourceNames
 from tests.e2e.cloud import Cloud, git, project
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "project"]
-PLACE = Place(
+PLACE = ArnContext(
     partition="aws",
     region="us-east-1",
     account="123456789012",
-    names=Names("tiny", "dev"),
+    names=ResourceNames("tiny", "dev"),
     endpoint="tiny-dev",
     bucket="mlops-tiny-dev-storage-bucket-*",
     owned=True,
@@ -33,7 +33,7 @@ def test_what_doctor_looks_for_is_enough_for_every_command(project: Path, aws: A
     (project / ".gitignore").write_text(".env\n.mlops/\nreached-*\n*.csv\n__pycache__\n")
     git(project, "init", "-q")
     git(project, "add", ".")
-    credentials = user(aws, "ann", *policy(needs(PLACE))["Statement"])
+    credentials = user(aws, "ann", *policy(required_permissions(PLACE))["Statement"])
     keys = {name.upper(): value for name, value in credentials.items()}
     cloud = Cloud(project, aws, **keys)
     assert cloud.json("doctor")["failures"] == 0

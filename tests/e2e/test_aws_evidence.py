@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from tests.aws_simulator.fixture import aws_server
+from aws_simulator.fixture import aws_server
 from tests.conftest import wait_for
 from tests.e2e.cloud import Cloud, shared
 from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows

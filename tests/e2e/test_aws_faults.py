@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws_simulator.fixture import Aws, aws, aws_server
-from tests.backends.aws.faults import faulty
+from aws_simulator.fixture import Aws, aws, aws_server
+from tests.component.aws.faults import faulty
 from tests.e2e.cloud import Cloud, everything, project, statuses
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws, aws, aws_server
 from tests.e2e.cloud import PIPELINE, Cloud, project, statuses
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.aws_simulator.fixture import aws_server
-from tests.backends.aws.test_provision import kill_after
+from aws_simulator.fixture import aws_server
+from tests.component.aws.test_deploy import kill_after
 from tests.e2e.cloud import Cloud, shared
 
 pytestmark = pytest.mark.slow

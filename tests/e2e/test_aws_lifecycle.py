@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import ROOT
 from tests.e2e.cloud import Cloud, everything, git, project, statuses
 

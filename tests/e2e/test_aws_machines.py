@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import ROOT, Cli, wait_for
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.aws_simulator.fixture import aws_server
+from aws_simulator.fixture import aws_server
 from tests.conftest import wait_for
 from tests.e2e.cloud import Cloud, git, shared
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.registry import LAST_GATE
-from tests.aws_simulator.fixture import aws_server
-from tests.backends.aws.test_provision import kill_after
+from aws_simulator.fixture import aws_server
+from mlops_cli.core.model_versions import LAST_GATE
+from tests.component.aws.test_deploy import kill_after
 from tests.conftest import wait_for
 from tests.e2e.cloud import PIPELINE, Cloud, packages, shared, statuses
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.stages import STAGES
-from tests.aws_simulator.accounts import user
-from tests.aws_simulator.fixture import Aws, aws_server
+from aws_simulator.accounts import user
+from aws_simulator.fixture import Aws, aws_server
+from mlops_cli.core.stages import STAGES
 from tests.conftest import wait_for
 from tests.e2e.cloud import Cloud, everything, packages, statuses, tiny_project
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.data.sample import write_sample
-from tests.aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws, aws, aws_server
+from mlops_cli.data.sample.generator import write_sample
 from tests.conftest import USE_CASES, Cli
 from tests.e2e.test_own_usecase import FLAT, edit, examined, project, said_of_rents
 from tests.e2e.test_tracking import logged

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.stages import STAGES
+from mlops_cli.core.stages import STAGES
 from tests.conftest import Cli, wait_for
 from tests.e2e.test_local_lifecycle import edit, hold, reached, statuses
 
@@ -81,7 +81,7 @@ def test_kill_9_while_deploying_then_run_continues(tiny: Cli) -> None:
 STUCK_REPORT = """
 import signal, sys
 from pathlib import Path
-from mlops_cli.backends.local.appraisal import Appraisal
+from mlops_cli.backends.local.approval_evidence import Appraisal
 from mlops_cli.cli import main
 
 def write_report(self, run, tell=None):

@@ -260,8 +260,8 @@ def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
 
 def test_what_is_live_is_compared_with_what_was_approved(tiny: Cli) -> None:
     """A model that came to the endpoint past the approval is seen by `test-endpoint`."""
-    from mlops_cli.backends.local.endpoint import LocalEndpoint
-    from mlops_cli.package import pack
+    from mlops_cli.files.model_archive import pack
+    from mlops_cli.serving.control import LocalEndpoint
 
     approved_run(tiny)
     other = tiny.folder / "training" / "model"

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.harness import CACHE, environment
+from benchmarks.harness import CACHE, environment
 from tests.templates.policies import Document
 
 # Newer ones pin a boto3 that cannot stand beside ministack's, so checkov has an environment of its own.

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.aws_simulator.fixture import aws, aws_server
+from aws_simulator.fixture import aws, aws_server
 
 __all__ = ["aws", "aws_server"]

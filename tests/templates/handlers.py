@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.aws_simulator.repairs.schemas import schema
+from aws_simulator.repairs.schemas import schema
 
 VERBS = ("create", "read", "update", "delete")
 # What a handler needs for what our resources do not have.

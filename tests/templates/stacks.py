@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.aws.names import Names
-from mlops_cli.package import pack
-from tests.aws_simulator.accounts import eventually, settled, zipped
-from tests.aws_simulator.fixture import Aws
+from aws_simulator.accounts import eventually, settled, zipped
+from aws_simulator.fixture import Aws
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.files.model_archive import pack
 from tests.templates.template import FOLDER, PIPELINE
 
-NAMES = Names("toxic-comments", "dev")
+NAMES = ResourceNames("toxic-comments", "dev")
 
 
 class Failed(AssertionError):

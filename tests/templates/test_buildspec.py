@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_cli.backends.aws.site import VARIABLES
+from mlops_cli.backends.aws.stack_outputs import VARIABLES
 from tests.templates.buildspec import OF_CODEBUILD, commands, problems, variables
 from tests.templates.template import FOLDER, Resolved, variant
 

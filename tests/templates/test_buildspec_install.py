@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_cli import __version__, wheel
-from mlops_cli.backends.aws.step import DECIDING
-from mlops_cli.digest import digest_file
-from tests.aws_simulator.codebuild import image
+from aws_simulator.codebuild import image
+from mlops_cli import __version__
+from mlops_cli.backends.aws.stages.codebuild_step import DECIDING
+from mlops_cli.files.hashing import digest_file
+from mlops_cli.packaging import wheel
 from tests.conftest import ROOT
 from tests.package_index import taken_over
 from tests.templates.test_buildspec import DECISIONS

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from mlops_cli.backends.aws.doctor.needs import Place, needs, policy
-from mlops_cli.backends.aws.names import Names
+from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
+from mlops_cli.backends.aws.resource_names import ResourceNames
 from tests.templates.authorization import problems
 from tests.templates.handlers import permissions_of_handlers
 from tests.templates.template import FOLDER, load
 
-PLACE = Place(
+PLACE = ArnContext(
     partition="aws",
     region="eu-west-1",
     account="111122223333",
-    names=Names("toxic-comments", "dev"),
+    names=ResourceNames("toxic-comments", "dev"),
     endpoint="toxic-comments-dev",
     bucket="mlops-toxic-comments-dev-storage-bucket-*",
     owned=True,
@@ -45,14 +45,16 @@ MAKING = ("Create", "Put", "Delete", "Pass", "Subscribe", "Start", "Add", "Tag",
 
 
 @pytest.mark.parametrize("place", [PLACE, CONNECTED], ids=["codecommit", "connection"])
-def test_every_permission_exists_and_fits_its_resource(place: Place) -> None:
-    found = {problem for statement in policy(needs(place))["Statement"] for problem in problems(statement)}
+def test_every_permission_exists_and_fits_its_resource(place: ArnContext) -> None:
+    found = {
+        problem for statement in policy(required_permissions(place))["Statement"] for problem in problems(statement)
+    }
     assert [one for one in found if not one.startswith(WITHOUT_RESOURCE)] == []
 
 
 def test_what_makes_and_removes_the_stacks_is_all_there() -> None:
     """The handlers' permissions that make, change and remove; what they only read tells drift, which is not asked."""
-    ours = {action for need in needs(PLACE) for action in need.actions}
+    ours = {action for need in required_permissions(PLACE) for action in need.actions}
     asked = {
         action
         for name in ("storage", "pipeline")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws import deployment
-from mlops_cli.backends.aws.site import OUTPUTS, site_of_outputs
-from mlops_cli.machines import Hosting
+from mlops_cli.backends.aws.stack_outputs import OUTPUTS, from_stack
+from mlops_cli.backends.aws.stages import endpoint_parameters
+from mlops_cli.project.instances import EndpointConfig
 from tests.conftest import ROOT
 from tests.templates.template import ENDPOINT, FOLDER, NAMES, VARIANTS, load, resolve, variant
 
@@ -50,10 +50,10 @@ def test_every_parameter_that_is_given_is_declared_and_every_needed_one_is_given
     assert (given - set(declared), needed - given) == (set(), set())
 
 
-def deployed(hosting: Hosting) -> dict[str, str]:
-    site = site_of_outputs(variant("pipeline-codecommit").outputs)
-    given = deployment.parameters(site, hosting, ENDPOINT["ModelPackageArn"], ENDPOINT["ModelDigest"])
-    return deployment.configuration(b"", given, {})["Parameters"]
+def deployed(hosting: EndpointConfig) -> dict[str, str]:
+    site = from_stack(variant("pipeline-codecommit").outputs)
+    given = endpoint_parameters.parameters(site, hosting, ENDPOINT["ModelPackageArn"], ENDPOINT["ModelDigest"])
+    return endpoint_parameters.configuration(b"", given, {})["Parameters"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def deployed(hosting: Hosting) -> dict[str, str]:
 def test_a_deployment_has_every_parameter_in_the_form_that_is_accepted(
     change: dict[str, Any], resources: set[str]
 ) -> None:
-    resolved = resolve(load(FOLDER / "endpoint.yaml"), deployed(replace(Hosting(), **change)))
+    resolved = resolve(load(FOLDER / "endpoint.yaml"), deployed(replace(EndpointConfig(), **change)))
     assert resources <= set(resolved.resources)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.step import DECIDING
-from mlops_cli.stages import STAGES, Kind
+from mlops_cli.backends.aws.stages.codebuild_step import DECIDING
+from mlops_cli.core.stages import STAGES, Kind
 from tests.templates.action_types import problems
 from tests.templates.template import VARIANTS, variant
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import predictions
-from mlops_cli.measures.predictions import read_predictions
+from mlops_cli.evaluation.predictions import read_predictions
 
 TEXTS = pl.Series(["one", "zwei ü", 'quote " \\ </script>'])
 TRUTH = np.array([[0, 1], [1, 1], [0, 0]], np.float32)
@@ -41,7 +41,7 @@ def test_a_row_has_the_same_name_in_every_run(tmp_path: Path) -> None:
 def test_what_was_learnt_is_known(tmp_path: Path) -> None:
     write(tmp_path, (pl.Series(["one", "another"]), pl.Series(["third"])))
     found = read_predictions((tmp_path / "predictions.json").read_bytes())
-    assert found.has_learnt(found.rows).tolist() == [True, False, False]
+    assert found.is_training_row(found.rows).tolist() == [True, False, False]
 
 
 def test_of_very_many_rows_the_first_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 from scripts import HEADER, TINY, TRAINING, train
 
-from mlops_cli.measures.predictions import read_predictions
-from mlops_cli.package import pack
+from mlops_cli.evaluation.predictions import read_predictions
+from mlops_cli.files.model_archive import pack
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +118,7 @@ def test_the_predictions_are_those_that_were_measured(tiny_training: Path, sampl
         expected = measured[column.name]["roc_auc"]
         assert metrics.roc_auc(column.truth, column.predicted) == pytest.approx(expected, abs=1e-4)
     assert json.loads((tiny_training / "output" / "instances.json").read_text()) == test["comment_text"].to_list()
-    assert not found.has_learnt(found.rows).any()
+    assert not found.is_training_row(found.rows).any()
 
 
 def test_progress_lines_say_how_far_it_is(tiny_training: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scripts import TINY, TRAINING, job_variables, train
 
-from mlops_cli.package import pack
+from mlops_cli.files.model_archive import pack
 from workers import free_ports
 
 pytestmark = pytest.mark.slow

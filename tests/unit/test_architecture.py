@@ -15,10 +15,10 @@ from mlops_cli.cli.app import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
-STARTER = PACKAGE / "starter"  # the first scripts of other projects
+STARTER = PACKAGE / "project" / "starter"  # the first scripts of other projects
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
-NUMERIC = ("mlops_cli/measures/", "mlops_cli/report/")
-NUMERIC_PACKAGES = ("mlops_cli.measures", "mlops_cli.report")
+NUMERIC = ("mlops_cli/evaluation/", "mlops_cli/report/")
+NUMERIC_PACKAGES = ("mlops_cli.evaluation", "mlops_cli.report")
 SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py")])
 
 
@@ -49,7 +49,10 @@ def test_there_is_something_to_check() -> None:
 
 
 def test_only_the_commands_import_typer() -> None:
-    assert {Path(name).parent.as_posix() for name in files_importing("typer", SOURCES)} == {"mlops_cli/cli"}
+    assert {Path(name).parent.as_posix() for name in files_importing("typer", SOURCES)} == {
+        "mlops_cli/cli",
+        "mlops_cli/cli/commands",
+    }
 
 
 def test_only_the_console_imports_rich() -> None:
@@ -58,7 +61,9 @@ def test_only_the_console_imports_rich() -> None:
 
 @pytest.mark.parametrize("package", ["boto3", "botocore", "sagemaker"])
 def test_only_the_aws_backend_knows_aws(package: str) -> None:
-    assert {Path(name).parent.as_posix() for name in files_importing(package, SOURCES)} == {"mlops_cli/backends/aws"}
+    importers = files_importing(package, SOURCES)
+    assert importers
+    assert {name for name in importers if not name.startswith("mlops_cli/backends/aws/")} == set()
 
 
 def test_the_use_case_and_the_tool_never_import_each_other() -> None:
@@ -74,7 +79,7 @@ def test_heavy_packages_are_imported_where_they_are_used(heavy: str) -> None:
     And numpy in what computes and draws a report, which is itself imported only where it is used.
     """
     offenders = files_importing(heavy, SOURCES, top_level_only=True)
-    allowed = ("mlops_cli/backends/local/server/", *(NUMERIC if heavy == "numpy" else ()))
+    allowed = ("mlops_cli/serving/", *(NUMERIC if heavy == "numpy" else ()))
     assert {name for name in offenders if not name.startswith(allowed)} == set()
 
 
@@ -85,17 +90,36 @@ def test_what_needs_numpy_is_imported_where_it_is_used() -> None:
     assert {name for name in importers if not name.startswith(NUMERIC)} == set()
 
 
-def test_the_core_knows_neither_the_commands_nor_a_backend() -> None:
-    core = [
-        *(
-            PACKAGE / f"{name}.py"
-            for name in ("lifecycle", "stages", "runs", "jobs", "evidence", "comparison", "plans", "fingerprint")
-        ),
-        *(path for path in SOURCES if path.parent.name in ("measures", "report")),
-    ]
-    upper = ("mlops_cli.cli", "mlops_cli.console", "mlops_cli.backends", "mlops_cli.session")
-    reached = {name for path in core for name in imports(path)}
-    assert {name for name in reached if name.startswith(upper)} == set()
+LAYERS = (
+    "errors", "files", "locks", "packaging", "processes", "core", "data", "project", "caching", "evaluation",
+    "monitoring", "report", "console", "tracking", "serving", "backends", "cli",
+)  # fmt: skip
+
+
+def _layer(module: str) -> int:
+    return LAYERS.index(module.split(".")[1])
+
+
+def test_imports_point_downward() -> None:
+    """Each folder imports only from itself and from those before it in LAYERS."""
+    upward = {
+        f"{path.relative_to(ROOT)} -> {name}"
+        for path in SOURCES
+        if path.parent != PACKAGE
+        for name in imports(path)
+        if name.startswith("mlops_cli.") and _layer(name) > LAYERS.index(path.relative_to(PACKAGE).parts[0])
+    }
+    assert upward == set()
+
+
+def test_the_targets_do_not_know_each_other() -> None:
+    for target, other in (("aws", "local"), ("local", "aws")):
+        names = {name for path in (PACKAGE / "backends" / target).rglob("*.py") for name in imports(path)}
+        assert {name for name in names if name.startswith(f"mlops_cli.backends.{other}")} == set()
+
+
+def test_the_simulated_aws_does_not_know_the_tool() -> None:
+    assert files_importing("mlops_cli", sorted((ROOT / "aws_simulator").rglob("*.py"))) == set()
 
 
 def test_backends_do_not_show_anything() -> None:
@@ -105,8 +129,8 @@ def test_backends_do_not_show_anything() -> None:
 
 def test_only_config_reads_the_environment() -> None:
     readers = {path.relative_to(ROOT).as_posix() for path in SOURCES if "environ" in _attributes(path)}
-    allowed = {"mlops_cli/config.py"}
-    apart = ("mlops_cli/backends/local/server/", "mlops_cli/bootstrap/")  # processes of their own
+    allowed = {"mlops_cli/project/settings.py"}
+    apart = ("mlops_cli/serving/", "mlops_cli/core/bootstrap/")  # processes of their own
     assert {name for name in readers if not name.startswith(apart)} <= allowed
 
 
@@ -133,14 +157,14 @@ def test_the_architecture_page_names_every_module() -> None:
         for path in PACKAGE.iterdir()
         if path.suffix == ".py" or ((path / "__init__.py").is_file() and path != STARTER)
     }
-    assert "lifecycle.py" in modules
+    assert "core/" in modules
     assert modules - described == {"__init__.py", "__main__.py"}
 
 
 def test_every_command_has_a_module_of_its_name() -> None:
     group: Any = typer.main.get_command(app)
-    modules = {path.stem for path in (PACKAGE / "cli").glob("*.py")}
-    assert {name.replace("-", "_") for name in group.commands} == modules - {"__init__", "app", "options"}
+    modules = {path.stem for path in (PACKAGE / "cli" / "commands").glob("*.py")}
+    assert {name.replace("-", "_") for name in group.commands} == modules - {"__init__"}
 
 
 def test_the_help_lists_every_command_in_one_group() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console as RichConsole
 
+from mlops_cli.console.formatting import number
 from mlops_cli.console.progress import Lines, describe, size
 from mlops_cli.console.tables import metrics_table, predictions_table
-from mlops_cli.console.words import number
-from mlops_cli.evidence import Evidence, MetricRow, make_evidence
-from mlops_cli.runs import Run, StageRun, Status
-from mlops_cli.stages import STAGES
-from mlops_cli.usecase import Metrics
+from mlops_cli.core.evidence import Evidence, MetricRow, make_evidence
+from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.stages import STAGES
 
 LABELS = ("toxic", "severe_toxic", "identity_hate", "macro")
 METRICS = Metrics("test", "roc_auc", {"macro": {"roc_auc": 0.9}, "label": {"roc_auc": 0.8}})

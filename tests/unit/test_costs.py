@@ -8,27 +8,34 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.expenses import BUILD_LIMIT_MINUTES, DEPLOY_LIMIT_MINUTES, Estimate, Taken, standing, taken
-from mlops_cli.backends.aws.pipeline import ActionRun, Execution
-from mlops_cli.backends.aws.prices import Cache, Product, quote
-from mlops_cli.backends.local.provision import claim
-from mlops_cli.costs import HOURS_PER_MONTH, Costs, Limits, Line, Price, Unit, money
-from mlops_cli.machines import Hosting, Machine, Machines
-from mlops_cli.project import Project
-from mlops_cli.runs import Run, Status, new_run
-from mlops_cli.stages import STAGES
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
+from mlops_cli.backends.aws.clients.pricing import Cache, Product, quote
+from mlops_cli.backends.aws.runs.cost_estimate import (
+    BUILD_LIMIT_MINUTES,
+    DEPLOY_LIMIT_MINUTES,
+    ActionDuration,
+    Estimate,
+    endpoint_items,
+    recent_durations,
+)
+from mlops_cli.core.costs import HOURS_PER_MONTH, CostItem, Costs, Limits, Price, Unit, money
+from mlops_cli.core.runs import Run, Status, new_run
+from mlops_cli.core.stages import STAGES
+from mlops_cli.project.instances import EndpointConfig, InstanceSettings, JobInstances
+from mlops_cli.project.paths import Project
+from mlops_cli.project.state_dir import create_state_dir
 from tests.conftest import ROOT
 
 HOURLY = Price(0.5, Unit.HOUR, "2026-11-20T00:00:00Z", 1000.0)
 TRAIN = Product("AmazonSageMaker", "Train:ml.m5.xlarge", Unit.HOUR)
 
 
-def job(hours: float, price: Price | None = HOURLY) -> Line:
-    return Line("a job", hours, Unit.HOUR, price)
+def job(hours: float, price: Price | None = HOURLY) -> CostItem:
+    return CostItem("a job", hours, Unit.HOUR, price)
 
 
-def endpoint(count: int, most: int = 0, price: Price | None = HOURLY) -> Line:
-    return Line("endpoint", count, Unit.HOUR, price, standing=True, most=most)
+def endpoint(count: int, most: int = 0, price: Price | None = HOURLY) -> CostItem:
+    return CostItem("endpoint", count, Unit.HOUR, price, standing=True, most=most)
 
 
 def test_a_job_costs_per_run_and_an_endpoint_as_long_as_it_stands() -> None:
@@ -44,7 +51,7 @@ def test_what_scales_costs_from_the_least_to_the_most() -> None:
 
 
 def test_what_is_billed_by_the_month_has_no_price_by_the_hour() -> None:
-    alarms = Line("alarms", 2, Unit.MONTH, Price(0.1, Unit.MONTH, "", 0), standing=True)
+    alarms = CostItem("alarms", 2, Unit.MONTH, Price(0.1, Unit.MONTH, "", 0), standing=True)
     assert (alarms.per_hour, alarms.per_month) == (None, 0.2)
 
 
@@ -59,7 +66,7 @@ def test_without_a_price_there_is_no_amount_and_the_sum_says_that_it_lacks_one()
 def test_sums_are_those_of_their_lines_in_any_order(seed: int) -> None:
     dice = random.Random(seed)
     lines = [
-        Line(
+        CostItem(
             "x",
             dice.choice([0.0, 1e-9, dice.random(), dice.randint(1, 10**6)]),
             Unit.HOUR,
@@ -84,23 +91,23 @@ def test_sums_are_those_of_their_lines_in_any_order(seed: int) -> None:
 def test_three_times_ten_cents_are_not_above_thirty() -> None:
     tenth = Price(0.1, Unit.HOUR, "", 0)
     costs = Costs((job(1, tenth), job(1, tenth), job(1, tenth)))
-    assert Limits({"MAX_RUN_COST": 0.3}).excesses(costs) == []
-    (said,) = Limits({"MAX_RUN_COST": 0.29}).excesses(costs)
+    assert Limits({"MAX_RUN_COST": 0.3}).exceeded_limits(costs) == []
+    (said,) = Limits({"MAX_RUN_COST": 0.29}).exceeded_limits(costs)
     assert said == "this run may cost $0.30, more than MAX_RUN_COST of $0.29"
 
 
 def test_a_month_counts_at_what_it_can_scale_to_and_a_limit_of_zero_is_one() -> None:
     limits = Limits({"MAX_MONTHLY_COST": 400})
-    assert limits.excesses(Costs((endpoint(1),))) == []
-    assert "$730.00 a month" in limits.excesses(Costs((endpoint(1, most=2),)))[0]
-    assert len(Limits({"MAX_RUN_COST": 0, "MAX_MONTHLY_COST": 0}).excesses(Costs((job(1), endpoint(1))))) == 2
+    assert limits.exceeded_limits(Costs((endpoint(1),))) == []
+    assert "$730.00 a month" in limits.exceeded_limits(Costs((endpoint(1, most=2),)))[0]
+    assert len(Limits({"MAX_RUN_COST": 0, "MAX_MONTHLY_COST": 0}).exceeded_limits(Costs((job(1), endpoint(1))))) == 2
 
 
 def test_a_limit_is_in_doubt_only_where_a_price_is_missing() -> None:
     limits = Limits({"MAX_RUN_COST": 5, "MAX_MONTHLY_COST": 5})
-    assert limits.bearing_on(Costs((job(1, None), endpoint(1)))) == ["MAX_RUN_COST"]
-    assert limits.bearing_on(Costs((endpoint(1, price=None),))) == ["MAX_MONTHLY_COST"]
-    assert Limits().bearing_on(Costs((job(1, None),))) == []
+    assert limits.limits_not_checkable(Costs((job(1, None), endpoint(1)))) == ["MAX_RUN_COST"]
+    assert limits.limits_not_checkable(Costs((endpoint(1, price=None),))) == ["MAX_MONTHLY_COST"]
+    assert Limits().limits_not_checkable(Costs((job(1, None),))) == []
 
 
 @pytest.mark.parametrize(
@@ -154,9 +161,11 @@ def test_anything_but_one_price_is_none(found: list[dict[str, Any]], said: str) 
     assert said in answer.why_unknown
 
 
-def machines() -> Machines:
-    return Machines(
-        Machine(max_runtime_minutes=30), Machine("ml.g5.xlarge", 2, max_runtime_minutes=90), Hosting(max_instances=3)
+def machines() -> InstanceSettings:
+    return InstanceSettings(
+        JobInstances(max_runtime_minutes=30),
+        JobInstances("ml.g5.xlarge", 2, max_runtime_minutes=90),
+        EndpointConfig(max_instances=3),
     )
 
 
@@ -174,7 +183,7 @@ def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
 
 
 def test_what_was_done_before_takes_as_long_again() -> None:
-    earlier = {("train", "job"): Taken(360, "r1"), ("train", "command"): Taken(61, "r1")}
+    earlier = {("train", "job"): ActionDuration(360, "r1"), ("train", "command"): ActionDuration(61, "r1")}
     _, train, build, actions = Estimate(machines().trained_on("ml.m5.large")).run(earlier)
     assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "as long as in run r1")
     assert build.quantity == 6 * BUILD_LIMIT_MINUTES + 2
@@ -204,12 +213,12 @@ class Past:
 
 
 def test_how_long_it_took_is_taken_from_the_run_that_has_really_done_it() -> None:
-    found = taken(Past(), Past())  # type: ignore[arg-type]
+    found = recent_durations(Past(), Past())  # type: ignore[arg-type]
     assert found == {
-        ("preprocess", "command"): Taken(200, "old"),
-        ("preprocess", "job"): Taken(200, "old"),
-        ("train", "job"): Taken(70, "new"),
-        ("approval", "command"): Taken(30, "new"),
+        ("preprocess", "command"): ActionDuration(200, "old"),
+        ("preprocess", "job"): ActionDuration(200, "old"),
+        ("train", "job"): ActionDuration(70, "new"),
+        ("approval", "command"): ActionDuration(30, "new"),
     }
 
 
@@ -220,17 +229,17 @@ def test_a_run_from_a_later_stage_on_has_no_jobs_before_it_but_every_step() -> N
 
 
 def test_spot_is_the_on_demand_price_as_an_upper_bound() -> None:
-    spot = Machines(train=Machine(spot=True))
+    spot = InstanceSettings(train=JobInstances(spot=True))
     assert "spot: the on-demand price, which is its upper bound" in Estimate(spot).run({})[1].note
-    assert "spot" not in Estimate(Machines(preprocess=Machine(spot=True))).run({})[0].note
+    assert "spot" not in Estimate(InstanceSettings(preprocess=JobInstances(spot=True))).run({})[0].note
 
 
 def test_an_endpoint_with_its_alarms_and_a_serverless_one_by_use() -> None:
     server, alarms = Estimate(machines()).endpoint()
     assert (server.quantity, server.most, server.note, alarms.quantity) == (1, 3, "scales up to 3", 4)
-    (only_alarms,) = standing("", 1, 3, serverless=True)
+    (only_alarms,) = endpoint_items("", 1, 3, serverless=True)
     assert only_alarms.quantity == 2
-    assert Estimate(Machines(endpoint=Hosting(serverless=True))).by_use
+    assert Estimate(InstanceSettings(endpoint=EndpointConfig(serverless=True))).by_use
 
 
 def test_the_limits_are_those_of_the_templates() -> None:
@@ -246,28 +255,28 @@ def at(seconds: float) -> Price:
 def test_a_price_is_kept_for_a_day_by_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 100_000.0)
     project = Project(tmp_path)
-    claim(project)
+    create_state_dir(project)
     cache = Cache(project)
-    cache.keep("us-east-1", {TRAIN: at(100_000.0 - 86_399)})
+    cache.save("us-east-1", {TRAIN: at(100_000.0 - 86_399)})
     assert cache.find("us-east-1", TRAIN) == at(100_000.0 - 86_399)
     assert cache.find("eu-west-1", TRAIN) is None
-    cache.keep("us-east-1", {TRAIN: at(100_000.0 - 86_401)})
+    cache.save("us-east-1", {TRAIN: at(100_000.0 - 86_401)})
     assert cache.find("us-east-1", TRAIN) is None
-    cache.keep("us-east-1", {TRAIN: at(100_001.0)})
+    cache.save("us-east-1", {TRAIN: at(100_001.0)})
     assert cache.find("us-east-1", TRAIN) is None, "a time to come is a clock that was wrong"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"us-east-1 AmazonSageMaker Train:ml.m5.xlarge": {"amount": 1}}'])
 def test_a_damaged_file_is_as_none(tmp_path: Path, text: str) -> None:
     project = Project(tmp_path)
-    claim(project)
+    create_state_dir(project)
     (project.state / "prices.json").write_text(text)
     cache = Cache(project)
     assert cache.find("us-east-1", TRAIN) is None
-    cache.keep("us-east-1", {TRAIN: at(0)})
+    cache.save("us-east-1", {TRAIN: at(0)})
     assert "0.23" in (project.state / "prices.json").read_text()
 
 
 def test_nothing_is_kept_where_there_is_no_state_of_the_project(tmp_path: Path) -> None:
-    Cache(Project(tmp_path)).keep("us-east-1", {TRAIN: at(0)})
+    Cache(Project(tmp_path)).save("us-east-1", {TRAIN: at(0)})
     assert list(tmp_path.iterdir()) == []

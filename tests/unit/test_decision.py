@@ -8,8 +8,16 @@ import pwd
 
 import pytest
 
-from mlops_cli.config import claimed_names
-from mlops_cli.decision import AUTOMATIC, Actor, Decision, DecisionKind, NamedModel, decision_from, person
+from mlops_cli.core.decision import (
+    AUTOMATIC,
+    Actor,
+    Decision,
+    DecisionKind,
+    NamedModel,
+    decision_from,
+    person,
+)
+from mlops_cli.project.settings import claimed_names
 
 ROLLBACK = Decision(
     "r2",

@@ -12,28 +12,35 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.console.drift import next_command
-from mlops_cli.drift import Drift, Verdict, judge
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.measures.stability import SHIFTED, STABLE, chi_squared, noise, rows_needed, stability
-from mlops_cli.observations import (
+from mlops_cli.monitoring.drift import Drift, DriftVerdict, compute_drift
+from mlops_cli.monitoring.psi import (
+    SHIFTED,
+    STABLE,
+    chi_squared,
+    population_stability_index,
+    psi_noise_level,
+    rows_needed,
+)
+from mlops_cli.monitoring.statistics import (
     Counts,
     Histogram,
-    Observed,
     Reference,
-    counts_of,
-    days_back,
-    references_of,
-    told,
+    RequestStatistics,
+    parse_counts,
+    parse_log_line,
+    parse_references,
+    recent_days,
 )
-from mlops_cli.usecase import load_use_case
+from mlops_cli.project.usecase import load_use_case
 from tests.conftest import ROOT
 
 PROBLEM, WRONG = "endpoint.sample must be a number from 0 (none) to 1 (all)", ("2", "-0.1", '"all"', "true", "nan")
 EVEN = dict.fromkeys(range(10), 1000.0)
 
 
-def observed(reference: Mapping[str, Reference], counts: Counts) -> Observed:
-    return Observed("dev", "abc", 1.0, 7, reference, counts)
+def observed(reference: Mapping[str, Reference], counts: Counts) -> RequestStatistics:
+    return RequestStatistics("dev", "abc", 1.0, 7, reference, counts)
 
 
 def even(rows: int = 10_000) -> Reference:
@@ -49,19 +56,21 @@ def drawn(seed: int, rows: int, draw: Callable[[random.Random], float] = random.
 
 
 def found(counts: Counts, reference: Reference | None = None) -> Drift:
-    return judge(observed({"x": reference or even()}, counts))
+    return compute_drift(observed({"x": reference or even()}, counts))
 
 
 def test_the_same_shape_has_no_distance_however_many_rows() -> None:
-    assert stability({n: 10.0 * count for n, count in EVEN.items()}, EVEN) == pytest.approx(0, abs=1e-4)
-    assert stability({}, EVEN) == 0
+    assert population_stability_index({n: 10.0 * count for n, count in EVEN.items()}, EVEN) == pytest.approx(
+        0, abs=1e-4
+    )
+    assert population_stability_index({}, EVEN) == 0
 
 
 def test_the_distance_is_the_population_stability_index() -> None:
     """Shares of 30/70 and 50/50: (0.3 - 0.5) ln(0.3 / 0.5) + (0.7 - 0.5) ln(0.7 / 0.5)."""
-    index = stability({0: 30_000, 1: 70_000}, {0: 50_000, 1: 50_000})
+    index = population_stability_index({0: 30_000, 1: 70_000}, {0: 50_000, 1: 50_000})
     assert index == pytest.approx(-0.2 * math.log(0.6) + 0.2 * math.log(1.4), rel=1e-3)
-    assert stability({0: 1, 1: 0}, {0: 0, 1: 1}) < math.inf
+    assert population_stability_index({0: 1, 1: 0}, {0: 0, 1: 1}) < math.inf
 
 
 @pytest.mark.parametrize(
@@ -74,34 +83,34 @@ def test_chi_squared_is_that_of_the_tables(freedom: int, risk: float, value: flo
 
 def test_chance_exceeds_the_noise_as_often_as_the_risk_says() -> None:
     others = {float(n): float(count) for n, count in drawn(0, 5000).measures["x"].counts.items()}
-    bound = noise(400, 5000, 10, 0.05)
+    bound = psi_noise_level(400, 5000, 10, 0.05)
     above = 0
     for seed in range(1, 1001):
         now = {float(n): count for n, count in drawn(seed, 400).measures["x"].counts.items()}
-        above += stability(now, others) > bound
+        above += population_stability_index(now, others) > bound
     assert 25 <= above <= 85, "of 1,000 tries 50, give or take five standard deviations"
 
 
 def test_from_the_needed_rows_on_chance_stays_under_the_band() -> None:
     needed = rows_needed(2000, 10, 0.001)
-    assert noise(needed, 2000, 10, 0.001) == pytest.approx(STABLE)
+    assert psi_noise_level(needed, 2000, 10, 0.001) == pytest.approx(STABLE)
     assert rows_needed(100, 10, 0.001) == math.inf
     assert rows_needed(0, 10, 0.001) == math.inf
 
 
 def test_requests_like_training_are_no_drift_in_any_of_many_tries() -> None:
-    assert {found(drawn(seed, 3000)).verdict for seed in range(300)} == {Verdict.NONE}
+    assert {found(drawn(seed, 3000)).verdict for seed in range(300)} == {DriftVerdict.NONE}
 
 
 def test_few_requests_are_too_few_however_they_fall() -> None:
     verdicts = Counter(found(drawn(seed, 60)).verdict for seed in range(300))
-    assert verdicts[Verdict.NONE] == 0
-    assert verdicts[Verdict.TOO_FEW] >= 295, "a false alarm at most as often as the risk allows"
+    assert verdicts[DriftVerdict.NONE] == 0
+    assert verdicts[DriftVerdict.TOO_FEW] >= 295, "a false alarm at most as often as the risk allows"
 
 
 def test_other_requests_call_for_a_training() -> None:
     drift = found(drawn(1, 2000, lambda generator: generator.random() ** 3))
-    assert drift.verdict is Verdict.RETRAIN
+    assert drift.verdict is DriftVerdict.RETRAIN
     assert drift.measures[0].index > SHIFTED
     assert drift.why.startswith("the requests are not like what the model was tested on: x (stability index up to ")
     assert next_command(drift).endswith("mlops run")
@@ -109,13 +118,13 @@ def test_other_requests_call_for_a_training() -> None:
 
 def test_a_great_difference_needs_fewer_requests_than_none_at_all() -> None:
     drift = found(drawn(1, 80, lambda _: 0.95))
-    assert drift.verdict is Verdict.RETRAIN
-    assert found(drawn(1, 20, lambda _: 0.95)).verdict is Verdict.TOO_FEW
+    assert drift.verdict is DriftVerdict.RETRAIN
+    assert found(drawn(1, 20, lambda _: 0.95)).verdict is DriftVerdict.TOO_FEW
 
 
 def test_a_shift_is_watched() -> None:
     drift = found(drawn(1, 5000, lambda generator: generator.random() ** 1.5))
-    assert drift.verdict is Verdict.WATCH
+    assert drift.verdict is DriftVerdict.WATCH
     assert STABLE <= drift.measures[0].index < SHIFTED
     assert "begin to differ" in drift.why
 
@@ -124,42 +133,42 @@ def test_too_few_says_how_many_are_needed() -> None:
     drift = found(drawn(1, 100))
     needed = drift.measures[0].needed
     assert needed is not None
-    assert found(drawn(1, needed)).verdict is not Verdict.TOO_FEW
+    assert found(drawn(1, needed)).verdict is not DriftVerdict.TOO_FEW
     assert drift.why == f"100 requests were measured, and some {needed:,} single ones are needed"
     assert found(Counts()).why.startswith("0 requests were measured")
 
 
 def test_a_training_that_has_measured_too_little_is_no_all_clear() -> None:
     drift = found(drawn(1, 100_000), even(rows=100))
-    assert drift.verdict is Verdict.TOO_FEW
+    assert drift.verdict is DriftVerdict.TOO_FEW
     assert drift.why == "the training has measured too few rows to tell drift from chance"
-    assert found(drawn(1, 1000), Reference(0.0, (), (0.0,))).verdict is Verdict.TOO_FEW
+    assert found(drawn(1, 1000), Reference(0.0, (), (0.0,))).verdict is DriftVerdict.TOO_FEW
 
 
 def test_the_rows_of_one_request_count_as_one_row() -> None:
     """One client's thousand texts are a thousand of one kind, and no proof of anything."""
     alone = drawn(1, 1000, lambda _: 0.95)
     together = Counts(1, 1000, 1_000_000, alone.measures)
-    assert (found(alone).verdict, found(together).verdict) == (Verdict.RETRAIN, Verdict.TOO_FEW)
+    assert (found(alone).verdict, found(together).verdict) == (DriftVerdict.RETRAIN, DriftVerdict.TOO_FEW)
 
 
 def test_what_never_changes_is_no_drift() -> None:
     constant = Reference(3.0, (3.0,), (0.0, 500.0))
     counts = Counts(400, 400, 400, {"x": Histogram(1200.0, {1: 400})})
-    assert found(counts, constant).verdict is Verdict.NONE
+    assert found(counts, constant).verdict is DriftVerdict.NONE
     counts = Counts(400, 400, 400, {"x": Histogram(800.0, {0: 400})})
-    assert found(counts, constant).verdict is Verdict.RETRAIN
+    assert found(counts, constant).verdict is DriftVerdict.RETRAIN
 
 
 def test_the_gravest_measurement_decides() -> None:
     reference = {"x": even(), "y": even()}
     counts = drawn(1, 3000)
-    assert judge(observed(reference, counts)).verdict is Verdict.TOO_FEW, "nothing is known of y"
+    assert compute_drift(observed(reference, counts)).verdict is DriftVerdict.TOO_FEW, "nothing is known of y"
     counts.measures["y"] = drawn(2, 3000, lambda _: 0.05).measures["x"]
-    drift = judge(observed(reference, counts))
+    drift = compute_drift(observed(reference, counts))
     assert (drift.verdict, [one.verdict for one in drift.measures]) == (
-        Verdict.RETRAIN,
-        [Verdict.NONE, Verdict.RETRAIN],
+        DriftVerdict.RETRAIN,
+        [DriftVerdict.NONE, DriftVerdict.RETRAIN],
     )
     assert "tested on: y (" in drift.why
 
@@ -168,17 +177,17 @@ def test_many_measurements_do_not_make_chance_look_like_drift() -> None:
     reference = {f"x{n}": even(100_000) for n in range(50)}
     for seed in range(20):
         measures = {name: drawn(1000 * seed + n, 1000).measures["x"] for n, name in enumerate(reference)}
-        drift = judge(observed(reference, Counts(1000, 1000, 1000, measures)))
-        assert drift.verdict in (Verdict.NONE, Verdict.TOO_FEW)
+        drift = compute_drift(observed(reference, Counts(1000, 1000, 1000, measures)))
+        assert drift.verdict in (DriftVerdict.NONE, DriftVerdict.TOO_FEW)
 
 
 LINE = {"model": "abc", "requests": 2, "rows": 3, "squares": 5, "measures": {"x": {"sum": 1.5, "counts": {"0": 3}}}}
 
 
 def test_a_line_of_counts_is_read_and_written_the_same() -> None:
-    digest, counts = told(f"2026-11-25 mlops-observed {json.dumps(LINE)}") or ("", Counts())
+    digest, counts = parse_log_line(f"2026-11-25 mlops-observed {json.dumps(LINE)}") or ("", Counts())
     assert (digest, counts) == ("abc", Counts(2, 3, 5, {"x": Histogram(1.5, {0: 3})}))
-    assert counts_of(counts.to_dict()) == counts
+    assert parse_counts(counts.to_dict()) == counts
 
 
 @pytest.mark.parametrize(
@@ -198,12 +207,12 @@ def test_a_line_of_counts_is_read_and_written_the_same() -> None:
     ],
 )
 def test_what_is_no_count_is_not_taken_in(change: dict[str, object]) -> None:
-    assert told(f"mlops-observed {json.dumps({**LINE, **change})}") is None
+    assert parse_log_line(f"mlops-observed {json.dumps({**LINE, **change})}") is None
 
 
 @pytest.mark.parametrize("line", ["", "mlops-observed", "mlops-observed {", "mlops-observed []", "another line"])
 def test_another_line_is_not_one_of_counts(line: str) -> None:
-    assert told(line) is None
+    assert parse_log_line(line) is None
 
 
 @pytest.mark.parametrize(
@@ -220,7 +229,7 @@ def test_another_line_is_not_one_of_counts(line: str) -> None:
 )
 def test_a_reference_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        references_of(text)
+        parse_references(text)
 
 
 @pytest.mark.parametrize(("value", "problem"), [("1", ""), ("0.25", ""), *((one, PROBLEM) for one in WRONG)])
@@ -240,4 +249,4 @@ def test_a_sample_is_a_share(tmp_path: Path, value: str, problem: str) -> None:
 
 def test_days_are_counted_back_from_today(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1_709_251_200.0)  # 1 March 2024, 00:00 UTC
-    assert days_back(3) == ["2024-02-28", "2024-02-29", "2024-03-01"]
+    assert recent_days(3) == ["2024-02-28", "2024-02-29", "2024-03-01"]

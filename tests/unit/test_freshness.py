@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.local.process import Children
-from mlops_cli.backends.local.store import Store
-from mlops_cli.backends.local.workbench import LocalWorkbench
-from mlops_cli.data.manifest import Dataset, write_facts
-from mlops_cli.lifecycle import judge, settle
-from mlops_cli.project import Project
-from mlops_cli.runs import Run, new_run
-from mlops_cli.stages import STAGES, Stage
-from mlops_cli.usecase import load_use_case
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.backends.local.stage_executor import LocalStageExecutor
+from mlops_cli.core.engine import decide_reuse, run_or_reuse_stage
+from mlops_cli.core.runs import Run, new_run
+from mlops_cli.core.stages import STAGES, Stage
+from mlops_cli.data.metadata import DatasetInfo, write_dataset_info
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.project.paths import Project
+from mlops_cli.project.usecase import load_use_case
 
 EXECUTED = STAGES[:3]
 PREPROCESS, GATE, TRAIN = (stage.name for stage in EXECUTED)
@@ -85,12 +85,12 @@ class Bench:
         self.project.data.mkdir(parents=True)
         self.write(".mlops/data/dataset.csv", "a\n1\n")
         content = (self.project.data / "dataset.csv").read_bytes()
-        dataset = Dataset(
+        dataset = DatasetInfo(
             "data.csv", hashlib.sha256(content).hexdigest(), 1, {}, len(content), False, "", [],
             self.project.data / "dataset.csv",
         )  # fmt: skip
-        write_facts(dataset, "", dataset.path.stat().st_mtime_ns, self.project.data / "dataset.json")
-        self.store = Store(self.project.database)
+        write_dataset_info(dataset, "", dataset.path.stat().st_mtime_ns, self.project.data / "dataset.json")
+        self.store = RunStore(self.project.database)
         self.stages: Sequence[Stage] = EXECUTED
 
     def write(self, name: str, text: str) -> None:
@@ -98,11 +98,13 @@ class Bench:
         (self.root / name).write_text(text)
 
     @property
-    def workbench(self) -> LocalWorkbench:
+    def workbench(self) -> LocalStageExecutor:
         """As a command makes it: what another one has in memory is gone."""
         use_case = load_use_case(self.project.training / "usecase.toml")
         endpoint: Any = SimpleNamespace()
-        return LocalWorkbench(self.project, use_case, self.store, endpoint, Children(self.project.state / "children"))
+        return LocalStageExecutor(
+            self.project, use_case, self.store, endpoint, JobProcesses(self.project.state / "children")
+        )
 
     def run(self) -> Run:
         run, view = (
@@ -110,7 +112,7 @@ class Bench:
             SimpleNamespace(stage_changed=lambda *_: None, progress=lambda *_: None),
         )
         for stage in self.stages:
-            settle(stage, run, self.workbench, view, STAGES)
+            run_or_reuse_stage(stage, run, self.workbench, view, STAGES)
         return run
 
     def again(self) -> dict[str, str]:
@@ -119,7 +121,7 @@ class Bench:
         run = new_run("again", latest.overrides)
         for stage in self.stages:
             run.stage(stage.name).output = latest.stage(stage.name).output
-        verdicts = {stage.name: judge(stage, run, self.workbench) for stage in self.stages}
+        verdicts = {stage.name: decide_reuse(stage, run, self.workbench) for stage in self.stages}
         return {name: verdict.reason for name, verdict in verdicts.items() if not verdict.reuse}
 
 
@@ -298,15 +300,20 @@ def test_an_output_that_is_a_link_is_refused(bench: Bench, tmp_path: Path, link:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where packages are installed, on this process's path."""
-    from mlops_cli import packages
+    from mlops_cli.caching import package_versions
 
     folder = tmp_path / "site-packages"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    for cached in (packages._places, packages._info, packages._sites, packages._listed_folders):
+    for cached in (
+        package_versions._places,
+        package_versions._info,
+        package_versions._sites,
+        package_versions._listed_folders,
+    ):
         cached.cache_clear()
-    packages._distributions.cache_clear()
-    packages.installed_version.cache_clear()
+    package_versions._distributions.cache_clear()
+    package_versions.installed_version.cache_clear()
     return folder
 
 

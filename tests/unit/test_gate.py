@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.gate import execute_gate, gate_environment, gate_failure, has_passed, run_gate
-from mlops_cli.backends.local.process import Children
-from mlops_cli.script_environment import Passed
-from mlops_cli.stages import stage_named
+from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed, run_gate
+from mlops_cli.core.script_environment import Passed
+from mlops_cli.core.stages import stage_named
+from mlops_cli.processes.child_process import JobProcesses
 
 STAGE = stage_named("pre-training-tests")
 PASSES = "def test_good(): assert True\n"
@@ -28,7 +28,7 @@ class Suite:
         (self.training / "tests" / "test_pretraining.py").write_text(tests)
         (self.training / "tests" / "conftest.py").write_text(conftest)
         environment = gate_environment(self.training, {}, passed)
-        report, children = self.folder / "report.json", Children(self.folder / "children")
+        report, children = self.folder / "report.json", JobProcesses(self.folder / "children")
         return execute_gate(STAGE, self.training, environment, children, report, io.BytesIO(), lambda _: None)
 
 
@@ -63,9 +63,9 @@ def test_a_suite_passes_whatever_its_exit_code_is(suite: Suite) -> None:
 
 def test_a_gate_outside_of_a_run_is_judged_alike(suite: Suite) -> None:
     suite(PASSES + FAILS, "def pytest_sessionfinish(session): session.exitstatus = 0\n")
-    assert run_gate(STAGE, suite.training, {}, Passed(), Children(suite.training.parent / "children")).failed == 1
+    assert run_gate(STAGE, suite.training, {}, Passed(), JobProcesses(suite.training.parent / "children")).failed == 1
     suite(PASSES, "def pytest_sessionfinish(session): session.exitstatus = 5\n")
-    assert run_gate(STAGE, suite.training, {}, Passed(), Children(suite.training.parent / "children")).failed == 0
+    assert run_gate(STAGE, suite.training, {}, Passed(), JobProcesses(suite.training.parent / "children")).failed == 0
 
 
 def test_counts_add_up_with_subtests(suite: Suite) -> None:

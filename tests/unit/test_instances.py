@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.cli.instances_file import instances_from
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.instances import instances_from
 
 BOM = b"\xef\xbb\xbf"
 

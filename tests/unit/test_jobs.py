@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mlops_cli.jobs import ScriptJob, command_line, script_mode_environment
-from mlops_cli.stages import Kind
+from mlops_cli.core.jobs import ScriptJob, command_line, script_mode_environment
+from mlops_cli.core.stages import Kind
 
 TRAIN = ScriptJob(
     "train",

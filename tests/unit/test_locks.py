@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from mlops_cli.install import DISTRIBUTION
 from mlops_cli.locks import LOCKS, path_of
+from mlops_cli.packaging.install_hint import DISTRIBUTION
 from tests.locks import requirements
 
 LINE = re.compile(r"([a-z0-9-]+)==([^ ]+)(?: ; ([^\\]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")

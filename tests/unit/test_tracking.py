@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.config import resolve
-from mlops_cli.decision import Actor, Decision
+from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import MlopsError
-from mlops_cli.install import install_command, packages_command
-from mlops_cli.runs import Run, StageRun, Status
-from mlops_cli.stages import STAGES
+from mlops_cli.packaging.install_hint import install_command, packages_command
+from mlops_cli.project.settings import resolve
+from mlops_cli.project.usecase import UseCase, load_use_case
 from mlops_cli.tracking import mlflow as mlflow_module
 from mlops_cli.tracking import track
 from mlops_cli.tracking.mlflow import Tracker
-from mlops_cli.tracking.record import Record, record_of
-from mlops_cli.usecase import UseCase, load_use_case
+from mlops_cli.tracking.run_record import RunRecord, run_record
 from tests.conftest import ROOT, USE_CASES
 
 RENT = load_use_case(USE_CASES / "rent" / "training" / "usecase.toml")
@@ -44,8 +44,8 @@ def trained_run(metrics: Any = METRICS, history: Any = ()) -> Run:
     return run
 
 
-def recorded(run: Run) -> Record:
-    return record_of(run, RENT, "local", "dev")
+def recorded(run: Run) -> RunRecord:
+    return run_record(run, RENT, "local", "dev")
 
 
 def test_parameters_are_those_that_the_stages_were_called_with() -> None:
@@ -157,5 +157,5 @@ def test_without_the_setting_nothing_is_loaded_and_nothing_said() -> None:
 def test_the_comments_metrics_have_names_that_mlflow_takes() -> None:
     comments: UseCase = load_use_case(ROOT / "training" / "usecase.toml")
     run = trained_run({"severe_toxic": {"roc_auc": 0.9}, "macro": {"roc_auc": 0.9}})
-    names = [one.name for one in record_of(run, comments, "local", "dev").measures]
+    names = [one.name for one in run_record(run, comments, "local", "dev").measures]
     assert {"test/severe_toxic/roc_auc", "test/macro/roc_auc"} <= set(names)

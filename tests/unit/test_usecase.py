@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.usecase import load_use_case
+from mlops_cli.project.usecase import load_use_case
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import zipfile
 from pathlib import Path
 
 import mlops_cli
-from mlops_cli import __version__, wheel
+from mlops_cli import __version__
+from mlops_cli.packaging import wheel
 
 PACKAGE = Path(mlops_cli.__file__).parent
 

@@ -55,8 +55,8 @@ def predict(*texts: str) -> list[dict[str, float]]:
     return predictions
 
 
-def largest_difference(one: dict[str, float], other: dict[str, float]) -> float:
-    return max(abs(one[label] - other[label]) for label in LABELS)
+def largest_difference(left_scores: dict[str, float], right_scores: dict[str, float]) -> float:
+    return max(abs(left_scores[label] - right_scores[label]) for label in LABELS)
 
 
 def test_the_live_model_is_the_approved_one() -> None:
@@ -74,14 +74,18 @@ def test_an_answer_has_a_probability_for_each_label() -> None:
 
 @pytest.mark.parametrize("text", POSITIVE)
 def test_a_known_positive_is_seen(text: str) -> None:
-    found, expected = predict(text)[0][LABEL], GATE["positive_above"]
-    assert found > expected, f"{text!r}: {LABEL} with probability {found:.3f}, expected more than {expected}"
+    probability, expected = predict(text)[0][LABEL], GATE["positive_above"]
+    assert probability > expected, (
+        f"{text!r}: {LABEL} with probability {probability:.3f}, expected more than {expected}"
+    )
 
 
 @pytest.mark.parametrize("text", NEGATIVE)
 def test_a_known_negative_is_seen(text: str) -> None:
-    found, expected = predict(text)[0][LABEL], GATE["negative_below"]
-    assert found < expected, f"{text!r}: {LABEL} with probability {found:.3f}, expected less than {expected}"
+    probability, expected = predict(text)[0][LABEL], GATE["negative_below"]
+    assert probability < expected, (
+        f"{text!r}: {LABEL} with probability {probability:.3f}, expected less than {expected}"
+    )
 
 
 @pytest.mark.parametrize(

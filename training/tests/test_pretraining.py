@@ -67,8 +67,8 @@ def test_every_text_has_all_its_labels(split: str) -> None:
 
 def test_there_are_as_many_classes_as_expected() -> None:
     columns = set(scan("train").collect_schema().names())
-    found = [label for label in LABELS if label in columns]
-    assert found == LABELS, f"{len(found)} classes ({', '.join(found)}), [data.columns] names {len(LABELS)}"
+    present = [label for label in LABELS if label in columns]
+    assert present == LABELS, f"{len(present)} classes ({', '.join(present)}), [data.columns] names {len(LABELS)}"
 
 
 @each_label
@@ -81,9 +81,9 @@ def test_labels_are_zero_or_one(split: str, label: str) -> None:
 @each_label
 def test_the_base_rate_is_as_expected(label: str) -> None:
     assert label in GATE["base_rate"], f"usecase.toml has no [gates.pre-training.base_rate] for {label}"
-    (low, high), found = GATE["base_rate"][label], rate("train", label)
-    assert low <= found <= high, (
-        f"{label}: {found:.2%} of the training rows are positive, expected {low:.2%} to {high:.2%}"
+    (low, high), actual = GATE["base_rate"][label], rate("train", label)
+    assert low <= actual <= high, (
+        f"{label}: {actual:.2%} of the training rows are positive, expected {low:.2%} to {high:.2%}"
     )
 
 
@@ -121,8 +121,8 @@ def test_the_vocabulary_is_large_enough() -> None:
 @each_split
 def test_no_text_is_there_twice(split: str) -> None:
     hashes = text_hashes(split)
-    again = len(hashes) - hashes.n_unique()
-    assert not again, f"{again:,} rows of the {split} split repeat the text of another one"
+    repeated = len(hashes) - hashes.n_unique()
+    assert not repeated, f"{repeated:,} rows of the {split} split repeat the text of another one"
 
 
 @pytest.mark.parametrize(("first", "second"), [("train", "validation"), ("train", "test"), ("validation", "test")])

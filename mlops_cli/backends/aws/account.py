@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.backends.aws.refusals import subject_of, translated
+from mlops_cli.backends.aws.errors import raise_aws_errors, resource_in_call
 from mlops_cli.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mlops_cli.config import Settings
+    from mlops_cli.project.settings import Settings
 
 ATTEMPTS = 10
 # The first question of a command: whoever has no network should hear so soon. And one that a command can do without.
@@ -49,18 +49,18 @@ class Client:
         method = getattr(self.raw, operation)
 
         def call(*arguments: Any, **parameters: Any) -> Any:
-            with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
+            with raise_aws_errors(self.raw.meta.service_model, self._profile, resource_in_call(parameters)):
                 return method(*arguments, **parameters)
 
         return call
 
     def reading(self) -> AbstractContextManager[None]:
         """While the body of an answer is read: a connection that breaks is an AwsError, too."""
-        return translated(self.raw.meta.service_model, self._profile)
+        return raise_aws_errors(self.raw.meta.service_model, self._profile)
 
     def pages(self, operation: str, items: str, **parameters: Any) -> Iterator[Any]:
         """What all pages of an operation have under ``items``."""
-        with translated(self.raw.meta.service_model, self._profile, subject_of(parameters)):
+        with raise_aws_errors(self.raw.meta.service_model, self._profile, resource_in_call(parameters)):
             for page in self.raw.get_paginator(operation).paginate(**parameters):
                 yield from page.get(items) or ()
 
@@ -83,7 +83,7 @@ class Account:
         # Named explicitly, a profile beats access keys in the environment; from AWS_PROFILE it does not, as in every
         # other AWS tool.
         named = not self._settings.values["AWS_PROFILE"].origin.startswith("environment")
-        with translated(None, self.profile):
+        with raise_aws_errors(None, self.profile):
             return boto3.Session(
                 profile_name=(self.profile or None) if named else None,
                 region_name=self._settings["AWS_REGION"] or None,
@@ -115,16 +115,16 @@ class Account:
                 },
                 user_agent_extra="mlops-cli",
             )
-            with translated(None, self.profile):
-                made = self.session.client(service, config=config)
-            self._clients[key] = Client(made, self.profile)
+            with raise_aws_errors(None, self.profile):
+                client = self.session.client(service, config=config)
+            self._clients[key] = Client(client, self.profile)
         return self._clients[key]
 
     @cached_property
     def identity(self) -> Identity:
         """Who asks, as AWS sees it; the first call that shows whether the credentials are of any use."""
         caller = self.client("sts").get_caller_identity()
-        with translated(None, self.profile):
+        with raise_aws_errors(None, self.profile):
             method = self.session.get_credentials().method
         profile = self.session.profile_name if method != "env" else ""
         return Identity(caller["Account"], caller["Arn"], self.region, profile, method)

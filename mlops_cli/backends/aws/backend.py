@@ -8,68 +8,78 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.backends.aws import dataset, source
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.appraisal import SURROUNDINGS, key_of
-from mlops_cli.backends.aws.bucket import Bucket
-from mlops_cli.backends.aws.crew import Crew
-from mlops_cli.backends.aws.deployed import differences, machines_of_runs
-from mlops_cli.backends.aws.expenses import LOGGED, STORED, VOLUMES, Estimate, priced, running, taken
-from mlops_cli.backends.aws.logs import Logs
-from mlops_cli.backends.aws.names import Names
-from mlops_cli.backends.aws.orders import Orders
-from mlops_cli.backends.aws.pipeline import Pipeline
-from mlops_cli.backends.aws.prices import Prices
-from mlops_cli.backends.aws.provision import Provisioner
-from mlops_cli.backends.aws.relay import relay
-from mlops_cli.backends.aws.results import written
-from mlops_cli.backends.aws.runs import ended
-from mlops_cli.backends.aws.sampling import read_counts
-from mlops_cli.backends.aws.site import Site, site_of_outputs, site_of_variables
-from mlops_cli.backends.aws.stacks import Stack, Stacks
-from mlops_cli.backends.aws.starting import Wish
-from mlops_cli.backends.aws.statemachine import StateMachine
-from mlops_cli.backends.aws.step import DECIDING, take_step
-from mlops_cli.backends.aws.summary import Facts, summary_of
-from mlops_cli.backends.aws.teardown import Teardown
-from mlops_cli.backends.aws.workbench import AwsWorkbench
-from mlops_cli.backends.base import Answer, Backend, Endpoint, GateReport, Occasion, RollbackPlan
-from mlops_cli.backends.ingredients import no_data
-from mlops_cli.backends.observability import check_observable, read_reference
-from mlops_cli.config import Settings, step_variables
-from mlops_cli.costs import Consent, Costs, freely
-from mlops_cli.data.manifest import Dataset
-from mlops_cli.decision import DecisionKind
-from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
-from mlops_cli.lifecycle import StageFailed
-from mlops_cli.machines import Machines
-from mlops_cli.observations import FILE, Observed
-from mlops_cli.plans import Plan
-from mlops_cli.progress import Report, Watch, unwatched
-from mlops_cli.project import Project
-from mlops_cli.provenance import REPRODUCED, Reproduction, check_trained, manifest, surroundings
-from mlops_cli.registry import (
+from mlops_cli.backends.aws.cleanup.steps import Cleanup
+from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
+from mlops_cli.backends.aws.clients.codepipeline import Pipeline
+from mlops_cli.backends.aws.clients.logs import Logs
+from mlops_cli.backends.aws.clients.pricing import Prices
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.clients.stepfunctions import StateMachine
+from mlops_cli.backends.aws.infra import dataset, source_upload
+from mlops_cli.backends.aws.infra.deploy import InfraDeployer
+from mlops_cli.backends.aws.infra.deployed_settings import differences, machines_of_runs
+from mlops_cli.backends.aws.request_statistics import read_counts
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.runs.approval_summary import Facts, summary_of
+from mlops_cli.backends.aws.runs.cost_estimate import (
+    LOGGED,
+    STORED,
+    VOLUMES,
+    Estimate,
+    current_endpoint_items,
+    recent_durations,
+    with_prices,
+)
+from mlops_cli.backends.aws.runs.queries import raise_for_status
+from mlops_cli.backends.aws.runs.start import StartRequest
+from mlops_cli.backends.aws.services import AwsServices
+from mlops_cli.backends.aws.stack_outputs import StackOutputs, from_environment, from_stack
+from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
+from mlops_cli.backends.aws.stages.codebuild_step import DECIDING, run_stage_step
+from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
+from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.backends.aws.stages.job_builder import JobBuilder
+from mlops_cli.backends.aws.stages.job_outputs import training_outputs
+from mlops_cli.backends.base import Backend, CostScope, RollbackPlan
+from mlops_cli.caching.inputs import no_dataset_error
+from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
+from mlops_cli.core.decision import DecisionKind
+from mlops_cli.core.endpoint import Endpoint, GateReport, InvocationResponse
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.model_versions import (
     FIRST_STAGE,
     LAST_GATE,
-    RETURNED,
+    ROLLED_BACK_TO,
     ModelVersion,
     approved_run,
-    calls_for_rollback,
     earlier_version,
     named_model,
+    needs_rollback,
+    rollback_message,
     rollback_target,
-    said_back,
 )
-from mlops_cli.runs import Run, RunRequest
-from mlops_cli.seen import Seen
-from mlops_cli.stages import position, stage_named
-from mlops_cli.usecase import UseCase, full_names
+from mlops_cli.core.plan import Plan
+from mlops_cli.core.progress import Report, Watch, no_watch
+from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, manifest
+from mlops_cli.core.runs import Run, RunRequest
+from mlops_cli.core.stages import position, stage_named
+from mlops_cli.data.metadata import DatasetInfo
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.monitoring.preconditions import check_statistics_available, read_reference
+from mlops_cli.monitoring.statistics import FILE, RequestStatistics
+from mlops_cli.project.completion_cache import CompletionCache
+from mlops_cli.project.environment_info import environment_info
+from mlops_cli.project.instances import InstanceSettings
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import Settings, step_variables
+from mlops_cli.project.usecase import UseCase, full_names
 
 if TYPE_CHECKING:
-    from mlops_cli.data.request import Request
-    from mlops_cli.doctor import Finding
-    from mlops_cli.evidence import Evidence
-    from mlops_cli.lifecycle import RunView
+    from mlops_cli.core.checks import Finding
+    from mlops_cli.core.engine import RunView
+    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.data.request import DataRequest
 
 
 class AwsBackend(Backend):
@@ -80,14 +90,14 @@ class AwsBackend(Backend):
         self.use_case = use_case
         self.settings = settings
         self.account = Account(settings)
-        self.names = Names(use_case.name, settings["STAGE"])
+        self.names = ResourceNames(use_case.name, settings["STAGE"])
 
     @cached_property
     def stacks(self) -> Stacks:
         return Stacks(self.account, self.names)
 
     @cached_property
-    def facts(self) -> dict[str, str]:
+    def pipeline_outputs(self) -> dict[str, str]:
         """The pipeline stack's outputs; raises ConfigurationError when there is no such stack yet."""
         return self.stacks.required(self.names.pipeline_stack)
 
@@ -98,7 +108,7 @@ class AwsBackend(Backend):
         return stack if stack and stack.outputs else None
 
     @property
-    def _machines(self) -> Machines:
+    def _machines(self) -> InstanceSettings:
         return machines_of_runs(self.use_case, self.settings, self._pipeline_stack)
 
     def undeployed_settings(self) -> list[str]:
@@ -110,119 +120,127 @@ class AwsBackend(Backend):
         return self.provisioner.storage_bucket()
 
     @cached_property
-    def provisioner(self) -> Provisioner:
-        return Provisioner(self.project, self.use_case, self.settings, self.account, self.names)
+    def provisioner(self) -> InfraDeployer:
+        return InfraDeployer(self.project, self.use_case, self.settings, self.account, self.names)
 
-    def place(self) -> str:
+    def account_label(self) -> str:
         return str(self.account.identity)
 
-    def plan_provision(self, watch: Watch = unwatched) -> Plan:
+    def plan_infra(self, watch: Watch = no_watch) -> Plan:
         return self.provisioner.plan(watch)
 
-    def provision(self, watch: Watch = unwatched) -> None:
-        self.provisioner.carry_out(watch)
+    def deploy_infra(self, watch: Watch = no_watch) -> None:
+        self.provisioner.apply(watch)
         facts = self.stacks.required(self.names.pipeline_stack)
         Pipeline(self.account.client("codepipeline"), facts["PipelineName"]).stop_first()
 
-    def forget_plan(self) -> None:
-        self.provisioner.forget()
+    def discard_plan(self) -> None:
+        self.provisioner.discard_plan()
 
     def is_provisioned(self) -> bool:
         return self.stacks.outputs(self.names.pipeline_stack) is not None
 
-    def put_data(self, request: Request, report: Report) -> tuple[Dataset, bool]:
+    def download_data(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
         machines = self.use_case.machines.preprocess.instance_count
-        return dataset.put(request, self.project, self.provisioner, machines, report)
+        return dataset.upload(request, self.project, self.provisioner, machines, report)
 
-    def dataset(self) -> Dataset | None:
+    def dataset(self) -> DatasetInfo | None:
         bucket = self.provisioner.existing_bucket()
         return dataset.load(bucket, self.project.data) if bucket else None
 
-    def examine(self) -> Iterator[Finding]:
-        from mlops_cli.backends.aws.doctor import Subject, examine
+    def run_checks(self) -> Iterator[Finding]:
+        from mlops_cli.backends.aws.doctor import CheckContext, examine
 
-        return examine(Subject(self.project, self.use_case, self.settings, self.account, self.names, self.dataset))
+        return examine(CheckContext(self.project, self.use_case, self.settings, self.account, self.names, self.dataset))
 
-    def plan_teardown(self, keep_data: bool) -> Plan:
-        return self._teardown(keep_data).plan()
+    def plan_cleanup(self, keep_data: bool) -> Plan:
+        return self._cleanup(keep_data).plan()
 
-    def teardown(self, keep_data: bool, watch: Watch = unwatched) -> Plan:
-        left = self._teardown(keep_data).carry_out(watch)
-        if not left.active:
-            self.seen.forget()
-        return left
+    def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:
+        remaining = self._cleanup(keep_data).apply(watch)
+        if not remaining.active:
+            self.completion_cache.clear()
+        return remaining
 
-    def _teardown(self, keep_data: bool) -> Teardown:
+    def _cleanup(self, keep_data: bool) -> Cleanup:
         endpoint = self.settings.endpoint_name(self.use_case.name)
-        return Teardown(self.project, endpoint, self.account, self.names, keep_data)
+        return Cleanup(self.project, endpoint, self.account, self.names, keep_data)
 
     @cached_property
-    def site(self) -> Site:
-        return site_of_outputs(self.facts)
+    def outputs(self) -> StackOutputs:
+        return from_stack(self.pipeline_outputs)
 
     @cached_property
-    def crew(self) -> Crew:
-        return Crew(self.account, self.site, self.bucket, self.stacks, self.names)
+    def services(self) -> AwsServices:
+        return AwsServices(self.account, self.outputs, self.bucket, self.stacks, self.names)
 
-    def costs(self, occasion: Occasion) -> Costs:
-        if occasion is Occasion.CLEANUP:
-            items, by_use = running(self.account, self.settings.endpoint_name(self.use_case.name))
-        elif occasion is Occasion.REPRODUCTION:
-            items, by_use = self._estimate.jobs(taken(self.crew.pipeline, self.crew.records)), (VOLUMES,)
+    def costs(self, occasion: CostScope) -> Costs:
+        if occasion is CostScope.CLEANUP:
+            items, by_use = current_endpoint_items(self.account, self.settings.endpoint_name(self.use_case.name))
+        elif occasion is CostScope.REPRODUCTION:
+            items, by_use = (
+                self._estimate.jobs(recent_durations(self.services.pipeline, self.services.run_store)),
+                (VOLUMES,),
+            )
         else:
             items, by_use = self._estimate.endpoint(), self._estimate.by_use
-        return priced(items, Prices(self.account, self.project), (*by_use, STORED, LOGGED))
+        return with_prices(items, Prices(self.account, self.project), (*by_use, STORED, LOGGED))
 
     def _run_costs(self, request: RunRequest) -> Costs:
         """Of the run, and of the endpoint: a model that was approved before is deployed without asking again."""
         estimate = self._estimate
-        items = [*estimate.run(taken(self.crew.pipeline, self.crew.records), request.from_stage), *estimate.endpoint()]
-        return priced(items, Prices(self.account, self.project), (*estimate.by_use, VOLUMES, STORED, LOGGED))
+        items = [
+            *estimate.run(recent_durations(self.services.pipeline, self.services.run_store), request.from_stage),
+            *estimate.endpoint(),
+        ]
+        return with_prices(items, Prices(self.account, self.project), (*estimate.by_use, VOLUMES, STORED, LOGGED))
 
     @property
     def _estimate(self) -> Estimate:
         return Estimate(self._machines)
 
-    def start_run(self, request: RunRequest, view: RunView, consent: Consent = freely) -> tuple[Run, bool]:
+    def start_run(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
         """The bool is False when nothing had changed, or when a run of the same waits for a decision."""
         try:
-            wish = self._wish(request)
-            run_id, fresh = self.crew.starter.start(wish, lambda: consent(self._run_costs(request)))
+            start_request = self._start_request(request)
+            run_id, fresh = self.services.starter.start(start_request, lambda: consent(self._run_costs(request)))
         except KeyboardInterrupt:
             raise _interrupted("Stopped while a run was being started.", "See whether it was: mlops status") from None
         if fresh:
-            self._note_surroundings(run_id)
+            self._save_environment(run_id)
         if not fresh or request.detach:
-            return self._noted(self.crew.runs.again(run_id)), fresh
-        return self._ended(self._noted(self.crew.runs.follow(run_id, view, ours=True)), view), True
+            return self._cached(self.services.runs.refresh(run_id)), fresh
+        return self._ended(self._cached(self.services.runs.follow(run_id, view, ours=True)), view), True
 
     def _ended(self, run: Run, view: RunView) -> Run:
         """As ``ended``; a model that has failed its gate on the endpoint makes room for the one before it."""
         try:
-            return ended(run)
+            return raise_for_status(run)
         except StageFailed as failure:
-            if calls_for_rollback(run):
+            if needs_rollback(run):
                 raise self._rolled_back(run, failure, view) from None
             raise
 
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
-        if returned := self._returned(run):
-            return failure.also(said_back(returned["version"], returned["digest"]))
+        if returned := self._rolled_back_run(run):
+            return failure.with_note(rollback_message(returned["version"], returned["digest"]))
         failing = run.stage(FIRST_STAGE).output
         target = earlier_version(self.models(), failing)
         if target is None:
-            return failure.also("The endpoint goes on serving this model: there is no earlier approved one.")
+            return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
         try:
             why = f"the gate {LAST_GATE} failed in run {run.id}"
             self._go_back(target, failing, why, view, DecisionKind.AUTOMATIC_ROLLBACK)
         except MlopsError as error:
-            return failure.also(f"Going back to {target.name} has failed, too: {error.message} {error.hint}".rstrip())
-        return failure.also(said_back(target.name, target.digest))
+            return failure.with_note(
+                f"Going back to {target.name} has failed, too: {error.message} {error.hint}".rstrip()
+            )
+        return failure.with_note(rollback_message(target.name, target.digest))
 
-    def _returned(self, run: Run) -> dict[str, str] | None:
+    def _rolled_back_run(self, run: Run) -> dict[str, str] | None:
         """What the pipeline itself has gone back to; None where it could not, so that it is up to this command."""
-        returned = run.stage(LAST_GATE).detail.get(RETURNED)
-        return returned if returned and self.crew.endpoint.live().digest == returned["digest"] else None
+        returned = run.stage(LAST_GATE).detail.get(ROLLED_BACK_TO)
+        return returned if returned and self.services.endpoint.deployed_model().digest == returned["digest"] else None
 
     def _go_back(
         self,
@@ -237,21 +255,23 @@ class AwsBackend(Backend):
         Only once the run is there: a live model is never rejected for nothing. Again, it goes along with the same run.
         """
         # A rollback that was broken off has taken all over from the very run that this one takes it from.
-        runs = sorted(self.crew.records.runs(), key=lambda run: run.forced_from == FIRST_STAGE)
+        runs = sorted(self.services.run_store.runs(), key=lambda run: run.forced_from == FIRST_STAGE)
         source_run = approved_run(runs, target.digest)
-        again = f"mlops rollback --to {target.name}"
+        command = f"mlops rollback --to {target.name}"
         facts = Facts(kind, target.named, named_model(self.models(), live_digest))
         try:
-            wish = replace(self._wish(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
-            run_id, _ = self.crew.starter.start(wish)
-            self.crew.versions.reject(live_digest, f"{kind.value} to {target.name}: {why}".rstrip(": "))
+            start_request = replace(self._start_request(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
+            run_id, _ = self.services.starter.start(start_request)
+            self.services.versions.reject(live_digest, f"{kind.value} to {target.name}: {why}".rstrip(": "))
         except KeyboardInterrupt:
-            raise _interrupted("Stopped before the rollback was complete.", f"Go on with it: {again}") from None
-        return ended(self.crew.runs.follow(run_id, view, ours=True, saying=summary_of(why, facts), again=again))
+            raise _interrupted("Stopped before the rollback was complete.", f"Go on with it: {command}") from None
+        return raise_for_status(
+            self.services.runs.follow(run_id, view, ours=True, saying=summary_of(why, facts), resume_command=command)
+        )
 
     def models(self) -> list[ModelVersion]:
-        models = self.crew.versions.every()
-        self.seen.note_versions(models)
+        models = self.services.versions.list_versions()
+        self.completion_cache.save_versions(models)
         return models
 
     def plan_rollback(self, version: str) -> RollbackPlan:
@@ -263,138 +283,146 @@ class AwsBackend(Backend):
 
     def _deployed_digest(self) -> str:
         """What the endpoint serves; if it is gone, what was deployed for the last time."""
-        return self.crew.endpoint.live().digest or self.crew.runs.deployed()
+        return self.services.endpoint.deployed_model().digest or self.services.runs.deployed()
 
     def manifest(self, run: Run) -> dict[str, Any]:
         """``git`` is None for a run that began with a commit: its revision says the same."""
-        noted = self.bucket.get_json(key_of(run.id, SURROUNDINGS)) or {"git": None}
-        revision = self.crew.pipeline.execution(run.id).revision
+        noted = self.bucket.get_json(key_of(run.id, ENVIRONMENT)) or {"git": None}
+        revision = self.services.pipeline.execution(run.id).revision
         jobs = {name: run.stage(name).detail for name in REPRODUCED}
         machine = {name: detail.get("machine") for name, detail in jobs.items()}
         requirements = {name: detail.get("requirements") for name, detail in jobs.items()}
         return manifest(run, {"revision": revision, **noted, "machine": machine, "requirements": requirements})
 
-    def _note_surroundings(self, run_id: str) -> None:
+    def _save_environment(self, run_id: str) -> None:
         """What the pipeline cannot know: the commit that the project's files were at, and what differed from it."""
-        key = key_of(run_id, SURROUNDINGS)
+        key = key_of(run_id, ENVIRONMENT)
         if not self.bucket.exists(key):
-            self.bucket.put_json(key, {"git": surroundings(self.project.root)["git"]})
+            self.bucket.put_json(key, {"git": environment_info(self.project.root)["git"]})
 
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
-        from mlops_cli.backends.aws.reproduction import Errand, RepeatingWorkbench, aside_of, reproduce
+        from mlops_cli.backends.aws.runs.reproduce import JobRunner, ReproduceExecutor, reproduce, scratch_prefix
 
         check_trained(run)
-        orders = self._orders(self.site, self.bucket, self._machines, aside_of(run.id))
-        bench = RepeatingWorkbench(self.project, self.use_case, self.crew, orders)
-        machine = StateMachine(self.account.client("stepfunctions"), self.facts["StateMachineArn"])
-        return reproduce(run, bench, Errand(machine, Logs(self.account.client("logs")), self.site.endpoint), view)
+        orders = self._job_builder(self.outputs, self.bucket, self._machines, scratch_prefix(run.id))
+        executor = ReproduceExecutor(self.project, self.use_case, self.services, orders)
+        machine = StateMachine(self.account.client("stepfunctions"), self.pipeline_outputs["StateMachineArn"])
+        return reproduce(
+            run, executor, JobRunner(machine, Logs(self.account.client("logs")), self.outputs.endpoint), view
+        )
 
-    def _orders(self, site: Site, bucket: Bucket, machines: Machines, aside: str = "") -> Orders:
+    def _job_builder(
+        self, outputs: StackOutputs, bucket: Bucket, machines: InstanceSettings, aside: str = ""
+    ) -> JobBuilder:
         region, tags = self.account.region, self.names.tags
-        return Orders(self.project, self.use_case, site, bucket, region, tags, machines, aside)
+        return JobBuilder(self.project, self.use_case, outputs, bucket, region, tags, machines, aside)
 
-    def _wish(self, request: RunRequest) -> Wish:
+    def _start_request(self, request: RunRequest) -> StartRequest:
         """The request with full names; raises MlopsError for what cannot work, before anything is sent."""
         request = replace(request, overrides=full_names(self.use_case, request.overrides))
         if request.from_stage:
             position(request.from_stage)
-        facts, data = self.facts, self.dataset()
+        facts, data = self.pipeline_outputs, self.dataset()
         if data is None:
-            raise no_data(self.use_case)
-        dataset.place(self.bucket, data.sha256, self.use_case.machines.preprocess.instance_count)
+            raise no_dataset_error(self.use_case)
+        dataset.dataset_prefix(self.bucket, data.sha256, self.use_case.machines.preprocess.instance_count)
         codecommit = self.account.client("codecommit")
-        revision = source.send(facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"])
-        return Wish(revision, data.sha256, request)
+        revision = source_upload.upload_source(
+            facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"]
+        )
+        return StartRequest(revision, data.sha256, request)
 
     @cached_property
-    def seen(self) -> Seen:
-        return Seen(self.project.state, self.settings.place(self.use_case.name))
+    def completion_cache(self) -> CompletionCache:
+        return CompletionCache(self.project.state, self.settings.cache_location(self.use_case.name))
 
     def get_run(self, prefix: str = "") -> Run:
-        return self._noted(self.crew.runs.get(prefix))
+        return self._cached(self.services.runs.get(prefix))
 
     def list_runs(self) -> list[Run]:
-        runs = self.crew.runs.every()
-        self.seen.note_runs(runs)
+        runs = self.services.runs.list_runs()
+        self.completion_cache.save_runs(runs)
         return runs
 
     def follow(self, run: Run, view: RunView) -> Run:
-        return self._noted(self.crew.runs.follow(run.id, view))
+        return self._cached(self.services.runs.follow(run.id, view))
 
     def stop(self, run: Run) -> Run:
-        return self._noted(self.crew.stopper.stop(run.id))
+        return self._cached(self.services.stopper.stop(run.id))
 
-    def _noted(self, run: Run) -> Run:
-        self.seen.note_run(run)
+    def _cached(self, run: Run) -> Run:
+        self.completion_cache.save_run(run)
         return run
 
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         variables = step_variables()
-        site = site_of_variables(variables)
-        bucket = Bucket(self.account.client("s3"), site.bucket, site.prefix)
-        crew = Crew(self.account, site, bucket, self.stacks, self.names, decides=stage in DECIDING)
+        outputs = from_environment(variables)
+        bucket = Bucket(self.account.client("s3"), outputs.bucket, outputs.prefix)
+        services = AwsServices(self.account, outputs, bucket, self.stacks, self.names, decides=stage in DECIDING)
         # The variable INSTANCE of a build step is what the stack was deployed with.
         machines = self.use_case.machines.trained_on(self.settings["INSTANCE"])
-        bench = AwsWorkbench(self.project, self.use_case, crew, self._orders(site, bucket, machines))
-        return take_step(stage, run_id, bench, variables, view)
+        executor = AwsStageExecutor(self.project, self.use_case, services, self._job_builder(outputs, bucket, machines))
+        return run_stage_step(stage, run_id, executor, variables, view)
 
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
-        return self.crew.runs.read_log(run, stage, follow)
+        return self.services.runs.read_log(run, stage, follow)
 
     def evidence(self, run: Run) -> Evidence:
-        return self.crew.appraisal(self.use_case).evidence(run)
+        return self.services.approval_report(self.use_case).evidence(run)
 
     def report(self, run: Run) -> str:
-        return self.crew.appraisal(self.use_case).report(run)
+        return self.services.approval_report(self.use_case).report(run)
 
-    def check_decidable(self, run: Run) -> None:
-        self.crew.decider.check(run)
+    def check_waiting(self, run: Run) -> None:
+        self.services.approval_sender.check(run)
 
-    def decide(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
+    def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         try:
-            self.crew.decider.decide(run, approved, comment)
+            self.services.approval_sender.send(run, approved, comment)
         except KeyboardInterrupt:
             raise _interrupted(
                 "Stopped while the decision was being sent.", "See whether it was: mlops status"
             ) from None
-        run = self._noted(self.crew.runs.follow(run.id, view, seen=run))
+        run = self._cached(self.services.runs.follow(run.id, view, seen=run))
         if approved:
             return self._ended(run, view)
         with suppress(ImportError):  # numpy is not needed to say no: then `mlops report` puts the decision in
-            self.crew.appraisal(self.use_case).publish_decision(run)
+            self.services.approval_report(self.use_case).publish_decision(run)
         return run
 
     def endpoint(self) -> Endpoint:
-        deployed = self.crew.runs.deployed()
+        deployed = self.services.runs.deployed()
         if not deployed:
-            return self.crew.endpoint.status("")
-        version = next((one for one in self.crew.versions.every() if one.digest == deployed), None)
+            return self.services.endpoint.status("")
+        version = next((one for one in self.services.versions.list_versions() if one.digest == deployed), None)
         objection = version.objection if version else ""
-        endpoint = self.crew.endpoint.status("" if objection else deployed)
+        endpoint = self.services.endpoint.status("" if objection else deployed)
         return replace(endpoint, deployed_digest=deployed, objection=objection)
 
-    def invoke(self, body: bytes, content_type: str) -> Answer:
-        return self.crew.endpoint.ask(body, content_type)[0]
+    def invoke(self, body: bytes, content_type: str) -> InvocationResponse:
+        return self.services.endpoint.invoke(body, content_type)[0]
 
-    def observed(self, days: int) -> Observed:
-        live = self.crew.endpoint.live()
-        check_observable(self.endpoint(), live.sample, self.use_case.sample)
-        source_run = self.crew.records.load(live.run_id)
+    def request_statistics(self, days: int) -> RequestStatistics:
+        live = self.services.endpoint.deployed_model()
+        check_statistics_available(self.endpoint(), live.sample, self.use_case.sample)
+        source_run = self.services.run_store.load(live.run_id)
         artifact = source_run.stage("train").artifact if source_run else ""
-        (content,) = written(self.bucket, artifact, FILE) if artifact else (None,)
-        counts = read_counts(self.account.client("logs"), self.crew.endpoint.name, live.digest, days)
-        return Observed(self.crew.endpoint.name, live.digest, live.sample, days, read_reference(content), counts)
+        (content,) = training_outputs(self.bucket, artifact, FILE) if artifact else (None,)
+        counts = read_counts(self.account.client("logs"), self.services.endpoint.name, live.digest, days)
+        return RequestStatistics(
+            self.services.endpoint.name, live.digest, live.sample, days, read_reference(content), counts
+        )
 
     def run_gate(self) -> GateReport:
-        from mlops_cli.backends.gate import run_gate
-        from mlops_cli.backends.local.process import Children
-        from mlops_cli.backends.local.provision import claim
+        from mlops_cli.backends.gate_runner import run_gate
+        from mlops_cli.processes.child_process import JobProcesses
+        from mlops_cli.project.state_dir import create_state_dir
 
-        claim(self.project)
+        create_state_dir(self.project)
         approved = self.endpoint()
-        with relay(self.crew.endpoint.ask, approved.live_digest) as url:
+        with endpoint_proxy(self.services.endpoint.invoke, approved.live_digest) as url:
             variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": approved.deployed_digest}
-            children = Children(self.project.state / "children")
+            children = JobProcesses(self.project.state / "children")
             stage = stage_named("post-training-tests")
             return run_gate(stage, self.project.training, variables, self.use_case.passed, children)
 

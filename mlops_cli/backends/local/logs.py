@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlops_cli.runs import Run, StageRun
+from mlops_cli.core.runs import Run, StageRun
 
 POLL_SECONDS = 0.2
 
@@ -15,7 +15,7 @@ def log_file(state: Path, run: Run, stage: StageRun) -> Path:
     return state / (stage.log or f"runs/{run.id}/{stage.name}.log")
 
 
-class Tails:
+class LogFollower:
     """Gives of every stage's log what has been written since it was asked for last."""
 
     def __init__(self, state: Path) -> None:

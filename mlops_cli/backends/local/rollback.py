@@ -7,11 +7,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mlops_cli.backends.local.store import Store
-from mlops_cli.decision import Actor, Decision, DecisionKind, NamedModel
-from mlops_cli.evidence import limits_of
-from mlops_cli.registry import FIRST_STAGE, ModelVersion, approved_run, deployed_version, find_version, is_rolling_back
-from mlops_cli.runs import Run, Status, copy_before, new_run
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.core.decision import Actor, Decision, DecisionKind, NamedModel
+from mlops_cli.core.evidence import limits_of
+from mlops_cli.core.model_versions import (
+    FIRST_STAGE,
+    ModelVersion,
+    approved_run,
+    deployed_version,
+    find_version,
+    is_rolling_back,
+)
+from mlops_cli.core.runs import Run, Status, copy_earlier_stages, new_run
 
 
 @dataclass(frozen=True)
@@ -24,14 +31,14 @@ class Words:
     shortfalls: tuple[str, ...] = ()
 
 
-def unfinished(store: Store) -> Run | None:
+def interrupted_rollback(store: RunStore) -> Run | None:
     """The newest run, if it is a rollback that was killed or interrupted half-way."""
     latest = next(iter(store.runs()), None)
     half_way = (Status.RUNNING, Status.INTERRUPTED)
     return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
 
 
-def to_finish(store: Store, models: Sequence[ModelVersion], version: str) -> Run | None:
+def to_finish(store: RunStore, models: Sequence[ModelVersion], version: str) -> Run | None:
     """The rollback that a command which is repeated goes on with: it is to this version, or to none in particular.
 
     One that was killed, at whatever point: also after its last record, when nothing is left to do. It is no longer
@@ -40,7 +47,7 @@ def to_finish(store: Store, models: Sequence[ModelVersion], version: str) -> Run
     last = next((said for said in store.decisions() if said.approved), None)
     runs = store.runs()
     run = next((one for one in runs if last and last.is_rollback and one.id == last.run_id), None)
-    if run is None or not leads_to(run, models, version):
+    if run is None or not deploys_version(run, models, version):
         return None
     deployed = deployed_version(models)
     target = run.stage("approval").output
@@ -51,16 +58,16 @@ def to_finish(store: Store, models: Sequence[ModelVersion], version: str) -> Run
     return run if finished and deployed is not None and deployed.digest == target else None
 
 
-def leads_to(run: Run, models: Sequence[ModelVersion], version: str) -> bool:
+def deploys_version(run: Run, models: Sequence[ModelVersion], version: str) -> bool:
     """Whether a rollback deploys this version; raises MlopsError when there is no such one."""
     return not version or find_version(models, version).digest == run.stage("approval").output
 
 
-def begin(
+def start_rollback(
     target: ModelVersion,
     away_from: NamedModel | None,
     words: Words,
-    store: Store,
+    store: RunStore,
     overtaken: Sequence[Run] = (),
 ) -> Run:
     """The run that deploys ``target``; what it goes away from is rejected from here on: no later run brings it back.
@@ -70,7 +77,7 @@ def begin(
     """
     source = approved_run(store.runs(), target.digest)
     run = new_run(os.urandom(4).hex(), source.overrides)
-    copy_before(FIRST_STAGE, run, source)
+    copy_earlier_stages(FIRST_STAGE, run, source)
     gate = run.stage("approval")
     run.status = Status.RUNNING
     run.decision = Decision(
@@ -90,8 +97,12 @@ def begin(
     gate.reason = f"approved {run.decision.by}"
     given_up = away_from.digest if away_from else ""
     rejections = [
-        replace(run.decision, run_id=said.run_id, approved=False, key=said.key, model_digest=given_up, shortfalls=())
-        for said in {said.key: said for said in store.decisions() if said.model_digest == given_up}.values()
+        replace(
+            run.decision, run_id=decision.run_id, approved=False, key=decision.key, model_digest=given_up, shortfalls=()
+        )
+        for decision in {
+            decision.key: decision for decision in store.decisions() if decision.model_digest == given_up
+        }.values()
     ]
     store.save(*overtaken, run, decisions=[*rejections, run.decision])
     return run

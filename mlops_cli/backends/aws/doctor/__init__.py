@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.backends.aws.doctor.caller import Caller
-from mlops_cli.backends.aws.doctor.fleet import Fleet, idle
-from mlops_cli.backends.aws.doctor.leftovers import left_overs, stacks_in_trouble
+from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.doctor.credentials import CallerIdentity
+from mlops_cli.backends.aws.doctor.leftovers import orphaned_resources, stacks_in_trouble
 from mlops_cli.backends.aws.doctor.permissions import permissions
 from mlops_cli.backends.aws.doctor.quotas import quotas
 from mlops_cli.backends.aws.doctor.requirements import requirements
-from mlops_cli.backends.aws.doctor.subject import Subject
+from mlops_cli.backends.aws.doctor.running_instances import RunningInstances, idle
 from mlops_cli.backends.aws.doctor.undeployed import undeployed
-from mlops_cli.backends.checkup import data_in_place
-from mlops_cli.doctor import Check, Finding, State, examined
+from mlops_cli.backends.common_checks import dataset_check
+from mlops_cli.core.checks import Check, Finding, State, run_checks
 
-__all__ = ["Subject", "examine"]
+__all__ = ["CheckContext", "examine"]
 
 
-def examine(subject: Subject) -> Iterator[Finding]:
+def examine(subject: CheckContext) -> Iterator[Finding]:
     """Without credentials that AWS takes, nothing else can be looked at, and one finding says so."""
-    caller = Caller(subject.account)
-    yield from examined([Check("credentials", caller.look), Check("clock", caller.clock)])
+    caller = CallerIdentity(subject.account)
+    yield from run_checks([Check("credentials", caller.check), Check("clock", caller.clock)])
     if not caller.known:
         yield Finding(
             "aws",
@@ -31,16 +31,16 @@ def examine(subject: Subject) -> Iterator[Finding]:
             "mlops doctor, once the credentials are right",
         )
         return
-    fleet = Fleet(subject)
-    yield from examined(
+    fleet = RunningInstances(subject)
+    yield from run_checks(
         [
             Check("permissions", lambda: permissions(subject)),
             Check("requirements", lambda: requirements(subject)),
             Check("settings", lambda: undeployed(subject)),
             Check("quota", lambda: quotas(subject, fleet)),
-            Check("dataset", lambda: data_in_place(subject.use_case, subject.settings, subject.dataset)),
+            Check("dataset", lambda: dataset_check(subject.use_case, subject.settings, subject.dataset)),
             Check("stack", lambda: stacks_in_trouble(subject)),
-            Check("left-overs", lambda: left_overs(subject)),
+            Check("left-overs", lambda: orphaned_resources(subject)),
             Check("endpoints", lambda: idle(subject, fleet)),
         ]
     )

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.backends.aws.doctor.subject import Subject
-from mlops_cli.backends.aws.remains import Strays, Tagged
-from mlops_cli.backends.aws.stacks import STILLBORN, WELL, Stack
-from mlops_cli.backends.aws.teardown import Teardown
-from mlops_cli.doctor import Finding, State, ok
+from mlops_cli.backends.aws.cleanup.sagemaker import OrphanedResources, TaggedResources
+from mlops_cli.backends.aws.cleanup.steps import Cleanup
+from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, STABLE, Stack
+from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.core.checks import Finding, State, ok
 
 
-def stacks_in_trouble(subject: Subject) -> Iterator[Finding]:
+def stacks_in_trouble(subject: CheckContext) -> Iterator[Finding]:
     names = subject.names
     for name in (names.storage_stack, names.pipeline_stack, names.endpoint_stack):
-        stack = subject.stacks.peek(name)
+        stack = subject.stacks.get_or_none(name)
         if stack:
-            yield _judged(subject, stack)
+            yield _stack_finding(subject, stack)
 
 
-def _judged(subject: Subject, stack: Stack) -> Finding:
+def _stack_finding(subject: CheckContext, stack: Stack) -> Finding:
     if not subject.stacks.owns(stack):
         return Finding(
             "stack",
@@ -28,9 +28,9 @@ def _judged(subject: Subject, stack: Stack) -> Finding:
             "mlops would need the name, and leaves alone what is not its own.",
             "Choose another STAGE, or another name in training/usecase.toml.",
         )
-    if stack.status in WELL:
+    if stack.status in STABLE:
         return ok("stack", f"{stack.name} is {stack.status}")
-    if stack.busy or stack.status == "REVIEW_IN_PROGRESS":
+    if stack.is_in_progress or stack.status == "REVIEW_IN_PROGRESS":
         return Finding(
             "stack",
             State.WARNING,
@@ -41,12 +41,12 @@ def _judged(subject: Subject, stack: Stack) -> Finding:
     return _broken(subject, stack)
 
 
-def _broken(subject: Subject, stack: Stack) -> Finding:
-    why = f"It takes no changes: {subject.stacks.why(stack)}"
+def _broken(subject: CheckContext, stack: Stack) -> Finding:
+    why = f"It takes no changes: {subject.stacks.failure_reason(stack)}"
     text = f"{stack.name} is {stack.status}."
     if stack.status == "DELETE_FAILED":
         return Finding("stack", State.FAILURE, text, why, "mlops cleanup")
-    if stack.status not in STILLBORN:
+    if stack.status not in NEVER_CREATED:
         bring_back = f"aws cloudformation continue-update-rollback --stack-name {stack.name}"
         return Finding("stack", State.FAILURE, text, why, f"{bring_back} --region {subject.account.region}")
     if stack.name == subject.names.endpoint_stack:
@@ -55,28 +55,28 @@ def _broken(subject: Subject, stack: Stack) -> Finding:
     return Finding("stack", State.WARNING, text, why, "mlops deploy-infra makes it anew")
 
 
-def left_overs(subject: Subject) -> Iterator[Finding]:
-    found = list(_remains(subject))
-    for what in found:
+def orphaned_resources(subject: CheckContext) -> Iterator[Finding]:
+    resources = list(_remains(subject))
+    for resource in resources:
         yield Finding(
             "left-overs",
             State.WARNING,
-            f"{what} is left of this project, and in none of its stacks.",
+            f"{resource} is left of this project, and in none of its stacks.",
             "It may cost something, and may be in the way of what is made next.",
             "mlops cleanup",
         )
-    if not found:
+    if not resources:
         yield ok("left-overs", "nothing outside of the project's stacks")
 
 
-def _remains(subject: Subject) -> Iterator[str]:
+def _remains(subject: CheckContext) -> Iterator[str]:
     """Without any stack all that a cleanup would still find; else endpoints and models whose stack is gone."""
     names, account = subject.names, subject.account
     stacks = (names.storage_stack, names.pipeline_stack, names.endpoint_stack)
     if not any(subject.own_stack(name) for name in stacks):
-        plan = Teardown(subject.project, subject.endpoint, account, names, keep_data=False).plan()
+        plan = Cleanup(subject.project, subject.endpoint, account, names, keep_data=False).plan()
         yield from (change.what for change in plan.active)
     elif not subject.own_stack(names.endpoint_stack):
         client = account.client("sagemaker")
-        strays = Strays(client, Tagged(client, names, subject.endpoint))
-        yield from (change.what for change in strays.look())
+        strays = OrphanedResources(client, TaggedResources(client, names, subject.endpoint))
+        yield from (change.what for change in strays.list_resources())

@@ -6,37 +6,39 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
-from mlops_cli.backends.aws.doctor.needs import Need, Place, needs
-from mlops_cli.backends.aws.doctor.subject import Subject
-from mlops_cli.backends.aws.refusals import DENIED, AwsError
-from mlops_cli.doctor import Finding, State, ok
+from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, RequiredPermission, required_permissions
+from mlops_cli.backends.aws.errors import DENIED, AwsError
+from mlops_cli.core.checks import Finding, State, ok
 
 UNSEEN = "Whether the commands would be refused something is seen only when they are."
 
 
-def permissions(subject: Subject) -> Iterator[Finding]:
-    who = subject.account.identity.arn
-    if who.endswith(":root"):
+def permissions(subject: CheckContext) -> Iterator[Finding]:
+    caller_arn = subject.account.identity.arn
+    if caller_arn.endswith(":root"):
         yield ok("permissions", "the account's owner may do everything")
         return
     iam = subject.account.client("iam")
-    principal = principal_of(who, iam)
-    if not principal:
-        yield _unseen(f"IAM cannot simulate what {who} may do.", "Sign in as a user or a role, and look again.")
+    role_arn = principal(caller_arn, iam)
+    if not role_arn:
+        yield _unknown_finding(
+            f"IAM cannot simulate what {caller_arn} may do.", "Sign in as a user or a role, and look again."
+        )
         return
-    wanted = needs(place_of(subject))
+    required = required_permissions(arn_context(subject))
     try:
-        lacking = [(need, missing) for need in wanted if (missing := refused(iam, principal, need))]
+        lacking = [(need, missing) for need in required if (missing := refused(iam, role_arn, need))]
     except AwsError as error:
-        yield _not_simulated(error, principal)
+        yield _not_simulated(error, role_arn)
         return
-    yield from (_lacking(need, missing, principal) for need, missing in lacking)
+    yield from (_missing_finding(need, missing, role_arn) for need, missing in lacking)
     if not lacking:
-        actions = {action for need in wanted for action in need.actions}
+        actions = {action for need in required for action in need.actions}
         yield ok("permissions", f"all {len(actions)} that the commands need, says IAM's simulation")
 
 
-def place_of(subject: Subject) -> Place:
+def arn_context(subject: CheckContext) -> ArnContext:
     """What the needs are about: names that the stacks have given, as far as they are there."""
     names, settings, account = subject.names, subject.settings, subject.account
     storage = subject.own_stack(names.storage_stack)
@@ -44,7 +46,7 @@ def place_of(subject: Subject) -> Place:
     outputs = storage.outputs if storage else {}
     facts = pipeline.outputs if pipeline else {}
     named = outputs.get("BucketName") or settings["BUCKET_NAME"]
-    return Place(
+    return ArnContext(
         partition=account.identity.arn.split(":")[1],
         region=account.region,
         account=account.identity.account,
@@ -59,15 +61,15 @@ def place_of(subject: Subject) -> Place:
     )
 
 
-def principal_of(who: str, iam: Client) -> str:
+def principal(caller_arn: str, iam: Client) -> str:
     """The user or role whose policies count, as an ARN; empty for others. A session's ARN lacks its role's path."""
-    _, partition, service, _, account, resource = who.split(":", 5)
-    kind, _, rest = resource.partition("/")
+    _, partition, service, _, account, resource = caller_arn.split(":", 5)
+    kind, _, path = resource.partition("/")
     if service == "iam":
-        return who if kind == "user" else ""
+        return caller_arn if kind == "user" else ""
     if kind != "assumed-role":
         return ""
-    role = rest.split("/")[0]
+    role = path.split("/")[0]
     try:
         return str(iam.get_role(RoleName=role)["Role"]["Arn"])
     except AwsError as error:
@@ -76,7 +78,7 @@ def principal_of(who: str, iam: Client) -> str:
     return f"arn:{partition}:iam::{account}:role/{role}"
 
 
-def refused(iam: Client, principal: str, need: Need) -> list[str]:
+def refused(iam: Client, principal: str, need: RequiredPermission) -> list[str]:
     """Those of the needed actions that a policy denies or none allows."""
     context = [_context("iam:PassedToService", need.passed_to)] if need.passed_to else []
     results = iam.pages(
@@ -87,14 +89,14 @@ def refused(iam: Client, principal: str, need: Need) -> list[str]:
         ResourceArns=[need.example],
         ContextEntries=context,
     )
-    return [one["EvalActionName"] for one in results if one["EvalDecision"] != "allowed"]
+    return [result["EvalActionName"] for result in results if result["EvalDecision"] != "allowed"]
 
 
 def _context(name: str, value: str) -> dict[str, Any]:
     return {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
 
 
-def _lacking(need: Need, missing: Iterable[str], principal: str) -> Finding:
+def _missing_finding(need: RequiredPermission, missing: Iterable[str], principal: str) -> Finding:
     actions = ", ".join(missing)
     to = f", passing it to {need.passed_to}" if need.passed_to else ""
     commands = " and ".join(f"mlops {name}" for name in need.commands.split(", "))
@@ -110,12 +112,12 @@ def _lacking(need: Need, missing: Iterable[str], principal: str) -> Finding:
 
 def _not_simulated(error: AwsError, principal: str) -> Finding:
     if error.code in DENIED:
-        return _unseen(
+        return _unknown_finding(
             "IAM does not let you simulate your own permissions.",
             f"Have iam:SimulatePrincipalPolicy allowed for you on {principal}.",
         )
-    return _unseen(f"IAM could not simulate the permissions of {principal}: {error.message}", error.hint)
+    return _unknown_finding(f"IAM could not simulate the permissions of {principal}: {error.message}", error.hint)
 
 
-def _unseen(what: str, mend: str) -> Finding:
-    return Finding("permissions", State.WARNING, what, UNSEEN, mend)
+def _unknown_finding(problem: str, mend: str) -> Finding:
+    return Finding("permissions", State.WARNING, problem, UNSEEN, mend)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.backends.aws.doctor.subject import Subject
-from mlops_cli.doctor import Finding, State, ok
+from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.core.checks import Finding, State, ok
 
 FILE = "training/requirements.txt"
 
 
-def requirements(subject: Subject) -> Iterator[Finding]:
+def requirements(subject: CheckContext) -> Iterator[Finding]:
     """Judge the use case's own packages; nothing where it has none. Those of mlops are installed by hash."""
     path = subject.project.root / FILE
     text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""

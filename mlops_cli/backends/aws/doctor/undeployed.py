@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.backends.aws.deployed import DEPLOY, differences
-from mlops_cli.backends.aws.doctor.subject import Subject
-from mlops_cli.doctor import Finding, State
+from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.infra.deployed_settings import DEPLOY, differences
+from mlops_cli.core.checks import Finding, State
 
 
-def undeployed(subject: Subject) -> Iterator[Finding]:
+def undeployed(subject: CheckContext) -> Iterator[Finding]:
     """Yield a warning for each; nothing where all is as it was deployed."""
     stack = subject.own_stack(subject.names.pipeline_stack)
     for difference in differences(subject.use_case, subject.settings, stack):

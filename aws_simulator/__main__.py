@@ -1,0 +1,40 @@
+"""`python -m aws_simulator --port N --folder DIR`: the simulated AWS on 127.0.0.1, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from aws_simulator.endpoint_server import load, no_server
+from aws_simulator.server import serve
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--folder", type=Path, help="where files go; by default a folder that is removed in the end")
+    parser.add_argument("--leashed", action="store_true", help="end when standard input closes")
+    parser.add_argument(
+        "--endpoint-server",
+        type=load,
+        default=no_server,
+        metavar="MODULE:NAME",
+        help="makes the model server behind an endpoint (see endpoint_server.py)",
+    )
+    parser.add_argument(
+        "--locks", type=Path, help="pip requirement lists (*.txt): builds find these versions installed"
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="aws-simulator-") as folder:
+        serve(
+            arguments.port,
+            (arguments.folder or Path(folder)).resolve(),
+            arguments.leashed,
+            arguments.endpoint_server,
+            arguments.locks,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What the simulator's own tests set up again and again."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aws_simulator.fixture import Aws
+
+SECONDS = 20.0
+
+
+def zipped(files: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+def bucket(aws: Aws, name: str) -> Any:
+    """A versioned bucket; gives the S3 client."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return s3
+
+
+def role(aws: Aws, name: str, service: str, *statements: Mapping[str, Any]) -> str:
+    """A role that ``service`` may assume; gives its ARN."""
+    iam = aws.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    grant(aws, name, *statements)
+    return str(arn)
+
+
+def grant(aws: Aws, name: str, *statements: Mapping[str, Any]) -> None:
+    """Replace what a role may do."""
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
+    if statements:
+        aws.client("iam").put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
+
+
+def user(aws: Aws, name: str, *statements: Mapping[str, Any]) -> dict[str, str]:
+    """A user; gives credentials for ``aws.client``."""
+    iam = aws.client("iam")
+    iam.create_user(UserName=name)
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
+    if statements:
+        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+
+def stack(aws: Aws, name: str, resources: Mapping[str, Any], role: str = "", **outputs: Any) -> str:
+    """Create a stack and wait; gives its status."""
+    template = {"Resources": resources, "Outputs": {key: {"Value": value} for key, value in outputs.items()}}
+    arguments = {"RoleARN": role} if role else {}
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"], **arguments
+    )
+    return settled(aws, name)
+
+
+def settled(aws: Aws, name: str) -> str:
+    """The status of a stack once nothing is in progress; DELETE_COMPLETE when it is gone."""
+    cloudformation = aws.client("cloudformation")
+
+    def status() -> str:
+        try:
+            found = str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+        except cloudformation.exceptions.ClientError:
+            return "DELETE_COMPLETE"
+        return "" if found.endswith("_IN_PROGRESS") else found
+
+    return str(eventually(status))
+
+
+def reasons(aws: Aws, name: str) -> list[str]:
+    """Why resources of a stack failed, oldest first."""
+    events = aws.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]
+    return [event["ResourceStatusReason"] for event in reversed(events) if event["ResourceStatus"].endswith("_FAILED")]
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    """The first true value; fails the test if there is none in time."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if value := look():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")

@@ -1,0 +1,82 @@
+"""What stands for a build image: a virtual environment that sees the packages of the tests' own, and no index.
+
+The packages are seen through links, all but this project's own: a build must install the CLI that it was given. What
+the lists of --locks name has the version there, whatever is installed here: to pip it is what they ask for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import site
+import sys
+import threading
+import venv
+from pathlib import Path
+
+import pip
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from aws_simulator.codebuild import installer, s3_copy
+
+MAKING = threading.Lock()
+OWN = ("mlops_cli", "mlops-cli", "_editable", "__editable__")
+
+
+def packages(folder: Path, locks: Path | None) -> Path:
+    """A folder of links to every installed package but our own, with an installer around pip's; made once."""
+    with MAKING:
+        if not folder.exists():
+            partial = folder.with_name(f"{folder.name}.partial")
+            partial.mkdir(parents=True)
+            versions = locked_versions(locks)
+            for entry in Path(site.getsitepackages()[0]).iterdir():
+                if not entry.name.startswith((*OWN, "pip-")) and entry.name != "pip" and entry.suffix != ".pth":
+                    place(entry, partial, versions)
+            (partial / "pip").mkdir()
+            shutil.copy(installer.__file__, partial / "pip" / "__main__.py")
+            installer.real(folder).mkdir()
+            (installer.real(folder) / "pip").symlink_to(Path(pip.__file__).parent)
+            partial.rename(folder)
+    return folder
+
+
+def locked_versions(locks: Path | None) -> dict[str, str]:
+    """Return the version of every package that a list names for this Python and platform."""
+    versions: dict[str, str] = {}
+    for path in sorted(locks.glob("*.txt")) if locks else ():
+        for line in path.read_text().splitlines():
+            if "==" in line:
+                requirement = Requirement(line.rstrip("\\ "))
+                if requirement.marker is None or requirement.marker.evaluate():
+                    versions[requirement.name] = str(requirement.specifier).removeprefix("==")
+    return versions
+
+
+def place(entry: Path, folder: Path, versions: dict[str, str]) -> None:
+    """Link what is installed; the description of a package that a list names says the list's version."""
+    name, _, _ = entry.stem.partition("-")
+    version = versions.get(canonicalize_name(name)) if entry.suffix == ".dist-info" else None
+    if version is None or f"{name}-{version}" == entry.stem:
+        (folder / entry.name).symlink_to(entry)
+        return
+    described = folder / f"{name}-{version}.dist-info"
+    described.mkdir()
+    for file in entry.iterdir():
+        if file.name != "METADATA":
+            (described / file.name).symlink_to(file)
+    lines = (entry / "METADATA").read_text(encoding="utf-8").split("\n")
+    (described / "METADATA").write_text(
+        "\n".join(f"Version: {version}" if line.startswith("Version: ") else line for line in lines), encoding="utf-8"
+    )
+
+
+def make(folder: Path, linked: Path) -> Path:
+    """A fresh environment; gives its folder of commands."""
+    venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
+    library = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    (library / "image.pth").write_text(f"{linked}\n")
+    command = folder / "bin" / "aws"
+    command.write_text(f"#!{folder / 'bin' / 'python'}\n{Path(s3_copy.__file__).read_text()}")
+    command.chmod(0o755)
+    return folder / "bin"

@@ -1,0 +1,187 @@
+"""Takes a build through its phases."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aws_simulator.codebuild import artifacts, buildspec, image
+from aws_simulator.codebuild.build import FAILED, SUCCEEDED, TIMED_OUT, Build, PhaseError
+from aws_simulator.codebuild.buildspec import Buildspec
+from aws_simulator.codebuild.logs import BuildLog
+from aws_simulator.codebuild.shell import Shell
+from aws_simulator.errors import ServiceError
+from aws_simulator.roles import Caller, assume
+
+if TYPE_CHECKING:
+    from aws_simulator.codebuild.service import CodeBuild
+
+# A phase after which nothing but the end follows when it fails. After build, post_build and the upload still come.
+ENDING = ("install", "pre_build")
+
+
+class Runner:
+    def __init__(self, service: CodeBuild, build: Build) -> None:
+        self.simulator = service.simulator
+        self.build = build
+        self.folder = service.simulator.folder / "codebuild" / build.id
+        self.minute = service.minute
+        self.source = self.folder / "src"
+
+    def run(self) -> None:
+        timer = threading.Timer(self.build.project["timeoutInMinutes"] * self.minute, self.build.end, [TIMED_OUT])
+        timer.daemon = True
+        timer.start()
+        status = FAILED
+        try:
+            status = self._through()
+        except PhaseError as error:
+            status = error.status
+        finally:
+            timer.cancel()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.build.completed(status)
+
+    def _through(self) -> str:
+        build = self.build
+        with build.phase("SUBMITTED"):
+            role = self._role()
+        with build.phase("QUEUED"):
+            log = BuildLog(self.simulator.client("logs", role), build)
+        try:
+            return self._in_container(role, log)
+        finally:
+            with build.phase("FINALIZING", always=True):
+                log.close()
+
+    def _role(self) -> Caller:
+        project = self.build.project
+        arn = f"{self.build.arn_prefix}:project/{project['name']}"
+        session = f"AWSCodeBuild-{self.build.id}"
+        try:
+            return assume(project["serviceRole"], "codebuild.amazonaws.com", session, arn)
+        except ServiceError as error:
+            raise PhaseError("ACCESS_DENIED", error.message) from error
+
+    def _in_container(self, role: Caller, log: BuildLog) -> str:
+        build, s3 = self.build, self.simulator.client("s3", role)
+        with build.phase("PROVISIONING"):
+            commands = image.make(
+                self.folder / "image", image.packages(self.simulator.folder / "packages", self.simulator.locks)
+            )
+        with build.phase("DOWNLOAD_SOURCE"):
+            self._download(s3)
+            spec = self._buildspec()
+            shell = Shell(spec.shell, self.folder / "tmp", self.source, self._variables(spec, role, commands))
+        failure = self._phases(spec, shell, log)
+        if failure is None or (failure[0] not in ENDING and failure[1] == FAILED):
+            with build.phase("UPLOAD_ARTIFACTS"):
+                self._export(spec, shell)
+                self._upload(s3, spec)
+        return failure[1] if failure else SUCCEEDED
+
+    def _phases(self, spec: Buildspec, shell: Shell, log: BuildLog) -> tuple[str, str] | None:
+        """Run the commands; gives the phase that failed, and with which status."""
+        failure: tuple[str, str] | None = None
+        for name in buildspec.PHASES:
+            if failure and (failure[0] in ENDING or failure[1] != FAILED):
+                break
+            log.agent(f"Entering phase {name.upper()}")
+            shell.set("CODEBUILD_BUILD_SUCCEEDING", "0" if failure else "1")
+            phase = spec.phases.get(name, buildspec.Phase())
+            try:
+                with self.build.phase(name.upper()):
+                    self._phase(phase, shell, log)
+            except PhaseError as error:
+                log.agent(f"Phase complete: {name.upper()} State: {error.status}")
+                log.agent(f"Phase context status code: {error.code} Message: {error}")
+                continues = phase.continues and error.status == FAILED
+                failure = failure or (None if continues else (name, error.status))
+                continue
+            log.agent(f"Phase complete: {name.upper()} State: {SUCCEEDED}")
+        return failure
+
+    def _phase(self, phase: buildspec.Phase, shell: Shell, log: BuildLog) -> None:
+        error: PhaseError | None = None
+        try:
+            self._commands(phase.commands, shell, log)
+        except PhaseError as raised:
+            error = raised
+        self._commands(phase.finally_, shell, log)
+        if error:
+            raise error
+
+    def _commands(self, commands: tuple[str, ...], shell: Shell, log: BuildLog) -> None:
+        for command in commands:
+            log.agent(f"Running command {command}")
+            code = shell.run(command, self.build, self.simulator.processes, log)
+            if code:
+                log.agent(f"Command did not exit successfully {command} exit status {code}")
+                message = f"Error while executing command: {command}. Reason: exit status {code}"
+                raise PhaseError("COMMAND_EXECUTION_ERROR", message)
+
+    def _download(self, s3: object) -> None:
+        self.source.mkdir(parents=True)
+        if self.build.pipeline:
+            for place in self.build.pipeline.inputs:
+                primary = place.name == self.build.pipeline.primary
+                artifacts.download(s3, place, self.source if primary else self.folder / "inputs" / place.name)
+
+    def _buildspec(self) -> Buildspec:
+        given = self.build.project["source"].get("buildspec") or "buildspec.yml"
+        if "\n" not in given:
+            path = self.source / given
+            if not path.is_file():
+                message = f"stat {path}: no such file or directory"
+                raise PhaseError("YAML_FILE_ERROR", message)
+            given = path.read_text()
+        try:
+            return buildspec.read(given)
+        except buildspec.BuildspecError as error:
+            code, _, message = str(error).partition(": ")
+            raise PhaseError(code, message) from error
+
+    def _variables(self, spec: Buildspec, role: Caller, commands: Path) -> dict[str, str]:
+        """The build's environment: what AWS sets, the role's credentials, the project's own; no way to the network."""
+        build = self.build
+        own = {one["name"]: one["value"] for one in build.project["environment"].get("environmentVariables", [])}
+        inputs = build.pipeline.inputs if build.pipeline else ()
+        return {
+            "PATH": f"{commands}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "AWS_ENDPOINT_URL": self.simulator.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PIP_NO_INDEX": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            **role.credentials,
+            "CODEBUILD_BUILD_ARN": f"{build.arn_prefix}:build/{build.full_id}",
+            "CODEBUILD_BUILD_ID": build.full_id,
+            "CODEBUILD_BUILD_NUMBER": str(build.number),
+            "CODEBUILD_INITIATOR": build.initiator,
+            "CODEBUILD_LOG_PATH": build.log_stream,
+            "CODEBUILD_SRC_DIR": str(self.source),
+            **{f"CODEBUILD_SRC_DIR_{one.name}": str(self.folder / "inputs" / one.name) for one in inputs[1:]},
+            "CODEBUILD_START_TIME": str(int(time.time() * 1000)),
+            **spec.variables,
+            **own,
+        }
+
+    def _export(self, spec: Buildspec, shell: Shell) -> None:
+        self.build.exported = [{"name": name, "value": shell.value(name)} for name in spec.exported]
+
+    def _upload(self, s3: object, spec: Buildspec) -> None:
+        for number, place in enumerate(self.build.pipeline.outputs if self.build.pipeline else ()):
+            files = spec.secondary.get(place.name) if number or spec.secondary else spec.artifacts
+            if files is None:
+                raise PhaseError("CLIENT_ERROR", f"no matching artifact named {place.name} in the buildspec")
+            location = artifacts.upload(s3, place, files, self.source)
+            self.build.artifacts.append({"location": location})

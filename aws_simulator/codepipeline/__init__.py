@@ -1,0 +1,20 @@
+"""CodePipeline V2: declarations that are checked, and an engine that runs them under the pipeline's role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_simulator.codepipeline import triggers
+from aws_simulator.codepipeline.resource import Pipeline
+from aws_simulator.codepipeline.service import CodePipeline
+
+if TYPE_CHECKING:
+    from aws_simulator.simulator import Simulator
+
+
+def register(simulator: Simulator) -> None:
+    service = CodePipeline(simulator)
+    simulator.add_service(service)
+    simulator.add_resource_type(Pipeline(simulator))
+    triggers.register(simulator, service)
+    simulator.on_reset(service.clear)

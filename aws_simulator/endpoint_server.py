@@ -1,0 +1,41 @@
+"""What the simulator needs of a model server: an endpoint's instances are one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+
+class StartError(Exception):
+    """The server does not answer within the time given."""
+
+
+class EndpointServer(Protocol):
+    """``log`` is the file that the server writes; ``url`` answers POST /invocations."""
+
+    url: str
+    log: Path
+
+    def start(self, archive: Path, seconds: float) -> None:
+        """Serve the model.tar.gz. Raise StartError if it does not answer in time."""
+
+    def stop(self, seconds: float) -> None: ...
+
+
+# folder, endpoint name, environment variables of the container -> a server that is not started yet
+ServerFactory = Callable[[Path, str, Mapping[str, str]], EndpointServer]
+
+
+def load(address: str) -> ServerFactory:
+    """Import MODULE:NAME. Raise ValueError for anything else."""
+    module, _, name = address.partition(":")
+    if not module or not name:
+        raise ValueError(f"{address!r} is not MODULE:NAME")
+    factory: ServerFactory = getattr(import_module(module), name)
+    return factory
+
+
+def no_server(_folder: Path, name: str, _environment: Mapping[str, str]) -> EndpointServer:
+    raise StartError(f"the simulator was started without --endpoint-server, so that {name} cannot serve")

@@ -1,0 +1,129 @@
+"""Runs what AWS would run in a container: a process group of its own that cannot outlive the simulator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+TOKEN = "AWS_SIMULATOR_PROCESS"
+DRAIN_SECONDS = 1.0
+
+
+class Processes:
+    """Everything that the simulator has started. Each process carries a token in its environment, by which it and
+    its descendants are found for certain; the reaper ends them when the simulator dies, however it dies."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(8)
+        self._running: set[Process] = set()
+        self._lock = threading.Lock()
+        self._reaper = subprocess.Popen(
+            [sys.executable, "-m", __name__, self.token],
+            cwd=Path(__file__).resolve().parents[1],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> Process:
+        """Start; ``on_line`` gets every line of its output, on another thread."""
+        process = Process(argv, cwd, {**env, TOKEN: self.token}, on_line)
+        with self._lock:
+            self._running = {other for other in self._running if other.code is None} | {process}
+        return process
+
+    def end_all(self) -> None:
+        with self._lock:
+            running, self._running = self._running, set()
+        for process in running:
+            process.kill()
+        for pid in bearers(self.token):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.end_all()
+        assert self._reaper.stdin is not None
+        self._reaper.stdin.close()
+        self._reaper.wait()
+
+
+class Process:
+    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+        self._child = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)
+        self._reader.start()
+
+    @property
+    def code(self) -> int | None:
+        """How it ended (negative: the signal), or None while it runs."""
+        return self._child.poll()
+
+    def wait(self, seconds: float | None = None) -> int:
+        """Until it has ended and its output is read. Raises subprocess.TimeoutExpired."""
+        code = self._child.wait(seconds)
+        self._reader.join(DRAIN_SECONDS)
+        self.kill()
+        return code
+
+    def terminate(self) -> None:
+        """Ask its whole group to end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, number)
+
+    def _read(self, on_line: Callable[[str], None]) -> None:
+        assert self._child.stdout is not None
+        with self._child.stdout as output:
+            for line in output:
+                on_line(line.decode("utf-8", "replace").rstrip("\n"))
+
+
+def bearers(token: str) -> list[int]:
+    """The processes that carry the token in their environment."""
+    mark = f"{TOKEN}={token}".encode()
+    return [pid for pid, environment in _environments() if mark in environment]
+
+
+def _environments() -> Iterator[tuple[int, bytes]]:
+    if sys.platform != "linux":
+        listing = subprocess.run(["ps", "-axEww", "-o", "pid=,command="], capture_output=True, check=True).stdout
+        yield from ((int(line.split()[0]), line) for line in listing.splitlines() if line.strip())
+        return
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            yield int(folder.name), (folder / "environ").read_bytes()
+
+
+def reap(token: str) -> None:
+    """Wait until the simulator is gone, then end what it has left behind."""
+    sys.stdin.buffer.read()
+    while left := bearers(token):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    reap(sys.argv[1])

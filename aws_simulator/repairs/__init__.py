@@ -1,0 +1,32 @@
+"""Where ministack 1.5.33 does not do what AWS does, as far as this project's commands could notice. Each has a test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_simulator.repairs import (
+    buckets,
+    changesets,
+    checksums,
+    conditions,
+    existing,
+    log_arns,
+    schemas,
+    simulation,
+    stack_events,
+)
+
+if TYPE_CHECKING:
+    from aws_simulator.simulator import Simulator
+
+
+def register(simulator: Simulator) -> None:
+    schemas.install()
+    buckets.install(simulator)
+    existing.install()
+    checksums.install()
+    conditions.install()
+    log_arns.install()
+    changesets.install()
+    stack_events.install()
+    simulation.install()

@@ -1,0 +1,150 @@
+"""Boots ministack with IAM enforced, our plug-ins in it and the tests' controls beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+from aws_simulator.endpoint_server import ServerFactory
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+
+def serve(port: int, folder: Path, leashed: bool, endpoint_server: ServerFactory, locks: Path | None) -> None:
+    """Serve until told to end; ``leashed``: also when standard input closes, that is when the parent dies.
+
+    Prints one line of JSON, {"url": …}, as soon as it answers.
+    """
+    listener = socket.create_server(("127.0.0.1", port))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    _set_environment(folder, listener.getsockname()[1])
+    from aws_simulator.simulator import Simulator
+
+    simulator = Simulator(folder, url, endpoint_server, locks)
+    try:
+        simulator.install()
+        asyncio.run(_serve(simulator, listener, url, leashed))
+    finally:
+        simulator.processes.close()
+
+
+def _set_environment(folder: Path, port: int) -> None:
+    """What ministack reads when it is imported."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_"))]:
+        del os.environ[name]
+    os.environ.update(
+        AUTH="true",
+        BIND_HOST="127.0.0.1",
+        GATEWAY_PORT=str(port),
+        MINISTACK_ACCOUNT_ID=ACCOUNT,
+        MINISTACK_REGION=REGION,
+        MINISTACK_HOST="127.0.0.1",
+        IOT_MTLS_ENABLED="0",
+        SFTP_ENABLED="0",
+        PERSIST_STATE="0",
+        S3_PERSIST="0",
+        DOCKER_HOST=f"unix://{folder}/no-docker.sock",
+        TMPDIR=str(folder),
+        LOG_LEVEL=os.environ.get("LOG_LEVEL", "WARNING"),
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_DEFAULT_REGION=REGION,
+        AWS_EC2_METADATA_DISABLED="true",
+        no_proxy="*",
+    )
+
+
+async def _serve(simulator: Any, listener: socket.socket, url: str, leashed: bool) -> None:
+    from hypercorn.asyncio import serve as hypercorn
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = 0.2
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+    end, loop = asyncio.Event(), asyncio.get_running_loop()
+    # An operation may call another service and wait for it: there must be a thread left for that one.
+    loop.set_default_executor(ThreadPoolExecutor(64))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    if leashed:
+        threading.Thread(target=_watch, args=(loop, end), daemon=True).start()
+    announcing = asyncio.create_task(_announce(url))
+    await hypercorn(_front(simulator), config, shutdown_trigger=end.wait)  # type: ignore[arg-type]
+    announcing.cancel()
+
+
+def _watch(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
+    sys.stdin.buffer.read()
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(end.set)
+
+
+async def _announce(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            break
+        await asyncio.sleep(0.01)
+    print(json.dumps({"url": url}), flush=True)
+
+
+def _front(simulator: Any) -> Callable[..., Awaitable[None]]:
+    """ministack behind what stands for TLS (policies see aws:SecureTransport), and the controls."""
+    from ministack.app import app
+
+    async def front(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/_simulator/"):
+            await _control(simulator, scope, receive, send)
+            return
+        if scope["type"] == "http" and not any(name == b"x-forwarded-proto" for name, _ in scope["headers"]):
+            scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
+        await app(scope, receive, _dated(send, simulator.ahead) if simulator.ahead else send)
+
+    return front
+
+
+def _dated(send: Any, ahead: float) -> Any:
+    """Answers whose clock is ``ahead`` seconds before ours."""
+
+    async def dated(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"date"]
+            date = formatdate(time.time() + ahead, usegmt=True).encode()
+            message = {**message, "headers": [*kept, (b"date", date)]}
+        await send(message)
+
+    return dated
+
+
+async def _control(simulator: Any, scope: Any, receive: Any, send: Any) -> None:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    act = simulator.controls.get(scope["path"].removeprefix("/_simulator/"))
+    status, answer = 404, f"There is no such control; there are: {', '.join(sorted(simulator.controls))}."
+    if act is not None:
+        try:
+            status, answer = 200, await asyncio.to_thread(act, json.loads(body or b"{}"))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the test sees it)
+            status, answer = 400, repr(error)
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": json.dumps(answer, default=str).encode()})

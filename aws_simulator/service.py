@@ -1,0 +1,195 @@
+"""What every simulated service is made of: one method per operation, checked against botocore's model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import botocore.session
+import jmespath
+from botocore import xform_name
+from botocore.model import OperationModel, ServiceModel
+from ministack.core.responses import get_account_id, get_region
+from ministack.core.router import extract_access_key_id
+
+from aws_simulator import shapes, wire
+from aws_simulator.errors import ServiceError
+from aws_simulator.roles import Caller
+
+if TYPE_CHECKING:
+    from aws_simulator.simulator import Simulator
+
+logger = logging.getLogger("simulator")
+Request = dict[str, Any]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+# Codes that every AWS service may answer with, whether its model says so or not.
+COMMON_ERRORS = {
+    "AccessDeniedException",
+    "ValidationException",
+    "ThrottlingException",
+    "InternalFailure",
+    "UnknownOperationException",
+}
+
+
+@dataclass(frozen=True)
+class Permission:
+    """What a caller needs for an operation: the action on these resources, and the right to pass roles on."""
+
+    resources: tuple[str | Callable[[Any, Request, Caller], list[str]], ...] = ("*",)
+    passes: Mapping[str, str] = field(default_factory=dict)
+    action: str = ""
+    context: Callable[[Request], Mapping[str, Any]] = lambda _: {}
+
+
+def operation(
+    *resources: str | Callable[..., list[str]],
+    passes: Mapping[str, str] | None = None,
+    action: str = "",
+    context: Callable[[Request], Mapping[str, Any]] = lambda _: {},
+) -> Callable[[Method], Method]:
+    """Marks a method as an operation and says what the caller must be allowed to do.
+
+    ``resources``: ARNs in which {account}, {region} and {a JMESPath of the request} are filled in, or functions
+    ``(service, request, caller) -> [arn, …]``; none: "*". ``passes``: JMESPath of a role ARN (or of several) →
+    the service it is passed to. ``action``: where IAM's name is not the operation's (``sagemaker:InvokeEndpoint`` …).
+    ``context``: the service's own condition keys, of a request.
+    """
+
+    def marked(method: Method) -> Method:
+        method.permission = Permission(resources or ("*",), passes or {}, action, context)  # type: ignore[attr-defined]
+        return method
+
+    return marked
+
+
+class Service:
+    """A simulated AWS service. See the package's docstring for how one is written."""
+
+    name: ClassVar[str]
+    """botocore's name of the service: its model decides what a request and a response may look like."""
+    prefix: ClassVar[str] = ""
+    """IAM's prefix of its actions, where it is not ``name``."""
+    endpoint: ClassVar[str] = ""
+    """ministack's key for it: the name in the signature, where that is not ``name``."""
+    validation_error: ClassVar[str] = "ValidationException"
+    serial: ClassVar[bool] = True
+    """One operation at a time (under ``self.lock``): operations are short. False for those that wait."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.lock = threading.RLock()
+
+    @cached_property
+    def model(self) -> ServiceModel:
+        return botocore.session.get_session().get_service_model(self.name)
+
+    def shape(self, name: str) -> Any:
+        return self.model.shape_for(name)
+
+    async def handle(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> wire.Response:
+        """ministack's interface to a service."""
+        caller = Caller(extract_access_key_id(headers, query), get_account_id(), get_region())
+        return await asyncio.to_thread(self._answer, method, path, headers, body, query, caller)
+
+    def _answer(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any], caller: Caller
+    ) -> wire.Response:
+        operation = wire.requested(self.model, method, path, headers)
+        try:
+            if operation is None:
+                raise ServiceError("UnknownOperationException", f"{self.name} has no such operation.", 404)
+            request = wire.decoded(operation, path, headers, body, query)
+            return wire.encoded(operation, self.call(operation, request, caller))
+        except ServiceError as error:
+            self._check_error(operation, error)
+            return wire.refused(error.code, error.message, error.status, error.facts)
+        except Exception as error:
+            logger.exception("%s failed", operation and operation.name)
+            self.simulator.drifted(f"{self.name}:{operation and operation.name}: {error!r}")
+            return wire.refused("InternalFailure", repr(error), 500, {})
+
+    def call(self, operation: OperationModel, request: Request, caller: Caller) -> dict[str, Any]:
+        """Check the request, the caller's permissions and the result; run the operation."""
+        act = getattr(self, xform_name(operation.name), None)
+        if act is None:
+            raise ServiceError("UnknownOperationException", f"The simulator has no {self.name}:{operation.name}.", 404)
+        if operation.input_shape and (found := list(shapes.problems(request, operation.input_shape))):
+            number = f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected: "
+            raise ServiceError(self.validation_error, number + "; ".join(found))
+        self._authorize(act, operation, request, caller)
+        if self.serial:
+            with self.lock:
+                result = act(request, caller) or {}
+        else:
+            result = act(request, caller) or {}
+        if operation.output_shape and (found := list(shapes.problems(result, operation.output_shape, answer=True))):
+            raise AssertionError(f"a response that AWS would not give: {'; '.join(found)}")
+        return result
+
+    def _authorize(self, act: Any, operation: OperationModel, request: Request, caller: Caller) -> None:
+        permission: Permission = getattr(act, "permission", Permission())
+        action = permission.action or f"{self.prefix or self.name}:{operation.name}"
+        context = {**tag_context(request), **permission.context(request)}
+        for resource in self._resources(permission, request, caller):
+            caller.require(action, resource, context)
+        for path, service in permission.passes.items():
+            found = jmespath.search(path, request)
+            for role in found if isinstance(found, list) else [found] if found else []:
+                caller.require_pass_role(role, service)
+
+    def _resources(self, permission: Permission, request: Request, caller: Caller) -> Iterator[str]:
+        facts = {"account": caller.account, "region": caller.region}
+
+        def fill(name: re.Match[str]) -> str:
+            return facts.get(name[1]) or str(jmespath.search(name[1], request) or "*")
+
+        for resource in permission.resources:
+            if callable(resource):
+                yield from resource(self, request, caller)
+            else:
+                yield re.sub(r"\{([^}]+)\}", fill, resource)
+
+    def _check_error(self, operation: OperationModel | None, error: ServiceError) -> None:
+        """An error code that the operation's model does not have is one that AWS never gives."""
+        errors = operation.error_shapes if operation else []
+        modelled = {name for shape in errors for name in (shape.name, shape.error_code)}
+        if error.status < 500 and error.code not in modelled | COMMON_ERRORS and "Token" not in error.code:
+            self.simulator.drifted(
+                f"{self.name}:{operation and operation.name} answered {error.code}, which AWS's model does not have"
+            )
+
+
+def tag_context(request: Request) -> dict[str, Any]:
+    """aws:RequestTag/… and aws:TagKeys of the tags that a request sets or removes."""
+    tags = request.get("Tags") or request.get("tags") or {}
+    pairs = (
+        tags.items()
+        if isinstance(tags, dict)
+        else [tuple(tag.values()) for tag in (dict(sorted(tag.items())) for tag in tags)]
+    )
+    keys = [str(key) for key, _ in pairs] + list(request.get("TagKeys") or request.get("tagKeys") or [])
+    return {**{f"aws:RequestTag/{key}": str(value) for key, value in pairs}, **({"aws:TagKeys": keys} if keys else {})}
+
+
+def page(
+    rows: list[Any], request: Request, name: str, limit: str, token: str, size: int = 100, bad: str = ""
+) -> dict[str, Any]:
+    """One page of ``rows`` under ``name``; the token is an offset, and ``bad`` is the code for one that is none."""
+    asked = str(request.get(token) or 0)
+    if not asked.isdecimal():
+        raise ServiceError(bad or "ValidationException", f"The token {asked} is not valid.")
+    start, count = int(asked), int(request.get(limit) or size)
+    answer: dict[str, Any] = {name: rows[start : start + count]}
+    if start + count < len(rows):
+        answer[token] = str(start + count)
+    return answer

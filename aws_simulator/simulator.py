@@ -1,0 +1,197 @@
+"""The simulated AWS that plug-ins are registered with."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import pkgutil
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from ministack import app
+from ministack.core import iam_actions, router
+from ministack.services import sts
+
+from aws_simulator.endpoint_server import ServerFactory
+from aws_simulator.ledger import Ledger
+from aws_simulator.processes import Processes
+from aws_simulator.resources import (
+    SLOW,
+    ResourceType,
+    StackRoles,
+    add_resource_type,
+    in_context,
+    slow_down,
+)
+from aws_simulator.roles import Caller
+from aws_simulator.service import Service
+
+logger = logging.getLogger("simulator")
+Control = Callable[[dict[str, Any]], Any]
+
+
+class Simulator:
+    """What a plug-in's ``register(simulator)`` gets."""
+
+    def __init__(self, folder: Path, url: str, endpoint_server: ServerFactory, locks: Path | None = None) -> None:
+        self.folder = folder
+        """Everything on disk lies below it."""
+        self.url = url
+        self.locks = locks
+        self.endpoint_server = endpoint_server
+        """Makes the model server behind an endpoint."""
+        self.processes = Processes()
+        self.ledger = Ledger()
+        self.services: dict[str, Service] = {}
+        self.controls: dict[str, Control] = {}
+        self.drift: list[str] = []
+        """Answers and events that AWS would never give: each one is a bug of the simulator, and fails the tests."""
+        self.failed_invocations: list[dict[str, str]] = []
+        """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
+        self.ahead = 0.0
+        """Seconds by which the clock in every answer is before this machine's."""
+        self._on_reset: list[Callable[[], None]] = []
+        self._resets = 0
+        self._stack_roles = StackRoles()
+        self._session, self._session_lock = boto3.session.Session(), threading.Lock()
+        self.client = lru_cache(maxsize=256)(self._client)
+
+    def install(self) -> None:
+        """Hook into ministack and register every plug-in of this package."""
+        self.ledger.install()
+        self._stack_roles.install()
+        self.add_control("permissions", lambda _: self.ledger.entries())
+        self.add_control("people", lambda _: self.ledger.people())
+        self.add_control("denials", lambda _: self.ledger.entries(allowed=False))
+        self.add_control("unused-permissions", lambda _: self.ledger.unused())
+        self.add_control("drift", lambda _: self.drift)
+        self.add_control("failed-invocations", lambda _: self.failed_invocations)
+        self.add_control("expired-credentials", lambda _: self._expired_credentials())
+        self.add_control("clock", self._set_clock)
+        self.add_control("slow-resource-type", lambda arguments: slow_down(**arguments))
+        self.add_control("start-process", self._start_process)
+        self.add_control("reset", lambda _: self.reset())
+        package = __package__ or ""
+        for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+            if module.name.startswith(("test_", "_")) or module.name in FOUNDATION:
+                continue
+            plugin = importlib.import_module(f"{package}.{module.name}")
+            if hasattr(plugin, "register"):
+                plugin.register(self)
+
+    def add_service(self, service: Service) -> None:
+        """Let the service answer what botocore sends it, in place of ministack's own, if there is one."""
+        scope = service.endpoint or service.name
+        target = service.model.metadata.get("targetPrefix")
+        app.SERVICE_HANDLERS[scope] = service.handle
+        router.SERVICE_PATTERNS[scope] = (
+            {"target_prefixes": [f"{target}."]} if target else {"host_patterns": [rf"^{scope}\."]}
+        )
+        iam_actions.SERVICE_TO_IAM_NAMESPACE.pop(scope, None)  # we enforce by ourselves, on exact resources
+        self.services[service.name] = service
+
+    def add_resource_type(self, kind: ResourceType) -> None:
+        add_resource_type(kind)
+
+    def add_control(self, name: str, act: Control) -> None:
+        """A switch for tests: POST /_simulator/NAME with a JSON object gives ``act(object)`` as JSON."""
+        self.controls[name] = act
+
+    def on_reset(self, act: Callable[[], None]) -> None:
+        """``act`` forgets the plug-in's state; what it has running is ended before."""
+        self._on_reset.append(act)
+
+    def reset(self) -> None:
+        """An empty account."""
+        self._resets += 1
+        self.processes.end_all()
+        for act in self._on_reset:
+            act()
+        app._reset_all_state()
+        self._stack_roles.clear()
+        SLOW.clear()
+        self.ledger.clear()
+        self.drift.clear()
+        self.ahead = 0.0
+        self.failed_invocations.clear()
+        self.client.cache_clear()
+
+    def _set_clock(self, arguments: dict[str, Any]) -> None:
+        self.ahead = float(arguments["ahead"])
+
+    @staticmethod
+    def _expired_credentials() -> dict[str, str]:
+        """Credentials of a role whose session is over, as boto3's client takes them."""
+        key, secret, token = (secrets.token_hex(8).upper() for _ in range(3))
+        record = {
+            "Arn": "arn:aws:sts::123456789012:assumed-role/gone/s",
+            "SecretAccessKey": secret,
+            "SessionToken": token,
+        }
+        sts._sessions[f"ASIA{key}"] = {**record, "PrincipalType": "AssumedRole", "Expiration": time.time() - 1}
+        return {"aws_access_key_id": f"ASIA{key}", "aws_secret_access_key": secret, "aws_session_token": token}
+
+    def _start_process(self, arguments: dict[str, Any]) -> str:
+        """For the test that nothing outlives us; gives the token that everything we start carries."""
+        self.processes.start(arguments["argv"], self.folder, {"PATH": os.environ["PATH"]}, logger.info)
+        return self.processes.token
+
+    def drifted(self, what: str) -> None:
+        logger.error("not as on AWS: %s", what)
+        self.drift.append(what)
+
+    def background(self, act: Callable[..., Any], *arguments: Any) -> threading.Thread:
+        """Run on a thread, in the account and region of the request at hand."""
+        work = in_context(self._logged)
+        thread = threading.Thread(target=work, args=(self._resets, act, *arguments), daemon=True)
+        thread.start()
+        return thread
+
+    def _logged(self, resets: int, act: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:
+            if resets == self._resets:  # else the account that it worked in is gone
+                logger.exception("background work failed")
+                self.drifted(f"{act}: {error!r}")
+
+    def _client(self, name: str, caller: Caller) -> Any:
+        """A boto3 client of any simulated service with the caller's credentials: never from the event loop itself."""
+        credentials = caller.credentials
+        with self._session_lock:
+            return self._session.client(
+                name,
+                endpoint_url=self.url,
+                region_name=caller.region,
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300),
+            )
+
+
+# Modules that are no plug-ins, and what only tests need: not to be imported in search of a register().
+FOUNDATION = {
+    "accounts",
+    "endpoint_server",
+    "errors",
+    "fixture",
+    "ledger",
+    "processes",
+    "resources",
+    "roles",
+    "server",
+    "service",
+    "shapes",
+    "simulator",
+    "tests",
+    "wire",
+}

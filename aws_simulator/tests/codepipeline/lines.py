@@ -1,0 +1,133 @@
+"""Pipelines for the tests of this folder: short to write down, and driven by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_simulator.accounts import bucket, eventually, role, zipped
+from aws_simulator.fixture import Aws
+
+BUCKET = "artifacts"
+ALLOWED = {
+    "Action": [
+        "s3:*",
+        "codecommit:*",
+        "codebuild:*",
+        "states:*",
+        "cloudformation:*",
+        "sns:Publish",
+        "iam:PassRole",
+        "codestar-connections:UseConnection",
+    ],
+    "Resource": "*",
+}
+SOURCE = {"S3Bucket": BUCKET, "S3ObjectKey": "source.zip", "PollForSourceChanges": "false"}
+
+
+def action(name: str, kind: str, configuration: Mapping[str, str], **more: Any) -> dict[str, Any]:
+    """``kind``: Category/Provider. ``inputs`` and ``outputs``: names; the rest as CodePipeline calls it."""
+    category, provider = kind.split("/")
+    found: dict[str, Any] = {
+        "name": name,
+        "actionTypeId": {"category": category, "owner": "AWS", "provider": provider, "version": "1"},
+        "configuration": dict(configuration),
+        "inputArtifacts": [{"name": one} for one in more.pop("inputs", [])],
+        "outputArtifacts": [{"name": one} for one in more.pop("outputs", [])],
+    }
+    return {**found, **more}
+
+
+def source(**more: Any) -> dict[str, Any]:
+    return action("source", "Source/S3", SOURCE, outputs=["SourceOutput"], **more)
+
+
+def gate(name: str = "gate", **more: Any) -> dict[str, Any]:
+    """An approval: an action that ends when the test says so."""
+    return action(name, "Approval/Manual", more.pop("configuration", {}), **more)
+
+
+class Line:
+    """A pipeline at work, seen from a test."""
+
+    def __init__(self, aws: Aws, stages: Mapping[str, list[dict[str, Any]]], **declared: Any) -> None:
+        self.aws = aws
+        self.client = aws.client("codepipeline")
+        self.declaration = {
+            "name": "line",
+            "roleArn": declared.pop("roleArn", "arn:aws:iam::123456789012:role/line"),
+            "artifactStore": {"type": "S3", "location": BUCKET},
+            "pipelineType": "V2",
+            "executionMode": "QUEUED",
+            "stages": [{"name": name, "actions": actions} for name, actions in stages.items()],
+            **declared,
+        }
+        self.client.create_pipeline(pipeline=self.declaration)
+        first = self.client.list_pipeline_executions(pipelineName="line")["pipelineExecutionSummaries"]
+        self.first: str = first[0]["pipelineExecutionId"]
+
+    def start(self, **more: Any) -> str:
+        return str(self.client.start_pipeline_execution(name="line", **more)["pipelineExecutionId"])
+
+    def status(self, execution: str) -> str:
+        found = self.client.get_pipeline_execution(pipelineName="line", pipelineExecutionId=execution)
+        return str(found["pipelineExecution"]["status"])
+
+    def ended(self, execution: str) -> str:
+        return str(eventually(lambda: (status := self.status(execution)) not in ("InProgress", "Stopping") and status))
+
+    def stage(self, name: str) -> dict[str, Any]:
+        stages = self.client.get_pipeline_state(name="line")["stageStates"]
+        return dict(next(stage for stage in stages if stage["stageName"] == name))
+
+    def latest(self, stage: str, name: str) -> dict[str, Any]:
+        """The latest execution of an action; empty when there is none."""
+        found = next(one for one in self.stage(stage)["actionStates"] if one["actionName"] == name)
+        return dict(found.get("latestExecution", {}))
+
+    def token(self, stage: str, execution: str, name: str = "gate") -> str:
+        """The token of an approval, as soon as the execution waits for it."""
+
+        def look() -> str:
+            state = self.stage(stage)
+            if state.get("latestExecution", {}).get("pipelineExecutionId") != execution:
+                return ""
+            action = next(one for one in state["actionStates"] if one["actionName"] == name)
+            return str(action.get("latestExecution", {}).get("token", ""))
+
+        return str(eventually(look))
+
+    def decide(self, stage: str, token: str, status: str = "Approved", name: str = "gate") -> None:
+        self.client.put_approval_result(
+            pipelineName="line",
+            stageName=stage,
+            actionName=name,
+            token=token,
+            result={"summary": f"{status} by a test", "status": status},
+        )
+
+    def passes(self, stage: str, execution: str, name: str = "gate") -> None:
+        self.decide(stage, self.token(stage, execution, name), name=name)
+
+    def actions(self, execution: str) -> list[dict[str, Any]]:
+        """Oldest first."""
+        found = self.client.list_action_executions(pipelineName="line", filter={"pipelineExecutionId": execution})
+        return list(found["actionExecutionDetails"][::-1])
+
+    def failure(self, execution: str) -> dict[str, str]:
+        """errorDetails of the action that failed."""
+        failed = [one for one in self.actions(execution) if one["status"] == "Failed"]
+        return dict(failed[-1]["output"]["executionResult"]["errorDetails"])
+
+
+def prepared(aws: Aws, files: Mapping[str, str] | None = None) -> Any:
+    """A bucket with a source in it and the role "line", which may do everything; gives the S3 client."""
+    s3 = bucket(aws, BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="source.zip", Body=zipped(files or {"README.md": "hello"}))
+    role(aws, "line", "codepipeline.amazonaws.com", ALLOWED)
+    return s3
+
+
+def denied(aws: Aws, name: str) -> set[tuple[str, str]]:
+    """What a role was refused: (action, resource)."""
+    return {(one["action"], one["resource"]) for one in aws.denials() if one["role"] == name}

@@ -1,0 +1,55 @@
+"""Change sets, as the tests of this folder make, read and execute them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aws_simulator.accounts import eventually, settled
+from aws_simulator.fixture import Aws
+
+Template = Mapping[str, Any]
+
+
+def plan(aws: Aws, stack: str, template: Template, create: bool = True, name: str = "", **parameters: str) -> Any:
+    """A change set, described once it has come to an end."""
+    cloudformation, name = aws.client("cloudformation"), name or ("plan" if create else "change")
+    cloudformation.create_change_set(
+        StackName=stack,
+        ChangeSetName=name,
+        ChangeSetType="CREATE" if create else "UPDATE",
+        TemplateBody=json.dumps(template),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+
+    def ended() -> Any:
+        found = cloudformation.describe_change_set(StackName=stack, ChangeSetName=name)
+        return found["Status"] in ("CREATE_COMPLETE", "FAILED") and found
+
+    return eventually(ended)
+
+
+def execute(aws: Aws, stack: str, name: str = "plan") -> str:
+    aws.client("cloudformation").execute_change_set(StackName=stack, ChangeSetName=name)
+    return settled(aws, stack)
+
+
+def carried_out(aws: Aws, stack: str, template: Template, create: bool = True, **parameters: str) -> str:
+    found = plan(aws, stack, template, create, **parameters)
+    assert found["Status"] == "CREATE_COMPLETE", found["StatusReason"]
+    return execute(aws, stack, found["ChangeSetName"])
+
+
+def changes(found: Any) -> dict[str, tuple[str, str]]:
+    """By logical id: the action, and whether it replaces."""
+    rows = [one["ResourceChange"] for one in found["Changes"]]
+    return {one["LogicalResourceId"]: (one["Action"], one.get("Replacement", "")) for one in rows}
+
+
+def events(aws: Aws, stack: str) -> list[tuple[str, str, str]]:
+    """(logical id, status, reason), oldest first."""
+    found = aws.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+    names = ("LogicalResourceId", "ResourceStatus", "ResourceStatusReason")
+    return [tuple(one.get(name, "") for name in names) for one in reversed(found)]  # type: ignore[misc]

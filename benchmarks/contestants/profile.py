@@ -1,0 +1,64 @@
+"""Where the time of one epoch of the project's own training goes: each part alone, in seconds, as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "training"))
+
+import tensorflow as tf
+
+from batches import read_table, shuffled_batches
+from benchmarks.contestants.data import LABELS
+from checkpoints import Checkpoints
+from features import Featurizer
+from lexicon import learn_lexicon
+from model import Network, Shape
+from team import assemble
+from train import Hyperparameters
+from trainer import Trainer, label_rates
+
+
+def main() -> None:
+    settings, team = Hyperparameters(), assemble([""], "")
+    tf.config.experimental.enable_op_determinism()
+    seconds: dict[str, float] = {}
+    rows = timed(seconds, "read the rows", lambda: read_table(Path(sys.argv[1]) / "train", "comment_text", LABELS))
+    lexicon = timed(
+        *(seconds, "learn the words and n-grams"),
+        lambda: learn_lexicon(rows.batches(), settings.min_count, settings.words, settings.ngrams),
+    )
+    featurizer = Featurizer(lexicon)
+    batches = shuffled_batches(rows.lengths, settings.batch_size, [settings.seed, 1])
+    shape = Shape(
+        *(settings.embedding_size, settings.lstm_units),
+        *(settings.word_dropout, settings.spatial_dropout, settings.dropout),
+    )
+    network = Network(featurizer, label_rates(rows.labels), shape, settings.seed)
+    data = rows.featurized(featurizer, batches[:-1])
+    timed(seconds, "an epoch's features alone", lambda: sum(1 for _ in data))
+    kept = list(data)
+    forward = tf.function(network, input_signature=[data.element_spec[0]], autograph=False)
+    forward(kept[0][0])
+    timed(seconds, "the network forward alone", lambda: [forward(features) for features, _ in kept])
+    trainer = Trainer(network, featurizer, settings, rows, team)
+    timed(seconds, "the epoch", lambda: trainer.epoch(1, [], Checkpoints(None, [])))
+    print(json.dumps(seconds))
+
+
+def timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
+    start = time.perf_counter()
+    result = work()
+    seconds[name] = time.perf_counter() - start
+    return result
+
+
+if __name__ == "__main__":
+    main()

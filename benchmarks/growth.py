@@ -1,0 +1,113 @@
+"""How time and memory grow with the rows and the workers: preprocess.py as a whole, train.py in its first minute.
+
+    python -m benchmarks.growth --rows 10000 100000 1000000 10000000 --workers 1 2
+
+The rows are those of the preprocessing benchmark. A training is watched from its start until it has made steps for
+--seconds and is then ended, unless it is over before; what two epochs would take is worked out from its speed. Memory
+is the peak of each process (Linux). Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.harness import machine
+from benchmarks.preprocessing import ROOT, make_rows, measure
+
+EPOCHS, BATCH = 2, 64
+SPLITS = ("train", "validation", "test")
+COLUMNS = ["rows", "preprocess.py s", "MB", "workers", "until the first step s", "samples/s", "MB each", "two epochs s"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Of a training: seconds until its first step, samples a second after it, the largest worker's peak memory."""
+
+    preparation: float
+    rate: float
+    megabytes: float
+
+
+def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
+    channels = {f"SM_CHANNEL_{name.upper()}": str(data / name) for name in SPLITS}
+    places = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
+    command = [
+        sys.executable,
+        "train.py",
+        "--epochs",
+        str(EPOCHS),
+        "--batch_size",
+        str(BATCH),
+        "--workers",
+        str(workers),
+    ]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT / "training",
+        env={**os.environ, **channels, **places, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    points, peak = [], 0.0
+    assert process.stdout is not None
+    for line in process.stdout:
+        if match := re.match(r"progress (\d+)/", line):
+            points.append((time.perf_counter(), int(match[1])))
+            peak = max(peak, largest(process.pid))
+            if points[-1][0] - points[0][0] > seconds:
+                break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (begun, first), (ended, last) = points[0], points[-1]
+    return Start(begun - started, BATCH * (last - first) / (ended - begun), peak)
+
+
+def largest(session: int) -> float:
+    """The peak memory in MB of the largest process of a session so far."""
+    peaks = [0.0]
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(folder.name)) == session:
+                (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", (folder / "status").read_text())
+                peaks.append(int(kilobytes) * 1024 / 1e6)
+        except (OSError, ValueError):
+            continue
+    return max(peaks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=45)
+    arguments = parser.parse_args()
+    print(f"{machine()}\n\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
+    for rows in arguments.rows:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "raw").mkdir()
+            make_rows(folder / "raw" / "dataset.csv", rows)
+            command = [sys.executable, "preprocess.py", "--input-dir", str(folder / "raw")]
+            spent, peak = measure([*command, "--output-dir", str(folder / "data")], ROOT / "training")
+            (folder / "raw" / "dataset.csv").unlink()
+            for workers in arguments.workers:
+                start = watch(folder / "data", folder / "out", workers, arguments.seconds)
+                whole = start.preparation + EPOCHS * 0.8 * rows / start.rate
+                figures = [f"{start.preparation:.0f}", f"{start.rate:,.0f}", f"{start.megabytes:,.0f}", f"{whole:,.0f}"]
+                print(f"| {rows:,} | {spent:.1f} | {peak:.0f} | {workers} | {' | '.join(figures)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""How fast preprocess.py is and how much memory it takes, beside pandas row by row, as the seed had it.
+
+    python -m benchmarks.preprocessing --rows 20000 1000000 10000000 --repeats 3
+
+Prints a Markdown table. The rows are the built-in sample's; beyond a million its rows come again, with another number
+at their end each time, so that they are other texts. pandas goes up to a million: it keeps all in memory. Each
+figure is of a whole process, started anew: the median of the repeats, the two contestants taking turns; the peak memory
+is the largest of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import polars as pl
+
+from benchmarks.harness import environment, machine
+from mlops_cli.data.sample.generator import write_sample
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_SAMPLED = 1_000_000
+
+# The seed's preprocessing: pandas, the cleaning row by row.
+ROW_BY_ROW = r"""
+import re, sys
+from pathlib import Path
+import pandas
+
+URL, BLANKS = re.compile(r"(?:https?://|ftp://|www\.)\S*", re.I), re.compile(r"\s+")
+IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+
+def clean(text):
+    return IP.sub("ipaddr", URL.sub("url", BLANKS.sub(" ", text))).strip()
+
+source, output = Path(sys.argv[1]) / "dataset.csv", Path(sys.argv[2])
+rows = pandas.read_csv(source)
+rows["comment_text"] = rows["comment_text"].apply(clean)
+rows = rows.drop_duplicates("comment_text").sample(frac=1, random_state=42)
+tenth = len(rows) // 10
+for name, part in (("test", rows[:tenth]), ("validation", rows[tenth : 2 * tenth]), ("train", rows[2 * tenth :])):
+    part.to_csv(output / f"{name}.csv", index=False)
+"""
+
+
+def measure(command: list[str], folder: Path) -> tuple[float, float]:
+    """Seconds and peak memory in MB of one process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[1]} ended with {process.returncode}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return seconds, usage.ru_maxrss * unit / 1e6
+
+
+def make_rows(path: Path, rows: int) -> None:
+    """``write_rows`` in a process of its own: what this one has used would count as its children's peak, too."""
+    process = multiprocessing.get_context("spawn").Process(target=write_rows, args=(path, rows))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit("the rows could not be written")
+
+
+def write_rows(path: Path, rows: int) -> None:
+    """``rows`` different comments."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        write_sample(file, rows=min(rows, MOST_SAMPLED))
+    if rows > MOST_SAMPLED:
+        frame = pl.read_csv(path, infer_schema=False)
+        with path.open("wb") as file:
+            for number in range(-(-rows // MOST_SAMPLED)):
+                again = frame.with_columns(pl.col("comment_text") + f" {number}").head(rows - number * MOST_SAMPLED)
+                again.write_csv(file, include_header=not number)
+
+
+def contest(source: Path, rows: int, repeats: int) -> dict[str, list[tuple[float, float]]]:
+    results: dict[str, list[tuple[float, float]]] = {"preprocess.py": [], "pandas, row by row": []}
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            ours = [sys.executable, "preprocess.py", "--input-dir", str(source), "--output-dir", folder]
+            results["preprocess.py"].append(measure(ours, ROOT / "training"))
+        with tempfile.TemporaryDirectory() as folder:
+            if rows > MOST_SAMPLED:
+                continue
+            theirs = [str(environment("pandas", "pandas") / "python"), "-c", ROW_BY_ROW, str(source), folder]
+            results["pandas, row by row"].append(measure(theirs, ROOT))
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    print(f"{machine()}\n")
+    print("| rows | contestant | seconds | rows/s | peak MB |\n|---|---|---|---|---|")
+    for rows in arguments.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            make_rows(Path(folder) / "dataset.csv", rows)
+            for name, figures in contest(Path(folder), rows, arguments.repeats).items():
+                if not figures:
+                    continue
+                seconds = median(figure[0] for figure in figures)
+                peak = max(figure[1] for figure in figures)
+                print(f"| {rows:,} | {name} | {seconds:.1f} | {rows / seconds:,.0f} | {peak:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""How good and how quickly trained the model is, beside what one would otherwise take; on the real comments.
+
+    python -m benchmarks.quality --source ../shared/data/jigsaw --seeds 2
+
+All train on the same rows (preprocess.py's train/) and are scored on the same held-out ones (its test/, which nothing
+is tuned on): on those of train.csv, which have natural rates (natural), and on those of extra.csv, which has more
+positives (enriched), both as the mean of the labels' ROC AUC. Prints two Markdown tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.contestants.data import LABELS
+from benchmarks.harness import machine, table
+from mlops_cli.evaluation.bootstrap import confidence_interval, resample
+from mlops_cli.evaluation.predictions import LABEL, Column
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = ("train.csv.gz", "extra.csv.gz")
+CONTESTANTS = {
+    "seed": ["keras_lstm", "seed"],
+    "stock": ["keras_lstm", "stock"],
+    "tfidf": ["tfidf"],
+    "ours": ["ours"],
+}
+NAMES = {"seed": "the seed's recipe", "stock": "Keras BiLSTM", "tfidf": "TF-IDF + LR", "ours": "ours"}
+SETS = ("natural", "enriched", "all")
+OURS = NAMES["ours"]
+Scores = dict[str, list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The labels [rows, labels], and which rows belong to each set."""
+
+    labels: np.ndarray
+    rows: dict[str, np.ndarray]
+
+    def aucs(self, scores: np.ndarray, name: str) -> list[float]:
+        """Of each label."""
+        chosen = self.rows[name]
+        return [
+            float(roc_auc_score(truth[chosen], score[chosen]))
+            for truth, score in zip(self.labels.T, scores.T, strict=True)
+        ]
+
+    def resampled(self, scores: np.ndarray, name: str) -> np.ndarray:
+        """The mean of the labels' AUC on the set as it is, and on resamples of it: the same ones for all scores."""
+        chosen = self.rows[name]
+        columns = [
+            Column(label, LABEL, truth[chosen].astype(float), score[chosen])
+            for label, truth, score in zip(LABELS, self.labels.T, scores.T, strict=True)
+        ]
+        return np.asarray(resample("roc_auc", [columns])[0, :, -1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared" / "data" / "jigsaw")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
+    arguments = parser.parse_args()
+    scores: Scores = defaultdict(list)
+    seconds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        natural = prepare(arguments.source, Path(folder))
+        held_out = read(Path(folder) / "data" / "test", natural)
+        for seed in range(1, arguments.seeds + 1):
+            for name in arguments.only:
+                report = contest(Path(folder) / "data", name, seed)
+                for model, values in report.pop("scores").items():
+                    scores[model].append(np.array(values))
+                seconds[NAMES[name]].append(report)
+    print(f"{machine()}; mean of {arguments.seeds} seeds\n")
+    rows = {name: shown(held_out, found) for name, found in scores.items()}
+    print(table("ROC AUC, held out", [*SETS, *LABELS], rows) + "\n")
+    rows = {name: effort(found) for name, found in seconds.items()}
+    print(table("", ["preparation s", "training s", "together s", "samples/s in training"], rows) + "\n")
+    if OURS in scores:
+        print(table("mean ROC AUC, first seed", SETS, certainty(held_out, scores)) + "\n")
+        errors = [report["calibration"] for report in seconds[OURS]]
+        print(table("expected calibration error, each seed", *calibration(errors)))
+
+
+def prepare(source: Path, folder: Path) -> set[str]:
+    """preprocess.py's output in folder/data; the ids that have natural rates."""
+    (folder / "raw").mkdir()
+    for name in FILES:
+        (folder / "raw" / name.removesuffix(".gz")).write_bytes(gzip.decompress((source / name).read_bytes()))
+    command = [sys.executable, "preprocess.py", "--input-dir", str(folder / "raw")]
+    subprocess.run(
+        [*command, "--output-dir", str(folder / "data")], cwd=ROOT / "training", check=True, stdout=subprocess.DEVNULL
+    )
+    with (folder / "raw" / "train.csv").open(newline="", encoding="utf-8") as file:
+        return {row["id"] for row in csv.DictReader(file)}
+
+
+def contest(data: Path, name: str, seed: int, *options: str) -> dict[str, Any]:
+    module, *recipe = CONTESTANTS[name]
+    command = [sys.executable, "-m", f"benchmarks.contestants.{module}", *recipe, str(data), str(seed), *options]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    spent = {part: round(report[part], 1) for part in ("preparation", "training")}
+    print(f"{name} seed {seed}: {spent}", file=sys.stderr, flush=True)
+    return report
+
+
+def read(folder: Path, natural: set[str]) -> HeldOut:
+    frame = pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("*.parquet"))])
+    is_natural = np.array([row in natural for row in frame["id"]])
+    rows = {"natural": is_natural, "enriched": ~is_natural, "all": np.full(len(frame), True)}
+    return HeldOut(frame.select(LABELS).to_numpy(), rows)
+
+
+def shown(held_out: HeldOut, found: list[np.ndarray]) -> list[str]:
+    """The means over the seeds: of the labels' AUC on each set, and each label's on all rows."""
+    aucs = [[held_out.aucs(scores, name) for name in SETS] for scores in found]
+    means = np.mean([[*map(np.mean, of_sets), *of_sets[-1]] for of_sets in aucs], axis=0)
+    return [f"{value:.4f}" for value in means]
+
+
+def certainty(held_out: HeldOut, scores: Scores) -> dict[str, list[str]]:
+    """Between which values the middle 95 % of resampled rows lie: of ours, and of what it is better by."""
+    rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name), "{:.4f}") for name in SETS]}
+    for rival in scores.keys() - {OURS}:
+        models = (scores[OURS][0], scores[rival][0])
+        found = (np.subtract(*(held_out.resampled(model, name) for model in models)) for name in SETS)
+        rows[f"{OURS} - {rival}"] = [interval(values, "{:+.4f}") for values in found]
+    return rows
+
+
+def interval(values: np.ndarray, form: str) -> str:
+    """The first value, which is of the rows as they are, and the bounds of the others."""
+    low, high = confidence_interval(values[1:]) or (np.nan, np.nan)
+    return f"{form.format(values[0])} ({form.format(low)} to {form.format(high)})"
+
+
+def calibration(errors: list[dict[str, list[float]]]) -> tuple[list[str], dict[str, list[str]]]:
+    """As a table: ours, and what chance makes of the toxic probabilities if each of them is the very truth."""
+    low, middle, high = np.quantile([one["toxic, if true"] for one in errors], [0.025, 0.5, 0.975])
+    toxic = (one["labels"][LABELS.index("toxic")] for one in errors)
+    means = (mean(one["labels"]) for one in errors)
+    ours = [", ".join(f"{value:.4f}" for value in values) for values in (toxic, means)]
+    perfect = [f"{middle:.4f} ({low:.4f} to {high:.4f})", "-"]
+    return ["toxic", "mean of the labels"], {OURS: ours, "one that is never wrong": perfect}
+
+
+def effort(found: list[dict[str, Any]]) -> list[str]:
+    preparation, training = (mean(one[part] for one in found) for part in ("preparation", "training"))
+    return [f"{value:.0f}" for value in (preparation, training, preparation + training, found[0]["rows"] / training)]
+
+
+if __name__ == "__main__":
+    main()

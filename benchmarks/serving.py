@@ -1,0 +1,269 @@
+"""The same model behind our endpoint and behind others: throughput, latency, memory, time to the first answer.
+
+    python -m benchmarks.serving --model MODEL.tar.gz --repeats 2
+    python -m benchmarks.serving --bilstm
+
+Each server is started anew for each repeat, all in turn; the load comes from this process over connections that stay
+open, one text in each request. Memory is what the server's processes have to themselves plus their part of what they
+share (PSS, Linux). Environments are made on first use. Prints Markdown tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.harness import CACHE, environment, machine, table
+from benchmarks.load import Load, measure, request
+from mlops_cli.files.hashing import digest_file
+from mlops_cli.files.model_archive import pack, unpack
+from mlops_cli.serving.control import LocalEndpoint
+from tests.conftest import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVERS = Path(__file__).with_name("servers")
+TENSORFLOW = "tensorflow-cpu>=2.20,<2.22"
+START_SECONDS = 300
+CONCURRENCY = (1, 8, 32)
+
+
+@dataclass
+class Server:
+    """``command`` of a port, or none for our own; ``body`` makes a request of a text."""
+
+    name: str
+    path: str
+    body: Callable[[str], object]
+    command: Callable[[int], list[str]] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+OURS = Server("mlops", "/invocations", lambda text: {"instances": [text]})
+
+
+@dataclass
+class Found:
+    first_answer: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    loads: dict[int, list[Load]] = field(default_factory=lambda: defaultdict(list))
+
+
+def servers(folder: Path) -> list[Server]:
+    bento, lit, flow = (
+        environment("serving-bentoml", "bentoml", TENSORFLOW),
+        environment("serving-litserve", "litserve", TENSORFLOW),
+        environment("serving-mlflow", "mlflow", TENSORFLOW),
+    )
+    flow_model = folder / "mlflow-model"
+    subprocess.run([str(flow / "python"), str(SERVERS / "flow.py"), str(flow_model)], check=True, capture_output=True)
+    quiet = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    address = ["--host", "127.0.0.1", "--port"]
+    in_path = {"PYTHONPATH": str(SERVERS), **quiet}
+    path = {**quiet, "PATH": f"{flow}:{os.environ['PATH']}"}
+    return [
+        OURS,
+        Server(
+            *("MLflow", "/invocations", lambda text: {"dataframe_split": {"columns": ["text"], "data": [[text]]}}),
+            lambda port: [
+                *(str(flow / "mlflow"), "models", "serve", "-m", str(flow_model), "--env-manager", "local"),
+                *(*address, str(port)),
+            ],
+            path,
+        ),
+        Server(
+            *("BentoML", "/predict", lambda text: {"texts": [text]}),
+            lambda port: [str(bento / "bentoml"), "serve", "bento:Comments", *address, str(port)],
+            in_path,
+        ),
+        Server(
+            *("LitServe", "/predict", lambda text: {"text": text}),
+            lambda port: [str(lit / "python"), str(SERVERS / "lit.py"), str(port)],
+            quiet,
+        ),
+        Server(
+            *("one call per request", "/predict", lambda text: {"instances": [text]}),
+            lambda port: [str(lit / "python"), str(SERVERS / "single.py"), str(port)],
+        ),
+    ]
+
+
+def examine(server: Server, package: Path, model: Path, texts: list[str], seconds: float, found: Found) -> None:
+    """Start it, wait for its first answer, put each load on it, stop it."""
+    port = free_port()
+    requests = [request(port, server.path, json.dumps(server.body(text)).encode()) for text in texts]
+    start = time.perf_counter()
+    stop, group = run_ours(package, port) if server.command is None else run_other(server, port, model)
+    try:
+        await_answer(port, requests[:1], start)
+        found.first_answer.append(time.perf_counter() - start)
+        for connections in CONCURRENCY:
+            measure(port, requests, connections, min(1.0, seconds))
+            found.loads[connections].append(measure(port, requests, connections, seconds))
+        found.memory.append(memory_mb(group))
+    finally:
+        stop()
+
+
+def run_ours(package: Path, port: int) -> tuple[Callable[[], None], int]:
+    endpoint = LocalEndpoint(CACHE / "work" / f"endpoint-{port}", "benchmark", port=port)
+    status = endpoint.deploy(package, digest_file(package), START_SECONDS)
+    assert status.pid is not None
+    return lambda: endpoint.stop(20), status.pid
+
+
+def run_other(server: Server, port: int, model: Path) -> tuple[Callable[[], None], int]:
+    assert server.command is not None
+    env = {**os.environ, "BENCHMARK_MODEL": str(model), **server.environment}
+    process = subprocess.Popen(
+        server.command(port),
+        cwd=SERVERS,
+        env=env,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def stop() -> None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # the whole group may be gone
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    return stop, process.pid
+
+
+def await_answer(port: int, requests: list[bytes], start: float) -> None:
+    while True:
+        try:
+            measure(port, requests, 1, 0.001)
+            return
+        except (OSError, EOFError, RuntimeError):
+            if time.perf_counter() - start > START_SECONDS:
+                raise
+            time.sleep(0.02)
+
+
+def memory_mb(group: int) -> float:
+    """PSS of all processes of a session."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(folder.name)) == group:
+                lines = (folder / "smaps_rollup").read_text().splitlines()
+                total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        except (OSError, ProcessLookupError):
+            continue
+    return total / 1000
+
+
+def in_process(model: Path, texts: list[str], calls: int = 300) -> dict[str, str]:
+    """The model alone, in the process that asks: the limit of all servers."""
+    code = (
+        "import json, sys, time, numpy as np; from pathlib import Path; from statistics import median\n"
+        "from mlops_cli.serving.runtime.saved_model import Model\n"
+        "folder, texts, calls = json.load(sys.stdin); model = Model(Path(folder), 1, 2); model.warm_up()\n"
+        "texts = np.array([text.encode() for text in texts], object); times = {}\n"
+        "for size in (1, 8, 32):\n"
+        "    times[size] = []\n"
+        "    for n in range(calls):\n"
+        "        batch = np.take(texts, range(n * size, n * size + size), mode='wrap')\n"
+        "        start = time.perf_counter(); model.run({'text': batch})\n"
+        "        times[size].append(time.perf_counter() - start)\n"
+        "print(json.dumps({size: [1000 * median(found), size / median(found)] for size, found in times.items()}))\n"
+    )
+    done = subprocess.run(
+        *([sys.executable, "-c", code],),
+        input=json.dumps([str(model.parent), texts, calls]),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return {
+        f"batch of {size}": f"{p50:.1f} ms, {rate:,.0f} texts/s"
+        for size, (p50, rate) in json.loads(done.stdout).items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model", type=Path, help="a model.tar.gz, or the folder of one")
+    model.add_argument("--bilstm", action="store_true", help="a stock bidirectional LSTM of the seed's size instead")
+    parser.add_argument("--texts", type=Path, default=ROOT.parent / "shared" / "data" / "jigsaw" / "train.csv.gz")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--only", nargs="+", default=[])
+    arguments = parser.parse_args()
+    folder = CACHE / "work" / "serving"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    texts = read_texts(arguments.texts)
+    package = arguments.model or bilstm(folder / "bilstm", texts)
+    if package.is_dir():
+        pack(package, folder / "model.tar.gz")
+        package = folder / "model.tar.gz"
+    unpack(package, folder / "model")
+    chosen = [OURS] if arguments.only == [OURS.name] else servers(folder)
+    chosen = [server for server in chosen if not arguments.only or server.name in arguments.only]
+    found = {server.name: Found() for server in chosen}
+    for turn in range(arguments.repeats):
+        for server in chosen:
+            examine(server, package, folder / "model" / "1", texts, arguments.seconds, found[server.name])
+            print(f"turn {turn + 1}: {server.name}", *cells(found[server.name], None), file=sys.stderr, flush=True)
+    print(f"{machine()}; median of {arguments.repeats}, {arguments.seconds:g} s each\n")
+    limit = in_process(folder / "model" / "1", texts)
+    print("In process: " + "; ".join(f"{name} {value}" for name, value in limit.items()) + "\n")
+    reference = found.get("MLflow")
+    loads = [f"{name} at {n}" for n in CONCURRENCY for name in ("requests/s", "p50 ms", "p99 ms")]
+    columns = ["first answer s", "memory MB", *loads, "× MLflow at 32"]
+    print(table("", columns, {name: cells(one, reference) for name, one in found.items()}))
+
+
+def cells(found: Found, reference: Found | None) -> list[str]:
+    shown = [f"{median(found.first_answer):.1f}", f"{median(found.memory):.0f}"]
+    for loads in found.loads.values():
+        shown += [f"{median(load.rate for load in loads):.0f}"]
+        shown += [f"{median(load.p50 for load in loads):.1f}", f"{median(load.p99 for load in loads):.0f}"]
+    if reference is None:
+        return shown
+    rates = [median(load.rate for load in one.loads[CONCURRENCY[-1]]) for one in (found, reference)]
+    return [*shown, f"{rates[0] / rates[1]:.1f}"]
+
+
+def bilstm(folder: Path, texts: list[str]) -> Path:
+    """A model package without handlers."""
+    command = [sys.executable, str(SERVERS / "bilstm.py"), str(folder / "1")]
+    subprocess.run(command, input=json.dumps(texts), text=True, check=True)
+    return folder
+
+
+def read_texts(path: Path, count: int = 2000) -> list[str]:
+    """Real comments, at random but always the same."""
+    with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
+        rows = [row["comment_text"] for row in csv.DictReader(file)]
+    return random.Random(7).sample(rows, count)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""How fast the model is trained, and where its time goes, beside the seed's network and a stock Keras BiLSTM.
+
+    python -m benchmarks.training --source ../shared/data/jigsaw --repeats 2
+
+The same rows and held-out rows as in `quality`. Twelve times on its way each is measured by the held-out rows: the mean
+of the labels' ROC AUC. What measuring takes is not counted, preparation (reading, vocabulary) is. Prints two Markdown
+tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.harness import machine, table
+from benchmarks.quality import NAMES, ROOT, contest, prepare
+
+ENTRANTS = ("ours", "stock", "seed")
+POINTS = 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared" / "data" / "jigsaw")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--aucs", type=float, nargs="+", default=[0.9, 0.95, 0.96, 0.97])
+    arguments = parser.parse_args()
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ENTRANTS}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(arguments.source, Path(folder))
+        for repeat in range(1, arguments.repeats + 1):
+            for name in ENTRANTS:
+                found[name].append(contest(Path(folder) / "data", name, repeat, "--points", str(POINTS)))
+        parts = profile(Path(folder) / "data")
+    print(f"{machine()}; median of {arguments.repeats}\n")
+    columns = ["samples/s", "times ours", *(f"s to AUC {auc}" for auc in arguments.aucs), "s in all", "AUC in the end"]
+    print(
+        table(
+            "", columns, {NAMES[name]: cells(reports, found["ours"], arguments.aucs) for name, reports in found.items()}
+        )
+    )
+    print()
+    print(table("where ours takes it", ["s"], {name: [f"{seconds:.1f}"] for name, seconds in parts.items()}))
+
+
+def cells(reports: list[dict[str, Any]], ours: list[dict[str, Any]], aucs: list[float]) -> list[str]:
+    rate, reference = speed(reports), speed(ours)
+    reached = [[seconds_to(auc, report) for report in reports] for auc in aucs]
+    return [
+        *(f"{rate:.0f}", f"{rate / reference:.2f}"),
+        *("never" if None in times else f"{median(times):.0f}" for times in reached),  # type: ignore[type-var]
+        f"{median(report['preparation'] + report['training'] for report in reports):.0f}",
+        f"{median(report['curve'][-1][1] for report in reports):.4f}",
+    ]
+
+
+def speed(reports: list[dict[str, Any]]) -> float:
+    return median(report["rows"] / report["training"] for report in reports)
+
+
+def seconds_to(auc: float, report: dict[str, Any]) -> float | None:
+    """From the start, preparation included, to the first point of the curve that is as good."""
+    times = (seconds for seconds, reached in report["curve"] if reached >= auc)
+    first = next(times, None)
+    return None if first is None else report["preparation"] + first
+
+
+def profile(data: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.contestants.profile", str(data)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    parts: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return parts
+
+
+if __name__ == "__main__":
+    main()

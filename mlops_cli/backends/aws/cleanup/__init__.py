@@ -1,0 +1,1 @@
+"""Everything on AWS that mlops made: list it, remove it."""

@@ -1,0 +1,83 @@
+"""Log groups that a service makes again when it writes after their stack has removed them.
+
+Such a group has no tag, and its name says nothing: somebody else's endpoint of the same name logs there, too. It is
+ours if our stack has had one of its name (CloudFormation remembers deleted stacks for 90 days), if it is not much
+younger than that stack, and if no endpoint of somebody else's writes into it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.cleanup.sagemaker import TaggedResources, ignore_not_found, is_not_found
+from mlops_cli.backends.aws.clients.cloudformation import Stacks
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.plan import Action, Change
+
+ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/{}"
+BUILD_LOGS = "/aws/codebuild/{}"
+# How long after their stack is gone an endpoint or a build may still write.
+LATE_SECONDS = 3600.0
+DELETE = "aws logs delete-log-group --log-group-name {} --region {}"
+
+
+class LogGroups:
+    def __init__(
+        self, account: Account, stacks: Stacks, tagged: TaggedResources, names: ResourceNames, endpoint: str
+    ) -> None:
+        self._logs = account.client("logs")
+        self._sagemaker = account.client("sagemaker")
+        self._region = account.region
+        self._stacks = stacks
+        self._stack = names.pipeline_stack
+        self._endpoint = endpoint
+        self._tagged = tagged
+        self._names = (BUILD_LOGS.format(names.pipeline_stack), ENDPOINT_LOGS.format(endpoint))
+
+    def list_resources(self) -> list[Change]:
+        return [Change(Action.REMOVE, f"log group {name}") for name, ours in self._found().items() if ours]
+
+    def remove(self) -> None:
+        for name, ours in self._found().items():
+            if ours:
+                ignore_not_found(self._logs.delete_log_group, logGroupName=name)
+
+    def kept(self) -> list[Change]:
+        """What has a name of ours, and nothing shows that we have made it."""
+        names = [name for name, ours in self._found().items() if not ours]
+        why = "nothing shows that mlops made it. If it is yours and useless: "
+        return [Change(Action.KEEP, f"log group {name}", why + DELETE.format(name, self._region)) for name in names]
+
+    def _found(self) -> dict[str, bool]:
+        """The groups of these names that are there, and which of them are ours."""
+        listed = (self._logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=name) for name in self._names)
+        every = [group for groups in listed for group in groups if group["logGroupName"] in self._names]
+        until = self._created_until() if every else {}
+        return {
+            name: group["creationTime"] / 1000 <= until.get(name, 0.0) and not self._in_use_elsewhere(name)
+            for group in every
+            for name in [group["logGroupName"]]
+        }
+
+    def _created_until(self) -> dict[str, float]:
+        """The names that groups of our stack have or had, and until when one had to be made to be ours."""
+        until: dict[str, float] = {}
+        for stack in self._stacks.was_known(self._stack):
+            names, last = self._stacks.physical_ids(stack)
+            late = last + LATE_SECONDS if stack.is_deleted else math.inf
+            until |= {name: max(late, until.get(name, 0.0)) for name in self._names if name in names}
+        return until
+
+    def _in_use_elsewhere(self, name: str) -> bool:
+        """Whether an endpoint that is not ours writes into the group."""
+        if name != ENDPOINT_LOGS.format(self._endpoint):
+            return False
+        try:
+            arn = self._sagemaker.describe_endpoint(EndpointName=self._endpoint)["EndpointArn"]
+        except AwsError as error:
+            if is_not_found(error):
+                return False
+            raise
+        return not self._tagged.owns(arn)

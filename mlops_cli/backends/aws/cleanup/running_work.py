@@ -1,0 +1,85 @@
+"""What a project has under way on AWS: runs, and the builds and state machine executions that are parts of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.cleanup.sagemaker import IN_PROGRESS, ignore_not_found, list_or_none, poll_until
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.plan import Action, Change
+
+
+@dataclass(frozen=True)
+class PipelineResources:
+    """Names from the stacks' outputs, empty where a stack is gone or never came to have them."""
+
+    pipeline: str = ""
+    state_machine: str = ""
+    projects: tuple[str, ...] = ()
+    model_group: str = ""
+
+
+class RunningWork:
+    """Runs, and what they have going: builds and state machine executions."""
+
+    def __init__(self, account: Account, facts: PipelineResources) -> None:
+        self._pipeline = account.client("codepipeline")
+        self._builds = account.client("codebuild")
+        self._machine = account.client("stepfunctions")
+        self._facts = facts
+
+    def list_resources(self) -> list[Change]:
+        runs = [Change(Action.STOP, f"run {run_id}", "it is under way") for run_id in self._executions()]
+        builds = [Change(Action.STOP, f"build {build_id}", "of a run") for build_id in self._running_builds()]
+        return [*runs, *builds, *(Change(Action.STOP, "state machine execution", arn) for arn in self._tasks())]
+
+    def remove(self) -> None:
+        """Until nothing is under way: behind a stopped run the next one in the queue begins."""
+        poll_until(self._stop_all)
+
+    def _stop_all(self) -> bool:
+        executions, builds, tasks = self._executions(), self._running_builds(), self._tasks()
+        for execution in executions:
+            self._stop(execution)
+        for build in builds:
+            self._builds.stop_build(id=build)
+        for arn in tasks:
+            ignore_not_found(self._machine.stop_execution, executionArn=arn, cause="mlops cleanup")
+        return not (executions or builds or tasks)
+
+    def _stop(self, execution: str) -> None:
+        """Abandoned: a run that waits for a person would otherwise go on waiting."""
+        try:
+            self._pipeline.stop_pipeline_execution(
+                pipelineName=self._facts.pipeline, pipelineExecutionId=execution, abandon=True, reason="mlops cleanup"
+            )
+        except AwsError as error:
+            if error.code not in ("DuplicatedStopRequestException", "PipelineExecutionNotStoppableException"):
+                raise
+
+    def _executions(self) -> list[str]:
+        if not self._facts.pipeline:
+            return []
+        name = self._facts.pipeline
+        summaries = list_or_none(
+            self._pipeline, "list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=name
+        )
+        return [summary["pipelineExecutionId"] for summary in summaries if summary["status"] in IN_PROGRESS]
+
+    def _running_builds(self) -> list[str]:
+        running: list[str] = []
+        for project in self._facts.projects:
+            ids = list_or_none(self._builds, "list_builds_for_project", "ids", projectName=project)[:100]
+            builds = self._builds.batch_get_builds(ids=ids)["builds"] if ids else []
+            running += [build["id"] for build in builds if build["buildStatus"] == "IN_PROGRESS"]
+        return running
+
+    def _tasks(self) -> list[str]:
+        if not self._facts.state_machine:
+            return []
+        running = {"stateMachineArn": self._facts.state_machine, "statusFilter": "RUNNING"}
+        return [
+            execution["executionArn"]
+            for execution in list_or_none(self._machine, "list_executions", "executions", **running)
+        ]

@@ -1,0 +1,210 @@
+"""What a project has in SageMaker and in the logs: how each kind is found, by name and by tag, and removed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.clients.stack_events import backoff_pauses
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.plan import Action, Change
+
+ABSENT = re.compile(r"(NotFound|DoesNotExist)(Exception)?$")
+# SageMaker has one code for all that it refuses.
+ABSENT_SAID = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
+IN_PROGRESS = ("InProgress", "Stopping")
+JOB_LOGS = "/aws/sagemaker/{}Jobs"
+# Made by AWS with the account's first state machine that waits for jobs, for all of them.
+JOB_RULE = "StepFunctionsGetEventsForSageMaker{}JobsRule"
+JOB_KINDS = ("Training", "Processing")
+
+
+def poll_until(ended: Callable[[], bool]) -> None:
+    """Wait until it has ended."""
+    for pause in backoff_pauses():
+        if ended():
+            return
+        time.sleep(pause)
+
+
+def is_not_found(error: AwsError) -> bool:
+    """Whether AWS refuses because there is no such thing."""
+    matches = error.code == "ValidationException" and ABSENT_SAID.search(error.aws_message)
+    return bool(matches or ABSENT.search(error.code))
+
+
+def ignore_not_found(act: Callable[..., Any], **parameters: Any) -> None:
+    """What is gone already needs no removing."""
+    try:
+        act(**parameters)
+    except AwsError as error:
+        if not is_not_found(error):
+            raise
+
+
+def list_or_none(client: Client, operation: str, items: str, **parameters: Any) -> list[Any]:
+    """All that is listed; nothing where that which should hold it is gone."""
+    try:
+        return list(client.pages(operation, items, **parameters))
+    except AwsError as error:
+        if is_not_found(error):
+            return []
+        raise
+
+
+class TaggedResources:
+    """SageMaker resources whose names begin with the endpoint's and that carry the project's tags."""
+
+    def __init__(self, client: Client, names: ResourceNames, endpoint: str) -> None:
+        self._client = client
+        self._tags = names.tags.items()
+        self._prefix = f"{endpoint}-"
+        self._endpoint = endpoint
+        self._known: dict[str, bool] = {}
+
+    def named(self, operation: str, items: str, name: str, arn: str) -> Iterator[dict[str, Any]]:
+        for resource in self._client.pages(operation, items, NameContains=self._endpoint):
+            own = resource[name] == self._endpoint or resource[name].startswith(self._prefix)
+            if own and self.owns(resource[arn]):
+                yield resource
+
+    def owns(self, arn: str) -> bool:
+        if arn not in self._known:
+            tags = list_or_none(self._client, "list_tags", "Tags", ResourceArn=arn)
+            self._known[arn] = self._tags <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+        return self._known[arn]
+
+
+class Jobs:
+    """Training or processing jobs: running ones, records of ended ones, logs in a group that the account shares."""
+
+    def __init__(self, kind: str, client: Client, logs: Client, tagged: TaggedResources) -> None:
+        self._kind = kind
+        self._client = client
+        self._logs = logs
+        self._tagged = tagged
+        self._group = JOB_LOGS.format(kind)
+
+    def list_resources(self) -> list[Change]:
+        jobs = self._jobs()
+        kind = self._kind.lower()
+        going = [
+            Change(Action.STOP, f"{kind} job {name}", status) for name, status in jobs.items() if status in IN_PROGRESS
+        ]
+        ended = len(jobs) - len(going)
+        streams = sum(len(self._streams(name)) for name in jobs)
+        return [
+            *going,
+            *_counted(Action.REMOVE, ended if self._deletable else 0, f"{kind} job", "records of ended jobs"),
+            *_counted(Action.REMOVE, streams, "log stream", f"of {kind} jobs, in {self._group}"),
+        ]
+
+    def remove(self) -> None:
+        """The logs before the records: without these nobody could say whose they are."""
+        poll_until(self._stopped)
+        for name in self._jobs():
+            for stream in self._streams(name):
+                ignore_not_found(self._logs.delete_log_stream, logGroupName=self._group, logStreamName=stream)
+            if self._deletable:
+                ignore_not_found(
+                    getattr(self._client, f"delete_{self._kind.lower()}_job"), **{f"{self._kind}JobName": name}
+                )
+
+    @property
+    def _deletable(self) -> bool:
+        """AWS has kept these records for good until 2025; an older boto3 cannot delete them."""
+        return hasattr(self._client.raw, f"delete_{self._kind.lower()}_job")
+
+    def _stopped(self) -> bool:
+        going = {name: status for name, status in self._jobs().items() if status in IN_PROGRESS}
+        for name, status in going.items():
+            if status == "InProgress":
+                ignore_not_found(
+                    getattr(self._client, f"stop_{self._kind.lower()}_job"), **{f"{self._kind}JobName": name}
+                )
+        return not going
+
+    def _jobs(self) -> dict[str, str]:
+        summaries = self._tagged.named(
+            f"list_{self._kind.lower()}_jobs",
+            f"{self._kind}JobSummaries",
+            f"{self._kind}JobName",
+            f"{self._kind}JobArn",
+        )
+        return {summary[f"{self._kind}JobName"]: summary[f"{self._kind}JobStatus"] for summary in summaries}
+
+    def _streams(self, job: str) -> list[str]:
+        arguments = {"logGroupName": self._group, "logStreamNamePrefix": f"{job}/"}
+        return [
+            stream["logStreamName"]
+            for stream in list_or_none(self._logs, "describe_log_streams", "logStreams", **arguments)
+        ]
+
+
+class OrphanedResources:
+    """Endpoints, their configurations and models that are in no stack any more."""
+
+    KINDS = (("endpoint", "Endpoint"), ("endpoint_config", "EndpointConfig"), ("model", "Model"))
+
+    def __init__(self, client: Client, tagged: TaggedResources) -> None:
+        self._client = client
+        self._tagged = tagged
+
+    def list_resources(self) -> list[Change]:
+        return [
+            Change(Action.REMOVE, f"{kind.replace('_', ' ')} {name}", "in no stack") for kind, _, name in self._all()
+        ]
+
+    def remove(self) -> None:
+        for kind, noun, name in self._all():
+            ignore_not_found(getattr(self._client, f"delete_{kind}"), **{f"{noun}Name": name})
+        poll_until(lambda: not list(self._all()))
+
+    def _all(self) -> Iterator[tuple[str, str, str]]:
+        for kind, noun in self.KINDS:
+            for resource in self._tagged.named(f"list_{kind}s", f"{noun}s", f"{noun}Name", f"{noun}Arn"):
+                yield kind, noun, resource[f"{noun}Name"]
+
+
+class ModelPackages:
+    """Registered model versions; the group is the pipeline stack's, and cannot be removed with any in it."""
+
+    def __init__(self, client: Client, group: str) -> None:
+        self._client = client
+        self._group = group
+
+    def list_resources(self) -> list[Change]:
+        return _counted(Action.REMOVE, len(self._arns()), "model version", f"registered in {self._group}")
+
+    def remove(self) -> None:
+        for arn in self._arns():
+            ignore_not_found(self._client.delete_model_package, ModelPackageName=arn)
+
+    def _arns(self) -> list[str]:
+        if not self._group:
+            return []
+        packages = list_or_none(
+            self._client, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=self._group
+        )
+        return [package["ModelPackageArn"] for package in packages]
+
+
+def _counted(action: Action, count: int, noun: str, why: str) -> list[Change]:
+    return [Change(action, f"{count:,} {noun}{'s' if count > 1 else ''}", why)] if count else []
+
+
+def shared(logs: Client, events: Client) -> list[Change]:
+    """What AWS has made for all jobs of the account: nobody's to remove, and free of charge when it is empty."""
+    kept = []
+    for kind in JOB_KINDS:
+        group, rule = JOB_LOGS.format(kind), JOB_RULE.format(kind)
+        groups = logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=group)
+        if any(entry["logGroupName"] == group for entry in groups):
+            kept.append(Change(Action.KEEP, f"log group {group}", "of all jobs of the account"))
+        if list_or_none(events, "list_rules", "Rules", NamePrefix=rule):
+            kept.append(Change(Action.KEEP, f"rule {rule}", "AWS's own, of all state machines of the account"))
+    return kept

@@ -1,0 +1,207 @@
+"""Cleanup on AWS: what is ours goes, in an order that works, what is not stays; then every kind is looked at again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.cleanup.log_groups import LogGroups
+from mlops_cli.backends.aws.cleanup.running_work import PipelineResources, RunningWork
+from mlops_cli.backends.aws.cleanup.s3_objects import ProjectObjects
+from mlops_cli.backends.aws.cleanup.sagemaker import (
+    JOB_KINDS,
+    Jobs,
+    ModelPackages,
+    OrphanedResources,
+    TaggedResources,
+    is_not_found,
+    shared,
+)
+from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.plan import Action, Change, Plan
+from mlops_cli.core.progress import ResourceEvent, Watch
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.paths import Project
+
+
+@dataclass(frozen=True)
+class CleanupStep:
+    """One kind of thing: what there is of it now, and how all of that is removed."""
+
+    name: str
+    list_resources: Callable[[], list[Change]]
+    remove: Callable[[Watch], None]
+
+
+class Cleanup:
+    """What only the stacks can say is read when this is made, as long as they are there to be asked."""
+
+    def __init__(
+        self, project: Project, endpoint: str, account: Account, names: ResourceNames, keep_data: bool
+    ) -> None:
+        self._project = project
+        self._endpoint = endpoint
+        self._account = account
+        self._names = names
+        self._keep_data = keep_data
+        self._stacks = Stacks(account, names)
+        self._source = ""
+        self._holdings: ProjectObjects | None = None
+        self._tagged = TaggedResources(account.client("sagemaker"), names, endpoint)
+        self._groups = LogGroups(account, self._stacks, self._tagged, names, endpoint)
+        self._parts = self._steps()
+
+    def plan(self) -> Plan:
+        changes = [change for part in self._parts for change in part.list_resources()]
+        return Plan((*changes, *self._kept()))
+
+    def apply(self, watch: Watch) -> Plan:
+        """Remove part after part; gives what a last look at all of them still finds, with the reason."""
+        failed, cause = "", ""
+        for part in self._parts:
+            try:
+                _remove(part, watch)
+            except MlopsError as error:
+                failed, cause = part.name, f"{error.message} {error.hint}".strip()
+                break
+        remaining = [
+            replace(change, why=cause) if part.name == failed else change
+            for part in self._parts
+            for change in part.list_resources()
+        ]
+        return Plan((*remaining, *self._kept()))
+
+    def _steps(self) -> tuple[CleanupStep, ...]:
+        """The order matters: the pipeline's stack has the role that removes the endpoint's, and its history says
+        which artifacts are its own; the bucket must be empty before its stack can go."""
+        names, facts = self._names, self._facts()
+        sagemaker, logs = self._account.client("sagemaker"), self._account.client("logs")
+        tagged, groups = self._tagged, self._groups
+        activity, packages = RunningWork(self._account, facts), ModelPackages(sagemaker, facts.model_group)
+        strays = OrphanedResources(sagemaker, tagged)
+        return (
+            CleanupStep("runs", activity.list_resources, lambda _: activity.remove()),
+            self._stack_step(names.endpoint_stack, self._serving),
+            CleanupStep(
+                "endpoint", self._outside(names.endpoint_stack, strays.list_resources), lambda _: strays.remove()
+            ),
+            *(_jobs_step(Jobs(kind, sagemaker, logs, tagged), kind) for kind in JOB_KINDS),
+            CleanupStep("model versions", packages.list_resources, lambda _: packages.remove()),
+            *self._objects_step(facts),
+            self._stack_step(names.pipeline_stack),
+            CleanupStep(
+                "log groups", self._outside(names.pipeline_stack, groups.list_resources), lambda _: groups.remove()
+            ),
+            *([] if self._storage_stays() else [self._stack_step(names.storage_stack)]),
+        )
+
+    def _facts(self) -> PipelineResources:
+        stack = self._ours(self._names.pipeline_stack)
+        outputs = stack.outputs if stack else {}
+        self._source = outputs.get("SourceType", "")
+        return PipelineResources(
+            pipeline=outputs.get("PipelineName", ""),
+            state_machine=outputs.get("StateMachineArn", ""),
+            projects=tuple(outputs[name] for name in ("BuildProject", "DecisionProject") if outputs.get(name)),
+            model_group=outputs.get("ModelPackageGroup", ""),
+        )
+
+    def _ours(self, name: str) -> Stack | None:
+        stack = self._stacks.get_or_none(name)
+        return stack if stack and self._stacks.owns(stack) else None
+
+    def _stack_step(self, name: str, also: Callable[[], list[Change]] = list) -> CleanupStep:
+        def look() -> list[Change]:
+            stack = self._ours(name)
+            if stack is None:
+                return []
+            return [*also(), Change(Action.REMOVE, f"stack {name}", self._stacks.contents(stack))]
+
+        def remove(watch: Watch) -> None:
+            stack = self._stacks.wait_until_stable(name, watch)
+            if stack:
+                self._stacks.delete(stack, watch)
+
+        return CleanupStep(f"stack {name}", look, remove)
+
+    def _serving(self) -> list[Change]:
+        try:
+            description = self._account.client("sagemaker").describe_endpoint(EndpointName=self._endpoint)
+        except AwsError as error:
+            if is_not_found(error):
+                return []
+            raise
+        return [
+            Change(Action.STOP, f"endpoint {self._endpoint}", f"{description['EndpointStatus']}: it answers, and costs")
+        ]
+
+    def _outside(self, stack: str, look: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
+        """What belongs to a stack goes with it; what is found without it is left over."""
+        return lambda: [] if self._ours(stack) else look()
+
+    def _objects_step(self, facts: PipelineResources) -> list[CleanupStep]:
+        stack = self._ours(self._names.storage_stack)
+        name = stack.outputs.get("BucketName", "") if stack else ""
+        if stack is None or not name:
+            return []
+        holdings = self._holdings = ProjectObjects(
+            self._account.client("s3"),
+            self._account.client("codepipeline"),
+            name,
+            self._names,
+            facts.pipeline,
+            owned=stack.outputs["BucketOwned"] == "true",
+        )
+        return [
+            CleanupStep(
+                "objects", lambda: holdings.list_resources(self._keep_data), lambda _: holdings.remove(self._keep_data)
+            )
+        ]
+
+    def _storage_stays(self) -> str:
+        """Why the bucket that mlops made is not removed, empty if it is."""
+        if self._keep_data:
+            return "--keep-data"
+        strangers = self._holdings.foreign() if self._holdings else []
+        return f"it holds what mlops did not put there, such as {', '.join(strangers)}" if strangers else ""
+
+    def _kept(self) -> list[Change]:
+        kept = [Change(Action.KEEP, "training/, .env", "yours")]
+        for name in (self._names.endpoint_stack, self._names.pipeline_stack, self._names.storage_stack):
+            stack = self._stacks.get_or_none(name)
+            if stack and not self._stacks.owns(stack):
+                kept.append(Change(Action.KEEP, f"stack {name}", "not made by mlops for this project"))
+        if self._holdings:
+            kept += self._kept_bucket(self._holdings)
+        if self._source == "connection":
+            kept.append(Change(Action.KEEP, "the connection and its repository", "yours"))
+        kept += self._groups.kept()
+        kept += shared(self._account.client("logs"), self._account.client("events"))
+        if self._project.state.is_dir():
+            kept.append(Change(Action.KEEP, ".mlops/", "of this machine: mlops --target local cleanup"))
+        return kept
+
+    def _kept_bucket(self, holdings: ProjectObjects) -> list[Change]:
+        if not holdings.owned:
+            return [Change(Action.KEEP, f"bucket {holdings.name}", "it was there before; all else in it stays")]
+        why = self._storage_stays()
+        return [Change(Action.KEEP, f"bucket {holdings.name}", why)] if why else []
+
+
+def _jobs_step(jobs: Jobs, kind: str) -> CleanupStep:
+    return CleanupStep(f"{kind.lower()} jobs", jobs.list_resources, lambda _: jobs.remove())
+
+
+def _remove(part: CleanupStep, watch: Watch) -> None:
+    if part.list_resources():
+        watch(_event(part, "DELETE_IN_PROGRESS"))
+        part.remove(watch)
+        watch(_event(part, "DELETE_COMPLETE"))
+
+
+def _event(part: CleanupStep, status: str) -> ResourceEvent:
+    return ResourceEvent("cleanup", part.name, "", status, at=time.time())

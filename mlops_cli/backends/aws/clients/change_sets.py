@@ -1,0 +1,193 @@
+"""A CloudFormation change set as a plan: made, read, carried out or thrown away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.clients.stack_events import LISTED_APART, backoff_pauses, findings, suggest_fix
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.plan import Action, Change
+from mlops_cli.core.progress import ResourceEvent
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.hashing import digest_bytes
+
+EMPTY = "REVIEW_IN_PROGRESS"
+ABSENT = ("ChangeSetNotFound", "ChangeSetNotFoundException")
+UNCHANGED = ("didn't contain changes", "No updates are to be performed")
+# What is lost when a resource of this type is removed or replaced.
+HOLDS = {
+    "AWS::S3::Bucket": "all data, models and records in it",
+    "AWS::CodeCommit::Repository": "all commits in it",
+    "AWS::CodePipeline::Pipeline": "the history of its runs",
+    "AWS::SageMaker::ModelPackageGroup": "the registered models",
+    "AWS::SageMaker::Endpoint": "the live endpoint, until the new one is there",
+    "AWS::Logs::LogGroup": "the logs in it",
+    "AWS::SNS::Topic": "its subscriptions",
+    "AWS::KMS::Key": "all that is encrypted with it",
+}
+VERBS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHANGE, "Remove": Action.REMOVE}
+
+
+@dataclass(frozen=True)
+class StackSpec:
+    """A stack as it shall be."""
+
+    name: str
+    template: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @property
+    def change_set(self) -> str:
+        """A name that says what it is made from, so that the one that was shown is found and carried out."""
+        parts = [
+            self.template,
+            *(f"{name}={value}" for name, value in sorted({**self.parameters, **self.tags}.items())),
+        ]
+        return f"mlops-{digest_bytes(chr(0).join(parts).encode())[:20]}"
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """``creates``: its stack holds nothing yet, and is of no use without it."""
+
+    id: str
+    stack: str
+    stack_id: str
+    creates: bool
+    changes: tuple[Change, ...]
+
+
+def prepare(client: Client, spec: StackSpec, creates: bool) -> ChangeSet | None:
+    """The change set that makes the stack as wanted, made unless it is there; None when nothing would change."""
+    description = _describe(client, spec)
+    if description and (description["Status"], description["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
+        client.delete_change_set(StackName=spec.name, ChangeSetName=spec.change_set)
+        description = _describe(client, spec)
+    if description is None:
+        _create(client, spec, "CREATE" if creates else "UPDATE")
+        description = _describe(client, spec)
+    if description is None:
+        raise MlopsError(f"Somebody else plans the stack {spec.name}, too.", "Repeat the command.")
+    change_set = ChangeSet(
+        description["ChangeSetId"], spec.name, description["StackId"], creates, _changes(client, description)
+    )
+    if description["Status"] == "CREATE_COMPLETE":
+        return change_set
+    reason = description.get("StatusReason", "no reason given")
+    wrong = findings(client, ChangeSetName=change_set.id) if LISTED_APART in reason else []
+    discard(client, change_set)
+    if any(unchanged in reason for unchanged in UNCHANGED):
+        return None
+    raise _plan_error(spec, reason, wrong)
+
+
+def _plan_error(spec: StackSpec, reason: str, wrong: list[ResourceEvent]) -> MlopsError:
+    listed = "; ".join(f"{event.name} ({event.kind}): {event.reason}" for event in wrong)
+    first = suggest_fix(wrong[0]) if wrong else "Put this right in templates/ or the settings"
+    return MlopsError(
+        f"CloudFormation cannot plan the stack {spec.name}: {listed or reason}", f"{first}, then repeat the command."
+    )
+
+
+def discard(client: Client, change_set: ChangeSet) -> None:
+    """Remove a change set that was not carried out; with it the stack that was made to hold it and holds nothing."""
+    try:
+        client.delete_change_set(ChangeSetName=change_set.id)
+    except AwsError as error:
+        if error.code not in ABSENT and "does not exist" not in error.aws_message:
+            raise
+    if change_set.creates and _status(client, change_set) == EMPTY:
+        client.delete_stack(StackName=change_set.stack_id)
+        for pause in backoff_pauses():
+            if _status(client, change_set) == "DELETE_COMPLETE":
+                return
+            time.sleep(pause)
+
+
+def _status(client: Client, change_set: ChangeSet) -> str:
+    return str(client.describe_stacks(StackName=change_set.stack_id)["Stacks"][0]["StackStatus"])
+
+
+def execute(client: Client, change_set: ChangeSet) -> bool:
+    """Begin to carry it out; False if that was begun before, by an attempt whose answer was lost on the way."""
+    try:
+        client.execute_change_set(ChangeSetName=change_set.id, ClientRequestToken=change_set.id.rsplit("/", 1)[-1])
+    except AwsError as error:
+        if error.code not in ("InvalidChangeSetStatus", "InvalidChangeSetStatusException"):
+            raise
+        state = client.describe_change_set(ChangeSetName=change_set.id)["ExecutionStatus"]
+        if state not in ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"):
+            raise
+        return False
+    return True
+
+
+def _describe(client: Client, spec: StackSpec) -> dict[str, Any] | None:
+    """The change set once it is no longer being made or deleted; None if there is none."""
+    for pause in backoff_pauses():
+        try:
+            description: dict[str, Any] = client.describe_change_set(StackName=spec.name, ChangeSetName=spec.change_set)
+        except AwsError as error:
+            if error.code in ABSENT or "does not exist" in error.aws_message:
+                return None
+            raise
+        if not description["Status"].endswith(("_PENDING", "_IN_PROGRESS")):
+            return description
+        time.sleep(pause)
+    raise AssertionError
+
+
+def _create(client: Client, spec: StackSpec, kind: str) -> None:
+    try:
+        client.create_change_set(
+            StackName=spec.name,
+            ChangeSetName=spec.change_set,
+            ChangeSetType=kind,
+            TemplateBody=spec.template,
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in spec.parameters.items()],
+            Tags=[{"Key": name, "Value": value} for name, value in spec.tags.items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        )
+    except AwsError as error:
+        if error.code not in ("AlreadyExistsException", "AlreadyExists"):  # the answer to a first attempt was lost
+            raise
+
+
+def _changes(client: Client, description: dict[str, Any]) -> tuple[Change, ...]:
+    if description["Status"] != "CREATE_COMPLETE":
+        return ()
+    pages = client.pages("describe_change_set", "Changes", ChangeSetName=description["ChangeSetId"])
+    return tuple(as_change(change["ResourceChange"]) for change in pages if "ResourceChange" in change)
+
+
+def as_change(resource: Mapping[str, Any]) -> Change:
+    """One resource's change in the plan's words; what holds something says what would be lost."""
+    kind = resource["ResourceType"]
+    description = f"{kind} {resource['LogicalResourceId']}"
+    verb = VERBS.get(resource["Action"], Action.CHANGE)
+    replacement = resource.get("Replacement", "False")
+    retained = "Retain" in resource.get("PolicyAction", "")
+    if verb is Action.CHANGE and replacement != "False":
+        verb = Action.REPLACE
+    gone = verb is Action.REMOVE or verb is Action.REPLACE
+    loses = HOLDS.get(kind, "") if gone and not retained else ""
+    return Change(verb, description, _why(resource, replacement, retained), loses)
+
+
+def _why(resource: Mapping[str, Any], replacement: str, retained: bool) -> str:
+    names = [
+        detail.get("Target", {}).get("Name") or detail.get("Target", {}).get("Attribute", "")
+        for detail in resource.get("Details", ())
+    ]
+    changed = ", ".join(sorted({name for name in names if name}))
+    parts = [
+        f"{changed} changed" if changed else "",
+        "only if its value turns out to be another" if replacement == "Conditional" else "",
+        "it stays in the account, nobody's any more" if retained else "",
+    ]
+    return "; ".join(part for part in parts if part)

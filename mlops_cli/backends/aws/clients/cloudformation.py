@@ -1,0 +1,214 @@
+"""CloudFormation stacks: what state they are in, and how they are made, changed and deleted whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients import change_sets
+from mlops_cli.backends.aws.clients.change_sets import EMPTY, ChangeSet, StackSpec
+from mlops_cli.backends.aws.clients.stack_events import StackOperation, newest, suggest_fix
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.plan import Action, Change
+from mlops_cli.core.progress import Watch
+from mlops_cli.errors import ConfigurationError, MlopsError
+
+STABLE = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+)
+# Never whole, and CloudFormation can only delete it.
+NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+
+GONE = "DELETE_COMPLETE"
+
+
+@dataclass(frozen=True)
+class Stack:
+    name: str
+    id: str
+    status: str
+    reason: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.status == GONE
+
+    @property
+    def is_in_progress(self) -> bool:
+        return self.status.endswith("_IN_PROGRESS") and self.status != EMPTY
+
+
+class StackFailed(MlopsError):
+    """An operation on a stack did not succeed; the message has the first cause."""
+
+
+class Stacks:
+    def __init__(self, account: Account, names: ResourceNames) -> None:
+        self._client = account.client("cloudformation")
+        self._names = names
+        self._region = account.region
+
+    def get_or_none(self, name: str) -> Stack | None:
+        """The stack of this name, whoever made it; None if there is none or it is deleted."""
+        try:
+            stack = _stack(self._client.describe_stacks(StackName=name)["Stacks"][0])
+        except AwsError as error:
+            if error.code == "ValidationError" and "does not exist" in error.aws_message:
+                return None
+            raise
+        return None if stack.is_deleted else stack
+
+    def owns(self, stack: Stack) -> bool:
+        """Whether it has this project's tags; a stack that only holds a plan may have none yet."""
+        return self._names.tags.items() <= stack.tags.items() or (stack.status == EMPTY and not stack.tags)
+
+    def was_known(self, name: str) -> Iterator[Stack]:
+        """The project's stacks of this name: the one that is there, and deleted ones."""
+        existing = self.get_or_none(name)
+        if existing and self.owns(existing):
+            yield existing
+        for summary in self._client.pages("list_stacks", "StackSummaries", StackStatusFilter=[GONE]):
+            if summary["StackName"] == name:
+                stack = _stack(self._client.describe_stacks(StackName=summary["StackId"])["Stacks"][0])
+                if self.owns(stack):
+                    yield stack
+
+    def physical_ids(self, stack: Stack) -> tuple[set[str], float]:
+        """What the resources are called that a stack has or had, and when anything happened to it last.
+
+        Not those that it could not make, such as for there being one of this name already. Of an old stack the events
+        are gone, of a deleted one they tell of each resource.
+        """
+        events = list(self._client.pages("describe_stack_events", "StackEvents", StackName=stack.id))
+        failed = {entry["LogicalResourceId"] for entry in events if entry.get("ResourceStatus") == "CREATE_FAILED"}
+        resources = self._client.pages("list_stack_resources", "StackResourceSummaries", StackName=stack.id)
+        entries = [*resources, *events]
+        ids = {entry.get("PhysicalResourceId", "") for entry in entries if entry["LogicalResourceId"] not in failed}
+        return ids, max((entry["Timestamp"].timestamp() for entry in events), default=0.0)
+
+    def find(self, name: str) -> Stack | None:
+        """The project's stack of this name; raises MlopsError if it is somebody else's."""
+        stack = self.get_or_none(name)
+        if stack and not self.owns(stack):
+            raise MlopsError(
+                f"There is a stack {name} that mlops did not make: it has no tag mlops:project={self._names.use_case}.",
+                "Choose another STAGE, or another name in training/usecase.toml.",
+            )
+        return stack
+
+    def contents(self, stack: Stack) -> str:
+        """How much is in it, in words."""
+        resources = self._client.pages("list_stack_resources", "StackResourceSummaries", StackName=stack.id)
+        count = sum(
+            1 for resource in resources if resource["ResourceStatus"] not in ("DELETE_COMPLETE", "DELETE_SKIPPED")
+        )
+        return f"{count} resources, {stack.status}"
+
+    def outputs(self, name: str) -> dict[str, str] | None:
+        """A stack's outputs, None if there is no such stack or its creation has not come to an end."""
+        stack = self.find(name)
+        return stack.outputs if stack and stack.outputs else None
+
+    def required(self, name: str) -> dict[str, str]:
+        """A stack's outputs; raises ConfigurationError when there is no such stack yet."""
+        outputs = self.outputs(name)
+        if outputs is None:
+            raise ConfigurationError(
+                f"The aws target is not set up yet: there is no stack {name} in {self._region}.",
+                "Set it up: mlops deploy-infra",
+            )
+        return outputs
+
+    def wait_until_stable(self, name: str, watch: Watch) -> Stack | None:
+        """The stack once nothing is in progress with it any more: what a killed command began, or somebody else."""
+        stack = self.find(name)
+        if stack is None or not stack.is_in_progress:
+            return stack
+        settled = _stack(StackOperation(self._client, stack.id).follow(watch))
+        return None if settled.is_deleted else settled
+
+    def prepare(self, spec: StackSpec, stack: Stack | None) -> ChangeSet | None:
+        """What makes a settled stack as wanted; None when nothing would change."""
+        if stack and stack.status not in (*STABLE, EMPTY):
+            raise self._unusable(stack)
+        return change_sets.prepare(self._client, spec, stack is None or stack.status == EMPTY)
+
+    def discard(self, change_set: ChangeSet) -> None:
+        change_sets.discard(self._client, change_set)
+
+    def preview(self, spec: StackSpec) -> tuple[Change, ...]:
+        """The types of what a template would make, when a change set cannot be had yet."""
+        summary = self._client.get_template_summary(TemplateBody=spec.template)
+        return tuple(Change(Action.ADD, kind) for kind in sorted(summary.get("ResourceTypes", ())))
+
+    def execute(self, change_set: ChangeSet, watch: Watch) -> Stack:
+        """Carry a change set out and follow it to its end; raises StackFailed with the first cause."""
+        before = newest(self._client, change_set.stack_id)
+        begun = change_sets.execute(self._client, change_set)
+        operation = StackOperation(self._client, change_set.stack_id, before if begun else "")
+        stack = _stack(operation.follow(watch))
+        if stack.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            raise self._failed(stack, operation, "made" if change_set.creates else "changed")
+        return stack
+
+    def delete(self, stack: Stack, watch: Watch) -> None:
+        """Delete a stack and wait for it; raises StackFailed when something in it stays."""
+        operation = StackOperation(self._client, stack.id, newest(self._client, stack.id))
+        self._client.delete_stack(StackName=stack.id)
+        ended = _stack(operation.follow(watch))
+        if not ended.is_deleted:
+            raise self._failed(ended, operation, "deleted")
+
+    def failure_reason(self, stack: Stack) -> str:
+        """In words, why the stack's latest operation failed."""
+        cause = StackOperation(self._client, stack.id).cause()
+        return f"{cause.name} ({cause.kind}): {cause.reason}" if cause else stack.reason
+
+    def _failed(self, stack: Stack, operation: StackOperation, verb: str) -> StackFailed:
+        cause = operation.cause()
+        command = "mlops cleanup" if verb == "deleted" else "mlops deploy-infra"
+        if cause is None:
+            return StackFailed(
+                f"The stack {stack.name} could not be {verb}: it is {stack.status}. {stack.reason}".rstrip(),
+                f"Put this right, then repeat: {command}",
+            )
+        return StackFailed(
+            f"The stack {stack.name} could not be {verb}: {cause.name} ({cause.kind}) is {cause.status}, "
+            f"says AWS: {cause.reason}",
+            f"{suggest_fix(cause)}, then repeat: {command}",
+        )
+
+    def _unusable(self, stack: Stack) -> MlopsError:
+        if stack.status == "DELETE_FAILED":
+            return MlopsError(
+                f"The stack {stack.name} is half deleted: {self.failure_reason(stack)}",
+                "Finish that first: mlops cleanup",
+            )
+        return MlopsError(
+            f"The stack {stack.name} is {stack.status} and takes no changes: {self.failure_reason(stack)}",
+            f"Bring it back: aws cloudformation continue-update-rollback --stack-name {stack.name}",
+        )
+
+
+def _stack(description: dict[str, Any]) -> Stack:
+    return Stack(
+        name=description["StackName"],
+        id=description["StackId"],
+        status=description["StackStatus"],
+        reason=description.get("StackStatusReason", ""),
+        outputs={entry["OutputKey"]: entry["OutputValue"] for entry in description.get("Outputs", ())},
+        parameters={
+            entry["ParameterKey"]: entry.get("ParameterValue", "") for entry in description.get("Parameters", ())
+        },
+        tags={entry["Key"]: entry["Value"] for entry in description.get("Tags", ())},
+    )

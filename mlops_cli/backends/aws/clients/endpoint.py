@@ -1,0 +1,124 @@
+"""The SageMaker endpoint as the commands see it: its state, what it really serves, its answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.endpoint import Endpoint, EndpointState, InvocationResponse
+from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
+
+CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+# What templates/endpoint.yaml tells the model's handlers.
+SAMPLE = "MLOPS_SAMPLE"
+STATES = {
+    "InService": EndpointState.IN_SERVICE,
+    "OutOfService": EndpointState.FAILED,
+    "Failed": EndpointState.FAILED,
+    "UpdateRollbackFailed": EndpointState.FAILED,
+    **dict.fromkeys(CHANGING, EndpointState.UPDATING),
+}
+
+
+@dataclass(frozen=True)
+class DeployedModel:
+    """What is behind an endpoint. ``digest`` is what S3 itself says of the file, empty if it is not one of ours.
+
+    ``sample`` is the share of requests that is measured.
+    """
+
+    configuration: str
+    package: str = ""
+    run_id: str = ""
+    digest: str = ""
+    sample: float = 0.0
+
+
+class SageMakerEndpoint:
+    def __init__(self, account: Account, name: str, bucket: Bucket) -> None:
+        self._account = account
+        self._client = account.client("sagemaker")
+        self._bucket = bucket
+        self.name = name
+
+    @property
+    def url(self) -> str:
+        runtime = self._account.client("sagemaker-runtime").raw.meta.endpoint_url
+        return f"{runtime}/endpoints/{self.name}/invocations"
+
+    def describe(self) -> dict[str, Any] | None:
+        """What SageMaker says of the endpoint, None when there is none."""
+        try:
+            return dict(self._client.describe_endpoint(EndpointName=self.name))
+        except AwsError as error:
+            if error.code == "ValidationException" and "Could not find" in error.aws_message:
+                return None
+            raise
+
+    def status(self, approved_digest: str) -> Endpoint:
+        description = self.describe()
+        if description is None:
+            return Endpoint(self.name, EndpointState.ABSENT, approved_digest=approved_digest, reason="There is none.")
+        return Endpoint(
+            self.name,
+            STATES[description["EndpointStatus"]],
+            self.url,
+            self.deployed_model(description).digest,
+            approved_digest,
+            description["LastModifiedTime"].isoformat(),
+            description.get("FailureReason", ""),
+        )
+
+    def deployed_model(self, description: dict[str, Any] | None = None) -> DeployedModel:
+        """From the endpoint over configuration, model and model package to the file in S3 and its checksum."""
+        description = description or self.describe() or {}
+        configuration = description.get("EndpointConfigName", "")
+        if not configuration:
+            return DeployedModel("")
+        variants = self._client.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
+        model = self._client.describe_model(ModelName=variants[0]["ModelName"])
+        container = model.get("PrimaryContainer", {})
+        package = container.get("ModelPackageName", "")
+        sample = float(container.get("Environment", {}).get(SAMPLE) or 0)
+        return self._of_package(configuration, package, sample) if package else DeployedModel(configuration)
+
+    def _of_package(self, configuration: str, package: str, sample: float) -> DeployedModel:
+        description = self._client.describe_model_package(ModelPackageName=package)
+        uri = description["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", "")
+        ours = uri.startswith(self._bucket.uri())
+        facts = self._bucket.metadata(self._bucket.key_of(uri)) if ours else None
+        run_id = description.get("CustomerMetadataProperties", {}).get("run", "")
+        return DeployedModel(configuration, package, run_id, facts.checksum if facts else "", sample)
+
+    def invoke(self, body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
+        """One request, which is not measured; gives the answer, refusals of the model included, and its type."""
+        start = time.perf_counter()
+        runtime = self._account.client("sagemaker-runtime")
+        try:
+            answer = runtime.invoke_endpoint(
+                EndpointName=self.name, Body=body, ContentType=content_type, CustomAttributes=EXCLUDE_FROM_STATISTICS
+            )
+            with runtime.reading():
+                content = bytes(answer["Body"].read())
+            return InvocationResponse(200, content, time.perf_counter() - start), answer.get("ContentType", "")
+        except AwsError as error:
+            return self._invocation_error(error, time.perf_counter() - start)
+
+    def _invocation_error(self, error: AwsError, seconds: float) -> tuple[InvocationResponse, str]:
+        """What the model's container has refused, as it said it; all else is an error of ours."""
+        response = getattr(error.__cause__, "response", {})
+        if error.code == "ModelError":
+            body = str(response.get("OriginalMessage", error.aws_message)).encode()
+            return InvocationResponse(int(response.get("OriginalStatusCode", 500)), body, seconds), "application/json"
+        if error.code in ("ValidationError", "ValidationException") and "not found" in error.aws_message:
+            raise MlopsError(
+                f"There is no endpoint {self.name}.", "Train and approve a model: mlops run", EXIT_STAGE_FAILED
+            ) from error
+        if error.code in ("ValidationError", "ValidationException"):
+            return InvocationResponse(400, error.aws_message.encode(), seconds), "text/plain"
+        raise error

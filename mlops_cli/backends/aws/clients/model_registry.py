@@ -1,0 +1,121 @@
+"""Models: kept in S3 under their digest, registered as model packages, approved or rejected."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.stack_outputs import StackOutputs
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.errors import MlopsError
+
+APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
+CONTENT_TYPES = ["application/json", "text/csv"]
+DESCRIPTION_LENGTH = 1024
+
+
+@dataclass(frozen=True)
+class Package:
+    """A registered model; ``said`` is why it was approved or rejected."""
+
+    arn: str
+    version: int
+    digest: str
+    status: str
+    comment: str
+
+
+class ModelRegistry:
+    def __init__(self, client: Client, site: StackOutputs, bucket: Bucket) -> None:
+        self._client = client
+        self._site = site
+        self._bucket = bucket
+
+    def copy_model(self, key: str, digest: str) -> str:
+        """Copy a trained model to where it stays for good; S3's own checksum of the copy must be ``digest``."""
+        kept = f"models/{digest}/model.tar.gz"
+        facts = self._bucket.metadata(kept)
+        if facts is None or facts.checksum != digest:
+            self._bucket.copy(key, kept, {"sha256": digest})
+            facts = self._bucket.metadata(kept)
+        if facts is None or facts.checksum != digest:
+            actual = facts.checksum if facts else "nothing"
+            raise StageFailed(
+                f"The model {digest[:12]} was changed while it was copied: S3 has {actual[:12]}.",
+                "Try again: mlops run",
+            )
+        return kept
+
+    def register(self, digest: str, run_id: str, data_digest: str, evidence_key: str) -> str:
+        """The ARN of a model package that waits for a decision; the same one if it is asked for again."""
+        evidence = {"ContentType": "application/json", "S3Uri": self._bucket.uri(evidence_key)}
+        answer = self._client.create_model_package(
+            ModelPackageGroupName=self._site.model_group,
+            ModelPackageDescription=f"run {run_id}",
+            ModelApprovalStatus=PENDING,
+            InferenceSpecification={
+                "Containers": [
+                    {
+                        "Image": self._site.serving_image,
+                        "ModelDataUrl": self._bucket.uri(f"models/{digest}/model.tar.gz"),
+                    }
+                ],
+                "SupportedContentTypes": CONTENT_TYPES,
+                "SupportedResponseMIMETypes": CONTENT_TYPES[:1],
+            },
+            ModelMetrics={"ModelQuality": {"Statistics": evidence}},
+            CustomerMetadataProperties={"run": run_id, "digest": digest, "data": data_digest},
+            ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{digest}")),
+        )
+        return str(answer["ModelPackageArn"])
+
+    def status(self, package: str) -> str:
+        return str(self._client.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"])
+
+    def decide(self, package: str, approved: bool, description: str) -> None:
+        """Approve or reject a package; one that is so already is left as it is."""
+        status = APPROVED if approved else REJECTED
+        if self.status(package) != status:
+            self._client.update_model_package(
+                ModelPackageArn=package,
+                ModelApprovalStatus=status,
+                ApprovalDescription=" ".join(description.split())[:DESCRIPTION_LENGTH],
+            )
+
+    def require_kept(self, package: str, digest: str) -> None:
+        """Raises StageFailed unless the package is of this model, and the file that it names has this digest."""
+        kept = f"models/{digest}/model.tar.gz"
+        described = self._client.describe_model_package(ModelPackageName=package)
+        container = described["InferenceSpecification"]["Containers"][0]
+        facts = self._bucket.metadata(kept)
+        checksum = facts.checksum if facts else ""
+        if container.get("ModelDataUrl") != self._bucket.uri(kept) or checksum != digest:
+            raise StageFailed(
+                f"The model package {package} is not the model {digest[:12]}: S3 has {checksum[:12] or 'nothing'}.",
+                "Train and approve it again: mlops run --force",
+            )
+
+    def packages(self) -> list[Package]:
+        """Every registered package, the oldest first."""
+        listed = self._client.pages(
+            "list_model_packages",
+            "ModelPackageSummaryList",
+            ModelPackageGroupName=self._site.model_group,
+            SortBy="CreationTime",
+            SortOrder="Ascending",
+        )
+        return [self._package(summary["ModelPackageArn"]) for summary in listed]
+
+    def _package(self, arn: str) -> Package:
+        description = self._client.describe_model_package(ModelPackageName=arn)
+        digest = description.get("CustomerMetadataProperties", {}).get("digest", "")
+        comment = description.get("ApprovalDescription", "")
+        return Package(arn, description["ModelPackageVersion"], digest, description["ModelApprovalStatus"], comment)
+
+    def require_approved(self, package: str) -> None:
+        if (status := self.status(package)) != APPROVED:
+            raise MlopsError(
+                f"The model package {package} is not approved but {status}.", "Approve another model: mlops run"
+            )

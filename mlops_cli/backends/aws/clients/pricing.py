@@ -1,0 +1,160 @@
+"""What AWS asks for, from its Price List API: the only reader of it. Answers are kept in the project for a day.
+
+A price is only taken when the list says exactly one: on demand, in US dollars, from the first unit on, and per the
+unit that is meant. Free tiers and discounts of the account are not in the list's on-demand prices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.errors import raise_aws_errors
+from mlops_cli.core.costs import Price, Unit
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.atomic import read_json, write_atomically
+from mlops_cli.project.paths import Project
+from mlops_cli.project.state_dir import is_state_dir
+
+FILE = "prices.json"
+KEPT_SECONDS = 24 * 3600
+AT_ONCE = 8
+UNITS = {"hrs": Unit.HOUR, "hours": Unit.HOUR, "minutes": Unit.MINUTE, "alarms": Unit.MONTH}
+# us-east-1 has no prefix in older services: CW:AlarmMonitorUsage there, EUW1-CW:AlarmMonitorUsage elsewhere.
+REGION_PREFIX = r"(?:[A-Z]+\d*-)?"
+
+
+@dataclass(frozen=True)
+class Product:
+    """What is priced: ``usage`` is the usage type on the bill, without the region before it."""
+
+    service: str
+    usage: str
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The price of a product, or why there is none."""
+
+    price: Price | None
+    why_unknown: str = ""
+
+
+class Prices:
+    """Of one account's region. Never raises: a product whose price cannot be had says why."""
+
+    def __init__(self, account: Account, project: Project) -> None:
+        self._account = account
+        self._cache = Cache(project)
+
+    def quote(self, products: Iterable[Product]) -> dict[Product, Quote]:
+        distinct = list(dict.fromkeys(products))
+        region = self._account.region
+        cached = {product: price for product in distinct if (price := self._cache.find(region, product))}
+        quotes = self._query([product for product in distinct if product not in cached])
+        self._cache.save(region, {product: quote.price for product, quote in quotes.items() if quote.price})
+        return {product: quotes.get(product) or Quote(cached[product]) for product in distinct}
+
+    def _query(self, products: list[Product]) -> dict[Product, Quote]:
+        """The first alone: what is refused or cannot be reached is so for all, and need not be waited for again."""
+        if not products:
+            return {}
+        first = self._quote(products[0])
+        if first.price is None and not first.why_unknown.startswith(LACKING):
+            return dict.fromkeys(products, first)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            later = list(pool.map(self._quote, products[1:]))
+        return dict(zip(products, [first, *later], strict=True))
+
+    def _quote(self, product: Product) -> Quote:
+        try:
+            client = self._account.client("pricing", self._region)
+            offers = [json.loads(item) for item in client.pages("get_products", "PriceList", **self._filters(product))]
+            return quote(product, offers, time.time())
+        except MlopsError as error:
+            return Quote(None, error.message)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return Quote(None, f"{LACKING} an answer for {product.usage} that is not of the form it should have.")
+
+    def _filters(self, product: Product) -> dict[str, Any]:
+        return {
+            "ServiceCode": product.service,
+            "Filters": [
+                {"Type": "TERM_MATCH", "Field": "regionCode", "Value": self._account.region},
+                {"Type": "CONTAINS", "Field": "usagetype", "Value": product.usage},
+            ],
+        }
+
+    @property
+    def _region(self) -> str:
+        """The API lives in a few regions only, and answers for all; the one on the same continent is the nearest."""
+        session, ours = self._account.session, self._account.region
+        with raise_aws_errors(None, self._account.profile):
+            homes = session.get_available_regions("pricing", session.get_partition_for_region(ours)) or ["us-east-1"]
+        near = [home for home in homes if home.split("-")[0] == ours.split("-")[0]]
+        return str((near or [home for home in homes if home == "us-east-1"] or homes)[0])
+
+
+LACKING = "AWS's price list has"
+
+
+def quote(product: Product, offers: list[dict[str, Any]], now: float) -> Quote:
+    """The product's price among what the list answered; two different ones are none."""
+    usage = re.compile(REGION_PREFIX + re.escape(product.usage))
+    ours = [offer for offer in offers if usage.fullmatch(offer["product"]["attributes"].get("usagetype", ""))]
+    prices = {price for offer in ours for price in _prices(offer, product.unit, now)}
+    amounts = {price.amount for price in prices}
+    if len(amounts) == 1:
+        return Quote(min(prices, key=lambda price: price.published))
+    problem = "several prices" if amounts else "no price"
+    return Quote(None, f"{LACKING} {problem} for {product.usage} here.")
+
+
+def _prices(offer: Mapping[str, Any], unit: Unit, now: float) -> Iterable[Price]:
+    for term in offer.get("terms", {}).get("OnDemand", {}).values():
+        for dimension in term["priceDimensions"].values():
+            amount = dimension["pricePerUnit"].get("USD")
+            first = dimension.get("beginRange", "0") == "0"
+            if amount is not None and first and UNITS.get(dimension["unit"].lower()) is unit:
+                yield Price(float(amount), unit, offer.get("publicationDate", ""), now)
+
+
+class Cache:
+    """Prices in a file of the project's .mlops/, if there is one."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @property
+    def path(self) -> Path:
+        return self._project.state / FILE
+
+    def find(self, region: str, product: Product) -> Price | None:
+        """A price that was asked for within the last day."""
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            values = (read_json(self.path) or {})[_key(region, product)]
+            price = Price(**{**values, "unit": Unit(values["unit"])})
+            if 0 <= time.time() - price.asked < KEPT_SECONDS:
+                return price
+        return None
+
+    def save(self, region: str, prices: Mapping[Product, Price]) -> None:
+        """A folder that cannot be written to is no reason to stop: then the next command asks again."""
+        if not prices or not is_state_dir(self._project):
+            return
+        named = {_key(region, product): asdict(price) for product, price in prices.items()}
+        with contextlib.suppress(OSError):
+            write_atomically(self.path, json.dumps({**(read_json(self.path) or {}), **named}, indent=1))
+
+
+def _key(region: str, product: Product) -> str:
+    return f"{region} {product.service} {product.usage}"

@@ -1,0 +1,241 @@
+"""A project's part of an S3 bucket: all keys are relative to the project's prefix, other objects are never touched."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.progress import Report, no_report
+from mlops_cli.files.hashing import digest_file
+
+ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+# A connection that broke while the content came: botocore repeats questions, not the reading of answers.
+BROKEN_OFF = frozenset(
+    {"ResponseStreamingError", "IncompleteReadError", "ReadTimeoutError", "ConnectionClosedError"}
+    | {"FlexibleChecksumError"}
+)
+PART_BYTES = 16 << 20
+DELETE_AT_ONCE = 1000
+JSON_TYPE = "application/json"
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """One object as it is listed; ``modified`` in seconds since the epoch."""
+
+    key: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True)
+class ObjectMetadata:
+    """One object as S3 knows it: ``sha256`` in hex is what it was sent with, ``checksum`` S3's own of the whole."""
+
+    version: str
+    sha256: str
+    checksum: str
+
+
+class Bucket:
+    def __init__(self, client: Client, name: str, prefix: str) -> None:
+        self.client = client
+        self.name = name
+        self.prefix = prefix
+
+    def full_key(self, key: str) -> str:
+        return self.prefix + key
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://{self.name}/{self.full_key(key)}"
+
+    def key_of(self, uri: str) -> str:
+        """The key of an object of ours that ``uri`` names."""
+        return uri.removeprefix(f"s3://{self.name}/").removeprefix(self.prefix)
+
+    def is_reachable(self) -> bool:
+        """Whether there is such a bucket; raises AwsError when it is not for us."""
+        try:
+            self.client.head_bucket(Bucket=self.name)
+        except AwsError as error:
+            if error.code in (*ABSENT, "NoSuchBucket"):
+                return False
+            raise
+        return True
+
+    def metadata(self, key: str) -> ObjectMetadata | None:
+        """What S3 says of an object, None if there is none."""
+        try:
+            head = self.client.head_object(Bucket=self.name, Key=self.full_key(key), ChecksumMode="ENABLED")
+        except AwsError as error:
+            if error.code in ABSENT:
+                return None
+            raise
+        checksum = head.get("ChecksumSHA256", "")
+        # A checksum of checksums (of several parts, "…-3") is not the file's.
+        whole = base64.b64decode(checksum).hex() if checksum and "-" not in checksum else ""
+        return ObjectMetadata(head.get("VersionId", ""), head["Metadata"].get("sha256", ""), whole)
+
+    def exists(self, key: str) -> bool:
+        return self.metadata(key) is not None
+
+    def list_objects(self, key_prefix: str = "") -> Iterator[S3Object]:
+        """Every object below ``key_prefix``, by key."""
+        entries = self.client.pages("list_objects_v2", "Contents", Bucket=self.name, Prefix=self.full_key(key_prefix))
+        for entry in entries:
+            yield S3Object(entry["Key"].removeprefix(self.prefix), entry["Size"], entry["LastModified"].timestamp())
+
+    def get(self, key: str) -> bytes | None:
+        """An object's content, None if there is none."""
+        for last in (False, False, False, True):
+            try:
+                return self._read(key)
+            except AwsError as error:
+                if error.code in ABSENT:
+                    return None
+                if last or error.code not in BROKEN_OFF:
+                    raise
+        raise AssertionError
+
+    def _read(self, key: str) -> bytes:
+        answer = self.client.get_object(Bucket=self.name, Key=self.full_key(key))
+        with self.client.reading():
+            return bytes(answer["Body"].read())
+
+    def presigned_url(self, key: str, seconds: int = 3600) -> str:
+        """An address by which whoever has it can read the object for so long."""
+        target = {"Bucket": self.name, "Key": self.full_key(key)}
+        return str(self.client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
+
+    def get_json(self, key: str) -> Any:
+        """The value of a JSON object, None if there is none."""
+        content = self.get(key)
+        return None if content is None else json.loads(content)
+
+    def put(self, key: str, content: bytes, content_type: str = "application/octet-stream", **conditions: str) -> str:
+        """Write an object, if S3's ``conditions`` are met; gives its version."""
+        answer = self.client.put_object(
+            Bucket=self.name,
+            Key=self.full_key(key),
+            Body=content,
+            ContentType=content_type,
+            ChecksumAlgorithm="SHA256",
+            **conditions,
+        )
+        return str(answer.get("VersionId", ""))
+
+    def put_once(self, key: str, content: bytes, content_type: str) -> ObjectMetadata:
+        """Write an object that nobody may change any more; gives what S3 has under the key, ours or another's."""
+        try:
+            self.put(key, content, content_type, IfNoneMatch="*")
+        except AwsError as error:
+            if error.code not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+        facts = self.metadata(key)
+        assert facts is not None, "it was written, by whomever"
+        return facts
+
+    def put_json(self, key: str, value: Any) -> str:
+        return self.put(key, json.dumps(value, indent=2).encode() + b"\n", JSON_TYPE)
+
+    def upload(self, path: Path, key: str, report: Report = no_report, sha256: str = "") -> bool:
+        """Send a file, in parts when it is large, each checked by S3; False if the same object is there already."""
+        sha256 = sha256 or digest_file(path)
+        existing = self.metadata(key)
+        if existing and existing.sha256 == sha256:
+            return False
+        for unfinished in self.uploads(key):  # of a command that was killed
+            self.abort(unfinished)
+        self._upload_with_digest(path, key, sha256, UploadProgress(report, path.stat().st_size))
+        return True
+
+    def _upload_with_digest(self, path: Path, key: str, sha256: str, sent: UploadProgress) -> None:
+        from boto3.s3.transfer import TransferConfig
+
+        with path.open("rb") as stream:
+            self.client.upload_fileobj(
+                stream,
+                self.name,
+                self.full_key(key),
+                ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": sha256}},
+                Callback=sent,
+                Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
+            )
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object to ``path``, which appears when it is whole."""
+        partial = path.with_name(f"{path.name}.partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.client.download_file(self.name, self.full_key(key), str(partial))
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def copy(self, source_key: str, key: str, metadata: dict[str, str]) -> None:
+        """Copy an object of up to 5 GB inside the bucket; S3 takes the checksum of the whole anew."""
+        self.client.copy_object(
+            Bucket=self.name,
+            Key=self.full_key(key),
+            CopySource={"Bucket": self.name, "Key": self.full_key(source_key)},
+            MetadataDirective="REPLACE",
+            Metadata=metadata,
+            ChecksumAlgorithm="SHA256",
+        )
+
+    def versions(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Every version and delete marker below ``key_prefix``, with Key, VersionId and for versions Size."""
+        arguments = {"Bucket": self.name, "Prefix": self.full_key(key_prefix)}
+        yield from self.client.pages("list_object_versions", "Versions", **arguments)
+        yield from self.client.pages("list_object_versions", "DeleteMarkers", **arguments)
+
+    def uploads(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:
+        """Every unfinished multipart upload below ``key_prefix``, with Key and UploadId."""
+        return self.client.pages(
+            "list_multipart_uploads", "Uploads", Bucket=self.name, Prefix=self.full_key(key_prefix)
+        )
+
+    def delete(self, key_prefix: str) -> None:
+        """Delete all versions and unfinished uploads below ``key_prefix``."""
+        self.delete_versions(list(self.versions(key_prefix)))
+        for upload in self.uploads(key_prefix):
+            self.abort(upload)
+
+    def delete_versions(self, versions: list[dict[str, Any]]) -> None:
+        """Delete exactly these, as ``versions`` lists them."""
+        for start in range(0, len(versions), DELETE_AT_ONCE):
+            batch = versions[start : start + DELETE_AT_ONCE]
+            objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in batch]
+            answer = self.client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
+            for error in answer.get("Errors", ()):
+                raise AwsError(
+                    f"s3://{self.name}/{error['Key']} could not be deleted: {error.get('Message', '')}",
+                    "Put this right, then repeat the command.",
+                    str(error.get("Code", "")),
+                )
+
+    def abort(self, upload: dict[str, Any]) -> None:
+        """Give up an unfinished upload, as ``uploads`` lists them."""
+        self.client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+class UploadProgress:
+    """Turns the transfer's steps into a Report; called from several threads, each with bytes more."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report = report
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, more: int) -> None:
+        with self._lock:
+            self._done += more
+            self._report("upload", self._done, self._total, "B")

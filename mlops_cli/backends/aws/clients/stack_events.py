@@ -1,0 +1,144 @@
+"""What happens to a stack: its latest operation event by event, and the first cause when that fails."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.errors import DENIED, AwsError, denial
+from mlops_cli.core.progress import ResourceEvent, Watch
+
+BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
+STACK = "AWS::CloudFormation::Stack"
+# Where CloudFormation's own words on a failure only say where the reasons are.
+LISTED_APART = "DescribeEvents"
+# What follows from another resource's failure, never the cause of one.
+CONSEQUENCE = re.compile(r"cancelled|canceled|The following resource\(s\) failed", re.IGNORECASE)
+
+
+def backoff_pauses() -> Iterator[float]:
+    """Seconds between two looks: short at first, then as often as AWS gladly answers."""
+    return itertools.chain((0.2, 0.3, 0.5, 0.8, 1.2, 2.0), itertools.repeat(3.0))
+
+
+class StackOperation:
+    """The events of a stack since ``mark``, or of its latest operation when that began later."""
+
+    def __init__(self, client: Client, stack_id: str, mark: str = "") -> None:
+        self._client = client
+        self._id = stack_id
+        self._mark = mark
+        self._told = 0
+
+    def events(self) -> list[ResourceEvent]:
+        """The oldest first."""
+        events: list[dict[str, Any]] = []
+        for event in self._client.pages("describe_stack_events", "StackEvents", StackName=self._id):
+            if event["EventId"] == self._mark:
+                break
+            events.append(event)
+            if event.get("PhysicalResourceId") == self._id and event["ResourceStatus"] in BEGINNINGS:
+                break
+        return [_resource_event(event) for event in reversed(events)]
+
+    def emit_new_events(self, watch: Watch) -> None:
+        """Pass on what has happened since the last time."""
+        events = self.events()
+        for event in events[self._told :]:
+            watch(event)
+        self._told = len(events)
+
+    def cause(self) -> ResourceEvent | None:
+        """The failure that the others follow from; of a refused template the first finding, which is no stack event."""
+        cause = first_cause(self.events())
+        if cause and cause.kind == STACK and LISTED_APART in cause.reason:
+            return next(iter(findings(self._client, StackName=self._id)), cause)
+        return cause
+
+    def follow(self, watch: Watch) -> dict[str, Any]:
+        """Tell until the stack is no longer in progress; gives the stack as CloudFormation then describes it."""
+        for pause in backoff_pauses():
+            stack: dict[str, Any] = self._client.describe_stacks(StackName=self._id)["Stacks"][0]
+            self.emit_new_events(watch)
+            if self._is_over(stack["StackStatus"]):
+                return stack
+            time.sleep(pause)
+        raise AssertionError
+
+    def _is_over(self, status: str) -> bool:
+        """Whether this operation has ended: before its first event, the status is still the one from before it."""
+        if status.endswith("_IN_PROGRESS"):
+            return False
+        return bool(self._told or not self._mark or status == "DELETE_COMPLETE")
+
+
+def findings(client: Client, **of: str) -> list[ResourceEvent]:
+    """What CloudFormation's validation has found wrong with a stack's template or a change set's.
+
+    Nothing when boto3 is older than this question, or when the caller may not ask it.
+    """
+    if not hasattr(client.raw, "describe_events"):
+        return []
+    try:
+        events = list(client.pages("describe_events", "OperationEvents", **of, Filters={"FailedEvents": True}))
+    except AwsError as error:
+        if error.code in DENIED:
+            return []
+        raise
+    return [_finding(event) for event in events if event.get("ValidationStatusReason")]
+
+
+def _finding(event: dict[str, Any]) -> ResourceEvent:
+    return ResourceEvent(
+        group=event["StackId"].split("/")[1],
+        name=event.get("LogicalResourceId", "the template"),
+        kind=event.get("ResourceType", STACK),
+        status="VALIDATION_FAILED",
+        reason=event["ValidationStatusReason"],
+    )
+
+
+def newest(client: Client, stack_id: str) -> str:
+    """The id of the stack's latest event: what comes after it is new."""
+    events = client.pages("describe_stack_events", "StackEvents", StackName=stack_id)
+    return next((str(event["EventId"]) for event in events), "")
+
+
+def _resource_event(event: dict[str, Any]) -> ResourceEvent:
+    return ResourceEvent(
+        group=event["StackName"],
+        name=event["LogicalResourceId"],
+        kind=event["ResourceType"],
+        status=event["ResourceStatus"],
+        reason=event.get("ResourceStatusReason", ""),
+        at=event["Timestamp"].timestamp(),
+    )
+
+
+def first_cause(events: list[ResourceEvent]) -> ResourceEvent | None:
+    """The failure that the others follow from."""
+    failures = [event for event in events if event.failed and not CONSEQUENCE.search(event.reason)]
+    return next((event for event in failures if event.kind != STACK), next(iter(failures), None))
+
+
+def suggest_fix(cause: ResourceEvent) -> str:
+    """What to do about a failure, by what AWS said of it."""
+    message = cause.reason
+    if "not authorized" in message or "AccessDenied" in message or "Access Denied" in message:
+        action, _ = denial(message, f"what {cause.kind} needs")
+        return f"Have {action} allowed for you"
+    if cause.kind == "AWS::S3::Bucket" and "already" in message:
+        return "The bucket's name is taken: set another BUCKET_NAME, or leave it empty"
+    if "CodeCommit" in cause.kind and ("OperationNotAllowed" in message or "no existing repository" in message):
+        return "This account has no CodeCommit: choose another source with --source s3"
+    if "CodeCommit" in cause.kind and "already exists" in message:
+        return "There is such a repository: set another REPOSITORY_NAME"
+    if re.search(r"limit|quota", message, re.IGNORECASE):
+        return "Have the quota raised in the AWS console under Service Quotas"
+    if "already exists" in message:
+        return f"Remove or rename the {cause.kind} that is there"
+    return "Put this right"

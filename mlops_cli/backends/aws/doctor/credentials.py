@@ -1,0 +1,83 @@
+"""Who asks: credentials that AWS accepts, until when, in which region, and whether the clocks agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.errors import MlopsError
+
+# AWS refuses what is signed more than five minutes beside its own clock.
+REFUSED_SECONDS, TOLERATED_SECONDS = 300, 60
+SOON_SECONDS = 15 * 60
+SET_CLOCK = "Set the clock by the network's: sudo timedatectl set-ntp true (macOS: sudo sntp -sS time.apple.com)"
+
+
+class CallerIdentity:
+    """``known``: AWS has said who it is."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._date = ""
+        self._asked_at = 0.0
+        self.known = False
+
+    def check(self) -> Iterator[Finding]:
+        try:
+            identity = self._account.identity
+        except MlopsError as error:
+            self._note(getattr(error.__cause__, "response", {}))
+            yield Finding(
+                "credentials", State.FAILURE, error.message, "No command of the aws target works without.", error.hint
+            )
+            return
+        self._note(self._account.client("sts").get_caller_identity())
+        self.known = True
+        yield ok("credentials", str(identity))
+        yield from expiry(self._expires_at(), time.time())
+
+    def _note(self, response: Mapping[str, Any]) -> None:
+        """What AWS's clock said, and ours then."""
+        self._date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+        self._asked_at = time.time()
+
+    def _expires_at(self) -> float | None:
+        """Of credentials that nothing renews, in seconds since the epoch; None if they do not say, or are renewed."""
+        credentials = self._account.session.get_credentials()
+        moment = getattr(credentials, "_expiry_time", None)
+        return moment.timestamp() if moment and credentials.method == "env" else None
+
+    def clock(self) -> Iterator[Finding]:
+        if self._date:
+            yield skew(self._asked_at - parsedate_to_datetime(self._date).timestamp())
+
+
+def expiry(expires_at: float | None, now: float) -> Iterator[Finding]:
+    if expires_at is None or expires_at - now > SOON_SECONDS:
+        return
+    yield Finding(
+        "credentials",
+        State.WARNING,
+        f"They expire in {max(0, expires_at - now) / 60:.0f} minutes.",
+        "What goes on at AWS goes on without them; commands that follow it end.",
+        "aws sso login, or whatever they came from",
+    )
+
+
+def skew(ahead: float) -> Finding:
+    """``ahead``: how many seconds this machine's clock is before AWS's, which says full seconds only."""
+    text = f"This machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} AWS's"
+    if abs(ahead) <= TOLERATED_SECONDS:
+        return ok("clock", "agrees with AWS's" if abs(ahead) < 2 else text)
+    refused = abs(ahead) > REFUSED_SECONDS
+    return Finding(
+        "clock",
+        State.FAILURE if refused else State.WARNING,
+        f"{text}.",
+        f"AWS refuses requests whose signature is more than {REFUSED_SECONDS // 60} minutes beside its own time.",
+        SET_CLOCK,
+    )

@@ -1,0 +1,255 @@
+"""Every permission that the commands' own caller needs, on which resources, and for which commands: one list.
+
+The roles in the templates have theirs; what stands here is what `mlops` asks of AWS in the caller's own name, and
+what CloudFormation does in it, since the storage and the pipeline stack have no role of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.backends.aws.clients.logs import DECISIONS
+from mlops_cli.backends.aws.resource_names import ResourceNames
+
+SOME = "*"
+
+
+@dataclass(frozen=True)
+class ArnContext:
+    """What the ARNs are made of. ``bucket`` may have ``*`` in it as long as nobody knows the name."""
+
+    partition: str
+    region: str
+    account: str
+    names: ResourceNames
+    endpoint: str
+    bucket: str
+    owned: bool
+    source: str
+    repository: str
+    connection: str
+    mailed: bool
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+@dataclass(frozen=True)
+class RequiredPermission:
+    """``resource`` is an ARN with ``*`` for what nobody knows before; ``commands`` says who needs the actions."""
+
+    resource: str
+    actions: tuple[str, ...]
+    commands: str
+    passed_to: str = ""
+
+    @property
+    def example(self) -> str:
+        """One resource of these, for the simulation."""
+        return self.resource if self.resource == SOME else self.resource.replace(SOME, "doctor")
+
+
+def required_permissions(context: ArnContext) -> tuple[RequiredPermission, ...]:
+    on_aws = (_stacks, _bucket, _roles, _pipeline, _workers, _events, _logs, _registry, _serving, _jobs, _source)
+    return tuple(need for part in (*on_aws, _prices, _doctor) for need in part(context))
+
+
+def policy(permissions: Iterable[RequiredPermission]) -> dict[str, Any]:
+    """The list as an IAM policy."""
+    return {"Version": "2012-10-17", "Statement": [_statement(need) for need in permissions]}
+
+
+def _statement(need: RequiredPermission) -> dict[str, Any]:
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": list(need.actions), "Resource": need.resource}
+    if need.passed_to:
+        statement["Condition"] = {"StringEquals": {"iam:PassedToService": need.passed_to}}
+    return statement
+
+
+def _actions(service: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{service}:{name}" for name in names.split())
+
+
+def _stacks(context: ArnContext) -> Iterator[RequiredPermission]:
+    names = context.names
+    look = "DescribeStacks DescribeStackEvents DescribeEvents ListStackResources DeleteStack"
+    change = "CreateChangeSet DescribeChangeSet ExecuteChangeSet DeleteChangeSet TagResource"
+    for stack in (names.storage_stack, names.pipeline_stack):
+        arn = context.arn("cloudformation", f"stack/{stack}/*")
+        yield RequiredPermission(arn, _actions("cloudformation", f"{look} {change}"), "deploy-infra, run, cleanup")
+    arn = context.arn("cloudformation", f"stack/{names.endpoint_stack}/*")
+    yield RequiredPermission(arn, _actions("cloudformation", look), "status, cleanup")
+    plans = context.arn("cloudformation", "changeSet/mlops-*/*")
+    yield RequiredPermission(plans, ("cloudformation:DescribeEvents",), "deploy-infra")
+    yield RequiredPermission(SOME, ("cloudformation:GetTemplateSummary",), "deploy-infra")
+    yield RequiredPermission(SOME, ("cloudformation:ListStacks",), "cleanup")
+
+
+def _bucket(context: ArnContext) -> Iterator[RequiredPermission]:
+    bucket, names = f"arn:{context.partition}:s3:::{context.bucket}", context.names
+    look = "ListBucket ListBucketVersions ListBucketMultipartUploads"
+    yield RequiredPermission(bucket, _actions("s3", look), "download-data, run, cleanup")
+    if context.owned:
+        make = (
+            "CreateBucket DeleteBucket PutEncryptionConfiguration PutBucketVersioning PutBucketPublicAccessBlock "
+            "PutBucketOwnershipControls PutBucketNotification PutLifecycleConfiguration PutBucketTagging "
+            "GetBucketPolicy PutBucketPolicy DeleteBucketPolicy"
+        )
+        yield RequiredPermission(bucket, _actions("s3", make), "deploy-infra, cleanup")
+    objects = "GetObject GetObjectVersion PutObject AbortMultipartUpload DeleteObject DeleteObjectVersion"
+    yield RequiredPermission(f"{bucket}/{names.key_prefix}*", _actions("s3", objects), "download-data, run, cleanup")
+    yield RequiredPermission(
+        f"{bucket}/{names.artifact_folder}/*", _actions("s3", "DeleteObject DeleteObjectVersion"), "cleanup"
+    )
+
+
+def _roles(context: ArnContext) -> Iterator[RequiredPermission]:
+    role = f"arn:{context.partition}:iam::{context.account}:role/{context.names.pipeline_stack}-*"
+    actions = (
+        "CreateRole GetRole DeleteRole UpdateRole UpdateAssumeRolePolicy TagRole UntagRole GetRolePolicy "
+        "PutRolePolicy DeleteRolePolicy ListRolePolicies ListAttachedRolePolicies"
+    )
+    yield RequiredPermission(role, _actions("iam", actions), "deploy-infra, cleanup")
+    for service in ("codepipeline", "codebuild", "states", "events"):
+        yield RequiredPermission(role, ("iam:PassRole",), "deploy-infra", f"{service}.amazonaws.com")
+
+
+def _pipeline(context: ArnContext) -> Iterator[RequiredPermission]:
+    name = context.names.pipeline_stack
+    make = "CreatePipeline GetPipeline UpdatePipeline DeletePipeline TagResource UntagResource ListTagsForResource"
+    yield RequiredPermission(context.arn("codepipeline", name), _actions("codepipeline", make), "deploy-infra, cleanup")
+    act = (
+        "ListPipelineExecutions ListActionExecutions GetPipelineExecution GetPipelineState StartPipelineExecution "
+        "StopPipelineExecution"
+    )
+    yield RequiredPermission(
+        context.arn("codepipeline", name), _actions("codepipeline", act), "run, status, stop, cleanup"
+    )
+    yield RequiredPermission(context.arn("codepipeline", f"{name}/*"), ("codepipeline:RetryStageExecution",), "run")
+    yield RequiredPermission(
+        context.arn("codepipeline", f"{name}/approval/decision"), ("codepipeline:PutApprovalResult",), "approve"
+    )
+
+
+def _workers(context: ArnContext) -> Iterator[RequiredPermission]:
+    name = context.names.pipeline_stack
+    builds = "CreateProject UpdateProject DeleteProject BatchGetProjects ListBuildsForProject BatchGetBuilds StopBuild"
+    for project in (name, name + DECISIONS):
+        yield RequiredPermission(
+            context.arn("codebuild", f"project/{project}"), _actions("codebuild", builds), "deploy-infra, cleanup"
+        )
+    machine = (
+        "CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine TagResource UntagResource "
+        "ListTagsForResource ListExecutions"
+    )
+    yield RequiredPermission(
+        context.arn("states", f"stateMachine:{name}"), _actions("states", machine), "deploy-infra, cleanup"
+    )
+    yield RequiredPermission(context.arn("states", f"stateMachine:{name}"), ("states:StartExecution",), "reproduce")
+    executions = _actions("states", "DescribeExecution StopExecution")
+    yield RequiredPermission(
+        context.arn("states", f"execution:{name}:*"), executions, "status, stop, reproduce, cleanup"
+    )
+
+
+def _events(context: ArnContext) -> Iterator[RequiredPermission]:
+    name = context.names.pipeline_stack
+    topic = "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes TagResource UntagResource"
+    mail = " Subscribe ListSubscriptionsByTopic" if context.mailed else ""
+    yield RequiredPermission(
+        context.arn("sns", f"{name}-Topic-*"), _actions("sns", topic + mail), "deploy-infra, cleanup"
+    )
+    if context.mailed:
+        yield RequiredPermission(SOME, ("sns:Unsubscribe",), "deploy-infra, cleanup")
+    rule = "PutRule DescribeRule DeleteRule PutTargets RemoveTargets ListTargetsByRule TagResource UntagResource"
+    if context.source != "connection":
+        yield RequiredPermission(
+            context.arn("events", f"rule/{name}"), _actions("events", rule), "deploy-infra, cleanup"
+        )
+    yield RequiredPermission(SOME, ("events:ListRules",), "cleanup")
+
+
+def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
+    """IAM looks at a group as …:log-group:NAME:log-stream:, but for its tags at …:log-group:NAME."""
+    make, tag = "CreateLogGroup PutRetentionPolicy DeleteLogGroup", "TagResource UntagResource ListTagsForResource"
+    for group in (f"/aws/codebuild/{context.names.pipeline_stack}", f"/aws/sagemaker/Endpoints/{context.endpoint}"):
+        arn = context.arn("logs", f"log-group:{group}")
+        yield RequiredPermission(f"{arn}:*", _actions("logs", make), "deploy-infra, cleanup")
+        yield RequiredPermission(arn, _actions("logs", tag), "deploy-infra, cleanup")
+    build = f"log-group:/aws/codebuild/{context.names.pipeline_stack}"
+    yield RequiredPermission(context.arn("logs", f"{build}:*"), ("logs:DescribeLogStreams",), "logs, status")
+    yield RequiredPermission(context.arn("logs", f"{build}:log-stream:*"), ("logs:GetLogEvents",), "logs, status")
+    for kind in ("Training", "Processing"):
+        group = f"log-group:/aws/sagemaker/{kind}Jobs"
+        yield RequiredPermission(context.arn("logs", f"{group}:*"), ("logs:DescribeLogStreams",), "logs, cleanup")
+        streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}-*")
+        yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
+    observed = context.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{context.endpoint}:*")
+    yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift")
+    yield RequiredPermission(SOME, ("logs:DescribeLogGroups",), "cleanup")
+
+
+def _registry(context: ArnContext) -> Iterator[RequiredPermission]:
+    group = context.arn("sagemaker", f"model-package-group/{context.endpoint}")
+    make = "CreateModelPackageGroup DescribeModelPackageGroup DeleteModelPackageGroup AddTags ListTags"
+    yield RequiredPermission(group, _actions("sagemaker", make), "deploy-infra, cleanup")
+    packages = _actions("sagemaker", "ListModelPackages DescribeModelPackage UpdateModelPackage DeleteModelPackage")
+    yield RequiredPermission(
+        context.arn("sagemaker", f"model-package/{context.endpoint}/*"), packages, "models, approve, cleanup"
+    )
+
+
+def _serving(context: ArnContext) -> Iterator[RequiredPermission]:
+    endpoint = context.arn("sagemaker", f"endpoint/{context.endpoint}")
+    own = "DescribeEndpoint InvokeEndpoint DeleteEndpoint ListTags"
+    yield RequiredPermission(endpoint, _actions("sagemaker", own), "status, test-endpoint, cleanup")
+    for kind, noun in (("endpoint-config", "EndpointConfig"), ("model", "Model")):
+        arn = context.arn("sagemaker", f"{kind}/{context.endpoint}-*")
+        actions = f"Describe{noun} Delete{noun} ListTags"
+        yield RequiredPermission(arn, _actions("sagemaker", actions), "status, test-endpoint, cleanup")
+    listing = "ListEndpoints ListEndpointConfigs ListModels ListTrainingJobs ListProcessingJobs"
+    yield RequiredPermission(SOME, _actions("sagemaker", listing), "cleanup, doctor")
+
+
+def _jobs(context: ArnContext) -> Iterator[RequiredPermission]:
+    for noun in ("Training", "Processing"):
+        arn = context.arn("sagemaker", f"{noun.lower()}-job/{context.endpoint}-*")
+        actions = f"Describe{noun}Job Stop{noun}Job Delete{noun}Job ListTags"
+        yield RequiredPermission(arn, _actions("sagemaker", actions), "status, stop, cleanup")
+
+
+def _source(context: ArnContext) -> Iterator[RequiredPermission]:
+    if context.source == "codecommit":
+        actions = (
+            "CreateRepository GetRepository DeleteRepository UpdateRepositoryDescription TagResource UntagResource "
+            "ListTagsForResource GetBranch CreateBranch CreateCommit GetDifferences"
+        )
+        repository = context.arn("codecommit", context.repository)
+        yield RequiredPermission(repository, _actions("codecommit", actions), "deploy-infra, run, cleanup")
+    if context.source == "connection":
+        service = context.connection.split(":")[2]
+        yield RequiredPermission(context.connection, (f"{service}:PassConnection",), "deploy-infra")
+
+
+def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG001 (of all regions)
+    yield RequiredPermission(SOME, ("pricing:GetProducts",), "run, approve, rollback, reproduce, deploy-infra, cleanup")
+
+
+def _doctor(context: ArnContext) -> Iterator[RequiredPermission]:
+    """What only `mlops doctor` asks: of all endpoints of the account, and of what it may itself."""
+    quotas = _actions("servicequotas", "ListServiceQuotas ListAWSDefaultServiceQuotas")
+    yield RequiredPermission(SOME, (*quotas, "cloudwatch:GetMetricStatistics"), "doctor")
+    endpoints = _actions("sagemaker", "DescribeEndpoint ListTags")
+    yield RequiredPermission(context.arn("sagemaker", "endpoint/*"), endpoints, "doctor")
+    yield RequiredPermission(
+        context.arn("sagemaker", "endpoint-config/*"), ("sagemaker:DescribeEndpointConfig",), "doctor"
+    )
+    for kind in ("training", "processing"):
+        action = f"sagemaker:Describe{kind.capitalize()}Job"
+        yield RequiredPermission(context.arn("sagemaker", f"{kind}-job/*"), (action,), "doctor")
+    for kind in ("user", "role"):
+        arn = f"arn:{context.partition}:iam::{context.account}:{kind}/*"
+        actions = ("iam:SimulatePrincipalPolicy", *(("iam:GetRole",) if kind == "role" else ()))
+        yield RequiredPermission(arn, actions, "doctor")

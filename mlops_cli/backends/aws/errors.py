@@ -1,0 +1,281 @@
+"""What AWS and botocore refuse, translated by error code into what happened, why, and what to do next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from botocore import exceptions
+
+from mlops_cli.errors import EXIT_ERROR, EXIT_USAGE, MlopsError
+
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+INVALID = frozenset(
+    {
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "AuthFailure",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+    }
+)
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "NotAuthorized",
+        "NotAuthorizedException",
+        "Forbidden",
+        "403",
+    }
+)
+SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
+SKEW_SAID = ("Signature expired", "Signature not yet current")
+THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+        "PriorRequestNotComplete",
+        "SlowDown",
+    }
+)
+BROKEN = frozenset(
+    {"InternalFailure", "InternalError", "InternalServerError", "InternalServerException", "InternalServiceException"}
+    | {"ServiceUnavailable", "ServiceUnavailableException", "ServiceException", "500", "502", "503", "504"}
+)
+LIMITS = frozenset(
+    {"LimitExceeded", "LimitExceededException", "ResourceLimitExceeded", "ServiceQuotaExceededException"}
+    | {"AccountLimitExceededException", "TooManyBuckets", "RepositoryLimitExceededException"}
+)
+NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
+
+# Whose errors are no botocore ones; told by name, since only who transfers a file has loaded them.
+TRANSFERS = ("boto3.exceptions", "s3transfer.exceptions")
+
+# S3 calls whose permission has another name.
+PERMISSIONS = {
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:CopyObject": "s3:PutObject",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:UploadPart": "s3:PutObject",
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:DeleteObjects": "s3:DeleteObjectVersion",
+}
+
+
+class AwsError(MlopsError):
+    """What AWS refused: ``code`` and ``said`` are AWS's own, for callers that expect a certain refusal."""
+
+    def __init__(
+        self, message: str, hint: str, code: str = "", aws_message: str = "", exit_code: int = EXIT_ERROR
+    ) -> None:
+        super().__init__(message, hint, exit_code)
+        self.code = code
+        self.aws_message = aws_message
+
+
+@contextmanager
+def raise_aws_errors(service: Any, profile: str, subject: str = "") -> Iterator[None]:
+    """Raises AwsError for all that botocore raises, and that boto3 does when a file does not get through.
+
+    ``service`` is the client's service model, if there is one, ``subject`` what a call is about.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = _cause(error)
+        if isinstance(cause, exceptions.ClientError):
+            raise from_client_error(cause.response, cause.operation_name, service, profile, subject) from error
+        if isinstance(cause, exceptions.BotoCoreError) or cause is not error:
+            raise from_botocore_error(cause, profile) from error
+        raise
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a transfer of a file has broken off for; all else is its own cause."""
+    if type(error).__module__ not in TRANSFERS:
+        return error
+    return getattr(error, "last_exception", None) or error.__context__ or Exception(str(error))
+
+
+def resource_in_call(parameters: Mapping[str, Any]) -> str:
+    """What the parameters of a call say that it is about."""
+    if "Bucket" in parameters:
+        return f"s3://{parameters['Bucket']}/{parameters.get('Key') or parameters.get('Prefix') or ''}"
+    telling = (value for name, value in parameters.items() if name.lower().endswith(("name", "arn", "id")))
+    return next((value for value in telling if isinstance(value, str)), "")
+
+
+def from_client_error(
+    response: dict[str, Any], operation: str, service: Any, profile: str, subject: str = ""
+) -> AwsError:
+    """An answer of AWS with an error code in it."""
+    error = response.get("Error", {})
+    code, message = str(error.get("Code", "")), str(error.get("Message", ""))
+    name = getattr(service, "signing_name", "aws")
+    if code in SKEWED or message.startswith(SKEW_SAID):
+        return AwsError(
+            "AWS refused the request because this machine's clock is wrong.",
+            "Set the clock, then repeat the command.",
+            code,
+            message,
+        )
+    if code in EXPIRED:
+        return AwsError("Your AWS credentials have expired.", sign_in(profile), code, message)
+    if code in INVALID:
+        return AwsError(f"AWS does not accept your credentials: {message or code}", sign_in(profile), code, message)
+    if code in DENIED:
+        action, resource = denial(message, f"{name}:{operation}")
+        where = f" on {resource or subject}" if resource or subject else ""
+        return AwsError(
+            f"Your AWS credentials may not {action}{where}.",
+            f"Have {action} allowed for you, then repeat the command.",
+            code,
+            message,
+        )
+    return _from_service_code(code, message, f"{name}:{operation}")
+
+
+def _from_service_code(code: str, message: str, action: str) -> AwsError:
+    if code in THROTTLED:
+        return AwsError(
+            f"AWS asks for patience: {action} was throttled again and again.",
+            "Wait a minute, then repeat the command: what was finished is kept.",
+            code,
+            message,
+        )
+    if code in BROKEN:
+        return AwsError(
+            f"AWS itself fails at {action} ({code}), again and again.",
+            "Wait a few minutes, then repeat the command: what was finished is kept.",
+            code,
+            message,
+        )
+    if code in LIMITS:
+        return AwsError(
+            f"A quota of your AWS account is used up: {message}",
+            "Remove what you no longer need, or have the quota raised in the AWS console under Service Quotas.",
+            code,
+            message,
+        )
+    if code in NOT_SIGNED_UP:
+        return AwsError(
+            f"Your AWS account is not signed up for {action.split(':')[0]}: {message}",
+            "Finish the account's registration in the AWS console.",
+            code,
+            message,
+        )
+    return AwsError(
+        f"AWS refused {action}: {message or code} ({code})", "Put this right, then repeat the command.", code, message
+    )
+
+
+def denial(message: str, default_action: str) -> tuple[str, str]:
+    """The action and the resource that a denial names; the action that was asked when it names none."""
+    action = re.search(r"perform:? ([a-z0-9-]+:\w+)", message)
+    resource = re.search(r"on resource:? (\S+)", message)
+    named = resource.group(1).rstrip(".,") if resource else ""
+    return action.group(1) if action else PERMISSIONS.get(default_action, default_action), "" if named == "*" else named
+
+
+def sign_in(profile: str) -> str:
+    with_profile = f" --profile {profile}" if profile else ""
+    return f"Sign in again: aws sso login{with_profile} (or aws configure{with_profile}), then repeat the command."
+
+
+def from_botocore_error(error: BaseException, profile: str) -> AwsError:
+    """What kept a request from being sent or from being answered."""
+    for kinds, translate in _CLIENT_SIDE:
+        if isinstance(error, kinds):
+            message, hint, exit_code = translate(error, profile)
+            return AwsError(message, hint, type(error).__name__, str(error), exit_code)
+    return AwsError(
+        f"AWS could not be asked: {error}", "Put this right, then repeat the command.", type(error).__name__, str(error)
+    )
+
+
+Words = tuple[str, str, int]
+
+
+def _missing(error: Exception, profile: str) -> Words:
+    where = f" in the profile {profile}" if profile else ""
+    return (
+        f"There are no AWS credentials{where}: {error}.",
+        f"Sign in: aws configure{f' --profile {profile}' if profile else ''} (or aws sso login), "
+        "or name a profile: mlops --profile NAME ...",
+        EXIT_USAGE,
+    )
+
+
+def _no_profile(error: Exception, profile: str) -> Words:
+    return (
+        f"There is no AWS profile {profile!r} on this machine." if profile else f"{error}.",
+        "See which there are: aws configure list-profiles",
+        EXIT_USAGE,
+    )
+
+
+def _no_region(_: Exception, __: str) -> Words:
+    return "No AWS region is set.", "Name one: mlops --region eu-west-1 ..., or AWS_REGION in .env", EXIT_USAGE
+
+
+def _wrong_region(error: Exception, _: str) -> Words:
+    return f"AWS does not have this region: {error}.", "Name another one: mlops --region eu-west-1 ...", EXIT_USAGE
+
+
+def _expired(error: Exception, profile: str) -> Words:
+    return f"Your AWS credentials have expired: {error}.", sign_in(profile), EXIT_ERROR
+
+
+def _retrieval(error: Exception, profile: str) -> Words:
+    return f"Your AWS credentials could not be had: {error}.", sign_in(profile), EXIT_ERROR
+
+
+def _unreachable(error: BaseException, _: str) -> Words:
+    return (
+        f"AWS cannot be reached: {str(error).rstrip('.')}.",
+        "Check the network, the proxy and the region, then repeat the command: what was finished is kept.",
+        EXIT_ERROR,
+    )
+
+
+_CLIENT_SIDE: tuple[tuple[tuple[type[Exception], ...], Any], ...] = (
+    ((exceptions.NoCredentialsError, exceptions.PartialCredentialsError), _missing),
+    ((exceptions.ProfileNotFound,), _no_profile),
+    ((exceptions.NoRegionError,), _no_region),
+    ((exceptions.InvalidRegionError, exceptions.UnknownRegionError), _wrong_region),
+    (
+        (
+            exceptions.UnauthorizedSSOTokenError,
+            exceptions.SSOTokenLoadError,
+            exceptions.TokenRetrievalError,
+            exceptions.NoAuthTokenError,
+        ),
+        _expired,
+    ),
+    ((exceptions.CredentialRetrievalError, exceptions.SSOError, exceptions.MetadataRetrievalError), _retrieval),
+    ((exceptions.HTTPClientError, exceptions.ConnectionError, OSError), _unreachable),
+)

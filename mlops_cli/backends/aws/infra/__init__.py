@@ -1,0 +1,1 @@
+"""The stacks and what they are made from: source, wheel, images, dataset."""

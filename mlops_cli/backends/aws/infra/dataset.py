@@ -1,0 +1,111 @@
+"""The dataset on AWS: made on this machine as the local target makes it, then sent to the bucket, checked."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.infra.deploy import InfraDeployer
+from mlops_cli.core.progress import Report, ResourceEvent
+from mlops_cli.data.metadata import CSV_NAME, JSON_NAME, DatasetInfo, dataset_info_from
+from mlops_cli.data.shards import split
+from mlops_cli.errors import MlopsError
+from mlops_cli.processes.project_lock import ProjectLock
+from mlops_cli.project.paths import Project
+from mlops_cli.project.state_dir import hold_state_dir
+
+if TYPE_CHECKING:
+    from mlops_cli.data.request import DataRequest
+
+FOLDER = "data/"
+FACTS = FOLDER + JSON_NAME
+SHARDS = f"{FOLDER}shards-"
+
+
+def upload(
+    request: DataRequest, project: Project, provisioner: InfraDeployer, machines: int, report: Report
+) -> tuple[DatasetInfo, bool]:
+    """Get the dataset into the bucket, which is made if there is none; the bool says whether anything changed.
+
+    For a job of several ``machines`` it is there a second time, in as many files.
+    """
+    from mlops_cli.data.dataset import download
+
+    request.validate()
+    with hold_state_dir(project, ProjectLock(project.state / "lock"), "download-data"):
+        bucket = provisioner.existing_bucket()
+        existing = _download_whole(bucket) if bucket else None
+        is_there = bucket and existing and existing.get("request") == request.key() and not request.refresh
+        if bucket and existing and is_there and has_shards(bucket, existing["sha256"], machines):
+            return dataset_info_from(project.data, existing), False
+        dataset, _ = download(request, project.data, report)
+        bucket = bucket or provisioner.ensure_storage(_with_progress(report))
+        return dataset, _send(dataset, bucket, machines, report)
+
+
+def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:
+    """The dataset in the bucket, None if there is none or only a part of one; ``folder`` is where its copy would be."""
+    facts = _download_whole(bucket)
+    return dataset_info_from(folder, facts) if facts else None
+
+
+def _download_whole(bucket: Bucket) -> dict[str, Any] | None:
+    """The facts, if the data in the bucket are the very ones that they are about."""
+    facts = bucket.get_json(FACTS)
+    data = bucket.metadata(FOLDER + CSV_NAME) if isinstance(facts, dict) else None
+    if data is None or data.sha256 != facts.get("sha256"):
+        return None
+    return dict(facts)
+
+
+def shards_folder(sha256: str, machines: int) -> str:
+    return f"{SHARDS}{sha256[:16]}-{machines}/"
+
+
+def dataset_prefix(bucket: Bucket, sha256: str, machines: int) -> str:
+    """The folder that a job of so many machines reads; raises MlopsError when the data are not there for them."""
+    if machines == 1:
+        return FOLDER
+    if not has_shards(bucket, sha256, machines):
+        raise MlopsError(
+            f"[aws.preprocess] has {machines} machines, and the dataset in the bucket is not in as many files.",
+            "Send it in so many: mlops download-data",
+        )
+    return shards_folder(sha256, machines)
+
+
+def has_shards(bucket: Bucket, sha256: str, machines: int) -> bool:
+    """Whether the data are there in so many files, if several are needed."""
+    return machines == 1 or sum(1 for _ in bucket.list_objects(shards_folder(sha256, machines))) == machines
+
+
+def _send(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> bool:
+    """The facts last: killed in between, there is no dataset, never a wrong one."""
+    sent = bucket.upload(dataset.path, FOLDER + CSV_NAME, report, dataset.sha256)
+    if not has_shards(bucket, dataset.sha256, machines):
+        _send_shards(dataset, bucket, machines, report)
+        sent = True
+    facts_sent = bucket.upload(dataset.path.with_name(JSON_NAME), FACTS)
+    return sent or facts_sent
+
+
+def _send_shards(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> None:
+    """In place of those of other data or for another number of machines."""
+    bucket.delete(SHARDS)
+    with tempfile.TemporaryDirectory(dir=dataset.path.parent) as folder:
+        for shard in split(dataset.path, machines, Path(folder)):
+            bucket.upload(shard, shards_folder(dataset.sha256, machines) + shard.name, report)
+
+
+def _with_progress(report: Report) -> Any:
+    """A Watch that counts what has come to an end."""
+    ended: set[str] = set()
+
+    def watch(event: ResourceEvent) -> None:
+        if event.ended:
+            ended.add(event.name)
+        report("make the bucket", len(ended), None, "resources")
+
+    return watch

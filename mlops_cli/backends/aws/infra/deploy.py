@@ -1,0 +1,251 @@
+"""Two stacks and what must lie in the bucket before the second: planned, shown, carried out exactly as shown."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.change_sets import ChangeSet, StackSpec
+from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, Stacks
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.infra import source_upload, stack_parameters
+from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.plan import Action, Change, Plan
+from mlops_cli.core.progress import ResourceEvent, Watch, no_watch
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.files.hashing import digest_bytes, digest_file
+from mlops_cli.packaging import wheel
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import Settings
+from mlops_cli.project.usecase import UseCase
+
+# Stands for the bucket's name in the plan, until the bucket is made and has one.
+TO_BE_MADE = "to-be-made"
+ENDPOINT = "endpoint.yaml"
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """One stack's part of a plan. ``stack`` is what is there now."""
+
+    spec: StackSpec
+    stack: Stack | None
+    change_set: ChangeSet | None
+    changes: tuple[Change, ...]
+
+    @property
+    def never_created(self) -> bool:
+        return self.stack is not None and self.stack.status in NEVER_CREATED
+
+
+class InfraDeployer:
+    def __init__(
+        self, project: Project, use_case: UseCase, settings: Settings, account: Account, names: ResourceNames
+    ) -> None:
+        self._project = project
+        self._use_case = use_case
+        self._settings = settings
+        self._account = account
+        self._names = names
+        self._stacks = Stacks(account, names)
+        self._planned: tuple[StackPlan, StackPlan] | None = None
+        self._pending: list[ChangeSet] = []
+
+    def plan(self, watch: Watch = no_watch) -> Plan:
+        """What would be made and changed. Leaves change sets behind: carry it out or forget it."""
+        storage = self._storage_step(watch)
+        bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
+        pipeline = self._pipeline_step(bucket or TO_BE_MADE, watch)
+        if not bucket and pipeline.change_set:
+            self._discard(pipeline.change_set)
+            pipeline = replace(pipeline, change_set=None)
+        self._planned = (storage, pipeline)
+        sent = self._uploads(pipeline.stack, self._bucket(bucket) if bucket else None)
+        return Plan((*_shown(storage), *sent, *_shown(pipeline)))
+
+    def discard_plan(self) -> None:
+        """Remove the change sets that were not carried out."""
+        for change_set in tuple(self._pending):
+            self._discard(change_set)
+        self._planned = None
+
+    def _discard(self, change_set: ChangeSet) -> None:
+        self._stacks.discard(change_set)
+        self._pending.remove(change_set)
+
+    def apply(self, watch: Watch = no_watch) -> None:
+        """The plan as it was shown; one that has become another meanwhile is refused."""
+        if self._planned is None:
+            self.plan(watch)
+        assert self._planned is not None
+        (storage, shown), self._planned = self._planned, None
+        self._execute(storage, watch)
+        bucket = self.storage_bucket()
+        self._send(shown.stack, bucket, watch)
+        pipeline = self._pipeline_step(bucket.name, watch)
+        _require_same(shown, pipeline)
+        self._execute(pipeline, watch)
+
+    def existing_bucket(self) -> Bucket | None:
+        """The project's part of the bucket, None before there is one."""
+        outputs = self._stacks.outputs(self._names.storage_stack)
+        return self._bucket(outputs["BucketName"]) if outputs else None
+
+    def ensure_storage(self, watch: Watch = no_watch) -> Bucket:
+        """The bucket, made if there is none yet."""
+        if self._stacks.outputs(self._names.storage_stack) is None:
+            self._execute(self._storage_step(watch), watch)
+        return self.storage_bucket()
+
+    def storage_bucket(self) -> Bucket:
+        """The project's part of the bucket; raises ConfigurationError before there is one."""
+        return self._bucket(self._stacks.required(self._names.storage_stack)["BucketName"])
+
+    def _bucket(self, name: str) -> Bucket:
+        return Bucket(self._account.client("s3"), name, self._names.key_prefix)
+
+    def _storage_step(self, watch: Watch) -> StackPlan:
+        name = self._names.storage_stack
+        stack = self._stacks.wait_until_stable(name, watch)
+        values = stack_parameters.storage(self._settings, self._account, self._names, stack)
+        return self._step(name, "storage.yaml", values, stack)
+
+    def _pipeline_step(self, bucket: str, watch: Watch) -> StackPlan:
+        name = self._names.pipeline_stack
+        stack = self._stacks.wait_until_stable(name, watch)
+        values = stack_parameters.pipeline(
+            self._settings,
+            self._use_case,
+            self._account,
+            self._names,
+            stack,
+            bucket,
+            self._names.key_prefix + self._wheel_key,
+            self._names.key_prefix + self._template_key,
+        )
+        return self._step(name, "pipeline.yaml", values, stack)
+
+    def _step(self, name: str, template: str, values: dict[str, str], stack: Stack | None) -> StackPlan:
+        spec = StackSpec(name, self._template(template), values, self._names.tags)
+        if stack and stack.status in NEVER_CREATED:
+            failed = Change(Action.REMOVE, f"stack {name}", f"it was never whole: {self._stacks.failure_reason(stack)}")
+            return StackPlan(spec, stack, None, (failed, *self._stacks.preview(spec)))
+        change_set = self._stacks.prepare(spec, stack)
+        if change_set and change_set not in self._pending:
+            self._pending.append(change_set)
+        return StackPlan(spec, stack, change_set, change_set.changes if change_set else ())
+
+    def _template(self, name: str) -> str:
+        return self._template_path(name).read_text(encoding="utf-8")
+
+    def _template_path(self, name: str) -> Path:
+        path = self._project.root / "templates" / name
+        if not path.is_file():
+            raise ConfigurationError(
+                f"The project has no templates/{name}.", "Copy the folder templates/ of the mlops repository into it."
+            )
+        return path
+
+    def _execute(self, step: StackPlan, watch: Watch) -> None:
+        change_set = step.change_set
+        if step.never_created and step.stack:
+            self._stacks.delete(step.stack, watch)
+            change_set = self._stacks.prepare(step.spec, None)
+        if change_set:
+            self._pending = [pending for pending in self._pending if pending.id != change_set.id]
+            self._stacks.execute(change_set, watch)
+
+    @cached_property
+    def _source_bundle(self) -> SourceBundle:
+        return bundle_source(self._project)
+
+    @cached_property
+    def _wheel(self) -> Path:
+        self._folder = tempfile.TemporaryDirectory()
+        return wheel.build(Path(self._folder.name))
+
+    @property
+    def _wheel_key(self) -> str:
+        """The build steps hold the wheel against the sha256."""
+        return f"cli/{digest_file(self._wheel)}/{self._wheel.name}"
+
+    @property
+    def _template_key(self) -> str:
+        """Of the endpoint's template: only who deploys the pipeline says from what the endpoint is made."""
+        return f"cli/{digest_bytes(self._template(ENDPOINT).encode())[:16]}/{ENDPOINT}"
+
+    def _uploads(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
+        """What must be in the bucket before the pipeline is made."""
+        own = [
+            self._file_to_send(self._wheel_key, "this very mlops, for the build steps", bucket),
+            self._file_to_send(self._template_key, "what the endpoint is made from", bucket),
+        ]
+        if stack_parameters.source_type(self._settings, stack) == "connection":
+            return [
+                *own,
+                Change(
+                    Action.KEEP,
+                    "source",
+                    f"nothing is sent: the pipeline takes what is pushed to {self._settings['BRANCH']}",
+                ),
+            ]
+        if self._has_source(stack, bucket):
+            return own
+        bundle = self._source_bundle
+        size = f"{len(bundle.files)} files, {bundle.bytes / 1000:,.0f} kB"
+        return [*own, Change(Action.ADD, source_upload.KEY, size), *_excluded_files(bundle)]
+
+    def _file_to_send(self, key: str, why: str, bucket: Bucket | None) -> Change:
+        there = bucket is not None and bucket.exists(key)
+        return Change(Action.KEEP if there else Action.ADD, key.rpartition("/")[2], why)
+
+    def _has_source(self, stack: Stack | None, bucket: Bucket | None) -> bool:
+        """A pipeline of this kind that is there has been sent its source, and each run sends it anew."""
+        kind = stack_parameters.source_type(self._settings, stack)
+        same = stack is not None and stack.outputs.get("SourceType") == kind
+        return same and bucket is not None and bucket.exists(source_upload.KEY)
+
+    def _send(self, stack: Stack | None, bucket: Bucket, watch: Watch) -> None:
+        files = {self._wheel_key: self._wheel, self._template_key: self._template_path(ENDPOINT)}
+        for key, path in files.items():
+            if not bucket.exists(key):
+                bucket.upload(path, key)
+                watch(_uploaded(bucket, key))
+        kind = stack_parameters.source_type(self._settings, stack)
+        if kind != "connection" and not self._has_source(stack, bucket):
+            source_upload.upload(bucket, self._source_bundle)
+            watch(_uploaded(bucket, source_upload.KEY))
+
+
+def _shown(step: StackPlan) -> tuple[Change, ...]:
+    return step.changes or (Change(Action.KEEP, f"stack {step.spec.name}", "no changes"),)
+
+
+def _excluded_files(bundle: SourceBundle) -> list[Change]:
+    """One line per reason: a project may have many files that are not sent."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in bundle.left_out.items():
+        reasons.setdefault(why, []).append(name)
+    return [
+        Change(
+            Action.KEEP, names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more", f"not sent: {why}"
+        )
+        for why, names in reasons.items()
+    ]
+
+
+def _uploaded(bucket: Bucket, key: str) -> ResourceEvent:
+    return ResourceEvent(bucket.uri(), key, "object", "CREATE_COMPLETE", at=time.time())
+
+
+def _require_same(shown: StackPlan, current: StackPlan) -> None:
+    if set(shown.changes) != set(current.changes):
+        raise MlopsError(
+            f"The stack {current.spec.name} is no longer as it was when the plan was made; nothing was done to it.",
+            "Look at the plan again: mlops deploy-infra",
+        )

@@ -1,0 +1,66 @@
+"""What the pipeline was last deployed with. On AWS a setting counts from ``mlops deploy-infra`` on, not before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.project.instances import InstanceSettings
+from mlops_cli.project.settings import Settings
+from mlops_cli.project.usecase import UseCase
+
+# Which parameter of the pipeline's stack a setting becomes.
+PARAMETERS = {
+    "INSTANCE": "Instance",
+    "SOURCE": "SourceType",
+    "BRANCH": "BranchName",
+    "REPOSITORY_NAME": "RepositoryName",
+    "CONNECTION_ARN": "ConnectionArn",
+    "FULL_REPOSITORY_ID": "FullRepositoryId",
+    "NOTIFICATION_EMAIL": "NotificationEmail",
+    "BUCKET_NAME": "BucketName",
+}
+# Left empty, these leave what is deployed as it is; of the others, empty is a value.
+KEPT_IF_NOT_SET = ("SOURCE", "CONNECTION_ARN", "FULL_REPOSITORY_ID", "BUCKET_NAME")
+SOURCE_OF = {"REPOSITORY_NAME": "codecommit", "CONNECTION_ARN": "connection", "FULL_REPOSITORY_ID": "connection"}
+DEPLOY = "mlops deploy-infra"
+
+
+def machines_of_runs(use_case: UseCase, settings: Settings, stack: Stack | None) -> InstanceSettings:
+    """Return the machines that a run gets now: the training instance of the stack, or that of its first deployment."""
+    return use_case.machines.trained_on(stack.parameters.get("Instance", "") if stack else settings["INSTANCE"])
+
+
+def differences(use_case: UseCase, settings: Settings, stack: Stack | None) -> list[str]:
+    """Return, in words, what is set otherwise than the stack was deployed with, and how to deploy it."""
+    if stack is None:
+        return []
+    return [*_settings(settings, stack), *_images(use_case, settings, stack)]
+
+
+def _settings(settings: Settings, stack: Stack) -> Iterator[str]:
+    for name, parameter in PARAMETERS.items():
+        setting, deployed = settings.values[name], stack.parameters.get(parameter, "")
+        keeps = name in KEPT_IF_NOT_SET and (setting.origin == "default" or not setting.text)
+        belongs = stack.parameters.get("SourceType", "") == SOURCE_OF.get(name, stack.parameters.get("SourceType", ""))
+        if setting.text != deployed and belongs and not keeps:
+            yield (
+                f"{name} is {setting.text or 'empty'} ({setting.origin}), and the pipeline was deployed with "
+                f"{deployed or 'none'}, which counts until: {DEPLOY}"
+            )
+
+
+def _images(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
+    """An image is for CPUs or for GPUs, as the instance was when the stack was deployed."""
+    hosting = use_case.machines.endpoint
+    train = machines_of_runs(use_case, settings, stack).train.instance_type
+    instances = {"TrainingImage": train, **({} if hosting.serverless else {"ServingImage": hosting.instance_type})}
+    for parameter, instance in instances.items():
+        processor = "gpu" if re.match(r"ml\.[gp]", instance) else "cpu"
+        deployed = re.search("-(cpu|gpu)", stack.parameters.get(parameter, "").rpartition(":")[2])
+        if deployed and deployed[1] != processor:
+            yield (
+                f"{instance} takes an image for {processor.upper()}s, and the pipeline was deployed with one for "
+                f"{deployed[1].upper()}s, which is used until: {DEPLOY}"
+            )

@@ -1,0 +1,173 @@
+"""What of a project is sent to AWS: the files that git tracks, never a secret, never data; the same bytes each time."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from mlops_cli.backends.aws.infra.git_files import is_in_git, list_files
+from mlops_cli.caching.key import source_ingredients
+from mlops_cli.caching.stage_files import stages_of
+from mlops_cli.core.stages import STAGES
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.packaging.wheel import EPOCH
+from mlops_cli.project.paths import Project
+from mlops_cli.project.tracked_files import trackable, walked
+from mlops_cli.project.usecase import load_use_case
+
+# Tracked or not, these are never sent. Compared in small letters with every part of a path.
+SECRETS = (
+    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".aws", ".ssh", ".gnupg", ".kaggle", ".docker", ".netrc",
+    "_netrc", ".pypirc", ".npmrc", ".pgpass", ".boto", ".s3cfg", ".htpasswd", ".git-credentials", ".dockercfg",
+    "credentials", "credentials.csv", "credentials.json", "credentials.toml", "credentials.ini", "credentials.y*ml",
+    "*accesskeys.csv", "rootkey.csv", "kaggle.json", "access_token", "client_secret*.json", "service-account*.json",
+    "service_account*.json", "secrets.json", "secrets.toml", "secrets.ini", "secrets.y*ml", "secrets.env", ".secrets",
+    "*.tfstate", "*.tfstate.*",
+)  # fmt: skip
+EXAMPLES = (".env.example", ".env.sample", ".env.template", "example.env")
+NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
+# Outside of training/ and templates/, whose files the stages may need.
+DATA = (
+    "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
+    "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
+)  # fmt: skip
+DATA_FOLDERS = ("data", "datasets")
+CODE_FOLDERS = ("training", "templates")
+NEEDED = ("training/usecase.toml", "templates/buildspec.yml", "templates/endpoint.yaml")
+
+
+@dataclass(frozen=True)
+class SourceBundle:
+    """``files`` are paths below ``root``, sorted; ``left_out`` says of others why they stay."""
+
+    root: Path
+    files: tuple[str, ...]
+    left_out: dict[str, str]
+
+    def content(self, name: str) -> bytes:
+        """A file's bytes; CodeCommit's API takes no empty files, so that such a one is sent as an empty line."""
+        return (self.root / name).read_bytes() or b"\n"
+
+    def executable(self, name: str) -> bool:
+        return bool((self.root / name).stat().st_mode & stat.S_IXUSR)
+
+    @property
+    def bytes(self) -> int:
+        return sum((self.root / name).stat().st_size for name in self.files)
+
+    def write_zip(self, path: Path) -> None:
+        """Equal files give equal bytes."""
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in self.files:
+                entry = zipfile.ZipInfo(name, EPOCH)
+                entry.create_system = 3
+                entry.external_attr = (stat.S_IFREG | (0o755 if self.executable(name) else 0o644)) << 16
+                archive.writestr(entry, self.content(name), zipfile.ZIP_DEFLATED)
+
+
+def bundle_source(project: Project) -> SourceBundle:
+    """Choose the files; raises MlopsError when one is missing that AWS will need."""
+    names, untracked = list_files(project.root)
+    left_out = {name: why for name in names if (why := _exclusion_reason(project.root, name))}
+    files = tuple(sorted(name for name in names if name not in left_out))
+    bundle = SourceBundle(project.root, files, {**left_out, **dict.fromkeys(untracked, "git does not track it")})
+    _check(project, bundle)
+    _check_variables(project)
+    return bundle
+
+
+def sent_code(root: Path) -> list[str]:
+    """The files that jobs get, relative to training/: those that are sent, or in a step on AWS all that were."""
+    if is_in_git(root) and (tracked := list_files(root)[0]):
+        names = [name for name in tracked if name.startswith("training/") and not _exclusion_reason(root, name)]
+    else:
+        names = [
+            name for name in walked(root, "training", gitignore=False, clutter=()) if not _exclusion_reason(root, name)
+        ]
+    return [name.removeprefix("training/") for name in names]
+
+
+def _exclusion_reason(root: Path, name: str) -> str:
+    """Why a file is not sent, empty if it is."""
+    path, parts = root / name, PurePosixPath(name.lower()).parts
+    if _matches_any(parts, NEVER):
+        return "made anew wherever it is needed"
+    if _is_secret(parts):
+        return "it may hold a secret"
+    if _is_linked(root, name) and not _is_example(root, path):
+        return "a link to somewhere else"
+    if not path.is_file():
+        return "not a file"
+    if parts[0] not in CODE_FOLDERS and (parts[0] in DATA_FOLDERS or _matches_any(parts[-1:], DATA)):
+        return "data: mlops download-data takes it to AWS"
+    return ""
+
+
+def _is_secret(parts: tuple[str, ...]) -> bool:
+    return parts[-1] not in EXAMPLES and _matches_any(parts, SECRETS)
+
+
+def _matches_any(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(part, pattern) for part in parts for pattern in patterns)
+
+
+def _is_linked(root: Path, name: str) -> bool:
+    """Whether a link stands anywhere on the way from the project's folder to the file."""
+    return (root / name).resolve() != root.resolve() / name
+
+
+def _is_example(root: Path, link: Path) -> bool:
+    """Whether a link leads to a file of the project that may be sent itself."""
+    target = link.resolve()
+    if not target.is_relative_to(root.resolve()):
+        return False
+    return not _is_secret(PurePosixPath(target.relative_to(root.resolve()).as_posix().lower()).parts)
+
+
+def _check_variables(project: Project) -> None:
+    """The pipeline does not have the environment of whoever starts it."""
+    names = load_use_case(project.training / "usecase.toml").passed.names
+    if names:
+        raise ConfigurationError(
+            f"Scripts are passed {', '.join(names)} of your environment, which AWS does not have.",
+            "Give the values in training/usecase.toml, in [environment.set] instead of [environment] pass.",
+        )
+
+
+def _check(project: Project, bundle: SourceBundle) -> None:
+    """All that a stage imports and all that the pipeline reads of the project must be sent."""
+    imports: dict[str, list[str]] = {}
+    stages = [stage for stage in STAGES if stage.script]
+    required = {
+        name for stage in stages for name in source_ingredients(project.training / stage.script, imports, stage.packs)
+    }
+    for name in sorted({*NEEDED, *required} - set(bundle.files)):
+        if not (project.root / name).exists():
+            raise ConfigurationError(
+                f"{name} is missing, and the pipeline needs it.", f"Put it back: git checkout -- {name}"
+            )
+        why = bundle.left_out.get(name, "git ignores it")
+        raise _unsent(name, why)
+    _check_others(project, bundle)
+
+
+def _check_others(project: Project, bundle: SourceBundle) -> None:
+    """Files that count for a stage and are no secrets must be sent, too."""
+    files = load_use_case(project.training / "usecase.toml").files
+    for name in trackable(project.root, "training"):
+        below = name.removeprefix("training/")
+        if name in bundle.files or not stages_of(below, files) or _is_secret(PurePosixPath(name.lower()).parts):
+            continue
+        raise _unsent(name, bundle.left_out.get(name, "git ignores it"))
+
+
+def _unsent(name: str, why: str) -> MlopsError:
+    below = name.removeprefix("training/")
+    way_out = f"Track it: git add {name}" if "git" in why else "Give it another name."
+    if not name.endswith(".py"):
+        way_out += f' Or say in training/usecase.toml, [files], that it does not matter: "{below}" = []'
+    return MlopsError(f"{name} would not be sent to AWS, where a stage needs it: {why}.", way_out)

@@ -1,0 +1,127 @@
+"""What the two templates are given: from the settings, the use case, and what is there already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.backends.aws.errors import DENIED, AwsError
+from mlops_cli.backends.aws.infra import images
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.project.settings import Settings
+from mlops_cli.project.usecase import UseCase
+
+# The images of another region or type are other ones; a serverless endpoint runs on CPUs.
+ANY_CPU = "ml.m5.large"
+
+
+def storage(settings: Settings, account: Account, names: ResourceNames, stack: Stack | None) -> dict[str, str]:
+    """Which bucket: the one that the stack has, a new one, or an existing one that is only used."""
+    name = settings["BUCKET_NAME"]
+    if stack and stack.outputs:
+        current = stack.outputs["BucketName"]
+        if name and name != current:
+            raise MlopsError(
+                f"What this project has on AWS lies in the bucket {current}, and BUCKET_NAME says {name}.",
+                "Leave BUCKET_NAME empty, or begin anew: mlops cleanup, then mlops deploy-infra",
+            )
+        kept = {key: stack.parameters.get(key, "") for key in ("BucketName", "CreateBucket")}
+        return {**kept, "KeyPrefix": names.key_prefix}
+    exists = bool(name) and _exists(account, name)
+    return {"BucketName": name, "CreateBucket": "false" if exists else "true", "KeyPrefix": names.key_prefix}
+
+
+def _exists(account: Account, bucket: str) -> bool:
+    """Whether there is such a bucket for us to use; raises MlopsError if it is somebody's or elsewhere."""
+    try:
+        response = account.client("s3").head_bucket(Bucket=bucket)
+    except AwsError as error:
+        if error.code in ("404", "NoSuchBucket"):
+            return False
+        if error.code in DENIED:
+            raise MlopsError(
+                f"The bucket {bucket} is somebody else's, or closed to you.",
+                "Set another BUCKET_NAME, or leave it empty and one is made.",
+            ) from None
+        raise
+    region = response.get("BucketRegion", account.region)
+    if region != account.region:
+        raise MlopsError(
+            f"The bucket {bucket} lies in {region}, and everything else would be made in {account.region}.",
+            f"mlops --region {region} deploy-infra, or set another BUCKET_NAME.",
+        )
+    return True
+
+
+def source_type(settings: Settings, stack: Stack | None) -> str:
+    """Where the pipeline takes the project from; unless something else is asked for, it stays what it is."""
+    setting = settings.values["SOURCE"]
+    if stack and setting.origin == "default":
+        return stack.outputs.get("SourceType", setting.text)
+    return setting.text
+
+
+def pipeline(
+    settings: Settings,
+    use_case: UseCase,
+    account: Account,
+    names: ResourceNames,
+    stack: Stack | None,
+    bucket: str,
+    wheel_key: str,
+    template_key: str,
+) -> dict[str, str]:
+    endpoint = _endpoint_name(settings, use_case)
+    source = source_type(settings, stack)
+    training = use_case.machines.trained_on(settings["INSTANCE"]).train.instance_type
+    hosting = use_case.machines.endpoint
+    return {
+        "UseCase": names.use_case,
+        "Environment": names.environment,
+        "BucketName": bucket,
+        "KeyPrefix": names.key_prefix,
+        "ArtifactFolder": names.artifact_folder,
+        "EndpointName": endpoint,
+        "EndpointStackName": names.endpoint_stack,
+        "SourceType": source,
+        "RepositoryName": settings["REPOSITORY_NAME"] if source == "codecommit" else "",
+        "BranchName": settings["BRANCH"],
+        **_connection(settings, source, stack.parameters if stack else {}),
+        "WheelKey": wheel_key,
+        "EndpointTemplateKey": template_key,
+        "TrainingImage": images.training_image(account.region, training),
+        "ServingImage": images.serving_image(account.region, ANY_CPU if hosting.serverless else hosting.instance_type),
+        "Instance": settings["INSTANCE"],
+        "NotificationEmail": settings["NOTIFICATION_EMAIL"],
+    }
+
+
+def _endpoint_name(settings: Settings, use_case: UseCase) -> str:
+    """SageMaker's and IAM's rules together; what is made for the endpoint is called this and more."""
+    name = settings.endpoint_name(use_case.name)
+    if len(name) > 40 or not re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", name):
+        raise ConfigurationError(
+            f"The endpoint's name {name!r} (the use case's name, - and STAGE) does not do on AWS: "
+            "it must have at most 40 small letters, digits and -.",
+            "Change name in training/usecase.toml, or STAGE.",
+        )
+    return name
+
+
+def _connection(settings: Settings, source: str, before: Mapping[str, str]) -> dict[str, str]:
+    if source != "connection":
+        return {"ConnectionArn": "", "FullRepositoryId": ""}
+    parameters = {
+        "ConnectionArn": settings["CONNECTION_ARN"] or before.get("ConnectionArn", ""),
+        "FullRepositoryId": settings["FULL_REPOSITORY_ID"] or before.get("FullRepositoryId", ""),
+    }
+    if not all(parameters.values()):
+        raise ConfigurationError(
+            "With --source connection the pipeline needs to know which connection and which repository.",
+            "Set CONNECTION_ARN and FULL_REPOSITORY_ID (owner/name) in .env; "
+            "a connection is made in the AWS console under CodePipeline, Settings, Connections.",
+        )
+    return parameters

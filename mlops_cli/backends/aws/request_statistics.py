@@ -1,0 +1,31 @@
+"""Counts of measured requests, from the lines that the model's handlers write into the endpoint's log."""
+
+from __future__ import annotations
+
+import calendar
+import time
+
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.monitoring.statistics import LINE, Counts, parse_log_line, recent_days
+
+
+def read_counts(client: Client, endpoint: str, digest: str, days: int) -> Counts:
+    """What the instances behind an endpoint have told of the requests to a model in the last days (UTC)."""
+    total = Counts()
+    since = calendar.timegm(time.strptime(recent_days(days)[0], "%Y-%m-%d")) * 1000
+    try:
+        for event in client.pages(
+            "filter_log_events",
+            "events",
+            logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}",
+            filterPattern=f'"{LINE}"',
+            startTime=since,
+        ):
+            line = parse_log_line(event["message"])
+            if line and line[0] == digest:
+                total.add(line[1])
+    except AwsError as error:
+        if error.code != "ResourceNotFoundException":  # no instance has written a line yet
+            raise
+    return total

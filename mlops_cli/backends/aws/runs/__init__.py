@@ -1,0 +1,1 @@
+"""Pipeline executions as runs: start, stop, approve, list, estimate."""

@@ -1,0 +1,65 @@
+"""What a decision says beside its comment, in the summary that CodePipeline keeps with an approval.
+
+The comment comes first, for whoever reads it in the AWS console; the facts follow as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlops_cli.core.decision import Decision, DecisionKind, NamedModel
+
+SUMMARY_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The fields of a Decision that only its own summary can tell.
+
+    ``model`` is the digest of the model that it is about: CodePipeline keeps it as it was sent, and nobody but whoever
+    decides can send it.
+    """
+
+    kind: DecisionKind = DecisionKind.APPROVAL
+    rollback_to: NamedModel | None = None
+    rolled_back_from: NamedModel | None = None
+    forwarded_from: str = ""
+    model: str = ""
+
+    @property
+    def model_digest(self) -> str:
+        """The model that the decision names, empty when it names none; a rollback names where it leads."""
+        return self.rollback_to.digest if self.rollback_to else self.model
+
+
+def summary_of(comment: str, facts: Facts) -> str:
+    """The comment is cut where both are too long for CodePipeline."""
+    values = {name: value for name, value in asdict(facts).items() if value}
+    line = json.dumps(values, separators=(",", ":"))
+    return f"{comment[: SUMMARY_LENGTH - len(line) - 1]}\n{line}"
+
+
+def read_summary(summary: str) -> tuple[str, Facts]:
+    """The comment and the facts; whoever approves in the AWS console gives no facts."""
+    comment, _, line = summary.rpartition("\n")
+    try:
+        return comment, _facts(json.loads(line))
+    except (ValueError, TypeError, KeyError):
+        return summary, Facts()
+
+
+def _facts(values: Mapping[str, Any]) -> Facts:
+    to, away_from = (
+        NamedModel(**values[name]) if name in values else None for name in ("rollback_to", "rolled_back_from")
+    )
+    forwarded_from, model = (str(values.get(name, "")) for name in ("forwarded_from", "model"))
+    return Facts(DecisionKind(values["kind"]), to, away_from, forwarded_from, model)
+
+
+def forwarded(decision: Decision) -> tuple[str, Facts]:
+    """An approval as it is passed on: the comment stays, and so does the run that it was given for."""
+    origin = decision.forwarded_from or decision.run_id
+    return decision.comment, Facts(forwarded_from=origin, model=decision.model_digest)

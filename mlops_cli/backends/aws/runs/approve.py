@@ -1,0 +1,65 @@
+"""A person's decision about a run: who may decide when, and how it reaches the pipeline and the model registry."""
+
+from __future__ import annotations
+
+from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
+from mlops_cli.backends.aws.runs.approval_summary import Facts, summary_of
+from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.backends.aws.runs.status import APPROVAL, DECISION
+from mlops_cli.core.runs import Run, Status, not_waiting_error, superseded_error
+from mlops_cli.errors import MlopsError
+
+
+class ApprovalSender:
+    def __init__(self, runs: RunQueries, registry: ModelRegistry) -> None:
+        self._runs = runs
+        self._registry = registry
+
+    def check(self, run: Run) -> None:
+        """Raises MlopsError, naming the reason and the way out, unless the run waits for a decision."""
+        if run.status is Status.WAITING:
+            return
+        if run.status is Status.SUPERSEDED:
+            newer = next(execution.id for execution in self._runs.pipeline.executions())
+            raise superseded_error(run, newer)
+        at = run.current
+        if at is not None and at.name == APPROVAL.name and at.reason.startswith("queued"):
+            holder = at.reason.rpartition(" ")[2]
+            raise MlopsError(
+                f"Run {run.id} is {at.reason}, which waits for a decision.",
+                f"Decide about that first: mlops approve --run-id {holder} (--reject)",
+            )
+        if at is not None and at.name == APPROVAL.name and at.status is Status.FAILED:
+            raise MlopsError(f"Run {run.id} can no longer be decided about: {at.reason}.", "Ask again: mlops run")
+        raise not_waiting_error(run)
+
+    def send(self, seen: Run, approved: bool, comment: str) -> None:
+        """Tell the registry, then the pipeline: whatever is interrupted in between is repeated by the same command.
+
+        The decision is about the model of ``seen``, the run as the person saw it. Raises MlopsError when somebody else
+        has decided meanwhile.
+        """
+        run_id, model = seen.id, seen.stage(APPROVAL.name).output
+        run = self._runs.refresh(run_id)
+        self.check(run)
+        gate = run.stage(APPROVAL.name)
+        if gate.output != model:
+            raise MlopsError(
+                f"Run {run_id} asks about another model by now.", f"Look at it again: mlops approve --run-id {run_id}"
+            )
+        package = gate.detail["package"]
+        self._registry.decide(package, approved, comment)
+        token = self._runs.pipeline.token(run_id, APPROVAL.name, DECISION)
+        accepted = bool(token) and self._runs.pipeline.decide(
+            APPROVAL.name, DECISION, approved, summary_of(comment, Facts(model=model)), token
+        )
+        self._runs.wait_for_status_change(run_id, Status.WAITING)
+        if not accepted:
+            self._handle_conflict(self._runs.refresh(run_id), package)
+
+    def _handle_conflict(self, run: Run, package: str) -> None:
+        """Somebody else was first: what they said holds for the package, too."""
+        if run.decision:
+            self._registry.decide(package, run.decision.approved, run.decision.by)
+        self.check(run)
+        raise MlopsError("The decision was not taken.", f"Try again: mlops approve --run-id {run.id}")

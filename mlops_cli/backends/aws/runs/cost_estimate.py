@@ -1,0 +1,225 @@
+"""What a run, an approval and the endpoint that stands cost on AWS: which products in which quantities.
+
+What is listed is what the templates make and what is billed by time. How long a step takes is taken from the run
+that took it last; without one, from the time limit that ends it: then the sum is an upper bound, and says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.cleanup.sagemaker import is_not_found
+from mlops_cli.backends.aws.clients.codepipeline import Pipeline
+from mlops_cli.backends.aws.clients.pricing import Prices, Product
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.runs.status import AFTER_LAST_GATE, COMMAND, JOB, NATIVE, ROLLBACK, VERDICT
+from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.core.costs import CostItem, Costs, Unit
+from mlops_cli.core.model_versions import LAST_GATE
+from mlops_cli.core.runs import Run, Status
+from mlops_cli.core.stages import STAGES, Kind, Stage, position
+from mlops_cli.project.instances import InstanceSettings
+
+SUCCEEDED = "Succeeded"
+LOOK_BACK = 5  # runs; older ones say little about the next one
+# What ends a step that goes on for too long: TimeoutInMinutes of the build project in pipeline.yaml, and
+# MaximumExecutionTimeoutInSeconds of the endpoint in endpoint.yaml.
+BUILD_LIMIT_MINUTES = 60
+DEPLOY_LIMIT_MINUTES = 120
+ALARMS, SCALING_ALARMS = 2, 2
+BUILD = Product("CodeBuild", "Build-Min:Linux:g1.small", Unit.MINUTE)
+ACTION = Product("AWSCodePipeline", "actionExecutionMinute", Unit.MINUTE)
+ALARM = Product("AmazonCloudWatch", "CW:AlarmMonitorUsage", Unit.MONTH)
+KINDS = {Kind.PROCESSING: "Processing", Kind.TRAINING: "Train"}
+
+STORED = "S3 by the GB that lies in the bucket"
+LOGGED = "CloudWatch by the GB of logs"
+VOLUMES = "the jobs' volumes by the GB and hour"
+REQUESTS = "the serverless endpoint by the memory and seconds of its requests"
+Action = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ActionDuration:
+    """How long an action took in an earlier run."""
+
+    seconds: float
+    run_id: str
+
+
+@dataclass(frozen=True)
+class UnpricedItem:
+    """A line that still lacks its price."""
+
+    resource: str
+    product: Product
+    quantity: float
+    standing: bool = False
+    most: float = 0.0
+    note: str = ""
+
+
+def recent_durations(pipeline: Pipeline, records: S3RunStore) -> dict[Action, ActionDuration]:
+    """How long each action took when it was last done; looks back over a few runs only."""
+    durations: dict[Action, ActionDuration] = {}
+    missing_actions = {key for stage in STAGES for key in _actions(stage)}
+    for execution, _ in zip(pipeline.executions(), range(LOOK_BACK), strict=False):
+        done = _done(records.load(execution.id))
+        for action in pipeline.actions(execution.id):
+            key = (action.stage, action.name)
+            if action.stage in done and key in missing_actions - durations.keys() and action.status == SUCCEEDED:
+                durations[key] = ActionDuration(action.updated - action.started, execution.id)
+        if missing_actions <= durations.keys():
+            break
+    return durations
+
+
+def _done(record: Run | None) -> set[str]:
+    """The stages that a run has done itself: the actions of one that it reused come to nothing."""
+    return {stage.name for stage in record.stages if stage.status is not Status.REUSED} if record else set()
+
+
+def _actions(stage: Stage) -> list[Action]:
+    """The billed actions of a stage: a person's approval is free of charge."""
+    if stage.name == LAST_GATE:
+        return [(stage.name, name) for name in (COMMAND, *AFTER_LAST_GATE)]
+    native = NATIVE.get(stage.kind) if stage.kind is not Kind.APPROVAL else None
+    return [(stage.name, name) for name in (COMMAND, native) if name]
+
+
+class Estimate:
+    """Of the machines that the jobs and the endpoint get."""
+
+    def __init__(self, machines: InstanceSettings) -> None:
+        self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: machines.train}
+        self._hosting = machines.endpoint
+
+    def run(self, earlier: Mapping[Action, ActionDuration], from_stage: str = "") -> list[UnpricedItem]:
+        """One run from the stage ``from_stage`` on, nothing reused."""
+        first = position(from_stage) if from_stage else 0
+        keys = [key for stage in STAGES for key in _actions(stage) if key[1] == COMMAND or stage in STAGES[first:]]
+        commands = [key for key in keys if key[1] in (COMMAND, ROLLBACK)]
+        return [
+            *self.jobs(earlier, first),
+            self._minutes("builds, general1.small", BUILD, commands, earlier),
+            self._minutes("pipeline actions", ACTION, keys, earlier, also=1),  # the source
+        ]
+
+    def jobs(self, earlier: Mapping[Action, ActionDuration], first: int = 0) -> list[UnpricedItem]:
+        """The jobs from a position in the stages on."""
+        return [self._job(stage, earlier) for stage in STAGES[first:] if stage.kind in KINDS]
+
+    def _job(self, stage: Stage, earlier: Mapping[Action, ActionDuration]) -> UnpricedItem:
+        machine = self._machines[stage.kind]
+        before = earlier.get((stage.name, JOB))
+        hours = (before.seconds if before else machine.max_runtime_minutes * 60) / 3600
+        note = _duration_source([before], "max_runtime_minutes")
+        if machine.spot and stage.kind is Kind.TRAINING:
+            note += "; spot: the on-demand price, which is its upper bound"
+        return UnpricedItem(
+            f"{stage.name}: {_request_items(machine.instance_count, machine.instance_type)}",
+            Product("AmazonSageMaker", f"{KINDS[stage.kind]}:{machine.instance_type}", Unit.HOUR),
+            hours * machine.instance_count,
+            note=note,
+        )
+
+    def _minutes(
+        self,
+        resource: str,
+        product: Product,
+        keys: list[Action],
+        earlier: Mapping[Action, ActionDuration],
+        also: int = 0,
+    ) -> UnpricedItem:
+        """Each action is billed by whole minutes."""
+        minutes = sum(math.ceil(earlier[key].seconds / 60) or 1 if key in earlier else self._limit(key) for key in keys)
+        note = _duration_source([earlier.get(key) for key in keys], "time limits")
+        return UnpricedItem(f"{len(keys) + also} {resource}", product, minutes + also, note=note)
+
+    def _limit(self, key: Action) -> int:
+        stage, name = key
+        if name in (COMMAND, ROLLBACK):
+            return BUILD_LIMIT_MINUTES
+        if name == VERDICT:
+            return 1  # it only says what is known
+        kind = next(candidate.kind for candidate in STAGES if candidate.name == stage)
+        return self._machines[kind].max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
+
+    def endpoint(self) -> list[UnpricedItem]:
+        """The endpoint as an approval makes it, for as long as it stands."""
+        hosting = self._hosting
+        return endpoint_items(hosting.instance_type, hosting.instance_count, hosting.max_instances, hosting.serverless)
+
+    @property
+    def by_use(self) -> tuple[str, ...]:
+        return (REQUESTS,) if self._hosting.serverless else ()
+
+
+def endpoint_items(kind: str, count: int, most: int, serverless: bool) -> list[UnpricedItem]:
+    """An endpoint and its alarms."""
+    scaled = most > count and not serverless
+    alarms = UnpricedItem("alarms", ALARM, ALARMS + (SCALING_ALARMS if scaled else 0), standing=True)
+    if serverless:
+        return [alarms]
+    product = Product("AmazonSageMaker", f"Host:{kind}", Unit.HOUR)
+    note = f"scales up to {most}" if scaled else ""
+    return [UnpricedItem(f"endpoint: {_request_items(count, kind)}", product, count, True, most, note), alarms]
+
+
+def _request_items(count: int, kind: str) -> str:
+    return kind if count == 1 else f"{count} × {kind}"
+
+
+def _duration_source(before: Iterable[ActionDuration | None], limit: str) -> str:
+    """Where a duration comes from."""
+    durations = list(before)
+    runs = ", ".join(dict.fromkeys(duration.run_id[:8] for duration in durations if duration))
+    if all(durations):
+        return f"as long as in run {runs}"
+    return f"at most: {limit}" + (f", and as long as in run {runs}" if runs else "")
+
+
+def with_prices(items: Iterable[UnpricedItem], prices: Prices, by_use: Iterable[str] = ()) -> Costs:
+    items = list(items)
+    quotes = prices.quote(item.product for item in items)
+    lines = (
+        CostItem(
+            item.resource,
+            item.quantity,
+            item.product.unit,
+            quotes[item.product].price,
+            item.standing,
+            item.most,
+            item.note,
+            quotes[item.product].why_unknown,
+        )
+        for item in items
+    )
+    return Costs(tuple(lines), tuple(by_use))
+
+
+def current_endpoint_items(account: Account, endpoint: str) -> tuple[list[UnpricedItem], tuple[str, ...]]:
+    """What costs by the hour right now, and what by use: the endpoint as it really is."""
+    client = account.client("sagemaker")
+    try:
+        description = client.describe_endpoint(EndpointName=endpoint)
+        config = client.describe_endpoint_config(EndpointConfigName=description["EndpointConfigName"])
+    except AwsError as error:
+        if is_not_found(error):
+            return [], ()
+        raise
+    variant = config["ProductionVariants"][0]
+    if "ServerlessConfig" in variant:
+        return endpoint_items("", 0, 0, serverless=True), (REQUESTS,)
+    count = _count(description, variant)
+    return endpoint_items(variant["InstanceType"], count, count, serverless=False), ()
+
+
+def _count(description: Mapping[str, Any], variant: Mapping[str, Any]) -> int:
+    """As many as it has scaled to; while it is being made, as many as it begins with."""
+    current = (entry.get("CurrentInstanceCount") for entry in description.get("ProductionVariants", ()))
+    return next(filter(None, current), 0) or int(variant["InitialInstanceCount"])

@@ -1,0 +1,80 @@
+"""The real reason of a failed stage: the script's last words, the job's, the stack's first cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.cloudformation import Stacks
+from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
+from mlops_cli.backends.aws.clients.logs import Logs, build_log
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ROLLBACK, latest_attempt
+from mlops_cli.core.jobs import progress_in
+from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.stages import Kind, Stage, stage_named
+
+TAIL_LINES = 8
+# More than is shown: lines that only say how far the work was are left out of it.
+READ_LINES = 40
+
+
+class FailureExplainer:
+    def __init__(self, account: Account, stacks: Stacks, endpoint_stack: str) -> None:
+        self._account = account
+        self._stacks = stacks
+        self._endpoint_stack = endpoint_stack
+
+    def explain(self, run: Run, record: Run | None, actions: Sequence[ActionRun]) -> Run:
+        """The run, with the reason of its failure looked up where AWS keeps it."""
+        at = run.current
+        if at is None or at.status is not Status.FAILED:
+            return run
+        is_recorded = record is not None and record.stage(at.name).status is Status.FAILED
+        failed = [action for action in latest_attempt(at.name, actions) if action.status == FAILED]
+        if is_recorded or not failed or failed[-1].name == DECISION:
+            return run
+        reason = self._reason(stage_named(at.name), at, failed[-1], run.id)
+        stages = [replace(stage, reason=reason) if stage is at else stage for stage in run.stages]
+        return replace(run, stages=stages)
+
+    def _reason(self, stage: Stage, at: StageRun, action: ActionRun, run_id: str) -> str:
+        log = f"Log: mlops logs {run_id} --stage {stage.name}"
+        if action.name in (COMMAND, ROLLBACK):
+            tail = self._tail(build_log(action.external))
+            return "\n".join([f"The command step of {stage.name} failed: {action.error}", *tail, log])
+        if stage.kind is Kind.DEPLOY:
+            stack = self._stacks.find(self._endpoint_stack)
+            cause = self._stacks.failure_reason(stack) if stack else action.error
+            return f"The endpoint could not be deployed: {cause}"
+        return "\n".join([f"{stage.script} failed: {self._job_reason(stage, at, action)}", *self._tail(at.log), log])
+
+    def _job_reason(self, stage: Stage, at: StageRun, action: ActionRun) -> str:
+        """What SageMaker says of a job; of one that it never began, what the state machine says."""
+        job = at.detail.get("job", "")
+        try:
+            return self._failure(stage, job) or action.error
+        except AwsError as error:
+            if error.code not in ("ResourceNotFound", "ValidationException"):
+                raise
+            return self._cause(action)
+
+    def _failure(self, stage: Stage, job: str) -> str:
+        client = self._account.client("sagemaker")
+        if stage.kind is Kind.TRAINING:
+            description = client.describe_training_job(TrainingJobName=job)
+        else:
+            description = client.describe_processing_job(ProcessingJobName=job)
+        return " ".join(str(description.get("FailureReason", "")).split())
+
+    def _cause(self, action: ActionRun) -> str:
+        if not action.external.startswith("arn:"):
+            return action.error
+        description = self._account.client("stepfunctions").describe_execution(executionArn=action.external)
+        return str(description.get("cause") or description.get("error") or action.error)
+
+    def _tail(self, address: str) -> list[str]:
+        lines = Logs(self._account.client("logs")).tail(address, READ_LINES)
+        text = [f"  {line}" for line in lines if not progress_in(line)]
+        return text[-TAIL_LINES:]

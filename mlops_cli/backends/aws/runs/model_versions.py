@@ -1,0 +1,57 @@
+"""The registry on AWS: the model package group says which versions there are, the run records what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlops_cli.backends.aws.clients.model_registry import PENDING, REJECTED, ModelRegistry, Package
+from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
+from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.core.decision import Decision
+from mlops_cli.core.model_versions import ModelVersion, versions_of
+
+
+class ModelVersions:
+    def __init__(self, records: S3RunStore, decisions: ApprovalHistory, registry: ModelRegistry) -> None:
+        self._records = records
+        self._decisions = decisions
+        self._registry = registry
+
+    def list_versions(self) -> list[ModelVersion]:
+        """The newest first. A model has a package for each run that asked about it; its number is the first one's."""
+        packages = self._registry.packages()
+        decisions = [
+            decision
+            for digest in {package.digest for package in packages}
+            for decision, _ in self._decisions.for_model(digest)
+        ]
+        versions = versions_of(
+            list(self._records.runs()), sorted(decisions, key=lambda decision: decision.at, reverse=True)
+        )
+        return [
+            _with_package_number(version, [package for package in packages if package.digest == version.digest])
+            for version in versions
+        ]
+
+    def reject(self, digest: str, why: str) -> None:
+        """From here on no run deploys this model unasked."""
+        for package in self._registry.packages():
+            if package.digest == digest and package.status != PENDING:
+                self._registry.decide(package.arn, False, why)
+
+
+def _with_package_number(version: ModelVersion, packages: Sequence[Package]) -> ModelVersion:
+    """A version as its packages say: what was approved in the pipeline may have been rejected since."""
+    if not packages:
+        return version
+    decided = [package for package in packages if package.status != PENDING]
+    last = decided[-1] if decided else None
+    decision = version.decision
+    if decision and decision.approved and last and last.status == REJECTED:
+        decision = _rejected_later(decision, last)
+    return replace(version, version=packages[0].version, decision=decision)
+
+
+def _rejected_later(decision: Decision, package: Package) -> Decision:
+    return replace(decision, approved=False, comment=package.comment)

@@ -1,0 +1,149 @@
+"""A run made again on AWS beside everything else: the same jobs, in a folder of their own, nothing recorded.
+
+The command starts the pipeline's own state machine, so that whoever runs it may start that, and need not be able to
+make jobs or to pass roles. What the jobs take and leave lies below artifacts/reproduction/, the one place where their
+role may write, and is removed in the end. The outputs of a killed one stay there until the next one, or cleanup.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mlops_cli.backends.aws.clients.logs import Logs
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.clients.stepfunctions import RUNNING, SUCCEEDED, StateMachine
+from mlops_cli.backends.aws.stages import job_outputs
+from mlops_cli.backends.aws.stages.executor import TAIL_LINES, AwsStageExecutor
+from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, REPRODUCE_PREFIX
+from mlops_cli.backends.run_follower import PollInterval
+from mlops_cli.core.engine import RunView, StageFailed, StageResult, run_or_reuse_stage
+from mlops_cli.core.jobs import progress_in
+from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, compare
+from mlops_cli.core.runs import Run, StageRun, new_run
+from mlops_cli.core.stages import STAGES, Stage, stage_named
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.files.model_archive import digest_contents
+
+SHORTEST, LONGEST = 0.5, 5.0
+STOPPING_SECONDS = 60.0
+
+
+def scratch_prefix(run_id: str) -> str:
+    return f"artifacts/reproduction/{run_id}/"
+
+
+@dataclass
+class JobRunner:
+    """Carries one job out after the other, and shows how far it is."""
+
+    machine: StateMachine
+    logs: Logs
+    endpoint: str
+
+    def run(self, stage: Stage, name: str, document: dict[str, object], view: RunView) -> None:
+        """Until the job has ended; raises StageFailed if it did not end well, and stops it on Ctrl-C."""
+        execution = self.machine.start(name, document)
+        try:
+            status, reason = self._wait(stage, name, execution, view)
+        except BaseException:
+            self.machine.stop(execution, "mlops reproduce was stopped")
+            raise
+        if status != SUCCEEDED:
+            tail = [f"  {line}" for line in self.logs.tail(_log(stage, name), TAIL_LINES)]
+            message = "\n".join([f"{stage.script} failed: {reason or status}", *tail])
+            raise StageFailed(message, f"The whole log: {_log(stage, name)} in CloudWatch")
+
+    def _wait(self, stage: Stage, name: str, execution: str, view: RunView) -> tuple[str, str]:
+        pace = PollInterval(SHORTEST, LONGEST)
+        while (outcome := self.machine.describe(execution))[0] == RUNNING:
+            lines = self.logs.new_lines(_log(stage, name))
+            updates = [progress for line in lines if (progress := progress_in(line))]
+            for progress in updates:
+                view.progress(stage.name, *progress)
+            pace.wait(bool(updates))
+        return outcome
+
+    def stop_orphaned_jobs(self, run_id: str) -> None:
+        """End what a killed reproduction of the same run has left running."""
+        deadline = time.monotonic() + STOPPING_SECONDS
+        while (executions := list(self._orphaned_executions(run_id))) and time.monotonic() < deadline:
+            for execution in executions:
+                self.machine.stop(execution, "mlops reproduce begins anew")
+            time.sleep(SHORTEST)
+
+    def _orphaned_executions(self, run_id: str) -> list[str]:
+        begin, middle = f"{self.endpoint}-{REPRODUCE_PREFIX}", f"-{run_id[:6]}-"
+        return [arn for name, arn in self.machine.running() if name.startswith(begin) and middle in name]
+
+
+def _log(stage: Stage, job: str) -> str:
+    return f"{LOG_GROUPS[stage.kind]}:{job}"
+
+
+class ReproduceExecutor(AwsStageExecutor):
+    """Executes every stage, compares its ingredients with those of the run that is repeated, records nothing."""
+
+    original: Run
+    runner: JobRunner
+    scratch: Path
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:  # noqa: ARG002
+        return None
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return self.original.stage(stage.name)
+
+    def save(self, run: Run) -> None:
+        """The repetition is no run of the project."""
+
+    def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:
+        prepared = self.job_builder.prepare(stage, run)
+        run.stage(stage.name).artifact = prepared.artifact
+        self.runner.run(stage, prepared.name, prepared.document, view)
+        result = self._job_result(stage, run)
+        return replace(result, detail={**result.detail, "machine": asdict(prepared.machine)})
+
+    def _folder(self, record: StageRun) -> Path:
+        return self.scratch / record.name
+
+
+def reproduce(original: Run, executor: ReproduceExecutor, errand: JobRunner, view: RunView) -> Reproduction:
+    """Run the jobs that make the model again, and compare; raises MlopsError on Ctrl-C, with the job stopped."""
+    errand.stop_orphaned_jobs(original.id)
+    executor.bucket.delete(scratch_prefix(original.id))
+    run = new_run(original.id, original.overrides, REPRODUCED[0])
+    with tempfile.TemporaryDirectory() as folder:
+        executor.original, executor.runner, executor.scratch = original, errand, Path(folder)
+        try:
+            for name in REPRODUCED:
+                run_or_reuse_stage(stage_named(name), run, executor, view, STAGES)
+            pair = _by_contents(original, run, executor.bucket, executor.scratch)
+            return compare(*pair, executor.use_case.metrics.split)
+        except KeyboardInterrupt:
+            raise MlopsError(
+                "Stopped, and with it the job on AWS.", f"Begin anew: mlops reproduce {original.id}", EXIT_INTERRUPTED
+            ) from None
+        finally:
+            executor.bucket.delete(scratch_prefix(original.id))
+
+
+def _by_contents(original: Run, repeated: Run, bucket: Bucket, scratch: Path) -> tuple[Run, Run]:
+    """Both runs, with their models named by what is in them: SageMaker packs the time of packing, too."""
+    old, new = original.stage("train"), repeated.stage("train")
+    keys = (f"{old.artifact}{job_outputs.MODEL}", f"models/{old.output}/model.tar.gz")
+    kept = next((key for key in keys if bucket.exists(key)), None)
+    if old.output == new.output or kept is None:
+        return original, repeated
+    before = scratch / "before.tar.gz"
+    bucket.download(kept, before)
+    archive = scratch / new.name / "model.tar.gz"
+    return _named(original, digest_contents(before)), _named(repeated, digest_contents(archive))
+
+
+def _named(run: Run, digest: str) -> Run:
+    return replace(
+        run, stages=[replace(stage, output=digest) if stage.name == "train" else stage for stage in run.stages]
+    )

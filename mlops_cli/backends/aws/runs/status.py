@@ -1,0 +1,172 @@
+"""How a run stands: what CodePipeline says of its actions, put together with what its steps have recorded. No IO.
+
+CodePipeline knows what happened, the records know what it was about: keys, digests, reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlops_cli.backends.aws.clients.codepipeline import (
+    ABANDONED,
+    FAILED,
+    IN_PROGRESS,
+    SUCCEEDED,
+    SUPERSEDED_BY,
+    ActionRun,
+    Execution,
+)
+from mlops_cli.backends.aws.runs.approval_summary import read_summary
+from mlops_cli.core.decision import Actor, Decision, arn_name
+from mlops_cli.core.model_versions import LAST_GATE
+from mlops_cli.core.runs import Run, StageRun, Status, new_run
+from mlops_cli.core.stages import STAGES, Kind, Stage
+
+COMMAND, JOB, DECISION, ENDPOINT, VERDICT = "command", "job", "decision", "endpoint", "verdict"
+ROLLBACK = "rollback"
+# In the detail of the approval: what the person who decides is shown to be out of its limits.
+SHORTFALLS = "shortfalls"
+# What follows the command step of a stage of this kind, and does the stage's work.
+NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
+# After the last gate it is decided whether its model goes, the endpoint is seen to, and then the stage is judged.
+AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, VERDICT)
+APPROVAL = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
+# CodePipeline gives up waiting for a decision after seven days.
+APPROVAL_TIMEOUT_SECONDS = 7 * 86400 - 60
+
+
+def build_run(execution: Execution, record: Run | None, actions: Sequence[ActionRun]) -> Run:
+    """The run that an execution is."""
+    run = record or new_run(execution.id, {})
+    stopped = execution.stopped_because or "stopped"
+    attempts = {stage.name: latest_attempt(stage.name, actions) for stage in STAGES}
+    stages = [_stage_run(stage, run.stage(stage.name), attempts[stage.name], stopped) for stage in STAGES]
+    composed = Run(
+        id=execution.id,
+        created_at=execution.started,
+        status=Status.RUNNING,
+        stages=_clear_after_failure(stages),
+        overrides=run.overrides,
+        forced_from=run.forced_from,
+        decision=decision_of(execution.id, run.stage(APPROVAL.name), actions),
+    )
+    composed.status = _status(execution, composed)
+    return composed
+
+
+def latest_attempt(stage: str, actions: Sequence[ActionRun]) -> list[ActionRun]:
+    """The actions of a stage since its command step began for the last time: a retry begins with that anew."""
+    stage_actions = [action for action in actions if action.stage == stage]
+    began = max((action.started for action in stage_actions if action.name == COMMAND), default=0.0)
+    return [action for action in stage_actions if action.started >= began]
+
+
+def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> Decision | None:
+    """What a person has said of the run's model, or of the model that they name; None as long as nobody has.
+
+    A decision in the AWS console names none: it is about what the run has asked.
+    """
+    decided = [
+        action
+        for action in latest_attempt(APPROVAL.name, actions)
+        if action.name == DECISION and action.status != IN_PROGRESS
+    ]
+    if not decided or decided[-1].status == ABANDONED or _expired(decided[-1]):
+        return None
+    last = decided[-1]
+    comment, facts = read_summary(last.summary)
+    return Decision(
+        run_id,
+        last.status != FAILED,
+        Actor(arn=last.actor),
+        comment,
+        last.updated,
+        gate.key,
+        facts.model_digest or gate.output,
+        kind=facts.kind,
+        rollback_to=facts.rollback_to,
+        rolled_back_from=facts.rolled_back_from,
+        forwarded_from=facts.forwarded_from,
+        shortfalls=tuple(gate.detail.get(SHORTFALLS, ())),
+    )
+
+
+def _expired(decision: ActionRun) -> bool:
+    return decision.status == FAILED and decision.updated - decision.started >= APPROVAL_TIMEOUT_SECONDS
+
+
+def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], stopped: str) -> StageRun:
+    """One stage; what it was made from is on record, what became of it is told by its actions."""
+    if not actions and (record.status.has_output or record.status is Status.FAILED):
+        return record  # taken over from another run, or a result that the step after it has found wanting
+    if not actions:
+        return replace(record, status=Status.PENDING)
+    if record.status is Status.FAILED and _command_succeeded(actions):
+        return record  # the actions after it have yet to make it known
+    status = _stage_status(stage, record, actions)
+    ended = status not in (Status.RUNNING, Status.WAITING)
+    began = min(action.started for action in actions)
+    return replace(
+        record,
+        status=status,
+        reason=stopped if status is Status.INTERRUPTED else _reason(record, status, actions),
+        started_at=began,
+        finished_at=max(action.updated for action in actions) if ended else None,
+    )
+
+
+def _command_succeeded(actions: Sequence[ActionRun]) -> bool:
+    return any(action.name == COMMAND and action.status == SUCCEEDED for action in actions)
+
+
+def _expected_actions(stage: Stage) -> int:
+    """How many there are in a stage that ends well."""
+    return 1 + len(AFTER_LAST_GATE) if stage.name == LAST_GATE else 2 if stage.kind in NATIVE else 1
+
+
+def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) -> Status:
+    failed = [action for action in actions if action.status == FAILED]
+    if failed:
+        rejected = failed[-1].name == DECISION and not _expired(failed[-1])
+        return Status.REJECTED if rejected else Status.FAILED
+    if any(action.status == ABANDONED for action in actions):
+        return Status.INTERRUPTED
+    going_on = [action.name for action in actions if action.status == IN_PROGRESS]
+    if DECISION in going_on:
+        return Status.WAITING
+    if going_on or len({action.name for action in actions}) < _expected_actions(stage):
+        # Nothing is executed for a reused job; what is decided and deployed must be waited for.
+        return Status.REUSED if record.status is Status.REUSED and NATIVE.get(stage.kind) == JOB else Status.RUNNING
+    return Status.REUSED if record.status is Status.REUSED else Status.DONE
+
+
+def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> str:
+    """Why a stage ran, or why it ended as it did; what AWS itself says stands in until the cause is looked up."""
+    last = actions[-1]
+    if status is Status.REJECTED:
+        return f"by {arn_name(last.actor)}: {read_summary(last.summary)[0]}".rstrip(": ")
+    if status is Status.FAILED and _expired(last):
+        return "nobody has decided within seven days"
+    if status is Status.FAILED and record.status is not Status.FAILED:
+        return last.error
+    stale = record.status is Status.FAILED and status is not Status.FAILED
+    return "" if stale else record.reason
+
+
+def _clear_after_failure(stages: list[StageRun]) -> list[StageRun]:
+    """What a step could not begin with has not begun: the stage before it has failed."""
+    failed = next((index for index, stage in enumerate(stages) if stage.status is Status.FAILED), len(stages))
+    return stages[: failed + 1] + [StageRun(stage.name, run_id=stage.run_id) for stage in stages[failed + 1 :]]
+
+
+def _status(execution: Execution, run: Run) -> Status:
+    statuses = {stage.status for stage in run.stages}
+    if execution.status == "Succeeded":
+        return Status.DONE
+    if execution.status == "InProgress":
+        return Status.WAITING if Status.WAITING in statuses else Status.RUNNING
+    if execution.status == "Failed":
+        return Status.REJECTED if Status.REJECTED in statuses else Status.FAILED
+    superseded = execution.status == "Superseded" or execution.stopped_because.startswith(SUPERSEDED_BY)
+    return Status.SUPERSEDED if superseded else Status.INTERRUPTED

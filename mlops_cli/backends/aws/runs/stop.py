@@ -1,0 +1,39 @@
+"""Ending a run: its execution, and the build or job that works for it, which CodePipeline would let go on."""
+
+from __future__ import annotations
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.codepipeline import IN_PROGRESS, ActionRun
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.core.decision import person
+from mlops_cli.core.runs import Run, Status
+from mlops_cli.project.settings import claimed_names
+
+ENDED = ("ExecutionDoesNotExist", "InvalidInputException", "ResourceNotFoundException")
+
+
+class RunStopper:
+    def __init__(self, account: Account, runs: RunQueries) -> None:
+        self._account = account
+        self._runs = runs
+
+    def stop(self, run_id: str) -> Run:
+        """The execution first, so that nothing new is begun; a deployment under way comes to its end by itself."""
+        working = [action for action in self._runs.pipeline.actions(run_id) if action.status == IN_PROGRESS]
+        self._runs.pipeline.stop(run_id, f"stopped by {person(*claimed_names()).name}")
+        for action in working:
+            self._stop_job(action)
+        self._runs.wait_for_status_change(run_id, Status.RUNNING)
+        return self._runs.refresh(run_id)
+
+    def _stop_job(self, action: ActionRun) -> None:
+        """Stopping the state machine's execution stops the SageMaker job that it waits for."""
+        try:
+            if action.provider == "StepFunctions" and action.external:
+                self._account.client("stepfunctions").stop_execution(executionArn=action.external)
+            if action.provider == "CodeBuild" and action.external:
+                self._account.client("codebuild").stop_build(id=action.external)
+        except AwsError as error:
+            if error.code not in ENDED:
+                raise

@@ -1,0 +1,118 @@
+"""What command steps write down in S3: runs as far as they know them, and finished stages by their cache key.
+
+::
+
+    runs/ID/run.json                 the stages of one run, as the steps that run the repository's code know them
+    decisions/ID/run.json            the same by the steps that decide: of what they know, their word counts
+    records/STAGE/KEY.json           the newest finished execution of a stage with this key
+    records/STAGE/latest.json        the newest finished execution, whatever its key
+    records/approval/MODEL/ID.json   that run ID has asked for a decision about this model
+
+Whoever runs the repository's code can write neither below decisions/ nor the records of the stages in ``DECIDED``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.core.model_versions import FIRST_STAGE, LAST_GATE, ROLLED_BACK_TO
+from mlops_cli.core.runs import Run, StageRun, Status, run_from, stage_run_from
+from mlops_cli.core.stages import STAGES, position
+
+RUN = "run.json"
+LATEST = "latest"
+STEPS, DECISIONS = "runs", "decisions"
+# The stages whose output is a model, a question about one, or what is live.
+DECIDED = ("train", "approval", FIRST_STAGE)
+
+
+class S3RunStore:
+    """``decides``: for a step that decides, which runs no code of the repository."""
+
+    def __init__(self, bucket: Bucket, decides: bool = False) -> None:
+        self.bucket = bucket
+        self.decides = decides
+
+    def load(self, run_id: str) -> Run | None:
+        """A run as its steps have recorded it; None before the first step and for what was never a run."""
+        recorded, decided = self._load(STEPS, run_id), self._load(DECISIONS, run_id)
+        if decided is None:
+            return _unasked(recorded) if recorded else None
+        if (
+            recorded and ROLLED_BACK_TO not in decided.stage(LAST_GATE).detail
+        ):  # the last gate is the only stage after all that decides
+            gate = recorded.stage(LAST_GATE)
+            detail = {name: value for name, value in gate.detail.items() if name != ROLLED_BACK_TO}
+            decided.stages[position(LAST_GATE)] = replace(gate, detail=detail)
+        return decided
+
+    def _load(self, folder: str, run_id: str) -> Run | None:
+        """What is written of a run is about that run, whatever it says itself.
+
+        The repository's code may write below ``STEPS``: what is no record there says nothing.
+        """
+        try:
+            values = self.bucket.get_json(f"{folder}/{run_id}/{RUN}")
+            run = None if values is None else run_from(values)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if folder != STEPS:
+                raise
+            run = None
+        if run is None or [stage.name for stage in run.stages] != [stage.name for stage in STAGES]:
+            return None
+        return replace(run, id=run_id, stages=[replace(stage, run_id=run_id) for stage in run.stages])
+
+    def save(self, run: Run) -> None:
+        self.bucket.put_json(f"{DECISIONS if self.decides else STEPS}/{run.id}/{RUN}", asdict(run))
+
+    def runs(self) -> Iterator[Run]:
+        """Every recorded run, the one that was written last first."""
+        items = [item for item in self.bucket.list_objects(f"{STEPS}/") if item.key.endswith(f"/{RUN}")]
+        for item in sorted(items, key=lambda item: item.modified, reverse=True):
+            run = self.load(item.key.split("/")[-2])
+            if run:
+                yield run
+
+    def save_stage(self, stage: StageRun) -> None:
+        """Put a finished stage where later runs look for it, if this step may; a reused one is no new execution."""
+        if (stage.name in DECIDED) is not self.decides:
+            return
+        for name in (LATEST,) if stage.status is Status.REUSED else (stage.key, LATEST):
+            self.bucket.put_json(f"records/{stage.name}/{name}.json", asdict(stage))
+
+    def find_stage(self, stage: str, key: str) -> StageRun | None:
+        """The newest finished execution of a stage with this key."""
+        values = self.bucket.get_json(f"records/{stage}/{key}.json")
+        return None if values is None else stage_run_from(values)
+
+    def latest_stage(self, stage: str) -> StageRun | None:
+        """The newest finished execution of a stage, whatever its key."""
+        return self.find_stage(stage, LATEST)
+
+    def save_approval_request(self, gate: StageRun) -> None:
+        """That a run asks for a decision about a model; what came of it is CodePipeline's to say."""
+        self.bucket.put_json(f"records/approval/{gate.output}/{gate.run_id}.json", asdict(gate))
+
+    def approval_requests(self, model_digest: str) -> list[StageRun]:
+        """Every time that somebody was asked about a model, the newest first."""
+        items = sorted(
+            self.bucket.list_objects(f"records/approval/{model_digest}/"), key=lambda item: item.modified, reverse=True
+        )
+        documents = (self.bucket.get_json(item.key) for item in items)
+        return [stage_run_from(values) for values in documents if values]
+
+
+def _unasked(run: Run) -> Run:
+    """A run of which no step that decides knows anything has asked, decided and deployed nothing, whatever it says.
+
+    What it takes over from another run is left to be looked at by the step that asks.
+    """
+    for name in ("approval", FIRST_STAGE):
+        stage, taken_over = run.stage(name), run.forced_from and position(name) < position(run.forced_from)
+        if taken_over and stage.status is Status.DONE:
+            stage.status = Status.REUSED
+        elif not taken_over:
+            run.stages[position(name)] = StageRun(name, run_id=run.id)
+    return run

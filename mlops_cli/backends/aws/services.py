@@ -1,0 +1,89 @@
+"""Everything that works on the runs of one site, made when it is first needed, on either side of the pipeline."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.cloudformation import Stacks
+from mlops_cli.backends.aws.clients.codepipeline import Pipeline
+from mlops_cli.backends.aws.clients.endpoint import SageMakerEndpoint
+from mlops_cli.backends.aws.clients.logs import Logs
+from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
+from mlops_cli.backends.aws.runs.approve import ApprovalSender
+from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
+from mlops_cli.backends.aws.runs.model_versions import ModelVersions
+from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.backends.aws.runs.start import RunStarter
+from mlops_cli.backends.aws.runs.stop import RunStopper
+from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.backends.aws.stack_outputs import StackOutputs
+from mlops_cli.backends.aws.stages.approval_report import ApprovalReport
+from mlops_cli.project.usecase import UseCase
+
+
+class AwsServices:
+    """``decides``: of a step that decides, whose records are kept apart."""
+
+    def __init__(
+        self,
+        account: Account,
+        outputs: StackOutputs,
+        bucket: Bucket,
+        stacks: Stacks,
+        names: ResourceNames,
+        decides: bool = False,
+    ) -> None:
+        self.account = account
+        self.outputs = outputs
+        self.bucket = bucket
+        self.stacks = stacks
+        self.names = names
+        self.decides = decides
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.account.client("codepipeline"), self.outputs.pipeline)
+
+    @cached_property
+    def run_store(self) -> S3RunStore:
+        return S3RunStore(self.bucket, self.decides)
+
+    @cached_property
+    def approvals(self) -> ApprovalHistory:
+        return ApprovalHistory(self.pipeline, self.run_store, self.registry.status)
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        return ModelRegistry(self.account.client("sagemaker"), self.outputs, self.bucket)
+
+    @cached_property
+    def endpoint(self) -> SageMakerEndpoint:
+        return SageMakerEndpoint(self.account, self.outputs.endpoint, self.bucket)
+
+    @cached_property
+    def runs(self) -> RunQueries:
+        reasons = FailureExplainer(self.account, self.stacks, self.names.endpoint_stack)
+        return RunQueries(self.pipeline, self.run_store, self.approvals, reasons, Logs(self.account.client("logs")))
+
+    @cached_property
+    def starter(self) -> RunStarter:
+        return RunStarter(self.runs, self.approvals, lambda: self.endpoint.deployed_model().digest)
+
+    @cached_property
+    def approval_sender(self) -> ApprovalSender:
+        return ApprovalSender(self.runs, self.registry)
+
+    @cached_property
+    def stopper(self) -> RunStopper:
+        return RunStopper(self.account, self.runs)
+
+    @cached_property
+    def versions(self) -> ModelVersions:
+        return ModelVersions(self.run_store, self.approvals, self.registry)
+
+    def approval_report(self, use_case: UseCase) -> ApprovalReport:
+        return ApprovalReport(use_case, self.bucket, self.run_store, self.approvals, self.endpoint)

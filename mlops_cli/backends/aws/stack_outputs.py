@@ -1,0 +1,77 @@
+"""Where a project lives on AWS: what its pipeline stack has made, as a command or a build step needs to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlops_cli.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class StackOutputs:
+    """``prefix`` is where the project's keys begin in the bucket; images are addresses, roles are ARNs.
+
+    ``endpoint_template`` is the full key of the endpoint's template, as `mlops deploy-infra` has sent it.
+    """
+
+    bucket: str
+    prefix: str
+    pipeline: str
+    endpoint: str
+    model_group: str
+    job_role: str
+    model_role: str
+    training_image: str
+    serving_image: str
+    endpoint_template: str
+
+
+OUTPUTS = {
+    "bucket": "BucketName",
+    "prefix": "KeyPrefix",
+    "pipeline": "PipelineName",
+    "endpoint": "EndpointName",
+    "model_group": "ModelPackageGroup",
+    "job_role": "JobRoleArn",
+    "model_role": "ModelRoleArn",
+    "training_image": "TrainingImage",
+    "serving_image": "ServingImage",
+    "endpoint_template": "EndpointTemplateKey",
+}
+VARIABLES = {
+    "bucket": "MLOPS_BUCKET",
+    "prefix": "MLOPS_KEY_PREFIX",
+    "pipeline": "MLOPS_PIPELINE",
+    "endpoint": "MLOPS_ENDPOINT_NAME",
+    "model_group": "MLOPS_MODEL_GROUP",
+    "job_role": "MLOPS_JOB_ROLE",
+    "model_role": "MLOPS_MODEL_ROLE",
+    "training_image": "MLOPS_TRAINING_IMAGE",
+    "serving_image": "MLOPS_SERVING_IMAGE",
+    "endpoint_template": "MLOPS_ENDPOINT_TEMPLATE",
+}
+
+
+def from_stack(outputs: Mapping[str, str]) -> StackOutputs:
+    """Raises ConfigurationError for a pipeline stack of another version of mlops, which lacks some output."""
+    return _stack_outputs(
+        outputs, OUTPUTS, "The pipeline stack has no output", "Bring it up to date: mlops deploy-infra"
+    )
+
+
+def from_environment(variables: Mapping[str, str]) -> StackOutputs:
+    """Raises ConfigurationError outside of a command step, where these variables are not set."""
+    return _stack_outputs(
+        variables,
+        VARIABLES,
+        "This is no command step of the pipeline: there is no variable",
+        "On your own machine: mlops run, or mlops --target local stage ...",
+    )
+
+
+def _stack_outputs(source: Mapping[str, str], names: Mapping[str, str], lacking: str, hint: str) -> StackOutputs:
+    missing = [name for name in names.values() if not source.get(name)]
+    if missing:
+        raise ConfigurationError(f"{lacking} {', '.join(missing)}.", hint)
+    return StackOutputs(**{field: source[name] for field, name in names.items()})

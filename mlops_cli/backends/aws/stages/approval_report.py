@@ -1,0 +1,141 @@
+"""What there is to see of a run before a decision, on AWS: the approval's step makes it, and puts it into S3.
+
+::
+
+    decisions/ID/comparison.json   this model and the live one on the same test rows
+    decisions/ID/evidence.json     what `mlops approve` shows
+    decisions/ID/report.html       the same, to be looked at
+
+and the command that starts a run puts surroundings.json beside them: what git says of the project there. The code of
+the repository cannot write below decisions/.
+"""
+
+from __future__ import annotations
+
+from mlops_cli.backends.aws.clients.endpoint import SageMakerEndpoint
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
+from mlops_cli.backends.aws.runs.store import DECISIONS, S3RunStore
+from mlops_cli.backends.aws.stages.job_outputs import training_outputs
+from mlops_cli.backends.model_evaluation import (
+    INSTANCES,
+    PREDICTIONS,
+    ModelPair,
+    TrainingOutputs,
+    compare_models,
+    render_report,
+)
+from mlops_cli.core.comparison import Comparison
+from mlops_cli.core.endpoint import InvocationResponse
+from mlops_cli.core.evidence import Evidence, make_evidence
+from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.usecase import UseCase
+
+COMPARISON, EVIDENCE, REPORT = "comparison.json", "evidence.json", "report.html"
+ENVIRONMENT = "surroundings.json"
+HTML = "text/html; charset=utf-8"
+
+
+class ApprovalReport:
+    """Of the runs of one site, against what its endpoint serves."""
+
+    def __init__(
+        self,
+        use_case: UseCase,
+        bucket: Bucket,
+        records: S3RunStore,
+        decisions: ApprovalHistory,
+        endpoint: SageMakerEndpoint,
+    ) -> None:
+        self._use_case = use_case
+        self._bucket = bucket
+        self._records = records
+        self._decisions = decisions
+        self._endpoint = endpoint
+
+    def evidence(self, run: Run) -> Evidence:
+        """What the person who decides about the run's model sees; the comparison is as the step has made it."""
+        return self._evidence(run, self._live_run())
+
+    def publish(self, run: Run) -> Evidence:
+        """Compare, and put everything where the person who decides finds it."""
+        live_run = self._live_run()
+        pair = self._pair(run, live_run)
+        if pair and live_run:
+            trained, live = run.stage("train"), live_run.stage("train")
+            comparison = compare_models(
+                pair, self._training_outputs(trained), self._training_outputs(live), self._invoke
+            )
+            self._bucket.put_json(key_of(run.id, COMPARISON), pair.save_comparison(comparison))
+        evidence = self._evidence(run, live_run)
+        html = render_report(self._use_case, run, evidence, self._training_outputs(run.stage("train")), live_run)
+        self._bucket.put(key_of(run.id, REPORT), html.encode(), HTML)
+        self._bucket.put_json(key_of(run.id, EVIDENCE), evidence.to_dict())
+        return evidence
+
+    def publish_decision(self, run: Run) -> None:
+        """Make the report once more with the decision in it, unless that is done; later it stays what it is.
+
+        What it compares with is what was live when the decision fell: whoever deploys the model does this before.
+        """
+        key = key_of(run.id, REPORT)
+        published_at = max((item.modified for item in self._bucket.list_objects(key)), default=None)
+        if run.decision is None or published_at is None or published_at > run.decision.at:
+            return
+        live_run = self._live_run()
+        html = render_report(
+            self._use_case, run, self._evidence(run, live_run), self._training_outputs(run.stage("train")), live_run
+        )
+        self._bucket.put(key, html.encode(), HTML)
+
+    def report(self, run: Run) -> str:
+        """An address of the report that is good for an hour; raises MlopsError when there is none yet.
+
+        One about a model that was rejected, perhaps in the AWS console, gets the decision here: no step comes after it.
+        """
+        key = key_of(run.id, REPORT)
+        if not self._bucket.exists(key):
+            raise MlopsError(f"Run {run.id} has no report: it has not come to the approval.", "See it: mlops status")
+        if run.status is Status.REJECTED:
+            self.publish_decision(run)
+        return self._bucket.presigned_url(key)
+
+    def _evidence(self, run: Run, live_run: Run | None) -> Evidence:
+        data = run.stage("preprocess").detail.get("dataset", {})
+        earlier = next((decision for decision, _ in self._decisions.for_model(run.stage("train").output)), None)
+        live = live_run.stage("train") if live_run else None
+        report = self._bucket.uri(key_of(run.id, REPORT))
+        return make_evidence(run, self._use_case.metrics, data, live, earlier, self._saved(run, live_run), report)
+
+    def _saved(self, run: Run, live_run: Run | None) -> Comparison | None:
+        pair = self._pair(run, live_run)
+        if pair is None:
+            return None
+        comparison = pair.saved_comparison(self._bucket.get_json(key_of(run.id, COMPARISON)))
+        return comparison or Comparison(
+            pair.metric, problem="another model has gone live since the run asked for a decision"
+        )
+
+    def _pair(self, run: Run, live_run: Run | None) -> ModelPair | None:
+        """What is compared; nothing when nothing is live, or this very model."""
+        new, live = run.stage("train").output, live_run.stage("train").output if live_run else ""
+        metrics = self._use_case.metrics
+        return ModelPair(new, live, metrics.primary, metrics.lower_is_better) if live not in ("", new) else None
+
+    def _live_run(self) -> Run | None:
+        """The run that has made the model that is live now."""
+        live = self._endpoint.deployed_model()
+        source = self._records.load(live.run_id) if live.run_id else None
+        return source if source and source.stage("train").output == live.digest else None
+
+    def _training_outputs(self, trained: StageRun) -> TrainingOutputs:
+        return TrainingOutputs(*training_outputs(self._bucket, trained.artifact, PREDICTIONS, INSTANCES))
+
+    def _invoke(self, body: bytes, content_type: str) -> InvocationResponse:
+        return self._endpoint.invoke(body, content_type)[0]
+
+
+def key_of(run_id: str, name: str) -> str:
+    """Where in the bucket something about a run lies; the pipeline's template sends people to the report."""
+    return f"{DECISIONS}/{run_id}/{name}"

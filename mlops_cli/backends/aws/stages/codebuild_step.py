@@ -1,0 +1,130 @@
+"""One command step of the pipeline: what came before is taken in, the stage is settled, the rest is handed over.
+
+The steps in ``DECIDING`` run no code of the repository, under a role of their own: what they find written by the other
+steps is a claim, which they check against what only they, CodePipeline and the model registry can say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from mlops_cli.backends.aws.clients.logs import build_log
+from mlops_cli.backends.aws.runs.pipeline_variables import NO, NO_STAGE, decode, decode_start, encode
+from mlops_cli.backends.aws.runs.status import ROLLBACK
+from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.core.engine import RunView, StageFailed, run_or_reuse_stage
+from mlops_cli.core.model_versions import FIRST_STAGE, LAST_GATE, ROLLED_BACK_TO
+from mlops_cli.core.runs import (
+    Run,
+    Status,
+    copy_earlier_stages,
+    earlier_stages_missing_error,
+    has_all_before,
+    new_run,
+)
+from mlops_cli.core.stages import STAGES, Kind, Stage, position, stage_named
+
+DECIDING = ("approval", FIRST_STAGE, ROLLBACK)
+
+
+def run_stage_step(
+    name: str, run_id: str, executor: AwsStageExecutor, variables: Mapping[str, str], view: RunView
+) -> Run:
+    """Bring one stage of a run as far as its command step can; raises StageFailed, with the run saved."""
+    stage = stage_named(LAST_GATE if name == ROLLBACK else name)
+    run = executor.run_store.load(run_id) or _new_run(run_id, executor.run_store, variables)
+    run.status = Status.RUNNING
+    for before in STAGES[: position(stage.name)]:
+        _collect_output(before, run, executor)
+    if name == ROLLBACK:
+        return _rolled_back(run, executor, view)
+    if not _is_copied(stage, run):
+        run.stage(name).log = build_log(variables.get("CODEBUILD_BUILD_ID", ""))
+        _run_or_roll_back(stage, run, executor, view)
+    elif stage.kind is Kind.APPROVAL:
+        _vouch(run, executor)
+    executor.write_action_inputs(stage, run)
+    executor.save(run)
+    _save_result(stage, run, executor)
+    return run
+
+
+def _run_or_roll_back(stage: Stage, run: Run, executor: AwsStageExecutor, view: RunView) -> None:
+    """As the engine does; but what follows when the last gate fails is decided by the stage's next action.
+
+    Tried again after the model was rolled back, that stage does not test what has been given up.
+    """
+    if ROLLED_BACK_TO in run.stage(stage.name).detail:
+        return
+    try:
+        run_or_reuse_stage(stage, run, executor, view, STAGES)
+    except StageFailed:  # on record, and said
+        if stage.name != LAST_GATE:
+            raise
+
+
+def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
+    """See to it that the model goes, if it has failed its gate and another one can come back."""
+    if run.stage(LAST_GATE).status is Status.FAILED and executor.prepare_rollback(run):
+        view.stage_changed(run, run.stage(LAST_GATE))
+    executor.save(run)
+    executor.hand_over_verdict(run)
+    return run
+
+
+def _vouch(run: Run, executor: AwsStageExecutor) -> None:
+    """The question that is taken over must have been asked: a step that runs the repository's code has copied it."""
+    claimed = run.stage("approval")
+    asked = next((one for one in executor.run_store.approval_requests(claimed.output) if one.key == claimed.key), None)
+    if asked is None or run.stage("train").output != claimed.output:
+        message = f"No run has asked for a decision about the model {claimed.output[:12] or 'that is to be deployed'}."
+        raise StageFailed(message, "Train and ask: mlops run")
+    claimed.output, claimed.detail, claimed.artifact = asked.output, asked.detail, asked.artifact
+
+
+def _new_run(run_id: str, records: S3RunStore, variables: Mapping[str, str]) -> Run:
+    """A run as the pipeline's variables ask for it."""
+    start, source_id = decode_start(variables.get("MLOPS_FROM", NO_STAGE))
+    forced_from = STAGES[0].name if variables.get("MLOPS_FORCE", NO) != NO else ""
+    run = new_run(run_id, decode(variables.get("MLOPS_OVERRIDES", "") or encode({})), forced_from)
+    if not start:
+        return run
+    sources = [named] if source_id and (named := records.load(source_id)) else records.runs()
+    source = next((candidate for candidate in sources if has_all_before(start, candidate)), None)
+    if source is None:
+        raise earlier_stages_missing_error(start)
+    run.forced_from, run.overrides = start, {**source.overrides, **run.overrides}
+    copy_earlier_stages(start, run, source)
+    return run
+
+
+def _is_copied(stage: Stage, run: Run) -> bool:
+    """Whether the stage is one of those before the run's first own one."""
+    return bool(run.forced_from) and position(stage.name) < position(run.forced_from)
+
+
+def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
+    record = run.stage(stage.name)
+    if record.status not in (Status.RUNNING, Status.WAITING, Status.FAILED):
+        return
+    try:
+        executor.collect_result(stage, run)
+    except Exception as error:
+        record.status, record.reason = Status.FAILED, str(error)
+        executor.save(run)
+        raise
+    record.finished_at = time.time()
+    _save_result(stage, run, executor)
+    executor.save(run)
+
+
+def _save_result(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
+    """Put what the stage has come to where later runs look for it."""
+    record = run.stage(stage.name)
+    if stage.kind is Kind.APPROVAL:
+        executor.run_store.save_stage(run.stage("train"))  # which its own step may have reused, but may not note
+        executor.run_store.save_approval_request(record)
+    if record.status.has_output:
+        executor.run_store.save_stage(record)

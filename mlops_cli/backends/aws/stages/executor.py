@@ -1,0 +1,313 @@
+"""The lifecycle engine's Workbench inside a command step on AWS.
+
+A job is not awaited: the step writes its request, CodePipeline's next action carries it out, and the step of the next
+stage takes in what it made (``conclude``). What the next action needs lies in ``out``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.aws.clients.model_registry import REJECTED
+from mlops_cli.backends.aws.infra.dataset import FACTS
+from mlops_cli.backends.aws.infra.source_bundle import sent_code
+from mlops_cli.backends.aws.runs.approvals import objection
+from mlops_cli.backends.aws.runs.status import SHORTFALLS
+from mlops_cli.backends.aws.services import AwsServices
+from mlops_cli.backends.aws.stages import auto_rollback, endpoint_parameters, job_outputs
+from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
+from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
+from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
+from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
+from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
+from mlops_cli.caching.key import code_ingredients, source_ingredients
+from mlops_cli.caching.reads import Reads
+from mlops_cli.caching.stage_files import file_ingredients
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.core.engine import RunView, StageFailed, StageResult
+from mlops_cli.core.ingredients import FILE, digest_of_ingredients
+from mlops_cli.core.model_versions import LAST_GATE
+from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
+from mlops_cli.core.script_environment import environment_ingredients
+from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.files.hashing import digest_bytes, digest_file
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import job_environment_ingredients
+from mlops_cli.project.usecase import UseCase
+
+TAIL_LINES = 8
+REUSE: dict[str, Any] = {"kind": "reuse", "request": {}}
+REFUSED: dict[str, Any] = {"kind": "refused", "request": {}}
+ASK_AGAIN = "Ask for a decision: mlops run --from approval"
+DEPLOYMENT, TEMPLATE = "endpoint.json", "endpoint.yaml"
+
+
+class AwsStageExecutor:
+    def __init__(self, project: Project, use_case: UseCase, services: AwsServices, orders: JobBuilder) -> None:
+        self.project = project
+        self.use_case = use_case
+        self.services = services
+        self.outputs = services.outputs
+        self.bucket = services.bucket
+        self.run_store = services.run_store
+        self.endpoint = services.endpoint
+        self.job_builder = orders
+        self.out = project.state / "stage"
+        self._imports: dict[str, list[str]] = {}
+        self.rollback_model: auto_rollback.RollbackModel | None = None
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        inputs = input_digests(stage, run, self._dataset()["sha256"] if DATA in stage.inputs else "")
+        return {
+            **self._code(stage),
+            **inputs,
+            **use_case_inputs(stage, run, self.use_case),
+            **self._environment(stage),
+            **self._read_before(stage),
+        }
+
+    def _read_before(self, stage: Stage) -> dict[str, str]:
+        """How the files are now that the last execution of a gate has read."""
+        previous = self.previous(stage) if stage.kind is Kind.GATE else None
+        return self._reads().present(previous.ingredients) if previous else {}
+
+    def _reads(self) -> Reads:
+        return Reads(self.project.root, self.use_case.files, digest_file)
+
+    def _code(self, stage: Stage) -> dict[str, str]:
+        """A gate runs in this very environment, a job in an image that installs the requirements."""
+        if stage.kind is Kind.GATE:
+            code = code_ingredients(self.project.training / stage.script, self._imports)
+            return {**self._others(stage), **code, **job_environment_ingredients(self.use_case.passed)}
+        if not stage.script:
+            return {}
+        sources = source_ingredients(self.project.training / stage.script, self._imports, stage.packs)
+        variables = environment_ingredients({}, self.use_case.passed)
+        return {"image": self.outputs.training_image, **self._others(stage), **sources, **variables}
+
+    def _others(self, stage: Stage) -> dict[str, str]:
+        """The files that no script imports: all that jobs get, requirements.txt among them."""
+        names, training = sent_code(self.project.root), self.project.training
+        return file_ingredients(stage, training, names, self.use_case.files, self._imports, digest_file)
+
+    def _environment(self, stage: Stage) -> dict[str, str]:
+        """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
+        if stage.kind is Kind.DEPLOY:
+            hosting = {
+                f"aws.endpoint.{name}": str(value) for name, value in asdict(self.use_case.machines.endpoint).items()
+            }
+            return {
+                "the endpoint": self.outputs.endpoint,
+                "templates/endpoint.yaml": digest_bytes(self._template),
+                **hosting,
+            }
+        return {"the deployment": self.endpoint.deployed_model().configuration} if "deploy" in stage.inputs else {}
+
+    @cached_property
+    def _template(self) -> bytes:
+        """What the endpoint is made from: what `mlops deploy-infra` has sent, not what the repository says."""
+        content = self.bucket.get(self.outputs.endpoint_template.removeprefix(self.bucket.prefix))
+        if content is None:
+            raise StageFailed("The endpoint's template is not in the bucket.", "Send it again: mlops deploy-infra")
+        return content
+
+    def _dataset(self) -> dict[str, Any]:
+        facts = self.bucket.get_json(FACTS)
+        if facts is None:
+            raise no_dataset_error(self.use_case)
+        return dict(facts)
+
+    def key(self, ingredients: dict[str, str]) -> str:
+        return digest_of_ingredients(ingredients)
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        own = run.stage(stage.name)
+        if own.status.has_output and own.key == key and self._usable(stage, own):
+            return own
+        if stage.kind is Kind.APPROVAL:
+            return self.services.approvals.approval(run.stage("train").output, key)
+        record = self.run_store.find_stage(stage.name, key)
+        usable = record is not None and self._usable(stage, record) and self._reads().are_same(record.ingredients)
+        return record if usable else None
+
+    def _usable(self, stage: Stage, record: StageRun) -> bool:
+        if stage.kind is Kind.DEPLOY:
+            status = self.endpoint.status("")
+            serves = (status.state, status.live_digest) == (EndpointState.IN_SERVICE, record.output)
+            return serves and self.endpoint.deployed_model().sample == self.use_case.sample
+        items = self.bucket.list_objects(record.artifact) if record.artifact else iter(())
+        return not record.artifact or job_outputs.listing_digest(items) == record.detail["files"]
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return self.run_store.latest_stage(stage.name)
+
+    def save(self, run: Run) -> None:
+        self.run_store.save(run)
+
+    def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:  # noqa: ARG002 (the build's log shows it)
+        if stage.kind is Kind.APPROVAL:
+            return self._register_for_approval(run)
+        if stage.kind is Kind.DEPLOY:
+            package = run.stage("approval").detail["package"]
+            self.services.registry.require_kept(package, run.stage("approval").output)
+            self.services.registry.require_approved(package)
+            return StageResult(run.stage("approval").output, status=Status.RUNNING)
+        return self._gate(stage, run) if stage.kind is Kind.GATE else self._prepare_job(stage, run)
+
+    def _prepare_job(self, stage: Stage, run: Run) -> StageResult:
+        prepared = self.job_builder.prepare(stage, run)
+        self.write_action_input("request.json", prepared.document)
+        run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
+        detail = {
+            "job": prepared.name,
+            "machine": asdict(prepared.machine),
+            "requirements": self.job_builder.requirements(),
+        }
+        return StageResult("", prepared.artifact, detail, Status.RUNNING)
+
+    def _register_for_approval(self, run: Run) -> StageResult:
+        """Put the model where it stays for good, as one that waits for a decision."""
+        trained = run.stage("train")
+        data_digest = run.stage("preprocess").ingredients.get("the data", "")
+        self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
+        package = self.services.registry.register(trained.output, run.id, data_digest, key_of(run.id, EVIDENCE))
+        return StageResult(trained.output, detail={"package": package}, status=Status.WAITING)
+
+    def _gate(self, stage: Stage, run: Run) -> StageResult:
+        report, tail = self.project.state / f"{stage.name}.json", deque[str](maxlen=TAIL_LINES)
+        training, children = self.project.training, JobProcesses(self.project.state / "children")
+        notes, started = self.project.state / f"{stage.name}.reads", time.time_ns()
+        notes.unlink(missing_ok=True)
+        with self._gate_variables(stage, run) as given:
+            variables = {**given, "MLOPS_READS": str(notes.resolve())}
+            environment = gate_environment(training, variables, self.use_case.passed)
+            detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.append)
+        if has_passed(detail):
+            read = self._reads().ingredients(notes, started, run.stage(stage.name).ingredients)
+            # The next step runs on another machine, with nothing in common but the project.
+            inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
+            return StageResult(run.stage(stage.name).key, detail=detail, read=inside)
+        log = f"mlops logs {run.id} --stage {stage.name}"
+        raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)
+
+    @contextmanager
+    def _gate_variables(self, stage: Stage, run: Run) -> Iterator[dict[str, str]]:
+        if "deploy" not in stage.inputs:
+            source = run.stage(stage.inputs[0])
+            folder = job_outputs.download(self.bucket, source.artifact, self._folder(source))
+            yield {"MLOPS_DATA_DIR": str(folder)}
+            return
+        with endpoint_proxy(self.endpoint.invoke, self.endpoint.deployed_model().digest) as url:
+            yield {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": run.stage("deploy").output}
+
+    def _folder(self, record: StageRun) -> Path:
+        return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]
+
+    def write_action_input(self, name: str, document: Mapping[str, Any]) -> None:
+        """Leave a file for the next action of this stage."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def write_action_inputs(self, stage: Stage, run: Run) -> None:
+        """What the next action needs whether the stage was executed or not."""
+        record = run.stage(stage.name)
+        if stage.kind in LOG_GROUPS and record.status.has_output:
+            self.write_action_input("request.json", REUSE)
+        if stage.kind is Kind.APPROVAL:
+            evidence = self.services.approval_report(self.use_case).publish(run)
+            if record.status is Status.WAITING:  # one that was decided about stays as it was asked
+                record.detail = {**record.detail, SHORTFALLS: evidence.shortfalls}
+        if stage.kind is Kind.DEPLOY:
+            self._write_deployment(run)
+        self.write_action_input("stage.json", asdict(record))
+
+    def _write_deployment(self, run: Run) -> None:
+        """Kept, so that the stage after it can name the very same one; with the decision on record, in the report."""
+        approval = run.stage("approval")
+        configuration = self._configuration(run, approval.detail["package"], approval.output)
+        self.bucket.put_json(key_of(run.id, DEPLOYMENT), configuration)
+        self._hand_over_endpoint(configuration)
+        self.services.approval_report(self.use_case).publish_decision(
+            replace(run, decision=self.services.approvals.for_run(run))
+        )
+
+    def hand_over_verdict(self, run: Run) -> None:
+        """What is to be live now, and whether the stage has failed: a deployment without changes takes no time."""
+        target, deployed = self.rollback_model, self.bucket.get_json(key_of(run.id, DEPLOYMENT))
+        self._hand_over_endpoint(self._configuration(run, target.package, target.digest) if target else deployed)
+        self.write_action_input("request.json", REFUSED if run.stage(LAST_GATE).status is Status.FAILED else REUSE)
+
+    def _hand_over_endpoint(self, configuration: Mapping[str, Any]) -> None:
+        self.write_action_input(DEPLOYMENT, configuration)
+        (self.out / TEMPLATE).write_bytes(self._template)
+
+    def prepare_rollback(self, run: Run) -> bool:
+        """Prepare the way back to the model before; False when there is none, or nothing to come back from."""
+        self.rollback_model = auto_rollback.select_rollback_model(run, self.services)
+        return self.rollback_model is not None
+
+    def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
+        """An endpoint that has failed takes the same content only under another name."""
+        machines, sample = self.use_case.machines.endpoint, self.use_case.sample
+        values = endpoint_parameters.parameters(self.outputs, machines, package, digest, sample)
+        salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
+        return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
+
+    def collect_result(self, stage: Stage, run: Run) -> None:
+        """Take in what the actions after a stage's command step have made of it; StageFailed if it is not right."""
+        record = run.stage(stage.name)
+        if stage.kind is Kind.APPROVAL:
+            outcome = self._approval_result(stage, run)
+        else:
+            outcome = self._deploy_result(run) if stage.kind is Kind.DEPLOY else self._job_result(stage, run)
+        record.output, record.detail = outcome.output, {**record.detail, **outcome.detail}
+        record.status = Status.DONE
+
+    def _job_result(self, stage: Stage, run: Run) -> StageResult:
+        record = run.stage(stage.name)
+        outcome = job_outputs.outcome(stage, self.bucket, record.artifact, self._folder(record))
+        if DATA not in stage.inputs:
+            return outcome
+        dataset = self._dataset()
+        if dataset["sha256"] != record.ingredients["the data"]:
+            raise StageFailed("The data was replaced while it was being prepared.", "Prepare it again: mlops run")
+        facts = {name: dataset[name] for name in ("source", "rows", "synthetic")}
+        return replace(outcome, detail={**outcome.detail, "dataset": facts})
+
+    def _approval_result(self, stage: Stage, run: Run) -> StageResult:
+        """Whoever approved this model in the run, here or in the AWS console, has approved its model package."""
+        record, decision = run.stage(stage.name), self.services.approvals.for_run(run)
+        if decision is None or not decision.approved:
+            raise StageFailed("Nobody has approved the model of this run.", f"mlops approve --run-id {run.id}")
+        if problem := objection(decision, record):
+            raise StageFailed(f"The approval {decision.by} does not count: {problem}.", ASK_AGAIN)
+        package = record.detail["package"]
+        if decision.forwarded_from:
+            self.services.approvals.require_origin(decision)
+        if (decision.forwarded_from or decision.is_rollback) and self.services.registry.status(package) == REJECTED:
+            raise StageFailed(f"The model {record.output[:12]} was rejected after it had been approved.", ASK_AGAIN)
+        self.services.registry.require_kept(package, record.output)
+        run.decision = decision
+        self.services.registry.decide(package, True, decision.by)
+        return StageResult(record.output)
+
+    def _deploy_result(self, run: Run) -> StageResult:
+        """What is live is what was approved, or the stage has failed after all."""
+        approved, status = run.stage("approval").output, self.endpoint.status("")
+        if (status.state, status.live_digest) != (EndpointState.IN_SERVICE, approved):
+            raise StageFailed(
+                f"The endpoint {status.name} is {status.state.value} and serves "
+                f"{status.live_digest[:12] or 'nothing'}; approved is {approved[:12]}. {status.reason}".rstrip(),
+                "Deploy again: mlops run --from deploy",
+            )
+        return StageResult(approved, detail={"endpoint": status.name, "url": status.url, "since": status.since})

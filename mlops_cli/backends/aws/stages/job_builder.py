@@ -1,0 +1,140 @@
+"""Makes the request of a job: sends the code, finds the channels, names the job and the place for its output."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.infra import dataset
+from mlops_cli.backends.aws.infra.source_bundle import sent_code
+from mlops_cli.backends.aws.stack_outputs import StackOutputs
+from mlops_cli.backends.aws.stages.job_requests import (
+    ARCHIVE,
+    JobSpec,
+    Request,
+    job_name,
+    processing_request,
+    training_request,
+)
+from mlops_cli.caching.inputs import hyperparameters
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.runs import Run
+from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.data.metadata import JSON_NAME
+from mlops_cli.files.model_archive import pack
+from mlops_cli.project.instances import InstanceSettings, JobInstances
+from mlops_cli.project.paths import Project
+from mlops_cli.project.usecase import UseCase
+
+LOG_GROUPS = {Kind.PROCESSING: "/aws/sagemaker/ProcessingJobs", Kind.TRAINING: "/aws/sagemaker/TrainingJobs"}
+# How the names of jobs begin that make a run again: its own ones begin with their stages.
+REPRODUCE_PREFIX = "again-"
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """``document`` is what the state machine takes in; the output will lie below the key ``artifact``."""
+
+    name: str
+    artifact: str
+    document: Request
+    machine: JobInstances
+
+
+class JobBuilder:
+    """``machines`` are those that the jobs get, which need not be the use case's own (see deployed.py).
+
+    With ``aside``, a folder below artifacts/, jobs take and leave everything there, and their names say so.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        use_case: UseCase,
+        outputs: StackOutputs,
+        bucket: Bucket,
+        region: str,
+        tags: Mapping[str, str],
+        machines: InstanceSettings,
+        aside: str = "",
+    ) -> None:
+        self._project = project
+        self._use_case = use_case
+        self._site = outputs
+        self._bucket = bucket
+        self._region = region
+        self._tags = tags
+        self._machines = machines
+        self._aside = aside
+
+    def prepare(self, stage: Stage, run: Run) -> PreparedJob:
+        """Each attempt has a job and an output of its own: an earlier one's must never be taken for it."""
+        prefix = f"{REPRODUCE_PREFIX}{stage.name}" if self._aside else stage.name
+        name = job_name(self._site.endpoint, prefix, run.id, os.urandom(2).hex())
+        key_prefix = f"{self._aside or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
+        spec = self._job_spec(stage, run, name, key_prefix)
+        parameters = hyperparameters(stage, run, self._use_case)
+        if stage.kind is Kind.TRAINING:
+            request = training_request(stage.script, parameters, spec)
+        else:
+            request = processing_request(stage.name, stage.script, parameters, spec)
+        document = {"kind": stage.kind.value, "request": request}
+        return PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
+
+    def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str) -> JobSpec:
+        """SageMaker puts a training job's output into a folder of the job's name by itself."""
+        return JobSpec(
+            name=name,
+            image=self._site.training_image,
+            role=self._site.job_role,
+            region=self._region,
+            code=self._upload_code(),
+            output=self._bucket.uri(key_prefix if stage.kind is Kind.TRAINING else f"{key_prefix}{name}/"),
+            inputs=self._channels(stage, run),
+            machine=self._machine(stage),
+            # Of this run: what an earlier one had learned must not get into a forced one.
+            checkpoints=self._bucket.uri(f"{key_prefix}checkpoints-{run.id}/"),
+            isolated=not self.requirements(),
+            tags=self._tags,
+            variables=self._use_case.passed.fixed,
+        )
+
+    def _upload_code(self) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            archive = Path(folder) / ARCHIVE
+            digest = pack(self._project.training, archive, sent_code(self._project.root))
+            key = f"{self._aside}code/{digest[:16]}/{ARCHIVE}"
+            there = self._bucket.metadata(key) or self._bucket.put_once(key, archive.read_bytes(), "application/gzip")
+        if there.checksum != digest:
+            raise StageFailed(
+                f"{self._bucket.uri(key)} holds other code than its name says: S3 has {there.checksum[:12]}.",
+                f"See who wrote it, then remove it: aws s3 rm {self._bucket.uri(key)}",
+            )
+        return self._bucket.uri(key)
+
+    def _channels(self, stage: Stage, run: Run) -> dict[str, str]:
+        """The dataset, or one channel for each folder that the stage before has made."""
+        (source,) = stage.inputs
+        if source == DATA:
+            sha256 = self._bucket.get_json(dataset.FOLDER + JSON_NAME)["sha256"]
+            return {
+                "input": self._bucket.uri(
+                    dataset.dataset_prefix(self._bucket, sha256, self._machine(stage).instance_count)
+                )
+            }
+        artifact = run.stage(source).artifact
+        below = {item.key.removeprefix(artifact).split("/")[0] for item in self._bucket.list_objects(artifact)}
+        return {name: self._bucket.uri(f"{artifact}{name}/") for name in sorted(below) if name.isidentifier()}
+
+    def _machine(self, stage: Stage) -> JobInstances:
+        return self._machines.preprocess if stage.kind is Kind.PROCESSING else self._machines.train
+
+    def requirements(self) -> list[str]:
+        """What is installed beside what the container has."""
+        file = self._project.training / "requirements.txt"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]

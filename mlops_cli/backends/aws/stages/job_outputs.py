@@ -1,0 +1,96 @@
+"""What a SageMaker job has left in S3, in the words of the local target: the same digests of the same files."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.aws.clients.s3 import Bucket, S3Object
+from mlops_cli.core.engine import StageFailed, StageResult
+from mlops_cli.core.jobs import facts_in
+from mlops_cli.core.runs import CONTINUE
+from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
+
+MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
+
+
+def listing_digest(items: Iterable[S3Object]) -> str:
+    """One digest for names, sizes and times: a cheap look that tells whether objects were touched."""
+    return digest_bytes("\n".join(f"{item.key}:{item.size}:{item.modified}" for item in items).encode())
+
+
+def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
+    """The files of an artifact, fetched unless they are there."""
+    for item in bucket.list_objects(artifact):
+        path = folder / item.key.removeprefix(artifact)
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise StageFailed(f"{item.key} names a place outside of its folder.", CONTINUE)
+        if not item.key.endswith("/") and not path.exists():
+            bucket.download(item.key, path)
+    return folder
+
+
+def outcome(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
+    """What a job that has ended well gives the stages after it; StageFailed if that is not what it should be."""
+    items = list(bucket.list_objects(artifact))
+    read = _training if stage.kind is Kind.TRAINING else _processing
+    result = read(stage, bucket, artifact, folder)
+    return StageResult(result.output, artifact, {**result.detail, "files": listing_digest(items)})
+
+
+def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
+    download(bucket, artifact, folder)
+    if not folder.is_dir():
+        raise StageFailed(f"{stage.script} ended well but wrote nothing into --output-dir.", CONTINUE)
+    profile = folder / "profile.json"
+    text = profile.read_text(encoding="utf-8") if profile.is_file() else "{}"
+    return StageResult(digest_folder(folder), detail=_facts(profile.name, text))
+
+
+def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
+    """The digest of the archive is the model's identity."""
+    model, reports = folder / "model.tar.gz", folder / "output.tar.gz"
+    bucket.download(artifact + MODEL, model)
+    if not _members(model):
+        raise StageFailed(f"{stage.script} ended well but wrote no model into SM_MODEL_DIR.", CONTINUE)
+    if bucket.exists(artifact + REPORTS):
+        bucket.download(artifact + REPORTS, reports)
+    text = _member(reports, "metrics.json") if reports.exists() else "{}"
+    return StageResult(digest_file(model), detail=_facts("metrics.json", text))
+
+
+def _members(archive: Path) -> list[str]:
+    with tarfile.open(archive) as opened:
+        return [member.name for member in opened if member.isfile()]
+
+
+def _member(archive: Path, name: str) -> str:
+    """The text of a file at the top of an archive; an empty object if it has none."""
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            content = opened.extractfile(member) if member.name.removeprefix("./") == name else None
+            if content:
+                return content.read().decode("utf-8")
+    return "{}"
+
+
+def training_outputs(bucket: Bucket, artifact: str, *names: str) -> list[bytes | None]:
+    """Files that a training wrote beside its metrics, out of SageMaker's archive; an old one may have expired."""
+    content = bucket.get(artifact + REPORTS)
+    if content is None:
+        return [None for _ in names]
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
+        opened = (archive.extractfile(named[name]) if name in named else None for name in names)
+        return [file.read() if file else None for file in opened]
+
+
+def _facts(name: str, text: str) -> dict[str, Any]:
+    try:
+        return facts_in(text)
+    except ValueError as error:
+        raise StageFailed(f"{name} is not valid JSON: {error}.", CONTINUE) from None

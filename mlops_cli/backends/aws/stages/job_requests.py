@@ -1,0 +1,166 @@
+"""A script job as a SageMaker request: the same description that gives the local process. No IO.
+
+The containers are AWS's TensorFlow images. A training job runs in script mode: the container's toolkit fetches the
+code, installs requirements.txt and calls the script. A processing job has no such toolkit; ENTRYPOINT does the same.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.core.jobs import CHECKPOINT_VARIABLE, STEADY, ScriptJob, command_line
+from mlops_cli.core.stages import Kind
+from mlops_cli.project.instances import JobInstances
+
+Request = dict[str, Any]
+
+CODE = "/opt/ml/processing/input/code"
+DATA = "/opt/ml/processing/input/data"
+OUTPUT = "/opt/ml/processing/output"
+RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # who the machines of a job are, and which one this is
+CHECKPOINTS = "/opt/ml/checkpoints"
+ARCHIVE = "sourcedir.tar.gz"
+PYTHON = "python3"
+REPLICATED = "FullyReplicated"
+# One string, of at most 256 characters. The words after it are $0 and the script's command line.
+ENTRYPOINT = (
+    f"cd {CODE} && tar -xzf {ARCHIVE} && "
+    f"if [ -f requirements.txt ]; then {PYTHON} -m pip install -q -r requirements.txt; fi && "
+    'exec "$@"'
+)
+NAME_LENGTH = 63
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What SageMaker must know of a job besides its script. ``inputs`` are S3 addresses by channel.
+
+    ``checkpoints`` is where a job that was interrupted or has failed finds what it had; ``isolated``: the container
+    needs no network; ``variables`` are the use case's own.
+    """
+
+    name: str
+    image: str
+    role: str
+    region: str
+    code: str
+    output: str
+    inputs: Mapping[str, str]
+    checkpoints: str
+    machine: JobInstances
+    isolated: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
+    """Unique per execution and attempt; begins with the endpoint's name, to which the roles' permissions are bound."""
+    return f"{endpoint}-{stage[:10]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
+
+
+def processing_request(stage: str, script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> Request:
+    """The parameters of CreateProcessingJob."""
+    channels = {name: Path(DATA) for name in spec.inputs}
+    job = ScriptJob(stage, Kind.PROCESSING, Path(CODE) / script, Path(OUTPUT), channels, hyperparameters)
+    (data,) = spec.inputs.values()
+    return {
+        "ProcessingJobName": spec.name,
+        "RoleArn": spec.role,
+        "AppSpecification": {
+            "ImageUri": spec.image,
+            "ContainerEntrypoint": ["bash", "-c", ENTRYPOINT, stage],
+            "ContainerArguments": command_line(job, PYTHON),
+        },
+        "ProcessingInputs": [
+            _input("code", posixpath.dirname(spec.code) + "/", CODE),
+            _input("data", data, DATA, "ShardedByS3Key" if spec.machine.instance_count > 1 else REPLICATED),
+        ],
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": "output",
+                    "S3Output": {"S3Uri": spec.output, "LocalPath": OUTPUT, "S3UploadMode": "EndOfJob"},
+                }
+            ]
+        },
+        "ProcessingResources": {"ClusterConfig": _cluster(spec.machine)},
+        "StoppingCondition": {"MaxRuntimeInSeconds": spec.machine.max_runtime_minutes * 60},
+        "Environment": {**spec.variables, **STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
+        "NetworkConfig": {"EnableNetworkIsolation": spec.isolated},
+        "Tags": _tags(spec),
+    }
+
+
+def _input(name: str, uri: str, path: str, distribution: str = REPLICATED) -> Request:
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri": uri,
+            "LocalPath": path,
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+            "S3DataDistributionType": distribution,
+        },
+    }
+
+
+def training_request(script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> Request:
+    """The parameters of CreateTrainingJob, in script mode.
+
+    The network stays open even if nothing is to be installed: the container's toolkit fetches the code itself.
+    """
+    return {
+        "TrainingJobName": spec.name,
+        "RoleArn": spec.role,
+        "AlgorithmSpecification": {"TrainingImage": spec.image, "TrainingInputMode": "File"},
+        "HyperParameters": {**_script_mode(script, spec), **_hyperparameters(hyperparameters)},
+        "InputDataConfig": [_channel(name, uri) for name, uri in sorted(spec.inputs.items())],
+        "OutputDataConfig": {"S3OutputPath": spec.output},
+        "ResourceConfig": _cluster(spec.machine),
+        "StoppingCondition": _stopping_condition(spec.machine),
+        "Environment": {**spec.variables, **STEADY, CHECKPOINT_VARIABLE: CHECKPOINTS},
+        "CheckpointConfig": {"S3Uri": spec.checkpoints, "LocalPath": CHECKPOINTS},
+        "EnableManagedSpotTraining": spec.machine.spot,
+        "Tags": _tags(spec),
+    }
+
+
+def _script_mode(script: str, spec: JobSpec) -> dict[str, str]:
+    return {
+        "sagemaker_program": json.dumps(script),
+        "sagemaker_submit_directory": json.dumps(spec.code),
+        "sagemaker_region": json.dumps(spec.region),
+    }
+
+
+def _hyperparameters(hyperparameters: Mapping[str, str]) -> dict[str, str]:
+    """The toolkit reads each value as JSON: as a string in quotes it reaches the script letter by letter."""
+    return {name: json.dumps(value) for name, value in hyperparameters.items()}
+
+
+def _channel(name: str, uri: str) -> Request:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": REPLICATED}
+    return {"ChannelName": name, "InputMode": "File", "DataSource": {"S3DataSource": source}}
+
+
+def _cluster(machine: JobInstances) -> Request:
+    return {
+        "InstanceType": machine.instance_type,
+        "InstanceCount": machine.instance_count,
+        "VolumeSizeInGB": machine.volume_gb,
+    }
+
+
+def _stopping_condition(machine: JobInstances) -> Request:
+    """With spot instances waiting counts, too, and includes the run time."""
+    waiting = {"MaxWaitTimeInSeconds": machine.max_wait_minutes * 60} if machine.spot else {}
+    return {"MaxRuntimeInSeconds": machine.max_runtime_minutes * 60, **waiting}
+
+
+def _tags(spec: JobSpec) -> list[dict[str, str]]:
+    return [{"Key": name, "Value": value} for name, value in spec.tags.items()]

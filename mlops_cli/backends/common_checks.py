@@ -1,0 +1,79 @@
+"""What an examination looks at whatever the target is: the interpreter, the dataset, and whether Kaggle is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.data.metadata import DatasetInfo
+from mlops_cli.packaging.install_hint import install_arguments, install_command
+from mlops_cli.project.settings import Settings
+from mlops_cli.project.usecase import UseCase
+
+# As pyproject.toml has it; the second is the first that is too new.
+PYTHONS = ((3, 10), (3, 14))
+KAGGLE_FILES = (".kaggle/access_token", ".kaggle/access_token.txt", ".kaggle/kaggle.json", ".config/kaggle/kaggle.json")
+
+
+def python_version_check(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
+    text = ".".join(map(str, version))
+    oldest, too_new = (".".join(map(str, bound)) for bound in PYTHONS)
+    if PYTHONS[0] <= version[:2] < PYTHONS[1]:
+        yield ok("python", text)
+        return
+    yield Finding(
+        "python",
+        State.FAILURE,
+        f"This is Python {text}.",
+        f"mlops and TensorFlow need {oldest} or newer, and older than {too_new}.",
+        f"python3.12 -m venv .venv && .venv/bin/python -m pip {install_arguments('local')}",
+    )
+
+
+def dataset_check(
+    use_case: UseCase, settings: Settings, dataset: Callable[[], DatasetInfo | None]
+) -> Iterator[Finding]:
+    """The dataset; if there is none, whether where it comes from can be reached with what is here."""
+    info = dataset()
+    if info:
+        yield ok("dataset", f"{info.rows:,} rows, {info.bytes / 1e6:,.1f} MB, sha256 {info.sha256[:12]}")
+        return
+    yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run begins with one.", "mlops download-data")
+    if use_case.source == "kaggle":
+        yield from _kaggle(settings)
+
+
+def _kaggle(settings: Settings) -> Iterator[Finding]:
+    alternative = "; to try without: mlops download-data --source sample"
+    if find_spec("kaggle") is None:
+        yield Finding(
+            "kaggle",
+            State.FAILURE,
+            "The kaggle package is not installed.",
+            "training/usecase.toml says that the dataset comes from Kaggle.",
+            f"{install_command('kaggle')} (it needs Python 3.11 or newer){alternative}",
+        )
+    location = _kaggle_credentials(settings)
+    if location:
+        yield ok("kaggle", f"credentials in {location}")
+        return
+    yield Finding(
+        "kaggle",
+        State.FAILURE,
+        "There are no Kaggle credentials.",
+        "training/usecase.toml says that the dataset comes from Kaggle.",
+        "Create a token at https://www.kaggle.com/settings/api and put it in KAGGLE_API_TOKEN or "
+        f"~/.kaggle/access_token{alternative}",
+    )
+
+
+def _kaggle_credentials(settings: Settings) -> str:
+    """Where they are; empty if nowhere. Whether Kaggle accepts them, only Kaggle knows."""
+    if settings["KAGGLE_API_TOKEN"]:
+        return "KAGGLE_API_TOKEN"
+    if settings["KAGGLE_USERNAME"] and settings["KAGGLE_KEY"]:
+        return "KAGGLE_USERNAME and KAGGLE_KEY"
+    return next((f"~/{name}" for name in KAGGLE_FILES if (Path.home() / name).is_file()), "")

@@ -1,0 +1,74 @@
+"""A gate is a pytest suite that must pass: how it is run on every target, and what it said in plain words."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mlops_cli.core.endpoint import GateReport
+from mlops_cli.core.script_environment import Passed
+from mlops_cli.core.stages import Stage
+from mlops_cli.files.atomic import read_json
+from mlops_cli.processes.child_process import Job, JobProcesses
+from mlops_cli.project.settings import job_environment
+
+MOST_SHOWN = 5
+# What a gate is that has not come so far as to count its tests.
+NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
+
+
+def execute_gate(
+    stage: Stage,
+    training: Path,
+    environment: Mapping[str, str],
+    runner: JobProcesses | Job,
+    report: Path,
+    log: IO[bytes],
+    on_line: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run the suite and return its counts and failures, as a plugin of ours has written them to ``report``."""
+    report.unlink(missing_ok=True)
+    variables = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
+    runner.run(_command(stage.script), training, variables, log, on_line)
+    return {**NOTHING_RAN, **(read_json(report) or {})}
+
+
+def has_passed(detail: Mapping[str, Any]) -> bool:
+    """Whether no test failed and at least one passed: the exit code is the suite's own to choose."""
+    return bool(detail["passed"] > 0 and detail["failed"] == 0)
+
+
+def _command(script: str) -> list[str]:
+    """pytest on one file, away from the configuration of whatever surrounds the project."""
+    options = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "mlops_gate", "-c", os.devnull, "--rootdir", "."]
+    return [sys.executable, "-m", "pytest", *options, script]
+
+
+def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path | str) -> str:
+    """What failed in plain words."""
+    reasons = detail["failures"] or tail or ["no test ran"]
+    shown = [f"  - {reason}" for reason in reasons[:MOST_SHOWN]]
+    more = [f"  ... and {len(reasons) - MOST_SHOWN} more"] if len(reasons) > MOST_SHOWN else []
+    failed, total = detail["failed"], detail["failed"] + detail["passed"]
+    count = f"{failed} of {total} tests" if failed else "it did not run"
+    return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, f"Log: {log}"])
+
+
+def gate_environment(training: Path, variables: Mapping[str, str], passed: Passed) -> dict[str, str]:
+    return job_environment({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}, training, passed)
+
+
+def run_gate(
+    stage: Stage, training: Path, variables: Mapping[str, str], passed: Passed, children: JobProcesses
+) -> GateReport:
+    """Run a gate outside of any run; its traces are gone afterwards."""
+    environment = gate_environment(training, variables, passed)
+    lines: list[str] = []
+    with children.job() as job, Path(os.devnull).open("wb") as log:
+        detail = execute_gate(stage, training, environment, job, job.folder / "report.json", log, lines.append)
+    if not has_passed(detail) and not detail["failed"]:
+        return GateReport(detail["passed"], 1, ["no test ran", *lines[-5:]])
+    return GateReport(**detail)

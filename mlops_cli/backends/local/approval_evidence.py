@@ -1,0 +1,110 @@
+"""What there is to see of a run before a decision, on this machine: comparison, evidence, report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.backends.model_evaluation import (
+    INSTANCES,
+    PREDICTIONS,
+    ModelPair,
+    Notify,
+    TrainingOutputs,
+    compare_models,
+    no_message,
+    render_report,
+)
+from mlops_cli.core.approval import standing_decision
+from mlops_cli.core.comparison import Comparison
+from mlops_cli.core.endpoint import InvocationResponse
+from mlops_cli.core.evidence import Evidence, make_evidence
+from mlops_cli.core.model_versions import ModelVersion, deployed_version, versions_of
+from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.atomic import read_json, write_atomically
+from mlops_cli.project.paths import Project
+from mlops_cli.project.usecase import UseCase
+from mlops_cli.serving.control import LocalEndpoint
+
+
+@dataclass(frozen=True)
+class ApprovalEvidence:
+    """Of the runs of one project, against what its endpoint serves."""
+
+    project: Project
+    use_case: UseCase
+    store: RunStore
+    server: LocalEndpoint
+
+    def shortfalls(self, run: Run, against_live: bool = True) -> list[str]:
+        """What the model of a run falls short of now; a rollback need not be better than what it goes away from."""
+        metrics = self.use_case.metrics
+        if metrics.must_beat_live and against_live:
+            return self.evidence(run).shortfalls
+        return make_evidence(run, replace(metrics, must_beat_live=False), {}, None, None).shortfalls
+
+    def deployed(self) -> ModelVersion | None:
+        """The model that is deployed, by the record."""
+        served = self.server.status().model_digest or ""
+        return deployed_version(versions_of(self.store.runs(), self.store.decisions(), served))
+
+    def evidence(self, run: Run, tell: Notify = no_message) -> Evidence:
+        deployed = self.deployed()
+        live = self.store.find_by_output("train", deployed.digest) if deployed else None
+        facts = run.stage("preprocess").detail.get("dataset", {})
+        model = run.stage("train").output
+        earlier = standing_decision(self.store.decisions(), model)
+        comparison = self._comparison(run, live, tell) if live and live.output != model else None
+        file = self.report_file(run)
+        report = str(file.relative_to(self.project.root)) if file.is_file() else ""
+        return make_evidence(run, self.use_case.metrics, facts, live, earlier, comparison, report)
+
+    def report_file(self, run: Run) -> Path:
+        return self.project.runs / run.id / "report.html"
+
+    def write_report(self, run: Run, tell: Notify = no_message) -> Path:
+        """Make the run's report from what it recorded; raises MlopsError when it has no model yet."""
+        evidence = self.evidence(run, tell)
+        live_run = next((candidate for candidate in self.store.runs() if candidate.id == evidence.live_run), None)
+        html = render_report(self.use_case, run, evidence, self._training_outputs(run.stage("train")), live_run)
+        file = self.report_file(run)
+        self._write(file, html)
+        return file
+
+    def _write(self, file: Path, text: str) -> None:
+        """Write a file of a run without holding the project: a cleanup may be under way, whose work is not undone."""
+        try:
+            for folder in (self.project.runs, file.parent):
+                folder.mkdir(exist_ok=True)
+            write_atomically(file, text)
+        except FileNotFoundError:
+            raise MlopsError(
+                f"{file} cannot be written: {self.project.state} is being removed.", "Set it up again: mlops quickstart"
+            ) from None
+
+    def _comparison(self, run: Run, live: StageRun, tell: Notify) -> Comparison:
+        trained = run.stage("train")
+        metrics = self.use_case.metrics
+        pair = ModelPair(trained.output, live.output, metrics.primary, metrics.lower_is_better)
+        file = self.project.runs / run.id / "comparison.json"
+        kept = pair.saved_comparison(read_json(file))
+        if kept:
+            return kept
+        comparison = compare_models(
+            pair, self._training_outputs(trained), self._training_outputs(live), self._invoke, tell
+        )
+        if not comparison.problem:
+            self._write(file, json.dumps(pair.save_comparison(comparison)))
+        return comparison
+
+    def _training_outputs(self, trained: StageRun) -> TrainingOutputs:
+        folder = self.project.state / trained.artifact / "output"
+        files = (folder / name for name in (PREDICTIONS, INSTANCES))
+        return TrainingOutputs(*(file.read_bytes() if file.is_file() else None for file in files))
+
+    def _invoke(self, body: bytes, content_type: str) -> InvocationResponse:
+        response = self.server.invoke(body, content_type)
+        return InvocationResponse(response.status, response.body, response.seconds)

@@ -1,0 +1,147 @@
+"""Cleanup on one machine: what is ours goes, what is not stays, and the result is looked at again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from mlops_cli.backends.local.owned_files import belongings, folders, frame, strangers
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.core.plan import Action, Change, Plan
+from mlops_cli.data.metadata import load
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.atomic import remove_tree
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.identity import own_identity
+from mlops_cli.processes.project_lock import ProjectLock, ProjectLockedError, acquire_by_force
+from mlops_cli.project.paths import Project
+from mlops_cli.project.state_dir import create_state_dir, is_state_dir
+from mlops_cli.serving.control import LocalEndpoint
+
+STOP_SECONDS = 15.0
+WRITERS_SECONDS = 10.0
+PAUSE_SECONDS = 0.02
+
+
+def plan(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
+    """What would be stopped and removed, and what stays and why."""
+    strays = [Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed") for pid in server.strays()]
+    if not is_state_dir(project):
+        return Plan((*strays, *_check_owner(project)))
+    processes = (*_processes(server, lock, children), *strays)
+    return Plan((*processes, *_removals(project, keep_data), *_kept(project, keep_data)))
+
+
+def _check_owner(project: Project) -> list[Change]:
+    if not os.path.lexists(project.state):
+        return []
+    if _is_empty(project.state):
+        return [Change(Action.REMOVE, project.state.name, "an empty folder, of a command that was killed")]
+    return [Change(Action.KEEP, str(project.state), "not made by mlops, or a link")]
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+
+
+def _processes(server: LocalEndpoint, lock: ProjectLock, children: JobProcesses) -> list[Change]:
+    status, holder = server.status(), lock.holder()
+    changes = []
+    if holder and holder.process != own_identity():
+        changes.append(Change(Action.STOP, str(holder), "it works in this project"))
+    if status.state is not EndpointState.ABSENT:
+        changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value} at {status.url}"))
+    for pid in {*children.left_behind(), *server.children.left_behind()}:
+        changes.append(Change(Action.STOP, f"process {pid}", "an earlier command has left it"))
+    return changes
+
+
+def _removals(project: Project, keep_data: bool) -> list[Change]:
+    owned = belongings(project, keep_data)
+    if not keep_data and not strangers(project):
+        owned = [*owned, *frame(project)]
+    named = {_shown(project, path): what for path, what in owned}
+    return [Change(Action.REMOVE, path, what) for path, what in named.items()]
+
+
+def _shown(project: Project, path: Path) -> str:
+    """A plan names the folders that commands and documentation speak of, not each file in them."""
+    parts = path.relative_to(project.root).parts
+    return "/".join(parts if parts[1] == project.data.name else parts[:2])
+
+
+def _kept(project: Project, keep_data: bool) -> list[Change]:
+    try:
+        dataset = load(project.data)
+    except MlopsError:  # damaged, and about to be removed
+        dataset = None
+    kept = [Change(Action.KEEP, "training/, .env", "yours")]
+    if dataset:
+        kept.append(Change(Action.KEEP, dataset.source, "where the data came from"))
+    if keep_data:
+        kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data"))
+    others = strangers(project)
+    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not made by mlops") for path in others]
+    if others and not keep_data:
+        why = "says that .mlops/ is mlops's, for as long as files of yours are in it"
+        kept.append(Change(Action.KEEP, str(project.marker.relative_to(project.root)), why))
+    return kept
+
+
+def apply(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
+    """Stop, remove, look again; gives the plan that is left, empty of active changes when all went well."""
+    if not is_state_dir(project):
+        server.end_strays()
+        if _is_empty(project.state):
+            project.state.rmdir()
+        return plan(project, server, lock, children, keep_data)
+    _unlink(path for path in (lock.path, project.endpoint, children.folder) if path.is_symlink())
+    acquire_by_force(lock, "cleanup")
+    try:
+        server.stop(STOP_SECONDS)
+        children.kill_orphans(owned=True)
+        _remove(project, lock, keep_data)
+        return plan(project, server, lock, children, keep_data)
+    finally:
+        lock.release()
+
+
+def _remove(project: Project, lock: ProjectLock, keep_data: bool) -> None:
+    """Remove what is ours until it stays away: a command beside this one may still be writing its last file."""
+    deadline = time.monotonic() + WRITERS_SECONDS
+    while not _is_removed(project, lock, keep_data) and time.monotonic() < deadline:
+        time.sleep(PAUSE_SECONDS)
+
+
+def _is_removed(project: Project, lock: ProjectLock, keep_data: bool) -> bool:
+    for path, _ in belongings(project, keep_data):
+        with suppress(FileNotFoundError):
+            remove_tree(path)
+    for folder in folders(project, keep_data):
+        with suppress(OSError):  # something is in it again, or still
+            folder.rmdir()
+    if belongings(project, keep_data):
+        return False
+    return keep_data or bool(strangers(project)) or _is_closed(project, lock)
+
+
+def _is_closed(project: Project, lock: ProjectLock) -> bool:
+    """Remove the frame and the folder; False, with the frame there again, if another command has written into it."""
+    _unlink(path for path, _ in frame(project))
+    try:
+        project.state.rmdir()
+    except OSError:
+        create_state_dir(project)
+        lock.release()
+        with suppress(ProjectLockedError):  # by one that will see that the project is gone, or that has set it up again
+            lock.acquire("cleanup")
+        return False
+    return True
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

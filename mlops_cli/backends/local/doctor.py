@@ -1,0 +1,278 @@
+"""What `mlops doctor` looks at on this machine: what a run needs, what the endpoint needs, what was left behind."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mlops_cli.backends.common_checks import dataset_check
+from mlops_cli.backends.local.infra import NEEDED, plan_provision
+from mlops_cli.core.checks import Check, Finding, State, ok
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.errors import MlopsError
+from mlops_cli.packaging.install_hint import install_command
+from mlops_cli.project.paths import Project
+
+if TYPE_CHECKING:
+    from mlops_cli.core.endpoint import Endpoint
+    from mlops_cli.core.runs import Run
+    from mlops_cli.data.metadata import DatasetInfo
+    from mlops_cli.processes.child_process import JobProcesses
+    from mlops_cli.processes.project_lock import ProjectLock
+    from mlops_cli.project.settings import Settings
+    from mlops_cli.project.usecase import UseCase
+    from mlops_cli.serving.control import LocalEndpoint
+
+TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
+# Measured of the built-in use case: its sample of 8 MB becomes 49 MB in .mlops/, and training takes 1.16 GB of memory.
+DISK_BYTES, DATA_COPIES = 100_000_000, 6
+MEMORY_BYTES = 1_200_000_000
+
+
+class CheckedBackend(Protocol):
+    """The parts of the local backend that the checks look at."""
+
+    project: Project
+    use_case: UseCase
+    settings: Settings
+    lock: ProjectLock
+    children: JobProcesses
+    server: LocalEndpoint
+
+    def dataset(self) -> DatasetInfo | None: ...
+
+    def is_provisioned(self) -> bool: ...
+
+    def endpoint(self) -> Endpoint: ...
+
+    def list_runs(self) -> list[Run]: ...
+
+
+def checks(backend: CheckedBackend) -> tuple[Check, ...]:
+    project = backend.project
+    return (
+        Check("packages", packages),
+        Check("folder", lambda: folder(project)),
+        Check("disk", lambda: disk(project)),
+        Check("memory", memory),
+        Check("lock", lambda: lock(backend)),
+        Check("left-overs", lambda: orphaned_processes(backend)),
+        Check("store", lambda: store(backend)),
+        Check("dataset", lambda: dataset_check(backend.use_case, backend.settings, backend.dataset)),
+        Check("port", lambda: port(backend)),
+        Check("endpoint", lambda: endpoint(backend)),
+    )
+
+
+def packages() -> Iterator[Finding]:
+    """Found without being imported: that takes TensorFlow seconds, and without AVX it ends the process."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        yield Finding(
+            "packages",
+            State.FAILURE,
+            f"Not installed: {', '.join(missing)}.",
+            "The stages and the endpoint need them.",
+            install_command("local"),
+        )
+    if "tensorflow" not in missing:
+        yield from _tensorflow()
+
+
+def _tensorflow() -> Iterator[Finding]:
+    versions = [f"{name} {installed}" for name in TENSORFLOWS if (installed := _version(name))]
+    if lacks_avx(_cpu_flags()):
+        yield Finding(
+            "tensorflow",
+            State.FAILURE,
+            "This processor has no AVX.",
+            "TensorFlow's wheels use it: whatever imports them dies with an illegal instruction.",
+            "Use another machine, or the aws target: mlops --target aws deploy-infra",
+        )
+    else:
+        yield ok("tensorflow", ", ".join(versions) or "there, of an unknown version")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _cpu_flags() -> str:
+    """Of a PC's processor under Linux; empty where nobody can say."""
+    file = Path("/proc/cpuinfo")
+    is_readable = platform.machine() in ("x86_64", "AMD64") and file.is_file()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if is_readable else []
+    return next((line for line in lines if line.startswith("flags")), "")
+
+
+def lacks_avx(flags: str) -> bool:
+    return bool(flags) and "avx" not in flags.split()
+
+
+def folder(project: Project) -> Iterator[Finding]:
+    """Whether mlops may keep its state in the project, and whether what lies there is its own."""
+    try:
+        plan_provision(project)
+    except MlopsError as error:
+        if str(project.state) in error.message:
+            yield Finding("folder", State.FAILURE, error.message, "All that mlops keeps lies there.", error.hint)
+            return
+    path = project.state if project.state.exists() else project.root
+    if os.access(path, os.W_OK | os.X_OK):
+        yield ok("folder", f"{path} can be written")
+    else:
+        yield Finding(
+            "folder",
+            State.FAILURE,
+            f"{path} cannot be written.",
+            "mlops keeps its state there.",
+            f"chmod u+wx {path}",
+        )
+
+
+def disk(project: Project) -> Iterator[Finding]:
+    data = project.data / "dataset.csv"
+    needed = DISK_BYTES + DATA_COPIES * (data.stat().st_size if data.is_file() else 0)
+    free = shutil.disk_usage(project.root).free
+    text = f"{free / 1e9:,.1f} GB are free, and a run takes about {needed / 1e9:,.1f} GB"
+    if free >= 2 * needed:
+        yield ok("disk", text)
+        return
+    yield Finding(
+        "disk",
+        State.FAILURE if free < needed else State.WARNING,
+        f"{text}.",
+        "A run whose disk is full fails; what was finished is kept.",
+        f"Free some space, or remove what earlier runs made: du -sh {project.state.name}/*; mlops cleanup --keep-data",
+    )
+
+
+def memory() -> Iterator[Finding]:
+    free = available_memory()
+    if free is None:
+        return
+    text = f"{free / 1e9:,.1f} GB are available; training the built-in use case takes {MEMORY_BYTES / 1e9:,.1f} GB"
+    if free >= MEMORY_BYTES:
+        yield ok("memory", text)
+        return
+    yield Finding(
+        "memory",
+        State.WARNING,
+        f"{text}.",
+        "When memory is used up, the system ends the training without a word (exit code -9).",
+        "End other programs, or train on less: mlops download-data --source sample --rows 5000",
+    )
+
+
+def available_memory() -> int | None:
+    """In bytes, what programs can have without swapping; None where the system does not say."""
+    file = Path("/proc/meminfo")
+    lines = file.read_text(encoding="ascii", errors="replace").splitlines() if file.is_file() else []
+    values = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(values[0]) * 1024 if values else None
+
+
+def lock(backend: CheckedBackend) -> Iterator[Finding]:
+    holder = backend.lock.holder()
+    if holder:
+        yield Finding(
+            "lock",
+            State.WARNING,
+            f"{holder} holds this project.",
+            "Another run, approval or download must wait until it has ended.",
+            holder.hint,
+        )
+    else:
+        yield ok("lock", "nobody holds the project")
+
+
+def store(backend: CheckedBackend) -> Iterator[Finding]:
+    """Whether the runs and decisions can be read."""
+    if not backend.is_provisioned():
+        return
+    try:
+        runs = backend.list_runs()
+    except MlopsError as error:
+        yield Finding("store", State.FAILURE, error.message, "All runs and decisions are in it.", error.hint)
+    else:
+        yield ok("store", f"{len(runs)} runs")
+
+
+def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
+    """Processes whose command, server or folder is gone; those of a running one are where they belong."""
+    stages, servers = backend.children.left_behind(), backend.server.children.left_behind()
+    strays = backend.server.strays()
+    if stages:
+        yield Finding(
+            "left-overs",
+            State.WARNING,
+            f"A command that has ended has left {len(stages)} processes: {', '.join(map(str, stages))}.",
+            "They use this machine for nothing; the next run ends them.",
+            "mlops run",
+        )
+    if servers or strays:
+        pids = sorted({*servers, *strays})
+        yield Finding(
+            "left-overs",
+            State.WARNING,
+            f"A model server that has ended, or whose folder was removed, has left {len(pids)} processes: "
+            f"{', '.join(map(str, pids))}.",
+            "They may hold the endpoint's port.",
+            "mlops cleanup",
+        )
+    if not (stages or servers or strays):
+        yield ok("left-overs", "no process of a killed command")
+
+
+def port(backend: CheckedBackend) -> Iterator[Finding]:
+    """Whether the endpoint's port can be had, by taking it for a moment, unless our own endpoint has it."""
+    from mlops_cli.serving.control_files import Deployment
+    from mlops_cli.serving.listen_socket import bind
+    from mlops_cli.serving.worker_handle import DeploymentError
+
+    server = backend.server
+    status = server.status()
+    held = int(status.url.rpartition(":")[2]) if status.pid and status.url else 0
+    if held and server.port in (0, held):
+        yield ok("port", f"{held}, of the endpoint {server.name} itself")
+        return
+    try:
+        with bind(Deployment("doctor", server.name, server.host, server.port, "", 0.0), 0) as listener:
+            yield ok("port", f"{listener.getsockname()[1]} of {server.host} is free")
+    except DeploymentError as error:
+        yield Finding("port", State.FAILURE, str(error), "The endpoint could not be deployed.", error.hint)
+
+
+def endpoint(backend: CheckedBackend) -> Iterator[Finding]:
+    """Whether what should be live is, and whether it is what was approved."""
+    if not backend.is_provisioned():
+        yield Finding("endpoint", State.OK, "not set up yet: mlops deploy-infra")
+        return
+    status = backend.endpoint()
+    if status.state is EndpointState.FAILED:
+        yield Finding(
+            "endpoint",
+            State.FAILURE,
+            f"{status.name} should answer and does not: {status.reason}",
+            "Whoever asks it gets an error.",
+            f"{status.mend}, which deploys an approved model; or remove it: mlops cleanup",
+        )
+    elif status.live_digest and not status.is_approved:
+        yield Finding(
+            "endpoint",
+            State.FAILURE,
+            f"{status.name} serves {status.served}.",
+            "What is live is not what is approved.",
+            status.mend,
+        )
+    else:
+        yield ok("endpoint", f"{status.name}: {status.state.value} {status.url}".rstrip())

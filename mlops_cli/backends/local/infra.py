@@ -1,0 +1,68 @@
+"""What the local target needs before a run: the project's .mlops/ and the run store in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.core.plan import Action, Change, Plan
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.packaging.install_hint import install_command
+from mlops_cli.processes.project_lock import ProjectLock
+from mlops_cli.project.paths import Project
+from mlops_cli.project.state_dir import check_state_dir_owner, hold_state_dir, is_state_dir
+
+NEEDED = ("tensorflow", "falcon", "uvicorn", "pytest")
+
+
+def plan_provision(project: Project) -> Plan:
+    """Raises MlopsError when the packages are missing, .mlops/ is somebody else's or the run store is damaged."""
+    _check_packages()
+    check_state_dir_owner(project)
+    if is_provisioned(project):
+        RunStore(project.database, create=False).close()
+    entries = ((project.marker, "the project's state, git-ignored"), (project.database, "the run store"))
+    return Plan(
+        tuple(
+            Change(Action.KEEP if path.exists() else Action.ADD, str(path.relative_to(project.root)), purpose)
+            for path, purpose in entries
+        )
+    )
+
+
+def provision(project: Project) -> None:
+    """Make what is missing; safe to repeat."""
+    with set_up(project, ProjectLock(project.state / "lock"), "deploy-infra"):
+        pass
+
+
+@contextmanager
+def set_up(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
+    """Make what is missing, and hold the project while the block runs."""
+    with hold_state_dir(project, lock, command):
+        if not project.database.exists():
+            RunStore(project.database).close()
+        yield
+
+
+def is_provisioned(project: Project) -> bool:
+    return is_state_dir(project) and project.database.exists()
+
+
+def require_provisioned(project: Project) -> None:
+    if not is_provisioned(project):
+        raise ConfigurationError("The local target is not set up in this project yet.", "Set it up: mlops deploy-infra")
+    if project.database.is_symlink():
+        raise MlopsError(f"{project.database} is a link, which mlops never makes.", f"Remove it: rm {project.database}")
+
+
+def _check_packages() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise MlopsError(
+            f"The local target needs packages that are not installed: {', '.join(missing)}.",
+            f"Install them: {install_command('local')}",
+        )

@@ -1,0 +1,182 @@
+"""Executes one job or one gate: the process, its log, its progress lines, its output, its failure in plain words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
+from mlops_cli.core.engine import RunView, StageFailed, StageResult, is_forced
+from mlops_cli.core.jobs import (
+    CHECKPOINT_VARIABLE,
+    ScriptJob,
+    command_line,
+    facts_in,
+    progress_in,
+    script_mode_environment,
+)
+from mlops_cli.core.runs import CONTINUE, Run
+from mlops_cli.core.script_environment import Passed
+from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.files.atomic import not_followed
+from mlops_cli.files.hashing import digest_folder, stat_digest
+from mlops_cli.files.model_archive import pack
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import job_environment
+
+TAIL_LINES = 8
+
+
+class JobRunner:
+    """Runs the scripts of one project."""
+
+    def __init__(self, project: Project, children: JobProcesses, passed: Passed) -> None:
+        self.project = project
+        self.children = children
+        self.passed = passed
+
+    def job(
+        self,
+        stage: Stage,
+        run: Run,
+        hyperparameters: Mapping[str, str],
+        channels: Mapping[str, Path],
+        view: RunView,
+    ) -> StageResult:
+        """Run a script; its output appears under artifacts/ whole or not at all."""
+        key = run.stage(stage.name).key[:16]
+        draft = _empty_folder(self.project.artifacts / stage.name / f".tmp-{key}")
+        job = ScriptJob(stage.name, stage.kind, self.project.training / stage.script, draft, channels, hyperparameters)
+        for path in (job.model_folder, job.data_folder) if stage.kind is Kind.TRAINING else ():
+            path.mkdir()
+        self._run(
+            stage,
+            run,
+            command_line(job, sys.executable),
+            self._environment(job, self._checkpoints(stage, run)),
+            view,
+        )
+        outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
+        # The output is part of the name: a forced run whose output differs must not take an approved model away.
+        folder = draft.with_name(f"{key}-{outcome.output[:12]}")
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+        shutil.rmtree(self._checkpoints(stage, run).parent, ignore_errors=True)
+        detail = {**outcome.detail, "files": stat_digest(folder), "content": digest_folder(folder)}
+        return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
+
+    def _checkpoints(self, stage: Stage, run: Run) -> Path:
+        """What one execution saves for the next: of the same key, so that nothing learnt by other code gets in.
+
+        Those of other keys stay until a training has finished: who takes a change back goes on from them.
+        """
+        key = run.stage(stage.name).key[:16]
+        # What an earlier run had learned must not get into a forced one.
+        name = f"{key}-{run.id}" if is_forced(stage, run) else key
+        return self.project.artifacts / stage.name / ".checkpoints" / name
+
+    def _environment(self, job: ScriptJob, checkpoints: Path) -> dict[str, str]:
+        kept = {CHECKPOINT_VARIABLE: str(checkpoints)} if job.kind is Kind.TRAINING else {}
+        return {**script_mode_environment(job, os.cpu_count() or 1), **kept}
+
+    def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> StageResult:
+        """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""
+        watched = {**variables, **self._watched(stage, run)}
+        environment = gate_environment(self.project.training, watched, self.passed)
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        log = self._log(stage, run)
+        report = log.with_suffix(".json")
+        with open(log, "wb", opener=not_followed) as file:
+            on_line = _progress_reader(stage.name, tail, view)
+            detail = execute_gate(stage, self.project.training, environment, self.children, report, file, on_line)
+        if has_passed(detail):
+            return StageResult(output=run.stage(stage.name).key, detail=detail)
+        raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)
+
+    def log(self, run_id: str, stage: str) -> Path:
+        return self.project.runs / run_id / f"{stage}.log"
+
+    def reads(self, run_id: str, stage: str) -> Path:
+        """Where the processes of a stage note which files they use."""
+        return self.project.runs / run_id / f"{stage}.reads"
+
+    def _watched(self, stage: Stage, run: Run) -> dict[str, str]:
+        notes = self.reads(run.id, stage.name)
+        notes.unlink(missing_ok=True)
+        return {"MLOPS_READS": str(notes.resolve())}
+
+    def _log(self, stage: Stage, run: Run) -> Path:
+        """The log that the stage is about to write, noted in the run."""
+        log = self.log(run.id, stage.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        run.stage(stage.name).log = str(log.relative_to(self.project.state))
+        return log
+
+    def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        log = self._log(stage, run)
+        watched = {**env, **self._watched(stage, run)}
+        environment = job_environment(watched, self.project.training, self.passed)
+        with open(log, "wb", opener=not_followed) as file:
+            on_line = _progress_reader(stage.name, tail, view)
+            code = self.children.run(argv, self.project.training, environment, file, on_line)
+        if code != 0:
+            lines = "\n".join(f"  {line}" for line in tail) or "  (it printed nothing)"
+            message = f"{stage.script} {describe_exit(code)}.\n{lines}\nLog: {log}"
+            raise StageFailed(message, CONTINUE, {"exit_code": code})
+
+
+def _empty_folder(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _progress_reader(stage: str, tail: deque[str], view: RunView) -> Callable[[str], None]:
+    """Takes progress lines out for the view, and keeps the last of the others."""
+
+    def on_line(line: str) -> None:
+        if progress := progress_in(line):
+            view.progress(stage, *progress)
+        elif line.strip():
+            tail.append(line)
+
+    return on_line
+
+
+def _training_output(job: ScriptJob) -> StageResult:
+    """Pack the model folder as SageMaker does; the digest of the archive is the model's identity."""
+    if not any(job.model_folder.iterdir()):
+        raise StageFailed(f"{job.script.name} ended well but wrote no model into SM_MODEL_DIR.", CONTINUE)
+    digest = pack(job.model_folder, job.output / "model.tar.gz")
+    shutil.rmtree(job.model_folder)
+    return StageResult(output=digest, detail=_facts(job.data_folder / "metrics.json"))
+
+
+def _processing_output(job: ScriptJob) -> StageResult:
+    links = [path for path in (job.output, *job.output.rglob("*")) if path.is_symlink()]
+    if links:
+        raise StageFailed(f"{links[0]} is a link: what it leads to would not be kept.", "Copy it, then: mlops run")
+    return StageResult(output=digest_folder(job.output), detail=_facts(job.output / "profile.json"))
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What a script says of its output, in a JSON file; a script need not write one."""
+    if not path.is_file():
+        return {}
+    try:
+        return facts_in(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StageFailed(f"{path.name} is not valid JSON: {error}.", CONTINUE) from None
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended, in words."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

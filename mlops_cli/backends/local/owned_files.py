@@ -1,0 +1,132 @@
+"""What in .mlops/ was made by mlops, by name: that may be removed, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.core.stages import STAGES
+from mlops_cli.project.paths import Project
+
+KEY = "[0-9a-f]{16}(-[0-9a-f]{12})?"
+STAGE = "|".join(stage.name for stage in STAGES)
+# What write_whole and its like leave when they are killed.
+UNFINISHED = r"(\.[0-9]+\.partial)?"
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """Paths in .mlops/ that match a pattern part by part; ``what`` says in a plan what they are."""
+
+    pattern: str
+    what: str
+
+    def matches(self, parts: tuple[str, ...]) -> bool:
+        """Whether the path is one of these."""
+        patterns = self.pattern.split("/")
+        return len(parts) == len(patterns) and self._begins(parts)
+
+    def leads_to(self, parts: tuple[str, ...]) -> bool:
+        """Whether one of these may lie in the folder with this path."""
+        return len(parts) < len(self.pattern.split("/")) and self._begins(parts)
+
+    def _begins(self, parts: tuple[str, ...]) -> bool:
+        return all(re.fullmatch(pattern, part) for pattern, part in zip(self.pattern.split("/"), parts, strict=False))
+
+
+RUN_FILES = rf"(({STAGE})\.(log|json|reads)|run\.log|surroundings\.json|report\.html|comparison\.json){UNFINISHED}"
+ENDPOINT_FILES = (
+    r"(deployment\.json|outcome\.json|endpoint\.json|supervisor\.lock|workers\.lock|server\.log(\.1)?)" + UNFINISHED
+)
+
+WORK = (
+    Belonging(f"runs/[0-9a-f]+/{RUN_FILES}", "logs"),
+    Belonging(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints)", "models and prepared data"),
+    Belonging(f"endpoint/({ENDPOINT_FILES}|models|observed|children)", "the endpoint's files"),
+    Belonging("reproduction", "a reproduction that did not end"),
+    Belonging("children", "temporary files of processes"),
+    Belonging(f"seen\\.json{UNFINISHED}", "what a Tab offers of aws"),
+    Belonging(f"prices\\.json{UNFINISHED}", "AWS's prices, as they were last asked for"),
+    Belonging(f"stage|({STAGE})\\.(json|reads)", "files of a step on AWS"),
+    Belonging(r"state\.(db|~)(-journal|-wal|-shm)?", "the run store"),
+)
+DATA = (
+    Belonging(rf"data/dataset\.(csv|json){UNFINISHED}", "the dataset that download-data put here"),
+    Belonging("data/partial", "unfinished downloads"),
+)
+# The marker goes last: as long as it is there, a cleanup that was killed can be repeated.
+FRAME = (
+    Belonging("lock", "the lock"),
+    Belonging(rf"\.gitignore{UNFINISHED}", "git leaves all this alone"),
+    Belonging("project\\.json", "the project's state"),
+)
+
+
+def belongings(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
+    """Return what mlops made, the frame aside, and what each is; of a folder that is all ours, the folder alone."""
+    owned = WORK if keep_data else (*WORK, *DATA)
+    paths = [(path, what) for path, what in _walk(project.state, project.state, owned) if what]
+    order = [one.what for one in owned]
+    return sorted(paths, key=lambda named: order.index(named[1]) if named[1] in order else -1)
+
+
+def frame(project: Project) -> list[tuple[Path, str]]:
+    """Return what stands to the end, the marker last."""
+    paths = list(_walk(project.state, project.state, FRAME))
+    return [(path, what) for one in FRAME for path, what in paths if what == one.what]
+
+
+def strangers(project: Project) -> list[Path]:
+    """Return what is not known to be made by mlops."""
+    owned = (*WORK, *DATA, *FRAME)
+    return [path for path, what in _walk(project.state, project.state, owned) if not what]
+
+
+def folders(project: Project, keep_data: bool) -> list[Path]:
+    """Return the folders that hold what mlops made, the deepest first: once empty, they are to go, too."""
+    owned = WORK if keep_data else (*WORK, *DATA)
+    paths = [
+        path
+        for depth in ("*", "*/*")
+        for path in project.state.glob(depth)
+        if path.is_dir()
+        and not path.is_symlink()
+        and any(one.leads_to(path.relative_to(project.state).parts) for one in owned)
+    ]
+    return sorted(paths, key=lambda path: -len(path.parts))
+
+
+def remove_unfinished(project: Project) -> None:
+    """Remove what commands that were killed have left of files that are replaced as a whole."""
+    for pattern in ("*", "runs/*/*", "endpoint/*", "endpoint/models/*"):
+        for path in project.state.glob(f"{pattern}.partial"):
+            pid = path.name.split(".")[-2]
+            if pid.isdecimal() and not _is_alive(int(pid)):
+                path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _walk(state: Path, folder: Path, owned: tuple[Belonging, ...]) -> Iterator[tuple[Path, str]]:
+    """Each path that is ours, and each that is not, with no word what it is."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        parts = path.relative_to(state).parts
+        what = next((one.what for one in owned if one.matches(parts)), "")
+        inner = any(one.leads_to(parts) for one in owned)
+        if inner and path.is_dir() and not path.is_symlink():
+            yield from _walk(state, path, owned)
+        elif inner and path.is_symlink():
+            yield path, "a link; what it leads to stays"
+        else:
+            yield path, what

@@ -1,0 +1,57 @@
+"""A run made again beside the others: same code path, a folder of its own, nothing taken from earlier runs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.backends.local.stage_executor import LocalStageExecutor
+from mlops_cli.core.engine import RunView, run_or_reuse_stage
+from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, compare
+from mlops_cli.core.runs import Run, StageRun, new_run
+from mlops_cli.core.stages import STAGES, Stage, stage_named
+from mlops_cli.project.paths import Project
+
+
+@dataclass(frozen=True)
+class ScratchProject(Project):
+    """The same project with the same data, whose artifacts and logs lie apart."""
+
+    @property
+    def state(self) -> Path:
+        return super().state / "reproduction"
+
+    @property
+    def data(self) -> Path:
+        return super().state / "data"
+
+
+class ReproduceExecutor(LocalStageExecutor):
+    """Executes every stage, compares its ingredients with those of the run that is repeated, records nothing."""
+
+    original: Run
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:  # noqa: ARG002
+        return None
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return self.original.stage(stage.name)
+
+    def save(self, run: Run) -> None:
+        """The repetition is no run of the project."""
+
+
+def reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Reproduction:
+    """Run the stages that make the model again, and compare. The folder stays when a script fails: its log is there."""
+    scratch_project = ScratchProject(executor.project.root)
+    shutil.rmtree(scratch_project.state, ignore_errors=True)
+    repeating = ReproduceExecutor(
+        scratch_project, executor.use_case, executor.store, executor.endpoint, executor.children
+    )
+    repeating.original = original
+    run = new_run(f"{original.id} again", original.overrides, REPRODUCED[0])
+    for name in REPRODUCED:
+        run_or_reuse_stage(stage_named(name), run, repeating, view, STAGES)
+    shutil.rmtree(scratch_project.state)
+    return compare(original, run, executor.use_case.metrics.split)

@@ -1,0 +1,191 @@
+"""Which run a command is about: start or continue, what died, what is superseded, what may be decided."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlops_cli.backends.local.rollback import interrupted_rollback
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.core.decision import Decision
+from mlops_cli.core.engine import StageExecutor, decide_reuse, is_up_to_date
+from mlops_cli.core.model_versions import FIRST_STAGE, is_rolling_back
+from mlops_cli.core.runs import (
+    CONTINUABLE,
+    Run,
+    RunRequest,
+    Status,
+    copy_earlier_stages,
+    earlier_stages_missing_error,
+    has_all_before,
+    new_run,
+    not_waiting_error,
+    superseded_error,
+)
+from mlops_cli.core.stages import STAGES, Kind, Stage, position
+from mlops_cli.errors import EXIT_REJECTED, MlopsError
+
+GATE = next((index for index, stage in enumerate(STAGES) if stage.kind is Kind.APPROVAL), len(STAGES))
+
+
+@dataclass(frozen=True)
+class RunSelection:
+    """The run to go on with; ``start`` names the stage before which everything is taken as it is."""
+
+    run: Run
+    start: str = ""
+    fresh: bool = True
+
+
+def select_run(request: RunRequest, store: RunStore, executor: StageExecutor) -> RunSelection:
+    """Start a run, continue the one that died or failed, or find that nothing has changed (``fresh`` False).
+
+    Call it holding the project: a run that the store calls running has died then.
+    """
+    runs = store.runs()
+    latest = _latest(runs)
+    if request.from_stage:
+        return _from_stage(request, runs, executor)
+    if (going_back := interrupted_rollback(store)) is not None:
+        return RunSelection(going_back, FIRST_STAGE)
+    if request.force or latest is None:
+        return RunSelection(_new_run(request.overrides, STAGES[0].name if request.force else ""))
+    continued = replace(latest, overrides={**latest.overrides, **request.overrides})
+    if latest.status in CONTINUABLE and (latest.decision is None or _with_decision(continued, executor)):
+        return RunSelection(continued, FIRST_STAGE if is_rolling_back(continued) else "")
+    if _nothing_changed(replace(latest, overrides=dict(request.overrides)), executor):
+        return RunSelection(latest, fresh=False)
+    return RunSelection(_new_run(request.overrides))
+
+
+def _latest(runs: list[Run]) -> Run | None:
+    """The newest run, unless one that waited beside it was approved since and has not come to its end."""
+    since = runs[0].created_at if runs else 0.0
+    approved = (run for run in runs if run.decision and run.decision.approved and run.decision.at > since)
+    going_on = [run for run in approved if run.status in CONTINUABLE]
+    return next(iter([*going_on, *runs]), None)
+
+
+def _new_run(overrides: dict[str, str], forced_from: str = "") -> Run:
+    return new_run(os.urandom(4).hex(), overrides, forced_from)
+
+
+def _from_stage(request: RunRequest, runs: list[Run], executor: StageExecutor) -> RunSelection:
+    """A run whose earlier stages are those of the newest run that has finished them, whatever changed since."""
+    source = next((run for run in runs if has_all_before(request.from_stage, run)), None)
+    if source is None:
+        raise earlier_stages_missing_error(request.from_stage)
+    run = _new_run({**source.overrides, **request.overrides}, request.from_stage)
+    copy_earlier_stages(request.from_stage, run, source)
+    if position(request.from_stage) > GATE and executor.find(STAGES[GATE], source.stages[GATE].key, run) is None:
+        raise MlopsError(
+            f"The model of run {source.id} was rejected after it had been approved.",
+            "Approve another one: mlops run",
+            EXIT_REJECTED,
+        )
+    return RunSelection(run, request.from_stage)
+
+
+def _with_decision(run: Run, executor: StageExecutor) -> bool:
+    """Whether going on with a run would still be about the model that somebody decided about."""
+    return is_up_to_date(run, executor, STAGES[:GATE])
+
+
+def _nothing_changed(latest: Run, executor: StageExecutor) -> bool:
+    """Whether a new run would only repeat the finished or waiting ``latest``."""
+    if latest.status is Status.DONE:
+        return is_up_to_date(latest, executor)
+    if latest.status is not Status.WAITING:
+        return False
+    return is_up_to_date(latest, executor, STAGES[:GATE]) and decide_reuse(STAGES[GATE], latest, executor).reuse is None
+
+
+def with_actual_status(run: Run, alive: bool, log: Path | None = None) -> Run:
+    """A run that the store calls running but that nobody is running any more was interrupted.
+
+    ``log`` is where it said how it went, if nobody looked on.
+    """
+    if run.status not in (Status.RUNNING, Status.PENDING) or alive:
+        return run
+    reason = "the command that ran it died" + (f", see {log}" if log and log.is_file() else "")
+    died = [
+        replace(stage, status=Status.INTERRUPTED, reason=reason) if stage.status is Status.RUNNING else stage
+        for stage in run.stages
+    ]
+    return replace(run, status=Status.INTERRUPTED, stages=died)
+
+
+def supersede_older(run: Run, store: RunStore) -> None:
+    """Once a run has reached the gate, nobody can approve what waited there before it.
+
+    One that begins behind the gate, as a rollback does, brings nothing to it: what waits there waits on.
+    """
+    if starts_after_approval(run):
+        return
+    runs = store.runs()
+    newer = [older.id for older in runs].index(run.id)
+    for older in runs[newer + 1 :]:
+        if older.status is Status.WAITING:
+            store.set_status(older.id, Status.SUPERSEDED)
+
+
+def check_ready(run: Run, stage: Stage) -> None:
+    """Raise MlopsError, saying why, if an earlier stage has no output, or what was decided about would be made anew."""
+    if run.decision and position(stage.name) < GATE:
+        raise MlopsError(
+            f"Somebody has decided about the model of run {run.id}: its {stage.name} stays as it is.",
+            f"Make another one: mlops run --from {stage.name}",
+        )
+    for before in run.stages[: position(stage.name)]:
+        if not before.status.has_output:
+            raise MlopsError(
+                f"{stage.name} of run {run.id} comes after {before.name}, which is {before.status.value}.",
+                f"Run that first: mlops stage {before.name} --run-id {run.id}",
+            )
+
+
+def finish_single_stage(run: Run, store: RunStore) -> None:
+    """Record how a run stands after one of its stages was run alone; ``mlops run`` goes on with it."""
+    at = run.current
+    if at is None:
+        run.status = Status.DONE
+    else:
+        run.status = Status.WAITING if at.status is Status.WAITING else Status.INTERRUPTED
+    store.save(run)
+    if run.status is Status.WAITING:
+        supersede_older(run, store)
+
+
+def record_decision(run: Run, decision: Decision, store: RunStore) -> None:
+    """Record a decision with where it leaves the run: killed at any point, the run waits or is decided about."""
+    gate = run.stage(STAGES[GATE].name)
+    run.decision = decision
+    run.status, gate.status = (Status.RUNNING, Status.DONE) if decision.approved else (Status.REJECTED, Status.REJECTED)
+    gate.reason = f"approved {decision.by}" if decision.approved else decision.by
+    gate.started_at = gate.finished_at = decision.at  # waiting is no work
+    store.save(*(superseded_deploy(store) if decision.approved else ()), run, decisions=[decision])
+
+
+def superseded_deploy(store: RunStore) -> list[Run]:
+    """The newest run, if it only deploys and has not come to its end, as it stands once another model is to be live.
+
+    No command goes on with it: that would put its model in the place of what was approved since.
+    """
+    latest = next(iter(store.runs()), None)
+    if latest is None or latest.status not in CONTINUABLE or not starts_after_approval(latest):
+        return []
+    return [replace(with_actual_status(latest, alive=False), status=Status.SUPERSEDED)]
+
+
+def starts_after_approval(run: Run) -> bool:
+    return is_rolling_back(run) or bool(run.forced_from and position(run.forced_from) > GATE)
+
+
+def check_waiting(run: Run, store: RunStore) -> None:
+    """Raises MlopsError, naming the reason and the way out, unless the run waits for a decision."""
+    if run.status is Status.SUPERSEDED:
+        newer = next(candidate.id for candidate in store.runs() if candidate.status is not Status.SUPERSEDED)
+        raise superseded_error(run, newer)
+    if run.status is not Status.WAITING:
+        raise not_waiting_error(run)

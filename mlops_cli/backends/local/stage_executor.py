@@ -1,0 +1,296 @@
+"""Where the stages of a local run are executed: jobs and gates as subprocesses, outputs under .mlops/artifacts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.backends.local.owned_files import remove_unfinished
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.caching.inputs import hyperparameters, input_digests, no_dataset_error, use_case_inputs
+from mlops_cli.caching.key import code_ingredients
+from mlops_cli.caching.reads import Reads, unsent
+from mlops_cli.caching.stage_files import file_ingredients
+from mlops_cli.core.approval import accepts, standing_approvals, standing_decision
+from mlops_cli.core.decision import Decision
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.core.engine import RunView, StageResult
+from mlops_cli.core.evidence import SHORTFALLS
+from mlops_cli.core.ingredients import digest_of_ingredients
+from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.data.metadata import changed_since, load
+from mlops_cli.errors import EXIT_REJECTED, MlopsError
+from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
+from mlops_cli.files.hashing import DigestCache, digest_file, digest_folder, stat_digest
+from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.project.environment_info import environment_info
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import job_environment_ingredients
+from mlops_cli.project.tracked_files import trackable
+from mlops_cli.project.usecase import UseCase
+from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+    from mlops_cli.backends.local.job_runner import JobRunner
+
+DEPLOY_SECONDS = 120.0
+
+
+class LocalStageExecutor:
+    """The lifecycle engine's Workbench on one machine."""
+
+    def __init__(
+        self, project: Project, use_case: UseCase, store: RunStore, endpoint: LocalEndpoint, children: JobProcesses
+    ) -> None:
+        self.project = project
+        self.use_case = use_case
+        self.store = store
+        self.endpoint = endpoint
+        self.children = children
+
+    @cached_property
+    def job_runner(self) -> JobRunner:
+        from mlops_cli.backends.local.job_runner import JobRunner
+
+        return JobRunner(self.project, self.children, self.use_case.passed)
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        code = {**self._code(stage), **job_environment_ingredients(self.use_case.passed)} if stage.script else {}
+        inputs = input_digests(stage, run, self._data_digest() if DATA in stage.inputs else "")
+        use_case = use_case_inputs(stage, run, self.use_case)
+        return {**code, **inputs, **use_case, **self._environment(stage), **self._read_before(stage)}
+
+    def _read_before(self, stage: Stage) -> dict[str, str]:
+        """How the files are now that the last execution has read."""
+        previous = self.previous(stage) if stage.script else None
+        with self._digests() as digest:
+            return self._reads(digest).present(previous.ingredients) if previous else {}
+
+    def _reads(self, digest: Callable[[Path], str]) -> Reads:
+        return Reads(self.project.root, self.use_case.files, digest)
+
+    def _code(self, stage: Stage) -> dict[str, str]:
+        imports, training = self.store.known_imports(), self.project.training
+        before = set(imports)
+        trackables = {name.removeprefix("training/") for name in trackable(self.project.root, "training")}
+        names = sorted(trackables - self.store.made_files())
+        with self._digests() as digest:
+            code = code_ingredients(training / stage.script, imports, stage.packs, digest)
+            counted_files = file_ingredients(stage, training, names, self.use_case.files, imports, digest)
+        self.store.learn_imports({digest: imports[digest] for digest in imports.keys() - before})
+        return {**counted_files, **code}
+
+    @contextmanager
+    def _digests(self) -> Iterator[DigestCache]:
+        """Digests of files, those of large ones remembered for the next command."""
+        cache = DigestCache(entries := self.store.known_digests())
+        before = dict(entries)
+        yield cache
+        self.store.learn_digests({path: entry for path, entry in entries.items() if before.get(path) != entry})
+
+    def _environment(self, stage: Stage) -> dict[str, str]:
+        """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
+        if stage.kind is Kind.DEPLOY:
+            address = f"{self.endpoint.host}:{self.endpoint.port}"
+            return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
+        return {"the deployment": str(self.endpoint.status().since)} if "deploy" in stage.inputs else {}
+
+    def _data_digest(self) -> str:
+        """The digest of what the file holds now, which its size and time alone do not tell."""
+        dataset = load(self.project.data)
+        if dataset is None:
+            raise no_dataset_error(self.use_case)
+        with self._digests() as digest:
+            if digest(dataset.path) != dataset.sha256:
+                raise changed_since(dataset.path)
+        return dataset.sha256
+
+    def key(self, ingredients: dict[str, str]) -> str:
+        return digest_of_ingredients(ingredients)
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        if stage.kind is Kind.APPROVAL:
+            return self._approved(stage, key, run)
+        with self._digests() as digest:
+            reads = self._reads(digest)
+            records = [
+                record
+                for record in self.store.finished(stage.name, key)
+                if self._usable(stage, record) and reads.are_same(record.ingredients)
+            ]
+        own = [record for record in records if record.run_id == run.id]
+        return next(iter(own or records), None)
+
+    def _approved(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        """An approval holds for the same model under the same limits, until a later decision says otherwise."""
+        decision = next((one for one in self.approvals(run) if one.key == key), None)
+        if decision is None:
+            return None
+        return StageRun(
+            stage.name, reason=f"approved {decision.by}", output=decision.model_digest, run_id=decision.run_id
+        )
+
+    def approvals(self, run: Run) -> list[Decision]:
+        """The approvals of a run's model that hold now, under the limits of now, the newest first."""
+        standing = standing_approvals(self.store.decisions(), run.stage("train").output)
+        return [decision for decision in standing if accepts(decision, self._shortfalls(decision, run))]
+
+    def _shortfalls(self, decision: Decision, run: Run) -> list[str]:
+        """What is held against an approval; whoever decided about this very run has seen how it compares."""
+        against_live = decision.run_id != run.id and not decision.is_rollback
+        return self.appraisal.shortfalls(run, against_live)
+
+    @cached_property
+    def appraisal(self) -> ApprovalEvidence:
+        from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+
+        return ApprovalEvidence(self.project, self.use_case, self.store, self.endpoint)
+
+    def _usable(self, stage: Stage, record: StageRun) -> bool:
+        if stage.kind is Kind.DEPLOY:
+            if not standing_approvals(self.store.decisions(), record.output):
+                return False  # what was rejected since is not taken for deployed: it would be left live
+            status = self.endpoint.status()
+            live = (status.state, status.name, status.model_digest, status.sample)
+            return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
+        return not record.artifact or self._is_whole(record)
+
+    def _is_whole(self, record: StageRun) -> bool:
+        """Whether an output is as it was made: by how its files look, else (a copied project) by what they hold."""
+        folder = self.project.state / record.artifact
+        if not folder.is_dir():
+            return False
+        if stat_digest(folder) == record.detail["files"]:
+            return True
+        return bool(digest_folder(folder) == record.detail["content"])
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return next(iter(self.store.finished(stage.name)), None)
+
+    def save(self, run: Run) -> None:
+        self.store.save(run)
+
+    def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:
+        if stage.kind is Kind.APPROVAL:
+            detail = {SHORTFALLS: self.appraisal.shortfalls(run)}
+            return StageResult(output=run.stage("train").output, detail=detail, status=Status.WAITING)
+        if stage.kind is Kind.DEPLOY:
+            return self._deploy(run)
+        started = time.time_ns()
+        try:
+            outcome = self._run_script(stage, run, view)
+        finally:
+            self.store.learn_made(self._reads(digest_file).made(self.job_runner.reads(run.id, stage.name)))
+        return self._with_reads(outcome, stage, run, started)
+
+    def _run_script(self, stage: Stage, run: Run, view: RunView) -> StageResult:
+        if stage.kind is Kind.GATE:
+            return self.job_runner.gate(stage, run, self._gate_variables(stage, run), view)
+        if stage.kind is Kind.TRAINING:
+            self.save_environment(run)
+        given = hyperparameters(stage, run, self.use_case)
+        outcome = self.job_runner.job(stage, run, given, self._channels(stage, run), view)
+        return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
+
+    def _with_reads(self, outcome: StageResult, stage: Stage, run: Run, started_ns: int) -> StageResult:
+        """The outcome, with the files that the stage has read beside those that it was known to depend on."""
+        log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).ingredients
+        with self._digests() as digest:
+            read = self._reads(digest).ingredients(log, started_ns, counted)
+        return replace(outcome, read=read, detail={**outcome.detail, "unsent": unsent(read)})
+
+    def save_environment(self, run: Run) -> None:
+        """Where a run's model is made: said when the run begins, and anew by a training that is executed."""
+        file = self._environment_file(run)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(environment_info(self.project.root), indent=1) + "\n")
+
+    def saved_environment(self, run: Run) -> dict[str, Any] | None:
+        return read_json(self._environment_file(run))
+
+    def _environment_file(self, run: Run) -> Path:
+        return self.project.runs / run.id / "surroundings.json"
+
+    def _dataset_facts(self, stage: Stage) -> dict[str, Any]:
+        """Where the data of a run came from, kept with the run: the dataset may be another one later."""
+        dataset = load(self.project.data) if DATA in stage.inputs else None
+        if dataset is None:
+            return {}
+        return {"dataset": {"source": dataset.source, "rows": dataset.rows, "synthetic": dataset.synthetic}}
+
+    def _channels(self, stage: Stage, run: Run) -> dict[str, Path]:
+        (source,) = stage.inputs
+        folder = self.project.data if source == DATA else self.project.state / run.stage(source).artifact
+        if stage.kind is Kind.PROCESSING:
+            return {"input": folder}
+        return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name.isidentifier()}
+
+    def _gate_variables(self, stage: Stage, run: Run) -> dict[str, str]:
+        if "deploy" in stage.inputs:
+            return gate_variables(self.endpoint, run.stage("deploy").output)
+        return {"MLOPS_DATA_DIR": str(self.project.state / run.stage(stage.inputs[0]).artifact)}
+
+    def _deploy(self, run: Run) -> StageResult:
+        """Serve the approved model, and nothing but it: the file's digest is compared before and after."""
+        approved = run.stage("approval").output
+        self.require_approved(run)
+        model = self.project.state / run.stage("train").artifact / "model.tar.gz"
+        if not model.is_file():
+            raise MlopsError(
+                f"The approved model {approved[:12]} is gone: {model} is missing.", "Make it again: mlops run"
+            )
+        status = self.endpoint.deploy(model, approved, DEPLOY_SECONDS)
+        if status.model_digest != approved:
+            raise MlopsError(
+                f"The endpoint serves {status.model_digest}, approved is {approved}.",
+                "Deploy again: mlops run --from deploy",
+            )
+        return StageResult(output=approved, detail=_facts(status))
+
+    def require_approved(self, run: Run) -> None:
+        """Raise MlopsError, saying why, unless the model of a run is approved now. Call it holding the project."""
+        digest = run.stage("approval").output
+        said = standing_decision(self.store.decisions(), digest)
+        if said is None:
+            raise MlopsError(
+                f"The model {digest[:12]} of run {run.id} was never approved.", "Ask for it: mlops run", EXIT_REJECTED
+            )
+        if not said.approved:
+            raise MlopsError(
+                f"The model {digest[:12]} of run {run.id} was rejected {said.by}.",
+                "Approve another one: mlops run",
+                EXIT_REJECTED,
+            )
+        if digest != run.stage("train").output or not self.approvals(run):
+            short = "; ".join(self.appraisal.shortfalls(run)) or "it is of another model"
+            raise MlopsError(
+                f"The approval of the model {digest[:12]} does not hold under the limits of usecase.toml: {short}.",
+                "Ask again: mlops run",
+                EXIT_REJECTED,
+            )
+
+    def kill_orphans(self) -> None:
+        """End and remove what a killed run left half-done."""
+        self.children.kill_orphans()
+        remove_unfinished(self.project)
+        for leftover in self.project.artifacts.glob("*/.tmp-*"):
+            remove_tree(leftover)
+
+
+def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:
+    """Requests of a gate are no traffic: they are not measured."""
+    url = f"{endpoint.invocations_url}?{EXCLUDE_FROM_STATISTICS}" if endpoint.sample else endpoint.invocations_url
+    return {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": digest}
+
+
+def _facts(status: EndpointStatus) -> dict[str, Any]:
+    return {"endpoint": status.name, "url": status.url, "since": status.since}

@@ -1,0 +1,136 @@
+"""What there is to see of a model before a decision, whichever target it was trained on: both targets bring files.
+
+The comparison with the live model is made once for each pair of models, and written down: what it rests on never
+changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.core.comparison import Comparison, comparison_from
+from mlops_cli.core.endpoint import InvocationResponse
+from mlops_cli.errors import MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.runs import Run
+    from mlops_cli.evaluation.predictions import Predictions
+    from mlops_cli.project.usecase import UseCase
+
+PREDICTIONS, INSTANCES = "predictions.json", "instances.json"
+ASKED_TOGETHER = 100
+Invoke = Callable[[bytes, str], InvocationResponse]
+Notify = Callable[[int, int, str], None]
+
+
+def no_message(done: int, total: int, message: str) -> None:
+    """A Tell that shows nothing."""
+
+
+@dataclass(frozen=True)
+class TrainingOutputs:
+    """The contents of what a training wrote beside metrics.json; None for a file that it did not write."""
+
+    predictions: bytes | None = None
+    instances: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """The models that are compared, by their digests, and the metric that it is done by."""
+
+    new: str
+    live: str
+    metric: str
+    lower_is_better: bool = False
+
+    @property
+    def _key(self) -> list[Any]:
+        return [self.new, self.live, self.metric, self.lower_is_better]
+
+    def save_comparison(self, comparison: Comparison) -> dict[str, Any]:
+        """The comparison to be written down."""
+        return {"pair": self._key, "comparison": comparison.to_dict()}
+
+    def saved_comparison(self, document: Mapping[str, Any] | None) -> Comparison | None:
+        """The comparison that was written down, if it is of this pair."""
+        if not document or document.get("pair") != self._key:
+            return None
+        return comparison_from(document["comparison"])
+
+
+def compare_models(
+    pair: ModelPair, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, tell: Notify = no_message
+) -> Comparison:
+    """Both models on the same test rows; the live endpoint is asked about those that nothing is known of.
+
+    What keeps it from being made is told as the comparison's ``problem``.
+    """
+    try:
+        comparison = _compute_comparison(pair.metric, new, live, ask, tell)
+    except MlopsError as error:
+        comparison = Comparison(pair.metric, problem=error.message.rstrip("."))
+    return replace(comparison, lower_is_better=pair.lower_is_better)
+
+
+def _compute_comparison(
+    metric: str, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, tell: Notify
+) -> Comparison:
+    from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
+
+    mine, theirs = _read(new), _read(live)
+    if mine is None:
+        raise MlopsError(f"the training wrote no {PREDICTIONS}")
+    instances = json.loads(new.instances or b"[]")
+    positions = unknown_rows(mine, theirs)
+    asked_rows = len(positions) if len(instances) == len(mine.rows) else 0
+    if asked_rows:
+        answers = _live_predictions([instances[position] for position in positions], ask, tell)
+        theirs = with_predictions(mine, theirs, positions, answers)
+    if theirs is None:
+        raise MlopsError(f"the live model's training wrote no {PREDICTIONS}, and this one's no {INSTANCES}")
+    return compare(metric, mine, theirs, asked_rows)
+
+
+def _read(written: TrainingOutputs) -> Predictions | None:
+    from mlops_cli.evaluation.predictions import read_predictions
+
+    return read_predictions(written.predictions) if written.predictions else None
+
+
+def _live_predictions(instances: Sequence[Any], ask: Invoke, tell: Notify) -> list[Mapping[str, Any]]:
+    """What the live endpoint says of the rows, some of them at a time."""
+    answers: list[Mapping[str, Any]] = []
+    for start in range(0, len(instances), ASKED_TOGETHER):
+        answers += _predict_batch(ask, instances[start : start + ASKED_TOGETHER])
+        tell(len(answers), len(instances), "test rows asked of the live model")
+    return answers
+
+
+def _predict_batch(ask: Invoke, instances: Sequence[Any]) -> list[Mapping[str, Any]]:
+    answer = ask(json.dumps({"instances": instances}).encode(), "application/json")
+    if answer.status != 200:
+        raise MlopsError(f"the live endpoint answered {answer.status} to the test rows")
+    document = json.loads(answer.body)
+    predictions = document.get("predictions") if isinstance(document, dict) else None
+    if not isinstance(predictions, list) or not all(isinstance(prediction, dict) for prediction in predictions):
+        raise MlopsError("the live endpoint's answers are not one name-to-number object for each row")
+    if len(predictions) != len(instances):
+        raise MlopsError(f"the live endpoint gave {len(predictions)} answers to {len(instances)} rows")
+    return predictions
+
+
+def render_report(
+    use_case: UseCase, run: Run, evidence: Evidence, written: TrainingOutputs, live_run: Run | None
+) -> str:
+    """The HTML report of a run; ``live_run`` is the one that made the live model. Raises MlopsError without a model."""
+    from mlops_cli.report import gather, report_html
+
+    if not run.stage("train").output:
+        raise MlopsError(f"Run {run.id} has no model to report about yet.", "Continue it: mlops run")
+    profile = live_run.stage("preprocess").detail if live_run else {}
+    return report_html(gather(use_case, run, evidence, written.predictions, written.instances, profile))

@@ -1,0 +1,72 @@
+"""Shows a run that goes on elsewhere (on AWS, in a detached process) to whoever watches, until it rests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from mlops_cli.core.engine import RunView
+from mlops_cli.core.jobs import progress_in
+from mlops_cli.core.runs import Run, StageRun, Status
+
+GOING_ON = (Status.PENDING, Status.RUNNING)
+Look = Callable[[], Run]
+Read = Callable[[Run, StageRun], Iterable[str]]
+
+
+@dataclass
+class PollInterval:
+    """How long to wait before looking again: longer and longer, from the shortest pause on whenever something moved."""
+
+    shortest: float
+    longest: float
+    growth: float = 1.5
+
+    def __post_init__(self) -> None:
+        self._next = self.shortest
+
+    def wait(self, moved: bool) -> None:
+        self._next = self.shortest if moved else min(self._next * self.growth, self.longest)
+        time.sleep(self._next)
+
+
+def follow(look: Look, read: Read, view: RunView, pace: PollInterval, seen: Run | None = None) -> Run:
+    """Tell ``view`` what changes from one look to the next; gives the run as soon as nobody works on it any more.
+
+    ``read`` gives the lines that a running stage has written since it was asked last; ``seen`` is how the run stood
+    when the view was told last.
+    """
+    shown = {stage.name: (stage.status, stage.reason) for stage in (seen.stages if seen else ())}
+    while True:
+        run = look()
+        moved = [stage for stage in run.stages if _changed_stages(stage, shown)]
+        for stage in moved:
+            _show_log(run, stage, shown, view)
+        if run.status not in GOING_ON:
+            return run
+        for stage in run.stages:
+            if stage.status is Status.RUNNING:
+                _progressed(run, stage, read, view)
+        pace.wait(bool(moved))
+
+
+def _changed_stages(stage: StageRun, shown: dict[str, tuple[Status, str]]) -> bool:
+    return shown.get(stage.name, (Status.PENDING, "")) != (stage.status, stage.reason)
+
+
+def _show_log(run: Run, stage: StageRun, shown: dict[str, tuple[Status, str]], view: RunView) -> None:
+    """A stage that began and ended between two looks is told to have begun, too."""
+    before, _ = shown.get(stage.name, (Status.PENDING, ""))
+    if before is Status.PENDING and stage.status in (Status.DONE, Status.WAITING, Status.FAILED):
+        view.stage_changed(run, replace(stage, status=Status.RUNNING, finished_at=None))
+    shown[stage.name] = (stage.status, stage.reason)
+    view.stage_changed(run, stage)
+
+
+def _progressed(run: Run, stage: StageRun, read: Read, view: RunView) -> None:
+    """Tell how far a running stage is, or, if it does not say, what it wrote last."""
+    lines = [line for line in read(run, stage) if line.strip()]
+    updates = [progress for line in lines if (progress := progress_in(line))]
+    for done, total, message in updates or [(0, 0, line.strip()) for line in lines[-1:]]:
+        view.progress(stage.name, done, total, message)

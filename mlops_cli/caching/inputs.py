@@ -1,0 +1,38 @@
+"""What a stage is made from besides its code, by the same names on every target."""
+
+from __future__ import annotations
+
+from mlops_cli.core.runs import Run
+from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.hashing import digest_file
+from mlops_cli.project.usecase import UseCase, with_overrides
+
+
+def input_digests(stage: Stage, run: Run, data_digest: str) -> dict[str, str]:
+    """The digests of what the stage takes in; ``data_digest`` is that of the dataset."""
+    return {_name(source): data_digest if source == DATA else run.stage(source).output for source in stage.inputs}
+
+
+def _name(source: str) -> str:
+    return "the data" if source == DATA else f"the output of {source}"
+
+
+def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:
+    """What a stage of this kind reads of usecase.toml: gates all of it, jobs the columns and their hyperparameters."""
+    if stage.kind is Kind.GATE:
+        return {"training/usecase.toml": digest_file(use_case.path)}
+    if stage.kind is Kind.APPROVAL:
+        return use_case.metrics.named()
+    if stage.kind is Kind.DEPLOY:
+        return {"endpoint.sample": f"{use_case.sample:g}"} if use_case.sample else {}
+    columns = {f"column {name}": kind for name, kind in use_case.columns.items()}
+    return {**columns, **hyperparameters(stage, run, use_case)}
+
+
+def hyperparameters(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:
+    return with_overrides(use_case, run.overrides).get(stage.name, {})
+
+
+def no_dataset_error(use_case: UseCase) -> MlopsError:
+    return MlopsError("There is no data yet.", f"Get it: {use_case.get_data}")

@@ -1,0 +1,142 @@
+"""What a package is whose name a script imports: its version, or its files where it is installed from a folder."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.project.tracked_files import walked
+
+SITES = ("site-packages", "dist-packages")
+
+
+def package_ingredients(name: str, digest: Callable[[Path], str]) -> dict[str, str]:
+    """The version of what ``import name`` gives here, and every file of it that lies outside of where pip installs."""
+    ingredients = {f"package {name}": installed_version(name)}
+    for location in _places(name):
+        if location.is_file():
+            ingredients[f"package {name}: {location.name}"] = digest(location)
+            continue
+        for file in walked(location, gitignore=False):
+            ingredients[f"package {name}: {location.name}/{file}"] = digest(location / file)
+    info = _info(name)
+    if info and _origin(info).get("url", "").startswith("file:"):
+        ingredients[f"package {name}: as installed"] = digest(info / "RECORD")
+    return ingredients
+
+
+def source_files(name: str) -> Iterator[Path]:
+    """The modules of a package that lies outside of where pip installs."""
+    for location in _places(name):
+        yield from [location] if location.is_file() else sorted(location.rglob("*.py"))
+
+
+@cache
+def _places(name: str) -> list[Path]:
+    """The modules and folders outside of site-packages that ``import name`` loads from, as .pth files say."""
+    mapped = [location for finder in _editable_finders() for location in _mapped(finder, name)]
+    listed = [location for folder in _listed_folders() for location in (folder / f"{name}.py", folder / name)]
+    linked = [site / name for site in _sites() if (site / name).is_symlink()]
+    locations = [location for location in (*mapped, *listed, *linked) if location.exists()]
+    if locations:
+        return list(dict.fromkeys(location.resolve() for location in locations))
+    info = _info(name)
+    return _editable_root(info) if info else []
+
+
+def _editable_finders() -> list[object]:
+    """The modules by which setuptools makes a package importable from where its sources lie."""
+    return [module for name, module in list(sys.modules.items()) if name.startswith("__editable__")]
+
+
+def _mapped(finder: object, name: str) -> Iterator[Path]:
+    for module, location in dict(getattr(finder, "MAPPING", {})).items():
+        if module == name or module.startswith(f"{name}."):
+            yield from (path for path in (Path(location), Path(f"{location}.py")) if path.exists())
+    for module, locations in dict(getattr(finder, "NAMESPACES", {})).items():
+        if module == name or module.startswith(f"{name}."):
+            yield from (Path(location) for location in locations)
+
+
+@cache
+def _listed_folders() -> list[Path]:
+    """The folders that .pth files put on the path."""
+    folders = []
+    for site in _sites():
+        for file in sorted(site.glob("*.pth")):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            folders += [site / line.strip() for line in lines if line.strip() and not line.startswith(("import", "#"))]
+    return [folder for folder in folders if folder.is_dir() and folder.name not in SITES]
+
+
+@cache
+def _sites() -> list[Path]:
+    return [Path(folder) for folder in sys.path if Path(folder).name in SITES and Path(folder).is_dir()]
+
+
+def _origin(info: Path) -> dict[str, Any]:
+    """What pip has noted of a distribution that did not come from an index."""
+    file = info / "direct_url.json"
+    document = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return document if isinstance(document, dict) else {}
+
+
+def _editable_root(info: Path) -> list[Path]:
+    """The folder of a distribution that is installed in editable form by means that are not known here."""
+    from urllib.parse import unquote, urlsplit
+
+    origin = _origin(info)
+    url = urlsplit(origin.get("url", ""))
+    is_editable = (origin.get("dir_info") or {}).get("editable")
+    folder = Path(unquote(url.path))
+    return [folder] if is_editable and url.scheme == "file" and folder.is_dir() else []
+
+
+@cache
+def installed_version(name: str) -> str:
+    """ "distribution version" of what ``import name`` gives here, or "not installed"."""
+    info = _info(name)
+    if info is None:
+        return "not installed"
+    distribution, _, version = info.name.removesuffix(".dist-info").partition("-")
+    return f"{distribution} {version}"
+
+
+@cache
+def _info(name: str) -> Path | None:
+    """The .dist-info folder of the distribution that ``import name`` comes from.
+
+    Looks at folder names first, then at top_level.txt, last at lists of files: importlib.metadata would parse every
+    package's metadata, which takes longer than all else that an unchanged run does.
+    """
+    infos = _distributions()
+    if name.lower() in infos:
+        return infos[name.lower()]
+    for provides in (_top_level, _recorded):
+        if info := next((info for info in infos.values() if name in provides(info)), None):
+            return info
+    return None
+
+
+@cache
+def _distributions() -> dict[str, Path]:
+    """The .dist-info folders beside this interpreter, by their package's name."""
+    folders = [Path(folder) for folder in reversed(sys.path) if Path(folder).is_dir()]
+    return {info.name.partition("-")[0].lower(): info for folder in folders for info in folder.glob("*.dist-info")}
+
+
+def _top_level(info: Path) -> list[str]:
+    file = info / "top_level.txt"
+    return file.read_text().split() if file.is_file() else []
+
+
+def _recorded(info: Path) -> set[str]:
+    """The first folders of the files that a package installed."""
+    file = info / "RECORD"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return {re.split(r"[/,]", line, maxsplit=1)[0].removesuffix(".py") for line in lines}

@@ -1,0 +1,90 @@
+"""``mlops approve``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli import completion
+from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.options import Comment, Json, Yes, YesCost
+from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.cli.cost_approval import CostApproval
+    from mlops_cli.console import Console
+    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.runs import Run
+
+
+@command("approve", "mlops approve --run-id 3f2a --comment 'better on threat'")
+def approve(
+    ctx: typer.Context,
+    run_id: Annotated[
+        str,
+        typer.Option(
+            "--run-id",
+            help="The id of the run, or its first characters.",
+            show_default=False,
+            autocompletion=completion.waiting_run_ids,
+        ),
+    ],
+    reject: Annotated[bool, typer.Option("--reject", help="Reject the model: it is not deployed.")] = False,
+    comment: Comment = "",
+    yes: Yes = False,
+    yes_cost: YesCost = False,
+    as_json: Json = False,
+) -> None:
+    """Show the evidence, ask for a decision, deploy if approved."""
+    from mlops_cli.console.output import run_dict
+
+    context, console = get_context(ctx)
+    if not run_id.strip():
+        raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
+    show_account(context.backend, console)
+    cost_approval = context.cost_approval(console, yes, yes_cost)
+    with context.log_to_tracking(console.say, run_id):
+        run, evidence = show_and_decide(context.backend, console, run_id, not reject, comment, yes, cost_approval)
+    console.result({**run_dict(run), "evidence": evidence.to_dict(), "costs": cost_approval.to_dict()})
+
+
+def show_and_decide(
+    backend: Backend,
+    console: Console,
+    run_id: str,
+    approved: bool,
+    comment: str,
+    yes: bool,
+    cost_approval: CostApproval,
+) -> tuple[Run, Evidence]:
+    """Show the evidence, ask, record the decision; after an approval deploy and test the endpoint."""
+    from mlops_cli.backends.base import CostScope
+    from mlops_cli.cli.commands.run import show_result
+    from mlops_cli.console import output
+    from mlops_cli.core.evidence import require_reason
+
+    run = backend.get_run(run_id)
+    backend.check_waiting(run)
+    evidence = backend.evidence(run)
+    output.show_evidence(console, evidence)
+    if approved:
+        require_reason(evidence, comment)
+        cost_approval.approve(backend.costs(CostScope.ENDPOINT))
+    if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
+        console.say(f"Left waiting. To say no for good: mlops approve --run-id {run.id} --reject")
+        return run, evidence
+    try:
+        with console.run_view() as view:
+            run = backend.approve(run, approved, comment, view)
+    except KeyboardInterrupt:
+        raise MlopsError("Stopped; the decision is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+    if approved:
+        show_result(backend, console, run)
+    else:
+        console.say(f"run {run.id} is rejected; nothing was deployed")
+        if backend.endpoint().deployed_digest == evidence.model_digest:
+            console.say("Its model is the one that is deployed already: the endpoint goes on serving it.")
+            console.next("mlops rollback")
+    return run, evidence

@@ -1,0 +1,24 @@
+"""``mlops config``"""
+
+from __future__ import annotations
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json
+from mlops_cli.errors import EXIT_USAGE
+
+
+@command("config", "mlops config --json")
+def config(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show every setting and its origin."""
+    from mlops_cli.console.output import show_settings
+
+    context, console = get_context(ctx)
+    settings = context.settings
+    show_settings(console, settings)
+    problems = context.problems
+    console.result({"settings": settings.to_dict(), "problems": problems, "project": str(context.project.root)})
+    if problems:
+        console.say("\n".join(f"problem: {problem}" for problem in problems))
+        raise typer.Exit(EXIT_USAGE)

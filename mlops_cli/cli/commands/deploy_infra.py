@@ -1,0 +1,85 @@
+"""``mlops deploy-infra``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.options import DryRun, Json, Yes, YesCost
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.cli.cost_approval import CostApproval
+    from mlops_cli.console import Console
+    from mlops_cli.core.plan import Plan
+
+
+@command("deploy-infra", "mlops deploy-infra --dry-run")
+def deploy_infra(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(help="aws: where the pipeline gets the project from: codecommit, s3 or connection."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    yes_cost: YesCost = False,
+    as_json: Json = False,
+) -> None:
+    """Create what the target needs; show a plan first."""
+    from mlops_cli.console.output import plan_dict
+
+    context, console = get_context(ctx)
+    context.flags["SOURCE"] = source
+    cost_approval = context.cost_approval(console, yes, yes_cost)
+    plan, changed = show_and_provision(context.backend, console, dry_run, yes, cost_approval)
+    result = {"place": context.backend.account_label(), "plan": plan_dict(plan), "changed": changed}
+    console.result({**result, "costs": cost_approval.to_dict()})
+    console.next("mlops run")
+
+
+def show_and_provision(
+    backend: Backend, console: Console, dry_run: bool, yes: bool, cost_approval: CostApproval
+) -> tuple[Plan, bool]:
+    """Show the plan, ask if it changes an account, provision. Return the plan, and whether anything was changed."""
+    from mlops_cli.backends.base import CostScope
+    from mlops_cli.console import output
+
+    account = show_account(backend, console)
+    if account and not dry_run:
+        console.require_person(yes)
+    try:
+        with console.resource_view() as watch:
+            plan = backend.plan_infra(watch)
+        output.show_plan(console, plan)
+        if not plan.active:
+            console.say("no changes")
+            return plan, False
+        show = cost_approval.show if dry_run else cost_approval.approve
+        show(backend.costs(CostScope.ENDPOINT), "once a model is approved")
+        if dry_run:
+            console.say("dry run: nothing was changed")
+            return plan, False
+        if account and not console.confirm(_question(plan), yes):
+            raise MlopsError("Nothing was changed.", "Look at the plan again: mlops deploy-infra --dry-run")
+        with console.resource_view() as watch:
+            backend.deploy_infra(watch)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; what has begun goes on by itself" + (f" in {account.split(', as ')[0]}." if account else "."),
+            "Go on with it: mlops deploy-infra",
+            EXIT_INTERRUPTED,
+        ) from None
+    finally:
+        backend.discard_plan()
+    console.say("done")
+    return plan, True
+
+
+def _question(plan: Plan) -> str:
+    """Return the question; it names what is lost for good, since colours and columns are easily overlooked."""
+    losses = [f"{change.loses} ({change.what})" for change in plan.changes if change.loses]
+    return f"This LOSES {'; '.join(losses)}. Make these changes?" if losses else "Make these changes?"

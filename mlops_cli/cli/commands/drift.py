@@ -1,0 +1,30 @@
+"""``mlops drift``"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json
+from mlops_cli.errors import EXIT_STAGE_FAILED
+
+
+@command("drift", "mlops drift --days 30")
+def drift(
+    ctx: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=30, help="The number of days of requests.")] = 7,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 if the verdict is to retrain.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the endpoint's requests with the training data."""
+    from mlops_cli.console.drift import show_drift
+    from mlops_cli.monitoring.drift import DriftVerdict, compute_drift
+
+    context, console = get_context(ctx)
+    result = compute_drift(context.backend.request_statistics(days))
+    show_drift(console, result)
+    console.result(result.to_dict())
+    if fail and result.verdict is DriftVerdict.RETRAIN:
+        raise typer.Exit(EXIT_STAGE_FAILED)

@@ -1,0 +1,51 @@
+"""``mlops logs``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli import completion
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json, RunId
+from mlops_cli.core.runs import Status
+
+if TYPE_CHECKING:
+    from mlops_cli.core.runs import Run
+
+
+@command("logs", "mlops logs --stage train --follow")
+def logs(
+    ctx: typer.Context,
+    run_id: RunId = "",
+    stage: Annotated[
+        str,
+        typer.Option(
+            help="The stage, for example train. Default: the last stage that has a log.",
+            show_default=False,
+            autocompletion=completion.stage_names,
+        ),
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the stage ends.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the log of a stage."""
+    context, console = get_context(ctx)
+    run = context.backend.get_run(run_id)
+    name = _stage_name(run, stage)
+    lines = context.backend.read_log(run, name, follow)
+    if console.as_json:
+        console.result({"run": run.id, "stage": name, "lines": list(lines)})
+    for line in () if console.as_json else lines:
+        typer.echo(line)
+
+
+def _stage_name(run: Run, name: str) -> str:
+    """Return the named stage, or the last one that has a log. Raise MlopsError for an unknown name."""
+    from mlops_cli.core.stages import STAGES, stage_named
+
+    if name:
+        return stage_named(name).name
+    with_log = [stage.name for stage in run.stages if stage.log or stage.status is Status.RUNNING]
+    return with_log[-1] if with_log else STAGES[0].name

@@ -1,0 +1,52 @@
+"""``mlops models`` and ``mlops models show``"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlops_cli.cli import completion
+from mlops_cli.cli.app import app, get_context, handle_errors
+from mlops_cli.cli.options import Json
+
+models_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback(invoke_without_command=True, epilog="Example: mlops models show 3")
+@handle_errors
+def models(ctx: typer.Context, as_json: Json = False) -> None:
+    """List all models: origin, metrics, decision, service time."""
+    from mlops_cli.console.models import models_dict, show_models
+
+    if ctx.invoked_subcommand:
+        return
+    context, console = get_context(ctx)
+    versions, endpoint = context.backend.models(), context.backend.endpoint()
+    show_models(console, versions, endpoint.live_digest)
+    console.result(models_dict(versions, endpoint.live_digest))
+
+
+@models_app.command("show", epilog="Example: mlops models show 3")
+@handle_errors
+def show_model(
+    ctx: typer.Context,
+    version: Annotated[
+        str,
+        typer.Argument(
+            help="The number of a version, or the first characters of a digest.",
+            show_default=False,
+            autocompletion=completion.versions,
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show one model: origin, metrics, decision, service time."""
+    from mlops_cli.console.models import model_dict, show_version
+    from mlops_cli.core.model_versions import find_version
+
+    context, console = get_context(ctx)
+    model, live_digest = find_version(context.backend.models(), version), context.backend.endpoint().live_digest
+    show_version(console, model, live_digest, context.use_case.metrics.split)
+    console.result(model_dict(model, live_digest))

@@ -1,0 +1,90 @@
+"""``mlops quickstart``: the other commands in order, on data at hand, each named as it runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json, Yes, YesCost
+from mlops_cli.core.runs import RunRequest, Status
+from mlops_cli.errors import MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.cli.cost_approval import CostApproval
+    from mlops_cli.console import Console
+    from mlops_cli.project.usecase import UseCase
+
+
+@command("quickstart", "mlops quickstart --yes")
+def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False) -> None:
+    """Run all stages, from data to a tested endpoint.
+
+    The data is the built-in sample or the project's own.
+    """
+    context, console = get_context(ctx)
+    cost_approval = context.cost_approval(console, yes, yes_cost)
+    with context.log_to_tracking(console.say):
+        result = run_all_stages(
+            context.backend, console, context.use_case, yes, cost_approval, context.most_download_bytes
+        )
+    console.result(result)
+
+
+def run_all_stages(
+    backend: Backend, console: Console, use_case: UseCase, yes: bool, cost_approval: CostApproval, most_bytes: int
+) -> dict[str, Any]:
+    """Go from data to predictions of the endpoint; end early if the person says no.
+
+    Raises ConfigurationError for a model that falls short: its approval needs a reason.
+    """
+    from mlops_cli.cli.commands.approve import show_and_decide
+    from mlops_cli.cli.commands.deploy_infra import show_and_provision
+    from mlops_cli.cli.commands.run import start
+    from mlops_cli.console import output
+    from mlops_cli.monitoring.endpoint_check import check_endpoint
+
+    console.require_person(yes)
+    _download_data(backend, console, use_case, most_bytes)
+    console.say("\n$ mlops deploy-infra")
+    show_and_provision(backend, console, False, yes, cost_approval)
+    console.say("\n$ mlops run")
+    run, _ = start(backend, console, RunRequest(), cost_approval)
+    if run.status is Status.WAITING:
+        console.say(f"\n$ mlops approve --run-id {run.id}")
+        run, _ = show_and_decide(backend, console, run.id, True, "", yes, cost_approval)
+    if run.status is not Status.DONE:
+        console.next(output.next_command(run))
+        return {"run": output.run_dict(run), "probe": None}
+    console.say("\n$ mlops test-endpoint")
+    predictions = check_endpoint(backend.invoke, list(use_case.examples))
+    output.show_probe(console, predictions)
+    console.next("mlops status", "mlops run --explain", *_longer_training(use_case), "mlops cleanup")
+    return {"run": output.run_dict(run), "probe": asdict(predictions)}
+
+
+def _download_data(backend: Backend, console: Console, use_case: UseCase, most_bytes: int) -> None:
+    """Get the use case's quickstart data, unless there is data of another source: never replace that unasked."""
+    from mlops_cli.console import output
+
+    request = replace(use_case.quickstart_request(), most_bytes=most_bytes)
+    present = backend.dataset()
+    if present and not present.synthetic and present.source != request.shown():
+        raise MlopsError(
+            f"This project already holds data from {present.source}; quickstart would replace it.",
+            "Go on with it: mlops run. Or start over: mlops cleanup",
+        )
+    option = "" if use_case.quickstart == use_case.source else f" --source {use_case.quickstart}"
+    console.say(f"$ mlops download-data{option}")
+    with console.progress() as report:
+        dataset, changed = backend.download_data(request, report)
+    output.show_dataset(console, dataset, changed)
+
+
+def _longer_training(use_case: UseCase) -> list[str]:
+    """Return a command for a run that differs, if the use case trains in epochs."""
+    epochs = use_case.hyperparameters.get("train", {}).get("epochs", "")
+    return [f"mlops run --set train.epochs={int(epochs) + 1}"] if epochs.isdecimal() else []

@@ -1,0 +1,40 @@
+"""``mlops reproduce``"""
+
+from __future__ import annotations
+
+import typer
+
+from mlops_cli.cli.app import command, get_context, show_account, show_undeployed_settings
+from mlops_cli.cli.options import Json, RunId, Yes, YesCost
+from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
+
+
+@command("reproduce", "mlops reproduce 3f2a")
+def reproduce(
+    ctx: typer.Context, run_id: RunId = "", yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False
+) -> None:
+    """Train a run's model again and compare digests and metrics."""
+    from mlops_cli.backends.base import CostScope
+    from mlops_cli.console.reproduction import show_reproduction
+
+    context, console = get_context(ctx)
+    backend, cost_approval = context.backend, context.cost_approval(console, yes, yes_cost)
+    run = backend.get_run(run_id)
+    account = show_account(backend, console)
+    show_undeployed_settings(backend, console)
+    where = f"as jobs on {backend.target}, beside its runs" if account else "beside all else"
+    console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
+    cost_approval.approve(backend.costs(CostScope.REPRODUCTION))
+    try:
+        with console.run_view(explain=True) as view:
+            reproduction = backend.reproduce(run, view)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; nothing of it is left running, and the run itself is as it was.",
+            f"Begin anew: mlops reproduce {run.id}",
+            EXIT_INTERRUPTED,
+        ) from None
+    show_reproduction(console, reproduction)
+    console.result({**reproduction.to_dict(), "costs": cost_approval.to_dict()})
+    if not reproduction.same:
+        raise typer.Exit(EXIT_STAGE_FAILED)

@@ -1,0 +1,77 @@
+"""``mlops rollback``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli import completion
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Comment, Json, Yes, YesCost
+from mlops_cli.core.approval import has_reason
+from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.cli.cost_approval import CostApproval
+    from mlops_cli.console import Console
+    from mlops_cli.core.runs import Run
+
+
+@command("rollback", "mlops rollback --comment 'too many false alarms'")
+def rollback(
+    ctx: typer.Context,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="VERSION",
+            help="The version to deploy. Default: the one that was live before.",
+            autocompletion=completion.approved_versions,
+        ),
+    ] = "",
+    comment: Comment = "",
+    yes: Yes = False,
+    yes_cost: YesCost = False,
+    as_json: Json = False,
+) -> None:
+    """Deploy an earlier approved model again, without training."""
+    from mlops_cli.console.output import run_dict
+
+    context, console = get_context(ctx)
+    cost_approval = context.cost_approval(console, yes, yes_cost)
+    run = show_and_roll_back(context.backend, console, to, comment, yes, cost_approval)
+    console.result({**run_dict(run), "costs": cost_approval.to_dict()})
+
+
+def show_and_roll_back(
+    backend: Backend, console: Console, version: str, comment: str, yes: bool, cost_approval: CostApproval
+) -> Run:
+    """Show which model would come back in place of which, ask, deploy it and test the endpoint."""
+    from mlops_cli.backends.base import CostScope
+    from mlops_cli.cli.commands.run import show_result
+    from mlops_cli.console.models import show_models
+    from mlops_cli.core.endpoint import EndpointState
+
+    plan, models, endpoint = backend.plan_rollback(version), backend.models(), backend.endpoint()
+    target = plan.target
+    show_models(console, models, endpoint.live_digest)
+    if plan.run_id:
+        console.say(f"Run {plan.run_id} is this rollback: it is brought to its end. For another one: --to VERSION")
+    elif plan.shortfalls and not has_reason(comment):
+        raise ConfigurationError(
+            f"{target.name} falls short ({'; '.join(plan.shortfalls)}): going back to it needs a reason.",
+            f"mlops rollback --to {target.name} --comment 'WHY'",
+        )
+    if endpoint.state is EndpointState.ABSENT:  # one that is there costs already: that is no reason to keep a bad model
+        cost_approval.approve(backend.costs(CostScope.ENDPOINT))
+    if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
+        raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")
+    try:
+        with console.run_view() as view:
+            run = backend.rollback(target.digest, comment, view)
+    except KeyboardInterrupt:
+        raise MlopsError("Stopped; the rollback is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+    show_result(backend, console, run)
+    return run

@@ -1,0 +1,120 @@
+"""``mlops run``"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli import completion
+from mlops_cli.cli.app import command, get_context, show_account, show_undeployed_settings
+from mlops_cli.cli.options import Json, Yes, YesCost
+from mlops_cli.core.runs import Run, RunRequest, Status, describe_kept_overrides, parse_overrides
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.cli.cost_approval import CostApproval
+    from mlops_cli.console import Console
+
+
+@command("run", "mlops run --set train.epochs=3")
+def run(
+    ctx: typer.Context,
+    detach: Annotated[bool, typer.Option("--detach", help="Continue in the background.")] = False,
+    from_stage: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Start a new run at this stage; take the earlier stages as they are.",
+            show_default=False,
+            autocompletion=completion.stage_names,
+        ),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Run every stage, even if nothing has changed.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print why each stage ran or was reused.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a hyperparameter. Can be repeated.",
+            autocompletion=completion.hyperparameters,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="Train in N processes; the same as --set train.workers=N."),
+    ] = None,
+    yes: Yes = False,
+    yes_cost: YesCost = False,
+    as_json: Json = False,
+) -> None:
+    """Start a run, or continue an interrupted one.
+
+    The run stops at the approval, where a person decides.
+    """
+    from mlops_cli.console.output import run_dict, show_newer_data
+    from mlops_cli.data.origins import Inquiry
+
+    context, console = get_context(ctx)
+    overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
+    request = RunRequest(parse_overrides(overrides), from_stage, force, detach)
+    cost_approval = context.cost_approval(console, yes, yes_cost)
+    show_account(context.backend, console)
+    show_undeployed_settings(context.backend, console)
+    inquiry = Inquiry(context.project.data, context.use_case.addresses)
+    # A run in the background logs itself to MLflow when it has ended.
+    with nullcontext() if detach else context.log_to_tracking(console.say):
+        current, changed = start(context.backend, console, request, cost_approval, explain)
+    newer_data = show_newer_data(console, inquiry, context.use_case.source)
+    if detach and changed:
+        console.say(f"run {current.id} goes on in the background")
+        console.next("mlops logs --follow")
+    else:
+        show_result(context.backend, console, current)
+    result = {**run_dict(current), "changed": changed, "newer_data": newer_data}
+    console.result({**result, "costs": cost_approval.to_dict()})
+
+
+def start(
+    backend: Backend, console: Console, request: RunRequest, cost_approval: CostApproval, explain: bool = False
+) -> tuple[Run, bool]:
+    """Start or continue a run; show it to its end or to the approval. Return it, and whether anything had changed."""
+    from mlops_cli.console import output
+
+    try:
+        with console.run_view(explain) as view:
+            current, changed = backend.start_run(request, view, cost_approval.approve)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
+        ) from None
+    if changed and (kept := _kept(current, request)):
+        console.say(f"run {current.id} goes on from an earlier one: {describe_kept_overrides(kept)}")
+    if not changed:
+        console.say(f"nothing changed since run {current.id}, which is {current.status.value}")
+        if explain:
+            output.show_run(console, current, explain=True)
+    return current, changed
+
+
+def _kept(current: Run, request: RunRequest) -> dict[str, str]:
+    """Return what an earlier command asked of the run; the name of the stage may have been left out."""
+    overrides = {*request.overrides}
+    return {
+        name: value for name, value in current.overrides.items() if overrides.isdisjoint((name, name.split(".")[-1]))
+    }
+
+
+def show_result(backend: Backend, console: Console, current: Run) -> None:
+    """Show the evidence of a run that waits for approval, or the endpoint of a finished one; name the next command."""
+    from mlops_cli.console import output
+
+    if current.status is Status.WAITING:
+        output.show_evidence(console, backend.evidence(current))
+    elif current.status is Status.DONE:
+        output.show_endpoint(console, backend.endpoint())
+    console.next(output.next_command(current))

@@ -1,0 +1,25 @@
+"""``mlops stop``"""
+
+from __future__ import annotations
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json, RunId
+from mlops_cli.core.runs import Status
+
+
+@command("stop", "mlops stop 3f2a")
+def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
+    """Stop a run and its jobs."""
+    from mlops_cli.console.output import next_command, run_dict
+
+    context, console = get_context(ctx)
+    run = context.backend.get_run(run_id)
+    if run.status in (Status.PENDING, Status.RUNNING):
+        run = context.backend.stop(run)
+        console.say(f"run {run.id} is {run.status.value}")
+        console.next(next_command(run))
+    else:
+        console.say(f"run {run.id} is {run.status.value}: nothing of it is running")
+    console.result(run_dict(run))

@@ -1,0 +1,60 @@
+"""``mlops test-endpoint``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json
+from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.core.endpoint import Endpoint
+
+
+@command("test-endpoint", "mlops test-endpoint --text 'You are a fool.'")
+def test_endpoint(
+    ctx: typer.Context,
+    text: Annotated[list[str] | None, typer.Option(help="A text to predict. Can be repeated.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="JSON (.json, .jsonl), or one text per line.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Test the endpoint and compare its model with the approval."""
+    from mlops_cli.cli.instances_file import instances_from
+    from mlops_cli.console import output
+    from mlops_cli.monitoring.endpoint_check import check_endpoint
+
+    context, console = get_context(ctx)
+    instances = [*(text or []), *(instances_from(file) if file else [])] or list(context.use_case.examples)
+    endpoint = context.backend.endpoint()
+    output.show_endpoint(console, endpoint)
+    _require_in_service(endpoint)
+    predictions = check_endpoint(context.backend.invoke, instances)
+    output.show_probe(console, predictions)
+    gate = context.backend.run_gate()
+    console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
+    for failure in gate.failures:
+        console.say(f"  - {failure}")
+    console.result(output.endpoint_test_dict(endpoint, predictions, gate))
+    if gate.failed or not endpoint.is_approved:
+        raise typer.Exit(EXIT_STAGE_FAILED)
+
+
+def _require_in_service(endpoint: Endpoint) -> None:
+    from mlops_cli.core.endpoint import EndpointState
+
+    if endpoint.state is EndpointState.ABSENT:
+        raise MlopsError(
+            f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run", EXIT_STAGE_FAILED
+        )
+    if endpoint.state is not EndpointState.IN_SERVICE:
+        raise MlopsError(
+            f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason}.",
+            f"Bring it back: {endpoint.mend}",
+            EXIT_STAGE_FAILED,
+        )

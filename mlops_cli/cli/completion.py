@@ -1,0 +1,148 @@
+"""What the shell offers when somebody presses Tab: the runs, models, stages and hyperparameters of the project at hand.
+
+Each function gets the unfinished command's context and word, as the command line's library hands them over, and gives
+words with their explanations. Whatever is wrong with the project is for the command itself to say: here it means that
+there is nothing to offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from mlops_cli.core.runs import Status
+from mlops_cli.core.stages import STAGES
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.completion_cache import (
+    CachedRun,
+    CachedVersion,
+    CompletionCache,
+    cached_runs,
+    cached_versions,
+)
+
+if TYPE_CHECKING:
+    from mlops_cli.core.model_versions import ModelVersion
+    from mlops_cli.core.runs import Run
+    from mlops_cli.project.paths import Project
+    from mlops_cli.project.settings import Settings
+    from mlops_cli.project.usecase import UseCase
+
+
+class Lister(Protocol):
+    def list_runs(self) -> list[Run]: ...
+
+    def models(self) -> list[ModelVersion]: ...
+
+
+class CompletionContext(Protocol):
+    """The parts of a command's context that completion reads. ``app.py`` puts its maker into click's ``obj``."""
+
+    @property
+    def project(self) -> Project: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def use_case(self) -> UseCase: ...
+
+    @property
+    def backend(self) -> Lister: ...
+
+
+Suggestion: TypeAlias = tuple[str, str]
+Completer: TypeAlias = Callable[[Any, str], list[Suggestion]]
+
+
+def completer(suggestions: Callable[[CompletionContext], Iterable[Suggestion]]) -> Completer:
+    """Those of the words that begin as the unfinished one does; none when the project cannot be read."""
+
+    def complete(ctx: Any, incomplete: str) -> list[Suggestion]:
+        options = ctx.find_root().params  # as they were typed: nothing is converted yet
+        folder = options.get("project")
+        flags = {"MLOPS_TARGET": "target", "AWS_PROFILE": "profile", "AWS_REGION": "region"}
+        typed = {setting: options.get(name) for setting, name in flags.items()}
+        context = ctx.find_root().obj(typed, Path(folder).expanduser() if folder else None)
+        with suppress(MlopsError, OSError):
+            return [(text, description) for text, description in suggestions(context) if text.startswith(incomplete)]
+        return []
+
+    return complete
+
+
+@completer
+def run_ids(context: CompletionContext) -> Iterator[Suggestion]:
+    yield from map(_run_suggestion, _runs(context))
+
+
+@completer
+def waiting_run_ids(context: CompletionContext) -> Iterator[Suggestion]:
+    """The runs that can be approved."""
+    yield from (_run_suggestion(run) for run in _runs(context) if run.status == Status.WAITING.value)
+
+
+def _runs(context: CompletionContext) -> list[CachedRun]:
+    """The newest first; of aws those that commands have seen: a Tab must not wait for the network."""
+    return cached_runs(context.backend.list_runs()) if context.settings.target == "local" else _cache(context).runs()
+
+
+def _cache(context: CompletionContext) -> CompletionCache:
+    return CompletionCache(context.project.state, context.settings.cache_location(context.use_case.name))
+
+
+def _run_suggestion(run: CachedRun) -> Suggestion:
+    from mlops_cli.console.formatting import format_datetime
+
+    return run.id, f"{run.status}, {format_datetime(run.created_at)}"
+
+
+@completer
+def versions(context: CompletionContext) -> Iterator[Suggestion]:
+    yield from map(_version_suggestion, _versions(context))
+
+
+@completer
+def approved_versions(context: CompletionContext) -> Iterator[Suggestion]:
+    """The models that can be deployed again; one of them may be live."""
+    yield from (_version_suggestion(version) for version in _versions(context) if version.approved)
+
+
+def _versions(context: CompletionContext) -> list[CachedVersion]:
+    """The newest first, from where runs are taken, too."""
+    return (
+        cached_versions(context.backend.models()) if context.settings.target == "local" else _cache(context).versions()
+    )
+
+
+def _version_suggestion(version: CachedVersion) -> Suggestion:
+    from mlops_cli.console.formatting import format_datetime
+
+    return version.name, f"{version.decision}, trained {format_datetime(version.trained_at)}"
+
+
+@completer
+def stage_names(_: CompletionContext) -> Iterator[Suggestion]:
+    yield from ((stage.name, stage.kind.value) for stage in STAGES)
+
+
+@completer
+def hyperparameters(context: CompletionContext) -> Iterator[Suggestion]:
+    """As they stand in usecase.toml, to be changed."""
+    for stage, values in context.use_case.hyperparameters.items():
+        yield from ((f"{stage}.{name}={value}", f"of {stage}") for name, value in values.items())
+
+
+@completer
+def sources(_: CompletionContext) -> Iterator[Suggestion]:
+    """When none of these fits, the shell offers files."""
+    yield "sample", "made-up comments"
+    yield "kaggle", "the competition that usecase.toml names"
+
+
+@completer
+def targets(_: CompletionContext) -> Iterator[Suggestion]:
+    yield "local", "this machine"
+    yield "aws", "an AWS account"

@@ -1,0 +1,110 @@
+"""How a command gets its collaborators: the only place that knows how they are built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_cli.backends import get_backend
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.paths import Project, find_project, named_project
+from mlops_cli.project.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.base import Backend
+    from mlops_cli.cli.cost_approval import CostApproval
+    from mlops_cli.console import Console
+    from mlops_cli.core.checks import Finding
+    from mlops_cli.core.runs import Run
+    from mlops_cli.project.usecase import UseCase
+
+
+@dataclass
+class AppContext:
+    """The options of one call, and what follows from them, made when first needed. ``flags`` are settings by name."""
+
+    flags: dict[str, str | None]
+    folder: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+    as_json: bool = False
+
+    @cached_property
+    def project(self) -> Project:
+        return find_project(Path.cwd()) if self.folder is None else named_project(self.folder)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load_settings(self.project.dotenv, self.flags)
+
+    @cached_property
+    def use_case(self) -> UseCase:
+        from mlops_cli.project.usecase import load_use_case
+
+        return load_use_case(self.project.training / "usecase.toml")
+
+    @cached_property
+    def backend(self) -> Backend:
+        return get_backend(self.settings, self.project, self.use_case)
+
+    @property
+    def most_download_bytes(self) -> int:
+        """How much may be downloaded of one source. Raises ConfigurationError for wrong settings."""
+        return int(float(self.settings.validated()["MAX_DOWNLOAD_GB"]) * 10**9)
+
+    def cost_approval(self, console: Console, yes: bool = False, yes_cost: bool = False) -> CostApproval:
+        """What the command may spend, by the settings and its options. Raises ConfigurationError for a wrong limit."""
+        from mlops_cli.cli.cost_approval import CostApproval
+        from mlops_cli.core.costs import Limits
+
+        names = ("MAX_RUN_COST", "MAX_MONTHLY_COST")
+        settings = self.settings.validated()
+        limits = {name: float(settings[name]) for name in names if settings[name]}
+        return CostApproval(console, Limits(limits), yes, yes_cost)
+
+    @contextmanager
+    def log_to_tracking(self, say: Callable[[str], None], run_id: str = "") -> Iterator[None]:
+        """Log the run that a command is about, the newest if none is named; one that failed only if it changed it."""
+        is_tracking = bool(self.settings["MLFLOW_TRACKING_URI"])
+        before = self._run(run_id) if is_tracking else None
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            run = self._run(run_id) if is_tracking else None
+            if run is not None and not (failed and run == before):
+                from mlops_cli.tracking import track
+
+                track(run, self.backend, self.settings, self.use_case, say)
+
+    def _run(self, run_id: str) -> Run | None:
+        """None if there is no such run; what is wrong with the target, the command itself will say."""
+        with suppress(MlopsError):
+            return self.backend.get_run(run_id)
+        return None
+
+    def run_checks(self) -> Iterator[Finding]:
+        """What is wrong with this machine's Python, the settings and the use case; if nothing is, the target's own."""
+        from mlops_cli.backends.common_checks import python_version_check
+        from mlops_cli.core.checks import Check, run_checks, settings_failure
+
+        yield from run_checks([Check("python", python_version_check)])
+        problems = self.problems
+        yield from (settings_failure(problem) for problem in problems)
+        if not problems:
+            yield from self.backend.run_checks()
+
+    @property
+    def problems(self) -> list[str]:
+        """All that would keep the commands from working: wrong settings or use case."""
+        messages = list(self.settings.problems)
+        try:
+            self.use_case  # noqa: B018 (read, to see what is wrong with it)
+        except MlopsError as error:
+            messages.append(error.message)
+        return messages

@@ -1,0 +1,67 @@
+"""Before money is spent: shows what it costs, holds it against the limits, and asks where nobody can know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_cli.console import Console
+from mlops_cli.console.costs import costs_dict, show_costs
+from mlops_cli.core.costs import Costs, Limits
+from mlops_cli.errors import ConfigurationError, MlopsError
+
+NOTHING = "Nothing was started."
+
+
+@dataclass
+class CostApproval:
+    """Of one command; ``yes_cost`` agrees to any amount. ``costs`` is what was shown last, nothing by default."""
+
+    console: Console
+    limits: Limits
+    yes: bool = False
+    yes_cost: bool = False
+    costs: Costs = field(default_factory=Costs)
+
+    def show(self, costs: Costs, heading: str = "may cost") -> None:
+        self.costs = costs
+        show_costs(self.console, costs, heading)
+
+    def approve(self, costs: Costs, heading: str = "may cost") -> None:
+        """Show them; raises ConfigurationError, naming figures and the way out, unless they may be spent."""
+        self.show(costs, heading)
+        if self.yes_cost:
+            return
+        above = self.limits.exceeded_limits(costs)
+        if above:
+            raise ConfigurationError(f"{_sentence(above)} {NOTHING}", _way_out(above))
+        if costs.unknown:
+            self._ask(costs)
+
+    def _ask(self, costs: Costs) -> None:
+        """A limit that cannot be checked is not kept by a general yes; a person who has read why may decide."""
+        missing = ", ".join(line.resource for line in costs.unknown)
+        limits = self.limits.limits_not_checkable(costs)
+        if self.yes and not limits:
+            return
+        if self.yes or not self.console.has_person:
+            also = f", so that {' and '.join(limits)} cannot be kept" if limits else ""
+            raise ConfigurationError(
+                f"What this costs is not known ({missing}){also}. {NOTHING}",
+                "Go on all the same: add --yes-cost" + ("" if limits else " or --yes"),
+            )
+        if not self.console.confirm(f"What this costs is not known ({missing}). Go on all the same?", yes=False):
+            raise MlopsError(NOTHING, "Allow pricing:GetProducts, or go on without knowing: --yes-cost")
+
+    def to_dict(self) -> dict[str, Any]:
+        return costs_dict(self.costs)
+
+
+def _sentence(parts: list[str]) -> str:
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _way_out(above: list[str]) -> str:
+    names = [name for name in ("MAX_RUN_COST", "MAX_MONTHLY_COST") if any(name in excess for excess in above)]
+    return f"Go on all the same: add --yes-cost. Or raise {' and '.join(names)}, or choose other instance types."

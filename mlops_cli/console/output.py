@@ -1,0 +1,208 @@
+"""What a command has to say in the end: for a person as tables, for a script as one JSON value."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.console.formatting import format_datetime, iso, short
+from mlops_cli.core.comparison import describe_rows, summarize
+from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport
+from mlops_cli.core.runs import CONTINUABLE, Run, StageRun, Status
+
+if TYPE_CHECKING:
+    from mlops_cli.console.console import Console
+    from mlops_cli.core.decision import Decision
+    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.plan import Plan
+    from mlops_cli.data.metadata import DatasetInfo
+    from mlops_cli.data.origins import Inquiry
+    from mlops_cli.monitoring.endpoint_check import EndpointCheck
+    from mlops_cli.project.settings import Settings
+
+
+def run_dict(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "status": run.status.value,
+        "created_at": iso(run.created_at),
+        "overrides": run.overrides,
+        "decision": decision_dict(run.decision),
+        "stages": [stage_dict(stage) for stage in run.stages],
+    }
+
+
+def decision_dict(decision: Decision | None) -> dict[str, Any] | None:
+    return {**decision.to_dict(), "at": iso(decision.at)} if decision else None
+
+
+def stage_dict(stage: StageRun) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "status": stage.status.value,
+        "reason": stage.reason,
+        "seconds": stage.seconds,
+        "output": stage.output,
+        "ingredients": stage.ingredients,
+    }
+
+
+def endpoint_dict(endpoint: Endpoint) -> dict[str, Any]:
+    return {**asdict(endpoint), "state": endpoint.state.value, "is_what_was_approved": endpoint.is_approved}
+
+
+def plan_dict(plan: Plan) -> list[dict[str, Any]]:
+    return [{**asdict(change), "action": change.action.value} for change in plan.changes]
+
+
+def next_command(run: Run) -> str:
+    """The one command that takes the run further."""
+    if run.status is Status.WAITING:
+        return f"mlops approve --run-id {run.id}"
+    if run.status is Status.RUNNING:
+        return "mlops logs --follow"
+    if run.status in CONTINUABLE:
+        return "mlops run"
+    return "mlops test-endpoint" if run.status is Status.DONE else "mlops run"
+
+
+def endpoint_test_dict(endpoint: Endpoint, check: EndpointCheck, gate: GateReport) -> dict[str, Any]:
+    return {"endpoint": endpoint_dict(endpoint), "probe": asdict(check), "gate": asdict(gate)}
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    if plan.changes and not console.as_json:
+        from mlops_cli.console.tables import plan_table
+
+        console.show(plan_table(plan))
+
+
+def show_runs(console: Console, runs: list[Run]) -> None:
+    if not runs:
+        console.say("no runs yet")
+        console.next("mlops run")
+    elif not console.as_json:
+        from mlops_cli.console.tables import run_table
+
+        console.show(run_table(runs))
+
+
+def show_settings(console: Console, settings: Settings) -> None:
+    if not console.as_json:
+        from mlops_cli.console.tables import settings_table
+
+        console.show(settings_table(settings))
+
+
+def show_run(console: Console, run: Run, explain: bool = False) -> None:
+    """The run's stages, who decided, and why it stands where it stands."""
+    if console.as_json:
+        return
+    from mlops_cli.console.tables import stage_table
+
+    console.show(stage_table(run, {}, explain))
+    if run.decision:
+        decision = run.decision
+        console.say(f"{decision.verb} {decision.describe(format_datetime(decision.at))}")
+        if decision.approved and decision.shortfalls:
+            console.say(f"accepted with it: {'; '.join(decision.shortfalls)}")
+    if run.current and run.current.status is Status.FAILED:
+        console.say(run.current.reason)
+
+
+def show_endpoint(console: Console, endpoint: Endpoint) -> None:
+    """One line; a dead endpoint comes with its reason and the command that brings it back."""
+    if endpoint.state is EndpointState.ABSENT:
+        console.say(f"endpoint {endpoint.name}: none yet")
+    elif endpoint.state is EndpointState.FAILED:
+        console.say(f"endpoint {endpoint.name}: FAILED, {endpoint.reason}")
+        if endpoint.objection:
+            console.say(f"its model {short(endpoint.deployed_digest)} {endpoint.objection}")
+        console.next(endpoint.mend)
+    else:
+        console.say(f"endpoint {endpoint.name}: {endpoint.state.value} at {endpoint.url}, serves {endpoint.served}")
+        if endpoint.state is EndpointState.IN_SERVICE and not endpoint.is_approved:
+            console.next(endpoint.mend)
+
+
+def show_evidence(console: Console, evidence: Evidence) -> None:
+    """The metrics against their floors and against the live model, the gates, the data, the digests."""
+    if console.as_json:
+        return
+    from mlops_cli.console.tables import difference_table, facts_table, metrics_table
+
+    data = evidence.data
+    synthetic = "  SYNTHETIC DATA" if data.get("synthetic") else ""
+    gates = ", ".join(
+        f"{gate.name}: {gate.passed} passed, {gate.failed} failed" for gate in evidence.gates if gate.passed
+    )
+    live = f"{short(evidence.live_digest)} of run {evidence.live_run}" if evidence.live_digest else "nothing yet"
+    facts = {
+        "data": f"{data.get('source', '?')}, {data.get('rows', 0):,} rows, {short(evidence.data_digest)}{synthetic}",
+        "model": short(evidence.model_digest),
+        "live now": live,
+        "gates": gates or "-",
+        **_against_live(evidence),
+        "verdict": "; ".join(evidence.demanding) or _within(evidence),
+        **({"report": evidence.report} if evidence.report else {}),
+    }
+    console.show(f"\nEvidence for run {evidence.run_id}", metrics_table(evidence, console.width))
+    if evidence.comparison and evidence.comparison.differences:
+        console.show("", difference_table(evidence.comparison), "")
+    console.show(facts_table(facts))
+    if evidence.earlier:
+        decision = evidence.earlier
+        verb = decision.verb if decision.approved else decision.verb.upper()
+        console.say(f"This very model was {verb} {decision.describe(format_datetime(decision.at))}")
+
+
+def _within(evidence: Evidence) -> str:
+    """What it means that nothing falls short, in the words of the bounds that there are."""
+    floored, capped = (any(getattr(row, side) for row in evidence.rows) for side in ("minimum", "maximum"))
+    if floored or capped:
+        return "nothing is " + " or ".join(["under its floor"] * floored + ["over its ceiling"] * capped)
+    return "usecase.toml sets no floor and no ceiling"
+
+
+def _against_live(evidence: Evidence) -> dict[str, str]:
+    """How the model compares with the live one, and on which rows."""
+    comparison = evidence.comparison
+    if comparison is None:
+        return {}
+    rows = {"compared": describe_rows(comparison)} if comparison.differences else {}
+    return {"against live": summarize(comparison), **rows}
+
+
+def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
+    rates = ", ".join(f"{label} {rate:.1%}" for label, rate in dataset.label_rates.items())
+    heading = "dataset" if changed else "no changes"
+    console.say(f"{heading}: {dataset.source}, {dataset.rows:,} rows, sha256 {short(dataset.sha256)}")
+    if dataset.ignored_columns:
+        console.say(f"columns left out, since [data.columns] does not name them: {', '.join(dataset.ignored_columns)}")
+    if rates:
+        console.say(f"labels: {rates}")
+    for remark in dataset.remarks:
+        console.say(remark)
+
+
+def show_newer_data(console: Console, inquiry: Inquiry, default: str) -> list[str]:
+    """Say which sources have changed since the dataset was made, and how to take their new content; return them."""
+    changed = inquiry.changed()
+    if changed:
+        sources = [] if inquiry.sources == [default] else inquiry.sources
+        options = "".join(f" --source {shlex.quote(source)}" for source in sources)
+        console.say(f"newer data: {', '.join(changed)}; take it with mlops download-data{options} --refresh")
+    return changed
+
+
+def show_probe(console: Console, probe: EndpointCheck) -> None:
+    if console.as_json:
+        return
+    from mlops_cli.console.tables import predictions_table
+
+    if probe.rows:
+        console.show(predictions_table(probe.rows))
+    else:
+        console.say(probe.raw)
+    console.say(f"latency of {probe.requests} requests: p50 {probe.p50_ms:.1f} ms, p99 {probe.p99_ms:.1f} ms")

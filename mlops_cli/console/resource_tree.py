@@ -1,0 +1,87 @@
+"""Shows resources while they are made or removed: a live tree on a terminal, timestamped lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mlops_cli.console.formatting import duration
+from mlops_cli.core.progress import ResourceEvent
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.tree import Tree as RichTree
+
+TURNING_BACK = ("ROLLBACK", "DELETE")
+
+
+class Lines:
+    """One line for each resource that has come to an end, and one when its group begins."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, event: ResourceEvent) -> None:
+        if event.ended or event.name == event.group:
+            at = time.strftime("%H:%M:%S", time.localtime(event.at or None))
+            kind = f" ({event.kind})" if event.kind else ""
+            subject = event.name if event.name == event.group else f"{event.group}  {event.name}{kind}"
+            self._say(f"{at}  {subject}  {event.status}  {event.reason}".rstrip())
+
+
+class Tree:
+    """Each group with its resources, drawn again as time goes by."""
+
+    def __init__(self, console: RichConsole) -> None:
+        from rich.live import Live
+
+        self._groups: dict[str, dict[str, ResourceEvent]] = {}
+        self._began: dict[tuple[str, str], float] = {}
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+
+    def __enter__(self) -> Tree:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: ResourceEvent) -> None:
+        self._groups.setdefault(event.group, {})[event.name] = event
+        self._began.setdefault((event.group, event.name), event.at)
+
+    def _render(self) -> RichTree:
+        from rich.tree import Tree as RichTree
+
+        top = RichTree("", hide_root=True)
+        for group, events in self._groups.items():
+            own = events.get(group)
+            branch = top.add(self._line(own) if own else group)
+            for name, event in events.items():
+                if name != group:
+                    branch.add(self._line(event))
+        return top
+
+    def _line(self, event: ResourceEvent) -> str:
+        from rich.markup import escape
+
+        mark, style = _mark(event)
+        until = event.at if event.ended else time.time()
+        took = duration(max(0.0, until - self._began[event.group, event.name]))
+        kind = "" if event.name == event.group else f" [dim]{escape(event.kind)}[/]"
+        return f"[{style}]{mark}[/] {escape(event.name)}{kind} {event.status} [dim]{took} {escape(event.reason)}[/]"
+
+
+def _mark(event: ResourceEvent) -> tuple[str, str]:
+    if event.failed:
+        return "✗", "red"
+    if event.ended:
+        return "✓", "yellow" if event.status.startswith(TURNING_BACK) else "green"
+    return "▶", "cyan"

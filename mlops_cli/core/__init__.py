@@ -1,0 +1,1 @@
+"""Stages, runs, cache keys and the engine. No IO."""

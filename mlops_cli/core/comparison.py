@@ -1,0 +1,116 @@
+"""Champion and challenger: what is known of how a new model compares with the live one, as data and in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+CONFIDENCE = 0.95
+
+
+class ComparisonResult(str, Enum):
+    """Of the new model against the live one; beyond noise means that the whole interval is on one side of zero."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    LEVEL = "level"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class MetricDelta:
+    """Both models' values of one row of metrics; ``low`` and ``high`` bound the new one's less the live one's."""
+
+    name: str
+    now: float | None
+    live: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def value(self) -> float | None:
+        return None if self.now is None or self.live is None else self.now - self.live
+
+    def result(self, lower_is_better: bool) -> ComparisonResult:
+        if self.low is None or self.high is None:
+            return ComparisonResult.UNKNOWN
+        low, high = (-self.high, -self.low) if lower_is_better else (self.low, self.high)
+        return ComparisonResult.BETTER if low > 0 else ComparisonResult.WORSE if high < 0 else ComparisonResult.LEVEL
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of two models by one metric on the same rows; of several ``differences`` the last is that of their mean.
+
+    Of the ``of`` test rows of the new model, ``rows`` were compared: those whose prediction by the live model is
+    on record and the ``asked`` ones that its endpoint was asked about, without the ``learnt`` ones that the live
+    model was trained on (``learnt`` is None when nobody knows). ``problem`` says why there is no comparison.
+    """
+
+    metric: str
+    rows: int = 0
+    of: int = 0
+    asked: int = 0
+    learnt: int | None = None
+    resamples: int = 0
+    differences: tuple[MetricDelta, ...] = ()
+    problem: str = ""
+    lower_is_better: bool = False
+
+    @property
+    def overall(self) -> MetricDelta | None:
+        return self.differences[-1] if self.differences else None
+
+    @property
+    def result(self) -> ComparisonResult:
+        return self.overall.result(self.lower_is_better) if self.overall else ComparisonResult.UNKNOWN
+
+    @property
+    def better(self) -> bool:
+        return self.result is ComparisonResult.BETTER
+
+    def result_for(self, difference: MetricDelta) -> ComparisonResult:
+        return difference.result(self.lower_is_better)
+
+    def to_dict(self) -> dict[str, Any]:
+        differences = {
+            delta.name: {**asdict(delta), "difference": delta.value, "standing": self.result_for(delta).value}
+            for delta in self.differences
+        }
+        return {**asdict(self), "differences": differences, "confidence": CONFIDENCE, "standing": self.result.value}
+
+
+def comparison_from(document: dict[str, Any]) -> Comparison:
+    """What ``to_dict`` gave, as it was."""
+    names = ("name", "now", "live", "low", "high")
+    differences = tuple(MetricDelta(*(row[name] for name in names)) for row in document["differences"].values())
+    plain = ("metric", "rows", "of", "asked", "learnt", "resamples", "problem", "lower_is_better")
+    return Comparison(**{name: document[name] for name in plain}, differences=differences)
+
+
+def summarize(comparison: Comparison) -> str:
+    """The overall result in one line."""
+    if comparison.problem:
+        return f"not compared: {comparison.problem}"
+    delta = comparison.overall
+    if delta is None or delta.value is None or delta.low is None or delta.high is None:
+        return f"not compared: too few rows for {comparison.metric}"
+    labels = {
+        ComparisonResult.BETTER: "better",
+        ComparisonResult.WORSE: "WORSE",
+        ComparisonResult.LEVEL: "no difference beyond noise",
+    }
+    figures = f"{delta.name} {comparison.metric} {delta.now:.3f} against {delta.live:.3f}"
+    return f"{labels[comparison.result]}: {figures}, {delta.value:+.3f} ({delta.low:+.3f} to {delta.high:+.3f})"
+
+
+def describe_rows(comparison: Comparison) -> str:
+    """On which rows, in words."""
+    part = f"{comparison.rows:,} of " if comparison.rows < comparison.of else "all "
+    rows = f"{part}{comparison.of:,} test rows"
+    asked_text = f", {comparison.asked:,} of them asked of the live endpoint" if comparison.asked else ""
+    if comparison.learnt is None:
+        return f"{rows}{asked_text}; whether the live model was trained on some of them is not known"
+    left_out = f"; it was trained on {comparison.learnt:,} others" if comparison.learnt else ""
+    return f"{rows}{asked_text}{left_out}"

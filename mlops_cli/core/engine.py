@@ -1,0 +1,220 @@
+"""The engine: takes a run from stage to stage, reuses what has not changed, stops at the gate, resumes.
+
+It decides and records; where a stage's work happens and where its record is kept is the Workbench's matter.
+Resuming needs no code of its own: a finished stage is one whose key is on record, in this run or another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mlops_cli.core.ingredients import with_reads
+from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status, continue_hint
+from mlops_cli.core.stages import STAGES, Stage, position
+from mlops_cli.errors import EXIT_ERROR, EXIT_STAGE_FAILED, MlopsError
+
+
+class StageFailed(MlopsError):
+    """A stage ended without its output; the run keeps what was finished before it, and ``detail`` of this one."""
+
+    def __init__(self, message: str, hint: str, detail: dict[str, Any] | None = None) -> None:
+        super().__init__(message, hint, EXIT_STAGE_FAILED)
+        self.detail = detail or {}
+
+    def with_note(self, note: str) -> StageFailed:
+        """The same failure, with what became of it."""
+        return StageFailed(f"{self.message}\n{note}", self.hint, self.detail)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What executing a stage gave: the digest of its output, where it lies, and facts about it.
+
+    ``status`` is WAITING for a person, or RUNNING when the work was handed over and its output is yet to come.
+    """
+
+    output: str = ""
+    artifact: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+    status: Status = Status.DONE
+    read: dict[str, str] = field(default_factory=dict)
+
+
+class StageExecutor(Protocol):
+    """The place where stages are executed and recorded."""
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        """Everything that the stage's output depends on, by name."""
+
+    def key(self, ingredients: dict[str, str]) -> str: ...
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        """A finished execution with this key whose output is still there, the run's own one first."""
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        """The last finished execution of the stage, whatever its key."""
+
+    def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult: ...
+
+    def save(self, run: Run) -> None: ...
+
+
+class RunView(Protocol):
+    """Shows a run to whoever started it."""
+
+    def stage_changed(self, run: Run, stage: StageRun) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int, message: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class CacheDecision:
+    """Whether a stage is executed or an earlier output reused, and why."""
+
+    reuse: StageRun | None
+    reason: str
+    key: str
+    ingredients: dict[str, str]
+
+
+def decide_reuse(stage: Stage, run: Run, executor: StageExecutor, stages: Sequence[Stage] = STAGES) -> CacheDecision:
+    """Decide about one stage; the stages that it takes input from must be settled."""
+    ingredients = executor.ingredients(stage, run)
+    key = executor.key(ingredients)
+    forced = is_forced(stage, run, stages)
+    earlier = executor.find(stage, key, run)
+    if earlier and (earlier.run_id == run.id or not forced):
+        return CacheDecision(earlier, f"unchanged since run {earlier.run_id}", key, ingredients)
+    reason = "asked for" if forced else explain_cache_miss(executor.previous(stage), ingredients)
+    return CacheDecision(None, reason, key, ingredients)
+
+
+def is_forced(stage: Stage, run: Run, stages: Sequence[Stage] = STAGES) -> bool:
+    """Whether the stage takes up nothing that is older than the run."""
+    return bool(run.forced_from) and position(stage.name, stages) >= position(run.forced_from, stages)
+
+
+def explain_cache_miss(previous: StageRun | None, ingredients: dict[str, str]) -> str:
+    """In words, what differs from the last finished execution."""
+    if previous is None:
+        return "first run"
+    names = sorted(previous.ingredients.keys() | ingredients.keys())
+    changed = [name for name in names if previous.ingredients.get(name) != ingredients.get(name)]
+    return (
+        ", ".join(describe_change(name, previous.ingredients, ingredients) for name in changed) or "its output is gone"
+    )
+
+
+def describe_change(name: str, before: dict[str, str], after: dict[str, str]) -> str:
+    if name not in before:
+        return f"{name} is new"
+    if name not in after:
+        return f"{name} is gone"
+    digests = any(len(value) == 64 for value in (before[name], after[name]))
+    return f"{name} changed" if digests else f"{name} {before[name]} → {after[name]}"
+
+
+def is_up_to_date(run: Run, executor: StageExecutor, stages: Sequence[Stage] = STAGES) -> bool:
+    """Whether every stage of the finished ``run`` would be reused as it stands, and no other output be taken."""
+    pairs = ((decide_reuse(stage, run, executor, stages).reuse, run.stage(stage.name)) for stage in stages)
+    return all(reuse is not None and reuse.output == stage.output for reuse, stage in pairs)
+
+
+def run_stages(
+    run: Run, executor: StageExecutor, view: RunView, start: str = "", stages: Sequence[Stage] = STAGES
+) -> Run:
+    """Execute or reuse stage after stage, until the end or until a person must decide.
+
+    Stages before ``start`` are taken as the run has them, even if what they were made from changed since:
+    an approval deploys the model that was approved. Raises StageFailed, with the run saved as failed, when a
+    stage ends without its output.
+    """
+    run.status = Status.RUNNING
+    for stage in stages[position(start, stages) if start else 0 :]:
+        run_or_reuse_stage(stage, run, executor, view, stages)
+        if run.stage(stage.name).status is Status.WAITING:
+            return _finish_run(run, Status.WAITING, executor)
+    return _finish_run(run, Status.DONE, executor)
+
+
+def _finish_run(run: Run, status: Status, executor: StageExecutor) -> Run:
+    run.status = status
+    executor.save(run)
+    return run
+
+
+def run_or_reuse_stage(stage: Stage, run: Run, executor: StageExecutor, view: RunView, stages: Sequence[Stage]) -> None:
+    """Bring one stage to an output, a wait, or a recorded failure."""
+    record = run.stage(stage.name)
+    with _save_on_error(record, run, executor, view):
+        verdict = decide_reuse(stage, run, executor, stages)
+    if verdict.reuse:
+        _reuse_result(record, verdict.reuse, verdict, run)
+    else:
+        _mark_running(record, verdict)
+        executor.save(run)
+        view.stage_changed(run, record)
+        with _save_on_error(record, run, executor, view):
+            _execute(stage, record, run, executor, view)
+    executor.save(run)
+    view.stage_changed(run, record)
+
+
+def _reuse_result(record: StageRun, source: StageRun, verdict: CacheDecision, run: Run) -> None:
+    if source.run_id == run.id and record.status.has_output:
+        return
+    own = source.run_id == run.id
+    record.status, record.reason = (Status.DONE, source.reason) if own else (Status.REUSED, verdict.reason)
+    record.key, record.ingredients = verdict.key, source.ingredients or verdict.ingredients
+    record.output, record.artifact, record.detail = source.output, source.artifact, source.detail
+    record.started_at = record.finished_at = time.time()
+    record.log = source.log
+
+
+def _mark_running(record: StageRun, verdict: CacheDecision) -> None:
+    record.status, record.reason = Status.RUNNING, verdict.reason
+    record.key, record.ingredients = verdict.key, verdict.ingredients
+    record.output, record.artifact, record.detail = "", "", {}
+    record.started_at, record.finished_at = time.time(), None
+
+
+def _execute(stage: Stage, record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> None:
+    outcome = executor.execute(stage, run, view)
+    record.ingredients = with_reads(record.ingredients, outcome.read)
+    record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
+    record.status = outcome.status
+    record.finished_at = time.time() if outcome.status.has_output else None
+
+
+@contextmanager
+def _save_on_error(record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> Iterator[None]:
+    """Whatever ends a stage is on record before it is raised."""
+    try:
+        yield
+    except BaseException as error:
+        _mark_failed(record, run, error)
+        if isinstance(error, MlopsError):
+            _complete_error(error, run)
+        executor.save(run)
+        view.stage_changed(run, record)
+        raise
+
+
+def _complete_error(error: MlopsError, run: Run) -> None:
+    """A stage that could not do its work has failed, whatever raised the error; a run that goes on keeps its --set."""
+    if error.exit_code == EXIT_ERROR:
+        error.exit_code = EXIT_STAGE_FAILED
+    if error.hint == CONTINUE:
+        error.hint = continue_hint(run)
+
+
+def _mark_failed(record: StageRun, run: Run, error: BaseException) -> None:
+    failed = isinstance(error, Exception)
+    record.status = run.status = Status.FAILED if failed else Status.INTERRUPTED
+    record.reason = str(error) if failed else "stopped by the user"
+    record.detail = error.detail if isinstance(error, StageFailed) else {}
+    record.finished_at = time.time()

@@ -1,0 +1,254 @@
+"""Evidence: what the person who approves a model sees, as data; made from what the run recorded."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mlops_cli.core.approval import has_reason
+from mlops_cli.core.comparison import Comparison, summarize
+from mlops_cli.core.decision import Decision
+from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.core.stages import STAGES, Kind
+from mlops_cli.errors import ConfigurationError
+
+Rows = dict[str, dict[str, Any]]
+# In the detail of the approval's stage: what its model fell short of when it was asked for.
+SHORTFALLS = "shortfalls"
+LONGEST = 40  # characters of what is no number
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One row of the metrics (a label, or the mean over all) beside its bounds and the live model's value.
+
+    ``strange`` is what a script wrote in the place of a number, such as Infinity or true.
+    """
+
+    name: str
+    metrics: dict[str, float | None]
+    minimum: dict[str, float]
+    live: dict[str, float | None]
+    maximum: dict[str, float] = field(default_factory=dict)
+    strange: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def below(self) -> list[str]:
+        """The metrics under their floor; one that could not be computed has not reached it either."""
+        values = {name: self.metrics.get(name) for name in self.minimum}
+        return [name for name, value in values.items() if not (value is not None and value >= self.minimum[name])]
+
+    @property
+    def above(self) -> list[str]:
+        """The metrics over their ceiling; one that could not be computed may be anywhere."""
+        values = {name: self.metrics.get(name) for name in self.maximum}
+        return [name for name, value in values.items() if not (value is not None and value <= self.maximum[name])]
+
+    @property
+    def out_of_bounds(self) -> list[str]:
+        return [*self.below, *self.above]
+
+    def bound(self, name: str) -> tuple[str, float] | None:
+        """A metric's floor, or else its ceiling, and which of them it is."""
+        sides = (("floor", self.minimum), ("ceiling", self.maximum))
+        return next(((side_name, side[name]) for side_name, side in sides if name in side), None)
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """In words, each metric that is out of bounds."""
+        under = [_shown(self, name, f"under {self.minimum[name]:g}") for name in self.below]
+        return under + [_shown(self, name, f"over {self.maximum[name]:g}") for name in self.above]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    name: str
+    status: str
+    passed: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``comparison`` is with the live model, if that is another one; ``report`` is where the HTML report is.
+
+    ``before`` is what the model fell short of when the run asked for a decision, by limits that are others now.
+    """
+
+    run_id: str
+    split: str
+    primary: str
+    rows: tuple[MetricRow, ...]
+    gates: tuple[GateResult, ...]
+    data: dict[str, Any]
+    data_digest: str
+    model_digest: str
+    live_digest: str
+    live_run: str
+    earlier: Decision | None
+    lower_is_better: bool = False
+    missing: tuple[str, ...] = ()
+    must_beat_live: bool = False
+    comparison: Comparison | None = None
+    report: str = ""
+    before: tuple[str, ...] = ()
+
+    @property
+    def demanding(self) -> list[str]:
+        """All that is approved only with a reason: by the limits of now, and by those when the run asked."""
+        return [*self.shortfalls, *self.before]
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """In words, all that is out of its bounds or has bounds and is not there; that it must beat the live model."""
+        problems = [problem for row in self.rows for problem in row.shortfalls]
+        problems += [f"metrics.json has no row {name!r}, which has bounds" for name in self.missing if self.rows]
+        if not any(self.primary in row.metrics for row in self.rows):
+            problems.append(f"metrics.json has no {self.primary!r}, the primary metric")
+        return [*problems, *self._not_better()]
+
+    @property
+    def has_champion(self) -> bool:
+        """Whether a model is live, and another one than this."""
+        return self.live_digest not in ("", self.model_digest)
+
+    def _not_better(self) -> list[str]:
+        if not (self.must_beat_live and self.has_champion):
+            return []
+        if self.comparison is None:
+            return ["must_beat_live: not compared with the live model"]
+        return [] if self.comparison.better else [f"must_beat_live: {summarize(self.comparison)}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run_id,
+            "split": self.split,
+            "metrics": {row.name: row.metrics for row in self.rows},
+            "minimum": {row.name: row.minimum for row in self.rows},
+            "maximum": {row.name: row.maximum for row in self.rows},
+            "lower_is_better": self.lower_is_better,
+            "live_metrics": {row.name: row.live for row in self.rows},
+            "shortfalls": self.shortfalls,
+            "shortfalls_when_asked": list(self.before),
+            "not_numbers": {row.name: row.strange for row in self.rows if row.strange},
+            "gates": {gate.name: asdict(gate) for gate in self.gates},
+            "data": {**self.data, "digest": self.data_digest},
+            "model_digest": self.model_digest,
+            "live": {"digest": self.live_digest, "run": self.live_run} if self.live_digest else None,
+            "comparison": self.comparison.to_dict() if self.comparison else None,
+            "must_beat_live": self.must_beat_live,
+            "report": self.report,
+        }
+
+
+def _shown(row: MetricRow, name: str, beyond: str) -> str:
+    """Why a metric is not within its bounds."""
+    value = row.metrics.get(name)
+    if name in row.strange:
+        return f"{row.name}: {name} is no number but {row.strange[name]}"
+    absence = "is not in metrics.json" if name not in row.metrics else "cannot be computed: too few rows"
+    return f"{row.name}: {name} {absence if value is None else f'{value:.3f} is {beyond}'}"
+
+
+def make_evidence(
+    run: Run,
+    metrics: Metrics,
+    data: dict[str, Any],
+    live: StageRun | None,
+    earlier: Decision | None,
+    comparison: Comparison | None = None,
+    report: str = "",
+) -> Evidence:
+    """Put together what is known of the run's model; ``live`` is the training of the model that is live now."""
+    trained = run.stage("train")
+    rows = _metric_rows(trained.detail, metrics, live.detail if live else {})
+    return Evidence(
+        run_id=run.id,
+        split=metrics.split,
+        primary=metrics.primary,
+        rows=rows,
+        gates=tuple(_gate_result(run.stage(stage.name)) for stage in STAGES if stage.kind is Kind.GATE),
+        data=data,
+        data_digest=run.stage("preprocess").ingredients.get("the data", ""),
+        model_digest=trained.output,
+        live_digest=live.output if live else "",
+        live_run=live.run_id if live else "",
+        earlier=earlier,
+        lower_is_better=metrics.lower_is_better,
+        missing=tuple(name for name in metrics.rows if name not in [row.name for row in rows]),
+        must_beat_live=metrics.must_beat_live,
+        comparison=comparison,
+        report=report,
+        before=_before(run.stage("approval"), metrics),
+    )
+
+
+def limits_of(gate: StageRun) -> dict[str, str]:
+    """The floors, ceilings and demands under which an approval is asked for, by name."""
+    return {name: value for name, value in gate.ingredients.items() if not name.startswith("the output of ")}
+
+
+def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
+    """What the model fell short of when the run asked, if usecase.toml has other limits now."""
+    asked = limits_of(gate)
+    if not asked or asked == metrics.named():
+        return ()
+    return tuple(f"{shortfall}, when the run asked" for shortfall in gate.detail.get(SHORTFALLS, ()))
+
+
+def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
+    """The rows of the chosen split of a metrics.json, in its order, beside their bounds and the live model's rows."""
+    rows, live_rows = _rows(report, metrics.split), _rows(live, metrics.split)
+    return tuple(
+        MetricRow(
+            name=name,
+            metrics=row,
+            minimum=metrics.floors(name),
+            live=live_rows.get(name, {}),
+            maximum=metrics.ceilings(name),
+            strange=_strange(report["metrics"][metrics.split][name]),
+        )
+        for name, row in rows.items()
+    )
+
+
+def _rows(report: dict[str, Any], split: str) -> Rows:
+    """The rows of a split with their numbers; what a script wrote in another form counts as not there."""
+    splits = report.get("metrics")
+    rows = splits.get(split) if isinstance(splits, dict) else None
+    if not isinstance(rows, dict):
+        return {}
+    return {str(name): _numbers(row) for name, row in rows.items() if isinstance(row, dict)}
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if is_number(value) else None for name, value in row.items()}
+
+
+def _strange(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        name: json.dumps(value, allow_nan=True)[:LONGEST].strip('"')
+        for name, value in row.items()
+        if value is not None and not is_number(value)
+    }
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of metrics.json is one that can be compared: true, Infinity, NaN and 1e999 are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _gate_result(stage: StageRun) -> GateResult:
+    return GateResult(stage.name, stage.status.value, stage.detail.get("passed", 0), stage.detail.get("failed", 0))
+
+
+def require_reason(evidence: Evidence, comment: str) -> None:
+    """Raise ConfigurationError if a model that falls short of its limits is to be approved without a reason."""
+    if evidence.demanding and not has_reason(comment):
+        raise ConfigurationError(
+            f"The model falls short ({'; '.join(evidence.demanding)}): approving it needs a reason.",
+            f"mlops approve --run-id {evidence.run_id} --comment 'WHY', or --reject",
+        )

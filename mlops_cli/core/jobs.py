@@ -1,0 +1,107 @@
+"""A job is data: one script, its hyperparameters and its folders, and what that means as a process. No IO.
+
+The contract is SageMaker's script mode: hyperparameters on the command line sorted by name, SM_* in the
+environment of a training job, folders alone for a processing job (sagemaker-training 5.1, ``mapping.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.core.stages import Kind
+
+# Tells a training script of a folder that outlives it: what it saves there an interrupted or failed one goes on from.
+CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
+# What a script may rely on, wherever it runs.
+STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
+
+
+@dataclass(frozen=True)
+class ScriptJob:
+    """``channels`` are the input folders by name; ``output`` is where everything that the job makes goes."""
+
+    name: str
+    kind: Kind
+    script: Path
+    output: Path
+    channels: Mapping[str, Path] = field(default_factory=dict)
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model_folder(self) -> Path:
+        return self.output / "model"
+
+    @property
+    def data_folder(self) -> Path:
+        return self.output / "output"
+
+
+def command_line(job: ScriptJob, python: str) -> list[str]:
+    """The argv that runs the job as a plain process."""
+    argv = [python, job.script.name]
+    if job.kind is Kind.PROCESSING:
+        (channel,) = job.channels.values()
+        argv += ["--input-dir", str(channel), "--output-dir", str(job.output)]
+    for name, value in sorted(job.hyperparameters.items()):
+        argv += [f"--{name}", value]
+    return argv
+
+
+def script_mode_environment(job: ScriptJob, cpus: int) -> dict[str, str]:
+    """The SM_* variables of a training job; a processing job has none."""
+    if job.kind is not Kind.TRAINING:
+        return {}
+    host = "algo-1"
+    hyperparameters = dict(sorted(job.hyperparameters.items()))
+    return {
+        "SM_MODEL_DIR": str(job.model_folder),
+        "SM_OUTPUT_DIR": str(job.output),
+        "SM_OUTPUT_DATA_DIR": str(job.data_folder),
+        "SM_CHANNELS": json.dumps(sorted(job.channels)),
+        **{f"SM_CHANNEL_{name.upper()}": str(path) for name, path in job.channels.items()},
+        "SM_HPS": json.dumps(hyperparameters),
+        **{f"SM_HP_{name.upper()}": value for name, value in hyperparameters.items()},
+        "SM_USER_ARGS": json.dumps([part for pair in hyperparameters.items() for part in (f"--{pair[0]}", pair[1])]),
+        "SM_HOSTS": json.dumps([host]),
+        "SM_CURRENT_HOST": host,
+        "SM_NUM_CPUS": str(cpus),
+        "SM_NUM_GPUS": "0",
+        "SM_MODULE_DIR": str(job.script.parent),
+        "SM_MODULE_NAME": job.script.stem,
+        "SM_RESOURCE_CONFIG": json.dumps({"current_host": host, "hosts": [host], "network_interface_name": "lo"}),
+        "SM_NETWORK_INTERFACE_NAME": "lo",
+    }
+
+
+def progress_in(line: str) -> tuple[int, int, str] | None:
+    """What a script says of how far it is: done, total and a message, from a line "progress 3/10 message"."""
+    match = PROGRESS.match(line)
+    return (int(match[1]), int(match[2]), match[3] or "") if match else None
+
+
+def facts_in(text: str) -> dict[str, Any]:
+    """What a script says of its output, in a JSON file. Raises ValueError for what is no JSON."""
+    # NaN, Infinity and 1e999 are no numbers of JSON, and would pass comparisons that they should not: they are null.
+    # In the metrics they stay what was written, as a text: whoever decides sees it.
+    facts = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    if not isinstance(facts, dict):
+        return {"facts": facts}
+    written = json.loads(text, parse_constant=str, parse_float=_finite_or_text)
+    return {**facts, "metrics": written["metrics"]} if "metrics" in facts else facts
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _finite_or_text(digits: str) -> float | str:
+    value = _finite(digits)
+    return digits if value is None else value

@@ -1,0 +1,74 @@
+"""The metrics of a use case: the split that counts, the primary metric, minimum and maximum by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+Bounds = dict[str, float]
+
+
+MACRO, LABEL = "macro", "label"
+
+
+ERRORS = ("log_loss", "brier", "mae", "rmse")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Which split and metric count, and the floors and ceilings (metric to value) of its rows.
+
+    ``minimum`` and ``maximum`` are by row: "macro" for the mean, "label" for every row that is not named itself.
+    ``direction`` says which values of the primary metric are the better ones: "higher", "lower", or "" (see below).
+    With ``must_beat_live`` a model that is not better than the live one, beyond noise, needs a reason, too.
+    """
+
+    split: str
+    primary: str
+    minimum: dict[str, Bounds] = field(default_factory=dict)
+    maximum: dict[str, Bounds] = field(default_factory=dict)
+    direction: str = ""
+    must_beat_live: bool = False
+
+    def floors(self, row: str) -> Bounds:
+        return bounds_for(self.minimum, row)
+
+    def ceilings(self, row: str) -> Bounds:
+        return bounds_for(self.maximum, row)
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows that have bounds of their own, so that metrics.json must have them."""
+        return [row for row in dict.fromkeys([*self.minimum, *self.maximum]) if row != LABEL]
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Of the primary metric; if nobody says, then of the usual errors, and of what has a ceiling and no floor."""
+        if self.direction:
+            return self.direction == "lower"
+        capped, floored = (
+            any(self.primary in table for table in side.values()) for side in (self.maximum, self.minimum)
+        )
+        return self.primary in ERRORS or (capped and not floored)
+
+    def named(self) -> dict[str, str]:
+        """All that decides what the evidence says of a metric, by name."""
+        sides = (("floor", self.minimum), ("ceiling", self.maximum))
+        named = {
+            f"{side} of {row} {name}": repr(value).removesuffix(".0")
+            for side, tables in sides
+            for row, table in tables.items()
+            for name, value in table.items()
+        }
+        direction = {"metrics.direction": self.direction} if self.direction else {}
+        demand = {"metrics.must_beat_live": "true"} if self.must_beat_live else {}
+        return {"metrics.split": self.split, "metrics.primary": self.primary, **direction, **named, **demand}
+
+
+def bounds_for(tables: dict[str, Bounds], row: str) -> Bounds:
+    """A row's own bounds, else those of every label; the mean is no label."""
+    return tables.get(row, tables.get(LABEL, {}) if row != MACRO else {})

@@ -1,0 +1,242 @@
+"""The registry: every trained model is a version; what it was made from, who decided about it, when it was live.
+
+Nothing is kept for it: it is read off the runs and the decisions that are on record anyway. No IO.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.core.decision import Decision, NamedModel
+from mlops_cli.core.ingredients import digest_of_ingredients
+from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
+from mlops_cli.errors import MlopsError
+
+# A rollback is a run that begins here; its decision is of that kind.
+FIRST_STAGE, LAST_GATE = "deploy", "post-training-tests"
+# In the detail of a failed gate: the model that its own stage has brought back, by version and digest.
+ROLLED_BACK_TO = "returned"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From when to when a model was live, in seconds since the epoch; ``until`` is None while it is."""
+
+    since: float
+    until: float | None
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """``version`` counts from 1 in the order of training; ``decision`` is the last one about this model.
+
+    ``failed_in`` is the run in which it has failed the gate on the endpoint since it was deployed for the last time.
+    """
+
+    version: int
+    digest: str
+    run_id: str
+    trained_at: float
+    data_digest: str
+    code_digest: str
+    hyperparameters: Mapping[str, str]
+    metrics: Mapping[str, Any]
+    decision: Decision | None
+    live: tuple[Interval, ...]
+    failed_in: str = ""
+
+    @property
+    def approved(self) -> bool:
+        return self.decision is not None and self.decision.approved
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether it is what the endpoint has to serve, by the record: a process that has died changes nothing."""
+        return bool(self.live) and self.live[-1].until is None
+
+    @property
+    def objection(self) -> str:
+        """Why it should not be live; nothing of a model that is approved and has not failed its gate."""
+        if self.decision is None:
+            return "was never approved"
+        if not self.decision.approved:
+            return f"was rejected {self.decision.by}"
+        return f"has failed the gate {LAST_GATE} in run {self.failed_in}" if self.failed_in else ""
+
+    @property
+    def name(self) -> str:
+        return f"v{self.version}"
+
+    @property
+    def named(self) -> NamedModel:
+        return NamedModel(self.name, self.digest)
+
+
+def versions_of(runs: Sequence[Run], decisions: Iterable[Decision], served: str = "") -> list[ModelVersion]:
+    """Every model that the runs have trained, the newest first; ``decisions`` come the newest first.
+
+    ``served`` is the digest that the endpoint answers with, if it does: a deployment that was killed may have come
+    to its end nevertheless.
+    """
+    oldest_first = sorted(runs, key=lambda run: run.created_at)
+    last_said = {decision.model_digest: decision for decision in reversed(list(decisions))}
+    intervals = _intervals(oldest_first, served)
+    trained: dict[str, tuple[Run, StageRun]] = {}
+    for run in oldest_first:
+        stage = run.stage("train")
+        if stage.status is Status.DONE and stage.output:
+            trained.setdefault(stage.output, (run, stage))
+    return [
+        _version(number, run, stage, last_said.get(digest), intervals.get(digest, ()), oldest_first)
+        for number, (digest, (run, stage)) in enumerate(trained.items(), 1)
+    ][::-1]
+
+
+def _version(
+    number: int,
+    run: Run,
+    stage: StageRun,
+    decision: Decision | None,
+    live: Sequence[Interval],
+    runs: Sequence[Run],
+) -> ModelVersion:
+    code = {name: digest for name, digest in stage.ingredients.items() if name.startswith("training/")}
+    return ModelVersion(
+        version=number,
+        digest=stage.output,
+        run_id=run.id,
+        trained_at=stage.finished_at or run.created_at,
+        data_digest=run.stage("preprocess").ingredients.get("the data", ""),
+        code_digest=digest_of_ingredients(code),
+        hyperparameters={name: value for name, value in stage.ingredients.items() if _is_hyperparameter(name)},
+        metrics=stage.detail.get("metrics", {}),
+        decision=decision,
+        live=tuple(live),
+        failed_in=_failed_in(stage.output, live[-1].since, runs) if live else "",
+    )
+
+
+def _failed_in(digest: str, since: float, runs: Sequence[Run]) -> str:
+    """The run in which the last gate about a model has failed since then; nothing if the last one has passed."""
+    tested = [
+        (gate.finished_at, run.id, gate.status)
+        for run in runs
+        for gate in (run.stage(LAST_GATE),)
+        if run.stage(FIRST_STAGE).output == digest
+        and gate.finished_at is not None
+        and gate.finished_at >= since
+        and gate.status in (Status.DONE, Status.REUSED, Status.FAILED)
+    ]
+    _, run_id, status = max(tested, default=(0.0, "", Status.DONE))
+    return run_id if status is Status.FAILED else ""
+
+
+def _is_hyperparameter(name: str) -> bool:
+    return re.fullmatch(r"[\w-]+", name) is not None and name != "interpreter"
+
+
+def _intervals(runs: Sequence[Run], served: str) -> dict[str, list[Interval]]:
+    """When each model was live: from its deployment, or from when it was brought back, to that of another one."""
+    deployed = sorted(change for run in runs for change in _deployments(run, served))
+    intervals: dict[str, list[Interval]] = {}
+    changes = [change for number, change in enumerate(deployed) if not number or deployed[number - 1][1] != change[1]]
+    for number, (since, digest) in enumerate(changes):
+        until = changes[number + 1][0] if number + 1 < len(changes) else None
+        intervals.setdefault(digest, []).append(Interval(since, until))
+    return intervals
+
+
+def _deployments(run: Run, served: str) -> Iterator[tuple[float, str]]:
+    """When a run has put which model behind the endpoint: its own, and the earlier one if that came back."""
+    stage, gate = run.stage(FIRST_STAGE), run.stage(LAST_GATE)
+    if stage.status.has_output and stage.finished_at:
+        yield stage.finished_at, stage.output
+    elif not stage.status.has_output and stage.started_at and served and run.stage("approval").output == served:
+        yield stage.started_at, served
+    if ROLLED_BACK_TO in gate.detail and gate.finished_at:
+        yield gate.finished_at, gate.detail[ROLLED_BACK_TO]["digest"]
+
+
+def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
+    """The version with this number (``3`` or ``v3``), or whose digest begins so."""
+    number = re.fullmatch(r"v?(\d{1,6})", name)
+    if number:
+        matches = [version for version in versions if version.version == int(number[1])]
+    else:
+        matches = [version for version in versions if len(name) >= 4 and version.digest.startswith(name)]
+    if len(matches) != 1:
+        problem = "is ambiguous" if matches else "does not exist"
+        raise MlopsError(f"The model version {name!r} {problem}.", "See which there are: mlops models")
+    return matches[0]
+
+
+def deployed_version(versions: Sequence[ModelVersion]) -> ModelVersion | None:
+    """The model that is deployed, whether the endpoint answers or not; None if none was."""
+    return next((version for version in versions if version.is_deployed), None)
+
+
+def earlier_version(versions: Sequence[ModelVersion], deployed_digest: str) -> ModelVersion | None:
+    """The approved model that was live last before the one that is deployed now; None if there is none."""
+    return next(iter(previously_live(versions, deployed_digest)), None)
+
+
+def previously_live(versions: Sequence[ModelVersion], deployed_digest: str) -> list[ModelVersion]:
+    """The models that were live, are not deployed now and have nothing against them, the last one first."""
+    served = [
+        version for version in versions if version.live and not version.objection and version.digest != deployed_digest
+    ]
+    return sorted(served, key=lambda version: version.live[-1].since, reverse=True)
+
+
+def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name: str = "") -> ModelVersion:
+    """The version to go back to; raises MlopsError, saying why, when there is no such one."""
+    if not name:
+        earlier = earlier_version(versions, deployed_digest)
+        if earlier is None:
+            raise MlopsError("There is no earlier approved model to go back to.", "See what there is: mlops models")
+        return earlier
+    version = find_version(versions, name)
+    if version.digest == deployed_digest:
+        raise MlopsError(
+            f"{version.name} is deployed already.",
+            "See what there is: mlops models. If the endpoint does not answer: mlops run --from deploy",
+        )
+    if not version.approved:
+        decision = version.decision
+        state = f"was rejected by {decision.actor.name}" if decision else "was never approved"
+        way_out = "See what there is: mlops models" if decision else f"mlops approve --run-id {version.run_id}"
+        raise MlopsError(f"{version.name} {state}: only an approved model is deployed.", way_out)
+    return version
+
+
+def named_model(versions: Sequence[ModelVersion], digest: str) -> NamedModel | None:
+    """The version with this digest; one that no run on record has trained has no number."""
+    version = next((candidate.name for candidate in versions if candidate.digest == digest), digest[:12])
+    return NamedModel(version, digest) if digest else None
+
+
+def rollback_message(version: str, digest: str) -> str:
+    """What a person is told of a rollback that happened by itself."""
+    return f"Rolled back: the endpoint serves the approved {version} ({digest[:12]}) again."
+
+
+def is_rolling_back(run: Run) -> bool:
+    """Whether a run is a rollback: such a one is not rolled back itself."""
+    return run.decision is not None and run.decision.is_rollback
+
+
+def needs_rollback(run: Run) -> bool:
+    """Whether a run has deployed a model that then failed its gate."""
+    failed = run.stage(LAST_GATE).status is Status.FAILED
+    return failed and run.stage(FIRST_STAGE).status is Status.DONE and not is_rolling_back(run)
+
+
+def approved_run(runs: Sequence[Run], digest: str) -> Run:
+    """The newest run from which the model can be deployed again; ``runs`` come the newest first."""
+    for run in runs:
+        if has_all_before(FIRST_STAGE, run) and run.stage("approval").output == digest:
+            return run
+    raise MlopsError(f"No run has the approved model {digest[:12]} any more.", "Train it again: mlops run")

@@ -1,0 +1,70 @@
+"""What scripts and gates see of the environment: a short list, and what the use case adds to it. No IO.
+
+PYTHON* is not on the list: such variables switch assertions off, load other modules or hide the scripts' folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mlops_cli.core.jobs import STEADY
+from mlops_cli.files.hashing import digest_bytes
+
+# Where things are and how the network is reached: they differ between terminals, and do not count.
+PLACES = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
+    "https_proxy", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "TF_CPP_MIN_LOG_LEVEL",
+)  # fmt: skip
+# What can change a result: it counts by the digest of its value.
+BEHAVIOUR = (
+    "LANG", "LANGUAGE", "LC_*", "TZ", "LD_LIBRARY_PATH", "DYLD_*", "CUDA_*", "NVIDIA_*", "ROCR_*", "HIP_*", "OMP_*",
+    "KMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*", "TF_*", "XLA_*", "KERAS_*",
+)  # fmt: skip
+# Set for scripts and gates by mlops itself, or what makes a gate's assertions void.
+OWN = ("SM_*", "MLOPS_*", "PYTEST_*", "PYTHONOPTIMIZE", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+LOOPBACK = "127.0.0.1,localhost,::1"
+# Loaded by Python as it starts, in scripts, gates and the Python processes that they start.
+BOOTSTRAP = Path(__file__).parent / "bootstrap"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What usecase.toml adds: names that are passed on as they are, and variables with their values."""
+
+    names: tuple[str, ...] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_own(name: str) -> bool:
+    return _matches(name, OWN)
+
+
+def script_environment(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
+    """All that scripts get of ``environ``, and the use case's own variables."""
+    inherited = {name: value for name, value in environ.items() if _matches(name, (*PLACES, *BEHAVIOUR))}
+    listed = {name: environ[name] for name in passed.names if name in environ}
+    return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK, **listed, **passed.fixed, **STEADY}
+
+
+def with_paths(environment: Mapping[str, str], training: Path) -> dict[str, str]:
+    """The same with the scripts' folder on Python's path, whichever way a script is started."""
+    listed = environment.get("PYTHONPATH")
+    folders = [str(BOOTSTRAP), str(training), *([listed] if listed else [])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
+
+
+def environment_ingredients(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
+    """The variables that can change a result, by the digest of their values: a value may be a secret."""
+    counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in PLACES}
+    listed = {name: environ[name] for name in passed.names if name in environ}
+    values = {**counted, **listed, **passed.fixed}
+    return {f"variable {name}": digest_bytes(value.encode(errors="surrogateescape")) for name, value in values.items()}
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,136 @@
+"""Open the CSV in a .csv, .csv.gz or .zip file as a stream, without trusting it."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from mlops_cli.data.inflate import Inflated
+from mlops_cli.errors import MlopsError
+
+# DEFLATE cannot do better than 1:1032; prose and tables stay under 1:20.
+MAX_RATIO = 200
+MAX_UNPACKED = 64 * 2**30
+_RATIO_MATTERS_FROM = 64 * 2**20
+CHUNK = 1 << 20
+_TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
+
+
+class SizeLimitedStream(io.RawIOBase):
+    """A binary stream that counts what was read and refuses to go on beyond what is plausible."""
+
+    def __init__(self, stream: BinaryIO | io.RawIOBase, source: str, packed: int | None) -> None:
+        self._stream, self._source = stream, source
+        self._limit = MAX_UNPACKED if packed is None else min(MAX_UNPACKED, most_unpacked(packed))
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        chunk = self._stream.read(len(buffer)) or b""
+        buffer[: len(chunk)] = chunk
+        self.count += len(chunk)
+        if self.count > self._limit:
+            raise archive_bomb_error(self._source)
+        return len(chunk)
+
+
+@dataclass(frozen=True)
+class CsvSource:
+    """One CSV: what to call it, its size on disk in bytes, and how to open it.
+
+    ``open`` gives the bytes of the CSV and a function that says how many of ``size`` were used up.
+    """
+
+    source: str
+    size: int
+    _open: Callable[[], tuple[BinaryIO, Callable[[], int]]]
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
+        stream, position = self._open()
+        with stream:
+            yield stream, position
+
+
+def is_table(name: str) -> bool:
+    return name.lower().endswith(_TABLE_ENDINGS)
+
+
+def plain_table(path: Path, source: str) -> CsvSource:
+    def open_() -> tuple[BinaryIO, Callable[[], int]]:
+        raw = path.open("rb")
+        return raw, raw.tell
+
+    return CsvSource(source, path.stat().st_size, open_)
+
+
+def gzip_table(path: Path, source: str) -> CsvSource:
+    size = path.stat().st_size
+
+    def open_() -> tuple[BinaryIO, Callable[[], int]]:
+        raw = path.open("rb")
+        unpacked = Inflated(raw)
+        metered = SizeLimitedStream(unpacked, source, size)
+        return Closing(metered, (unpacked, raw)), raw.tell
+
+    return CsvSource(source, size, open_)
+
+
+class SupportsClose(Protocol):
+    def close(self) -> None: ...
+
+
+class Closing(io.BufferedReader):
+    """Closes what lies below, too."""
+
+    def __init__(self, raw: io.RawIOBase, below: tuple[SupportsClose, ...]) -> None:
+        super().__init__(raw, CHUNK)
+        self._below = below
+
+    def close(self) -> None:
+        super().close()
+        for resource in self._below:
+            resource.close()
+
+
+def most_unpacked(packed: int) -> int:
+    """The most bytes that ``packed`` ones may unpack to."""
+    return min(MAX_UNPACKED, max(_RATIO_MATTERS_FROM, packed * MAX_RATIO))
+
+
+def archive_bomb_error(source: str) -> MlopsError:
+    return MlopsError(
+        f"{source} is refused: it unpacks to more than {MAX_RATIO} times its size",
+        "get the archive from a source you trust",
+    )
+
+
+# What the unpackers raise on broken archives. bz2 has an OSError without a number, zip seeks to places before the file.
+_DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, struct.error, EOFError)
+
+
+@contextmanager
+def translate_archive_errors(source: str) -> Iterator[None]:
+    """Raise MlopsError for what the unpackers raise on broken archives."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise MlopsError(f"{source} is damaged or cut short: {error}", "get it again") from None
+    except NotImplementedError as error:
+        raise MlopsError(f"{source} cannot be unpacked: {error}", "unpack it yourself and give the CSV") from None
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise MlopsError(f"{source} is damaged or cut short: {error}", "get it again") from None

@@ -1,0 +1,192 @@
+"""Reads a CSV in blocks of rows, in the order of the schema, and knows on which line each record stands."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import BinaryIO
+
+from mlops_cli.data.foreign import foreign
+from mlops_cli.data.schema import Problem, Problems, Record, Schema, lines_of, shown
+from mlops_cli.errors import MlopsError
+
+BLOCK = 1_000
+BLOCK_CHARACTERS = 1 << 23
+# Far above what anybody writes; a quote that is never closed would else take up the rest of the file.
+LONGEST_CELL = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows as read and as ordered by the schema; both are the same rows."""
+
+    location: str
+    first_line: int
+    read: list[list[str]]
+    rows: Sequence[Sequence[str]]
+
+    def records(self) -> Iterator[Record]:
+        line = self.first_line
+        for read, row in zip(self.read, self.rows, strict=True):
+            yield Record(self.location, line, list(row))
+            line += lines_of(read)
+
+
+class TableReader:
+    """One CSV from its bytes; ``ignored`` are its columns that the schema does not know."""
+
+    def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
+        self._source, self._findings = source, findings
+        text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+        self._reader = csv.reader(text, strict=True)
+        self._header = self._read_header()
+        unknown_columns = [name.strip() or "(without a name)" for name in self._header if name not in schema.columns]
+        self.ignored = list(dict.fromkeys(unknown_columns))
+        positions = self._positions(list(schema.columns))
+        # itemgetter gives no tuple for one position.
+        self._as_read = positions == list(range(len(self._header)))
+        self._ordered = itemgetter(*positions) if len(positions) > 1 else lambda row: (row[positions[0]],)
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows that have the right number of cells; the others are added to the findings."""
+        done = False
+        while not done:
+            first_line = self._reader.line_num + 1
+            block, done = self._next_block(first_line)
+            width = len(self._header)
+            if any(len(row) != width for row in block):
+                yield from self._even_blocks(first_line, block)
+            elif block:
+                yield self._block(first_line, block)
+
+    def _next_block(self, first_line: int) -> tuple[list[list[str]], bool]:
+        block: list[list[str]] = []
+        characters = 0
+        csv.field_size_limit(LONGEST_CELL)  # of the whole process: whoever reads CSV, too, may have changed it
+        try:
+            for row in self._reader:
+                block.append(row)
+                characters += sum(map(len, row))
+                if len(block) == BLOCK or characters > BLOCK_CHARACTERS:
+                    return block, False
+        except csv.Error as error:
+            # What follows cannot be told apart any more, so this is the last problem of the file.
+            line = first_line + sum(map(lines_of, block))
+            self._findings.add(Problem(self._source, line, "", _csv_reason(error)))
+        return block, True
+
+    def _even_blocks(self, first_line: int, block: list[list[str]]) -> Iterator[Block]:
+        """The rows of the right width one by one: only they can be put in order."""
+        line = first_line
+        for row in block:
+            if len(row) == len(self._header):
+                yield self._block(line, [row])
+            elif row:
+                reason = (
+                    f"has {len(row)} cells where the header has {len(self._header)}, beginning with {shown(row[0])}"
+                )
+                self._findings.add(Problem(self._source, line, "", reason))
+            line += lines_of(row)
+
+    def _block(self, first_line: int, read: list[list[str]]) -> Block:
+        rows = read if self._as_read else list(map(self._ordered, read))
+        return Block(self._source, first_line, read, rows)
+
+    def _read_header(self) -> list[str]:
+        """The first line that is not empty."""
+        csv.field_size_limit(LONGEST_CELL)
+        header: list[str] = []
+        try:
+            while not "".join(header).strip():
+                header = next(self._reader)
+        except StopIteration:
+            raise MlopsError(f"{self._source} is empty", "give a CSV file with a header line") from None
+        except csv.Error as error:
+            raise MlopsError(
+                f"{self._source} line {self._reader.line_num}: {_csv_reason(error)}",
+                "give a CSV file with a header line",
+            ) from None
+        self._header_line = self._reader.line_num - lines_of(header) + 1
+        if header[0].lstrip().lower().startswith(("<!doctype", "<html")):
+            raise MlopsError(f"{self._source} is a web page, not a CSV", "give the address of the file itself")
+        return header
+
+    def _positions(self, names: list[str]) -> list[int]:
+        """Where the wanted columns stand; MlopsError if one is missing or stands there twice."""
+        location = f"{self._source} line {self._header_line}"
+        missing = [name for name in names if name not in self._header]
+        described = foreign(self._header) if missing else None
+        if described:
+            raise MlopsError(f"{self._source} {described[0]}", described[1])
+        if missing:
+            present = ", ".join(shown(name) for name in self._header[:20])
+            be = "the column {} is missing" if len(missing) == 1 else "the columns {} are missing"
+            raise MlopsError(
+                f"{location}: {be.format(', '.join(missing))}; it has {present}",
+                "give a file with these columns, or change [data.columns] in training/usecase.toml",
+            )
+        repeated = [name for name in names if self._header.count(name) > 1]
+        if repeated:
+            raise MlopsError(f"{location}: the column {shown(repeated[0])} stands there twice", "rename one of them")
+        return [self._header.index(name) for name in names]
+
+
+def _csv_reason(error: csv.Error) -> str:
+    text = str(error)
+    if "field larger" in text:
+        return f"a cell is longer than {LONGEST_CELL:,} characters (is a closing quote missing?)"
+    if "end of data" in text:
+        return "a quoted cell is never closed"
+    if "NUL" in text:
+        return "holds a NUL character"
+    return f"is not well quoted ({text})"
+
+
+def formatted(rows: Iterable[Sequence[str]], schema: Schema) -> str:
+    """Lines of a CSV. Text is quoted, as in Kaggle's own file: several times faster than csv. Numbers are bare."""
+    kinds = schema.columns.values()
+    columns = [_WRITTEN[kind](cells) for kind, cells in zip(kinds, zip(*rows, strict=True), strict=True)]
+    if len(columns) == 1:
+        # An empty line is no row to any reader.
+        columns[0] = [cell or '""' for cell in columns[0]]
+    return "".join([f"{line}\n" for line in map(",".join, zip(*columns, strict=True))])
+
+
+def _as_is(cells: Sequence[str]) -> Sequence[str]:
+    return cells
+
+
+def _stripped(cells: Sequence[str]) -> Sequence[str]:
+    return [cell.strip() for cell in cells]
+
+
+def _quoted(cells: Sequence[str]) -> Sequence[str]:
+    return [f'"{cell}"' for cell in _doubled(cells)]
+
+
+def _quoted_if_needed(cells: Sequence[str]) -> Sequence[str]:
+    """What has no comma, quote or line break stays bare: a reader takes numbers and empty cells for what they are."""
+    return [f'"{doubled}"' if set(doubled) & _SPECIAL else doubled for doubled in _doubled(cells)]
+
+
+_SPECIAL = frozenset(',"\r\n')
+_WRITTEN: dict[str, Callable[[Sequence[str]], Sequence[str]]] = {
+    "id": _quoted,
+    "text": _quoted,
+    "label": _as_is,
+    "number": _stripped,
+    "any": _quoted_if_needed,
+}
+
+
+def _doubled(cells: Sequence[str]) -> Iterable[str]:
+    return [cell.replace('"', '""') if '"' in cell else cell for cell in cells]
+
+
+def header_line(schema: Schema) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(schema.columns)
+    return line.getvalue()

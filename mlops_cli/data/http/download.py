@@ -1,0 +1,227 @@
+"""A download that may stop at any moment, and goes on from there if the file is still the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mlops_cli.core.progress import Report
+from mlops_cli.data.http.client import Client, network_reason, refused
+from mlops_cli.data.http.content_encoding import codings_of, decode
+from mlops_cli.data.http.response_head import Answer
+from mlops_cli.data.http.urls import Remote
+from mlops_cli.errors import MlopsError
+
+if TYPE_CHECKING:
+    import urllib3
+
+ATTEMPTS = 5
+GIGABYTE = 10**9
+MOST_BYTES = 20 * GIGABYTE
+# A full disk harms more than this command.
+SPARE_BYTES = 64 * 2**20
+_CHUNK = 1 << 16
+_REPORT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What is known of the file whose beginning is here: of which address and version, and how it is encoded."""
+
+    address: str
+    validator: str
+    total: int | None
+    encoding: str
+
+
+class Download:
+    """A download into ``folder``, of at most so many bytes."""
+
+    def __init__(self, remote: Remote, folder: Path, report: Report, most: int = MOST_BYTES) -> None:
+        self._remote, self._report, self._most = remote, report, most
+        self._folder = folder
+        self._path = folder / "content"
+        self._note_path = folder / "content.json"
+        self._last_report = 0.0
+        self.version: Answer | None = None
+        self.is_length_known = True
+
+    def run(self) -> Path:
+        """Where the whole file is. MlopsError with the reason if it could not be had."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with Client(self._remote) as client:
+            for attempt in range(ATTEMPTS):
+                before = self._size()
+                reason = self._attempt(client)
+                if not reason:
+                    return self._decoded()
+                if self._size() <= before and attempt < ATTEMPTS - 1:
+                    time.sleep(min(0.2 * 2**attempt, 5))
+        raise MlopsError(
+            f"the download of {self._remote.name} broke off after {self._size():,} bytes: {reason}",
+            "repeat the command: it goes on from there",
+        )
+
+    def _attempt(self, client: Client) -> str:
+        """Empty when the file is whole, else why another attempt is needed and worth it."""
+        from urllib3.exceptions import HTTPError
+
+        begun = self._begun()
+        start = self._resumed_at(begun)
+        headers = {"Range": f"bytes={start}-", "If-Range": begun.validator} if begun and start else {}
+        response = client.request("GET", headers)
+        try:
+            answer = Answer.of(response, self._remote.name, client.address)
+            return self._receive(response, answer, begun, start)
+        except HTTPError as error:
+            return network_reason(error)
+        finally:
+            response.close()
+
+    def _receive(self, response: urllib3.BaseHTTPResponse, answer: Answer, begun: Begun | None, start: int) -> str:
+        if (
+            start
+            and begun
+            and (answer.status == 416 or (answer.status == 206 and not _continues(answer, begun, start)))
+        ):
+            self._forget()
+            return "the file on the server is another one than before"
+        if answer.status == 206 and start and begun:
+            return self._go_on(response, answer, begun, start)
+        if answer.status != 200:
+            raise refused(self._remote.name, answer.status)
+        return self._begin(response, answer)
+
+    def _begin(self, response: urllib3.BaseHTTPResponse, answer: Answer) -> str:
+        """Write a file from its first byte on; the note about it is never beside the bytes of another one."""
+        codings_of(answer.encoding, self._remote.name)
+        self._require_room(answer.length or 0, answer.length or 0)
+        self._path.unlink(missing_ok=True)
+        begun = Begun(_digest(self._remote), answer.strong_validator, answer.length, answer.encoding)
+        self._note(begun)
+        self._write(response, 0, answer.length)
+        if answer.length is not None and self._size() < answer.length:
+            return "the connection was lost"
+        self._note(Begun(begun.address, begun.validator, self._size(), begun.encoding))
+        self.version, self.is_length_known = answer, answer.is_delimited
+        return ""
+
+    def _go_on(self, response: urllib3.BaseHTTPResponse, answer: Answer, begun: Begun, start: int) -> str:
+        total = answer.range_total if answer.range_total is not None else begun.total
+        self._require_room(total or 0, (total or start) - start)
+        self._write(response, start, total)
+        if total is None or self._size() < total:
+            return "the connection was lost"
+        self._note(Begun(begun.address, begun.validator, total, begun.encoding))
+        self.version = answer.whole(total, begun.encoding)
+        return ""
+
+    def _write(self, response: urllib3.BaseHTTPResponse, start: int, total: int | None) -> None:
+        done = start
+        with self._path.open("r+b" if start else "wb") as out:
+            out.seek(start)
+            out.truncate()
+            self._report("download", done, total, "B")
+            for chunk in response.stream(_CHUNK, decode_content=False):
+                out.write(chunk)
+                done += len(chunk)
+                if done > self._most:
+                    raise self._too_large(done)
+                if time.monotonic() - self._last_report > _REPORT_SECONDS:
+                    self._last_report = time.monotonic()
+                    self._require_room(0, 0)
+                    self._report("download", done, total, "B")
+        self._report("download", done, total, "B")
+
+    def _require_room(self, total: int, to_come: int) -> None:
+        """MlopsError if the file is larger than allowed, or than what is free on the disk."""
+        if total > self._most:
+            raise self._too_large(total)
+        free = shutil.disk_usage(self._folder).free
+        if free < to_come + SPARE_BYTES:
+            raise MlopsError(
+                f"{self._remote.name} does not fit on the disk: {to_come / GIGABYTE:,.2f} GB are to come, "
+                f"{free / GIGABYTE:,.2f} GB are free",
+                "make room, then repeat the command",
+            )
+
+    def _too_large(self, size: int) -> MlopsError:
+        self._forget()
+        return MlopsError(
+            f"{self._remote.name} is refused: it has {size:,} bytes or more, and at most {self._most:,} are allowed",
+            "if that is right, allow more: MAX_DOWNLOAD_GB=100 mlops download-data",
+        )
+
+    def _decoded(self) -> Path:
+        """The file without the encoding of its transport."""
+        begun = self._begun()
+        codings = codings_of(begun.encoding, self._remote.name) if begun else []
+        if not codings:
+            return self._path
+        target = self._folder / "decoded"
+        try:
+            decode(self._path, codings, self._remote.name, target)
+        except MlopsError:
+            self._forget()
+            target.unlink(missing_ok=True)
+            raise
+        return target
+
+    def _resumed_at(self, begun: Begun | None) -> int:
+        """From which byte on to ask, 0 if from the first.
+
+        Of a file that is whole the last byte is asked for: that tells whether it is still the server's.
+        """
+        size = self._size()
+        if begun is None or not begun.validator or (begun.total is not None and size > begun.total):
+            return 0
+        return size - 1 if size == begun.total else size
+
+    def _note(self, begun: Begun) -> None:
+        self._note_path.write_text(json.dumps(asdict(begun)), encoding="utf-8")
+
+    def _begun(self) -> Begun | None:
+        try:
+            noted = json.loads(self._note_path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        if not isinstance(noted, dict) or noted.keys() != {field.name for field in fields(Begun)}:
+            return None
+        begun = Begun(**noted)
+        return begun if begun.address == _digest(self._remote) else None
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def _forget(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._note_path.unlink(missing_ok=True)
+
+
+def _continues(answer: Answer, begun: Begun, start: int) -> bool:
+    """Whether a partial answer is of the version whose beginning is here: not every server minds If-Range."""
+    if answer.range_start != start or answer.range_end is None or not answer.is_named(begun.validator):
+        return False
+    if answer.encoding and answer.encoding != begun.encoding:
+        return False
+    if answer.length is not None and answer.length != answer.range_end - start:
+        return False
+    total = answer.range_total
+    if begun.total is None:
+        return total is not None
+    return total == begun.total or (total is None and answer.range_end == begun.total)
+
+
+def _digest(remote: Remote) -> str:
+    """Which address a partial download came from, without writing the address (or its secrets) down.
+
+    The query is left out: signed addresses change with every request, the validator tells the content.
+    """
+    parts = urlsplit(remote.url)
+    return hashlib.sha256(f"{parts.scheme}://{parts.netloc}{parts.path}".encode()).hexdigest()

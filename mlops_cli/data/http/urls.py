@@ -1,0 +1,125 @@
+"""Web addresses: what a user may give, what of it may be shown, and how far into a network an address reaches."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import PurePosixPath
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+
+from mlops_cli.errors import ConfigurationError, MlopsError
+
+SCHEMES = ("http", "https")
+
+
+def is_url(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 (read, to see whether it is a number)
+    except ValueError as error:
+        shown = url.rpartition("@")[2].partition("?")[0]
+        raise ConfigurationError(
+            f"The address {shown!r} is not valid: {error}.", "Check it, then repeat the command"
+        ) from None
+    return parts
+
+
+def shown_url(url: str) -> str:
+    """A URL without what may be secret: user, password, and the values of its query."""
+    parts = _split(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where to download from: ``name`` is what to call it in messages, it never holds a secret."""
+
+    url: str
+    name: str
+    headers: Mapping[str, str]
+
+    @classmethod
+    def from_url(cls, url: str) -> Remote:
+        """A URL of the user's, whose user:password@ becomes a header."""
+        from urllib3.util import make_headers
+
+        parts = _split(url)
+        if not parts.hostname:
+            raise ConfigurationError(f"{shown_url(url)} is not a web address", "give --source a full URL")
+        headers = {}
+        if parts.username is not None:
+            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = make_headers(basic_auth=credentials)
+        return cls(_bare(parts), shown_url(url), headers)
+
+    @property
+    def file_name(self) -> str:
+        return PurePosixPath(urlsplit(self.url).path).name or "download"
+
+
+def _bare(parts: SplitResult) -> str:
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+
+
+def redirected(url: str, location: str, name: str) -> str:
+    """The address that a redirect leads to. Raise MlopsError for one that is not followed."""
+    try:
+        parts = urlsplit(urljoin(url, location))
+        port = parts.port
+    except ValueError:
+        raise MlopsError(f"{name} leads to an address that is not valid", "check the address") from None
+    if parts.scheme.lower() not in SCHEMES or not parts.hostname or port == 0:
+        raise MlopsError(f"{name} leads to {parts.scheme or 'no'} address, which is not followed", "check the address")
+    if urlsplit(url).scheme.lower() == "https" and parts.scheme.lower() == "http":
+        raise MlopsError(
+            f"{name} leads from https to http, which is not followed", f"give the address itself, {shown_url(url)}"
+        )
+    return _bare(parts)
+
+
+def is_same_site(url: str, other_url: str) -> bool:
+    """Whether credentials for one are also for the other: the same host and port, or its step from http to https."""
+    (host, port), (other_host, other_port) = _site(url), _site(other_url)
+    return host == other_host and (port == other_port or (port, other_port) == (80, 443))
+
+
+def _site(url: str) -> tuple[str | None, int]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or (443 if parts.scheme.lower() == "https" else 80)
+
+
+class Reach(IntEnum):
+    """Where an address leads, the more closed the higher."""
+
+    PUBLIC = 0
+    PRIVATE = 1
+    LOOPBACK = 2
+    METADATA = 3
+
+
+# Where clouds serve a machine's credentials, apart from the link-local address that most use.
+_METADATA = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def reach(address: str) -> Reach:
+    """How far into a network an IP address reaches; an IPv4 address inside an IPv6 one counts as what it is."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return reach(str(inner))
+    if ip in _METADATA or ip.is_link_local:
+        return Reach.METADATA
+    if ip.is_loopback or ip.is_unspecified:
+        return Reach.LOOPBACK
+    return Reach.PUBLIC if ip.is_global else Reach.PRIVATE

@@ -1,0 +1,92 @@
+"""The facts about a dataset, as they stand in dataset.json beside dataset.csv."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.hashing import digest_file
+
+CSV_NAME, JSON_NAME, PARTIAL = "dataset.csv", "dataset.json", "partial"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Facts about a dataset. ``label_rates`` are shares of rows (0 to 1), ``bytes`` is the size of ``path``."""
+
+    source: str
+    sha256: str
+    rows: int
+    label_rates: dict[str, float]
+    bytes: int
+    synthetic: bool
+    fetched_at: str
+    ignored_columns: list[str]
+    path: Path
+    remarks: list[str] = field(default_factory=list)
+
+
+def load(folder: Path) -> DatasetInfo | None:
+    """The dataset in ``folder``, None if there is none; MlopsError if it is not as it was written."""
+    facts = read_dataset_info(folder)
+    if facts is None or not (folder / CSV_NAME).exists():
+        return None
+    dataset = dataset_info_from(folder, facts)
+    if not is_same_file(dataset.path, facts):
+        raise changed_since(dataset.path)
+    return dataset
+
+
+def changed_since(path: Path) -> MlopsError:
+    return MlopsError(f"{path} was changed since it was downloaded", "repeat mlops download-data")
+
+
+def write_dataset_info(
+    dataset: DatasetInfo, request: str, mtime_ns: int, path: Path, origins: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Write the facts to ``path``, with the request's key, the data's time and what the sources were; sync the file."""
+    facts = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns, "origins": list(origins)}
+    del facts["path"]
+    with path.open("w", encoding="utf-8") as out:
+        out.write(json.dumps(facts, indent=2) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def read_dataset_info(folder: Path) -> dict[str, Any] | None:
+    path = folder / JSON_NAME
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        raise _corrupt(path) from None
+    if not isinstance(facts, dict):
+        raise _corrupt(path)
+    return facts
+
+
+def dataset_info_from(folder: Path, facts: dict[str, Any]) -> DatasetInfo:
+    names = {each.name for each in fields(DatasetInfo)} - {"path"}
+    required = {each.name for each in fields(DatasetInfo) if each.default_factory is MISSING} - {"path"}
+    if not required <= facts.keys() or not isinstance(facts["label_rates"], dict):
+        raise _corrupt(folder / JSON_NAME)
+    return DatasetInfo(**{name: facts[name] for name in names & facts.keys()}, path=folder / CSV_NAME)
+
+
+def _corrupt(path: Path) -> MlopsError:
+    return MlopsError(f"{path} is damaged", "repeat mlops download-data: it writes the dataset anew")
+
+
+def is_same_file(path: Path, facts: dict[str, Any]) -> bool:
+    """Whether the file is the one that was written: by size and time, else (a copied project) by content."""
+    if not path.exists() or path.stat().st_size != facts.get("bytes"):
+        return False
+    if path.stat().st_mtime_ns == facts.get("mtime_ns"):
+        return True
+    return bool(digest_file(path) == facts.get("sha256"))

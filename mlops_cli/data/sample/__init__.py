@@ -1,0 +1,1 @@
+"""The built-in sample: made-up comments with labels."""

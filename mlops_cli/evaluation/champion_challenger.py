@@ -1,0 +1,118 @@
+"""A new model against the live one on the same rows: which rows are fair, and what the difference is, beyond noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mlops_cli.core.comparison import Comparison, MetricDelta
+from mlops_cli.core.metric_bounds import MACRO
+from mlops_cli.errors import MlopsError
+from mlops_cli.evaluation.bootstrap import RESAMPLES, confidence_interval, has_enough_rows, metric_for, resample
+from mlops_cli.evaluation.predictions import Column, Predictions
+
+
+def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
+    """Places of the rows of ``new`` that nothing is known of: the live model neither learnt nor predicted them."""
+    if live is None:
+        return np.arange(len(new.rows))
+    is_known = np.array([row in live.row_positions for row in new.rows])
+    return np.flatnonzero(~is_known & ~live.is_training_row(new.rows))
+
+
+def with_predictions(
+    new: Predictions, live: Predictions | None, positions: np.ndarray, answers: Sequence[Mapping[str, Any]]
+) -> Predictions:
+    """The live model's predictions with the ``answers`` of its endpoint about some rows of ``new`` put in.
+
+    Raises MlopsError if an answer is not a number for each column that both models have.
+    """
+    asked_rows = new.take(positions)
+    columns = tuple(
+        _row_prediction(column, answers, live) for column in asked_rows.columns if column.name in answers[0]
+    )
+    if live is None:
+        return replace(asked_rows, columns=columns, trained_on=None)
+    mine = {column.name: column for column in live.columns}
+    merged = tuple(_joined(mine[column.name], column) for column in columns if column.name in mine)
+    return replace(live, rows=(*live.rows, *asked_rows.rows), columns=merged)
+
+
+def _row_prediction(column: Column, answers: Sequence[Mapping[str, Any]], live: Predictions | None) -> Column:
+    try:
+        predicted = np.array([float(answer[column.name]) for answer in answers])
+    except (KeyError, TypeError, ValueError) as error:
+        raise MlopsError(f"The live endpoint gives no number for {column.name}: {error}.") from error
+    thresholds = {live_column.name: live_column.threshold for live_column in live.columns} if live else {}
+    return replace(column, predicted=predicted, threshold=thresholds.get(column.name, column.threshold))
+
+
+def _joined(first: Column, second: Column) -> Column:
+    truth = np.concatenate([first.truth, second.truth])
+    return replace(first, truth=truth, predicted=np.concatenate([first.predicted, second.predicted]))
+
+
+def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 0) -> Comparison:
+    """Both models by ``metric`` on all rows that both have predicted and the live one was not trained on.
+
+    What is true is taken from ``new``. ``asked`` says how many of them were asked of the endpoint just now.
+    """
+    learnt = live.is_training_row(new.rows)
+    positions = np.array(
+        [position for position, row in enumerate(new.rows) if row in live.row_positions and not learnt[position]],
+        np.intp,
+    )
+    learnt_count = None if live.trained_on is None else int(learnt.sum())
+    comparison = Comparison(metric, len(positions), new.of, asked_rows, learnt_count, RESAMPLES)
+    if not len(positions):
+        return replace(comparison, problem=_nothing_common(comparison))
+    pairs = _pairs(
+        new.take(positions), live.take(np.array([live.row_positions[new.rows[position]] for position in positions]))
+    )
+    if not pairs:
+        return replace(comparison, problem="the two models predict different things")
+    if all(metric_for(metric, column) is None for column, _ in pairs):
+        return replace(comparison, problem=f"mlops cannot compute {metric} from predictions")
+    return replace(comparison, differences=_differences(metric, pairs))
+
+
+def _nothing_common(comparison: Comparison) -> str:
+    if comparison.learnt:
+        trained = f"the live model was trained on {comparison.learnt:,} of the {comparison.of:,} test rows"
+        return f"{trained}, the others are unknown"
+    return "the live model was tested on other rows"
+
+
+def _pairs(new: Predictions, live: Predictions) -> list[tuple[Column, Column]]:
+    """The columns that both predict, with the new model's truth for both."""
+    theirs = {(column.name, column.kind): column for column in live.columns}
+    matches = [(column, theirs.get((column.name, column.kind))) for column in new.columns]
+    return [(mine, replace(live_column, truth=mine.truth)) for mine, live_column in matches if live_column is not None]
+
+
+def _differences(metric: str, pairs: list[tuple[Column, Column]]) -> tuple[MetricDelta, ...]:
+    current, live = resample(metric, [[mine for mine, _ in pairs], [live_column for _, live_column in pairs]])
+    tells = {mine.name: has_enough_rows(mine) for mine, _ in pairs}
+    if len(pairs) > 1:
+        tells[MACRO] = any(tells.values())
+    return tuple(
+        MetricDelta(
+            name,
+            _number(current[0, position]),
+            _number(live[0, position]),
+            *_interval(current, live, position, enough_of_it),
+        )
+        for position, (name, enough_of_it) in enumerate(tells.items())
+    )
+
+
+def _interval(current: np.ndarray, live: np.ndarray, position: int, tells: bool) -> tuple[float | None, float | None]:
+    interval = confidence_interval((current - live)[1:, position]) if tells else None
+    return interval or (None, None)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

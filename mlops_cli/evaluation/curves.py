@@ -1,0 +1,146 @@
+"""What the plots of one label show: curves thinned to what an eye can see, bins, counts at a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlops_cli.evaluation.predictions import Column
+
+Points = list[tuple[float, float]]
+# A plot of some 200 pixels shows no more.
+MOST_POINTS = 120
+BINS = 10
+Z = 1.96  # of the middle 95 %
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of rows at a threshold: said positive and right, said positive and wrong, missed, rightly left alone."""
+
+    caught: int
+    false_alarms: int
+    missed: int
+    quiet: int
+
+    @property
+    def recall(self) -> float | None:
+        return self.caught / (self.caught + self.missed) if self.caught + self.missed else None
+
+    @property
+    def precision(self) -> float | None:
+        return self.caught / (self.caught + self.false_alarms) if self.caught + self.false_alarms else None
+
+    @property
+    def fall_out(self) -> float | None:
+        """The share of the negatives that is taken for positive."""
+        return self.false_alarms / (self.false_alarms + self.quiet) if self.false_alarms + self.quiet else None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows with about the same prediction: their mean, the share that is true, its 95 % interval, how many."""
+
+    predicted: float
+    share: float
+    low: float
+    high: float
+    rows: int
+
+
+def roc(column: Column) -> Points:
+    """False positive rate against true positive rate."""
+    hits, alarms = _counts(column)
+    return _thin_out(alarms / max(alarms[-1], 1), hits / max(hits[-1], 1))
+
+
+def precision_recall(column: Column) -> Points:
+    """Recall against precision, from the first hit on."""
+    hits, alarms = _counts(column)
+    has_hits = hits > 0
+    return _thin_out((hits / max(hits[-1], 1))[has_hits], (hits / np.maximum(hits + alarms, 1))[has_hits])
+
+
+def _counts(column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives as the threshold falls, beginning with none; equal predictions are one step."""
+    order = np.argsort(-column.predicted, kind="stable")
+    truth = column.truth[order]
+    ends = np.append(np.flatnonzero(np.diff(column.predicted[order])), len(order) - 1)
+    hits, alarms = np.cumsum(truth)[ends], np.cumsum(1 - truth)[ends]
+    return np.concatenate([[0], hits]), np.concatenate([[0], alarms])
+
+
+def sweep(column: Column) -> tuple[Points, Points]:
+    """Precision and recall against the threshold; precision ends where nothing is said positive any more."""
+    thresholds = np.linspace(0, 1, MOST_POINTS + 1)
+    ordered = np.sort(column.predicted)
+    positives = np.sort(column.predicted[column.truth == 1])
+    predicted_positive = len(ordered) - np.searchsorted(ordered, thresholds, "left")
+    hits = len(positives) - np.searchsorted(positives, thresholds, "left")
+    has_predictions = predicted_positive > 0
+    precision = list(
+        zip(
+            thresholds[has_predictions].tolist(),
+            (hits[has_predictions] / predicted_positive[has_predictions]).tolist(),
+            strict=True,
+        )
+    )
+    return precision, list(zip(thresholds.tolist(), (hits / max(len(positives), 1)).tolist(), strict=True))
+
+
+def confusion(column: Column, threshold: float) -> Confusion:
+    predicted, true = column.predicted >= threshold, column.truth == 1
+    counts = (predicted & true, predicted & ~true, ~predicted & true, ~predicted & ~true)
+    return Confusion(*(int(rows.sum()) for rows in counts))
+
+
+def calibration(column: Column) -> list[Bin]:
+    """Ten bins of equal width from 0 to 1; those without rows are left out."""
+    bins = np.clip((column.predicted * BINS).astype(int), 0, BINS - 1)
+    chosen = (bins == bin_index for bin_index in range(BINS))
+    return [_bin(column.predicted[rows], column.truth[rows]) for rows in chosen if rows.any()]
+
+
+def _bin(predicted: np.ndarray, truth: np.ndarray) -> Bin:
+    rows, share = len(truth), float(truth.mean())
+    low, high = wilson(share, rows)
+    return Bin(float(predicted.mean()), share, low, high, rows)
+
+
+def wilson(share: float, rows: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was seen in so many rows."""
+    centre = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
+    reach = Z / (1 + Z**2 / rows) * float(np.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2)))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def calibration_error(bins: list[Bin]) -> float:
+    """By how much the predicted chance is off, on average over the rows."""
+    rows = sum(bucket.rows for bucket in bins)
+    return sum(bucket.rows * abs(bucket.predicted - bucket.share) for bucket in bins) / rows
+
+
+def _thin_out(x: np.ndarray, y: np.ndarray) -> Points:
+    """The points that are not on the way between their neighbours, as far as a plot shows it."""
+    if len(x) > MOST_POINTS:
+        way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+        steps = np.linspace(0, way[-1], MOST_POINTS)
+        kept = np.unique(np.concatenate([[0], np.searchsorted(way, steps), [len(x) - 1]]))
+        kept = kept[kept < len(x)]
+        x, y = x[kept], y[kept]
+    return list(zip(x.tolist(), y.tolist(), strict=True))
+
+
+def worst(column: Column, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the worst false alarms and of the worst misses, the worst first."""
+    order = np.argsort(-column.predicted, kind="stable")
+    alarms = order[column.truth[order] == 0][:count]
+    misses = order[::-1][column.truth[order[::-1]] == 1][:count]
+    at = 0.5 if column.threshold is None else column.threshold
+    return alarms[column.predicted[alarms] >= at], misses[column.predicted[misses] < at]
+
+
+def furthest(column: Column, count: int) -> np.ndarray:
+    """Places of the rows whose number was missed by most, the worst first."""
+    return np.argsort(-np.abs(column.predicted - column.truth), kind="stable")[:count]

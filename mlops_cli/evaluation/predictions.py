@@ -1,0 +1,111 @@
+"""Reads what a training says of its test rows; training/predictions.py describes the format."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mlops_cli.errors import MlopsError
+
+LABEL, NUMBER = "label", "number"
+DIGEST = re.compile("[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One thing that the model predicts: ``truth`` and ``predicted`` are float64 [rows]."""
+
+    name: str
+    kind: str
+    truth: np.ndarray
+    predicted: np.ndarray
+    threshold: float | None = None
+
+    def take(self, positions: np.ndarray) -> Column:
+        return replace(self, truth=self.truth[positions], predicted=self.predicted[positions])
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of one model on (a sample of) its test rows; ``trained_on`` are the heads of the rows it learnt from."""
+
+    split: str
+    of: int
+    rows: tuple[str, ...]
+    columns: tuple[Column, ...]
+    trained_on: np.ndarray | None
+
+    @cached_property
+    def row_positions(self) -> dict[str, int]:
+        return {name: position for position, name in enumerate(self.rows)}
+
+    def is_training_row(self, rows: tuple[str, ...]) -> np.ndarray:
+        """For each row whether the model was trained on it: bool [rows]; False where nobody can tell."""
+        if self.trained_on is None:
+            return np.zeros(len(rows), bool)
+        digests = np.array([_is_digest(name) for name in rows])
+        heads = np.array([int(name[:8], 16) if _is_digest(name) else 0 for name in rows], np.uint32)
+        return np.asarray(np.isin(heads, self.trained_on) & digests)
+
+    def take(self, positions: np.ndarray) -> Predictions:
+        rows = tuple(self.rows[position] for position in positions)
+        return replace(self, rows=rows, columns=tuple(column.take(positions) for column in self.columns))
+
+
+def read_predictions(content: bytes, name: str = "predictions.json") -> Predictions:
+    """Raises MlopsError, naming what is wrong, for content of another form."""
+    try:
+        document = json.loads(content)
+        columns = tuple(_column(key, value) for key, value in document["columns"].items())
+        rows = tuple(str(row) for row in document["rows"])
+        trained_on = _unpacked(document.get("trained_on"))
+        predictions = Predictions(str(document["split"]), int(document["of"]), rows, columns, trained_on)
+    except KeyError as error:
+        raise _malformed(name, f"{error} is missing") from error
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise _malformed(name, str(error)) from error
+    return _checked(predictions, name)
+
+
+def _column(name: str, value: dict[str, Any]) -> Column:
+    if value["kind"] not in (LABEL, NUMBER):
+        raise ValueError(f"{name} is of kind {value['kind']!r}, expected {LABEL} or {NUMBER}")
+    threshold = value.get("threshold")
+    truth, predicted = (np.asarray(value[key], float) for key in ("truth", "predicted"))
+    return Column(str(name), value["kind"], truth, predicted, None if threshold is None else float(threshold))
+
+
+def _unpacked(text: str | None) -> np.ndarray | None:
+    return None if text is None else np.frombuffer(base64.b64decode(text, validate=True), "<u4")
+
+
+def _checked(predictions: Predictions, name: str) -> Predictions:
+    for column in predictions.columns:
+        if not column.truth.shape == column.predicted.shape == (len(predictions.rows),):
+            raise _malformed(name, f"{column.name} has not one truth and one prediction for each of the rows")
+        if not (np.isfinite(column.truth).all() and np.isfinite(column.predicted).all()):
+            raise _malformed(name, f"{column.name} has a value that is no number")
+        if column.kind == LABEL and not np.isin(column.truth, (0, 1)).all():
+            raise _malformed(name, f"{column.name} is a label whose truth is not only 0 and 1")
+    if not predictions.rows or not predictions.columns:
+        raise _malformed(name, "there is no row or no column in it")
+    if predictions.trained_on is not None and not all(_is_digest(row) for row in predictions.rows):
+        raise _malformed(name, "with trained_on, each row's name must begin with 8 hex digits")
+    return predictions
+
+
+def _is_digest(row: str) -> bool:
+    return DIGEST.match(row) is not None
+
+
+def _malformed(name: str, reason: str) -> MlopsError:
+    return MlopsError(
+        f"{name} is not as it should be: {reason}.", "training/predictions.py describes the format; then: mlops run"
+    )

@@ -1,0 +1,1 @@
+"""Files and folders: replaced as a whole, hashed, packed."""

@@ -1,0 +1,58 @@
+"""Files that are replaced as a whole: what a command that was killed leaves is the old one or the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file, which is on disk when this returns; raises OSError, with the old one in place."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """None if there is no such file, or none that holds a JSON object: what cannot be read is as good as absent."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def not_followed(path: str, flags: int) -> int:
+    """Open a file, as ``open``'s opener, unless it is a link: who brought it could have us write anywhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it, also what a script has made read-only."""
+    with suppress(FileNotFoundError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+            return
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            _make_writable(path)
+            shutil.rmtree(path)
+
+
+def _make_writable(folder: Path) -> None:
+    folder.chmod(stat.S_IRWXU)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            _make_writable(path)

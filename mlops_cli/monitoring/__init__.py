@@ -1,0 +1,1 @@
+"""Request statistics and drift."""

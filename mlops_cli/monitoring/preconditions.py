@@ -1,0 +1,44 @@
+"""What keeps drift from being seen, in the same words on every target."""
+
+from __future__ import annotations
+
+from mlops_cli.core.endpoint import Endpoint, EndpointState
+from mlops_cli.errors import EXIT_USAGE, MlopsError
+from mlops_cli.monitoring.statistics import FILE, Reference, parse_references
+
+TURN_ON = "set sample = 0.1 under [endpoint] in training/usecase.toml, then mlops run"
+
+
+def check_statistics_available(endpoint: Endpoint, sample: float, wished: float) -> None:
+    """Raises MlopsError unless the endpoint serves and measures; ``wished`` is what usecase.toml says."""
+    if endpoint.state is EndpointState.ABSENT:
+        raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
+    if not endpoint.live_digest:
+        raise MlopsError(f"The endpoint {endpoint.name} is {endpoint.state.value}.", "Look: mlops status")
+    if not sample and wished:
+        raise MlopsError(
+            f"The endpoint {endpoint.name} does not measure its requests yet, though sample is {wished:g}.",
+            "Deploy it again: mlops run",
+        )
+    if not sample:
+        raise MlopsError(
+            f"Sampling is off: nothing is known of the requests to {endpoint.name}.",
+            f"Turn it on: {TURN_ON}",
+            EXIT_USAGE,
+        )
+
+
+def read_reference(content: bytes | None) -> dict[str, Reference]:
+    """What the training of the live model has measured; raises MlopsError when it has measured nothing."""
+    if content is None:
+        raise MlopsError(
+            f"The live model has nothing to measure: its training wrote no {FILE}.",
+            "See docs/drift.md for the few lines that do it.",
+        )
+    try:
+        references = parse_references(content)
+    except ValueError as error:
+        raise MlopsError(f"{FILE} of the live model's training cannot be read: {error}.", "Fix train.py.") from None
+    if not references:
+        raise MlopsError(f"{FILE} of the live model's training names no measurement.", "Fix train.py.")
+    return references

@@ -1,0 +1,49 @@
+"""How far two histograms are apart, and how far apart chance alone can bring them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+
+# The usual reading of the population stability index: below the first, the same; above the second, another thing.
+STABLE, SHIFTED = 0.1, 0.25
+# Added to each bin's count, so that an empty one is no infinite difference.
+PRIOR = 0.5
+
+
+def population_stability_index(current: Mapping[float, float], before: Mapping[float, float]) -> float:
+    """The population stability index of two histograms (a count for each bin): 0 for the same shape."""
+    bins = [edge for edge in {*current, *before} if current.get(edge, 0) or before.get(edge, 0)]
+    if not bins or not any(current.values()) or not any(before.values()):
+        return 0.0
+    totals = [sum(counts.values()) + PRIOR * len(bins) for counts in (current, before)]
+    shares = [((current.get(edge, 0) + PRIOR) / totals[0], (before.get(edge, 0) + PRIOR) / totals[1]) for edge in bins]
+    return sum((new - old) * math.log(new / old) for new, old in shares)
+
+
+def psi_noise_level(rows: float, reference_rows: float, bins: int, risk: float) -> float:
+    """What the index of two samples of the same thing exceeds with the probability ``risk``.
+
+    It is then distributed as (1/rows + 1/others) times chi-squared with bins - 1 degrees of freedom (Yurdakul and
+    Naranjo, "Statistical properties of the population stability index", Journal of Risk Model Validation 14(4), 2020).
+    """
+    return (1 / rows + 1 / reference_rows) * chi_squared(bins - 1, risk) if rows and reference_rows else math.inf
+
+
+def rows_needed(reference_rows: float, bins: int, risk: float) -> float:
+    """From how many rows on chance does not reach STABLE; infinite if ``others`` are too few for that."""
+    if not reference_rows:
+        return math.inf
+    if bins < 2:  # all are the same, here as there
+        return 0.0
+    margin = STABLE / chi_squared(bins - 1, risk) - 1 / reference_rows
+    return 1 / margin if margin > 0 else math.inf
+
+
+def chi_squared(freedom: int, risk: float) -> float:
+    """What chi-squared exceeds with the probability ``risk``, by Wilson and Hilferty's approximation (1931)."""
+    if freedom < 1:
+        return 0.0
+    part = 2 / (9 * freedom)
+    return float(freedom * (1 - part + NormalDist().inv_cdf(1 - risk) * math.sqrt(part)) ** 3)

@@ -1,0 +1,166 @@
+"""What an endpoint has measured of its requests, as counts, and what the model's training measured to compare it with.
+
+A model package that measures (training/observation.py says how) tells a line of counts every few seconds. Only numbers
+and the names of measurements are taken in: whatever a package writes, no text of a request comes through here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LOGGER, LINE = "mlops.observed", "mlops-observed"
+# What a request says beside its body, and an answer: an endpoint of ours says its model's digest there.
+CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+# Of a request that is only a test, and is not measured.
+EXCLUDE_FROM_STATISTICS = "mlops-unobserved"
+FILE = "observed.json"
+MOST_MEASURES, MOST_BINS = 100, 100
+KEPT_DAYS = 30
+_NAME = re.compile(r"\w[\w .:/-]{0,63}")
+
+
+@dataclass
+class Histogram:
+    """How many values fell into each bin, by its number from 0 on, and their sum."""
+
+    total: float = 0.0
+    counts: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> float:
+        return sum(self.counts.values())
+
+    def add(self, other: Histogram) -> None:
+        self.total += other.total
+        for bin_index, count in other.counts.items():
+            self.counts[bin_index] = self.counts.get(bin_index, 0) + count
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "sum": self.total,
+            "counts": {str(bin_index): count for bin_index, count in sorted(self.counts.items())},
+        }
+
+
+@dataclass
+class Counts:
+    """Of the requests that were measured; ``squares`` is the sum of the squares of their rows."""
+
+    requests: int = 0
+    rows: int = 0
+    squares: int = 0
+    measures: dict[str, Histogram] = field(default_factory=dict)
+
+    @property
+    def independent(self) -> float:
+        """Which share of the rows counts as independent, if the rows of one request are all alike (Kish)."""
+        return self.rows / self.squares if self.squares else 0.0
+
+    def add(self, other: Counts) -> None:
+        self.requests += other.requests
+        self.rows += other.rows
+        self.squares += other.squares
+        for name, histogram in other.measures.items():
+            self.measures.setdefault(name, Histogram()).add(histogram)
+
+    def to_dict(self) -> dict[str, Any]:
+        measures = {name: histogram.to_dict() for name, histogram in sorted(self.measures.items())}
+        return {"requests": self.requests, "rows": self.rows, "squares": self.squares, "measures": measures}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One measurement of rows that the model has not learnt from: the bounds between its bins, and their counts."""
+
+    mean: float
+    cuts: tuple[float, ...]
+    counts: tuple[float, ...]
+
+    @property
+    def rows(self) -> float:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class RequestStatistics:
+    """What is known of the live model's requests of the last ``days``; ``sample`` is the share that is measured."""
+
+    endpoint: str
+    model: str
+    sample: float
+    days: int
+    reference: Mapping[str, Reference]
+    counts: Counts
+
+
+def parse_counts(content: Any) -> Counts | None:
+    """What ``to_dict`` and a line say; None for anything that is not numbers under names."""
+    try:
+        requests, rows, squares = (int(content[name]) for name in ("requests", "rows", "squares"))
+        measures = {_name(name): _histogram(value) for name, value in content["measures"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+    is_valid = min(requests, rows, squares) >= 0 and len(measures) <= MOST_MEASURES
+    return Counts(requests, rows, squares, measures) if is_valid else None
+
+
+def parse_log_line(line: str) -> tuple[str, Counts] | None:
+    """The model's digest and the counts of a line; None if it is another line."""
+    _, marker, text = line.partition(f"{LINE} ")
+    if not marker:
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    counts = parse_counts(content)
+    return (str(content.get("model", "")), counts) if counts else None
+
+
+def parse_references(text: str | bytes) -> dict[str, Reference]:
+    """What a training wrote as observed.json. Raises ValueError if it is of another form."""
+    try:
+        measures = json.loads(text)["measures"]
+        return {_name(name): _reference(value) for name, value in measures.items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def recent_days(days: int) -> list[str]:
+    """The dates (UTC) of the last days, today's last."""
+    now = time.time()
+    return [time.strftime("%Y-%m-%d", time.gmtime(now - 86_400 * back)) for back in reversed(range(days))]
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("not a measurement's name")
+    return value
+
+
+def _reference(value: Any) -> Reference:
+    cuts, counts = ([_number(number) for number in value[name]] for name in ("cuts", "counts"))
+    if len(counts) != len(cuts) + 1 or cuts != sorted(cuts) or min(counts) < 0:
+        raise ValueError("a measurement's counts must be one more than its cuts, which ascend")
+    return Reference(_number(value["mean"]), tuple(cuts), tuple(counts))
+
+
+def _histogram(value: Any) -> Histogram:
+    counts = {int(bin_index): _number(count) for bin_index, count in value["counts"].items()}
+    if len(counts) > MOST_BINS or not all(
+        0 <= bin_index < MOST_BINS and count >= 0 for bin_index, count in counts.items()
+    ):
+        raise ValueError("not a histogram")
+    return Histogram(_number(value["sum"]), counts)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("not a number")
+    return float(value)

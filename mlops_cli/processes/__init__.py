@@ -1,0 +1,1 @@
+"""Processes of this machine: children, their identity, the project's lock, interruption."""

@@ -1,0 +1,34 @@
+"""The git commit and the machine that a run was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.hashing import digest_bytes
+from mlops_cli.project.git import git
+
+
+def environment_info(root: Path) -> dict[str, Any]:
+    """The commit that the project's files were at and the digest of what differed from it; the machine."""
+    return {"git": _git_state(root), "machine": machine()}
+
+
+def machine() -> dict[str, Any]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count(), "bytes": memory}
+
+
+def _git_state(root: Path) -> dict[str, Any] | None:
+    """None where there is no git, no repository, or no commit yet."""
+    try:
+        commit = git(root, "rev-parse", "HEAD").decode().strip()
+        changed = git(root, "diff", "HEAD", "--binary", "--", ".")
+        untracked = git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    except MlopsError:
+        return None
+    dirty = bool(changed or untracked)
+    return {"commit": commit, "dirty": dirty, "diff_sha256": digest_bytes(changed) if changed else ""}

@@ -1,0 +1,129 @@
+"""What the use case's [aws.*] tables say: on which machines its jobs and its endpoint run on AWS."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from mlops_cli.project.settings import INSTANCE_TYPE
+
+MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+
+
+@dataclass(frozen=True)
+class JobInstances:
+    """Of a job. ``spot`` is cheaper and may be interrupted; then ``max_wait_minutes`` bounds waiting and running."""
+
+    instance_type: str = "ml.m5.xlarge"
+    instance_count: int = 1
+    volume_gb: int = 30
+    max_runtime_minutes: int = 60
+    spot: bool = False
+    max_wait_minutes: int = 120
+
+    @property
+    def problems(self) -> list[str]:
+        return [
+            *_instance_type_problem(self.instance_type),
+            *_range_problem("instance_count", self.instance_count, 1, 20),
+            *_range_problem("volume_gb", self.volume_gb, 1, 16384),
+            *_range_problem("max_runtime_minutes", self.max_runtime_minutes, 1, 28 * 24 * 60),
+            *_range_problem("max_wait_minutes", self.max_wait_minutes, 1, 28 * 24 * 60),
+            *(
+                ["max_wait_minutes must not be less than max_runtime_minutes, which it includes"]
+                if self.spot and self.max_wait_minutes < self.max_runtime_minutes
+                else []
+            ),
+        ]
+
+
+@dataclass(frozen=True)
+class EndpointConfig:
+    """Of the endpoint: instances, or serverless with memory and concurrency. Alarms roll a bad deployment back."""
+
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+    max_instances: int = 1
+    serverless: bool = False
+    memory_mb: int = 2048
+    max_concurrency: int = 5
+    data_capture_percent: int = 0
+    p99_latency_ms: int = 1000
+    baking_seconds: int = 300
+
+    @property
+    def problems(self) -> list[str]:
+        few = self.max_instances < self.instance_count
+        memory = ", ".join(map(str, MEMORY_MB))
+        return [
+            *_instance_type_problem(self.instance_type),
+            *_range_problem("instance_count", self.instance_count, 1, 100),
+            *_range_problem("max_instances", self.max_instances, 1, 100),
+            *(["max_instances must not be less than instance_count"] if few else []),
+            *([f"memory_mb must be one of {memory}"] if self.memory_mb not in MEMORY_MB else []),
+            *_range_problem("max_concurrency", self.max_concurrency, 1, 200),
+            *_range_problem("data_capture_percent", self.data_capture_percent, 0, 100),
+            *_range_problem("p99_latency_ms", self.p99_latency_ms, 1, 999_999),
+            *_range_problem("baking_seconds", self.baking_seconds, 0, 3600),
+        ]
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    preprocess: JobInstances = JobInstances()
+    train: JobInstances = JobInstances()
+    endpoint: EndpointConfig = EndpointConfig()
+
+    def trained_on(self, instance_type: str) -> InstanceSettings:
+        """Return the same machines with another training instance; an empty type changes nothing."""
+        return replace(self, train=replace(self.train, instance_type=instance_type or self.train.instance_type))
+
+
+def read_instances(tables: dict[str, Any], problems: list[str]) -> InstanceSettings:
+    """From [aws.preprocess], [aws.train] and [aws.endpoint]; what is wrong is added to ``problems``."""
+    tables_known = [field.name for field in fields(InstanceSettings)]
+    problems += [
+        f"[aws.{name}] is not known; known are {', '.join(tables_known)}" for name in tables if name not in tables_known
+    ]
+    return InstanceSettings(
+        preprocess=_read("preprocess", tables, JobInstances(), problems),
+        train=_read("train", tables, JobInstances(), problems),
+        endpoint=_read("endpoint", tables, EndpointConfig(), problems),
+    )
+
+
+Read = TypeVar("Read", JobInstances, EndpointConfig)
+
+
+def _read(name: str, tables: dict[str, Any], default: Read, problems: list[str]) -> Read:
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        problems.append(f"[aws.{name}] must be a table")
+        return default
+    defaults = {field.name: getattr(default, field.name) for field in fields(default)}
+    wrong = [_value_problem(key, value, defaults) for key, value in table.items()]
+    if any(wrong):
+        problems += [f"aws.{name}.{problem}" for problem in wrong if problem]
+        return default
+    instances = type(default)(**{**defaults, **table})
+    problems += [f"aws.{name}.{problem}" for problem in instances.problems]
+    return instances
+
+
+def _value_problem(key: str, value: Any, defaults: dict[str, Any]) -> str:
+    if key not in defaults:
+        return f"{key} is not known; known are {', '.join(defaults)}"
+    kind = type(defaults[key])
+    names = {str: "a text", int: "a whole number", bool: "true or false"}
+    return "" if type(value) is kind else f"{key} must be {names[kind]}"
+
+
+def _instance_type_problem(value: str) -> list[str]:
+    if re.fullmatch(INSTANCE_TYPE, value):
+        return []
+    return [f"instance_type is {value!r}, expected one such as ml.m5.xlarge"]
+
+
+def _range_problem(name: str, value: int, low: int, high: int) -> list[str]:
+    return [] if low <= value <= high else [f"{name} must be from {low} to {high:,}"]

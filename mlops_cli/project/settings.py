@@ -1,0 +1,306 @@
+"""Settings: a flag beats the environment, the environment beats .env, .env beats the default.
+
+The only reader of ``os.environ``. Every value knows where it came from, and all problems are found at once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.core.script_environment import Passed, environment_ingredients, script_environment, with_paths
+from mlops_cli.errors import ConfigurationError
+
+Check = Callable[[str], str]
+
+
+def _one_of(*choices: str) -> Check:
+    return lambda value: "" if value in choices else f"expected {' or '.join(choices)}"
+
+
+def _matches(pattern: str, expected: str) -> Check:
+    return lambda value: "" if not value or re.fullmatch(pattern, value) else f"expected {expected}"
+
+
+def _port(value: str) -> str:
+    return "" if value.isdecimal() and int(value) < 65536 else "expected a port from 0 (choose one) to 65535"
+
+
+def _amount_problem(value: str) -> str:
+    return "" if not value or re.fullmatch(r"\d{1,9}(\.\d{1,4})?", value) else "expected an amount such as 5 or 0.50"
+
+
+def _size(value: str) -> str:
+    return "" if re.fullmatch(r"\d{1,6}(\.\d{1,4})?", value) else "expected a number of gigabytes such as 20 or 0.5"
+
+
+def _host(value: str) -> str:
+    if value == "localhost" or re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|\d{1,3}(\.\d{1,3}){3}", value):
+        return ""
+    return "expected an IP address such as 127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its name in the environment and in .env, further names it is read from, and its check."""
+
+    name: str
+    default: str
+    meaning: str
+    check: Check = lambda _: ""
+    also: tuple[str, ...] = ()
+    secret: bool = False
+
+
+INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
+NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}"
+SETTINGS: tuple[Setting, ...] = (
+    Setting("MLOPS_TARGET", "local", "where the stages run: local or aws", _one_of("local", "aws")),
+    Setting(
+        "STAGE",
+        "dev",
+        "the environment, part of the endpoint's name",
+        _matches(NAME, "letters, digits and -"),
+    ),
+    Setting("ENDPOINT_HOST", "127.0.0.1", "the address that the local endpoint binds to", _host),
+    Setting("ENDPOINT_PORT", "0", "the local endpoint's port; 0: the first free one from 8080 on", _port),
+    Setting(
+        "BUCKET_NAME",
+        "",
+        "aws: an S3 bucket to use; empty: one is created",
+        _matches(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "3 to 63 of a-z, 0-9, . and -"),
+    ),
+    Setting(
+        "SOURCE",
+        "codecommit",
+        "aws: what the pipeline takes the project from: codecommit, s3 or connection",
+        _one_of("codecommit", "s3", "connection"),
+    ),
+    Setting(
+        "REPOSITORY_NAME",
+        "",
+        "aws: the CodeCommit repository that is made; empty: called as the endpoint",
+        _matches(r"[\w.-]{1,100}", "letters, digits, . _ -"),
+    ),
+    Setting(
+        "BRANCH",
+        "main",
+        "aws: the branch whose commits start a run by themselves",
+        _matches(r"[^\s~^:?*\[\\]{1,250}", "a branch's name"),
+    ),
+    Setting(
+        "CONNECTION_ARN",
+        "",
+        "aws: with SOURCE=connection, the CodeConnections connection",
+        _matches(
+            r"arn:aws[a-z-]*:(codestar-connections|codeconnections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]+",
+            "the ARN of a connection",
+        ),
+    ),
+    Setting(
+        "FULL_REPOSITORY_ID",
+        "",
+        "aws: with SOURCE=connection, the repository as owner/name",
+        _matches(r"[\w.-]+(/[\w.-]+)+", "owner/name"),
+    ),
+    Setting(
+        "NOTIFICATION_EMAIL",
+        "",
+        "aws: who is told by mail that a model waits for a decision",
+        _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+", "a mail address"),
+    ),
+    Setting(
+        "AWS_REGION",
+        "",
+        "aws: the region; empty: the profile's",
+        _matches(r"[a-z]{2,4}(-[a-z]+)+-\d", "a region such as eu-west-1"),
+        also=("AWS_DEFAULT_REGION",),
+    ),
+    Setting("AWS_PROFILE", "", "aws: the named profile of your credentials", also=("AWS_DEFAULT_PROFILE",)),
+    Setting(
+        "INSTANCE",
+        "",
+        "aws: the training instance; empty: what training/usecase.toml says",
+        _matches(INSTANCE_TYPE, "an instance type such as ml.m5.xlarge"),
+    ),
+    Setting(
+        "MAX_RUN_COST",
+        "",
+        "aws: what one run may cost at most, in US dollars, unless --yes-cost says otherwise; empty: no limit",
+        _amount_problem,
+    ),
+    Setting(
+        "MAX_MONTHLY_COST",
+        "",
+        "aws: what the endpoint may cost a month at most, in US dollars, unless --yes-cost; empty: no limit",
+        _amount_problem,
+    ),
+    Setting("MAX_DOWNLOAD_GB", "20", "how many gigabytes download-data takes from a URL or Kaggle at most", _size),
+    Setting("KAGGLE_API_TOKEN", "", "Kaggle's token, or the path of a file with it", secret=True),
+    Setting("KAGGLE_USERNAME", "", "Kaggle's user name, with KAGGLE_KEY"),
+    Setting("KAGGLE_KEY", "", "Kaggle's older kind of key", secret=True),
+    Setting("MLFLOW_TRACKING_URI", "", "where MLflow logs the runs: a URL, sqlite:///FILE or a SageMaker ARN"),
+    Setting("MLFLOW_EXPERIMENT_NAME", "", "MLflow's experiment; empty: called as the endpoint"),
+    Setting("MLFLOW_TRACKING_USERNAME", "", "the MLflow server's user name, with MLFLOW_TRACKING_PASSWORD"),
+    Setting("MLFLOW_TRACKING_PASSWORD", "", "the MLflow server's password", secret=True),
+    Setting("MLFLOW_TRACKING_TOKEN", "", "the MLflow server's token", secret=True),
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    text: str
+    origin: str
+    setting: Setting
+
+    @property
+    def shown(self) -> str:
+        """The value as it may be printed: a secret only says that it is set, an address is without its password."""
+        return "(set, not shown)" if self.setting.secret and self.text else re.sub("//[^/@]*@", "//…@", self.text)
+
+
+@dataclass(frozen=True)
+class Settings:
+    values: dict[str, Value]
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name].text
+
+    @property
+    def target(self) -> str:
+        return self["MLOPS_TARGET"]
+
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        return {name: {"value": value.shown, "from": value.origin} for name, value in self.values.items()}
+
+    def endpoint_name(self, use_case: str) -> str:
+        return f"{use_case}-{self['STAGE']}"
+
+    def cache_location(self, use_case: str) -> str:
+        """What tells one environment in one account from another, as far as the settings know it."""
+        return " ".join([self.endpoint_name(use_case), self["AWS_PROFILE"] or "-", self["AWS_REGION"] or "-"])
+
+    @property
+    def problems(self) -> list[str]:
+        checked = [(value, value.setting.check(value.text)) for value in self.values.values()]
+        return [
+            f"{value.setting.name} is {value.shown!r} (from {value.origin}), {problem}"
+            for value, problem in checked
+            if problem
+        ]
+
+    def validated(self) -> Settings:
+        """Itself; raises ConfigurationError with all problems when there are any."""
+        if self.problems:
+            raise ConfigurationError("; ".join(self.problems) + ".", "See them all: mlops config")
+        return self
+
+
+def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
+    """Every setting's value and origin, unchecked."""
+    return Settings({setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS})
+
+
+def _find(
+    setting: Setting, flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]
+) -> Value:
+    flag = flags.get(setting.name)
+    if flag is not None:
+        return Value(flag, "flag", setting)
+    for origin, source in (("environment", environ), (".env", dotenv)):
+        for name in (setting.name, *setting.also):
+            if source.get(name):
+                where = origin if name == setting.name else f"{origin} ({name})"
+                return Value(source[name], where, setting)
+    return Value(setting.default, "default", setting)
+
+
+def load_settings(dotenv_path: Path, flags: Mapping[str, str | None]) -> Settings:
+    """Settings from this process's environment and the project's .env, unchecked."""
+    return resolve(flags, os.environ, _read_dotenv(dotenv_path))
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv.parser import parse_stream
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save the file as UTF-8.") from None
+    values: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            # The line itself is not shown: it may hold a secret.
+            blank = len(binding.original.string) - len(binding.original.string.lstrip())
+            line = binding.original.line + binding.original.string[:blank].count("\n")
+            raise ConfigurationError(
+                f"{path}, line {line}, is not of the form NAME=VALUE.",
+                "Write the line so; a value that begins with a quote ends with the same one.",
+            )
+        if binding.key and binding.value:
+            values[binding.key] = binding.value
+    return values
+
+
+def export_kaggle(settings: Settings) -> None:
+    """Put the Kaggle settings where the kaggle package looks for them."""
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
+        if settings[name]:
+            os.environ[name] = settings[name]
+
+
+def export_mlflow(settings: Settings) -> None:
+    """Put the MLflow settings where MLflow looks for them; it gives up soon, and tells nobody that it is used."""
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+        if settings[name]:
+            os.environ[name] = settings[name]
+    for name, value in (
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "20"),
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    ):
+        os.environ.setdefault(name, value)
+
+
+SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY($|_)|ACCESS_KEY", re.IGNORECASE)
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment without secrets."""
+    return {name: value for name, value in os.environ.items() if not SECRET.search(name)}
+
+
+def job_environment(extra: Mapping[str, str], training: Path, passed: Passed) -> dict[str, str]:
+    """The environment of a job or a gate whose scripts lie in ``training``."""
+    return with_paths({**script_environment(child_environment() | _parse_list(passed), passed), **extra}, training)
+
+
+def job_environment_ingredients(passed: Passed) -> dict[str, str]:
+    """What of this process's environment counts for scripts and gates, by name."""
+    return environment_ingredients(child_environment() | _parse_list(passed), passed)
+
+
+def _parse_list(passed: Passed) -> dict[str, str]:
+    """What the use case names is passed on even if it looks like a secret."""
+    return {name: os.environ[name] for name in passed.names if name in os.environ}
+
+
+def step_variables() -> dict[str, str]:
+    """What a command step of the pipeline on AWS is told by its environment."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}
+
+
+def claimed_names() -> list[str]:
+    """The names that the environment gives whoever is at the keyboard: anybody may set them."""
+    return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]
+
+
+def plain_terminal() -> bool:
+    """Whether the user asked for plain output: NO_COLOR, TERM=dumb or CI."""
+    return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

@@ -1,0 +1,69 @@
+"""The project's .mlops/ and the marker that says who made it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.atomic import not_followed, write_atomically
+from mlops_cli.processes.project_lock import ProjectLock
+from mlops_cli.project.paths import Project
+
+GIT_IGNORE = "*\n"
+
+
+TRIES = 50
+
+
+@contextmanager
+def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
+    """Hold the project while the block runs, whose .mlops/ is made if there is none. Raises HeldError."""
+    for _ in range(TRIES):
+        create_state_dir(project)
+        with contextlib.suppress(FileNotFoundError):  # a cleanup has come to its end meanwhile
+            lock.acquire(command)
+            if is_state_dir(project):
+                break
+            lock.release()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def create_state_dir(project: Project) -> None:
+    """Make the project's .mlops/ with the marker that says whose it is; safe to repeat."""
+    check_state_dir_owner(project)
+    project.state.mkdir(exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # a cleanup beside this
+        if not is_state_dir(project):
+            with open(project.marker, "w", encoding="utf-8", opener=not_followed) as marker:
+                marker.write(json.dumps({"made_by": "mlops", "at": time.time()}) + "\n")
+        ignored = project.state / ".gitignore"
+        if ignored.is_symlink() or not ignored.is_file() or ignored.read_text(errors="replace") != GIT_IGNORE:
+            write_atomically(ignored, GIT_IGNORE)
+
+
+def is_state_dir(project: Project) -> bool:
+    """Whether .mlops/ is a folder that mlops made; an empty marker is one whose writing was interrupted."""
+    if project.state.is_symlink() or project.marker.is_symlink() or not project.marker.is_file():
+        return False
+    try:
+        text = project.marker.read_text(encoding="utf-8", errors="replace").strip()
+        document = json.loads(text or '{"made_by": "mlops"}')
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("made_by") == "mlops"
+
+
+def check_state_dir_owner(project: Project) -> None:
+    """The marker is the first thing made, so that whatever stands beside it was made by mlops."""
+    state = project.state
+    if state.is_symlink() or (state.exists() and not state.is_dir()):
+        raise MlopsError(f"{state} is not a plain folder.", "Move it away; mlops keeps its state there.")
+    if state.is_dir() and not is_state_dir(project) and any(state.iterdir()) and not is_state_dir(project):
+        raise MlopsError(f"{state} exists and was not made by mlops, says its project.json.", "Move it away.")

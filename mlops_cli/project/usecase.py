@@ -1,0 +1,307 @@
+"""Reads training/usecase.toml: all that mlops knows of the use case, checked, with every problem named at once."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.core.metric_bounds import Bounds, Metrics
+from mlops_cli.core.script_environment import Passed, is_own
+from mlops_cli.core.stages import STAGES, Kind
+from mlops_cli.data.schema import KINDS, Schema
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.instances import InstanceSettings, read_instances
+from mlops_cli.project.settings import NAME
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from mlops_cli.data.request import DataRequest
+
+TABLES = (
+    "name",
+    "description",
+    "data",
+    "hyperparameters",
+    "environment",
+    "files",
+    "metrics",
+    "gates",
+    "endpoint",
+    "aws",
+)
+Scalar = (str, int, float, bool)
+# The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
+KEYS = {
+    "data": ("source", "quickstart", "competition", "file", "columns"),
+    "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
+    "endpoint": ("examples", "sample"),
+    "environment": ("pass", "set"),
+    "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
+}
+
+
+@dataclass(frozen=True)
+class UseCase:
+    name: str
+    description: str
+    source: str
+    quickstart: str
+    competition: str
+    file: str
+    columns: dict[str, str]
+    hyperparameters: dict[str, dict[str, str]]
+    metrics: Metrics
+    examples: tuple[Any, ...]
+    machines: InstanceSettings
+    path: Path
+    sample: float = 0.0
+    passed: Passed = field(default_factory=Passed)
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def data_request(
+        self, sources: Sequence[str] = (), rows: int | None = None, seed: int = 42, sha256: str | None = None
+    ) -> DataRequest:
+        """What ``download-data`` is asked to acquire; without sources, from where the use case says."""
+        from mlops_cli.data.request import DataRequest
+
+        # A path in usecase.toml is one in the project, wherever the command is called.
+        folder = Path() if sources else self.root
+        schema = Schema(self.columns)
+        return DataRequest(sources or [self.source], schema, rows, seed, sha256, self.competition, self.file, folder)
+
+    def quickstart_request(self) -> DataRequest:
+        """The data of the first minute."""
+        return replace(self.data_request(), sources=[self.quickstart])
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where its data may come from, to be told apart from other sources."""
+        return [self.source, self.quickstart]
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.path.parent.parent
+
+    @property
+    def get_data(self) -> str:
+        """The command that gets the data, for hints."""
+        return "mlops download-data" + (" (or --source sample)" if self.quickstart == "sample" else "")
+
+
+def load_use_case(path: Path) -> UseCase:
+    """Raises ConfigurationError naming the file, and each table and key that is wrong."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}.", f"Fix {path.name} and try again.") from None
+    problems = [_unknown(f"[{name}]", name, TABLES) for name in document if name not in TABLES]
+    use_case = _read(document, path, problems)
+    if problems:
+        raise ConfigurationError(f"{path}: " + "; ".join(problems) + ".", "Fix the file and try again.")
+    return use_case
+
+
+def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
+    data = _check_keys(document, "data", problems)
+    metrics = _check_keys(document, "metrics", problems)
+    endpoint = _check_keys(document, "endpoint", problems)
+    return UseCase(
+        name=_name(document, problems),
+        description=str(document.get("description", "")),
+        source=str(data.get("source", "sample")),
+        quickstart=str(data.get("quickstart", data.get("source", "sample"))),
+        competition=str(data.get("competition", "")),
+        file=str(data.get("file", "train.csv")),
+        columns=_columns(data, problems),
+        hyperparameters=_hyperparameters(_check_keys(document, "hyperparameters", problems), problems),
+        metrics=Metrics(
+            split=str(metrics.get("split", "test")),
+            primary=_text(metrics, "primary", problems, "metrics."),
+            minimum=_bounds(metrics, "minimum", problems),
+            maximum=_bounds(metrics, "maximum", problems),
+            direction=_direction(metrics, problems),
+            must_beat_live=_flag(metrics, "must_beat_live", problems, "metrics."),
+        ),
+        examples=_examples(endpoint, problems),
+        machines=read_instances(_table(document, "aws", problems), problems),
+        path=path,
+        sample=_fraction(endpoint, "sample", problems, "endpoint."),
+        files=_files(_table(document, "files", problems), problems),
+        passed=_passed(_check_keys(document, "environment", problems), problems),
+    )
+
+
+def _table(parent: dict[str, Any], key: str, problems: list[str], name: str = "") -> dict[str, Any]:
+    value = parent.get(key, {})
+    if isinstance(value, dict):
+        return value
+    problems.append(f"[{name or key}] must be a table")
+    return {}
+
+
+def _check_keys(parent: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+    """One of KEYS' tables: a key of it that nobody reads is a mistake, most often of spelling."""
+    table = _table(parent, key, problems)
+    problems += [_unknown(f"{key}.{name}", name, KEYS[key]) for name in table if name not in KEYS[key]]
+    return table
+
+
+def _unknown(key: str, name: str, choices: Sequence[str]) -> str:
+    near = get_close_matches(name, choices, 1)
+    return f"{key} is not known; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(choices)}")
+
+
+def _text(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> str:
+    value = table.get(key)
+    if isinstance(value, str) and value.strip():
+        return value
+    problems.append(f"{prefix}{key} must be a text" + ("" if key in table else ", and is missing"))
+    return ""
+
+
+def _flag(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        problems.append(f"{prefix}{key} must be true or false")
+    return value is True
+
+
+def _fraction(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> float:
+    value = table.get(key, 0.0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        problems.append(f"{prefix}{key} must be a number from 0 (none) to 1 (all)")
+        return 0.0
+    return float(f"{value:g}")  # as it is written into an environment
+
+
+def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, ...]]:
+    """Patterns of files in training/, with the stages that each counts for; none: it does not matter."""
+    stage_names = [stage.name for stage in STAGES if stage.script]
+    for pattern, stages in table.items():
+        if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+            problems.append(f"files.{pattern!r} must be a list of stages")
+            continue
+        problems += [
+            _unknown(f"files.{pattern!r}: {stage!r}", stage, stage_names)
+            for stage in stages
+            if stage not in stage_names
+        ]
+    return {pattern: tuple(stages) for pattern, stages in table.items() if isinstance(stages, list)}
+
+
+def _passed(table: dict[str, Any], problems: list[str]) -> Passed:
+    """What scripts see of the environment beside what everybody's do."""
+    names, fixed = table.get("pass", []), _table(table, "set", problems, "environment.set")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problems.append("environment.pass must be a list of names")
+        names = []
+    for name in (*names, *fixed):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            problems.append(f"environment has {name!r}, expected the name of a variable")
+        elif is_own(name):
+            problems.append(f"environment has {name}, which mlops sets itself")
+    problems.extend(
+        f"environment.set.{name} must be a text, a number or true/false"
+        for name, value in fixed.items()
+        if not isinstance(value, Scalar)
+    )
+    return Passed(tuple(names), {name: str(value) for name, value in fixed.items()})
+
+
+def _name(document: dict[str, Any], problems: list[str]) -> str:
+    """The use case's name becomes part of the endpoint's, for which SageMaker allows these characters."""
+    name = _text(document, "name", problems)
+    if name and not re.fullmatch(NAME, name):
+        problems.append(f"name is {name!r}, expected up to 41 letters, digits and -")
+    return name
+
+
+def _examples(endpoint: dict[str, Any], problems: list[str]) -> tuple[Any, ...]:
+    examples = endpoint.get("examples", [])
+    if isinstance(examples, list):
+        return tuple(examples)
+    problems.append("endpoint.examples must be a list")
+    return ()
+
+
+def _columns(data: dict[str, Any], problems: list[str]) -> dict[str, str]:
+    columns = _table(data, "columns", problems, "data.columns")
+    if not columns:
+        problems.append("[data.columns] must name at least one column")
+    for name, kind in columns.items():
+        if kind not in KINDS:
+            problems.append(f"data.columns.{name} is {kind!r}, expected one of {', '.join(KINDS)}")
+    return {str(name): str(kind) for name, kind in columns.items()}
+
+
+def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, dict[str, str]]:
+    for stage in table:
+        for name, value in _table(table, stage, problems, f"hyperparameters.{stage}").items():
+            if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
+                problems.append(f"hyperparameters.{stage} has {name!r}, expected a name of letters, digits, _ and -")
+            if not isinstance(value, Scalar):
+                problems.append(f"hyperparameters.{stage}.{name} must be a text, a number or true/false")
+    return {
+        stage: {name: str(value) for name, value in values.items()}
+        for stage, values in table.items()
+        if isinstance(values, dict)
+    }
+
+
+def _direction(metrics: dict[str, Any], problems: list[str]) -> str:
+    direction = metrics.get("direction", "")
+    if direction not in ("", "higher", "lower"):
+        problems.append(f"metrics.direction is {direction!r}, expected higher or lower")
+    return str(direction)
+
+
+def _bounds(metrics: dict[str, Any], side: str, problems: list[str]) -> dict[str, Bounds]:
+    tables = _table(metrics, side, problems, f"metrics.{side}")
+    return {row: _numbers(tables, row, problems, f"metrics.{side}.{row}") for row in tables}
+
+
+def _numbers(tables: dict[str, Any], row: str, problems: list[str], title: str) -> Bounds:
+    table = _table(tables, row, problems, title)
+    for name, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            problems.append(f"{title}.{name} must be a number")
+    return {name: float(value) for name, value in table.items() if isinstance(value, (int, float))}
+
+
+def full_names(use_case: UseCase, overrides: dict[str, str]) -> dict[str, str]:
+    """Overrides by ``stage.name``; raises ConfigurationError for a name that is unknown or ambiguous."""
+    located = {_locate(name, use_case.hyperparameters): value for name, value in overrides.items()}
+    return {f"{stage}.{name}": value for (stage, name), value in located.items()}
+
+
+def with_overrides(use_case: UseCase, overrides: dict[str, str]) -> dict[str, dict[str, str]]:
+    """The hyperparameters by stage, with overrides by ``stage.name`` put in."""
+    merged = {stage: dict(values) for stage, values in use_case.hyperparameters.items()}
+    for name, value in full_names(use_case, overrides).items():
+        stage, key = name.split(".", 1)
+        merged[stage][key] = value
+    return merged
+
+
+def _locate(name: str, tables: dict[str, dict[str, str]]) -> tuple[str, str]:
+    full_names = [f"{stage}.{key}" for stage, values in tables.items() for key in values]
+    matches = [full for full in full_names if full == name or full.split(".", 1)[1] == name]
+    if len(matches) == 1:
+        stage, key = matches[0].split(".", 1)
+        return stage, key
+    problem = f"is ambiguous: {', '.join(matches)}" if matches else f"is unknown; known are {', '.join(full_names)}"
+    raise ConfigurationError(
+        f"The hyperparameter {name!r} {problem}.",
+        "Write --set STAGE.NAME=VALUE; add further ones to usecase.toml under [hyperparameters.STAGE].",
+    )

@@ -1,0 +1,102 @@
+"""What a report is made from, whichever target the run ran on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlops_cli.core.evidence import Evidence
+from mlops_cli.core.metric_bounds import MACRO
+from mlops_cli.core.runs import Run
+from mlops_cli.errors import MlopsError
+from mlops_cli.evaluation.bootstrap import confidence_interval, has_enough_rows, resample
+from mlops_cli.evaluation.predictions import Predictions, read_predictions
+from mlops_cli.project.usecase import UseCase
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """``intervals`` bound the primary metric of each row, as far as the predictions tell; ``problem`` says why not.
+
+    ``instances`` are the inputs of the predictions' rows, ``live_profile`` what profile.json said of the data that
+    the live model was trained on.
+    """
+
+    use_case: UseCase
+    run: Run
+    evidence: Evidence
+    predictions: Predictions | None
+    instances: tuple[Any, ...]
+    live_profile: Mapping[str, Any]
+    intervals: Mapping[str, Interval]
+    problem: str
+    made_at: float
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What metrics.json says."""
+        return self.run.stage("train").detail
+
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        """What profile.json says of the run's own data."""
+        return self.run.stage("preprocess").detail
+
+
+def gather(
+    use_case: UseCase,
+    run: Run,
+    evidence: Evidence,
+    predictions: bytes | None,
+    instances: bytes | None,
+    live_profile: Mapping[str, Any],
+) -> ReportContext:
+    """The material of a run's report; ``predictions`` and ``instances`` are the contents of the training's files.
+
+    A file that is missing or malformed makes the report poorer, never impossible: the material says so.
+    """
+    predicted, problem = _predictions(predictions, evidence.split)
+    inputs = _instances(instances, predicted) if predicted else ()
+    intervals = _intervals(evidence.primary, predicted) if predicted else {}
+    return ReportContext(use_case, run, evidence, predicted, inputs, live_profile, intervals, problem, time.time())
+
+
+def _predictions(content: bytes | None, split: str) -> tuple[Predictions | None, str]:
+    if content is None:
+        return None, "the training wrote no predictions.json"
+    try:
+        predicted = read_predictions(content)
+    except MlopsError as error:
+        return None, error.message.rstrip(".")
+    if predicted.split != split:
+        return None, f"predictions.json is of the split {predicted.split}, the metrics that count are of {split}"
+    return predicted, ""
+
+
+def _instances(content: bytes | None, predicted: Predictions) -> tuple[Any, ...]:
+    """The inputs of the rows, or none if they are not one for each."""
+    try:
+        inputs = json.loads(content or b"[]")
+    except ValueError:
+        return ()
+    return tuple(inputs) if isinstance(inputs, list) and len(inputs) == len(predicted.rows) else ()
+
+
+def _intervals(metric: str, predicted: Predictions) -> dict[str, Interval]:
+    (values,) = resample(metric, [predicted.columns])
+    names = [*(column.name for column in predicted.columns), MACRO]
+    tells = [
+        *(has_enough_rows(column) for column in predicted.columns),
+        any(has_enough_rows(column) for column in predicted.columns),
+    ]
+    bounded = {
+        name: confidence_interval(values[1:, position]) for position, name in enumerate(names) if tells[position]
+    }
+    return {name: interval for name, interval in bounded.items() if interval and np.isfinite(interval).all()}

@@ -1,0 +1,79 @@
+"""How values are written in the report; whatever comes from data or from a person passes through ``escape``."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import time
+from typing import Any
+
+# Controls that would reverse, hide or break what stands around them: shown as their code instead.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+# A letter under a tower of marks would cover the lines above it.
+_MARKS = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def escape(value: Any) -> str:
+    """Text that is safe in HTML, also inside a quoted attribute, and that cannot disturb what is around it."""
+    text = _HALVES.sub("\ufffd", str(value))
+    text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return html.escape(_MARKS.sub(r"\1", text), quote=True)
+
+
+def shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} … ({len(text) - most:,} more characters)"
+
+
+def number(value: Any) -> str:
+    """A metric: three decimals, or as many digits as a large or small one needs."""
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "–" if value is None else escape(value)
+    if not math.isfinite(value):
+        return "not a number"
+    if isinstance(value, int):
+        return f"{value:,}"
+    size = abs(value)
+    return f"{value:.3f}" if 0.001 <= size < 100 or value == 0 else f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
+
+
+def signed(value: float | None) -> str:
+    """A difference; a true minus, and no sign at zero."""
+    if value is None:
+        return "–"
+    text = number(abs(value))
+    return f"±{text}" if not float(text.replace(",", "") or 0) else ("+" if value > 0 else "−") + text
+
+
+def share(value: float | None) -> str:
+    """A share of rows, with as many digits as it needs to be told from others like it."""
+    if value is None:
+        return "–"
+    return f"{value:.0%}" if value in (0, 1) else f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
+
+
+def count(amount: int, noun: str) -> str:
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def short(digest: str) -> str:
+    return escape(digest[:12]) or "–"
+
+
+def when(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    minutes, remainder = divmod(round(seconds), 60)
+    return f"{minutes:,} min {remainder:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def title(name: str) -> str:
+    """A name as data has it, with places where a line may break."""
+    return escape(name).replace("_", "_<wbr>")

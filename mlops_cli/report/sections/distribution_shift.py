@@ -1,0 +1,94 @@
+"""What profile.json says of two sets of data, and whether they differ by more than noise.
+
+It reads what has a known form, whatever it is called: ``splits`` with rows and label_rates, and histograms (a name
+that ends with _histogram: the lower edge of each bin, and its count).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlops_cli.monitoring.psi import SHIFTED, STABLE, population_stability_index
+from mlops_cli.report.formatting import share, title
+
+Table = Mapping[str, Any]
+HISTOGRAM = "_histogram"
+TRAIN = "train"
+# A rate has changed if it is beyond noise and by more than this share of itself.
+RATE_SIGMAS, RATE_CHANGE = 4.0, 0.2
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def shifted_features(profile: Table, live: Table) -> list[str]:
+    """Every difference from the live model's data that is more than noise, as HTML; none if that is not known."""
+    return [*_shape_drifts(profile, live), *_rate_drifts(profile, live)] if live else []
+
+
+def _shape_drifts(profile: Table, live: Table) -> Iterator[str]:
+    for name, counts in histograms(profile).items():
+        before = histograms(live).get(name)
+        index = population_stability_index(counts, before) if before else 0.0
+        if index >= STABLE:
+            words = "has another shape" if index >= SHIFTED else "has shifted"
+            yield f"the distribution of {title(name)} {words} (stability index {index:.2f})"
+
+
+def _rate_drifts(profile: Table, live: Table) -> Iterator[str]:
+    before = rates(live, TRAIN)
+    for label, rate in rates(profile, TRAIN).items():
+        if has_moved(profile, live, label):
+            yield f"{title(label)} {share(before[label])} → {share(rate)} positive"
+
+
+def has_moved(profile: Table, live: Table, label: str) -> bool:
+    """Whether a label is more or less common among the training rows than it was, beyond noise."""
+    rate, live_rate = (rates(table, TRAIN).get(label) for table in (profile, live))
+    if rate is None or live_rate is None:
+        return False
+    n, m = (max(rows(table, TRAIN), 1.0) for table in (profile, live))
+    pooled = (rate * n + live_rate * m) / (n + m)
+    noise = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    return abs(rate - live_rate) > max(RATE_SIGMAS * noise, RATE_CHANGE * max(rate, live_rate))
+
+
+def histograms(profile: Table) -> dict[str, dict[float, float]]:
+    """By what they are of; the keys of each are the lower edges of its bins."""
+    named = {name.removesuffix(HISTOGRAM): value for name, value in profile.items() if name.endswith(HISTOGRAM)}
+    counted = {name: _histogram(value) for name, value in named.items() if isinstance(value, dict)}
+    return {name: counts for name, counts in counted.items() if counts}
+
+
+def _histogram(value: Table) -> dict[float, float]:
+    """Empty if it is of another form."""
+    try:
+        return {float(edge): float(count) for edge, count in sorted(value.items(), key=lambda pair: float(pair[0]))}
+    except (TypeError, ValueError):
+        return {}
+
+
+def split_names(profile: Table) -> list[str]:
+    splits = profile.get("splits")
+    return [name for name in splits if rates(profile, name)] if isinstance(splits, dict) else []
+
+
+def rates(profile: Table, split: str) -> dict[str, float]:
+    """Which share of a split's rows has each label."""
+    label_rates = _split(profile, split).get("label_rates")
+    pairs = label_rates.items() if isinstance(label_rates, dict) else ()
+    return {str(name): float(rate) for name, rate in pairs if is_number(rate)}
+
+
+def rows(profile: Table, split: str) -> float:
+    count = _split(profile, split).get("rows", 0)
+    return float(count) if is_number(count) else 0.0
+
+
+def _split(profile: Table, name: str) -> Table:
+    splits = profile.get("splits")
+    values = splits.get(name) if isinstance(splits, dict) else None
+    return values if isinstance(values, dict) else {}

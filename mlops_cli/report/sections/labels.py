@@ -1,0 +1,128 @@
+"""Every row of the metrics: its value with the noise in it, its bound, and the live model's beside it."""
+
+from __future__ import annotations
+
+from mlops_cli.core.comparison import CONFIDENCE
+from mlops_cli.core.evidence import Evidence, MetricRow
+from mlops_cli.core.metric_bounds import MACRO
+from mlops_cli.report.context import ReportContext
+from mlops_cli.report.formatting import escape, number, title
+from mlops_cli.report.svg import Plot, tick, ticks
+
+WIDTH, HEIGHT, EDGE = 240, 22, 12
+
+
+def labels(context: ReportContext) -> str:
+    evidence = context.evidence
+    if not evidence.rows:
+        return ""
+    other_metrics = sorted({name: None for row in evidence.rows for name in row.metrics if name != evidence.primary})
+    values = _champion_values(evidence)
+    span = _span(context, values)
+    heads = "".join(f'<th class="num">{title(name)}</th>' for name in other_metrics)
+    rows = "".join(_row(row, context, values, span, other_metrics) for row in evidence.rows)
+    return f"""<section id="labels"><h2>Quality, row by row</h2>
+<p class="soft">{_legend(context, bool(values))}</p>
+<div class="scroll"><table><thead><tr><th>{escape(evidence.split)}</th><th class="num">{title(evidence.primary)}</th>
+<th class="plot">{_scale(span)}</th><th>bound</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"""
+
+
+def _legend(context: ReportContext, rival: bool) -> str:
+    parts = ["● this model"]
+    if context.intervals:
+        parts.append(f"its bar: where {CONFIDENCE:.0%} of {_resamples()} resamples of the test rows lie")
+    if rival:
+        parts.append("◇ the live model on the same rows")
+    words = {bound[0]: None for row in context.evidence.rows if (bound := row.bound(context.evidence.primary))}
+    if words:
+        parts.append(f"┆ the {' or '.join(words)}")
+    return " &nbsp; ".join(parts)
+
+
+def _resamples() -> str:
+    from mlops_cli.evaluation.bootstrap import RESAMPLES
+
+    return f"{RESAMPLES:,}"
+
+
+def _champion_values(evidence: Evidence) -> dict[str, float]:
+    """The live model's value of each row, if that is of all the test rows: else it would stand beside other rows'."""
+    comparison = evidence.comparison
+    if comparison is None or not evidence.has_champion or comparison.rows < comparison.of:
+        return {}
+    return {delta.name: delta.live for delta in comparison.differences if delta.live is not None}
+
+
+def _span(context: ReportContext, rival: dict[str, float]) -> tuple[float, float]:
+    """From the lowest to the highest thing to be drawn, up to 1 where nothing is above that."""
+    primary = context.evidence.primary
+    rows = context.evidence.rows
+    bounds = [bound[1] for row in rows if (bound := row.bound(primary))]
+    shown = [*(row.metrics.get(primary) for row in rows), *bounds]
+    ends = [end for interval in context.intervals.values() for end in interval]
+    values = [value for value in (*shown, *rival.values(), *ends) if value is not None and value == value] or [0.0, 1.0]
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.06 or abs(high) * 0.1 or 0.05
+    bounded = low >= 0 and high <= 1
+    return (max(0.0, low - margin), 1.0) if bounded else (low - margin, high + margin)
+
+
+def _scale(span: tuple[float, float]) -> str:
+    plot = _strip(span, "the scale of the plots below")
+    for value in ticks(*span, most=4):
+        plot.text(plot.at_x(value), HEIGHT - 6, tick(value), "tick middle")
+    return str(plot)
+
+
+def _strip(span: tuple[float, float], about: str) -> Plot:
+    return Plot(span, (0, 1), about, WIDTH, HEIGHT, EDGE, EDGE, 0, 0)
+
+
+def _row(
+    row: MetricRow, context: ReportContext, rival: dict[str, float], span: tuple[float, float], other_metrics: list[str]
+) -> str:
+    primary = context.evidence.primary
+    value, bound = row.metrics.get(primary), row.bound(primary)
+    cells = "".join(f'<td class="num">{_plain(row, name)}</td>' for name in other_metrics)
+    plot = _range_plot(row.name, value, bound, context.intervals.get(row.name), rival.get(row.name), span)
+    kind = ' class="all"' if row.name == MACRO else ""
+    return (
+        f'<tr{kind}><th scope="row">{title(row.name)}</th><td class="num"><b>{number(value)}</b></td>'
+        f'<td class="plot">{plot}</td><td class="num">{_bound(row, primary, bound)}</td>{cells}</tr>'
+    )
+
+
+def _plain(row: MetricRow, name: str) -> str:
+    """A further metric, with a mark if it has a bound of its own and does not keep it."""
+    mark = ' <span class="bad mark">✗</span>' if name in row.out_of_bounds else ""
+    return number(row.metrics[name]) + mark if name in row.metrics else ""
+
+
+def _bound(row: MetricRow, primary: str, bound: tuple[str, float] | None) -> str:
+    if bound is None:
+        return '<span class="soft">none</span>'
+    side = "under" if primary in row.below else "over" if primary in row.above else ""
+    mark = f'<span class="bad mark">✗ {side}</span>' if side else '<span class="good mark">✓</span>'
+    return f"{mark} {number(bound[1])}"
+
+
+def _range_plot(
+    name: str,
+    value: float | None,
+    bound: tuple[str, float] | None,
+    interval: tuple[float, float] | None,
+    rival: float | None,
+    span: tuple[float, float],
+) -> str:
+    limit = f"{bound[0]} {number(bound[1])}" if bound else "no bound"
+    plot = _strip(span, f"{name}: {number(value)}, {limit}, live model {number(rival)}")
+    plot.line([(span[0], 0.5), (span[1], 0.5)], "grid")
+    if bound is not None:
+        plot.line([(bound[1], 0.02), (bound[1], 0.98)], "floor")
+    if interval:
+        plot.whisker(*interval, 0.5, 0.22)
+    if value is not None and value == value:
+        plot.dot(value, 0.5, "point", 4.5, f"{name} {number(value)}")
+    if rival is not None:
+        plot.diamond(rival, 0.5, "rival", 5, f"live model {number(rival)}")
+    return str(plot)

@@ -1,0 +1,105 @@
+"""Where the model comes from: gates, digests, hyperparameters, code, packages, how long each stage took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_cli.core.runs import StageRun, Status
+from mlops_cli.report.context import ReportContext
+from mlops_cli.report.formatting import duration, escape, number, short, title
+from mlops_cli.report.sections.distribution_shift import is_number
+
+PACKAGE = "package "
+CODE = "training/"
+
+
+def lineage(context: ReportContext) -> str:
+    return f"""<section id="origin"><h2>Gates</h2>{_gates(context)}</section>
+<section><h2>Origin</h2>{_facts(_identity(context))}{_stages(context)}
+<details><summary>Hyperparameters and what the training said</summary>
+{_facts(_hyperparameters(context))}{_facts(_decision_text(context))}</details>
+<details><summary>Code and packages</summary>{_facts(_code(context))}</details></section>"""
+
+
+def _gates(context: ReportContext) -> str:
+    return _facts({escape(gate.name): _gate(context.run.stage(gate.name)) for gate in context.evidence.gates})
+
+
+def _gate(stage: StageRun) -> str:
+    """What it said, with every assertion that failed."""
+    passed, failed = stage.detail.get("passed", 0), stage.detail.get("failed", 0)
+    failures = stage.detail.get("failures", [])
+    mark = "✗" if failed else "✓" if passed else "·"
+    kind = "bad" if failed else "good" if passed else "soft"
+    words = f"{passed:,} passed, {failed:,} failed" if passed or failed else "not run yet"
+    listed = "".join(f"<br>{escape(failure)}" for failure in failures) if isinstance(failures, list) else ""
+    return f'<span class="mark {kind}">{mark}</span> {words}{listed}'
+
+
+def _facts(rows: Mapping[str, str]) -> str:
+    """A table of names and values, both already HTML."""
+    body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+    return f'<table class="facts"><tbody>{body}</tbody></table>' if body else ""
+
+
+def _identity(context: ReportContext) -> dict[str, str]:
+    evidence = context.evidence
+    return {
+        "model, sha256": _digest(evidence.model_digest),
+        "data, sha256": _digest(evidence.data_digest),
+        "live model, sha256": _digest(evidence.live_digest) if evidence.live_digest else "nothing is live",
+        "use case": f"{escape(context.use_case.name)}: {escape(context.use_case.description)}",
+        "interpreter": escape(context.run.stage("train").ingredients.get("interpreter", "–")),
+    }
+
+
+def _digest(digest: str) -> str:
+    return f'<span class="mono">{escape(digest) or "–"}</span>'
+
+
+def _stages(context: ReportContext) -> str:
+    body = "".join(_stage(stage) for stage in context.run.stages)
+    head = '<th>stage</th><th></th><th class="num">time</th><th>output</th><th>why</th>'
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _stage(stage: StageRun) -> str:
+    took = duration(stage.seconds) if stage.status is Status.DONE else "–"
+    return (
+        f'<tr><th scope="row">{escape(stage.name)}</th><td>{stage.status.value}</td><td class="num">{took}</td>'
+        f'<td class="mono">{short(stage.output)}</td><td>{escape(stage.reason)}</td></tr>'
+    )
+
+
+def _hyperparameters(context: ReportContext) -> dict[str, str]:
+    """Those that the training says it used, and what the run was asked to override."""
+    reported = context.metrics.get("hyperparameters")
+    used = reported if isinstance(reported, dict) else context.use_case.hyperparameters.get("train", {})
+    overrides = {f"--set {name}": value for name, value in context.run.overrides.items()}
+    return {title(str(name)): escape(value) for name, value in {**used, **overrides}.items()}
+
+
+def _decision_text(context: ReportContext) -> dict[str, str]:
+    """Further numbers in metrics.json, and those in tables of numbers."""
+    rows: dict[str, Any] = {}
+    for name, value in context.metrics.items():
+        if is_number(value):
+            rows[name] = value
+        elif (
+            isinstance(value, dict)
+            and name != "hyperparameters"
+            and all(is_number(number_value) for number_value in value.values())
+        ):
+            rows.update({f"{name}: {key}": number_value for key, number_value in value.items()})
+    return {title(name): number(value) for name, value in rows.items()}
+
+
+def _code(context: ReportContext) -> dict[str, str]:
+    names = context.run.stage("train").ingredients
+    packages = {name.removeprefix(PACKAGE): value for name, value in names.items() if name.startswith(PACKAGE)}
+    code = {name: value for name, value in names.items() if name.startswith(CODE)}
+    return {
+        **{title(name): escape(value) for name, value in packages.items()},
+        **{title(name): f'<span class="mono">{short(value)}</span>' for name, value in code.items()},
+    }

@@ -1,0 +1,109 @@
+"""What somebody who knows models would point out before a decision: one rule, one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_cli.core.comparison import ComparisonResult
+from mlops_cli.core.metric_bounds import MACRO
+from mlops_cli.evaluation.curves import calibration, calibration_error
+from mlops_cli.evaluation.predictions import LABEL
+from mlops_cli.report.context import ReportContext
+from mlops_cli.report.formatting import count, escape, number, share, title
+from mlops_cli.report.sections.distribution_shift import shifted_features
+from mlops_cli.report.sections.training_curves import series
+
+FEW_POSITIVES = 50
+POOR_CALIBRATION = 0.05
+OVERFIT = 1.05
+GAP = 0.02
+MOST_DRIFTS = 4
+
+
+def warnings(context: ReportContext) -> list[str]:
+    """Sentences as HTML, the weightiest first."""
+    rules = (_synthetic, _unpredicted, _unfair, _worse_somewhere, _few, _gap, _overfit, _uncalibrated, _drift)
+    return [remark for rule in rules for remark in rule(context)]
+
+
+def _synthetic(context: ReportContext) -> Iterator[str]:
+    if context.evidence.data.get("synthetic"):
+        yield "The data is <b>synthetic</b>: these figures say nothing about real input."
+
+
+def _unpredicted(context: ReportContext) -> Iterator[str]:
+    if context.problem:
+        yield f"There are no curves, intervals or mistakes to look at: {escape(context.problem)}."
+
+
+def _unfair(context: ReportContext) -> Iterator[str]:
+    comparison = context.evidence.comparison
+    if comparison is None or not context.evidence.has_champion:
+        return
+    if comparison.problem:
+        yield f"Not compared with the live model: {escape(comparison.problem)}."
+    elif comparison.learnt is None:
+        yield "It is not known which rows the live model was trained on: if some are test rows now, it looks too good."
+    elif comparison.rows < comparison.of / 2:
+        yield (
+            f"Only {comparison.rows:,} of {count(comparison.of, 'test row')} could be compared with the live model"
+            + (f": it was trained on {comparison.learnt:,} of them." if comparison.learnt else ".")
+        )
+
+
+def _worse_somewhere(context: ReportContext) -> Iterator[str]:
+    comparison = context.evidence.comparison
+    if comparison is None or not context.evidence.has_champion:
+        return
+    worse = [delta for delta in comparison.differences[:-1] if comparison.result_for(delta) is ComparisonResult.WORSE]
+    if worse:
+        names = ", ".join(title(delta.name) for delta in worse)
+        yield f"Worse than the live model, beyond noise, on <b>{names}</b>."
+
+
+def _few(context: ReportContext) -> Iterator[str]:
+    columns = context.predictions.columns if context.predictions else ()
+    rare = [(int(column.truth.sum()), column.name) for column in columns if column.kind == LABEL]
+    rare_labels = [f"{title(name)} ({positives:,})" for positives, name in sorted(rare) if positives < FEW_POSITIVES]
+    if rare_labels:
+        yield f"Few positives to test on, so the figures are rough: {', '.join(rare_labels)}."
+
+
+def _gap(context: ReportContext) -> Iterator[str]:
+    """A model that was chosen on one split and does worse on another."""
+    splits = context.metrics.get("metrics")
+    primary, split = context.evidence.primary, context.evidence.split
+    values = {name: _overall(rows, primary) for name, rows in splits.items()} if isinstance(splits, dict) else {}
+    mine = values.pop(split, None)
+    for name, value in values.items():
+        if mine is not None and value is not None and value - mine > GAP:
+            yield f"{title(primary)} is {number(value)} on {escape(name)}, but {number(mine)} on {escape(split)}."
+
+
+def _overall(rows: object, metric: str) -> float | None:
+    row = rows.get(MACRO) if isinstance(rows, dict) else None
+    value = row.get(metric) if isinstance(row, dict) else None
+    return value if isinstance(value, float) else None
+
+
+def _overfit(context: ReportContext) -> Iterator[str]:
+    for name, values in series(context.metrics).items():
+        if "val" in name and "loss" in name and len(values) > 1 and values[-1][1] > OVERFIT * min(y for _, y in values):
+            yield f"{title(name)} rises towards the end of the training: the model may be learning by heart."
+
+
+def _uncalibrated(context: ReportContext) -> Iterator[str]:
+    columns = context.predictions.columns if context.predictions else ()
+    for column in columns:
+        if column.kind == LABEL:
+            error = calibration_error(calibration(column))
+            if error > POOR_CALIBRATION:
+                yield f"The probabilities of {title(column.name)} are off by {share(error)} on average."
+
+
+def _drift(context: ReportContext) -> Iterator[str]:
+    shifts = shifted_features(context.profile, context.live_profile)
+    if shifts:
+        more = f" and {len(shifts) - MOST_DRIFTS} more" if len(shifts) > MOST_DRIFTS else ""
+        listed = ", ".join(shifts[:MOST_DRIFTS])
+        yield f"The data differs from what the live model was trained on: {listed}{more}."

@@ -1,0 +1,71 @@
+"""The worst mistakes, with their input, behind a click: what people wrote may be offensive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from mlops_cli.evaluation.curves import furthest, worst
+from mlops_cli.evaluation.predictions import LABEL, Column
+from mlops_cli.report.context import ReportContext
+from mlops_cli.report.formatting import count, escape, number, shorten, title
+
+MOST = 5
+MOST_COLUMNS = 24
+LONGEST = 500
+
+
+def worst_predictions(context: ReportContext) -> str:
+    predictions = context.predictions
+    if predictions is None or not context.instances:
+        return ""
+    parts = "".join(_of_column(column, context) for column in predictions.columns[:MOST_COLUMNS])
+    return f"""<section id="mistakes"><h2>The worst mistakes</h2>
+<p>What the model is most wrong about often shows a label that is wrong, or a weakness worth knowing.</p>
+<details><summary>Show them: they quote the data, which may be offensive</summary>{parts}</details></section>"""
+
+
+def _of_column(column: Column, context: ReportContext) -> str:
+    if column.kind != LABEL:
+        rows = furthest(column, MOST).tolist()
+        return _details(column.name, f"the {len(rows)} furthest off", _texts(rows, column, context))
+    alarms, misses = (positions.tolist() for positions in worst(column, MOST))
+    body = _list("Said yes, but is not", alarms, column, context) + _list("Is, but said no", misses, column, context)
+    return _details(column.name, count(len(alarms) + len(misses), "mistake"), body) if body else ""
+
+
+def _details(name: str, amount: str, body: str) -> str:
+    return f"<details><summary>{title(name)}: {amount}</summary>{body}</details>"
+
+
+def _list(heading: str, positions: list[int], column: Column, context: ReportContext) -> str:
+    return f"<h3>{heading}</h3>{_texts(positions, column, context)}" if positions else ""
+
+
+def _texts(positions: Iterable[int], column: Column, context: ReportContext) -> str:
+    return f'<ul class="texts">{"".join(_text(position, column, context) for position in positions)}</ul>'
+
+
+def _text(position: int, column: Column, context: ReportContext) -> str:
+    assert context.predictions is not None
+    row, instance = context.predictions.rows[position], context.instances[position]
+    scored = f"predicted {number(float(column.predicted[position]))}"
+    return (
+        f'<li><span class="soft">{scored}, is {_truth(position, column, context)} · row {escape(row)}</span>'
+        f"<q>{escape(shorten(_as_text(instance), LONGEST))}</q></li>"
+    )
+
+
+def _truth(position: int, column: Column, context: ReportContext) -> str:
+    """What is true of the row: the labels that it has, or the number."""
+    assert context.predictions is not None
+    if column.kind != LABEL:
+        return number(float(column.truth[position]))
+    columns = context.predictions.columns
+    labels = [title(candidate.name) for candidate in columns if candidate.kind == LABEL and candidate.truth[position]]
+    return ", ".join(labels) or "none of the labels"
+
+
+def _as_text(instance: Any) -> str:
+    return instance if isinstance(instance, str) else json.dumps(instance, ensure_ascii=False)

@@ -1,0 +1,359 @@
+"""The local endpoint as the commands see it: deploy, look, stop, ask."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlops_cli
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.atomic import not_followed
+from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STATISTICS, Counts
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.identity import ELSEWHERE, send
+from mlops_cli.project.settings import child_environment
+from mlops_cli.serving.client import Response, base_url, request
+from mlops_cli.serving.control_files import (
+    Deployment,
+    EndpointDirectory,
+    Limits,
+    Outcome,
+    Service,
+    Supervision,
+    is_locked,
+    supervision,
+    write_json,
+)
+from mlops_cli.serving.orphaned_servers import strays
+
+LOG_BYTES = 5_000_000
+LOG_LINES = 12
+PING_SECONDS = 3.0
+LEAVE_SECONDS = 5.0
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class EndpointStatus:
+    """What is known of the endpoint now; ``model_digest`` is what the running server itself reports."""
+
+    name: str
+    state: EndpointState
+    url: str
+    pid: int | None
+    model_digest: str | None
+    since: str | None
+    reason: str
+    log: Path
+    sample: float = 0.0
+
+
+class LocalEndpoint:
+    """One endpoint: a supervisor process that lives on when this one ends, and its folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        sample: float = 0.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own."""
+        self._folder = EndpointDirectory(folder)
+        self.children = JobProcesses(self._folder.children)
+        self.name = name
+        self.host = host
+        self.port = port
+        self.limits = limits or Limits()
+        self.sample = sample
+        self._environment = environment or {}
+
+    def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:
+        """Serve the model package whose sha256 is ``digest``; a running server loses no request by it.
+
+        Nothing is done if it is in service already. Raises MlopsError; what was in service then still is.
+        """
+        current = self.status()
+        if current.state is EndpointState.IN_SERVICE and self._is_serving(digest, current):
+            return current
+        if self._is_of_another_path():
+            self.stop(STOP_SECONDS)
+        deployment = Deployment(
+            os.urandom(6).hex(), self.name, self.host, self.port, digest, timeout, self.limits, self.sample
+        )
+        self._store_package(model, deployment)
+        write_json(self._folder.deployment, deployment)
+        mark = self._log_size()
+        outcome = self._await_outcome(deployment, self._call_supervisor(timeout), timeout + 15)
+        if outcome.error:
+            raise self._failure(outcome.error, outcome.hint, mark)
+        return self.status()
+
+    def status(self) -> EndpointStatus:
+        """Asks the kernel whether the server lives, and the server what it serves; waits some seconds at most."""
+        service = self._folder.read_service()
+        note = supervision(self._folder.supervisor_lock)
+        supervisor = note.process.pid if note else None
+        if not is_locked(self._folder.supervisor_lock):
+            if service is None:
+                return self._status(EndpointState.ABSENT, None, reason="No model was deployed.")
+            reason = "The server process has died." if service.worker else service.reason
+            return self._status(EndpointState.FAILED, service, reason=reason)
+        if service is None:
+            return self._status(EndpointState.UPDATING, None, supervisor, reason="The server is starting.")
+        digest = self._reported_digest(service)
+        if digest is None:
+            reason = service.reason or f"The server does not answer within {PING_SECONDS:g} s."
+            return self._status(EndpointState.FAILED, service, supervisor, reason=reason)
+        outcome = self._folder.read_outcome()
+        if outcome is not None and not outcome.done:
+            reason = "Another model is being deployed; this one answers until that is ready."
+            return self._status(EndpointState.UPDATING, service, supervisor, digest, reason)
+        return self._status(EndpointState.IN_SERVICE, service, supervisor, digest)
+
+    def stop(self, timeout: float) -> None:
+        """End the server and its workers and forget the model; returns when all of them are gone.
+
+        Safe to repeat. Raises MlopsError if a process would not go.
+        """
+        supervisor = supervision(self._folder.supervisor_lock)
+        if supervisor is not None:
+            self._signal(supervisor, signal.SIGTERM)
+            if not _wait_until_unlocked(self._folder.supervisor_lock, timeout):
+                self._signal(supervisor, signal.SIGKILL)
+        self._kill_orphans()
+        for path in (self._folder.service, self._folder.deployment, self._folder.outcome):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self._folder.models, ignore_errors=True)
+
+    def invoke(self, body: bytes, content_type: str) -> Response:
+        """One POST to the endpoint, which is not measured; raises MlopsError if nothing answers."""
+        service = self._folder.read_service()
+        if service is None:
+            raise MlopsError(f"The endpoint {self.name} does not exist.", "Deploy a model first: mlops run")
+        path = f"/endpoints/{self.name}/invocations"
+        timeout = service.deployment.limits.request_seconds + 5
+        try:
+            return request(
+                service,
+                "POST",
+                path,
+                timeout,
+                body,
+                {"Content-Type": content_type, CUSTOM_ATTRIBUTES: EXCLUDE_FROM_STATISTICS},
+            )
+        except OSError as error:
+            reason = str(error) or type(error).__name__
+            raise MlopsError(
+                f"The endpoint {self.name} does not answer: {reason}. Log: {self._folder.log}",
+                "Look: mlops status",
+            ) from error
+
+    def read_statistics(self, digest: str, days: int) -> Counts:
+        """What was measured of the requests to a model in the last days."""
+        from mlops_cli.serving.request_statistics import read_counts
+
+        return read_counts(self._folder.observed, digest, days)
+
+    @property
+    def invocations_url(self) -> str:
+        """The full URL to POST to; with port 0 and nothing deployed yet the port is a guess."""
+        service = self._folder.read_service()
+        host = service.deployment.host if service else self.host
+        port = service.port if service else self.port or 8080
+        return f"{base_url(host, port)}/endpoints/{self.name}/invocations"
+
+    def _is_serving(self, digest: str, status: EndpointStatus) -> bool:
+        service = self._folder.read_service()
+        if service is None or status.model_digest != digest:
+            return False
+        deployment = service.deployment
+        same_port = self.port in (0, service.port)
+        wished = (self.name, self.host, self.limits, self.sample)
+        return same_port and (deployment.name, deployment.host, deployment.limits, deployment.sample) == wished
+
+    def _store_package(self, model: Path, deployment: Deployment) -> None:
+        """Copy the package, so that the endpoint does not depend on where it came from."""
+        from mlops_cli.files.model_archive import copy_with_sha256
+
+        target = self._folder.package(deployment.id)
+        try:
+            self._folder.models.mkdir(parents=True, exist_ok=True)
+            actual = copy_with_sha256(model, target)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            missing = isinstance(error, FileNotFoundError) and not model.exists()
+            hint = "Train a model: mlops run --from train" if missing else "Free some disk space, then: mlops run"
+            message = f"Cannot take the model package {model} into {self._folder.models}: {error.strerror}."
+            raise MlopsError(message, hint) from error
+        if actual != deployment.digest:
+            target.unlink()
+            raise MlopsError(
+                f"{model} is not the approved model: its sha256 is {actual}, not {deployment.digest}.",
+                "Train again and approve the new model: mlops run --from train",
+            )
+
+    def _call_supervisor(self, timeout: float) -> subprocess.Popen[bytes] | None:
+        """Wake the supervisor, or start one; a started one is returned."""
+        self._folder.outcome.unlink(missing_ok=True)
+        deadline = time.monotonic() + min(timeout, 5)
+        while is_locked(self._folder.supervisor_lock) and time.monotonic() < deadline:
+            supervisor = supervision(self._folder.supervisor_lock)
+            if supervisor is not None:
+                self._signal(supervisor, signal.SIGHUP)
+                return None
+            time.sleep(0.01)
+        self._kill_orphans()
+        return self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._log_size() > LOG_BYTES:
+            self._folder.log.replace(self._folder.log.with_suffix(".log.1"))
+        command = [sys.executable, "-m", "mlops_cli.serving", str(self._folder.root.resolve())]
+        job = self.children.begin()
+        try:
+            with open(self._folder.log, "ab", opener=not_followed) as log:
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self._folder.root,
+                    env=job.environment({**_environment(), **self._environment}),
+                    start_new_session=True,
+                    pass_fds=(job.descriptor,),  # who inherits it owns the job
+                )
+        finally:
+            job.let_go()
+
+    def _await_outcome(
+        self, deployment: Deployment, started: subprocess.Popen[bytes] | None, timeout: float
+    ) -> Outcome:
+        deadline = time.monotonic() + timeout
+        while True:
+            alive = started.poll() is None if started else is_locked(self._folder.supervisor_lock)
+            outcome = self._folder.read_outcome()
+            if outcome is not None and outcome.id == deployment.id and outcome.done:
+                if outcome.error and started:
+                    _await_end(started)
+                return outcome
+            if not alive:
+                return Outcome(deployment.id, "The server died while it was starting.")
+            if time.monotonic() > deadline:
+                return Outcome(deployment.id, f"The server has not answered for {timeout:g} s.")
+            time.sleep(0.01)
+
+    def _failure(self, error: str, hint: str, mark: int) -> MlopsError:
+        """The error with the last lines that this attempt left in the log."""
+        lines = []
+        if self._folder.log.exists():
+            with self._folder.log.open("rb") as log:
+                log.seek(min(mark, self._log_size()))
+                lines = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
+        tail = "".join(f"\n  {line}" for line in lines)
+        return MlopsError(
+            f"{error} Log: {self._folder.log}{tail}", hint or "Mend what makes the package, then: mlops run"
+        )
+
+    def _log_size(self) -> int:
+        return self._folder.log.stat().st_size if self._folder.log.exists() else 0
+
+    def _kill_orphans(self) -> None:
+        """Workers leave with their supervisor; one that hangs is killed, and what a package's code has started."""
+        _wait_until_unlocked(self._folder.workers_lock, 2, shared=True)
+        self.children.kill_orphans(owned=True)  # a supervisor lets go of its lock before it has quite ended
+        self.end_strays()
+        if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):
+            raise MlopsError(
+                f"A server process of the endpoint {self.name} goes on {ELSEWHERE}.",
+                "End it there (mlops cleanup), then repeat the command.",
+            )
+
+    def strays(self) -> list[int]:
+        """Return the processes that serve from this endpoint's folder as it was before it was removed."""
+        return strays(self._folder.root)
+
+    def end_strays(self) -> None:
+        for pid in self.strays():
+            _kill(pid)
+
+    def _signal(self, supervisor: Supervision, sign: signal.Signals) -> None:
+        """Raise MlopsError if the process cannot be proven to be the supervisor: then it is never signalled."""
+        if not send(supervisor.process, sign) and is_locked(self._folder.supervisor_lock):
+            raise MlopsError(
+                f"The server of the endpoint {self.name} (process {supervisor.process.pid}) runs {ELSEWHERE}: "
+                "it is not signalled from here.",
+                "End it there (mlops cleanup), then repeat the command.",
+            )
+
+    def _is_of_another_path(self) -> bool:
+        """Whether the server was started before its project was moved here: it looks for its files where they were."""
+        supervisor = supervision(self._folder.supervisor_lock)
+        return supervisor is not None and supervisor.folder != str(self._folder.root.resolve())
+
+    def _reported_digest(self, service: Service) -> str | None:
+        if service.worker is None:
+            return None
+        try:
+            answer = request(service, "GET", "/ping", PING_SECONDS)
+        except OSError:
+            return None
+        name, _, digest = answer.headers.get(CUSTOM_ATTRIBUTES.lower(), "").partition("=")
+        return digest if answer.status == 200 and name == "model-digest" else None
+
+    def _status(
+        self,
+        state: EndpointState,
+        service: Service | None,
+        pid: int | None = None,
+        digest: str | None = None,
+        reason: str = "",
+    ) -> EndpointStatus:
+        name = service.deployment.name if service else self.name
+        url = base_url(service.deployment.host, service.port) if service else ""
+        since = service.since if service else None
+        sample = service.deployment.sample if service else 0.0
+        return EndpointStatus(name, state, url, pid, digest, since, reason, self._folder.log, sample)
+
+
+def _environment() -> dict[str, str]:
+    """Ours without secrets, with this package importable where it is not installed but run from its source."""
+    environment = child_environment()
+    root = Path(mlops_cli.__file__).parents[1]
+    if root.name not in ("site-packages", "dist-packages"):
+        python_path = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{root}{os.pathsep}{python_path}" if python_path else str(root)
+    return environment
+
+
+def _await_end(supervisor: subprocess.Popen[bytes]) -> None:
+    """A supervisor whose first deployment failed leaves; until then the endpoint would look as if it was starting."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        supervisor.wait(LEAVE_SECONDS)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _wait_until_unlocked(lock: Path, seconds: float, shared: bool = False) -> bool:
+    """Wait for all holders of the lock to be gone; whether they are."""
+    deadline = time.monotonic() + seconds
+    while is_locked(lock, shared):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,180 @@
+"""What the control and the server tell each other: files in the endpoint's folder, replaced atomically."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from mlops_cli.files.atomic import not_followed, read_json, write_atomically
+from mlops_cli.processes.identity import Identity, noted_identity, own_identity
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one server. Seconds, bytes, counts."""
+
+    body_bytes: int = 6_291_456  # SageMaker's for a real-time invocation
+    read_seconds: float = 30.0
+    request_seconds: float = 60.0  # SageMaker's
+    keep_alive_seconds: float = 75.0
+    waiting_requests: int = 256
+    waiting_bytes: int = 134_217_728
+    batch_requests: int = 32
+    batch_rows: int = 64
+    batch_seconds: float = 0.002
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The wish: serve ``models/<id>.tar.gz``, whose sha256 is ``digest``, as ``name`` on host and port."""
+
+    id: str
+    name: str
+    host: str
+    port: int  # 0: the first free one from 8080 on
+    digest: str
+    seconds: float  # until the new worker must be ready
+    limits: Limits = field(default_factory=Limits)
+    sample: float = 0.0  # the share of requests that is measured
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the deployment ``id``; ``error`` is empty if it serves. Not ``done``: it is under way."""
+
+    id: str
+    error: str = ""
+    hint: str = ""
+    done: bool = True
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is, or should be, in service; written by the supervisor, outlives it."""
+
+    deployment: Deployment
+    port: int
+    since: str
+    worker: int | None  # None while the worker is down
+    reason: str = ""
+
+
+class EndpointDirectory:
+    """The endpoint's folder and the names in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.deployment = root / "deployment.json"
+        self.outcome = root / "outcome.json"
+        self.service = root / "endpoint.json"
+        self.supervisor_lock = root / "supervisor.lock"
+        self.workers_lock = root / "workers.lock"
+        self.log = root / "server.log"
+        self.models = root / "models"
+        self.observed = root / "observed"
+        self.children = root / "children"
+
+    def package(self, deployment_id: str) -> Path:
+        return self.models / f"{deployment_id}.tar.gz"
+
+    def unpacked(self, deployment_id: str) -> Path:
+        return self.models / deployment_id
+
+    def read_deployment(self) -> Deployment | None:
+        content = read_json(self.deployment)
+        return None if content is None else _from_document(deployment_of, content)
+
+    def read_outcome(self) -> Outcome | None:
+        content = read_json(self.outcome)
+        return None if content is None else _from_document(lambda fields: Outcome(**fields), content)
+
+    def read_service(self) -> Service | None:
+        content = read_json(self.service)
+        return None if content is None else _from_document(service_of, content)
+
+
+def deployment_of(content: dict[str, Any]) -> Deployment:
+    return Deployment(**{**content, "limits": Limits(**content["limits"])})
+
+
+def service_of(content: dict[str, Any]) -> Service:
+    return Service(**{**content, "deployment": deployment_of(content["deployment"])})
+
+
+def _from_document(build: Callable[[dict[str, Any]], Record], content: dict[str, Any]) -> Record | None:
+    """The record, or None if the file holds something else: what cannot be read is as good as absent."""
+    try:
+        return build(content)
+    except (KeyError, TypeError):
+        return None
+
+
+def write_json(path: Path, record: Deployment | Outcome | Service) -> None:
+    """Raises OSError, with the old record in place."""
+    write_atomically(path, json.dumps(asdict(record), indent=1))
+
+
+def is_locked(path: Path, shared: bool = False) -> bool:
+    """Whether a living process holds the lock; ``shared`` if its holders share it.
+
+    The kernel releases a lock however its holder dies.
+    """
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with stream:
+        return not _lock(stream, fcntl.LOCK_EX if shared else fcntl.LOCK_SH)
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """The supervisor that holds a folder's lock, and the folder's path as it was when that one started."""
+
+    process: Identity
+    folder: str
+
+
+def supervision(path: Path) -> Supervision | None:
+    """What the lock's holder wrote into it; None if nobody holds it, or it has not yet said who it is."""
+    content = read_json(path) if is_locked(path) else None
+    with suppress(KeyError, TypeError, ValueError):
+        return Supervision(noted_identity((content or {})["process"]), str((content or {})["folder"]))
+    return None
+
+
+def note_supervision(path: Path) -> None:
+    """Write down that this process supervises; the lock's file stays the one that is held."""
+    note = Supervision(own_identity(), str(path.parent))
+    with open(path, "r+", encoding="utf-8", opener=not_followed) as stream:
+        stream.truncate()
+        stream.write(json.dumps(asdict(note)))
+
+
+@contextmanager
+def hold_lock(path: Path, exclusive: bool, seconds: float) -> Iterator[IO[bytes]]:
+    """Hold the lock while the block runs; raises TimeoutError. Others' looks at it are waited out."""
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    deadline = time.monotonic() + seconds
+    with open(path, "ab", opener=not_followed) as stream:
+        while not _lock(stream, kind):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} is held by another process")
+            time.sleep(0.01)
+        yield stream
+
+
+def _lock(stream: IO[bytes], kind: int) -> bool:
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The TensorFlow runtime: load a SavedModel, run it, speak TensorFlow Serving's JSON."""

@@ -1,0 +1,270 @@
+"""The supervisor: owns the listening socket and replaces the worker behind it without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.serving.control_files import (
+    Deployment,
+    EndpointDirectory,
+    Outcome,
+    Service,
+    note_supervision,
+    write_json,
+)
+from mlops_cli.serving.listen_socket import bind
+from mlops_cli.serving.worker_handle import DeploymentError, Worker
+
+log = logging.getLogger("mlops.server")
+
+# A worker that dies is started again after these seconds; after a minute of service it begins anew.
+BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LASTING_SECONDS = 60.0
+STOP_SECONDS = 8.0
+LOOK_SECONDS = 1.0
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass
+class ActiveDeployment:
+    """What is in service, or is brought back into it."""
+
+    deployment: Deployment
+    listener: socket.socket
+    worker: Worker
+
+    def service(self, reason: str = "") -> Service:
+        """The record of it; a reason says why the worker is down."""
+        since = time.strftime(TIME, time.gmtime())
+        worker = None if reason else self.worker.process.pid
+        return Service(self.deployment, self.listener.getsockname()[1], since, worker, reason)
+
+
+class Supervisor:
+    def __init__(self, folder: EndpointDirectory) -> None:
+        self._folder = folder
+        self._live: ActiveDeployment | None = None
+        self._leaving: dict[asyncio.Task[None], str] = {}
+        self._deaths = 0
+        self._called = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, or until the first deployment turns out to be impossible."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._called.set)
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, self._stopped.set)
+        # Only now may others send signals here: they take the number from this file.
+        note_supervision(self._folder.supervisor_lock)
+        watch = asyncio.create_task(self._watch(self._folder.supervisor_lock.stat()))
+        await self._deploy()
+        while self._live is not None and not self._stopped.is_set():
+            await self._one_event(self._live)
+        watch.cancel()
+        if self._live is not None:
+            await self._live.worker.end(signal.SIGINT, STOP_SECONDS)
+
+    async def _watch(self, lock: os.stat_result) -> None:
+        """End when the folder is no longer where it was: no command could ever find this server again."""
+        while _is_at(self._folder.supervisor_lock, lock):
+            await asyncio.sleep(LOOK_SECONDS)
+        here = EndpointDirectory(Path())  # the folder itself, which is the current one, wherever it has gone
+        log.error("%s was moved or removed: the server ends", self._folder.root)
+        if self._live is not None and _is_at(here.supervisor_lock, lock):
+            reason = f"The server has ended because its folder was moved here from {self._folder.root}."
+            with contextlib.suppress(OSError):
+                write_json(here.service, self._live.service(reason))
+        self._stopped.set()
+
+    async def _one_event(self, live: ActiveDeployment) -> None:
+        events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
+        died = asyncio.create_task(live.worker.process.wait())
+        await _first((*events, died))
+        if self._stopped.is_set():
+            return
+        if self._called.is_set():
+            await self._deploy()
+        else:
+            await self._revive(live, died.result())
+
+    async def _deploy(self) -> None:
+        """Fulfil the wish in the folder and write down what became of it."""
+        self._called.clear()
+        deployment = self._folder.read_deployment()
+        if deployment is None or (self._live and self._live.deployment.id == deployment.id):
+            return
+        self._write_outcome(Outcome(deployment.id, done=False))
+        try:
+            with _translated():
+                self._remove_unused_packages(deployment.id)
+                listener = self._listener(deployment)
+            await self._replace(deployment, listener)
+        except DeploymentError as error:
+            log.error("deployment %s failed: %s", deployment.id, error)
+            outcome = Outcome(deployment.id, str(error), error.hint)
+            self._remove(deployment.id)
+        else:
+            log.info("deployment %s serves %s", deployment.id, deployment.digest)
+            outcome = Outcome(deployment.id)
+        self._write_outcome(outcome)
+
+    async def _replace(self, deployment: Deployment, listener: socket.socket) -> None:
+        """Put the new model into service, then retire the old one; raises DeploymentError."""
+        old = self._live
+        try:
+            with _translated():
+                self._live = await self._begun(deployment, listener)
+        except DeploymentError:
+            if old is None or listener is not old.listener:
+                listener.close()
+            raise
+        if old is not None:
+            await self._retire(old)
+            if old.listener is not listener:
+                old.listener.close()
+
+    async def _begun(self, deployment: Deployment, listener: socket.socket) -> ActiveDeployment:
+        """A new worker that is ready and on record; raises DeploymentError or OSError, and leaves none."""
+        live = ActiveDeployment(deployment, listener, await Worker.start(self._folder, deployment, listener))
+        try:
+            await self._ready(live.worker, deployment.seconds)
+            # Who cannot be told of the new model must not be served by it.
+            write_json(self._folder.service, live.service())
+        except (DeploymentError, OSError):
+            await live.worker.end(signal.SIGKILL, STOP_SECONDS)
+            raise
+        return live
+
+    def _listener(self, deployment: Deployment) -> socket.socket:
+        """The socket in use if the address stays the same, so that no connection is lost, or a new one."""
+        if self._live is None:
+            earlier = self._folder.read_service()
+            return bind(deployment, earlier.port if earlier else 0)
+        active = self._live
+        port = active.listener.getsockname()[1]
+        if deployment.host == active.deployment.host and deployment.port in (0, port):
+            return active.listener
+        return bind(deployment, 0)
+
+    async def _ready(self, worker: Worker, seconds: float) -> None:
+        """Wait for the worker to be ready; raises DeploymentError, also if the end is near."""
+        ready = asyncio.create_task(worker.says("ready", seconds))
+        await _first((ready, asyncio.create_task(self._stopped.wait())))
+        if not ready.done() or ready.cancelled():
+            raise DeploymentError("The server was stopped before the new model was ready.")
+        await ready
+
+    async def _retire(self, live: ActiveDeployment) -> None:
+        """When this returns, the old worker accepts no connection; it leaves when its clients have."""
+        limits = live.deployment.limits
+        ending = live.worker.end(signal.SIGTERM, limits.keep_alive_seconds + limits.request_seconds)
+        task = asyncio.create_task(ending)
+        self._leaving[task] = live.deployment.id
+        task.add_done_callback(self._seconds_left)
+        with contextlib.suppress(DeploymentError):  # it may have died by itself just now
+            await live.worker.says("draining", STOP_SECONDS)
+
+    def _seconds_left(self, task: asyncio.Task[None]) -> None:
+        # Not earlier: a package's code may read its files for as long as it answers requests.
+        self._remove(self._leaving.pop(task))
+
+    async def _revive(self, live: ActiveDeployment, code: int) -> None:
+        """Start the worker that died again and again, until it serves or something else is wished."""
+        self._deaths = 1 if self._lasted() else self._deaths + 1
+        while True:
+            live.worker.close()
+            reason = f"The worker died ({Worker.ending(code)}) and is started again."
+            log.error("worker %d: %s", live.worker.process.pid, reason)
+            self._write_service(live.service(reason))
+            if await self._interrupted(BACK_OFF[min(self._deaths, len(BACK_OFF)) - 1]):
+                return
+            try:
+                with _translated():
+                    live.worker = await Worker.start(self._folder, live.deployment, live.listener)
+                await self._ready(live.worker, live.deployment.seconds)
+            except DeploymentError as error:
+                log.error("the worker cannot be started again: %s", error)
+                await live.worker.end(signal.SIGKILL, STOP_SECONDS)
+                code = live.worker.process.returncode or 0
+                self._deaths += 1
+            else:
+                self._write_service(live.service())
+                return
+
+    def _write_service(self, service: Service) -> None:
+        """A worker that serves goes on, whether that can be written down or not."""
+        try:
+            write_json(self._folder.service, service)
+        except OSError as error:
+            log.error("%s cannot be written: %s", self._folder.service, error)
+
+    def _write_outcome(self, outcome: Outcome) -> None:
+        """What cannot be written is rather unknown than what it was before."""
+        try:
+            write_json(self._folder.outcome, outcome)
+        except OSError as error:
+            log.error("%s cannot be written: %s", self._folder.outcome, error)
+            with contextlib.suppress(OSError):
+                self._folder.outcome.unlink(missing_ok=True)
+
+    def _lasted(self) -> bool:
+        """Whether the worker that died had been in service for long."""
+        service = self._folder.read_service()
+        since = calendar.timegm(time.strptime(service.since, TIME)) if service else 0
+        return time.time() - since > LASTING_SECONDS
+
+    async def _interrupted(self, seconds: float) -> bool:
+        """Wait; True if there is a new wish or the end is near."""
+        events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
+        await _first(events, seconds)
+        return self._called.is_set() or self._stopped.is_set()
+
+    def _remove(self, deployment_id: str) -> None:
+        with contextlib.suppress(OSError):  # the next deployment removes what is left
+            self._folder.package(deployment_id).unlink(missing_ok=True)
+        shutil.rmtree(self._folder.unpacked(deployment_id), ignore_errors=True)
+
+    def _remove_unused_packages(self, wished: str) -> None:
+        """Remove what a command or a supervisor that was killed left behind."""
+        kept = {wished, *self._leaving.values()}
+        if self._live is not None:
+            kept.add(self._live.deployment.id)
+        for deployment_id in {path.name.removesuffix(".tar.gz") for path in self._folder.models.iterdir()}:
+            if deployment_id not in kept:
+                self._remove(deployment_id)
+
+
+def _is_at(path: Path, lock: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), lock)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """A full disk, or no process or file to be had, is a deployment that fails; raises DeploymentError."""
+    try:
+        yield
+    except OSError as error:
+        raise DeploymentError(f"The new server cannot be started: {error}.", "Check free space: df -h .") from error
+
+
+async def _first(tasks: Iterable[asyncio.Task[object]], seconds: float | None = None) -> None:
+    """Wait for the first of them, at most ``seconds``; the others are cancelled."""
+    _, pending = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)

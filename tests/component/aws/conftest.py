@@ -1,0 +1,63 @@
+"""The simulated AWS, and the smallest project on it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws_simulator.fixture import Aws, aws, aws_server
+from mlops_cli.backends.aws.backend import AwsBackend
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import resolve
+from mlops_cli.project.usecase import load_use_case
+from tests.conftest import ROOT, USE_CASES, Cli
+
+__all__ = ["aws", "aws_server"]
+
+
+class Ground:
+    """A project folder and the AWS account that its commands meet."""
+
+    def __init__(self, aws: Aws, root: Path) -> None:
+        self.aws = aws
+        self.root = root
+        self.project = Project(root)
+
+    def backend(self, **settings: str) -> AwsBackend:
+        """A backend as a new command would have it."""
+        use_case = load_use_case(self.root / "training" / "usecase.toml")
+        return AwsBackend(self.project, use_case, resolve({"SOURCE": "s3", **settings}, {}, {}))
+
+    def cli(self, **environment: str) -> Cli:
+        """`mlops` with the environment of a user of this AWS, and nothing else of AWS."""
+        return Cli(self.root, {**self.aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3", **environment})
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change one place of a template."""
+        path = self.root / "templates" / name
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old} stands {text.count(old)} times in {name}"
+        path.write_text(text.replace(old, new))
+
+    def stacks(self) -> dict[str, str]:
+        """The status of every stack that is there."""
+        found = self.aws.client("cloudformation").describe_stacks()["Stacks"]
+        return {one["StackName"]: one["StackStatus"] for one in found}
+
+    def keys(self, bucket: str) -> list[str]:
+        """Every version's key in a bucket."""
+        found: dict[str, Any] = self.aws.client("s3").list_object_versions(Bucket=bucket)
+        return sorted(one["Key"] for one in [*found.get("Versions", ()), *found.get("DeleteMarkers", ())])
+
+
+@pytest.fixture
+def ground(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+    root = tmp_path / "project"
+    shutil.copytree(USE_CASES / "tiny" / "training", root / "training")
+    shutil.copytree(ROOT / "templates", root / "templates")
+    return Ground(aws, root)

@@ -1,0 +1,130 @@
+"""Who may decide when, and what a decision does, against a pipeline and a registry in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients.codepipeline import Execution
+from mlops_cli.backends.aws.runs.approval_summary import Facts, summary_of
+from mlops_cli.backends.aws.runs.approve import ApprovalSender
+from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.core.runs import Run, Status, new_run
+from mlops_cli.errors import EXIT_REJECTED, MlopsError
+
+PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"
+
+
+class Ground:
+    """One run that waits for a decision, and what was said to whom, in order."""
+
+    def __init__(self) -> None:
+        self.run = new_run("r1", {})
+        self.run.status = self.gate.status = Status.WAITING
+        self.gate.detail = {"package": PACKAGE}
+        self.waiting_token = "t1"
+        self.taken = True
+        self.said: list[tuple[Any, ...]] = []
+        self.pipeline = self.run_store = self
+
+    @property
+    def gate(self) -> Any:
+        return self.run.stage("approval")
+
+    def refresh(self, run_id: str) -> Run:
+        return self.run
+
+    def load(self, run_id: str) -> Run:
+        return self.run
+
+    def wait_for_status_change(self, run_id: str, status: Status) -> None: ...
+
+    def executions(self) -> Any:
+        return iter([Execution("r2", "InProgress", 2.0), Execution("r1", "Stopped", 1.0)])
+
+    def token(self, run_id: str, stage: str, action: str) -> str:
+        return self.waiting_token
+
+    def stands(self, status: Status, gate: Status, reason: str = "") -> Ground:
+        for stage in self.run.stages[:3]:
+            stage.status = Status.DONE
+        self.run.status, self.gate.status, self.gate.reason = status, gate, reason
+        return self
+
+    @property
+    def decider(self) -> ApprovalSender:
+        made: Any = self
+        return ApprovalSender(made, Registry(self.said))  # type: ignore[arg-type]
+
+    def decide(self, stage: str, action: str, approved: bool, comment: str, token: str) -> bool:
+        self.said.append(("pipeline", stage, action, approved, comment, token))
+        return self.taken
+
+
+class Registry:
+    def __init__(self, said: list[tuple[Any, ...]]) -> None:
+        self.said = said
+
+    def decide(self, package: str, approved: bool, comment: str) -> None:
+        self.said.append(("registry", package, approved, comment))
+
+
+@pytest.fixture
+def ground() -> Ground:
+    return Ground()
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_the_registry_is_told_before_the_pipeline_goes_on(ground: Ground, approved: bool) -> None:
+    ground.decider.send(ground.run, approved, "good")
+    assert ground.said == [
+        ("registry", PACKAGE, approved, "good"),
+        ("pipeline", "approval", "decision", approved, summary_of("good", Facts()), "t1"),
+    ]
+
+
+def test_whoever_comes_second_is_told_who_was_first(ground: Ground) -> None:
+    def taken_by_anna(*_: Any) -> bool:
+        ground.run.decision = Decision("r1", True, Actor("anna"), "", 1.0, "k", "m")
+        ground.run.status = Status.RUNNING
+        return False
+
+    ground.decide = taken_by_anna  # type: ignore[method-assign]
+    with pytest.raises(MlopsError, match="already approved by anna"):
+        ground.decider.send(ground.run, False, "")
+    assert ground.said[-1] == ("registry", PACKAGE, True, "by anna"), "the package is as they have decided"
+
+
+def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
+    ground.waiting_token = ""
+    with pytest.raises(MlopsError, match="was not taken") as caught:
+        ground.decider.send(ground.run, True, "")
+    assert caught.value.hint == "Try again: mlops approve --run-id r1"
+
+
+@pytest.mark.parametrize(
+    ("status", "gate", "reason", "said", "hint"),
+    [
+        (Status.RUNNING, Status.RUNNING, "", "does not wait for an approval: it is running", "mlops run"),
+        (Status.RUNNING, Status.PENDING, "queued behind run r0", "queued behind run r0", "approve --run-id r0"),
+        (Status.FAILED, Status.FAILED, "nobody has decided within seven days", "within seven days", "mlops run"),
+        (Status.SUPERSEDED, Status.INTERRUPTED, "", "superseded by a newer one", "mlops status r2"),
+        (Status.INTERRUPTED, Status.INTERRUPTED, "", "it is interrupted", "mlops run"),
+    ],
+)
+def test_why_nobody_can_decide(ground: Ground, status: Status, gate: Status, reason: str, said: str, hint: str) -> None:
+    ground.stands(status, gate, reason)
+    with pytest.raises(MlopsError, match=said) as caught:
+        ground.decider.send(ground.run, True, "")
+    assert hint in caught.value.hint
+    assert ground.said == []
+
+
+def test_a_rejected_run_stays_rejected(ground: Ground) -> None:
+    ground.stands(Status.REJECTED, Status.REJECTED).run.decision = Decision(
+        "r1", False, Actor("anna"), "no", 1.0, "k", "m"
+    )
+    with pytest.raises(MlopsError, match="was rejected by anna: no") as caught:
+        ground.decider.check(ground.run)
+    assert caught.value.exit_code == EXIT_REJECTED

@@ -1,0 +1,355 @@
+"""Cleanup on the simulated AWS: all that is ours goes, nothing else does, and it works from wherever it was left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws_simulator.tests.endpoint_account import Models
+from aws_simulator.tests.job_account import Jobs
+from mlops_cli.backends.aws.cleanup.sagemaker import is_not_found
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.plan import Action, Plan
+from mlops_cli.core.progress import ResourceEvent, no_report
+from mlops_cli.errors import MlopsError
+from tests.component.aws.conftest import Ground
+from tests.component.aws.test_deploy import never_whole
+
+STORAGE, PIPELINE, ENDPOINT = (f"mlops-tiny-dev-{part}" for part in ("storage", "pipeline", "endpoint"))
+TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
+TOPIC = "Resources: {Topic: {Type: 'AWS::SNS::Topic'}}"
+
+
+def tags(values: dict[str, str] = TAGS) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+def lines(plan: Plan, action: Action) -> list[str]:
+    return [f"{change.what} {change.why}".strip() for change in plan.changes if change.action is action]
+
+
+def settled(ground: Ground, **settings: str) -> str:
+    """Both stacks and data in the bucket; gives the bucket's name."""
+    backend = ground.backend(**settings)
+    backend.deploy_infra()
+    path = ground.root / "tiny.csv"
+    path.write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(9)))
+    backend.download_data(backend.use_case.data_request([str(path)]), no_report)
+    return str(backend.bucket.name)
+
+
+def clean(ground: Ground, keep_data: bool = False, **settings: str) -> Plan:
+    return ground.backend(**settings).cleanup(keep_data)
+
+
+def existing_bucket(ground: Ground, name: str = "somebodys") -> Any:
+    s3 = ground.aws.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return s3
+
+
+def buckets(ground: Ground) -> list[str]:
+    return [one["Name"] for one in ground.aws.client("s3").list_buckets()["Buckets"]]
+
+
+def log_groups(ground: Ground) -> list[str]:
+    return [one["logGroupName"] for one in ground.aws.client("logs").describe_log_groups()["logGroups"]]
+
+
+def test_where_nothing_is_there_is_nothing_to_remove(ground: Ground) -> None:
+    assert ground.backend().plan_cleanup(keep_data=False).active == ()
+    assert clean(ground).active == ()
+
+
+def test_all_that_was_made_goes_and_a_second_time_there_is_nothing(ground: Ground) -> None:
+    bucket = settled(ground)
+    plan = ground.backend().plan_cleanup(keep_data=False)
+    removed = " ".join(lines(plan, Action.REMOVE))
+    assert all(part in removed for part in (f"stack {STORAGE}", f"stack {PIPELINE}", f"s3://{bucket}/tiny-dev/"))
+    seen: list[ResourceEvent] = []
+    assert ground.backend().cleanup(False, seen.append).active == ()
+    assert ground.stacks() == {}
+    assert buckets(ground) == []
+    assert log_groups(ground) == []
+    assert (PIPELINE, "DELETE_COMPLETE") in [(event.name, event.status) for event in seen]
+    assert clean(ground).active == ()
+
+
+def test_a_plan_changes_nothing(ground: Ground) -> None:
+    bucket = settled(ground)
+    before = (ground.stacks(), ground.keys(bucket))
+    assert kept_groups(ground) == [], "those of a stack go with it"
+    ground.backend().plan_cleanup(keep_data=False)
+    assert (ground.stacks(), ground.keys(bucket)) == before
+
+
+def test_an_existing_bucket_keeps_all_that_is_not_ours(ground: Ground) -> None:
+    s3 = existing_bucket(ground)
+    theirs = ["mine.txt", "tiny-dev2/data/dataset.csv", "mlops-tiny-dev-pipel/x/of-another-pipeline"]
+    for key in (*theirs, "mine.txt"):
+        s3.put_object(Bucket="somebodys", Key=key, Body=b"x")
+    s3.delete_object(Bucket="somebodys", Key="mine.txt")
+    s3.create_multipart_upload(Bucket="somebodys", Key="mine.part")
+    before = ground.keys("somebodys")
+    settled(ground, BUCKET_NAME="somebodys")
+    assert len(ground.keys("somebodys")) > len(before)
+    plan = ground.backend().plan_cleanup(keep_data=False)
+    assert "bucket somebodys it was there before; all else in it stays" in lines(plan, Action.KEEP)
+    assert clean(ground).active == ()
+    assert ground.keys("somebodys") == before
+    assert len(s3.list_multipart_uploads(Bucket="somebodys")["Uploads"]) == 1
+    assert ground.stacks() == {}
+
+
+def test_artifacts_of_the_pipelines_runs_go_from_an_existing_bucket_too(ground: Ground) -> None:
+    existing_bucket(ground)
+    settled(ground, BUCKET_NAME="somebodys")
+    assert [key for key in ground.keys("somebodys") if key.startswith("mlops-tiny-dev-pipel/")]
+    clean(ground)
+    assert ground.keys("somebodys") == []
+
+
+def test_our_bucket_stays_while_somebody_elses_objects_are_in_it(ground: Ground) -> None:
+    bucket = settled(ground)
+    ground.aws.client("s3").put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x")
+    plan = ground.backend().plan_cleanup(keep_data=False)
+    assert f"bucket {bucket} it holds what mlops did not put there, such as thesis.pdf" in lines(plan, Action.KEEP)
+    assert clean(ground).active == ()
+    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
+    assert ground.keys(bucket) == ["thesis.pdf"]
+    ground.aws.client("s3").delete_object(
+        Bucket=bucket,
+        Key="thesis.pdf",
+        VersionId=ground.aws.client("s3").list_object_versions(Bucket=bucket)["Versions"][0]["VersionId"],
+    )
+    assert clean(ground).active == ()
+    assert ground.stacks() == {}
+
+
+def test_the_data_can_be_kept_and_used_again(ground: Ground) -> None:
+    bucket = settled(ground)
+    dataset = ground.backend().dataset()
+    assert clean(ground, keep_data=True).active == ()
+    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
+    assert ground.keys(bucket) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
+    assert ground.backend().dataset() == dataset
+    assert clean(ground).active == ()
+    assert buckets(ground) == []
+
+
+def test_unfinished_uploads_go(ground: Ground) -> None:
+    bucket = settled(ground)
+    ground.aws.client("s3").create_multipart_upload(Bucket=bucket, Key="tiny-dev/data/dataset.csv")
+    assert "unfinished upload" in " ".join(lines(ground.backend().plan_cleanup(keep_data=False), Action.REMOVE))
+    assert clean(ground).active == ()
+
+
+def test_another_environment_and_another_project_stay(ground: Ground) -> None:
+    settled(ground)
+    ground.backend(STAGE="dev-2").deploy_infra()
+    clean(ground)
+    assert set(ground.stacks()) == {"mlops-tiny-dev-2-storage", "mlops-tiny-dev-2-pipeline"}
+    assert clean(ground, STAGE="dev-2").active == ()
+    assert ground.stacks() == {}
+
+
+def test_somebody_elses_stack_of_our_name_stays(ground: Ground) -> None:
+    ground.aws.client("cloudformation").create_stack(StackName=STORAGE, TemplateBody=TOPIC)
+    plan = ground.backend().plan_cleanup(keep_data=False)
+    assert plan.active == ()
+    assert f"stack {STORAGE} not made by mlops for this project" in lines(plan, Action.KEEP)
+    assert clean(ground).active == ()
+    assert STORAGE in ground.stacks()
+
+
+def test_what_a_killed_plan_has_left_goes(ground: Ground) -> None:
+    ground.backend().plan_infra()
+    assert ground.stacks() == {STORAGE: "REVIEW_IN_PROGRESS"}
+    assert clean(ground).active == ()
+    assert ground.stacks() == {}
+
+
+def test_a_stack_that_was_never_whole_goes(ground: Ground) -> None:
+    never_whole(ground)
+    assert clean(ground).active == ()
+    assert ground.stacks() == {}
+
+
+def test_a_bucket_that_is_gone_already_is_no_obstacle(ground: Ground) -> None:
+    bucket = settled(ground)
+    root = ground.backend().bucket
+    root.prefix = ""
+    root.delete("")
+    ground.aws.client("s3").delete_bucket(Bucket=bucket)
+    assert clean(ground).active == ()
+    assert ground.stacks() == {}
+
+
+def test_the_endpoints_stack_goes_before_the_pipelines(ground: Ground) -> None:
+    settled(ground)
+    ground.aws.client("cloudformation").create_stack(StackName=ENDPOINT, TemplateBody=TOPIC, Tags=tags())
+    seen: list[ResourceEvent] = []
+    assert ground.backend().cleanup(False, seen.append).active == ()
+    gone = [event.name for event in seen if event.kind == "AWS::CloudFormation::Stack" and event.ended]
+    assert gone == [ENDPOINT, PIPELINE, STORAGE]
+
+
+def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(ground: Ground) -> None:
+    jobs = Jobs(ground.aws)
+    for name, owner in (("tiny-dev-train-1", TAGS), ("tiny-dev-2-train-1", {**TAGS, "mlops:environment": "dev-2"})):
+        jobs.train(name, "print('a line')", Tags=tags(owner))
+    jobs.sagemaker.create_training_job(
+        **jobs.training("tiny-dev-train-2", "import time; print('x'); time.sleep(600)", Tags=tags())
+    )
+    plan = ground.backend().plan_cleanup(keep_data=False)
+    assert "training job tiny-dev-train-2 InProgress" in lines(plan, Action.STOP)
+    assert "log group /aws/sagemaker/TrainingJobs of all jobs of the account" in lines(plan, Action.KEEP)
+    assert clean(ground).active == ()
+    left = jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    assert [one["TrainingJobName"] for one in left] == ["tiny-dev-2-train-1"]
+    streams = ground.aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
+    assert {one["logStreamName"].split("/")[0] for one in streams} == {"tiny-dev-2-train-1"}
+
+
+def test_model_versions_go_before_their_group(ground: Ground) -> None:
+    bucket = settled(ground)
+    sagemaker = ground.aws.client("sagemaker")
+    ground.aws.client("s3").put_object(Bucket=bucket, Key="tiny-dev/models/x/model.tar.gz", Body=b"x")
+    containers = [{"Image": image(ground), "ModelDataUrl": f"s3://{bucket}/tiny-dev/models/x/model.tar.gz"}]
+    for _ in range(2):
+        sagemaker.create_model_package(
+            ModelPackageGroupName="tiny-dev",
+            InferenceSpecification={
+                "Containers": containers,
+                "SupportedContentTypes": ["application/json"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+            ModelApprovalStatus="PendingManualApproval",
+        )
+    plan = ground.backend().plan_cleanup(keep_data=False)
+    assert "2 model versions registered in tiny-dev" in lines(plan, Action.REMOVE)
+    assert clean(ground).active == ()
+    assert sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
+
+
+def image(ground: Ground) -> str:
+    return ground.backend().stacks.required(PIPELINE)["ServingImage"]
+
+
+def test_a_log_group_that_a_service_made_again_goes(ground: Ground) -> None:
+    settled(ground)
+    clean(ground)
+    logs = ground.aws.client("logs")
+    for name in (f"/aws/codebuild/{PIPELINE}", "/aws/sagemaker/Endpoints/tiny-dev", f"/aws/codebuild/{PIPELINE}-2"):
+        logs.create_log_group(logGroupName=name)
+    assert len(lines(ground.backend().plan_cleanup(keep_data=False), Action.REMOVE)) == 2
+    assert clean(ground).active == ()
+    assert log_groups(ground) == [f"/aws/codebuild/{PIPELINE}-2"]
+    assert kept_groups(ground) == []
+
+
+def kept_groups(ground: Ground) -> list[str]:
+    plan = ground.backend().plan_cleanup(keep_data=False)
+    return [line for line in lines(plan, Action.KEEP) if line.startswith("log group")]
+
+
+def test_a_log_group_that_only_has_a_name_of_ours_stays(ground: Ground) -> None:
+    """Without a stack of ours, before or now, it is somebody's own endpoint that logs there."""
+    name = "/aws/sagemaker/Endpoints/tiny-dev"
+    ground.aws.client("logs").create_log_group(logGroupName=name)
+    assert clean(ground).active == ()
+    assert log_groups(ground) == [name]
+    (kept,) = kept_groups(ground)
+    assert kept.startswith(f"log group {name} nothing shows that mlops made it")
+    assert kept.endswith(f"aws logs delete-log-group --log-group-name {name} --region us-east-1")
+    ground.aws.client("cloudformation").create_stack(StackName=PIPELINE, TemplateBody=TOPIC, Tags=tags())
+    assert clean(ground).active == ()
+    assert log_groups(ground) == [name], "a stack of ours that has not made it shows nothing"
+
+
+def test_a_log_group_that_was_in_the_way_of_our_stack_stays(ground: Ground) -> None:
+    name = "/aws/sagemaker/Endpoints/tiny-dev"
+    ground.aws.client("logs").create_log_group(logGroupName=name)
+    with pytest.raises(MlopsError, match="exists"):
+        ground.backend().deploy_infra()
+    assert clean(ground).active == ()
+    assert log_groups(ground) == [name]
+    assert ground.stacks() == {}
+
+
+def test_a_log_group_that_is_much_younger_than_our_stack_stays(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(ground)
+    clean(ground)
+    monkeypatch.setattr("mlops_cli.backends.aws.cleanup.log_groups.LATE_SECONDS", -3600.0)
+    ground.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
+    assert clean(ground).active == ()
+    assert len(kept_groups(ground)) == 1
+
+
+def test_a_log_group_that_somebody_elses_endpoint_writes_into_stays(
+    ground: Ground, tiny_model: Path, tmp_path: Path
+) -> None:
+    settled(ground)
+    clean(ground)
+    ground.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
+    theirs = Models(ground.aws, tiny_model, tmp_path)
+    theirs.config("theirs")
+    theirs.endpoint("tiny-dev", "theirs")
+    assert clean(ground).active == ()
+    assert len(kept_groups(ground)) == 1
+    assert ground.aws.client("sagemaker").list_endpoints()["Endpoints"] != []
+
+
+def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_rest_waits(ground: Ground) -> None:
+    settled(ground)
+    ground.aws.client("cloudformation").update_termination_protection(
+        StackName=PIPELINE, EnableTerminationProtection=True
+    )
+    left = clean(ground)
+    assert [change.what for change in left.active] == [f"stack {PIPELINE}", f"stack {STORAGE}"]
+    assert "TerminationProtection" in left.active[0].why.replace(" ", "")
+    ground.aws.client("cloudformation").update_termination_protection(
+        StackName=PIPELINE, EnableTerminationProtection=False
+    )
+    assert clean(ground).active == ()
+
+
+def test_the_command_asks_and_proves(ground: Ground) -> None:
+    settled(ground)
+    cli = ground.cli()
+    assert "there is no terminal" in cli.both("cleanup", code=2)[1]
+    assert "dry run: nothing was changed" in cli("cleanup", "--dry-run")
+    assert set(ground.stacks()) == {STORAGE, PIPELINE}
+    out = cli("cleanup", "--yes")
+    assert out.splitlines()[0].startswith("account 123456789012, region us-east-1")
+    assert out.splitlines()[-1] == "proof: looked again, nothing that mlops made is left"
+    assert "nothing to remove" in cli("cleanup", "--yes")
+
+
+def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
+    settled(ground)
+    ground.aws.client("cloudformation").update_termination_protection(
+        StackName=STORAGE, EnableTerminationProtection=True
+    )
+    document = ground.cli().json("cleanup", "--yes", code=5)
+    assert [change["what"] for change in document["left"] if change["action"] != "keep"] == [f"stack {STORAGE}"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "gone"),
+    [
+        ("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:..:endpoint/x".', True),
+        ("ValidationException", "Model Package Group arn:... does not exist.", True),
+        ("ValidationException", "Cannot delete a model package that is in use", False),
+        ("ResourceNotFound", "", True),
+        ("ExecutionDoesNotExist", "", True),
+        ("PipelineNotFoundException", "", True),
+        ("ConflictException", "", False),
+        ("AccessDeniedException", "not found", False),
+    ],
+)
+def test_only_what_is_gone_counts_as_gone(code: str, said: str, gone: bool) -> None:
+    assert is_not_found(AwsError("", "", code, said)) is gone

@@ -1,0 +1,248 @@
+"""Which decisions count: about which model, with which reason, passed on from where; and what anybody could forge."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
+from mlops_cli.backends.aws.clients.model_registry import APPROVED, PENDING, REJECTED
+from mlops_cli.backends.aws.clients.s3 import S3Object
+from mlops_cli.backends.aws.runs.approval_summary import SUMMARY_LENGTH, Facts, read_summary, summary_of
+from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
+from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.backends.aws.runs.status import APPROVAL, SHORTFALLS
+from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.core.decision import DecisionKind, NamedModel
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.runs import Run, StageRun, Status, new_run
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.paths import Project
+from mlops_cli.project.usecase import load_use_case
+from tests.conftest import USE_CASES
+
+ANN = "arn:aws:iam::1:user/ann"
+GOOD, EVIL, KEY = "a" * 64, "e" * 64, "k" * 64
+BELOW = "long roc_auc 0.6 is under 0.95"
+
+
+class Ground:
+    """What is in the bucket, what CodePipeline knows, and how packages stand: each of the three in a dict."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+        self.summaries: dict[str, tuple[str, str]] = {}
+        self.packages: dict[str, str] = {}
+        self.checked: list[tuple[str, str]] = []
+        made: Any = self
+        self.records = S3RunStore(made, decides=True)
+        self.decisions = ApprovalHistory(made, self.records, lambda package: self.packages.get(package, PENDING))
+
+    def put_json(self, key: str, value: Any) -> None:
+        self.objects[key] = value
+
+    def get_json(self, key: str) -> Any:
+        return self.objects.get(key)
+
+    def items(self, prefix: str = "") -> Any:
+        return (S3Object(key, 1, 1.0) for key in self.objects if key.startswith(prefix))
+
+    def actions(self, run_id: str) -> list[ActionRun]:
+        if run_id not in self.summaries:
+            return []
+        status, summary = self.summaries[run_id]
+        asked = ActionRun("approval", "command", "Succeeded", 1.0, 2.0)
+        return [asked, ActionRun("approval", "decision", status, 3.0, 4.0, actor=ANN, summary=summary)]
+
+    def ask(self, run_id: str, model: str = GOOD, key: str = KEY, shortfalls: tuple[str, ...] = ()) -> StageRun:
+        detail = {"package": f"package of {run_id}", SHORTFALLS: list(shortfalls)}
+        gate = StageRun("approval", Status.WAITING, key=key, output=model, run_id=run_id, detail=detail)
+        self.put_json(f"records/approval/{model}/{run_id}.json", {**asdict(gate), "status": "waiting"})
+        return gate
+
+    def say(self, run_id: str, summary: str, status: str = "Succeeded") -> None:
+        self.summaries[run_id] = (status, summary)
+
+    def approved(self, run_id: str, model: str = GOOD, **facts: Any) -> StageRun:
+        gate = self.ask(run_id, model)
+        self.say(run_id, summary_of("good", Facts(model=model, **facts)))
+        return gate
+
+    def deployment(self, gate: StageRun) -> Run:
+        """What the deployment's step makes of the decision about a run."""
+        run = new_run(gate.run_id, {})
+        run.stages[3] = gate
+        registry = SimpleNamespace(
+            status=lambda package: self.packages.get(package, PENDING),
+            require_kept=lambda package, digest: self.checked.append((package, digest)),
+            decide=lambda package, approved, _: self.packages.update({package: APPROVED if approved else REJECTED}),
+        )
+        crew: Any = SimpleNamespace(
+            decisions=self.decisions, registry=registry, site=None, bucket=None, records=self.records, endpoint=None
+        )
+        tiny = USE_CASES / "tiny"
+        use_case = load_use_case(tiny / "training" / "usecase.toml")
+        bench = AwsStageExecutor(Project(tiny), use_case, crew, None)  # type: ignore[arg-type]
+        bench.collect_result(APPROVAL, run)
+        return run
+
+
+@pytest.fixture
+def ground() -> Ground:
+    return Ground()
+
+
+def test_an_approval_holds_for_the_model_that_it_names(ground: Ground) -> None:
+    ground.approved("r-old")
+    found = ground.decisions.approval(GOOD, KEY)
+    assert found is not None
+    assert found.reason == "approved by ann: good"
+
+
+def test_a_record_that_somebody_has_written_makes_no_other_model_approved(ground: Ground) -> None:
+    """As if the run that was approved had asked about another model."""
+    ground.approved("r-old")
+    ground.ask("r-old", EVIL)
+    ground.packages["package of r-old"] = APPROVED
+    assert ground.decisions.approval(EVIL, KEY) is None
+    assert ground.decisions.approval(GOOD, KEY) is not None
+
+
+def test_a_run_whose_question_was_exchanged_deploys_nothing(ground: Ground) -> None:
+    gate = ground.approved("r1")
+    with pytest.raises(StageFailed, match="it names the model aaaaaaaaaaaa, and the run has asked about eeeeeeeeeeee"):
+        ground.deployment(replace(gate, output=EVIL))
+    assert ground.packages == {}
+
+
+def test_what_is_deployed_is_what_was_approved_and_lies_there(ground: Ground) -> None:
+    run = ground.deployment(ground.approved("r1"))
+    assert (run.stage("approval").output, run.decision and run.decision.model_digest) == (GOOD, GOOD)
+    assert (ground.checked, ground.packages) == ([("package of r1", GOOD)], {"package of r1": APPROVED})
+
+
+def test_nothing_is_deployed_that_nobody_has_approved(ground: Ground) -> None:
+    with pytest.raises(StageFailed, match="Nobody has approved"):
+        ground.deployment(ground.ask("r1"))
+    ground.say("r1", "", "Failed")
+    with pytest.raises(StageFailed, match="Nobody has approved"):
+        ground.deployment(ground.ask("r1"))
+
+
+@pytest.mark.parametrize("summary", ["", "  ", "\n", summary_of(" ", Facts(model=GOOD))])
+def test_a_model_that_falls_short_does_not_pass_without_a_reason(ground: Ground, summary: str) -> None:
+    gate = ground.ask("r1", shortfalls=(BELOW,))
+    ground.say("r1", summary)
+    with pytest.raises(StageFailed, match=r"falls short .*no reason") as caught:
+        ground.deployment(gate)
+    assert caught.value.hint.endswith("mlops run --from approval")
+    assert ground.decisions.approval(GOOD, KEY) is None, "nor does it hold for later runs"
+
+
+def test_in_the_console_a_comment_is_the_reason_and_what_falls_short_is_on_record(ground: Ground) -> None:
+    gate = ground.ask("r1", shortfalls=(BELOW,))
+    ground.say("r1", "the old one is worse")
+    decision = ground.deployment(gate).decision
+    assert decision is not None
+    assert (decision.comment, decision.shortfalls, decision.actor.arn) == ("the old one is worse", (BELOW,), ANN)
+
+
+def test_in_the_console_a_model_within_its_limits_needs_no_comment(ground: Ground) -> None:
+    gate = ground.ask("r1")
+    ground.say("r1", "")
+    assert ground.deployment(gate).stage("approval").output == GOOD
+
+
+def test_an_approval_that_is_passed_on_must_have_been_given(ground: Ground) -> None:
+    ground.approved("r1")
+    assert ground.deployment(ground.approved("r2", forwarded_from="r1")).decision is not None
+
+
+@pytest.mark.parametrize("origin", ["nothing", "another model", "rejected", "other limits", "passed on itself"])
+def test_an_approval_that_is_passed_on_from_nowhere_does_not_count(ground: Ground, origin: str) -> None:
+    if origin == "another model":
+        ground.approved("r1", EVIL)
+    if origin == "rejected":
+        ground.ask("r1")
+        ground.say("r1", summary_of("bad", Facts(model=GOOD)), "Failed")
+    if origin == "other limits":
+        ground.ask("r1", key="l" * 64)
+        ground.say("r1", summary_of("good", Facts(model=GOOD)))
+    if origin == "passed on itself":
+        ground.approved("r1", forwarded_from="r0")
+    with pytest.raises(StageFailed, match="passed on from run r1 is none of this model"):
+        ground.deployment(ground.approved("r2", forwarded_from="r1"))
+
+
+@pytest.mark.parametrize("way", ["passed on", "rolled back to"])
+def test_a_model_that_was_rejected_meanwhile_does_not_come_back(ground: Ground, way: str) -> None:
+    ground.approved("r1")
+    facts: dict[str, Any] = {"forwarded_from": "r1"}
+    if way == "rolled back to":
+        facts = {"kind": DecisionKind.ROLLBACK, "rollback_to": NamedModel("v1", GOOD)}
+    ground.packages["package of r2"] = REJECTED
+    with pytest.raises(MlopsError, match="was rejected after it had been approved"):
+        ground.deployment(ground.approved("r2", **facts))
+    assert ground.packages == {"package of r2": REJECTED}
+
+
+def test_a_rollback_is_about_the_model_that_it_leads_to(ground: Ground) -> None:
+    facts = Facts(DecisionKind.ROLLBACK, NamedModel("v1", GOOD), NamedModel("v2", EVIL))
+    gate = ground.ask("r1")
+    ground.say("r1", summary_of("too rude", facts))
+    decision = ground.deployment(gate).decision
+    assert decision is not None
+    assert (decision.model_digest, decision.is_rollback) == (GOOD, True)
+    with pytest.raises(StageFailed, match="it names the model"):
+        ground.deployment(replace(gate, output=EVIL))
+
+
+def test_a_comment_says_nothing_but_itself(ground: Ground) -> None:
+    gate = ground.ask("r1")
+    ground.say("r1", summary_of("approved by bob: rolled back to v1", Facts(model=GOOD)))
+    decision = ground.deployment(gate).decision
+    assert decision is not None
+    assert (decision.actor.name, decision.is_rollback, decision.forwarded_from) == ("ann", False, "")
+
+
+def test_however_long_the_comment_is_the_model_is_named() -> None:
+    facts = Facts(DecisionKind.ROLLBACK, NamedModel("v12", GOOD), NamedModel("v13", EVIL), "f" * 36)
+    summary = summary_of("x" * 2000, facts)
+    assert len(summary) <= SUMMARY_LENGTH
+    assert read_summary(summary)[1].model_digest == GOOD
+
+
+@pytest.mark.parametrize(
+    ("done", "returned", "expected"),
+    [
+        ((), False, "of the run before"),
+        (("deploy",), False, EVIL),
+        (("deploy",), True, EVIL),
+        (("deploy", "post-training-tests"), True, GOOD),
+        (("deploy", "post-training-tests"), False, EVIL),
+    ],
+)
+def test_which_model_is_deployed_is_on_record_whether_an_endpoint_answers_or_not(
+    ground: Ground, done: tuple[str, ...], returned: bool, expected: str
+) -> None:
+    deployed = {"new": EVIL, "old": "of the run before"}
+    ended = {"new": done, "old": ("deploy",)}
+
+    def load(run_id: str) -> Run:
+        run = new_run(run_id, {})
+        run.stage("deploy").output = deployed[run_id]
+        if returned and run_id == "new":
+            run.stage("post-training-tests").detail = {"returned": {"version": "v1", "digest": GOOD}}
+        return run
+
+    pipeline: Any = SimpleNamespace(
+        executions=lambda: iter([Execution("new", "Failed", 2.0), Execution("old", "Succeeded", 1.0)]),
+        actions=lambda run_id: [ActionRun(stage, "endpoint", "Succeeded", 1.0, 2.0) for stage in ended[run_id]],
+    )
+    records: Any = SimpleNamespace(load=load)
+    nothing: Any = SimpleNamespace(client=None)
+    assert RunQueries(pipeline, records, ground.decisions, nothing, nothing).deployed() == expected

@@ -1,0 +1,321 @@
+"""deploy-infra and download-data on the simulated AWS: planned, carried out as shown, whatever is there already."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.core.plan import Action, Plan
+from mlops_cli.core.progress import ResourceEvent, no_report
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.settings import resolve
+from tests.component.aws.conftest import Ground
+from tests.conftest import Cli, wait_for
+
+STORAGE, PIPELINE = "mlops-tiny-dev-storage", "mlops-tiny-dev-pipeline"
+
+
+def actions(plan: Plan) -> set[Action]:
+    return {change.action for change in plan.changes}
+
+
+def what(plan: Plan, action: Action) -> list[str]:
+    return [change.what for change in plan.changes if change.action is action]
+
+
+def bucket_of(ground: Ground) -> str:
+    return str(ground.backend().bucket.name)
+
+
+def ours(ground: Ground) -> list[str]:
+    """What is below the project's prefix; CodePipeline's artifacts are not."""
+    return [key for key in ground.keys(bucket_of(ground)) if key.startswith("tiny-dev/")]
+
+
+def test_a_plan_that_is_forgotten_leaves_nothing(ground: Ground) -> None:
+    backend = ground.backend()
+    plan = backend.plan_infra()
+    assert {"AWS::S3::Bucket Bucket", "AWS::SNS::Topic Topic", "source/source.zip"} <= set(what(plan, Action.ADD))
+    backend.discard_plan()
+    assert ground.stacks() == {}
+
+
+def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None:
+    seen: list[ResourceEvent] = []
+    ground.backend().deploy_infra(seen.append)
+    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
+    assert {event.group for event in seen} >= {STORAGE, PIPELINE}
+    again = ground.backend()
+    assert actions(again.plan_infra()) == {Action.KEEP}
+    again.deploy_infra()
+    assert ground.backend().is_provisioned()
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "source"]
+
+
+def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:
+    ground.backend().deploy_infra()
+    for one in ground.aws.client("cloudformation").describe_stacks()["Stacks"]:
+        tags = {tag["Key"]: tag["Value"] for tag in one["Tags"]}
+        assert tags == {"mlops:project": "tiny", "mlops:environment": "dev"}
+
+
+def test_a_changed_setting_is_planned_and_nothing_else_is(ground: Ground) -> None:
+    ground.backend().deploy_infra()
+    backend = ground.backend(INSTANCE="ml.c5.xlarge")
+    plan = backend.plan_infra()
+    assert "AWS::CodeBuild::Project BuildProject" in what(plan, Action.CHANGE)
+    assert not [change for change in plan.active if change.action is not Action.CHANGE]
+    backend.deploy_infra()
+    assert ground.stacks()[PIPELINE] == "UPDATE_COMPLETE"
+
+
+LOG_GROUP = "LogGroupName: !Sub /aws/codebuild/${AWS::StackName}"
+
+
+def test_what_holds_something_and_would_go_says_so(ground: Ground) -> None:
+    ground.backend().deploy_infra()
+    ground.edit("pipeline.yaml", LOG_GROUP, "LogGroupName: /another/name")
+    backend = ground.backend()
+    change = next(change for change in backend.plan_infra().active if "BuildLogs" in change.what)
+    assert (change.action, change.loses) == (Action.REPLACE, "the logs in it")
+    backend.discard_plan()
+    out = ground.cli()("deploy-infra", "--dry-run")
+    assert "LOSES the logs in it" in out
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_a_stack_that_changed_behind_the_plans_back_is_left_alone(ground: Ground) -> None:
+    ground.backend().deploy_infra()
+    backend = ground.backend(INSTANCE="ml.c5.xlarge")
+    backend.plan_infra()
+    ground.backend(INSTANCE="ml.c5.xlarge").deploy_infra()
+    with pytest.raises(MlopsError, match="no longer as it was when the plan was made"):
+        backend.deploy_infra()
+
+
+def test_an_existing_bucket_is_used_and_not_changed(ground: Ground) -> None:
+    s3 = ground.aws.client("s3")
+    s3.create_bucket(Bucket="somebodys")
+    s3.put_bucket_versioning(Bucket="somebodys", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="somebodys", Key="theirs.txt", Body=b"x")
+    ground.backend(BUCKET_NAME="somebodys").deploy_infra()
+    assert bucket_of(ground) == "somebodys"
+    with pytest.raises(s3.exceptions.ClientError):
+        s3.get_bucket_policy(Bucket="somebodys")
+    with pytest.raises(s3.exceptions.ClientError):
+        s3.get_bucket_lifecycle_configuration(Bucket="somebodys")
+    assert "theirs.txt" in ground.keys("somebodys")
+    assert actions(ground.backend().plan_infra()) == {Action.KEEP}
+    assert actions(ground.backend(BUCKET_NAME="somebodys").plan_infra()) == {Action.KEEP}
+
+
+def test_a_bucket_name_that_nobody_has_is_made(ground: Ground) -> None:
+    ground.backend(BUCKET_NAME="a-name-of-ours").deploy_infra()
+    assert bucket_of(ground) == "a-name-of-ours"
+    assert ground.backend().stacks.required(STORAGE)["BucketOwned"] == "true"
+
+
+def test_another_bucket_than_the_stacks_is_refused(ground: Ground) -> None:
+    ground.backend().deploy_infra()
+    with pytest.raises(MlopsError, match="BUCKET_NAME says elsewhere"):
+        ground.backend(BUCKET_NAME="elsewhere").plan_infra()
+
+
+def test_a_bucket_in_another_region_is_named(ground: Ground) -> None:
+    ground.aws.client("s3").create_bucket(
+        Bucket="far-away", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    with pytest.raises(MlopsError, match="lies in eu-west-1") as caught:
+        ground.backend(BUCKET_NAME="far-away").plan_infra()
+    assert "--region eu-west-1" in caught.value.hint
+
+
+def test_a_bucket_that_is_closed_to_us_is_somebody_elses(ground: Ground) -> None:
+    ground.aws.client("s3").create_bucket(Bucket="theirs")
+    iam = ground.aws.client("iam")
+    iam.create_user(UserName="eve")
+    allowed = {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    iam.put_user_policy(UserName="eve", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="eve")["AccessKey"]
+    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    _, err = ground.cli(BUCKET_NAME="theirs", **keys).both("deploy-infra", "--yes", code=1)
+    assert err.startswith("error: The bucket theirs is somebody else's, or closed to you.")
+    assert ground.stacks() == {}
+
+
+def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
+    ground.backend(SOURCE="s3").deploy_infra()
+    default = ground.backend()
+    default.provisioner._settings = resolve({}, {}, {})
+    assert actions(default.plan_infra()) == {Action.KEEP}
+    changed = ground.backend(SOURCE="codecommit")
+    changed.deploy_infra()
+    assert changed.stacks.required(PIPELINE)["SourceType"] == "codecommit"
+
+
+def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
+    with pytest.raises(MlopsError, match="which connection and which repository"):
+        ground.backend(SOURCE="connection").plan_infra()
+    arn = "arn:aws:codeconnections:us-east-1:123456789012:connection/1a2b"
+    backend = ground.backend(SOURCE="connection", CONNECTION_ARN=arn, FULL_REPOSITORY_ID="me/mine")
+    kept = [change for change in backend.plan_infra().changes if change.what == "source"]
+    assert "nothing is sent" in kept[0].why
+    backend.deploy_infra()
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli"]
+
+
+@pytest.mark.parametrize(("use_case", "stage"), [("Tiny", "dev"), ("tiny", "x" * 38)])
+def test_a_name_that_does_not_do_on_aws_is_said_first(ground: Ground, use_case: str, stage: str) -> None:
+    path = ground.root / "training" / "usecase.toml"
+    path.write_text(path.read_text().replace('name = "tiny"', f'name = "{use_case}"'))
+    backend = ground.backend(STAGE=stage)
+    with pytest.raises(MlopsError, match="does not do on AWS"):
+        backend.plan_infra()
+    backend.discard_plan()
+    assert ground.stacks() == {}
+
+
+def never_whole(ground: Ground) -> None:
+    """A pipeline stack whose creation failed and was rolled back."""
+    right, wrong = "          Key: !Sub ${KeyPrefix}source/source.zip", "          Key: nowhere.zip"
+    ground.edit("pipeline.yaml", right, wrong)
+    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is CREATE_FAILED, says AWS: "):
+        ground.backend(SOURCE="codecommit").deploy_infra()
+    ground.edit("pipeline.yaml", wrong, right)
+    assert ground.stacks()[PIPELINE] == "ROLLBACK_COMPLETE"
+
+
+def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) -> None:
+    never_whole(ground)
+    backend = ground.backend(SOURCE="codecommit")
+    plan = backend.plan_infra()
+    removed = [change for change in plan.changes if change.action is Action.REMOVE]
+    assert [change.what for change in removed] == [f"stack {PIPELINE}"]
+    assert "it was never whole: Repository (AWS::CodeCommit::Repository): " in removed[0].why
+    assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
+    backend.deploy_infra()
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_a_repositorys_name_that_is_taken_is_said(ground: Ground) -> None:
+    ground.aws.client("codecommit").create_repository(repositoryName="taken")
+    with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\).*already exists") as caught:
+        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").deploy_infra()
+    assert "set another REPOSITORY_NAME" in caught.value.hint
+
+
+def test_without_templates_the_project_is_told(ground: Ground) -> None:
+    (ground.root / "templates" / "storage.yaml").unlink()
+    with pytest.raises(MlopsError, match=r"no templates/storage.yaml"):
+        ground.backend().plan_infra()
+
+
+def rows(ground: Ground, count: int) -> Path:
+    path = ground.root / "tiny.csv"
+    path.write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(count)))
+    return path
+
+
+def put(ground: Ground, count: int) -> tuple[Any, bool]:
+    backend = ground.backend()
+    return backend.download_data(backend.use_case.data_request([str(rows(ground, count))]), no_report)
+
+
+def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> None:
+    dataset, changed = put(ground, 9)
+    assert (dataset.rows, changed) == (9, True)
+    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
+    assert ground.keys(bucket_of(ground)) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
+    backend = ground.backend()
+    path = ground.root / "tiny.csv"
+    again, changed = backend.download_data(backend.use_case.data_request([str(path)]), no_report)
+    assert (again, changed) == (dataset, False)
+    assert ground.backend().dataset() == dataset
+    assert not ground.backend().is_provisioned()
+
+
+def test_other_data_replace_the_first(ground: Ground) -> None:
+    put(ground, 9)
+    dataset, changed = put(ground, 12)
+    assert (dataset.rows, changed) == (12, True)
+    assert ground.backend().dataset() == dataset
+
+
+def test_data_without_their_facts_are_no_data(ground: Ground) -> None:
+    put(ground, 9)
+    ground.backend().bucket.put("data/dataset.csv", b"of an upload that was killed before the facts")
+    assert ground.backend().dataset() is None
+    dataset, changed = put(ground, 9)
+    assert changed
+    assert ground.backend().dataset() == dataset
+
+
+def test_before_anything_is_made_there_is_no_data(ground: Ground) -> None:
+    assert ground.backend().dataset() is None
+    assert not ground.backend().is_provisioned()
+
+
+def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> None:
+    slow = "Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '8'}\n"
+    handle = "  Handle:\n    Type: AWS::CloudFormation::WaitConditionHandle\n"
+    ground.edit("storage.yaml", "\nResources:\n", f"\nResources:\n{handle}  Wait:\n    {slow}")
+    with ground.cli().start("deploy-infra", "--yes") as process:
+        assert process.stdout is not None
+        while f"{STORAGE}  CREATE_IN_PROGRESS" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert err == (
+        "error: Stopped; what has begun goes on by itself in account 123456789012, region us-east-1, credentials from "
+        "env.\nhint: Go on with it: mlops deploy-infra\n"
+    )
+    assert ground.stacks() == {STORAGE: "CREATE_IN_PROGRESS"}
+    wait_for(lambda: ground.stacks() == {STORAGE: "ROLLBACK_COMPLETE"})
+
+
+MOMENTS = (
+    ("CreateChangeSet", 1), ("CreateChangeSet", 2), ("CreateChangeSet", 3), ("DeleteChangeSet", 1),
+    ("ExecuteChangeSet", 1), ("ExecuteChangeSet", 2), ("DescribeStackEvents", 3),
+    ("PutObject", 1), ("PutObject", 2), ("PutObject", 3),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("call", "number"), MOMENTS)
+def test_killed_at_any_moment_the_command_is_repeated_and_completes(ground: Ground, call: str, number: int) -> None:
+    kill_after(ground.cli(), call, number, "deploy-infra")
+    ground.backend().deploy_infra()
+    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
+    again = ground.backend().plan_infra()
+    assert actions(again) == {Action.KEEP}, again
+
+
+def kill_after(cli: Cli, call: str, number: int, *arguments: str) -> None:
+    """The command dies right after its n-th call of this kind has reached AWS."""
+    code = f"""
+import os, signal, sys
+from botocore.client import BaseClient
+real, seen = BaseClient._make_api_call, []
+def call(self, operation, parameters):
+    answer = real(self, operation, parameters)
+    seen.append(operation)
+    if seen.count({call!r}) == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+BaseClient._make_api_call = call
+sys.argv = {["mlops", *arguments, *([] if arguments[0] in ("download-data", "run") else ["--yes"])]!r}
+from mlops_cli.cli import main
+main()
+"""
+    environment = {**os.environ, **cli.environment}
+    done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr

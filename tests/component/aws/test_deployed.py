@@ -1,0 +1,88 @@
+"""What is priced, examined and said is what runs: the settings that the pipeline was deployed with."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.backends.aws.infra.deployed_settings import differences, machines_of_runs
+from mlops_cli.backends.base import CostScope
+from mlops_cli.project.settings import resolve
+from mlops_cli.project.usecase import UseCase, load_use_case
+from tests.component.aws.conftest import Ground
+from tests.conftest import USE_CASES
+
+IMAGES = {"TrainingImage": "1.ecr/tensorflow-training:2.21-cpu-py312", "ServingImage": "1.ecr/tf-inference:2.20-cpu"}
+DEPLOYED = {"SourceType": "codecommit", "BranchName": "main", "BucketName": "the-bucket", **IMAGES}
+
+
+@pytest.fixture
+def use_case() -> UseCase:
+    return load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
+
+
+def stack(**parameters: str) -> Stack:
+    return Stack("s", "id", "CREATE_COMPLETE", outputs={"PipelineName": "p"}, parameters={**DEPLOYED, **parameters})
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters", "beginnings"),
+    [
+        ({}, {}, []),
+        ({"INSTANCE": "ml.c5.xlarge"}, {"Instance": "ml.c5.xlarge"}, []),
+        (
+            {"INSTANCE": "ml.c5.xlarge"},
+            {},
+            ["INSTANCE is ml.c5.xlarge (.env), and the pipeline was deployed with none"],
+        ),
+        ({}, {"Instance": "ml.c5.xlarge"}, ["INSTANCE is empty (default), and the pipeline was deployed with ml.c5"]),
+        ({"BRANCH": "release"}, {}, ["BRANCH is release (.env), and the pipeline was deployed with main"]),
+        ({"SOURCE": "s3"}, {}, ["SOURCE is s3 (.env), and the pipeline was deployed with codecommit"]),
+        ({}, {"SourceType": "s3"}, []),
+        ({"REPOSITORY_NAME": "mine"}, {}, ["REPOSITORY_NAME is mine (.env)"]),
+        ({"REPOSITORY_NAME": "mine"}, {"SourceType": "s3"}, []),
+        ({}, {"SourceType": "connection", "ConnectionArn": "arn:1", "FullRepositoryId": "a/b"}, []),
+        (
+            {"FULL_REPOSITORY_ID": "a/c"},
+            {"SourceType": "connection", "FullRepositoryId": "a/b"},
+            ["FULL_REPOSITORY_ID"],
+        ),
+        ({"NOTIFICATION_EMAIL": "a@b.org"}, {}, ["NOTIFICATION_EMAIL is a@b.org (.env)"]),
+        ({}, {"NotificationEmail": "a@b.org"}, ["NOTIFICATION_EMAIL is empty (default)"]),
+        ({"BUCKET_NAME": "other"}, {}, ["BUCKET_NAME is other (.env), and the pipeline was deployed with the-bucket"]),
+        ({}, {"TrainingImage": "1.ecr/t:2.21-gpu-py312-cu125"}, ["ml.m5.xlarge takes an image for CPUs"]),
+        ({}, {"Instance": "ml.g5.xlarge"}, ["INSTANCE is empty", "ml.g5.xlarge takes an image for GPUs"]),
+    ],
+    ids=str,
+)
+def test_what_is_set_otherwise_than_it_was_deployed_is_said_with_what_to_do(
+    use_case: UseCase, settings: dict[str, str], parameters: dict[str, str], beginnings: list[str]
+) -> None:
+    found = differences(use_case, resolve({}, {}, settings), stack(**parameters))
+    assert [text[: len(start)] for text, start in zip(found, beginnings, strict=True)] == beginnings
+    assert all(text.endswith("until: mlops deploy-infra") for text in found)
+
+
+def test_runs_get_the_instance_that_was_deployed_and_before_that_the_one_that_is_set(use_case: UseCase) -> None:
+    settings = resolve({}, {}, {"INSTANCE": "ml.g5.xlarge"})
+    assert machines_of_runs(use_case, settings, None).train.instance_type == "ml.g5.xlarge"
+    assert machines_of_runs(use_case, settings, stack()).train.instance_type == "ml.m5.xlarge"
+    assert machines_of_runs(use_case, settings, stack(Instance="ml.c5.xlarge")).train.instance_type == "ml.c5.xlarge"
+    assert differences(use_case, settings, None) == []
+
+
+def test_costs_quotas_and_words_are_about_what_was_deployed(ground: Ground) -> None:
+    ground.backend(INSTANCE="ml.c5.xlarge").deploy_infra()
+    backend = ground.backend(INSTANCE="ml.g5.xlarge")
+    resources = [line.resource for line in backend.costs(CostScope.REPRODUCTION).lines]
+    assert "train: ml.c5.xlarge" in resources
+    (difference,) = backend.undeployed_settings()
+    assert difference.startswith("INSTANCE is ml.g5.xlarge (flag), and the pipeline was deployed with ml.c5.xlarge")
+    findings = list(backend.run_checks())
+    assert any(one.name == "quota" and "ml.c5.xlarge for training job usage" in one.what for one in findings)
+    assert [one for one in findings if one.name == "requirements"] == [], "the tiny use case has none"
+    (warning,) = [one for one in findings if one.name == "settings"]
+    assert (warning.what.split(" (")[0], warning.mend) == ("INSTANCE is ml.g5.xlarge", "mlops deploy-infra")
+    backend.deploy_infra()
+    assert "train: ml.g5.xlarge" in [line.resource for line in backend.costs(CostScope.REPRODUCTION).lines]
+    assert backend.undeployed_settings() == []

@@ -1,0 +1,73 @@
+"""What the endpoint's template is given, compared with the template itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops_cli.backends.aws.stack_outputs import OUTPUTS, StackOutputs
+from mlops_cli.backends.aws.stages.endpoint_parameters import configuration, parameters
+from mlops_cli.project.instances import EndpointConfig
+from tests.conftest import ROOT
+
+SITE = StackOutputs(**{**dict.fromkeys(OUTPUTS, "x"), "bucket": "b", "prefix": "tiny-dev/", "endpoint": "tiny-dev"})
+PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"
+DIGEST = "ab" * 32
+
+
+class Template(yaml.SafeLoader):
+    """Knows CloudFormation's short forms."""
+
+
+Template.add_multi_constructor("!", lambda loader, suffix, node: suffix)
+TEMPLATE = (ROOT / "templates" / "endpoint.yaml").read_bytes()
+
+
+def template_parameters() -> dict[str, Any]:
+    return dict(yaml.load(TEMPLATE, Template)["Parameters"])
+
+
+@pytest.mark.parametrize(
+    "hosting",
+    [
+        EndpointConfig(),
+        EndpointConfig(serverless=True, memory_mb=4096, max_concurrency=20),
+        EndpointConfig("ml.c6i.xlarge", 2, 6, data_capture_percent=10, p99_latency_ms=250, baking_seconds=0),
+    ],
+)
+def test_the_template_takes_every_parameter_as_it_is_given(hosting: EndpointConfig) -> None:
+    given = configuration(TEMPLATE, parameters(SITE, hosting, PACKAGE, DIGEST), {})["Parameters"]
+    known = template_parameters()
+    assert given.keys() <= known.keys()
+    assert {name for name, one in known.items() if "Default" not in one} <= given.keys()
+    for name, value in given.items():
+        assert re.search(known[name].get("AllowedPattern", ""), value), name
+        assert value in map(str, known[name].get("AllowedValues", [value])), name
+
+
+@pytest.mark.parametrize("sample", [0.0, 1.0, 0.1, 0.005, 0.00001, 0.000025])
+def test_every_share_of_requests_fits_the_template(sample: float) -> None:
+    given = parameters(SITE, EndpointConfig(), PACKAGE, DIGEST, sample)["Sample"]
+    assert re.search(template_parameters()["Sample"]["AllowedPattern"], given), given
+    assert float(given) == sample
+
+
+def test_the_same_deployment_has_the_same_revision_and_any_other_another_one() -> None:
+    def revision(template: bytes = TEMPLATE, salt: str = "", **changes: Any) -> str:
+        given = parameters(SITE, EndpointConfig(**changes), PACKAGE, DIGEST)
+        return configuration(template, given, {}, salt)["Parameters"]["Revision"]
+
+    sampled = configuration(TEMPLATE, parameters(SITE, EndpointConfig(), PACKAGE, DIGEST, 0.1), {})["Parameters"]
+    assert sampled["Sample"] == "0.1"
+    assert sampled["Revision"] != revision()
+    others = [revision(TEMPLATE + b"#"), revision(instance_count=2, max_instances=2), revision(salt="run")]
+    assert revision() == revision()
+    assert len({revision(), *others}) == 4
+
+
+def test_the_stack_is_tagged() -> None:
+    tags = {"mlops:project": "tiny"}
+    assert configuration(b"", {}, tags)["Tags"] == tags

@@ -1,0 +1,125 @@
+"""A script job as a SageMaker request, checked against botocore's own model of the two operations."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from mlops_cli.backends.aws.stages.job_requests import (
+    ENTRYPOINT,
+    NAME_LENGTH,
+    JobSpec,
+    job_name,
+    processing_request,
+    training_request,
+)
+from mlops_cli.project.instances import JobInstances
+
+TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
+
+
+def order(**changes: Any) -> JobSpec:
+    facts: dict[str, Any] = {
+        "name": "tiny-dev-train-3f2a91-k3x9",
+        "image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.21-cpu-py312",
+        "role": "arn:aws:iam::000000000000:role/job",
+        "region": "us-east-1",
+        "code": "s3://bucket/tiny-dev/code/0123456789abcdef/sourcedir.tar.gz",
+        "output": "s3://bucket/tiny-dev/artifacts/train/0123/",
+        "checkpoints": "s3://bucket/checkpoints/",
+        "inputs": {"train": "s3://bucket/data/train/", "test": "s3://bucket/data/test/"},
+        "machine": JobInstances("ml.m5.xlarge"),
+        "tags": TAGS,
+    }
+    return JobSpec(**{**facts, **changes})
+
+
+def processing(**changes: Any) -> dict[str, Any]:
+    one = order(**{"inputs": {"input": "s3://bucket/tiny-dev/data/"}, **changes})
+    return processing_request("preprocess", "preprocess.py", {"seed": "1", "fraction": "0.1"}, one)
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("CreateTrainingJob", training_request("train.py", {"epochs": "3"}, order())),
+        (
+            "CreateTrainingJob",
+            training_request("train.py", {}, order(machine=JobInstances("ml.g5.xlarge", spot=True))),
+        ),
+        ("CreateProcessingJob", processing()),
+    ],
+)
+def test_aws_would_accept_it(operation: str, request_: dict[str, Any]) -> None:
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    report = ParamValidator().validate(request_, model.operation_model(operation).input_shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def test_a_script_gets_its_hyperparameters_letter_by_letter() -> None:
+    given = {"epochs": "3", "rate": "1e-3", "name": "007", "flag": "True", "quoted": 'a "b"'}
+    sent = training_request("train.py", given, order())["HyperParameters"]
+    assert {name: json.loads(sent[name]) for name in given} == given
+    assert json.loads(sent["sagemaker_program"]) == "train.py"
+    assert json.loads(sent["sagemaker_submit_directory"]) == order().code
+
+
+def test_channels_are_sorted_and_complete() -> None:
+    channels = training_request("train.py", {}, order())["InputDataConfig"]
+    found = [(one["ChannelName"], one["DataSource"]["S3DataSource"]["S3Uri"]) for one in channels]
+    assert found == [("test", "s3://bucket/data/test/"), ("train", "s3://bucket/data/train/")]
+
+
+def test_a_processing_job_runs_the_same_command_line_as_a_local_one() -> None:
+    specification = processing()["AppSpecification"]
+    assert specification["ContainerArguments"] == [
+        *("python3", "preprocess.py"),
+        *("--input-dir", "/opt/ml/processing/input/data", "--output-dir", "/opt/ml/processing/output"),
+        *("--fraction", "0.1", "--seed", "1"),
+    ]
+    assert specification["ContainerEntrypoint"][2] == ENTRYPOINT
+    assert len(ENTRYPOINT) <= 256, "SageMaker takes no longer string"
+    places = {one["InputName"]: one["S3Input"]["S3Uri"] for one in processing()["ProcessingInputs"]}
+    assert places == {"code": "s3://bucket/tiny-dev/code/0123456789abcdef/", "data": "s3://bucket/tiny-dev/data/"}
+
+
+def test_the_machine_is_as_asked_for() -> None:
+    machine = JobInstances("ml.g5.2xlarge", 2, 50, 90)
+    request = training_request("train.py", {}, order(machine=machine))
+    assert request["ResourceConfig"] == {"InstanceType": "ml.g5.2xlarge", "InstanceCount": 2, "VolumeSizeInGB": 50}
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400}
+    assert request["EnableManagedSpotTraining"] is False
+    cluster = processing(machine=machine)["ProcessingResources"]["ClusterConfig"]
+    assert cluster["InstanceType"] == "ml.g5.2xlarge"
+
+
+@pytest.mark.parametrize(("machines", "distribution"), [(1, "FullyReplicated"), (2, "ShardedByS3Key")])
+def test_several_machines_share_the_data_and_have_the_code_each(machines: int, distribution: str) -> None:
+    inputs = processing(machine=JobInstances("ml.m5.large", machines))["ProcessingInputs"]
+    found = {one["InputName"]: one["S3Input"]["S3DataDistributionType"] for one in inputs}
+    assert found == {"code": "FullyReplicated", "data": distribution}
+
+
+def test_spot_waits_and_the_script_knows_where_checkpoints_are_kept() -> None:
+    spot = JobInstances("ml.m5.large", max_runtime_minutes=90, spot=True, max_wait_minutes=120)
+    request = training_request("train.py", {}, order(machine=spot))
+    assert request["EnableManagedSpotTraining"] is True
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400, "MaxWaitTimeInSeconds": 7200}
+    assert request["CheckpointConfig"] == {"S3Uri": "s3://bucket/checkpoints/", "LocalPath": "/opt/ml/checkpoints"}
+    assert request["Environment"]["SM_CHECKPOINT_DIR"] == "/opt/ml/checkpoints"
+
+
+def test_everything_is_tagged_and_isolated_as_asked() -> None:
+    expected = [{"Key": "mlops:project", "Value": "tiny"}, {"Key": "mlops:environment", "Value": "dev"}]
+    assert training_request("train.py", {}, order())["Tags"] == processing()["Tags"] == expected
+    assert processing(isolated=True)["NetworkConfig"] == {"EnableNetworkIsolation": True}
+
+
+def test_a_job_name_fits_whatever_the_endpoint_is_called() -> None:
+    name = job_name("e" * 40, "preprocess", "3f2a91c0-1234", "k3x9")
+    assert name == "e" * 40 + "-preprocess-3f2a91-k3x9"
+    assert len(name) <= NAME_LENGTH

@@ -1,0 +1,45 @@
+"""What a command step is told by the pipeline's variables."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlops_cli.backends.aws.clients.logs import build_log
+from mlops_cli.backends.aws.runs.pipeline_variables import decode, encode
+from mlops_cli.backends.aws.stack_outputs import VARIABLES, from_environment, from_stack
+from mlops_cli.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("overrides", [{}, {"train.epochs": "3"}, {"train.name": 'a "b" ü #{x} \\'}])
+def test_overrides_pass_through_a_pipeline_variable(overrides: dict[str, str]) -> None:
+    variable = encode(overrides)
+    assert decode(variable) == overrides
+    assert set(variable) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_no_overrides_are_the_variables_default() -> None:
+    assert encode({}) == "e30"
+
+
+@pytest.mark.parametrize("variable", ["!", "e3", "W10"])
+def test_overrides_that_mlops_has_not_written_are_refused(variable: str) -> None:
+    with pytest.raises(ConfigurationError, match="base64url"):
+        decode(variable)
+
+
+def test_the_log_of_a_build_is_named_by_its_id() -> None:
+    assert build_log("mlops-tiny-dev-pipeline:1234-ab") == "/aws/codebuild/mlops-tiny-dev-pipeline:1234-ab"
+    assert build_log("") == ""
+
+
+def test_a_step_outside_of_the_pipeline_says_so() -> None:
+    variables = dict.fromkeys(VARIABLES.values(), "x")
+    assert from_environment(variables).bucket == "x"
+    with pytest.raises(ConfigurationError, match=r"no command step of the pipeline.*MLOPS_BUCKET"):
+        from_environment({**variables, "MLOPS_BUCKET": ""})
+
+
+def test_a_stack_of_another_version_is_to_be_brought_up_to_date() -> None:
+    with pytest.raises(ConfigurationError, match="no output BucketName") as caught:
+        from_stack({})
+    assert caught.value.hint == "Bring it up to date: mlops deploy-infra"

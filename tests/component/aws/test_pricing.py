@@ -1,0 +1,92 @@
+"""Prices as the simulated Price List API has them, and what is said when they cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aws_simulator.accounts import user
+from aws_simulator.fixture import aws, aws_server
+from mlops_cli.backends.aws.backend import AwsBackend
+from mlops_cli.backends.base import CostScope
+from mlops_cli.core.costs import Costs
+from mlops_cli.project.state_dir import create_state_dir
+from tests.component.aws.conftest import Ground, ground
+from tests.component.aws.faults import faulty
+
+__all__ = ["aws", "aws_server", "ground"]
+
+
+def endpoint(backend: AwsBackend) -> Costs:
+    return backend.costs(CostScope.ENDPOINT)
+
+
+def why_unknown(costs: Costs) -> list[str]:
+    return [line.why_unknown for line in costs.lines if line.price is None]
+
+
+def test_the_endpoint_and_its_alarms_are_priced_where_they_stand(ground: Ground) -> None:
+    here = endpoint(ground.backend())
+    assert (here.per_hour, here.per_month, here.unknown) == (0.115, 0.115 * 730 + 0.2, ())
+    assert {price.published for price in here.prices} == {"2026-11-20T17:21:33Z"}
+    abroad = endpoint(ground.backend(AWS_REGION="eu-west-1"))
+    assert abroad.per_month == pytest.approx(here.per_month * 1.1)
+
+
+def test_a_price_is_asked_for_once_a_day(ground: Ground) -> None:
+    create_state_dir(ground.project)
+    first = endpoint(ground.backend())
+    ground.aws.control("price", usage="Host:ml.m5.large", amount="9")
+    again = endpoint(ground.backend())
+    assert again == first, "the prices of a moment ago, with the time when they were asked for"
+    file = ground.project.state / "prices.json"
+    file.write_text(file.read_text().replace('"asked": 1', '"asked": 0.1'))
+    assert endpoint(ground.backend()).per_hour == 9
+
+
+def test_without_a_state_folder_nothing_is_written(ground: Ground) -> None:
+    endpoint(ground.backend())
+    assert not ground.project.state.exists()
+
+
+def test_a_missing_price_is_no_other_one(ground: Ground) -> None:
+    ground.aws.control("price", usage="Host:ml.m5.large", amount="")
+    found = endpoint(ground.backend())
+    assert why_unknown(found) == ["AWS's price list has no price for Host:ml.m5.large here."]
+    assert (found.per_hour, found.per_month) == (0, 0.2)
+
+
+def test_a_denied_price_names_the_permission(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = user(ground.aws, "thrifty", {"Action": "sts:GetCallerIdentity", "Resource": "*"})
+    for name, value in keys.items():
+        monkeypatch.setenv(name.upper(), value)
+    found = why_unknown(endpoint(ground.backend()))
+    assert len(found) == 2
+    assert set(found) == {"Your AWS credentials may not pricing:GetProducts."}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"error": {"code": "ThrottlingException", "status": 400}}, "pricing:GetProducts was throttled"),
+        ({"error": {"code": "InternalFailure", "status": 500}}, "AWS itself fails at pricing:GetProducts"),
+    ],
+)
+def test_trouble_with_the_price_list_is_said(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: dict[str, object], said: str
+) -> None:
+    (tmp_path / "proxy").mkdir()
+    with faulty(ground.aws, tmp_path / "proxy", ({"service": "pricing", "probability": 1.0, **rule},)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        assert all(said in why for why in why_unknown(endpoint(ground.backend())))
+        assert proxy.fired()
+
+
+@pytest.mark.slow
+def test_a_price_list_out_of_reach_is_said(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:1")
+    found = why_unknown(endpoint(ground.backend()))
+    assert len(found) == 2
+    assert all(why.startswith("AWS cannot be reached") for why in found)

@@ -1,0 +1,202 @@
+"""How a run stands, from what CodePipeline and the steps' records say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
+from mlops_cli.backends.aws.runs.status import APPROVAL_TIMEOUT_SECONDS, build_run
+from mlops_cli.core.decision import arn_name
+from mlops_cli.core.runs import Run, Status, new_run
+
+ID = "0b5e8a52-0000-4000-8000-000000000001"
+ANNA = "arn:aws:iam::000000000000:user/anna"
+D, F, S, N, P, R, U, W = (
+    Status.DONE,
+    Status.FAILED,
+    Status.INTERRUPTED,
+    Status.REJECTED,
+    Status.PENDING,
+    Status.RUNNING,
+    Status.REUSED,
+    Status.WAITING,
+)
+LINE = (
+    ("preprocess", "command"),
+    ("preprocess", "job"),
+    ("pre-training-tests", "command"),
+    ("train", "command"),
+    ("train", "job"),
+    ("approval", "command"),
+    ("approval", "decision"),
+    ("deploy", "command"),
+    ("deploy", "endpoint"),
+    ("post-training-tests", "command"),
+    ("post-training-tests", "rollback"),
+    ("post-training-tests", "endpoint"),
+    ("post-training-tests", "verdict"),
+)
+
+
+def actions(count: int, last: str = "InProgress", **facts: Any) -> list[ActionRun]:
+    """The first ``count`` actions of the line, a second each; all but the last have succeeded."""
+    found = [ActionRun(stage, name, "Succeeded", 10.0 + n, 11.0 + n) for n, (stage, name) in enumerate(LINE[:count])]
+    return [*found[:-1], replace(found[-1], status=last, **facts)]
+
+
+def execution(status: str = "InProgress", **facts: Any) -> Execution:
+    return Execution(ID, status, 9.0, **facts)
+
+
+def recorded(**statuses: Status) -> Run:
+    """A run as its steps have recorded it."""
+    run = new_run(ID, {"train.epochs": "2"})
+    for name, status in statuses.items():
+        stage = run.stage(name.replace("_", "-"))
+        stage.status, stage.reason, stage.output = status, f"why {name}", f"made by {name}"
+    return run
+
+
+def statuses(run: Run) -> list[Status]:
+    return [stage.status for stage in run.stages]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, [R, P, P, P, P, P]),
+        (2, [R, P, P, P, P, P]),
+        (3, [D, R, P, P, P, P]),
+        (5, [D, D, R, P, P, P]),
+        (6, [D, D, D, R, P, P]),
+        (7, [D, D, D, W, P, P]),
+        (8, [D, D, D, D, R, P]),
+        (10, [D, D, D, D, D, R]),
+        (11, [D, D, D, D, D, R]),
+        (12, [D, D, D, D, D, R]),
+        (13, [D, D, D, D, D, R]),
+    ],
+)
+def test_a_run_that_goes_on(count: int, expected: list[Status]) -> None:
+    run = build_run(execution(), recorded(), actions(count))
+    assert statuses(run) == expected
+    assert run.status is (W if W in expected else R)
+
+
+def test_between_its_two_actions_a_stage_is_running_and_after_them_done() -> None:
+    assert statuses(build_run(execution(), recorded(), actions(1, "Succeeded")))[0] is R
+    assert statuses(build_run(execution(), recorded(), actions(2, "Succeeded")))[0] is D
+
+
+def test_a_finished_run_has_times_outputs_and_what_was_asked_of_it() -> None:
+    record = recorded(preprocess=U, train=D)
+    run = build_run(execution("Succeeded"), record, actions(len(LINE), "Succeeded"))
+    assert (run.status, run.created_at, run.overrides) == (D, 9.0, {"train.epochs": "2"})
+    assert statuses(run) == [U, D, D, D, D, D]
+    assert run.stage("train").seconds == 2.0
+    assert (run.stage("train").output, run.stage("train").reason) == ("made by train", "why train")
+
+
+def test_before_its_first_step_a_run_has_no_record() -> None:
+    assert statuses(build_run(execution(), None, [])) == [P] * 6
+
+
+def test_a_failed_command_step_keeps_its_own_words() -> None:
+    run = build_run(execution("Failed"), recorded(pre_training_tests=F), actions(3, "Failed", error="exit status 3"))
+    assert (run.status, statuses(run)) == (F, [D, F, P, P, P, P])
+    assert run.stage("pre-training-tests").reason == "why pre_training_tests"
+
+
+def test_a_failed_job_has_what_codepipeline_says_until_more_is_known() -> None:
+    run = build_run(execution("Failed"), recorded(train=R), actions(5, "Failed", error="States.TaskFailed"))
+    assert (run.status, statuses(run)) == (F, [D, D, F, P, P, P])
+    assert run.stage("train").reason == "States.TaskFailed"
+
+
+def test_a_result_that_the_next_step_found_wanting_failed_and_not_that_step() -> None:
+    run = build_run(execution("Failed"), recorded(preprocess=F), actions(3, "Failed", error="exit status 3"))
+    assert statuses(run) == [F, P, P, P, P, P]
+    assert run.stage("preprocess").reason == "why preprocess"
+
+
+def test_a_retry_forgets_the_attempt_before() -> None:
+    first = actions(5, "Failed", error="States.TaskFailed")
+    again = ActionRun("train", "command", "InProgress", 30.0, 30.0)
+    run = build_run(execution(), recorded(train=F), [*first, again])
+    assert (run.status, run.stage("train").status, run.stage("train").reason) == (R, R, "")
+    assert run.stage("train").started_at == 30.0
+    job = ActionRun("train", "job", "Succeeded", 31.0, 32.0)
+    done = build_run(execution(), recorded(train=R), [*first, replace(again, status="Succeeded"), job])
+    assert done.stage("train").status is D
+
+
+def test_a_decision_says_who_and_why() -> None:
+    record = recorded(approval=W)
+    record.stage("approval").key = "k"
+    given = actions(8)
+    given[6] = replace(given[6], actor=ANNA, summary="good")
+    decision = build_run(execution(), record, given).decision
+    assert decision is not None
+    assert (decision.approved, decision.actor.name, decision.comment, decision.at) == (True, "anna", "good", 17.0)
+    assert (decision.key, decision.model_digest, decision.run_id) == ("k", "made by approval", ID)
+
+
+def test_a_rejection_is_no_failure() -> None:
+    run = build_run(execution("Failed"), recorded(), actions(7, "Failed", actor=ANNA, summary="too rude"))
+    assert (run.status, statuses(run)) == (N, [D, D, D, N, P, P])
+    assert run.stage("approval").reason == "by anna: too rude"
+    assert run.decision is not None
+    assert run.decision.approved is False
+
+
+def test_seven_days_without_a_decision_are_none() -> None:
+    late = actions(7, "Failed")
+    late[-1] = replace(late[-1], updated=late[-1].started + APPROVAL_TIMEOUT_SECONDS)
+    run = build_run(execution("Failed"), recorded(), late)
+    assert (run.status, run.decision) == (F, None)
+    assert run.stage("approval").reason == "nobody has decided within seven days"
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "expected"),
+    [
+        ("Stopped", "Anna needs the machine", S),
+        ("Stopping", "", S),
+        ("Cancelled", "", S),
+        ("Stopped", "superseded by run 1234", Status.SUPERSEDED),
+        ("Superseded", "", Status.SUPERSEDED),
+    ],
+)
+def test_a_stopped_run_is_interrupted_or_superseded(status: str, why: str, expected: Status) -> None:
+    run = build_run(execution(status, stopped_because=why), recorded(), actions(5, "Abandoned"))
+    assert (run.status, run.stage("train").status) == (expected, S)
+    assert run.stage("train").reason == (why or "stopped")
+    assert run.decision is None
+
+
+def test_what_was_taken_over_stays_as_it_was() -> None:
+    record = recorded(preprocess=U, pre_training_tests=U)
+    assert statuses(build_run(execution(), record, actions(1))) == [U, U, P, P, P, P]
+
+
+def test_a_reused_job_need_not_be_waited_for_but_a_decision_and_a_deployment_must() -> None:
+    record = recorded(preprocess=U, pre_training_tests=U, train=U, approval=U, deploy=U)
+    assert statuses(build_run(execution(), record, actions(4))) == [U, U, U, U, U, P]
+    assert statuses(build_run(execution(), record, actions(7))) == [U, U, U, W, U, P]
+    assert statuses(build_run(execution(), record, actions(9))) == [U, U, U, U, R, P]
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        (ANNA, "anna"),
+        ("arn:aws:sts::1:assumed-role/Developer/ben", "ben"),
+        ("arn:aws:iam::1:root", "root"),
+        ("", "unknown"),
+    ],
+)
+def test_who_it_was(arn: str, name: str) -> None:
+    assert arn_name(arn) == name

@@ -1,0 +1,237 @@
+"""What steps write down in S3 and read from it, against the simulated S3."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from aws_simulator.fixture import Aws
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.backends.aws.stages import job_outputs
+from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.runs import Run, StageRun, Status, new_run
+from mlops_cli.core.stages import stage_named
+from mlops_cli.files.hashing import digest_file, digest_folder
+from mlops_cli.project.settings import resolve
+
+PREPROCESS, TRAIN = stage_named("preprocess"), stage_named("train")
+
+
+@pytest.fixture
+def bucket(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+    aws.client("s3").create_bucket(Bucket="ours")
+    return Bucket(Account(resolve({}, {}, {})).client("s3"), "ours", "tiny-dev/")
+
+
+def stage(name: str = "train", key: str = "k1", output: str = "o1", run_id: str = "r1") -> StageRun:
+    return StageRun(name, Status.DONE, "first run", key, {"epochs": "1"}, output, detail={"a": 1.5}, run_id=run_id)
+
+
+def test_a_run_is_read_as_it_was_written(bucket: Bucket) -> None:
+    run = new_run("r1", {"train.epochs": "2"}, "train")
+    run.stages[2] = stage()
+    run.status, run.decision = Status.WAITING, Decision("r1", True, Actor("anna"), "good", 1.5, "k", "m")
+    records = S3RunStore(bucket)
+    assert records.load("r1") is None
+    records.save(run)
+    assert records.load("r1") == run
+    assert [item.key for item in bucket.list_objects()] == ["runs/r1/run.json"]
+
+
+def test_runs_come_with_the_one_written_last_first(bucket: Bucket) -> None:
+    records = S3RunStore(bucket)
+    items = {}
+
+    def at(run: Run, second: int) -> None:
+        records.save(run)
+        items[f"runs/{run.id}/run.json"] = second
+
+    for second, name in enumerate(("b", "a", "c")):
+        at(new_run(name, {}), second)
+    at(new_run("b", {}), 3)
+    bucket.put_json("runs/a/evidence.json", {})
+    listed = list(bucket.list_objects("runs/"))
+    bucket.list_objects = lambda prefix: iter([replace(one, modified=items.get(one.key, 9)) for one in listed])  # type: ignore[method-assign,assignment]
+    assert [run.id for run in records.runs()] == ["b", "c", "a"]
+
+
+def test_a_finished_stage_is_found_by_its_key_and_as_the_latest(bucket: Bucket) -> None:
+    records = S3RunStore(bucket, decides=True)
+    assert records.find_stage("train", "k1") is records.latest_stage("train") is None
+    records.save_stage(stage())
+    records.save_stage(stage(key="k2", output="o2"))
+    assert records.find_stage("train", "k1") == stage()
+    assert records.latest_stage("train") == stage(key="k2", output="o2")
+    assert records.latest_stage("preprocess") is None
+
+
+def test_a_reused_stage_is_the_latest_but_no_new_execution(bucket: Bucket) -> None:
+    records = S3RunStore(bucket, decides=True)
+    records.save_stage(stage())
+    again = replace(stage(run_id="r2"), status=Status.REUSED)
+    records.save_stage(again)
+    assert records.find_stage("train", "k1") == stage()
+    assert records.latest_stage("train") == again
+
+
+def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: Bucket) -> None:
+    S3RunStore(bucket).save_stage(stage())
+    S3RunStore(bucket, decides=True).save_stage(stage("preprocess"))
+    assert list(bucket.list_objects("records/")) == []
+
+
+def told(run_id: str, status: Status, **outputs: str) -> Run:
+    """A run whose stages are in this status and have these outputs."""
+    run = new_run(run_id, {})
+    for one in run.stages:
+        one.status, one.output = status, outputs.get(one.name.replace("-", "_"), "")
+    return run
+
+
+def test_of_what_the_steps_that_decide_know_only_their_word_counts(bucket: Bucket) -> None:
+    claimed = told("r1", Status.DONE, train="evil", approval="evil", deploy="evil", post_training_tests="k")
+    claimed.stages[-1].detail = {"passed": 3, "returned": {"version": "v1", "digest": "evil"}}
+    S3RunStore(bucket).save(claimed)
+    S3RunStore(bucket, decides=True).save(told("r1", Status.RUNNING, train="good", approval="good", deploy="good"))
+    run = S3RunStore(bucket).load("r1")
+    assert run is not None
+    assert [one.output for one in run.stages] == ["", "", "good", "good", "good", "k"]
+    gate = run.stage("post-training-tests")
+    assert (gate.status, gate.detail) == (Status.DONE, {"passed": 3}), "what it has said is its own step's to say"
+
+
+def test_what_is_written_of_a_run_is_about_no_other_one(bucket: Bucket) -> None:
+    forged = told("r-old", Status.WAITING, approval="evil")
+    bucket.put_json("runs/r-new/run.json", asdict(forged))
+    run = S3RunStore(bucket).load("r-new")
+    assert run is not None
+    assert {run.id, *(one.run_id for one in run.stages)} == {"r-new"}
+
+
+def test_a_run_that_no_deciding_step_knows_has_asked_and_deployed_nothing(bucket: Bucket) -> None:
+    S3RunStore(bucket).save(told("r1", Status.DONE, approval="evil", deploy="evil"))
+    run = S3RunStore(bucket).load("r1")
+    assert run is not None
+    assert (run.stage("approval"), run.stage("deploy")) == (new_run("r1", {}).stages[3], new_run("r1", {}).stages[4])
+
+
+def test_what_a_run_takes_over_is_left_to_the_step_that_asks(bucket: Bucket) -> None:
+    S3RunStore(bucket).save(
+        replace(told("r1", Status.DONE, approval="m1", deploy="m1"), forced_from="post-training-tests")
+    )
+    run = S3RunStore(bucket).load("r1")
+    assert run is not None
+    assert [run.stage(name).status for name in ("approval", "deploy")] == [Status.REUSED] * 2, (
+        "it was not deployed here"
+    )
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"null", b'{"id": "r1"}', b'{"stages": 5}', b'"x"'])
+def test_what_is_no_record_says_nothing(bucket: Bucket, content: bytes) -> None:
+    bucket.put("runs/r1/run.json", content)
+    assert S3RunStore(bucket).load("r1") is None
+
+
+def test_who_was_asked_about_a_model_is_found_by_the_model(bucket: Bucket) -> None:
+    records = S3RunStore(bucket)
+    for run_id in ("r1", "r2"):
+        records.save_approval_request(stage("approval", output="m1", run_id=run_id))
+    records.save_approval_request(stage("approval", output="m2", run_id="r3"))
+    assert {gate.run_id for gate in records.approval_requests("m1")} == {"r1", "r2"}
+    assert records.approval_requests("m") == []
+
+
+def files(folder: Path, **contents: str) -> Path:
+    for name, text in contents.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def upload(bucket: Bucket, folder: Path, artifact: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            bucket.upload(path, artifact + path.relative_to(folder).as_posix())
+
+
+def test_prepared_data_has_the_digest_that_it_has_on_this_machine(bucket: Bucket, tmp_path: Path) -> None:
+    made = files(tmp_path / "made", train__a="1", test__b="2")
+    (made / "profile.json").write_text('{"rows": 2, "rate": NaN}')
+    upload(bucket, made, "artifacts/p/")
+    found = job_outputs.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "got")
+    assert found.output == digest_folder(made) == digest_folder(tmp_path / "got")
+    assert (found.detail["rows"], found.detail["rate"], found.artifact) == (2, None, "artifacts/p/")
+    assert found.detail["files"] == job_outputs.listing_digest(bucket.list_objects("artifacts/p/"))
+    bucket.put("artifacts/p/train/c", b"more")
+    assert found.detail["files"] != job_outputs.listing_digest(bucket.list_objects("artifacts/p/"))
+
+
+def test_what_a_job_has_written_lands_in_its_folder_or_nowhere(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("artifacts/p/../../../evil.py", b"raise SystemExit")
+    with pytest.raises(StageFailed, match="names a place outside of its folder"):
+        job_outputs.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "a" / "b" / "got")
+    assert not list(tmp_path.rglob("evil.py"))
+
+
+def test_data_that_was_not_written_is_a_failure(bucket: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="wrote nothing into --output-dir"):
+        job_outputs.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "got")
+
+
+def archive(folder: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(target, "w:gz") as opened:
+        opened.add(folder, arcname=".")
+
+
+def trained(tmp_path: Path, metrics: str | None = '{"metrics": {}}', **model: str) -> Path:
+    job = tmp_path / "job" / "output"
+    (tmp_path / "model").mkdir()
+    archive(files(tmp_path / "model", **model), job / "model.tar.gz")
+    if metrics is not None:
+        (tmp_path / "reports").mkdir()
+        (tmp_path / "reports" / "metrics.json").write_text(metrics)
+        archive(tmp_path / "reports", job / "output.tar.gz")
+    return tmp_path / "job"
+
+
+def test_a_models_identity_is_the_digest_of_the_archive_that_sagemaker_packed(bucket: Bucket, tmp_path: Path) -> None:
+    job = trained(tmp_path, **{"1__saved_model.pb": "x"})
+    upload(bucket, job, "artifacts/t/")
+    found = job_outputs.outcome(TRAIN, bucket, "artifacts/t/", tmp_path / "got")
+    assert found.output == digest_file(job / "output" / "model.tar.gz")
+    assert found.detail["metrics"] == {}
+
+
+def test_a_script_need_not_write_metrics(bucket: Bucket, tmp_path: Path) -> None:
+    upload(bucket, trained(tmp_path, None, a="x"), "artifacts/t/")
+    assert "metrics" not in job_outputs.outcome(TRAIN, bucket, "artifacts/t/", tmp_path / "got").detail
+
+
+@pytest.mark.parametrize(
+    ("model", "metrics", "said"),
+    [({}, "{}", "wrote no model into SM_MODEL_DIR"), ({"a": "x"}, "{", "metrics.json is not valid JSON")],
+)
+def test_what_a_training_lacks_is_said(
+    bucket: Bucket, tmp_path: Path, model: dict[str, str], metrics: str, said: str
+) -> None:
+    upload(bucket, trained(tmp_path, metrics, **model), "artifacts/t/")
+    with pytest.raises(StageFailed, match=said):
+        job_outputs.outcome(TRAIN, bucket, "artifacts/t/", tmp_path / "got")
+
+
+def test_records_are_plain_json(bucket: Bucket) -> None:
+    S3RunStore(bucket, decides=True).save_stage(stage())
+    text = bucket.get("records/train/k1.json")
+    assert text is not None
+    assert json.loads(text)["status"] == "done"

@@ -1,0 +1,189 @@
+"""What is sent to AWS, and above all what is not."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.aws.infra import git_files
+from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.paths import Project
+from tests.conftest import ROOT
+
+# Where people keep secrets. Each is tracked by git in the tests, as it happens.
+SECRETS = (
+    ".env", ".env.local", ".env.production", "prod.env", "config/.env", ".ENV", "kaggle.json", ".kaggle/kaggle.json",
+    ".aws/credentials", "credentials", "credentials.csv", "alice_accessKeys.csv", "rootkey.csv", "id_rsa", "id_ed25519",
+    "deploy/id_rsa.pub", "server.pem", "tls/private.KEY", "cert.p12", ".netrc", ".pypirc", ".git-credentials",
+    "access_token", "secrets.toml", "training/secrets.yaml", "client_secret_123.json", "terraform.tfstate",
+    "service-account-prod.json", "training/.env",
+)  # fmt: skip
+DATA = ("data/train.csv", "train.csv.gz", "notes/table.parquet", "download.zip", "datasets/a.txt", "runs.db")
+KEPT = (".env.example", "README.md", "pyproject.toml", "training/vocabulary.csv", "training/credentials.py", "keys.py")
+STATE = (".mlops/state.db", ".mlops/data/dataset.csv", "training/__pycache__/train.cpython-311.pyc")
+
+
+@pytest.fixture
+def project(project_folder: Path) -> Project:
+    (project_folder / "templates").mkdir()
+    for name in ("buildspec.yml", "endpoint.yaml"):
+        (project_folder / "templates" / name).write_text((ROOT / "templates" / name).read_text())
+    for name in (*SECRETS, *DATA, *KEPT, *STATE):
+        (project_folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project_folder / name).write_text("SECRET\n" if name in SECRETS else "x\n")
+    return Project(project_folder)
+
+
+def git(project: Project, *arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "-C", str(project.root), *identity, *arguments], check=True, capture_output=True)
+
+
+def tracked(project: Project) -> Project:
+    """Everything in git, secrets and all."""
+    git(project, "init", "-q")
+    git(project, "add", "--force", ".")
+    return project
+
+
+def without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_files.shutil, "which", lambda _: None)
+
+
+@pytest.mark.parametrize("how", ["tracked", "no repository", "no git at all"])
+def test_secrets_and_data_are_never_sent(project: Project, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "tracked":
+        tracked(project)
+    elif how == "no git at all":
+        without_git(monkeypatch)
+    parcel = bundle_source(project)
+    assert {*SECRETS, *DATA, *STATE}.isdisjoint(parcel.files)
+    assert set(KEPT) <= set(parcel.files)
+    assert {"training/train.py", "training/tests/test_pretraining.py", "templates/endpoint.yaml"} <= set(parcel.files)
+    assert b"SECRET" not in zipped(parcel)
+    assert set(SECRETS) <= set(parcel.left_out)
+
+
+def zipped(parcel: SourceBundle) -> bytes:
+    path = parcel.root / ".mlops" / "source.zip"
+    parcel.write_zip(path)
+    with zipfile.ZipFile(path) as archive:
+        return b"\n".join(archive.read(name) for name in archive.namelist())
+
+
+def test_only_what_git_tracks_is_sent(project: Project) -> None:
+    (project.root / ".gitignore").write_text("ignored.txt\n")
+    tracked(project)
+    for name in ("scratch.txt", "ignored.txt"):
+        (project.root / name).write_text("x")
+    parcel = bundle_source(project)
+    assert {"scratch.txt", "ignored.txt"}.isdisjoint(parcel.files)
+    assert parcel.left_out["scratch.txt"] == "git does not track it"
+    assert "ignored.txt" not in parcel.left_out
+
+
+@pytest.mark.parametrize("how", ["no repository", "no git at all"])
+def test_without_a_repository_what_gitignore_says_stays(
+    project: Project, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "no git at all":
+        without_git(monkeypatch)
+    (project.root / ".gitignore").write_text("# mine\nnotes.md\n/output/\n")
+    for name in ("notes.md", "output/a.txt", ".venv/bin/python", "build/lib/x.py"):
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / name).write_text("x")
+    files = bundle_source(project).files
+    assert {"notes.md", "output/a.txt", ".venv/bin/python", "build/lib/x.py"}.isdisjoint(files)
+    assert not (project.root / ".git").exists()
+
+
+def test_what_was_changed_is_sent_as_it_is_and_what_was_deleted_is_not(project: Project) -> None:
+    tracked(project)
+    (project.root / "README.md").write_text("changed")
+    (project.root / "keys.py").unlink()
+    parcel = bundle_source(project)
+    assert parcel.content("README.md") == b"changed"
+    assert "keys.py" not in parcel.files
+
+
+def test_a_module_that_a_stage_needs_and_git_does_not_track_is_said(project: Project) -> None:
+    tracked(project)
+    (project.root / "training" / "extra.py").write_text("x = 1\n")
+    train = project.training / "train.py"
+    train.write_text(train.read_text() + "\nimport extra\n")
+    with pytest.raises(MlopsError, match=r"training/extra.py would not be sent") as caught:
+        bundle_source(project)
+    assert caught.value.hint == "Track it: git add training/extra.py"
+
+
+def test_a_project_in_a_larger_repository_is_sent_alone(tmp_path: Path, project: Project) -> None:
+    (tmp_path / "other.txt").write_text("x")
+    git(Project(tmp_path), "init", "-q")
+    git(Project(tmp_path), "add", ".")
+    assert "training/train.py" in bundle_source(project).files
+    assert not [name for name in bundle_source(project).files if "other.txt" in name]
+
+
+def test_a_link_out_of_the_project_or_to_a_secret_is_not_followed(project: Project, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("SECRET")
+    for name, target in (("out.txt", outside), ("alias.txt", ".env"), ("good.txt", "README.md"), ("gone.txt", "no")):
+        (project.root / name).symlink_to(target)
+    parcel = bundle_source(tracked(project))
+    assert {"out.txt", "alias.txt", "gone.txt"}.isdisjoint(parcel.files)
+    assert parcel.content("good.txt") == b"x\n"
+
+
+def test_a_missing_template_is_named(project: Project) -> None:
+    (project.root / "templates" / "endpoint.yaml").unlink()
+    with pytest.raises(MlopsError, match=r"templates/endpoint.yaml is missing"):
+        bundle_source(project)
+
+
+def test_equal_files_give_equal_bytes_whatever_their_times(project: Project, tmp_path: Path) -> None:
+    (project.root / "run.sh").write_text("#!/bin/sh\n")
+    (project.root / "run.sh").chmod(0o755)
+    written = []
+    for moment in (1_000_000_000, 1_700_000_000):
+        for path in project.root.rglob("*"):
+            os.utime(path, (moment, moment))
+        target = tmp_path / f"{moment}.zip"
+        bundle_source(project).write_zip(target)
+        written.append(target.read_bytes())
+    assert written[0] == written[1]
+    with zipfile.ZipFile(io.BytesIO(written[0])) as archive:
+        modes = {entry.filename: entry.external_attr >> 16 & 0o777 for entry in archive.infolist()}
+    assert (modes["run.sh"], modes["README.md"]) == (0o755, 0o644)
+
+
+def test_an_empty_file_is_sent_as_an_empty_line(project: Project) -> None:
+    (project.root / "training" / "__init__.py").write_text("")
+    assert bundle_source(project).content("training/__init__.py") == b"\n"
+
+
+def committed(project: Project) -> Project:
+    tracked(project)
+    git(project, "commit", "-q", "-m", "first")
+    return project
+
+
+def test_through_a_connection_only_what_was_pushed_is_run(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(MlopsError, match="is no git repository"):
+        git_files.pushed_head(project.root)
+    committed(project)
+    with pytest.raises(MlopsError, match="is not pushed"):
+        git_files.pushed_head(project.root)
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote")], check=True)
+    git(project, "remote", "add", "origin", str(tmp_path / "remote"))
+    git(project, "push", "-q", "origin", "HEAD")
+    head = git_files.pushed_head(project.root)
+    assert len(head) == 40
+    (project.root / "README.md").write_text("changed")
+    with pytest.raises(MlopsError, match="not committed"):
+        git_files.pushed_head(project.root)

@@ -1,0 +1,237 @@
+"""What `mlops run` does about the pipeline, against one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution, Revision
+from mlops_cli.backends.aws.runs.pipeline_variables import encode
+from mlops_cli.backends.aws.runs.start import RunStarter, StartRequest
+from mlops_cli.core.runs import Run, RunRequest, StageRun, Status, new_run
+from mlops_cli.core.stages import STAGES, position
+from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
+
+SOURCE = Revision("COMMIT_ID", "c1")
+
+
+class Ground:
+    """A pipeline with at most one execution, the run that it is, and what was asked of CodePipeline."""
+
+    def __init__(self) -> None:
+        self.latest: Execution | None = None
+        self.run = new_run("old", {})
+        self.given = {"overrides": encode({}), "from": "-", "force": "false"}
+        self.started: list[dict[str, str]] = []
+        self.tokens: list[str] = []
+        self.retried: list[str] = []
+        self.retryable = True
+        self.approved = True
+        self.live = "model"
+        self.stopped_at = ""
+        self.earlier: StageRun | None = None
+        self.passed_on: list[str] = []
+        self.asked = 0
+        self.pipeline = self.run_store = self
+
+    def executions(self) -> Iterator[Execution]:
+        return iter([self.latest] if self.latest else [])
+
+    def variables(self, execution_id: str) -> dict[str, str]:
+        return self.given
+
+    def load(self, execution: Execution) -> Run:
+        return self.run
+
+    def runs(self) -> Iterator[Run]:
+        return iter([self.run] if self.latest else [])
+
+    def wait_for_status_change(self, run_id: str, status: Status) -> None:
+        pass
+
+    def existing_approval(self, run: Run) -> StageRun | None:
+        return self.earlier
+
+    def forward_existing_approval(self, run: Run) -> None:
+        self.passed_on.append(run.id)
+
+    def consent(self) -> None:
+        self.asked += 1
+
+    def start(self, variables: dict[str, str], revision: Revision, token: str) -> str:
+        self.started.append(variables)
+        self.tokens.append(token)
+        return "new"
+
+    def retry(self, execution_id: str, stage: str) -> bool:
+        self.retried.append(stage)
+        return self.retryable
+
+    def actions(self, execution_id: str) -> list[ActionRun]:
+        return [ActionRun(self.stopped_at, "command", "Failed", 1.0, 2.0)]
+
+    def approval(self, digest: str, key: str) -> StageRun | None:
+        return StageRun("approval") if self.approved else None
+
+    def stands(self, status: Status, at: str = "", stage: Status = Status.FAILED, **overrides: str) -> Ground:
+        """There is a run already, whose stages before ``at`` are done."""
+        named = {f"train.{name}": value for name, value in overrides.items()}
+        self.latest, self.run = Execution("old", "-", 1.0, "c1"), new_run("old", named)
+        self.given = {**self.given, "overrides": encode(named)}
+        self.run.status = status
+        for one in self.run.stages[: position(at) if at else len(STAGES)]:
+            one.status, one.output = Status.DONE, "model"
+        self.stopped_at = at
+        if at:
+            self.run.stage(at).status = stage
+        self.run.stage("preprocess").ingredients = {"the data": "d1"}
+        return self
+
+    def starts(
+        self, source: Revision = SOURCE, data: str = "d1", wish_source: str = "", **request: Any
+    ) -> tuple[str, bool]:
+        starter: Any = RunStarter(self, self, lambda: self.live)  # type: ignore[arg-type]
+        found: tuple[str, bool] = starter.start(
+            StartRequest(source, data, RunRequest(**request), wish_source), self.consent
+        )
+        return found
+
+
+@pytest.fixture
+def ground() -> Ground:
+    return Ground()
+
+
+def test_the_first_run_starts_with_what_was_asked(ground: Ground) -> None:
+    assert ground.starts(overrides={"train.epochs": "3"}, force=True) == ("new", True)
+    assert ground.started == [{"overrides": encode({"train.epochs": "3"}), "from": "-", "force": "true"}]
+
+
+@pytest.mark.parametrize("source", ["model", "old"])
+def test_a_rollback_that_is_asked_for_again_goes_along_with_its_run(ground: Ground, source: str) -> None:
+    """Also when that run has come so far that the model can be taken from it ("old" is its own id)."""
+    ground.stands(Status.RUNNING, at="deploy", stage=Status.PENDING)
+    ground.given = {**ground.given, "from": "deploy@model"}
+    assert ground.starts(from_stage="deploy", wish_source=source) == ("old", True)
+    assert ground.started == []
+    assert ground.starts(from_stage="deploy", wish_source="another")[0] == "new"
+
+
+def test_nothing_changed_starts_nothing(ground: Ground) -> None:
+    assert ground.stands(Status.DONE).starts() == ("old", False)
+    assert ground.started == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": Revision("COMMIT_ID", "c2")},
+        {"data": "d2"},
+        {"overrides": {"train.epochs": "3"}},
+        {"force": True},
+        {"from_stage": "train"},
+    ],
+    ids=str,
+)
+def test_any_change_starts_a_run(ground: Ground, change: dict[str, Any]) -> None:
+    assert ground.stands(Status.DONE).starts(**change) == ("new", True)
+
+
+def test_a_model_that_is_no_longer_live_is_deployed_again(ground: Ground) -> None:
+    ground.stands(Status.DONE).live = ""
+    assert ground.starts() == ("new", True)
+
+
+def test_after_a_run_from_a_later_stage_nothing_is_known_of_the_earlier_ones(ground: Ground) -> None:
+    ground.stands(Status.DONE).given["from"] = "train"
+    assert ground.starts() == ("new", True)
+
+
+def test_what_is_under_way_is_gone_along_with(ground: Ground) -> None:
+    assert ground.stands(Status.RUNNING, "train", Status.RUNNING).starts() == ("old", True)
+    assert ground.stands(Status.WAITING, "approval", Status.WAITING).starts() == ("old", False)
+    assert ground.started == ground.passed_on == []
+
+
+def test_what_waits_only_to_be_told_of_a_decision_is_told_and_gone_along_with(ground: Ground) -> None:
+    ground.stands(Status.WAITING, "approval", Status.WAITING).earlier = StageRun("approval")
+    assert ground.starts() == ("old", True)
+    assert (ground.passed_on, ground.asked) == (["old"], 1), "what it deploys costs, so that it is asked"
+
+
+def test_a_forced_run_under_way_is_gone_along_with_only_by_a_forced_one(ground: Ground) -> None:
+    ground.stands(Status.RUNNING, "train", Status.RUNNING)
+    assert ground.starts(force=True) == ("new", True)
+    ground.given["force"] = "true"
+    assert ground.starts(force=True) == ("old", True)
+
+
+def test_something_else_under_way_is_left_alone(ground: Ground) -> None:
+    ground.stands(Status.RUNNING, "train", Status.RUNNING)
+    assert ground.starts(source=Revision("COMMIT_ID", "c2")) == ("new", True)
+
+
+def test_a_failed_stage_is_retried(ground: Ground) -> None:
+    assert ground.stands(Status.FAILED, "train").starts() == ("old", True)
+    assert (ground.retried, ground.started) == (["train"], [])
+
+
+def test_what_is_retried_is_the_step_that_found_a_result_wanting(ground: Ground) -> None:
+    ground.stands(Status.FAILED, "train").stopped_at = "approval"
+    assert ground.starts() == ("old", True)
+    assert ground.retried == ["approval"]
+
+
+def test_a_failed_run_remembers_its_overrides(ground: Ground) -> None:
+    ground.stands(Status.FAILED, "train", epochs="3")
+    assert ground.starts() == ("old", True)
+    assert ground.starts(source=Revision("COMMIT_ID", "c2")) == ("new", True)
+    assert ground.started[0]["overrides"] == encode({"train.epochs": "3"})
+
+
+def test_a_failed_run_of_something_else_or_that_cannot_be_retried_is_followed_by_a_new_one(ground: Ground) -> None:
+    ground.stands(Status.FAILED, "train")
+    assert ground.starts(data="d2") == ("new", True)
+    assert ground.retried == []
+    ground.retryable = False
+    assert ground.starts() == ("new", True)
+
+
+@pytest.mark.parametrize("status", [Status.REJECTED, Status.SUPERSEDED, Status.INTERRUPTED])
+def test_a_run_that_is_over_without_a_result_is_followed_by_a_new_one(ground: Ground, status: Status) -> None:
+    assert ground.stands(status, "approval", status).starts() == ("new", True)
+
+
+def test_from_a_stage_that_nothing_leads_to(ground: Ground) -> None:
+    with pytest.raises(MlopsError, match="No run has finished what comes before deploy"):
+        ground.starts(from_stage="deploy")
+    ground.stands(Status.FAILED, "train")
+    with pytest.raises(MlopsError, match="before approval: preprocess, pre-training-tests, train"):
+        ground.starts(from_stage="approval")
+    assert ground.starts(from_stage="train") == ("new", True)
+
+
+def test_a_model_that_was_rejected_later_is_not_brought_back(ground: Ground) -> None:
+    ground.stands(Status.DONE).approved = False
+    with pytest.raises(MlopsError, match="was rejected after it had been approved") as caught:
+        ground.starts(from_stage="deploy")
+    assert caught.value.exit_code == EXIT_REJECTED
+    assert ground.starts(from_stage="train") == ("new", True)
+
+
+def test_the_same_wish_has_the_same_token_until_a_run_has_ended_otherwise(ground: Ground) -> None:
+    ground.stands(Status.REJECTED, "approval", Status.REJECTED)
+    ground.starts()
+    ground.starts()
+    ground.latest = replace(ground.latest, id="other")  # type: ignore[type-var]
+    ground.starts()
+    first, again, later = ground.tokens
+    assert first == again != later
+
+
+def test_too_many_overrides_are_refused(ground: Ground) -> None:
+    with pytest.raises(ConfigurationError, match="more overrides than a pipeline takes"):
+        ground.starts(overrides={f"train.p{number}": "x" * 20 for number in range(40)})

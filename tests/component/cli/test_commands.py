@@ -1,0 +1,405 @@
+"""What the commands print and how they end, without anything that takes long."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.monitoring.statistics import KEPT_DAYS
+from tests.conftest import ROOT, Cli
+
+COMMANDS = (
+    "init", "quickstart", "download-data", "deploy-infra", "run", "status", "runs", "logs", "approve", "report",
+    "test-endpoint", "cleanup", "config", "models", "rollback", "reproduce", "doctor",
+)  # fmt: skip
+CALLS = {
+    "quickstart": ["quickstart", "--yes"],
+    "approve": ["approve", "--run-id", "x", "--yes"],
+    "rollback": ["rollback", "--yes"],
+    "download-data": ["download-data", "--source", "sample"],
+}
+
+
+@pytest.fixture
+def cli(project_folder: Path) -> Cli:
+    return Cli(project_folder)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_with_an_example(cli: Cli, name: str) -> None:
+    out = cli(name, "--help")
+    assert f"Example: mlops {name}" in out
+    assert "--json" in out
+
+
+def test_the_help_names_every_command(cli: Cli) -> None:
+    out = cli("--help")
+    assert [name for name in COMMANDS if not re.search(rf"^  {name}\b", out, re.M)] == []
+    assert cli("-h") == out
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "config", "doctor")])
+def test_on_aws_each_command_without_a_region_says_how_to_name_one(cli: Cli, name: str) -> None:
+    _, err = cli.both("--target", "aws", *CALLS.get(name, [name]), code=2)
+    assert err == (
+        "error: No AWS region is set.\nhint: Name one: mlops --region eu-west-1 ..., or AWS_REGION in .env\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["run", "status", "runs", "logs", "approve", "report", "models", "rollback", "reproduce"]
+)
+def test_before_deploy_infra_each_command_says_what_to_do(cli: Cli, name: str) -> None:
+    _, err = cli.both(*CALLS.get(name, [name]), code=2)
+    assert err == ("error: The local target is not set up in this project yet.\nhint: Set it up: mlops deploy-infra\n")
+
+
+@pytest.mark.parametrize("name", ["status", "quickstart", "run", "config"])
+def test_without_a_project_the_error_names_the_flag_and_how_to_make_one(tmp_path: Path, name: str) -> None:
+    _, err = Cli(tmp_path).both(name, code=2)
+    assert "No project here" in err
+    assert "--project DIR" in err
+    assert "mlops init DIR" in err
+
+
+def test_a_project_is_found_from_a_folder_inside_it_and_by_flag(cli: Cli, tmp_path: Path) -> None:
+    root = str(cli.folder)
+    assert Cli(cli.folder / "training").json("config")["project"] == root
+    assert Cli(tmp_path).json("--project", root, "config")["project"] == root
+
+
+def test_version(cli: Cli) -> None:
+    assert re.fullmatch(r"mlops \d+\.\d+\.\d+\n", cli("--version"))
+    for order in (["--version", "--json"], ["--json", "--version"]):
+        found = json.loads(cli(*order))
+        assert f"mlops {found['version']}\n" == cli("--version")
+        assert found["packages"]["typer"] == version("typer")
+        assert found["python"] == platform.python_version()
+
+
+def test_json_may_stand_before_the_command_too(cli: Cli) -> None:
+    assert json.loads(cli("--json", "config")) == cli.json("config")
+    error = json.loads(cli.both("--json", "status", code=2)[0])["error"]
+    assert error["hint"] == "Set it up: mlops deploy-infra"
+
+
+def test_deploy_infra_plans_then_makes_then_has_nothing_to_do(cli: Cli) -> None:
+    assert "dry run: nothing was changed" in cli("deploy-infra", "--dry-run")
+    assert not (cli.folder / ".mlops").exists()
+    assert cli.json("deploy-infra")["changed"] is True
+    assert cli("deploy-infra").splitlines()[-2:] == ["no changes", "next: mlops run"]
+    assert cli.json("deploy-infra")["changed"] is False
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(cli: Cli) -> None:
+    (cli.folder / ".mlops").mkdir()
+    (cli.folder / ".mlops" / "thesis.txt").write_text("mine")
+    _, err = cli.both("deploy-infra", code=1)
+    assert "was not made by mlops" in err
+    cli("cleanup", "--yes")
+    assert (cli.folder / ".mlops" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_mistyped_project_never_leads_to_another_one(cli: Cli) -> None:
+    cli("deploy-infra")
+    _, err = cli.both("--project", "nosuchdir", "cleanup", "--yes", code=2)
+    assert "There is no project in nosuchdir" in err
+    assert (cli.folder / ".mlops" / "state.db").exists()
+
+
+@pytest.mark.parametrize("name", ["", "data", "data/partial", "endpoint", "artifacts", "runs"])
+def test_cleanup_never_follows_a_link(cli: Cli, tmp_path: Path, name: str) -> None:
+    cli("deploy-infra")
+    precious = tmp_path / "precious"
+    for file in ("dataset.csv", "models/m.tar.gz", "deep/a"):
+        (precious / file).parent.mkdir(parents=True, exist_ok=True)
+        (precious / file).write_text("mine")
+    (cli.folder / ".mlops" / "data").mkdir()
+    link = cli.folder / ".mlops" / name
+    shutil.rmtree(link, ignore_errors=True)
+    link.symlink_to(precious)
+    cli("cleanup", "--yes")
+    assert sorted(str(path.relative_to(precious)) for path in precious.rglob("*") if path.is_file()) == [
+        "dataset.csv",
+        "deep/a",
+        "models/m.tar.gz",
+    ]
+
+
+def test_another_tools_folder_of_the_same_name_is_left_alone(cli: Cli) -> None:
+    (cli.folder / ".mlops" / "runs").mkdir(parents=True)
+    (cli.folder / ".mlops" / "project.json").write_text('{"tool": "other"}')
+    cli("cleanup", "--yes")
+    assert (cli.folder / ".mlops" / "runs").exists()
+
+
+def test_cleanup_after_a_failed_download_leaves_nothing(cli: Cli) -> None:
+    cli("download-data", "--source", "http://127.0.0.1:1/x.csv", code=1)
+    assert "proof" in cli("cleanup", "--yes")
+    assert not (cli.folder / ".mlops").exists()
+
+
+@pytest.mark.parametrize("damage", ["data/dataset.json", "data/dataset.csv", "endpoint/endpoint.json", "state.db"])
+def test_cleanup_works_when_a_file_is_damaged(cli: Cli, damage: str) -> None:
+    cli("download-data", "--source", "sample", "--rows", "200")
+    path = cli.folder / ".mlops" / damage
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{damaged")
+    cli("cleanup", "--yes")
+    assert not (cli.folder / ".mlops").exists()
+
+
+def test_closed_and_narrow_streams_do_no_harm(cli: Cli) -> None:
+    cli("deploy-infra")
+    for redirection in (">&-", "2>&-", "<&-", ">/dev/full"):
+        command = f"{sys.executable} -m mlops_cli config --json {redirection}"
+        done = subprocess.run(["sh", "-c", command], cwd=cli.folder, capture_output=True, text=True)
+        assert "Traceback" not in done.stdout + done.stderr, redirection
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_cli", "runs"],
+        cwd=cli.folder,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_empty_run_id_approves_nothing(cli: Cli) -> None:
+    cli("deploy-infra")
+    _, err = cli.both("approve", "--run-id", "", "--yes", code=2)
+    assert "--run-id is empty" in err
+
+
+def test_run_without_data_says_where_to_get_it(cli: Cli) -> None:
+    cli("deploy-infra")
+    _, err = cli.both("run", code=1)
+    assert err == "error: There is no data yet.\nhint: Get it: mlops download-data (or --source sample)\n"
+
+
+def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:
+    _, err = cli.both("drift", "--days", str(KEPT_DAYS + 1), code=2)
+    assert f"is not in the range 1<=x<={KEPT_DAYS}" in err
+
+
+def test_errors_are_json_too(cli: Cli) -> None:
+    error = cli.json("run", code=2)["error"]
+    assert error["exit_code"] == 2
+    assert error["hint"] == "Set it up: mlops deploy-infra"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--set", "epochs"], "is not of the form KEY=VALUE"),
+        (["run", "--set", "=3"], "is not of the form KEY=VALUE"),
+        (["run", "--set", "train.base_rates="], "There is no data yet"),
+        (["run", "--set", "nonsense=1"], "'nonsense' is unknown; known are"),
+        (["run", "--set", "seed=1"], "'seed' is ambiguous: preprocess.seed, train.seed"),
+        (["run", "--from", "nowhere"], "There is no stage 'nowhere'"),
+        (["status", "zzz"], "There is no run"),
+        (["test-endpoint"], "There is no endpoint toxic-comments-dev yet"),
+        (["test-endpoint", "--file", "nope.txt"], "There is no file nope.txt"),
+    ],
+)
+def test_wrong_use_is_one_clear_message(cli: Cli, arguments: list[str], said: str) -> None:
+    cli("deploy-infra")
+    with cli.start(*arguments) as process:
+        _, err = process.communicate()
+    assert process.returncode in (1, 2, 3)
+    assert said in err
+    assert len(err.splitlines()) == 2, err
+
+
+def test_approval_without_a_terminal_names_the_flag(cli: Cli) -> None:
+    _, err = cli.both("quickstart", code=2)
+    assert "there is no terminal" in err
+    assert "--yes" in err
+
+
+def test_config_shows_origins_and_all_problems_at_once(cli: Cli) -> None:
+    (cli.folder / ".env").write_text("ENDPOINT_PORT=none\nBUCKET_NAME=No_Good\nKAGGLE_KEY=s3cr3t\nSTAGE=prod\n")
+    out = cli("config", code=2)
+    assert "ENDPOINT_PORT is 'none' (from .env)" in out
+    assert "BUCKET_NAME is 'No_Good' (from .env)" in out
+    assert "s3cr3t" not in out
+    document = cli.json("config", code=2)
+    assert document["settings"]["STAGE"] == {"value": "prod", "from": ".env"}
+    assert len(document["problems"]) == 2
+    _, err = cli.both("status", code=2)
+    assert "ENDPOINT_PORT" in err
+    assert "BUCKET_NAME" in err
+
+
+@pytest.mark.parametrize("text", ["STAGE: prod\n", '\n# mine\n\nSTAGE="prod\nSOURCE=s3\n'])
+def test_a_dotenv_that_cannot_be_read_stops_every_command(cli: Cli, text: str) -> None:
+    (cli.folder / ".env").write_text(text)
+    for name in ("status", "config", "cleanup", "doctor"):
+        _, err = cli.both(name, code=2)
+        line = text[: text.index("STAGE")].count("\n") + 1
+        assert f".env, line {line}, is not of the form NAME=VALUE" in err
+        assert "prod" not in err, "a line that cannot be read may hold a secret"
+
+
+def test_a_path_that_the_run_store_cannot_have_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "/".join(["n" * 100] * 5)
+    shutil.copytree(ROOT / "training", folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (["deploy-infra"], ["download-data", "--source", "sample"]):
+        _, err = Cli(folder).both(*command, code=2)
+        assert "The project's path is too long" in err
+        assert "SQLite opens at most 504" in err
+    assert not (folder / ".mlops").exists()
+
+
+@pytest.mark.parametrize("name", ["run", "cleanup", "quickstart", "reproduce", "rollback"])
+def test_a_limit_that_is_no_amount_is_one_clear_message(cli: Cli, name: str) -> None:
+    (cli.folder / ".env").write_text("MAX_RUN_COST=$50\n")
+    _, err = cli.both(*CALLS.get(name, [name]), code=2)
+    assert err.startswith("error: MAX_RUN_COST is '$50' (from .env)")
+    assert err.endswith("hint: See them all: mlops config\n")
+
+
+def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:
+    path = cli.folder / "training" / "usecase.toml"
+    text = path.read_text().replace('toxic = "label"', 'toxic = "colour"', 1).replace('primary = "roc_auc"', "")
+    path.write_text(text)
+    _, err = cli.both("status", code=2)
+    assert "data.columns.toxic is 'colour'" in err
+    assert "metrics.primary must be a text" in err
+    path.write_text(
+        text.replace("[metrics]", '[metrics]\ndirection = "sideways"', 1) + '[metrics.maximum.rent]\nrmse = "low"'
+    )
+    _, err = cli.both("status", code=2)
+    assert "metrics.direction is 'sideways', expected higher or lower" in err
+    assert "metrics.maximum.rent.rmse must be a number" in err
+    path.write_text("name = [")
+    _, err = cli.both("status", code=2)
+    assert "is not valid TOML" in err
+
+
+def test_heavy_packages_are_not_imported_for_the_help(cli: Cli) -> None:
+    code = "import sys; import mlops_cli.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = ("boto3", "botocore", "tensorflow", "rich", "polars", "numpy", "kaggle", "falcon", "uvicorn", "sqlite3")
+    assert [name for name in heavy if f"'{name}'" in loaded] == []
+
+
+def test_the_local_target_never_loads_boto3(cli: Cli) -> None:
+    cli("download-data", "--source", "sample", "--rows", "200")
+    for arguments in (
+        ["deploy-infra"],
+        ["config"],
+        ["runs"],
+        ["models"],
+        ["doctor"],
+        ["cleanup", "--dry-run"],
+    ):
+        code = (
+            "import sys\nfrom mlops_cli.cli import main\n"
+            f"sys.argv = ['mlops', *{arguments!r}]\n"
+            "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
+            "loaded = [name for name in sys.modules if name.split('.')[0] in ('boto3', 'botocore', 'sagemaker')]\n"
+            "loaded += [name for name in sys.modules if name.startswith('mlops_cli.backends.aws')]\n"
+            "sys.exit(f'loaded: {loaded}' if loaded else 0)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True)
+        assert done.returncode == 0, (arguments, done.stderr)
+
+
+def test_a_local_command_loads_nothing_that_it_does_not_use(cli: Cli) -> None:
+    cli("deploy-infra")
+    code = "import sys; sys.argv = ['mlops', 'runs']; from mlops_cli.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], cwd=cli.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "mlops_cli.backends.local.backend" in loaded
+    assert loaded & {"importlib.metadata", "logging", "asyncio", "numpy", "polars"} == set()
+
+
+def test_the_aws_target_loads_the_sagemaker_sdk_only_to_plan(cli: Cli) -> None:
+    code = "import sys, mlops_cli.backends.aws.backend; sys.exit('boto3' in sys.modules or 'sagemaker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=cli.folder).returncode == 0
+
+
+def test_flags_name_profile_and_region(cli: Cli) -> None:
+    settings = cli.json("--profile", "work", "--region", "eu-north-1", "config")["settings"]
+    assert settings["AWS_PROFILE"] == {"value": "work", "from": "flag"}
+    assert settings["AWS_REGION"] == {"value": "eu-north-1", "from": "flag"}
+    _, err = cli.both("--target", "aws", "deploy-infra", "--source", "github", code=2)
+    assert "SOURCE is 'github' (from flag), expected codecommit or s3 or connection" in err
+    _, err = cli.both("--target", "aws", "--profile", "nope", "--region", "eu-north-1", "runs", code=2)
+    assert err.startswith("error: There is no AWS profile 'nope' on this machine.")
+
+
+def test_on_a_terminal_tables_are_drawn_and_no_color_is_honoured(cli: Cli) -> None:
+    cli("deploy-infra")
+    plain = on_a_terminal(cli, ["config"], NO_COLOR="1")
+    assert "ENDPOINT_HOST" in plain
+    assert "\x1b[3" not in plain
+
+
+def on_a_terminal(cli: Cli, arguments: list[str], **environment: str) -> str:
+    """What mlops writes to a terminal."""
+    leader, follower = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", **environment}
+    with cli.start(*arguments, stdin=follower, stdout=follower, stderr=follower, env=env):
+        os.close(follower)
+        written = b""
+        while True:
+            try:
+                block = os.read(leader, 65536)
+            except OSError:
+                break
+            if not block:
+                break
+            written += block
+    os.close(leader)
+    return written.decode()
+
+
+def test_a_read_only_folder_is_one_clear_line(cli: Cli) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    cli.folder.chmod(0o500)
+    _, err = cli.both("deploy-infra", code=1)
+    assert "Permission denied" in err
+    cli.folder.chmod(0o700)
+
+
+def test_a_full_disk_is_one_clear_line(cli: Cli) -> None:
+    """A limit on the size of files stands for the disk: the error is another, the path through the code the same."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
+        "sys.argv = ['mlops', 'download-data', '--source', 'sample', '--rows', '1000'];"
+        "from mlops_cli.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 2, done.stderr
+    assert not (cli.folder / ".mlops" / "data" / "dataset.csv").exists()
+
+
+def test_json_is_alone_on_stdout(cli: Cli) -> None:
+    out, _ = cli.both("download-data", "--source", "sample", "--rows", "500", "--json")
+    document = json.loads(out)
+    assert (document["rows"], document["synthetic"], document["changed"]) == (500, True, True)
+    assert cli.json("download-data", "--source", "sample", "--rows", "500")["changed"] is False
+
+
+def test_the_readme_and_the_module_name_the_same_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if f"`mlops {name}" not in readme] == []

@@ -1,0 +1,223 @@
+"""What a Tab offers, asked for as the shells ask; and with the shells themselves where they are installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.local.infra import provision
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.core.model_versions import versions_of
+from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.stages import STAGES
+from mlops_cli.project.completion_cache import MAX_ROWS, NAME, CompletionCache
+from mlops_cli.project.paths import Project
+from tests.conftest import ROOT, Cli
+
+RUNS = {"1a2b3c4d": Status.DONE, "1affffff": Status.WAITING, "99999999": Status.FAILED}
+
+
+def run_of(run_id: str, status: Status) -> Run:
+    """A run, of which all but the failed one have trained a model of their own."""
+    stages = [StageRun(stage.name, Status.DONE, run_id=run_id) for stage in STAGES]
+    run = Run(run_id, time.time(), status, stages)
+    run.stage("train").output = "" if status is Status.FAILED else run_id * 8
+    return run
+
+
+def said_of(run: Run) -> Decision:
+    """A yes to the run's model."""
+    return Decision(run.id, True, Actor("ada"), "", time.time(), "key", run.stage("train").output)
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A project with three runs on record, two models of them, one approved; nobody changes it."""
+    project = Project(tmp_path_factory.mktemp("completed") / "project")
+    shutil.copytree(ROOT / "training", project.training, ignore=shutil.ignore_patterns("__pycache__"))
+    provision(project)
+    store = RunStore(project.database)
+    runs = [run_of(run_id, status) for run_id, status in RUNS.items()]
+    for run in runs:
+        store.save(run)
+    store.save(decisions=[said_of(runs[0])])
+    store.close()
+    return Cli(project.root)
+
+
+def asked(cli: Cli, line: str, shell: str = "bash") -> list[str]:
+    """The words offered for an unfinished command line, in the protocol of a shell."""
+    words = line.split(" ")
+    protocols = {
+        "bash": {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
+        "zsh": {"_TYPER_COMPLETE_ARGS": line},
+        "fish": {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }
+    environment = {**os.environ, **protocols[shell], "_MLOPS_COMPLETE": f"complete_{shell}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_cli"], cwd=cli.folder, env=environment, capture_output=True, text=True
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    if shell == "zsh":
+        return re.findall(r'^(?:_arguments .*\(\()?"([^"]*)"', done.stdout, re.M)
+    return [offer.split("\t")[0] for offer in done.stdout.splitlines() if offer]
+
+
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("mlops status ", ["99999999", "1affffff", "1a2b3c4d"]),
+        ("mlops logs 1a", ["1affffff", "1a2b3c4d"]),
+        ("mlops approve --run-id ", ["1affffff"]),
+        ("mlops run --from p", ["preprocess", "pre-training-tests", "post-training-tests"]),
+        ("mlops logs --stage tr", ["train"]),
+        ("mlops run --set train.e", ["train.epochs=2"]),
+        ("mlops --target ", ["local", "aws"]),
+        ("mlops download-data --source k", ["kaggle"]),
+        ("mlops models show ", ["v2", "v1"]),
+        ("mlops rollback --to v", ["v1"]),
+        ("mlops cl", ["cleanup"]),
+    ],
+)
+def test_words_are_offered_as_they_are(cli: Cli, line: str, offers: list[str]) -> None:
+    assert asked(cli, line) == offers
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+@pytest.mark.parametrize("line", ["mlops logs 1a", "mlops run --set train.e", "mlops cl"])
+def test_each_shell_is_offered_the_same(cli: Cli, shell: str, line: str) -> None:
+    assert asked(cli, line, shell) == asked(cli, line)
+
+
+def test_the_project_that_the_command_names_is_the_one_that_counts(cli: Cli, tmp_path: Path) -> None:
+    elsewhere = Cli(tmp_path)
+    assert asked(elsewhere, "mlops status ") == []
+    assert len(asked(elsewhere, f"mlops --project {cli.folder} status ")) == 3
+
+
+@pytest.mark.parametrize("damage", ["training/usecase.toml", ".env", ".mlops/state.db"])
+def test_what_is_wrong_with_a_project_is_no_matter_for_a_tab(cli: Cli, damage: str, tmp_path: Path) -> None:
+    cli = Cli(shutil.copytree(cli.folder, tmp_path / "copy"))
+    for journal in (cli.folder / ".mlops").glob("state.db-*"):
+        journal.unlink()
+    (cli.folder / damage).write_bytes(b"MLOPS_TARGET=moon\n\xff[")
+    assert asked(cli, "mlops status ") == []
+
+
+def test_a_tab_asks_no_cloud(cli: Cli) -> None:
+    assert asked(cli, "mlops --target aws status ") == []
+
+
+@pytest.fixture
+def far(cli: Cli, tmp_path: Path) -> tuple[Cli, CompletionCache]:
+    """The project whose runs of aws have been seen by a command, and where that was noted."""
+    copy = Cli(shutil.copytree(cli.folder, tmp_path / "far"))
+    seen = CompletionCache(copy.folder / ".mlops", "toxic-comments-dev - -")
+    runs = [run_of(f"{name}-far", status) for name, status in reversed(RUNS.items())]
+    seen.save_runs(runs)
+    seen.save_versions(versions_of(runs, [said_of(runs[-1])]))
+    return copy, seen
+
+
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("status 1", ["1affffff-far", "1a2b3c4d-far"]),
+        ("approve --run-id ", ["1affffff-far"]),
+        ("models show ", ["v2", "v1"]),
+        ("rollback --to ", ["v2"]),
+    ],
+)
+def test_of_aws_is_offered_what_commands_have_seen(
+    far: tuple[Cli, CompletionCache], line: str, offers: list[str]
+) -> None:
+    assert asked(far[0], f"mlops --target aws {line}") == offers
+    assert asked(far[0], "mlops status 1a") == ["1affffff", "1a2b3c4d"], "and of this machine what is there"
+
+
+def test_what_was_seen_is_bounded_renewed_and_forgotten(far: tuple[Cli, CompletionCache]) -> None:
+    cli, seen = far
+    for number in range(MAX_ROWS + 5):
+        seen.save_run(run_of(f"{number:08d}", Status.RUNNING))
+    seen.save_run(run_of(f"{MAX_ROWS:08d}", Status.WAITING))
+    assert len(asked(cli, "mlops --target aws status ")) == MAX_ROWS
+    assert asked(cli, "mlops --target aws approve --run-id ") == [f"{MAX_ROWS:08d}"]
+    assert asked(cli, "mlops --target aws --region eu-west-1 status ") == [], "another account is another matter"
+    seen.clear()
+    assert asked(cli, "mlops --target aws status ") == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"toxic-comments-dev - -": {"runs": [["one"]]}}', "\xff"])
+def test_a_damaged_note_offers_nothing_and_is_written_anew(far: tuple[Cli, CompletionCache], content: str) -> None:
+    cli, seen = far
+    (cli.folder / ".mlops" / NAME).write_bytes(content.encode("latin-1"))
+    assert asked(cli, "mlops --target aws status ") == []
+    seen.save_runs([run_of("5e5e5e5e", Status.DONE)])
+    assert asked(cli, "mlops --target aws status ") == ["5e5e5e5e"]
+
+
+def test_nothing_is_noted_in_a_folder_that_mlops_has_not_made(tmp_path: Path) -> None:
+    CompletionCache(tmp_path, "here").save_runs([run_of("5e5e5e5e", Status.DONE)])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["mlops status ", "mlops models show ", "mlops --target aws status "])
+def test_a_tab_loads_nothing_heavy(far: tuple[Cli, CompletionCache], line: str) -> None:
+    words = len(line.split(" ")) - 1
+    code = (
+        f"import os, sys, atexit; os.environ.update(_MLOPS_COMPLETE='complete_bash', COMP_WORDS={line!r}, "
+        f"COMP_CWORD='{words}'); atexit.register(lambda: print(sorted({{m.split('.')[0] for m in sys.modules}})));"
+        "from mlops_cli.cli import main; main()"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=far[0].folder, capture_output=True, text=True).stdout
+    assert ("v2" if "models" in line else "1affffff") in loaded
+    heavy = ("boto3", "botocore", "tensorflow", "rich", "polars", "numpy", "kaggle", "falcon", "uvicorn", "mlflow")
+    assert [name for name in heavy if f"'{name}'" in loaded] == []
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment in which `mlops` is this one."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mlops_cli "$@"\n')
+    (folder / "mlops").chmod(0o755)
+    yield {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def said_by(shell: list[str], cli: Cli, environment: dict[str, str]) -> list[str]:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"{shell[0]} is not on this machine")
+    done = subprocess.run(shell, cwd=cli.folder, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_in_bash(cli: Cli, command: dict[str, str]) -> None:
+    script = (
+        'eval "$(mlops --show-completion bash)"; COMP_WORDS=(mlops status 1a); COMP_CWORD=2;'
+        '_mlops_completion mlops; echo "${COMPREPLY[@]}"'
+    )
+    assert said_by(["bash", "--norc", "-c", script], cli, command) == ["1affffff", "1a2b3c4d"]
+
+
+def test_in_fish(cli: Cli, command: dict[str, str]) -> None:
+    script = 'mlops --show-completion fish | source; complete -C "mlops approve --run-id "'
+    assert said_by(["fish", "--no-config", "-c", script], cli, command)[0] == "1affffff"
+
+
+def test_in_zsh(cli: Cli, command: dict[str, str]) -> None:
+    """What zsh gets is a call of its completion system's own function."""
+    request = "_TYPER_COMPLETE_ARGS='mlops status ' _MLOPS_COMPLETE=complete_zsh mlops"
+    script = f'_arguments() {{ print -r -- "$1" }}; eval "$(env {request})"'
+    said = " ".join(said_by(["zsh", "-f", "-c", script], cli, command))
+    assert re.findall(r'"(\w{8})":"', said) == list(reversed(RUNS))

@@ -1,0 +1,69 @@
+"""docs/commands.md is made from the commands: ``python -m tests.component.cli.test_docs > docs/commands.md``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import typer.main
+
+from mlops_cli.cli import app
+from mlops_cli.project.settings import SETTINGS
+from tests.conftest import ROOT
+
+HEAD = """# Commands and settings
+
+Made from the commands themselves (`python -m tests.component.cli.test_docs > docs/commands.md`); a test compares.
+"""
+
+
+def commands_page() -> str:
+    group: Any = typer.main.get_command(app)
+    commands = [
+        found for name, command in group.commands.items() for found in with_subcommands(f"mlops {name}", command)
+    ]
+    sections = [section(title, command) for title, command in commands if not command.hidden]
+    return "\n".join([HEAD, section("mlops", group, "Before the command."), *sections, settings()])
+
+
+def with_subcommands(title: str, command: Any) -> list[tuple[str, Any]]:
+    below = getattr(command, "commands", {})
+    return [(title, command), *((f"{title} {name}", one) for name, one in below.items())]
+
+
+def section(title: str, command: Any, about: str = "") -> str:
+    rows = [row(parameter) for parameter in command.params if parameter.name not in ("help", *SHELL)]
+    text = about or command.help.split("\n")[0]
+    example = f"`{command.epilog.removeprefix('Example: ')}`\n\n" if not about else ""
+    return f"## {title}\n\n{text}\n\n{example}" + "| option | meaning |\n|---|---|\n" + "".join(rows)
+
+
+SHELL = ("install_completion", "show_completion")
+
+
+def row(parameter: Any) -> str:
+    name = ", ".join(parameter.opts) if parameter.param_type_name == "option" else argument(parameter)
+    return f"| `{name}` | {parameter.help} |\n"
+
+
+def argument(parameter: Any) -> str:
+    name = parameter.metavar or parameter.name.upper()
+    return name if parameter.required else f"[{name}]"
+
+
+def settings() -> str:
+    rows = [f"| `{setting.name}` | {setting.default or '-'} | {setting.meaning} |\n" for setting in SETTINGS]
+    head = "## Settings\n\nA flag beats the environment, the environment beats `.env`, `.env` beats the default.\n\n"
+    return head + "| setting | default | meaning |\n|---|---|---|\n" + "".join(rows)
+
+
+def test_the_page_is_what_the_commands_say() -> None:
+    assert (ROOT / "docs" / "commands.md").read_text() == commands_page()
+
+
+def test_every_option_is_explained() -> None:
+    assert re.findall(r"\| `[^|]*` \| (?:None)? \|", commands_page()) == []
+
+
+if __name__ == "__main__":
+    print(commands_page(), end="")

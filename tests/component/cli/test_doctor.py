@@ -1,0 +1,139 @@
+"""`mlops doctor` on one machine: each thing that is wrong is really made so, named, and mended as it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.packaging.install_hint import install_command
+from mlops_cli.processes.child_process import TOKEN
+from mlops_cli.processes.project_lock import ProjectLock
+from tests.conftest import USE_CASES, Cli, free_port, wait_for
+
+HIDING = """
+import importlib.machinery as machinery
+known = machinery.PathFinder.find_spec
+machinery.PathFinder.find_spec = classmethod(
+    lambda cls, name, path=None, target=None: None if name == "tensorflow" else known(name, path, target)
+)
+"""
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A project with data, set up, nothing trained."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
+    (folder / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(20)))
+    cli = Cli(folder, {"ENDPOINT_PORT": str(free_port())})
+    cli("download-data", "--source", "tiny.csv")
+    cli("deploy-infra")
+    return cli
+
+
+def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
+    """What is not as it should be, by name; the exit code says whether something would fail."""
+    found = cli.json("doctor", code=code)
+    assert (found["failures"] > 0) == (code == 1)
+    assert found["target"] == "local"
+    return {one["name"]: one for one in found["findings"] if one["state"] != "ok"}
+
+
+def test_a_project_that_is_well_has_nothing_to_mend(cli: Cli) -> None:
+    assert findings(cli) == {}
+    out = cli("doctor")
+    assert "✓ ok       tensorflow" in out
+    assert "20 rows" in out
+    assert out.splitlines()[-1].endswith(" fine")
+
+
+def test_it_changes_nothing(project_folder: Path) -> None:
+    Cli(project_folder).both("doctor", code=1)
+    assert not (project_folder / ".mlops").exists()
+
+
+def test_a_port_that_is_taken(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        cli.environment = {"ENDPOINT_PORT": str(other.getsockname()[1])}
+        (found,) = findings(cli, code=1).values()
+    assert (found["name"], found["state"]) == ("port", "failure")
+    assert "is taken: another program listens there" in found["what"]
+    assert "ENDPOINT_PORT=0" in found["mend"]
+    cli.environment = {"ENDPOINT_PORT": "0"}
+    assert findings(cli) == {}
+
+
+def test_tensorflow_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "hiding").mkdir()
+    (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
+    cli.environment = {**cli.environment, "PYTHONPATH": str(tmp_path / "hiding")}
+    (found,) = findings(cli, code=1).values()
+    assert (found["state"], found["what"]) == ("failure", "Not installed: tensorflow.")
+    assert found["mend"] == install_command("local")
+
+
+def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> None:
+    use_case = cli.folder / "training" / "usecase.toml"
+    use_case.write_text(use_case.read_text().replace('name = "', 'name = "!'))
+    cli.environment = {"ENDPOINT_PORT": "eighty"}
+    found = cli.json("doctor", code=1)
+    wrong = [one["what"] for one in found["findings"] if one["name"] == "settings"]
+    assert "ENDPOINT_PORT is 'eighty' (from environment)" in wrong[0]
+    assert "name is '!tiny'" in wrong[1]
+
+
+def test_a_project_that_somebody_holds(cli: Cli) -> None:
+    with ProjectLock(cli.folder / ".mlops" / "lock").held("run"):
+        (found,) = findings(cli).values()
+    assert (found["name"], found["state"]) == ("lock", "warning")
+    assert "`mlops run` (process" in found["what"]
+
+
+def test_processes_that_a_killed_command_has_left(cli: Cli) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={TOKEN: "abc"}) as left:
+        (cli.folder / ".mlops" / "children" / "abc").mkdir(parents=True)
+        wait_for(lambda: f"{TOKEN}=abc".encode() in Path(f"/proc/{left.pid}/environ").read_bytes())
+        (found,) = findings(cli).values()
+        left.kill()
+    assert (found["name"], str(left.pid) in found["what"]) == ("left-overs", True)
+    assert findings(cli) == {}
+
+
+def test_a_state_folder_of_somebody_else(project_folder: Path) -> None:
+    (project_folder / ".mlops").mkdir()
+    (project_folder / ".mlops" / "theirs").touch()
+    found = findings(Cli(project_folder), code=1)["folder"]
+    assert (found["state"], "was not made by mlops" in found["what"]) == ("failure", True)
+
+
+def test_kaggle_counts_only_as_long_as_there_are_no_data(project_folder: Path) -> None:
+    cli = Cli(project_folder)
+    found = findings(cli, code=1)
+    assert (found["dataset"]["mend"], found["kaggle"]["state"]) == ("mlops download-data", "failure")
+    assert "kaggle" not in findings(Cli(project_folder, {"KAGGLE_API_TOKEN": "KGAT_0"}))
+    cli("download-data", "--source", "sample", "--rows", "500")
+    assert findings(cli) == {}
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_has_died_and_is_mended_as_it_says(tiny: Cli) -> None:
+    run = tiny.json("run")
+    tiny("approve", "--run-id", run["id"], "--yes")
+    assert findings(tiny) == {}
+    os.kill(
+        json.loads((tiny.folder / ".mlops" / "endpoint" / "supervisor.lock").read_text())["process"]["pid"],
+        signal.SIGKILL,
+    )
+    found = wait_for(lambda: tiny.json("status")["endpoint"]["state"] == "failed" and findings(tiny, code=1))
+    assert (found["endpoint"]["state"], "The server process has died" in found["endpoint"]["what"]) == ("failure", True)
+    tiny("run")
+    assert findings(tiny) == {}

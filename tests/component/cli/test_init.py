@@ -1,0 +1,175 @@
+"""`mlops init`: what it writes, what it refuses, and that it is done whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mlops_cli import __version__
+from tests.conftest import ROOT, Cli
+
+MINIMAL = ROOT / "mlops_cli" / "project" / "starter" / "minimal"
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_comments_are_this_repositorys_own_use_case(cli: Cli) -> None:
+    made = cli.json("init", "abuse")
+    files = contents(cli.folder / "abuse")
+    assert (made["name"], made["changed"], made["files"]) == ("abuse", True, sorted(files))
+    for path in (ROOT / "training").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts and path.name != "usecase.toml":
+            assert files[path.relative_to(ROOT).as_posix()] == path.read_bytes()
+    assert [name for name in files if "__pycache__" in name] == []
+    text = (ROOT / "training" / "usecase.toml").read_text()
+    assert files["training/usecase.toml"].decode() == text.replace('name = "toxic-comments"', 'name = "abuse"')
+    for name in (".env.example", ".gitignore"):
+        assert files[name] == (ROOT / name).read_bytes()
+
+
+def test_minimal_is_a_few_lines(cli: Cli) -> None:
+    out = cli("init", "churn", "--minimal")
+    assert out.splitlines()[-2:] == ["churn holds the use case churn", "next: cd churn && mlops quickstart"]
+    files = contents(cli.folder / "churn")
+    scripts = {name: content.decode().splitlines() for name, content in files.items() if name.endswith(".py")}
+    assert sum(map(len, scripts.values())) < 150
+    assert Cli(cli.folder / "churn").json("config")["problems"] == []
+
+
+def test_both_kinds_name_the_use_case_as_told(cli: Cli) -> None:
+    for options in ([], ["--minimal"]):
+        folder = f"p{len(options)}"
+        assert cli.json("init", folder, "--name", "Spam-2", *options)["name"] == "Spam-2"
+        assert 'name = "Spam-2"\n' in (cli.folder / folder / "training" / "usecase.toml").read_text()
+
+
+def test_repeating_it_changes_nothing(cli: Cli) -> None:
+    cli("init", "churn", "--minimal")
+    (cli.folder / "churn" / "notes.txt").write_text("mine")
+    before = contents(cli.folder / "churn")
+    assert cli.json("init", "churn", "--minimal")["changed"] is False
+    assert "no changes" in cli("init", "churn", "--minimal")
+    assert contents(cli.folder / "churn") == before
+
+
+def test_an_empty_folder_and_a_fresh_repository_are_taken(cli: Cli) -> None:
+    (cli.folder / "new" / ".git").mkdir(parents=True)
+    (cli.folder / "new" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    here = Cli(cli.folder / "new")
+    assert here("init", ".", "--minimal").splitlines()[-1] == "next: mlops quickstart"
+    assert here.json("config")["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [("thesis.txt", "thesis.txt"), ("training/train.py", "training/train.py"), (".gitignore", ".gitignore")],
+)
+def test_nothing_of_yours_is_touched(cli: Cli, file: str, named: str) -> None:
+    mine = cli.folder / "here" / file
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    _, err = cli.both("init", "here", "--minimal", code=2)
+    assert f"here already holds something else: {named}." in err
+    assert contents(cli.folder / "here") == {file: b"mine"}
+
+
+def test_a_link_is_not_followed(cli: Cli) -> None:
+    (cli.folder / "precious").mkdir()
+    (cli.folder / "here").mkdir()
+    (cli.folder / "here" / "training").symlink_to(cli.folder / "precious")
+    cli("init", "here", "--minimal", code=2)
+    assert contents(cli.folder / "precious") == {}
+
+
+def test_a_file_in_place_of_the_folder_is_refused(cli: Cli) -> None:
+    (cli.folder / "here").write_text("mine")
+    _, err = cli.both("init", "here", code=2)
+    assert "here is not a folder" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["my_model"], "mlops init my_model --name my-model"),
+        (["my_model", "--minimal"], "mlops init my_model --minimal --name my-model"),
+        (["My Project", "--minimal"], "mlops init 'My Project' --minimal --name My-Project"),
+        (["it's"], """mlops init 'it'"'"'s' --name it-s"""),
+        (["x", "--name", "a.b"], "mlops init x --name a-b"),
+        (["x", "--name", "n" * 42], f"mlops init x --name {'n' * 41}"),
+        (["x", "--name", "käse"], "mlops init x --name k-se"),
+        (["x", "--name", "..."], "mlops init x --name my-model"),
+    ],
+)
+def test_a_name_that_no_endpoint_can_have_is_refused(cli: Cli, arguments: list[str], hint: str) -> None:
+    _, err = cli.both("init", *arguments, code=2)
+    assert f"hint: Name it: {hint}\n" in err
+    assert list(cli.folder.iterdir()) == []
+
+
+BROKEN = """
+import os, sys
+from pathlib import Path
+from mlops_cli.cli import main
+rename, left = Path.rename, [int(sys.argv.pop(1))]
+def failing(path, target):
+    left[0] -= 1
+    if left[0] == 0:
+        {how}
+    return rename(path, target)
+Path.rename = failing
+main()
+"""
+
+
+def broken(cli: Cli, how: str, when: int) -> int:
+    """`mlops init` that ends in the middle: at the so-manieth file that is put in place."""
+    command = [sys.executable, "-c", BROKEN.format(how=how), str(when), "init", "deep/churn", "--minimal"]
+    return subprocess.run(command, cwd=cli.folder, capture_output=True).returncode
+
+
+@pytest.mark.parametrize("when", [1, 2, 5])
+def test_when_it_fails_nothing_is_left(cli: Cli, when: int) -> None:
+    assert broken(cli, "raise OSError(28, 'No space left on device')", when) == 1
+    assert list(cli.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("when", [1, 2, 5])
+def test_when_it_is_killed_there_is_no_half_project_and_a_repetition_finishes_it(cli: Cli, when: int) -> None:
+    assert broken(cli, "os._exit(9)", when) == 9
+    assert not (cli.folder / "deep" / "churn" / "training" / "usecase.toml").exists()
+    assert cli.json("init", "deep/churn", "--minimal")["changed"] is True
+    cli("init", "whole/churn", "--minimal")
+    assert contents(cli.folder / "deep" / "churn") == contents(cli.folder / "whole" / "churn")
+
+
+@pytest.mark.slow
+def test_an_installed_package_writes_what_the_source_tree_does(cli: Cli) -> None:
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", "dist", str(ROOT)]
+    subprocess.run(build, cwd=cli.folder, check=True)
+    (wheel,) = (cli.folder / "dist").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(cli.folder / "installed")
+    environment = {**os.environ, "PYTHONPATH": str(cli.folder / "installed")}
+    for options in (["--name", "a"], ["--name", "a", "--minimal"]):
+        installed, source = f"installed{len(options)}", f"source{len(options)}"
+        command = [sys.executable, "-m", "mlops_cli", "init", installed, *options]
+        subprocess.run(command, cwd=cli.folder, env=environment, check=True)
+        cli("init", source, *options)
+        made, expected = contents(cli.folder / installed), contents(cli.folder / source)
+        assert made.keys() == expected.keys()
+        # Each keeps the very mlops that made it: an installed one has copies of the repository's files in it.
+        assert [name for name in sorted(made) if made[name] != expected[name]] == [
+            f".github/mlops/mlops_cli-{__version__}-py3-none-any.whl",
+            ".github/mlops/wheel.txt",
+        ]

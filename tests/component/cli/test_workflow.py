@@ -1,0 +1,202 @@
+"""The GitHub workflow that `mlops init` puts in place: linted, pinned, without stored keys, its commands executed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aws_simulator.codebuild import image
+from mlops_cli import __version__
+from mlops_cli.locks import path_of
+from tests.conftest import ROOT, Cli, free_port
+from tests.package_index import taken_over
+
+WORKFLOW = ROOT / "mlops_cli" / "project" / "starter" / "shared" / ".github" / "workflows" / "mlops.yml"
+
+
+def workflow() -> dict[str, Any]:
+    return yaml.safe_load(WORKFLOW.read_text())
+
+
+def commands(job: str) -> list[str]:
+    """What a job's steps run, but for the installation."""
+    steps = workflow()["jobs"][job]["steps"]
+    return [step["run"] for step in steps if "run" in step and not step["name"].startswith("Install")]
+
+
+def installation(job: str) -> str:
+    """What installs mlops, as it stands in the workflow."""
+    (step,) = (step for step in workflow()["jobs"][job]["steps"] if step.get("name") == "Install")
+    return str(step["run"])
+
+
+@pytest.fixture
+def actionlint() -> str:
+    found = shutil.which("actionlint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        pytest.skip("actionlint is not on this machine")
+    return found
+
+
+def test_both_kinds_of_project_get_it(tmp_path: Path) -> None:
+    for options in ([], ["--minimal"]):
+        Cli(tmp_path)("init", f"p{len(options)}", *options)
+        made = tmp_path / f"p{len(options)}" / ".github" / "workflows" / "mlops.yml"
+        assert made.read_bytes() == WORKFLOW.read_bytes()
+
+
+def by_version() -> str:
+    """The workflow with its actions named by version: of those actionlint knows what they take."""
+    return re.sub(r"@[0-9a-f]{40} # (v\d+)\S*", r"@\1", WORKFLOW.read_text())
+
+
+def test_it_has_no_fault_that_actionlint_knows(actionlint: str, tmp_path: Path) -> None:
+    (tmp_path / "mlops.yml").write_text(by_version())
+    for file in (WORKFLOW, tmp_path / "mlops.yml"):
+        done = subprocess.run([actionlint, "-no-color", str(file)], capture_output=True, text=True)
+        assert (done.stdout, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("github.event_name == 'push'", "github.event_nam == 'push'"),
+        ("role-to-assume:", "role-to-take:"),
+        ("id-token: write", "id-token: yes"),
+        ("runs-on: ubuntu-latest", "runs-on: ubuntu-1804"),
+    ],
+)
+def test_actionlint_would_see_a_fault(actionlint: str, tmp_path: Path, right: str, wrong: str) -> None:
+    text = by_version()
+    assert right in text
+    broken = tmp_path / "broken.yml"
+    broken.write_text(text.replace(right, wrong))
+    assert subprocess.run([actionlint, str(broken)], capture_output=True).returncode == 1
+
+
+def test_no_key_is_kept_and_only_the_aws_job_may_ask_for_an_identity() -> None:
+    text, found = WORKFLOW.read_text(), workflow()
+    assert re.findall(r"access.key", text, re.IGNORECASE) == []
+    assert re.findall(r"secrets\.(\w+)", text) == ["KAGGLE_API_TOKEN"]
+    assert found["permissions"] == {"contents": "read"}
+    assert "permissions" not in found["jobs"]["local"]
+    assert found["jobs"]["aws"]["permissions"] == {"contents": "read", "id-token": "write"}
+
+
+def test_every_command_has_the_options_that_the_workflow_gives_it(tmp_path: Path) -> None:
+    lines = [line for job in ("local", "aws") for line in commands(job)]
+    called = {command.strip() for line in lines for command in re.findall(r"mlops [^;\n]+", line)}
+    assert {command.split()[1] for command in called} >= {
+        "quickstart",
+        "deploy-infra",
+        "download-data",
+        "run",
+        "cleanup",
+    }
+    for command in called:
+        Cli(tmp_path)(*shlex.split(command)[1:], "--help")
+
+
+def test_every_action_is_named_by_its_commit_with_the_version_beside_it() -> None:
+    lines = [line.strip() for line in WORKFLOW.read_text().splitlines() if "uses:" in line]
+    assert len(lines) == 6
+    pinned = re.compile(r"(?:- )?uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert [line for line in lines if not pinned.fullmatch(line)] == []
+
+
+def test_what_is_installed_sees_no_secret() -> None:
+    """Credentials come after the installation, and Kaggle's token goes to the step that needs it."""
+    job = workflow()["jobs"]["aws"]
+    names = [step.get("name") or step["uses"].split("@")[0] for step in job["steps"]]
+    assert names.index("Install") < names.index("aws-actions/configure-aws-credentials")
+    assert [step["name"] for step in job["steps"] if "KAGGLE_API_TOKEN" in step.get("env", {})] == ["The data"]
+    assert "KAGGLE_API_TOKEN" not in job["env"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["local", "aws"])
+def test_a_foreign_package_of_our_name_is_not_taken(tmp_path: Path, job: str) -> None:
+    """The installation, executed where everything that it needs but mlops is there, as in the simulated build image."""
+    Cli(tmp_path)("init", "churn", "--minimal")
+    index = taken_over(tmp_path / "index", {"mlops-cli": "99.0"})
+    programs = image.make(tmp_path / "image", image.packages(tmp_path / "packages"))
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "PIP_INDEX_URL": index}
+    script = ["bash", "-e", "-o", "pipefail", "-c", installation(job)]
+    done = subprocess.run(script, cwd=tmp_path / "churn", env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    version = subprocess.run([programs / "mlops", "--version"], env=environment, capture_output=True, text=True)
+    assert (version.stdout, version.stderr) == (f"mlops {__version__}\n", "")
+
+
+def refused(arguments: list[str], folder: Path) -> str:
+    """What pip says of an installation that it refuses."""
+    options = [
+        "--isolated",
+        "--disable-pip-version-check",
+        "install",
+        "--no-deps",
+        "--no-cache-dir",
+        "--require-hashes",
+    ]
+    target = ["--target", str(folder / "target")]
+    command = [sys.executable, "-m", "pip", *options, *target, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout
+    assert not (folder / "target").exists()
+    return done.stderr
+
+
+def test_a_wheel_that_was_exchanged_in_the_project_is_not_taken(tmp_path: Path) -> None:
+    Cli(tmp_path)("init", "churn", "--minimal")
+    (wheel,) = (tmp_path / "churn" / ".github" / "mlops").glob("*.whl")
+    wheel.write_bytes(wheel.read_bytes() + b" ")
+    for job in ("local", "aws"):
+        assert installation(job).startswith("python -m pip install --no-index --no-deps --require-hashes -r ")
+    said = refused(["--no-index", "-r", ".github/mlops/wheel.txt"], tmp_path / "churn")
+    assert "DO NOT MATCH THE HASHES" in said
+
+
+@pytest.mark.parametrize("lock", ["base", "local"])
+def test_a_package_that_was_exchanged_on_the_index_is_not_taken(tmp_path: Path, lock: str) -> None:
+    lines = [line.split(" ")[0].split("==") for line in path_of(lock).read_text().splitlines() if "==" in line]
+    index = taken_over(tmp_path / "index", dict(lines))
+    assert "DO NOT MATCH THE HASHES" in refused(["--index-url", index, "-r", str(path_of(lock))], tmp_path)
+
+
+@pytest.mark.slow
+def test_the_local_job_runs_through(tmp_path: Path) -> None:
+    """Its own lines, in its own shell, in a project as `mlops init` makes it."""
+    Cli(tmp_path)("init", "churn", "--minimal")
+    folder, programs = tmp_path / "churn", tmp_path / "bin"
+    programs.mkdir()
+    (programs / "mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mlops_cli "$@"\n')
+    (programs / "mlops").chmod(0o755)
+    summary = tmp_path / "summary.md"
+    environment = {
+        **os.environ,
+        "CI": "true",
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "ENDPOINT_PORT": str(free_port()),
+    }
+    for line in commands("local"):
+        done = subprocess.run(
+            ["bash", "-e", "-c", line],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    assert "post-training-tests  done" in summary.read_text()
+    assert not (folder / ".mlops").exists()

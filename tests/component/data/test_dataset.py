@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.core.progress import no_report
+from mlops_cli.data.dataset import download
+from mlops_cli.data.metadata import load
+from mlops_cli.errors import ConfigurationError, MlopsError
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def source(tmp_path, csv_bytes) -> Path:
+    path = tmp_path / "train.csv"
+    path.write_bytes(csv_bytes())
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "project" / "data"
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_records_its_facts(request_for, source, folder):
+    dataset, new = download(request_for(source), folder, no_report)
+    content = dataset.path.read_bytes()
+    assert (new, dataset.rows, dataset.bytes) == (True, 50, len(content))
+    assert dataset.sha256 == hashlib.sha256(content).hexdigest()
+    assert dataset.label_rates == {"toxic": 0.5} | dict.fromkeys(list(dataset.label_rates)[1:], 0.0)
+    assert dataset.fetched_at.endswith("+00:00")
+    assert load(folder) == dataset
+    assert files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
+
+
+def test_the_same_again_changes_nothing(request_for, source, folder):
+    first, _ = download(request_for(source), folder, no_report)
+    before = first.path.stat().st_mtime_ns
+    assert download(request_for(source), folder, no_report) == (first, False)
+    assert first.path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("change", ["source", "dataset", "facts", "missing", "schema", "torn facts"])
+def test_whatever_changed_is_made_anew(request_for, source, folder, csv_bytes, small, change):
+    request = request_for(source)
+    download(request, folder, no_report)
+    if change == "source":
+        source.write_bytes(csv_bytes(60))
+    elif change == "dataset":
+        (folder / "dataset.csv").write_bytes(b"x" * 10)
+    elif change == "facts":
+        (folder / "dataset.json").unlink()
+    elif change == "missing":
+        (folder / "dataset.csv").unlink()
+    elif change == "torn facts":
+        (folder / "dataset.json").write_text('{"source": "tr')
+    else:
+        request = request_for(source, schema=type(small)({"id": "id", "toxic": "label"}))
+    dataset, new = download(request, folder, no_report)
+    assert new
+    assert load(folder) == dataset
+
+
+def test_a_copied_project_keeps_its_dataset(request_for, source, folder, tmp_path):
+    download(request_for(source), folder, no_report)
+    shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert load(tmp_path / "copy").rows == 50
+    assert download(request_for(source), tmp_path / "copy", no_report)[1] is False
+
+
+def test_a_dataset_that_somebody_changed_is_not_loaded(request_for, source, folder):
+    path = download(request_for(source), folder, no_report)[0].path
+    path.write_bytes(path.read_bytes().replace(b"number 7", b"number 8"))
+    with pytest.raises(MlopsError, match="was changed since") as caught:
+        load(folder)
+    assert "download-data" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"source": 1}'])
+def test_damaged_facts_are_an_error(request_for, source, folder, content):
+    download(request_for(source), folder, no_report)
+    (folder / "dataset.json").write_text(content)
+    with pytest.raises(MlopsError, match=r"dataset\.json is damaged"):
+        load(folder)
+
+
+def test_nothing_there_is_none(folder):
+    assert load(folder) is None
+
+
+def test_a_folder_and_several_sources_follow_one_another(request_for, folder, tmp_path, csv_bytes, zipped):
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "b.csv.gz").write_bytes(gzip.compress(csv_bytes(3, start=100)))
+    (given / "a.csv").write_bytes(csv_bytes(2))
+    (given / "c.zip").write_bytes(zipped({"c.csv": csv_bytes(1, start=200)}))
+    (given / "notes.txt").write_text("not data")
+    (tmp_path / "last.csv").write_bytes(csv_bytes(1, start=300))
+    dataset, _ = download(request_for(given, tmp_path / "last.csv"), folder, no_report)
+    ids = [line.split('"')[1] for line in dataset.path.read_text().splitlines() if line.startswith('"r')]
+    assert ids == ["r0", "r1", "r100", "r101", "r102", "r200", "r300"]
+
+
+def test_hidden_files_of_a_folder_are_passed_over(request_for, folder, tmp_path, csv_bytes):
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "a.csv").write_bytes(csv_bytes(2))
+    for name in ("._a.csv", ".~a.csv", ".hidden.zip"):
+        (given / name).write_bytes(b"\x00\x05\x16\x07")
+    assert download(request_for(given), folder, no_report)[0].rows == 2
+
+
+@pytest.mark.parametrize("name", ["b.csv.bz2", "b.parquet", "b.gz", "b.tsv", "b.tar", "b.XLSX", "lost.csv", "more"])
+def test_what_a_folder_holds_and_is_not_read_is_said(request_for, folder, tmp_path, csv_bytes, name):
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "a.csv").write_bytes(csv_bytes(2))
+    if name == "lost.csv":
+        (given / name).symlink_to("nowhere.csv")
+    elif name == "more":
+        (given / name).mkdir()
+        (given / name / "part.csv").write_bytes(csv_bytes(2))
+    else:
+        (given / name).write_bytes(b"x")
+    with pytest.raises(MlopsError, match=f"also holds {name}, which is not read"):
+        download(request_for(given), folder, no_report)
+
+
+def test_sample_and_file_together_are_synthetic(request_for, source, folder):
+    dataset, _ = download(request_for("sample", source, rows=100), folder, no_report)
+    assert (dataset.rows, dataset.synthetic) == (150, True)
+    assert dataset.source == f"sample (synthetic, 100 rows, seed 42) + {source}"
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "empty-folder"])
+def test_names_a_path_that_holds_nothing(request_for, folder, tmp_path, name):
+    (tmp_path / "empty-folder").mkdir()
+    with pytest.raises(MlopsError, match=name):
+        download(request_for(tmp_path / name), folder, no_report)
+
+
+@pytest.mark.parametrize(
+    ("sources", "settings", "words"),
+    [
+        ([], {}, "no source"),
+        (["a.csv"], {"rows": 10}, "--rows 10"),
+        (["sample"], {"rows": 0}, "--rows 0"),
+        (["sample"], {"sha256": "0" * 64}, "--sha256 belongs"),
+        (["a.csv", "b.csv"], {"sha256": "0" * 64}, "--sha256 belongs"),
+        (["a.csv"], {"sha256": "abc"}, "not 64"),
+        (["kaggle"], {"competition": ""}, "no Kaggle competition"),
+    ],
+)
+def test_settings_that_do_not_fit_together(request_for, folder, sources, settings, words):
+    with pytest.raises(ConfigurationError, match=words):
+        download(request_for(*sources, **settings), folder, no_report)
+    assert not folder.exists()
+
+
+def test_checks_the_sha256_of_a_file(request_for, source, folder):
+    right = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert download(request_for(source, sha256=right), folder, no_report)[1]
+    with pytest.raises(MlopsError, match="is not the expected file"):
+        download(request_for(source, sha256="1" * 64), folder, no_report)
+
+
+def test_a_failure_leaves_the_former_dataset_and_the_users_file(request_for, source, folder, tmp_path, csv_bytes):
+    before, _ = download(request_for(source), folder, no_report)
+    bad = tmp_path / "bad.csv"
+    bad.write_bytes(csv_bytes() + b"x,,0,0,0,0,0,0\n")
+    content = bad.read_bytes()
+    with pytest.raises(MlopsError, match="line 102, column comment_text"):
+        download(request_for(bad), folder, no_report)
+    assert load(folder) == before
+    assert bad.read_bytes() == content
+    assert files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
+
+
+@pytest.mark.parametrize("step", range(1, 4))
+def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, monkeypatch, step):
+    download(request_for("sample", rows=10), folder, no_report)
+    steps = []
+
+    def stopping(original):
+        def move(path, *arguments, **settings):
+            steps.append(path)
+            if len(steps) == step:
+                raise KeyboardInterrupt
+            return original(path, *arguments, **settings)
+
+        return move
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stopping(Path.unlink))
+        patch.setattr(Path, "replace", stopping(Path.replace))
+        with pytest.raises(KeyboardInterrupt):
+            download(request_for("sample", rows=20), folder, no_report)
+    assert load(folder) is None or load(folder).rows == 10
+    assert download(request_for("sample", rows=20), folder, no_report)[0].rows == 20
+    assert load(folder).rows == 20
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "may not be read or written"), (errno.EIO, "error")],
+)
+def test_names_what_the_operating_system_refuses(request_for, source, folder, monkeypatch, number, words):
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(MlopsError, match=words):
+        download(request_for(source), folder, no_report)
+    assert files(folder) == []
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from mlops_cli.data.dataset import acquire
+from mlops_cli.data.request import Request
+from mlops_cli.data.sample.generator import COLUMNS
+from mlops_cli.data.schema import Schema
+from mlops_cli.errors import MlopsError
+from mlops_cli.core.progress import silent
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    acquire(Request(["sample"], Schema(COLUMNS), rows=5000), Path(sys.argv[1]), silent)
+except MlopsError as error:
+    print(error.message)
+"""
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == f"the disk is full while writing to {folder}\n"
+    assert files(folder) == []
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    def peak(rows: int) -> int:
+        code = FULL.replace("200_000, 200_000", "-1, -1").replace("rows=5000", f"rows={rows}")
+        code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        command = [sys.executable, "-c", code, str(tmp_path / "data")]
+        return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout)
+
+    # Ids are kept as eight bytes each; ten times the text would be 30 MB more.
+    few, many = peak(10_000), peak(100_000)
+    assert (tmp_path / "data" / "dataset.csv").stat().st_size > 35e6
+    assert many < 1.3 * few

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.core.progress import no_report
+from mlops_cli.data.dataset import download
+from mlops_cli.data.metadata import load
+from mlops_cli.data.schema import Schema, shown
+from mlops_cli.errors import ConfigurationError, MlopsError
+
+JIGSAW = Path(__file__).parents[4] / "shared/data/jigsaw"
+
+
+@pytest.fixture
+def problems(request_for, small, tmp_path):
+    """The message about a file with this content."""
+
+    def check(content: bytes) -> str:
+        source = tmp_path / "given.csv"
+        source.write_bytes(content)
+        with pytest.raises(MlopsError) as caught:
+            download(request_for(source, schema=small), tmp_path / "data", no_report)
+        assert load(tmp_path / "data") is None
+        return caught.value.message.replace(f"{source} ", "")
+
+    return check
+
+
+@pytest.fixture
+def accepted(request_for, small, tmp_path):
+    """The rows of the dataset made from this content."""
+
+    def read(content: bytes, schema: Schema = small) -> list[list[str]]:
+        source = tmp_path / "given.csv"
+        source.write_bytes(content)
+        dataset, _ = download(request_for(source, schema=schema), tmp_path / "data", no_report)
+        assert source.read_bytes() == content
+        with dataset.path.open(encoding="utf-8", newline="") as stream:
+            return list(csv.reader(stream, strict=True))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (b"a,x,2", 'line 4, column bad: "2" is not 0 or 1'),
+        (b"a,x,", 'line 4, column bad: "" is not 0 or 1'),
+        (b"a,x,1.0", 'line 4, column bad: "1.0" is not 0 or 1'),
+        (b"a,,1", "line 4, column text: is empty"),
+        (b'a," \n\t",1', "line 4, column text: is empty"),
+        (b",x,1", "line 4, column id: is empty"),
+        (b"a,x\xff\xfey,1", 'line 4, column text: "x\\xff\\xfey" is not UTF-8'),
+        (b"a,x\xe4,\xe4", 'line 4, column text: "x\\xe4" is not UTF-8'),
+        (b"a,x", 'line 4: has 2 cells where the header has 3, beginning with "a"'),
+        (b"a,x,1,extra", 'line 4: has 4 cells where the header has 3, beginning with "a"'),
+        (b"ok,again,1", 'line 4, column id: "ok" stands already on line 2 of'),
+        (b'a,"x"y,1', "line 4: is not well quoted"),
+        (b'a,"never closed,1\n', "line 4: a quoted cell is never closed"),
+        (b"a," + b"x" * (16 * 2**20 + 1) + b",1", "line 4: a cell is longer than 16,777,216 characters"),
+    ],
+)
+def test_names_line_column_and_value(problems, row, problem):
+    # The record before spans lines 2 and 3.
+    message = problems(b'id,text,bad\nok,"two\nlines",0\n' + row + b"\nb,fine,1\n")
+    assert message.startswith("the data do not fit the schema, ")
+    assert f"\n  {problem}" in message
+
+
+def test_a_nul_character_is_refused(problems):
+    assert "line 3" in (message := problems(b"id,text,bad\na,x,0\nb,x\0y,0\n"))
+    assert "NUL" in message
+
+
+def test_counts_the_lines_of_every_kind_of_line_end(problems):
+    text = b'a,"1\r\n2\r\n3",0\r\nb,"1\r2",0\r\n\r\nc,x,7\r\n'
+    assert "\n  line 8, column bad" in problems(b"id,text,bad\r\n" + text)
+
+
+def test_names_ten_and_counts_the_others(problems):
+    rows = [b"%d,x,%d" % (n, 7 if n % 100 == 0 else 0) for n in range(2500)]
+    message = problems(b"id,text,bad\n" + b"\n".join(rows))
+    assert message.startswith('the data do not fit the schema, 25 problems:\n  line 2, column bad: "7"')
+    assert message.count(" line ") == 10
+    assert message.endswith("\n  and 15 more")
+
+
+def test_finds_an_id_that_comes_again_much_later(problems):
+    rows = [b"%d,x,0" % n for n in range(5000)]
+    message = problems(b"id,text,bad\n" + b"\n".join([*rows, b"17,y,1", b"17,z,1"]))
+    assert '  line 5002, column id: "17" stands already on line 19 of' in message
+    assert "  line 5003, column id" in message
+
+
+def test_an_id_must_be_unique_across_files(request_for, small, tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(b"id,text,bad\nsame,x,0\n")
+    with pytest.raises(MlopsError, match=r'b\.csv line 2, column id: "same" stands already on line 2 of .*a\.csv'):
+        download(request_for(tmp_path / "a.csv", tmp_path / "b.csv", schema=small), tmp_path / "data", no_report)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (b"id,text", 'the column bad is missing; it has "id", "text"'),
+        (b"x,y", 'the columns id, text, bad are missing; it has "x", "y"'),
+        (b"id,text,bad,bad", 'the column "bad" stands there twice'),
+        (b"", "is empty"),
+        (b"\n\r\n  \n", "is empty"),
+        (b"\n\nx,y", 'line 3: the columns id, text, bad are missing; it has "x", "y"'),
+        (b'\n"one\ntwo",y', "line 2: the columns id, text, bad are missing"),
+        (b"\n\r\n<!doctype html>\n<html>", "is a web page"),
+    ],
+)
+def test_names_what_is_wrong_with_the_header(problems, header, problem):
+    assert problem in problems(header + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "described"),
+    [
+        ("id,text,bad\na,x,0\n".encode("utf-16"), "is UTF-16"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
+        (b"PAR1\x15\x04\n", "is a Parquet file"),
+        (b"BZh91AY&SY\n", "is packed with bzip2"),
+        (b"\xfd7zXZ\x00\n", "is packed with xz"),
+        (b"id;text;bad\na;x;0\n", "has semicolons between the cells"),
+        (b"id\ttext\tbad\na\tx\t0\n", "has tabs between the cells"),
+        (b"sep=;\nid;text;bad\n", "begins with Excel's sep= line"),
+    ],
+)
+def test_says_what_a_file_is_that_is_no_csv(problems, content, described):
+    assert described in problems(content)
+
+
+def test_a_header_alone_is_no_dataset(problems):
+    assert "no rows" in problems(b"id,text,bad\n")
+
+
+def test_binary_data_is_no_dataset(problems):
+    assert "line 1" in problems(bytes(range(128, 256)) * 10)
+
+
+def test_columns_in_any_order_and_further_ones_are_left_out(request_for, small, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"more,bad,text,id\nx,1,hello,a\n")
+    dataset, _ = download(request_for(tmp_path / "a.csv", schema=small), tmp_path / "data", no_report)
+    assert dataset.path.read_bytes() == b'id,text,bad\n"a","hello",1\n'
+    assert dataset.ignored_columns == ["more"]
+    assert dataset.label_rates == {"bad": 1.0}
+
+
+@pytest.mark.parametrize("column", ["text", "left out"])
+def test_a_cell_may_be_as_long_as_a_book(accepted, column):
+    long = "word, " * 400_000
+    cells = {"text": "short", "left out": "short"} | {column: long}
+    rows = accepted(f'id,text,bad,more\na,"{cells["text"]}",0,"{cells["left out"]}"\nb,x,1,y\n'.encode())
+    assert rows[1:] == [["a", cells["text"], "0"], ["b", "x", "1"]]
+
+
+def test_long_cells_are_taken_a_few_at_a_time(accepted, monkeypatch):
+    monkeypatch.setattr("mlops_cli.data.csv_reader.BLOCK_CHARACTERS", 100)
+    rows = [[f"r{n}", "x" * (n * 7 % 90 + 1), "0"] for n in range(40)]
+    assert accepted(b"id,text,bad\n" + "\n".join(map(",".join, rows)).encode())[1:] == rows
+
+
+def test_only_the_wanted_columns_must_be_unique(request_for, small, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"id,text,bad,,,more,more\na,x,0,,,1,2\n")
+    dataset, _ = download(request_for(tmp_path / "a.csv", schema=small), tmp_path / "data", no_report)
+    assert dataset.path.read_bytes() == b'id,text,bad\n"a","x",0\n'
+    assert dataset.ignored_columns == ["(without a name)", "more"]
+
+
+@pytest.mark.parametrize("empty", [b"\n", b"\r\n", b"\xef\xbb\xbf\n\n", b" \n"])
+def test_empty_lines_before_the_header_are_skipped(accepted, empty):
+    assert accepted(empty + b"id,text,bad\na,x,0\n")[1:] == [["a", "x", "0"]]
+
+
+def test_an_empty_cell_in_a_table_of_one_column_stays_a_row(request_for, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'note\nx\n""\ny\n')
+    dataset, _ = download(request_for(tmp_path / "a.csv", schema=Schema({"note": "any"})), tmp_path / "data", no_report)
+    assert (dataset.rows, dataset.path.read_text()) == (3, 'note\nx\n""\ny\n')
+
+
+def test_accepts_a_byte_order_mark_blank_lines_and_no_last_line_end(accepted):
+    assert accepted(b"\xef\xbb\xbfid,text,bad\r\na,x,0\r\n\r\nb,\xc3\xa4,1") == [
+        ["id", "text", "bad"],
+        ["a", "x", "0"],
+        ["b", "ä", "1"],
+    ]
+
+
+def test_keeps_every_character(accepted):
+    text = 'a "quote", a comma,\r\na line\nand\ra return\t\x01 \u2028 😀 '
+    quoted = text.replace('"', '""')
+    assert accepted(f'id,text,bad\nx,"{quoted}",0\n'.encode())[1] == ["x", text, "0"]
+
+
+def test_a_schema_of_one_column_and_numbers(accepted, problems):
+    assert accepted(b"value\n1\n-2.5e3\n", Schema({"value": "number"})) == [["value"], ["1"], ["-2.5e3"]]
+
+
+def test_numbers_are_written_bare_so_that_a_reader_takes_them_for_numbers(request_for, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'size,note\n" 1.5 ","a, b"\n2e3,\n')
+    dataset, _ = download(
+        request_for(tmp_path / "a.csv", schema=Schema({"size": "number", "note": "any"})), tmp_path, no_report
+    )
+    assert dataset.path.read_text() == 'size,note\n1.5,"a, b"\n2e3,\n'
+
+
+@pytest.mark.parametrize("cell", ["1_000", "\u0663", "", "inf", "1,5", "0x10"])
+def test_what_only_some_languages_call_a_number(request_for, tmp_path, cell):
+    (tmp_path / "a.csv").write_text(f'value,other\n"{cell}",1\n')
+    with pytest.raises(MlopsError, match="is not a number"):
+        download(request_for(tmp_path / "a.csv", schema=Schema({"value": "number"})), tmp_path, no_report)
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "anything", "3", 'a ""quoted"" one', "two\nlines"])
+def test_a_column_that_is_not_checked_keeps_what_it_has(accepted, cell):
+    rows = accepted(f'n,free\n1,"{cell}"\n'.encode(), Schema({"n": "number", "free": "any"}))
+    assert rows == [["n", "free"], ["1", cell.replace('""', '"')]]
+
+
+def test_a_number_that_is_none(request_for, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"value\n1\nnan\n")
+    with pytest.raises(MlopsError, match='line 3, column value: "nan" is not a number'):
+        download(request_for(tmp_path / "a.csv", schema=Schema({"value": "number"})), tmp_path, no_report)
+
+
+def test_a_schema_with_an_unknown_kind_of_column():
+    with pytest.raises(ConfigurationError, match="x = 'float'"):
+        Schema({"x": "float"})
+
+
+def test_values_are_shown_on_one_short_line():
+    assert shown("a\n\x1b[31m\udcff" + "b" * 100) == '"a\\n\\x1b[31m\\xff' + "b" * 32 + '…"'
+
+
+@pytest.mark.skipif(not JIGSAW.exists(), reason="the real comments are not in this checkout")
+def test_the_real_file_passes_unchanged(request_for, tmp_path):
+    dataset, _ = download(request_for(JIGSAW / "train.csv.gz"), tmp_path, no_report)
+    assert dataset.rows == 20_000
+    assert round(dataset.label_rates["threat"], 3) == 0.003
+    with (
+        gzip.open(JIGSAW / "train.csv.gz", "rt", encoding="utf-8", newline="") as real,
+        dataset.path.open(encoding="utf-8", newline="") as ours,
+    ):
+        assert list(csv.reader(real)) == list(csv.reader(ours))
+
+
+def test_an_unreadable_file_is_named(request_for, small, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    source = tmp_path / "a.csv"
+    source.write_bytes(b"id,text,bad\na,x,0\n")
+    source.chmod(0)
+    with pytest.raises(MlopsError, match=r"a\.csv may not be read"):
+        download(request_for(source, schema=small), tmp_path / "data", no_report)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.core.progress import no_report
+from mlops_cli.data.dataset import download
+from mlops_cli.data.metadata import load
+from mlops_cli.errors import ConfigurationError, MlopsError
+from tests.component.data.conftest import files_in
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_downloads_and_reports_the_total(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content = csv_bytes()
+    seen = []
+    url = f"{file_server.url}/train.csv?key=s3cret"
+    dataset, _ = download(request_for(url), tmp_path, lambda *told: seen.append(told))
+    size = len(file_server.content)
+    assert ("download", size, size, "B") in seen
+    assert dataset.source == f"{file_server.url}/train.csv?…"
+    assert "s3cret" not in (tmp_path / "dataset.json").read_text()
+
+
+@pytest.mark.parametrize("pack", [lambda data: data, gzip.compress])
+def test_tells_the_format_by_its_content(file_server, request_for, tmp_path, csv_bytes, pack):
+    file_server.content = pack(csv_bytes())
+    assert download(request_for(f"{file_server.url}/get"), tmp_path, no_report)[0].rows == 50
+
+
+def test_the_same_again_needs_no_network(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content = csv_bytes()
+    request = request_for(f"{file_server.url}/a.csv")
+    first, _ = download(request, tmp_path, no_report)
+    requests = len(file_server.seen)
+    assert download(request, tmp_path, no_report) == (first, False)
+    assert len(file_server.seen) == requests
+
+
+def test_a_broken_download_goes_on_where_it_stopped(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content = csv_bytes(2000)
+    file_server.close_after = [1000, 500]
+    assert download(request_for(f"{file_server.url}/a.csv"), tmp_path, no_report)[0].rows == 2000
+    asked = [headers.get("range") for _, headers in file_server.seen]
+    assert asked == [None, "bytes=1000-", "bytes=1500-"]
+    assert file_server.seen[1][1]["if-range"] == '"one"'
+
+
+def test_a_server_without_ranges_starts_again(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content, file_server.ranges = csv_bytes(2000), False
+    file_server.close_after = [1000]
+    assert download(request_for(f"{file_server.url}/a.csv"), tmp_path, no_report)[0].rows == 2000
+
+
+def test_a_file_that_changed_meanwhile_is_never_mixed(file_server, request_for, tmp_path, csv_bytes, monkeypatch):
+    monkeypatch.setattr("mlops_cli.data.http.download.ATTEMPTS", 1)
+    request = request_for(f"{file_server.url}/a.csv")
+    file_server.content, file_server.close_after = csv_bytes(2000), [5000]
+    with pytest.raises(MlopsError, match="broke off after 5,000 bytes: the connection was lost") as caught:
+        download(request, tmp_path, no_report)
+    assert "goes on from there" in caught.value.hint
+    assert files_in(tmp_path)
+    file_server.content, file_server.etag = csv_bytes(1500, start=7), '"two"'
+    dataset, _ = download(request, tmp_path, no_report)
+    assert dataset.rows == 1500
+    assert b"r6," not in dataset.path.read_bytes()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from mlops_cli.data.dataset import acquire
+from mlops_cli.data.request import Request
+from mlops_cli.data.schema import Schema
+from mlops_cli.core.progress import silent
+labels = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
+schema = Schema({"id": "id", "comment_text": "text"} | dict.fromkeys(labels, "label"))
+rows = int(sys.argv[3]) if len(sys.argv) > 3 else None
+request = Request([sys.argv[1]], schema, rows=rows, competition="toxic", file="train.csv")
+acquire(request, Path(sys.argv[2]), silent)
+"""
+
+
+def kill_when(arguments: list[str], folder: Path, reached: int) -> None:
+    """Runs acquire and ends it with SIGKILL once so many bytes lie in its partial folder."""
+    with subprocess.Popen([sys.executable, "-c", KILLED, *arguments], cwd=ROOT) as process:
+        while sum(path.stat().st_size for path in files_in(folder) if "partial" in path.parts) < reached:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -9
+
+
+def test_a_killed_download_goes_on_where_it_stopped(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content, file_server.stall_after = csv_bytes(20_000), 300_000
+    url = f"{file_server.url}/a.csv"
+    kill_when([url, str(tmp_path)], tmp_path, 250_000)
+    assert load(tmp_path) is None
+    file_server.stall_after = None
+    file_server.released.set()
+    assert download(request_for(url), tmp_path, no_report)[0].rows == 20_000
+    start = int(file_server.seen[-1][1]["range"].removeprefix("bytes=").rstrip("-"))
+    assert start >= 250_000
+
+
+def test_a_killed_acquisition_leaves_the_former_dataset(request_for, tmp_path):
+    before, _ = download(request_for("sample", rows=100), tmp_path, no_report)
+    kill_when(["sample", str(tmp_path), "1000000"], tmp_path, 1_000_000)
+    assert load(tmp_path) == before
+    again, new = download(request_for("sample", rows=200), tmp_path, no_report)
+    assert (again.rows, new) == (200, True)
+    assert not (tmp_path / "partial").exists()
+
+
+def test_follows_redirects(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content, file_server.redirect_from = csv_bytes(), "/here"
+    assert download(request_for(f"{file_server.url}/here"), tmp_path, no_report)[0].rows == 50
+
+
+def test_the_password_in_an_address_is_used_and_never_shown(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content, file_server.password = csv_bytes(), "Basic bWU6czNjcmV0"
+    url = file_server.url.replace("//", "//me:s3cret@") + "/a.csv"
+    dataset, _ = download(request_for(url), tmp_path, no_report)
+    assert dataset.source == f"{file_server.url}/a.csv"
+    file_server.password = "another"
+    with pytest.raises(MlopsError, match="HTTP 401") as caught:
+        download(request_for(url, file="other.csv"), tmp_path, no_report)
+    assert "s3cret" not in str(caught.value) + caught.value.hint
+    assert "s3cret" not in (tmp_path / "dataset.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(403, "not allowed"), (404, "no such file"), (500, "server has a problem"), (418, "refuses")]
+)
+def test_names_http_errors(file_server, request_for, tmp_path, status, words):
+    file_server.status = status
+    with pytest.raises(MlopsError, match=f"HTTP {status}, .*{words}"):
+        download(request_for(f"{file_server.url}/a.csv"), tmp_path, no_report)
+
+
+def test_names_an_unreachable_server(request_for, tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/a.csv"
+        with pytest.raises(MlopsError, match="cannot be reached: the connection was refused"):
+            download(request_for(url), tmp_path, no_report)
+
+
+def test_names_a_server_that_does_not_answer(request_for, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlops_cli.data.http.client.READ_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/a.csv"
+        with pytest.raises(MlopsError, match="did not answer in time"):
+            download(request_for(url), tmp_path, no_report)
+
+
+def test_checks_the_sha256_of_the_downloaded_file(file_server, request_for, tmp_path, csv_bytes):
+    file_server.content = csv_bytes()
+    url = f"{file_server.url}/a.csv"
+    right = hashlib.sha256(file_server.content).hexdigest()
+    with pytest.raises(MlopsError, match=f"its sha256 is {right}, not {'0' * 64}"):
+        download(request_for(url, sha256="0" * 64), tmp_path, no_report)
+    assert load(tmp_path) is None
+    assert download(request_for(url, sha256=right.upper()), tmp_path, no_report)[0].rows == 50
+
+
+def test_a_web_page_is_not_data(file_server, request_for, tmp_path):
+    file_server.content = b"<!DOCTYPE html><p>please log in</p>"
+    with pytest.raises(MlopsError, match="is a web page"):
+        download(request_for(f"{file_server.url}/a.csv"), tmp_path, no_report)
+
+
+def test_an_address_without_a_host(request_for, tmp_path):
+    with pytest.raises(ConfigurationError, match="not a web address"):
+        download(request_for("http:///a.csv"), tmp_path, no_report)

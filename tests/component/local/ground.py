@@ -1,0 +1,225 @@
+"""A project on this machine whose stages and server are stand-ins: a run takes milliseconds, its record is real.
+
+What the server serves stands in a file of the project, so that it outlives a command that is killed, as the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.local.backend import LocalBackend
+from mlops_cli.backends.local.infra import provision
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.core.engine import StageFailed, StageResult
+from mlops_cli.core.jobs import facts_in
+from mlops_cli.core.model_versions import ModelVersion
+from mlops_cli.core.runs import Run, RunRequest, StageRun
+from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.files.hashing import digest_folder, stat_digest
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import resolve
+from mlops_cli.project.usecase import load_use_case
+from mlops_cli.serving.client import Response
+from mlops_cli.serving.control import EndpointStatus
+from tests.conftest import USE_CASES
+
+NAME = "tiny"
+
+
+class Silent:
+    def stage_changed(self, run: Run, stage: StageRun) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int, message: str) -> None: ...
+
+
+class Server:
+    """In the place of the endpoint; ``is_down`` as if its process had died."""
+
+    host, port, sample, name = "127.0.0.1", 8080, 0.0, NAME
+    invocations_url = "http://x"
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "served.json"
+        self.is_down = False
+        self.refuses = False
+
+    def _noted(self) -> dict[str, str]:
+        return json.loads(self.file.read_text()) if self.file.exists() else {}
+
+    def status(self) -> EndpointStatus:
+        noted = self._noted()
+        state = (
+            EndpointState.ABSENT if not noted else EndpointState.FAILED if self.is_down else EndpointState.IN_SERVICE
+        )
+        digest = noted["digest"] if state is EndpointState.IN_SERVICE else None
+        return EndpointStatus(NAME, state, "http://x", None, digest, noted.get("since"), "", self.file)
+
+    def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:
+        assert sha256(model.read_bytes()).hexdigest() == digest
+        if self.refuses:
+            raise StageFailed("The server died while it was starting.", "")
+        if self.is_down or self._noted().get("digest") != digest:
+            self.file.parent.mkdir(exist_ok=True)
+            draft = self.file.with_suffix(".new")
+            draft.write_text(json.dumps({"digest": digest, "since": os.urandom(4).hex()}))
+            draft.replace(self.file)
+        self.is_down = False
+        return self.status()
+
+    def invoke(self, body: bytes, content_type: str) -> Response:
+        raise AssertionError("nobody is asked")
+
+
+@dataclass
+class Stages:
+    """In the place of the scripts and gates; the gate on the endpoint fails for the models in ``bad``."""
+
+    project: Project
+    metrics: str = '{"metrics": {"test": {"macro": {"roc_auc": QUALITY}}}}'
+    bad: set[str] = field(default_factory=set)
+
+    def job(self, stage: Stage, run: Run, given: dict[str, str], *_: object) -> StageResult:
+        folder = self.project.artifacts / stage.name / run.stage(stage.name).key[:16]
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        content = f"{stage.name} {sorted(given.items())}".encode()
+        (folder / "model.tar.gz").write_bytes(content)
+        quality = min(0.4 + 0.2 * float(given.get("epochs", 1)), 0.99)
+        facts = facts_in(self.metrics.replace("QUALITY", str(quality))) if stage.kind is Kind.TRAINING else {}
+        detail = {**facts, "files": stat_digest(folder), "content": digest_folder(folder)}
+        return StageResult(sha256(content).hexdigest(), str(folder.relative_to(self.project.state)), detail)
+
+    def reads(self, run_id: str, stage: str) -> Path:
+        """Where a stage would note what it reads: these read nothing."""
+        return self.project.runs / run_id / f"{stage}.reads"
+
+    def gate(self, stage: Stage, run: Run, variables: dict[str, str], view: object) -> StageResult:
+        if variables.get("MLOPS_MODEL_DIGEST") in self.bad:
+            raise StageFailed("The gate failed: it is no good.", "", {"passed": 0, "failed": 1})
+        return StageResult(run.stage(stage.name).key, detail={"passed": 1, "failed": 0})
+
+
+class Ground:
+    """One project; ``backend`` is a new one for each command, as for a user."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = Project(folder)
+        self.server = Server(self.project.endpoint)
+        self.stages = Stages(self.project)
+
+    def make(self) -> Ground:
+        shutil.copytree(USE_CASES / "tiny" / "training", self.project.training)
+        data = self.folder / "data.csv"
+        data.write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
+        provision(self.project)
+        backend = self.backend
+        backend.download_data(backend.use_case.data_request([str(data)]), lambda *_: None)
+        return self
+
+    @property
+    def backend(self) -> LocalBackend:
+        use_case = load_use_case(self.project.training / "usecase.toml")
+        backend: Any = LocalBackend(self.project, use_case, resolve({}, {}, {}))
+        backend.server = self.server
+        backend.executor.__dict__["job_runner"] = self.stages
+        found: LocalBackend = backend
+        return found
+
+    def copy(self, folder: Path) -> Ground:
+        shutil.copytree(self.folder, folder)
+        other = Ground(folder)
+        other.stages.bad = self.stages.bad
+        return other
+
+    def limit(self, floor: str) -> None:
+        file = self.project.training / "usecase.toml"
+        before, _, after = file.read_text().partition("[metrics.minimum.macro]\nroc_auc = ")
+        file.write_text(f"{before}[metrics.minimum.macro]\nroc_auc = {floor}\n{after.partition(chr(10))[2]}")
+
+    def run(self, epochs: int = 1, **request: Any) -> Run:
+        return self.backend.start_run(RunRequest({"epochs": str(epochs)}, **request), Silent())[0]
+
+    def approve(self, run: Run, comment: str = "", approved: bool = True) -> Run:
+        return self.backend.approve(run, approved, comment, Silent())
+
+    def live(self, epochs: int = 1) -> Run:
+        """A model that was trained and approved."""
+        return self.approve(self.run(epochs))
+
+    def rollback(self, version: str = "", comment: str = "") -> Run:
+        return self.backend.rollback(version, comment, Silent())
+
+    def stage(self, name: str, run: Run) -> Run:
+        return self.backend.run_stage(run.id, name, Silent())
+
+    def version(self, name: str) -> ModelVersion:
+        return next(version for version in self.backend.models() if version.name == name)
+
+    @property
+    def served(self) -> str:
+        """The version that the endpoint serves."""
+        digest = self.server._noted().get("digest")
+        return next((version.name for version in self.backend.models() if version.digest == digest), "")
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All that tells one end from another: versions with their decisions, what is deployed, how runs stand."""
+        models = self.backend.models()
+        return {
+            "served": self.served,
+            "deployed": [model.name for model in models if model.is_deployed],
+            "approved": {model.name: model.approved for model in models},
+            "runs": [run.status.value for run in self.backend.list_runs()],
+        }
+
+
+def killed_at(call: int, command: Callable[[], object]) -> bool:
+    """Carry out a command in a process that is killed at its n-th change of a file; False if it ended before."""
+    child = os.fork()
+    if not child:
+        _kill_at(call)
+        try:
+            command()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _kill_at(call: int) -> None:
+    count = 0
+
+    def due() -> None:
+        nonlocal count
+        count += 1
+        if count == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if writes or event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"):
+            due()
+
+    class Connection(sqlite3.Connection):
+        """Killed before a transaction is on disk, and right after."""
+
+        def __exit__(self, *arguments: Any) -> Any:
+            due()
+            result = super().__exit__(*arguments)
+            due()
+            return result
+
+    real = sqlite3.connect
+    sqlite3.connect = lambda *arguments, **options: real(*arguments, **options, factory=Connection)  # type: ignore[assignment]
+    sys.addaudithook(hook)

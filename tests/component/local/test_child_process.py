@@ -1,0 +1,196 @@
+"""A stage's process never outlives the mlops that started it, and what it said is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.processes.child_process import JobProcesses
+
+RUN = """
+import sys
+from pathlib import Path
+from mlops_cli.processes.child_process import Children
+folder = Path(sys.argv[1])
+with (folder / "log").open("wb") as log:
+    Children(folder / "children").run([sys.executable, "-c", sys.argv[2]], folder, {}, log, lambda line: None)
+"""
+GRANDCHILD = (
+    "import os, subprocess, sys, time\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    "print(os.getpid(), child.pid, flush=True)\ntime.sleep(60)\n"
+)
+
+
+def run(folder: Path, code: str) -> tuple[int, list[str], str]:
+    lines: list[str] = []
+    with (folder / "log").open("w+b") as log:
+        code_ = JobProcesses(folder / "children").run([sys.executable, "-c", code], folder, {}, log, lines.append)
+        log.seek(0)
+        return code_, lines, log.read().decode("utf-8", "replace")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; one that only waits to be collected does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_for(condition, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_output_and_exit_code_are_kept(tmp_path: Path) -> None:
+    code, lines, log = run(tmp_path, "import sys; print('one'); print('two', file=sys.stderr); sys.exit(7)")
+    assert code == 7
+    assert sorted(lines) == ["one", "two"]
+    assert sorted(log.split()) == ["one", "two"]
+
+
+def test_a_signal_is_a_negative_code(tmp_path: Path) -> None:
+    code, _, _ = run(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    assert code == -signal.SIGKILL
+
+
+def test_output_that_is_not_text_does_no_harm(tmp_path: Path) -> None:
+    _, lines, _ = run(tmp_path, "import os; os.write(1, b'\\xff\\xfe\\n')")
+    assert lines == ["\ufffd\ufffd"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux only")
+def test_kill_9_of_mlops_ends_the_stage_and_the_next_sweep_its_children(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD])
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    child, grandchild = map(int, log.read_text().split())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert wait_for(lambda: not alive(child))
+    JobProcesses(tmp_path / "children").kill_orphans()
+    assert wait_for(lambda: not alive(grandchild))
+
+
+def test_an_interrupt_ends_the_whole_group(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD], stderr=subprocess.DEVNULL)
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    pids = [int(pid) for pid in log.read_text().split()]
+    os.kill(parent.pid, signal.SIGINT)
+    parent.wait(15)
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_a_sweep_with_nothing_to_sweep(tmp_path: Path) -> None:
+    children = JobProcesses(tmp_path / "children")
+    children.kill_orphans()
+    run(tmp_path, "pass")
+    children.kill_orphans()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log"]
+
+
+def test_a_child_that_keeps_the_output_open_does_not_hold_the_stage_up(tmp_path: Path) -> None:
+    code = "import subprocess, sys; subprocess.Popen(['sleep', '50'], start_new_session=True); print('done')"
+    started = time.monotonic()
+    assert run(tmp_path, code)[:2] == (0, ["done"])
+    assert time.monotonic() - started < 40, "it waited for the child that was left behind"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
+def test_a_sweep_finds_what_left_the_group_and_closed_everything(tmp_path: Path) -> None:
+    daemon = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen(['sleep', '50'], start_new_session=True, stdout=-3, stderr=-3)\n"
+        "print(os.getpid(), child.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), daemon])
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    pids = [int(pid) for pid in log.read_text().split()]
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    JobProcesses(tmp_path / "children").kill_orphans()
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
+def test_what_a_finished_stage_left_in_a_session_of_its_own_is_ended(tmp_path: Path) -> None:
+    code = (
+        "import subprocess\n"
+        "print(subprocess.Popen(['sleep', '50'], start_new_session=True, stdout=-3, stderr=-3).pid, flush=True)"
+    )
+    status, lines, _ = run(tmp_path, code)
+    assert status == 0
+    assert not alive(int(lines[0]))
+
+
+LEAVES_FILES = "import tempfile; print(tempfile.mkdtemp(), flush=True); import time; time.sleep({seconds})"
+
+
+def test_temporary_files_lie_with_the_token_and_go_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "system").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "system"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    _, lines, _ = run(tmp_path, LEAVES_FILES.format(seconds=0))
+    assert lines
+    (tmp_path / "log").unlink()
+    command = [sys.executable, "-c", RUN, str(tmp_path), LEAVES_FILES.format(seconds=60)]
+    with subprocess.Popen(command) as parent:
+        log = tmp_path / "log"
+        assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+        folder = Path(log.read_text().strip())
+        assert folder.resolve().is_relative_to(tmp_path / "children")
+        parent.kill()
+    JobProcesses(tmp_path / "children").kill_orphans()
+    assert not folder.exists()
+    assert not (tmp_path / "children").exists()
+    assert list((tmp_path / "system").iterdir()) == []
+
+
+def test_sockets_fit_into_the_temporary_folder_of_a_project_that_lies_deep(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 25)
+    folder.mkdir()
+    code = "from multiprocessing import Manager\nwith Manager() as manager: print(manager.list([1, 2]))"
+    status, lines, _ = run(folder, code)
+    assert (status, lines) == (0, ["[1, 2]"])
+
+
+def test_a_sweep_leaves_alone_what_a_command_beside_it_has_started(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD], stderr=subprocess.DEVNULL)
+    log = tmp_path / "log"
+    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    pids = [int(pid) for pid in log.read_text().split()]
+    JobProcesses(tmp_path / "children").kill_orphans()
+    assert all(alive(pid) for pid in pids)
+    JobProcesses(tmp_path / "children").kill_orphans(owned=True)
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+    parent.wait(15)
+
+
+@pytest.mark.parametrize("note", ["noise", "link"])
+def test_something_else_in_the_place_of_the_tokens(tmp_path: Path, note: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    if note == "link":
+        (tmp_path / "children").symlink_to(precious)
+    else:
+        (tmp_path / "children").write_bytes(b"\xff\xfe\x00")
+    JobProcesses(tmp_path / "children").kill_orphans()
+    assert not (tmp_path / "children").is_symlink()
+    assert not (tmp_path / "children").exists()
+    assert run(tmp_path, "pass")[0] == 0
+    assert precious.read_text() == "mine"

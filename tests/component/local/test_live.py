@@ -1,0 +1,334 @@
+"""What is live is what was approved, by the record, with stand-ins for scripts and server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.local.doctor import endpoint as examine_endpoint
+from mlops_cli.core.checks import State
+from mlops_cli.core.decision import Actor, DecisionKind
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.runs import Status
+from mlops_cli.errors import EXIT_REJECTED, MlopsError
+from tests.component.local.ground import Ground, killed_at
+
+SYSTEM = pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return Ground(tmp_path / "project").make()
+
+
+def three(ground: Ground) -> Ground:
+    for epochs in (1, 2, 3):
+        ground.live(epochs)
+    return ground
+
+
+def test_rolled_back_although_the_server_is_down(ground: Ground) -> None:
+    three(ground)
+    ground.server.is_down = True
+    assert ground.backend.plan_rollback("").target.name == "v2"
+    ground.rollback(comment="v3 is bad")
+    assert (ground.served, ground.version("v3").approved, ground.version("v2").approved) == ("v2", False, True)
+    assert ground.run(3).status is Status.WAITING, "what was rolled back never comes back unasked"
+
+
+def test_rolled_back_although_the_endpoint_s_folder_is_gone(ground: Ground) -> None:
+    three(ground)
+    ground.server.file.unlink()
+    found = ground.backend.endpoint()
+    assert (found.state, found.deployed_digest[:4]) == (EndpointState.FAILED, ground.version("v3").digest[:4])
+    ground.rollback("v1", "v3 is bad")
+    assert (ground.served, ground.version("v3").approved) == ("v1", False)
+
+
+def test_with_the_server_down_the_evidence_is_against_what_is_deployed(ground: Ground) -> None:
+    ground.live(1)
+    ground.server.is_down = True
+    waiting = ground.run(2)
+    evidence = ground.backend.evidence(waiting)
+    assert (evidence.live_digest, evidence.has_champion) == (ground.version("v1").digest, True)
+
+
+def test_a_live_model_that_was_rejected_is_not_called_approved(ground: Ground) -> None:
+    ground.live(1)
+    ground.limit("0.61")
+    asked = ground.run(1)
+    assert asked.status is Status.WAITING
+    ground.approve(asked, "not good enough any more", approved=False)
+    found = ground.backend.endpoint()
+    assert (found.live_digest, found.approved_digest, found.is_approved) == (found.deployed_digest, "", False)
+    assert "which was rejected by" in found.served
+    assert [finding.state for finding in examine_endpoint(ground.backend)] == [State.FAILURE]
+
+
+def test_a_live_model_that_failed_its_gate_is_not_called_approved(ground: Ground) -> None:
+    first = ground.run(1)
+    ground.stages.bad.add(first.stage("train").output)
+    with pytest.raises(StageFailed, match="there is no earlier approved one"):
+        ground.approve(first)
+    found = ground.backend.endpoint()
+    assert (found.is_approved, found.objection) == (False, f"has failed the gate post-training-tests in run {first.id}")
+    assert [finding.state for finding in examine_endpoint(ground.backend)] == [State.FAILURE]
+    ground.stages.bad.clear()
+    assert ground.run(1).status is Status.DONE
+    assert ground.backend.endpoint().is_approved, "once it has passed"
+
+
+def test_a_comment_in_the_words_of_a_rollback_keeps_nothing_live(ground: Ground) -> None:
+    ground.live(1)
+    second = ground.run(2)
+    ground.stages.bad.add(second.stage("train").output)
+    with pytest.raises(StageFailed, match="Rolled back: the endpoint serves the approved v1"):
+        ground.approve(second, "rolled back to the larger learning rate")
+    assert ground.served == "v1"
+    back = ground.backend.get_run()
+    assert back.decision is not None
+    assert (back.decision.kind, back.decision.actor.name) == (DecisionKind.AUTOMATIC_ROLLBACK, "mlops")
+
+
+def test_a_rollback_that_fails_its_gate_is_said_to_be_so_and_the_next_one_goes_further(ground: Ground) -> None:
+    three(ground)
+    ground.stages.bad.add(ground.version("v2").digest)
+    with pytest.raises(StageFailed):
+        ground.rollback()
+    assert "has failed the gate" in ground.backend.endpoint().objection
+    ground.rollback()
+    assert ground.record["approved"] == {"v3": False, "v2": False, "v1": True}
+    assert (ground.served, ground.backend.endpoint().is_approved) == ("v1", True)
+
+
+def test_an_automatic_rollback_that_fails_too_leaves_no_model_that_is_called_approved(ground: Ground) -> None:
+    ground.live(1)
+    second = ground.run(2)
+    ground.stages.bad |= {second.stage("train").output, ground.version("v1").digest}
+    with pytest.raises(StageFailed, match="has failed, too"):
+        ground.approve(second)
+    found = ground.backend.endpoint()
+    assert (ground.served, found.is_approved) == ("v1", False)
+    assert "has failed the gate" in found.objection
+
+
+def test_a_single_stage_deploys_nothing_that_was_rejected_since(ground: Ground) -> None:
+    first, second = ground.live(1), ground.live(2)
+    ground.rollback(comment="v2 is bad")
+    for server_is_down in (False, True):
+        ground.server.is_down = server_is_down
+        with pytest.raises(MlopsError, match=r"was rejected by .*v2 is bad") as caught:
+            ground.stage("deploy", second)
+        assert caught.value.exit_code == EXIT_REJECTED
+    ground.stage("deploy", first)
+    assert ground.served == "v1"
+
+
+def test_a_single_stage_deploys_nothing_that_is_rejected_while_it_is_live(ground: Ground) -> None:
+    first = ground.live(1)
+    ground.limit("0.61")
+    ground.approve(ground.run(1), "no more", approved=False)
+    with pytest.raises(MlopsError, match="was rejected by"):
+        ground.stage("deploy", first)
+
+
+def test_nothing_is_deployed_under_a_limit_that_its_approval_did_not_see(ground: Ground) -> None:
+    first = ground.live(1)
+    ground.live(2)
+    ground.limit("0.9")
+    with pytest.raises(MlopsError, match="does not hold under the limits"):
+        ground.stage("deploy", first)
+    with pytest.raises(MlopsError):
+        ground.run(2, from_stage="deploy")
+    assert ground.served == "v2"
+
+
+def test_a_limit_that_was_lowered_for_the_approval_holds_when_it_is_back(ground: Ground) -> None:
+    ground.limit("0.95")
+    run = ground.run(1)
+    ground.limit("0.1")
+    with pytest.raises(MlopsError, match=r"0\.600 is under 0\.95, when the run asked"):
+        ground.approve(run)
+    ground.approve(run, "it is only a trial")
+    ground.limit("0.95")
+    assert ground.run(1).status is Status.WAITING
+
+
+@pytest.mark.parametrize("comment", ["", " ", "\t\n", "...", "\u200b"])
+def test_a_reason_that_says_nothing_is_none(ground: Ground, comment: str) -> None:
+    ground.limit("0.95")
+    run = ground.run(1)
+    with pytest.raises(MlopsError, match="needs a reason"):
+        ground.approve(run, comment)
+    assert ground.backend.get_run(run.id).status is Status.WAITING
+
+
+def test_what_was_accepted_with_a_reason_holds_under_the_same_limits(ground: Ground) -> None:
+    ground.limit("0.95")
+    run = ground.approve(ground.run(1), "a trial")
+    assert run.decision is not None
+    assert run.decision.shortfalls == ("macro: roc_auc 0.600 is under 0.95",)
+    assert run.decision.limits["floor of macro roc_auc"] == "0.95"
+    again = ground.run(2)
+    ground.approve(again, "better")
+    assert ground.run(1).status is Status.DONE, "the same model under the same limits"
+    assert ground.served == "v1"
+
+
+@pytest.mark.parametrize("value", ["1e999", "Infinity", "-Infinity", "NaN", "true", '"0.99"', "[1]", "1" + "0" * 400])
+def test_what_is_no_number_falls_short(ground: Ground, value: str) -> None:
+    ground.stages.metrics = ground.stages.metrics.replace("QUALITY", value)
+    run = ground.run(1)
+    evidence = ground.backend.evidence(run)
+    assert evidence.rows[0].metrics == {"roc_auc": None}
+    assert "roc_auc is no number but" in evidence.shortfalls[0]
+    with pytest.raises(MlopsError, match="needs a reason"):
+        ground.approve(run)
+
+
+def test_the_last_word_about_a_model_counts_under_whichever_limits(ground: Ground) -> None:
+    ground.live(1)
+    ground.limit("0.61")
+    ground.approve(ground.run(1), "no", approved=False)
+    ground.limit("0.5")
+    assert ground.run(1).status is Status.WAITING
+
+
+def test_two_approvals_under_two_limits_hold_each_for_its_own(ground: Ground) -> None:
+    ground.live(1)
+    ground.limit("0.55")
+    second = ground.run(1)
+    assert second.status is Status.WAITING
+    ground.approve(second)
+    assert ground.backend.endpoint().is_approved
+    for floor in ("0.5", "0.55"):
+        ground.limit(floor)
+        assert ground.run(1).status is Status.DONE
+
+
+def test_a_candidate_waits_on_while_another_model_comes_back(ground: Ground) -> None:
+    three(ground)
+    waiting = ground.run(4)
+    ground.rollback("v1", "both are bad")
+    assert (ground.served, ground.backend.get_run(waiting.id).status) == ("v1", Status.WAITING)
+    assert ground.backend.evidence(waiting).live_digest == ground.version("v1").digest
+    ground.approve(waiting)
+    assert ground.served == "v4"
+    ground.rollback()
+    assert ground.served == "v1", "the one before, and none that was given up"
+
+
+def test_repeated_after_its_end_a_rollback_goes_no_further(ground: Ground) -> None:
+    three(ground)
+    first = ground.rollback()
+    for version in ("", "v2"):
+        assert ground.rollback(version).id == first.id
+    assert ground.record["approved"] == {"v3": False, "v2": True, "v1": True}
+    ground.rollback("v1")
+    assert ground.served == "v1"
+
+
+def test_a_rollback_after_a_later_approval_is_a_new_one(ground: Ground) -> None:
+    three(ground)
+    ground.rollback()
+    ground.live(4)
+    ground.rollback()
+    assert (ground.served, ground.version("v4").approved) == ("v2", False)
+
+
+def test_a_rollback_to_what_falls_short_now_needs_a_reason_and_says_what_it_accepts(ground: Ground) -> None:
+    three(ground)
+    ground.limit("0.85")
+    plan = ground.backend.plan_rollback("")
+    assert plan.shortfalls == ("macro: roc_auc 0.800 is under 0.85",)
+    back = ground.rollback(comment="still better than v3")
+    assert back.decision is not None
+    assert back.decision.shortfalls == plan.shortfalls
+
+
+@pytest.mark.parametrize(("versions", "to", "down"), [(2, "", False), (3, "", True), (3, "v2", False)])
+def test_a_rollback_that_is_killed_anywhere_is_finished_by_the_same_command(
+    ground: Ground, tmp_path: Path, versions: int, to: str, down: bool
+) -> None:
+    for epochs in range(1, versions + 1):
+        ground.live(epochs)
+    before = f"v{versions - 1}"
+    approved = {f"v{number}": number != versions for number in range(1, versions + 1)}
+    call, killed = 0, True
+    while killed:
+        call += 1
+        other = ground.copy(tmp_path / f"killed-{call}")
+        other.server.is_down = down
+        killed = killed_at(call, lambda: other.rollback(to, "why"))  # noqa: B023
+        assert other.rollback(to, "why").status is Status.DONE, f"killed at call {call}"
+        assert (other.served, other.record["approved"]) == (before, approved), f"killed at call {call}"
+        assert other.backend.endpoint().is_approved
+        assert [run.status for run in other.backend.list_runs()] == [Status.DONE] * (versions + 1)
+    assert call > 15
+
+
+def test_an_approval_that_is_killed_anywhere_is_finished_by_run(ground: Ground, tmp_path: Path) -> None:
+    ground.live(1)
+    waiting = ground.run(2)
+    call, killed = 0, True
+    while killed:
+        call += 1
+        other = ground.copy(tmp_path / f"killed-{call}")
+        killed = killed_at(call, lambda: other.approve(waiting))  # noqa: B023
+        if other.backend.get_run(waiting.id).status is Status.WAITING:
+            other.approve(waiting)
+        assert other.run(2).status is Status.DONE, f"killed at call {call}"
+        assert (other.served, other.record["deployed"]) == ("v2", ["v2"]), f"killed at call {call}"
+        assert other.backend.endpoint().is_approved
+
+
+@pytest.mark.parametrize("then", ["run", "rollback"])
+def test_a_model_that_fails_its_gate_goes_although_the_command_is_killed(
+    ground: Ground, tmp_path: Path, then: str
+) -> None:
+    ground.live(1)
+    waiting = ground.run(2)
+    ground.stages.bad.add(waiting.stage("train").output)
+    call, killed = 0, True
+    while killed:
+        call += 1
+        other = ground.copy(tmp_path / f"killed-{call}")
+        killed = killed_at(call, lambda: other.approve(waiting))  # noqa: B023
+        if other.backend.get_run(waiting.id).status is Status.WAITING:
+            continue
+        if then == "rollback" and other.record["deployed"] == ["v1"] and other.version("v2").approved:
+            continue  # it had not come to the deployment
+        with contextlib.suppress(StageFailed):
+            other.run(2) if then == "run" else other.rollback()
+        assert (other.served, other.record["deployed"]) == ("v1", ["v1"]), f"killed at call {call}"
+        assert other.record["approved"] == {"v1": True, "v2": False}, f"killed at call {call}"
+        assert other.backend.endpoint().is_approved
+
+
+def test_no_model_that_failed_its_gate_is_gone_back_to_unasked(ground: Ground) -> None:
+    three(ground)
+    second = ground.version("v2").digest
+    ground.stages.bad.add(second)
+    with pytest.raises(StageFailed):
+        ground.rollback("v2")
+    ground.live(4)
+    ground.rollback()
+    assert ground.served == "v1"
+
+
+def test_a_stage_that_was_decided_about_is_not_made_anew(ground: Ground) -> None:
+    run = ground.live(1)
+    with pytest.raises(MlopsError, match="Somebody has decided"):
+        ground.stage("train", run)
+
+
+def test_who_decides_is_recorded_as_what_it_is(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "alice")
+    run = ground.live(1)
+    assert run.decision is not None
+    assert run.decision.actor == Actor(SYSTEM, "alice")

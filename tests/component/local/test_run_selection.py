@@ -1,0 +1,255 @@
+"""Which run a command goes on with, with the real store and a workbench whose stages are only written down."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.local.run_selection import (
+    check_waiting,
+    record_decision,
+    select_run,
+    supersede_older,
+    with_actual_status,
+)
+from mlops_cli.backends.local.run_store import LONGEST_PATH, RunStore
+from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.core.engine import StageResult, run_stages
+from mlops_cli.core.runs import Run, RunRequest, StageRun, Status, find_run
+from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.errors import ConfigurationError, MlopsError
+
+
+class Bench:
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
+        self.version = "1"
+        self.broken = ""
+
+    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+        return {"version": self.version, **run.overrides}
+
+    def key(self, ingredients: dict[str, str]) -> str:
+        return repr(sorted(ingredients.items()))
+
+    def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
+        if stage.kind is Kind.APPROVAL:
+            said = next((said for said in self.store.decisions() if said.key == key), None)
+            return (
+                StageRun(stage.name, output=said.model_digest, run_id=said.run_id) if said and said.approved else None
+            )
+        found = self.store.finished(stage.name, key)
+        return next(iter([record for record in found if record.run_id == run.id] or found), None)
+
+    def previous(self, stage: Stage) -> StageRun | None:
+        return next(iter(self.store.finished(stage.name)), None)
+
+    def execute(self, stage: Stage, run: Run, view: object) -> StageResult:
+        if stage.name == self.broken:
+            raise MlopsError("broken")
+        status = Status.WAITING if stage.kind is Kind.APPROVAL else Status.DONE
+        return StageResult(output=stage.name, status=status)
+
+    def save(self, run: Run) -> None:
+        self.store.save(run)
+
+
+class Silent:
+    def stage_changed(self, run: Run, stage: StageRun) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int, message: str) -> None: ...
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    made = RunStore(tmp_path / "state.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench(store: RunStore) -> Bench:
+    return Bench(store)
+
+
+def go(bench: Bench, **request: object) -> Run:
+    choice = select_run(RunRequest(**request), bench.store, bench)  # type: ignore[arg-type]
+    run = run_stages(choice.run, bench, Silent(), choice.start)
+    supersede_older(run, bench.store)
+    return run
+
+
+def say(bench: Bench, run: Run, approved: bool, at: float = 1.0) -> Run:
+    gate = run.stage("approval")
+    record_decision(run, Decision(run.id, approved, Actor("ann"), "because", at, gate.key, gate.output), bench.store)
+    return run_stages(run, bench, Silent(), "approval") if approved else run
+
+
+def test_a_run_that_failed_is_continued_with_its_overrides(bench: Bench) -> None:
+    bench.broken = "train"
+    with pytest.raises(MlopsError, match="broken"):
+        go(bench, overrides={"epochs": "1"})
+    bench.broken = ""
+    failed = bench.store.runs()[0]
+    choice = select_run(RunRequest(), bench.store, bench)
+    assert (choice.run.id, choice.run.overrides, choice.fresh) == (failed.id, {"epochs": "1"}, True)
+
+
+def test_nothing_changed_starts_nothing(bench: Bench) -> None:
+    run = say(bench, go(bench), True)
+    choice = select_run(RunRequest(), bench.store, bench)
+    assert (choice.run.id, choice.fresh) == (run.id, False)
+    bench.version = "2"
+    assert select_run(RunRequest(), bench.store, bench).run.id != run.id
+
+
+def test_other_overrides_are_a_change(bench: Bench) -> None:
+    run = say(bench, go(bench), True)
+    assert select_run(RunRequest(overrides={"epochs": "9"}), bench.store, bench).run.id != run.id
+
+
+def test_a_waiting_run_waits_on_when_nothing_changed(bench: Bench) -> None:
+    run = go(bench)
+    choice = select_run(RunRequest(), bench.store, bench)
+    assert (choice.run.id, choice.run.status, choice.fresh) == (run.id, Status.WAITING, False)
+
+
+def test_force_and_from_start_a_new_run(bench: Bench) -> None:
+    run = say(bench, go(bench), True)
+    forced = select_run(RunRequest(force=True), bench.store, bench).run
+    assert (forced.id != run.id, forced.forced_from) == (True, "preprocess")
+    later = select_run(RunRequest(from_stage="deploy"), bench.store, bench)
+    assert (later.start, later.run.forced_from) == ("deploy", "deploy")
+    assert [stage.status for stage in later.run.stages[:4]] == [Status.REUSED] * 4
+    assert later.run.stage("train").reason == f"as in run {run.id}"
+
+
+def test_from_needs_a_run_that_came_so_far(bench: Bench) -> None:
+    with pytest.raises(MlopsError, match="No run has finished what comes before train"):
+        select_run(RunRequest(from_stage="train"), bench.store, bench)
+
+
+def test_a_newer_run_at_the_gate_supersedes_the_older(bench: Bench) -> None:
+    old = go(bench)
+    bench.version = "2"
+    new = go(bench)
+    assert find_run(bench.store.runs(), old.id).status is Status.SUPERSEDED
+    with pytest.raises(MlopsError, match="was superseded") as caught:
+        check_waiting(find_run(bench.store.runs(), old.id), bench.store)
+    assert new.id in caught.value.hint
+
+
+def test_what_was_approved_since_is_not_replaced_by_a_deployment_that_failed_before(bench: Bench) -> None:
+    say(bench, go(bench), True)
+    bench.version = "2"
+    waiting = go(bench)
+    bench.broken = "deploy"
+    with pytest.raises(MlopsError, match="broken"):
+        go(bench, from_stage="deploy")
+    bench.broken = ""
+    failed = bench.store.runs()[0]
+    assert find_run(bench.store.runs(), waiting.id).status is Status.WAITING
+    say(bench, waiting, True)
+    assert find_run(bench.store.runs(), failed.id).status is Status.SUPERSEDED
+    assert select_run(RunRequest(), bench.store, bench).run.id != failed.id
+
+
+def test_what_waited_beside_a_newer_run_goes_on_once_it_was_approved(bench: Bench) -> None:
+    say(bench, go(bench), True)
+    bench.version = "2"
+    waiting = go(bench)
+    bench.version = "1"
+    go(bench, from_stage="deploy")
+    bench.version, bench.broken = "2", "deploy"
+    with pytest.raises(MlopsError, match="broken"):
+        say(bench, waiting, True, at=time.time())
+    assert select_run(RunRequest(), bench.store, bench).run.id == waiting.id
+
+
+def test_what_cannot_be_decided_says_why(bench: Bench) -> None:
+    run = go(bench)
+    check_waiting(run, bench.store)
+    say(bench, run, False)
+    rejected = find_run(bench.store.runs(), run.id)
+    with pytest.raises(MlopsError, match="was rejected by ann: because") as caught:
+        check_waiting(rejected, bench.store)
+    assert caught.value.exit_code == 4
+    again = go(bench)
+    assert again.status is Status.WAITING, "a rejected model is asked about again"
+    say(bench, again, True)
+    with pytest.raises(MlopsError, match="already approved by ann"):
+        check_waiting(find_run(bench.store.runs(), again.id), bench.store)
+
+
+def test_a_run_in_the_making_cannot_be_decided(bench: Bench) -> None:
+    bench.broken = "train"
+    with pytest.raises(MlopsError, match="broken"):
+        go(bench)
+    with pytest.raises(MlopsError, match="does not wait for an approval: it is failed"):
+        check_waiting(bench.store.runs()[0], bench.store)
+
+
+def test_a_run_that_nobody_runs_is_shown_as_interrupted(bench: Bench) -> None:
+    stages = [StageRun("preprocess", Status.DONE), StageRun("train", Status.RUNNING)]
+    run = Run("r", 0.0, Status.RUNNING, stages)
+    assert with_actual_status(run, alive=True) is run
+    dead = with_actual_status(run, alive=False)
+    assert dead.status is Status.INTERRUPTED
+    assert [stage.status for stage in dead.stages] == [Status.DONE, Status.INTERRUPTED]
+    assert "died" in dead.stages[1].reason
+
+
+def test_a_run_is_found_by_any_unique_prefix(store: RunStore) -> None:
+    runs = [Run(name, 0.0, Status.DONE, []) for name in ("ab12", "ab34", "cd56")]
+    assert find_run(runs, "c").id == "cd56"
+    assert find_run(runs, "").id == "ab12"
+    with pytest.raises(MlopsError, match="ambiguous: ab12, ab34"):
+        find_run(runs, "ab")
+    with pytest.raises(MlopsError, match="no run 'zz'"):
+        find_run(runs, "zz")
+    with pytest.raises(MlopsError, match="There is no run yet"):
+        find_run([], "")
+
+
+def test_a_store_keeps_everything_about_a_run(store: RunStore, tmp_path: Path) -> None:
+    stages = [StageRun("train", Status.DONE, "why", "k", {"a": "1"}, "out", "art", {"x": [1]}, 1.0, 2.0, "log", "r")]
+    run = Run("r", 5.0, Status.WAITING, stages, {"epochs": "1"}, "train")
+    store.save(run)
+    store.save(replace(run, status=Status.DONE))
+    reopened = RunStore(tmp_path / "state.db")
+    (found,) = reopened.runs()
+    assert (found.status, found.overrides, found.forced_from) == (Status.DONE, {"epochs": "1"}, "train")
+    assert found.stage("train") == stages[0]
+    assert reopened.find_by_output("train", "out") == stages[0]
+    reopened.close()
+
+
+def test_a_store_of_a_newer_version_is_refused(store: RunStore, tmp_path: Path) -> None:
+    store.connection.execute("PRAGMA user_version=99")
+    with pytest.raises(MlopsError, match="another mlops"):
+        RunStore(tmp_path / "state.db")
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_a_store_whose_path_is_as_long_as_may_be_is_opened_and_no_longer_one(tmp_path: Path, spare: int) -> None:
+    folder = tmp_path
+    left = LONGEST_PATH - spare - len("/state.db") - len(str(folder.resolve()))
+    while left > 0:
+        part = min(left - 1, 100) if left - 1 - min(left - 1, 100) != 1 else 99
+        folder, left = folder / ("n" * part), left - 1 - part
+    folder.mkdir(parents=True)
+    assert len(str((folder / "state.db").resolve())) == LONGEST_PATH - spare
+    if spare == 0:
+        RunStore(folder / "state.db").close()
+    else:
+        with pytest.raises(ConfigurationError, match="too long"):
+            RunStore(folder / "state.db")
+
+
+def test_a_store_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database at all, " * 100)
+    with pytest.raises(MlopsError, match=r"The run store .*state\.db cannot be used"):
+        RunStore(tmp_path / "state.db")

@@ -1,0 +1,389 @@
+"""The page as text: its parts, what it says first, and that nothing in it can do harm or load anything."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from mlops_cli.core.comparison import Comparison
+from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.report import ReportContext, report_html
+from tests.component.report.materials import LABELS, figures, make, numbers, predictions, profile, use_case
+
+VOID = {"meta", "br", "wbr"}
+TAGS = {
+    "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "nav", "section", "article", "div",
+    "span", "p", "h1", "h2", "h3", "a", "b", "q", "br", "wbr", "small", "code", "ul", "li", "table", "thead", "tbody",
+    "tr", "th", "td", "figure", "figcaption", "details", "summary",
+    "svg", "line", "polyline", "polygon", "circle", "rect", "text",
+}  # fmt: skip
+# In every place where a person or the data could put it.
+HOSTILE = (
+    "</script></style></title><img src=x onerror=alert(1)>\"'&\u202ereversed\x00\ud800"
+    + "z\u0301\u0302\u0303\u0304\u0305\u0306" * 3
+)
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element closed in its place; keeps tags, attributes, ids and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.said: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.said.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.said).split())
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, its_name, value in self.attributes if its_name == name]
+
+
+def page(material: Any) -> Page:
+    return Page(report_html(material))
+
+
+def test_it_begins_with_the_verdict_and_the_figures_that_decide() -> None:
+    text = page(make()).text
+    start = text[:700]
+    assert "It keeps every bound; it is better than the live model, beyond noise." in start
+    assert "macro roc_ auc, test" in start
+    assert "✓ 0.900" in start
+    assert "floor 0.800" in start
+    assert "on the same 600 test rows" in start
+    assert "✓ 55 none failed" in start
+    assert "mlops approve --run-id ab12cd34" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rival": None}, "It keeps every bound; it would be the first model to go live."),
+        ({"rival": predictions(LABELS, quality=0.9, noise=9)}, "but it is worse than the live model, beyond noise."),
+        ({"rival": predictions(LABELS, noise=60)}, "it is not better than the live model, beyond noise."),
+        ({"comparison": Comparison("roc_auc", problem="no rows")}, "it could not be compared with the live model."),
+        ({"facts": figures(LABELS, 0.75)}, "This model falls short of what is demanded of it."),
+        ({"facts": figures(LABELS, 0.75)}, "macro: roc_auc 0.750 is under 0.8"),
+        ({"facts": figures(LABELS, 0.75)}, "--comment 'WHY' no"),
+        ({"case": use_case(metrics=Metrics("test", "roc_auc"))}, "No bound is set; it is better"),
+    ],
+)
+def test_the_verdict_says_what_is_the_case(changes: dict[str, Any], said: str) -> None:
+    assert said in page(make(**changes)).text
+
+
+def test_it_has_every_section_and_every_link_leads_to_one() -> None:
+    found = page(make(live_data=profile(LABELS)))
+    sections = [value for tag, name, value in found.attributes if (tag, name) == ("section", "id")]
+    assert sections == ["labels", "live", "curves", "mistakes", "training", "data", "origin"]
+    assert found.values("href") == [f"#{name}" for name in sections]
+
+
+def test_each_label_has_its_curves_and_its_confusion() -> None:
+    found = page(make())
+    described = found.values("aria-label")
+    for label in LABELS:
+        for what in ("ROC curve of", "precision and recall of", "calibration of"):
+            assert f"{what} {label}" in described
+        assert f"precision and recall of {label} by threshold" in described
+    assert found.text.count("false alarms") == len(LABELS)
+
+
+def test_the_live_model_is_drawn_beside_the_labels_only_if_all_rows_were_compared() -> None:
+    whole = make()
+    compared = whole.evidence.comparison
+    assert compared is not None
+    part = replace(whole, evidence=replace(whole.evidence, comparison=replace(compared, rows=500)))
+    assert "the live model on the same rows" in page(whole).text
+    assert "the live model on the same rows" not in page(part).text
+
+
+def test_mistakes_are_behind_a_click() -> None:
+    html = report_html(make())
+    before, _, after = html.partition('<section id="mistakes">')
+    inside, _, rest = after.partition("</section>")
+    assert "You are kind" not in before + rest
+    assert inside.index("<details>") < inside.index("You are kind")
+    assert "<details open" not in html
+
+
+def hostile_everywhere() -> ReportContext:
+    """A model with hostile labels, hyperparameters, code, gates, decisions, texts and profile."""
+    labels = (HOSTILE + "1", HOSTILE + "2")
+    facts = figures(labels)
+    facts["metrics"]["test"][labels[0]][HOSTILE] = 0.5
+    facts["history"] = [{HOSTILE: 1.0, "loss": 2.0}, {HOSTILE: 0.5, "loss": 1.0}]
+    facts["hyperparameters"], facts[HOSTILE] = {HOSTILE: HOSTILE}, 3
+    about = profile(labels)
+    about[HOSTILE], about["dataset"]["source"] = 7, HOSTILE
+    about[f"{HOSTILE}_histogram"], about[HOSTILE + "q"] = {"1": 2, "5": 3}, {"median": 1, HOSTILE: 2}
+    about["splits"][HOSTILE], about["words"][HOSTILE] = about["splits"]["test"], 1
+    said = Decision("r", False, Actor(HOSTILE), HOSTILE, 1.0, "", "")
+    case = use_case(name=HOSTILE, description=HOSTILE, metrics=Metrics("test", "roc_auc", {"label": {"roc_auc": 0.99}}))
+    material = make(
+        labels, facts=facts, about_data=about, live_data=about, case=case, texts=HOSTILE, decision=said,
+        earlier=replace(said, comment="before"),
+    )  # fmt: skip
+    material.run.overrides = {HOSTILE: HOSTILE}
+    for stage in material.run.stages:
+        stage.reason, stage.output = HOSTILE, HOSTILE
+        stage.ingredients = {f"package {HOSTILE}": HOSTILE, f"training/{HOSTILE}": HOSTILE, "interpreter": HOSTILE}
+    material.run.stage("pre-training-tests").detail = {"passed": 0, "failed": 1, "failures": [HOSTILE]}
+    return material
+
+
+def hostile_names() -> ReportContext:
+    """A hostile split and metric, run, digests and names of rows; remarks about data and training that is hostile."""
+    labels = (HOSTILE,)
+    content = json.loads(predictions(labels, rows=60))
+    content.update(split=HOSTILE, rows=[f"{place}{HOSTILE}" for place in range(60)], trained_on=None)
+    facts = figures(labels)
+    row = {HOSTILE: 0.5}
+    facts["metrics"] = {HOSTILE: {HOSTILE: row, "macro": row}, HOSTILE + "2": {"macro": {HOSTILE: 0.9}}}
+    facts["history"] = [{f"val {HOSTILE} loss": value} for value in (1.0, 0.5, 0.9)]
+    about, before = profile(labels), profile(labels, rate=0.5)
+    about[f"{HOSTILE}_histogram"], before[f"{HOSTILE}_histogram"] = {"1": 2, "5": 30}, {"1": 30, "5": 3}
+    before[HOSTILE], about[HOSTILE] = {"median": 1}, {"median": 2, HOSTILE: 3}
+    case = use_case(metrics=Metrics(HOSTILE, HOSTILE))
+    made = make(
+        labels, content=json.dumps(content).encode(), facts=facts, about_data=about, live_data=before, case=case
+    )
+    made.run.id = HOSTILE
+    gates = tuple(replace(gate, passed=0) for gate in made.evidence.gates)
+    return replace(
+        made,
+        evidence=replace(
+            made.evidence,
+            live_digest=HOSTILE,
+            live_run=HOSTILE,
+            model_digest=HOSTILE + "x",
+            data_digest=HOSTILE,
+            gates=gates,
+        ),
+    )
+
+
+def hostile_comparison() -> ReportContext:
+    """Worse than the live model on a label with a hostile name, by a metric with one."""
+    labels = (HOSTILE, "b", "c")
+    content, rival = json.loads(predictions(labels)), json.loads(predictions(labels, quality=0.2, noise=40))
+    column = content["columns"][HOSTILE]
+    content["columns"][HOSTILE], rival["columns"][HOSTILE] = rival["columns"][HOSTILE], column
+    made = make(labels, content=json.dumps(content).encode(), rival=json.dumps(rival).encode())
+    compared = made.evidence.comparison
+    assert compared is not None
+    return replace(made, evidence=replace(made.evidence, comparison=replace(compared, metric=HOSTILE)))
+
+
+def hostile_problem() -> ReportContext:
+    case = use_case(metrics=Metrics("test", HOSTILE))
+    made = make(
+        content=json.dumps({"columns": {"a": {"kind": HOSTILE}}}).encode(), rival=None, instances=None, case=case
+    )
+    return replace(
+        made, evidence=replace(made.evidence, live_digest="c" * 64, comparison=Comparison("m", problem=HOSTILE))
+    )
+
+
+@pytest.mark.parametrize("made", [hostile_everywhere, hostile_names, hostile_comparison, hostile_problem])
+def test_nothing_that_data_or_people_say_becomes_markup(made: Callable[[], ReportContext]) -> None:
+    html = report_html(made())
+    found = Page(html)
+    assert set(found.tags) <= TAGS
+    assert [name for _, name, _ in found.attributes if name.startswith("on") or name in ("src", "style")] == []
+    assert "onerror=alert(1)>" in found.text, "the text itself is shown"
+    assert [character for character in "\u202e\x00\ud800" if character in html] == []
+    assert html.encode()
+    assert "\u0306" not in html, "marks do not pile up over other lines"
+
+
+def test_it_loads_nothing() -> None:
+    html = report_html(make())
+    for loader in ("http:", "https:", "//", "url(", "@import", "src=", "<script", "<link", "<img", "<iframe", "data:"):
+        assert loader not in html.replace("<!doctype html>", ""), loader
+    assert "default-src 'none'" in html
+
+
+def test_nothing_is_said_by_colour_alone() -> None:
+    """Every verdict has a word or a mark of its own, and no style is written into an element."""
+    text = page(make(facts=figures(LABELS, 0.75))).text
+    assert "✗ under 0.700" not in text
+    assert "✗ under 0.800" in text
+    assert "▲ better" in text
+
+
+def test_a_training_that_wrote_only_metrics_still_has_a_report() -> None:
+    found = page(make(content=None, instances=None, rival=None))
+    assert (
+        "There are no curves, intervals or mistakes to look at: the training wrote no predictions.json." in found.text
+    )
+    assert [value for value in found.values("id") if value in ("curves", "mistakes")] == []
+    assert "severe_ toxic" in found.text
+
+
+def test_a_regression_has_plots_of_its_own() -> None:
+    case = use_case(metrics=Metrics("test", "mae", maximum={"label": {"mae": 50_000.0}}))
+    facts = {"metrics": {"test": {"price": {"mae": 8000.0, "r2": 0.9}}}}
+    instances = json.dumps([{"area": place} for place in range(300)]).encode()
+    material = make(
+        content=numbers(), rival=numbers(noise=0.3), instances=instances, facts=facts, case=case, about_data={}
+    )
+    found = page(material)
+    assert {"price: predicted against true", "errors of price"} <= set(found.values("aria-label"))
+    assert "less is better" in found.text
+    assert '{"area": ' in found.text
+    assert "macro" not in found.text
+
+
+def test_a_larger_error_is_worse_though_nobody_has_said_so() -> None:
+    case = use_case(metrics=Metrics("test", "mae"))
+    facts = {"metrics": {"test": {"price": {"mae": 9.0}}}}
+    content, rival = numbers(noise=0.3), numbers(noise=0.1)
+    material = make(content=content, rival=rival, instances=None, facts=facts, case=case, about_data={})
+    assert "but it is worse than the live model, beyond noise." in page(material).text
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"metrics": None}, {"metrics": {"test": []}}, {"metrics": {"test": {"a": 1}}}, {"history": "x"},
+     {"history": [1, None, {"loss": "x"}]}, {"metrics": {"test": {"macro": {"roc_auc": float("nan")}}}},
+     {"hyperparameters": 3, "rows": {"a": "b"}}],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "about_data",
+    [{}, {"splits": 3}, {"splits": {"train": None}}, {"splits": {"train": {"rows": "x", "label_rates": [1]}}},
+     {"words_histogram": {"x": 1}}, {"words_histogram": {"1": None}},
+     {"words_histogram": {}, "words": {"median": "x"}}],
+)  # fmt: skip
+def test_facts_of_any_form_make_a_page(facts: Any, about_data: Any) -> None:
+    found = page(make(facts=facts, about_data=about_data, live_data=profile(LABELS)))
+    assert "run ab12cd34" in found.text
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"rows": 3}'])
+def test_malformed_predictions_are_said_and_the_rest_is_shown(content: bytes) -> None:
+    text = page(make(content=content, instances=None, rival=None)).text
+    assert "predictions.json is not as it should be" in text
+    assert "Quality, row by row" in text
+
+
+@pytest.mark.parametrize("instances", [b"{", b"[1]", b"3", None])
+def test_instances_that_do_not_fit_hide_the_mistakes_only(instances: bytes | None) -> None:
+    found = page(make(instances=instances))
+    assert "mistakes" not in found.values("id")
+    assert "curves" in found.values("id")
+
+
+def test_predictions_of_another_split_are_not_shown_as_this_one() -> None:
+    content = predictions(LABELS).replace(b'"split": "test"', b'"split": "holdout"')
+    text = page(make(content=content, rival=None)).text
+    assert "predictions.json is of the split holdout, the metrics that count are of test" in text
+
+
+@pytest.mark.parametrize("labels", [6, 60])
+def test_it_stays_under_a_megabyte(labels: int) -> None:
+    names = tuple(f"label_{place}" for place in range(labels))
+    rows = 20_000 if labels == 6 else 2_000
+    html = report_html(make(names, content=predictions(names, rows), rival=None, texts="word " * 400))
+    assert len(html.encode()) < 1_000_000
+
+
+# What somebody who knows models would point out.
+
+
+def test_worse_on_one_label_is_pointed_out() -> None:
+    content, rival = json.loads(predictions(LABELS)), json.loads(predictions(LABELS, quality=0.2, noise=40))
+    content["columns"]["toxic"], rival["columns"]["toxic"] = rival["columns"]["toxic"], content["columns"]["toxic"]
+    text = page(make(content=json.dumps(content).encode(), rival=json.dumps(rival).encode())).text
+    assert "Worse than the live model, beyond noise, on toxic" in text
+
+
+def test_synthetic_data_is_pointed_out() -> None:
+    about = profile(LABELS)
+    about["dataset"]["synthetic"] = True
+    assert "The data is synthetic" in page(make(about_data=about)).text
+
+
+def test_few_positives_are_pointed_out() -> None:
+    content = predictions(("common", "rare"), rows=150)
+    assert "Few positives to test on, so the figures are rough: rare (" in page(make(content=content, rival=None)).text
+
+
+def test_a_comparison_on_few_of_the_rows_is_pointed_out() -> None:
+    material = make()
+    compared = material.evidence.comparison
+    assert compared is not None
+    few = replace(compared, rows=100, learnt=500)
+    text = page(replace(material, evidence=replace(material.evidence, comparison=few))).text
+    assert "Only 100 of 600 test rows could be compared with the live model: it was trained on 500 of them." in text
+
+
+def test_a_gap_between_the_splits_is_pointed_out() -> None:
+    facts = figures(LABELS)
+    facts["metrics"]["validation"] = {"macro": {"roc_auc": 0.97}}
+    assert "roc_ auc is 0.970 on validation, but 0.900 on test" in page(make(facts=facts)).text
+
+
+def test_a_validation_loss_that_rises_is_pointed_out() -> None:
+    facts = figures(LABELS)
+    facts["history"] = [
+        {"epoch": n, "loss": 1 / n, "validation_loss": value} for n, value in enumerate((1, 0.5, 0.9), 1)
+    ]
+    assert "the model may be learning by heart" in page(make(facts=facts)).text
+
+
+def test_probabilities_that_are_off_are_pointed_out() -> None:
+    assert "The probabilities of toxic are off by" in page(make()).text
+
+
+def test_drift_is_pointed_out_and_its_absence_is_not() -> None:
+    moved = page(make(live_data=profile(LABELS, rate=0.02, median=8))).text
+    assert "The data differs from what the live model was trained on: the distribution of words" in moved
+    assert "toxic 2.00% → 10.0% positive" in moved
+    assert "10.0%" in moved
+    assert "The data differs" not in page(make(live_data=profile(LABELS, rate=0.101))).text
+
+
+def test_nothing_to_heed_says_nothing() -> None:
+    random_but_calibrated = json.loads(predictions(("toxic",)))
+    column = random_but_calibrated["columns"]["toxic"]
+    column["predicted"] = [0.98 if true else 0.02 for true in column["truth"]]
+    content = json.dumps(random_but_calibrated).encode()
+    assert "Before you decide" not in page(make(("toxic",), content=content, rival=None)).text
+
+
+def test_a_decision_is_in_the_report_and_the_commands_are_gone() -> None:
+    said = Decision("ab12cd34", True, Actor("ada"), "better on threat", 1_700_000_100.0, "", "")
+    text = page(make(decision=said)).text
+    assert "This run was approved by ada, 2023-11-14 22:15 UTC: better on threat" in text
+    assert "mlops approve" not in text

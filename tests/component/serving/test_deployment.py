@@ -1,0 +1,393 @@
+"""Deploying, replacing and ending: what is live is what was asked for, and no request is lost."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import mlops_cli
+from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.errors import MlopsError
+from mlops_cli.serving.control import LocalEndpoint
+from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
+
+NAME = "dev-comments"
+
+
+def deploy(endpoint: LocalEndpoint, package: Any) -> Any:
+    return endpoint.deploy(package.path, package.digest, 60)
+
+
+def folder_of(endpoint: LocalEndpoint) -> EndpointDirectory:
+    return EndpointDirectory(endpoint.status().log.parent)
+
+
+def worker_of(endpoint: LocalEndpoint) -> int | None:
+    service = folder_of(endpoint).read_service()
+    return service.worker if service else None
+
+
+def test_before_the_first_deployment_there_is_nothing(make_endpoint: Any) -> None:
+    endpoint = make_endpoint()
+    status = endpoint.status()
+    assert (status.state, status.pid, status.model_digest) == (EndpointState.ABSENT, None, None)
+    with pytest.raises(MlopsError, match="does not exist"):
+        endpoint.invoke(b"{}", "application/json")
+    endpoint.stop(1)
+
+
+def test_deploying_reports_what_the_server_says(make_endpoint: Any, packages: Any) -> None:
+    endpoint, package = make_endpoint(), packages("text-0")
+    status = deploy(endpoint, package)
+    assert (status.state, status.model_digest, status.name) == (EndpointState.IN_SERVICE, package.digest, NAME)
+    assert endpoint.invocations_url == f"{status.url}/endpoints/{NAME}/invocations"
+    answer = endpoint.invoke(b'{"instances": ["x"]}', "application/json")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.seconds > 0
+    again = deploy(endpoint, package)
+    assert again == status, "what is in service already is left alone"
+
+
+def test_the_endpoint_needs_nothing_of_where_the_model_came_from(
+    make_endpoint: Any, packages: Any, connect: Any, tmp_path: Path, eventually: Any
+) -> None:
+    copy = tmp_path / "model.tar.gz"
+    copy.write_bytes(packages("text-0").path.read_bytes())
+    endpoint = make_endpoint()
+    endpoint.deploy(copy, packages("text-0").digest, 60)
+    copy.unlink()
+    worker = worker_of(endpoint)
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
+    assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    assert connect(endpoint).predict("late")
+
+
+def test_another_digest_is_refused_and_the_old_model_stays(make_endpoint: Any, packages: Any) -> None:
+    endpoint = make_endpoint()
+    before = deploy(endpoint, packages("text-0"))
+    with pytest.raises(MlopsError, match="is not the approved model"):
+        endpoint.deploy(packages("text-1").path, packages("text-0").digest[::-1], 60)
+    assert endpoint.status() == before
+    with pytest.raises(MlopsError, match="No such file"):
+        endpoint.deploy(Path("nowhere.tar.gz"), "0" * 64, 60)
+    assert len(list(folder_of(endpoint).models.iterdir())) == 2, "the archive in service and its folder"
+
+
+BROKEN = {
+    "raises at import": "raise RuntimeError('the labels are missing')",
+    "has no handlers": "x = 1",
+    "ends the process": "import os; os._exit(3)",
+    "never gets ready": "import time; time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN.values(), ids=BROKEN)
+def test_a_model_that_cannot_be_served_leaves_the_old_one_in_service(
+    make_endpoint: Any,
+    packages: Any,
+    package_of: Any,
+    with_code: Any,
+    connect: Any,
+    tmp_path: Path,
+    code: str,
+) -> None:
+    endpoint = make_endpoint()
+    before = deploy(endpoint, packages("text-0"))
+    folder = tmp_path / "broken"
+    with_code(copy_of(packages("plain").folder, folder), code)
+    broken = package_of(folder)
+    with pytest.raises(MlopsError, match=r"(?s)Log: .*server\.log\n  ") as caught:
+        endpoint.deploy(broken.path, broken.digest, 2.5)
+    if "labels" in code:
+        assert "RuntimeError: the labels are missing" in caught.value.message
+    assert endpoint.status() == before
+    assert connect(endpoint).predict("x")
+
+
+def test_a_package_that_is_no_archive_is_refused(make_endpoint: Any, tmp_path: Path) -> None:
+    from mlops_cli.files.hashing import digest_file
+
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(b"not an archive")
+    endpoint = make_endpoint()
+    with pytest.raises(MlopsError, match=r"is not a whole \.tar\.gz"):
+        endpoint.deploy(path, digest_file(path), 60)
+    assert endpoint.status().state is EndpointState.ABSENT
+    assert not is_locked(folder_of(endpoint).supervisor_lock)
+
+
+@pytest.mark.slow
+def test_replacing_under_load_loses_no_request(make_endpoint: Any, packages: Any, connect: Any) -> None:
+    endpoint = make_endpoint(Limits(keep_alive_seconds=5))
+    deploy(endpoint, packages("text-0"))
+    digests = {packages(name).digest: bias for name, bias in (("text-0", 0.0), ("text-1", 0.5))}
+    base, done = connect(endpoint).predict("x")[0]["label_0"], threading.Event()
+    problems: list[object] = []
+    answered = [0] * 8
+
+    def ask(number: int) -> None:
+        client = connect(endpoint)
+        while not done.is_set():
+            if number % 2:
+                client = connect(endpoint)
+            try:
+                answer = client.ask("POST", "/invocations", {"instances": ["x"]})
+                digest = answer.headers["x-amzn-sagemaker-custom-attributes"].removeprefix("model-digest=")
+                value = answer.json()["predictions"][0]["label_0"]
+            except (OSError, http.client.HTTPException, KeyError) as error:
+                problems.append(error)
+                client = connect(endpoint)
+                continue
+            if answer.status != 200 or abs(value - base - digests[digest]) > 1e-6:
+                problems.append(answer)
+            answered[number] += 1
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        for name in ("text-1", "text-0", "text-1", "text-0"):
+            status = deploy(endpoint, packages(name))
+            assert status.model_digest == packages(name).digest
+            fresh = endpoint.invoke(b'{"instances": ["x"]}', "application/json")
+            assert fresh.headers["x-amzn-sagemaker-custom-attributes"].endswith(packages(name).digest)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(30)
+    assert problems == []
+    assert min(answered) > 10
+
+
+def test_a_replaced_worker_leaves_and_its_package_with_it(
+    make_endpoint: Any, packages: Any, is_alive: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint()
+    deploy(endpoint, packages("text-0"))
+    old = worker_of(endpoint)
+    deploy(endpoint, packages("text-1"))
+    assert old is not None
+    assert eventually(lambda: not is_alive(old))
+    assert eventually(lambda: len(list(folder_of(endpoint).models.iterdir())) == 2)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_started_again(make_endpoint: Any, packages: Any, connect: Any, eventually: Any) -> None:
+    endpoint = make_endpoint()
+    before = deploy(endpoint, packages("text-0"))
+    for _ in range(2):
+        worker = worker_of(endpoint)
+        assert worker is not None
+        os.kill(worker, signal.SIGKILL)
+        # The socket is the supervisor's: a client that comes meanwhile waits, and is answered.
+        assert connect(endpoint).predict("x")
+        assert eventually(lambda worker=worker: worker_of(endpoint) not in (None, worker))
+    status = endpoint.status()
+    assert (status.state, status.pid, status.url) == (EndpointState.IN_SERVICE, before.pid, before.url)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
+def test_without_a_file_to_be_had_the_server_waits_until_there_is(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint()
+    before = deploy(endpoint, packages("text-0"))
+    worker = worker_of(endpoint)
+    assert worker is not None
+    soft, hard = resource.prlimit(before.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(before.pid, resource.RLIMIT_NOFILE, (0, hard))
+    os.kill(worker, signal.SIGKILL)
+    assert eventually(lambda: "the worker cannot be started again" in before.log.read_text())
+    resource.prlimit(before.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert connect(endpoint).predict("x")
+    assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    assert endpoint.status().pid == before.pid
+
+
+def test_a_worker_serves_though_that_cannot_be_written_down(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint()
+    deploy(endpoint, packages("text-0"))
+    client, worker, record = connect(endpoint), worker_of(endpoint), folder_of(endpoint).service
+    assert worker is not None
+    record.unlink()
+    record.mkdir()  # so that no record can take its place
+    os.kill(worker, signal.SIGKILL)
+    assert client.predict("x")
+    assert "endpoint.json cannot be written" in endpoint.status().log.read_text()
+    record.rmdir()
+
+
+def test_a_deployment_that_cannot_be_written_down_leaves_the_old_model_in_service(
+    make_endpoint: Any, packages: Any, connect: Any
+) -> None:
+    endpoint = make_endpoint()
+    deploy(endpoint, packages("text-0"))
+    client, record = connect(endpoint), folder_of(endpoint).service
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(MlopsError, match=r"The new server cannot be started: .*Is a directory"):
+        deploy(endpoint, packages("text-1"))
+    record.rmdir()
+    answer = client.ask("POST", "/invocations", {"instances": ["x"]})
+    assert answer.headers["x-amzn-sagemaker-custom-attributes"] == f"model-digest={packages('text-0').digest}"
+
+
+def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(
+    make_endpoint: Any, packages: Any, is_alive: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint(port=0)
+    before = deploy(endpoint, packages("text-0"))
+    worker = worker_of(endpoint)
+    os.kill(before.pid, signal.SIGKILL)
+    assert worker is not None
+    assert eventually(lambda: not is_alive(worker) and not is_alive(before.pid))
+    dead = endpoint.status()
+    assert (dead.state, dead.pid, dead.model_digest) == (EndpointState.FAILED, None, None)
+    assert "died" in dead.reason
+    with pytest.raises(MlopsError, match="does not answer"):
+        endpoint.invoke(b"{}", "application/json")
+    after = deploy(endpoint, packages("text-1"))
+    assert after.url == before.url
+    assert after.model_digest == packages("text-1").digest
+
+
+def test_a_supervisor_killed_while_it_starts_a_worker_leaves_nothing(
+    make_endpoint: Any, packages: Any, package_of: Any, with_code: Any, eventually: Any, tmp_path: Path
+) -> None:
+    endpoint = make_endpoint()
+    folder = tmp_path / "slow"
+    with_code(copy_of(packages("plain").folder, folder), "import time; time.sleep(30)")
+    slow = package_of(folder)
+    failures: list[MlopsError] = []
+
+    def attempt() -> None:
+        try:
+            endpoint.deploy(slow.path, slow.digest, 60)
+        except MlopsError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    files = EndpointDirectory(endpoint.status().log.parent)
+    assert eventually(lambda: is_locked(files.workers_lock, shared=True))
+    assert eventually(lambda: endpoint.status().state is EndpointState.UPDATING and endpoint.status().pid)
+    os.kill(endpoint.status().pid or 0, signal.SIGKILL)
+    thread.join(30)
+    assert "died while it was starting" in failures[0].message
+    assert eventually(lambda: not is_locked(files.workers_lock, shared=True))
+    assert endpoint.status().state is EndpointState.ABSENT
+
+
+def test_stopping_ends_everything_and_may_be_repeated(
+    make_endpoint: Any, packages: Any, is_alive: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint()
+    status = deploy(endpoint, packages("text-0"))
+    worker = worker_of(endpoint)
+    endpoint.stop(10)
+    assert worker is not None and eventually(lambda: not is_alive(worker) and not is_alive(status.pid))
+    assert endpoint.status().state is EndpointState.ABSENT
+    assert is_refused(status.url)
+    endpoint.stop(10)
+    assert deploy(endpoint, packages("text-0")).state is EndpointState.IN_SERVICE
+
+
+def test_stopping_does_not_wait_for_a_hung_server(make_endpoint: Any, packages: Any, is_alive: Any) -> None:
+    endpoint = make_endpoint()
+    status = deploy(endpoint, packages("text-0"))
+    worker = worker_of(endpoint)
+    assert worker is not None
+    for process in (status.pid, worker):
+        os.kill(process, signal.SIGSTOP)
+    endpoint.stop(0.5)
+    assert not is_locked(folder_of(endpoint).workers_lock, shared=True)
+    assert endpoint.status().state is EndpointState.ABSENT
+
+
+def test_a_taken_port_is_named_with_its_setting(make_endpoint: Any, packages: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        endpoint = make_endpoint(port=port)
+        with pytest.raises(MlopsError, match=rf"Port {port} of 127\.0\.0\.1 \(ENDPOINT_PORT\) is taken") as caught:
+            deploy(endpoint, packages("text-0"))
+    assert "ENDPOINT_PORT=0" in caught.value.hint
+    assert endpoint.status().state is EndpointState.ABSENT
+
+
+def test_the_port_can_be_changed_while_it_serves(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint()
+    before = deploy(endpoint, packages("text-0"))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    moved = LocalEndpoint(before.log.parent, NAME, port=port)
+    after = deploy(moved, packages("text-0"))
+    assert after.url == f"http://127.0.0.1:{port}" != before.url
+    assert connect(moved).predict("x")
+    assert eventually(lambda: is_refused(before.url))
+
+
+def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, packages: Any, connect: Any) -> None:
+    endpoint, package = make_endpoint(), packages("text-0")
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from mlops_cli.serving.control import LocalEndpoint\n"
+        "folder, name, port, model, digest = sys.argv[1:]\n"
+        "print(LocalEndpoint(Path(folder), name, port=int(port)).deploy(Path(model), digest, 60).pid)\n"
+    )
+    folder = endpoint.status().log.parent
+    # A session of its own that ends: whatever hangs on the terminal would get a SIGHUP.
+    done = subprocess.run(
+        [sys.executable, "-c", script, folder, NAME, str(endpoint.port), package.path, package.digest],
+        env={**os.environ, "PYTHONPATH": str(Path(mlops_cli.__file__).parents[1])},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    status = endpoint.status()
+    assert (status.state, status.pid) == (EndpointState.IN_SERVICE, int(done.stdout))
+    assert connect(endpoint).predict("x")
+
+
+def test_a_handler_that_never_ends_costs_a_restart_not_the_endpoint(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = make_endpoint(Limits(request_seconds=0.4))
+    deploy(endpoint, packages("text-0"))
+    worker = worker_of(endpoint)
+    hung = connect(endpoint).ask("POST", "/invocations", {"instances": ["sleep 3600"]})
+    assert hung.status == 504
+    assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    assert connect(endpoint).predict("x")
+
+
+def is_refused(url: str) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def copy_of(source: Path, target: Path) -> Path:
+    import shutil
+
+    shutil.copytree(source, target)
+    return target

@@ -1,0 +1,175 @@
+"""A script sees the same under the container's own toolkit, in the simulated SageMaker and in a local run.
+
+The toolkit (sagemaker-training) is what SageMaker's TensorFlow image runs a script with; here it runs as a plain
+process in an environment of its own, with its code fetched from the simulated S3.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws_simulator.fixture import Aws
+from aws_simulator.sagemaker import scriptmode
+from aws_simulator.tests.job_account import BUCKET, Jobs, untarred
+from mlops_cli.core.jobs import ScriptJob, command_line, script_mode_environment
+from mlops_cli.core.stages import Kind
+
+pytestmark = pytest.mark.slow
+TOOLKIT = "sagemaker-training==5.1.4"
+MODULE = "tensorflow_entry_point:main"
+# As the TensorFlow image's own entry point calls it.
+ENTRY_POINT = """
+from sagemaker_training import entry_point, environment
+
+def main():
+    env = environment.Environment()
+    entry_point.run(env.module_dir, env.user_entry_point, env.to_cmd_args(), env.to_env_vars(), capture_error=True)
+"""
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+model = Path(os.environ["SM_MODEL_DIR"])
+root = model.parent
+files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+variables = {name: value for name, value in os.environ.items() if name.startswith("SM_")}
+seen = {"argv": sys.argv, "cwd": os.getcwd(), "variables": variables, "files": files, "root": str(root)}
+Path(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json").write_text(json.dumps(seen))
+if "--fail" in sys.argv:
+    raise ValueError("it was told to fail")
+"""
+# In quotes a value reaches the script letter by letter, as mlops sends them; without, the toolkit makes JSON of it.
+QUOTED = {"epochs": '"3"', "learning_rate": '"1e-3"', "name": '"a b"', "flag": '"true"'}
+BARE = {"bare": "3", "rate": "1e-3", "truth": "true", "table": '{"b": 1, "a": "x"}', "words": "plain text", "n": "7"}
+
+
+@pytest.fixture(scope="session")
+def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toolkit's ``train`` in an environment of its own."""
+    folder = tmp_path_factory.mktemp("toolkit")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    # These two come as (pure Python) source; nothing is to be compiled.
+    binaries = ["--only-binary", ":all:", "--no-binary", "sagemaker-training,inotify-simple"]
+    command = [folder / "bin" / "python", "-m", "pip", "install", "-q", *binaries, TOOLKIT]
+    installed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"{TOOLKIT} cannot be installed here: {installed.stderr[-300:]}")
+    (folder / "tensorflow_entry_point.py").write_text(ENTRY_POINT)
+    return folder
+
+
+@pytest.fixture
+def jobs(aws: Aws) -> Jobs:
+    return Jobs(aws)
+
+
+def run_toolkit(toolkit: Path, folder: Path, request: Mapping[str, Any], aws: Aws) -> Path:
+    """What the image does with the request; gives its /opt/ml."""
+    root = folder / "opt" / "ml"
+    for name in ("input/config", "input/data", "model", "output/data"):
+        (root / name).mkdir(parents=True)
+    for channel in request["InputDataConfig"]:
+        data = root / "input" / "data" / channel["ChannelName"]
+        data.mkdir()
+        (data / "rows.csv").write_text(f"rows of {channel['ChannelName']}")
+    host = scriptmode.Host("algo-1", ["algo-1"], root, "ml.m5.xlarge", os.cpu_count() or 1)
+    files = {
+        "hyperparameters": request["HyperParameters"],
+        "resourceconfig": host.resource_config,
+        "inputdataconfig": scriptmode.input_data_config(request),
+    }
+    for name, content in files.items():
+        (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content))
+    environment = {
+        **aws.environment,
+        "S3_ENDPOINT_URL": aws.url,
+        "SAGEMAKER_BASE_DIR": str(root),
+        "SAGEMAKER_TRAINING_MODULE": MODULE,
+        "SM_STUDIO_LOCAL_MODE": "true",
+        "TRAINING_JOB_NAME": request["TrainingJobName"],
+        "PYTHONPATH": str(toolkit),
+        "PATH": f"{toolkit / 'bin'}:/usr/bin:/bin",
+        "HOME": str(folder),
+    }
+    subprocess.run([toolkit / "bin" / "train"], env=environment, capture_output=True, check=False, timeout=120)
+    return root
+
+
+def neutral(seen: dict[str, Any]) -> dict[str, Any]:
+    """What a script has seen, without what must differ: where its /opt/ml lies, and what the image starts."""
+    text = json.dumps(seen).replace(seen["root"], "/opt/ml").replace(MODULE, scriptmode.TENSORFLOW)
+    found: dict[str, Any] = json.loads(text)
+    found["variables"].pop("SM_STUDIO_LOCAL_MODE", None)
+    return found
+
+
+def test_the_simulator_gives_a_script_what_the_toolkit_gives_it(
+    aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path
+) -> None:
+    channels = {name: f"s3://{BUCKET}/data/{name}/" for name in ("train", "validation")}
+    request = jobs.training(
+        "same", SCRIPT, hyperparameters={**QUOTED, **BARE, "sagemaker_job_name": '"same"'}, channels=channels
+    )
+    root = run_toolkit(toolkit, tmp_path, request, aws)
+    theirs = neutral(json.loads((root / "output" / "data" / "seen.json").read_text()))
+    jobs.sagemaker.create_training_job(**request)
+    assert jobs.trained("same")["TrainingJobStatus"] == "Completed"
+    ours = neutral(json.loads(untarred(jobs.get("out/same/output/output.tar.gz"))["seen.json"]))
+    assert (root / "output" / "success").exists()
+    assert ours["argv"] == theirs["argv"]
+    assert ours["cwd"] == theirs["cwd"] == "/opt/ml/code"
+    assert ours["files"] == theirs["files"]
+    assert ours["variables"].keys() == theirs["variables"].keys()
+    assert json.loads(ours["variables"].pop("SM_TRAINING_ENV")) == json.loads(
+        theirs["variables"].pop("SM_TRAINING_ENV")
+    )
+    assert ours["variables"] == theirs["variables"]
+
+
+def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
+    aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path
+) -> None:
+    channels = {name: f"s3://{BUCKET}/data/{name}/" for name in ("train", "validation")}
+    request = jobs.training("local", SCRIPT, hyperparameters=QUOTED, channels=channels)
+    root = run_toolkit(toolkit, tmp_path, request, aws)
+    seen = json.loads((root / "output" / "data" / "seen.json").read_text())
+    folders = {name: root / "input" / "data" / name for name in channels}
+    given = {name: json.loads(value) for name, value in QUOTED.items()}
+    job = ScriptJob("train", Kind.TRAINING, root / "code" / "train.py", root, folders, given)
+    assert command_line(job, "python3")[1:] == seen["argv"]
+    local = {**script_mode_environment(job, os.cpu_count() or 1)}
+    # Here the output lies beside the model, there below output/; the code comes from S3 there, from a folder here.
+    elsewhere = {"SM_OUTPUT_DIR", "SM_OUTPUT_DATA_DIR", "SM_MODULE_DIR", "SM_RESOURCE_CONFIG"}
+    assert {name: _read(local[name]) for name in local.keys() - elsewhere} == {
+        name: _read(seen["variables"][name]) for name in local.keys() - elsewhere
+    }
+    theirs = json.loads(seen["variables"]["SM_RESOURCE_CONFIG"])
+    assert json.loads(local["SM_RESOURCE_CONFIG"]).items() <= theirs.items()
+
+
+def _read(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def test_a_script_that_fails_is_reported_in_the_same_words(aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path) -> None:
+    channels = {"train": f"s3://{BUCKET}/data/train/"}
+    request = jobs.training("bad", SCRIPT, hyperparameters={"fail": "1"}, channels=channels)
+    root = run_toolkit(toolkit, tmp_path, request, aws)
+    written = (root / "output" / "failure").read_text()
+    jobs.sagemaker.create_training_job(**request)
+    reason = jobs.trained("bad")["FailureReason"]
+    python = str(toolkit / "bin" / "python")
+    assert reason.startswith("AlgorithmError: ")
+    theirs = f"AlgorithmError: {written}, exit code: 1".replace(f'Command "{python}', 'Command "python').splitlines()
+    ours = reason.replace('Command "python3', 'Command "python').splitlines()
+    assert ours == theirs

@@ -1,0 +1,160 @@
+"""Two models on the same rows: which rows are fair, which difference is beyond noise, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlops_cli.core.comparison import (
+    Comparison,
+    ComparisonResult,
+    MetricDelta,
+    comparison_from,
+    describe_rows,
+    summarize,
+)
+from mlops_cli.errors import MlopsError
+from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
+from mlops_cli.evaluation.predictions import Column, Predictions
+
+ROWS = 400
+
+
+def names(start: int, rows: int = ROWS) -> tuple[str, ...]:
+    return tuple(f"{place:08x}" for place in range(start, start + rows))
+
+
+def model(
+    quality: float,
+    start: int = 0,
+    trained_on: list[int] | None = None,
+    columns: tuple[str, ...] = ("toxic", "threat"),
+    noise: int = 2,
+) -> Predictions:
+    """A model with predictions for 400 rows from ``start`` on; the same row has the same truth in every model."""
+    return Predictions(
+        "test",
+        ROWS,
+        names(start),
+        tuple(_column(name, quality, start, noise + place) for place, name in enumerate(columns)),
+        None if trained_on is None else np.array(trained_on, np.uint32),
+    )
+
+
+def _column(name: str, quality: float, start: int, noise: int) -> Column:
+    truth = (np.random.default_rng(8).random(5 * ROWS) < 0.3).astype(float)[start : start + ROWS]
+    scores = np.random.default_rng(noise).normal(0.5 + quality * (truth - 0.5), 0.2)
+    return Column(name, "label", truth, np.clip(scores, 0, 1), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("new", "live", "standing"),
+    [(0.5, 0.2, ComparisonResult.BETTER), (0.2, 0.5, ComparisonResult.WORSE), (0.3, 0.3, ComparisonResult.LEVEL)],
+)
+def test_a_difference_beyond_noise_is_seen_and_noise_is_not(
+    new: float, live: float, standing: ComparisonResult
+) -> None:
+    found = compare("roc_auc", model(new), model(live, noise=50))
+    assert found.result is standing
+    assert [one.name for one in found.differences] == ["toxic", "threat", "macro"]
+    assert (found.rows, found.of) == (ROWS, ROWS)
+
+
+def test_of_a_loss_less_is_better() -> None:
+    found = replace(compare("log_loss", model(0.5), model(0.2, noise=50)), lower_is_better=True)
+    assert found.overall is not None
+    assert found.overall.value is not None
+    assert found.overall.value < 0
+    assert found.better
+
+
+def test_only_common_rows_that_the_live_model_has_not_learnt_are_compared() -> None:
+    live = model(0.3, start=100, trained_on=[*range(50), *range(390, 400)])
+    found = compare("roc_auc", model(0.3), live)
+    assert (found.rows, found.learnt) == (290, 60)
+    assert describe_rows(found) == "290 of 400 test rows; it was trained on 60 others"
+
+
+def test_nothing_in_common_is_said() -> None:
+    found = compare("roc_auc", model(0.3), model(0.3, start=500, trained_on=[]))
+    assert found.problem == "the live model was tested on other rows"
+    assert summarize(found) == "not compared: the live model was tested on other rows"
+    assert not found.better
+
+
+def test_rows_that_nothing_is_known_of_are_asked_and_those_it_has_learnt_are_not() -> None:
+    new, live = model(0.3), model(0.3, start=100, trained_on=list(range(50)))
+    places = unknown_rows(new, live)
+    assert places.tolist() == list(range(50, 100))
+    assert unknown_rows(new, None).tolist() == list(range(ROWS))
+
+
+def test_answers_are_put_in_and_count_as_asked() -> None:
+    new, live = model(0.3), model(0.3, start=100, trained_on=list(range(50)))
+    places = unknown_rows(new, live)
+    answers = [{"toxic": 0.9, "threat": 0.1, "further": 1}] * len(places)
+    merged = with_predictions(new, live, places, answers)
+    found = compare("roc_auc", new, merged, asked_rows=len(places))
+    assert (found.rows, found.asked, found.learnt) == (350, 50, 50)
+    place = merged.row_positions[new.rows[60]]
+    assert [column.predicted[place] for column in merged.columns] == [0.9, 0.1]
+
+
+def test_without_a_record_of_the_live_model_nobody_knows_what_it_has_learnt() -> None:
+    new = model(0.5)
+    merged = with_predictions(new, None, unknown_rows(new, None), [{"toxic": 0.5, "threat": 0.5}] * ROWS)
+    found = compare("roc_auc", new, merged, asked_rows=ROWS)
+    assert found.learnt is None
+    assert describe_rows(found).endswith("whether the live model was trained on some of them is not known")
+    assert found.better
+
+
+@pytest.mark.parametrize("answer", [{"toxic": "high", "threat": 0}, {"toxic": None, "threat": 0}])
+def test_an_answer_that_is_no_number_is_refused(answer: dict[str, object]) -> None:
+    new = model(0.3)
+    with pytest.raises(MlopsError, match="gives no number for toxic"):
+        with_predictions(new, None, np.array([0]), [answer])
+
+
+def test_models_of_different_labels_are_compared_on_the_common_ones() -> None:
+    found = compare("roc_auc", model(0.3), model(0.3, columns=("threat", "spam")))
+    assert [one.name for one in found.differences] == ["threat"]
+    assert compare("roc_auc", model(0.3), model(0.3, columns=("spam",))).problem == (
+        "the two models predict different things"
+    )
+
+
+def test_a_metric_that_cannot_be_computed_is_said() -> None:
+    assert compare("bleu", model(0.3), model(0.3)).problem == "mlops cannot compute bleu from predictions"
+
+
+def test_a_label_with_too_few_positives_has_no_interval() -> None:
+    new, live = model(0.5), model(0.5, noise=50)
+    rare = np.zeros(ROWS)
+    rare[:3] = 1
+    new = Predictions("test", ROWS, new.rows, (Column("toxic", "label", rare, rare), *new.columns[1:]), None)
+    found = compare("roc_auc", new, live)
+    assert found.result_for(found.differences[0]) is ComparisonResult.UNKNOWN
+    assert (found.differences[0].now, found.differences[0].low) == (1.0, None)
+    assert found.result_for(found.differences[1]) is ComparisonResult.LEVEL
+
+
+def test_what_is_true_is_taken_from_the_new_model() -> None:
+    """A label that was corrected since counts for both."""
+    new = model(0.5)
+    turned = tuple(Column(one.name, "label", 1 - one.truth, one.predicted, 0.5) for one in new.columns)
+    live = Predictions("test", ROWS, new.rows, turned, None)
+    assert all(one.value == 0 for one in compare("roc_auc", new, live).differences)
+
+
+def test_a_comparison_survives_being_written_down() -> None:
+    found = compare("roc_auc", model(0.5), model(0.2, noise=50))
+    assert comparison_from(found.to_dict()) == found
+    assert found.to_dict()["differences"]["macro"]["standing"] == "better"
+
+
+def test_the_verdict_names_figures() -> None:
+    found = Comparison("roc_auc", 10, 10, differences=(MetricDelta("macro", 0.967, 0.961, 0.002, 0.01),))
+    assert summarize(found) == "better: macro roc_auc 0.967 against 0.961, +0.006 (+0.002 to +0.010)"

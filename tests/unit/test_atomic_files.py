@@ -1,0 +1,33 @@
+"""Files that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.files.atomic import read_json, write_atomically
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "facts.json"
+    write_atomically(file, '{"number": 1}')
+
+    def full(descriptor: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(file, '{"number": 2}')
+    assert read_json(file) == {"number": 1}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"number": ', b"[1]", b"\xff"])
+def test_what_cannot_be_read_is_as_good_as_absent(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "facts.json"
+    file.write_bytes(content)
+    assert read_json(file) is None
+    assert read_json(tmp_path / "none.json") is None
+    assert read_json(tmp_path) is None

@@ -1,0 +1,141 @@
+"""The cache key tells the truth: whatever a stage's output depends on is in it, and what does not is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.caching.key import code_ingredients
+from mlops_cli.core.ingredients import digest_of_ingredients
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.files.hashing import digest_folder, stat_digest
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    files = {
+        "train.py": "import json\nimport model\n\ndef late():\n    from shapes import deep\n",
+        "model.py": "import numpy\n",
+        "shapes/__init__.py": "",
+        "shapes/deep.py": "import typing\n",
+        "other.py": "import model\n",
+        "tests/test_gate.py": "import train\nfrom near import x\n",
+        "tests/near.py": "x = 1\n",
+        "tests/conftest.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def files_of(script: Path) -> set[str]:
+    return {name for name in code_ingredients(script, {}) if name.startswith("training/")}
+
+
+def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -> None:
+    expected = {
+        "training/train.py",
+        "training/model.py",
+        "training/shapes/__init__.py",
+        "training/shapes/deep.py",
+    }
+    assert files_of(training / "train.py") == expected
+
+
+def test_what_a_script_packs_is_in_its_key_but_not_what_that_needs_to_run(training: Path) -> None:
+    (training / "inference.py").write_text("import falcon\nimport other\n")
+    found = code_ingredients(training / "train.py", {}, ["inference.py", "not_there.py"])
+    assert found.keys() - code_ingredients(training / "train.py", {}) == {"training/inference.py", "training/other.py"}
+    (training / "inference.py").write_text("import falcon\nimport other\n\n")
+    assert digest_of_ingredients(
+        code_ingredients(training / "train.py", {}, ["inference.py"])
+    ) != digest_of_ingredients(found)
+
+
+def test_a_gate_depends_on_its_conftest_and_on_both_folders(training: Path) -> None:
+    found = files_of(training / "tests" / "test_gate.py")
+    assert {
+        "training/tests/test_gate.py",
+        "training/tests/conftest.py",
+        "training/tests/near.py",
+        "training/train.py",
+    } <= found
+
+
+@pytest.mark.parametrize("name", ["train.py", "model.py", "shapes/deep.py"])
+def test_a_change_in_any_of_them_changes_the_key(training: Path, name: str) -> None:
+    before = digest_of_ingredients(code_ingredients(training / "train.py", {}))
+    (training / name).write_text((training / name).read_text() + "\n# changed\n")
+    assert digest_of_ingredients(code_ingredients(training / "train.py", {})) != before
+
+
+def test_a_folder_of_modules_counts_also_without_an_init_file(training: Path) -> None:
+    (training / "plain").mkdir()
+    (training / "plain" / "util.py").write_text("x = 1\n")
+    (training / "train.py").write_text("from plain.util import x\n")
+    assert "training/plain/util.py" in files_of(training / "train.py")
+
+
+def test_a_module_that_is_not_imported_is_not_among_a_scripts_own(training: Path) -> None:
+    before = code_ingredients(training / "train.py", {})
+    (training / "other.py").write_text("changed = True\n")
+    assert code_ingredients(training / "train.py", {}) == before
+
+
+def test_versions_of_imported_packages_count_and_the_standard_library_does_not(training: Path) -> None:
+    ingredients = code_ingredients(training / "train.py", {})
+    assert ingredients["package numpy"].startswith("numpy ")
+    assert {name for name in ingredients if name.startswith("package ")} == {"package numpy"}
+
+
+def test_a_package_that_is_not_installed_is_said(training: Path) -> None:
+    (training / "train.py").write_text("import nowhere_to_be_found\n")
+    assert code_ingredients(training / "train.py", {})["package nowhere_to_be_found"] == "not installed"
+
+
+def test_a_missing_script_is_named(training: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nope\.py is missing"):
+        code_ingredients(training / "nope.py", {})
+
+
+def test_a_script_that_is_no_python_is_named_with_the_line(training: Path) -> None:
+    (training / "model.py").write_text("def broken(:\n")
+    with pytest.raises(ConfigurationError, match=r"model\.py is not valid Python.*line 1"):
+        code_ingredients(training / "train.py", {})
+
+
+def test_order_of_ingredients_does_not_matter() -> None:
+    assert digest_of_ingredients({"a": "1", "b": "2"}) == digest_of_ingredients({"b": "2", "a": "1"})
+    assert digest_of_ingredients({"a": "1"}) != digest_of_ingredients({"a": "2"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "model.py").write_text("changed"),
+        lambda folder: (folder / "model.py").rename(folder / "renamed.py"),
+        lambda folder: (folder / "model.py").unlink(),
+        lambda folder: (folder / "new.py").write_text(""),
+    ],
+)
+def test_a_folders_digest_and_its_quick_look_notice_every_change(
+    training: Path, change: Callable[[Path], object]
+) -> None:
+    before = digest_folder(training), stat_digest(training)
+    change(training)
+    assert digest_folder(training) != before[0]
+    assert stat_digest(training) != before[1]
+
+
+def test_what_files_import_is_remembered_by_their_content(training: Path) -> None:
+    known: dict[str, list[str]] = {}
+    first = code_ingredients(training / "train.py", known)
+    assert sorted(known.values()) == [[], ["json", "model", "shapes"], ["numpy"], ["typing"]]
+    assert code_ingredients(training / "train.py", known) == first
+    (training / "model.py").write_text("import shapes\nimport numpy\n")
+    assert ["numpy", "shapes"] not in known.values()
+    code_ingredients(training / "train.py", known)
+    assert ["numpy", "shapes"] in known.values()

@@ -1,0 +1,175 @@
+"""Findings: a check that raises is one itself, figures are judged at their bounds, and they are shown in words."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends import common_checks
+from mlops_cli.backends.aws.doctor.credentials import expiry, skew
+from mlops_cli.backends.aws.doctor.quotas import InstanceDemand, Quota, quota_finding
+from mlops_cli.backends.aws.doctor.requirements import requirements
+from mlops_cli.backends.local import doctor as local
+from mlops_cli.console.checks import findings_dict, show_findings
+from mlops_cli.console.console import Console
+from mlops_cli.core.checks import Check, Finding, State, ok, run_checks
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import resolve
+from tests.conftest import ROOT
+
+OK, WARNING, FAILURE = State.OK, State.WARNING, State.FAILURE
+
+
+def test_a_check_that_raises_is_a_finding_and_stops_no_other() -> None:
+    def refused() -> Iterator[Finding]:
+        yield ok("first", "half of it is fine")
+        raise MlopsError("AWS refused it.", "Have it allowed.")
+
+    def broken() -> list[Finding]:
+        raise ZeroDivisionError("division by zero")
+
+    found = list(run_checks([Check("a", refused), Check("b", broken), Check("c", lambda: [ok("c", "fine")])]))
+    assert [(one.name, one.state) for one in found] == [("first", OK), ("a", WARNING), ("b", WARNING), ("c", OK)]
+    assert (found[1].what, found[1].mend) == ("Not known: AWS refused it.", "Have it allowed.")
+    assert found[2].what == "Not known: ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [((3, 9, 18), FAILURE), ((3, 10, 0), OK), ((3, 13, 9), OK), ((3, 14, 0), FAILURE)],
+)
+def test_python_must_be_in_range(version: tuple[int, ...], state: State) -> None:
+    (found,) = common_checks.python_version_check(version)
+    assert found.state is state
+
+
+def test_the_range_is_the_package_s() -> None:
+    oldest, too_new = (".".join(map(str, one)) for one in common_checks.PYTHONS)
+    assert f'requires-python = ">={oldest},<{too_new}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(("free", "state"), [(5 * 10**7, FAILURE), (15 * 10**7, WARNING), (10**9, OK)])
+def test_the_disk_is_held_against_what_a_run_takes(
+    free: int, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    (found,) = local.disk(Project(tmp_path))
+    assert found.state is state
+    assert bool(found.mend) == (state is not OK)
+
+
+def test_a_large_dataset_needs_a_larger_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * 10**9))
+    project = Project(tmp_path)
+    project.data.mkdir(parents=True)
+    with (project.data / "dataset.csv").open("wb") as file:
+        file.truncate(10**9)
+    (found,) = local.disk(project)
+    assert (found.state, "6.1 GB" in found.what) == (FAILURE, True)
+
+
+@pytest.mark.parametrize(("free", "states"), [(10**9, [WARNING]), (10**10, [OK]), (None, [])])
+def test_memory_is_only_a_warning(free: int | None, states: list[State], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "available_memory", lambda: free)
+    assert [one.state for one in local.memory()] == states
+
+
+def test_avx_is_looked_for_where_the_flags_are_known() -> None:
+    assert local.lacks_avx("flags : fpu sse2 sse4_2")
+    assert not local.lacks_avx("flags : fpu avx avx2")
+    assert not local.lacks_avx("")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state", "words"),
+    [(1.0, OK, "agrees"), (-30, OK, "30 s behind"), (90, WARNING, "90 s ahead of"), (-400, FAILURE, "400 s behind")],
+)
+def test_the_clock_is_judged_by_what_aws_refuses(ahead: float, state: State, words: str) -> None:
+    found = skew(ahead)
+    assert (found.state, words in found.what) == (state, True)
+
+
+def test_credentials_that_end_soon_are_a_warning() -> None:
+    assert [one.what for one in expiry(1600.0, 1000.0)] == ["They expire in 10 minutes."]
+    assert list(expiry(9000.0, 1000.0)) == []
+    assert list(expiry(None, 1000.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "used", "state"), [(0, 0, FAILURE), (1, 1, WARNING), (1, 0, WARNING), (2, 0, OK), (2, 1, WARNING)]
+)
+def test_a_quota_is_held_against_what_is_needed_used_and_needed_at_times(value: float, used: int, state: State) -> None:
+    wanted = InstanceDemand("ml.m5.large for endpoint usage", 1, used, "the endpoint", 2, "At times.")
+    found = quota_finding(wanted, Quota("L-1", value), "eu-west-1")
+    assert found.state is state
+    assert ("--quota-code L-1" in found.mend) == (state is not OK)
+
+
+def test_a_quota_that_is_not_known_is_said_to_be_so() -> None:
+    found = quota_finding(InstanceDemand("ml.x9.big for endpoint usage", 1, 0, "the endpoint", 2), None, "eu-west-1")
+    assert (found.state, "knows no 'ml.x9.big for endpoint usage' in eu-west-1" in found.what) == (WARNING, True)
+
+
+def test_kaggle_credentials_are_found_where_kaggle_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert common_checks._kaggle_credentials(resolve({}, {}, {})) == ""
+    assert common_checks._kaggle_credentials(resolve({}, {"KAGGLE_API_TOKEN": "x"}, {})) == "KAGGLE_API_TOKEN"
+    assert common_checks._kaggle_credentials(resolve({}, {"KAGGLE_KEY": "x"}, {})) == "", "a key without a name"
+    (tmp_path / ".kaggle").mkdir()
+    (tmp_path / ".kaggle" / "kaggle.json").write_text("{}")
+    assert common_checks._kaggle_credentials(resolve({}, {}, {})) == "~/.kaggle/kaggle.json"
+
+
+FOUND = [
+    ok("python", "3.12.1"),
+    Finding("disk", WARNING, "0.7 GB are free.", "A run may fill it.", "Free some [space]."),
+    Finding("port", FAILURE, "Port 8080 is taken.", "No endpoint.", "ENDPOINT_PORT=0"),
+]
+
+
+def test_they_are_shown_in_words_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    show_findings(Console(), FOUND)
+    out = capsys.readouterr().out
+    assert "✓ ok       python          3.12.1" in out
+    assert "! warning  disk            0.7 GB are free." in out
+    assert "mend: Free some [space]." in out
+    assert out.splitlines()[-1] == "1 failure, 1 warning, 1 fine"
+
+
+def test_quietly_only_what_is_wrong_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    show_findings(Console(quiet=True), FOUND)
+    out = capsys.readouterr().out
+    assert "python" not in out
+    assert "✗ failure  port" in out
+
+
+def test_for_scripts_they_are_data() -> None:
+    found = findings_dict(FOUND)
+    assert (found["failures"], found["warnings"]) == (1, 1)
+    assert found["findings"][0] == {"name": "python", "state": "ok", "what": "3.12.1", "why": "", "mend": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "states"),
+    [
+        (None, []),
+        ("# nothing but a comment\n\n", []),
+        ("polars>=1.34\n", [WARNING]),
+        ("polars==1.34.0\n", [WARNING]),
+        ("polars==1.34.0 \\\n    --hash=sha256:12\n", [OK]),
+    ],
+)
+def test_packages_of_the_scripts_without_hashes_are_a_warning(
+    tmp_path: Path, text: str | None, states: list[State]
+) -> None:
+    (tmp_path / "training").mkdir()
+    if text is not None:
+        (tmp_path / "training" / "requirements.txt").write_text(text)
+    subject: Any = SimpleNamespace(project=Project(tmp_path))
+    assert [found.state for found in requirements(subject)] == states

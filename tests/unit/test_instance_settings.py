@@ -1,0 +1,72 @@
+"""The [aws.*] tables of usecase.toml: defaults, and every mistake named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.instances import EndpointConfig, JobInstances, read_instances
+from mlops_cli.project.usecase import load_use_case
+from tests.conftest import ROOT, USE_CASES
+
+
+def read(**tables: object) -> tuple[object, list[str]]:
+    problems: list[str] = []
+    return read_instances(dict(tables), problems), problems
+
+
+def test_without_tables_there_are_defaults() -> None:
+    machines = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml").machines
+    assert (machines.preprocess, machines.train, machines.endpoint) == (
+        JobInstances(),
+        JobInstances(),
+        EndpointConfig(),
+    )
+    assert JobInstances().instance_type == "ml.m5.xlarge"
+    assert not EndpointConfig().serverless
+
+
+def test_what_a_table_says_counts_and_the_rest_stays() -> None:
+    machines, problems = read(train={"instance_type": "ml.g5.xlarge", "spot": True}, endpoint={"serverless": True})
+    assert problems == []
+    assert machines.train == JobInstances("ml.g5.xlarge", spot=True)  # type: ignore[attr-defined]
+    assert machines.endpoint == EndpointConfig(serverless=True)  # type: ignore[attr-defined]
+
+
+def test_the_use_case_here_has_no_problem_and_costs_no_gpu() -> None:
+    machines = load_use_case(ROOT / "training" / "usecase.toml").machines
+    assert machines.train.instance_type == "ml.m5.xlarge"
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        ({"trian": {}}, "[aws.trian] is not known; known are preprocess, train, endpoint"),
+        ({"train": "ml.m5.xlarge"}, "[aws.train] must be a table"),
+        ({"train": {"instance": "ml.m5.xlarge"}}, "aws.train.instance is not known; known are instance_type"),
+        ({"train": {"instance_type": "m5.xlarge"}}, "aws.train.instance_type is 'm5.xlarge'"),
+        ({"train": {"instance_count": 0}}, "aws.train.instance_count must be from 1 to 20"),
+        ({"train": {"instance_count": True}}, "aws.train.instance_count must be a whole number"),
+        ({"train": {"volume_gb": 1.5}}, "aws.train.volume_gb must be a whole number"),
+        ({"train": {"spot": "yes"}}, "aws.train.spot must be true or false"),
+        ({"train": {"spot": True, "max_wait_minutes": 10}}, "max_wait_minutes must not be less than max_runtime"),
+        ({"endpoint": {"memory_mb": 2000}}, "aws.endpoint.memory_mb must be one of 1024, 2048"),
+        ({"endpoint": {"max_instances": 1, "instance_count": 2}}, "max_instances must not be less than instance_count"),
+        ({"endpoint": {"data_capture_percent": 101}}, "data_capture_percent must be from 0 to 100"),
+        ({"endpoint": {"max_concurrency": 201}}, "max_concurrency must be from 1 to 200"),
+    ],
+)
+def test_each_mistake_is_named(tables: dict[str, object], problem: str) -> None:
+    _, problems = read(**tables)
+    assert len(problems) == 1
+    assert problem in problems[0]
+
+
+def test_mistakes_reach_the_user_with_the_files_name(tmp_path: Path) -> None:
+    path = tmp_path / "usecase.toml"
+    text = (USE_CASES / "tiny" / "training" / "usecase.toml").read_text()
+    path.write_text(text + '\n[aws.train]\nspot = "yes"\n')
+    with pytest.raises(ConfigurationError, match=r"usecase.toml: aws.train.spot must be true or false"):
+        load_use_case(path)

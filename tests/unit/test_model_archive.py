@@ -1,0 +1,133 @@
+"""Model packages: deterministic to pack, safe to unpack."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.errors import MlopsError
+from mlops_cli.files import model_archive
+from mlops_cli.files.hashing import digest_file
+
+
+def model(folder: Path) -> Path:
+    (folder / "1" / "variables").mkdir(parents=True)
+    (folder / "code" / "__pycache__").mkdir(parents=True)
+    (folder / "1" / "saved_model.pb").write_bytes(b"\x08\x01" * 500)
+    (folder / "1" / "variables" / "données.index").write_bytes(b"")
+    (folder / "code" / "inference.py").write_text("x = 1\n")
+    (folder / "code" / "__pycache__" / "inference.cpython-311.pyc").write_bytes(b"volatile")
+    return folder
+
+
+def test_what_was_packed_is_unpacked(tmp_path: Path) -> None:
+    source, target = model(tmp_path / "model"), tmp_path / "out"
+    digest = model_archive.pack(source, tmp_path / "model.tar.gz")
+    assert digest == hashlib.sha256((tmp_path / "model.tar.gz").read_bytes()).hexdigest()
+    assert digest == digest_file(tmp_path / "model.tar.gz")
+    model_archive.unpack(tmp_path / "model.tar.gz", target)
+    files = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
+    assert files == ["1/saved_model.pb", "1/variables/données.index", "code/inference.py"]
+    assert (target / "1" / "saved_model.pb").read_bytes() == b"\x08\x01" * 500
+
+
+def test_equal_files_have_equal_contents_whoever_packs_them(tmp_path: Path) -> None:
+    """SageMaker packs with the times of the files, and as ./NAME."""
+    source = model(tmp_path / "model")
+    archives = [tmp_path / f"{number}.tar.gz" for number in range(3)]
+    for number, archive in enumerate(archives):
+        os.utime(source / "1" / "saved_model.pb", (number, number))
+        (source / "code" / "inference.py").write_text("x = 1\n" if number < 2 else "x = 2\n")
+        with tarfile.open(archive, "w:gz") as opened:
+            opened.add(source, ".")
+    assert digest_file(archives[0]) != digest_file(archives[1])
+    assert model_archive.digest_contents(archives[0]) == model_archive.digest_contents(archives[1])
+    assert model_archive.digest_contents(archives[1]) != model_archive.digest_contents(archives[2])
+
+
+def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:
+    first = model(tmp_path / "first")
+    second = tmp_path / "elsewhere" / "second"
+    second.mkdir(parents=True)
+    model(second)
+    for path in second.rglob("*"):
+        os.utime(path, (1, 1))
+        path.chmod(0o700)
+    one, two = tmp_path / "one.tar.gz", tmp_path / "another-name.tar.gz"
+    assert model_archive.pack(first, one) == model_archive.pack(second, two)
+    assert one.read_bytes() == two.read_bytes()
+    with tarfile.open(one) as archive:
+        entries = archive.getmembers()
+    assert [entry.name for entry in entries] == sorted(entry.name for entry in entries)
+    assert {(entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname) for entry in entries} == {(0, 0, 0, "", "")}
+    (second / "code" / "inference.py").write_text("x = 2\n")
+    assert model_archive.pack(first, one) != model_archive.pack(second, two)
+
+
+def test_a_failed_packing_leaves_nothing(tmp_path: Path) -> None:
+    source = model(tmp_path / "model")
+    (source / "code" / "link").symlink_to("/etc/passwd")
+    with pytest.raises(MlopsError, match="link is neither a file nor a folder"):
+        model_archive.pack(source, tmp_path / "model.tar.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_copying_tells_the_digest_of_what_was_written(tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(os.urandom(3_000_000))
+    assert model_archive.copy_with_sha256(source, tmp_path / "b") == digest_file(tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == source.read_bytes()
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = kind, link
+    return made
+
+
+UNSAFE = {
+    "absolute": [entry("/tmp/escaped")],
+    "parent": [entry("1/../../escaped")],
+    "symbolic link": [entry("1", tarfile.SYMTYPE, "/etc")],
+    "hard link": [entry("passwd", tarfile.LNKTYPE, "/etc/passwd")],
+    "device": [entry("null", tarfile.CHRTYPE)],
+    "pipe": [entry("pipe", tarfile.FIFOTYPE)],
+    "through a link": [entry("code", tarfile.SYMTYPE, ".."), entry("code/escaped")],
+}
+
+
+@pytest.mark.parametrize("entries", UNSAFE.values(), ids=UNSAFE)
+def test_an_unsafe_archive_is_refused(tmp_path: Path, entries: list[tarfile.TarInfo]) -> None:
+    path = tmp_path / "unsafe.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for one in entries:
+            archive.addfile(one, io.BytesIO(b""))
+    with pytest.raises(MlopsError, match=r"outside of itself|a link or a device"):
+        model_archive.unpack(path, tmp_path / "inner" / "out")
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"unsafe.tar.gz", "inner", "out"}
+
+
+def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_archive.pack(model(tmp_path / "model"), tmp_path / "model.tar.gz")
+    monkeypatch.setattr(model_archive, "UNPACKED_BYTES", 999)
+    with pytest.raises(MlopsError, match="too large"):
+        model_archive.unpack(tmp_path / "model.tar.gz", tmp_path / "out")
+    monkeypatch.setattr(model_archive, "UNPACKED_BYTES", 10_000)
+    monkeypatch.setattr(model_archive, "UNPACKED_FILES", 2)
+    with pytest.raises(MlopsError, match="too large"):
+        model_archive.unpack(tmp_path / "model.tar.gz", tmp_path / "out2")
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, -30])
+def test_a_cut_off_archive_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "model.tar.gz"
+    model_archive.pack(model(tmp_path / "model"), path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(MlopsError, match="is not a whole"):
+        model_archive.unpack(path, tmp_path / "out")

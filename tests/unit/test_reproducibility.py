@@ -1,0 +1,116 @@
+"""What is noted of a run's surroundings, and what a comparison of two runs says."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.core.reproducibility import InputChange, compare, flatten, manifest
+from mlops_cli.core.runs import Run, new_run
+from mlops_cli.project.environment_info import environment_info
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=ann", "-c", "user.email=ann@example.org"]
+    command = ["git", *identity, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "file").write_text("1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_the_commit_and_what_differs_from_it(repository: Path) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+    assert environment_info(repository)["git"] == {"commit": commit, "dirty": False, "diff_sha256": ""}
+    (repository / "file").write_text("2\n")
+    first = environment_info(repository)["git"]
+    (repository / "file").write_text("3\n")
+    second = environment_info(repository)["git"]
+    assert (first["commit"], first["dirty"], len(first["diff_sha256"])) == (commit, True, 64)
+    assert first["diff_sha256"] != second["diff_sha256"]
+
+
+def test_inside_a_hook_of_another_repository_the_projects_own_is_asked(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git tells its hooks by the environment which repository and index they are about."""
+    found, other = environment_info(repository)["git"], tmp_path_factory.mktemp("other")
+    git(other, "init", "-q")
+    git(other, "commit", "-q", "--allow-empty", "-m", "another")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
+    assert environment_info(repository)["git"] == found
+
+
+def test_a_file_that_git_does_not_know_makes_it_dirty(repository: Path) -> None:
+    (repository / "new").write_text("1\n")
+    assert environment_info(repository)["git"]["dirty"] is True
+
+
+def test_without_a_repository_there_is_no_commit(tmp_path: Path) -> None:
+    found = environment_info(tmp_path)
+    assert found["git"] is None
+    assert found["machine"]["cpus"] >= 1
+
+
+def made(output: str = "m" * 64, epochs: str = "1", auc: float = 0.5) -> Run:
+    run = new_run("r1", {"train.epochs": epochs})
+    run.stage("preprocess").output = "p" * 64
+    train = run.stage("train")
+    train.output, train.ingredients = output, {"epochs": epochs}
+    train.detail = {"metrics": {"test": {"macro": {"roc_auc": auc}}}}
+    return run
+
+
+def test_the_same_is_said_to_be_the_same() -> None:
+    found = compare(made(), made())
+    assert found.same
+    assert found.metrics == ()
+
+
+def test_what_went_in_what_came_out_and_how_good_it_is() -> None:
+    found = compare(made(), made("n" * 64, "2", 0.75))
+    assert not found.same
+    assert found.stages[1].ingredients == (InputChange("epochs", "1", "2"),)
+    assert found.metrics == (InputChange("test macro roc_auc", 0.5, 0.75),)
+
+
+def test_what_is_as_good_in_another_way_is_not_the_same() -> None:
+    assert not compare(made(), made(auc=0.75)).same
+
+
+def test_how_long_it_took_does_not_count() -> None:
+    slow = made()
+    slow.stage("train").detail["metrics"]["seconds"] = 60
+    assert compare(made(), slow, "test").same
+
+
+def test_another_machine_is_named_where_both_are_known() -> None:
+    before, now = made(), made()
+    now.stage("train").detail["machine"] = {"instance_type": "ml.c5.xlarge"}
+    assert compare(before, now).stages[1].ingredients == ()
+    before.stage("train").detail["machine"] = {"instance_type": "ml.m5.xlarge"}
+    found = compare(before, now)
+    assert found.stages[1].ingredients == (InputChange("machine instance_type", "ml.m5.xlarge", "ml.c5.xlarge"),)
+    assert found.same
+
+
+def test_metrics_that_came_and_went() -> None:
+    assert flatten({"a": {"b": 1, "c": {}}, "d": 2}) == {"a b": 1, "d": 2}
+    other = made()
+    other.stage("train").detail = {}
+    assert compare(made(), other).metrics == (InputChange("test macro roc_auc", 0.5, None),)
+
+
+def test_a_manifest_holds_ingredients_and_outputs() -> None:
+    found = manifest(made(), {"git": None})
+    assert found["stages"]["train"] == {"ingredients": {"epochs": "1"}, "output": "m" * 64}
+    assert (found["run"], found["git"]) == ("r1", None)
