@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -111,11 +112,30 @@ def stop(aws: Aws) -> None:
     aws.process.stdout.close()
 
 
+@contextmanager
+def service_models_read_once() -> Iterator[None]:
+    """Each new client of each test would parse megabytes of JSON about its service again."""
+    from botocore.loaders import Loader
+
+    read, models = Loader.load_service_model, {}
+
+    def load(self: Loader, *names: str, **more: str) -> Any:
+        key = (*names, *sorted(more.items()))
+        if key not in models:
+            models[key] = read(self, *names, **more)
+        return models[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loader, "load_service_model", load)
+        yield
+
+
 @pytest.fixture(scope="session")
 def aws_server(tmp_path_factory: pytest.TempPathFactory, aws_simulator_options: list[str]) -> Iterator[Aws]:
     """One simulator for the whole session; your fixture ``aws_simulator_options`` is more of its command line."""
     aws = start(tmp_path_factory.mktemp("aws"), *aws_simulator_options)
-    yield aws
+    with service_models_read_once():
+        yield aws
     stop(aws)
 
 
