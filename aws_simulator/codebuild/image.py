@@ -1,7 +1,8 @@
 """What stands for a build image: a virtual environment that sees the packages of the tests' own, and no index.
 
-The packages are seen through links, all but this project's own: a build must install the CLI that it was given. What
-the lists of --locks name has the version there, whatever is installed here: to pip it is what they ask for.
+The packages are seen through links in a folder called site-packages, all but this project's own: a build must install
+the CLI that it was given. What the lists of --locks name has the version there, whatever is installed here: to pip it
+is what they ask for.
 """
 
 from __future__ import annotations
@@ -54,11 +55,19 @@ def locked_versions(locks: Path | None) -> dict[str, str]:
 
 
 def place(entry: Path, folder: Path, versions: dict[str, str]) -> None:
-    """Link what is installed; the description of a package that a list names says the list's version."""
+    """Link what is installed; the description of a package that a list names says the list's version.
+
+    A package is a folder of links and no link itself: it would be taken for one whose sources lie elsewhere.
+    """
     name, _, _ = entry.stem.partition("-")
     version = versions.get(canonicalize_name(name)) if entry.suffix == ".dist-info" else None
-    if version is None or f"{name}-{version}" == entry.stem:
+    if entry.is_file():
         (folder / entry.name).symlink_to(entry)
+        return
+    if version is None or f"{name}-{version}" == entry.stem:
+        (folder / entry.name).mkdir()
+        for inner in entry.iterdir():
+            (folder / entry.name / inner.name).symlink_to(inner)
         return
     described = folder / f"{name}-{version}.dist-info"
     described.mkdir()

@@ -69,9 +69,8 @@ class Runner:
     def _in_container(self, role: Caller, log: BuildLog) -> str:
         build, s3 = self.build, self.simulator.client("s3", role)
         with build.phase("PROVISIONING"):
-            commands = image.make(
-                self.folder / "image", image.packages(self.simulator.folder / "packages", self.simulator.locks)
-            )
+            linked = image.packages(self.simulator.folder / "image" / "site-packages", self.simulator.locks)
+            commands = image.make(self.folder / "image", linked)
         with build.phase("DOWNLOAD_SOURCE"):
             self._download(s3)
             spec = self._buildspec()
