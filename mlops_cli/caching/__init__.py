@@ -1,1 +1,1 @@
-"""What a stage depends on: files, packages, settings, and the key made of them."""
+"""The inputs of a stage: files, packages, settings, and the cache key made of them."""

@@ -1,4 +1,4 @@
-"""What a stage is made from besides its code, by the same names on every target."""
+"""The inputs of a stage besides its code, by the same names on every target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_cli.project.usecase import UseCase, with_overrides
 
 
 def input_digests(stage: Stage, run: Run, data_digest: str) -> dict[str, str]:
-    """The digests of what the stage takes in; ``data_digest`` is that of the dataset."""
+    """Return the digests of the stage's inputs; ``data_digest`` is the dataset's."""
     return {_name(source): data_digest if source == DATA else run.stage(source).output for source in stage.inputs}
 
 
@@ -19,7 +19,7 @@ def _name(source: str) -> str:
 
 
 def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:
-    """What a stage of this kind reads of usecase.toml: gates all of it, jobs the columns and their hyperparameters."""
+    """Return the part of usecase.toml that the stage reads: gates all of it, jobs the columns and hyperparameters."""
     if stage.kind is Kind.GATE:
         return {"training/usecase.toml": digest_file(use_case.path)}
     if stage.kind is Kind.APPROVAL:

@@ -1,4 +1,4 @@
-"""What a stage is made from, by name, so that the cache key tells the truth and can be explained."""
+"""The inputs of a stage's code, by name, so that the cache key is complete and can be explained."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def code_ingredients(
     packs: Sequence[str] = (),
     digest: Callable[[Path], str] = digest_file,
 ) -> dict[str, str]:
-    """The sources of a script that runs in this very environment, the interpreter, and its packages."""
+    """Return the sources of a script that runs in this environment, the interpreter, and its packages."""
     root = training_of(script)
     sources = Sources(root, imports_by_digest)
     own = sources.of([script, *_packed(root, packs)])
-    # What a script packs runs elsewhere.
+    # The packages of packed scripts are not needed here: they run elsewhere.
     needed = {name for path in sources.of([script]) for name in sources.read(path).imports}
     packages = third_party(needed, root, imports_by_digest)
     return {
@@ -38,18 +38,18 @@ def code_ingredients(
 def source_ingredients(
     script: Path, imports_by_digest: MutableMapping[str, list[str]], packs: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The script and every module of its project that it imports, found without running it.
+    """Return the script and every module of its project that it imports, found without running it.
 
-    The same of the scripts beside it that it ``packs``: it does not run them, but what it makes has them in it.
-    ``known`` holds what files import by the digest of their content, and takes in what had to be read anew.
-    Raises ConfigurationError if the script is missing or is not valid Python.
+    The scripts in ``packs`` count the same: the script does not run them, but its output contains them.
+    ``imports_by_digest`` holds the imports of files by their digest; newly read files are added to it. Raise
+    ConfigurationError if the script is missing or is not valid Python.
     """
     root = training_of(script)
     return _named(Sources(root, imports_by_digest).of([script, *_packed(root, packs)]), root)
 
 
 def training_of(script: Path) -> Path:
-    """The training folder that a script or a gate lies in."""
+    """Return the training folder of a script or a gate."""
     return script.parent.parent if script.parent.name == "tests" else script.parent
 
 
@@ -62,7 +62,7 @@ def _named(sources: Mapping[Path, Source], root: Path) -> dict[str, str]:
 
 
 def third_party(names: Iterable[str], root: Path, imports_by_digest: MutableMapping[str, list[str]]) -> list[str]:
-    """The packages among imported names, with those that packages installed from a folder import themselves."""
+    """Return the packages among the names, and the packages that those installed from a folder import themselves."""
     sources, packages, waiting = Sources(root, imports_by_digest), set[str](), set(names)
     while waiting:
         name = waiting.pop()
@@ -81,14 +81,14 @@ class Source:
 
 @dataclass
 class Sources:
-    """Modules below ``root`` and what they import; each file is read once."""
+    """Modules below ``root`` and their imports; each file is read once."""
 
     root: Path
     imports_by_digest: MutableMapping[str, list[str]]
     _read: dict[Path, Source] = field(default_factory=dict)
 
     def of(self, scripts: list[Path]) -> dict[Path, Source]:
-        """The scripts and all modules of the project that they import, in order of their paths."""
+        """Return the scripts and all modules of the project that they import, sorted by path."""
         conftests = [file for script in scripts for file in _conftest_files(script, self.root)]
         waiting, sources = [*scripts, *conftests], dict[Path, Source]()
         while waiting:
@@ -105,7 +105,7 @@ class Sources:
         return self._read[path]
 
     def peek(self, path: Path) -> list[str]:
-        """What a package's module imports; one that is no Python for this version is never imported by it."""
+        """Return the imports of a package's module; none if it is no valid Python for this version."""
         try:
             return self.read(path).imports
         except ConfigurationError:
@@ -113,14 +113,14 @@ class Sources:
 
 
 def _conftest_files(script: Path, root: Path) -> list[Path]:
-    """pytest loads these for a gate without an import statement."""
+    """Return the conftest.py files of a gate: pytest loads them without an import statement."""
     if script.parent == root:
         return []
     return [path for path in {root / "conftest.py", script.parent / "conftest.py"} if path.is_file()]
 
 
 def _project_files(name: str, folder: Path, root: Path) -> Iterator[Path]:
-    """The project's own files that importing ``name`` loads: the module, or all of its package."""
+    """Yield the project's own files that importing ``name`` loads: the module, or all of its package."""
     for base in {folder, root}:
         if (base / f"{name}.py").is_file():
             yield base / f"{name}.py"
@@ -129,7 +129,7 @@ def _project_files(name: str, folder: Path, root: Path) -> Iterator[Path]:
 
 
 def _modules(folder: Path, above: frozenset[str]) -> Iterator[Path]:
-    """All modules below a folder, through links, too."""
+    """Yield all modules below a folder, through links, too."""
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -154,7 +154,7 @@ def _read(path: Path, imports_by_digest: MutableMapping[str, list[str]]) -> Sour
 
 
 def _imports_of(tree: ast.Module) -> list[str]:
-    """The top-level names that a file imports, wherever in it the import stands, by statement or by name."""
+    """Return the top-level names that a file imports anywhere, by statement or by name."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -167,7 +167,7 @@ def _imports_of(tree: ast.Module) -> list[str]:
 
 
 def _imported_by_name(call: ast.Call) -> Iterator[str]:
-    """The module that importlib.import_module("name") or __import__("name") loads."""
+    """Yield the module that importlib.import_module("name") or __import__("name") loads."""
     function = call.func
     name = (
         function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""

@@ -1,4 +1,4 @@
-"""What a package is whose name a script imports: its version, or its files where it is installed from a folder."""
+"""The version of an imported package, or its files if it is installed from a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SITES = ("site-packages", "dist-packages")
 
 
 def package_ingredients(name: str, digest: Callable[[Path], str]) -> dict[str, str]:
-    """The version of what ``import name`` gives here, and every file of it that lies outside of where pip installs."""
+    """Return the version of ``import name``, and every file of it outside of site-packages."""
     ingredients = {f"package {name}": installed_version(name)}
     for location in _places(name):
         if location.is_file():
@@ -31,14 +31,14 @@ def package_ingredients(name: str, digest: Callable[[Path], str]) -> dict[str, s
 
 
 def source_files(name: str) -> Iterator[Path]:
-    """The modules of a package that lies outside of where pip installs."""
+    """Yield the modules of a package outside of site-packages."""
     for location in _places(name):
         yield from [location] if location.is_file() else sorted(location.rglob("*.py"))
 
 
 @cache
 def _places(name: str) -> list[Path]:
-    """The modules and folders outside of site-packages that ``import name`` loads from, as .pth files say."""
+    """Return the modules and folders outside of site-packages that ``import name`` loads from, as .pth files say."""
     mapped = [location for finder in _editable_finders() for location in _mapped(finder, name)]
     listed = [location for folder in _listed_folders() for location in (folder / f"{name}.py", folder / name)]
     linked = [site / name for site in _sites() if (site / name).is_symlink()]
@@ -50,7 +50,7 @@ def _places(name: str) -> list[Path]:
 
 
 def _editable_finders() -> list[object]:
-    """The modules by which setuptools makes a package importable from where its sources lie."""
+    """Return the modules by which setuptools makes a package importable from its source folder."""
     return [module for name, module in list(sys.modules.items()) if name.startswith("__editable__")]
 
 
@@ -65,7 +65,7 @@ def _mapped(finder: object, name: str) -> Iterator[Path]:
 
 @cache
 def _listed_folders() -> list[Path]:
-    """The folders that .pth files put on the path."""
+    """Return the folders that .pth files put on the path."""
     folders = []
     for site in _sites():
         for file in sorted(site.glob("*.pth")):
@@ -80,14 +80,14 @@ def _sites() -> list[Path]:
 
 
 def _origin(info: Path) -> dict[str, Any]:
-    """What pip has noted of a distribution that did not come from an index."""
+    """Return pip's note (direct_url.json) about a distribution that did not come from an index."""
     file = info / "direct_url.json"
     document = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
     return document if isinstance(document, dict) else {}
 
 
 def _editable_root(info: Path) -> list[Path]:
-    """The folder of a distribution that is installed in editable form by means that are not known here."""
+    """Return the folder of a distribution whose editable form is not known here."""
     from urllib.parse import unquote, urlsplit
 
     origin = _origin(info)
@@ -99,7 +99,7 @@ def _editable_root(info: Path) -> list[Path]:
 
 @cache
 def installed_version(name: str) -> str:
-    """ "distribution version" of what ``import name`` gives here, or "not installed"."""
+    """Return "distribution version" of ``import name``, or "not installed"."""
     info = _info(name)
     if info is None:
         return "not installed"
@@ -109,10 +109,10 @@ def installed_version(name: str) -> str:
 
 @cache
 def _info(name: str) -> Path | None:
-    """The .dist-info folder of the distribution that ``import name`` comes from.
+    """Return the .dist-info folder of the distribution that ``import name`` comes from.
 
-    Looks at folder names first, then at top_level.txt, last at lists of files: importlib.metadata would parse every
-    package's metadata, which takes longer than all else that an unchanged run does.
+    Look at folder names first, then at top_level.txt, last at lists of files: importlib.metadata would parse every
+    package's metadata, and that takes longer than all the rest of an unchanged run.
     """
     infos = _distributions()
     if name.lower() in infos:
@@ -125,7 +125,7 @@ def _info(name: str) -> Path | None:
 
 @cache
 def _distributions() -> dict[str, Path]:
-    """The .dist-info folders beside this interpreter, by their package's name."""
+    """Return the .dist-info folders of this interpreter, by package name."""
     folders = [Path(folder) for folder in reversed(sys.path) if Path(folder).is_dir()]
     return {info.name.partition("-")[0].lower(): info for folder in folders for info in folder.glob("*.dist-info")}
 
@@ -136,7 +136,7 @@ def _top_level(info: Path) -> list[str]:
 
 
 def _recorded(info: Path) -> set[str]:
-    """The first folders of the files that a package installed."""
+    """Return the top-level folders of the files that a package installed."""
     file = info / "RECORD"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return {re.split(r"[/,]", line, maxsplit=1)[0].removesuffix(".py") for line in lines}

@@ -1,4 +1,4 @@
-"""Which files a stage has read beside those that count anyway, as its Python processes have noted them."""
+"""The files that a stage has read in addition to its known inputs, as its Python processes have noted them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops_cli.core.ingredients import FILE, FOLDER, READ
 from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.tracked_files import CLUTTER_RULES, is_ignored
 
-# The system's own files, which no project owns.
+# The system's own files; no project owns them.
 SYSTEM = (
     "/usr/", "/lib", "/bin/", "/sbin/", "/etc/", "/run/", "/var/lib/", "/var/cache/", "/var/log/", "/var/run/",
     "/System/", "/Library/", "/nix/store/", "/snap/",
@@ -24,46 +24,46 @@ MISSING, CHANGING = "missing", "changed while the stage ran"
 
 @dataclass(frozen=True)
 class Reads:
-    """Reads of one project. ``digest`` gives a file's digest."""
+    """Reads of one project. ``digest`` returns a file's digest."""
 
     root: Path
     files: Files
     digest: Callable[[Path], str]
 
     def ingredients(self, log: Path, started_ns: int, counted: Mapping[str, str]) -> dict[str, str]:
-        """What a stage that began at ``started_ns`` has read beside what is ``counted``, by name."""
+        """Return, by name, the files that a stage begun at ``started_ns`` has read, without those in ``counted``."""
         uses = _uses(log)
-        made = {path for use, path in uses if use == "w"}
+        written = {path for use, path in uses if use == "w"}
         values: dict[str, str] = {}
         for path, use in _inputs(uses).items():
             name = self._name(Path(path), FOLDER if use == "l" else FILE)
             if name.removeprefix(FILE) in counted or self._is_left_out(name, Path(path)):
                 continue
-            # One that it looked for and then made itself is read as it left it by the next.
-            is_own = use == "m" and path in made
+            # The next execution reads a file that this one looked for and then wrote as this one left it.
+            is_own = use == "m" and path in written
             is_changing = use != "l" and not is_own and _changed_since(Path(path), started_ns)
             values[name] = CHANGING if is_changing else self._value(name, Path(path))
         return values
 
     def now(self, name: str) -> str:
-        """The present value of an ingredient that a run has read."""
+        """Return the present value of an ingredient that a run has read."""
         shown = name.removeprefix(FILE).removeprefix(FOLDER)
         return self._value(name, self.root / shown)
 
     def are_same(self, ingredients: Mapping[str, str]) -> bool:
-        """Whether everything that was read is as it was."""
+        """Return True if every file that was read is unchanged."""
         return all(self.now(name) == value for name, value in ingredients.items() if name.startswith(READ))
 
     def present(self, ingredients: Mapping[str, str]) -> dict[str, str]:
-        """The present values of what was read, for comparison."""
+        """Return the present values of the files that were read, for comparison."""
         return {name: self.now(name) for name in ingredients if name.startswith(READ)}
 
     def made(self, log: Path) -> list[str]:
-        """The names below training/ of files that a stage has made itself without looking for them before."""
+        """Return the names below training/ of files that a stage wrote without looking for them first."""
         uses = _uses(log)
         looked_for = _inputs(uses)
-        made = [path for path in dict.fromkeys(path for use, path in uses if use == "w") if path not in looked_for]
-        inside = [name for path in made if (name := self._inside(Path(path)))]
+        created = [path for path in dict.fromkeys(path for use, path in uses if use == "w") if path not in looked_for]
+        inside = [name for path in created if (name := self._inside(Path(path)))]
         return [name.relative_to("training").as_posix() for name in inside if name.parts[:1] == ("training",)]
 
     def _name(self, path: Path, kind: str) -> str:
@@ -71,12 +71,12 @@ class Reads:
         return kind + (path if inside is None else inside).as_posix()
 
     def _inside(self, path: Path) -> Path | None:
-        """The path relative to the project, by whichever of its names a process has seen it."""
+        """Return the path relative to the project, also if the process saw the project under its resolved path."""
         roots = [root for root in (self.root, self.root.resolve()) if path.is_relative_to(root)]
         return path.relative_to(roots[0]) if roots else None
 
     def _is_left_out(self, name: str, path: Path) -> bool:
-        """What is no input: the system's, the tool's own, what was there for a moment, what the use case says."""
+        """Return True for paths that are no inputs: of the system, of mlops, temporary, or excluded by usecase.toml."""
         inside = self._inside(path)
         if inside is None:
             if path.as_posix().startswith(SYSTEM) or not path.is_file() or name.startswith(FOLDER):
@@ -88,7 +88,7 @@ class Reads:
         return path.is_dir() or self._is_declared_idle(path)
 
     def _is_declared_idle(self, path: Path) -> bool:
-        """Whether usecase.toml says that the file, named from training/, does not matter."""
+        """Return True if usecase.toml declares that no stage depends on the file."""
         inside = self._inside(path)
         below = Path(os.path.relpath(path if inside is None else self.root / inside, self.root / "training")).as_posix()
         last = next((stages for key, stages in reversed(list(self.files.items())) if is_declared(below, key)), None)
@@ -105,7 +105,7 @@ class Reads:
 
 
 def _inputs(uses: list[tuple[str, str]]) -> dict[str, str]:
-    """Paths that were read, looked for or listed before the stage wrote them, and the first such use."""
+    """Return the paths that were read, looked for or listed before the stage wrote them, with the first use."""
     inputs: dict[str, str] = {}
     written: set[str] = set()
     for use, path in uses:
@@ -117,13 +117,13 @@ def _inputs(uses: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _uses(log: Path) -> list[tuple[str, str]]:
-    """What was noted, in order: how a path was used, and the path."""
+    """Return the notes in order: how a path was used, and the path."""
     lines = os.fsdecode(log.read_bytes()).split("\0") if log.is_file() else []
     return [(line[0], line[1:]) for line in lines if line]
 
 
 def unsent(ingredients: Mapping[str, str]) -> list[str]:
-    """The files that a stage has read and that a job on AWS would not have: those outside of training/."""
+    """Return the files that a stage has read but a job on AWS would lack: those outside of training/."""
     names = [name.removeprefix(FILE) for name in ingredients if name.startswith(FILE)]
     return [name for name in names if not name.startswith("training/") and ingredients[f"{FILE}{name}"] != MISSING]
 

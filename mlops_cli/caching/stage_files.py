@@ -1,4 +1,4 @@
-"""Which files of training/ count for which stage, beside the modules that its script imports."""
+"""The files of training/ that count for a stage in addition to the modules that its script imports."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from mlops_cli.core.stages import STAGES, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.tracked_files import is_ignored, rules_of
 
-# Counted in parts, by what each stage reads of it.
+# Counted in parts: each stage depends on the sections that it reads.
 USE_CASE = "usecase.toml"
-# Not read by any script, as far as names tell; a run shows it if one does.
+# By their names, no script reads these; a run records the read if one does.
 UNREAD = rules_of(("README*", "LICENSE*", "CHANGELOG*", ".git*", ".editorconfig"))
 
 Files = Mapping[str, tuple[str, ...]]
 
 
 def other_files(stage: Stage, training: Path, names: Sequence[str], files: Files, sources: Sources) -> list[str]:
-    """The names among ``names`` (relative to ``training``) that count for the stage though its script imports none.
+    """Return those ``names`` (relative to ``training``) that count for the stage though no script imports them.
 
-    A module that some script imports counts for these scripts only, and each gate's own suite for that gate. What is
-    left counts for every script, below tests/ for both gates, unless ``files`` (patterns and stages) says otherwise.
+    A module that a script imports counts for its importers only, and each gate's own suite for that gate. All other
+    files count for every script, those below tests/ for both gates, unless ``files`` (patterns and stages) says
+    otherwise.
     """
     imported = _imported(training, sources)
     return [
@@ -31,7 +32,7 @@ def other_files(stage: Stage, training: Path, names: Sequence[str], files: Files
 
 
 def stages_of(name: str, files: Files) -> tuple[str, ...]:
-    """The stages that a file which no script imports counts for."""
+    """Return the stages that a file counts for if no script imports it."""
     for pattern, stages in reversed(list(files.items())):
         if is_declared(name, pattern):
             return stages
@@ -43,14 +44,14 @@ def stages_of(name: str, files: Files) -> tuple[str, ...]:
 
 
 def is_declared(name: str, pattern: str) -> bool:
-    """Whether a pattern, as of a .gitignore, names the file or a folder that it lies in."""
+    """Return True if a pattern, as in .gitignore, matches the file or a folder above it."""
     parts = name.split("/")
     heads = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
     return any(is_ignored(rules_of([pattern]), head, head != name) for head in heads)
 
 
 def _imported(training: Path, sources: Sources) -> set[str]:
-    """The scripts and every module that some of them imports."""
+    """Return the scripts and every module that any of them imports."""
     scripts = [training / name for stage in STAGES if stage.script for name in (stage.script, *stage.packs)]
     paths = sources.of([script for script in scripts if script.is_file()])
     return {path.relative_to(training).as_posix() for path in paths}
@@ -64,11 +65,11 @@ def file_ingredients(
     imports_by_digest: MutableMapping[str, list[str]],
     digest: Callable[[Path], str],
 ) -> dict[str, str]:
-    """The other files that count for the stage, by the digest of what they hold or lead to."""
+    """Return the digests of the other files that count for the stage."""
     counted_files = other_files(stage, training, names, files, Sources(training, imports_by_digest))
     return {f"training/{name}": _digest(training / name, digest) for name in counted_files}
 
 
 def _digest(path: Path, digest: Callable[[Path], str]) -> str:
-    """A socket, a device or a link to nothing holds nothing that could be compared."""
+    """Return the file's digest; sockets, devices and dangling links have no content to compare."""
     return digest(path) if path.is_file() else digest_bytes(b"no file")

@@ -1,4 +1,4 @@
-"""``python -m mlops_cli.locks NAME``: the path of a list, for pip's ``--require-hashes -r``."""
+"""``python -m mlops_cli.locks NAME``: print the path of a list, for pip's ``--require-hashes -r``."""
 
 import sys
 

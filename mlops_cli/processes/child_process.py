@@ -1,4 +1,4 @@
-"""Runs a script as a child that cannot outlive mlops, and finds and ends what a killed mlops left behind."""
+"""Run a script as a child that cannot outlive mlops; find and end the processes of a killed mlops."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ DRAIN_SECONDS = 1.0
 LONGEST_LINE = 1 << 20
 TOKENS = re.compile("[0-9a-f]+")
 LINUX = sys.platform == "linux"
-# What multiprocessing makes of the folder for temporary files, and what the systems take.
+# The socket path that multiprocessing adds to TMPDIR, and the longest path that the systems accept.
 SOCKET, LONGEST_SOCKET = "/pymp-12345678/listener-12345678", 103
-SHORT = "/tmp"  # noqa: S108 (a link in it, to a folder of ours, under a name that nobody can know before)
+SHORT = "/tmp"  # noqa: S108 (holds a link to our own folder, under an unpredictable name)
 
 
 class JobProcesses:
-    """The processes of stages and of the model server, and where they keep what is temporary.
+    """The processes of stages and of the model server, and the folders of their temporary files.
 
-    Each of them, and whatever they start, carries a token in its environment. The token is the name of a folder under
-    ``folder``, which stays for as long as one of them may live, and which is their TMPDIR. So what was left behind is
-    found for certain, and no other process is mistaken for it, however process numbers are reused.
+    Each process and all its descendants carry a token in their environment. The token is the name of a folder under
+    ``folder``. The folder is their TMPDIR and stays while one of them may live. So orphans are identified with
+    certainty, and no other process is mistaken for one, even if process numbers are reused.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,13 +52,13 @@ class JobProcesses:
         log: IO[bytes],
         on_line: Callable[[str], None],
     ) -> int:
-        """Run to the end, copying the output to ``log``; gives the exit code (negative: the signal that ended it)."""
+        """Run to the end and copy the output to ``log``; return the exit code (negative: the signal that ended it)."""
         with self.job() as job:
             return job.run(argv, cwd, env, log, on_line)
 
     @contextmanager
     def job(self) -> Iterator[Job]:
-        """A token for the block's duration; in the end nothing bears it, and what was temporary is gone."""
+        """Provide a job for the block; at the end kill its processes and remove its temporary files."""
         job = self.begin()
         try:
             yield job
@@ -70,13 +70,13 @@ class JobProcesses:
                 self._remove_if_empty()
 
     def begin(self) -> Job:
-        """Make a token and own it; raises FileNotFoundError when the project's .mlops/ is gone."""
+        """Create a token and own it; raise FileNotFoundError if the project's .mlops/ is gone."""
         if self.folder.is_symlink() or self.folder.is_file():
             self.folder.unlink()
         job = Job(self.folder / os.urandom(6).hex())
         while True:
             self.folder.mkdir(exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # another job was the last in it just now
+            with contextlib.suppress(FileNotFoundError):  # the last job in the folder has just removed it
                 job.own()
                 return job
 
@@ -85,9 +85,9 @@ class JobProcesses:
         return [pid for job in self._jobs() if not job.is_owned for pid in find_by_token(job.token)]
 
     def kill_orphans(self, owned: bool = False) -> None:
-        """End what was left behind, and wait until it is gone; with ``owned`` also what is at work, as a cleanup does.
+        """End orphaned processes and wait until they are gone; with ``owned``, end running jobs, too, as cleanup does.
 
-        Raises MlopsError when a process does not end.
+        Raise MlopsError if a process does not end.
         """
         if self.folder.is_symlink() or self.folder.is_file():  # not ours, but in its place
             self.folder.unlink()
@@ -98,7 +98,7 @@ class JobProcesses:
         self._remove_if_empty()
 
     def _remove_if_empty(self) -> None:
-        with contextlib.suppress(OSError):  # something is still at work
+        with contextlib.suppress(OSError):  # another job still runs
             self.folder.rmdir()
 
     def _jobs(self) -> list[Job]:
@@ -108,7 +108,7 @@ class JobProcesses:
 
 
 class Job:
-    """What one command has started, by its token."""
+    """The processes that one command has started, identified by their token."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -117,7 +117,7 @@ class Job:
 
     @property
     def is_owned(self) -> bool:
-        """Whether a living process owns the token; the kernel lets go of it when that one ends, however it ends."""
+        """Return True if a living process owns the token: the kernel releases its lock however the owner ends."""
         try:
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
@@ -137,7 +137,7 @@ class Job:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     def let_go(self) -> None:
-        """Own it no more; who has inherited the descriptor still does."""
+        """Give up ownership; a process that has inherited the descriptor keeps it."""
         os.close(self.descriptor)
         self.descriptor = -1
 
@@ -157,7 +157,7 @@ class Job:
             return child.wait()
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return ``env`` with the token, and with a folder for all that is temporary."""
+        """Return ``env`` with the token and with a folder for temporary files."""
         folder = str(self.folder)
         if len(os.fsencode(folder)) + len(SOCKET) > LONGEST_SOCKET:
             folder = self._shortened()
@@ -166,10 +166,10 @@ class Job:
     def end(self) -> list[int]:
         """Kill all that bear the token, then remove its folder; gives those that would not end, who keep it."""
         deadline = time.monotonic() + GRACE_SECONDS
-        while left := find_by_token(self.token):
+        while processes := find_by_token(self.token):
             if time.monotonic() > deadline:
-                return left
-            for pid in left:
+                return processes
+            for pid in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
@@ -180,23 +180,23 @@ class Job:
         return []
 
     def _shortened(self) -> str:
-        """A short way to the folder: Python makes sockets there, whose paths have some hundred characters at most."""
+        """Return a short link to the folder: socket paths in it may have some hundred characters at most."""
         link = Path(SHORT, f"mlops-{self.token}")
         try:
             link.symlink_to(self.folder.resolve())
-        except OSError:  # then there is no room for sockets
+        except OSError:  # sockets then fail, all else works
             return str(self.folder)
         return str(link)
 
 
 def find_by_token(token: str) -> list[int]:
-    """The processes that carry the token in their environment."""
+    """Return the processes that carry the token in their environment."""
     mark = f"{TOKEN}={token}".encode()
     return [pid for pid, environment in environments() if mark in environment.split(b"\0" if LINUX else None)]
 
 
 def environments() -> Iterator[tuple[int, bytes]]:
-    """The environment of every process that we may look at."""
+    """Yield the pid and environment of every readable process."""
     if not LINUX:
         import subprocess
 
@@ -241,7 +241,7 @@ def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
 
 
 def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """The child's output until it is closed; a process that the child left behind keeps it open for a moment only."""
+    """Yield the child's output until it is closed, or DRAIN_SECONDS after the child has ended."""
     assert child.stdout is not None
     output, deadline = child.stdout.fileno(), float("inf")
     while time.monotonic() < deadline:
@@ -256,7 +256,7 @@ def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the child's whole group: politely if the child still runs, for certain in any case."""
+    """End the child's whole group: SIGTERM first if the child still runs, SIGKILL in any case."""
     import subprocess
 
     try:
@@ -273,7 +273,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux the kernel ends the child when its parent dies; elsewhere the next command's sweep does."""
+    """On Linux, let the kernel end the child with its parent; elsewhere the next command's sweep does."""
     if not LINUX:
         return None
     import ctypes

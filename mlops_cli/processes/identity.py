@@ -1,4 +1,4 @@
-"""Which process a number means: numbers are used again, and each container counts its own."""
+"""Identify a process beyond its number: numbers are reused, and each container counts its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ELSEWHERE = "in another container or on another machine"
 
 @dataclass(frozen=True)
 class Identity:
-    """A process for certain: ``namespace`` is where its number counts, ``started`` when it began, since which boot."""
+    """A process: ``namespace`` is the PID namespace of its number; ``started`` its start time, with the boot's id."""
 
     pid: int = 0
     namespace: str = ""
@@ -25,9 +25,9 @@ class Identity:
 
     @property
     def is_known(self) -> bool:
-        """Whether the process with this number, as we count them, is the very one that was noted."""
-        here = self.pid > 0 and self.namespace == _namespace()
-        return here and self.started != "" and self.started == _started(self.pid)
+        """Return True if this process, and no other, has this number here and now."""
+        is_same_namespace = self.pid > 0 and self.namespace == _namespace()
+        return is_same_namespace and self.started != "" and self.started == _started(self.pid)
 
 
 def own_identity() -> Identity:
@@ -35,7 +35,7 @@ def own_identity() -> Identity:
 
 
 def send(process: Identity, sign: signal.Signals) -> bool:
-    """Send the signal to this process and to no other; False if it cannot be proven to be the one that was noted."""
+    """Send the signal to this process and to no other; return False if its identity cannot be proven."""
     if not process.is_known:
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -44,17 +44,17 @@ def send(process: Identity, sign: signal.Signals) -> bool:
 
 
 def noted_identity(note: Mapping[str, Any]) -> Identity:
-    """Return the process that was written down; raises KeyError, TypeError or ValueError for anything else."""
+    """Return the identity in a note; raise KeyError, TypeError or ValueError for anything else."""
     return Identity(int(note["pid"]), str(note["namespace"]), str(note["started"]))
 
 
 def _namespace() -> str:
-    """Empty where there is but one."""
+    """Return the PID namespace; empty on systems with only one."""
     return str(Path("/proc/self/ns/pid").stat().st_ino) if sys.platform == "linux" else ""
 
 
 def _started(pid: int) -> str:
-    """When the process began; empty if there is none."""
+    """Return the start time of the process; empty if there is none."""
     if sys.platform != "linux":
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return listing.stdout.strip()

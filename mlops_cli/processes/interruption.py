@@ -1,4 +1,4 @@
-"""What ends a command from outside: Ctrl-C, `kill`, a closed terminal. All of them unwind it in the same way."""
+"""Signals that end a command: Ctrl-C, `kill`, a closed terminal. All of them unwind it in the same way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _received = signal.SIGINT
 
 
 def obey() -> None:
-    """Let each of these signals raise KeyboardInterrupt; one that the caller ignores, as nohup does, stays ignored."""
+    """Let each of these signals raise KeyboardInterrupt; a signal that the caller ignores (nohup) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return
     for sign in ENDING:
@@ -21,7 +21,7 @@ def obey() -> None:
 
 
 def exit_code() -> int:
-    """Return 128 and the number of the signal that came last, as a shell gives it."""
+    """Return 128 plus the number of the last signal, as a shell does."""
     return 128 + _received
 
 

@@ -1,4 +1,4 @@
-"""Who holds the project. The kernel keeps the lock and lets go of it when the holder dies, however it dies."""
+"""The project's lock. The kernel keeps it and releases it when its holder dies, however it dies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTLING_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who holds the project; a process without a number is one that has not yet said who it is."""
+    """The command that holds the project; without a process number, the holder has not written its note yet."""
 
     command: str
     since: float
@@ -40,7 +40,7 @@ class LockHolder:
 
     @property
     def hint(self) -> str:
-        """Only a run can be watched and stopped by other commands."""
+        """Return the next command: other commands can watch and stop a run only."""
         if self.is_unreachable:
             return f"It runs {ELSEWHERE}: end it there (mlops stop), or wait until it has ended."
         if self.run_id:
@@ -49,15 +49,13 @@ class LockHolder:
 
 
 class ProjectLockedError(MlopsError):
-    """Another command holds the project."""
-
     def __init__(self, holder: LockHolder) -> None:
         super().__init__(f"{holder} holds this project.", holder.hint)
         self.holder = holder
 
 
 class ProjectLock:
-    """An exclusive lock on a project, with a note of who has it. Forked children share it, executed ones do not."""
+    """An exclusive lock on a project, with a note of its holder. Forked children share it, executed ones do not."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,7 +63,7 @@ class ProjectLock:
 
     @contextmanager
     def held(self, command: str) -> Iterator[None]:
-        """Hold the lock; raises HeldError when somebody else does."""
+        """Hold the lock during the block; raise ProjectLockedError if another command holds it."""
         self.acquire(command)
         try:
             yield
@@ -73,7 +71,7 @@ class ProjectLock:
             self.release()
 
     def acquire(self, command: str) -> None:
-        """Hold the lock; raises HeldError when somebody else does, and FileNotFoundError when its folder is gone."""
+        """Take the lock; raise ProjectLockedError if it is held, FileNotFoundError if its folder is gone."""
         while self._file is None:
             file = _opened(self.path, os.O_RDWR | os.O_CREAT)
             if not _try_lock(file):
@@ -82,12 +80,12 @@ class ProjectLock:
                 raise ProjectLockedError(holder)
             if _is_still_at(self.path, file):
                 self._file = file
-            else:  # a cleanup has removed it meanwhile
+            else:  # cleanup has removed the file meanwhile
                 os.close(file)
         self.write_holder(command)
 
     def write_holder(self, command: str, run_id: str = "") -> None:
-        """Write down who holds the lock, and for which run; a forked child that goes on alone says so itself."""
+        """Write the holder's note, with its run; a forked child that continues alone writes its own."""
         assert self._file is not None
         holder = LockHolder(command, time.time(), own_identity(), run_id)
         os.ftruncate(self._file, 0)
@@ -99,12 +97,12 @@ class ProjectLock:
             self._file = None
 
     def holder(self) -> LockHolder | None:
-        """Who holds the lock now, or None. Never waits, never takes it."""
+        """Return the present holder, or None. Never waits for the lock, never takes it."""
         if self._file is not None:
             return _read(self._file)
         try:
             file = _opened(self.path, os.O_RDONLY)
-        except (FileNotFoundError, NotADirectoryError, MlopsError):  # nobody of ours holds a link
+        except (FileNotFoundError, NotADirectoryError, MlopsError):  # mlops never locks a link
             return None
         try:
             return None if _flock(file, fcntl.LOCK_SH) else _read(file)
@@ -113,7 +111,7 @@ class ProjectLock:
 
 
 def acquire_by_force(lock: ProjectLock, command: str) -> None:
-    """Hold the project, ending the command of ours that holds it."""
+    """Take the lock, ending the mlops command that holds it."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         try:
             return lock.acquire(command)
@@ -123,15 +121,15 @@ def acquire_by_force(lock: ProjectLock, command: str) -> None:
 
 
 def _terminate(lock: ProjectLock, how: signal.Signals) -> None:
-    """Signal each holder once (a second signal would disturb its own clean-up), and wait for the last to let go."""
+    """Signal each holder once (a second signal would disturb its clean-up); wait until the lock is free."""
     signalled = Identity()
-    now = time.monotonic()
-    deadline, settled = now + ENDING_SECONDS, now + SETTLING_SECONDS
+    start = time.monotonic()
+    deadline, settled = start + ENDING_SECONDS, start + SETTLING_SECONDS
     while (holder := lock.holder()) and time.monotonic() < deadline:
         if holder.process not in (Identity(), signalled):
             if send(holder.process, how):
                 signalled = holder.process
-            elif time.monotonic() > settled:  # not one that has just ended, or a fork that has not yet said who it is
+            elif time.monotonic() > settled:  # the holder neither has just ended, nor is a fork without a note yet
                 raise MlopsError(
                     f"{holder} holds this project {ELSEWHERE}: it is not ended from here.",
                     "End it there (mlops stop), or wait until it has ended. Then repeat the command.",
@@ -140,7 +138,7 @@ def _terminate(lock: ProjectLock, how: signal.Signals) -> None:
 
 
 def _opened(path: Path, flags: int) -> int:
-    """Raise MlopsError for a link: whoever brought it with the project would have us write anywhere."""
+    """Open the file; raise MlopsError for a link, since a link in a copied project could make us write anywhere."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -157,7 +155,7 @@ def _is_still_at(path: Path, file: int) -> bool:
 
 
 def _try_lock(file: int) -> bool:
-    """Take the lock, unless somebody holds it: one who only looks shares it for a blink, and is waited for."""
+    """Try to take the exclusive lock. Readers hold it shared for milliseconds: retry for LOOKING_SECONDS."""
     deadline = time.monotonic() + LOOKING_SECONDS
     while time.monotonic() < deadline:
         if _flock(file, fcntl.LOCK_EX):
@@ -178,7 +176,7 @@ def _flock(file: int, how: int) -> bool:
 
 
 def _read(file: int) -> LockHolder:
-    """The note in the lock; empty for the blink between taking the lock and writing it."""
+    """Return the note in the lock. It is empty for milliseconds between taking the lock and writing it."""
     try:
         note = json.loads(os.pread(file, 4096, 0))
         return LockHolder(**{**note, "process": noted_identity(note["process"])})
