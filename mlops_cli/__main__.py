@@ -1,4 +1,4 @@
-"""``mlops`` and ``python -m mlops_cli``. Its imports are few: a Ctrl-C while the others are loaded is no traceback."""
+"""``mlops`` and ``python -m mlops_cli``. Few imports: Ctrl-C during the others must not print a traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    """Nothing has begun yet, so nothing is to be ended."""
+    """Exit: nothing has begun yet."""
     os.write(2, b"error: Interrupted.\n")
     os._exit(128 + number)
 

@@ -1,4 +1,4 @@
-"""The one kind of error that a user sees: what happened and why, what to do next, and the exit code."""
+"""The error that a user sees: the cause, the next step, and the exit code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EXIT_INTERRUPTED = 130
 
 
 class MlopsError(Exception):
-    """Something a user can understand and act on; printed as two lines, never as a traceback.
+    """An error that a user can understand and act on; printed as two lines, never as a traceback.
 
-    ``message`` says what happened and why, ``hint`` names the one command or change to make next.
+    ``message``: the event and its cause; ``hint``: the one command or change to make next.
     """
 
     def __init__(self, message: str, hint: str = "", exit_code: int = EXIT_ERROR) -> None:

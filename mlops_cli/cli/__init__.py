@@ -1,6 +1,7 @@
-"""The command line: one module for each command, named like it. It parses, shows, asks, acts, and says what is next.
+"""The command line: one module per command, named like it.
 
-The modules are imported in the order in which the help lists the commands.
+A command parses its options, shows, asks, acts, and names the next command. The modules are imported in the order in
+which the help lists the commands.
 """
 
 from __future__ import annotations

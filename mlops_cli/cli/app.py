@@ -1,4 +1,4 @@
-"""The command line itself: its global options, what all commands share, and how an error reaches the user."""
+"""The Typer app: global options, what all commands share, and the error handler."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GROUPS = {
 
 
 class CommandGroups(typer.core.TyperGroup):
-    """The commands in the help, in groups."""
+    """List the commands in the help by group."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         width = formatter.width - 6 - max(map(len, self.commands))
@@ -59,7 +59,7 @@ app = typer.Typer(
 
 
 def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command whose errors reach the user as a message, a hint and an exit code."""
+    """Register a command; show its errors as a message and a hint, and exit with their code."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         app.command(name, epilog=f"Example: {example}", hidden=hidden)(handle_errors(function))
@@ -86,7 +86,7 @@ def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -
     if isinstance(error, KeyboardInterrupt):
         error = MlopsError("Interrupted.", "Go on with the same command: what was finished is kept.", EXIT_INTERRUPTED)
     if isinstance(error, BrokenPipeError):
-        sys.stdout = None  # the reader has left: nobody to tell, nothing to flush
+        sys.stdout = None  # the reader closed the pipe: nothing to flush
         return EXIT_ERROR
     if isinstance(error, MlopsError):
         code = interruption.exit_code() if error.exit_code == EXIT_INTERRUPTED else error.exit_code
@@ -110,7 +110,7 @@ def get_context(ctx: typer.Context) -> tuple[AppContext, Console]:
 
 
 def show_account(backend: Backend, console: Console) -> str:
-    """Say which account the command works in; empty, and nothing said, on this machine."""
+    """Show the account that the command works in and return it; return "" for the local target."""
     account = backend.account_label()
     if account:
         console.say(account)
@@ -118,13 +118,13 @@ def show_account(backend: Backend, console: Console) -> str:
 
 
 def show_undeployed_settings(backend: Backend, console: Console) -> None:
-    """Say which settings count for nothing yet, since the target was deployed with others."""
+    """Show the settings that have no effect until the next `deploy-infra`."""
     for difference in backend.undeployed_settings():
         console.say(f"note: {difference}")
 
 
 def _version(ctx: typer.Context, requested: bool) -> None:
-    """Not eager, so that --json is known by now, whichever stands first."""
+    """Print the version. Not eager, so that --json is parsed first, in either order."""
     if requested and not ctx.resilient_parsing:
         from mlops_cli.packaging.version_info import version_info
 

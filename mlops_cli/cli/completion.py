@@ -1,8 +1,7 @@
-"""What the shell offers when somebody presses Tab: the runs, models, stages and hyperparameters of the project at hand.
+"""Tab completion: the runs, models, stages and hyperparameters of the current project.
 
-Each function gets the unfinished command's context and word, as the command line's library hands them over, and gives
-words with their explanations. Whatever is wrong with the project is for the command itself to say: here it means that
-there is nothing to offer.
+Each function takes click's context and the unfinished word, and returns words with their explanations. An error in the
+project is left to the command itself; here it means an empty list.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Lister(Protocol):
 
 
 class CompletionContext(Protocol):
-    """The parts of a command's context that completion reads. ``app.py`` puts its maker into click's ``obj``."""
+    """The parts of a command's context that completion reads. ``app.py`` puts its constructor into click's ``obj``."""
 
     @property
     def project(self) -> Project: ...
@@ -58,10 +57,10 @@ Completer: TypeAlias = Callable[[Any, str], list[Suggestion]]
 
 
 def completer(suggestions: Callable[[CompletionContext], Iterable[Suggestion]]) -> Completer:
-    """Those of the words that begin as the unfinished one does; none when the project cannot be read."""
+    """Return a completer: the suggestions that begin with the unfinished word; none if the project cannot be read."""
 
     def complete(ctx: Any, incomplete: str) -> list[Suggestion]:
-        options = ctx.find_root().params  # as they were typed: nothing is converted yet
+        options = ctx.find_root().params  # strings as typed: nothing is converted yet
         folder = options.get("project")
         flags = {"MLOPS_TARGET": "target", "AWS_PROFILE": "profile", "AWS_REGION": "region"}
         typed = {setting: options.get(name) for setting, name in flags.items()}
@@ -80,12 +79,12 @@ def run_ids(context: CompletionContext) -> Iterator[Suggestion]:
 
 @completer
 def waiting_run_ids(context: CompletionContext) -> Iterator[Suggestion]:
-    """The runs that can be approved."""
+    """Return the runs that wait for approval."""
     yield from (_run_suggestion(run) for run in _runs(context) if run.status == Status.WAITING.value)
 
 
 def _runs(context: CompletionContext) -> list[CachedRun]:
-    """The newest first; of aws those that commands have seen: a Tab must not wait for the network."""
+    """Return the runs, the newest first; on AWS those in the cache, because a Tab must not wait for the network."""
     return cached_runs(context.backend.list_runs()) if context.settings.target == "local" else _cache(context).runs()
 
 
@@ -106,12 +105,12 @@ def versions(context: CompletionContext) -> Iterator[Suggestion]:
 
 @completer
 def approved_versions(context: CompletionContext) -> Iterator[Suggestion]:
-    """The models that can be deployed again; one of them may be live."""
+    """Return the approved models; one of them may be live."""
     yield from (_version_suggestion(version) for version in _versions(context) if version.approved)
 
 
 def _versions(context: CompletionContext) -> list[CachedVersion]:
-    """The newest first, from where runs are taken, too."""
+    """Return the model versions, the newest first, from the same source as the runs."""
     return (
         cached_versions(context.backend.models()) if context.settings.target == "local" else _cache(context).versions()
     )
@@ -130,14 +129,14 @@ def stage_names(_: CompletionContext) -> Iterator[Suggestion]:
 
 @completer
 def hyperparameters(context: CompletionContext) -> Iterator[Suggestion]:
-    """As they stand in usecase.toml, to be changed."""
+    """Return the hyperparameters of usecase.toml with their values."""
     for stage, values in context.use_case.hyperparameters.items():
         yield from ((f"{stage}.{name}={value}", f"of {stage}") for name, value in values.items())
 
 
 @completer
 def sources(_: CompletionContext) -> Iterator[Suggestion]:
-    """When none of these fits, the shell offers files."""
+    """Return the names of the built-in sources. If none fits, the shell offers files."""
     yield "sample", "made-up comments"
     yield "kaggle", "the competition that usecase.toml names"
 

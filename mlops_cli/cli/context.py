@@ -1,4 +1,4 @@
-"""How a command gets its collaborators: the only place that knows how they are built."""
+"""The objects that a command works with: the only module that builds them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class AppContext:
-    """The options of one call, and what follows from them, made when first needed. ``flags`` are settings by name."""
+    """The options of one call, and the objects that follow from them, made on first use.
+
+    ``flags``: settings by name.
+    """
 
     flags: dict[str, str | None]
     folder: Path | None = None
@@ -53,11 +56,11 @@ class AppContext:
 
     @property
     def most_download_bytes(self) -> int:
-        """How much may be downloaded of one source. Raises ConfigurationError for wrong settings."""
+        """Return the download limit of one source, in bytes. Raise ConfigurationError for wrong settings."""
         return int(float(self.settings.validated()["MAX_DOWNLOAD_GB"]) * 10**9)
 
     def cost_approval(self, console: Console, yes: bool = False, yes_cost: bool = False) -> CostApproval:
-        """What the command may spend, by the settings and its options. Raises ConfigurationError for a wrong limit."""
+        """Return the limits by settings and options. Raise ConfigurationError for a wrong limit."""
         from mlops_cli.cli.cost_approval import CostApproval
         from mlops_cli.core.costs import Limits
 
@@ -68,7 +71,7 @@ class AppContext:
 
     @contextmanager
     def log_to_tracking(self, say: Callable[[str], None], run_id: str = "") -> Iterator[None]:
-        """Log the run that a command is about, the newest if none is named; one that failed only if it changed it."""
+        """Log the command's run, by default the newest, to MLflow; a failed one only if the command changed it."""
         is_tracking = bool(self.settings["MLFLOW_TRACKING_URI"])
         before = self._run(run_id) if is_tracking else None
         failed = True
@@ -83,13 +86,13 @@ class AppContext:
                 track(run, self.backend, self.settings, self.use_case, say)
 
     def _run(self, run_id: str) -> Run | None:
-        """None if there is no such run; what is wrong with the target, the command itself will say."""
+        """Return None if there is no such run; errors of the target are left to the command itself."""
         with suppress(MlopsError):
             return self.backend.get_run(run_id)
         return None
 
     def run_checks(self) -> Iterator[Finding]:
-        """What is wrong with this machine's Python, the settings and the use case; if nothing is, the target's own."""
+        """Return the findings about Python, settings and use case; if all are good, also those of the target."""
         from mlops_cli.backends.common_checks import python_version_check
         from mlops_cli.core.checks import Check, run_checks, settings_failure
 
@@ -101,7 +104,7 @@ class AppContext:
 
     @property
     def problems(self) -> list[str]:
-        """All that would keep the commands from working: wrong settings or use case."""
+        """Return the errors in settings and use case that would stop every command."""
         messages = list(self.settings.problems)
         try:
             self.use_case  # noqa: B018 (read, to see what is wrong with it)

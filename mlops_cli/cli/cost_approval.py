@@ -1,4 +1,4 @@
-"""Before money is spent: shows what it costs, holds it against the limits, and asks where nobody can know."""
+"""The approval of costs before money is spent: show them, compare them with the limits, ask if they are unknown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTHING = "Nothing was started."
 
 @dataclass
 class CostApproval:
-    """Of one command; ``yes_cost`` agrees to any amount. ``costs`` is what was shown last, nothing by default."""
+    """The approval for one command; ``yes_cost`` accepts any amount. ``costs``: those shown last."""
 
     console: Console
     limits: Limits
@@ -28,7 +28,7 @@ class CostApproval:
         show_costs(self.console, costs, heading)
 
     def approve(self, costs: Costs, heading: str = "may cost") -> None:
-        """Show them; raises ConfigurationError, naming figures and the way out, unless they may be spent."""
+        """Show the costs. Raise ConfigurationError, with figures and a remedy, unless they may be spent."""
         self.show(costs, heading)
         if self.yes_cost:
             return
@@ -39,7 +39,7 @@ class CostApproval:
             self._ask(costs)
 
     def _ask(self, costs: Costs) -> None:
-        """A limit that cannot be checked is not kept by a general yes; a person who has read why may decide."""
+        """Ask about a limit that cannot be checked: --yes does not cover it, a person may decide."""
         missing = ", ".join(line.resource for line in costs.unknown)
         limits = self.limits.limits_not_checkable(costs)
         if self.yes and not limits:

@@ -9,12 +9,12 @@ from typing import Any
 
 from mlops_cli.errors import ConfigurationError
 
-# Python's splitlines also ends a line at nine further characters, which stand in the middle of many a text.
+# Not splitlines: it also ends a line at nine further characters, common in the middle of texts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def instances_from(path: Path) -> list[Any]:
-    """Return the instances in a file. Raise ConfigurationError, naming the line, for what cannot be read."""
+    """Return the instances in a file. Raise ConfigurationError, with the line number, if the file is malformed."""
     text = _text_of(path)
     if path.suffix.lower() == ".json":
         instances = _json_instances(path, text)
@@ -28,7 +28,7 @@ def instances_from(path: Path) -> list[Any]:
 
 
 def _text_of(path: Path) -> str:
-    """The file's text without a byte order mark, its line ends as they are."""
+    """Return the file's text without a byte order mark; keep its line ends."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

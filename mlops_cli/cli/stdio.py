@@ -1,4 +1,4 @@
-"""The three standard streams as every command may rely on them: open, and never the cause of a failure to encode."""
+"""The three standard streams, made safe: open, and with an encoding that cannot fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def open_streams() -> None:
-    """Open on /dev/null what the caller has closed; replace what its encoding cannot show."""
+    """Open closed streams on /dev/null; replace characters that a stream's encoding lacks."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:

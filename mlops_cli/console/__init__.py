@@ -1,4 +1,4 @@
-"""All that a person or a script sees of mlops. The only package that imports rich."""
+"""The output for people and scripts. The only package that imports rich."""
 
 from mlops_cli.console.console import Console
 

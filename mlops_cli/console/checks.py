@@ -1,4 +1,4 @@
-"""Shows what an examination finds, one finding after another as they come."""
+"""The findings of `doctor`, shown one after another as they come."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINGULARS = {State.OK: "fine", State.WARNING: "warning", State.FAILURE: "failure
 
 
 def show_findings(console: Console, findings: Iterable[Finding]) -> list[Finding]:
-    """With -q only what is not as it should be."""
+    """Show the findings and return them; with -q show only warnings and failures."""
     shown = []
     for finding in findings:
         shown.append(finding)

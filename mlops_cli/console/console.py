@@ -1,4 +1,4 @@
-"""Where output goes: results on stdout, with --json as JSON and nothing else; then everything else on stderr."""
+"""The streams: results on stdout; with --json only JSON on stdout, and everything else on stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN_WIDTH = 110
 
 
 class Console:
-    """``quiet`` leaves only results and errors, ``verbose`` adds details."""
+    """``quiet`` leaves only results and errors; ``verbose`` adds details."""
 
     def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self.as_json = as_json
@@ -36,7 +36,7 @@ class Console:
 
     @property
     def live(self) -> bool:
-        """Whether output may move: a terminal, and nobody asked for plain output."""
+        """True if output may move: a terminal, and no request for plain output."""
         return self.messages.isatty() and not plain_terminal() and not self.quiet
 
     def rich(self, stream: TextIO | None = None) -> RichConsole:
@@ -53,17 +53,17 @@ class Console:
         return self.rich().width
 
     def say(self, text: str = "") -> None:
-        """A message; left out with -q."""
+        """Show a message; not with -q."""
         if not self.quiet:
             print(text, file=self.messages, flush=True)
 
     def note(self, text: str) -> None:
-        """A detail, shown with -v."""
+        """Show a detail; only with -v."""
         if self.verbose:
             self.say(text)
 
     def show(self, *renderables: Any) -> None:
-        """Tables and text for a person; left out with --json, whose result says the same."""
+        """Show tables and text; not with --json, because its result has the same content."""
         if not self.as_json:
             for renderable in renderables:
                 self._print(renderable)
@@ -79,12 +79,12 @@ class Console:
         print("\n".join(line.rstrip() for line in lines), file=self.messages, flush=True)
 
     def result(self, value: Any) -> None:
-        """The outcome for a script, with --json."""
+        """Print the result as JSON; only with --json."""
         if self.as_json:
             print(json.dumps(value, indent=2, default=str), flush=True)
 
     def next(self, *commands: str) -> None:
-        """What to do next."""
+        """Name the next commands."""
         for command in commands:
             self.say(f"next: {command}")
 
@@ -92,11 +92,11 @@ class Console:
         print(f"error: {message}", file=sys.stderr)
         if hint:
             print(f"hint: {hint}", file=sys.stderr)
-        with contextlib.suppress(OSError):  # standard output itself may be what failed
+        with contextlib.suppress(OSError):  # standard output itself may be the cause
             self.result({"error": {"message": message, "hint": hint, "exit_code": exit_code}})
 
     def confirm(self, question: str, yes: bool) -> bool:
-        """Ask; ``yes`` answers. Raises ConfigurationError when there is nobody to ask."""
+        """Ask; ``yes`` answers. Raise ConfigurationError without a person at a terminal."""
         if yes:
             return True
         self.require_person(yes)
@@ -105,17 +105,17 @@ class Console:
 
     @property
     def has_person(self) -> bool:
-        """Whether there is somebody to ask."""
+        """True if a person can be asked."""
         return sys.stdin.isatty()
 
     def require_person(self, yes: bool) -> None:
-        """Raises ConfigurationError when a question will have no answer: no --yes, and no terminal."""
+        """Raise ConfigurationError if a question cannot be answered: no --yes, and no terminal."""
         if not yes and not self.has_person:
             raise ConfigurationError("This asks for a confirmation and there is no terminal.", "Add --yes to confirm.")
 
     @contextmanager
     def progress(self) -> Iterator[ProgressDisplay]:
-        """A Report that is shown: as bars on a terminal, as lines elsewhere."""
+        """Give a Report: bars on a terminal, lines elsewhere."""
         from mlops_cli.console.progress import Bars, Lines
 
         shown: ProgressDisplay = Bars(self.rich()) if self.live else Lines(self.say)
@@ -126,7 +126,7 @@ class Console:
 
     @contextmanager
     def run_view(self, explain: bool = False) -> Iterator[View]:
-        """A RunView: a live table on a terminal, timestamped lines elsewhere."""
+        """Give a RunView: a live table on a terminal, lines with times elsewhere."""
         from mlops_cli.console.live_run import LineView, TableView
 
         view: View = TableView(self.rich(), explain) if self.live else LineView(self.say, explain)
@@ -135,7 +135,7 @@ class Console:
 
     @contextmanager
     def resource_view(self) -> Iterator[Watch]:
-        """A Watch that is shown: as a tree on a terminal, as timestamped lines elsewhere."""
+        """Give a Watch: a live tree on a terminal, lines with times elsewhere."""
         from mlops_cli.console.resource_tree import Lines, Tree
 
         view: Tree | Lines = Tree(self.rich()) if self.live else Lines(self.say)

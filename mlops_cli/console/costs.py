@@ -1,4 +1,4 @@
-"""What something costs, for a person and for a script."""
+"""Costs as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def _item_dict(line: CostItem) -> dict[str, Any]:
 
 
 def show_costs(console: Console, costs: Costs, heading: str) -> None:
-    """A table, when its prices are from, what is not in it, and why a price is missing; nothing where nothing costs."""
+    """Show a table, the date of its prices, the items not in it, and the reason of missing prices.
+
+    Nothing if nothing costs.
+    """
     if not costs.lines and not costs.by_use:
         return
     if costs.lines and not console.as_json:
@@ -88,7 +91,7 @@ def _table(costs: Costs, heading: str) -> Any:
 
 
 def _quantity(line: CostItem) -> str:
-    """What stands is counted, and time is in minutes up to an hour."""
+    """Return the quantity as text: a count of instances, or a time, in minutes up to an hour."""
     if line.standing:
         return f"{line.quantity:,g}"
     if line.unit is Unit.HOUR and line.quantity >= 1:
@@ -97,7 +100,7 @@ def _quantity(line: CostItem) -> str:
 
 
 def _unit_price(amount: float) -> str:
-    """With all of its digits, and at least cents."""
+    """Return the price with all of its digits, and at least cents."""
     return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,.10g}"
 
 

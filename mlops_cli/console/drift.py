@@ -1,4 +1,4 @@
-"""Drift for a person: one row for each measurement, the verdict, and what to do about it."""
+"""Drift as a table: one row per measurement, the verdict, and the next step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def show_drift(console: Console, drift: Drift) -> None:
 
 
 def next_command(drift: Drift) -> str:
-    """Empty when there is nothing to do."""
+    """Return the next command; "" if there is nothing to do."""
     if drift.verdict is DriftVerdict.RETRAIN:
         return "mlops download-data --source NEW_DATA, then mlops run"
     if drift.verdict is DriftVerdict.TOO_FEW and any(feature.needed is None for feature in drift.measures):

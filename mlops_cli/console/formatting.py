@@ -1,4 +1,4 @@
-"""How values are written for people: durations, times, digests, statuses."""
+"""Values as text: durations, times, digests, statuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 from mlops_cli.core.runs import ALREADY_APPROVED, StageRun, Status
 
-# A mark beside the word, so that nothing is said by colour alone.
+# A mark beside the word, so that no meaning is in the colour alone.
 MARKS = {
     Status.PENDING: ("·", "dim"),
     Status.RUNNING: ("▶", "cyan"),
@@ -30,22 +30,21 @@ def duration(seconds: float | None) -> str:
 
 
 def format_datetime(seconds: float | None) -> str:
-    """A time as the clock on the wall has it."""
+    """Return the local time."""
     return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def iso(seconds: float) -> str:
-    """A time for scripts: UTC, ISO 8601."""
+    """Return the time in UTC, ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def short(digest: str) -> str:
-    """Enough of a digest to recognise it."""
     return digest[:12] if digest else "-"
 
 
 def number(value: float | None) -> str:
-    """Three decimals, as befits shares of one; fewer of large numbers, the first digits of tiny ones."""
+    """Return three decimals, for shares of one; fewer for large numbers, the first digits of tiny ones."""
     if value is None:
         return "-"
     size = abs(value)
@@ -55,7 +54,10 @@ def number(value: float | None) -> str:
 
 
 def describe_stage(stage: StageRun, explain: bool) -> str:
-    """How long a stage took, and why it runs, was reused, waits or failed; why it ran only with --explain."""
+    """Return a stage's duration and its reason.
+
+    Run, reused, waiting, failed; the reason of a run only if ``explain``.
+    """
     took = duration(stage.seconds) if stage.status in (Status.DONE, Status.FAILED) else ""
     unsent = stage.detail.get("unsent") or []
     read = f"has read {', '.join(unsent)}: a job on AWS would not have it" if unsent and took else ""

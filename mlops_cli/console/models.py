@@ -1,4 +1,4 @@
-"""The registry for a person and for a script."""
+"""Model versions as tables and as JSON."""
 
 from __future__ import annotations
 

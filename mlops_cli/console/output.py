@@ -1,4 +1,4 @@
-"""What a command has to say in the end: for a person as tables, for a script as one JSON value."""
+"""The results of commands: tables, and one JSON value."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def plan_dict(plan: Plan) -> list[dict[str, Any]]:
 
 
 def next_command(run: Run) -> str:
-    """The one command that takes the run further."""
+    """Return the command that continues the run."""
     if run.status is Status.WAITING:
         return f"mlops approve --run-id {run.id}"
     if run.status is Status.RUNNING:
@@ -96,7 +96,7 @@ def show_settings(console: Console, settings: Settings) -> None:
 
 
 def show_run(console: Console, run: Run, explain: bool = False) -> None:
-    """The run's stages, who decided, and why it stands where it stands."""
+    """Show the run's stages, its decision and the reason of its status."""
     if console.as_json:
         return
     from mlops_cli.console.tables import stage_table
@@ -112,7 +112,7 @@ def show_run(console: Console, run: Run, explain: bool = False) -> None:
 
 
 def show_endpoint(console: Console, endpoint: Endpoint) -> None:
-    """One line; a dead endpoint comes with its reason and the command that brings it back."""
+    """Show one line; for a dead endpoint also the reason and the command that starts it again."""
     if endpoint.state is EndpointState.ABSENT:
         console.say(f"endpoint {endpoint.name}: none yet")
     elif endpoint.state is EndpointState.FAILED:
@@ -127,7 +127,7 @@ def show_endpoint(console: Console, endpoint: Endpoint) -> None:
 
 
 def show_evidence(console: Console, evidence: Evidence) -> None:
-    """The metrics against their floors and against the live model, the gates, the data, the digests."""
+    """Show the metrics with their limits and the live model's, the gates, the data, the digests."""
     if console.as_json:
         return
     from mlops_cli.console.tables import difference_table, facts_table, metrics_table
@@ -158,7 +158,7 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
 
 
 def _within(evidence: Evidence) -> str:
-    """What it means that nothing falls short, in the words of the bounds that there are."""
+    """Return the sentence for a model within its limits, in the words of the limits that exist."""
     floored, capped = (any(getattr(row, side) for row in evidence.rows) for side in ("minimum", "maximum"))
     if floored or capped:
         return "nothing is " + " or ".join(["under its floor"] * floored + ["over its ceiling"] * capped)
@@ -166,7 +166,7 @@ def _within(evidence: Evidence) -> str:
 
 
 def _against_live(evidence: Evidence) -> dict[str, str]:
-    """How the model compares with the live one, and on which rows."""
+    """Return the comparison with the live model, and its rows."""
     comparison = evidence.comparison
     if comparison is None:
         return {}
@@ -187,7 +187,7 @@ def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
 
 
 def show_newer_data(console: Console, inquiry: Inquiry, default: str) -> list[str]:
-    """Say which sources have changed since the dataset was made, and how to take their new content; return them."""
+    """Show the sources that have changed since the download, and the command that takes their content; return them."""
     changed = inquiry.changed()
     if changed:
         sources = [] if inquiry.sources == [default] else inquiry.sources

@@ -1,4 +1,4 @@
-"""Shows a Report: moving bars with rate and time left on a terminal, a line now and then elsewhere."""
+"""Progress: moving bars with rate and time left on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ProgressDisplay(Protocol):
 
 
 class Bars:
-    """One bar per phase."""
+    """Draw one bar per phase."""
 
     def __init__(self, console: RichConsole) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
@@ -48,7 +48,7 @@ class Bars:
 
 
 class Lines:
-    """At most one line every few seconds, and one at the end of each phase."""
+    """Print at most one line every few seconds, and one at the end of each phase."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -73,7 +73,7 @@ class Lines:
 
 
 def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
-    """How far, how fast, and how long still."""
+    """Return the amount done, the rate and the time left."""
     amount = size(done, unit) + (f" of {size(total, unit)}" if total else "")
     if seconds < 0.5 or not done:
         return amount
@@ -82,7 +82,7 @@ def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
 
 
 def size(number: float, unit: str) -> str:
-    """A count with its unit; bytes in powers of 1,000."""
+    """Return a count with its unit; bytes in powers of 1,000."""
     if unit != "B":
         return f"{number:,.0f} {unit}"
     for prefix in ("", "k", "M", "G"):

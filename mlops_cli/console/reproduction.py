@@ -1,4 +1,4 @@
-"""What became of making a run again, for a person."""
+"""The comparison of a reproduced run as a table."""
 
 from __future__ import annotations
 

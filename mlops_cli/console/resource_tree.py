@@ -1,4 +1,4 @@
-"""Shows resources while they are made or removed: a live tree on a terminal, timestamped lines elsewhere."""
+"""Resources while they are created or deleted: a live tree on a terminal, lines with times elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TURNING_BACK = ("ROLLBACK", "DELETE")
 
 
 class Lines:
-    """One line for each resource that has come to an end, and one when its group begins."""
+    """Print one line per finished resource, and one when its group begins."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -37,7 +37,7 @@ class Lines:
 
 
 class Tree:
-    """Each group with its resources, drawn again as time goes by."""
+    """Draw each group with its resources, again and again."""
 
     def __init__(self, console: RichConsole) -> None:
         from rich.live import Live

@@ -27,7 +27,7 @@ ACTION_STYLES = {
 
 
 def table(*headers: str, title: str = "") -> Table:
-    """Only the last column wraps: names and digests are of no use in two pieces."""
+    """Return a table in which only the last column wraps: a name or digest in two pieces is useless."""
     grid = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="bold")
     for header in headers:
         grid.add_column(header, no_wrap=True)
@@ -87,7 +87,7 @@ def settings_table(settings: Settings) -> Table:
 
 
 def metrics_table(evidence: Evidence, width: int) -> Table:
-    """One row per label; metrics that do not fit into ``width`` characters are left out, the primary one last."""
+    """Return one row per label. Metrics wider than ``width`` characters are left out, the primary one last."""
     primary, rows = evidence.primary, evidence.rows
     tail = {
         f"{primary} {column_name}": [number(value) for value in values]
@@ -108,9 +108,9 @@ def metrics_table(evidence: Evidence, width: int) -> Table:
 
 
 def _side_by_side(evidence: Evidence) -> dict[str, list[float | None]]:
-    """What the primary metric of each row is compared with: the live model's value, and its bounds."""
+    """Return the columns beside the primary metric: the live model's value, and the limits."""
     primary, rows = evidence.primary, evidence.rows
-    # A comparison has a table of its own, and is of the same rows.
+    # A comparison has its own table, of the same rows.
     compared = evidence.comparison and evidence.comparison.differences
     live = {"live": [row.live.get(primary) for row in rows]} if evidence.live_digest and not compared else {}
     ceilings = [row.maximum.get(primary) for row in rows]
@@ -149,7 +149,7 @@ STANDINGS = {
 
 
 def difference_table(comparison: Comparison) -> Table:
-    """Each row of the primary metric, this model's and the live one's on the same test rows."""
+    """Return one row per row of the primary metric: this model's and the live one's, on the same test rows."""
     grid = table(escape(comparison.metric), "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
     for delta in comparison.differences:
         change = "-" if delta.value is None else f"{delta.value:+.3f}"
@@ -176,7 +176,7 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 
 
 def predictions_table(rows: list[tuple[str, dict[str, float]]]) -> Table:
-    """Shares of one look like probabilities, and likely ones stand out; other numbers are just numbers."""
+    """Return a table of predictions. Numbers in 0..1 are shown as probabilities, the likely ones marked."""
     labels = list(rows[0][1]) if rows else []
     shares = all(0 <= score <= 1 for _, scores in rows for score in scores.values())
     grid = table("input", *map(escape, labels))

@@ -1,1 +1,1 @@
-"""Files and folders: replaced as a whole, hashed, packed."""
+"""Files and folders: atomic writes, hashes, archives."""

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: what a command that was killed leaves is the old one or the new one."""
+"""Atomic writes: after a kill the file is the old or the new one, complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace the file, which is on disk when this returns; raises OSError, with the old one in place."""
+    """Replace the file, synced to disk. Raise OSError; then the old file is in place."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as stream:
@@ -25,7 +25,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """None if there is no such file, or none that holds a JSON object: what cannot be read is as good as absent."""
+    """Return the JSON object in the file; None if the file is missing, unreadable or anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -34,12 +34,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def not_followed(path: str, flags: int) -> int:
-    """Open a file, as ``open``'s opener, unless it is a link: who brought it could have us write anywhere."""
+    """Open a file, as ``open``'s opener, unless it is a link: its owner could redirect the write anywhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, a link or a folder with all that is in it, also what a script has made read-only."""
+    """Remove a file, a link or a folder with its content, read-only parts, too."""
     with suppress(FileNotFoundError):
         if path.is_symlink() or not path.is_dir():
             path.unlink()

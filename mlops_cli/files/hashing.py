@@ -1,4 +1,4 @@
-"""sha256 digests of bytes, files and folders; and a cheap look that tells whether files were touched."""
+"""SHA-256 digests of bytes, files and folders; and a cheap digest of their stat data."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def digest_file(path: Path) -> str:
 
 
 def digest_folder(folder: Path) -> str:
-    """One digest for the names and contents of all files below ``folder``."""
+    """Return one digest of the names and contents of all files below ``folder``."""
     rows = [f"{name}\0{digest_file(path)}\n" for name, path in _files(folder)]
     return digest_bytes("".join(rows).encode())
 
 
 def stat_digest(folder: Path) -> str:
-    """One digest for the names, sizes, times and inodes of the files below ``folder``, whose contents are not read."""
+    """Return one digest of the names, sizes, times and inodes of the files below ``folder``; contents are not read."""
     stats = [(name, path.stat()) for name, path in _files(folder)]
     return digest_bytes("\n".join(f"{name}:{_look(stat)}" for name, stat in stats).encode())
 
@@ -37,16 +37,16 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     return sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
 
 
-# Smaller files are read in less time than a look into the cache takes.
+# Smaller files are read in less time than a cache lookup takes.
 CACHED_BYTES = 1 << 20
-# A file that was changed this short a time before may be changed once more at what the clock gives as the same time.
+# A file that changed this recently may change again with the same timestamp.
 RACY_NANOSECONDS = 2 * 10**9
 
 
 class DigestCache:
-    """Digests of large files by their paths; ``entries`` keeps each with how the file looked when it was read.
+    """Digests of large files by path; ``entries`` keeps each with the file's stat data.
 
-    Size and time of change can be set to what they were; the time of the inode's change cannot.
+    Size and modification time can be forged; the time of the inode's change cannot.
     """
 
     def __init__(self, entries: MutableMapping[str, tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Model packages: pack a folder into model.tar.gz, the same bytes each time; unpack one that anybody made."""
+"""Model packages: pack a folder into a reproducible model.tar.gz; unpack an untrusted one safely."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import IO
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
-# Level 6 costs twice the time of this for 1 % less: weights hardly compress.
+# Level 6 costs twice the time for 1 % less: weights hardly compress.
 COMPRESSION = 4
 CHUNK = 1 << 20
-# Bounds of what is unpacked, so that a small archive cannot fill the disk.
+# Limits for unpacking, so that a small archive cannot fill the disk.
 UNPACKED_BYTES = 20 * 1 << 30
 UNPACKED_FILES = 100_000
 
 
 def pack(folder: Path, target: Path, names: Sequence[str] | None = None) -> str:
-    """Write the files of ``folder`` to ``target`` (.tar.gz) and return the archive's sha256 in hex.
+    """Write the files of ``folder`` to ``target`` (.tar.gz) and return the archive's SHA-256 in hex.
 
-    All files, unless ``names`` says which. Equal files give equal bytes: names sorted, no times, owners or modes of
-    this machine. The target appears when it is complete. Raises MlopsError for anything but files and folders.
+    All files, or only ``names``. Equal files give equal bytes: names sorted, no times, owners or modes. The target
+    appears when it is complete. Raise MlopsError for anything but files and folders.
     """
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
@@ -47,10 +47,10 @@ def pack(folder: Path, target: Path, names: Sequence[str] | None = None) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a .tar.gz into ``folder``, which is made; raises MlopsError, then with a part unpacked.
+    """Unpack a .tar.gz into ``folder``, created here. Raise MlopsError; then a part may be unpacked.
 
-    Only plain files and folders with names below ``folder`` are accepted: no links, no devices, no ``..``.
-    Modes and owners of the archive are not taken over.
+    Only plain files and folders with names below ``folder`` are accepted: no links, no devices, no ``..``. Modes and
+    owners of the archive are ignored.
     """
     try:
         with tarfile.open(archive, "r:gz") as opened:
@@ -60,7 +60,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def digest_contents(archive: Path) -> str:
-    """One digest for the names and contents of an archive's files, whoever packed it and when."""
+    """Return one digest of the names and contents of an archive's files, independent of packing."""
     rows = []
     with tarfile.open(archive) as opened:
         for entry in opened:
@@ -74,7 +74,7 @@ def digest_contents(archive: Path) -> str:
 
 
 def copy_with_sha256(source: Path, target: Path) -> str:
-    """Copy a file and return the sha256, in hex, of the very bytes that were written."""
+    """Copy a file and return the SHA-256, in hex, of the bytes written."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("wb") as writer:
         for chunk in _chunks(reader):
@@ -127,11 +127,11 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
 
 
 def _target(folder: Path, entry: tarfile.TarInfo) -> Path:
-    """Where the entry goes; raises MlopsError unless that is a file or folder below ``folder``."""
+    """Return the entry's path. Raise MlopsError unless the entry is a file or folder below ``folder``."""
     name = PurePosixPath(entry.name)
     if name.is_absolute() or ".." in name.parts or "\0" in entry.name:
         raise MlopsError(f"The archive names a path outside of itself: {entry.name!r}.", "Do not use this archive.")
-    # Links are never made, so that no later entry can lead through one.
+    # Links are never created, so that no later entry can lead through one.
     if not (entry.isreg() or entry.isdir()):
         raise MlopsError(f"The archive has a link or a device: {entry.name!r}.", "Do not use this archive.")
     return folder.joinpath(*name.parts)

@@ -1,4 +1,4 @@
-"""How the running mlops was installed: what a hint must say to add packages to it, and to no other environment."""
+"""The install commands in hints: for the environment that runs mlops, and for no other."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "mlops-cli"
-# What the installers leave in the environments that are theirs.
+# Files that the installers write into their own environments.
 UV_RECEIPT, PIPX_RECEIPT = "uv-receipt.toml", "pipx_metadata.json"
 
 
 def install_command(extra: str) -> str:
     """Return the command that adds an extra's packages to the environment that runs.
 
-    It installs mlops from where it came (PEP 610). If that is not known, it names the packages alone: nobody owns
-    the name mlops-cli on a package index.
+    It installs mlops from its origin (PEP 610). Without a known origin it names only the packages: the name mlops-cli
+    on a package index is not ours.
     """
     source = _source(_origin(), extra)
     if not source:
@@ -40,7 +40,7 @@ def packages_command(*requirements: str) -> str:
 
 
 def pip_install() -> str:
-    """Return how packages get into the environment that runs; one made by uv has no pip of its own."""
+    """Return the install command of this environment; one made by uv has no pip of its own."""
     from importlib.util import find_spec
 
     if find_spec("pip") is None:
@@ -49,7 +49,7 @@ def pip_install() -> str:
 
 
 def install_arguments(extra: str) -> str:
-    """Return what follows ``pip`` to install the same mlops into another environment."""
+    """Return the arguments of ``pip`` that install the same mlops into another environment."""
     return _joined("install", *(_source(_origin(), extra) or _requirements(extra)))
 
 
@@ -62,7 +62,7 @@ def _is_made_by(receipt: str) -> bool:
 
 
 def _source(origin: dict[str, Any], extra: str) -> tuple[str, ...]:
-    """Return the arguments that name this mlops with an extra; none if it came from an index or from nowhere."""
+    """Return the arguments that name this mlops with an extra; () if it came from an index or its origin is unknown."""
     address = origin.get("url", "")
     extras = ",".join(sorted({extra, *_extras_in_receipt()}))
     if not address:
@@ -78,7 +78,7 @@ def _source(origin: dict[str, Any], extra: str) -> tuple[str, ...]:
 
 
 def _extras_in_receipt() -> list[str]:
-    """Return the extras that uv or pipx was asked for: they make the environment anew, and would leave these out."""
+    """Return the extras in the receipt of uv or pipx: a reinstallation without them would remove them."""
     for receipt in (UV_RECEIPT, PIPX_RECEIPT):
         path = Path(sys.prefix) / receipt
         if path.is_file():
@@ -89,7 +89,7 @@ def _extras_in_receipt() -> list[str]:
 
 
 def _requirements(extra: str) -> list[str]:
-    """Return the packages of an extra, with their versions and markers, as the installed metadata name them."""
+    """Return the packages of an extra, with versions and markers, from the installed metadata."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
@@ -108,7 +108,7 @@ def _of_extra(lines: list[str], extra: str) -> Iterator[str]:
 
 
 def _origin() -> dict[str, Any]:
-    """Nothing for an installation from a package index, or for none."""
+    """Return {} for an installation from a package index, or for none."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:

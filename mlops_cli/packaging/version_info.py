@@ -1,4 +1,4 @@
-"""What this mlops is and works with, for a report of a problem and for scripts that depend on it."""
+"""The versions of mlops and its packages, for bug reports and scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = (
 
 
 def version_info() -> dict[str, Any]:
-    """Of mlops, Python and the packages; None for a package that is not installed."""
+    """Return the versions of mlops, Python and the packages; None for a package that is not installed."""
     return {
         "version": __version__,
         "python": platform.python_version(),

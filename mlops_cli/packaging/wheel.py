@@ -1,4 +1,4 @@
-"""The running mlops as a wheel, made from the installed package's own files: AWS and CI run exactly this version."""
+"""The running mlops as a wheel, from the installed package's own files: AWS and CI run exactly this version."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import mlops_cli
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import DISTRIBUTION, pip_install
 
-# A zip cannot hold an earlier time; the real ones would make other bytes of the same files.
+# The earliest time in a zip; real times would change the bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 WHEEL = "Wheel-Version: 1.0\nGenerator: mlops-cli\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def build(folder: Path) -> Path:
-    """Write the wheel into ``folder``; equal files give equal bytes. Raises MlopsError if mlops is not installed."""
+    """Write the wheel into ``folder``; equal files give equal bytes. Raise MlopsError if mlops is not installed."""
     try:
         installed = distribution(DISTRIBUTION)
     except PackageNotFoundError:

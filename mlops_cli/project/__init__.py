@@ -1,1 +1,1 @@
-"""What the user's folder says: its paths, settings, use case and git repository."""
+"""The user's folder: paths, settings, use case and git repository."""

@@ -1,7 +1,7 @@
-"""What commands have seen of a target that lies far away, so that a Tab need not wait for the network.
+"""The runs and models of an AWS target that commands have listed, so that a Tab need not wait for the network.
 
-A small file in .mlops/, written by commands that have just listed runs or models, read by the shell's completion and by
-nothing else: it may be old, and nothing is decided by it. Without the file, or with a damaged one, there is nothing.
+A small file in .mlops/, written by commands that have just listed runs or models, and read only by the shell's
+completion. It may be old; nothing is decided by it. A missing or damaged file is an empty one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CachedRun(NamedTuple):
 
 
 class CachedVersion(NamedTuple):
-    """``trained_at`` in seconds since the epoch; ``said`` what was decided about it."""
+    """``trained_at`` in seconds since the epoch; ``said``: the decision."""
 
     name: str
     decision: str
@@ -58,25 +58,24 @@ def _decision_text(model: ModelVersion) -> str:
 
 
 class CompletionCache:
-    """Of one place: a use case's environment in one account. Only a .mlops/ that is there already is written into."""
+    """The cache of one environment in one account. Never creates .mlops/."""
 
     def __init__(self, state: Path, target_key: str) -> None:
         self._file = state / NAME
         self._target_key = target_key
 
     def runs(self) -> list[CachedRun]:
-        """The newest first, as they were when somebody last looked."""
+        """Return the cached runs, the newest first."""
         return self._rows("runs", CachedRun)
 
     def versions(self) -> list[CachedVersion]:
         return self._rows("versions", CachedVersion)
 
     def save_runs(self, runs: Sequence[Run]) -> None:
-        """All runs, the newest first."""
         self._save("runs", cached_runs(runs))
 
     def save_run(self, run: Run) -> None:
-        """One run; a new one is the newest."""
+        """Save one run; a new one is the newest."""
         (own,) = cached_runs([run])
         cached = self.runs()
         is_known = any(row.id == run.id for row in cached)
@@ -86,7 +85,7 @@ class CompletionCache:
         self._save("versions", cached_versions(models))
 
     def clear(self) -> None:
-        """When all that was seen is removed."""
+        """Remove the rows of this environment, after its cleanup."""
         document = self._document()
         if document.pop(self._target_key, None) is not None:
             self._write(document)
@@ -107,7 +106,7 @@ class CompletionCache:
         self._write(dict(list(document.items())[-MAX_TARGETS:]))
 
     def _write(self, document: dict[str, Any]) -> None:
-        """A command is not to fail for what only a Tab is faster by."""
+        """Write the file; ignore OSError, because a command must not fail for the sake of Tab completion."""
         if not (self._file.parent / "project.json").is_file():
             return
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The git commit and the machine that a run was made with."""
+"""The git commit and the machine of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_cli.project.git import git
 
 
 def environment_info(root: Path) -> dict[str, Any]:
-    """The commit that the project's files were at and the digest of what differed from it; the machine."""
+    """Return the commit of the project's files, the digest of uncommitted changes, and the machine."""
     return {"git": _git_state(root), "machine": machine()}
 
 
@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
 
 
 def _git_state(root: Path) -> dict[str, Any] | None:
-    """None where there is no git, no repository, or no commit yet."""
+    """Return None without git, a repository or a commit."""
     try:
         commit = git(root, "rev-parse", "HEAD").decode().strip()
         changed = git(root, "diff", "HEAD", "--binary", "--", ".")

@@ -1,4 +1,4 @@
-"""git, asked about a project's own repository: inside of a hook the environment names another one."""
+"""git on the project's own repository: inside of a hook the environment names another one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_cli.project.settings import child_environment
 
 
 def author(root: Path) -> str:
-    """The name under which whoever is at the keyboard commits; nothing if git knows none."""
+    """Return the name of git's author; "" if git knows none."""
     try:
         return git(root, "config", "user.name").decode(errors="replace").strip()
     except MlopsError:
@@ -18,7 +18,7 @@ def author(root: Path) -> str:
 
 
 def git(root: Path, *arguments: str) -> bytes:
-    """What git prints; raises MlopsError with its words when it fails, or when there is no git."""
+    """Return the output of git. Raise MlopsError, with git's message, if it fails or is not installed."""
     environment = {name: value for name, value in child_environment().items() if not name.startswith("GIT_")}
     command = ["git", "-C", str(root), *arguments]
     try:

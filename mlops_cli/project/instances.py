@@ -1,4 +1,4 @@
-"""What the use case's [aws.*] tables say: on which machines its jobs and its endpoint run on AWS."""
+"""The [aws.*] tables of usecase.toml: the instances of jobs and endpoint on AWS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 
 @dataclass(frozen=True)
 class JobInstances:
-    """Of a job. ``spot`` is cheaper and may be interrupted; then ``max_wait_minutes`` bounds waiting and running."""
+    """The instances of a job.
+
+    ``spot`` is cheaper and may be interrupted; ``max_wait_minutes`` bounds waiting and running.
+    """
 
     instance_type: str = "ml.m5.xlarge"
     instance_count: int = 1
@@ -40,7 +43,7 @@ class JobInstances:
 
 @dataclass(frozen=True)
 class EndpointConfig:
-    """Of the endpoint: instances, or serverless with memory and concurrency. Alarms roll a bad deployment back."""
+    """The endpoint: instances, or serverless with memory and concurrency. Alarms roll a bad deployment back."""
 
     instance_type: str = "ml.m5.large"
     instance_count: int = 1
@@ -76,12 +79,12 @@ class InstanceSettings:
     endpoint: EndpointConfig = EndpointConfig()
 
     def trained_on(self, instance_type: str) -> InstanceSettings:
-        """Return the same machines with another training instance; an empty type changes nothing."""
+        """Return the same settings with another training instance; "" changes nothing."""
         return replace(self, train=replace(self.train, instance_type=instance_type or self.train.instance_type))
 
 
 def read_instances(tables: dict[str, Any], problems: list[str]) -> InstanceSettings:
-    """From [aws.preprocess], [aws.train] and [aws.endpoint]; what is wrong is added to ``problems``."""
+    """Read [aws.preprocess], [aws.train] and [aws.endpoint]; add errors to ``problems``."""
     tables_known = [field.name for field in fields(InstanceSettings)]
     problems += [
         f"[aws.{name}] is not known; known are {', '.join(tables_known)}" for name in tables if name not in tables_known

@@ -1,4 +1,4 @@
-"""A project is a folder with training/usecase.toml; everything mlops keeps for it lies under .mlops/."""
+"""The paths of a project: a folder with training/usecase.toml; mlops keeps everything for it in .mlops/."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Project:
 
     @property
     def marker(self) -> Path:
-        """Says that .mlops/ was made by mlops, and so may be removed by it."""
+        """The file that marks .mlops/ as created, and so removable, by mlops."""
         return self.state / "project.json"
 
     @property
@@ -55,7 +55,7 @@ class Project:
 
 
 def named_project(folder: Path) -> Project:
-    """The project in exactly this folder: a mistyped name must never lead to another project."""
+    """Return the project in exactly this folder: a mistyped name must never lead to another project."""
     if not (folder / USE_CASE).is_file():
         raise ConfigurationError(
             f"There is no project in {folder}: it has no {USE_CASE}.",
@@ -65,7 +65,7 @@ def named_project(folder: Path) -> Project:
 
 
 def find_project(start: Path) -> Project:
-    """The project that ``start`` lies in: the nearest folder upwards with training/usecase.toml."""
+    """Return the nearest project upwards from ``start``."""
     folder = start.resolve()
     for candidate in (folder, *folder.parents):
         if (candidate / USE_CASE).is_file():
@@ -79,7 +79,7 @@ def find_project(start: Path) -> Project:
 
 
 def _check_owner(root: Path) -> None:
-    """Raise ConfigurationError for a project of somebody else, whose scripts would run as the current user."""
+    """Raise ConfigurationError for another user's project: its scripts would run as the current user."""
     others = {path.stat().st_uid for path in (root, root / USE_CASE)} - {os.geteuid()}
     if others:
         raise ConfigurationError(

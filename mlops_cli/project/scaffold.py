@@ -1,4 +1,4 @@
-"""What ``mlops init`` writes: a project that runs at once, whole or not at all, and never over anything."""
+"""``mlops init``: write a project that runs at once, completely or not at all, and never over a file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mlops_cli.project.settings import NAME
 
 STARTER = Path(__file__).parent / "starter"
 REPOSITORY = Path(__file__).parents[2]
-# What both kinds of project have of this repository's own root, and what only the comments have. A wheel has copies
-# of these under starter/ (pyproject.toml puts them there), the source tree the originals.
+# SHARED: files of this repository's root for both kinds of project; COMMENTS: only for the toxic comments. A wheel has
+# copies of them in starter/ (see pyproject.toml), the source tree the originals.
 SHARED, COMMENTS = (".env.example", ".gitignore", "templates"), ("training",)
-MARKER = "training/usecase.toml"  # what makes a folder a project
-# The mlops that made a project lies in it, for the workflow: nobody owns its name on a package index.
+MARKER = "training/usecase.toml"  # the file that makes a folder a project
+# The project contains its mlops wheel, for the workflow: the name on the package index is not ours.
 PINNED = ".github/mlops"
 STAGING = ".mlops-init"
 CACHES = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints")
@@ -37,7 +37,7 @@ MEANINGS = {
 
 
 def project_name(name: str, folder: Path, minimal: bool) -> str:
-    """The given name, else the folder's; raises ConfigurationError unless an endpoint can be called so."""
+    """Return the given name, else the folder's. Raise ConfigurationError for an invalid name of an endpoint."""
     chosen = name or folder.resolve().name
     if re.fullmatch(NAME, chosen):
         return chosen
@@ -49,14 +49,14 @@ def project_name(name: str, folder: Path, minimal: bool) -> str:
 
 
 def project_files(name: str, minimal: bool) -> dict[str, bytes]:
-    """A new project's files by their path in it; the use case is called ``name``."""
+    """Return a new project's files by path; the use case is called ``name``."""
     files = {path: source.read_bytes() for path, source in sorted(_sources(minimal))}
     named = re.sub(r'^name = ".*"$', f'name = "{name}"', files[MARKER].decode(), count=1, flags=re.M)
     return {**files, **_pinned_mlops(), MARKER: named.encode()}
 
 
 def _pinned_mlops() -> dict[str, bytes]:
-    """Return the running mlops as a wheel, and the line by which pip takes it and no other."""
+    """Return the running mlops as a wheel, and the requirement line that pins it."""
     with tempfile.TemporaryDirectory() as folder:
         path = wheel.build(Path(folder))
         line = f"./{PINNED}/{path.name} --hash=sha256:{digest_file(path)}\n"
@@ -73,7 +73,7 @@ def _sources(minimal: bool) -> Iterator[tuple[str, Path]]:
 
 
 def _below(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
-    """A file itself, or all files in a folder, but what tools leave there."""
+    """Yield a file itself, or all files in a folder except the caches of tools."""
     if path.is_file():
         yield path.relative_to(root).as_posix(), path
     for child in sorted(path.iterdir()) if path.is_dir() and path.name not in CACHES else ():
@@ -81,7 +81,7 @@ def _below(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def plan_project(folder: Path, files: Mapping[str, bytes]) -> Plan:
-    """What would be written; raises ConfigurationError if something else is in the folder."""
+    """Return the files to write. Raise ConfigurationError if the folder contains anything else."""
     missing = {PurePosixPath(path).parts[0] for path in _missing(folder, files)}
     entries = sorted({PurePosixPath(path).parts[0] for path in files})
     return Plan(
@@ -90,10 +90,10 @@ def plan_project(folder: Path, files: Mapping[str, bytes]) -> Plan:
 
 
 def write_project(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write what is missing. Files appear whole, and last the one that makes the folder a project.
+    """Write the missing files. Each appears complete; the one that makes the folder a project is last.
 
-    When it fails, nothing is left; when it is killed, a repetition finishes it. Raises ConfigurationError if something
-    else is in the folder.
+    After an error nothing is left; after a kill a repetition finishes it. Raise ConfigurationError if the folder
+    contains anything else.
     """
     missing = sorted(_missing(folder, files), key=lambda path: path == MARKER)
     new_folders = [parent for parent in (folder, *folder.parents) if not parent.exists()]
@@ -127,14 +127,14 @@ def _undo(placed: list[Path], new_folders: list[Path]) -> None:
 
 
 def _missing(folder: Path, files: Mapping[str, bytes]) -> list[str]:
-    """The files that are not there yet; raises ConfigurationError if anything stands in their way."""
+    """Return the files that are not there yet. Raise ConfigurationError if another file is in their way."""
     if not folder.exists():
         return list(files)
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder.", "Name another one: mlops init DIR")
     missing = [path for path, content in files.items() if not _is_there(folder / path, content)]
     ours = {PurePosixPath(path).parts[0] for path in files} | {".git", STAGING}
-    # A link among ours would lead out of the folder.
+    # A link among them would lead out of the folder.
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in ours or path.is_symlink())
     in_the_way = [path for path in missing if (folder / path).exists()] + (strangers if missing else [])
     if in_the_way:

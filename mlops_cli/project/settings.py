@@ -1,6 +1,6 @@
 """Settings: a flag beats the environment, the environment beats .env, .env beats the default.
 
-The only reader of ``os.environ``. Every value knows where it came from, and all problems are found at once.
+The only reader of ``os.environ``. Every value keeps its origin, and all problems are reported at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _host(value: str) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its name in the environment and in .env, further names it is read from, and its check."""
+    """One setting: its name in the environment and in .env, alternative names, and its check."""
 
     name: str
     default: str
@@ -159,7 +159,7 @@ class Value:
 
     @property
     def shown(self) -> str:
-        """The value as it may be printed: a secret only says that it is set, an address is without its password."""
+        """The value for printing: a secret only as "set", an address without its password."""
         return "(set, not shown)" if self.setting.secret and self.text else re.sub("//[^/@]*@", "//…@", self.text)
 
 
@@ -181,7 +181,7 @@ class Settings:
         return f"{use_case}-{self['STAGE']}"
 
     def cache_location(self, use_case: str) -> str:
-        """What tells one environment in one account from another, as far as the settings know it."""
+        """Return a key for this environment in its account, as far as the settings tell."""
         return " ".join([self.endpoint_name(use_case), self["AWS_PROFILE"] or "-", self["AWS_REGION"] or "-"])
 
     @property
@@ -194,14 +194,14 @@ class Settings:
         ]
 
     def validated(self) -> Settings:
-        """Itself; raises ConfigurationError with all problems when there are any."""
+        """Return self. Raise ConfigurationError with all problems, if any."""
         if self.problems:
             raise ConfigurationError("; ".join(self.problems) + ".", "See them all: mlops config")
         return self
 
 
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
-    """Every setting's value and origin, unchecked."""
+    """Return every setting's value and origin, unchecked."""
     return Settings({setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS})
 
 
@@ -220,7 +220,7 @@ def _find(
 
 
 def load_settings(dotenv_path: Path, flags: Mapping[str, str | None]) -> Settings:
-    """Settings from this process's environment and the project's .env, unchecked."""
+    """Return the settings from the process's environment and the project's .env, unchecked."""
     return resolve(flags, os.environ, _read_dotenv(dotenv_path))
 
 
@@ -236,7 +236,7 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
-            # The line itself is not shown: it may hold a secret.
+            # The line itself is not shown: it may contain a secret.
             blank = len(binding.original.string) - len(binding.original.string.lstrip())
             line = binding.original.line + binding.original.string[:blank].count("\n")
             raise ConfigurationError(
@@ -249,14 +249,14 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 
 
 def export_kaggle(settings: Settings) -> None:
-    """Put the Kaggle settings where the kaggle package looks for them."""
+    """Set the environment variables that the kaggle package reads."""
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"):
         if settings[name]:
             os.environ[name] = settings[name]
 
 
 def export_mlflow(settings: Settings) -> None:
-    """Put the MLflow settings where MLflow looks for them; it gives up soon, and tells nobody that it is used."""
+    """Set the environment variables that MLflow reads: short timeouts, no telemetry."""
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
         if settings[name]:
             os.environ[name] = settings[name]
@@ -272,35 +272,35 @@ SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY($|_)|ACCE
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment without secrets."""
+    """Return the process's environment without secrets."""
     return {name: value for name, value in os.environ.items() if not SECRET.search(name)}
 
 
 def job_environment(extra: Mapping[str, str], training: Path, passed: Passed) -> dict[str, str]:
-    """The environment of a job or a gate whose scripts lie in ``training``."""
+    """Return the environment of a job or a gate with scripts in ``training``."""
     return with_paths({**script_environment(child_environment() | _parse_list(passed), passed), **extra}, training)
 
 
 def job_environment_ingredients(passed: Passed) -> dict[str, str]:
-    """What of this process's environment counts for scripts and gates, by name."""
+    """Return the environment variables, by name, that are cache inputs of scripts and gates."""
     return environment_ingredients(child_environment() | _parse_list(passed), passed)
 
 
 def _parse_list(passed: Passed) -> dict[str, str]:
-    """What the use case names is passed on even if it looks like a secret."""
+    """Return the variables that the use case passes on, even if a name looks like a secret's."""
     return {name: os.environ[name] for name in passed.names if name in os.environ}
 
 
 def step_variables() -> dict[str, str]:
-    """What a command step of the pipeline on AWS is told by its environment."""
+    """Return the variables of a CodeBuild step."""
     return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}
 
 
 def claimed_names() -> list[str]:
-    """The names that the environment gives whoever is at the keyboard: anybody may set them."""
+    """Return the user names in the environment: unverified, anybody may set them."""
     return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]
 
 
 def plain_terminal() -> bool:
-    """Whether the user asked for plain output: NO_COLOR, TERM=dumb or CI."""
+    """True for a request for plain output: NO_COLOR, TERM=dumb or CI."""
     return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

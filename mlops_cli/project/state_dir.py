@@ -1,4 +1,4 @@
-"""The project's .mlops/ and the marker that says who made it."""
+"""The project's .mlops/ and its marker."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TRIES = 50
 
 @contextmanager
 def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
-    """Hold the project while the block runs, whose .mlops/ is made if there is none. Raises HeldError."""
+    """Hold the project's lock during the block; create .mlops/ if missing. Raise ProjectLockedError."""
     for _ in range(TRIES):
         create_state_dir(project)
-        with contextlib.suppress(FileNotFoundError):  # a cleanup has come to its end meanwhile
+        with contextlib.suppress(FileNotFoundError):  # a cleanup has finished meanwhile
             lock.acquire(command)
             if is_state_dir(project):
                 break
@@ -36,10 +36,10 @@ def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterato
 
 
 def create_state_dir(project: Project) -> None:
-    """Make the project's .mlops/ with the marker that says whose it is; safe to repeat."""
+    """Create .mlops/ with the marker; safe to repeat."""
     check_state_dir_owner(project)
     project.state.mkdir(exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):  # a cleanup beside this
+    with contextlib.suppress(FileNotFoundError):  # a cleanup at the same time
         if not is_state_dir(project):
             with open(project.marker, "w", encoding="utf-8", opener=not_followed) as marker:
                 marker.write(json.dumps({"made_by": "mlops", "at": time.time()}) + "\n")
@@ -49,7 +49,7 @@ def create_state_dir(project: Project) -> None:
 
 
 def is_state_dir(project: Project) -> bool:
-    """Whether .mlops/ is a folder that mlops made; an empty marker is one whose writing was interrupted."""
+    """True if mlops created .mlops/; an empty marker is an interrupted write."""
     if project.state.is_symlink() or project.marker.is_symlink() or not project.marker.is_file():
         return False
     try:
@@ -61,7 +61,7 @@ def is_state_dir(project: Project) -> bool:
 
 
 def check_state_dir_owner(project: Project) -> None:
-    """The marker is the first thing made, so that whatever stands beside it was made by mlops."""
+    """Raise MlopsError if mlops did not create .mlops/: the marker is the first file in it."""
     state = project.state
     if state.is_symlink() or (state.exists() and not state.is_dir()):
         raise MlopsError(f"{state} is not a plain folder.", "Move it away; mlops keeps its state there.")

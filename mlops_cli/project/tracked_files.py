@@ -1,4 +1,4 @@
-"""The files of a folder that git would track: asked of git where there is a repository, else by .gitignore's rules."""
+"""The files of a folder that git would track: by git in a repository, else by the rules of .gitignore."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mlops_cli.errors import MlopsError
 
-# What Python and file managers make anew, in git or not.
+# Files that Python and file managers create anew, in git or not.
 MADE_ANEW = ("__pycache__", "*.py[co]", ".DS_Store", ".ipynb_checkpoints")
-# What tools and editors leave behind; counts nowhere and is sent nowhere unless git tracks it.
+# Files of tools and editors; not in cache keys, not uploaded, unless git tracks them.
 CLUTTER = (
     ".git", ".mlops", ".venv", "venv", "__pycache__", "*.py[co]", "*.egg-info", "build", "dist", "node_modules", ".tox",
     ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints", ".idea", ".vscode", ".DS_Store", "._*",
@@ -24,7 +24,7 @@ CLUTTER = (
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a .gitignore that stands in the folder ``base`` (relative, "" for the root)."""
+    """One line of the .gitignore in the folder ``base`` (relative, "" for the root)."""
 
     base: str
     pattern: re.Pattern[str]
@@ -39,7 +39,7 @@ class Rule:
 
 
 def rules_of(lines: Iterable[str], base: str = "") -> list[Rule]:
-    """The rules of a .gitignore's lines."""
+    """Return the rules of a .gitignore's lines."""
     return [_rule(line.rstrip(), base) for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -52,7 +52,7 @@ def _rule(line: str, base: str) -> Rule:
 
 @cache
 def _expression(pattern: str) -> str:
-    """A pattern with git's wildcards as a regular expression: * and ? stay within a folder, ** does not."""
+    """Return a pattern with git's wildcards as a regular expression: * and ? stay within a folder, ** does not."""
     parts = re.split(r"(\*\*/|/\*\*|\*\*|\*|\?|\[[^\]]+\])", pattern)
     wild = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(
@@ -67,7 +67,7 @@ def _is_set(part: str) -> bool:
 
 
 def is_ignored(rules: list[Rule], name: str, is_folder: bool = False) -> bool:
-    """Whether the last rule that matches says so."""
+    """True if the last matching rule ignores the name."""
     last = next((rule for rule in reversed(rules) if rule.matches(name, is_folder)), None)
     return last is not None and not last.keeps
 
@@ -77,7 +77,7 @@ MADE_ANEW_RULES = rules_of(MADE_ANEW)
 
 
 def walked(root: Path, below: str = "", gitignore: bool = True, clutter: Iterable[str] = CLUTTER) -> list[str]:
-    """Files by their names relative to ``root``, without clutter and what .gitignore files name; links are followed."""
+    """Return the files, relative to ``root``, without clutter and ignored files; follow links."""
     rules = rules_of(clutter)
     if gitignore:
         parents = ["", *(part.as_posix() for part in reversed(Path(below).parents) if part != Path())] if below else []
@@ -106,12 +106,12 @@ def _gitignore(root: Path, folder: str) -> list[Rule]:
 
 
 def trackable(root: Path, below: str) -> list[str]:
-    """The files below a folder of the project that git tracks or would track, by their names relative to ``root``."""
+    """Return the files below a folder that git tracks or would track, relative to ``root``."""
     return _asked_of_git(root, below) or walked(root, below)
 
 
 def _asked_of_git(root: Path, below: str) -> list[str]:
-    """Empty where git is not there, has no repository, refuses to look, or ignores all of it."""
+    """Return git's list of files; empty without git or a repository, if git refuses, or if all are ignored."""
     from mlops_cli.project.git import git
 
     if shutil.which("git") is None or not any((folder / ".git").exists() for folder in (root, *root.parents)):

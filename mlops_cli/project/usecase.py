@@ -1,4 +1,4 @@
-"""Reads training/usecase.toml: all that mlops knows of the use case, checked, with every problem named at once."""
+"""The reader of training/usecase.toml: the whole use case, checked; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -71,36 +71,35 @@ class UseCase:
     def data_request(
         self, sources: Sequence[str] = (), rows: int | None = None, seed: int = 42, sha256: str | None = None
     ) -> DataRequest:
-        """What ``download-data`` is asked to acquire; without sources, from where the use case says."""
+        """Return the request of ``download-data``; without sources, with those of usecase.toml."""
         from mlops_cli.data.request import DataRequest
 
-        # A path in usecase.toml is one in the project, wherever the command is called.
+        # A path in usecase.toml is relative to the project, not to the current folder.
         folder = Path() if sources else self.root
         schema = Schema(self.columns)
         return DataRequest(sources or [self.source], schema, rows, seed, sha256, self.competition, self.file, folder)
 
     def quickstart_request(self) -> DataRequest:
-        """The data of the first minute."""
+        """Return the request for `quickstart`."""
         return replace(self.data_request(), sources=[self.quickstart])
 
     @property
     def addresses(self) -> list[str]:
-        """Where its data may come from, to be told apart from other sources."""
+        """The sources of usecase.toml, to tell them from others."""
         return [self.source, self.quickstart]
 
     @property
     def root(self) -> Path:
-        """The project's folder."""
         return self.path.parent.parent
 
     @property
     def get_data(self) -> str:
-        """The command that gets the data, for hints."""
+        """The command that downloads the data, for hints."""
         return "mlops download-data" + (" (or --source sample)" if self.quickstart == "sample" else "")
 
 
 def load_use_case(path: Path) -> UseCase:
-    """Raises ConfigurationError naming the file, and each table and key that is wrong."""
+    """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -151,7 +150,7 @@ def _table(parent: dict[str, Any], key: str, problems: list[str], name: str = ""
 
 
 def _check_keys(parent: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
-    """One of KEYS' tables: a key of it that nobody reads is a mistake, most often of spelling."""
+    """Return one of KEYS' tables; report unknown keys, mostly misspelled ones."""
     table = _table(parent, key, problems)
     problems += [_unknown(f"{key}.{name}", name, KEYS[key]) for name in table if name not in KEYS[key]]
     return table
@@ -182,11 +181,11 @@ def _fraction(table: dict[str, Any], key: str, problems: list[str], prefix: str 
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         problems.append(f"{prefix}{key} must be a number from 0 (none) to 1 (all)")
         return 0.0
-    return float(f"{value:g}")  # as it is written into an environment
+    return float(f"{value:g}")  # the form in an environment variable
 
 
 def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, ...]]:
-    """Patterns of files in training/, with the stages that each counts for; none: it does not matter."""
+    """Return patterns of files in training/ with the stages whose cache keys cover them; () for no stage."""
     stage_names = [stage.name for stage in STAGES if stage.script]
     for pattern, stages in table.items():
         if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
@@ -201,7 +200,7 @@ def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, .
 
 
 def _passed(table: dict[str, Any], problems: list[str]) -> Passed:
-    """What scripts see of the environment beside what everybody's do."""
+    """Return the environment variables that scripts get beside the common ones."""
     names, fixed = table.get("pass", []), _table(table, "set", problems, "environment.set")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         problems.append("environment.pass must be a list of names")
@@ -220,7 +219,7 @@ def _passed(table: dict[str, Any], problems: list[str]) -> Passed:
 
 
 def _name(document: dict[str, Any], problems: list[str]) -> str:
-    """The use case's name becomes part of the endpoint's, for which SageMaker allows these characters."""
+    """Return the use case's name: a part of the endpoint's, so in SageMaker's character set."""
     name = _text(document, "name", problems)
     if name and not re.fullmatch(NAME, name):
         problems.append(f"name is {name!r}, expected up to 41 letters, digits and -")
@@ -280,13 +279,13 @@ def _numbers(tables: dict[str, Any], row: str, problems: list[str], title: str) 
 
 
 def full_names(use_case: UseCase, overrides: dict[str, str]) -> dict[str, str]:
-    """Overrides by ``stage.name``; raises ConfigurationError for a name that is unknown or ambiguous."""
+    """Return overrides by ``stage.name``. Raise ConfigurationError for an unknown or ambiguous name."""
     located = {_locate(name, use_case.hyperparameters): value for name, value in overrides.items()}
     return {f"{stage}.{name}": value for (stage, name), value in located.items()}
 
 
 def with_overrides(use_case: UseCase, overrides: dict[str, str]) -> dict[str, dict[str, str]]:
-    """The hyperparameters by stage, with overrides by ``stage.name`` put in."""
+    """Return the hyperparameters by stage, with the overrides by ``stage.name``."""
     merged = {stage: dict(values) for stage, values in use_case.hyperparameters.items()}
     for name, value in full_names(use_case, overrides).items():
         stage, key = name.split(".", 1)

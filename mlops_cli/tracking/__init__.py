@@ -1,4 +1,4 @@
-"""Runs as MLflow has them, if MLFLOW_TRACKING_URI says where; never a reason for a run to fail."""
+"""Runs in MLflow, if MLFLOW_TRACKING_URI is set; a failure never fails the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrackedBackend(Protocol):
 
 
 def track(run: Run, backend: TrackedBackend, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
-    """Log the run as it stands, if there is a server for it; what goes wrong is said in one line."""
+    """Log the run as it is, if a server is set; report a failure in one line."""
     if not settings["MLFLOW_TRACKING_URI"]:
         return
     from mlops_cli.tracking.mlflow import Tracker

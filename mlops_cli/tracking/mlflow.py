@@ -1,4 +1,4 @@
-"""Sends the record of a run to MLflow: one MLflow run for each of ours, brought up to date as often as it is sent."""
+"""The MLflow client: one MLflow run per run, updated at each call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOOK_SECONDS = 3.0
-# What MLflow takes in one request.
+# MLflow's limits for one request.
 MOST_METRICS, MOST_OTHERS = 1000, 100
 DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
 STATES = {
@@ -39,14 +39,14 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
 class Tracker:
-    """One experiment of one tracking server; ``uri`` in any form that MLflow takes, paths relative to ``root``."""
+    """One experiment of one tracking server; ``uri`` in any form of MLflow, paths relative to ``root``."""
 
     def __init__(self, uri: str, experiment: str, root: Path) -> None:
         self.uri = _anchored(uri, root)
         self.experiment = experiment
 
     def check(self) -> None:
-        """Raises MlopsError, quickly, for what can be seen before MLflow itself is loaded."""
+        """Raise MlopsError, quickly, for errors that need no import of MLflow."""
         if find_spec("mlflow") is None:
             raise MlopsError("MLflow is not installed", f"Install it: {install_command('mlflow')}")
         if self.uri.startswith("arn:") and find_spec("sagemaker_mlflow") is None:
@@ -59,8 +59,8 @@ class Tracker:
             _find_run(self.uri)
 
     def send(self, record: RunRecord, runs: Iterable[Run]) -> str:
-        """Bring the run's MLflow run up to date, and of all ``runs`` those that wait no more; gives its page."""
-        from mlflow import MlflowClient  # which sets up its logging
+        """Update the run's MLflow run, and those of ``runs`` that no longer wait; return its page."""
+        from mlflow import MlflowClient  # its import sets up its logging
 
         with _only_what_matters():
             client = MlflowClient(tracking_uri=self.uri)
@@ -72,13 +72,13 @@ class Tracker:
         return self._page(experiment_id, logged.info.run_id)
 
     def _page(self, experiment: str, run: str) -> str:
-        """The run's web address; empty if there is no server that has pages."""
+        """Return the run's web address; "" for a store without web pages."""
         web = self.uri.startswith(("http://", "https://"))
         return f"{self.uri.rstrip('/')}/#/experiments/{experiment}/runs/{run}" if web else ""
 
 
 def _anchored(uri: str, root: Path) -> str:
-    """A relative path is one in the project, wherever the command is called."""
+    """Return the address, a relative path as one in the project, not in the current folder."""
     if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
         return f"sqlite:///{root / uri.removeprefix('sqlite:///')}"
     is_path = ":" not in uri and uri != "databricks"
@@ -86,7 +86,7 @@ def _anchored(uri: str, root: Path) -> str:
 
 
 def _find_run(uri: str) -> None:
-    """MLflow itself would try for minutes. Any answer will do: what stands before the server may ask for a name."""
+    """Raise MlopsError if the server is unreachable: MLflow would retry for minutes. Any HTTP status is good enough."""
     bare = re.sub("//[^/@]*@", "//", uri)
     try:
         urllib.request.urlopen(f"{bare.rstrip('/')}/health", timeout=LOOK_SECONDS).close()  # noqa: S310 (http, see above)
@@ -99,7 +99,7 @@ def _find_run(uri: str) -> None:
 
 @contextlib.contextmanager
 def _only_what_matters() -> Iterator[None]:
-    """MLflow and what it is made of tell a lot; what goes wrong is raised."""
+    """Silence MLflow's messages and warnings; errors are exceptions."""
     loud = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
     levels = [logger.level for logger in loud]
     for logger in loud:
@@ -117,7 +117,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _search(client: MlflowClient, experiment: str, record: RunRecord) -> Logged | None:
-    """The MLflow run of this run. One with other parameters is left as it is: MLflow's cannot be changed."""
+    """Return the MLflow run of this run. One with other parameters is left as it is: MLflow cannot change them."""
     logged = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{record.run.id}'")
     return next((candidate for candidate in logged if _is_same(candidate.data.params, record.parameters)), None)
 
@@ -150,7 +150,7 @@ def _log(client: MlflowClient, logged: Logged, record: RunRecord) -> None:
 
 
 def _new_metrics(measures: Sequence[TrackedMetric], logged_values: dict[str, float]) -> list[TrackedMetric]:
-    """The metrics whose last value is not the one that is there: sent again, a point would stand there twice."""
+    """Return the metrics whose last value is new: MLflow would show a repeated point twice."""
     last = {measure.name: measure.value for measure in measures}
     unchanged = {name for name, value in last.items() if logged_values.get(name) == value}
     return [measure for measure in measures if measure.name not in unchanged]
@@ -172,7 +172,7 @@ def _set_state(client: MlflowClient, logged: Logged, run: Run) -> None:
 
 
 def _restate(client: MlflowClient, experiment: str, runs: dict[str, Run]) -> None:
-    """A run that another one has overtaken does not go on waiting in MLflow."""
+    """Update the superseded runs, so that none keeps waiting in MLflow."""
     for logged in client.search_runs([experiment], f"tags.`{STATUS_TAG}` = '{Status.WAITING.value}'"):
         run = runs.get(logged.data.tags[RUN_TAG])
         if run and run.status is not Status.WAITING:

@@ -1,4 +1,4 @@
-"""What there is to log of a run: parameters, metrics and tags, by the names that a tracking server shows. No IO."""
+"""The parameters, metrics and tags of a run, by the names of a tracking server. No IO."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RunRecord:
 
 
 def run_record(run: Run, use_case: UseCase, target: str, environment: str) -> RunRecord:
-    """All that is known of the run as it stands; stages that have no output yet add nothing."""
+    """Return the record of the run so far; stages without output add nothing."""
     settled = {stage.name: stage for stage in run.stages if stage.status.has_output}
     trained = settled.get("train")
     measures = [
@@ -55,7 +55,7 @@ def run_record(run: Run, use_case: UseCase, target: str, environment: str) -> Ru
 
 
 def _hyperparameters(settled: dict[str, StageRun], use_case: UseCase) -> dict[str, str]:
-    """As the stages were called with them: usecase.toml may say something else by now."""
+    """Return the hyperparameters that the stages ran with; usecase.toml may have changed since."""
     return {
         f"{stage}.{name}": settled[stage].ingredients[name]
         for stage, values in use_case.hyperparameters.items()
@@ -70,7 +70,7 @@ def _data(settled: dict[str, StageRun]) -> dict[str, str]:
 
 
 def _metrics(trained: StageRun) -> Iterator[TrackedMetric]:
-    """metrics.json: ``split/row/metric``, and ``history/curve`` by epoch; what is no finite number is left out."""
+    """Yield metrics.json as ``split/row/metric``, and ``history/curve`` by epoch; without NaN and infinity."""
     at = _end_time(trained)
     splits = trained.detail.get("metrics")
     for split, rows in splits.items() if isinstance(splits, dict) else ():
@@ -86,7 +86,7 @@ def _metrics(trained: StageRun) -> Iterator[TrackedMetric]:
 
 
 def _name(*parts: str) -> str:
-    """A metric's name, of characters that MLflow takes."""
+    """Return a metric's name in MLflow's character set."""
     return STRANGE.sub("_", "/".join(parts))
 
 

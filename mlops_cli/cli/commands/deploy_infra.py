@@ -44,7 +44,7 @@ def deploy_infra(
 def show_and_provision(
     backend: Backend, console: Console, dry_run: bool, yes: bool, cost_approval: CostApproval
 ) -> tuple[Plan, bool]:
-    """Show the plan, ask if it changes an account, provision. Return the plan, and whether anything was changed."""
+    """Show the plan, ask if it changes an account, deploy. Return the plan, and True if anything was changed."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
 
@@ -80,6 +80,9 @@ def show_and_provision(
 
 
 def _question(plan: Plan) -> str:
-    """Return the question; it names what is lost for good, since colours and columns are easily overlooked."""
+    """Return the question.
+
+    It names the resources that are lost for good, because colours and columns are easily overlooked.
+    """
     losses = [f"{change.loses} ({change.what})" for change in plan.changes if change.loses]
     return f"This LOSES {'; '.join(losses)}. Make these changes?" if losses else "Make these changes?"

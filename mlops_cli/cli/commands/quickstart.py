@@ -1,4 +1,4 @@
-"""``mlops quickstart``: the other commands in order, on data at hand, each named as it runs."""
+"""``mlops quickstart``: run the other commands in order, on data at hand, and name each."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, 
 def run_all_stages(
     backend: Backend, console: Console, use_case: UseCase, yes: bool, cost_approval: CostApproval, most_bytes: int
 ) -> dict[str, Any]:
-    """Go from data to predictions of the endpoint; end early if the person says no.
+    """Go from data to predictions of the endpoint; end early at a "no".
 
-    Raises ConfigurationError for a model that falls short: its approval needs a reason.
+    Raise ConfigurationError for a model that falls short: its approval needs a reason.
     """
     from mlops_cli.cli.commands.approve import show_and_decide
     from mlops_cli.cli.commands.deploy_infra import show_and_provision
@@ -67,7 +67,7 @@ def run_all_stages(
 
 
 def _download_data(backend: Backend, console: Console, use_case: UseCase, most_bytes: int) -> None:
-    """Get the use case's quickstart data, unless there is data of another source: never replace that unasked."""
+    """Download the use case's quickstart data; keep a dataset of another source."""
     from mlops_cli.console import output
 
     request = replace(use_case.quickstart_request(), most_bytes=most_bytes)
@@ -85,6 +85,6 @@ def _download_data(backend: Backend, console: Console, use_case: UseCase, most_b
 
 
 def _longer_training(use_case: UseCase) -> list[str]:
-    """Return a command for a run that differs, if the use case trains in epochs."""
+    """Return a command for a run with more epochs, if the use case trains in epochs."""
     epochs = use_case.hyperparameters.get("train", {}).get("epochs", "")
     return [f"mlops run --set train.epochs={int(epochs) + 1}"] if epochs.isdecimal() else []

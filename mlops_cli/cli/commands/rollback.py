@@ -48,7 +48,7 @@ def rollback(
 def show_and_roll_back(
     backend: Backend, console: Console, version: str, comment: str, yes: bool, cost_approval: CostApproval
 ) -> Run:
-    """Show which model would come back in place of which, ask, deploy it and test the endpoint."""
+    """Show the live model and the one that replaces it, ask, deploy and test the endpoint."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.cli.commands.run import show_result
     from mlops_cli.console.models import show_models
@@ -64,7 +64,7 @@ def show_and_roll_back(
             f"{target.name} falls short ({'; '.join(plan.shortfalls)}): going back to it needs a reason.",
             f"mlops rollback --to {target.name} --comment 'WHY'",
         )
-    if endpoint.state is EndpointState.ABSENT:  # one that is there costs already: that is no reason to keep a bad model
+    if endpoint.state is EndpointState.ABSENT:  # a running endpoint costs money already: no reason to keep a bad model
         cost_approval.approve(backend.costs(CostScope.ENDPOINT))
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
         raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")

@@ -66,7 +66,7 @@ def run(
     show_account(context.backend, console)
     show_undeployed_settings(context.backend, console)
     inquiry = Inquiry(context.project.data, context.use_case.addresses)
-    # A run in the background logs itself to MLflow when it has ended.
+    # A background run logs itself to MLflow at its end.
     with nullcontext() if detach else context.log_to_tracking(console.say):
         current, changed = start(context.backend, console, request, cost_approval, explain)
     newer_data = show_newer_data(console, inquiry, context.use_case.source)
@@ -82,7 +82,7 @@ def run(
 def start(
     backend: Backend, console: Console, request: RunRequest, cost_approval: CostApproval, explain: bool = False
 ) -> tuple[Run, bool]:
-    """Start or continue a run; show it to its end or to the approval. Return it, and whether anything had changed."""
+    """Start or continue a run; show it up to its end or the approval. Return it, and True if anything had changed."""
     from mlops_cli.console import output
 
     try:
@@ -102,7 +102,7 @@ def start(
 
 
 def _kept(current: Run, request: RunRequest) -> dict[str, str]:
-    """Return what an earlier command asked of the run; the name of the stage may have been left out."""
+    """Return the earlier command's options that the run keeps; the name of the stage may have been left out."""
     overrides = {*request.overrides}
     return {
         name: value for name, value in current.overrides.items() if overrides.isdisjoint((name, name.split(".")[-1]))

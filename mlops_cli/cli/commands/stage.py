@@ -1,4 +1,4 @@
-"""``mlops stage``, hidden: what a build step on AWS does."""
+"""``mlops stage``, hidden: the command of the CodeBuild steps."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from mlops_cli.cli.options import Json, RunId
 from mlops_cli.core.runs import Status
 from mlops_cli.errors import EXIT_REJECTED, EXIT_STAGE_FAILED
 
-# The exit code of a followed run that did not end well.
+# The exit code of a followed run that did not succeed.
 EXIT_CODES = {Status.FAILED: EXIT_STAGE_FAILED, Status.REJECTED: EXIT_REJECTED}
 
 
