@@ -164,7 +164,7 @@ class Job:
         return {"KERAS_HOME": f"{folder}/keras", **env, TOKEN: self.token, "TMPDIR": folder}
 
     def end(self) -> list[int]:
-        """Kill all that bear the token, then remove its folder; gives those that would not end, who keep it."""
+        """Kill all processes with the token, then remove its folder; return the processes that do not end."""
         deadline = time.monotonic() + GRACE_SECONDS
         while processes := find_by_token(self.token):
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Dynamic micro-batching: requests that wait together are answered by one call of the model."""
+"""Dynamic micro-batching: one call of the model answers all requests that wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_cli.serving.control_files import Limits
 
 
 class QueueFullError(Exception):
-    """More requests wait than the limits allow."""
+    pass
 
 
 class Job(Protocol):
@@ -23,20 +23,20 @@ class Job(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes that it keeps in memory."""
+        """Return the bytes that the job keeps in memory."""
 
     def is_cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Return True if the client no longer waits for the answer."""
 
 
 J = TypeVar("J", bound=Job)
 
 
 class Batcher(Generic[J]):
-    """A queue and one thread that runs what has gathered in it.
+    """A queue and one thread that runs its jobs in batches.
 
-    A batch starts at once if no more requests are to be expected, which is what the previous batch and
-    the queue tell: a lone client never waits. Otherwise it starts after ``batch_seconds`` at the latest.
+    A batch starts at once if no more requests are expected, judging by the previous batch and the queue: a lone client
+    never waits. Otherwise it starts after ``batch_seconds`` at the latest.
     """
 
     def __init__(self, run: Callable[[list[J]], None], limits: Limits) -> None:
@@ -49,7 +49,7 @@ class Batcher(Generic[J]):
         threading.Thread(target=self._work, name="batches", daemon=True).start()
 
     async def submit(self, job: J) -> None:
-        """Return when the job was run; raises QueueFullError, or what the job failed with."""
+        """Return after the job was run; raise QueueFullError, or the job's own error."""
         limits = self._limits
         full = self._waiting >= limits.waiting_requests
         if full or self._waiting_bytes + job.size > limits.waiting_bytes:
@@ -68,7 +68,7 @@ class Batcher(Generic[J]):
 
     @property
     def busy_seconds(self) -> float:
-        """How long the batch that runs now has been running."""
+        """Return the seconds that the present batch has been running."""
         started = self._started
         return 0.0 if started is None else time.monotonic() - started
 
@@ -85,7 +85,7 @@ class Batcher(Generic[J]):
             self._loop.call_soon_threadsafe(_deliver, [future for _, future in batch])
 
     def _run_guarded(self, jobs: list[J]) -> None:
-        """Without this thread nothing is answered any more: it outlives whatever the runner raises."""
+        """Run the jobs and keep any error in them: without this thread no request would be answered any more."""
         try:
             self._run(jobs)
         except Exception as error:  # noqa: BLE001 - every submitter of the batch gets it

@@ -1,4 +1,4 @@
-"""HTTP to the server of a folder, with nothing but the standard library: the commands stay light."""
+"""HTTP client of a local server. It uses the standard library only, so that commands start quickly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops_cli.serving.control_files import Service
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP answer; header names are lower case; ``seconds`` is the whole exchange's time."""
+    """An HTTP answer; header names are lower case; ``seconds`` is the time of the whole exchange."""
 
     status: int
     headers: Mapping[str, str]
@@ -27,7 +27,7 @@ def request(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One exchange; raises OSError when nothing answers, or not in HTTP."""
+    """Send one request; raise OSError if there is no answer, or none in HTTP."""
     import http.client
 
     connection = http.client.HTTPConnection(_reachable(service.deployment.host), service.port, timeout=timeout)
@@ -45,7 +45,7 @@ def request(
 
 
 def _reachable(host: str) -> str:
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - these are looked for, not bound
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
     return everywhere.get(host, host)
 
 

@@ -1,4 +1,4 @@
-"""The local endpoint as the commands see it: deploy, look, stop, ask."""
+"""Control of the local endpoint from the commands: deploy, status, stop, invoke."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STOP_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """What is known of the endpoint now; ``model_digest`` is what the running server itself reports."""
+    """The endpoint's present state; the running server itself reports ``model_digest``."""
 
     name: str
     state: EndpointState
@@ -58,7 +58,7 @@ class EndpointStatus:
 
 
 class LocalEndpoint:
-    """One endpoint: a supervisor process that lives on when this one ends, and its folder."""
+    """One endpoint: its folder, and a supervisor process that outlives this one."""
 
     def __init__(
         self,
@@ -81,14 +81,14 @@ class LocalEndpoint:
         self._environment = environment or {}
 
     def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:
-        """Serve the model package whose sha256 is ``digest``; a running server loses no request by it.
+        """Serve the model package with the sha256 ``digest``; a running server loses no request.
 
-        Nothing is done if it is in service already. Raises MlopsError; what was in service then still is.
+        Do nothing if it is in service already. Raise MlopsError on failure; the model in service then stays.
         """
         current = self.status()
         if current.state is EndpointState.IN_SERVICE and self._is_serving(digest, current):
             return current
-        if self._is_of_another_path():
+        if self._was_moved():
             self.stop(STOP_SECONDS)
         deployment = Deployment(
             os.urandom(6).hex(), self.name, self.host, self.port, digest, timeout, self.limits, self.sample
@@ -102,7 +102,7 @@ class LocalEndpoint:
         return self.status()
 
     def status(self) -> EndpointStatus:
-        """Asks the kernel whether the server lives, and the server what it serves; waits some seconds at most."""
+        """Ask the kernel if the server lives, and the server for its model; wait some seconds at most."""
         service = self._folder.read_service()
         note = supervision(self._folder.supervisor_lock)
         supervisor = note.process.pid if note else None
@@ -124,9 +124,9 @@ class LocalEndpoint:
         return self._status(EndpointState.IN_SERVICE, service, supervisor, digest)
 
     def stop(self, timeout: float) -> None:
-        """End the server and its workers and forget the model; returns when all of them are gone.
+        """End the server and its workers and forget the model; return when all of them are gone.
 
-        Safe to repeat. Raises MlopsError if a process would not go.
+        Safe to repeat. Raise MlopsError if a process does not end.
         """
         supervisor = supervision(self._folder.supervisor_lock)
         if supervisor is not None:
@@ -139,7 +139,7 @@ class LocalEndpoint:
         shutil.rmtree(self._folder.models, ignore_errors=True)
 
     def invoke(self, body: bytes, content_type: str) -> Response:
-        """One POST to the endpoint, which is not measured; raises MlopsError if nothing answers."""
+        """Send one POST to the endpoint, excluded from statistics; raise MlopsError if there is no answer."""
         service = self._folder.read_service()
         if service is None:
             raise MlopsError(f"The endpoint {self.name} does not exist.", "Deploy a model first: mlops run")
@@ -162,14 +162,14 @@ class LocalEndpoint:
             ) from error
 
     def read_statistics(self, digest: str, days: int) -> Counts:
-        """What was measured of the requests to a model in the last days."""
+        """Return the request statistics of a model for the last days."""
         from mlops_cli.serving.request_statistics import read_counts
 
         return read_counts(self._folder.observed, digest, days)
 
     @property
     def invocations_url(self) -> str:
-        """The full URL to POST to; with port 0 and nothing deployed yet the port is a guess."""
+        """Return the full URL to POST to; with port 0 and no deployment yet the port is a guess."""
         service = self._folder.read_service()
         host = service.deployment.host if service else self.host
         port = service.port if service else self.port or 8080
@@ -181,11 +181,11 @@ class LocalEndpoint:
             return False
         deployment = service.deployment
         same_port = self.port in (0, service.port)
-        wished = (self.name, self.host, self.limits, self.sample)
-        return same_port and (deployment.name, deployment.host, deployment.limits, deployment.sample) == wished
+        desired = (self.name, self.host, self.limits, self.sample)
+        return same_port and (deployment.name, deployment.host, deployment.limits, deployment.sample) == desired
 
     def _store_package(self, model: Path, deployment: Deployment) -> None:
-        """Copy the package, so that the endpoint does not depend on where it came from."""
+        """Copy the package, so that the endpoint does not depend on the original file."""
         from mlops_cli.files.model_archive import copy_with_sha256
 
         target = self._folder.package(deployment.id)
@@ -206,7 +206,7 @@ class LocalEndpoint:
             )
 
     def _call_supervisor(self, timeout: float) -> subprocess.Popen[bytes] | None:
-        """Wake the supervisor, or start one; a started one is returned."""
+        """Signal the running supervisor, or start one and return it."""
         self._folder.outcome.unlink(missing_ok=True)
         deadline = time.monotonic() + min(timeout, 5)
         while is_locked(self._folder.supervisor_lock) and time.monotonic() < deadline:
@@ -233,7 +233,7 @@ class LocalEndpoint:
                     cwd=self._folder.root,
                     env=job.environment({**_environment(), **self._environment}),
                     start_new_session=True,
-                    pass_fds=(job.descriptor,),  # who inherits it owns the job
+                    pass_fds=(job.descriptor,),  # the process that inherits it owns the job
                 )
         finally:
             job.let_go()
@@ -256,7 +256,7 @@ class LocalEndpoint:
             time.sleep(0.01)
 
     def _failure(self, error: str, hint: str, mark: int) -> MlopsError:
-        """The error with the last lines that this attempt left in the log."""
+        """Return the error with the last lines that this attempt left in the log."""
         lines = []
         if self._folder.log.exists():
             with self._folder.log.open("rb") as log:
@@ -271,9 +271,9 @@ class LocalEndpoint:
         return self._folder.log.stat().st_size if self._folder.log.exists() else 0
 
     def _kill_orphans(self) -> None:
-        """Workers leave with their supervisor; one that hangs is killed, and what a package's code has started."""
+        """Wait for workers to leave with their supervisor, then kill hanging ones and their children."""
         _wait_until_unlocked(self._folder.workers_lock, 2, shared=True)
-        self.children.kill_orphans(owned=True)  # a supervisor lets go of its lock before it has quite ended
+        self.children.kill_orphans(owned=True)  # a supervisor releases its lock shortly before its end
         self.end_strays()
         if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):
             raise MlopsError(
@@ -282,7 +282,7 @@ class LocalEndpoint:
             )
 
     def strays(self) -> list[int]:
-        """Return the processes that serve from this endpoint's folder as it was before it was removed."""
+        """Return the processes that serve from a former folder of this endpoint that was removed."""
         return strays(self._folder.root)
 
     def end_strays(self) -> None:
@@ -290,7 +290,7 @@ class LocalEndpoint:
             _kill(pid)
 
     def _signal(self, supervisor: Supervision, sign: signal.Signals) -> None:
-        """Raise MlopsError if the process cannot be proven to be the supervisor: then it is never signalled."""
+        """Send the signal; raise MlopsError instead if the process cannot be proven to be the supervisor."""
         if not send(supervisor.process, sign) and is_locked(self._folder.supervisor_lock):
             raise MlopsError(
                 f"The server of the endpoint {self.name} (process {supervisor.process.pid}) runs {ELSEWHERE}: "
@@ -298,8 +298,8 @@ class LocalEndpoint:
                 "End it there (mlops cleanup), then repeat the command.",
             )
 
-    def _is_of_another_path(self) -> bool:
-        """Whether the server was started before its project was moved here: it looks for its files where they were."""
+    def _was_moved(self) -> bool:
+        """Return True if the project was moved after the server's start: it looks for its files at the old path."""
         supervisor = supervision(self._folder.supervisor_lock)
         return supervisor is not None and supervisor.folder != str(self._folder.root.resolve())
 
@@ -329,7 +329,7 @@ class LocalEndpoint:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without secrets, with this package importable where it is not installed but run from its source."""
+    """Return the environment without secrets; mlops run from its source stays importable."""
     environment = child_environment()
     root = Path(mlops_cli.__file__).parents[1]
     if root.name not in ("site-packages", "dist-packages"):
@@ -339,7 +339,7 @@ def _environment() -> dict[str, str]:
 
 
 def _await_end(supervisor: subprocess.Popen[bytes]) -> None:
-    """A supervisor whose first deployment failed leaves; until then the endpoint would look as if it was starting."""
+    """Wait for a supervisor to leave after its failed first deployment: until then the status would be "starting"."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         supervisor.wait(LEAVE_SECONDS)
 
@@ -350,7 +350,7 @@ def _kill(pid: int) -> None:
 
 
 def _wait_until_unlocked(lock: Path, seconds: float, shared: bool = False) -> bool:
-    """Wait for all holders of the lock to be gone; whether they are."""
+    """Wait until all holders of the lock are gone; return False if they are not in time."""
     deadline = time.monotonic() + seconds
     while is_locked(lock, shared):
         if time.monotonic() > deadline:

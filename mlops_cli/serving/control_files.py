@@ -1,4 +1,4 @@
-"""What the control and the server tell each other: files in the endpoint's folder, replaced atomically."""
+"""Messages between the commands and the server: files in the endpoint's folder, replaced atomically."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Deployment:
-    """The wish: serve ``models/<id>.tar.gz``, whose sha256 is ``digest``, as ``name`` on host and port."""
+    """The request to serve ``models/<id>.tar.gz``, with the sha256 ``digest``, as ``name`` on host and port."""
 
     id: str
     name: str
@@ -48,7 +48,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the deployment ``id``; ``error`` is empty if it serves. Not ``done``: it is under way."""
+    """The result of the deployment ``id``; ``error`` is empty on success; in progress until ``done``."""
 
     id: str
     error: str = ""
@@ -58,7 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Service:
-    """What is, or should be, in service; written by the supervisor, outlives it."""
+    """The deployment that is, or should be, in service. The supervisor writes it; it outlives the supervisor."""
 
     deployment: Deployment
     port: int
@@ -68,7 +68,7 @@ class Service:
 
 
 class EndpointDirectory:
-    """The endpoint's folder and the names in it."""
+    """The endpoint's folder and its file names."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -110,7 +110,7 @@ def service_of(content: dict[str, Any]) -> Service:
 
 
 def _from_document(build: Callable[[dict[str, Any]], Record], content: dict[str, Any]) -> Record | None:
-    """The record, or None if the file holds something else: what cannot be read is as good as absent."""
+    """Return the record, or None if the file holds anything else: an unreadable file counts as absent."""
     try:
         return build(content)
     except (KeyError, TypeError):
@@ -118,12 +118,12 @@ def _from_document(build: Callable[[dict[str, Any]], Record], content: dict[str,
 
 
 def write_json(path: Path, record: Deployment | Outcome | Service) -> None:
-    """Raises OSError, with the old record in place."""
+    """Replace the record; raise OSError with the old record in place."""
     write_atomically(path, json.dumps(asdict(record), indent=1))
 
 
 def is_locked(path: Path, shared: bool = False) -> bool:
-    """Whether a living process holds the lock; ``shared`` if its holders share it.
+    """Return True if a living process holds the lock; ``shared`` if its holders share it.
 
     The kernel releases a lock however its holder dies.
     """
@@ -137,14 +137,14 @@ def is_locked(path: Path, shared: bool = False) -> bool:
 
 @dataclass(frozen=True)
 class Supervision:
-    """The supervisor that holds a folder's lock, and the folder's path as it was when that one started."""
+    """The supervisor that holds a folder's lock, and the folder's path when it started."""
 
     process: Identity
     folder: str
 
 
 def supervision(path: Path) -> Supervision | None:
-    """What the lock's holder wrote into it; None if nobody holds it, or it has not yet said who it is."""
+    """Return the note of the lock's holder; None if the lock is free or the note is not written yet."""
     content = read_json(path) if is_locked(path) else None
     with suppress(KeyError, TypeError, ValueError):
         return Supervision(noted_identity((content or {})["process"]), str((content or {})["folder"]))
@@ -152,7 +152,7 @@ def supervision(path: Path) -> Supervision | None:
 
 
 def note_supervision(path: Path) -> None:
-    """Write down that this process supervises; the lock's file stays the one that is held."""
+    """Write the note of this process into the lock file, which stays the same file."""
     note = Supervision(own_identity(), str(path.parent))
     with open(path, "r+", encoding="utf-8", opener=not_followed) as stream:
         stream.truncate()
@@ -161,7 +161,7 @@ def note_supervision(path: Path) -> None:
 
 @contextmanager
 def hold_lock(path: Path, exclusive: bool, seconds: float) -> Iterator[IO[bytes]]:
-    """Hold the lock while the block runs; raises TimeoutError. Others' looks at it are waited out."""
+    """Hold the lock during the block; raise TimeoutError. Checks by ``is_locked`` are waited out."""
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     deadline = time.monotonic() + seconds
     with open(path, "ab", opener=not_followed) as stream:

@@ -1,4 +1,4 @@
-"""The handlers of a model package (``code/inference.py``), as the TensorFlow Serving container calls them."""
+"""The handlers of a model package (``code/inference.py``), called as the TensorFlow Serving container does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Answer: TypeAlias = tuple[str | bytes, str]  # body and content type
 
 
 class Context(NamedTuple):
-    """What a handler learns of its request; the container's fields."""
+    """A handler's view of its request: the container's fields."""
 
     model_name: str
     model_version: str | None
@@ -38,13 +38,13 @@ class Context(NamedTuple):
 
 
 class PreparedRequest(NamedTuple):
-    """The request that an answer is to: the part of ``requests.PreparedRequest`` that a handler can use."""
+    """The request of a response: the part of ``requests.PreparedRequest`` that a handler can use."""
 
     body: str | bytes
 
 
 class Response:
-    """What an output_handler gets: the part of ``requests.Response`` that it can use."""
+    """The argument of an output_handler: the part of ``requests.Response`` that it can use."""
 
     status_code = 200
     ok = True
@@ -71,7 +71,7 @@ class Response:
         return self._document
 
     def raise_for_status(self) -> None:
-        """Never raises: an unanswerable request ends before the output handler, as in the container."""
+        """Never raise: an unanswerable request ends before the output handler, as in the container."""
 
 
 Handler: TypeAlias = Callable[[io.BytesIO, Context], Answer]
@@ -87,7 +87,7 @@ class Handlers:
 
 
 def pass_json(data: io.BytesIO, context: Context) -> bytes:
-    """Without an inference.py the body goes to the model as it is."""
+    """Return the body unchanged: the handler of a package without inference.py."""
     media_type = context.request_content_type.partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise falcon.HTTPUnsupportedMediaType(description=f"Unsupported Media Type: {media_type}")
@@ -103,7 +103,7 @@ DEFAULT = Handlers(pass_json, pass_answer)
 
 
 def load(package: Path) -> Handlers:
-    """The handlers in the package's code folder, or the default ones; raises ModelError."""
+    """Return the handlers in the package's code folder, or the default ones; raise ModelError."""
     script = package / "code" / "inference.py"
     if not script.is_file():
         return DEFAULT
@@ -122,5 +122,5 @@ def load(package: Path) -> Handlers:
 
 
 def attributes(header: str | None) -> dict[str, str]:
-    """The ``tfs-...`` entries of the custom attributes header."""
+    """Return the ``tfs-...`` entries of the custom attributes header."""
     return dict(entry.split("=", 1) for entry in re.findall(r"(tfs-[a-z-]+=[^,]+)", header or ""))

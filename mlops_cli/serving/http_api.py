@@ -23,12 +23,12 @@ log = logging.getLogger("mlops.server")
 
 ACCOUNT = "000000000000"
 AWS_PREFIX = "/endpoints/"
-# How much of a body that is too large is read and thrown away, so that the client gets to read the answer.
+# Of a too large body, so many bytes are read and dropped, so that the client gets to read the answer.
 DISCARDED_BODIES = 4
 
 
 class ApiError(falcon.HTTPError):
-    """The endpoint itself refuses a request, not the model; ``kind`` is SageMaker's name of the error."""
+    """A refusal by the endpoint itself, not by the model; ``kind`` is SageMaker's name of the error."""
 
     def __init__(self, status: str, kind: str, description: str, headers: dict[str, str]) -> None:
         super().__init__(status, description=description, headers=headers)
@@ -37,7 +37,7 @@ class ApiError(falcon.HTTPError):
 
 @dataclass
 class Serving:
-    """What the routes need to know of the worker."""
+    """The parts of the worker that the routes use."""
 
     invoker: Predictor
     limits: Limits
@@ -62,7 +62,7 @@ def create_app(serving: Serving) -> falcon.asgi.App[falcon.asgi.Request, falcon.
 
 
 class Headers:
-    """Middleware: the headers that every answer carries."""
+    """Middleware: set the headers that every answer carries."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -83,7 +83,7 @@ class Ping:
 
 
 class Invocations:
-    """The container's route: a handler's error is answered as it is."""
+    """The container's route: return a handler's error unchanged."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -93,7 +93,7 @@ class Invocations:
 
 
 class Endpoints:
-    """SageMaker's route: the endpoint's name is checked; the container's errors arrive as ModelError."""
+    """SageMaker's route: check the endpoint's name; return the container's errors as ModelError."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -107,7 +107,7 @@ class Endpoints:
 
 
 class Predictions:
-    """TensorFlow Serving's own route, which a package's ``handler`` calls by ``context.rest_uri``."""
+    """TensorFlow Serving's own route, called by a package's ``handler`` through ``context.rest_uri``."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -140,7 +140,7 @@ class Versions:
 
 
 async def answer(serving: Serving, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-    """Run the request through the handlers and the model; raises falcon.HTTPError."""
+    """Run the request through the handlers and the model; raise falcon.HTTPError."""
     body = await read_body(req, serving.limits.body_bytes)
     try:
         content, content_type = await serving.invoker.invoke(body, _context(serving, req), _is_gone(req))
@@ -160,7 +160,7 @@ async def answer(serving: Serving, req: falcon.asgi.Request, resp: falcon.asgi.R
 
 
 async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
-    """The request's body; raises HTTPContentTooLarge as soon as it is known to be larger than ``limit``."""
+    """Return the request's body; raise HTTPContentTooLarge as soon as it exceeds ``limit``."""
     if (req.content_length or 0) > limit * DISCARDED_BODIES:
         raise _too_large(limit, close=True)
     chunks, size = [], 0
@@ -208,7 +208,7 @@ def _context(serving: Serving, req: falcon.asgi.Request) -> Context:
 
 
 def _is_gone(req: falcon.asgi.Request) -> Callable[[], bool]:
-    """Whether the client has hung up: the protocol tells (see protocol.py)."""
+    """Return a test for a client that has hung up: the protocol provides it (see protocol.py)."""
     is_gone: Callable[[], bool] = req.scope["extensions"]["mlops.is_closing"]
     return is_gone
 
@@ -216,7 +216,7 @@ def _is_gone(req: falcon.asgi.Request) -> Callable[[], bool]:
 async def _unexpected(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: dict[str, str]
 ) -> None:
-    """A handler's own exception: its traceback is logged, its message answered, as in the container."""
+    """Log the traceback of a handler's own exception and answer its message, as the container does."""
     log.error("%s %s failed", req.method, req.path, exc_info=error)
     resp.status = falcon.HTTP_500
     body = json.dumps({"error": str(error)})
@@ -240,7 +240,7 @@ def _serialize(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falc
 
 
 def _model_error(resp: falcon.asgi.Response, status: int, original: str) -> str:
-    """The container's error as SageMaker's runtime passes it on."""
+    """Return the container's error in the form of SageMaker's runtime."""
     resp.status = falcon.HTTP_424
     resp.set_header("x-amzn-ErrorType", "ModelError")
     side = "client" if status < 500 else "server"

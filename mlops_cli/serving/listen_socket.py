@@ -17,9 +17,9 @@ class _TakenError(DeploymentError):
 
 
 def bind(deployment: Deployment, known_port: int) -> socket.socket:
-    """The deployment's port, or else ``known_port`` (0: none), or else the first free one from 8080 on.
+    """Bind the deployment's port, else ``known_port`` (0: none), else the first free one from 8080 on.
 
-    Raises DeploymentError.
+    Raise DeploymentError.
     """
     if deployment.port:
         return _bind_socket(deployment.host, deployment.port)

@@ -1,4 +1,4 @@
-"""Model servers whose folder is gone: nothing that could be read leads to them, but the kernel knows what they are."""
+"""Model servers whose folder was removed: no file leads to them, but the kernel still knows their folder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SERVER = b"mlops_cli.serving"
 
 
 def strays(folder: Path) -> list[int]:
-    """Return what serves from the endpoint's ``folder`` that was removed, with all that it has started.
+    """Return the processes that serve from the removed ``folder``, with their descendants.
 
-    Elsewhere than on Linux a server ends by itself only: there is no telling where it works.
+    Linux only: elsewhere a process's folder cannot be read, and the server ends by itself.
     """
     tokens = {token for pid in _servers() if _worked_in(pid, folder.resolve()) for token in _token(pid)}
     return sorted({pid for token in tokens for pid in find_by_token(token)})
@@ -30,10 +30,10 @@ def _servers() -> Iterator[int]:
 
 
 def _worked_in(pid: int, folder: Path) -> bool:
-    """A server's current folder is the endpoint's, which the kernel calls deleted once it is removed."""
+    """Return True if the process's current folder is this one, removed: the kernel marks it "(deleted)"."""
     with suppress(OSError):
         same_files = Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")
-        return same_files and os.readlink(f"/proc/{pid}/cwd") == f"{folder} (deleted)"  # noqa: PTH115 (no path any more)
+        return same_files and os.readlink(f"/proc/{pid}/cwd") == f"{folder} (deleted)"  # noqa: PTH115 (not a path any more)
     return False
 
 

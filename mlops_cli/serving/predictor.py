@@ -1,4 +1,4 @@
-"""A request on its way through the handlers and the model, alone or in a batch."""
+"""The way of a request through the handlers and the model, alone or in a batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HANDLER_THREADS = 16
 
 @dataclass
 class Invocation:
-    """One request and, when it was run, its answer: body and content type, or an error."""
+    """One request and its result: body and content type, or an error."""
 
     body: bytes
     context: Context
@@ -54,7 +54,7 @@ class Invocation:
                 step(self)
             except SystemExit as error:
                 self.error = RuntimeError(f"the handler asked the server to exit: {error}")
-            except Exception as error:  # noqa: BLE001 - handlers are anybody's code; the app logs it and answers
+            except Exception as error:  # noqa: BLE001 - handlers are user code; the app logs and answers
                 self.error = error
 
 
@@ -62,7 +62,7 @@ class Predictor:
     """Answers requests with one model and its handlers."""
 
     def __init__(self, model: Model, handlers: Handlers, limits: Limits) -> None:
-        """Starts the batching thread of the running event loop."""
+        """Start the batching thread of the running event loop."""
         self._model = model
         self._handlers = handlers
         self._limits = limits
@@ -71,28 +71,28 @@ class Predictor:
         self._handling = 0
 
     async def invoke(self, body: bytes, context: Context, is_gone: Callable[[], bool]) -> Answer:
-        """The handlers' answer: body and content type.
+        """Return the handlers' answer: body and content type.
 
-        Raises QueueFullError, TimeoutError, falcon.HTTPError, or whatever a handler raised.
+        Raise QueueFullError, TimeoutError, falcon.HTTPError, or the handler's own exception.
         """
         if self._handlers.whole is not None:
             return await self._handle(self._handlers.whole, body, context)
         return await self._submit(Invocation(body, context, self._handlers, is_gone))
 
     async def predict(self, body: bytes, context: Context, is_gone: Callable[[], bool]) -> Answer:
-        """TensorFlow Serving's answer to a predict request, no handler involved."""
+        """Return TensorFlow Serving's answer to a predict request, without any handler."""
         return await self._submit(Invocation(body, context, DEFAULT, is_gone))
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a handler or the model has been running for about as long as any request may take.
+        """Return True if a handler or the model has been running for about the longest time of a request.
 
-        Asked when a request has timed out; what it waits for began a blink after its own clock did.
+        Called after a request timed out; the work that it waits for began milliseconds after its own clock.
         """
         return self._batcher.busy_seconds > 0.9 * self._limits.request_seconds
 
     async def _handle(self, handler: Handler, body: bytes, context: Context) -> Answer:
-        """Run a handler that does everything itself, in a thread since it waits for the model's answer."""
+        """Run a ``handler`` in a thread, since it waits for the model's answer itself."""
         if self._handling >= self._limits.waiting_requests:
             raise QueueFullError
         self._handling += 1
@@ -129,7 +129,7 @@ class Predictor:
         invocation.prediction = parse(invocation.sent, self._model.signature)
 
     def _group(self, invocation: Invocation) -> object:
-        """Requests with an equal group share calls; one whose rows cannot be told apart is alone."""
+        """Return the group of a request: equal groups share calls; a request with inseparable rows is alone."""
         prediction = invocation.prediction
         if prediction is None or prediction.rows is None or not self._model.signature.is_batched:
             return id(invocation)
@@ -139,7 +139,7 @@ class Predictor:
         if len(group) > 1:
             try:
                 self._predict_together(group)
-            except Exception:  # noqa: BLE001 - whatever it was, the request that caused it gets it below
+            except Exception:  # noqa: BLE001 - the request that caused the error gets it below
                 log.info("a batch of %d requests failed; each is tried alone", len(group))
             else:
                 return
@@ -162,7 +162,7 @@ class Predictor:
             invocation.outputs = {name: array[end - count : end] for name, array in outputs.items()}
 
     def _call(self, inputs: dict[str, Array], rows: int | None) -> dict[str, Array]:
-        """The model's outputs; many rows go through it in pieces, so that memory stays bounded."""
+        """Return the model's outputs; many rows are run in pieces, so that memory stays bounded."""
         size = self._limits.batch_rows
         if rows is None or rows <= size or not self._model.signature.is_batched:
             return self._model.run(inputs)
@@ -183,7 +183,7 @@ def _joined(pieces: list[dict[str, Array]]) -> dict[str, Array]:
 
 
 def http_error(error: PredictError | TensorFlowError) -> falcon.HTTPError:
-    """What the container raises when TensorFlow Serving answers with the error."""
+    """Return the container's error for an error of TensorFlow Serving."""
     if isinstance(error, TensorFlowError):
         error = PredictError(str(error), 400 if error.is_callers_fault else 500)
     return falcon.HTTPError(error.status, description=error.body)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on how large and how slow a request may be."""
+"""uvicorn's HTTP protocol with bounds on the size and duration of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMEOUT = (
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answers 408 to a request that has not arrived as a whole in time, 400 to an endless head."""
+    """Answer 408 to a request that is not complete in time, 400 to an endless head."""
 
     read_seconds: float = 30.0
     _clock: asyncio.TimerHandle | None = None
@@ -40,7 +40,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
-        # So that a request whose client has hung up need not be computed (see app.py).
+        # Requests of clients that have hung up are not computed (see http_api.py).
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"] = {"mlops.is_closing": self.transport.is_closing}
         self._stop_clock()

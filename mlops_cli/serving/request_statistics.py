@@ -1,8 +1,8 @@
-"""Counts of measured requests on disk: one small file for each model, by day, whatever the number of requests.
+"""Counts of measured requests on disk: one small file per model, by day, independent of the number of requests.
 
-A package's measurements (see mlops_cli/monitoring/statistics.py) come by its logger. Each is added to the file under a
-lock, and the file is replaced as a whole: workers do not lose each other's counts, and one that is killed loses only
-what it had not told yet, which is some seconds' worth.
+A package's measurements (see mlops_cli/monitoring/statistics.py) arrive through its logger. Each is added to the file
+under a lock, and the file is replaced as a whole: workers do not lose each other's counts. A killed worker loses only
+the counts that it had not logged yet: some seconds' worth.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ LOCK_SECONDS = 5.0
 
 
 def collect_statistics(folder: Path, package: Path, deployment: Deployment) -> None:
-    """Have the package's handlers measure a share of the requests, and add up what they tell. Called before they load.
+    """Let the package's handlers measure a share of the requests, and add up their counts. Call it before they load.
 
-    Nothing happens for a package that has nothing to measure.
+    Do nothing for a package without measurements.
     """
     reference = package / "code" / FILE
     if not reference.is_file():
@@ -42,7 +42,7 @@ def collect_statistics(folder: Path, package: Path, deployment: Deployment) -> N
         return
     try:
         names = frozenset(parse_references(reference.read_bytes()))
-    except ValueError as error:  # a model that cannot be observed can be served all the same
+    except ValueError as error:  # a model without measurements can still be served
         log.error("code/%s cannot be read: %s", FILE, error)
         return
     folder.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def collect_statistics(folder: Path, package: Path, deployment: Deployment) -> N
 
 
 class StatisticsHandler(logging.Handler):
-    """Adds every line of counts to a file; what is not counts of these measurements gets nowhere."""
+    """Add every line of counts to a file; ignore all other lines."""
 
     def __init__(self, file: Path, names: frozenset[str]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class StatisticsHandler(logging.Handler):
 
 
 def add_counts(file: Path, counts: Counts) -> None:
-    """Raises OSError, or TimeoutError when another process holds the file."""
+    """Add to the file; raise OSError, or TimeoutError if another process holds the file."""
     with hold_lock(file.with_suffix(".lock"), exclusive=True, seconds=LOCK_SECONDS):
         days = _read(file)
         (today,) = recent_days(1)
@@ -84,7 +84,7 @@ def add_counts(file: Path, counts: Counts) -> None:
 
 
 def read_counts(folder: Path, digest: str, days: int) -> Counts:
-    """What was counted of a model's requests in the last days."""
+    """Return the counts of a model's requests in the last days."""
     counts_by_day, total = _read(folder / f"{digest}.json"), Counts()
     for day in recent_days(days):
         total.add(counts_by_day.get(day, Counts()))
@@ -97,7 +97,7 @@ def _read(file: Path) -> dict[str, Counts]:
 
 
 def _remove_old_days(folder: Path) -> None:
-    """Of models that have not been live for so long."""
+    """Remove the counts of models that are no longer live for that long."""
     for path in folder.iterdir():
         if path.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
             path.unlink()

@@ -28,7 +28,7 @@ from mlops_cli.serving.worker_handle import DeploymentError, Worker
 
 log = logging.getLogger("mlops.server")
 
-# A worker that dies is started again after these seconds; after a minute of service it begins anew.
+# Pauses in seconds before a dead worker is restarted; after a minute of service they begin anew.
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LASTING_SECONDS = 60.0
 STOP_SECONDS = 8.0
@@ -38,14 +38,14 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass
 class ActiveDeployment:
-    """What is in service, or is brought back into it."""
+    """The deployment in service, or being restored to it."""
 
     deployment: Deployment
     listener: socket.socket
     worker: Worker
 
     def service(self, reason: str = "") -> Service:
-        """The record of it; a reason says why the worker is down."""
+        """Return the record of it; ``reason`` says why the worker is down."""
         since = time.strftime(TIME, time.gmtime())
         worker = None if reason else self.worker.process.pid
         return Service(self.deployment, self.listener.getsockname()[1], since, worker, reason)
@@ -61,12 +61,12 @@ class Supervisor:
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM, or until the first deployment turns out to be impossible."""
+        """Serve until SIGTERM, or until the first deployment fails."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._called.set)
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, self._stopped.set)
-        # Only now may others send signals here: they take the number from this file.
+        # Only now may other processes send signals here: they read the process number from this file.
         note_supervision(self._folder.supervisor_lock)
         watch = asyncio.create_task(self._watch(self._folder.supervisor_lock.stat()))
         await self._deploy()
@@ -77,15 +77,15 @@ class Supervisor:
             await self._live.worker.end(signal.SIGINT, STOP_SECONDS)
 
     async def _watch(self, lock: os.stat_result) -> None:
-        """End when the folder is no longer where it was: no command could ever find this server again."""
+        """End when the folder was moved or removed: no command could find this server again."""
         while _is_at(self._folder.supervisor_lock, lock):
             await asyncio.sleep(LOOK_SECONDS)
-        here = EndpointDirectory(Path())  # the folder itself, which is the current one, wherever it has gone
+        moved = EndpointDirectory(Path())  # the current folder is the same one at its new path
         log.error("%s was moved or removed: the server ends", self._folder.root)
-        if self._live is not None and _is_at(here.supervisor_lock, lock):
+        if self._live is not None and _is_at(moved.supervisor_lock, lock):
             reason = f"The server has ended because its folder was moved here from {self._folder.root}."
             with contextlib.suppress(OSError):
-                write_json(here.service, self._live.service(reason))
+                write_json(moved.service, self._live.service(reason))
         self._stopped.set()
 
     async def _one_event(self, live: ActiveDeployment) -> None:
@@ -100,7 +100,7 @@ class Supervisor:
             await self._revive(live, died.result())
 
     async def _deploy(self) -> None:
-        """Fulfil the wish in the folder and write down what became of it."""
+        """Carry out the deployment in the folder and write down its outcome."""
         self._called.clear()
         deployment = self._folder.read_deployment()
         if deployment is None or (self._live and self._live.deployment.id == deployment.id):
@@ -121,7 +121,7 @@ class Supervisor:
         self._write_outcome(outcome)
 
     async def _replace(self, deployment: Deployment, listener: socket.socket) -> None:
-        """Put the new model into service, then retire the old one; raises DeploymentError."""
+        """Put the new model into service, then retire the old one; raise DeploymentError."""
         old = self._live
         try:
             with _translated():
@@ -136,11 +136,11 @@ class Supervisor:
                 old.listener.close()
 
     async def _begun(self, deployment: Deployment, listener: socket.socket) -> ActiveDeployment:
-        """A new worker that is ready and on record; raises DeploymentError or OSError, and leaves none."""
+        """Return a new worker that is ready and on record; raise DeploymentError or OSError, and leave none."""
         live = ActiveDeployment(deployment, listener, await Worker.start(self._folder, deployment, listener))
         try:
             await self._ready(live.worker, deployment.seconds)
-            # Who cannot be told of the new model must not be served by it.
+            # Without the record, commands would take the old model for live: then the new one must not serve.
             write_json(self._folder.service, live.service())
         except (DeploymentError, OSError):
             await live.worker.end(signal.SIGKILL, STOP_SECONDS)
@@ -148,7 +148,7 @@ class Supervisor:
         return live
 
     def _listener(self, deployment: Deployment) -> socket.socket:
-        """The socket in use if the address stays the same, so that no connection is lost, or a new one."""
+        """Return the socket in use if the address stays the same, so that no connection is lost, or a new one."""
         if self._live is None:
             earlier = self._folder.read_service()
             return bind(deployment, earlier.port if earlier else 0)
@@ -159,29 +159,29 @@ class Supervisor:
         return bind(deployment, 0)
 
     async def _ready(self, worker: Worker, seconds: float) -> None:
-        """Wait for the worker to be ready; raises DeploymentError, also if the end is near."""
-        ready = asyncio.create_task(worker.says("ready", seconds))
+        """Wait until the worker is ready; raise DeploymentError, also if the server is being stopped."""
+        ready = asyncio.create_task(worker.wait_for_message("ready", seconds))
         await _first((ready, asyncio.create_task(self._stopped.wait())))
         if not ready.done() or ready.cancelled():
             raise DeploymentError("The server was stopped before the new model was ready.")
         await ready
 
     async def _retire(self, live: ActiveDeployment) -> None:
-        """When this returns, the old worker accepts no connection; it leaves when its clients have."""
+        """Let the old worker accept no more connections; it leaves after its last client."""
         limits = live.deployment.limits
         ending = live.worker.end(signal.SIGTERM, limits.keep_alive_seconds + limits.request_seconds)
         task = asyncio.create_task(ending)
         self._leaving[task] = live.deployment.id
-        task.add_done_callback(self._seconds_left)
-        with contextlib.suppress(DeploymentError):  # it may have died by itself just now
-            await live.worker.says("draining", STOP_SECONDS)
+        task.add_done_callback(self._remove_retired)
+        with contextlib.suppress(DeploymentError):  # the worker may have died by itself just now
+            await live.worker.wait_for_message("draining", STOP_SECONDS)
 
-    def _seconds_left(self, task: asyncio.Task[None]) -> None:
-        # Not earlier: a package's code may read its files for as long as it answers requests.
+    def _remove_retired(self, task: asyncio.Task[None]) -> None:
+        # Not earlier: a package's code may read its files as long as it answers requests.
         self._remove(self._leaving.pop(task))
 
     async def _revive(self, live: ActiveDeployment, code: int) -> None:
-        """Start the worker that died again and again, until it serves or something else is wished."""
+        """Restart the dead worker until it serves, or until another deployment is requested."""
         self._deaths = 1 if self._lasted() else self._deaths + 1
         while True:
             live.worker.close()
@@ -204,14 +204,14 @@ class Supervisor:
                 return
 
     def _write_service(self, service: Service) -> None:
-        """A worker that serves goes on, whether that can be written down or not."""
+        """Write the record if possible: a serving worker continues without it."""
         try:
             write_json(self._folder.service, service)
         except OSError as error:
             log.error("%s cannot be written: %s", self._folder.service, error)
 
     def _write_outcome(self, outcome: Outcome) -> None:
-        """What cannot be written is rather unknown than what it was before."""
+        """Write the outcome; if that fails, remove the old one: unknown is better than wrong."""
         try:
             write_json(self._folder.outcome, outcome)
         except OSError as error:
@@ -220,24 +220,24 @@ class Supervisor:
                 self._folder.outcome.unlink(missing_ok=True)
 
     def _lasted(self) -> bool:
-        """Whether the worker that died had been in service for long."""
+        """Return True if the dead worker had been in service for long."""
         service = self._folder.read_service()
         since = calendar.timegm(time.strptime(service.since, TIME)) if service else 0
         return time.time() - since > LASTING_SECONDS
 
     async def _interrupted(self, seconds: float) -> bool:
-        """Wait; True if there is a new wish or the end is near."""
+        """Wait; return True if a deployment was requested or the server is being stopped."""
         events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
         await _first(events, seconds)
         return self._called.is_set() or self._stopped.is_set()
 
     def _remove(self, deployment_id: str) -> None:
-        with contextlib.suppress(OSError):  # the next deployment removes what is left
+        with contextlib.suppress(OSError):  # the next deployment removes the rest
             self._folder.package(deployment_id).unlink(missing_ok=True)
         shutil.rmtree(self._folder.unpacked(deployment_id), ignore_errors=True)
 
     def _remove_unused_packages(self, wished: str) -> None:
-        """Remove what a command or a supervisor that was killed left behind."""
+        """Remove the packages left by killed commands and supervisors."""
         kept = {wished, *self._leaving.values()}
         if self._live is not None:
             kept.add(self._live.deployment.id)
@@ -255,7 +255,7 @@ def _is_at(path: Path, lock: os.stat_result) -> bool:
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """A full disk, or no process or file to be had, is a deployment that fails; raises DeploymentError."""
+    """Raise DeploymentError for OSError: a full disk, no process or no file left."""
     try:
         yield
     except OSError as error:
@@ -263,7 +263,7 @@ def _translated() -> Iterator[None]:
 
 
 async def _first(tasks: Iterable[asyncio.Task[object]], seconds: float | None = None) -> None:
-    """Wait for the first of them, at most ``seconds``; the others are cancelled."""
+    """Wait for the first of the tasks, at most ``seconds``; cancel the others."""
     _, pending = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()

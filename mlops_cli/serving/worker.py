@@ -1,7 +1,7 @@
-"""One worker process: loads one model package, serves it on the supervisor's socket, leaves without haste.
+"""One worker process: loads one model package, serves it on the supervisor's socket, drains before it leaves.
 
-It runs as ``python -m mlops_cli.serving.worker JSON`` and says on a pipe how far it is, one
-line each: ``ready``, ``draining``, or ``failed`` and why. It ends with the supervisor, however that ends.
+It runs as ``python -m mlops_cli.serving.worker JSON`` and reports its state on a pipe, one line each: ``ready``,
+``draining``, or ``failed`` with the reason. It ends with the supervisor, however that ends.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
 log = logging.getLogger("mlops.server")
 
 EXIT_STUCK = 70
-# A drained worker leaves when it has had no connection at this many looks, a tenth of a second apart: a
-# connection that the kernel had already handed over may take a moment to show.
+# A drained worker leaves after so many checks, a tenth of a second apart, without a connection: a connection
+# that the kernel had already handed over may appear late.
 QUIET_LOOKS = 3
 
 
@@ -46,7 +46,7 @@ class Task:
 
     listener: int
     news: int  # written by the worker
-    life: int  # at its end when the supervisor is gone
+    life: int  # closed when the supervisor is gone
     folder: Path
     deployment: Deployment
 
@@ -61,7 +61,7 @@ class Task:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but SIGTERM means: accept nothing more, leave when every client has. SIGINT: leave now."""
+    """uvicorn with other signals. SIGTERM: accept nothing more, leave after the last client. SIGINT: leave now."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, serving: Serving, news: int) -> None:
         super().__init__(config)
@@ -79,18 +79,18 @@ class Server(uvicorn.Server):
 
     def _drain(self) -> None:
         if self._drained is None:
-            # Not Server.close: asyncio would drop connections that it has accepted but not yet set up.
+            # Not Server.close: asyncio would drop connections that are accepted but not yet set up.
             asyncio.get_running_loop().remove_reader(self._listener)
             self._serving.draining = True
             say(self._news, "draining")
             self._drained = asyncio.create_task(self._leave())
 
     def _stop(self) -> None:
-        """Leave as soon as the requests that are under way are answered."""
+        """Leave as soon as the requests in progress are answered."""
         self.should_exit = True
 
     async def _leave(self) -> None:
-        # By now asyncio has set up every connection that it had accepted, and can let go of the socket:
+        # By now asyncio has set up every accepted connection, and the socket can be closed:
         # if the address is given up, the next client must be refused, not left waiting in the queue.
         await asyncio.sleep(0.1)
         self.servers[0].close()
@@ -130,7 +130,7 @@ def _end_with_supervisor(life: int) -> None:
 
 
 def _unpacked(folder: EndpointDirectory, deployment: Deployment) -> Path:
-    """The package's folder, unpacked from the very bytes whose digest was asked for."""
+    """Return the unpacked package's folder, from the very bytes with the requested digest."""
     archive, target = folder.package(deployment.id), folder.unpacked(deployment.id)
     actual = digest_file(archive)
     if actual != deployment.digest:
@@ -180,7 +180,7 @@ async def _serve(task: Task, package: Path) -> None:
 
 
 def _report_failure() -> None:
-    """A handler or the model never comes back: a fresh process is the only cure. The answers go out first."""
+    """End the worker if a handler or the model hangs: only a new process helps. Send the answers first."""
     log.critical("a request never ended; the worker starts afresh")
     asyncio.get_running_loop().call_later(0.5, os._exit, EXIT_STUCK)
 

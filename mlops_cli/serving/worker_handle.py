@@ -18,7 +18,7 @@ log = logging.getLogger("mlops.server")
 
 
 class DeploymentError(Exception):
-    """The new worker cannot serve; what was in service before still is."""
+    """The new worker cannot serve; the deployment in service before stays."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class DeploymentError(Exception):
 
 
 class Worker:
-    """A worker process and what it says on its pipe."""
+    """A worker process and the messages on its pipe."""
 
     def __init__(self, process: asyncio.subprocess.Process, life: int) -> None:
         self.process = process
@@ -36,7 +36,7 @@ class Worker:
 
     @classmethod
     async def start(cls, folder: EndpointDirectory, deployment: Deployment, listener: socket.socket) -> Worker:
-        """Raises OSError when there is no process, memory or file to be had for it."""
+        """Start the process; raise OSError if there is no process, memory or file left for it."""
         news_end, news = os.pipe()
         life_end, life = os.pipe()
         task = {"listener": listener.fileno(), "news": news, "life": life_end, "folder": str(folder.root)}
@@ -63,8 +63,8 @@ class Worker:
             lambda: asyncio.StreamReaderProtocol(self._news), os.fdopen(descriptor, "rb")
         )
 
-    async def says(self, expected: str, seconds: float) -> None:
-        """Wait for its next line to be ``word``; raises DeploymentError."""
+    async def wait_for_message(self, expected: str, seconds: float) -> None:
+        """Wait for the next message to be ``expected``; raise DeploymentError."""
         try:
             line = (await asyncio.wait_for(self._news.readline(), seconds)).decode().strip()
         except asyncio.TimeoutError:
@@ -76,7 +76,7 @@ class Worker:
         raise DeploymentError(f"The new server ended before it was ready ({self.ending(await self.process.wait())}).")
 
     async def end(self, sign: signal.Signals, seconds: float) -> None:
-        """Ask it to leave; after ``seconds`` it is not asked any more."""
+        """Signal the worker to leave; kill it after ``seconds``."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(sign)
         try:
@@ -89,7 +89,7 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        """Close its pipes: a worker that still runs sees the end of one and leaves at once."""
+        """Close the pipes: a running worker sees the end of one and leaves at once."""
         if self._pipe is not None:
             self._pipe.close()
         if self._life >= 0:

@@ -207,7 +207,7 @@ class LocalBackend(Backend):
         run = choice.run
         self.store.save(run)
         self.store.close()
-        for name in ("store", "bench", "appraisal"):
+        for name in ("store", "executor", "approval_evidence"):
             self.__dict__.pop(name, None)
         if detach(self._run_log(run)):
             self.lock.write_holder("run --detach", run.id)

@@ -15,7 +15,7 @@ from mlops_cli.serving.runtime.tensorflow_c import NUMPY_TYPES, Array
 
 
 class PredictError(Exception):
-    """The request cannot be answered; ``status`` as TensorFlow Serving's."""
+    """The request cannot be answered; ``status`` is TensorFlow Serving's."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -36,12 +36,12 @@ class Prediction:
 
     @property
     def kind(self) -> tuple[tuple[int, ...], ...]:
-        """Requests of one kind can be put into one batch."""
+        """Return the shapes beside the first axis: requests of equal kind can share a batch."""
         return tuple(array.shape[1:] for array in self.inputs.values())
 
 
 def parse(body: str | bytes, signature: Signature) -> Prediction:
-    """The tensors of a request body; raises PredictError."""
+    """Return the tensors of a request body; raise PredictError."""
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -59,7 +59,7 @@ def parse(body: str | bytes, signature: Signature) -> Prediction:
 
 
 def render(prediction: Prediction, outputs: dict[str, Array]) -> dict[str, Any]:
-    """The response of TensorFlow Serving: "predictions" for row format, "outputs" for columnar."""
+    """Return TensorFlow Serving's response: "predictions" for row format, "outputs" for columnar."""
     columns: dict[str, Any] = {name: _plain(array) for name, array in outputs.items()}
     if not prediction.by_row:
         return {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
@@ -73,7 +73,7 @@ def render(prediction: Prediction, outputs: dict[str, Array]) -> dict[str, Any]:
 
 
 def to_array(values: object, spec: TensorSpec) -> Array:
-    """A tensor of the signature's type and shape; raises PredictError."""
+    """Return a tensor of the signature's type and shape; raise PredictError."""
     array = _strings(values, spec) if spec.is_string else _numbers(values, spec)
     expected = spec.shape
     if expected is None:
@@ -169,7 +169,7 @@ def _bytes(item: object, spec: TensorSpec) -> bytes:
 
 
 def _plain(array: Array) -> object:
-    """Nested lists of JSON values; bytes that are no UTF-8 become {"b64": ...}."""
+    """Return nested lists of JSON values; bytes that are not UTF-8 become {"b64": ...}."""
     if array.dtype != object:
         plain: object = array.tolist()
         return plain

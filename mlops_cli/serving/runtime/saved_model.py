@@ -32,7 +32,7 @@ class TensorSpec:
 
     @property
     def is_batched(self) -> bool:
-        """Whether the first axis is free, so that several requests may share a call."""
+        """Return True if the first axis is free, so that several requests may share a call."""
         return bool(self.shape) and self.shape[0] is None if self.shape is not None else False
 
 
@@ -50,7 +50,7 @@ class Model:
     """The newest version folder (``1/``, ``2/`` …) of an unpacked model package, loaded."""
 
     def __init__(self, package: Path, intra_threads: int, inter_threads: int) -> None:
-        """Raises ModelError or TensorFlowError."""
+        """Load the model; raise ModelError or TensorFlowError."""
         folder = version_folder(package)
         self.version = folder.name
         self.signature = read_signature((folder / "saved_model.pb").read_bytes())
@@ -58,13 +58,13 @@ class Model:
         self._fetches = [spec.tensor for spec in self.signature.outputs]
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        """Outputs by name; ``inputs`` has exactly the signature's names."""
+        """Return the outputs by name; ``inputs`` has exactly the signature's names."""
         feeds = {spec.tensor: inputs[spec.name] for spec in self.signature.inputs}
         arrays = self._session.run(feeds, self._fetches)
         return {spec.name: array for spec, array in zip(self.signature.outputs, arrays, strict=True)}
 
     def warm_up(self) -> None:
-        """One call with zeros or empty strings: the first call of a session optimises its graph."""
+        """Call the model once with zeros or empty strings: a session's first call optimises its graph."""
         inputs = {}
         for spec in self.signature.inputs:
             shape = tuple(size or 1 for size in spec.shape or (1,)) if spec.shape != () else ()
@@ -76,7 +76,7 @@ class Model:
 
 
 def version_folder(package: Path) -> Path:
-    """Raises ModelError if the package has no numeric folder with a SavedModel."""
+    """Return the newest version folder; raise ModelError if no numeric folder holds a SavedModel."""
     versions = [path for path in package.iterdir() if path.name.isdecimal()]
     candidates = [path for path in versions if (path / "saved_model.pb").is_file()]
     if not candidates:
@@ -85,10 +85,10 @@ def version_folder(package: Path) -> Path:
 
 
 def read_signature(saved_model: bytes) -> Signature:
-    """``serving_default`` of a serialized SavedModel; raises ModelError.
+    """Return ``serving_default`` of a serialized SavedModel; raise ModelError.
 
-    The few fields are read from the wire format (saved_model.proto, meta_graph.proto), since the
-    generated classes come only with the whole of ``import tensorflow``.
+    The few fields are read from the wire format (saved_model.proto, meta_graph.proto), since the generated classes come
+    only with the whole of ``import tensorflow``.
     """
     for graph in _messages(saved_model, 2):
         tags = [tag for info in _messages(graph, 1) for tag in _messages(info, 4)]
@@ -135,7 +135,7 @@ def _messages(message: bytes, field: int) -> Iterator[bytes]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Each field's number and value: an int for varints, bytes for everything else."""
+    """Yield each field's number and value: an int for varints, bytes for everything else."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)

@@ -45,7 +45,7 @@ TSTRING_BYTES = 24
 
 
 class TensorFlowError(Exception):
-    """What TensorFlow's runtime reported; ``code`` is its canonical status code."""
+    """An error reported by TensorFlow's runtime; ``code`` is its canonical status code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class TensorFlowError(Exception):
 
     @property
     def is_callers_fault(self) -> bool:
-        """INVALID_ARGUMENT, FAILED_PRECONDITION and OUT_OF_RANGE come from the values that were sent."""
+        """Return True for INVALID_ARGUMENT, FAILED_PRECONDITION and OUT_OF_RANGE: the sent values cause them."""
         return self.code in (3, 9, 11)
 
 
@@ -97,7 +97,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 def _library() -> Any:
-    """The C API's functions of the installed TensorFlow, found without importing it."""
+    """Return the C API's functions of the installed TensorFlow, found without importing it."""
     spec = importlib.util.find_spec("tensorflow")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"TensorFlow is not installed: {install_command('local')}")
@@ -118,7 +118,7 @@ class Session:
     """One loaded SavedModel; ``run`` may be called from several threads and releases the GIL."""
 
     def __init__(self, folder: Path, intra_threads: int, inter_threads: int) -> None:
-        """Raises TensorFlowError if the SavedModel cannot be loaded."""
+        """Load the SavedModel; raise TensorFlowError if that fails."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         self._c = _library()
         self._graph = self._c.TF_NewGraph()
@@ -137,9 +137,9 @@ class Session:
             self._c.TF_DeleteStatus(status)
 
     def run(self, feeds: dict[str, Array], fetches: Sequence[str]) -> list[Array]:
-        """The values of the tensors ``fetches`` ("name:0") given those of ``feeds``.
+        """Return the values of the tensors ``fetches`` ("name:0") given those of ``feeds``.
 
-        String tensors are object arrays of bytes. Raises TensorFlowError.
+        String tensors are object arrays of bytes. Raise TensorFlowError.
         """
         inputs = (_Output * len(feeds))(*map(self._output, feeds))
         outputs = (_Output * len(fetches))(*map(self._output, fetches))
@@ -191,7 +191,7 @@ class Session:
         return tensor
 
     def _free(self, tensor: int | None, strings: int) -> None:
-        """TensorFlow frees a fed tensor's buffer but not the strings that we put into it."""
+        """Free a fed tensor; TensorFlow frees its buffer, but not the strings that we put into it."""
         if not tensor:
             return
         data = self._c.TF_TensorData(tensor) if strings else 0
