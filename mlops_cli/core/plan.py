@@ -17,12 +17,17 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """``loses`` says what would be lost by it, when that cannot be made again."""
+    """One resource of a plan.
+
+    ``loses`` names data that the change destroys for good. ``created_by_mlops`` marks a resource that
+    mlops created and that stays.
+    """
 
     action: Action
     what: str
     why: str = ""
     loses: str = ""
+    created_by_mlops: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     assert "progress 1/1 epoch 1" in cloud("logs", second["id"], "--stage", "train")
     assert aws.denials() == []
 
-    assert "proof: looked again, nothing that mlops made is left" in cloud("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in cloud("cleanup", "--yes")
     assert {kind: left for kind, left in everything(aws).items() if left} == {}
     assert (project / "tiny.csv").exists()
     assert "nothing to remove" in cloud("cleanup", "--yes")

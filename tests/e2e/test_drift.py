@@ -232,6 +232,6 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert "the requests are not like what the model was tested on: built" in rent("drift", "--fail", code=3)
     events = aws.client("logs").filter_log_events(logGroupName="/aws/sagemaker/Endpoints/rent-dev")["events"]
     assert [event for event in events if "harbour" in event["message"]] == []
-    assert "proof: looked again" in rent("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in rent("cleanup", "--yes")
     assert aws.denials() == []
     local.close()

@@ -73,7 +73,7 @@ def test_from_run_to_cleanup(tiny: Cli) -> None:
     }
     assert (tiny.folder / ".mlops" / "state.db").exists()
     removed = tiny("cleanup", "--yes")
-    assert "proof: looked again, nothing that mlops made is left" in removed
+    assert "verified: no resources created by mlops remain" in removed
     assert not (tiny.folder / ".mlops").exists()
     assert (tiny.folder / "tiny.csv").exists(), "the user's own data file is never touched"
     assert "nothing to remove" in tiny("cleanup", "--yes")
@@ -283,25 +283,29 @@ def test_an_output_that_was_tampered_with_is_not_reused(tiny: Cli) -> None:
 
 
 def test_cleanup_keeps_data_and_strangers(tiny: Cli) -> None:
-    (tiny.folder / ".mlops" / "notes.txt").write_text("mine")
+    state = tiny.folder / ".mlops"
+    (state / "notes.txt").write_text("mine")
     out = tiny("cleanup", "--keep-data", "--yes")
     assert "notes.txt" in out
-    assert sorted(path.name for path in (tiny.folder / ".mlops").iterdir() if not path.name.startswith(".")) == [
-        "data",
-        "lock",
-        "notes.txt",
-        "project.json",
-    ]
+    assert visible_names(state) == ["data", "lock", "notes.txt", "project.json"]
+    assert ".mlops/data, .mlops/lock" in out.splitlines()[-1]
     tiny("deploy-infra")
     assert tiny.json("run")["status"] == "waiting"
-    tiny("cleanup", "--yes")
-    assert sorted(path.name for path in (tiny.folder / ".mlops").iterdir()) == [
-        ".gitignore",
-        "lock",
-        "notes.txt",
-        "project.json",
-    ]
-    (tiny.folder / ".mlops" / "notes.txt").unlink()
+    (state / "data" / "backup.csv").write_text("mine, too")
+    out = tiny("cleanup", "--yes")
+    assert visible_names(state) == ["data", "lock", "notes.txt", "project.json"]
+    assert [path.name for path in (state / "data").iterdir()] == ["backup.csv"]
+    ours = ".mlops/lock, .mlops/.gitignore, .mlops/project.json"
+    assert out.splitlines()[-1] == f"verified: of everything that mlops created, only {ours} remain"
+    tiny("deploy-infra")
+    (state / "notes.txt").unlink()
+    (state / "data" / "backup.csv").unlink()
+    assert tiny("cleanup", "--yes").splitlines()[-1] == "verified: no resources created by mlops remain"
+    assert not state.exists()
+
+
+def visible_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def test_cleanup_goes_on_after_it_was_killed(tiny: Cli) -> None:

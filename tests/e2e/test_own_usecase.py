@@ -40,7 +40,7 @@ def project(folder: Path, usecase: Path | None = None) -> Iterator[Cli]:
         (folder / "rent.csv").write_bytes(rows.stdout)
     cli = Cli(folder)
     yield cli
-    assert "proof: looked again" in cli("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert not (folder / ".mlops").exists()
 
 

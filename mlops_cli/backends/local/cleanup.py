@@ -82,12 +82,13 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
     if dataset:
         kept.append(Change(Action.KEEP, dataset.source, "where the data came from"))
     if keep_data:
-        kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data"))
+        kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data", created_by_mlops=True))
     others = strangers(project)
     kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not made by mlops") for path in others]
-    if others and not keep_data:
-        why = "says that .mlops/ is mlops's, for as long as files of yours are in it"
-        kept.append(Change(Action.KEEP, str(project.marker.relative_to(project.root)), why))
+    if others or keep_data:
+        why = "needed as long as .mlops/ holds other files"
+        names = [str(path.relative_to(project.root)) for path, _ in frame(project)]
+        kept += [Change(Action.KEEP, name, why, created_by_mlops=True) for name in names]
     return kept
 
 

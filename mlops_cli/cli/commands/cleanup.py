@@ -66,5 +66,13 @@ def show_and_remove(
     for change in remaining.active:
         console.say(f"left: {change.what}" + (f"  {change.why}" if account else ""))
     if not remaining.active:
-        console.say("proof: looked again, nothing that mlops made is left" + (" but the data" if keep_data else ""))
+        console.say(_verified(remaining, keep_data))
     return plan, remaining
+
+
+def _verified(remaining: Plan, keep_data: bool) -> str:
+    """Return the result of the final check; it names everything of mlops that stays."""
+    kept = [change.what for change in remaining.changes if change.created_by_mlops]
+    if kept:
+        return f"verified: of everything that mlops created, only {', '.join(kept)} remain"
+    return "verified: no resources created by mlops remain" + (" except the data" if keep_data else "")

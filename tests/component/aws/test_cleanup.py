@@ -325,7 +325,7 @@ def test_the_command_asks_and_proves(ground: Ground) -> None:
     assert set(ground.stacks()) == {STORAGE, PIPELINE}
     out = cli("cleanup", "--yes")
     assert out.splitlines()[0].startswith("account 123456789012, region us-east-1")
-    assert out.splitlines()[-1] == "proof: looked again, nothing that mlops made is left"
+    assert out.splitlines()[-1] == "verified: no resources created by mlops remain"
     assert "nothing to remove" in cli("cleanup", "--yes")
 
 
