@@ -1,4 +1,4 @@
-"""What an examination finds, as data: what it is, why it matters, and the command that mends it."""
+"""The findings of health checks, as data: the finding, its reason, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mlops_cli.errors import MlopsError
 
 
 class State(str, Enum):
-    """FAILURE: a command would fail, or has left something that does. WARNING: it may, or something costs for nothing.
+    """FAILURE: a command would fail. WARNING: a command may fail, or an unused resource costs money.
 
-    What could not be looked at is a WARNING, too.
+    A check that could not be made is a WARNING, too.
     """
 
     OK = "ok"
@@ -23,9 +23,9 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """``what`` is a sentence or a figure, ``why`` says why it matters, ``mend`` is what to do: a command if there is.
+    """One finding. ``what``: a sentence or a figure; ``why``: its reason; ``mend``: the fix, if possible a command.
 
-    Of what is OK only ``what`` is said.
+    A finding that is OK has only ``what``.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One look at one subject, which may find several things, or nothing."""
+    """One check of one subject, with any number of findings."""
 
     name: str
     look: Callable[[], Iterable[Finding]]
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
-    """What the checks find, one after another; one that raises is a finding itself, and stops no other."""
+    """Yield the findings of the checks; a check that raises is a finding itself, and stops no other."""
     for check in checks:
         try:
             yield from check.look()
@@ -68,7 +68,7 @@ def ok(name: str, detail: str) -> Finding:
 
 
 def settings_failure(problem: str) -> Finding:
-    """Of a setting or the use case, without which nothing else can be looked at."""
+    """Return the failure of a setting or of the use case, on which all other checks depend."""
     return Finding(
         "settings",
         State.FAILURE,

@@ -1,4 +1,4 @@
-"""Champion and challenger: what is known of how a new model compares with the live one, as data and in words."""
+"""Champion and challenger: the comparison of a new model with the live one, as data and as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONFIDENCE = 0.95
 
 
 class ComparisonResult(str, Enum):
-    """Of the new model against the live one; beyond noise means that the whole interval is on one side of zero."""
+    """The new model against the live one; beyond noise: the whole interval is on one side of zero."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -20,7 +20,7 @@ class ComparisonResult(str, Enum):
 
 @dataclass(frozen=True)
 class MetricDelta:
-    """Both models' values of one row of metrics; ``low`` and ``high`` bound the new one's less the live one's."""
+    """Both models' values in one row of metrics; ``low`` and ``high`` bound the new value minus the live one."""
 
     name: str
     now: float | None
@@ -41,11 +41,11 @@ class MetricDelta:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of two models by one metric on the same rows; of several ``differences`` the last is that of their mean.
+    """The comparison of two models by one metric on the same rows; the last of several ``differences`` is the mean's.
 
-    Of the ``of`` test rows of the new model, ``rows`` were compared: those whose prediction by the live model is
-    on record and the ``asked`` ones that its endpoint was asked about, without the ``learnt`` ones that the live
-    model was trained on (``learnt`` is None when nobody knows). ``problem`` says why there is no comparison.
+    Of the ``of`` test rows of the new model, ``rows`` were compared: rows with a recorded prediction of the live model
+    and ``asked`` rows sent to its endpoint, without the ``learnt`` rows of its training (None if unknown). ``problem``
+    is the reason for a missing comparison.
     """
 
     metric: str
@@ -82,7 +82,7 @@ class Comparison:
 
 
 def comparison_from(document: dict[str, Any]) -> Comparison:
-    """What ``to_dict`` gave, as it was."""
+    """Return the Comparison of a ``to_dict`` document."""
     names = ("name", "now", "live", "low", "high")
     differences = tuple(MetricDelta(*(row[name] for name in names)) for row in document["differences"].values())
     plain = ("metric", "rows", "of", "asked", "learnt", "resamples", "problem", "lower_is_better")
@@ -90,7 +90,7 @@ def comparison_from(document: dict[str, Any]) -> Comparison:
 
 
 def summarize(comparison: Comparison) -> str:
-    """The overall result in one line."""
+    """Return the overall result in one line."""
     if comparison.problem:
         return f"not compared: {comparison.problem}"
     delta = comparison.overall
@@ -106,7 +106,7 @@ def summarize(comparison: Comparison) -> str:
 
 
 def describe_rows(comparison: Comparison) -> str:
-    """On which rows, in words."""
+    """Return a description of the compared rows."""
     part = f"{comparison.rows:,} of " if comparison.rows < comparison.of else "all "
     rows = f"{part}{comparison.of:,} test rows"
     asked_text = f", {comparison.asked:,} of them asked of the live endpoint" if comparison.asked else ""

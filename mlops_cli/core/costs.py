@@ -1,6 +1,6 @@
-"""What something costs, as data: quantities at prices, their sums, and the limits they are held against. No IO.
+"""Costs as data: quantities, prices, sums, and limits. No IO.
 
-A price is known or it is not; nothing here stands in for one. Money is in US dollars.
+An unknown price stays unknown: no default stands in for one. Money is in US dollars.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-HOURS_PER_MONTH = 730  # as AWS's own calculator counts
+HOURS_PER_MONTH = 730  # AWS's calculator uses the same
 DIGITS = 6
 
 
 class Unit(str, Enum):
-    """What a price is for one of."""
+    """The unit of a price."""
 
     HOUR = "hour"
     MINUTE = "minute"
@@ -24,7 +24,7 @@ class Unit(str, Enum):
 
 @dataclass(frozen=True)
 class Price:
-    """``published`` is when the price list came out, in its own words; ``asked`` when it was read, in seconds."""
+    """A price. ``published``: the price list's date, as AWS writes it; ``asked``: the time of reading, in seconds."""
 
     amount: float
     unit: Unit
@@ -34,9 +34,9 @@ class Price:
 
 @dataclass(frozen=True)
 class CostItem:
-    """One resource: ``quantity`` units at ``price``, once per run, or ``standing``: so many at any time.
+    """One resource: ``quantity`` units at ``price`` per run, or at any time if ``standing``.
 
-    ``most`` is up to how many it scales by itself. ``why_unknown`` says why there is no price.
+    ``most``: the quantity up to which it scales by itself. ``why_unknown``: the reason for a missing price.
     """
 
     resource: str
@@ -62,7 +62,7 @@ class CostItem:
 
     @property
     def per_hour(self) -> float | None:
-        """Of what is billed by the hour."""
+        """The price per hour, of an item billed by the hour."""
         return self._at_price(self.quantity) if self.standing and self.unit is Unit.HOUR else None
 
     @property
@@ -79,7 +79,7 @@ class CostItem:
 
 @dataclass(frozen=True)
 class Costs:
-    """Lines with a price and without; ``by_use`` names what costs by use, so that nobody can say it beforehand."""
+    """Items with and without a price; ``by_use`` names usage-based costs, which cannot be estimated."""
 
     lines: tuple[CostItem, ...] = ()
     by_use: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Costs:
 
     @property
     def per_run(self) -> float:
-        """The sum of what is known, as the others are."""
+        """The sum of the known prices; so are the other sums."""
         return _total(line.per_run for line in self.lines)
 
     @property
@@ -120,12 +120,12 @@ def _total(amounts: Iterable[float | None]) -> float:
 
 @dataclass(frozen=True)
 class Limits:
-    """By the name of the setting; no limit is no entry."""
+    """Limits by the name of the setting; a missing entry is no limit."""
 
     amounts: Mapping[str, float] = field(default_factory=dict)
 
     def exceeded_limits(self, costs: Costs) -> list[str]:
-        """In words, which limits what is known is above; a month counts at what it can scale to."""
+        """Return, as text, the limits that the known costs exceed; a month counts at the largest scale."""
         sums = (
             ("MAX_RUN_COST", "this run may cost {}", costs.per_run),
             ("MAX_MONTHLY_COST", "the endpoint may cost {} a month", costs.most_per_month),
@@ -137,7 +137,7 @@ class Limits:
         ]
 
     def limits_not_checkable(self, costs: Costs) -> list[str]:
-        """The limits that the unknown lines may be above."""
+        """Return the limits that the unknown items may exceed."""
         names = {"MAX_MONTHLY_COST" if line.standing else "MAX_RUN_COST" for line in costs.unknown}
         return sorted(name for name in names if name in self.amounts)
 
@@ -147,11 +147,11 @@ CostCheck = Callable[[Costs], None]
 
 
 def no_cost_check(costs: Costs) -> None:
-    """The consent of whoever does not ask."""
+    """Accept any costs."""
 
 
 def money(amount: float) -> str:
-    """Cents, and of small amounts what is left of them, too."""
+    """Return an amount with cents; small amounts with more digits."""
     if amount == 0 or amount >= 10:
         return f"${amount:,.2f}"
     whole, parts = f"{amount:.4f}".split(".")

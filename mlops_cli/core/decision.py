@@ -1,4 +1,4 @@
-"""A decision about a model as facts: who took it, what it was, which shortfalls it accepts, under which limits."""
+"""A decision about a model, as data: its actor, kind, accepted shortfalls and limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class DecisionKind(str, Enum):
-    """An approval (or its refusal) by a person, a rollback by a person, or one that mlops began by itself."""
+    """A person's approval or rejection, a person's rollback, or an automatic rollback."""
 
     APPROVAL = "approval"
     ROLLBACK = "rollback"
@@ -21,10 +21,10 @@ class DecisionKind(str, Enum):
 
 @dataclass(frozen=True)
 class Actor:
-    """What is known of the one who decided, each fact as what it is.
+    """The identity of the actor, each part with its own strength.
 
-    ``system_user`` is whom the process runs as, ``claimed_name`` another name that its environment gives, ``arn``
-    whom AWS has authenticated. ``automatic`` is mlops itself, with nobody asked.
+    ``system_user``: the process's user. ``claimed_name``: another name, from the environment, unverified. ``arn``:
+    authenticated by AWS. ``automatic``: mlops itself, without a person.
     """
 
     system_user: str = ""
@@ -34,7 +34,7 @@ class Actor:
 
     @property
     def name(self) -> str:
-        """As it is shown: only what was verified stands outside of the brackets."""
+        """The name to show: only verified parts stand outside of the brackets."""
         if self.automatic:
             return "mlops"
         if self.arn:
@@ -47,12 +47,12 @@ AUTOMATIC = Actor(automatic=True)
 
 
 def arn_name(arn: str) -> str:
-    """The name in the ARN of a user, or of a role's session."""
+    """Return the name in the ARN of a user, or of a role's session."""
     return re.split("[:/]", arn)[-1] or "unknown"
 
 
 def person(*claims: str) -> Actor:
-    """Whoever runs this process on this machine; the first of the names that is another one is what they claim."""
+    """Return the user of this process; the first name that differs from the system's is the claimed one."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -71,11 +71,11 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about the model of one run, and about which model exactly.
+    """A decision about the model of one run, by its exact digest.
 
-    ``rollback_to`` and ``rolled_back_from`` are a rollback's models. ``forwarded_from`` is the run whose approval was
-    passed on to this one. ``shortfalls`` were there to be seen, and are accepted by an approval; ``limits`` are the
-    floors, ceilings and demands (by name) that they were measured by.
+    ``rollback_to`` and ``rolled_back_from`` are a rollback's models. ``forwarded_from`` is the run with the original
+    approval. An approval accepts the ``shortfalls``, measured by ``limits``: the minimum and maximum values and
+    demands, by name.
     """
 
     run_id: str
@@ -98,7 +98,7 @@ class Decision:
 
     @property
     def occasion(self) -> str:
-        """What it was taken for, in words; nothing for a plain approval."""
+        """The occasion as text; "" for a plain approval."""
         ways = [f"from {self.rolled_back_from.version}"] if self.rolled_back_from else []
         ways += [f"to {self.rollback_to.version}"] if self.rollback_to else []
         words = [] if self.kind is DecisionKind.APPROVAL else [" ".join([self.kind.value, *ways])]
@@ -106,11 +106,11 @@ class Decision:
 
     @property
     def by(self) -> str:
-        """Who decided, on which occasion, and why."""
+        """The actor, the occasion and the comment."""
         return self.describe("")
 
     def describe(self, moment: str) -> str:
-        """The same with the moment, as whoever shows it writes one."""
+        """Return the actor, occasion and comment with the formatted time ``moment``."""
         occasion = f" ({self.occasion})" if self.occasion else ""
         when = f", {moment}" if moment else ""
         return f"by {self.actor.name}{occasion}{when}" + (f": {self.comment}" if self.comment else "")
@@ -120,13 +120,13 @@ class Decision:
         return self.kind is not DecisionKind.APPROVAL
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it, with the actor's name as it is shown."""
+        """Return a JSON document, with the actor's name for display."""
         actor = {**asdict(self.actor), "name": self.actor.name}
         return {**asdict(self), "actor": actor, "kind": self.kind.value, "shortfalls": list(self.shortfalls)}
 
 
 def decision_from(values: Mapping[str, Any]) -> Decision:
-    """A Decision from what ``to_dict`` (or ``dataclasses.asdict``) made of it."""
+    """Return the Decision of a ``to_dict`` or ``dataclasses.asdict`` document."""
     actor = {name: value for name, value in values["actor"].items() if name != "name"}
     models = {name: NamedModel(**values[name]) for name in ("rollback_to", "rolled_back_from") if values[name]}
     return Decision(

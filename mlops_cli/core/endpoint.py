@@ -1,4 +1,4 @@
-"""The endpoint as every target reports it."""
+"""The endpoint's state, the same on every target."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EndpointState(str, Enum):
-    """ABSENT: never deployed or removed. FAILED: it should run and does not."""
+    """ABSENT: never deployed or removed. FAILED: deployed and not running."""
 
     ABSENT = "absent"
     UPDATING = "updating"
@@ -21,9 +21,10 @@ class EndpointState(str, Enum):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """``live_digest`` is what the endpoint itself says it serves, ``deployed_digest`` what it has to, by the record.
+    """The endpoint. ``live_digest``: reported by the endpoint itself; ``deployed_digest``: expected by the record.
 
-    ``approved_digest`` is the same if this model should be live; if it should not, ``objection`` says why.
+    ``approved_digest`` equals ``deployed_digest`` if that model should be live; else ``objection`` is the reason
+    against it.
     """
 
     name: str
@@ -38,12 +39,11 @@ class Endpoint:
 
     @property
     def is_approved(self) -> bool:
-        """What is live is what was approved."""
         return bool(self.live_digest) and self.live_digest == self.approved_digest
 
     @property
     def served(self) -> str:
-        """What it serves, and what is wrong with that."""
+        """The live model, and the reason if it should not be live."""
         model = self.live_digest[:12]
         if self.is_approved:
             return f"the approved model {model}"
@@ -56,13 +56,13 @@ class Endpoint:
 
     @property
     def mend(self) -> str:
-        """The command after which what is live is what was approved."""
+        """The command that makes the approved model live."""
         return "mlops rollback" if self.objection else "mlops run --from deploy"
 
 
 @dataclass(frozen=True)
 class InvocationResponse:
-    """Of one request to the endpoint; ``seconds`` from sending to the last byte."""
+    """The response to one request; ``seconds`` up to the last byte."""
 
     status: int
     body: bytes

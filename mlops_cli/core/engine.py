@@ -1,7 +1,7 @@
-"""The engine: takes a run from stage to stage, reuses what has not changed, stops at the gate, resumes.
+"""The engine: take a run from stage to stage, reuse unchanged results, stop at the approval, resume.
 
-It decides and records; where a stage's work happens and where its record is kept is the Workbench's matter.
-Resuming needs no code of its own: a finished stage is one whose key is on record, in this run or another.
+It decides and records; a StageExecutor runs the stages and stores their records. Resuming needs no code of its own: a
+finished stage is one whose key is on record, in this run or another.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from mlops_cli.errors import EXIT_ERROR, EXIT_STAGE_FAILED, MlopsError
 
 
 class StageFailed(MlopsError):
-    """A stage ended without its output; the run keeps what was finished before it, and ``detail`` of this one."""
+    """A stage without an output; the run keeps the earlier stages, and ``detail`` of this one."""
 
     def __init__(self, message: str, hint: str, detail: dict[str, Any] | None = None) -> None:
         super().__init__(message, hint, EXIT_STAGE_FAILED)
         self.detail = detail or {}
 
     def with_note(self, note: str) -> StageFailed:
-        """The same failure, with what became of it."""
+        """Return the same failure with a note on its consequences."""
         return StageFailed(f"{self.message}\n{note}", self.hint, self.detail)
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What executing a stage gave: the digest of its output, where it lies, and facts about it.
+    """The result of a stage: the digest of its output, its location, and details.
 
-    ``status`` is WAITING for a person, or RUNNING when the work was handed over and its output is yet to come.
+    ``status`` is WAITING for a person's decision, or RUNNING for work that was handed over.
     """
 
     output: str = ""
@@ -45,18 +45,18 @@ class StageResult:
 
 
 class StageExecutor(Protocol):
-    """The place where stages are executed and recorded."""
+    """Runs stages and stores their records."""
 
     def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
-        """Everything that the stage's output depends on, by name."""
+        """Return the cache inputs of a stage: all that its output depends on, by name."""
 
     def key(self, ingredients: dict[str, str]) -> str: ...
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
-        """A finished execution with this key whose output is still there, the run's own one first."""
+        """Return a finished execution with this key and an existing output, the run's own one first."""
 
     def previous(self, stage: Stage) -> StageRun | None:
-        """The last finished execution of the stage, whatever its key."""
+        """Return the last finished execution of the stage, with any key."""
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult: ...
 
@@ -64,7 +64,7 @@ class StageExecutor(Protocol):
 
 
 class RunView(Protocol):
-    """Shows a run to whoever started it."""
+    """Shows a run to the user."""
 
     def stage_changed(self, run: Run, stage: StageRun) -> None: ...
 
@@ -73,7 +73,7 @@ class RunView(Protocol):
 
 @dataclass(frozen=True)
 class CacheDecision:
-    """Whether a stage is executed or an earlier output reused, and why."""
+    """Execute the stage or reuse an earlier output, with the reason."""
 
     reuse: StageRun | None
     reason: str
@@ -82,7 +82,7 @@ class CacheDecision:
 
 
 def decide_reuse(stage: Stage, run: Run, executor: StageExecutor, stages: Sequence[Stage] = STAGES) -> CacheDecision:
-    """Decide about one stage; the stages that it takes input from must be settled."""
+    """Decide about one stage; its input stages must have an output."""
     ingredients = executor.ingredients(stage, run)
     key = executor.key(ingredients)
     forced = is_forced(stage, run, stages)
@@ -94,12 +94,12 @@ def decide_reuse(stage: Stage, run: Run, executor: StageExecutor, stages: Sequen
 
 
 def is_forced(stage: Stage, run: Run, stages: Sequence[Stage] = STAGES) -> bool:
-    """Whether the stage takes up nothing that is older than the run."""
+    """True if the stage reuses nothing older than the run."""
     return bool(run.forced_from) and position(stage.name, stages) >= position(run.forced_from, stages)
 
 
 def explain_cache_miss(previous: StageRun | None, ingredients: dict[str, str]) -> str:
-    """In words, what differs from the last finished execution."""
+    """Return, as text, the difference from the last finished execution."""
     if previous is None:
         return "first run"
     names = sorted(previous.ingredients.keys() | ingredients.keys())
@@ -119,7 +119,7 @@ def describe_change(name: str, before: dict[str, str], after: dict[str, str]) ->
 
 
 def is_up_to_date(run: Run, executor: StageExecutor, stages: Sequence[Stage] = STAGES) -> bool:
-    """Whether every stage of the finished ``run`` would be reused as it stands, and no other output be taken."""
+    """True if every stage of the finished ``run`` would be reused with its present output."""
     pairs = ((decide_reuse(stage, run, executor, stages).reuse, run.stage(stage.name)) for stage in stages)
     return all(reuse is not None and reuse.output == stage.output for reuse, stage in pairs)
 
@@ -129,9 +129,8 @@ def run_stages(
 ) -> Run:
     """Execute or reuse stage after stage, until the end or until a person must decide.
 
-    Stages before ``start`` are taken as the run has them, even if what they were made from changed since:
-    an approval deploys the model that was approved. Raises StageFailed, with the run saved as failed, when a
-    stage ends without its output.
+    Stages before ``start`` are taken as they are, even if their inputs have changed: an approval deploys the model that
+    was approved. Raise StageFailed, with the run saved as failed, for a stage without an output.
     """
     run.status = Status.RUNNING
     for stage in stages[position(start, stages) if start else 0 :]:
@@ -148,7 +147,7 @@ def _finish_run(run: Run, status: Status, executor: StageExecutor) -> Run:
 
 
 def run_or_reuse_stage(stage: Stage, run: Run, executor: StageExecutor, view: RunView, stages: Sequence[Stage]) -> None:
-    """Bring one stage to an output, a wait, or a recorded failure."""
+    """Run the stage, or reuse a cached result, and save its output, its wait or its failure."""
     record = run.stage(stage.name)
     with _save_on_error(record, run, executor, view):
         verdict = decide_reuse(stage, run, executor, stages)
@@ -192,7 +191,7 @@ def _execute(stage: Stage, record: StageRun, run: Run, executor: StageExecutor, 
 
 @contextmanager
 def _save_on_error(record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> Iterator[None]:
-    """Whatever ends a stage is on record before it is raised."""
+    """Save the stage's record before any exception leaves the block."""
     try:
         yield
     except BaseException as error:
@@ -205,7 +204,7 @@ def _save_on_error(record: StageRun, run: Run, executor: StageExecutor, view: Ru
 
 
 def _complete_error(error: MlopsError, run: Run) -> None:
-    """A stage that could not do its work has failed, whatever raised the error; a run that goes on keeps its --set."""
+    """Turn any MlopsError of a stage into its failure; the hint keeps the run's --set."""
     if error.exit_code == EXIT_ERROR:
         error.exit_code = EXIT_STAGE_FAILED
     if error.hint == CONTINUE:

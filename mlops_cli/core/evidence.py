@@ -1,4 +1,4 @@
-"""Evidence: what the person who approves a model sees, as data; made from what the run recorded."""
+"""Evidence: the basis of an approval, as data, from the records of the run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.errors import ConfigurationError
 
 Rows = dict[str, dict[str, Any]]
-# In the detail of the approval's stage: what its model fell short of when it was asked for.
+# In the detail of the approval's stage: the shortfalls at the time of the request.
 SHORTFALLS = "shortfalls"
-LONGEST = 40  # characters of what is no number
+LONGEST = 40  # characters of a value that is not a number
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One row of the metrics (a label, or the mean over all) beside its bounds and the live model's value.
+    """One row of the metrics (a label, or the mean over all) with its limits and the live model's value.
 
-    ``strange`` is what a script wrote in the place of a number, such as Infinity or true.
+    ``strange``: values of a script that are no numbers, for example Infinity or true.
     """
 
     name: str
@@ -37,13 +37,13 @@ class MetricRow:
 
     @property
     def below(self) -> list[str]:
-        """The metrics under their floor; one that could not be computed has not reached it either."""
+        """The metrics under their minimum; one that could not be computed counts as under it."""
         values = {name: self.metrics.get(name) for name in self.minimum}
         return [name for name, value in values.items() if not (value is not None and value >= self.minimum[name])]
 
     @property
     def above(self) -> list[str]:
-        """The metrics over their ceiling; one that could not be computed may be anywhere."""
+        """The metrics over their maximum; one that could not be computed counts as over it."""
         values = {name: self.metrics.get(name) for name in self.maximum}
         return [name for name, value in values.items() if not (value is not None and value <= self.maximum[name])]
 
@@ -52,13 +52,13 @@ class MetricRow:
         return [*self.below, *self.above]
 
     def bound(self, name: str) -> tuple[str, float] | None:
-        """A metric's floor, or else its ceiling, and which of them it is."""
+        """Return a metric's minimum, or else its maximum, with its kind."""
         sides = (("floor", self.minimum), ("ceiling", self.maximum))
         return next(((side_name, side[name]) for side_name, side in sides if name in side), None)
 
     @property
     def shortfalls(self) -> list[str]:
-        """In words, each metric that is out of bounds."""
+        """The violated limits, as text."""
         under = [_shown(self, name, f"under {self.minimum[name]:g}") for name in self.below]
         return under + [_shown(self, name, f"over {self.maximum[name]:g}") for name in self.above]
 
@@ -73,9 +73,9 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``comparison`` is with the live model, if that is another one; ``report`` is where the HTML report is.
+    """The evidence. ``comparison``: with the live model, if that is another one; ``report``: the HTML report's address.
 
-    ``before`` is what the model fell short of when the run asked for a decision, by limits that are others now.
+    ``before``: the shortfalls at the time of the request, if the limits have changed since.
     """
 
     run_id: str
@@ -98,12 +98,15 @@ class Evidence:
 
     @property
     def demanding(self) -> list[str]:
-        """All that is approved only with a reason: by the limits of now, and by those when the run asked."""
+        """The reasons why an approval needs a comment: present shortfalls, and those at the time of the request."""
         return [*self.shortfalls, *self.before]
 
     @property
     def shortfalls(self) -> list[str]:
-        """In words, all that is out of its bounds or has bounds and is not there; that it must beat the live model."""
+        """The shortfalls, as text.
+
+        Violated limits, missing metrics with a limit, a failed demand to beat the live model.
+        """
         problems = [problem for row in self.rows for problem in row.shortfalls]
         problems += [f"metrics.json has no row {name!r}, which has bounds" for name in self.missing if self.rows]
         if not any(self.primary in row.metrics for row in self.rows):
@@ -112,7 +115,7 @@ class Evidence:
 
     @property
     def has_champion(self) -> bool:
-        """Whether a model is live, and another one than this."""
+        """True if another model than this one is live."""
         return self.live_digest not in ("", self.model_digest)
 
     def _not_better(self) -> list[str]:
@@ -145,7 +148,7 @@ class Evidence:
 
 
 def _shown(row: MetricRow, name: str, beyond: str) -> str:
-    """Why a metric is not within its bounds."""
+    """Return a violated limit as text."""
     value = row.metrics.get(name)
     if name in row.strange:
         return f"{row.name}: {name} is no number but {row.strange[name]}"
@@ -162,7 +165,7 @@ def make_evidence(
     comparison: Comparison | None = None,
     report: str = "",
 ) -> Evidence:
-    """Put together what is known of the run's model; ``live`` is the training of the model that is live now."""
+    """Combine the records of the run's model; ``live`` is the training of the live model."""
     trained = run.stage("train")
     rows = _metric_rows(trained.detail, metrics, live.detail if live else {})
     return Evidence(
@@ -187,12 +190,12 @@ def make_evidence(
 
 
 def limits_of(gate: StageRun) -> dict[str, str]:
-    """The floors, ceilings and demands under which an approval is asked for, by name."""
+    """Return the limits and demands of an approval request, by name."""
     return {name: value for name, value in gate.ingredients.items() if not name.startswith("the output of ")}
 
 
 def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
-    """What the model fell short of when the run asked, if usecase.toml has other limits now."""
+    """Return the shortfalls at the time of the request, if usecase.toml has other limits now."""
     asked = limits_of(gate)
     if not asked or asked == metrics.named():
         return ()
@@ -200,7 +203,7 @@ def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
 
 
 def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
-    """The rows of the chosen split of a metrics.json, in its order, beside their bounds and the live model's rows."""
+    """Return the rows of a split of metrics.json, in its order, with their limits and the live model's rows."""
     rows, live_rows = _rows(report, metrics.split), _rows(live, metrics.split)
     return tuple(
         MetricRow(
@@ -216,7 +219,7 @@ def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any])
 
 
 def _rows(report: dict[str, Any], split: str) -> Rows:
-    """The rows of a split with their numbers; what a script wrote in another form counts as not there."""
+    """Return the rows of a split with their numbers; a malformed row or value counts as missing."""
     splits = report.get("metrics")
     rows = splits.get(split) if isinstance(splits, dict) else None
     if not isinstance(rows, dict):
@@ -237,7 +240,7 @@ def _strange(row: dict[str, Any]) -> dict[str, str]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of metrics.json is one that can be compared: true, Infinity, NaN and 1e999 are none."""
+    """True for a finite number: neither a bool, nor Infinity, NaN or 1e999."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
@@ -246,7 +249,7 @@ def _gate_result(stage: StageRun) -> GateResult:
 
 
 def require_reason(evidence: Evidence, comment: str) -> None:
-    """Raise ConfigurationError if a model that falls short of its limits is to be approved without a reason."""
+    """Raise ConfigurationError for the approval of a model with shortfalls and without a reason."""
     if evidence.demanding and not has_reason(comment):
         raise ConfigurationError(
             f"The model falls short ({'; '.join(evidence.demanding)}): approving it needs a reason.",

@@ -1,4 +1,4 @@
-"""The ingredients of a stage, by name, as one digest."""
+"""The digest of a stage's cache inputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mlops_cli.files.hashing import digest_bytes
 
-# Ingredients that a run itself has shown: which files it has read beside those that are counted anyway.
+# Cache inputs that a run itself has recorded: the files it has read beside those that always count.
 FILE, FOLDER = "the file ", "the folder "
 
 
@@ -15,11 +15,14 @@ READ = (FILE, FOLDER)
 
 
 def digest_of_ingredients(ingredients: Mapping[str, str]) -> str:
-    """One digest for all ingredients together, whatever their order; what a run has read is compared by itself."""
+    """Return one digest of the cache inputs, in any order.
+
+    Recorded reads are left out: they are compared separately.
+    """
     counted = {name: value for name, value in ingredients.items() if not name.startswith(READ)}
     return digest_bytes(json.dumps(counted, sort_keys=True).encode())
 
 
 def with_reads(ingredients: Mapping[str, str], read: Mapping[str, str]) -> dict[str, str]:
-    """The ingredients, with what the latest execution has read in the place of what an earlier one had."""
+    """Return the cache inputs with the reads of the latest execution in place of an earlier one's."""
     return {**{name: value for name, value in ingredients.items() if not name.startswith(READ)}, **read}

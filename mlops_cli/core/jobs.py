@@ -1,7 +1,7 @@
-"""A job is data: one script, its hyperparameters and its folders, and what that means as a process. No IO.
+"""A job as data: one script, its hyperparameters and folders, and the process they mean. No IO.
 
-The contract is SageMaker's script mode: hyperparameters on the command line sorted by name, SM_* in the
-environment of a training job, folders alone for a processing job (sagemaker-training 5.1, ``mapping.py``).
+The contract is SageMaker's script mode: hyperparameters on the command line sorted by name, SM_* in the environment of
+a training job, only folders for a processing job (sagemaker-training 5.1, ``mapping.py``).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 
 from mlops_cli.core.stages import Kind
 
-# Tells a training script of a folder that outlives it: what it saves there an interrupted or failed one goes on from.
+# The folder for checkpoints of a training script; it survives the job, so an interrupted one continues from it.
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
-# What a script may rely on, wherever it runs.
+# Guaranteed to a script on every target.
 STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
 
 
 @dataclass(frozen=True)
 class ScriptJob:
-    """``channels`` are the input folders by name; ``output`` is where everything that the job makes goes."""
+    """``channels``: the input folders by name; ``output``: the folder of everything that the job writes."""
 
     name: str
     kind: Kind
@@ -44,7 +44,7 @@ class ScriptJob:
 
 
 def command_line(job: ScriptJob, python: str) -> list[str]:
-    """The argv that runs the job as a plain process."""
+    """Return the argv that runs the job as a plain process."""
     argv = [python, job.script.name]
     if job.kind is Kind.PROCESSING:
         (channel,) = job.channels.values()
@@ -55,7 +55,7 @@ def command_line(job: ScriptJob, python: str) -> list[str]:
 
 
 def script_mode_environment(job: ScriptJob, cpus: int) -> dict[str, str]:
-    """The SM_* variables of a training job; a processing job has none."""
+    """Return the SM_* variables of a training job; a processing job has none."""
     if job.kind is not Kind.TRAINING:
         return {}
     host = "algo-1"
@@ -81,15 +81,15 @@ def script_mode_environment(job: ScriptJob, cpus: int) -> dict[str, str]:
 
 
 def progress_in(line: str) -> tuple[int, int, str] | None:
-    """What a script says of how far it is: done, total and a message, from a line "progress 3/10 message"."""
+    """Return done, total and message of a line "progress 3/10 message"."""
     match = PROGRESS.match(line)
     return (int(match[1]), int(match[2]), match[3] or "") if match else None
 
 
 def facts_in(text: str) -> dict[str, Any]:
-    """What a script says of its output, in a JSON file. Raises ValueError for what is no JSON."""
-    # NaN, Infinity and 1e999 are no numbers of JSON, and would pass comparisons that they should not: they are null.
-    # In the metrics they stay what was written, as a text: whoever decides sees it.
+    """Return the facts in a JSON file of a script. Raise ValueError for malformed JSON."""
+    # NaN, Infinity and 1e999 are not JSON and would pass comparisons wrongly, so they become null. In the metrics they
+    # stay as text, for the approver to see.
     facts = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     if not isinstance(facts, dict):
         return {"facts": facts}

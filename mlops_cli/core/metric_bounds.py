@@ -1,4 +1,4 @@
-"""The metrics of a use case: the split that counts, the primary metric, minimum and maximum by row."""
+"""The metrics of a use case: the split, the primary metric, minimum and maximum by row."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ERRORS = ("log_loss", "brier", "mae", "rmse")
 
 @dataclass(frozen=True)
 class Metrics:
-    """Which split and metric count, and the floors and ceilings (metric to value) of its rows.
+    """The split and the primary metric, with the minimum and maximum values of its rows by metric.
 
-    ``minimum`` and ``maximum`` are by row: "macro" for the mean, "label" for every row that is not named itself.
-    ``direction`` says which values of the primary metric are the better ones: "higher", "lower", or "" (see below).
-    With ``must_beat_live`` a model that is not better than the live one, beyond noise, needs a reason, too.
+    ``minimum`` and ``maximum`` are by row: "macro" for the mean, "label" for every row without its own. ``direction``
+    of the primary metric's better values: "higher", "lower", or "" (see below). With ``must_beat_live`` a model not
+    better than the live one, beyond noise, needs a reason, too.
     """
 
     split: str
@@ -42,12 +42,15 @@ class Metrics:
 
     @property
     def rows(self) -> list[str]:
-        """The rows that have bounds of their own, so that metrics.json must have them."""
+        """The rows with their own limits; metrics.json must have them."""
         return [row for row in dict.fromkeys([*self.minimum, *self.maximum]) if row != LABEL]
 
     @property
     def lower_is_better(self) -> bool:
-        """Of the primary metric; if nobody says, then of the usual errors, and of what has a ceiling and no floor."""
+        """True if a lower primary metric is better.
+
+        Without ``direction``, for common errors and a metric with a maximum only.
+        """
         if self.direction:
             return self.direction == "lower"
         capped, floored = (
@@ -56,7 +59,7 @@ class Metrics:
         return self.primary in ERRORS or (capped and not floored)
 
     def named(self) -> dict[str, str]:
-        """All that decides what the evidence says of a metric, by name."""
+        """Return the limits and demands that the evidence depends on, by name."""
         sides = (("floor", self.minimum), ("ceiling", self.maximum))
         named = {
             f"{side} of {row} {name}": repr(value).removesuffix(".0")
@@ -70,5 +73,5 @@ class Metrics:
 
 
 def bounds_for(tables: dict[str, Bounds], row: str) -> Bounds:
-    """A row's own bounds, else those of every label; the mean is no label."""
+    """Return a row's own limits, else those of every label; the mean is not a label."""
     return tables.get(row, tables.get(LABEL, {}) if row != MACRO else {})

@@ -1,6 +1,6 @@
-"""The registry: every trained model is a version; what it was made from, who decided about it, when it was live.
+"""Model versions: every trained model with its origin, its decision and its live intervals.
 
-Nothing is kept for it: it is read off the runs and the decisions that are on record anyway. No IO.
+Computed from the runs and decisions on record; nothing else is stored. No IO.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from mlops_cli.core.ingredients import digest_of_ingredients
 from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
 from mlops_cli.errors import MlopsError
 
-# A rollback is a run that begins here; its decision is of that kind.
+# A rollback is a run that starts here; its decision is of that kind.
 FIRST_STAGE, LAST_GATE = "deploy", "post-training-tests"
-# In the detail of a failed gate: the model that its own stage has brought back, by version and digest.
+# In the detail of a failed gate: the version and digest of the model that its own stage has rolled back to.
 ROLLED_BACK_TO = "returned"
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From when to when a model was live, in seconds since the epoch; ``until`` is None while it is."""
+    """A time span in which a model was live, in seconds since the epoch; ``until`` is None for the present one."""
 
     since: float
     until: float | None
@@ -33,7 +33,7 @@ class Interval:
 class ModelVersion:
     """``version`` counts from 1 in the order of training; ``decision`` is the last one about this model.
 
-    ``failed_in`` is the run in which it has failed the gate on the endpoint since it was deployed for the last time.
+    ``failed_in``: the run whose endpoint gate failed since the model's last deployment.
     """
 
     version: int
@@ -54,12 +54,12 @@ class ModelVersion:
 
     @property
     def is_deployed(self) -> bool:
-        """Whether it is what the endpoint has to serve, by the record: a process that has died changes nothing."""
+        """True for the model that the endpoint should serve by the record, even if its process has died."""
         return bool(self.live) and self.live[-1].until is None
 
     @property
     def objection(self) -> str:
-        """Why it should not be live; nothing of a model that is approved and has not failed its gate."""
+        """The reason why the model should not be live; "" for an approved model whose gate has not failed."""
         if self.decision is None:
             return "was never approved"
         if not self.decision.approved:
@@ -76,10 +76,10 @@ class ModelVersion:
 
 
 def versions_of(runs: Sequence[Run], decisions: Iterable[Decision], served: str = "") -> list[ModelVersion]:
-    """Every model that the runs have trained, the newest first; ``decisions`` come the newest first.
+    """Return the models that the runs have trained, the newest first; ``decisions`` come the newest first.
 
-    ``served`` is the digest that the endpoint answers with, if it does: a deployment that was killed may have come
-    to its end nevertheless.
+    ``served`` is the digest that the endpoint answers with, if it answers: a deployment that was killed may have
+    completed.
     """
     oldest_first = sorted(runs, key=lambda run: run.created_at)
     last_said = {decision.model_digest: decision for decision in reversed(list(decisions))}
@@ -120,7 +120,7 @@ def _version(
 
 
 def _failed_in(digest: str, since: float, runs: Sequence[Run]) -> str:
-    """The run in which the last gate about a model has failed since then; nothing if the last one has passed."""
+    """Return the run in which the model's last gate has failed since then; "" if the last gate has passed."""
     tested = [
         (gate.finished_at, run.id, gate.status)
         for run in runs
@@ -139,7 +139,7 @@ def _is_hyperparameter(name: str) -> bool:
 
 
 def _intervals(runs: Sequence[Run], served: str) -> dict[str, list[Interval]]:
-    """When each model was live: from its deployment, or from when it was brought back, to that of another one."""
+    """Return each model's live intervals: from its deployment or its rollback to the next model's."""
     deployed = sorted(change for run in runs for change in _deployments(run, served))
     intervals: dict[str, list[Interval]] = {}
     changes = [change for number, change in enumerate(deployed) if not number or deployed[number - 1][1] != change[1]]
@@ -150,7 +150,7 @@ def _intervals(runs: Sequence[Run], served: str) -> dict[str, list[Interval]]:
 
 
 def _deployments(run: Run, served: str) -> Iterator[tuple[float, str]]:
-    """When a run has put which model behind the endpoint: its own, and the earlier one if that came back."""
+    """Yield the deployments of a run: its own model's, and that of an automatic rollback."""
     stage, gate = run.stage(FIRST_STAGE), run.stage(LAST_GATE)
     if stage.status.has_output and stage.finished_at:
         yield stage.finished_at, stage.output
@@ -161,7 +161,7 @@ def _deployments(run: Run, served: str) -> Iterator[tuple[float, str]]:
 
 
 def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
-    """The version with this number (``3`` or ``v3``), or whose digest begins so."""
+    """Return the version with this number (``3`` or ``v3``) or this prefix of its digest."""
     number = re.fullmatch(r"v?(\d{1,6})", name)
     if number:
         matches = [version for version in versions if version.version == int(number[1])]
@@ -174,17 +174,17 @@ def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
 
 
 def deployed_version(versions: Sequence[ModelVersion]) -> ModelVersion | None:
-    """The model that is deployed, whether the endpoint answers or not; None if none was."""
+    """Return the deployed model, even if the endpoint does not answer; None before the first deployment."""
     return next((version for version in versions if version.is_deployed), None)
 
 
 def earlier_version(versions: Sequence[ModelVersion], deployed_digest: str) -> ModelVersion | None:
-    """The approved model that was live last before the one that is deployed now; None if there is none."""
+    """Return the approved model that was live before the deployed one; None if there is none."""
     return next(iter(previously_live(versions, deployed_digest)), None)
 
 
 def previously_live(versions: Sequence[ModelVersion], deployed_digest: str) -> list[ModelVersion]:
-    """The models that were live, are not deployed now and have nothing against them, the last one first."""
+    """Return the earlier live models without an objection, the last one first."""
     served = [
         version for version in versions if version.live and not version.objection and version.digest != deployed_digest
     ]
@@ -192,7 +192,7 @@ def previously_live(versions: Sequence[ModelVersion], deployed_digest: str) -> l
 
 
 def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name: str = "") -> ModelVersion:
-    """The version to go back to; raises MlopsError, saying why, when there is no such one."""
+    """Return the version to roll back to. Raise MlopsError, with the reason, if there is none."""
     if not name:
         earlier = earlier_version(versions, deployed_digest)
         if earlier is None:
@@ -213,29 +213,29 @@ def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name
 
 
 def named_model(versions: Sequence[ModelVersion], digest: str) -> NamedModel | None:
-    """The version with this digest; one that no run on record has trained has no number."""
+    """Return the version with this digest; without a number if no run on record has trained it."""
     version = next((candidate.name for candidate in versions if candidate.digest == digest), digest[:12])
     return NamedModel(version, digest) if digest else None
 
 
 def rollback_message(version: str, digest: str) -> str:
-    """What a person is told of a rollback that happened by itself."""
+    """Return the message of an automatic rollback."""
     return f"Rolled back: the endpoint serves the approved {version} ({digest[:12]}) again."
 
 
 def is_rolling_back(run: Run) -> bool:
-    """Whether a run is a rollback: such a one is not rolled back itself."""
+    """True for a rollback: a rollback is not rolled back itself."""
     return run.decision is not None and run.decision.is_rollback
 
 
 def needs_rollback(run: Run) -> bool:
-    """Whether a run has deployed a model that then failed its gate."""
+    """True if the run has deployed a model that then failed its gate."""
     failed = run.stage(LAST_GATE).status is Status.FAILED
     return failed and run.stage(FIRST_STAGE).status is Status.DONE and not is_rolling_back(run)
 
 
 def approved_run(runs: Sequence[Run], digest: str) -> Run:
-    """The newest run from which the model can be deployed again; ``runs`` come the newest first."""
+    """Return the newest run from which the model can be deployed again; ``runs`` come the newest first."""
     for run in runs:
         if has_all_before(FIRST_STAGE, run) and run.stage("approval").output == digest:
             return run

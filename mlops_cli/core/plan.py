@@ -1,4 +1,4 @@
-"""A plan is data: what would be made or removed, what stays, and why. Showing it changes nothing."""
+"""A plan as data: the resources to create, change, remove or keep, with reasons. Showing it changes nothing."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ class Plan:
 
     @property
     def active(self) -> tuple[Change, ...]:
-        """The changes that would do something."""
+        """The changes, without the kept resources."""
         return tuple(change for change in self.changes if change.action is not Action.KEEP)

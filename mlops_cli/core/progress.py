@@ -1,4 +1,4 @@
-"""How long work reports how far it is, without knowing who shows it."""
+"""Progress of long work, reported without knowing the display."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Protocol
 
 
 class Report(Protocol):
-    """Told every now and then how far one phase of the work is.
+    """Called now and then with the progress of one phase.
 
-    ``done`` and ``total`` are in ``unit`` ("B" for bytes, "rows", ...); ``total`` is None if unknown.
-    A phase begins with its first call and ends with the first call that names another phase.
+    ``done`` and ``total`` are in ``unit`` ("B" for bytes, "rows", ...); ``total`` is None if unknown. A phase begins
+    with its first call and ends with the first call of another phase.
     """
 
     def __call__(self, phase: str, done: int, total: int | None, unit: str) -> None: ...
 
 
 def no_report(phase: str, done: int, total: int | None, unit: str) -> None:
-    """A Report that shows nothing."""
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
 class ResourceEvent:
-    """One step of a resource that is made, changed or removed.
+    """One step of a resource that is created, changed or deleted.
 
-    ``group`` names what it belongs to, ``kind`` what it is, ``status`` is the target's own word; ``at`` in seconds
-    since the epoch.
+    ``group``: its stack or folder; ``kind``: its type; ``status``: the target's own word; ``at``: seconds since the
+    epoch.
     """
 
     group: str
@@ -49,4 +49,4 @@ Watch = Callable[[ResourceEvent], None]
 
 
 def no_watch(event: ResourceEvent) -> None:
-    """A Watch that shows nothing."""
+    """Show nothing."""

@@ -1,4 +1,4 @@
-"""What a run was made from and where, and whether running it again gave the same. No IO but git's and the machine's."""
+"""The inputs of a run, and the comparison with its repetition. No IO."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ REPRODUCED = ("preprocess", "train")
 
 
 def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
-    """All that is needed to make a run again; code, data, packages and hyperparameters are its stages' ingredients."""
+    """Return all that a repetition needs; code, data, packages and hyperparameters are in its stages' cache inputs."""
     stages = {stage.name: {"ingredients": stage.ingredients, "output": stage.output} for stage in run.stages}
     return {"run": run.id, "created_at": run.created_at, "overrides": run.overrides, **where, "stages": stages}
 
 
 def check_trained(run: Run) -> None:
-    """Raises MlopsError when a run has nothing that could be made again."""
+    """Raise MlopsError for a run without a trained model."""
     if not run.stage("train").status.has_output:
         raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
 
 
 @dataclass(frozen=True)
 class InputChange:
-    """One thing that is not as it was; ``name`` says of what."""
+    """One changed input, by ``name``."""
 
     name: str
     before: Any
@@ -35,7 +35,7 @@ class InputChange:
 
 @dataclass(frozen=True)
 class StageComparison:
-    """A stage of a run beside the same stage run again."""
+    """A stage of a run and of its repetition."""
 
     name: str
     ingredients: tuple[InputChange, ...]
@@ -62,9 +62,9 @@ class Reproduction:
 
 
 def compare(before: Run, after: Run, split: str = "") -> Reproduction:
-    """What differs between a run and its repetition: what went in, what came out, how good it is.
+    """Return the differences between a run and its repetition: inputs, outputs, metrics.
 
-    Of what the training measured only ``split`` counts, if there is such a one: the rest may be how long it took.
+    Of the metrics only ``split`` counts, if it exists: other values may be durations.
     """
     pairs = [(before.stage(name), after.stage(name)) for name in REPRODUCED]
     stages = tuple(
@@ -82,7 +82,7 @@ def _stage_metrics(stage: StageRun, split: str) -> dict[str, Any]:
 
 
 def _stage_inputs(before: StageRun, after: StageRun) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The ingredients of both, with the machines where both are on record: other machines round otherwise."""
+    """Return the cache inputs of both, with the machines if both are on record: other machines round differently."""
     machines = [flatten(stage.detail.get("machine", {}), "machine") for stage in (before, after)]
     recorded = [
         machine_values if all("machine" in stage.detail for stage in (before, after)) else {}
@@ -98,7 +98,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[In
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with the names joined by spaces."""
+    """Return nested mappings as one, with the names joined by spaces."""
     if not isinstance(tree, dict):
         return {prefix: tree}
     return {

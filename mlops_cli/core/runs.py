@@ -1,4 +1,4 @@
-"""A run is one pass through the stages; what is known of it, whichever target it ran on."""
+"""A run: one pass through the stages, the same data on every target."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 
 
 class Status(str, Enum):
-    """Of a run or of one of its stages."""
+    """The status of a run or of one of its stages."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -29,11 +29,11 @@ class Status(str, Enum):
 
     @property
     def has_output(self) -> bool:
-        """Whether a stage in this status has an output that later stages can take."""
+        """True if the stage has an output for later stages."""
         return self in (Status.DONE, Status.REUSED)
 
 
-# How the reason of a gate begins that waits only to be told of a decision that holds for its model.
+# The prefix of the reason of an approval that waits only to be sent an existing approval of its model.
 ALREADY_APPROVED = "decided already"
 CONTINUE = "Fix it, then continue: mlops run"
 CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
@@ -43,8 +43,8 @@ CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 class StageRun:
     """One stage of one run.
 
-    ``key`` is the digest of ``ingredients`` (what the stage was made from); ``output`` the digest of what it
-    made, kept under ``artifact``. Times are seconds since the epoch.
+    ``key`` is the digest of ``ingredients``, its cache inputs; ``output`` the digest of its output, kept at
+    ``artifact``. Times are seconds since the epoch.
     """
 
     name: str
@@ -68,7 +68,7 @@ class StageRun:
 
 
 def stage_run_from(values: Mapping[str, Any]) -> StageRun:
-    """A StageRun from the mapping that ``dataclasses.asdict`` made of it, perhaps in another version of mlops."""
+    """Return the StageRun of a ``dataclasses.asdict`` document, perhaps of another version of mlops."""
     values_known = {
         attribute.name: values[attribute.name] for attribute in fields(StageRun) if attribute.name in values
     }
@@ -77,7 +77,7 @@ def stage_run_from(values: Mapping[str, Any]) -> StageRun:
 
 @dataclass
 class Run:
-    """``forced_from`` names the stage from which on nothing older than this run is reused."""
+    """``forced_from``: from this stage on nothing older than the run is reused."""
 
     id: str
     created_at: float
@@ -92,12 +92,12 @@ class Run:
 
     @property
     def current(self) -> StageRun | None:
-        """The stage the run stands at: the first one without an output, or None when all are done."""
+        """The first stage without an output, or None when all are done."""
         return next((stage for stage in self.stages if not stage.status.has_output), None)
 
 
 def run_from(values: Mapping[str, Any]) -> Run:
-    """A Run from the mapping that ``dataclasses.asdict`` made of it."""
+    """Return the Run of a ``dataclasses.asdict`` document."""
     return Run(
         id=values["id"],
         created_at=values["created_at"],
@@ -110,13 +110,12 @@ def run_from(values: Mapping[str, Any]) -> Run:
 
 
 def new_run(run_id: str, overrides: Mapping[str, str], forced_from: str = "") -> Run:
-    """A run in which nothing has happened yet."""
     stages = [StageRun(stage.name, run_id=run_id) for stage in STAGES]
     return Run(run_id, time.time(), Status.PENDING, stages, dict(overrides), forced_from)
 
 
 def copy_earlier_stages(name: str, run: Run, source: Run) -> None:
-    """Take over what ``source`` has before the stage ``name``, whatever has changed since."""
+    """Copy the stages of ``source`` before ``name``, even if their inputs have changed."""
     index = position(name)
     run.stages[:index] = [
         replace(stage, run_id=run.id, status=Status.REUSED, reason=f"as in run {source.id}")
@@ -125,7 +124,7 @@ def copy_earlier_stages(name: str, run: Run, source: Run) -> None:
 
 
 def has_all_before(name: str, run: Run) -> bool:
-    """Whether a run could be the source of one that begins at the stage ``name``."""
+    """True if a run that begins at the stage ``name`` can copy from this one."""
     return all(stage.status.has_output for stage in run.stages[: position(name)])
 
 
@@ -136,7 +135,7 @@ def earlier_stages_missing_error(name: str) -> MlopsError:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the user asked of ``mlops run``."""
+    """The options of ``mlops run``."""
 
     overrides: dict[str, str] = field(default_factory=dict)
     from_stage: str = ""
@@ -145,7 +144,7 @@ class RunRequest:
 
 
 def find_run(runs: list[Run], prefix: str) -> Run:
-    """The one run whose id starts with ``prefix``; without a prefix the first of ``runs`` (the newest)."""
+    """Return the one run whose id starts with ``prefix``; without a prefix the first of ``runs`` (the newest)."""
     if not runs:
         raise MlopsError("There is no run yet.", "Start one: mlops run")
     matches = [run for run in runs if run.id.startswith(prefix)] if prefix else runs[:1]
@@ -158,12 +157,12 @@ def find_run(runs: list[Run], prefix: str) -> Run:
 
 
 def set_options(overrides: Mapping[str, str]) -> str:
-    """The overrides as options of `mlops run`, to be pasted into a shell."""
+    """Return the overrides as options of `mlops run`, quoted for a shell."""
     return " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in overrides.items())
 
 
 def describe_kept_overrides(overrides: Mapping[str, str]) -> str:
-    """What a run that goes on keeps of what was asked of it, and how to drop that; nothing if it keeps nothing."""
+    """Return the note on the overrides that a continued run keeps, and how to drop them; "" without any."""
     if not overrides:
         return ""
     options = set_options(overrides)
@@ -173,7 +172,7 @@ def describe_kept_overrides(overrides: Mapping[str, str]) -> str:
 
 
 def continue_hint(run: Run) -> str:
-    """How a failed run goes on, and what it keeps of what was asked of it."""
+    """Return the command that continues a failed run, with the overrides that it keeps."""
     kept = describe_kept_overrides(run.overrides)
     return CONTINUE + (f" ({kept})" if kept else "")
 
@@ -183,7 +182,7 @@ def superseded_error(run: Run, newer: str) -> MlopsError:
 
 
 def not_waiting_error(run: Run) -> MlopsError:
-    """Why nobody can decide about a run that does not wait for it, and what to do instead."""
+    """Return the error for a decision about a run that does not wait for one, with the next command."""
     decision = run.decision
     if decision and not decision.approved:
         return MlopsError(
@@ -203,7 +202,7 @@ def not_waiting_error(run: Run) -> MlopsError:
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, str]:
-    """``["train.epochs=3"]`` as a mapping. A value is passed on as it was typed, and may be empty."""
+    """Return ``["train.epochs=3"]`` as a mapping. A value is kept as typed, and may be empty."""
     for pair in pairs:
         name, equals, _ = pair.partition("=")
         if not (name.strip() and equals):

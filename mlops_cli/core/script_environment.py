@@ -1,6 +1,6 @@
-"""What scripts and gates see of the environment: a short list, and what the use case adds to it. No IO.
+"""The environment of scripts and gates: a short list, and the use case's additions. No IO.
 
-PYTHON* is not on the list: such variables switch assertions off, load other modules or hide the scripts' folder.
+PYTHON* is not on the list: these variables switch assertions off, load other modules or hide the scripts' folder.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from pathlib import Path
 from mlops_cli.core.jobs import STEADY
 from mlops_cli.files.hashing import digest_bytes
 
-# Where things are and how the network is reached: they differ between terminals, and do not count.
+# Locations and network access: they differ between terminals, so they are not cache inputs.
 PLACES = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
     "https_proxy", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
     "TF_CPP_MIN_LOG_LEVEL",
 )  # fmt: skip
-# What can change a result: it counts by the digest of its value.
+# Variables that can change a result: cache inputs by the digest of their value.
 BEHAVIOUR = (
     "LANG", "LANGUAGE", "LC_*", "TZ", "LD_LIBRARY_PATH", "DYLD_*", "CUDA_*", "NVIDIA_*", "ROCR_*", "HIP_*", "OMP_*",
     "KMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*", "TF_*", "XLA_*", "KERAS_*",
 )  # fmt: skip
-# Set for scripts and gates by mlops itself, or what makes a gate's assertions void.
+# Set for scripts and gates by mlops itself, or able to make a gate's assertions void.
 OWN = ("SM_*", "MLOPS_*", "PYTEST_*", "PYTHONOPTIMIZE", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 LOOPBACK = "127.0.0.1,localhost,::1"
-# Loaded by Python as it starts, in scripts, gates and the Python processes that they start.
+# Loaded by Python at its start, in scripts, gates and their Python subprocesses.
 BOOTSTRAP = Path(__file__).parent / "bootstrap"
 
 
 @dataclass(frozen=True)
 class Passed:
-    """What usecase.toml adds: names that are passed on as they are, and variables with their values."""
+    """The additions of usecase.toml: names to pass on, and variables with values."""
 
     names: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
@@ -45,21 +45,21 @@ def is_own(name: str) -> bool:
 
 
 def script_environment(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
-    """All that scripts get of ``environ``, and the use case's own variables."""
+    """Return the scripts' part of ``environ``, and the use case's own variables."""
     inherited = {name: value for name, value in environ.items() if _matches(name, (*PLACES, *BEHAVIOUR))}
     listed = {name: environ[name] for name in passed.names if name in environ}
     return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK, **listed, **passed.fixed, **STEADY}
 
 
 def with_paths(environment: Mapping[str, str], training: Path) -> dict[str, str]:
-    """The same with the scripts' folder on Python's path, whichever way a script is started."""
+    """Return the environment with the scripts' folder on Python's path, for any way to start a script."""
     listed = environment.get("PYTHONPATH")
     folders = [str(BOOTSTRAP), str(training), *([listed] if listed else [])]
     return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def environment_ingredients(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
-    """The variables that can change a result, by the digest of their values: a value may be a secret."""
+    """Return the variables that can change a result, by the digest of their values: a value may be a secret."""
     counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in PLACES}
     listed = {name: environ[name] for name in passed.names if name in environ}
     values = {**counted, **listed, **passed.fixed}

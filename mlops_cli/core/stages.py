@@ -1,4 +1,4 @@
-"""The six stages of the lifecycle as data: their order, what each is made of and what it takes in. No IO."""
+"""The six stages of the lifecycle as data: their order, scripts and inputs. No IO."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DATA = "data"
 
 
 class Kind(str, Enum):
-    """How a stage is executed; each target has one executor per kind."""
+    """The kind of execution; each target has one executor per kind."""
 
     PROCESSING = "processing"
     TRAINING = "training"
@@ -25,9 +25,8 @@ class Kind(str, Enum):
 class Stage:
     """One step of the lifecycle.
 
-    ``script`` is relative to ``training/``, as are the scripts that it ``packs`` into its output, if they are there.
-    ``inputs`` names the stages whose output the stage takes in, or DATA for the dataset that ``download-data`` put in
-    place.
+    ``script`` is relative to ``training/``, as are the scripts that it ``packs`` into its output, if they exist.
+    ``inputs``: the stages whose output it reads, or DATA for the dataset of ``download-data``.
     """
 
     name: str
@@ -48,7 +47,7 @@ STAGES: tuple[Stage, ...] = (
 
 
 def position(name: str, stages: Sequence[Stage] = STAGES) -> int:
-    """Where in the line the stage called ``name`` stands, from 0."""
+    """Return the index of the stage."""
     names = [stage.name for stage in stages]
     if name not in names:
         raise ConfigurationError(f"There is no stage {name!r}.", f"The stages are: {', '.join(names)}.")

@@ -1,1 +1,1 @@
-"""What is computed from a model's predictions, in numpy; imported only where a command needs it."""
+"""Evaluation of predictions, in numpy; imported only by the commands that need it."""

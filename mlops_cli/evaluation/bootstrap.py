@@ -1,7 +1,7 @@
-"""Metrics under resampling: ``weights`` [rows, resamples] say how often each resample has each of the test rows.
+"""Metrics under resampling: ``weights`` [rows, resamples] count each test row in each resample.
 
-A metric is made of the truth and the predictions [rows] once, and then gives one value for each resample of any
-weights, nan where it is undefined. It is arithmetic on whole matrices: nothing is sorted once for each resample.
+A metric is built once from the truth and the predictions [rows]. It maps any weights to one value per resample, nan if
+undefined. It is matrix arithmetic: nothing is sorted per resample.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from mlops_cli.evaluation.predictions import LABEL, NUMBER, Column
 
 RESAMPLES = 1000
 SEED = 42
-# So many resamples at a time stay in the processor's cache.
+# A batch of resamples that fits into the processor's cache.
 TOGETHER = 64
-# Fewer positives (or negatives) than these tell nothing: no interval is given.
+# Fewer positives (or negatives) give no meaningful interval.
 FEWEST = 5
 
 Metric = Callable[[np.ndarray], np.ndarray]
 
 
 def weights(rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[np.ndarray]:
-    """Resamples with replacement, some at a time, float32; the same ones for the same seed and number of rows."""
+    """Yield resamples with replacement in batches, float32; the same ones for the same seed and number of rows."""
     random = np.random.default_rng(seed)
     for start in range(0, resamples, TOGETHER):
         drawn = random.integers(0, rows, (min(TOGETHER, resamples - start), rows), np.int32)
@@ -34,7 +34,7 @@ def weights(rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator
 
 
 def roc_auc(truth: np.ndarray, predicted: np.ndarray) -> Metric:
-    """For each positive the weight of the negatives below it, and half of that of those level with it."""
+    """Return ROC AUC: for each positive the weight of the negatives below it, and half of that of its ties."""
     values, of_value = _sort_by_value(predicted, np.flatnonzero(truth == 1))
     negatives = np.flatnonzero(truth == 0)
     negatives = negatives[np.argsort(predicted[negatives])]
@@ -50,7 +50,7 @@ def roc_auc(truth: np.ndarray, predicted: np.ndarray) -> Metric:
 
 
 def average_precision(truth: np.ndarray, predicted: np.ndarray) -> Metric:
-    """The mean precision over the steps of recall, equal predictions being one step."""
+    """Return the mean precision over the steps of recall; equal predictions are one step."""
     values, of_value = _sort_by_value(-predicted, np.flatnonzero(truth == 1))
     order = np.argsort(-predicted)
     before = _sums_before(order, np.searchsorted(-predicted[order], values, "right"))
@@ -64,14 +64,17 @@ def average_precision(truth: np.ndarray, predicted: np.ndarray) -> Metric:
 
 
 def _sort_by_value(predicted: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, Metric]:
-    """The distinct predictions of some rows in order, and how to get their weights [distinct, resamples]."""
+    """Return the sorted distinct predictions of some rows, and the function of their weights [distinct, resamples]."""
     rows = rows[np.argsort(predicted[rows])]
     values, first = np.unique(predicted[rows], return_index=True)
     return values, lambda weights: np.add.reduceat(weights[rows], first, axis=0).astype(float)
 
 
 def _sums_before(rows: np.ndarray, positions: np.ndarray) -> Metric:
-    """How to get the sum of the weights of ``rows`` before each of the places, and of all [places + 1, resamples]."""
+    """Return the function that sums the weights of ``rows`` before each position and of all.
+
+    [positions + 1, resamples].
+    """
     ends, back = np.unique(np.concatenate([[0], positions, [len(rows)]]), return_inverse=True)
 
     def sums(weights: np.ndarray) -> np.ndarray:
@@ -122,7 +125,7 @@ def r2(truth: np.ndarray, predicted: np.ndarray) -> Metric:
 
 
 def _mean(values: np.ndarray) -> Metric:
-    """In units of the largest value, so that the weights' single precision is enough."""
+    """Return the mean. Values are scaled by the largest one, so that single precision is enough."""
     unit = float(np.abs(values).max()) or 1.0
     scaled = (values / unit).astype(np.float32)
     return lambda weights: (scaled @ weights).astype(float) / weights.sum(axis=0) * unit
@@ -139,7 +142,7 @@ OF_NUMBERS = {"mae": mae, "rmse": rmse, "r2": r2}
 
 
 def metric_for(name: str, column: Column) -> Metric | None:
-    """The metric of this name for a column; None if it is not one of those that can be computed here."""
+    """Return the metric of this name for a column; None if it is not implemented."""
     if column.kind == NUMBER:
         return OF_NUMBERS[name](column.truth, column.predicted) if name in OF_NUMBERS else None
     if name in AT_THRESHOLD and column.threshold is not None:
@@ -148,7 +151,7 @@ def metric_for(name: str, column: Column) -> Metric | None:
 
 
 def has_enough_rows(column: Column) -> bool:
-    """Whether a column has enough of everything for an interval to mean something."""
+    """True if a column has enough rows of every class for a meaningful interval."""
     if column.kind != LABEL:
         return len(column.truth) >= FEWEST
     positives = int(column.truth.sum())
@@ -156,10 +159,10 @@ def has_enough_rows(column: Column) -> bool:
 
 
 def resample(name: str, models: Sequence[Sequence[Column]]) -> np.ndarray:
-    """The metric [models, 1 + RESAMPLES, columns + 1] of several models on the same rows.
+    """Return the metric [models, 1 + RESAMPLES, columns + 1] of several models on the same rows.
 
-    The first is the value on the rows as they are; the last column is the mean over those that are defined. The
-    resamples are the same for all models, so that their differences are paired.
+    Index 0 of the resamples is the value on the rows as they are; the last column is the mean over the defined ones.
+    The resamples are the same for all models, so that their differences are paired.
     """
     rows = len(models[0][0].truth)
     metrics = [[metric_for(name, column) or _undefined for column in model] for model in models]
@@ -169,7 +172,7 @@ def resample(name: str, models: Sequence[Sequence[Column]]) -> np.ndarray:
     ]
     values = np.concatenate(parts, axis=1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is nan, which is what it should be
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of an empty slice is nan, as intended
         return np.concatenate([values, np.nanmean(values, axis=2, keepdims=True)], axis=2)
 
 
@@ -178,7 +181,7 @@ def _undefined(weights: np.ndarray) -> np.ndarray:
 
 
 def confidence_interval(values: np.ndarray) -> tuple[float, float] | None:
-    """Between which two values the middle share CONFIDENCE of the resamples lies; None if too few are defined."""
+    """Return the bounds of the middle share CONFIDENCE of the resamples; None if too few are defined."""
     defined = values[np.isfinite(values)]
     if len(defined) < len(values) / 2:
         return None

@@ -1,4 +1,4 @@
-"""A new model against the live one on the same rows: which rows are fair, and what the difference is, beyond noise."""
+"""Champion and challenger on the same rows: the fair rows, and the difference with its noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlops_cli.evaluation.predictions import Column, Predictions
 
 
 def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
-    """Places of the rows of ``new`` that nothing is known of: the live model neither learnt nor predicted them."""
+    """Return the positions in ``new`` of the rows that the live model neither learnt nor predicted."""
     if live is None:
         return np.arange(len(new.rows))
     is_known = np.array([row in live.row_positions for row in new.rows])
@@ -26,9 +26,9 @@ def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
 def with_predictions(
     new: Predictions, live: Predictions | None, positions: np.ndarray, answers: Sequence[Mapping[str, Any]]
 ) -> Predictions:
-    """The live model's predictions with the ``answers`` of its endpoint about some rows of ``new`` put in.
+    """Return the live model's predictions, completed by ``answers`` of its endpoint for the rows ``positions``.
 
-    Raises MlopsError if an answer is not a number for each column that both models have.
+    Raise MlopsError if an answer is not a number for each column that both models have.
     """
     asked_rows = new.take(positions)
     columns = tuple(
@@ -56,9 +56,9 @@ def _joined(first: Column, second: Column) -> Column:
 
 
 def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 0) -> Comparison:
-    """Both models by ``metric`` on all rows that both have predicted and the live one was not trained on.
+    """Compare both models by ``metric`` on the rows that both predicted and the live one did not learn.
 
-    What is true is taken from ``new``. ``asked`` says how many of them were asked of the endpoint just now.
+    The truth is that of ``new``. ``asked_rows``: the number of rows that the endpoint predicted just now.
     """
     learnt = live.is_training_row(new.rows)
     positions = np.array(
@@ -87,7 +87,7 @@ def _nothing_common(comparison: Comparison) -> str:
 
 
 def _pairs(new: Predictions, live: Predictions) -> list[tuple[Column, Column]]:
-    """The columns that both predict, with the new model's truth for both."""
+    """Return the columns that both predict, with the new model's truth for both."""
     theirs = {(column.name, column.kind): column for column in live.columns}
     matches = [(column, theirs.get((column.name, column.kind))) for column in new.columns]
     return [(mine, replace(live_column, truth=mine.truth)) for mine, live_column in matches if live_column is not None]

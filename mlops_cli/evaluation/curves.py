@@ -1,4 +1,4 @@
-"""What the plots of one label show: curves thinned to what an eye can see, bins, counts at a threshold."""
+"""The plots of one label: thinned curves, calibration bins, counts at a threshold."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Points = list[tuple[float, float]]
 # A plot of some 200 pixels shows no more.
 MOST_POINTS = 120
 BINS = 10
-Z = 1.96  # of the middle 95 %
+Z = 1.96  # for 95 %
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of rows at a threshold: said positive and right, said positive and wrong, missed, rightly left alone."""
+    """Counts of rows at a threshold: true and false positives, false and true negatives."""
 
     caught: int
     false_alarms: int
@@ -34,13 +34,13 @@ class Confusion:
 
     @property
     def fall_out(self) -> float | None:
-        """The share of the negatives that is taken for positive."""
+        """The false positive rate."""
         return self.false_alarms / (self.false_alarms + self.quiet) if self.false_alarms + self.quiet else None
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows with about the same prediction: their mean, the share that is true, its 95 % interval, how many."""
+    """Rows with similar predictions: mean, positive share with its 95 % interval, count."""
 
     predicted: float
     share: float
@@ -50,20 +50,20 @@ class Bin:
 
 
 def roc(column: Column) -> Points:
-    """False positive rate against true positive rate."""
+    """Return false positive rate against true positive rate."""
     hits, alarms = _counts(column)
     return _thin_out(alarms / max(alarms[-1], 1), hits / max(hits[-1], 1))
 
 
 def precision_recall(column: Column) -> Points:
-    """Recall against precision, from the first hit on."""
+    """Return recall against precision, from the first true positive on."""
     hits, alarms = _counts(column)
     has_hits = hits > 0
     return _thin_out((hits / max(hits[-1], 1))[has_hits], (hits / np.maximum(hits + alarms, 1))[has_hits])
 
 
 def _counts(column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives as the threshold falls, beginning with none; equal predictions are one step."""
+    """Return true and false positives for a falling threshold, from 0 on; equal predictions are one step."""
     order = np.argsort(-column.predicted, kind="stable")
     truth = column.truth[order]
     ends = np.append(np.flatnonzero(np.diff(column.predicted[order])), len(order) - 1)
@@ -72,7 +72,7 @@ def _counts(column: Column) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sweep(column: Column) -> tuple[Points, Points]:
-    """Precision and recall against the threshold; precision ends where nothing is said positive any more."""
+    """Return precision and recall against the threshold; precision ends at the last positive prediction."""
     thresholds = np.linspace(0, 1, MOST_POINTS + 1)
     ordered = np.sort(column.predicted)
     positives = np.sort(column.predicted[column.truth == 1])
@@ -96,7 +96,7 @@ def confusion(column: Column, threshold: float) -> Confusion:
 
 
 def calibration(column: Column) -> list[Bin]:
-    """Ten bins of equal width from 0 to 1; those without rows are left out."""
+    """Return ten bins of equal width from 0 to 1, without the empty ones."""
     bins = np.clip((column.predicted * BINS).astype(int), 0, BINS - 1)
     chosen = (bins == bin_index for bin_index in range(BINS))
     return [_bin(column.predicted[rows], column.truth[rows]) for rows in chosen if rows.any()]
@@ -109,20 +109,20 @@ def _bin(predicted: np.ndarray, truth: np.ndarray) -> Bin:
 
 
 def wilson(share: float, rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was seen in so many rows."""
+    """Return the 95 % interval of a share of ``rows`` rows (Wilson)."""
     centre = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
     reach = Z / (1 + Z**2 / rows) * float(np.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2)))
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def calibration_error(bins: list[Bin]) -> float:
-    """By how much the predicted chance is off, on average over the rows."""
+    """Return the expected calibration error: the mean distance over the rows."""
     rows = sum(bucket.rows for bucket in bins)
     return sum(bucket.rows * abs(bucket.predicted - bucket.share) for bucket in bins) / rows
 
 
 def _thin_out(x: np.ndarray, y: np.ndarray) -> Points:
-    """The points that are not on the way between their neighbours, as far as a plot shows it."""
+    """Return the points without those on the line between their neighbours, at a plot's resolution."""
     if len(x) > MOST_POINTS:
         way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
         steps = np.linspace(0, way[-1], MOST_POINTS)
@@ -133,7 +133,7 @@ def _thin_out(x: np.ndarray, y: np.ndarray) -> Points:
 
 
 def worst(column: Column, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the worst false alarms and of the worst misses, the worst first."""
+    """Return the positions of the worst false positives and false negatives, the worst first."""
     order = np.argsort(-column.predicted, kind="stable")
     alarms = order[column.truth[order] == 0][:count]
     misses = order[::-1][column.truth[order[::-1]] == 1][:count]
@@ -142,5 +142,5 @@ def worst(column: Column, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def furthest(column: Column, count: int) -> np.ndarray:
-    """Places of the rows whose number was missed by most, the worst first."""
+    """Return the positions of the rows with the largest errors, the largest first."""
     return np.argsort(-np.abs(column.predicted - column.truth), kind="stable")[:count]

@@ -1,4 +1,4 @@
-"""Reads what a training says of its test rows; training/predictions.py describes the format."""
+"""The reader of a training's predictions; training/predictions.py describes the format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIGEST = re.compile("[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Column:
-    """One thing that the model predicts: ``truth`` and ``predicted`` are float64 [rows]."""
+    """One output of the model: ``truth`` and ``predicted`` are float64 [rows]."""
 
     name: str
     kind: str
@@ -34,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one model on (a sample of) its test rows; ``trained_on`` are the heads of the rows it learnt from."""
+    """A model's predictions on (a sample of) its test rows; ``trained_on``: the hash prefixes of its training rows."""
 
     split: str
     of: int
@@ -47,7 +47,7 @@ class Predictions:
         return {name: position for position, name in enumerate(self.rows)}
 
     def is_training_row(self, rows: tuple[str, ...]) -> np.ndarray:
-        """For each row whether the model was trained on it: bool [rows]; False where nobody can tell."""
+        """Return for each row True if the model was trained on it: bool [rows]; False if unknown."""
         if self.trained_on is None:
             return np.zeros(len(rows), bool)
         digests = np.array([_is_digest(name) for name in rows])
@@ -60,7 +60,7 @@ class Predictions:
 
 
 def read_predictions(content: bytes, name: str = "predictions.json") -> Predictions:
-    """Raises MlopsError, naming what is wrong, for content of another form."""
+    """Parse predictions. Raise MlopsError, with the problem, for another form."""
     try:
         document = json.loads(content)
         columns = tuple(_column(key, value) for key, value in document["columns"].items())

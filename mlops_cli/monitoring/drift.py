@@ -1,4 +1,4 @@
-"""Whether the requests are still like what the model was tested on, as far as their number can tell. No IO."""
+"""Drift of the requests from the training data, as far as their number allows a verdict. No IO."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from mlops_cli.monitoring.statistics import Histogram, Reference, RequestStatistics
 
-# With which probability any of the measurements may look different by chance.
+# The probability that any feature is reported by chance.
 RISK = 0.01
-# With fewer rows a bin is too empty for the noise to be known (Cochran's rule of thumb).
+# With fewer rows per bin the noise is unknown (Cochran's rule of thumb).
 ROWS_PER_BIN = 5
 MOST_NAMED = 3
 
@@ -25,9 +25,9 @@ class DriftVerdict(str, Enum):
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One measurement: means, the stability index, and ``noise``, which chance alone does not exceed.
+    """One feature: means, the stability index, and ``noise``, the level that chance alone does not exceed.
 
-    ``needed`` is from how many single requests on a verdict can be given; None if the training has too few rows.
+    ``needed``: the number of single requests from which a verdict is possible; None if the training has too few rows.
     """
 
     name: str
@@ -42,7 +42,7 @@ class FeatureDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """The verdict is the gravest of all measurements' ones, ``why`` says in a sentence what it rests on."""
+    """The verdict is the worst one of the features; ``why`` is its reason in a sentence."""
 
     observed: RequestStatistics
     measures: list[FeatureDrift] = field(default_factory=list)
@@ -94,7 +94,7 @@ def _too_few(measures: list[FeatureDrift], requests: int) -> str:
 
 
 def compute_drift(observed: RequestStatistics) -> Drift:
-    """Compare every measurement that the training has made."""
+    """Compare every feature of the training reference."""
     risk = RISK / max(1, len(observed.reference))
     counts = observed.counts
     return Drift(
@@ -131,7 +131,7 @@ def _feature_drift(
 
 
 def _verdict(index: float, chance: float, rows: float, enough: float, bins: int) -> DriftVerdict:
-    """A great difference shows in fewer rows than it takes to say that there is none."""
+    """Return the verdict: a large difference needs fewer rows than its absence."""
     from mlops_cli.monitoring.psi import SHIFTED, STABLE
 
     if rows >= ROWS_PER_BIN * bins and index > chance and index >= STABLE:

@@ -1,4 +1,4 @@
-"""Tries an endpoint as a client would: some predictions, and how long single requests take."""
+"""A client's check of an endpoint: some predictions, and the latency of single requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Invoke = Callable[[bytes, str], InvocationResponse]
 
 @dataclass(frozen=True)
 class EndpointCheck:
-    """``rows``: input and named numbers, if the answer has that form; ``raw``: the answer as it came."""
+    """``rows``: inputs with named numbers, if the response has that form; ``raw``: the response's text."""
 
     rows: list[tuple[str, dict[str, float]]]
     raw: str
@@ -29,7 +29,7 @@ class EndpointCheck:
 def check_endpoint(invoke: Invoke, instances: list[Any]) -> EndpointCheck:
     """Send all instances in one request for the predictions, then single ones for the latency.
 
-    Raises ConfigurationError if there are none, MlopsError if the endpoint refuses them.
+    Raise ConfigurationError without instances, MlopsError if the endpoint refuses them.
     """
     if not instances:
         raise ConfigurationError(
@@ -59,7 +59,7 @@ def _accepted(answer: InvocationResponse) -> InvocationResponse:
 
 
 def _reason(body: bytes) -> str:
-    """The innermost message of an error answer: SageMaker's wraps the container's, whose JSON has a description."""
+    """Return the innermost message of an error: SageMaker's wraps the container's, a JSON with a description."""
     text = body.decode("utf-8", "replace")
     try:
         document = json.loads(text)
@@ -73,7 +73,7 @@ def _reason(body: bytes) -> str:
 
 
 def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:
-    """Inputs beside their predictions, when these are one name-to-number object each."""
+    """Return inputs with their predictions, if each of these is an object of numbers by name."""
     try:
         document = json.loads(raw)
     except ValueError:
@@ -86,20 +86,20 @@ def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:
 
 
 def _by_label(prediction: Any) -> Any:
-    """A model without handlers answers with a bare number, or a list of one."""
+    """Return a prediction by label: a model without handlers returns a number, or a list with one."""
     bare = prediction[0] if isinstance(prediction, list) and len(prediction) == 1 else prediction
     return {"prediction": bare} if isinstance(bare, (int, float)) else prediction
 
 
 def _is_scores(scores: Any, first: Any) -> bool:
-    """Whether a prediction is a number for each of the names that the first one has."""
+    """True if a prediction has a number for each name of the first one."""
     if not isinstance(scores, dict) or scores.keys() != first.keys():
         return False
     return all(isinstance(value, (int, float)) for value in scores.values())
 
 
 def _as_text(instance: Any) -> str:
-    """An input for people: a row of a table as its columns and values."""
+    """Return an input as text: a table's row as its columns and values."""
     if isinstance(instance, dict):
         return ", ".join(f"{name} {value}" for name, value in instance.items())
     return ", ".join(map(str, instance)) if isinstance(instance, list) else str(instance)

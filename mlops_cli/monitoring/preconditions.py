@@ -1,4 +1,4 @@
-"""What keeps drift from being seen, in the same words on every target."""
+"""The preconditions of `drift`, with the same messages on every target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TURN_ON = "set sample = 0.1 under [endpoint] in training/usecase.toml, then mlop
 
 
 def check_statistics_available(endpoint: Endpoint, sample: float, wished: float) -> None:
-    """Raises MlopsError unless the endpoint serves and measures; ``wished`` is what usecase.toml says."""
+    """Raise MlopsError unless the endpoint serves and measures; ``wished``: the sample share of usecase.toml."""
     if endpoint.state is EndpointState.ABSENT:
         raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
     if not endpoint.live_digest:
@@ -29,7 +29,7 @@ def check_statistics_available(endpoint: Endpoint, sample: float, wished: float)
 
 
 def read_reference(content: bytes | None) -> dict[str, Reference]:
-    """What the training of the live model has measured; raises MlopsError when it has measured nothing."""
+    """Return the live model's training reference. Raise MlopsError if it has none."""
     if content is None:
         raise MlopsError(
             f"The live model has nothing to measure: its training wrote no {FILE}.",

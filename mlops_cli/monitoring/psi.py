@@ -1,4 +1,4 @@
-"""How far two histograms are apart, and how far apart chance alone can bring them."""
+"""The population stability index of two histograms, and its noise level."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from statistics import NormalDist
 
-# The usual reading of the population stability index: below the first, the same; above the second, another thing.
+# The usual reading of the index: below the first stable, above the second shifted.
 STABLE, SHIFTED = 0.1, 0.25
 # Added to each bin's count, so that an empty one is no infinite difference.
 PRIOR = 0.5
 
 
 def population_stability_index(current: Mapping[float, float], before: Mapping[float, float]) -> float:
-    """The population stability index of two histograms (a count for each bin): 0 for the same shape."""
+    """Return the population stability index of two histograms (a count for each bin): 0 for the same shape."""
     bins = [edge for edge in {*current, *before} if current.get(edge, 0) or before.get(edge, 0)]
     if not bins or not any(current.values()) or not any(before.values()):
         return 0.0
@@ -23,26 +23,27 @@ def population_stability_index(current: Mapping[float, float], before: Mapping[f
 
 
 def psi_noise_level(rows: float, reference_rows: float, bins: int, risk: float) -> float:
-    """What the index of two samples of the same thing exceeds with the probability ``risk``.
+    """Return the index that two samples of one distribution exceed with the probability ``risk``.
 
-    It is then distributed as (1/rows + 1/others) times chi-squared with bins - 1 degrees of freedom (Yurdakul and
-    Naranjo, "Statistical properties of the population stability index", Journal of Risk Model Validation 14(4), 2020).
+    It is then distributed as (1/rows + 1/reference_rows) times chi-squared with bins - 1 degrees of freedom (Yurdakul
+    and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model Validation 14(4),
+    2020).
     """
     return (1 / rows + 1 / reference_rows) * chi_squared(bins - 1, risk) if rows and reference_rows else math.inf
 
 
 def rows_needed(reference_rows: float, bins: int, risk: float) -> float:
-    """From how many rows on chance does not reach STABLE; infinite if ``others`` are too few for that."""
+    """Return the rows from which on noise stays below STABLE; infinite if ``reference_rows`` are too few."""
     if not reference_rows:
         return math.inf
-    if bins < 2:  # all are the same, here as there
+    if bins < 2:  # one bin: always equal
         return 0.0
     margin = STABLE / chi_squared(bins - 1, risk) - 1 / reference_rows
     return 1 / margin if margin > 0 else math.inf
 
 
 def chi_squared(freedom: int, risk: float) -> float:
-    """What chi-squared exceeds with the probability ``risk``, by Wilson and Hilferty's approximation (1931)."""
+    """Return the value that chi-squared exceeds with probability ``risk`` (Wilson and Hilferty, 1931)."""
     if freedom < 1:
         return 0.0
     part = 2 / (9 * freedom)

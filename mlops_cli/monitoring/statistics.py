@@ -1,7 +1,7 @@
-"""What an endpoint has measured of its requests, as counts, and what the model's training measured to compare it with.
+"""Request statistics of an endpoint, as counts, and the training's reference for them.
 
-A model package that measures (training/observation.py says how) tells a line of counts every few seconds. Only numbers
-and the names of measurements are taken in: whatever a package writes, no text of a request comes through here.
+A model package with statistics (see training/observation.py) logs a line of counts every few seconds. Only numbers and
+the names of features are accepted: no text of a request comes through here, whatever a package logs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LOGGER, LINE = "mlops.observed", "mlops-observed"
-# What a request says beside its body, and an answer: an endpoint of ours says its model's digest there.
+# A header of requests and responses; our endpoints return their model's digest in it.
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-# Of a request that is only a test, and is not measured.
+# Marks a test request, excluded from the statistics.
 EXCLUDE_FROM_STATISTICS = "mlops-unobserved"
 FILE = "observed.json"
 MOST_MEASURES, MOST_BINS = 100, 100
@@ -27,7 +27,7 @@ _NAME = re.compile(r"\w[\w .:/-]{0,63}")
 
 @dataclass
 class Histogram:
-    """How many values fell into each bin, by its number from 0 on, and their sum."""
+    """Counts of values by bin, numbered from 0, and the sum of the values."""
 
     total: float = 0.0
     counts: dict[int, float] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Histogram:
 
 @dataclass
 class Counts:
-    """Of the requests that were measured; ``squares`` is the sum of the squares of their rows."""
+    """Counts of the measured requests; ``squares`` is the sum of the squares of their rows."""
 
     requests: int = 0
     rows: int = 0
@@ -59,7 +59,7 @@ class Counts:
 
     @property
     def independent(self) -> float:
-        """Which share of the rows counts as independent, if the rows of one request are all alike (Kish)."""
+        """The effective share of independent rows, if the rows of one request are all alike (Kish)."""
         return self.rows / self.squares if self.squares else 0.0
 
     def add(self, other: Counts) -> None:
@@ -76,7 +76,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Reference:
-    """One measurement of rows that the model has not learnt from: the bounds between its bins, and their counts."""
+    """One feature of rows outside of the training split: the bounds between its bins, and their counts."""
 
     mean: float
     cuts: tuple[float, ...]
@@ -89,7 +89,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class RequestStatistics:
-    """What is known of the live model's requests of the last ``days``; ``sample`` is the share that is measured."""
+    """The live model's requests of the last ``days``; ``sample``: the measured share."""
 
     endpoint: str
     model: str
@@ -100,7 +100,7 @@ class RequestStatistics:
 
 
 def parse_counts(content: Any) -> Counts | None:
-    """What ``to_dict`` and a line say; None for anything that is not numbers under names."""
+    """Return the Counts of a ``to_dict`` document; None for anything but numbers under names."""
     try:
         requests, rows, squares = (int(content[name]) for name in ("requests", "rows", "squares"))
         measures = {_name(name): _histogram(value) for name, value in content["measures"].items()}
@@ -111,7 +111,7 @@ def parse_counts(content: Any) -> Counts | None:
 
 
 def parse_log_line(line: str) -> tuple[str, Counts] | None:
-    """The model's digest and the counts of a line; None if it is another line."""
+    """Return the model's digest and the counts of a log line; None for another line."""
     _, marker, text = line.partition(f"{LINE} ")
     if not marker:
         return None
@@ -124,7 +124,7 @@ def parse_log_line(line: str) -> tuple[str, Counts] | None:
 
 
 def parse_references(text: str | bytes) -> dict[str, Reference]:
-    """What a training wrote as observed.json. Raises ValueError if it is of another form."""
+    """Return the references in observed.json. Raise ValueError for another form."""
     try:
         measures = json.loads(text)["measures"]
         return {_name(name): _reference(value) for name, value in measures.items()}
@@ -133,7 +133,7 @@ def parse_references(text: str | bytes) -> dict[str, Reference]:
 
 
 def recent_days(days: int) -> list[str]:
-    """The dates (UTC) of the last days, today's last."""
+    """Return the dates (UTC) of the last days, today's last."""
     now = time.time()
     return [time.strftime("%Y-%m-%d", time.gmtime(now - 86_400 * back)) for back in reversed(range(days))]
 

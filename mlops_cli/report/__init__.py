@@ -1,6 +1,6 @@
-"""A run's evidence as one HTML page that needs nothing else: a pure function from what the run recorded to text.
+"""A run's evidence as one self-contained HTML page: a pure function of the run's records.
 
-It takes numpy, so it is imported only where a report is made. Both targets call the same function.
+It needs numpy, so it is imported only by the code that makes a report. Both targets call the same function.
 """
 
 from mlops_cli.report.context import ReportContext, gather

@@ -1,4 +1,4 @@
-"""What a report is made from, whichever target the run ran on."""
+"""The inputs of a report, the same on every target."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ReportContext:
-    """``intervals`` bound the primary metric of each row, as far as the predictions tell; ``problem`` says why not.
+    """``intervals``: confidence intervals of the primary metric by row; ``problem``: the reason of missing ones.
 
-    ``instances`` are the inputs of the predictions' rows, ``live_profile`` what profile.json said of the data that
-    the live model was trained on.
+    ``instances``: the inputs of the predicted rows; ``live_profile``: profile.json of the live model's data.
     """
 
     use_case: UseCase
@@ -41,12 +40,12 @@ class ReportContext:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """What metrics.json says."""
+        """The content of metrics.json."""
         return self.run.stage("train").detail
 
     @property
     def profile(self) -> Mapping[str, Any]:
-        """What profile.json says of the run's own data."""
+        """The content of profile.json, of the run's own data."""
         return self.run.stage("preprocess").detail
 
 
@@ -58,9 +57,9 @@ def gather(
     instances: bytes | None,
     live_profile: Mapping[str, Any],
 ) -> ReportContext:
-    """The material of a run's report; ``predictions`` and ``instances`` are the contents of the training's files.
+    """Return the inputs of a run's report; ``predictions`` and ``instances`` are the contents of the training's files.
 
-    A file that is missing or malformed makes the report poorer, never impossible: the material says so.
+    A missing or malformed file shortens the report and never fails it; ``problem`` names it.
     """
     predicted, problem = _predictions(predictions, evidence.split)
     inputs = _instances(instances, predicted) if predicted else ()
@@ -81,7 +80,7 @@ def _predictions(content: bytes | None, split: str) -> tuple[Predictions | None,
 
 
 def _instances(content: bytes | None, predicted: Predictions) -> tuple[Any, ...]:
-    """The inputs of the rows, or none if they are not one for each."""
+    """Return the inputs of the rows; () unless there is one for each."""
     try:
         inputs = json.loads(content or b"[]")
     except ValueError:

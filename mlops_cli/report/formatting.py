@@ -1,4 +1,4 @@
-"""How values are written in the report; whatever comes from data or from a person passes through ``escape``."""
+"""Values in the report; text from data or from a person passes through ``escape``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 import time
 from typing import Any
 
-# Controls that would reverse, hide or break what stands around them: shown as their code instead.
+# Control characters that would reverse, hide or break the text around them: shown as their code instead.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-# A letter under a tower of marks would cover the lines above it.
+# A letter under a tower of combining marks would cover the lines above it.
 _MARKS = re.compile(
     "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
 )
@@ -18,7 +18,7 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 
 def escape(value: Any) -> str:
-    """Text that is safe in HTML, also inside a quoted attribute, and that cannot disturb what is around it."""
+    """Return text that is safe in HTML, also inside a quoted attribute, and cannot disturb its surroundings."""
     text = _HALVES.sub("\ufffd", str(value))
     text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return html.escape(_MARKS.sub(r"\1", text), quote=True)
@@ -29,7 +29,7 @@ def shorten(text: str, most: int) -> str:
 
 
 def number(value: Any) -> str:
-    """A metric: three decimals, or as many digits as a large or small one needs."""
+    """Return a metric with three decimals, or more digits for a large or small one."""
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return "–" if value is None else escape(value)
     if not math.isfinite(value):
@@ -41,7 +41,7 @@ def number(value: Any) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference; a true minus, and no sign at zero."""
+    """Return a difference; a true minus, and no sign at zero."""
     if value is None:
         return "–"
     text = number(abs(value))
@@ -49,7 +49,7 @@ def signed(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share of rows, with as many digits as it needs to be told from others like it."""
+    """Return a share of rows, with as many digits as it needs to be told from others like it."""
     if value is None:
         return "–"
     return f"{value:.0%}" if value in (0, 1) else f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
@@ -75,5 +75,5 @@ def duration(seconds: float | None) -> str:
 
 
 def title(name: str) -> str:
-    """A name as data has it, with places where a line may break."""
+    """Return a name from the data, with positions for line breaks."""
     return escape(name).replace("_", "_<wbr>")

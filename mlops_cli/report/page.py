@@ -1,4 +1,4 @@
-"""The page: its sections in the order in which a person who decides needs them, its style, its safety."""
+"""The page: its sections in the order of a decision, its style, its content security policy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = {
 
 
 def report_html(context: ReportContext) -> str:
-    """The whole report of one run as a page that loads nothing."""
+    """Return the whole report of one run as a page that loads nothing."""
     sections = "".join(
         make(context) for make in (labels, comparison, curves, worst_predictions, training_curves, data, lineage)
     )

@@ -1,4 +1,4 @@
-"""Small plots as inline SVG. Nothing is said by colour alone: lines differ by dashes, points by shape."""
+"""Small plots as inline SVG. No meaning is in the colour alone: lines differ by dashes, points by shape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Plot:
     """A plot whose parts are drawn in the order in which they are added, in units of the data.
 
     ``x`` and ``y`` are the ranges of the axes. Sizes are in CSS pixels at the plot's natural width; it shrinks and
-    grows with the space that it gets.
+    grows with its space.
     """
 
     x: tuple[float, float]
@@ -52,13 +52,13 @@ class Plot:
         self._draw(f'<polyline class="{kind}" points="{coordinates}"/>')
 
     def bar(self, low: float, high: float, start: float, end: float, kind: str, about: str = "") -> None:
-        """From ``start`` to ``end`` upward, between ``low`` and ``high`` sideways."""
+        """Draw a bar from ``start`` to ``end`` upward, between ``low`` and ``high`` sideways."""
         x, y = self.at_x(low), self.at_y(max(start, end))
         size = f'width="{_px(self.at_x(high) - x)}" height="{_px(abs(self.at_y(start) - self.at_y(end)))}"'
         self._draw(f'<rect class="{kind}" x="{_px(x)}" y="{_px(y)}" {size}>{_tip(about)}</rect>')
 
     def whisker(self, low: float, high: float, y: float, reach: float) -> None:
-        """A bar from ``low`` to ``high`` with an end on both sides, ``reach`` high in both directions."""
+        """Draw a bar from ``low`` to ``high`` with an end on both sides, ``reach`` high in both directions."""
         self.line([(low, y), (high, y)], "span")
         for end in (low, high):
             self.line([(end, y - reach), (end, y + reach)], "span")
@@ -74,11 +74,11 @@ class Plot:
         self._draw(f'<polygon class="{kind}" points="{points}">{_tip(about)}</polygon>')
 
     def text(self, x: float, y: float, words: str, kind: str = "") -> None:
-        """At pixels, not at values of the data."""
+        """Draw text at pixels, not at values of the data."""
         self._draw(f'<text class="{kind}" x="{_px(x)}" y="{_px(y)}">{escape(words)}</text>')
 
     def note(self, x: float, y: float, words: str, kind: str = "") -> None:
-        """At values of the data."""
+        """Draw text at values of the data."""
         self.text(self.at_x(x), self.at_y(y), words, kind)
 
     def _draw(self, part: str) -> None:
@@ -108,7 +108,7 @@ def _tip(about: str) -> str:
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers between two values, at most so many."""
+    """Return round numbers between two values, at most ``most``."""
     from math import ceil, floor, log10
 
     span = high - low

@@ -1,7 +1,7 @@
-"""A pytest plugin: writes how each test of a gate ended to the file named by MLOPS_GATE_REPORT, as JSON.
+"""A pytest plugin: write the outcome of each test of a gate to the file in MLOPS_GATE_REPORT, as JSON.
 
-It runs in the gate's process and imports nothing of mlops. A test is counted once, however many of its phases or
-subtests fail, so that the counts add up; what pytest was kept from running is said, too.
+It runs in the gate's process and imports nothing of mlops. A test counts once, with any number of failed phases or
+subtests, so that the counts add up. Collection errors and exits of pytest are reported, too.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ class Outcomes:
         partial.replace(self.file)
 
     def _fail(self, report: Any) -> None:
-        """pytest reports a test whose subtests have failed once more itself: the subtests' reasons are enough."""
+        """Record a failure.
+
+        pytest reports a test with failed subtests once more itself: the subtests' reasons are enough.
+        """
         is_repeated = self.outcomes.get(report.nodeid) == FAILED and not _is_subtest(report)
         self.outcomes[report.nodeid] = FAILED
         if not (is_repeated and "subtest" in _reason(report)):
@@ -76,7 +79,7 @@ def _short(nodeid: str) -> str:
 
 
 def _reason(report: Any) -> str:
-    """The assertion's own words; without any, the last line that pytest marks as the error."""
+    """Return the assertion's message; without one, the last line that pytest marks as the error."""
     crash = getattr(report.longrepr, "reprcrash", None)
     marked = [line[1:].strip() for line in report.longreprtext.splitlines() if line.startswith("E ")]
     message = crash.message if crash else (marked or report.longreprtext.splitlines() or ["it failed"])[-1]
@@ -84,7 +87,7 @@ def _reason(report: Any) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # pytest keeps the rewritten suite there, and tells an older one apart by size and time only.
+    # pytest keeps the rewritten suite in this folder, and detects an older one by size and time only.
     sys.pycache_prefix = os.path.join(os.devnull, "none")  # noqa: PTH118 (a prefix, no path)
     file = os.environ.pop("MLOPS_GATE_REPORT", "")
     if file:

@@ -1,8 +1,7 @@
-"""Loaded by Python as it starts, in scripts, gates and the Python processes that they start. Imports nothing of mlops.
+"""Loaded by Python at its start, in scripts, gates and their Python subprocesses. Imports nothing of mlops.
 
-It notes in the file named by MLOPS_READS which files are opened, looked for, listed and written, each once. And it has
-the project's modules compiled from their sources: what lies in a __pycache__ is told apart from an older source by size
-and time only, and both can be what they were.
+It records in the file MLOPS_READS each path that is opened, looked for, listed or written, once. And it compiles the
+project's modules from their sources: Python detects a stale __pycache__ by size and time only, and both can be equal.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 def _installed_folders() -> tuple[str, ...]:
-    """Where Python itself and what is installed lie; not all of a prefix, since projects may lie there, too."""
+    """Return the folders of Python and of installed packages; not a whole prefix, because projects may lie below it."""
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     below = ("lib", "lib64", "bin", "include", "share", "etc")
     own = [os.path.join(prefix, "pyvenv.cfg") for prefix in prefixes]
@@ -47,12 +46,12 @@ def _compile_from_sources(folders: tuple[str, ...]) -> None:
 
 
 def _watch(log: str, folders: tuple[str, ...]) -> None:
-    """Note each path once for each way of use, as "r" read, "m" missing, "w" written, "l" listed."""
+    """Record each path once per way of use: "r" read, "m" missing, "w" written, "l" listed."""
     noted: set[tuple[str, str]] = set()
     events = {"open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"}
-    # Those who list folders to find modules and tests, which count by themselves.
+    # These list folders to find modules and tests, and both are cache inputs anyway.
     finders = ("<frozen importlib", f"{os.sep}_pytest{os.sep}")
-    # Bound here: at the interpreter's end the names of modules are gone before the last files are closed.
+    # Bound here: at the interpreter's end module globals are gone before the last files are closed.
     writes, both, access = os.O_WRONLY, os.O_RDWR, os.O_ACCMODE
     made, anew, excluded = os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_EXCL
     abspath, exists, fsdecode, fsencode = os.path.abspath, os.path.exists, os.fsdecode, os.fsencode
@@ -91,13 +90,13 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
             finally:
                 close_file(file)
         except (OSError, ValueError, TypeError, AttributeError):
-            return  # a script must not fail for what is noted of it
+            return  # a script must not fail for the sake of this record
 
     sys.addaudithook(hook)
 
 
 def _give_way() -> None:
-    """Load the module of this name that would have been loaded without this one, if there is one."""
+    """Load the module that this one shadows, if there is one."""
     sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != FOLDER]
     own = sys.modules.pop("sitecustomize", None)
     try:

@@ -1,4 +1,4 @@
-"""A card for each thing that the model predicts: its curves, its calibration, what its threshold does."""
+"""A card for each output of the model: its curves, its calibration, the effect of its threshold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_cli.report.formatting import count, escape, number, share, title
 from mlops_cli.report.svg import Plot, tick, ticks
 
 HALVES = [(0.0, "0"), (0.5, ".5"), (1.0, "1")]
-# More cards than these nobody reads, and they would make the page heavy: the weakest rows are shown.
+# A longer page is heavy and unread: the weakest rows are shown.
 MOST_CARDS = 24
 
 

@@ -1,4 +1,4 @@
-"""The data profile: how common the labels are, how long the texts, and what differs from the live model's data."""
+"""The data profile: frequencies of labels, lengths of texts, and differences from the live model's data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _compared(context: ReportContext) -> str:
 
 
 def _rates(profile: Table, live: Table) -> str:
-    """How common each label is in each split, and was in the data of the live model."""
+    """Return each label's frequency per split, with the live model's data."""
     names = split_names(profile)
     if not names:
         return ""
@@ -75,7 +75,7 @@ def _histograms(profile: Table, live: Table) -> str:
 
 
 def _histogram(name: str, counts: Mapping[float, float], before: Mapping[float, float] | None) -> str:
-    """Shares of rows as bars; those of the live model's data as an outline of steps."""
+    """Return shares of rows as bars; those of the live model's data as an outline of steps."""
     edges = sorted({*counts, *(before or {})})
     current, old = _shares(edges, counts), _shares(edges, before or {})
     most = max(*current, *old, 0.01)
@@ -124,7 +124,7 @@ def _quantile_row(name: str, value: Table, names: list[str]) -> str:
 
 
 def _rest(profile: Table) -> str:
-    """Single numbers, such as how many rows were dropped."""
+    """Return single numbers, for example the number of dropped rows."""
     numbers = {name: value for name, value in profile.items() if is_number(value)}
     body = "".join(f"<tr><th>{title(name)}</th><td>{number(value)}</td></tr>" for name, value in numbers.items())
     return f'<table class="facts"><tbody>{body}</tbody></table>' if body else ""

@@ -1,7 +1,7 @@
-"""What profile.json says of two sets of data, and whether they differ by more than noise.
+"""The significant differences between the profile.json of two sets of data.
 
-It reads what has a known form, whatever it is called: ``splits`` with rows and label_rates, and histograms (a name
-that ends with _histogram: the lower edge of each bin, and its count).
+It reads known forms under any name: ``splits`` with rows and label_rates, and histograms (a name that ends with
+_histogram: the lower edge of each bin, and its count).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def is_number(value: Any) -> bool:
 
 
 def shifted_features(profile: Table, live: Table) -> list[str]:
-    """Every difference from the live model's data that is more than noise, as HTML; none if that is not known."""
+    """Return each significant difference from the live model's data, as HTML; () if that is unknown."""
     return [*_shape_drifts(profile, live), *_rate_drifts(profile, live)] if live else []
 
 
@@ -46,7 +46,7 @@ def _rate_drifts(profile: Table, live: Table) -> Iterator[str]:
 
 
 def has_moved(profile: Table, live: Table, label: str) -> bool:
-    """Whether a label is more or less common among the training rows than it was, beyond noise."""
+    """True if a label's frequency in the training rows has changed, beyond noise."""
     rate, live_rate = (rates(table, TRAIN).get(label) for table in (profile, live))
     if rate is None or live_rate is None:
         return False
@@ -57,14 +57,14 @@ def has_moved(profile: Table, live: Table, label: str) -> bool:
 
 
 def histograms(profile: Table) -> dict[str, dict[float, float]]:
-    """By what they are of; the keys of each are the lower edges of its bins."""
+    """Return the histograms by name; their keys are the lower edges of the bins."""
     named = {name.removesuffix(HISTOGRAM): value for name, value in profile.items() if name.endswith(HISTOGRAM)}
     counted = {name: _histogram(value) for name, value in named.items() if isinstance(value, dict)}
     return {name: counts for name, counts in counted.items() if counts}
 
 
 def _histogram(value: Table) -> dict[float, float]:
-    """Empty if it is of another form."""
+    """Return a histogram; empty for another form."""
     try:
         return {float(edge): float(count) for edge, count in sorted(value.items(), key=lambda pair: float(pair[0]))}
     except (TypeError, ValueError):
@@ -77,7 +77,7 @@ def split_names(profile: Table) -> list[str]:
 
 
 def rates(profile: Table, split: str) -> dict[str, float]:
-    """Which share of a split's rows has each label."""
+    """Return each label's share of a split's rows."""
     label_rates = _split(profile, split).get("label_rates")
     pairs = label_rates.items() if isinstance(label_rates, dict) else ()
     return {str(name): float(rate) for name, rate in pairs if is_number(rate)}

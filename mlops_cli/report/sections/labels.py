@@ -1,4 +1,4 @@
-"""Every row of the metrics: its value with the noise in it, its bound, and the live model's beside it."""
+"""Every row of the metrics: its value with the noise, its limit, and the live model's value."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _resamples() -> str:
 
 
 def _champion_values(evidence: Evidence) -> dict[str, float]:
-    """The live model's value of each row, if that is of all the test rows: else it would stand beside other rows'."""
+    """Return the live model's value of each row, unless it is of a part of the test rows only, so not comparable."""
     comparison = evidence.comparison
     if comparison is None or not evidence.has_champion or comparison.rows < comparison.of:
         return {}
@@ -54,7 +54,7 @@ def _champion_values(evidence: Evidence) -> dict[str, float]:
 
 
 def _span(context: ReportContext, rival: dict[str, float]) -> tuple[float, float]:
-    """From the lowest to the highest thing to be drawn, up to 1 where nothing is above that."""
+    """Return the range of all drawn values, up to 1 if none is above."""
     primary = context.evidence.primary
     rows = context.evidence.rows
     bounds = [bound[1] for row in rows if (bound := row.bound(primary))]
@@ -93,7 +93,7 @@ def _row(
 
 
 def _plain(row: MetricRow, name: str) -> str:
-    """A further metric, with a mark if it has a bound of its own and does not keep it."""
+    """Return a further metric, with a mark if it violates its own limit."""
     mark = ' <span class="bad mark">✗</span>' if name in row.out_of_bounds else ""
     return number(row.metrics[name]) + mark if name in row.metrics else ""
 

@@ -1,4 +1,4 @@
-"""Where the model comes from: gates, digests, hyperparameters, code, packages, how long each stage took."""
+"""The model's origin: gates, digests, hyperparameters, code, packages, durations of stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lineage(context: ReportContext) -> str:
     return f"""<section id="origin"><h2>Gates</h2>{_gates(context)}</section>
 <section><h2>Origin</h2>{_facts(_identity(context))}{_stages(context)}
 <details><summary>Hyperparameters and what the training said</summary>
-{_facts(_hyperparameters(context))}{_facts(_decision_text(context))}</details>
+{_facts(_hyperparameters(context))}{_facts(_further_numbers(context))}</details>
 <details><summary>Code and packages</summary>{_facts(_code(context))}</details></section>"""
 
 
@@ -27,7 +27,7 @@ def _gates(context: ReportContext) -> str:
 
 
 def _gate(stage: StageRun) -> str:
-    """What it said, with every assertion that failed."""
+    """Return a gate's summary with every failed assertion."""
     passed, failed = stage.detail.get("passed", 0), stage.detail.get("failed", 0)
     failures = stage.detail.get("failures", [])
     mark = "✗" if failed else "✓" if passed else "·"
@@ -38,7 +38,7 @@ def _gate(stage: StageRun) -> str:
 
 
 def _facts(rows: Mapping[str, str]) -> str:
-    """A table of names and values, both already HTML."""
+    """Return a table of names and values, both already HTML."""
     body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
     return f'<table class="facts"><tbody>{body}</tbody></table>' if body else ""
 
@@ -73,15 +73,15 @@ def _stage(stage: StageRun) -> str:
 
 
 def _hyperparameters(context: ReportContext) -> dict[str, str]:
-    """Those that the training says it used, and what the run was asked to override."""
+    """Return the hyperparameters reported by the training, and the run's overrides."""
     reported = context.metrics.get("hyperparameters")
     used = reported if isinstance(reported, dict) else context.use_case.hyperparameters.get("train", {})
     overrides = {f"--set {name}": value for name, value in context.run.overrides.items()}
     return {title(str(name)): escape(value) for name, value in {**used, **overrides}.items()}
 
 
-def _decision_text(context: ReportContext) -> dict[str, str]:
-    """Further numbers in metrics.json, and those in tables of numbers."""
+def _further_numbers(context: ReportContext) -> dict[str, str]:
+    """Return further numbers in metrics.json, and those in tables of numbers."""
     rows: dict[str, Any] = {}
     for name, value in context.metrics.items():
         if is_number(value):

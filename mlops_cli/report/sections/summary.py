@@ -1,4 +1,4 @@
-"""The head of the report: what a person who has to say yes or no needs to see first."""
+"""The head of the report: the summary for a decision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def summary(context: ReportContext) -> str:
 
 
 def _headline(context: ReportContext) -> tuple[str, str]:
-    """A mark, and the verdict in a sentence."""
+    """Return a mark, and the verdict in a sentence."""
     evidence = context.evidence
     if evidence.demanding:
         return "bad", "This model falls short of what is demanded of it."
@@ -56,7 +56,7 @@ def _against(bounds: str, comparison: Comparison | None) -> tuple[str, str]:
 
 
 def _decisions(context: ReportContext) -> str:
-    """What was said of this model before, and of this run."""
+    """Return the earlier decisions about this model, and the one of this run."""
     earlier, current = context.evidence.earlier, context.run.decision
     before = _decision_text("This very model was", earlier) if earlier and earlier != current else ""
     return before + (_decision_text("This run was", current) if current else "")
@@ -76,7 +76,10 @@ def _warnings(context: ReportContext) -> str:
 
 
 def _commands(context: ReportContext) -> str:
-    """How to say yes or no, as long as nobody has; in a step on AWS a run that will wait is still running."""
+    """Return the commands that approve or reject, before a decision.
+
+    During a step on AWS the run still counts as running.
+    """
     run = context.run
     if run.decision or run.status in DECIDED or run.stage("approval").status.has_output:
         return ""

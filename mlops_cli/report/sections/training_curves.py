@@ -1,4 +1,4 @@
-"""The training curves: every series of numbers in metrics.json's ``history``, those of one kind in one plot."""
+"""The training curves: every series of numbers in metrics.json's ``history``, one plot per kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def training_curves(context: ReportContext) -> str:
 
 
 def series(facts: Mapping[str, Any]) -> Series:
-    """What the history has of numbers, by name, each against the epoch (or the place in the list)."""
+    """Return the history's numbers by name, each against the epoch (or the position in the list)."""
     history = facts.get("history")
     rows = [row for row in history if isinstance(row, dict)] if isinstance(history, list) else []
     curves: Series = {}
@@ -36,7 +36,7 @@ def series(facts: Mapping[str, Any]) -> Series:
 
 
 def _grouped(curves: Series) -> dict[str, Series]:
-    """``loss`` and ``validation_loss`` belong together: a series joins the one that its name ends with."""
+    """Group ``loss`` with ``validation_loss``: a series joins the one that its name ends with."""
     kinds = sorted(curves, key=len)
     groups: dict[str, Series] = {}
     for name in curves:
@@ -71,7 +71,7 @@ def _range(values: list[float]) -> tuple[float, float]:
 
 
 def _spread(ends: list[tuple[float, str]], apart: float = 14) -> dict[str, float]:
-    """Where the names of the lines stand, so that none covers another."""
+    """Return the positions of the lines' names, without overlaps."""
     placed: dict[str, float] = {}
     lowest = float("-inf")
     for y, name in sorted(ends):

@@ -1,4 +1,4 @@
-"""What somebody who knows models would point out before a decision: one rule, one sentence."""
+"""The warnings of an ML engineer before a decision: one rule, one sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_DRIFTS = 4
 
 
 def warnings(context: ReportContext) -> list[str]:
-    """Sentences as HTML, the weightiest first."""
+    """Return sentences as HTML, the most important first."""
     rules = (_synthetic, _unpredicted, _unfair, _worse_somewhere, _few, _gap, _overfit, _uncalibrated, _drift)
     return [remark for rule in rules for remark in rule(context)]
 
@@ -70,7 +70,7 @@ def _few(context: ReportContext) -> Iterator[str]:
 
 
 def _gap(context: ReportContext) -> Iterator[str]:
-    """A model that was chosen on one split and does worse on another."""
+    """Warn of a model that was chosen on one split and is worse on another."""
     splits = context.metrics.get("metrics")
     primary, split = context.evidence.primary, context.evidence.split
     values = {name: _overall(rows, primary) for name, rows in splits.items()} if isinstance(splits, dict) else {}

@@ -1,4 +1,4 @@
-"""The worst mistakes, with their input, behind a click: what people wrote may be offensive."""
+"""The worst predictions, with their input, behind a click: user texts may be offensive."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _text(position: int, column: Column, context: ReportContext) -> str:
 
 
 def _truth(position: int, column: Column, context: ReportContext) -> str:
-    """What is true of the row: the labels that it has, or the number."""
+    """Return the row's truth: its labels, or its number."""
     assert context.predictions is not None
     if column.kind != LABEL:
         return number(float(column.truth[position]))
