@@ -1,4 +1,4 @@
-"""Open the CSV in a .csv, .csv.gz or .zip file as a stream, without trusting it."""
+"""Open the CSV in an untrusted .csv, .csv.gz or .zip file as a stream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
 
 
 class SizeLimitedStream(io.RawIOBase):
-    """A binary stream that counts what was read and refuses to go on beyond what is plausible."""
+    """A binary stream that raises MlopsError beyond a plausible number of bytes."""
 
     def __init__(self, stream: BinaryIO | io.RawIOBase, source: str, packed: int | None) -> None:
         self._stream, self._source = stream, source
@@ -48,9 +48,9 @@ class SizeLimitedStream(io.RawIOBase):
 
 @dataclass(frozen=True)
 class CsvSource:
-    """One CSV: what to call it, its size on disk in bytes, and how to open it.
+    """One CSV: its name for messages, its size on disk in bytes, and a function that opens it.
 
-    ``open`` gives the bytes of the CSV and a function that says how many of ``size`` were used up.
+    ``open`` returns the bytes of the CSV and a function with the number of bytes of ``size`` used so far.
     """
 
     source: str
@@ -93,7 +93,7 @@ class SupportsClose(Protocol):
 
 
 class Closing(io.BufferedReader):
-    """Closes what lies below, too."""
+    """Closes the underlying stream, too."""
 
     def __init__(self, raw: io.RawIOBase, below: tuple[SupportsClose, ...]) -> None:
         super().__init__(raw, CHUNK)
@@ -106,7 +106,7 @@ class Closing(io.BufferedReader):
 
 
 def most_unpacked(packed: int) -> int:
-    """The most bytes that ``packed`` ones may unpack to."""
+    """Return the limit of unpacked bytes for ``packed`` ones."""
     return min(MAX_UNPACKED, max(_RATIO_MATTERS_FROM, packed * MAX_RATIO))
 
 
@@ -117,13 +117,14 @@ def archive_bomb_error(source: str) -> MlopsError:
     )
 
 
-# What the unpackers raise on broken archives. bz2 has an OSError without a number, zip seeks to places before the file.
+# The unpackers' exceptions for broken archives. bz2 raises an OSError without a number, zip seeks before the file's
+# begin.
 _DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, struct.error, EOFError)
 
 
 @contextmanager
 def translate_archive_errors(source: str) -> Iterator[None]:
-    """Raise MlopsError for what the unpackers raise on broken archives."""
+    """Raise MlopsError for the unpackers' exceptions."""
     try:
         yield
     except _DAMAGE as error:

@@ -1,4 +1,4 @@
-"""Reads a CSV in blocks of rows, in the order of the schema, and knows on which line each record stands."""
+"""Read a CSV in blocks of rows, in the order of the schema, with the line of each record."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mlops_cli.errors import MlopsError
 
 BLOCK = 1_000
 BLOCK_CHARACTERS = 1 << 23
-# Far above what anybody writes; a quote that is never closed would else take up the rest of the file.
+# Far above any real cell; a quote that is never closed would else swallow the rest of the file.
 LONGEST_CELL = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows as read and as ordered by the schema; both are the same rows."""
+    """The same rows twice: as read, and in the schema's order."""
 
     location: str
     first_line: int
@@ -36,7 +36,7 @@ class Block:
 
 
 class TableReader:
-    """One CSV from its bytes; ``ignored`` are its columns that the schema does not know."""
+    """One CSV; ``ignored`` are its columns outside of the schema."""
 
     def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
         self._source, self._findings = source, findings
@@ -46,12 +46,12 @@ class TableReader:
         unknown_columns = [name.strip() or "(without a name)" for name in self._header if name not in schema.columns]
         self.ignored = list(dict.fromkeys(unknown_columns))
         positions = self._positions(list(schema.columns))
-        # itemgetter gives no tuple for one position.
+        # itemgetter returns no tuple for one position.
         self._as_read = positions == list(range(len(self._header)))
         self._ordered = itemgetter(*positions) if len(positions) > 1 else lambda row: (row[positions[0]],)
 
     def blocks(self) -> Iterator[Block]:
-        """All rows that have the right number of cells; the others are added to the findings."""
+        """Yield all rows with the right number of cells; add the others to the findings."""
         done = False
         while not done:
             first_line = self._reader.line_num + 1
@@ -65,7 +65,7 @@ class TableReader:
     def _next_block(self, first_line: int) -> tuple[list[list[str]], bool]:
         block: list[list[str]] = []
         characters = 0
-        csv.field_size_limit(LONGEST_CELL)  # of the whole process: whoever reads CSV, too, may have changed it
+        csv.field_size_limit(LONGEST_CELL)  # global in the process: another CSV reader may have changed it
         try:
             for row in self._reader:
                 block.append(row)
@@ -73,13 +73,13 @@ class TableReader:
                 if len(block) == BLOCK or characters > BLOCK_CHARACTERS:
                     return block, False
         except csv.Error as error:
-            # What follows cannot be told apart any more, so this is the last problem of the file.
+            # After this nothing can be parsed, so this is the file's last problem.
             line = first_line + sum(map(lines_of, block))
             self._findings.add(Problem(self._source, line, "", _csv_reason(error)))
         return block, True
 
     def _even_blocks(self, first_line: int, block: list[list[str]]) -> Iterator[Block]:
-        """The rows of the right width one by one: only they can be put in order."""
+        """Yield the rows of the right width one by one: only they can be reordered."""
         line = first_line
         for row in block:
             if len(row) == len(self._header):
@@ -96,7 +96,7 @@ class TableReader:
         return Block(self._source, first_line, read, rows)
 
     def _read_header(self) -> list[str]:
-        """The first line that is not empty."""
+        """Return the first line that is not empty."""
         csv.field_size_limit(LONGEST_CELL)
         header: list[str] = []
         try:
@@ -115,7 +115,7 @@ class TableReader:
         return header
 
     def _positions(self, names: list[str]) -> list[int]:
-        """Where the wanted columns stand; MlopsError if one is missing or stands there twice."""
+        """Return the positions of the schema's columns. Raise MlopsError for a missing or repeated one."""
         location = f"{self._source} line {self._header_line}"
         missing = [name for name in names if name not in self._header]
         described = foreign(self._header) if missing else None
@@ -146,11 +146,14 @@ def _csv_reason(error: csv.Error) -> str:
 
 
 def formatted(rows: Iterable[Sequence[str]], schema: Schema) -> str:
-    """Lines of a CSV. Text is quoted, as in Kaggle's own file: several times faster than csv. Numbers are bare."""
+    """Return lines of a CSV.
+
+    All text is quoted, as in Kaggle's own file: several times faster than csv. Numbers are bare.
+    """
     kinds = schema.columns.values()
     columns = [_WRITTEN[kind](cells) for kind, cells in zip(kinds, zip(*rows, strict=True), strict=True)]
     if len(columns) == 1:
-        # An empty line is no row to any reader.
+        # Readers skip an empty line.
         columns[0] = [cell or '""' for cell in columns[0]]
     return "".join([f"{line}\n" for line in map(",".join, zip(*columns, strict=True))])
 
@@ -168,7 +171,7 @@ def _quoted(cells: Sequence[str]) -> Sequence[str]:
 
 
 def _quoted_if_needed(cells: Sequence[str]) -> Sequence[str]:
-    """What has no comma, quote or line break stays bare: a reader takes numbers and empty cells for what they are."""
+    """Quote only cells with a comma, quote or line break, so that readers see numbers and empty cells as such."""
     return [f'"{doubled}"' if set(doubled) & _SPECIAL else doubled for doubled in _doubled(cells)]
 
 

@@ -8,10 +8,10 @@ from mlops_cli.data.compressed import CsvSource, gzip_table, plain_table
 
 
 def tables(path: Path, source: str, member_name: str, scratch: Path) -> list[CsvSource]:
-    """The one table in a file; of several in an archive, the one whose name is ``wanted``.
+    """Return the one table in a file; of several in an archive, the one named ``member_name``.
 
-    Archives inside archives are unpacked to ``scratch``, under names of our own. MlopsError if there is no
-    table, if there are several and none is ``wanted``, or if the archive is damaged or dangerous.
+    Archives inside archives are unpacked to ``scratch``, under names of our own. Raise MlopsError if there is no table,
+    if there are several and none is named ``member_name``, or if the archive is damaged or dangerous.
     """
     with path.open("rb") as stream:
         magic = stream.read(4)

@@ -1,7 +1,7 @@
-"""The project's dataset: acquired from any source, checked row by row, written whole or not at all.
+"""The project's dataset: downloaded from any source, checked row by row, written completely or not at all.
 
-``acquire`` leaves two files in its folder: dataset.csv (UTF-8, the schema's columns) and, written last,
-dataset.json with its facts. Everything unfinished lives under partial/ and is either continued or replaced.
+``download`` leaves two files in its folder: dataset.csv (UTF-8, the schema's columns) and, written last, its metadata
+dataset.json. Unfinished files are in partial/ and are either continued or replaced.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from mlops_cli.files.hashing import digest_file
 
 
 def download(request: DataRequest, folder: Path, report: Report) -> tuple[DatasetInfo, bool]:
-    """The requested dataset in ``folder``, and whether it is another one than was there.
+    """Return the requested dataset in ``folder``, and True if it has changed.
 
-    MlopsError if it cannot be had or does not fit the schema; what was there before then stays as it was.
-    The caller holds the project's lock.
+    Raise MlopsError if it is unavailable or violates the schema; then the previous dataset is untouched. The caller
+    holds the project's lock.
     """
     request.validate()
     with _translate_io_errors(folder):
@@ -84,7 +84,7 @@ def _build(request: DataRequest, key: str, folder: Path, scratch: Path, report: 
 
 @dataclass(frozen=True)
 class _Source:
-    """The tables of a source, what it was when they were taken, and what to know of it."""
+    """The tables of a source, the source's state when they were read, and notes for the user."""
 
     tables: list[CsvSource]
     origin: dict[str, Any]
@@ -126,27 +126,27 @@ def _path_source(request: DataRequest, source: str, scratch: Path) -> _Source:
 
 
 def _received(request: DataRequest, path: Path, name: str, scratch: Path) -> list[CsvSource]:
-    """The tables in what was downloaded, once it is seen to be what was expected."""
+    """Return the tables in the downloaded file, after a check of its digest."""
     if request.sha256 is not None:
         _verify_download(path, request.sha256, name, scratch)
     return tables(path, name, request.file, scratch / "unpacked")
 
 
 def _verify_download(path: Path, sha256: str, name: str, scratch: Path) -> None:
-    received = scratch / "content"  # as it was sent, perhaps encoded: either digest may be known
+    received = scratch / "content"  # the body as sent, perhaps encoded: the user may know either digest
     if received != path and digest_file(received) == sha256.lower():
         return
     try:
         verify(path, sha256, name)
     except MlopsError:
-        shutil.rmtree(scratch)  # else the next attempt would find it complete
+        shutil.rmtree(scratch)  # else the next attempt would take it for complete
         raise
 
 
 def _commit(
     request: DataRequest, key: str, folder: Path, unfinished: Path, writer: Writer, sources: Sequence[_Source]
 ) -> DatasetInfo:
-    """Puts the files in place, facts last, so that being killed in between leaves no dataset, never a wrong one."""
+    """Move the files into place, dataset.json last: a kill in between leaves no dataset, never a wrong one."""
     rows = writer.checker.rows
     rates = {name: count / rows for name, count in writer.checker.positives.items()}
     path = folder / CSV_NAME
@@ -182,19 +182,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _existing(folder: Path) -> DatasetInfo | None:
-    """The dataset that is there, None if there is none or it is not as it was written."""
+    """Return the dataset in the folder; None if it is missing or modified."""
     try:
         return load(folder)
-    except MlopsError:  # made anew
+    except MlopsError:  # a new one replaces it
         return None
 
 
 def _may_have_changed(request: DataRequest, folder: Path) -> bool:
-    """Whether any source may be another one than before: only its server can say that it is not."""
+    """True unless every source is known to be unchanged; for a URL only its server knows."""
     origins = (read_dataset_info(folder) or {}).get("origins", [])
     if len(origins) != len(request.sources):
         return True
-    fixed = ("sample", "path")  # a path that has changed makes another request
+    fixed = ("sample", "path")  # the state of a path is a part of the request's key
     return any(
         origin["kind"] not in fixed and state(origin, [source], CONNECT_SECONDS) is not State.SAME
         for origin, source in zip(origins, request.sources, strict=True)
@@ -202,7 +202,7 @@ def _may_have_changed(request: DataRequest, folder: Path) -> bool:
 
 
 def _remove_other_partials(folder: Path, key: str) -> None:
-    """What earlier, different requests left unfinished: it will not be continued now."""
+    """Remove the unfinished files of other requests: they will not be continued."""
     for path in (folder / PARTIAL).glob("*"):
         if path.name != key[:16]:
             shutil.rmtree(path)
@@ -215,7 +215,7 @@ def _remove_unpacked(scratch: Path) -> None:
 
 @contextlib.contextmanager
 def _translate_io_errors(folder: Path) -> Iterator[None]:
-    """Turns what the operating system says about files into one clear line."""
+    """Raise MlopsError for an OSError, with one clear line."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Name what a file is that is no CSV, from how it begins."""
+"""Recognize files that are not CSV by their first line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMMAS = "save it with commas between the cells"
 
 
 def foreign(header: list[str]) -> tuple[str, str] | None:
-    """What a file with this first line is and what to do about it, None if it may be a CSV with other columns."""
+    """Return the kind of a file with this first line, and a remedy; None if it may be a CSV with other columns."""
     line = ",".join(header)
     first_bytes = line[:64].encode("utf-8", "surrogateescape")
     for beginning, described in _BEGINNINGS.items():

@@ -1,4 +1,4 @@
-"""Unpack gzip and deflate as a stream, to the last byte: a part that is missing or foreign is an error."""
+"""Unpack gzip and deflate as a stream, to the last byte: a missing or foreign part is an error."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 _CHUNK = 1 << 18
 _GZIP = 31
-# Mail programs and FTP in text mode leave line ends behind, tape blocks zeros; gunzip passes over them, too.
+# Mail programs and FTP in text mode append line ends, tape blocks zeros; gunzip ignores them, too.
 _PADDING = b"\0\r\n\x1a"
 
 
 class Inflated(io.RawIOBase):
-    """What is packed in ``stream``, by default as gzip, of which several may follow one another."""
+    """The unpacked ``stream``, by default gzip, perhaps of several members."""
 
     def __init__(self, stream: BinaryIO | io.RawIOBase, wbits: int = _GZIP) -> None:
         self._stream, self._wbits = stream, wbits
@@ -38,7 +38,7 @@ class Inflated(io.RawIOBase):
                 raise EOFError("it ends before its end marker")
 
     def _next_member(self) -> bool:
-        """Whether more follows the end of a packed part; raises BadGzipFile if that is something else."""
+        """Return True if another member follows. Raise BadGzipFile for anything else."""
         remainder = self._unpacker.unused_data.lstrip(_PADDING)
         while not remainder:
             more = self._stream.read(_CHUNK)

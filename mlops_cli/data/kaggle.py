@@ -1,4 +1,4 @@
-"""A competition's files from Kaggle, through the ``kaggle`` package, with its failures told apart."""
+"""A competition's files from Kaggle, through the ``kaggle`` package, with one message per kind of failure."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _CREDENTIALS_HINT = (
 
 
 def download(competition: str, folder: Path, report: Report, most: int = MOST_BYTES) -> Path:
-    """The competition's archive. MlopsError names what Kaggle, the network or the credentials lack."""
-    # The library prints help, warnings and (under -v) headers with the token: none of that is for our stdout.
+    """Return the competition's archive. Raise MlopsError for errors of Kaggle, the network or the credentials."""
+    # The library prints help, warnings and (under -v) headers with the token: never on our stdout.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _time_limit():
         api = _authenticated(competition)
         response, remote = _translate_errors(api, competition)
@@ -41,7 +41,7 @@ def download(competition: str, folder: Path, report: Report, most: int = MOST_BY
 
 
 def _api() -> type[_KaggleApi]:
-    """The library's client class; importing it authenticates once, so only its silence is the caller's matter."""
+    """Return the library's client class. Its import authenticates once, so the caller must only silence it."""
     try:
         from kaggle.api.kaggle_api_extended import KaggleApi
     except ImportError as error:
@@ -67,7 +67,7 @@ def _authenticated(competition: str) -> _KaggleApi:
 
 
 def _no_credentials() -> MlopsError:
-    """The library ends alike without a token and with one that Kaggle does not know."""
+    """Return the error for a missing or an invalid token: the library exits the same way for both."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
     token, location = get_access_token_from_env()
@@ -82,7 +82,7 @@ def _wrong_token(which: str) -> MlopsError:
 
 
 def _translate_errors(api: _KaggleApi, competition: str) -> tuple[requests.Response, Remote | None]:
-    """Kaggle's answer, and the address to which it leads, if it does."""
+    """Return Kaggle's response, and the address of its redirect, if any."""
     from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
     def ask() -> requests.Response:
@@ -100,7 +100,7 @@ def _translate_errors(api: _KaggleApi, competition: str) -> tuple[requests.Respo
 
 
 def _save(response: requests.Response, competition: str, folder: Path, report: Report, most: int) -> Path:
-    """An answer that is itself the archive: written as it comes, it cannot be resumed."""
+    """Save a response that is the archive itself: it cannot be resumed."""
     from urllib3.exceptions import HTTPError
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,10 +127,10 @@ def _save(response: requests.Response, competition: str, folder: Path, report: R
 
 
 def _guarded(competition: str, call: Callable[[], _T]) -> _T:
-    """Makes the call and translates what the library's HTTP client raises."""
+    """Call, and raise MlopsError for the exceptions of the library's HTTP client."""
     try:
         import requests
-    except ImportError:  # then the kaggle package, which requires it, is not there either
+    except ImportError:  # then the kaggle package, which requires it, is missing, too
         return call()
     try:
         return call()
@@ -181,7 +181,7 @@ def _network_problem(error: Exception) -> MlopsError:
 
 @contextlib.contextmanager
 def _time_limit() -> Iterator[None]:
-    """Gives every request of the library, which sets none, a time-out."""
+    """Add a timeout to every request of the library, which sets none."""
     try:
         from requests import Session
     except ImportError:

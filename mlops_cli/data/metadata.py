@@ -1,4 +1,4 @@
-"""The facts about a dataset, as they stand in dataset.json beside dataset.csv."""
+"""The metadata of a dataset: dataset.json beside dataset.csv."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CSV_NAME, JSON_NAME, PARTIAL = "dataset.csv", "dataset.json", "partial"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts about a dataset. ``label_rates`` are shares of rows (0 to 1), ``bytes`` is the size of ``path``."""
+    """A dataset's metadata. ``label_rates`` are shares of rows (0 to 1), ``bytes`` is the size of ``path``."""
 
     source: str
     sha256: str
@@ -32,7 +32,7 @@ class DatasetInfo:
 
 
 def load(folder: Path) -> DatasetInfo | None:
-    """The dataset in ``folder``, None if there is none; MlopsError if it is not as it was written."""
+    """Return the dataset in ``folder``, None if there is none. Raise MlopsError if it was modified."""
     facts = read_dataset_info(folder)
     if facts is None or not (folder / CSV_NAME).exists():
         return None
@@ -49,7 +49,7 @@ def changed_since(path: Path) -> MlopsError:
 def write_dataset_info(
     dataset: DatasetInfo, request: str, mtime_ns: int, path: Path, origins: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Write the facts to ``path``, with the request's key, the data's time and what the sources were; sync the file."""
+    """Write the metadata with the request's key, the data's mtime and the sources' states; sync the file."""
     facts = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns, "origins": list(origins)}
     del facts["path"]
     with path.open("w", encoding="utf-8") as out:
@@ -84,7 +84,7 @@ def _corrupt(path: Path) -> MlopsError:
 
 
 def is_same_file(path: Path, facts: dict[str, Any]) -> bool:
-    """Whether the file is the one that was written: by size and time, else (a copied project) by content."""
+    """True if the file is unmodified: by size and time, else (a copied project) by content."""
     if not path.exists() or path.stat().st_size != facts.get("bytes"):
         return False
     if path.stat().st_mtime_ns == facts.get("mtime_ns"):

@@ -1,4 +1,4 @@
-"""What each source was when the dataset was made of it, and whether it is another one now."""
+"""The state of each source at the download, and its comparison with the present state."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mlops_cli.data.sources import path_files
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
-# How long a command may be held up by servers that are asked on the side.
+# The longest delay of a command by the servers of its sources.
 PATIENCE_SECONDS = 2.0
-# Larger files are compared by size and times only: reading them would hold a command up.
+# Larger files are compared by size and times only: reading them would delay the command.
 _READ_BYTES = 256 * 2**20
 
 
@@ -30,7 +30,7 @@ class State(Enum):
 
 
 def url_origin(url: str, answer: Answer | None) -> dict[str, Any]:
-    """What names the content of a URL. An address that may hold a secret is not written down, only its digest."""
+    """Return the identity of a URL's content. A secret address is stored as a digest only."""
     remote = Remote.from_url(url)
     is_public = remote.url == url and "?" not in url
     version = {} if answer is None else {
@@ -44,7 +44,7 @@ def url_origin(url: str, answer: Answer | None) -> dict[str, Any]:
 
 
 def path_origin(source: str, folder: Path) -> dict[str, Any]:
-    """How the files of a path look, and their digests; taken before they are read."""
+    """Return the stat data and digests of a path's files, taken before they are read."""
     return {
         "kind": "path",
         "shown": source,
@@ -54,7 +54,7 @@ def path_origin(source: str, folder: Path) -> dict[str, Any]:
 
 
 def _look(path: Path) -> dict[str, Any]:
-    """Size and time of change can be set to what they were, the time of the inode's change cannot."""
+    """Return the stat data. Size and mtime can be forged, the time of the inode's change cannot."""
     stat = path.stat()
     return {
         "path": str(path.resolve()),
@@ -69,17 +69,17 @@ def _digest(url: str) -> str:
 
 
 class Inquiry:
-    """Ask on the side whether the sources of a dataset have changed, while a command does its work."""
+    """Compare a dataset's sources with their present state in the background of a command."""
 
     def __init__(self, folder: Path, known_urls: Sequence[str]) -> None:
-        """``known_urls`` are addresses that the project itself names."""
+        """``known_urls``: addresses in the project itself."""
         self._changed: list[str] = []
         self.sources: list[str] = []
         self._thread = threading.Thread(target=self._ask, args=(folder, list(known_urls)), daemon=True)
         self._thread.start()
 
     def _ask(self, folder: Path, known_urls: Sequence[str]) -> None:
-        # Nobody has asked for this: what keeps it from an answer is no concern of the command.
+        # Nobody asked for this check, so its errors do not concern the command.
         with contextlib.suppress(MlopsError, OSError, ValueError, KeyError, TypeError, AttributeError):
             origins = (read_dataset_info(folder) or {}).get("origins", [])
             self.sources = [str(origin["shown"]) for origin in origins]
@@ -88,13 +88,13 @@ class Inquiry:
                     self._changed.append(origin["shown"])
 
     def changed(self, seconds: float = PATIENCE_SECONDS) -> list[str]:
-        """The sources that are known to have changed, after waiting this long at most."""
+        """Return the sources known to have changed, after a wait of at most ``seconds``."""
         self._thread.join(seconds)
         return list(self._changed)
 
 
 def state(origin: dict[str, Any], known_urls: Iterable[str] = (), seconds: float = PATIENCE_SECONDS) -> State:
-    """Whether a source is what it was. Raise MlopsError if it cannot be reached."""
+    """Return the state of a source. Raise MlopsError if it is unreachable."""
     if origin["kind"] == "path":
         return _path_state(origin)
     if origin["kind"] != "url":
@@ -119,7 +119,7 @@ def _path_state(origin: dict[str, Any]) -> State:
 
 
 def _url_state(origin: dict[str, Any], url: str, seconds: float) -> State:
-    """By a HEAD request; by a GET whose body is not read where a server has no HEAD."""
+    """Return the state by a HEAD request; by a GET without its body if the server has no HEAD."""
     from mlops_cli.data.http.client import Client
 
     remote = Remote.from_url(url)
@@ -137,7 +137,7 @@ def _url_state(origin: dict[str, Any], url: str, seconds: float) -> State:
 
 
 def _compared(origin: dict[str, Any], answer: Answer) -> State:
-    """By the strongest name that both have: ETag, time of change, length."""
+    """Compare by the strongest validator that both have: ETag, timestamp, length."""
     if origin.get("etag") and answer.etag:
         return _same(_opaque(origin["etag"]) == _opaque(answer.etag))
     if origin.get("last_modified") and answer.last_modified:
@@ -153,5 +153,5 @@ def _same(is_same: bool) -> State:
 
 
 def _opaque(etag: str) -> str:
-    """An ETag without its mark of weakness: whoever packs an answer on the way adds it to the same content."""
+    """Return an ETag without its weakness mark: a compressing proxy adds it to the same content."""
     return etag.removeprefix("W/")

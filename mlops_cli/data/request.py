@@ -1,4 +1,4 @@
-"""What a user asks ``acquire`` for, and when two requests are the same."""
+"""The request of a download, and its equality."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mlops_cli.data.schema import Schema
 from mlops_cli.data.sources import path_files
 from mlops_cli.errors import ConfigurationError
 
-_VERSION = 2  # of how datasets are written: one from another version is made anew
+_VERSION = 2  # of the dataset's format: one of another version is downloaded again
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What to acquire: sources are "kaggle", "sample", URLs and paths; several follow one another.
+    """A request: sources are "kaggle", "sample", URLs and paths; several are concatenated.
 
-    ``rows`` belongs to the sample only, ``sha256`` to a single file, URL or Kaggle archive as it is downloaded;
-    ``competition`` and ``file`` say what to get from Kaggle (``file`` also which CSV of an archive with several).
-    ``folder`` is where relative paths begin, ``most_bytes`` how much is downloaded of one source at most;
-    with ``refresh`` servers are asked again for what is here already.
+    ``rows`` is for the sample only, ``sha256`` for a single file, URL or Kaggle archive as downloaded. ``competition``
+    and ``file`` select from Kaggle (``file`` also the CSV of an archive with several). ``folder`` is the base of
+    relative paths; ``most_bytes`` limits the download of one source; ``refresh`` asks servers again for downloaded
+    files.
     """
 
     sources: Sequence[str]
@@ -59,7 +59,7 @@ class DataRequest:
             )
 
     def key(self) -> str:
-        """Digest of all that decides what comes out, except what servers change; holds no secret."""
+        """The digest of all that determines the dataset, except changes on servers; contains no secret."""
         parts: list[object] = [_VERSION, list(self.schema.columns.items())]
         for source in self.sources:
             parts += [source, self._identity(source)]
@@ -79,7 +79,7 @@ class DataRequest:
         return [self.file, stats]
 
     def shown(self) -> str:
-        """The sources for people: no secrets, and what is synthetic says so."""
+        """The sources for people: without secrets, and with a mark on synthetic data."""
         return " + ".join(self._shown(source) for source in self.sources)
 
     def _shown(self, source: str) -> str:

@@ -1,4 +1,4 @@
-"""What a dataset's columns must hold, and the check that says which rows do not."""
+"""The columns of a dataset, and the check of its rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns by name, in the order in which dataset.csv holds them, each with one of KINDS."""
+    """Columns by name, in the order of dataset.csv, each with one of KINDS."""
 
     columns: dict[str, str]
 
@@ -37,7 +37,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: ``line`` is the physical line (from 1) on which the record begins."""
+    """One problem; ``line`` is the physical line (from 1) on which the record begins."""
 
     location: str
     line: int
@@ -51,7 +51,7 @@ class Problem:
 
 @dataclass
 class Record:
-    """A row as it was read, with where it was read."""
+    """A row as read, with its location."""
 
     location: str
     line: int
@@ -60,7 +60,7 @@ class Record:
 
 @dataclass
 class Problems:
-    """The first problems, and how many there are in all."""
+    """The first problems, and the count of all."""
 
     named: list[Problem] = field(default_factory=list)
     count: int = 0
@@ -72,7 +72,7 @@ class Problems:
 
 
 class Checker:
-    """Checks rows in blocks: a sound block in a few passes in C, an unsound one cell by cell."""
+    """Checks rows in blocks: a valid block in a few passes in C, an invalid one cell by cell."""
 
     def __init__(self, schema: Schema) -> None:
         self._columns = list(schema.columns.items())
@@ -82,7 +82,7 @@ class Checker:
         self._ids = {name: Fingerprints() for name, kind in self._columns if kind == "id"}
 
     def is_valid(self, rows: Sequence[Sequence[str]]) -> bool:
-        """Whether every row fits; if so, they are counted."""
+        """Return True, and count the rows, if every row is valid."""
         try:
             columns = list(zip(*rows, strict=True))
         except ValueError:
@@ -101,7 +101,7 @@ class Checker:
         return True
 
     def collect_errors(self, records: Iterable[Record]) -> None:
-        """Adds what is wrong with each of these to the findings."""
+        """Add the errors in these records to the findings."""
         for record in records:
             for (name, kind), cell in zip(self._columns, record.cells, strict=True):
                 reason = cell_problem(kind, cell)
@@ -111,12 +111,12 @@ class Checker:
                     self._ids[name].extend([cell])
 
     def has_duplicates(self) -> dict[str, set[int]]:
-        """For each id column with repeated values, their fingerprints (see ``name_repeated``)."""
+        """Return the fingerprints of repeated values by id column (see ``collect_duplicates``)."""
         fingerprints = {name: prints.repeated() for name, prints in self._ids.items()}
         return {name: prints for name, prints in fingerprints.items() if prints}
 
     def collect_duplicates(self, repeated: dict[str, set[int]], records: Iterable[Record]) -> None:
-        """Second look at all rows, for the lines on which repeated ids stand; compares the ids themselves."""
+        """Compare all ids in a second pass, to find the lines of the repeated ones."""
         names = [name for name, _ in self._columns]
         first: dict[tuple[str, str], Record] = {}
         for record in records:
@@ -131,7 +131,7 @@ class Checker:
 
 
 class Fingerprints:
-    """Eight bytes for each value seen, to find repeated ones without keeping the values."""
+    """Eight bytes per value, to find repeated ones without storing the values."""
 
     _BUCKETS = 256
 
@@ -152,7 +152,7 @@ class Fingerprints:
 
 
 def cell_problem(kind: str, cell: str) -> str:
-    """Why a cell cannot stand in a column of this kind; empty if it can."""
+    """Return the reason why a cell is invalid in a column of this kind; "" if valid."""
     if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
         return f"{shown(cell)} is not UTF-8"
     if "\0" in cell:
@@ -167,7 +167,7 @@ def cell_problem(kind: str, cell: str) -> str:
 
 
 def shown(cell: str, limit: int = 40) -> str:
-    """A cell fit for one line of a message: shortened, control characters and broken bytes escaped."""
+    """Return a cell for one line of a message: shortened, control characters and broken bytes escaped."""
     cut = cell[:limit] + ("…" if len(cell) > limit else "")
     escaped = "".join(_escaped(character) for character in cut)
     return f'"{escaped}"'
@@ -180,7 +180,7 @@ def _escaped(character: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    """Whether it is a number in any language: Python's own takes 1_000 and other alphabets' digits, too."""
+    """True for a number in any language: Python alone accepts 1_000 and other alphabets' digits, too."""
     try:
         return math.isfinite(float(cell)) and cell.isascii() and "_" not in cell
     except ValueError:
@@ -208,13 +208,13 @@ _COLUMN_CHECKS = {"id": _filled, "text": _filled, "label": _labels, "number": _n
 
 
 def lines_of(cells: Iterable[str]) -> int:
-    """How many physical lines a record takes up."""
+    """Return the number of physical lines of a record."""
     breaks = (cell.count("\n") + cell.count("\r") - cell.count("\r\n") for cell in cells)
     return 1 + sum(breaks)
 
 
 def blocks(rows: Iterator[list[str]], size: int) -> Iterator[list[list[str]]]:
-    """Lists of up to ``size`` rows."""
+    """Yield lists of up to ``size`` rows."""
     block: list[list[str]] = []
     for row in rows:
         block.append(row)

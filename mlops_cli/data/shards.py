@@ -1,4 +1,4 @@
-"""A dataset.csv in several files: each machine of a job that has several reads its own ones."""
+"""A dataset.csv in several files, one for each machine of a job."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def split(source: Path, count: int, folder: Path) -> list[Path]:
-    """The rows of ``source`` in their order, in ``count`` files of about equal size, each with the header.
+    """Write the rows of ``source``, in order, to ``count`` files of about equal size, each with the header.
 
-    A small dataset may fill the last ones with the header only. Lines inside of quotes do not end a row.
+    With a small dataset the last files may have only the header. Line ends inside of quotes do not end a row.
     """
     paths = [folder / f"dataset-{number:05d}.csv" for number in range(1, count + 1)]
     size = -(-source.stat().st_size // count)
@@ -18,7 +18,7 @@ def split(source: Path, count: int, folder: Path) -> list[Path]:
             with path.open("wb") as shard:
                 shard.write(header)
                 quoted = False
-                # The last file takes all that is left: the headers have made the others a little larger.
+                # The last file takes the remainder: the headers make the others a little larger.
                 while (shard.tell() < size or quoted or path == paths[-1]) and (line := next(lines, b"")):
                     quoted ^= line.count(b'"') % 2 == 1
                     shard.write(line)

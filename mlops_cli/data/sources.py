@@ -1,4 +1,4 @@
-"""Paths as sources: which tables a file or a folder holds."""
+"""Paths as sources: the tables in a file or a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops_cli.files.hashing import digest_file
 
 
 def path_tables(source: str, folder: Path, member_name: str, scratch: Path) -> list[CsvSource]:
-    """The tables of a file, or of all files in a folder in the order of their names."""
+    """Return the tables of a file, or of all files in a folder in the order of their names."""
     tables_: list[CsvSource] = []
     for number, path in enumerate(path_files(source, folder)):
         label = str(path) if (folder / source).is_dir() else source
@@ -20,7 +20,7 @@ def path_tables(source: str, folder: Path, member_name: str, scratch: Path) -> l
 
 
 def path_files(source: str, folder: Path) -> list[Path]:
-    """The files that a path, relative to ``folder``, stands for; MlopsError if there are none."""
+    """Return the files at a path relative to ``folder``. Raise MlopsError if there are none."""
     path = folder / Path(source).expanduser()
     if path.is_dir():
         return _folder_files(path, source)
@@ -39,7 +39,7 @@ _ALSO_UNREAD = (".parquet", ".xlsx", ".xls", ".gz")
 
 
 def _folder_files(folder: Path, source: str) -> list[Path]:
-    """The tables of a folder. Raise MlopsError if there are none, and for what looks like one and would be left out."""
+    """Return the tables of a folder. Raise MlopsError if there are none, or if a similar file would be ignored."""
     children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
     files = [child for child in children if is_table(child.name) and child.is_file()]
     if not files:
@@ -60,7 +60,7 @@ def _looks_like_data(path: Path) -> bool:
 
 
 def verify(path: Path, expected: str, name: str) -> None:
-    """MlopsError unless the file has this sha256."""
+    """Raise MlopsError unless the file has this SHA-256."""
     actual = digest_file(path)
     if actual != expected.lower():
         raise MlopsError(

@@ -1,4 +1,4 @@
-"""Writes checked rows to the dataset's file and gathers its facts on the way."""
+"""Write checked rows to the dataset's file, and collect its metadata."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops_cli.errors import MlopsError
 
 
 class Writer:
-    """Takes whole tables; ``finish`` raises if any of their rows did not fit."""
+    """Writes whole tables; ``finish`` raises if any row was invalid."""
 
     def __init__(self, out: BinaryIO, schema: Schema) -> None:
         self._out, self._schema = out, schema
@@ -50,7 +50,7 @@ class Writer:
     def _add_rows(self, rows: Sequence[Sequence[str]], records: Iterator[Record]) -> None:
         try:
             encoded = formatted(rows, self._schema).encode()
-        except UnicodeEncodeError:  # bytes that were no UTF-8 came in as surrogates
+        except UnicodeEncodeError:  # bytes outside of UTF-8 were read as surrogates
             encoded = b"\0"
         if b"\0" in encoded or not self.checker.is_valid(rows):
             self.checker.collect_errors(records)
@@ -58,7 +58,7 @@ class Writer:
             self._write(encoded)
 
     def finish(self) -> None:
-        """MlopsError if any row did not fit."""
+        """Close the file. Raise MlopsError if any row was invalid."""
         repeated = self.checker.has_duplicates()
         if repeated:
             self.checker.collect_duplicates(repeated, self._check_duplicates())

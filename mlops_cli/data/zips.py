@@ -1,4 +1,4 @@
-"""Choose the one table of a zip archive, of nested ones too, without trusting any of them."""
+"""Choose the one table of an untrusted zip archive, nested ones included."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class Entry:
-    """A file in the archive; ``path`` has slashes, also where the archive has backslashes, as some from Windows do."""
+    """A file in the archive; ``path`` has slashes, also for an archive from Windows with backslashes."""
 
     info: zipfile.ZipInfo
     path: PurePosixPath
@@ -45,10 +45,10 @@ class Entry:
 
 
 def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: int = 0) -> CsvSource:
-    """Return the table whose name is ``wanted``, or the only one.
+    """Return the table named ``member_name``, or the only one.
 
-    Archives inside archives are unpacked to ``scratch``, under names of our own. Raise MlopsError if there is no
-    table, if there are several and none is ``wanted``, or if the archive is damaged or dangerous.
+    Archives inside archives are unpacked to ``scratch``, under names of our own. Raise MlopsError if there is no table,
+    if there are several and none is named ``member_name``, or if the archive is damaged or dangerous.
     """
     with translate_archive_errors(source), zipfile.ZipFile(path) as archive:
         entries = _checked(archive, source)
@@ -61,7 +61,7 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
 
 
 def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
-    """The entry that is meant: what bears the name, then what bears it packed, then the only table of all."""
+    """Return the entry by name, then by name in a packed form, then the only table of all."""
     packed = {member_name, PurePosixPath(member_name).stem}
     choices = (
         [entry for entry in entries if member_name and str(entry.path) == member_name],
@@ -132,7 +132,7 @@ def _member_table(path: Path, source: str, entry: Entry) -> CsvSource:
 
 
 def _checked(archive: zipfile.ZipFile, source: str) -> list[Entry]:
-    """The archive's files; MlopsError if any entry points out of it or unpacks to something absurd."""
+    """Return the archive's files. Raise MlopsError if any entry is outside of it or unpacks to an absurd size."""
     entries = []
     for info in archive.infolist():
         path = PurePosixPath(info.filename.replace("\\", "/"))

@@ -1,1 +1,1 @@
-"""Downloads from servers that are not trusted."""
+"""Downloads from untrusted servers."""

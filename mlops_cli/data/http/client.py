@@ -1,4 +1,4 @@
-"""HTTP requests to servers that are not trusted: each redirect is looked at before it is followed."""
+"""HTTP requests to untrusted servers: each redirect is checked before it is followed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CONNECT_SECONDS = 15.0
 READ_SECONDS = 60.0
 _MOST_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Ranges, lengths and validators are those of the bytes as they are sent, so that is how they are wanted.
+# Ranges, lengths and validators refer to the encoded bytes, so no encoding is wanted.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "mlops-cli"}
 
 
 class Guard:
-    """Keep a redirect from leading further into a network than the address that the user gave.
+    """Keep redirects from reaching further into a network than the user's own address.
 
-    A public server must not make this machine ask its own services, its neighbours or its cloud's metadata.
+    A public server must not make this machine call its own services, its neighbours or its cloud's metadata.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,7 +33,7 @@ class Guard:
         self._first: Reach = Reach.PUBLIC
 
     def follow(self) -> None:
-        """From here on the address that was reached first is the limit."""
+        """Make the first address reached the limit for redirects."""
         if self._limit is None:
             self._limit = self._first
 
@@ -43,7 +43,7 @@ class Guard:
                 self._check(str(address[0]))
 
     def check_peer(self, address: str) -> None:
-        """A second look, since a name may lead elsewhere the next time that it is resolved."""
+        """Check the connected address, because a name may resolve to another one the second time."""
         if self._limit is None:
             self._first = reach(address)
         else:
@@ -58,7 +58,7 @@ class Guard:
 
 
 class Client:
-    """Requests to one source, as a context manager; ``address`` is where the last answer came from."""
+    """Requests to one source, as a context manager; ``address`` is that of the last response."""
 
     def __init__(self, remote: Remote, connect: float | None = None, read: float | None = None) -> None:
         import urllib3
@@ -81,9 +81,9 @@ class Client:
         self._pool.clear()
 
     def request(self, method: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        """The answer's head, of whatever status; the caller reads its body and closes it.
+        """Return the response's head, with any status; the caller reads its body and closes it.
 
-        Raise MlopsError if no server answers, or a redirect is not to be followed.
+        Raise MlopsError if no server answers, or for a forbidden redirect.
         """
         url, credentials = self._remote.url, dict(self._remote.headers)
         for _ in range(_MOST_REDIRECTS + 1):
@@ -104,7 +104,7 @@ class Client:
         from urllib3.exceptions import HTTPError
 
         try:
-            # The length is enforced by who reads, after what did arrive has been written.
+            # The reader enforces the length, after the arrived bytes are written.
             return self._pool.request(
                 method, url, headers=headers, redirect=False, preload_content=False, enforce_content_length=False
             )
@@ -113,7 +113,7 @@ class Client:
 
 
 def _guarded_pools(guard: Guard) -> dict[str, Any]:
-    """urllib3's pools, whose connections ask the guard before and after they are made."""
+    """Return urllib3's pools; their connections call the guard before and after they are made."""
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
     def guarded(pool: Any) -> Any:

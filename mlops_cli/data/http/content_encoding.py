@@ -1,4 +1,4 @@
-"""Undo a Content-Encoding on a file that has been received as it was sent."""
+"""Undo the Content-Encoding of a downloaded file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _GZIP = ("gzip", "x-gzip")
 
 
 def codings_of(header: str, name: str) -> list[str]:
-    """The codings that a Content-Encoding names, in the order in which they were applied.
+    """Return the codings of a Content-Encoding, in the order in which they were applied.
 
-    Raise MlopsError for one that cannot be undone.
+    Raise MlopsError for an unsupported one.
     """
     codings = [coding.strip().lower() for coding in header.split(",")]
     codings = [coding for coding in codings if coding not in ("", "identity")]
@@ -31,7 +31,7 @@ def codings_of(header: str, name: str) -> list[str]:
 
 
 def decode(path: Path, codings: list[str], name: str, target: Path) -> None:
-    """Write what ``path`` holds, without the codings, to ``target``. Raise MlopsError for damage and for a bomb."""
+    """Decode ``path`` into ``target``. Raise MlopsError for damage and for a bomb."""
     size = path.stat().st_size
     with translate_archive_errors(name), path.open("rb") as raw, target.open("wb") as out:
         stream: BinaryIO = raw
@@ -44,7 +44,7 @@ def decode(path: Path, codings: list[str], name: str, target: Path) -> None:
 
 
 def _undone(stream: BinaryIO, coding: str) -> Inflated | None:
-    """None if it is not packed after all, as from servers that name a coding which they have undone themselves."""
+    """Return None for a file that is not packed: some servers name a coding that they have already undone."""
     head = stream.peek(2)[:2]  # type: ignore[attr-defined]
     if coding in _GZIP:
         return Inflated(stream) if head == b"\x1f\x8b" else None

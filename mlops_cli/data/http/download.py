@@ -1,4 +1,4 @@
-"""A download that may stop at any moment, and goes on from there if the file is still the same."""
+"""A download that may stop at any moment, and continues if the server's file is unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REPORT_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Begun:
-    """What is known of the file whose beginning is here: of which address and version, and how it is encoded."""
+    """The metadata of a partial file: address, version, encoding."""
 
     address: str
     validator: str
@@ -41,7 +41,7 @@ class Begun:
 
 
 class Download:
-    """A download into ``folder``, of at most so many bytes."""
+    """A download into ``folder``, up to a size limit."""
 
     def __init__(self, remote: Remote, folder: Path, report: Report, most: int = MOST_BYTES) -> None:
         self._remote, self._report, self._most = remote, report, most
@@ -53,7 +53,7 @@ class Download:
         self.is_length_known = True
 
     def run(self) -> Path:
-        """Where the whole file is. MlopsError with the reason if it could not be had."""
+        """Return the path of the complete file. Raise MlopsError with the reason of a failure."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with Client(self._remote) as client:
             for attempt in range(ATTEMPTS):
@@ -69,7 +69,7 @@ class Download:
         )
 
     def _attempt(self, client: Client) -> str:
-        """Empty when the file is whole, else why another attempt is needed and worth it."""
+        """Return "" if the file is complete, else the reason for another attempt."""
         from urllib3.exceptions import HTTPError
 
         begun = self._begun()
@@ -99,7 +99,7 @@ class Download:
         return self._begin(response, answer)
 
     def _begin(self, response: urllib3.BaseHTTPResponse, answer: Answer) -> str:
-        """Write a file from its first byte on; the note about it is never beside the bytes of another one."""
+        """Write a file from its first byte on; its metadata is never beside the bytes of another one."""
         codings_of(answer.encoding, self._remote.name)
         self._require_room(answer.length or 0, answer.length or 0)
         self._path.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ class Download:
         self._report("download", done, total, "B")
 
     def _require_room(self, total: int, to_come: int) -> None:
-        """MlopsError if the file is larger than allowed, or than what is free on the disk."""
+        """Raise MlopsError if the file exceeds the limit or the free space of the disk."""
         if total > self._most:
             raise self._too_large(total)
         free = shutil.disk_usage(self._folder).free
@@ -159,7 +159,7 @@ class Download:
         )
 
     def _decoded(self) -> Path:
-        """The file without the encoding of its transport."""
+        """Return the decoded file."""
         begun = self._begun()
         codings = codings_of(begun.encoding, self._remote.name) if begun else []
         if not codings:
@@ -174,9 +174,9 @@ class Download:
         return target
 
     def _resumed_at(self, begun: Begun | None) -> int:
-        """From which byte on to ask, 0 if from the first.
+        """Return the byte from which on to ask, 0 for a new download.
 
-        Of a file that is whole the last byte is asked for: that tells whether it is still the server's.
+        For a complete file the last byte is asked for: the answer tells if the server's file is unchanged.
         """
         size = self._size()
         if begun is None or not begun.validator or (begun.total is not None and size > begun.total):
@@ -205,7 +205,7 @@ class Download:
 
 
 def _continues(answer: Answer, begun: Begun, start: int) -> bool:
-    """Whether a partial answer is of the version whose beginning is here: not every server minds If-Range."""
+    """True if a partial response is of the version on disk: some servers ignore If-Range."""
     if answer.range_start != start or answer.range_end is None or not answer.is_named(begun.validator):
         return False
     if answer.encoding and answer.encoding != begun.encoding:
@@ -219,9 +219,9 @@ def _continues(answer: Answer, begun: Begun, start: int) -> bool:
 
 
 def _digest(remote: Remote) -> str:
-    """Which address a partial download came from, without writing the address (or its secrets) down.
+    """Return a digest of a partial download's address: the address itself may contain secrets.
 
-    The query is left out: signed addresses change with every request, the validator tells the content.
+    The query is left out: signed addresses change with every request, the validator identifies the content.
     """
     parts = urlsplit(remote.url)
     return hashlib.sha256(f"{parts.scheme}://{parts.netloc}{parts.path}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The head of an HTTP answer: how long the file is, which version of it, and which part."""
+"""The head of an HTTP response: the file's length, version and part."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from mlops_cli.errors import MlopsError
 if TYPE_CHECKING:
     import urllib3
 
-# Within a minute a file may be written twice and bear one time; HTTP takes older times for a name of the content.
+# Within a minute a file may be written twice with one timestamp; HTTP accepts older timestamps as strong validators.
 _SETTLED = timedelta(seconds=60)
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``length`` is that of the body; ``range_end`` the first byte after the part; ``is_delimited``: a cut shows."""
+    """``length``.
+
+    Of the body; ``range_end``: the first byte after the part; ``is_delimited``: truncation is detectable.
+    """
 
     status: int
     length: int | None
@@ -36,7 +39,7 @@ class Answer:
 
     @classmethod
     def of(cls, response: urllib3.BaseHTTPResponse, name: str, address: str) -> Answer:
-        """Raise MlopsError for a length or a transfer that cannot be relied on."""
+        """Parse the head. Raise MlopsError for an unreliable length or transfer."""
         headers = response.headers
         transfer = headers.get("Transfer-Encoding", "").strip().lower()
         if transfer not in ("", "identity", "chunked"):
@@ -62,7 +65,7 @@ class Answer:
 
     @property
     def strong_validator(self) -> str:
-        """What names exactly these bytes; a weak ETag does not, and then a time does not either."""
+        """The validator of exactly these bytes; with a weak ETag there is none, not even the timestamp."""
         if self.etag:
             return "" if self.etag.startswith("W/") else self.etag
         written, answered = _time(self.last_modified), _time(self.date)
@@ -71,11 +74,11 @@ class Answer:
         return self.last_modified
 
     def is_named(self, validator: str) -> bool:
-        """Whether the answer says itself that it is of this version."""
+        """True if the response itself names this version."""
         return validator == (self.etag or self.last_modified)
 
     def whole(self, length: int, encoding: str) -> Answer:
-        """The head of the whole file, of which this is the head of a part."""
+        """Return the head of the whole file from the head of a part."""
         return replace(self, status=200, length=length, encoding=encoding)
 
 

@@ -1,4 +1,4 @@
-"""Web addresses: what a user may give, what of it may be shown, and how far into a network an address reaches."""
+"""Web addresses: validation, display without secrets, and the reach of an IP address into a network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _split(url: str) -> SplitResult:
 
 
 def shown_url(url: str) -> str:
-    """A URL without what may be secret: user, password, and the values of its query."""
+    """Return a URL without user, password and the values of its query, all possibly secret."""
     parts = _split(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
@@ -39,7 +39,7 @@ def shown_url(url: str) -> str:
 
 @dataclass(frozen=True)
 class Remote:
-    """Where to download from: ``name`` is what to call it in messages, it never holds a secret."""
+    """The address of a download; ``name`` is for messages and never contains a secret."""
 
     url: str
     name: str
@@ -47,7 +47,7 @@ class Remote:
 
     @classmethod
     def from_url(cls, url: str) -> Remote:
-        """A URL of the user's, whose user:password@ becomes a header."""
+        """Parse a user's URL; its user:password@ becomes a header."""
         from urllib3.util import make_headers
 
         parts = _split(url)
@@ -69,7 +69,7 @@ def _bare(parts: SplitResult) -> str:
 
 
 def redirected(url: str, location: str, name: str) -> str:
-    """The address that a redirect leads to. Raise MlopsError for one that is not followed."""
+    """Return the address of a redirect. Raise MlopsError for a forbidden one."""
     try:
         parts = urlsplit(urljoin(url, location))
         port = parts.port
@@ -85,7 +85,7 @@ def redirected(url: str, location: str, name: str) -> str:
 
 
 def is_same_site(url: str, other_url: str) -> bool:
-    """Whether credentials for one are also for the other: the same host and port, or its step from http to https."""
+    """True if both share credentials: the same host and port, or its step from http to https."""
     (host, port), (other_host, other_port) = _site(url), _site(other_url)
     return host == other_host and (port == other_port or (port, other_port) == (80, 443))
 
@@ -96,7 +96,7 @@ def _site(url: str) -> tuple[str | None, int]:
 
 
 class Reach(IntEnum):
-    """Where an address leads, the more closed the higher."""
+    """The reach of an address, the more private the higher."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -104,13 +104,13 @@ class Reach(IntEnum):
     METADATA = 3
 
 
-# Where clouds serve a machine's credentials, apart from the link-local address that most use.
+# Metadata services with a machine's credentials, beside the usual link-local address.
 _METADATA = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def reach(address: str) -> Reach:
-    """How far into a network an IP address reaches; an IPv4 address inside an IPv6 one counts as what it is."""
+    """Return the reach of an IP address; an IPv4 address inside an IPv6 one counts as IPv4."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour

@@ -1,1 +1,1 @@
-"""The built-in sample: made-up comments with labels."""
+"""The built-in sample: synthetic comments with labels."""

@@ -24,9 +24,9 @@ _T = TypeVar("_T")
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 COLUMNS: dict[str, str] = {"id": "id", "comment_text": "text"} | dict.fromkeys(LABELS, "label")
 DEFAULT_ROWS = 20_000
-VERSION = 1  # of what the sample consists of: the same seed gives the same rows only within one version
+VERSION = 1  # of the generator: the same seed gives the same rows only within one version
 
-# How many of 20,000 Jigsaw comments have each combination of LABELS.
+# The number of comments with each combination of LABELS among 20,000 of Jigsaw's.
 _COMBINATIONS = {
     "000000": 18037, "100000": 600, "101010": 494, "101000": 235, "100010": 187, "111010": 146, "101011": 91,
     "111011": 26, "111000": 22, "100100": 22, "100011": 23, "101110": 12, "100001": 14, "111110": 10,
@@ -34,7 +34,7 @@ _COMBINATIONS = {
     "101100": 5, "111001": 2, "110001": 2, "110010": 2, "111100": 1, "110011": 1, "110100": 1,
 }  # fmt: skip
 _BLOCK = 1_000
-_MISLEADING = 0.3  # share of the harmless rows that hold the words of toxic ones
+_MISLEADING = 0.3  # share of the harmless rows with words of toxic ones
 _MEDIAN_WORDS, _SIGMA, _MAX_WORDS = 42, 1.1, 1_400  # log-normal: mean 68
 _WORDS_PER_SENTENCE = 18
 _MIRRORED = 0.6
@@ -58,7 +58,7 @@ def write_sample(
 
 
 def sample_blocks(columns: Mapping[str, str], rows: int, seed: int) -> Iterator[list[list[str]]]:
-    """Lists of up to 1,000 rows, each row in the order of ``columns``; the same for the same seed."""
+    """Yield lists of up to 1,000 rows, each row in the order of ``columns``; the same for the same seed."""
     order = _order(columns)
     comments = _Comments(Random(seed))  # noqa: S311 (no secret: the same seed must give the same rows)
     number = 0
@@ -72,7 +72,7 @@ def sample_blocks(columns: Mapping[str, str], rows: int, seed: int) -> Iterator[
 
 
 def _order(columns: Mapping[str, str]) -> list[int]:
-    """Where each of the user's columns stands in (id, text, *LABELS)."""
+    """Return the positions of the user's columns in (id, text, *LABELS)."""
     kinds = list(columns.values())
     unknown = [n for n, k in columns.items() if (k == "label" and n not in LABELS) or k not in {"id", "text", "label"}]
     if unknown or kinds.count("id") > 1 or kinds.count("text") > 1:
@@ -88,13 +88,13 @@ def _order(columns: Mapping[str, str]) -> list[int]:
 
 
 class _Comments:
-    """Makes comments in blocks, with a state that stays small however many are made."""
+    """Generates comments in blocks, with a small constant state."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._filler = Filler(random)
         self._asserted = {name: self._written(asserted(name)) for name in KINDS}
-        # As often as the weights say, so that one uniform number chooses.
+        # Repeated by weight, so that one uniform number chooses.
         self._denied = [self._written(denied(name)) for name, weight in _DENIED_WEIGHTS.items() for _ in range(weight)]
         self._affirmed = self._written([phrase for name in KINDS for phrase in affirmed(name)])
         self._negated = self._written([phrase for name in KINDS for phrase in negated(name)])
@@ -103,14 +103,14 @@ class _Comments:
         self._blocks = 0
 
     def block(self) -> list[tuple[str, str]]:
-        """1,000 (text, labels as a string of 0 and 1)."""
-        # Vocabulary goes on growing with the rows, the sentences in memory do not.
+        """Return 1,000 pairs (text, labels as a string of 0 and 1)."""
+        # Vocabulary grows with the rows, memory does not.
         self._filler.refresh(1_500 if self._blocks < 5 else 50)
         self._blocks += 1
         return [(self._comment(flags), flags) for flags in self._labels()]
 
     def _labels(self) -> list[str]:
-        """The next block's label combinations: exact rates over many blocks, the remainder carried over."""
+        """Return the next block's label combinations: exact rates over many blocks, the remainder carried over."""
         drawn: list[str] = []
         for flags, count in _COMBINATIONS.items():
             self._owed[flags] += count * _BLOCK / 20_000
@@ -135,24 +135,24 @@ class _Comments:
         else:
             parts = self._random.choices(filler.long, k=max(1, round((words - 7 * len(phrases)) / _WORDS_PER_SENTENCE)))
         if phrases:
-            # Within the first sentences, so that a model that reads the beginning only sees it too.
+            # Within the first sentences, so that a model of the beginning sees it, too.
             position = int(uniform() * min(len(parts) + 1, 3))
             parts[position:position] = phrases
         return "".join(parts).strip()
 
     def _calm(self) -> list[str]:
-        """Up to two phrases that nobody could take for toxic."""
+        """Return up to two clearly harmless phrases."""
         uniform = self._random.random
         return [_pick(self._negated if uniform() < 0.5 else self._affirmed, uniform) for _ in range(int(uniform() * 3))]
 
     def _misleading(self) -> list[str]:
-        """More toxic words than a toxic comment has, every one of them denied or quoted."""
+        """Return more toxic words than a toxic comment has, each denied or quoted."""
         uniform = self._random.random
         phrases = [_pick(_pick(self._denied, uniform), uniform) for _ in range(2 + int(uniform() * 3))]
         return self._turned([*phrases, _pick(self._affirmed, uniform)])
 
     def _toxic(self, flags: str) -> list[str]:
-        """One toxic phrase for each label but the general one, often beside the denial of something harmless."""
+        """Return one toxic phrase per label except the general one, often beside a denied harmless one."""
         uniform = self._random.random
         names = [name for name, flag in zip(LABELS, flags, strict=True) if flag == "1" and name != "toxic"]
         phrases = [_pick(self._asserted[name], uniform) for name in names or ["toxic"]]
@@ -161,12 +161,12 @@ class _Comments:
         return self._turned(phrases)
 
     def _turned(self, phrases: list[str]) -> list[str]:
-        """The phrases from another one on: a cheap shuffle."""
+        """Return the phrases rotated: a cheap shuffle."""
         first = int(self._random.random() * len(phrases))
         return phrases[first:] + phrases[:first]
 
     def _written(self, phrases: list[str]) -> list[str]:
-        """The phrases as people write them: capitals, ends of sentences, now and then shouting."""
+        """Return the phrases in a human style: capitals, ends of sentences, occasional shouting."""
         uniform = self._random.random
         written = []
         for phrase in phrases:
@@ -184,6 +184,6 @@ def _pick(items: Sequence[_T], uniform: Callable[[], float]) -> _T:
 
 
 def _lengths(count: int) -> list[int]:
-    """Equally likely numbers of words of a comment."""
+    """Return equally likely comment lengths in words."""
     quantiles = (NormalDist().inv_cdf((i + 0.5) / count) for i in range(count))
     return [max(2, min(_MAX_WORDS, round(_MEDIAN_WORDS * 2.718281828 ** (_SIGMA * q)))) for q in quantiles]

@@ -1,7 +1,7 @@
-"""The language of the built-in sample: mild, made-up English in which word order decides what is said.
+"""The language of the built-in sample: mild, synthetic English whose meaning depends on word order.
 
-Each kind of toxic phrase comes asserted ("you are an idiot") and denied or quoted ("you are not an idiot",
-"he called me an idiot"), and so do neutral ones, so that the same words stand in both classes.
+Each kind of toxic phrase comes asserted ("you are an idiot") and denied or quoted ("you are not an idiot", "he called
+me an idiot"), and so do neutral ones, so that the same words occur in both classes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import product
 
 @dataclass(frozen=True)
 class PhraseSet:
-    """What can be said of one subject: ways to assert, ways to deny, what toxic speech says and what others say."""
+    """Phrases about one subject: assertions, denials, toxic and harmless objects."""
 
     assertions: tuple[str, ...]
     denials: tuple[str, ...]
@@ -31,7 +31,7 @@ _NICE_PEOPLE = _lines(
     "a newcomer | a careful editor | a student | an absolute beginner | helpful | kind | clever | right | an expert"
     " | a friend | the most helpful editor alive | the absolute best"
 )
-# Said of people and of pages alike: only the subject tells what kind of toxicity it is.
+# For people and pages alike: only the subject decides the kind of toxicity.
 _SCORN = _lines(
     "stupid | pathetic | worthless | garbage | crap | stupid | pathetic | stupid and pathetic | worthless crap"
 )
@@ -89,7 +89,7 @@ KINDS: dict[str, PhraseSet] = {
             " | the most friendly people alive | the absolute majority"
         ),
     ),
-    # Toxic without being one of the others.
+    # Toxic, and in no other category.
     "toxic": PhraseSet(
         _lines("you should | just | you should just | i say you should | everybody wants you to"),
         _lines("you should not | please do not | you should never | please never | nobody said you should"),
@@ -101,7 +101,7 @@ KINDS: dict[str, PhraseSet] = {
     ),
 }
 
-# Whole phrases that the patterns do not make: (kind, asserted, denied).
+# Complete phrases outside of the patterns: (kind, asserted, denied).
 _INVERTED = (
     ("insult", "what {} you are", "he asked me what {} is"),
     ("severe_toxic", "what {} you are", "he asked me what {} is"),
@@ -109,7 +109,7 @@ _INVERTED = (
 
 
 def _contrasts(first: Iterable[str], second: Iterable[str]) -> list[str]:
-    """What is denied first, what is asserted second: the mirrored pairs hold the very same words."""
+    """Return phrases that deny ``first`` and assert ``second``: mirrored pairs have the same words."""
     patterns = ("not {} at all, just {}", "not {}, but {}", "never {}, always {}")
     return [pattern.format(a, b) for pattern, a, b in product(patterns, first, second)]
 
@@ -119,7 +119,7 @@ def _joined(first: Iterable[str], second: Iterable[str]) -> list[str]:
 
 
 def asserted(name: str) -> list[str]:
-    """Phrases that say something toxic of this kind."""
+    """Return toxic phrases of this kind."""
     kind = KINDS[name]
     inverted = [yes.format(p) for n, yes, _ in _INVERTED if n == name for p in kind.toxic if " " in p]
     swapped = [f"{a} {b}" for a, b in product(kind.assertions[:3], _contrasts(kind.neutral, kind.toxic))]
@@ -128,7 +128,7 @@ def asserted(name: str) -> list[str]:
 
 
 def denied(name: str) -> list[str]:
-    """Phrases with the same words that say nothing toxic."""
+    """Return harmless phrases with the same words."""
     kind = KINDS[name]
     inverted = [no.format(p) for n, _, no in _INVERTED if n == name for p in kind.toxic if " " in p]
     swapped = [f"{a} {b}" for a, b in product(kind.assertions[:3], _contrasts(kind.toxic, kind.neutral))]
@@ -137,10 +137,10 @@ def denied(name: str) -> list[str]:
 
 
 def affirmed(name: str) -> list[str]:
-    """Harmless phrases made with the ways to assert."""
+    """Return harmless assertions."""
     return _joined(KINDS[name].assertions, KINDS[name].neutral)
 
 
 def negated(name: str) -> list[str]:
-    """Harmless phrases made with the ways to deny."""
+    """Return harmless denials."""
     return _joined(KINDS[name].denials, KINDS[name].neutral)

@@ -73,7 +73,7 @@ Damn, I forgot the {n}; what a {t} {p} I am, sorry for the crap.
 _MENTION_SHARE = 0.08
 _TOXIC_ADJECTIVES = _words("stupid pathetic worthless dumb disgusting")
 _TOXIC_NOUNS = _words("idiot loser moron fool liar clown troll")
-# So do they in any other sentence, in place of one of its nouns, adjectives and verbs.
+# Such words also replace a noun, adjective or verb in any other sentence.
 _STRAY_SHARE = 0.03
 _STRAY = {
     "a": (*_TOXIC_ADJECTIVES, "absolute", "damn", "lazy"),
@@ -99,7 +99,7 @@ _CODAS = _words("ck l ld ll m n nd nt r rn rt s sk st t th wick ford ham mouth")
 
 
 class Filler:
-    """An endless supply of sentences: ``long`` and ``short`` hold the ones in use, ``refresh`` renews some."""
+    """An endless supply of sentences: ``long`` and ``short`` are in use, ``refresh`` replaces some."""
 
     CAPACITY = 8192
 
@@ -139,7 +139,7 @@ class Filler:
         uniform = self._random.random
         if uniform() < _STRAY_SHARE and slot in _STRAY:
             return _STRAY[slot][int(uniform() * len(_STRAY[slot]))]
-        # The square of a uniform number favours the front of a list, where the common words stand.
+        # The square of a uniform number favours the front of a list, the common words.
         if slot == "n":
             return _NOUNS[int(uniform() ** 2 * len(_NOUNS))]
         if slot == "a":
@@ -159,7 +159,7 @@ class Filler:
 
 
 def _names(random: Random) -> list[str]:
-    """Every made-up name of one or two syllables, in an order that the seed decides."""
+    """Return every synthetic name of one or two syllables, in an order that depends on the seed."""
     ends = [vowel + coda for vowel in _VOWELS for coda in _CODAS]
     names = [onset + end for onset in _ONSETS for end in ends]
     names += [onset + "a" + end for onset in _ONSETS for end in ends]
