@@ -1,4 +1,4 @@
-"""The targets. ``get_backend`` is the only place that knows how a backend is built."""
+"""The targets. Only ``get_backend`` knows how to build a backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def get_backend(settings: Settings, project: Project, use_case: UseCase) -> Backend:
-    """The backend of the chosen target; raises ConfigurationError for bad settings."""
+    """Return the backend of the chosen target; raise ConfigurationError for invalid settings."""
     settings.validated()
     if settings.target == "aws":
         from mlops_cli.backends.aws.backend import AwsBackend

@@ -1,4 +1,4 @@
-"""What a target must be able to do, as verbs of user intent. There is one Backend per target."""
+"""The interface of a target: one method per user intent. There is one Backend per target."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RollbackPlan:
-    """The model to go back to; ``run_id`` is the rollback to it that is on record already, to be finished."""
+    """The model to go back to; ``run_id`` is an unfinished rollback to it that will be completed."""
 
     target: ModelVersion
     run_id: str = ""
@@ -36,7 +36,7 @@ class RollbackPlan:
 
 
 class CostScope(str, Enum):
-    """What costs are asked about: the endpoint of an approval, a run's jobs made again, or what a cleanup ends."""
+    """The subject of a cost estimate: the endpoint of an approval, the jobs of a reproduction, or a cleanup."""
 
     ENDPOINT = "endpoint"
     REPRODUCTION = "reproduction"
@@ -44,109 +44,109 @@ class CostScope(str, Enum):
 
 
 class Backend(ABC):
-    """Everything the commands need of a target. All methods raise MlopsError for what a user can mend."""
+    """Everything the commands need of a target. All methods raise MlopsError for problems that a user can solve."""
 
     target: str
 
-    def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (on one's own machine nothing costs)
-        """What this target asks for."""
+    def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (the local target costs nothing)
+        """Return the target's costs."""
         return Costs()
 
     def account_label(self) -> str:
-        """Where changes are made and in whose name, when that is not this folder: shown before any change."""
+        """Return the account and caller of a remote target, shown before any change; empty for this folder."""
         return ""
 
     def undeployed_settings(self) -> list[str]:
-        """Return, in words, which settings differ from those that the target was last deployed with."""
+        """Return, in words, the settings that differ from those of the target's last deployment."""
         return []
 
     @abstractmethod
     def plan_infra(self, watch: Watch = no_watch) -> Plan:
-        """What ``provision`` would make, and what is there already; ``watch`` sees what must be waited for first."""
+        """Return the changes that ``deploy_infra`` would make, and existing resources; ``watch`` sees any waiting."""
 
     @abstractmethod
     def deploy_infra(self, watch: Watch = no_watch) -> None:
-        """Carry out exactly the plan that was made last, or a new one if there is none; safe to repeat."""
+        """Apply exactly the last plan, or a new one if there is none; safe to repeat."""
 
     @abstractmethod
     def discard_plan(self) -> None:
-        """Remove what making a plan has left behind; called when it was not carried out."""
+        """Remove the temporary resources of a plan that was not applied."""
 
     @abstractmethod
     def is_provisioned(self) -> bool: ...
 
     @abstractmethod
     def download_data(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
-        """Get the dataset into place; the bool says whether anything changed."""
+        """Download the dataset; the bool is True if it changed."""
 
     @abstractmethod
     def dataset(self) -> DatasetInfo | None: ...
 
     @abstractmethod
     def start_run(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
-        """Start a run, or continue the one that died; the bool is False when nothing had changed.
+        """Start a run, or continue the one that died; the bool is False if nothing has changed.
 
-        ``consent`` is called with what the run costs, before anything is started that does.
+        ``consent`` is called with the run's costs before anything is started that costs money.
         """
 
     @abstractmethod
     def get_run(self, prefix: str = "") -> Run:
-        """The run whose id starts with ``prefix``, or the newest; one that died is shown as interrupted."""
+        """Return the run with this id prefix, or the newest; a run that died is shown as interrupted."""
 
     @abstractmethod
     def list_runs(self) -> list[Run]:
-        """The newest first."""
+        """Return all runs, the newest first."""
 
     @abstractmethod
     def follow(self, run: Run, view: RunView) -> Run:
-        """Show a run that goes on by itself until it ends or waits for a person; gives it as it stands then."""
+        """Show a run until it ends or waits for approval; return its final state."""
 
     @abstractmethod
     def stop(self, run: Run) -> Run:
-        """End a run that goes on and all that works for it; gives it as it stands then."""
+        """Stop a run and all its processes and jobs; return its final state."""
 
     @abstractmethod
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        """Bring one stage of a run to its output as the engine does; what comes before it must have its own."""
+        """Run or reuse one stage of a run, as the engine does; all earlier stages must have an output."""
 
     @abstractmethod
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
-        """The lines of a stage's log; with ``follow``, until the stage has ended."""
+        """Yield the lines of a stage's log; with ``follow``, until the stage has ended."""
 
     @abstractmethod
     def evidence(self, run: Run) -> Evidence: ...
 
     @abstractmethod
     def report(self, run: Run) -> str:
-        """The run's evidence as one HTML page: an address that a browser can open."""
+        """Return the URL of the run's evidence as one HTML page."""
 
     @abstractmethod
     def check_waiting(self, run: Run) -> None:
-        """Raises MlopsError, saying why, when nobody can decide about this run now."""
+        """Raise MlopsError, with the reason, unless the run waits for a decision."""
 
     @abstractmethod
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
-        """Record who said what about the run's model, then go on with an approved one."""
+        """Record the decision about the run's model; continue the run if the model is approved."""
 
     @abstractmethod
     def models(self) -> list[ModelVersion]:
-        """The registry, the newest version first."""
+        """Return the model versions, the newest first."""
 
     @abstractmethod
     def plan_rollback(self, version: str) -> RollbackPlan:
-        """Where a rollback leads: to the version named, or to the one that was deployed before."""
+        """Return the target of a rollback: the named version, or the one that was deployed before."""
 
     @abstractmethod
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        """Deploy an earlier approved model again, without training; a rollback that was killed is finished."""
+        """Deploy an earlier approved model again, without training; complete a rollback that was killed."""
 
     @abstractmethod
     def manifest(self, run: Run) -> dict[str, Any]:
-        """All that is needed to make the run again."""
+        """Return everything needed to reproduce the run."""
 
     @abstractmethod
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
-        """Make the run's model again from what is here now, beside all else, and compare; recorded nowhere."""
+        """Train the run's model again in a scratch folder from the present files, and compare; record nothing."""
 
     @abstractmethod
     def endpoint(self) -> Endpoint: ...
@@ -156,20 +156,20 @@ class Backend(ABC):
 
     @abstractmethod
     def run_gate(self) -> GateReport:
-        """The post-training gate against the live endpoint, outside of any run."""
+        """Run the post-training gate against the live endpoint, outside of any run."""
 
     @abstractmethod
     def request_statistics(self, days: int) -> RequestStatistics:
-        """What was measured of the live model's requests; raises MlopsError, saying why, when nothing can be."""
+        """Return the live model's request statistics; raise MlopsError, with the reason, if there are none."""
 
     @abstractmethod
     def run_checks(self) -> Iterator[Finding]:
-        """What would keep the commands from working, might, or costs for nothing; changes nothing."""
+        """Yield problems, risks and idle billed resources; change nothing."""
 
     @abstractmethod
     def plan_cleanup(self, keep_data: bool) -> Plan:
-        """What ``teardown`` would stop and remove, and what stays and why."""
+        """Return the resources that ``cleanup`` would stop and remove, and those that stay, with reasons."""
 
     @abstractmethod
     def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:
-        """Carry the plan out, look again, and give what is left of it."""
+        """Apply the plan, list all resources again, and return those that remain."""

@@ -1,4 +1,4 @@
-"""What an examination looks at whatever the target is: the interpreter, the dataset, and whether Kaggle is needed."""
+"""Checks common to both targets: the interpreter, the dataset, and Kaggle if it is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_cli.packaging.install_hint import install_arguments, install_command
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
-# As pyproject.toml has it; the second is the first that is too new.
+# As in pyproject.toml: the oldest version, and the first one that is too new.
 PYTHONS = ((3, 10), (3, 14))
 KAGGLE_FILES = (".kaggle/access_token", ".kaggle/access_token.txt", ".kaggle/kaggle.json", ".config/kaggle/kaggle.json")
 
@@ -36,7 +36,7 @@ def python_version_check(version: tuple[int, ...] = sys.version_info[:3]) -> Ite
 def dataset_check(
     use_case: UseCase, settings: Settings, dataset: Callable[[], DatasetInfo | None]
 ) -> Iterator[Finding]:
-    """The dataset; if there is none, whether where it comes from can be reached with what is here."""
+    """Check the dataset; if there is none, check that its source can be reached from here."""
     info = dataset()
     if info:
         yield ok("dataset", f"{info.rows:,} rows, {info.bytes / 1e6:,.1f} MB, sha256 {info.sha256[:12]}")
@@ -71,7 +71,7 @@ def _kaggle(settings: Settings) -> Iterator[Finding]:
 
 
 def _kaggle_credentials(settings: Settings) -> str:
-    """Where they are; empty if nowhere. Whether Kaggle accepts them, only Kaggle knows."""
+    """Return the location of the Kaggle credentials, empty if there are none. Only Kaggle can verify them."""
     if settings["KAGGLE_API_TOKEN"]:
         return "KAGGLE_API_TOKEN"
     if settings["KAGGLE_USERNAME"] and settings["KAGGLE_KEY"]:

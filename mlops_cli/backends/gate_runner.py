@@ -1,4 +1,4 @@
-"""A gate is a pytest suite that must pass: how it is run on every target, and what it said in plain words."""
+"""Run a gate, a pytest suite that must pass, on either target, and explain its failure in plain words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlops_cli.processes.child_process import Job, JobProcesses
 from mlops_cli.project.settings import job_environment
 
 MOST_SHOWN = 5
-# What a gate is that has not come so far as to count its tests.
+# The result of a gate that ended before it could count its tests.
 NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
 
 
@@ -29,7 +29,7 @@ def execute_gate(
     log: IO[bytes],
     on_line: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Run the suite and return its counts and failures, as a plugin of ours has written them to ``report``."""
+    """Run the suite; return its counts and failures, as mlops' pytest plugin has written them to ``report``."""
     report.unlink(missing_ok=True)
     variables = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
     runner.run(_command(stage.script), training, variables, log, on_line)
@@ -37,18 +37,18 @@ def execute_gate(
 
 
 def has_passed(detail: Mapping[str, Any]) -> bool:
-    """Whether no test failed and at least one passed: the exit code is the suite's own to choose."""
+    """Return True if no test failed and at least one passed: the suite's own code can change the exit code."""
     return bool(detail["passed"] > 0 and detail["failed"] == 0)
 
 
 def _command(script: str) -> list[str]:
-    """pytest on one file, away from the configuration of whatever surrounds the project."""
+    """Return the command of pytest for one file, independent of any configuration around the project."""
     options = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "mlops_gate", "-c", os.devnull, "--rootdir", "."]
     return [sys.executable, "-m", "pytest", *options, script]
 
 
 def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path | str) -> str:
-    """What failed in plain words."""
+    """Return the failures in plain words."""
     reasons = detail["failures"] or tail or ["no test ran"]
     shown = [f"  - {reason}" for reason in reasons[:MOST_SHOWN]]
     more = [f"  ... and {len(reasons) - MOST_SHOWN} more"] if len(reasons) > MOST_SHOWN else []
@@ -64,7 +64,7 @@ def gate_environment(training: Path, variables: Mapping[str, str], passed: Passe
 def run_gate(
     stage: Stage, training: Path, variables: Mapping[str, str], passed: Passed, children: JobProcesses
 ) -> GateReport:
-    """Run a gate outside of any run; its traces are gone afterwards."""
+    """Run a gate outside of any run, and remove its files."""
     environment = gate_environment(training, variables, passed)
     lines: list[str] = []
     with children.job() as job, Path(os.devnull).open("wb") as log:

@@ -1,7 +1,6 @@
-"""What there is to see of a model before a decision, whichever target it was trained on: both targets bring files.
+"""The evidence about a model before a decision, for both targets: each target brings the files.
 
-The comparison with the live model is made once for each pair of models, and written down: what it rests on never
-changes.
+The comparison with the live model is made once for each pair of models and saved, since its inputs never change.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ Notify = Callable[[int, int, str], None]
 
 
 def no_message(done: int, total: int, message: str) -> None:
-    """A Tell that shows nothing."""
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
 class TrainingOutputs:
-    """The contents of what a training wrote beside metrics.json; None for a file that it did not write."""
+    """The contents of a training's files beside metrics.json; None for a file that it did not write."""
 
     predictions: bytes | None = None
     instances: bytes | None = None
@@ -41,7 +40,7 @@ class TrainingOutputs:
 
 @dataclass(frozen=True)
 class ModelPair:
-    """The models that are compared, by their digests, and the metric that it is done by."""
+    """The compared models, by their digests, and the metric of the comparison."""
 
     new: str
     live: str
@@ -53,11 +52,11 @@ class ModelPair:
         return [self.new, self.live, self.metric, self.lower_is_better]
 
     def save_comparison(self, comparison: Comparison) -> dict[str, Any]:
-        """The comparison to be written down."""
+        """Return the document to save."""
         return {"pair": self._key, "comparison": comparison.to_dict()}
 
     def saved_comparison(self, document: Mapping[str, Any] | None) -> Comparison | None:
-        """The comparison that was written down, if it is of this pair."""
+        """Return the saved comparison, or None if it is of another pair."""
         if not document or document.get("pair") != self._key:
             return None
         return comparison_from(document["comparison"])
@@ -66,9 +65,9 @@ class ModelPair:
 def compare_models(
     pair: ModelPair, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, tell: Notify = no_message
 ) -> Comparison:
-    """Both models on the same test rows; the live endpoint is asked about those that nothing is known of.
+    """Compare both models on the same test rows; ask the live endpoint for its missing predictions.
 
-    What keeps it from being made is told as the comparison's ``problem``.
+    The reason of a failed comparison becomes its ``problem``.
     """
     try:
         comparison = _compute_comparison(pair.metric, new, live, ask, tell)
@@ -103,7 +102,7 @@ def _read(written: TrainingOutputs) -> Predictions | None:
 
 
 def _live_predictions(instances: Sequence[Any], ask: Invoke, tell: Notify) -> list[Mapping[str, Any]]:
-    """What the live endpoint says of the rows, some of them at a time."""
+    """Return the live endpoint's predictions for the rows, requested in batches."""
     answers: list[Mapping[str, Any]] = []
     for start in range(0, len(instances), ASKED_TOGETHER):
         answers += _predict_batch(ask, instances[start : start + ASKED_TOGETHER])
@@ -127,7 +126,7 @@ def _predict_batch(ask: Invoke, instances: Sequence[Any]) -> list[Mapping[str, A
 def render_report(
     use_case: UseCase, run: Run, evidence: Evidence, written: TrainingOutputs, live_run: Run | None
 ) -> str:
-    """The HTML report of a run; ``live_run`` is the one that made the live model. Raises MlopsError without a model."""
+    """Return the HTML report of a run; ``live_run`` made the live model. Raise MlopsError without a model."""
     from mlops_cli.report import gather, report_html
 
     if not run.stage("train").output:

@@ -1,4 +1,4 @@
-"""Shows a run that goes on elsewhere (on AWS, in a detached process) to whoever watches, until it rests."""
+"""Follow a run in another process or on AWS, and show its changes until it ends or waits for approval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Read = Callable[[Run, StageRun], Iterable[str]]
 
 @dataclass
 class PollInterval:
-    """How long to wait before looking again: longer and longer, from the shortest pause on whenever something moved."""
+    """The pause between two polls: the shortest after each change, then longer and longer."""
 
     shortest: float
     longest: float
@@ -32,17 +32,17 @@ class PollInterval:
 
 
 def follow(look: Look, read: Read, view: RunView, pace: PollInterval, seen: Run | None = None) -> Run:
-    """Tell ``view`` what changes from one look to the next; gives the run as soon as nobody works on it any more.
+    """Show the changes between polls in ``view``; return the run as soon as it no longer progresses by itself.
 
-    ``read`` gives the lines that a running stage has written since it was asked last; ``seen`` is how the run stood
-    when the view was told last.
+    ``read`` returns the new lines of a running stage's log since its last call; ``seen`` is the run as last shown in
+    ``view``.
     """
     shown = {stage.name: (stage.status, stage.reason) for stage in (seen.stages if seen else ())}
     while True:
         run = look()
         moved = [stage for stage in run.stages if _changed_stages(stage, shown)]
         for stage in moved:
-            _show_log(run, stage, shown, view)
+            _show_stage(run, stage, shown, view)
         if run.status not in GOING_ON:
             return run
         for stage in run.stages:
@@ -55,8 +55,8 @@ def _changed_stages(stage: StageRun, shown: dict[str, tuple[Status, str]]) -> bo
     return shown.get(stage.name, (Status.PENDING, "")) != (stage.status, stage.reason)
 
 
-def _show_log(run: Run, stage: StageRun, shown: dict[str, tuple[Status, str]], view: RunView) -> None:
-    """A stage that began and ended between two looks is told to have begun, too."""
+def _show_stage(run: Run, stage: StageRun, shown: dict[str, tuple[Status, str]], view: RunView) -> None:
+    """Show the stage's change; show also the start of a stage that began and ended between two polls."""
     before, _ = shown.get(stage.name, (Status.PENDING, ""))
     if before is Status.PENDING and stage.status in (Status.DONE, Status.WAITING, Status.FAILED):
         view.stage_changed(run, replace(stage, status=Status.RUNNING, finished_at=None))
@@ -65,7 +65,7 @@ def _show_log(run: Run, stage: StageRun, shown: dict[str, tuple[Status, str]], v
 
 
 def _progressed(run: Run, stage: StageRun, read: Read, view: RunView) -> None:
-    """Tell how far a running stage is, or, if it does not say, what it wrote last."""
+    """Show the progress of a running stage, or the last line of its log if it reports none."""
     lines = [line for line in read(run, stage) if line.strip()]
     updates = [progress for line in lines if (progress := progress_in(line))]
     for done, total, message in updates or [(0, 0, line.strip()) for line in lines[-1:]]:

@@ -1,4 +1,4 @@
-"""What there is to see of a run before a decision, on this machine: comparison, evidence, report."""
+"""Comparison, evidence and report of a run before its approval, on this machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mlops_cli.serving.control import LocalEndpoint
 
 @dataclass(frozen=True)
 class ApprovalEvidence:
-    """Of the runs of one project, against what its endpoint serves."""
+    """The evidence about runs of one project, compared with the model that its endpoint serves."""
 
     project: Project
     use_case: UseCase
@@ -47,7 +47,7 @@ class ApprovalEvidence:
         return make_evidence(run, replace(metrics, must_beat_live=False), {}, None, None).shortfalls
 
     def deployed(self) -> ModelVersion | None:
-        """The model that is deployed, by the record."""
+        """Return the deployed model according to the record."""
         served = self.server.status().model_digest or ""
         return deployed_version(versions_of(self.store.runs(), self.store.decisions(), served))
 
@@ -66,7 +66,7 @@ class ApprovalEvidence:
         return self.project.runs / run.id / "report.html"
 
     def write_report(self, run: Run, tell: Notify = no_message) -> Path:
-        """Make the run's report from what it recorded; raises MlopsError when it has no model yet."""
+        """Write the run's report from its records; raise MlopsError if it has no model yet."""
         evidence = self.evidence(run, tell)
         live_run = next((candidate for candidate in self.store.runs() if candidate.id == evidence.live_run), None)
         html = render_report(self.use_case, run, evidence, self._training_outputs(run.stage("train")), live_run)
@@ -75,7 +75,7 @@ class ApprovalEvidence:
         return file
 
     def _write(self, file: Path, text: str) -> None:
-        """Write a file of a run without holding the project: a cleanup may be under way, whose work is not undone."""
+        """Write a file of a run without the project's lock; a folder that cleanup is removing is not created again."""
         try:
             for folder in (self.project.runs, file.parent):
                 folder.mkdir(exist_ok=True)

@@ -92,7 +92,7 @@ class LocalBackend(Backend):
 
     @contextmanager
     def _held(self, command: str) -> Iterator[None]:
-        """Hold the project, in which nothing is left of commands that were killed; it may be gone by then."""
+        """Hold the project and end the orphans of killed commands; the project may be gone by the time of the lock."""
         require_provisioned(self.project)
         with self.lock.held(command):
             require_provisioned(self.project)
@@ -109,14 +109,14 @@ class LocalBackend(Backend):
 
         return ApprovalEvidence(self.project, self.use_case, self.store, self.server)
 
-    def plan_infra(self, watch: Watch = no_watch) -> Plan:  # noqa: ARG002 (nothing takes long here)
+    def plan_infra(self, watch: Watch = no_watch) -> Plan:  # noqa: ARG002 (no step takes long)
         return plan_provision(self.project)
 
     def deploy_infra(self, watch: Watch = no_watch) -> None:  # noqa: ARG002
         provision(self.project)
 
     def discard_plan(self) -> None:
-        """Making a plan leaves nothing behind here."""
+        """Do nothing: a plan leaves nothing behind here."""
 
     def is_provisioned(self) -> bool:
         return is_provisioned(self.project)
@@ -134,7 +134,7 @@ class LocalBackend(Backend):
         self,
         request: RunRequest,
         view: RunView,
-        consent: CostCheck = no_cost_check,  # noqa: ARG002 (nothing costs)
+        consent: CostCheck = no_cost_check,  # noqa: ARG002 (the local target costs nothing)
     ) -> tuple[Run, bool]:
         request = self._checked_request(request)
         with self._held("run"):
@@ -149,7 +149,7 @@ class LocalBackend(Backend):
             return self._run_stages(choice.run, view, choice.start), True
 
     def _checked_request(self, request: RunRequest) -> RunRequest:
-        """The request with full names; raises MlopsError for what cannot work, before anything is started."""
+        """Return the request with full names; raise MlopsError for invalid requests before anything is started."""
         require_provisioned(self.project)
         request = replace(request, overrides=full_names(self.use_case, request.overrides))
         if request.from_stage:
@@ -171,28 +171,28 @@ class LocalBackend(Backend):
         return run
 
     def _write_report(self, run: Run, view: RunView) -> None:
-        """Neither a run nor a decision fails for its report: what went wrong is said."""
+        """Write the report; log a failure, since neither a run nor a decision fails for its report."""
         try:
             self.approval_evidence.write_report(
                 run, lambda done, total, message: view.progress("approval", done, total, message)
             )
-        except Exception as error:  # noqa: BLE001 (it is made of what scripts wrote, on a disk that may be full)
+        except Exception as error:  # noqa: BLE001 (made of files of user scripts, on a possibly full disk)
             import logging
 
             log = logging.getLogger("mlops")
             log.warning("The report of run %s could not be written: %s", run.id, error or type(error).__name__)
 
     def _with_rollback(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
-        """Bring back the approved model that was live before; the failure, with what became of the endpoint."""
+        """Restore the approved model that was live before; return the failure with a note on the endpoint."""
         target = earlier_version(self.models(), run.stage("deploy").output)
         if target is None:
             return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
         why = f"the gate {LAST_GATE} failed in run {run.id}"
         source = approved_run(self.store.runs(), target.digest)
         short = tuple(self.approval_evidence.shortfalls(source, against_live=False))
-        words = rollback.Words(AUTOMATIC, why, DecisionKind.AUTOMATIC_ROLLBACK, short)
+        reason = rollback.RollbackReason(AUTOMATIC, why, DecisionKind.AUTOMATIC_ROLLBACK, short)
         away_from = named_model(self.models(), run.stage("deploy").output)
-        back = rollback.start_rollback(target, away_from, words, self.store)
+        back = rollback.start_rollback(target, away_from, reason, self.store)
         self.lock.write_holder("rollback", back.id)
         try:
             run_stages(back, self.executor, view, FIRST_STAGE)
@@ -201,7 +201,7 @@ class LocalBackend(Backend):
         return failure.with_note(rollback_message(target.name, target.digest))
 
     def _run_in_background(self, choice: run_selection.RunSelection) -> Run:
-        """Go on in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
+        """Continue in a forked child, which shares the lock; an SQLite connection must not cross the fork."""
         from mlops_cli.backends.local.background_run import LogView, detach, finish_background_run
 
         run = choice.run
@@ -211,15 +211,15 @@ class LocalBackend(Backend):
             self.__dict__.pop(name, None)
         if detach(self._run_log(run)):
             self.lock.write_holder("run --detach", run.id)
-            finish_background_run(lambda: self._locked(run, LogView(), choice.start))
+            finish_background_run(lambda: self._run_and_track(run, LogView(), choice.start))
         return run
 
     def _run_log(self, run: Run) -> Path:
-        """Where a run in the background says how it goes."""
+        """Return the path of a background run's own log."""
         return self.project.runs / run.id / "run.log"
 
-    def _locked(self, run: Run, view: RunView, start: str) -> None:
-        """In the background there is no command that logs the run when it has ended."""
+    def _run_and_track(self, run: Run, view: RunView, start: str) -> None:
+        """Run the stages and log the run to MLflow, since a background run has no command to do it at the end."""
         try:
             self._run_stages(run, view, start)
         finally:
@@ -268,7 +268,7 @@ class LocalBackend(Backend):
         return self.approval_evidence.evidence(run)
 
     def report(self, run: Run) -> str:
-        """A decided run's report stays what it was when the decision fell: later another model is live."""
+        """Return the report's URL; a decided run's report stays as at the decision: later another model is live."""
         file = self.approval_evidence.report_file(run)
         kept = file.is_file() and run.status is not Status.WAITING
         return (file if kept else self.approval_evidence.write_report(run)).as_uri()
@@ -290,7 +290,7 @@ class LocalBackend(Backend):
             return run
 
     def _decision(self, run: Run, approved: bool, comment: str) -> Decision:
-        """What a person says now, of the evidence of now: it holds for the limits that usecase.toml has now."""
+        """Return a decision on the present evidence, valid for the present limits in usecase.toml."""
         evidence = self.approval_evidence.evidence(run)
         if approved:
             require_reason(evidence, comment)
@@ -320,9 +320,9 @@ class LocalBackend(Backend):
 
     def plan_rollback(self, version: str) -> RollbackPlan:
         models = self.models()
-        under_way = rollback.to_finish(self.store, models, version)
-        if under_way:
-            return RollbackPlan(find_version(models, under_way.stage("approval").output), under_way.id)
+        unfinished = rollback.rollback_to_finish(self.store, models, version)
+        if unfinished:
+            return RollbackPlan(find_version(models, unfinished.stage("approval").output), unfinished.id)
         deployed = deployed_version(models)
         target = rollback_target(models, deployed.digest if deployed else "", version)
         source = approved_run(self.store.runs(), target.digest)
@@ -335,14 +335,14 @@ class LocalBackend(Backend):
             return self._run_stages(run, view, FIRST_STAGE)
 
     def _rollback_to(self, version: str, comment: str) -> Run:
-        """The run that deploys the version: the one that was interrupted, if it is about this one, or a new one."""
+        """Return the run that deploys the version: the interrupted rollback to it, or a new one."""
         plan, deployed = self.plan_rollback(version), deployed_version(self.models())
         if plan.run_id:
             return self.get_run(plan.run_id)
-        words = rollback.Words(self._person(), comment.strip(), shortfalls=plan.shortfalls)
+        reason = rollback.RollbackReason(self._person(), comment.strip(), shortfalls=plan.shortfalls)
         away_from = deployed.named if deployed else None
         return rollback.start_rollback(
-            plan.target, away_from, words, self.store, run_selection.superseded_deploy(self.store)
+            plan.target, away_from, reason, self.store, run_selection.superseded_deploy(self.store)
         )
 
     def manifest(self, run: Run) -> dict[str, Any]:

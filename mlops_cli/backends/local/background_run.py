@@ -1,4 +1,4 @@
-"""A run that goes on after the command has returned: a forked child that shares the project's lock."""
+"""A run that continues after the command has returned: a forked child that shares the project's lock."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class LogView:
         print(line, flush=True)  # noqa: T201
 
     def progress(self, stage: str, done: int, total: int, message: str) -> None:
-        """The stage's own log has it."""
+        """Show nothing: the stage's own log has the progress."""
 
 
 def detach(log: Path) -> bool:
-    """Fork; True in the child, which has left the terminal and writes to ``log``."""
+    """Fork; return True in the child, which has left the terminal and writes to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if os.fork():
         return False
@@ -40,7 +40,7 @@ def detach(log: Path) -> bool:
 
 
 def finish_background_run(work: Callable[[], object]) -> None:
-    """Do the work in the forked child, say in its log how it ended, and leave without the parent's clean-up."""
+    """Do the work in the forked child, write its result to the log, and exit without the parent's clean-up."""
     code = 1
     try:
         work()
@@ -51,10 +51,10 @@ def finish_background_run(work: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("Stopped; nothing of the run is left running. Continue: mlops run", flush=True)  # noqa: T201
         code = interruption.exit_code()
-    except BaseException:  # noqa: BLE001 (nobody else will ever say it)
+    except BaseException:  # noqa: BLE001 (no other process reports it)
         traceback.print_exc()
     finally:
-        with suppress(OSError):  # a full disk, of which the log cannot tell: this process must end all the same
+        with suppress(OSError):  # a full disk: this process must end all the same
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)

@@ -1,4 +1,4 @@
-"""Cleanup on one machine: what is ours goes, what is not stays, and the result is looked at again."""
+"""Cleanup on this machine: remove everything that mlops made, keep the rest, then list everything again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from mlops_cli.backends.local.owned_files import belongings, folders, frame, strangers
+from mlops_cli.backends.local.owned_files import folders, frame, owned_paths, unknown_paths
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.data.metadata import load
@@ -27,7 +27,7 @@ PAUSE_SECONDS = 0.02
 
 
 def plan(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
-    """What would be stopped and removed, and what stays and why."""
+    """Return the processes and files to stop and remove, and those that stay, with reasons."""
     strays = [Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed") for pid in server.strays()]
     if not is_state_dir(project):
         return Plan((*strays, *_check_owner(project)))
@@ -60,15 +60,15 @@ def _processes(server: LocalEndpoint, lock: ProjectLock, children: JobProcesses)
 
 
 def _removals(project: Project, keep_data: bool) -> list[Change]:
-    owned = belongings(project, keep_data)
-    if not keep_data and not strangers(project):
+    owned = owned_paths(project, keep_data)
+    if not keep_data and not unknown_paths(project):
         owned = [*owned, *frame(project)]
-    named = {_shown(project, path): what for path, what in owned}
-    return [Change(Action.REMOVE, path, what) for path, what in named.items()]
+    descriptions = {_shown(project, path): description for path, description in owned}
+    return [Change(Action.REMOVE, path, description) for path, description in descriptions.items()]
 
 
 def _shown(project: Project, path: Path) -> str:
-    """A plan names the folders that commands and documentation speak of, not each file in them."""
+    """Return the folder named in commands and documentation, rather than each file in it."""
     parts = path.relative_to(project.root).parts
     return "/".join(parts if parts[1] == project.data.name else parts[:2])
 
@@ -76,16 +76,16 @@ def _shown(project: Project, path: Path) -> str:
 def _kept(project: Project, keep_data: bool) -> list[Change]:
     try:
         dataset = load(project.data)
-    except MlopsError:  # damaged, and about to be removed
+    except MlopsError:  # a damaged dataset is about to be removed
         dataset = None
     kept = [Change(Action.KEEP, "training/, .env", "yours")]
     if dataset:
         kept.append(Change(Action.KEEP, dataset.source, "where the data came from"))
     if keep_data:
         kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data", created_by_mlops=True))
-    others = strangers(project)
-    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not made by mlops") for path in others]
-    if others or keep_data:
+    unknown = unknown_paths(project)
+    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not made by mlops") for path in unknown]
+    if unknown or keep_data:
         why = "needed as long as .mlops/ holds other files"
         names = [str(path.relative_to(project.root)) for path, _ in frame(project)]
         kept += [Change(Action.KEEP, name, why, created_by_mlops=True) for name in names]
@@ -93,7 +93,7 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
 
 
 def apply(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
-    """Stop, remove, look again; gives the plan that is left, empty of active changes when all went well."""
+    """Stop, remove, list again; return the plan that remains, without active changes if all went well."""
     if not is_state_dir(project):
         server.end_strays()
         if _is_empty(project.state):
@@ -111,33 +111,33 @@ def apply(project: Project, server: LocalEndpoint, lock: ProjectLock, children: 
 
 
 def _remove(project: Project, lock: ProjectLock, keep_data: bool) -> None:
-    """Remove what is ours until it stays away: a command beside this one may still be writing its last file."""
+    """Remove mlops' files until they stay away: another command may still be writing its last file."""
     deadline = time.monotonic() + WRITERS_SECONDS
     while not _is_removed(project, lock, keep_data) and time.monotonic() < deadline:
         time.sleep(PAUSE_SECONDS)
 
 
 def _is_removed(project: Project, lock: ProjectLock, keep_data: bool) -> bool:
-    for path, _ in belongings(project, keep_data):
+    for path, _ in owned_paths(project, keep_data):
         with suppress(FileNotFoundError):
             remove_tree(path)
     for folder in folders(project, keep_data):
-        with suppress(OSError):  # something is in it again, or still
+        with suppress(OSError):  # the folder is not empty
             folder.rmdir()
-    if belongings(project, keep_data):
+    if owned_paths(project, keep_data):
         return False
-    return keep_data or bool(strangers(project)) or _is_closed(project, lock)
+    return keep_data or bool(unknown_paths(project)) or _is_closed(project, lock)
 
 
 def _is_closed(project: Project, lock: ProjectLock) -> bool:
-    """Remove the frame and the folder; False, with the frame there again, if another command has written into it."""
+    """Remove the frame and the folder; if another command wrote into it, restore the frame and return False."""
     _unlink(path for path, _ in frame(project))
     try:
         project.state.rmdir()
     except OSError:
         create_state_dir(project)
         lock.release()
-        with suppress(ProjectLockedError):  # by one that will see that the project is gone, or that has set it up again
+        with suppress(ProjectLockedError):  # held by a command that sees the removal, or sets up anew
             lock.acquire("cleanup")
         return False
     return True

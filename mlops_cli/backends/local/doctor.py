@@ -1,4 +1,4 @@
-"""What `mlops doctor` looks at on this machine: what a run needs, what the endpoint needs, what was left behind."""
+"""The checks of `mlops doctor` on this machine: requirements of a run, of the endpoint, and leftovers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from mlops_cli.serving.control import LocalEndpoint
 
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
-# Measured of the built-in use case: its sample of 8 MB becomes 49 MB in .mlops/, and training takes 1.16 GB of memory.
+# Measured with the built-in use case: its sample of 8 MB becomes 49 MB in .mlops/; training takes 1.16 GB of memory.
 DISK_BYTES, DATA_COPIES = 100_000_000, 6
 MEMORY_BYTES = 1_200_000_000
 
 
 class CheckedBackend(Protocol):
-    """The parts of the local backend that the checks look at."""
+    """The parts of the local backend that the checks use."""
 
     project: Project
     use_case: UseCase
@@ -71,7 +71,7 @@ def checks(backend: CheckedBackend) -> tuple[Check, ...]:
 
 
 def packages() -> Iterator[Finding]:
-    """Found without being imported: that takes TensorFlow seconds, and without AVX it ends the process."""
+    """Look for the packages without importing them: TensorFlow takes seconds, and without AVX it ends the process."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         yield Finding(
@@ -107,7 +107,7 @@ def _version(name: str) -> str:
 
 
 def _cpu_flags() -> str:
-    """Of a PC's processor under Linux; empty where nobody can say."""
+    """Return the CPU flags of a PC under Linux; empty elsewhere."""
     file = Path("/proc/cpuinfo")
     is_readable = platform.machine() in ("x86_64", "AMD64") and file.is_file()
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if is_readable else []
@@ -119,7 +119,7 @@ def lacks_avx(flags: str) -> bool:
 
 
 def folder(project: Project) -> Iterator[Finding]:
-    """Whether mlops may keep its state in the project, and whether what lies there is its own."""
+    """Check that mlops may write its state folder in the project, and that an existing one is its own."""
     try:
         plan_provision(project)
     except MlopsError as error:
@@ -174,7 +174,7 @@ def memory() -> Iterator[Finding]:
 
 
 def available_memory() -> int | None:
-    """In bytes, what programs can have without swapping; None where the system does not say."""
+    """Return the bytes that programs can use without swapping; None if the system does not say."""
     file = Path("/proc/meminfo")
     lines = file.read_text(encoding="ascii", errors="replace").splitlines() if file.is_file() else []
     values = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
@@ -196,7 +196,7 @@ def lock(backend: CheckedBackend) -> Iterator[Finding]:
 
 
 def store(backend: CheckedBackend) -> Iterator[Finding]:
-    """Whether the runs and decisions can be read."""
+    """Check that the runs and decisions can be read."""
     if not backend.is_provisioned():
         return
     try:
@@ -208,7 +208,7 @@ def store(backend: CheckedBackend) -> Iterator[Finding]:
 
 
 def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
-    """Processes whose command, server or folder is gone; those of a running one are where they belong."""
+    """Look for processes without their command, server or folder; skip those of running commands."""
     stages, servers = backend.children.left_behind(), backend.server.children.left_behind()
     strays = backend.server.strays()
     if stages:
@@ -234,7 +234,7 @@ def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
 
 
 def port(backend: CheckedBackend) -> Iterator[Finding]:
-    """Whether the endpoint's port can be had, by taking it for a moment, unless our own endpoint has it."""
+    """Check that the endpoint's port is free, by binding it briefly, unless our own endpoint holds it."""
     from mlops_cli.serving.control_files import Deployment
     from mlops_cli.serving.listen_socket import bind
     from mlops_cli.serving.worker_handle import DeploymentError
@@ -253,7 +253,7 @@ def port(backend: CheckedBackend) -> Iterator[Finding]:
 
 
 def endpoint(backend: CheckedBackend) -> Iterator[Finding]:
-    """Whether what should be live is, and whether it is what was approved."""
+    """Check that the endpoint serves the approved model that should be live."""
     if not backend.is_provisioned():
         yield Finding("endpoint", State.OK, "not set up yet: mlops deploy-infra")
         return

@@ -1,4 +1,4 @@
-"""What the local target needs before a run: the project's .mlops/ and the run store in it."""
+"""The state that the local target needs before a run: the project's .mlops/ and the run store in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED = ("tensorflow", "falcon", "uvicorn", "pytest")
 
 
 def plan_provision(project: Project) -> Plan:
-    """Raises MlopsError when the packages are missing, .mlops/ is somebody else's or the run store is damaged."""
+    """Return the plan; raise MlopsError if packages are missing, .mlops/ is not ours, or the run store is damaged."""
     _check_packages()
     check_state_dir_owner(project)
     if is_provisioned(project):
@@ -32,14 +32,14 @@ def plan_provision(project: Project) -> Plan:
 
 
 def provision(project: Project) -> None:
-    """Make what is missing; safe to repeat."""
+    """Create everything that is missing; safe to repeat."""
     with set_up(project, ProjectLock(project.state / "lock"), "deploy-infra"):
         pass
 
 
 @contextmanager
 def set_up(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
-    """Make what is missing, and hold the project while the block runs."""
+    """Create everything that is missing, and hold the project during the block."""
     with hold_state_dir(project, lock, command):
         if not project.database.exists():
             RunStore(project.database).close()

@@ -1,4 +1,4 @@
-"""Executes one job or one gate: the process, its log, its progress lines, its output, its failure in plain words."""
+"""Run one job or one gate: its process, log, progress lines, output, and its failure in plain words."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class JobRunner:
         channels: Mapping[str, Path],
         view: RunView,
     ) -> StageResult:
-        """Run a script; its output appears under artifacts/ whole or not at all."""
+        """Run a script; its output appears under artifacts/ as a whole or not at all."""
         key = run.stage(stage.name).key[:16]
         draft = _empty_folder(self.project.artifacts / stage.name / f".tmp-{key}")
         job = ScriptJob(stage.name, stage.kind, self.project.training / stage.script, draft, channels, hyperparameters)
@@ -73,12 +73,12 @@ class JobRunner:
         return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
 
     def _checkpoints(self, stage: Stage, run: Run) -> Path:
-        """What one execution saves for the next: of the same key, so that nothing learnt by other code gets in.
+        """Return the checkpoints that executions with the same key share, so that no other code's weights are loaded.
 
-        Those of other keys stay until a training has finished: who takes a change back goes on from them.
+        Those of other keys stay until a training has finished: a reverted change continues from them.
         """
         key = run.stage(stage.name).key[:16]
-        # What an earlier run had learned must not get into a forced one.
+        # A forced run must not load the weights of an earlier one.
         name = f"{key}-{run.id}" if is_forced(stage, run) else key
         return self.project.artifacts / stage.name / ".checkpoints" / name
 
@@ -87,7 +87,7 @@ class JobRunner:
         return {**script_mode_environment(job, os.cpu_count() or 1), **kept}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> StageResult:
-        """Run a pytest suite; raises StageFailed with the failing assertions when it does not pass."""
+        """Run a pytest suite; raise StageFailed with the failing assertions if it does not pass."""
         watched = {**variables, **self._watched(stage, run)}
         environment = gate_environment(self.project.training, watched, self.passed)
         tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -104,7 +104,7 @@ class JobRunner:
         return self.project.runs / run_id / f"{stage}.log"
 
     def reads(self, run_id: str, stage: str) -> Path:
-        """Where the processes of a stage note which files they use."""
+        """Return the file in which the processes of a stage note the files that they use."""
         return self.project.runs / run_id / f"{stage}.reads"
 
     def _watched(self, stage: Stage, run: Run) -> dict[str, str]:
@@ -113,7 +113,7 @@ class JobRunner:
         return {"MLOPS_READS": str(notes.resolve())}
 
     def _log(self, stage: Stage, run: Run) -> Path:
-        """The log that the stage is about to write, noted in the run."""
+        """Return the stage's next log, and note it in the run."""
         log = self.log(run.id, stage.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         run.stage(stage.name).log = str(log.relative_to(self.project.state))
@@ -140,7 +140,7 @@ def _empty_folder(folder: Path) -> Path:
 
 
 def _progress_reader(stage: str, tail: deque[str], view: RunView) -> Callable[[str], None]:
-    """Takes progress lines out for the view, and keeps the last of the others."""
+    """Return a function that passes progress lines to the view and keeps the last of the other lines."""
 
     def on_line(line: str) -> None:
         if progress := progress_in(line):
@@ -168,7 +168,7 @@ def _processing_output(job: ScriptJob) -> StageResult:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a script says of its output, in a JSON file; a script need not write one."""
+    """Return the script's optional JSON file about its output."""
     if not path.is_file():
         return {}
     try:
@@ -178,5 +178,5 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def describe_exit(code: int) -> str:
-    """How a process ended, in words."""
+    """Return the end of a process in words."""
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -1,4 +1,4 @@
-"""Reading the log of a stage, also while it is being written."""
+"""Read the log of a stage, also while it is being written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def log_file(state: Path, run: Run, stage: StageRun) -> Path:
 
 
 class LogFollower:
-    """Gives of every stage's log what has been written since it was asked for last."""
+    """Returns the new lines of every stage's log since the last call."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
@@ -34,7 +34,7 @@ class LogFollower:
 
 
 def tail(path: Path, ended: Callable[[], bool]) -> Iterator[str]:
-    """The lines of a log until it is exhausted after ``ended`` became true."""
+    """Yield the lines of a log until it is exhausted after ``ended`` became true."""
     while not path.exists():
         if ended():
             return

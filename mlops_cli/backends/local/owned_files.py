@@ -1,4 +1,4 @@
-"""What in .mlops/ was made by mlops, by name: that may be removed, and nothing else."""
+"""The paths in .mlops/ that mlops makes, by name: cleanup removes these and nothing else."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from mlops_cli.project.paths import Project
 
 KEY = "[0-9a-f]{16}(-[0-9a-f]{12})?"
 STAGE = "|".join(stage.name for stage in STAGES)
-# What write_whole and its like leave when they are killed.
+# The suffix of partial files that killed commands leave.
 UNFINISHED = r"(\.[0-9]+\.partial)?"
 
 
 @dataclass(frozen=True)
 class Belonging:
-    """Paths in .mlops/ that match a pattern part by part; ``what`` says in a plan what they are."""
+    """Paths in .mlops/ that match a pattern part by part, with their description in a plan."""
 
     pattern: str
-    what: str
+    description: str
 
     def matches(self, parts: tuple[str, ...]) -> bool:
-        """Whether the path is one of these."""
         patterns = self.pattern.split("/")
         return len(parts) == len(patterns) and self._begins(parts)
 
     def leads_to(self, parts: tuple[str, ...]) -> bool:
-        """Whether one of these may lie in the folder with this path."""
+        """Return True if the folder with this path may contain a matching path."""
         return len(parts) < len(self.pattern.split("/")) and self._begins(parts)
 
     def _begins(self, parts: tuple[str, ...]) -> bool:
@@ -57,7 +56,7 @@ DATA = (
     Belonging(rf"data/dataset\.(csv|json){UNFINISHED}", "the dataset that download-data put here"),
     Belonging("data/partial", "unfinished downloads"),
 )
-# The marker goes last: as long as it is there, a cleanup that was killed can be repeated.
+# The marker is removed last: as long as it exists, a killed cleanup can be repeated.
 FRAME = (
     Belonging("lock", "the lock"),
     Belonging(rf"\.gitignore{UNFINISHED}", "git leaves all this alone"),
@@ -65,28 +64,28 @@ FRAME = (
 )
 
 
-def belongings(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
-    """Return what mlops made, the frame aside, and what each is; of a folder that is all ours, the folder alone."""
+def owned_paths(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
+    """Return mlops' paths without the frame, with descriptions; for a wholly owned folder, the folder alone."""
     owned = WORK if keep_data else (*WORK, *DATA)
-    paths = [(path, what) for path, what in _walk(project.state, project.state, owned) if what]
-    order = [one.what for one in owned]
-    return sorted(paths, key=lambda named: order.index(named[1]) if named[1] in order else -1)
+    paths = [(path, text) for path, text in _walk(project.state, project.state, owned) if text]
+    order = [owned_path.description for owned_path in owned]
+    return sorted(paths, key=lambda entry: order.index(entry[1]) if entry[1] in order else -1)
 
 
 def frame(project: Project) -> list[tuple[Path, str]]:
-    """Return what stands to the end, the marker last."""
+    """Return the paths that are removed last, the marker at the very end."""
     paths = list(_walk(project.state, project.state, FRAME))
-    return [(path, what) for one in FRAME for path, what in paths if what == one.what]
+    return [(path, text) for owned_path in FRAME for path, text in paths if text == owned_path.description]
 
 
-def strangers(project: Project) -> list[Path]:
-    """Return what is not known to be made by mlops."""
+def unknown_paths(project: Project) -> list[Path]:
+    """Return the paths that mlops is not known to make."""
     owned = (*WORK, *DATA, *FRAME)
-    return [path for path, what in _walk(project.state, project.state, owned) if not what]
+    return [path for path, text in _walk(project.state, project.state, owned) if not text]
 
 
 def folders(project: Project, keep_data: bool) -> list[Path]:
-    """Return the folders that hold what mlops made, the deepest first: once empty, they are to go, too."""
+    """Return the folders with mlops' files, the deepest first: once empty, they are removed, too."""
     owned = WORK if keep_data else (*WORK, *DATA)
     paths = [
         path
@@ -94,13 +93,13 @@ def folders(project: Project, keep_data: bool) -> list[Path]:
         for path in project.state.glob(depth)
         if path.is_dir()
         and not path.is_symlink()
-        and any(one.leads_to(path.relative_to(project.state).parts) for one in owned)
+        and any(owned_path.leads_to(path.relative_to(project.state).parts) for owned_path in owned)
     ]
     return sorted(paths, key=lambda path: -len(path.parts))
 
 
 def remove_unfinished(project: Project) -> None:
-    """Remove what commands that were killed have left of files that are replaced as a whole."""
+    """Remove the partial files that killed commands have left beside files that are replaced as a whole."""
     for pattern in ("*", "runs/*/*", "endpoint/*", "endpoint/models/*"):
         for path in project.state.glob(f"{pattern}.partial"):
             pid = path.name.split(".")[-2]
@@ -119,14 +118,14 @@ def _is_alive(pid: int) -> bool:
 
 
 def _walk(state: Path, folder: Path, owned: tuple[Belonging, ...]) -> Iterator[tuple[Path, str]]:
-    """Each path that is ours, and each that is not, with no word what it is."""
+    """Yield each path with its description; the description of an unknown path is empty."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         parts = path.relative_to(state).parts
-        what = next((one.what for one in owned if one.matches(parts)), "")
-        inner = any(one.leads_to(parts) for one in owned)
+        text = next((owned_path.description for owned_path in owned if owned_path.matches(parts)), "")
+        inner = any(owned_path.leads_to(parts) for owned_path in owned)
         if inner and path.is_dir() and not path.is_symlink():
             yield from _walk(state, path, owned)
         elif inner and path.is_symlink():
             yield path, "a link; what it leads to stays"
         else:
-            yield path, what
+            yield path, text

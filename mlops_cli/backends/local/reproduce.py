@@ -1,4 +1,4 @@
-"""A run made again beside the others: same code path, a folder of its own, nothing taken from earlier runs."""
+"""Run the stages of a run again: the same code path, a scratch folder, nothing reused from earlier runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlops_cli.project.paths import Project
 
 @dataclass(frozen=True)
 class ScratchProject(Project):
-    """The same project with the same data, whose artifacts and logs lie apart."""
+    """The same project with the same data, but with its own artifacts and logs."""
 
     @property
     def state(self) -> Path:
@@ -28,7 +28,7 @@ class ScratchProject(Project):
 
 
 class ReproduceExecutor(LocalStageExecutor):
-    """Executes every stage, compares its ingredients with those of the run that is repeated, records nothing."""
+    """Executes every stage, compares its ingredients with the original run's, records nothing."""
 
     original: Run
 
@@ -39,11 +39,11 @@ class ReproduceExecutor(LocalStageExecutor):
         return self.original.stage(stage.name)
 
     def save(self, run: Run) -> None:
-        """The repetition is no run of the project."""
+        """Record nothing: a reproduction is not a run of the project."""
 
 
 def reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Reproduction:
-    """Run the stages that make the model again, and compare. The folder stays when a script fails: its log is there."""
+    """Train the run's model again and compare. After a failed script the folder stays, with its log."""
     scratch_project = ScratchProject(executor.project.root)
     shutil.rmtree(scratch_project.state, ignore_errors=True)
     repeating = ReproduceExecutor(

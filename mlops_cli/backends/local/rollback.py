@@ -1,4 +1,4 @@
-"""Back to an earlier approved model: a run of its own that takes that model over and begins at the deployment."""
+"""Roll back to an earlier approved model: a run that copies the model's stages and starts at the deployment."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mlops_cli.core.runs import Run, Status, copy_earlier_stages, new_run
 
 
 @dataclass(frozen=True)
-class Words:
-    """Who goes back, why, and whether anybody was asked."""
+class RollbackReason:
+    """The actor and comment of a rollback, its kind, and the model's shortfalls."""
 
     actor: Actor
     comment: str
@@ -32,21 +32,21 @@ class Words:
 
 
 def interrupted_rollback(store: RunStore) -> Run | None:
-    """The newest run, if it is a rollback that was killed or interrupted half-way."""
+    """Return the newest run if it is an unfinished rollback."""
     latest = next(iter(store.runs()), None)
     half_way = (Status.RUNNING, Status.INTERRUPTED)
     return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
 
 
-def to_finish(store: RunStore, models: Sequence[ModelVersion], version: str) -> Run | None:
-    """The rollback that a command which is repeated goes on with: it is to this version, or to none in particular.
+def rollback_to_finish(store: RunStore, models: Sequence[ModelVersion], version: str) -> Run | None:
+    """Return the rollback to this version (or to any, if empty) that a repeated command completes.
 
-    One that was killed, at whatever point: also after its last record, when nothing is left to do. It is no longer
-    the one that is meant once another model was approved or deployed since.
+    It was killed at any point, even after its last record with no work left. It no longer counts once another model was
+    approved or deployed.
     """
-    last = next((said for said in store.decisions() if said.approved), None)
+    last = next((decision for decision in store.decisions() if decision.approved), None)
     runs = store.runs()
-    run = next((one for one in runs if last and last.is_rollback and one.id == last.run_id), None)
+    run = next((run for run in runs if last and last.is_rollback and run.id == last.run_id), None)
     if run is None or not deploys_version(run, models, version):
         return None
     deployed = deployed_version(models)
@@ -59,21 +59,21 @@ def to_finish(store: RunStore, models: Sequence[ModelVersion], version: str) -> 
 
 
 def deploys_version(run: Run, models: Sequence[ModelVersion], version: str) -> bool:
-    """Whether a rollback deploys this version; raises MlopsError when there is no such one."""
+    """Return True if the rollback deploys this version; raise MlopsError if the version does not exist."""
     return not version or find_version(models, version).digest == run.stage("approval").output
 
 
 def start_rollback(
     target: ModelVersion,
     away_from: NamedModel | None,
-    words: Words,
+    reason: RollbackReason,
     store: RunStore,
     overtaken: Sequence[Run] = (),
 ) -> Run:
-    """The run that deploys ``target``; what it goes away from is rejected from here on: no later run brings it back.
+    """Return the run that deploys ``target``; reject the replaced model, so that no later run restores it.
 
-    All on record before anything is deployed, with the runs that it takes the place of: killed at any point,
-    ``mlops run`` goes on with it.
+    Everything is recorded before the deployment, including the superseded runs: killed at any point, ``mlops run``
+    completes the rollback.
     """
     source = approved_run(store.runs(), target.digest)
     run = new_run(os.urandom(4).hex(), source.overrides)
@@ -83,25 +83,30 @@ def start_rollback(
     run.decision = Decision(
         run.id,
         True,
-        words.actor,
-        words.comment,
+        reason.actor,
+        reason.comment,
         time.time(),
         gate.key,
         gate.output,
-        words.kind,
+        reason.kind,
         rollback_to=target.named,
         rolled_back_from=away_from,
-        shortfalls=words.shortfalls,
+        shortfalls=reason.shortfalls,
         limits=limits_of(gate),
     )
     gate.reason = f"approved {run.decision.by}"
-    given_up = away_from.digest if away_from else ""
+    replaced_digest = away_from.digest if away_from else ""
     rejections = [
         replace(
-            run.decision, run_id=decision.run_id, approved=False, key=decision.key, model_digest=given_up, shortfalls=()
+            run.decision,
+            run_id=decision.run_id,
+            approved=False,
+            key=decision.key,
+            model_digest=replaced_digest,
+            shortfalls=(),
         )
         for decision in {
-            decision.key: decision for decision in store.decisions() if decision.model_digest == given_up
+            decision.key: decision for decision in store.decisions() if decision.model_digest == replaced_digest
         }.values()
     ]
     store.save(*overtaken, run, decisions=[*rejections, run.decision])

@@ -1,4 +1,4 @@
-"""Which run a command is about: start or continue, what died, what is superseded, what may be decided."""
+"""Select the run of a command: a new one, the interrupted one, or the one that waits for a decision."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GATE = next((index for index, stage in enumerate(STAGES) if stage.kind is Kind.A
 
 @dataclass(frozen=True)
 class RunSelection:
-    """The run to go on with; ``start`` names the stage before which everything is taken as it is."""
+    """The run to continue; the stages before ``start`` are taken unchanged."""
 
     run: Run
     start: str = ""
@@ -39,9 +39,9 @@ class RunSelection:
 
 
 def select_run(request: RunRequest, store: RunStore, executor: StageExecutor) -> RunSelection:
-    """Start a run, continue the one that died or failed, or find that nothing has changed (``fresh`` False).
+    """Start a run, continue the interrupted or failed one, or find that nothing has changed (``fresh`` False).
 
-    Call it holding the project: a run that the store calls running has died then.
+    The caller holds the project: so a run with the status running in the store has died.
     """
     runs = store.runs()
     latest = _latest(runs)
@@ -60,7 +60,7 @@ def select_run(request: RunRequest, store: RunStore, executor: StageExecutor) ->
 
 
 def _latest(runs: list[Run]) -> Run | None:
-    """The newest run, unless one that waited beside it was approved since and has not come to its end."""
+    """Return the newest run, or an unfinished earlier one that was approved since."""
     since = runs[0].created_at if runs else 0.0
     approved = (run for run in runs if run.decision and run.decision.approved and run.decision.at > since)
     going_on = [run for run in approved if run.status in CONTINUABLE]
@@ -72,7 +72,7 @@ def _new_run(overrides: dict[str, str], forced_from: str = "") -> Run:
 
 
 def _from_stage(request: RunRequest, runs: list[Run], executor: StageExecutor) -> RunSelection:
-    """A run whose earlier stages are those of the newest run that has finished them, whatever changed since."""
+    """Return a run with the earlier stages of the newest run that has finished them, regardless of later changes."""
     source = next((run for run in runs if has_all_before(request.from_stage, run)), None)
     if source is None:
         raise earlier_stages_missing_error(request.from_stage)
@@ -88,12 +88,12 @@ def _from_stage(request: RunRequest, runs: list[Run], executor: StageExecutor) -
 
 
 def _with_decision(run: Run, executor: StageExecutor) -> bool:
-    """Whether going on with a run would still be about the model that somebody decided about."""
+    """Return True if continuing the run would still concern the decided model."""
     return is_up_to_date(run, executor, STAGES[:GATE])
 
 
 def _nothing_changed(latest: Run, executor: StageExecutor) -> bool:
-    """Whether a new run would only repeat the finished or waiting ``latest``."""
+    """Return True if a new run would only repeat the finished or waiting ``latest``."""
     if latest.status is Status.DONE:
         return is_up_to_date(latest, executor)
     if latest.status is not Status.WAITING:
@@ -102,9 +102,9 @@ def _nothing_changed(latest: Run, executor: StageExecutor) -> bool:
 
 
 def with_actual_status(run: Run, alive: bool, log: Path | None = None) -> Run:
-    """A run that the store calls running but that nobody is running any more was interrupted.
+    """Return the run, as interrupted if no process runs it although the store calls it running.
 
-    ``log`` is where it said how it went, if nobody looked on.
+    ``log`` is the log of a background run.
     """
     if run.status not in (Status.RUNNING, Status.PENDING) or alive:
         return run
@@ -117,9 +117,9 @@ def with_actual_status(run: Run, alive: bool, log: Path | None = None) -> Run:
 
 
 def supersede_older(run: Run, store: RunStore) -> None:
-    """Once a run has reached the gate, nobody can approve what waited there before it.
+    """Mark older waiting runs as superseded, once a run has reached the approval.
 
-    One that begins behind the gate, as a rollback does, brings nothing to it: what waits there waits on.
+    A run that begins behind the approval, as a rollback does, supersedes no other.
     """
     if starts_after_approval(run):
         return
@@ -131,7 +131,7 @@ def supersede_older(run: Run, store: RunStore) -> None:
 
 
 def check_ready(run: Run, stage: Stage) -> None:
-    """Raise MlopsError, saying why, if an earlier stage has no output, or what was decided about would be made anew."""
+    """Raise MlopsError, with the reason, if an earlier stage has no output or the decided model would change."""
     if run.decision and position(stage.name) < GATE:
         raise MlopsError(
             f"Somebody has decided about the model of run {run.id}: its {stage.name} stays as it is.",
@@ -146,7 +146,7 @@ def check_ready(run: Run, stage: Stage) -> None:
 
 
 def finish_single_stage(run: Run, store: RunStore) -> None:
-    """Record how a run stands after one of its stages was run alone; ``mlops run`` goes on with it."""
+    """Record the run's status after one of its stages was run alone; ``mlops run`` continues it."""
     at = run.current
     if at is None:
         run.status = Status.DONE
@@ -158,19 +158,19 @@ def finish_single_stage(run: Run, store: RunStore) -> None:
 
 
 def record_decision(run: Run, decision: Decision, store: RunStore) -> None:
-    """Record a decision with where it leaves the run: killed at any point, the run waits or is decided about."""
+    """Record a decision and the run's status together: killed at any point, the run is waiting or decided."""
     gate = run.stage(STAGES[GATE].name)
     run.decision = decision
     run.status, gate.status = (Status.RUNNING, Status.DONE) if decision.approved else (Status.REJECTED, Status.REJECTED)
     gate.reason = f"approved {decision.by}" if decision.approved else decision.by
-    gate.started_at = gate.finished_at = decision.at  # waiting is no work
+    gate.started_at = gate.finished_at = decision.at  # waiting does not count as work
     store.save(*(superseded_deploy(store) if decision.approved else ()), run, decisions=[decision])
 
 
 def superseded_deploy(store: RunStore) -> list[Run]:
-    """The newest run, if it only deploys and has not come to its end, as it stands once another model is to be live.
+    """Return the newest run, as superseded, if it only deploys and is unfinished while another model goes live.
 
-    No command goes on with it: that would put its model in the place of what was approved since.
+    No command continues it: that would replace the model that was approved since.
     """
     latest = next(iter(store.runs()), None)
     if latest is None or latest.status not in CONTINUABLE or not starts_after_approval(latest):
@@ -183,7 +183,7 @@ def starts_after_approval(run: Run) -> bool:
 
 
 def check_waiting(run: Run, store: RunStore) -> None:
-    """Raises MlopsError, naming the reason and the way out, unless the run waits for a decision."""
+    """Raise MlopsError, with the reason and the next command, unless the run waits for a decision."""
     if run.status is Status.SUPERSEDED:
         newer = next(candidate.id for candidate in store.runs() if candidate.status is not Status.SUPERSEDED)
         raise superseded_error(run, newer)

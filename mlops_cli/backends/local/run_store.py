@@ -1,4 +1,4 @@
-"""The run store: runs, their stages and the decisions about them, in SQLite, so that kill -9 loses nothing."""
+"""The run store: runs, stages and decisions in SQLite, so that kill -9 loses nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 VERSION = 3
-# Of a store that is being made: no longer than its own name, so that SQLite can open it.
+# Name of a store in creation: not longer than the final name, so that SQLite can open it.
 UNFINISHED = "state.~"
 DAMAGED = (
     "Bring the file back from a copy, or begin anew, without the runs, their models and the endpoint: "
@@ -40,12 +40,11 @@ CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, look TEXT NOT NULL, d
 """
 
 
-# SQLite opens no longer path, and needs eight bytes of it for the names of its journals.
+# SQLite opens no longer path, and needs eight bytes of it for its journals' names.
 LONGEST_PATH = 512 - 8
 
 
 def check_path(path: Path) -> None:
-    """Raise ConfigurationError for a path that SQLite cannot open."""
     length = len(os.fsencode(path.resolve()))
     if length > LONGEST_PATH:
         raise ConfigurationError(
@@ -59,7 +58,7 @@ class RunStore:
     """One connection to a project's state.db; every method is one transaction."""
 
     def __init__(self, path: Path, create: bool = True) -> None:
-        """Without ``create``, a missing file is an error: a cleanup beside this command may just have removed it."""
+        """Open the store; without ``create``, a missing file is an error, since cleanup may just have removed it."""
         self.path = path
         check_path(path)
         with self._translate_errors():
@@ -77,7 +76,7 @@ class RunStore:
                 "Use that one. Or begin anew, without the runs, their models and the endpoint: "
                 "mlops cleanup --keep-data",
             )
-        if version == 0:  # a store is made in one step: no command of ours has left it so
+        if version == 0:  # a store is created in one step: mlops never leaves it without a version
             raise MlopsError(f"{self.path} is empty: the runs and decisions that were in it are lost.", DAMAGED)
 
     def close(self) -> None:
@@ -95,7 +94,7 @@ class RunStore:
             return cursor.fetchall()
 
     def save(self, *runs: Run, decisions: Iterable[Decision] = ()) -> None:
-        """Runs as they stand and the decisions that they rest on, all of them or nothing."""
+        """Save runs and the decisions that they rest on, all of them or nothing."""
         with self._translate_errors(), self.connection:
             for run in runs:
                 self._save(run)
@@ -127,12 +126,12 @@ class RunStore:
         )
 
     def decisions(self) -> list[Decision]:
-        """All decisions, the newest first."""
+        """Return all decisions, the newest first."""
         rows = self._query("SELECT record FROM decisions ORDER BY rowid DESC")
         return [decision_from(json.loads(row["record"])) for row in rows]
 
     def runs(self) -> list[Run]:
-        """All runs, the newest first."""
+        """Return all runs, the newest first."""
         decisions = {decision.run_id: decision for decision in reversed(self.decisions())}
         stages: dict[str, dict[str, StageRun]] = {}
         for row in self._query("SELECT run_id, record FROM stages"):
@@ -142,7 +141,7 @@ class RunStore:
         return [_run(row, stages.get(row["id"], {}), decisions.get(row["id"])) for row in rows]
 
     def finished(self, name: str, key: str = "") -> list[StageRun]:
-        """The executions of a stage that ended well (with this key, if one is given), the newest first."""
+        """Return the successful executions of a stage (with this key, if given), the newest first."""
         rows = self._query(
             "SELECT run_id, record FROM stages WHERE name=? AND (?='' OR key=?) AND status IN ('done','reused') "
             "ORDER BY rowid DESC",
@@ -153,7 +152,7 @@ class RunStore:
         return [_stage_run(row) for row in rows]
 
     def known_imports(self) -> dict[str, list[str]]:
-        """What source files import, by the digest of their content."""
+        """Return the imports of source files, by the digest of their content."""
         return {row["digest"]: json.loads(row["names"]) for row in self._query("SELECT * FROM imports")}
 
     def learn_imports(self, imports: Mapping[str, list[str]]) -> None:
@@ -162,7 +161,7 @@ class RunStore:
             self.connection.executemany("INSERT OR IGNORE INTO imports VALUES (?,?)", rows)
 
     def made_files(self) -> set[str]:
-        """The files in training/ that stages have made there themselves."""
+        """Return the files in training/ that stages have written there themselves."""
         return {row["name"] for row in self._query("SELECT name FROM made")}
 
     def learn_made(self, names: Iterable[str]) -> None:
@@ -170,7 +169,7 @@ class RunStore:
             self.connection.executemany("INSERT OR IGNORE INTO made VALUES (?)", [(name,) for name in names])
 
     def known_digests(self) -> dict[str, tuple[str, str]]:
-        """How large files looked when they were read, and their digests, by path."""
+        """Return the recorded stat and digest of large files, by path."""
         return {row["path"]: (row["look"], row["digest"]) for row in self._query("SELECT * FROM digests")}
 
     def learn_digests(self, digests: Mapping[str, tuple[str, str]]) -> None:
@@ -179,7 +178,7 @@ class RunStore:
             self.connection.executemany("INSERT OR REPLACE INTO digests VALUES (?,?,?)", rows)
 
     def find_by_output(self, name: str, output: str) -> StageRun | None:
-        """The execution of a stage that made the output with this digest."""
+        """Return the execution of a stage with this output digest."""
         rows = self._query(
             "SELECT run_id, record FROM stages WHERE name=? AND output=? ORDER BY status, rowid LIMIT 1",
             name,
@@ -189,9 +188,9 @@ class RunStore:
 
 
 def _create(path: Path) -> None:
-    """Make an empty store, whole or not at all.
+    """Create an empty store, as a whole or not at all.
 
-    Its journal is no write-ahead log: that one has to be written to even for reading, which a full disk forbids.
+    Its journal is not a write-ahead log: reading would then need to write, too, which fails on a full disk.
     """
     partial = path.with_name(UNFINISHED)
     partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where the stages of a local run are executed: jobs and gates as subprocesses, outputs under .mlops/artifacts."""
+"""Execute the stages of a local run: jobs and gates as subprocesses, outputs under .mlops/artifacts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DEPLOY_SECONDS = 120.0
 
 
 class LocalStageExecutor:
-    """The lifecycle engine's Workbench on one machine."""
+    """The engine's StageExecutor on this machine."""
 
     def __init__(
         self, project: Project, use_case: UseCase, store: RunStore, endpoint: LocalEndpoint, children: JobProcesses
@@ -70,7 +70,7 @@ class LocalStageExecutor:
         return {**code, **inputs, **use_case, **self._environment(stage), **self._read_before(stage)}
 
     def _read_before(self, stage: Stage) -> dict[str, str]:
-        """How the files are now that the last execution has read."""
+        """Return the present values of the files that the last execution has read."""
         previous = self.previous(stage) if stage.script else None
         with self._digests() as digest:
             return self._reads(digest).present(previous.ingredients) if previous else {}
@@ -91,21 +91,21 @@ class LocalStageExecutor:
 
     @contextmanager
     def _digests(self) -> Iterator[DigestCache]:
-        """Digests of files, those of large ones remembered for the next command."""
+        """Provide digests of files; those of large files are saved for the next command."""
         cache = DigestCache(entries := self.store.known_digests())
         before = dict(entries)
         yield cache
         self.store.learn_digests({path: entry for path, entry in entries.items() if before.get(path) != entry})
 
     def _environment(self, stage: Stage) -> dict[str, str]:
-        """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
+        """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
         if stage.kind is Kind.DEPLOY:
             address = f"{self.endpoint.host}:{self.endpoint.port}"
             return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
         return {"the deployment": str(self.endpoint.status().since)} if "deploy" in stage.inputs else {}
 
     def _data_digest(self) -> str:
-        """The digest of what the file holds now, which its size and time alone do not tell."""
+        """Return the digest of the file's present content: its size and time alone do not prove it."""
         dataset = load(self.project.data)
         if dataset is None:
             raise no_dataset_error(self.use_case)
@@ -131,8 +131,8 @@ class LocalStageExecutor:
         return next(iter(own or records), None)
 
     def _approved(self, stage: Stage, key: str, run: Run) -> StageRun | None:
-        """An approval holds for the same model under the same limits, until a later decision says otherwise."""
-        decision = next((one for one in self.approvals(run) if one.key == key), None)
+        """Return the approval of the same model under the same limits, unless a later decision revoked it."""
+        decision = next((approval for approval in self.approvals(run) if approval.key == key), None)
         if decision is None:
             return None
         return StageRun(
@@ -140,17 +140,17 @@ class LocalStageExecutor:
         )
 
     def approvals(self, run: Run) -> list[Decision]:
-        """The approvals of a run's model that hold now, under the limits of now, the newest first."""
-        standing = standing_approvals(self.store.decisions(), run.stage("train").output)
-        return [decision for decision in standing if accepts(decision, self._shortfalls(decision, run))]
+        """Return the valid approvals of the run's model under the present limits, the newest first."""
+        candidates = standing_approvals(self.store.decisions(), run.stage("train").output)
+        return [decision for decision in candidates if accepts(decision, self._shortfalls(decision, run))]
 
     def _shortfalls(self, decision: Decision, run: Run) -> list[str]:
-        """What is held against an approval; whoever decided about this very run has seen how it compares."""
+        """Return the shortfalls that void an approval; one given in this very run has seen the comparison."""
         against_live = decision.run_id != run.id and not decision.is_rollback
-        return self.appraisal.shortfalls(run, against_live)
+        return self.approval_evidence.shortfalls(run, against_live)
 
     @cached_property
-    def appraisal(self) -> ApprovalEvidence:
+    def approval_evidence(self) -> ApprovalEvidence:
         from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
 
         return ApprovalEvidence(self.project, self.use_case, self.store, self.endpoint)
@@ -158,14 +158,14 @@ class LocalStageExecutor:
     def _usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
             if not standing_approvals(self.store.decisions(), record.output):
-                return False  # what was rejected since is not taken for deployed: it would be left live
+                return False  # a model rejected since must not stay live as deployed
             status = self.endpoint.status()
             live = (status.state, status.name, status.model_digest, status.sample)
             return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
         return not record.artifact or self._is_whole(record)
 
     def _is_whole(self, record: StageRun) -> bool:
-        """Whether an output is as it was made: by how its files look, else (a copied project) by what they hold."""
+        """Return True if an output is unchanged, by its files' stat, else (a copied project) by their content."""
         folder = self.project.state / record.artifact
         if not folder.is_dir():
             return False
@@ -181,7 +181,7 @@ class LocalStageExecutor:
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:
         if stage.kind is Kind.APPROVAL:
-            detail = {SHORTFALLS: self.appraisal.shortfalls(run)}
+            detail = {SHORTFALLS: self.approval_evidence.shortfalls(run)}
             return StageResult(output=run.stage("train").output, detail=detail, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
             return self._deploy(run)
@@ -197,19 +197,19 @@ class LocalStageExecutor:
             return self.job_runner.gate(stage, run, self._gate_variables(stage, run), view)
         if stage.kind is Kind.TRAINING:
             self.save_environment(run)
-        given = hyperparameters(stage, run, self.use_case)
-        outcome = self.job_runner.job(stage, run, given, self._channels(stage, run), view)
+        values = hyperparameters(stage, run, self.use_case)
+        outcome = self.job_runner.job(stage, run, values, self._channels(stage, run), view)
         return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
 
     def _with_reads(self, outcome: StageResult, stage: Stage, run: Run, started_ns: int) -> StageResult:
-        """The outcome, with the files that the stage has read beside those that it was known to depend on."""
+        """Return the outcome with the files that the stage has read beyond its known inputs."""
         log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).ingredients
         with self._digests() as digest:
             read = self._reads(digest).ingredients(log, started_ns, counted)
         return replace(outcome, read=read, detail={**outcome.detail, "unsent": unsent(read)})
 
     def save_environment(self, run: Run) -> None:
-        """Where a run's model is made: said when the run begins, and anew by a training that is executed."""
+        """Save the environment of the run's model: at the run's start, and again when a training is executed."""
         file = self._environment_file(run)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(environment_info(self.project.root), indent=1) + "\n")
@@ -221,7 +221,7 @@ class LocalStageExecutor:
         return self.project.runs / run.id / "surroundings.json"
 
     def _dataset_facts(self, stage: Stage) -> dict[str, Any]:
-        """Where the data of a run came from, kept with the run: the dataset may be another one later."""
+        """Return the dataset's source, to keep with the run: the dataset may be replaced later."""
         dataset = load(self.project.data) if DATA in stage.inputs else None
         if dataset is None:
             return {}
@@ -240,7 +240,7 @@ class LocalStageExecutor:
         return {"MLOPS_DATA_DIR": str(self.project.state / run.stage(stage.inputs[0]).artifact)}
 
     def _deploy(self, run: Run) -> StageResult:
-        """Serve the approved model, and nothing but it: the file's digest is compared before and after."""
+        """Serve the approved model only: the file's digest is compared before and after."""
         approved = run.stage("approval").output
         self.require_approved(run)
         model = self.project.state / run.stage("train").artifact / "model.tar.gz"
@@ -257,21 +257,21 @@ class LocalStageExecutor:
         return StageResult(output=approved, detail=_facts(status))
 
     def require_approved(self, run: Run) -> None:
-        """Raise MlopsError, saying why, unless the model of a run is approved now. Call it holding the project."""
+        """Raise MlopsError, with the reason, unless the run's model is approved now. The caller holds the project."""
         digest = run.stage("approval").output
-        said = standing_decision(self.store.decisions(), digest)
-        if said is None:
+        decision = standing_decision(self.store.decisions(), digest)
+        if decision is None:
             raise MlopsError(
                 f"The model {digest[:12]} of run {run.id} was never approved.", "Ask for it: mlops run", EXIT_REJECTED
             )
-        if not said.approved:
+        if not decision.approved:
             raise MlopsError(
-                f"The model {digest[:12]} of run {run.id} was rejected {said.by}.",
+                f"The model {digest[:12]} of run {run.id} was rejected {decision.by}.",
                 "Approve another one: mlops run",
                 EXIT_REJECTED,
             )
         if digest != run.stage("train").output or not self.approvals(run):
-            short = "; ".join(self.appraisal.shortfalls(run)) or "it is of another model"
+            short = "; ".join(self.approval_evidence.shortfalls(run)) or "it is of another model"
             raise MlopsError(
                 f"The approval of the model {digest[:12]} does not hold under the limits of usecase.toml: {short}.",
                 "Ask again: mlops run",
@@ -279,7 +279,7 @@ class LocalStageExecutor:
             )
 
     def kill_orphans(self) -> None:
-        """End and remove what a killed run left half-done."""
+        """End the processes and remove the partial files of a killed run."""
         self.children.kill_orphans()
         remove_unfinished(self.project)
         for leftover in self.project.artifacts.glob("*/.tmp-*"):
@@ -287,7 +287,7 @@ class LocalStageExecutor:
 
 
 def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:
-    """Requests of a gate are no traffic: they are not measured."""
+    """Return the variables of a gate on the endpoint; its requests are excluded from the statistics."""
     url = f"{endpoint.invocations_url}?{EXCLUDE_FROM_STATISTICS}" if endpoint.sample else endpoint.invocations_url
     return {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": digest}
 
