@@ -42,11 +42,15 @@ def _places(name: str) -> list[Path]:
     mapped = [location for finder in _editable_finders() for location in _mapped(finder, name)]
     listed = [location for folder in _listed_folders() for location in (folder / f"{name}.py", folder / name)]
     linked = [site / name for site in _sites() if (site / name).is_symlink()]
-    locations = [location for location in (*mapped, *listed, *linked) if location.exists()]
-    if locations:
-        return list(dict.fromkeys(location.resolve() for location in locations))
+    locations = dict.fromkeys(location.resolve() for location in (*mapped, *listed, *linked) if location.exists())
     info = _info(name)
-    return _editable_root(info) if info else []
+    if info:  # its version tells enough, whatever links lead to it
+        return [location for location in locations if not _is_in_site(location)] or _editable_root(info)
+    return list(locations)
+
+
+def _is_in_site(location: Path) -> bool:
+    return any(folder.name in SITES for folder in location.parents)
 
 
 def _editable_finders() -> list[object]:
@@ -117,10 +121,7 @@ def _info(name: str) -> Path | None:
     infos = _distributions()
     if name.lower() in infos:
         return infos[name.lower()]
-    for provides in (_top_level, _recorded):
-        if info := next((info for info in infos.values() if name in provides(info)), None):
-            return info
-    return None
+    return _by_top_level().get(name) or _by_record().get(name)
 
 
 @cache
@@ -130,9 +131,21 @@ def _distributions() -> dict[str, Path]:
     return {info.name.partition("-")[0].lower(): info for folder in folders for info in folder.glob("*.dist-info")}
 
 
+@cache
+def _by_top_level() -> dict[str, Path]:
+    """The .dist-info folders by the names that top_level.txt lists; the first one counts."""
+    return {name: info for info in reversed(_distributions().values()) for name in _top_level(info)}
+
+
 def _top_level(info: Path) -> list[str]:
     file = info / "top_level.txt"
     return file.read_text().split() if file.is_file() else []
+
+
+@cache
+def _by_record() -> dict[str, Path]:
+    """The .dist-info folders by the first folders of their files: read once, for all names that need it."""
+    return {name: info for info in reversed(_distributions().values()) for name in _recorded(info)}
 
 
 def _recorded(info: Path) -> set[str]:

@@ -305,15 +305,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site-packages"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    for cached in (
-        package_versions._places,
-        package_versions._info,
-        package_versions._sites,
-        package_versions._listed_folders,
-    ):
-        cached.cache_clear()
-    package_versions._distributions.cache_clear()
-    package_versions.installed_version.cache_clear()
+    for function in vars(package_versions).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
     return folder
 
 
@@ -365,6 +359,27 @@ def test_a_package_that_is_installed_from_a_folder_counts_by_what_was_installed(
     assert bench.again() == {}
     (info / "RECORD").write_text("shared_code/__init__.py,sha256=abd,10\n")
     assert bench.again().keys() == {TRAIN}
+
+
+def test_a_package_that_links_lead_to_where_it_is_installed_counts_by_its_version(
+    bench: Bench, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an environment that sees another one's packages: their files are not the project's."""
+    other = tmp_path / "other" / "site-packages"
+    (other / "shared_code").mkdir(parents=True)
+    (other / "shared_code" / "__init__.py").write_text("import another_package\n")
+    (other / "shared_code-1.0.dist-info").mkdir()
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("shared_code", "shared_code-1.0.dist-info"):
+        (linked / name).symlink_to(other / name)
+    (site / "linked.pth").write_text(f"{linked}\n")
+    monkeypatch.syspath_prepend(str(linked))
+    bench.write("training/model.py", "def late():\n    import shared_code\nNAME = 'plain'\n")
+    bench.run()
+    ingredients = bench.store.finished(TRAIN)[0].ingredients
+    packages = {name: value for name, value in ingredients.items() if name.startswith("package ")}
+    assert packages == {"package shared_code": "shared_code 1.0"}
 
 
 def _reads(bench: Bench, code: str, module: str = "model") -> None:
