@@ -1,4 +1,4 @@
-"""The AWS account that a command works in: who asks, where, and clients whose errors speak to people."""
+"""The AWS account of a command: caller, region, and clients that raise readable errors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from mlops_cli.project.settings import Settings
 
 ATTEMPTS = 10
-# The first question of a command: whoever has no network should hear so soon. And one that a command can do without.
+# For the first call of a command, so that a missing network is reported soon, and for calls that are optional.
 FEW = ("sts", "pricing")
 FEW_ATTEMPTS = 6
 CONNECT_SECONDS = 10
-# SageMaker lets a model think for 60 seconds.
+# SageMaker allows a model 60 seconds for an answer.
 READ_SECONDS = 70
 
 
 @dataclass(frozen=True)
 class Identity:
-    """``credentials`` says where they were found: env, sso, shared-credentials-file, container-role, ..."""
+    """The caller. ``credentials`` names their source: env, sso, shared-credentials-file, container-role, ..."""
 
     account: str
     arn: str
@@ -39,7 +39,7 @@ class Identity:
 
 
 class Client:
-    """A boto3 client; every call raises AwsError instead of what botocore raises."""
+    """A boto3 client; every call raises AwsError instead of botocore's errors."""
 
     def __init__(self, client: Any, profile: str) -> None:
         self.raw = client
@@ -55,11 +55,11 @@ class Client:
         return call
 
     def reading(self) -> AbstractContextManager[None]:
-        """While the body of an answer is read: a connection that breaks is an AwsError, too."""
+        """Translate errors while the body of an answer is read: a broken connection becomes an AwsError, too."""
         return raise_aws_errors(self.raw.meta.service_model, self._profile)
 
     def pages(self, operation: str, items: str, **parameters: Any) -> Iterator[Any]:
-        """What all pages of an operation have under ``items``."""
+        """Yield the entries ``items`` of all pages of an operation."""
         with raise_aws_errors(self.raw.meta.service_model, self._profile, resource_in_call(parameters)):
             for page in self.raw.get_paginator(operation).paginate(**parameters):
                 yield from page.get(items) or ()
@@ -80,8 +80,8 @@ class Account:
     def session(self) -> Any:
         import boto3
 
-        # Named explicitly, a profile beats access keys in the environment; from AWS_PROFILE it does not, as in every
-        # other AWS tool.
+        # A profile named explicitly takes precedence over access keys in the environment; one from AWS_PROFILE does
+        # not, as in every other AWS tool.
         named = not self._settings.values["AWS_PROFILE"].origin.startswith("environment")
         with raise_aws_errors(None, self.profile):
             return boto3.Session(
@@ -91,7 +91,7 @@ class Account:
 
     @cached_property
     def region(self) -> str:
-        """Of the settings, else the profile's own; raises ConfigurationError when there is none."""
+        """Return the region of the settings, else of the profile; raise ConfigurationError without any."""
         region = self.session.region_name
         if not region:
             raise ConfigurationError(
@@ -100,7 +100,7 @@ class Account:
         return str(region)
 
     def client(self, service: str, region: str = "") -> Client:
-        """The client of a service, such as ``s3``, in the account's region if no other is named; made once."""
+        """Return the client of a service, such as ``s3``, in this or the account's region; each is made once."""
         key = (service, region or self.region)
         if key not in self._clients:
             from botocore.config import Config
@@ -122,7 +122,7 @@ class Account:
 
     @cached_property
     def identity(self) -> Identity:
-        """Who asks, as AWS sees it; the first call that shows whether the credentials are of any use."""
+        """Return the caller as AWS sees it; the first call that proves the credentials valid."""
         caller = self.client("sts").get_caller_identity()
         with raise_aws_errors(None, self.profile):
             method = self.session.get_credentials().method

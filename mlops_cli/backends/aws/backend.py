@@ -98,12 +98,12 @@ class AwsBackend(Backend):
 
     @cached_property
     def pipeline_outputs(self) -> dict[str, str]:
-        """The pipeline stack's outputs; raises ConfigurationError when there is no such stack yet."""
+        """Return the pipeline stack's outputs; raise ConfigurationError if the stack does not exist yet."""
         return self.stacks.required(self.names.pipeline_stack)
 
     @property
     def _pipeline_stack(self) -> Stack | None:
-        """The pipeline's stack if it can be used, with what it was deployed with."""
+        """Return the pipeline's stack with its outputs if it is usable."""
         stack = self.stacks.find(self.names.pipeline_stack)
         return stack if stack and stack.outputs else None
 
@@ -116,7 +116,7 @@ class AwsBackend(Backend):
 
     @cached_property
     def bucket(self) -> Bucket:
-        """The project's part of the data bucket; raises ConfigurationError when there is no storage stack yet."""
+        """Return the project's part of the data bucket; raise ConfigurationError without a storage stack."""
         return self.provisioner.storage_bucket()
 
     @cached_property
@@ -131,8 +131,8 @@ class AwsBackend(Backend):
 
     def deploy_infra(self, watch: Watch = no_watch) -> None:
         self.provisioner.apply(watch)
-        facts = self.stacks.required(self.names.pipeline_stack)
-        Pipeline(self.account.client("codepipeline"), facts["PipelineName"]).stop_first()
+        outputs = self.stacks.required(self.names.pipeline_stack)
+        Pipeline(self.account.client("codepipeline"), outputs["PipelineName"]).stop_first()
 
     def discard_plan(self) -> None:
         self.provisioner.discard_plan()
@@ -187,7 +187,7 @@ class AwsBackend(Backend):
         return with_prices(items, Prices(self.account, self.project), (*by_use, STORED, LOGGED))
 
     def _run_costs(self, request: RunRequest) -> Costs:
-        """Of the run, and of the endpoint: a model that was approved before is deployed without asking again."""
+        """Return the costs of the run and of the endpoint: an approved model is deployed without a second question."""
         estimate = self._estimate
         items = [
             *estimate.run(recent_durations(self.services.pipeline, self.services.run_store), request.from_stage),
@@ -200,7 +200,7 @@ class AwsBackend(Backend):
         return Estimate(self._machines)
 
     def start_run(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
-        """The bool is False when nothing had changed, or when a run of the same waits for a decision."""
+        """Start or continue a run; the bool is False if nothing changed or an equal run waits for approval."""
         try:
             start_request = self._start_request(request)
             run_id, fresh = self.services.starter.start(start_request, lambda: consent(self._run_costs(request)))
@@ -213,7 +213,7 @@ class AwsBackend(Backend):
         return self._ended(self._cached(self.services.runs.follow(run_id, view, ours=True)), view), True
 
     def _ended(self, run: Run, view: RunView) -> Run:
-        """As ``ended``; a model that has failed its gate on the endpoint makes room for the one before it."""
+        """Raise as ``raise_for_status`` does; roll back first if the model failed its gate on the endpoint."""
         try:
             return raise_for_status(run)
         except StageFailed as failure:
@@ -230,7 +230,7 @@ class AwsBackend(Backend):
             return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
         try:
             why = f"the gate {LAST_GATE} failed in run {run.id}"
-            self._go_back(target, failing, why, view, DecisionKind.AUTOMATIC_ROLLBACK)
+            self._start_rollback(target, failing, why, view, DecisionKind.AUTOMATIC_ROLLBACK)
         except MlopsError as error:
             return failure.with_note(
                 f"Going back to {target.name} has failed, too: {error.message} {error.hint}".rstrip()
@@ -238,11 +238,11 @@ class AwsBackend(Backend):
         return failure.with_note(rollback_message(target.name, target.digest))
 
     def _rolled_back_run(self, run: Run) -> dict[str, str] | None:
-        """What the pipeline itself has gone back to; None where it could not, so that it is up to this command."""
+        """Return the pipeline's own rollback; None if it did not succeed and this command must roll back."""
         returned = run.stage(LAST_GATE).detail.get(ROLLED_BACK_TO)
         return returned if returned and self.services.endpoint.deployed_model().digest == returned["digest"] else None
 
-    def _go_back(
+    def _start_rollback(
         self,
         target: ModelVersion,
         live_digest: str,
@@ -250,11 +250,12 @@ class AwsBackend(Backend):
         view: RunView,
         kind: DecisionKind = DecisionKind.ROLLBACK,
     ) -> Run:
-        """A run from the deployment on, with what the model is made of; what is live is rejected.
+        """Start a run at the deployment with the model's earlier stages; reject the live model.
 
-        Only once the run is there: a live model is never rejected for nothing. Again, it goes along with the same run.
+        Reject only after the run exists: a live model is never rejected without a successor. A repeated command
+        continues the same run.
         """
-        # A rollback that was broken off has taken all over from the very run that this one takes it from.
+        # An interrupted rollback copied its stages from the same original run, so prefer the original.
         runs = sorted(self.services.run_store.runs(), key=lambda run: run.forced_from == FIRST_STAGE)
         source_run = approved_run(runs, target.digest)
         command = f"mlops rollback --to {target.name}"
@@ -266,7 +267,7 @@ class AwsBackend(Backend):
         except KeyboardInterrupt:
             raise _interrupted("Stopped before the rollback was complete.", f"Go on with it: {command}") from None
         return raise_for_status(
-            self.services.runs.follow(run_id, view, ours=True, saying=summary_of(why, facts), resume_command=command)
+            self.services.runs.follow(run_id, view, ours=True, summary=summary_of(why, facts), resume_command=command)
         )
 
     def models(self) -> list[ModelVersion]:
@@ -279,14 +280,14 @@ class AwsBackend(Backend):
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         digest = self._deployed_digest()
-        return self._go_back(rollback_target(self.models(), digest, version), digest, comment, view)
+        return self._start_rollback(rollback_target(self.models(), digest, version), digest, comment, view)
 
     def _deployed_digest(self) -> str:
-        """What the endpoint serves; if it is gone, what was deployed for the last time."""
+        """Return the endpoint's model; without an endpoint, the last deployed one."""
         return self.services.endpoint.deployed_model().digest or self.services.runs.deployed()
 
     def manifest(self, run: Run) -> dict[str, Any]:
-        """``git`` is None for a run that began with a commit: its revision says the same."""
+        """Return the manifest; ``git`` is None for a run that began with a commit, since its revision is the same."""
         noted = self.bucket.get_json(key_of(run.id, ENVIRONMENT)) or {"git": None}
         revision = self.services.pipeline.execution(run.id).revision
         jobs = {name: run.stage(name).detail for name in REPRODUCED}
@@ -295,7 +296,7 @@ class AwsBackend(Backend):
         return manifest(run, {"revision": revision, **noted, "machine": machine, "requirements": requirements})
 
     def _save_environment(self, run_id: str) -> None:
-        """What the pipeline cannot know: the commit that the project's files were at, and what differed from it."""
+        """Save facts that the pipeline lacks: the commit of the project's files and the differences from it."""
         key = key_of(run_id, ENVIRONMENT)
         if not self.bucket.exists(key):
             self.bucket.put_json(key, {"git": environment_info(self.project.root)["git"]})
@@ -304,21 +305,21 @@ class AwsBackend(Backend):
         from mlops_cli.backends.aws.runs.reproduce import JobRunner, ReproduceExecutor, reproduce, scratch_prefix
 
         check_trained(run)
-        orders = self._job_builder(self.outputs, self.bucket, self._machines, scratch_prefix(run.id))
-        executor = ReproduceExecutor(self.project, self.use_case, self.services, orders)
+        job_builder = self._job_builder(self.outputs, self.bucket, self._machines, scratch_prefix(run.id))
+        executor = ReproduceExecutor(self.project, self.use_case, self.services, job_builder)
         machine = StateMachine(self.account.client("stepfunctions"), self.pipeline_outputs["StateMachineArn"])
         return reproduce(
             run, executor, JobRunner(machine, Logs(self.account.client("logs")), self.outputs.endpoint), view
         )
 
     def _job_builder(
-        self, outputs: StackOutputs, bucket: Bucket, machines: InstanceSettings, aside: str = ""
+        self, outputs: StackOutputs, bucket: Bucket, machines: InstanceSettings, scratch: str = ""
     ) -> JobBuilder:
         region, tags = self.account.region, self.names.tags
-        return JobBuilder(self.project, self.use_case, outputs, bucket, region, tags, machines, aside)
+        return JobBuilder(self.project, self.use_case, outputs, bucket, region, tags, machines, scratch)
 
     def _start_request(self, request: RunRequest) -> StartRequest:
-        """The request with full names; raises MlopsError for what cannot work, before anything is sent."""
+        """Return the request with full names; raise MlopsError for invalid requests before anything is sent."""
         request = replace(request, overrides=full_names(self.use_case, request.overrides))
         if request.from_stage:
             position(request.from_stage)
@@ -359,7 +360,7 @@ class AwsBackend(Backend):
         outputs = from_environment(variables)
         bucket = Bucket(self.account.client("s3"), outputs.bucket, outputs.prefix)
         services = AwsServices(self.account, outputs, bucket, self.stacks, self.names, decides=stage in DECIDING)
-        # The variable INSTANCE of a build step is what the stack was deployed with.
+        # The variable INSTANCE of a build step is the value of the stack's last deployment.
         machines = self.use_case.machines.trained_on(self.settings["INSTANCE"])
         executor = AwsStageExecutor(self.project, self.use_case, services, self._job_builder(outputs, bucket, machines))
         return run_stage_step(stage, run_id, executor, variables, view)
@@ -386,7 +387,7 @@ class AwsBackend(Backend):
         run = self._cached(self.services.runs.follow(run.id, view, seen=run))
         if approved:
             return self._ended(run, view)
-        with suppress(ImportError):  # numpy is not needed to say no: then `mlops report` puts the decision in
+        with suppress(ImportError):  # a rejection works without numpy: `mlops report` then adds the decision
             self.services.approval_report(self.use_case).publish_decision(run)
         return run
 
@@ -394,7 +395,8 @@ class AwsBackend(Backend):
         deployed = self.services.runs.deployed()
         if not deployed:
             return self.services.endpoint.status("")
-        version = next((one for one in self.services.versions.list_versions() if one.digest == deployed), None)
+        versions = self.services.versions.list_versions()
+        version = next((version for version in versions if version.digest == deployed), None)
         objection = version.objection if version else ""
         endpoint = self.services.endpoint.status("" if objection else deployed)
         return replace(endpoint, deployed_digest=deployed, objection=objection)

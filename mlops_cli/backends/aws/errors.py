@@ -1,4 +1,4 @@
-"""What AWS and botocore refuse, translated by error code into what happened, why, and what to do next."""
+"""Translate AWS and botocore errors, by error code, into the problem, its reason, and the next command."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ LIMITS = frozenset(
 )
 NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
 
-# Whose errors are no botocore ones; told by name, since only who transfers a file has loaded them.
+# Errors of file transfers are not botocore's; compared by name, since only transfers load their modules.
 TRANSFERS = ("boto3.exceptions", "s3transfer.exceptions")
 
 # S3 calls whose permission has another name.
@@ -87,7 +87,7 @@ PERMISSIONS = {
 
 
 class AwsError(MlopsError):
-    """What AWS refused: ``code`` and ``said`` are AWS's own, for callers that expect a certain refusal."""
+    """A refusal by AWS: ``code`` and ``said`` are AWS's own, for callers that expect a certain refusal."""
 
     def __init__(
         self, message: str, hint: str, code: str = "", aws_message: str = "", exit_code: int = EXIT_ERROR
@@ -99,9 +99,9 @@ class AwsError(MlopsError):
 
 @contextmanager
 def raise_aws_errors(service: Any, profile: str, subject: str = "") -> Iterator[None]:
-    """Raises AwsError for all that botocore raises, and that boto3 does when a file does not get through.
+    """Raise AwsError for every error of botocore, and of boto3's file transfers.
 
-    ``service`` is the client's service model, if there is one, ``subject`` what a call is about.
+    ``service`` is the client's service model, if there is one; ``subject`` is the resource of a call.
     """
     try:
         yield
@@ -115,14 +115,14 @@ def raise_aws_errors(service: Any, profile: str, subject: str = "") -> Iterator[
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What a transfer of a file has broken off for; all else is its own cause."""
+    """Return the cause of an interrupted file transfer; every other error is its own cause."""
     if type(error).__module__ not in TRANSFERS:
         return error
     return getattr(error, "last_exception", None) or error.__context__ or Exception(str(error))
 
 
 def resource_in_call(parameters: Mapping[str, Any]) -> str:
-    """What the parameters of a call say that it is about."""
+    """Return the resource that the parameters of a call name."""
     if "Bucket" in parameters:
         return f"s3://{parameters['Bucket']}/{parameters.get('Key') or parameters.get('Prefix') or ''}"
     telling = (value for name, value in parameters.items() if name.lower().endswith(("name", "arn", "id")))
@@ -132,7 +132,7 @@ def resource_in_call(parameters: Mapping[str, Any]) -> str:
 def from_client_error(
     response: dict[str, Any], operation: str, service: Any, profile: str, subject: str = ""
 ) -> AwsError:
-    """An answer of AWS with an error code in it."""
+    """Return the error for an answer of AWS with an error code."""
     error = response.get("Error", {})
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     name = getattr(service, "signing_name", "aws")
@@ -194,7 +194,7 @@ def _from_service_code(code: str, message: str, action: str) -> AwsError:
 
 
 def denial(message: str, default_action: str) -> tuple[str, str]:
-    """The action and the resource that a denial names; the action that was asked when it names none."""
+    """Return the action and resource that a denial names, else the requested action."""
     action = re.search(r"perform:? ([a-z0-9-]+:\w+)", message)
     resource = re.search(r"on resource:? (\S+)", message)
     named = resource.group(1).rstrip(".,") if resource else ""
@@ -207,7 +207,7 @@ def sign_in(profile: str) -> str:
 
 
 def from_botocore_error(error: BaseException, profile: str) -> AwsError:
-    """What kept a request from being sent or from being answered."""
+    """Return the error for a request that could not be sent or got no answer."""
     for kinds, translate in _CLIENT_SIDE:
         if isinstance(error, kinds):
             message, hint, exit_code = translate(error, profile)

@@ -11,7 +11,7 @@ from mlops_cli.monitoring.statistics import LINE, Counts, parse_log_line, recent
 
 
 def read_counts(client: Client, endpoint: str, digest: str, days: int) -> Counts:
-    """What the instances behind an endpoint have told of the requests to a model in the last days (UTC)."""
+    """Return the counts that the endpoint's instances logged for a model in the last days (UTC)."""
     total = Counts()
     since = calendar.timegm(time.strptime(recent_days(days)[0], "%Y-%m-%d")) * 1000
     try:

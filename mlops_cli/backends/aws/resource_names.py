@@ -1,4 +1,4 @@
-"""The only names made in Python: of the three stacks, their tags, and where a project's objects begin in the bucket."""
+"""The only names made in Python: of the three stacks, their tags, and the project's key prefix in the bucket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ResourceNames:
-    """Of one use case in one environment. Every other name comes from a stack's outputs."""
+    """The names of one use case in one environment. Every other name comes from a stack's outputs."""
 
     use_case: str
     environment: str
@@ -30,7 +30,7 @@ class ResourceNames:
 
     @property
     def artifact_folder(self) -> str:
-        """Where CodePipeline keeps its artifacts: the first 20 characters of its name, which is the stack's."""
+        """Return CodePipeline's artifact folder: the first 20 characters of the pipeline's name, the stack's."""
         return self.pipeline_stack[:20]
 
     @property

@@ -1,4 +1,4 @@
-"""Everything that works on the runs of one site, made when it is first needed, on either side of the pipeline."""
+"""The collaborators that work on a project's runs, created on first use, on either side of the pipeline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mlops_cli.project.usecase import UseCase
 
 
 class AwsServices:
-    """``decides``: of a step that decides, whose records are kept apart."""
+    """``decides``: for a deciding step, whose records are kept apart."""
 
     def __init__(
         self,

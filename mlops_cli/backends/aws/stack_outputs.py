@@ -1,4 +1,4 @@
-"""Where a project lives on AWS: what its pipeline stack has made, as a command or a build step needs to know it."""
+"""The outputs of a project's pipeline stack, as a command or a build step needs them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mlops_cli.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """``prefix`` is where the project's keys begin in the bucket; images are addresses, roles are ARNs.
+    """``prefix`` is the project's key prefix in the bucket; images are addresses, roles are ARNs.
 
-    ``endpoint_template`` is the full key of the endpoint's template, as `mlops deploy-infra` has sent it.
+    ``endpoint_template`` is the full key of the endpoint's template as `mlops deploy-infra` has uploaded it.
     """
 
     bucket: str
@@ -54,14 +54,14 @@ VARIABLES = {
 
 
 def from_stack(outputs: Mapping[str, str]) -> StackOutputs:
-    """Raises ConfigurationError for a pipeline stack of another version of mlops, which lacks some output."""
+    """Raise ConfigurationError for a pipeline stack of another version of mlops without some output."""
     return _stack_outputs(
         outputs, OUTPUTS, "The pipeline stack has no output", "Bring it up to date: mlops deploy-infra"
     )
 
 
 def from_environment(variables: Mapping[str, str]) -> StackOutputs:
-    """Raises ConfigurationError outside of a command step, where these variables are not set."""
+    """Raise ConfigurationError outside of a command step, where these variables are not set."""
     return _stack_outputs(
         variables,
         VARIABLES,

@@ -1,4 +1,4 @@
-"""A CloudFormation change set as a plan: made, read, carried out or thrown away."""
+"""A CloudFormation change set as a plan: create, read, execute or discard it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops_cli.files.hashing import digest_bytes
 EMPTY = "REVIEW_IN_PROGRESS"
 ABSENT = ("ChangeSetNotFound", "ChangeSetNotFoundException")
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
-# What is lost when a resource of this type is removed or replaced.
+# The loss if a resource of this type is removed or replaced.
 HOLDS = {
     "AWS::S3::Bucket": "all data, models and records in it",
     "AWS::CodeCommit::Repository": "all commits in it",
@@ -34,7 +34,7 @@ VERBS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHANGE, "Remo
 
 @dataclass(frozen=True)
 class StackSpec:
-    """A stack as it shall be."""
+    """The desired state of a stack."""
 
     name: str
     template: str
@@ -43,7 +43,7 @@ class StackSpec:
 
     @property
     def change_set(self) -> str:
-        """A name that says what it is made from, so that the one that was shown is found and carried out."""
+        """Return a name made from the content, so that exactly the change set that was shown is executed."""
         parts = [
             self.template,
             *(f"{name}={value}" for name, value in sorted({**self.parameters, **self.tags}.items())),
@@ -53,7 +53,7 @@ class StackSpec:
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """``creates``: its stack holds nothing yet, and is of no use without it."""
+    """``creates``: its stack is empty and of no use without it."""
 
     id: str
     stack: str
@@ -63,7 +63,7 @@ class ChangeSet:
 
 
 def prepare(client: Client, spec: StackSpec, creates: bool) -> ChangeSet | None:
-    """The change set that makes the stack as wanted, made unless it is there; None when nothing would change."""
+    """Return the change set for the desired stack, created unless it exists; None if nothing would change."""
     description = _describe(client, spec)
     if description and (description["Status"], description["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
         client.delete_change_set(StackName=spec.name, ChangeSetName=spec.change_set)
@@ -95,7 +95,7 @@ def _plan_error(spec: StackSpec, reason: str, wrong: list[ResourceEvent]) -> Mlo
 
 
 def discard(client: Client, change_set: ChangeSet) -> None:
-    """Remove a change set that was not carried out; with it the stack that was made to hold it and holds nothing."""
+    """Remove a change set that was not executed, and a stack that was created only to hold it."""
     try:
         client.delete_change_set(ChangeSetName=change_set.id)
     except AwsError as error:
@@ -114,7 +114,7 @@ def _status(client: Client, change_set: ChangeSet) -> str:
 
 
 def execute(client: Client, change_set: ChangeSet) -> bool:
-    """Begin to carry it out; False if that was begun before, by an attempt whose answer was lost on the way."""
+    """Begin to execute it; return False if an earlier attempt, whose answer was lost, has begun."""
     try:
         client.execute_change_set(ChangeSetName=change_set.id, ClientRequestToken=change_set.id.rsplit("/", 1)[-1])
     except AwsError as error:
@@ -128,7 +128,7 @@ def execute(client: Client, change_set: ChangeSet) -> bool:
 
 
 def _describe(client: Client, spec: StackSpec) -> dict[str, Any] | None:
-    """The change set once it is no longer being made or deleted; None if there is none."""
+    """Return the change set as soon as it is neither being created nor deleted; None if there is none."""
     for pause in backoff_pauses():
         try:
             description: dict[str, Any] = client.describe_change_set(StackName=spec.name, ChangeSetName=spec.change_set)
@@ -166,7 +166,7 @@ def _changes(client: Client, description: dict[str, Any]) -> tuple[Change, ...]:
 
 
 def as_change(resource: Mapping[str, Any]) -> Change:
-    """One resource's change in the plan's words; what holds something says what would be lost."""
+    """Return one resource's change for the plan, with the loss if the resource holds something."""
     kind = resource["ResourceType"]
     description = f"{kind} {resource['LogicalResourceId']}"
     verb = VERBS.get(resource["Action"], Action.CHANGE)

@@ -1,4 +1,4 @@
-"""CloudFormation stacks: what state they are in, and how they are made, changed and deleted whatever it is."""
+"""CloudFormation stacks: their state, and how to create, change and delete them from any state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STABLE = (
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 )
-# Never whole, and CloudFormation can only delete it.
+# Never complete, and CloudFormation can only delete it.
 NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
 GONE = "DELETE_COMPLETE"
@@ -49,7 +49,7 @@ class Stack:
 
 
 class StackFailed(MlopsError):
-    """An operation on a stack did not succeed; the message has the first cause."""
+    """An operation on a stack failed; the message has the first cause."""
 
 
 class Stacks:
@@ -59,7 +59,7 @@ class Stacks:
         self._region = account.region
 
     def get_or_none(self, name: str) -> Stack | None:
-        """The stack of this name, whoever made it; None if there is none or it is deleted."""
+        """Return the stack of this name, regardless of its owner; None if there is none or it is deleted."""
         try:
             stack = _stack(self._client.describe_stacks(StackName=name)["Stacks"][0])
         except AwsError as error:
@@ -69,11 +69,11 @@ class Stacks:
         return None if stack.is_deleted else stack
 
     def owns(self, stack: Stack) -> bool:
-        """Whether it has this project's tags; a stack that only holds a plan may have none yet."""
+        """Return True if the stack has this project's tags; a stack that only holds a plan may have none yet."""
         return self._names.tags.items() <= stack.tags.items() or (stack.status == EMPTY and not stack.tags)
 
     def was_known(self, name: str) -> Iterator[Stack]:
-        """The project's stacks of this name: the one that is there, and deleted ones."""
+        """Yield the project's stacks of this name: the present one and deleted ones."""
         existing = self.get_or_none(name)
         if existing and self.owns(existing):
             yield existing
@@ -84,10 +84,10 @@ class Stacks:
                     yield stack
 
     def physical_ids(self, stack: Stack) -> tuple[set[str], float]:
-        """What the resources are called that a stack has or had, and when anything happened to it last.
+        """Return the physical ids of all resources that the stack has or had, and the time of its last event.
 
-        Not those that it could not make, such as for there being one of this name already. Of an old stack the events
-        are gone, of a deleted one they tell of each resource.
+        Resources whose creation failed are excluded, such as those with a name already taken. Events of old stacks
+        expire; for deleted stacks they are the only source.
         """
         events = list(self._client.pages("describe_stack_events", "StackEvents", StackName=stack.id))
         failed = {entry["LogicalResourceId"] for entry in events if entry.get("ResourceStatus") == "CREATE_FAILED"}
@@ -97,7 +97,7 @@ class Stacks:
         return ids, max((entry["Timestamp"].timestamp() for entry in events), default=0.0)
 
     def find(self, name: str) -> Stack | None:
-        """The project's stack of this name; raises MlopsError if it is somebody else's."""
+        """Return the project's stack of this name; raise MlopsError if another owner has it."""
         stack = self.get_or_none(name)
         if stack and not self.owns(stack):
             raise MlopsError(
@@ -107,7 +107,7 @@ class Stacks:
         return stack
 
     def contents(self, stack: Stack) -> str:
-        """How much is in it, in words."""
+        """Return the number of its resources in words."""
         resources = self._client.pages("list_stack_resources", "StackResourceSummaries", StackName=stack.id)
         count = sum(
             1 for resource in resources if resource["ResourceStatus"] not in ("DELETE_COMPLETE", "DELETE_SKIPPED")
@@ -115,12 +115,12 @@ class Stacks:
         return f"{count} resources, {stack.status}"
 
     def outputs(self, name: str) -> dict[str, str] | None:
-        """A stack's outputs, None if there is no such stack or its creation has not come to an end."""
+        """Return a stack's outputs; None if it does not exist or its creation has not finished."""
         stack = self.find(name)
         return stack.outputs if stack and stack.outputs else None
 
     def required(self, name: str) -> dict[str, str]:
-        """A stack's outputs; raises ConfigurationError when there is no such stack yet."""
+        """Return a stack's outputs; raise ConfigurationError if it does not exist yet."""
         outputs = self.outputs(name)
         if outputs is None:
             raise ConfigurationError(
@@ -130,7 +130,7 @@ class Stacks:
         return outputs
 
     def wait_until_stable(self, name: str, watch: Watch) -> Stack | None:
-        """The stack once nothing is in progress with it any more: what a killed command began, or somebody else."""
+        """Return the stack once no operation is in progress, be it of a killed command or of another person."""
         stack = self.find(name)
         if stack is None or not stack.is_in_progress:
             return stack
@@ -138,7 +138,7 @@ class Stacks:
         return None if settled.is_deleted else settled
 
     def prepare(self, spec: StackSpec, stack: Stack | None) -> ChangeSet | None:
-        """What makes a settled stack as wanted; None when nothing would change."""
+        """Return the change set from a stable stack to the desired one; None if nothing would change."""
         if stack and stack.status not in (*STABLE, EMPTY):
             raise self._unusable(stack)
         return change_sets.prepare(self._client, spec, stack is None or stack.status == EMPTY)
@@ -147,12 +147,12 @@ class Stacks:
         change_sets.discard(self._client, change_set)
 
     def preview(self, spec: StackSpec) -> tuple[Change, ...]:
-        """The types of what a template would make, when a change set cannot be had yet."""
+        """Return the resource types of a template, if a change set is not possible yet."""
         summary = self._client.get_template_summary(TemplateBody=spec.template)
         return tuple(Change(Action.ADD, kind) for kind in sorted(summary.get("ResourceTypes", ())))
 
     def execute(self, change_set: ChangeSet, watch: Watch) -> Stack:
-        """Carry a change set out and follow it to its end; raises StackFailed with the first cause."""
+        """Execute a change set and follow it to its end; raise StackFailed with the first cause."""
         before = newest(self._client, change_set.stack_id)
         begun = change_sets.execute(self._client, change_set)
         operation = StackOperation(self._client, change_set.stack_id, before if begun else "")
@@ -162,7 +162,7 @@ class Stacks:
         return stack
 
     def delete(self, stack: Stack, watch: Watch) -> None:
-        """Delete a stack and wait for it; raises StackFailed when something in it stays."""
+        """Delete a stack and wait for it; raise StackFailed if a resource in it remains."""
         operation = StackOperation(self._client, stack.id, newest(self._client, stack.id))
         self._client.delete_stack(StackName=stack.id)
         ended = _stack(operation.follow(watch))
@@ -170,7 +170,7 @@ class Stacks:
             raise self._failed(ended, operation, "deleted")
 
     def failure_reason(self, stack: Stack) -> str:
-        """In words, why the stack's latest operation failed."""
+        """Return, in words, the reason of the stack's latest failed operation."""
         cause = StackOperation(self._client, stack.id).cause()
         return f"{cause.name} ({cause.kind}): {cause.reason}" if cause else stack.reason
 

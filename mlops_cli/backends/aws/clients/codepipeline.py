@@ -1,4 +1,4 @@
-"""CodePipeline: executions, what became of their actions, and the verbs that start, retry, stop and decide."""
+"""CodePipeline: executions, the states of their actions, and calls to start, retry, stop and approve."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
 
 @dataclass(frozen=True)
 class Execution:
-    """``revision`` is what it took from the source: a commit or an object's version. Times in seconds."""
+    """``revision`` is the source revision: a commit or an object's version. Times in seconds."""
 
     id: str
     status: str
@@ -34,7 +34,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class ActionRun:
-    """One execution of an action; ``who`` is the ARN of whoever decided, ``external`` what a build or job is called."""
+    """One execution of an action; ``actor`` is the approver's ARN, ``external`` the id of its build or job."""
 
     stage: str
     name: str
@@ -54,20 +54,20 @@ class Pipeline:
         self.name = name
 
     def executions(self) -> Iterator[Execution]:
-        """The newest first; without the one that CodePipeline starts by itself when the pipeline is created."""
+        """Yield executions, the newest first, without the one that CodePipeline starts with a new pipeline."""
         summaries = self._client.pages("list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=self.name)
         executions = (_execution(summary) for summary in summaries)
         return (execution for execution in executions if execution.trigger != CREATED)
 
     def execution(self, execution_id: str) -> Execution:
-        """Raises MlopsError when there is none of this id."""
+        """Return the execution; raise MlopsError if the id is unknown."""
         execution = next((candidate for candidate in self.executions() if candidate.id == execution_id), None)
         if execution is None:
             raise MlopsError(f"The pipeline {self.name} has no run {execution_id}.", "See which there are: mlops runs")
         return execution
 
     def variables(self, execution_id: str) -> dict[str, str]:
-        """The pipeline variables that an execution was started with; none while CodePipeline does not know it yet."""
+        """Return the pipeline variables of an execution; none while CodePipeline does not know it yet."""
         try:
             description = self._client.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=execution_id)
         except AwsError as error:
@@ -80,7 +80,7 @@ class Pipeline:
         }
 
     def actions(self, execution_id: str) -> list[ActionRun]:
-        """What became of the actions of an execution, retried ones too, in the order in which they began."""
+        """Return all actions of an execution, retried ones too, by their start."""
         details = self._client.pages(
             "list_action_executions",
             "actionExecutionDetails",
@@ -90,7 +90,7 @@ class Pipeline:
         return sorted((_action(detail) for detail in details), key=lambda action: action.started)
 
     def start(self, variables: Mapping[str, str], revision: Revision | None, token: str) -> str:
-        """Start an execution and give its id; again with the same token within minutes, it gives the same one."""
+        """Start an execution and return its id; the same token within minutes returns the same one."""
         named = [{"name": name, "value": value} for name, value in variables.items()]
         source = (
             {"actionName": SOURCE_ACTION, "revisionType": revision.type, "revisionValue": revision.value}
@@ -106,7 +106,7 @@ class Pipeline:
         return str(answer["pipelineExecutionId"])
 
     def retry(self, execution_id: str, stage: str) -> bool:
-        """Run a failed stage anew, all of it; False when CodePipeline cannot any more, since a newer one went by."""
+        """Rerun a failed stage as a whole; return False if that is impossible, since a newer execution has passed."""
         try:
             self._client.retry_stage_execution(
                 pipelineName=self.name, stageName=stage, pipelineExecutionId=execution_id, retryMode="ALL_ACTIONS"
@@ -118,7 +118,7 @@ class Pipeline:
         return True
 
     def stop(self, execution_id: str, reason: str) -> None:
-        """Stop an execution at once, and with it what it waits for; one that has ended is left as it is."""
+        """Stop an execution at once, with its pending approval; one that has ended stays unchanged."""
         try:
             self._client.stop_pipeline_execution(
                 pipelineName=self.name,
@@ -131,14 +131,14 @@ class Pipeline:
                 raise
 
     def stop_first(self) -> None:
-        """Stop what CodePipeline has started by itself when the pipeline was created, before there is any data."""
+        """Stop the execution that CodePipeline starts with a new pipeline, before there is any data."""
         summaries = self._client.pages("list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=self.name)
         for summary in summaries:
             if _execution(summary).trigger == CREATED and summary["status"] not in ENDED:
                 self.stop(summary["pipelineExecutionId"], "mlops run starts the first run")
 
     def token(self, execution_id: str, stage: str, action: str) -> str:
-        """What a decision about this very execution must be sent with; empty when it does not wait for one."""
+        """Return the approval token of this execution; empty if it does not wait for approval."""
         state = self._stage(stage)
         if state.get("latestExecution", {}).get("pipelineExecutionId") != execution_id:
             return ""
@@ -157,7 +157,7 @@ class Pipeline:
         )
 
     def holder(self, execution_id: str, stage: str) -> str:
-        """The execution that is in a stage while this one is queued before it; empty when it is not queued there."""
+        """Return the execution in a stage before which this one is queued; empty if it is not queued there."""
         state = self._stage(stage)
         arrived = [*state.get("inboundExecutions", ()), state.get("inboundExecution") or {}]
         queued = any(inbound.get("pipelineExecutionId") == execution_id for inbound in arrived)
@@ -168,7 +168,7 @@ class Pipeline:
         return next((stage for stage in state.get("stageStates", ()) if stage["stageName"] == name), {})
 
     def decide(self, stage: str, action: str, approved: bool, summary: str, token: str) -> bool:
-        """Send a decision; False when it does not wait for one any more."""
+        """Send a decision; return False if the execution no longer waits for one."""
         try:
             self._client.put_approval_result(
                 pipelineName=self.name,
@@ -215,7 +215,7 @@ def _action(detail: Mapping[str, Any]) -> ActionRun:
 
 @dataclass(frozen=True)
 class Revision:
-    """What a pipeline execution starts from, in CodePipeline's words."""
+    """The source revision of an execution, in CodePipeline's terms."""
 
     type: str
     value: str

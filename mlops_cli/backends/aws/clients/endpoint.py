@@ -1,4 +1,4 @@
-"""The SageMaker endpoint as the commands see it: its state, what it really serves, its answers."""
+"""The SageMaker endpoint: its state, the model that it really serves, its answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
-# What templates/endpoint.yaml tells the model's handlers.
+# Set by templates/endpoint.yaml for the model's handlers.
 SAMPLE = "MLOPS_SAMPLE"
 STATES = {
     "InService": EndpointState.IN_SERVICE,
@@ -27,7 +27,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """What is behind an endpoint. ``digest`` is what S3 itself says of the file, empty if it is not one of ours.
+    """The deployed model. ``digest``: SHA-256 checksum that S3 computed; empty if the file is not in our prefix.
 
     ``sample`` is the share of requests that is measured.
     """
@@ -52,7 +52,7 @@ class SageMakerEndpoint:
         return f"{runtime}/endpoints/{self.name}/invocations"
 
     def describe(self) -> dict[str, Any] | None:
-        """What SageMaker says of the endpoint, None when there is none."""
+        """Return SageMaker's description of the endpoint, None without an endpoint."""
         try:
             return dict(self._client.describe_endpoint(EndpointName=self.name))
         except AwsError as error:
@@ -75,7 +75,7 @@ class SageMakerEndpoint:
         )
 
     def deployed_model(self, description: dict[str, Any] | None = None) -> DeployedModel:
-        """From the endpoint over configuration, model and model package to the file in S3 and its checksum."""
+        """Follow endpoint, configuration, model and model package to the file in S3 and its checksum."""
         description = description or self.describe() or {}
         configuration = description.get("EndpointConfigName", "")
         if not configuration:
@@ -96,7 +96,7 @@ class SageMakerEndpoint:
         return DeployedModel(configuration, package, run_id, facts.checksum if facts else "", sample)
 
     def invoke(self, body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
-        """One request, which is not measured; gives the answer, refusals of the model included, and its type."""
+        """Send one request, excluded from statistics; return the model's answer or refusal, and its content type."""
         start = time.perf_counter()
         runtime = self._account.client("sagemaker-runtime")
         try:
@@ -110,7 +110,7 @@ class SageMakerEndpoint:
             return self._invocation_error(error, time.perf_counter() - start)
 
     def _invocation_error(self, error: AwsError, seconds: float) -> tuple[InvocationResponse, str]:
-        """What the model's container has refused, as it said it; all else is an error of ours."""
+        """Return the container's refusal unchanged; raise any other error."""
         response = getattr(error.__cause__, "response", {})
         if error.code == "ModelError":
             body = str(response.get("OriginalMessage", error.aws_message)).encode()

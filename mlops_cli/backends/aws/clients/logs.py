@@ -1,6 +1,6 @@
-"""Logs in CloudWatch: of a build or a job, from the beginning or as they grow.
+"""Logs in CloudWatch, of a build or a job, from the beginning or as they grow.
 
-A log is named by its group and the beginning of its streams' names, "GROUP:STREAM": a job has one for each machine.
+A log is named by its group and a prefix of its streams' names, "GROUP:STREAM": a job has one stream per machine.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.errors import AwsError
 
-# The end of the name of the project whose steps decide; it logs into the same group as the other one.
+# The end of the name of the deciding steps' project; it logs into the same group as the other project.
 DECISIONS = "-decisions"
 
 
 def build_log(build_id: str) -> str:
-    """Where the log of a build lies: its group and its stream."""
+    """Return the address of a build's log: its group and its stream."""
     project, _, stream = build_id.partition(":")
     return f"/aws/codebuild/{project.removesuffix(DECISIONS)}:{stream}" if stream else ""
 
 
 class Log:
-    """Remembers what it has given, so that asked again it gives what has been written since."""
+    """A log and the position of the last line that was read."""
 
     def __init__(self, client: Client, address: str) -> None:
         self._client = client
@@ -34,7 +34,7 @@ class Log:
             yield from self._of_stream(stream)
 
     def tail(self, count: int) -> list[str]:
-        """The last lines, without reading what comes before."""
+        """Return the last lines, without reading the earlier ones."""
         lines: list[str] = []
         for stream in self._streams():
             page = self._client.get_log_events(
@@ -55,7 +55,7 @@ class Log:
             raise
 
     def _of_stream(self, stream: str) -> Iterator[str]:
-        """The end of a stream is reached when the same token comes back; a page before it may be empty."""
+        """Yield a stream's new lines. At its end the same token returns; pages before it may be empty."""
         while True:
             token = self._tokens.get(stream)
             page = self._client.get_log_events(
@@ -76,19 +76,19 @@ def _lines(event: Mapping[str, Any]) -> list[str]:
 
 
 class Logs:
-    """Every log that was asked for, each with what was read of it."""
+    """All logs that were read, with their positions."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self._known: dict[str, Log] = {}
 
     def new_lines(self, address: str) -> list[str]:
-        """What a log has got since this was called last."""
+        """Return a log's new lines since the last call."""
         if not address:
             return []
         return list(self._known.setdefault(address, Log(self.client, address)).read())
 
     def tail(self, address: str, count: int) -> list[str]:
-        """The last lines of a log, those that say something."""
+        """Return a log's last lines that are not empty."""
         lines = Log(self.client, address).tail(count) if address else []
         return [line for line in lines if line.strip()]

@@ -18,7 +18,7 @@ DESCRIPTION_LENGTH = 1024
 
 @dataclass(frozen=True)
 class Package:
-    """A registered model; ``said`` is why it was approved or rejected."""
+    """A registered model; ``comment`` is the reason of its approval or rejection."""
 
     arn: str
     version: int
@@ -28,13 +28,13 @@ class Package:
 
 
 class ModelRegistry:
-    def __init__(self, client: Client, site: StackOutputs, bucket: Bucket) -> None:
+    def __init__(self, client: Client, outputs: StackOutputs, bucket: Bucket) -> None:
         self._client = client
-        self._site = site
+        self._outputs = outputs
         self._bucket = bucket
 
     def copy_model(self, key: str, digest: str) -> str:
-        """Copy a trained model to where it stays for good; S3's own checksum of the copy must be ``digest``."""
+        """Copy a trained model to its permanent key; S3's own checksum of the copy must be ``digest``."""
         kept = f"models/{digest}/model.tar.gz"
         facts = self._bucket.metadata(kept)
         if facts is None or facts.checksum != digest:
@@ -49,16 +49,16 @@ class ModelRegistry:
         return kept
 
     def register(self, digest: str, run_id: str, data_digest: str, evidence_key: str) -> str:
-        """The ARN of a model package that waits for a decision; the same one if it is asked for again."""
+        """Return the ARN of a PendingManualApproval model package; a repeated call returns the same one."""
         evidence = {"ContentType": "application/json", "S3Uri": self._bucket.uri(evidence_key)}
         answer = self._client.create_model_package(
-            ModelPackageGroupName=self._site.model_group,
+            ModelPackageGroupName=self._outputs.model_group,
             ModelPackageDescription=f"run {run_id}",
             ModelApprovalStatus=PENDING,
             InferenceSpecification={
                 "Containers": [
                     {
-                        "Image": self._site.serving_image,
+                        "Image": self._outputs.serving_image,
                         "ModelDataUrl": self._bucket.uri(f"models/{digest}/model.tar.gz"),
                     }
                 ],
@@ -75,7 +75,7 @@ class ModelRegistry:
         return str(self._client.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"])
 
     def decide(self, package: str, approved: bool, description: str) -> None:
-        """Approve or reject a package; one that is so already is left as it is."""
+        """Approve or reject a package; do nothing if it already has that status."""
         status = APPROVED if approved else REJECTED
         if self.status(package) != status:
             self._client.update_model_package(
@@ -85,7 +85,7 @@ class ModelRegistry:
             )
 
     def require_kept(self, package: str, digest: str) -> None:
-        """Raises StageFailed unless the package is of this model, and the file that it names has this digest."""
+        """Raise StageFailed unless the package is of this model and its file has this digest."""
         kept = f"models/{digest}/model.tar.gz"
         described = self._client.describe_model_package(ModelPackageName=package)
         container = described["InferenceSpecification"]["Containers"][0]
@@ -98,11 +98,11 @@ class ModelRegistry:
             )
 
     def packages(self) -> list[Package]:
-        """Every registered package, the oldest first."""
+        """Return every registered package, the oldest first."""
         listed = self._client.pages(
             "list_model_packages",
             "ModelPackageSummaryList",
-            ModelPackageGroupName=self._site.model_group,
+            ModelPackageGroupName=self._outputs.model_group,
             SortBy="CreationTime",
             SortOrder="Ascending",
         )

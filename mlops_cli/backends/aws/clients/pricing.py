@@ -1,7 +1,7 @@
-"""What AWS asks for, from its Price List API: the only reader of it. Answers are kept in the project for a day.
+"""Prices from AWS's Price List API: the only reader of it. Answers are kept in the project for a day.
 
-A price is only taken when the list says exactly one: on demand, in US dollars, from the first unit on, and per the
-unit that is meant. Free tiers and discounts of the account are not in the list's on-demand prices.
+A price is only taken if the list has exactly one: on demand, in US dollars, from the first unit on, and per the
+expected unit. Free tiers and discounts of the account are not in the list's on-demand prices.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REGION_PREFIX = r"(?:[A-Z]+\d*-)?"
 
 @dataclass(frozen=True)
 class Product:
-    """What is priced: ``usage`` is the usage type on the bill, without the region before it."""
+    """A priced product: ``usage`` is the usage type on the bill, without the region before it."""
 
     service: str
     usage: str
@@ -43,14 +43,14 @@ class Product:
 
 @dataclass(frozen=True)
 class Quote:
-    """The price of a product, or why there is none."""
+    """The price of a product, or the reason why there is none."""
 
     price: Price | None
     why_unknown: str = ""
 
 
 class Prices:
-    """Of one account's region. Never raises: a product whose price cannot be had says why."""
+    """The prices of one account's region. Never raises: a product without a price has a reason instead."""
 
     def __init__(self, account: Account, project: Project) -> None:
         self._account = account
@@ -65,7 +65,7 @@ class Prices:
         return {product: quotes.get(product) or Quote(cached[product]) for product in distinct}
 
     def _query(self, products: list[Product]) -> dict[Product, Quote]:
-        """The first alone: what is refused or cannot be reached is so for all, and need not be waited for again."""
+        """Query the first product alone: a refusal or timeout holds for all, and is not waited for again."""
         if not products:
             return {}
         first = self._quote(products[0])
@@ -96,7 +96,7 @@ class Prices:
 
     @property
     def _region(self) -> str:
-        """The API lives in a few regions only, and answers for all; the one on the same continent is the nearest."""
+        """Return the nearest region of the API, on the same continent: it has few, and each has all prices."""
         session, ours = self._account.session, self._account.region
         with raise_aws_errors(None, self._account.profile):
             homes = session.get_available_regions("pricing", session.get_partition_for_region(ours)) or ["us-east-1"]
@@ -107,11 +107,11 @@ class Prices:
 LACKING = "AWS's price list has"
 
 
-def quote(product: Product, offers: list[dict[str, Any]], now: float) -> Quote:
-    """The product's price among what the list answered; two different ones are none."""
+def quote(product: Product, offers: list[dict[str, Any]], requested_at: float) -> Quote:
+    """Return the product's price from the list's answers; two different prices count as none."""
     usage = re.compile(REGION_PREFIX + re.escape(product.usage))
     ours = [offer for offer in offers if usage.fullmatch(offer["product"]["attributes"].get("usagetype", ""))]
-    prices = {price for offer in ours for price in _prices(offer, product.unit, now)}
+    prices = {price for offer in ours for price in _prices(offer, product.unit, requested_at)}
     amounts = {price.amount for price in prices}
     if len(amounts) == 1:
         return Quote(min(prices, key=lambda price: price.published))
@@ -119,13 +119,13 @@ def quote(product: Product, offers: list[dict[str, Any]], now: float) -> Quote:
     return Quote(None, f"{LACKING} {problem} for {product.usage} here.")
 
 
-def _prices(offer: Mapping[str, Any], unit: Unit, now: float) -> Iterable[Price]:
+def _prices(offer: Mapping[str, Any], unit: Unit, requested_at: float) -> Iterable[Price]:
     for term in offer.get("terms", {}).get("OnDemand", {}).values():
         for dimension in term["priceDimensions"].values():
             amount = dimension["pricePerUnit"].get("USD")
             first = dimension.get("beginRange", "0") == "0"
             if amount is not None and first and UNITS.get(dimension["unit"].lower()) is unit:
-                yield Price(float(amount), unit, offer.get("publicationDate", ""), now)
+                yield Price(float(amount), unit, offer.get("publicationDate", ""), requested_at)
 
 
 class Cache:
@@ -139,7 +139,7 @@ class Cache:
         return self._project.state / FILE
 
     def find(self, region: str, product: Product) -> Price | None:
-        """A price that was asked for within the last day."""
+        """Return a price that was requested within the last day."""
         with contextlib.suppress(KeyError, TypeError, ValueError):
             values = (read_json(self.path) or {})[_key(region, product)]
             price = Price(**{**values, "unit": Unit(values["unit"])})
@@ -148,7 +148,7 @@ class Cache:
         return None
 
     def save(self, region: str, prices: Mapping[Product, Price]) -> None:
-        """A folder that cannot be written to is no reason to stop: then the next command asks again."""
+        """Save the prices; if the folder is not writable, the next command requests them again."""
         if not prices or not is_state_dir(self._project):
             return
         named = {_key(region, product): asdict(price) for product, price in prices.items()}

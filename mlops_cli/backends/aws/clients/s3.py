@@ -16,7 +16,7 @@ from mlops_cli.core.progress import Report, no_report
 from mlops_cli.files.hashing import digest_file
 
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
-# A connection that broke while the content came: botocore repeats questions, not the reading of answers.
+# Connections that break while the content is read: botocore repeats requests, not the reading of answers.
 BROKEN_OFF = frozenset(
     {"ResponseStreamingError", "IncompleteReadError", "ReadTimeoutError", "ConnectionClosedError"}
     | {"FlexibleChecksumError"}
@@ -28,7 +28,7 @@ JSON_TYPE = "application/json"
 
 @dataclass(frozen=True)
 class S3Object:
-    """One object as it is listed; ``modified`` in seconds since the epoch."""
+    """One listed object; ``modified`` in seconds since the epoch."""
 
     key: str
     size: int
@@ -37,7 +37,7 @@ class S3Object:
 
 @dataclass(frozen=True)
 class ObjectMetadata:
-    """One object as S3 knows it: ``sha256`` in hex is what it was sent with, ``checksum`` S3's own of the whole."""
+    """One object's metadata: ``sha256`` in hex as sent with it, ``checksum`` S3's own of the whole object."""
 
     version: str
     sha256: str
@@ -57,11 +57,11 @@ class Bucket:
         return f"s3://{self.name}/{self.full_key(key)}"
 
     def key_of(self, uri: str) -> str:
-        """The key of an object of ours that ``uri`` names."""
+        """Return the key of the project's object at ``uri``."""
         return uri.removeprefix(f"s3://{self.name}/").removeprefix(self.prefix)
 
     def is_reachable(self) -> bool:
-        """Whether there is such a bucket; raises AwsError when it is not for us."""
+        """Return True if the bucket exists; raise AwsError if access is denied."""
         try:
             self.client.head_bucket(Bucket=self.name)
         except AwsError as error:
@@ -71,7 +71,7 @@ class Bucket:
         return True
 
     def metadata(self, key: str) -> ObjectMetadata | None:
-        """What S3 says of an object, None if there is none."""
+        """Return the object's metadata, None without an object."""
         try:
             head = self.client.head_object(Bucket=self.name, Key=self.full_key(key), ChecksumMode="ENABLED")
         except AwsError as error:
@@ -87,13 +87,13 @@ class Bucket:
         return self.metadata(key) is not None
 
     def list_objects(self, key_prefix: str = "") -> Iterator[S3Object]:
-        """Every object below ``key_prefix``, by key."""
+        """Yield every object below ``key_prefix``, by key."""
         entries = self.client.pages("list_objects_v2", "Contents", Bucket=self.name, Prefix=self.full_key(key_prefix))
         for entry in entries:
             yield S3Object(entry["Key"].removeprefix(self.prefix), entry["Size"], entry["LastModified"].timestamp())
 
     def get(self, key: str) -> bytes | None:
-        """An object's content, None if there is none."""
+        """Return an object's content, None without an object."""
         for last in (False, False, False, True):
             try:
                 return self._read(key)
@@ -110,17 +110,17 @@ class Bucket:
             return bytes(answer["Body"].read())
 
     def presigned_url(self, key: str, seconds: int = 3600) -> str:
-        """An address by which whoever has it can read the object for so long."""
+        """Return a URL that gives anyone read access to the object for so many seconds."""
         target = {"Bucket": self.name, "Key": self.full_key(key)}
         return str(self.client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
 
     def get_json(self, key: str) -> Any:
-        """The value of a JSON object, None if there is none."""
+        """Return the value of a JSON object, None without an object."""
         content = self.get(key)
         return None if content is None else json.loads(content)
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream", **conditions: str) -> str:
-        """Write an object, if S3's ``conditions`` are met; gives its version."""
+        """Write an object if S3's ``conditions`` are met; return its version."""
         answer = self.client.put_object(
             Bucket=self.name,
             Key=self.full_key(key),
@@ -132,7 +132,7 @@ class Bucket:
         return str(answer.get("VersionId", ""))
 
     def put_once(self, key: str, content: bytes, content_type: str) -> ObjectMetadata:
-        """Write an object that nobody may change any more; gives what S3 has under the key, ours or another's."""
+        """Write an immutable object; return the metadata of the object under the key, ours or an earlier one."""
         try:
             self.put(key, content, content_type, IfNoneMatch="*")
         except AwsError as error:
@@ -146,12 +146,12 @@ class Bucket:
         return self.put(key, json.dumps(value, indent=2).encode() + b"\n", JSON_TYPE)
 
     def upload(self, path: Path, key: str, report: Report = no_report, sha256: str = "") -> bool:
-        """Send a file, in parts when it is large, each checked by S3; False if the same object is there already."""
+        """Upload a file, in parts if it is large, each checked by S3; return False if the same object exists."""
         sha256 = sha256 or digest_file(path)
         existing = self.metadata(key)
         if existing and existing.sha256 == sha256:
             return False
-        for unfinished in self.uploads(key):  # of a command that was killed
+        for unfinished in self.uploads(key):  # left by a killed command
             self.abort(unfinished)
         self._upload_with_digest(path, key, sha256, UploadProgress(report, path.stat().st_size))
         return True
@@ -170,7 +170,7 @@ class Bucket:
             )
 
     def download(self, key: str, path: Path) -> None:
-        """Write an object to ``path``, which appears when it is whole."""
+        """Write an object to ``path``; the file appears as a whole."""
         partial = path.with_name(f"{path.name}.partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -180,7 +180,7 @@ class Bucket:
             partial.unlink(missing_ok=True)
 
     def copy(self, source_key: str, key: str, metadata: dict[str, str]) -> None:
-        """Copy an object of up to 5 GB inside the bucket; S3 takes the checksum of the whole anew."""
+        """Copy an object of up to 5 GB inside the bucket; S3 computes the checksum of the whole anew."""
         self.client.copy_object(
             Bucket=self.name,
             Key=self.full_key(key),
@@ -191,13 +191,13 @@ class Bucket:
         )
 
     def versions(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:
-        """Every version and delete marker below ``key_prefix``, with Key, VersionId and for versions Size."""
+        """Yield every version and delete marker below ``key_prefix``, with Key, VersionId and for versions Size."""
         arguments = {"Bucket": self.name, "Prefix": self.full_key(key_prefix)}
         yield from self.client.pages("list_object_versions", "Versions", **arguments)
         yield from self.client.pages("list_object_versions", "DeleteMarkers", **arguments)
 
     def uploads(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:
-        """Every unfinished multipart upload below ``key_prefix``, with Key and UploadId."""
+        """Yield every unfinished multipart upload below ``key_prefix``, with Key and UploadId."""
         return self.client.pages(
             "list_multipart_uploads", "Uploads", Bucket=self.name, Prefix=self.full_key(key_prefix)
         )
@@ -209,7 +209,7 @@ class Bucket:
             self.abort(upload)
 
     def delete_versions(self, versions: list[dict[str, Any]]) -> None:
-        """Delete exactly these, as ``versions`` lists them."""
+        """Delete exactly these entries of ``versions``."""
         for start in range(0, len(versions), DELETE_AT_ONCE):
             batch = versions[start : start + DELETE_AT_ONCE]
             objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in batch]
@@ -222,12 +222,12 @@ class Bucket:
                 )
 
     def abort(self, upload: dict[str, Any]) -> None:
-        """Give up an unfinished upload, as ``uploads`` lists them."""
+        """Abort an unfinished upload, an entry of ``uploads``."""
         self.client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 class UploadProgress:
-    """Turns the transfer's steps into a Report; called from several threads, each with bytes more."""
+    """Turns the transfer's steps into a Report; called from several threads, each with additional bytes."""
 
     def __init__(self, report: Report, total: int) -> None:
         self._report = report

@@ -1,4 +1,4 @@
-"""What happens to a stack: its latest operation event by event, and the first cause when that fails."""
+"""Events of a stack: its latest operation event by event, and the first cause of a failure."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mlops_cli.core.progress import ResourceEvent, Watch
 
 BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
 STACK = "AWS::CloudFormation::Stack"
-# Where CloudFormation's own words on a failure only say where the reasons are.
+# CloudFormation's messages that only refer to the reasons elsewhere.
 LISTED_APART = "DescribeEvents"
-# What follows from another resource's failure, never the cause of one.
+# Messages about another resource's failure: never the cause itself.
 CONSEQUENCE = re.compile(r"cancelled|canceled|The following resource\(s\) failed", re.IGNORECASE)
 
 
 def backoff_pauses() -> Iterator[float]:
-    """Seconds between two looks: short at first, then as often as AWS gladly answers."""
+    """Yield the seconds between two polls: short at first, then within AWS's rate limits."""
     return itertools.chain((0.2, 0.3, 0.5, 0.8, 1.2, 2.0), itertools.repeat(3.0))
 
 
 class StackOperation:
-    """The events of a stack since ``mark``, or of its latest operation when that began later."""
+    """The events of a stack since ``mark``, or of its latest operation if that began later."""
 
     def __init__(self, client: Client, stack_id: str, mark: str = "") -> None:
         self._client = client
@@ -35,7 +35,7 @@ class StackOperation:
         self._told = 0
 
     def events(self) -> list[ResourceEvent]:
-        """The oldest first."""
+        """Return the events, the oldest first."""
         events: list[dict[str, Any]] = []
         for event in self._client.pages("describe_stack_events", "StackEvents", StackName=self._id):
             if event["EventId"] == self._mark:
@@ -46,21 +46,21 @@ class StackOperation:
         return [_resource_event(event) for event in reversed(events)]
 
     def emit_new_events(self, watch: Watch) -> None:
-        """Pass on what has happened since the last time."""
+        """Pass on the events since the last call."""
         events = self.events()
         for event in events[self._told :]:
             watch(event)
         self._told = len(events)
 
     def cause(self) -> ResourceEvent | None:
-        """The failure that the others follow from; of a refused template the first finding, which is no stack event."""
+        """Return the failure that caused the others; for a refused template the first validation finding."""
         cause = first_cause(self.events())
         if cause and cause.kind == STACK and LISTED_APART in cause.reason:
             return next(iter(findings(self._client, StackName=self._id)), cause)
         return cause
 
     def follow(self, watch: Watch) -> dict[str, Any]:
-        """Tell until the stack is no longer in progress; gives the stack as CloudFormation then describes it."""
+        """Emit events until the stack is no longer in progress; return CloudFormation's last description."""
         for pause in backoff_pauses():
             stack: dict[str, Any] = self._client.describe_stacks(StackName=self._id)["Stacks"][0]
             self.emit_new_events(watch)
@@ -70,16 +70,16 @@ class StackOperation:
         raise AssertionError
 
     def _is_over(self, status: str) -> bool:
-        """Whether this operation has ended: before its first event, the status is still the one from before it."""
+        """Return True if this operation has ended: before its first event, the status is still the previous one."""
         if status.endswith("_IN_PROGRESS"):
             return False
         return bool(self._told or not self._mark or status == "DELETE_COMPLETE")
 
 
 def findings(client: Client, **of: str) -> list[ResourceEvent]:
-    """What CloudFormation's validation has found wrong with a stack's template or a change set's.
+    """Return the findings of CloudFormation's validation of a stack's template or a change set's.
 
-    Nothing when boto3 is older than this question, or when the caller may not ask it.
+    Empty if boto3 is too old for this call, or if the caller lacks the permission.
     """
     if not hasattr(client.raw, "describe_events"):
         return []
@@ -103,7 +103,7 @@ def _finding(event: dict[str, Any]) -> ResourceEvent:
 
 
 def newest(client: Client, stack_id: str) -> str:
-    """The id of the stack's latest event: what comes after it is new."""
+    """Return the id of the stack's latest event: later ones are new."""
     events = client.pages("describe_stack_events", "StackEvents", StackName=stack_id)
     return next((str(event["EventId"]) for event in events), "")
 
@@ -120,13 +120,13 @@ def _resource_event(event: dict[str, Any]) -> ResourceEvent:
 
 
 def first_cause(events: list[ResourceEvent]) -> ResourceEvent | None:
-    """The failure that the others follow from."""
+    """Return the failure that caused the others."""
     failures = [event for event in events if event.failed and not CONSEQUENCE.search(event.reason)]
     return next((event for event in failures if event.kind != STACK), next(iter(failures), None))
 
 
 def suggest_fix(cause: ResourceEvent) -> str:
-    """What to do about a failure, by what AWS said of it."""
+    """Return a fix for a failure, by AWS's message."""
     message = cause.reason
     if "not authorized" in message or "AccessDenied" in message or "Access Denied" in message:
         action, _ = denial(message, f"what {cause.kind} needs")

@@ -1,4 +1,4 @@
-"""The state machine that waits for jobs, as the commands use it beside the pipeline: start, look, stop."""
+"""The state machine that waits for jobs, as commands use it outside of the pipeline: start, describe, stop."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class StateMachine:
         self._arn = arn
 
     def start(self, name: str, document: Mapping[str, Any]) -> str:
-        """The ARN of the execution that carries a job's request out; asked again with the same name, the same one."""
+        """Return the ARN of the execution that runs a job's request; the same name returns the same one."""
         answer = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(document))
         return str(answer["executionArn"])
 
     def describe(self, execution: str) -> tuple[str, str]:
-        """How an execution stands, and why it failed if it did: what SageMaker says of the job, where there is one."""
+        """Return an execution's status and failure reason: SageMaker's reason for the job, if there is one."""
         description = self._client.describe_execution(executionArn=execution)
         return str(description["status"]), _reason(str(description.get("cause") or description.get("error") or ""))
 
     def stop(self, execution: str, why: str) -> None:
-        """End an execution, and with it its job; one that has ended is left as it is."""
+        """Stop an execution and its job; one that has ended stays unchanged."""
         try:
             self._client.stop_execution(executionArn=execution, cause=why)
         except AwsError as error:
@@ -37,7 +37,7 @@ class StateMachine:
                 raise
 
     def running(self) -> Iterator[tuple[str, str]]:
-        """Name and ARN of each execution under way."""
+        """Yield name and ARN of each running execution."""
         executions = self._client.pages(
             "list_executions", "executions", stateMachineArn=self._arn, statusFilter=RUNNING
         )
@@ -45,7 +45,7 @@ class StateMachine:
 
 
 def _reason(cause: str) -> str:
-    """A job's failure comes as its whole description."""
+    """Return the failure reason from a job's whole description."""
     try:
         description = json.loads(cause)
     except ValueError:

@@ -1,1 +1,1 @@
-"""The stacks and what they are made from: source, wheel, images, dataset."""
+"""The stacks and their inputs: source, wheel, images, dataset."""

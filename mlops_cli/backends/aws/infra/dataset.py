@@ -1,4 +1,4 @@
-"""The dataset on AWS: made on this machine as the local target makes it, then sent to the bucket, checked."""
+"""The dataset on AWS: prepared on this machine as for the local target, then uploaded and verified."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SHARDS = f"{FOLDER}shards-"
 def upload(
     request: DataRequest, project: Project, provisioner: InfraDeployer, machines: int, report: Report
 ) -> tuple[DatasetInfo, bool]:
-    """Get the dataset into the bucket, which is made if there is none; the bool says whether anything changed.
+    """Upload the dataset into the bucket, which is created if missing; the bool is True if anything changed.
 
-    For a job of several ``machines`` it is there a second time, in as many files.
+    For a job of several ``machines``, upload it a second time, split into as many files.
     """
     from mlops_cli.data.dataset import download
 
@@ -46,13 +46,13 @@ def upload(
 
 
 def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:
-    """The dataset in the bucket, None if there is none or only a part of one; ``folder`` is where its copy would be."""
+    """Return the dataset in the bucket, None if it is missing or incomplete; ``folder`` would hold its copy."""
     facts = _download_whole(bucket)
     return dataset_info_from(folder, facts) if facts else None
 
 
 def _download_whole(bucket: Bucket) -> dict[str, Any] | None:
-    """The facts, if the data in the bucket are the very ones that they are about."""
+    """Return the metadata if the data in the bucket are exactly those that it describes."""
     facts = bucket.get_json(FACTS)
     data = bucket.metadata(FOLDER + CSV_NAME) if isinstance(facts, dict) else None
     if data is None or data.sha256 != facts.get("sha256"):
@@ -65,7 +65,7 @@ def shards_folder(sha256: str, machines: int) -> str:
 
 
 def dataset_prefix(bucket: Bucket, sha256: str, machines: int) -> str:
-    """The folder that a job of so many machines reads; raises MlopsError when the data are not there for them."""
+    """Return the folder for a job of so many machines; raise MlopsError if the data are not split for them."""
     if machines == 1:
         return FOLDER
     if not has_shards(bucket, sha256, machines):
@@ -77,12 +77,12 @@ def dataset_prefix(bucket: Bucket, sha256: str, machines: int) -> str:
 
 
 def has_shards(bucket: Bucket, sha256: str, machines: int) -> bool:
-    """Whether the data are there in so many files, if several are needed."""
+    """Return True if the data are split into so many files, or if no split is needed."""
     return machines == 1 or sum(1 for _ in bucket.list_objects(shards_folder(sha256, machines))) == machines
 
 
 def _send(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> bool:
-    """The facts last: killed in between, there is no dataset, never a wrong one."""
+    """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one."""
     sent = bucket.upload(dataset.path, FOLDER + CSV_NAME, report, dataset.sha256)
     if not has_shards(bucket, dataset.sha256, machines):
         _send_shards(dataset, bucket, machines, report)
@@ -92,7 +92,7 @@ def _send(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Report) -
 
 
 def _send_shards(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> None:
-    """In place of those of other data or for another number of machines."""
+    """Replace the shards of other data or of another number of machines."""
     bucket.delete(SHARDS)
     with tempfile.TemporaryDirectory(dir=dataset.path.parent) as folder:
         for shard in split(dataset.path, machines, Path(folder)):
@@ -100,7 +100,7 @@ def _send_shards(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Re
 
 
 def _with_progress(report: Report) -> Any:
-    """A Watch that counts what has come to an end."""
+    """Return a Watch that counts completed resources."""
     ended: set[str] = set()
 
     def watch(event: ResourceEvent) -> None:

@@ -1,4 +1,4 @@
-"""Two stacks and what must lie in the bucket before the second: planned, shown, carried out exactly as shown."""
+"""Deploy two stacks, and the objects that the second one needs in the bucket, exactly as the shown plan says."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
-# Stands for the bucket's name in the plan, until the bucket is made and has one.
+# Placeholder of the bucket's name in the plan, until the bucket exists.
 TO_BE_MADE = "to-be-made"
 ENDPOINT = "endpoint.yaml"
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """One stack's part of a plan. ``stack`` is what is there now."""
+    """One stack's part of a plan. ``stack`` is its present state."""
 
     spec: StackSpec
     stack: Stack | None
@@ -57,7 +57,7 @@ class InfraDeployer:
         self._pending: list[ChangeSet] = []
 
     def plan(self, watch: Watch = no_watch) -> Plan:
-        """What would be made and changed. Leaves change sets behind: carry it out or forget it."""
+        """Return the changes. Change sets remain: apply or discard the plan."""
         storage = self._storage_step(watch)
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
         pipeline = self._pipeline_step(bucket or TO_BE_MADE, watch)
@@ -69,7 +69,7 @@ class InfraDeployer:
         return Plan((*_shown(storage), *sent, *_shown(pipeline)))
 
     def discard_plan(self) -> None:
-        """Remove the change sets that were not carried out."""
+        """Remove the change sets that were not executed."""
         for change_set in tuple(self._pending):
             self._discard(change_set)
         self._planned = None
@@ -79,7 +79,7 @@ class InfraDeployer:
         self._pending.remove(change_set)
 
     def apply(self, watch: Watch = no_watch) -> None:
-        """The plan as it was shown; one that has become another meanwhile is refused."""
+        """Apply the plan as it was shown; refuse it if it has changed meanwhile."""
         if self._planned is None:
             self.plan(watch)
         assert self._planned is not None
@@ -92,18 +92,18 @@ class InfraDeployer:
         self._execute(pipeline, watch)
 
     def existing_bucket(self) -> Bucket | None:
-        """The project's part of the bucket, None before there is one."""
+        """Return the project's part of the bucket, None before there is one."""
         outputs = self._stacks.outputs(self._names.storage_stack)
         return self._bucket(outputs["BucketName"]) if outputs else None
 
     def ensure_storage(self, watch: Watch = no_watch) -> Bucket:
-        """The bucket, made if there is none yet."""
+        """Return the bucket, created if missing."""
         if self._stacks.outputs(self._names.storage_stack) is None:
             self._execute(self._storage_step(watch), watch)
         return self.storage_bucket()
 
     def storage_bucket(self) -> Bucket:
-        """The project's part of the bucket; raises ConfigurationError before there is one."""
+        """Return the project's part of the bucket; raise ConfigurationError before there is one."""
         return self._bucket(self._stacks.required(self._names.storage_stack)["BucketName"])
 
     def _bucket(self, name: str) -> Bucket:
@@ -171,19 +171,19 @@ class InfraDeployer:
 
     @property
     def _wheel_key(self) -> str:
-        """The build steps hold the wheel against the sha256."""
+        """Return the wheel's key; the build steps verify the sha256 in it."""
         return f"cli/{digest_file(self._wheel)}/{self._wheel.name}"
 
     @property
     def _template_key(self) -> str:
-        """Of the endpoint's template: only who deploys the pipeline says from what the endpoint is made."""
+        """Return the key of the endpoint's template: only deploy-infra decides about the endpoint's resources."""
         return f"cli/{digest_bytes(self._template(ENDPOINT).encode())[:16]}/{ENDPOINT}"
 
     def _uploads(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
-        """What must be in the bucket before the pipeline is made."""
+        """Return the uploads that must precede the pipeline."""
         own = [
-            self._file_to_send(self._wheel_key, "this very mlops, for the build steps", bucket),
-            self._file_to_send(self._template_key, "what the endpoint is made from", bucket),
+            self._upload_change(self._wheel_key, "this very mlops, for the build steps", bucket),
+            self._upload_change(self._template_key, "what the endpoint is made from", bucket),
         ]
         if stack_parameters.source_type(self._settings, stack) == "connection":
             return [
@@ -200,12 +200,12 @@ class InfraDeployer:
         size = f"{len(bundle.files)} files, {bundle.bytes / 1000:,.0f} kB"
         return [*own, Change(Action.ADD, source_upload.KEY, size), *_excluded_files(bundle)]
 
-    def _file_to_send(self, key: str, why: str, bucket: Bucket | None) -> Change:
-        there = bucket is not None and bucket.exists(key)
-        return Change(Action.KEEP if there else Action.ADD, key.rpartition("/")[2], why)
+    def _upload_change(self, key: str, why: str, bucket: Bucket | None) -> Change:
+        exists = bucket is not None and bucket.exists(key)
+        return Change(Action.KEEP if exists else Action.ADD, key.rpartition("/")[2], why)
 
     def _has_source(self, stack: Stack | None, bucket: Bucket | None) -> bool:
-        """A pipeline of this kind that is there has been sent its source, and each run sends it anew."""
+        """Return True if an existing pipeline of this source type has its source; each run sends it anew."""
         kind = stack_parameters.source_type(self._settings, stack)
         same = stack is not None and stack.outputs.get("SourceType") == kind
         return same and bucket is not None and bucket.exists(source_upload.KEY)
@@ -227,7 +227,7 @@ def _shown(step: StackPlan) -> tuple[Change, ...]:
 
 
 def _excluded_files(bundle: SourceBundle) -> list[Change]:
-    """One line per reason: a project may have many files that are not sent."""
+    """Return one line per reason: a project may have many files that are not sent."""
     reasons: dict[str, list[str]] = {}
     for name, why in bundle.left_out.items():
         reasons.setdefault(why, []).append(name)

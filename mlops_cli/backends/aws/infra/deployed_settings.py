@@ -1,4 +1,4 @@
-"""What the pipeline was last deployed with. On AWS a setting counts from ``mlops deploy-infra`` on, not before."""
+"""The settings of the pipeline's last deployment. On AWS a setting takes effect with ``mlops deploy-infra``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
-# Which parameter of the pipeline's stack a setting becomes.
+# Settings and their parameters of the pipeline's stack.
 PARAMETERS = {
     "INSTANCE": "Instance",
     "SOURCE": "SourceType",
@@ -21,19 +21,19 @@ PARAMETERS = {
     "NOTIFICATION_EMAIL": "NotificationEmail",
     "BUCKET_NAME": "BucketName",
 }
-# Left empty, these leave what is deployed as it is; of the others, empty is a value.
+# If empty, these keep the deployed value; for the others, empty is a value.
 KEPT_IF_NOT_SET = ("SOURCE", "CONNECTION_ARN", "FULL_REPOSITORY_ID", "BUCKET_NAME")
 SOURCE_OF = {"REPOSITORY_NAME": "codecommit", "CONNECTION_ARN": "connection", "FULL_REPOSITORY_ID": "connection"}
 DEPLOY = "mlops deploy-infra"
 
 
 def machines_of_runs(use_case: UseCase, settings: Settings, stack: Stack | None) -> InstanceSettings:
-    """Return the machines that a run gets now: the training instance of the stack, or that of its first deployment."""
+    """Return the machines of a run: with the training instance of the stack, or of its first deployment."""
     return use_case.machines.trained_on(stack.parameters.get("Instance", "") if stack else settings["INSTANCE"])
 
 
 def differences(use_case: UseCase, settings: Settings, stack: Stack | None) -> list[str]:
-    """Return, in words, what is set otherwise than the stack was deployed with, and how to deploy it."""
+    """Return, in words, the settings that differ from the stack's, with the command to deploy them."""
     if stack is None:
         return []
     return [*_settings(settings, stack), *_images(use_case, settings, stack)]
@@ -52,7 +52,7 @@ def _settings(settings: Settings, stack: Stack) -> Iterator[str]:
 
 
 def _images(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
-    """An image is for CPUs or for GPUs, as the instance was when the stack was deployed."""
+    """Yield a difference if the deployed image does not match the instance: images are for CPUs or for GPUs."""
     hosting = use_case.machines.endpoint
     train = machines_of_runs(use_case, settings, stack).train.instance_type
     instances = {"TrainingImage": train, **({} if hosting.serverless else {"ServingImage": hosting.instance_type})}

@@ -1,4 +1,4 @@
-"""What git says of a project: its files, what is not tracked, and which commit stands where."""
+"""Facts from git about a project: its files, untracked files, and the commit of HEAD."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mlops_cli.project.tracked_files import walked
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git prints, with the names of files as Python has them."""
+    """Return git's output, with file names as in Python."""
     return os.fsdecode(git(root, *arguments))
 
 
 def is_in_git(root: Path) -> bool:
-    """Whether the project lies in a git work tree, and git is there to ask."""
+    """Return True if the project lies in a git work tree and git is installed."""
     if shutil.which("git") is None or not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return False
     return _git(root, "rev-parse", "--is-inside-work-tree").strip() == "true"
 
 
 def list_files(root: Path) -> tuple[list[str], list[str]]:
-    """The project's files, and those that it has but git does not track.
+    """Return the project's files, and those that git does not track.
 
-    Without git, or when git tracks none of it: all files but ignored ones, and nothing untracked.
+    Without git, or if git tracks none of it: all files except ignored ones, and no untracked files.
     """
     tracked = _names(_git(root, "ls-files", "-z")) if is_in_git(root) else []
     if tracked:
@@ -40,7 +40,7 @@ def _names(output: str) -> list[str]:
 
 
 def pushed_head(root: Path) -> str:
-    """The commit that is checked out; raises MlopsError unless all is committed and some remote has it."""
+    """Return the commit of HEAD; raise MlopsError unless everything is committed and a remote has it."""
     if not is_in_git(root):
         raise MlopsError(
             f"{root} is no git repository, and the source is a connection to one.", "Clone it, or --source s3"

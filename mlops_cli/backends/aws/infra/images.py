@@ -1,4 +1,4 @@
-"""The addresses of SageMaker's TensorFlow container images, as its SDK knows them."""
+"""The addresses of SageMaker's TensorFlow container images, from its SDK."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from mlops_cli.packaging.install_hint import install_command
 
 TRAINING_VERSION = "2.21"
 TRAINING_PYTHON = "py312"
-# Serving lags behind training; it loads what the training image saves, which a gate proves on every run.
+# The serving image is older than the training image; a gate proves on every run that it loads the model.
 SERVING_VERSION = "2.20"
 
 
 def training_image(region: str, instance_type: str) -> str:
-    """For CPU or GPU, as the instance type says."""
+    """Return the image for CPU or GPU, depending on the instance type."""
     return _retrieve(region, TRAINING_VERSION, "training", instance_type, TRAINING_PYTHON)
 
 

@@ -1,4 +1,4 @@
-"""What of a project is sent to AWS: the files that git tracks, never a secret, never data; the same bytes each time."""
+"""The files of a project that are sent to AWS: tracked by git, no secrets, no data; the same bytes each time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops_cli.project.paths import Project
 from mlops_cli.project.tracked_files import trackable, walked
 from mlops_cli.project.usecase import load_use_case
 
-# Tracked or not, these are never sent. Compared in small letters with every part of a path.
+# Tracked or not, these are never sent. Every part of a path is compared in lower case.
 SECRETS = (
     ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
     "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".aws", ".ssh", ".gnupg", ".kaggle", ".docker", ".netrc",
@@ -30,7 +30,7 @@ SECRETS = (
 )  # fmt: skip
 EXAMPLES = (".env.example", ".env.sample", ".env.template", "example.env")
 NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
-# Outside of training/ and templates/, whose files the stages may need.
+# Only outside of training/ and templates/: stages may need the files there.
 DATA = (
     "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
     "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
@@ -42,14 +42,14 @@ NEEDED = ("training/usecase.toml", "templates/buildspec.yml", "templates/endpoin
 
 @dataclass(frozen=True)
 class SourceBundle:
-    """``files`` are paths below ``root``, sorted; ``left_out`` says of others why they stay."""
+    """``files`` are paths below ``root``, sorted; ``left_out`` gives the reasons of the others."""
 
     root: Path
     files: tuple[str, ...]
     left_out: dict[str, str]
 
     def content(self, name: str) -> bytes:
-        """A file's bytes; CodeCommit's API takes no empty files, so that such a one is sent as an empty line."""
+        """Return a file's bytes; an empty file becomes an empty line, since CodeCommit's API takes no empty files."""
         return (self.root / name).read_bytes() or b"\n"
 
     def executable(self, name: str) -> bool:
@@ -60,7 +60,7 @@ class SourceBundle:
         return sum((self.root / name).stat().st_size for name in self.files)
 
     def write_zip(self, path: Path) -> None:
-        """Equal files give equal bytes."""
+        """Write the files; equal files give equal bytes."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in self.files:
                 entry = zipfile.ZipInfo(name, EPOCH)
@@ -70,7 +70,7 @@ class SourceBundle:
 
 
 def bundle_source(project: Project) -> SourceBundle:
-    """Choose the files; raises MlopsError when one is missing that AWS will need."""
+    """Select the files; raise MlopsError if a file that AWS needs is not among them."""
     names, untracked = list_files(project.root)
     left_out = {name: why for name in names if (why := _exclusion_reason(project.root, name))}
     files = tuple(sorted(name for name in names if name not in left_out))
@@ -81,7 +81,7 @@ def bundle_source(project: Project) -> SourceBundle:
 
 
 def sent_code(root: Path) -> list[str]:
-    """The files that jobs get, relative to training/: those that are sent, or in a step on AWS all that were."""
+    """Return the jobs' files, relative to training/: those to be sent, or in a step on AWS all that were."""
     if is_in_git(root) and (tracked := list_files(root)[0]):
         names = [name for name in tracked if name.startswith("training/") and not _exclusion_reason(root, name)]
     else:
@@ -92,7 +92,7 @@ def sent_code(root: Path) -> list[str]:
 
 
 def _exclusion_reason(root: Path, name: str) -> str:
-    """Why a file is not sent, empty if it is."""
+    """Return the reason why a file is not sent, empty if it is."""
     path, parts = root / name, PurePosixPath(name.lower()).parts
     if _matches_any(parts, NEVER):
         return "made anew wherever it is needed"
@@ -116,12 +116,12 @@ def _matches_any(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
 
 
 def _is_linked(root: Path, name: str) -> bool:
-    """Whether a link stands anywhere on the way from the project's folder to the file."""
+    """Return True if the file or a folder above it, within the project, is a link."""
     return (root / name).resolve() != root.resolve() / name
 
 
 def _is_example(root: Path, link: Path) -> bool:
-    """Whether a link leads to a file of the project that may be sent itself."""
+    """Return True if a link leads to a file of the project that may be sent itself."""
     target = link.resolve()
     if not target.is_relative_to(root.resolve()):
         return False
@@ -129,7 +129,7 @@ def _is_example(root: Path, link: Path) -> bool:
 
 
 def _check_variables(project: Project) -> None:
-    """The pipeline does not have the environment of whoever starts it."""
+    """Raise MlopsError for variables from the caller's environment: the pipeline does not have it."""
     names = load_use_case(project.training / "usecase.toml").passed.names
     if names:
         raise ConfigurationError(
@@ -139,7 +139,7 @@ def _check_variables(project: Project) -> None:
 
 
 def _check(project: Project, bundle: SourceBundle) -> None:
-    """All that a stage imports and all that the pipeline reads of the project must be sent."""
+    """Raise MlopsError unless all imports of the stages and all files that the pipeline reads are sent."""
     imports: dict[str, list[str]] = {}
     stages = [stage for stage in STAGES if stage.script]
     required = {
@@ -156,7 +156,7 @@ def _check(project: Project, bundle: SourceBundle) -> None:
 
 
 def _check_others(project: Project, bundle: SourceBundle) -> None:
-    """Files that count for a stage and are no secrets must be sent, too."""
+    """Raise MlopsError unless all files that count for a stage and are no secrets are sent."""
     files = load_use_case(project.training / "usecase.toml").files
     for name in trackable(project.root, "training"):
         below = name.removeprefix("training/")

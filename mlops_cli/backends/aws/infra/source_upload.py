@@ -1,4 +1,4 @@
-"""How a project's current state reaches the pipeline: a commit, an upload, or the commit that was pushed."""
+"""Send a project's present state to the pipeline: a commit, an upload, or the commit that was pushed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
 
 KEY = "source/source.zip"
-BRANCH = "mlops-run"  # people push to another one, whose commits start the pipeline
+BRANCH = "mlops-run"  # people push to another branch; commits there start the pipeline
 # CodeCommit's own limits for one commit through its API, with room for the encoding.
 ENTRIES = 100
 ENTRY_BYTES = 6 << 20
@@ -28,7 +28,7 @@ ATTEMPTS = 5
 
 
 def upload_source(kind: str, project: Project, bucket: Bucket, codecommit: Client, repository: str) -> Revision:
-    """Send the project as the source ``kind`` wants it; gives what the execution must be started with."""
+    """Send the project to the source of type ``kind``; return the revision to start the execution with."""
     if kind == "connection":
         return Revision("COMMIT_ID", pushed_head(project.root))
     bundle = bundle_source(project)
@@ -38,7 +38,7 @@ def upload_source(kind: str, project: Project, bucket: Bucket, codecommit: Clien
 
 
 def upload(bucket: Bucket, bundle: SourceBundle, report: Report = no_report) -> str:
-    """Send the project as a zip unless it is there; gives the object's version."""
+    """Upload the project as a zip unless it exists; return the object's version."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source.zip"
         bundle.write_zip(path)
@@ -54,7 +54,7 @@ def upload(bucket: Bucket, bundle: SourceBundle, report: Report = no_report) -> 
 
 
 def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
-    """Bring the branch to the project's state, in as many commits as it takes; gives the last one's id."""
+    """Bring the branch to the project's state, in as many commits as needed; return the last one's id."""
     _check_sizes(bundle)
     for _ in range(ATTEMPTS):
         tip = _branch_head(client, repository)
@@ -64,7 +64,7 @@ def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
         try:
             return _commit_all(client, repository, tip, batches)
         except AwsError as error:
-            # Somebody else sends at the same time, or the answer to our own commit was lost: look again.
+            # Another command sends at the same time, or the answer to our own commit was lost: read again.
             if error.code not in ("ParentCommitIdOutdatedException", "ConcurrentReferenceUpdateException"):
                 raise
     raise MlopsError(f"Somebody else keeps changing {BRANCH} in {repository}.", "Try again in a minute.")
@@ -80,7 +80,7 @@ def _check_sizes(bundle: SourceBundle) -> None:
 
 
 def _branch_head(client: Client, repository: str) -> str:
-    """Our branch's last commit; the branch is made from the repository's default one. Empty in an empty repository."""
+    """Return our branch's last commit; create the branch from the default one. Empty in an empty repository."""
     try:
         return _branch(client, repository, BRANCH)
     except AwsError as error:
@@ -106,7 +106,7 @@ Entry = tuple[str, str]
 
 
 def _tree(client: Client, repository: str, tip: str) -> dict[str, Entry]:
-    """Every file of a commit with its git blob id and mode."""
+    """Return every file of a commit with its git blob id and mode."""
     differences = client.pages("get_differences", "differences", repositoryName=repository, afterCommitSpecifier=tip)
     blobs = [difference["afterBlob"] for difference in differences if "afterBlob" in difference]
     return {blob["path"].lstrip("/"): (blob["blobId"], _mode(blob["mode"] == "100755")) for blob in blobs}
@@ -117,12 +117,12 @@ def _mode(executable: bool) -> str:
 
 
 def blob_id(content: bytes) -> str:
-    """git's name for a file's content."""
+    """Return git's id of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _batches(bundle: SourceBundle, tree: dict[str, Entry]) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """What differs, in commits within the limits; deletions first, so that a folder may take a file's name."""
+    """Yield the differences, in commits within the limits; deletions first, so that a folder may become a file."""
     gone = sorted(tree.keys() - set(bundle.files))
     for start in range(0, len(gone), ENTRIES):
         yield {"deleteFiles": [{"filePath": name} for name in gone[start : start + ENTRIES]]}

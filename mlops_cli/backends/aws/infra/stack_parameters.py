@@ -1,4 +1,4 @@
-"""What the two templates are given: from the settings, the use case, and what is there already."""
+"""The parameters of the two templates: from the settings, the use case, and the existing stacks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
-# The images of another region or type are other ones; a serverless endpoint runs on CPUs.
+# Images depend on region and instance type; a serverless endpoint runs on CPUs.
 ANY_CPU = "ml.m5.large"
 
 
 def storage(settings: Settings, account: Account, names: ResourceNames, stack: Stack | None) -> dict[str, str]:
-    """Which bucket: the one that the stack has, a new one, or an existing one that is only used."""
+    """Return the bucket's parameters: the stack's bucket, a new one, or an existing one that is only used."""
     name = settings["BUCKET_NAME"]
     if stack and stack.outputs:
         current = stack.outputs["BucketName"]
@@ -35,7 +35,7 @@ def storage(settings: Settings, account: Account, names: ResourceNames, stack: S
 
 
 def _exists(account: Account, bucket: str) -> bool:
-    """Whether there is such a bucket for us to use; raises MlopsError if it is somebody's or elsewhere."""
+    """Return True if the bucket exists and is usable; raise MlopsError if it has another owner or region."""
     try:
         response = account.client("s3").head_bucket(Bucket=bucket)
     except AwsError as error:
@@ -57,7 +57,7 @@ def _exists(account: Account, bucket: str) -> bool:
 
 
 def source_type(settings: Settings, stack: Stack | None) -> str:
-    """Where the pipeline takes the project from; unless something else is asked for, it stays what it is."""
+    """Return the pipeline's source type; without a setting it stays unchanged."""
     setting = settings.values["SOURCE"]
     if stack and setting.origin == "default":
         return stack.outputs.get("SourceType", setting.text)
@@ -100,7 +100,7 @@ def pipeline(
 
 
 def _endpoint_name(settings: Settings, use_case: UseCase) -> str:
-    """SageMaker's and IAM's rules together; what is made for the endpoint is called this and more."""
+    """Return the name, checked by SageMaker's and IAM's rules: names of other resources begin with it."""
     name = settings.endpoint_name(use_case.name)
     if len(name) > 40 or not re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", name):
         raise ConfigurationError(

@@ -1,6 +1,6 @@
-"""What a decision says beside its comment, in the summary that CodePipeline keeps with an approval.
+"""The facts of a decision beside its comment, in the summary that CodePipeline keeps with an approval.
 
-The comment comes first, for whoever reads it in the AWS console; the facts follow as one line of JSON.
+The comment comes first, for readers in the AWS console; the facts follow as one line of JSON.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ SUMMARY_LENGTH = 512
 
 @dataclass(frozen=True)
 class Facts:
-    """The fields of a Decision that only its own summary can tell.
+    """The fields of a Decision that only its own summary can hold.
 
-    ``model`` is the digest of the model that it is about: CodePipeline keeps it as it was sent, and nobody but whoever
-    decides can send it.
+    ``model`` is the digest of the decided model: CodePipeline keeps it unchanged, and only the approver can send it.
     """
 
     kind: DecisionKind = DecisionKind.APPROVAL
@@ -31,19 +30,19 @@ class Facts:
 
     @property
     def model_digest(self) -> str:
-        """The model that the decision names, empty when it names none; a rollback names where it leads."""
+        """Return the model that the decision names, empty if none; a rollback names its target."""
         return self.rollback_to.digest if self.rollback_to else self.model
 
 
 def summary_of(comment: str, facts: Facts) -> str:
-    """The comment is cut where both are too long for CodePipeline."""
+    """Return the summary; the comment is cut if both are too long for CodePipeline."""
     values = {name: value for name, value in asdict(facts).items() if value}
     line = json.dumps(values, separators=(",", ":"))
     return f"{comment[: SUMMARY_LENGTH - len(line) - 1]}\n{line}"
 
 
 def read_summary(summary: str) -> tuple[str, Facts]:
-    """The comment and the facts; whoever approves in the AWS console gives no facts."""
+    """Return the comment and the facts; an approval in the AWS console has no facts."""
     comment, _, line = summary.rpartition("\n")
     try:
         return comment, _facts(json.loads(line))
@@ -60,6 +59,6 @@ def _facts(values: Mapping[str, Any]) -> Facts:
 
 
 def forwarded(decision: Decision) -> tuple[str, Facts]:
-    """An approval as it is passed on: the comment stays, and so does the run that it was given for."""
+    """Return a forwarded approval: with the comment and the run of the original."""
     origin = decision.forwarded_from or decision.run_id
     return decision.comment, Facts(forwarded_from=origin, model=decision.model_digest)

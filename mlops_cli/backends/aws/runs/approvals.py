@@ -1,4 +1,4 @@
-"""What people have decided about models, and what they see before they do. CodePipeline knows who said what."""
+"""Decisions about models. CodePipeline knows the actor of each decision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_cli.core.runs import Run, StageRun, Status
 
 
 def objection(decision: Decision, gate: StageRun) -> str:
-    """Why a decision does not count for what a run has asked; empty when it does."""
+    """Return the reason why a decision does not count for a run's request; empty if it does."""
     if decision.model_digest != gate.output:
         return f"it names the model {decision.model_digest[:12]}, and the run has asked about {gate.output[:12]}"
     if decision.approved and decision.shortfalls and not decision.comment.strip():
@@ -24,7 +24,7 @@ def objection(decision: Decision, gate: StageRun) -> str:
 
 
 class ApprovalHistory:
-    """``package_status`` asks the model registry how a package stands: a rollback rejects one that was approved."""
+    """``package_status`` returns a package's status in the model registry: a rollback rejects an approved one."""
 
     def __init__(self, pipeline: Pipeline, records: S3RunStore, package_status: Callable[[str], str]) -> None:
         self._pipeline = pipeline
@@ -35,16 +35,16 @@ class ApprovalHistory:
         return decision_of(run.id, run.stage(APPROVAL.name), self._pipeline.actions(run.id))
 
     def for_model(self, model_digest: str) -> list[tuple[Decision, StageRun]]:
-        """Every decision about a model, in whichever run, the newest first, with what was asked."""
+        """Return every decision about a model in any run, the newest first, with its request."""
         requests = self._records.approval_requests(model_digest)
         decisions = [(decision_of(gate.run_id, gate, self._pipeline.actions(gate.run_id)), gate) for gate in requests]
         decided = [(decision, gate) for decision, gate in decisions if decision and not objection(decision, gate)]
         return sorted(decided, key=lambda pair: pair[0].at, reverse=True)
 
     def require_origin(self, decision: Decision) -> None:
-        """Raise StageFailed unless an approval that was passed on is one of the same model under the same limits."""
-        said = (one for one, _ in self.for_model(decision.model_digest) if one.run_id == decision.forwarded_from)
-        origin = next(said, None)
+        """Raise StageFailed unless a forwarded approval has an original for the same model and limits."""
+        decisions = (earlier for earlier, _ in self.for_model(decision.model_digest))
+        origin = next((earlier for earlier in decisions if earlier.run_id == decision.forwarded_from), None)
         if origin is None or not origin.approved or origin.forwarded_from or origin.key != decision.key:
             raise StageFailed(
                 f"The approval that was passed on from run {decision.forwarded_from} is none of this model.",
@@ -52,16 +52,12 @@ class ApprovalHistory:
             )
 
     def approval(self, model_digest: str, key: str) -> StageRun | None:
-        """The approval of this model under these floors, unless the last word about it was another one."""
-        standing = self.latest_approval(model_digest, key)
-        return (
-            replace(standing[1], status=Status.DONE, reason=f"{standing[0].verb} {standing[0].by}")
-            if standing
-            else None
-        )
+        """Return the approval of this model under these limits, unless the latest decision is a rejection."""
+        latest = self.latest_approval(model_digest, key)
+        return replace(latest[1], status=Status.DONE, reason=f"{latest[0].verb} {latest[0].by}") if latest else None
 
     def latest_approval(self, model_digest: str, key: str) -> tuple[Decision, StageRun] | None:
-        """The approval that holds, with what was asked."""
+        """Return the valid approval with its request."""
         decision, gate = next(
             ((candidate, gate) for candidate, gate in self.for_model(model_digest) if candidate.key == key),
             (None, None),

@@ -1,4 +1,4 @@
-"""A person's decision about a run: who may decide when, and how it reaches the pipeline and the model registry."""
+"""Send a person's decision about a run to the model registry and the pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ApprovalSender:
         self._registry = registry
 
     def check(self, run: Run) -> None:
-        """Raises MlopsError, naming the reason and the way out, unless the run waits for a decision."""
+        """Raise MlopsError, with the reason and the next command, unless the run waits for a decision."""
         if run.status is Status.WAITING:
             return
         if run.status is Status.SUPERSEDED:
@@ -34,10 +34,10 @@ class ApprovalSender:
         raise not_waiting_error(run)
 
     def send(self, seen: Run, approved: bool, comment: str) -> None:
-        """Tell the registry, then the pipeline: whatever is interrupted in between is repeated by the same command.
+        """Send the decision to the registry, then to the pipeline; after an interruption, repeat the command.
 
-        The decision is about the model of ``seen``, the run as the person saw it. Raises MlopsError when somebody else
-        has decided meanwhile.
+        The decision is about the model of ``seen``, the run as shown to the person. Raise MlopsError if another
+        decision came first.
         """
         run_id, model = seen.id, seen.stage(APPROVAL.name).output
         run = self._runs.refresh(run_id)
@@ -58,7 +58,7 @@ class ApprovalSender:
             self._handle_conflict(self._runs.refresh(run_id), package)
 
     def _handle_conflict(self, run: Run, package: str) -> None:
-        """Somebody else was first: what they said holds for the package, too."""
+        """Apply the other, earlier decision to the package, too."""
         if run.decision:
             self._registry.decide(package, run.decision.approved, run.decision.by)
         self.check(run)

@@ -1,7 +1,7 @@
-"""What a run, an approval and the endpoint that stands cost on AWS: which products in which quantities.
+"""The costs of a run, an approval and the deployed endpoint on AWS: products and quantities.
 
-What is listed is what the templates make and what is billed by time. How long a step takes is taken from the run
-that took it last; without one, from the time limit that ends it: then the sum is an upper bound, and says so.
+The items are the resources of the templates and everything billed by time. A step's duration is that of the latest run
+that executed it, else the step's time limit: then the sum is an upper bound, and says so.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mlops_cli.core.stages import STAGES, Kind, Stage, position
 from mlops_cli.project.instances import InstanceSettings
 
 SUCCEEDED = "Succeeded"
-LOOK_BACK = 5  # runs; older ones say little about the next one
-# What ends a step that goes on for too long: TimeoutInMinutes of the build project in pipeline.yaml, and
+LOOK_BACK = 5  # runs; older ones predict little
+# Time limits of a step: TimeoutInMinutes of the build project in pipeline.yaml, and
 # MaximumExecutionTimeoutInSeconds of the endpoint in endpoint.yaml.
 BUILD_LIMIT_MINUTES = 60
 DEPLOY_LIMIT_MINUTES = 120
@@ -45,7 +45,7 @@ Action = tuple[str, str]
 
 @dataclass(frozen=True)
 class ActionDuration:
-    """How long an action took in an earlier run."""
+    """The duration of an action in an earlier run."""
 
     seconds: float
     run_id: str
@@ -53,7 +53,7 @@ class ActionDuration:
 
 @dataclass(frozen=True)
 class UnpricedItem:
-    """A line that still lacks its price."""
+    """A cost item without its price."""
 
     resource: str
     product: Product
@@ -64,7 +64,7 @@ class UnpricedItem:
 
 
 def recent_durations(pipeline: Pipeline, records: S3RunStore) -> dict[Action, ActionDuration]:
-    """How long each action took when it was last done; looks back over a few runs only."""
+    """Return each action's latest duration, from a few runs only."""
     durations: dict[Action, ActionDuration] = {}
     missing_actions = {key for stage in STAGES for key in _actions(stage)}
     for execution, _ in zip(pipeline.executions(), range(LOOK_BACK), strict=False):
@@ -79,12 +79,12 @@ def recent_durations(pipeline: Pipeline, records: S3RunStore) -> dict[Action, Ac
 
 
 def _done(record: Run | None) -> set[str]:
-    """The stages that a run has done itself: the actions of one that it reused come to nothing."""
+    """Return the stages that a run has executed itself: the actions of a reused one take no time."""
     return {stage.name for stage in record.stages if stage.status is not Status.REUSED} if record else set()
 
 
 def _actions(stage: Stage) -> list[Action]:
-    """The billed actions of a stage: a person's approval is free of charge."""
+    """Return the billed actions of a stage: a manual approval is free of charge."""
     if stage.name == LAST_GATE:
         return [(stage.name, name) for name in (COMMAND, *AFTER_LAST_GATE)]
     native = NATIVE.get(stage.kind) if stage.kind is not Kind.APPROVAL else None
@@ -92,14 +92,14 @@ def _actions(stage: Stage) -> list[Action]:
 
 
 class Estimate:
-    """Of the machines that the jobs and the endpoint get."""
+    """Costs of the jobs and the endpoint on these machines."""
 
     def __init__(self, machines: InstanceSettings) -> None:
         self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: machines.train}
         self._hosting = machines.endpoint
 
     def run(self, earlier: Mapping[Action, ActionDuration], from_stage: str = "") -> list[UnpricedItem]:
-        """One run from the stage ``from_stage`` on, nothing reused."""
+        """Return the items of one run from the stage ``from_stage`` on, without reuse."""
         first = position(from_stage) if from_stage else 0
         keys = [key for stage in STAGES for key in _actions(stage) if key[1] == COMMAND or stage in STAGES[first:]]
         commands = [key for key in keys if key[1] in (COMMAND, ROLLBACK)]
@@ -110,7 +110,7 @@ class Estimate:
         ]
 
     def jobs(self, earlier: Mapping[Action, ActionDuration], first: int = 0) -> list[UnpricedItem]:
-        """The jobs from a position in the stages on."""
+        """Return the items of the jobs from this stage position on."""
         return [self._job(stage, earlier) for stage in STAGES[first:] if stage.kind in KINDS]
 
     def _job(self, stage: Stage, earlier: Mapping[Action, ActionDuration]) -> UnpricedItem:
@@ -135,7 +135,7 @@ class Estimate:
         earlier: Mapping[Action, ActionDuration],
         also: int = 0,
     ) -> UnpricedItem:
-        """Each action is billed by whole minutes."""
+        """Return the item of actions, each billed by whole minutes."""
         minutes = sum(math.ceil(earlier[key].seconds / 60) or 1 if key in earlier else self._limit(key) for key in keys)
         note = _duration_source([earlier.get(key) for key in keys], "time limits")
         return UnpricedItem(f"{len(keys) + also} {resource}", product, minutes + also, note=note)
@@ -145,12 +145,12 @@ class Estimate:
         if name in (COMMAND, ROLLBACK):
             return BUILD_LIMIT_MINUTES
         if name == VERDICT:
-            return 1  # it only says what is known
+            return 1  # the action only reports a result
         kind = next(candidate.kind for candidate in STAGES if candidate.name == stage)
         return self._machines[kind].max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
 
     def endpoint(self) -> list[UnpricedItem]:
-        """The endpoint as an approval makes it, for as long as it stands."""
+        """Return the items of the endpoint that an approval creates, while it exists."""
         hosting = self._hosting
         return endpoint_items(hosting.instance_type, hosting.instance_count, hosting.max_instances, hosting.serverless)
 
@@ -160,7 +160,7 @@ class Estimate:
 
 
 def endpoint_items(kind: str, count: int, most: int, serverless: bool) -> list[UnpricedItem]:
-    """An endpoint and its alarms."""
+    """Return the items of an endpoint and its alarms."""
     scaled = most > count and not serverless
     alarms = UnpricedItem("alarms", ALARM, ALARMS + (SCALING_ALARMS if scaled else 0), standing=True)
     if serverless:
@@ -175,7 +175,7 @@ def _request_items(count: int, kind: str) -> str:
 
 
 def _duration_source(before: Iterable[ActionDuration | None], limit: str) -> str:
-    """Where a duration comes from."""
+    """Return the source of a duration in words."""
     durations = list(before)
     runs = ", ".join(dict.fromkeys(duration.run_id[:8] for duration in durations if duration))
     if all(durations):
@@ -203,7 +203,7 @@ def with_prices(items: Iterable[UnpricedItem], prices: Prices, by_use: Iterable[
 
 
 def current_endpoint_items(account: Account, endpoint: str) -> tuple[list[UnpricedItem], tuple[str, ...]]:
-    """What costs by the hour right now, and what by use: the endpoint as it really is."""
+    """Return the present endpoint's items: the costs by the hour, and those by use."""
     client = account.client("sagemaker")
     try:
         description = client.describe_endpoint(EndpointName=endpoint)
@@ -220,6 +220,6 @@ def current_endpoint_items(account: Account, endpoint: str) -> tuple[list[Unpric
 
 
 def _count(description: Mapping[str, Any], variant: Mapping[str, Any]) -> int:
-    """As many as it has scaled to; while it is being made, as many as it begins with."""
+    """Return the present number of instances; during creation the initial one."""
     current = (entry.get("CurrentInstanceCount") for entry in description.get("ProductionVariants", ()))
     return next(filter(None, current), 0) or int(variant["InitialInstanceCount"])

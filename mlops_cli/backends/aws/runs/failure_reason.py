@@ -1,4 +1,4 @@
-"""The real reason of a failed stage: the script's last words, the job's, the stack's first cause."""
+"""The real reason of a failed stage: the script's last lines, the job's reason, or the stack's first cause."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
 
 TAIL_LINES = 8
-# More than is shown: lines that only say how far the work was are left out of it.
+# More than is shown: progress lines are dropped from it.
 READ_LINES = 40
 
 
@@ -27,7 +27,7 @@ class FailureExplainer:
         self._endpoint_stack = endpoint_stack
 
     def explain(self, run: Run, record: Run | None, actions: Sequence[ActionRun]) -> Run:
-        """The run, with the reason of its failure looked up where AWS keeps it."""
+        """Return the run with its failure's reason, looked up at its source in AWS."""
         at = run.current
         if at is None or at.status is not Status.FAILED:
             return run
@@ -51,7 +51,7 @@ class FailureExplainer:
         return "\n".join([f"{stage.script} failed: {self._job_reason(stage, at, action)}", *self._tail(at.log), log])
 
     def _job_reason(self, stage: Stage, at: StageRun, action: ActionRun) -> str:
-        """What SageMaker says of a job; of one that it never began, what the state machine says."""
+        """Return SageMaker's reason for a job; for a job that never began, the state machine's."""
         job = at.detail.get("job", "")
         try:
             return self._failure(stage, job) or action.error

@@ -1,4 +1,4 @@
-"""The registry on AWS: the model package group says which versions there are, the run records what they are."""
+"""The model versions on AWS: the package group lists them, the run records describe them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ModelVersions:
         self._registry = registry
 
     def list_versions(self) -> list[ModelVersion]:
-        """The newest first. A model has a package for each run that asked about it; its number is the first one's."""
+        """Return the versions, the newest first. A model has one package per run; its number is the first one's."""
         packages = self._registry.packages()
         decisions = [
             decision
@@ -35,14 +35,14 @@ class ModelVersions:
         ]
 
     def reject(self, digest: str, why: str) -> None:
-        """From here on no run deploys this model unasked."""
+        """Reject the model: no later run deploys it without a new decision."""
         for package in self._registry.packages():
             if package.digest == digest and package.status != PENDING:
                 self._registry.decide(package.arn, False, why)
 
 
 def _with_package_number(version: ModelVersion, packages: Sequence[Package]) -> ModelVersion:
-    """A version as its packages say: what was approved in the pipeline may have been rejected since."""
+    """Return the version with its packages' number and status: an approved one may be rejected since."""
     if not packages:
         return version
     decided = [package for package in packages if package.status != PENDING]

@@ -1,4 +1,4 @@
-"""The pipeline's variables: how what is asked of a run reaches its steps. No IO."""
+"""The pipeline's variables: the form in which a run's options reach its steps. No IO."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Mapping
 
 from mlops_cli.errors import ConfigurationError
 
-# What pipeline variables say when nothing is asked for: they cannot be empty.
+# Defaults of the pipeline variables: they cannot be empty.
 NO_STAGE, NO = "-", "false"
 
 
 def encode_start(stage: str, run_id: str = "") -> str:
-    """The variable ``from``: the first own stage, and the run whose earlier ones are taken over (else the newest)."""
+    """Return the variable ``from``: the first stage to run, and the run to copy earlier ones from (else the newest)."""
     return f"{stage}@{run_id}" if run_id else stage or NO_STAGE
 
 
 def decode_start(variable: str) -> tuple[str, str]:
-    """What ``start_from`` was given; no stage when nothing was."""
+    """Return the arguments of ``encode_start``; an empty stage if there were none."""
     stage, _, run_id = variable.partition("@")
     return ("" if stage == NO_STAGE else stage), run_id
 
 
 def encode(overrides: Mapping[str, str]) -> str:
-    """Overrides as a pipeline variable, whose characters pass through every layer unchanged."""
+    """Return the overrides as a pipeline variable; its characters pass every layer unchanged."""
     return base64.urlsafe_b64encode(json.dumps(dict(overrides), sort_keys=True).encode()).decode().rstrip("=")
 
 
 def decode(variable: str) -> dict[str, str]:
-    """Raises ConfigurationError for what ``encoded`` has not made."""
+    """Return the overrides; raise ConfigurationError for anything that ``encode`` has not made."""
     try:
         values = json.loads(base64.urlsafe_b64decode(variable + "=" * (-len(variable) % 4)))
         return {str(name): str(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Runs as they are seen from outside: found, listed, followed, with their logs."""
+"""Queries about runs: get, list, follow, logs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RunQueries:
         return build_run(execution, self.run_store.load(execution.id), self.pipeline.actions(execution.id))
 
     def get(self, prefix: str = "") -> Run:
-        """The run whose id starts with ``prefix``, or the newest, with the reason of its failure looked up."""
+        """Return the run with this id prefix, or the newest, with the reason of its failure."""
         executions = list(self.pipeline.executions())
         match = find_run([new_run(execution.id, {}) for execution in executions], prefix)
         return self._with_existing_approval(
@@ -75,7 +75,7 @@ class RunQueries:
         return self._with_queue_reason(replace(run, stages=stages))
 
     def _with_queue_reason(self, run: Run) -> Run:
-        """A run that waits for another one to leave the stage before which it stands says so."""
+        """Return the run, with a reason if it is queued behind another run."""
         at = run.current
         if at is None or run.status is not Status.RUNNING or at.status is not Status.PENDING:
             return run
@@ -88,7 +88,7 @@ class RunQueries:
         return replace(run, stages=stages)
 
     def refresh(self, run_id: str) -> Run:
-        """A run as it stands now; one that CodePipeline has only just been asked for may not be listed yet."""
+        """Return the run's present state; CodePipeline may not list a run yet that it has just accepted."""
         execution = next((candidate for candidate in self.pipeline.executions() if candidate.id == run_id), None)
         return self.load(execution or Execution(run_id, "InProgress", time.time()))
 
@@ -98,20 +98,20 @@ class RunQueries:
         view: RunView,
         ours: bool = False,
         seen: Run | None = None,
-        saying: str = "",
+        summary: str = "",
         resume_command: str = "",
     ) -> Run:
-        """Show a run until it rests; one that we have started (``ours``) does not queue behind a forgotten one.
+        """Show a run until it ends or waits for approval; our own (``ours``) does not queue behind a forgotten one.
 
-        Only for such a one is an approval that holds passed on, with the summary ``saying``: who watches decides
-        nothing. Raises MlopsError on Ctrl-C: the run goes on, and ``again`` is the command that returns to it, if that
-        is more than to watch.
+        Only for our own run is an existing approval forwarded, with the summary ``summary``: watching never approves.
+        Raise MlopsError on Ctrl-C: the run continues, and ``resume_command`` follows it again, by default `mlops
+        status`.
         """
 
         def look() -> Run:
             run = self.refresh(run_id)
             return (
-                self._stop_superseded(self.forward_existing_approval(run, saying))
+                self._stop_superseded(self.forward_existing_approval(run, summary))
                 if ours
                 else self._with_existing_approval(run)
             )
@@ -126,11 +126,11 @@ class RunQueries:
             ) from None
 
     def _log_lines(self, _: Run, stage: StageRun) -> list[str]:
-        """What a running stage has written, without what CodeBuild and the step put before it or say themselves."""
+        """Return a running stage's new lines, without CodeBuild's prefixes and the step's own lines."""
         return [AGENT.sub("", line) for line in self._logs.new_lines(stage.log) if not OWN.match(line)]
 
     def existing_approval(self, run: Run) -> StageRun | None:
-        """The approval of the same model in an earlier run, if that holds for this one, which waits."""
+        """Return the approval of the same model in an earlier run, if it is valid for this waiting one."""
         gate = self._reused_approval(run)
         return self._approvals.approval(gate.output, gate.key) if gate else None
 
@@ -139,33 +139,33 @@ class RunQueries:
         gate = record.stage(APPROVAL.name) if record else None
         return gate if gate and gate.status is Status.REUSED else None
 
-    def forward_existing_approval(self, run: Run, saying: str = "") -> Run:
-        """Tell the pipeline of an approval that holds, and which it is; a run without one is left as it is."""
+    def forward_existing_approval(self, run: Run, summary: str = "") -> Run:
+        """Send an existing approval to the pipeline, with its origin; without one, return the run unchanged."""
         gate = self._reused_approval(run)
-        standing = self._approvals.latest_approval(gate.output, gate.key) if gate else None
-        if standing is None:
+        latest = self._approvals.latest_approval(gate.output, gate.key) if gate else None
+        if latest is None:
             return run
         token = self.pipeline.token(run.id, APPROVAL.name, DECISION)
         if token:
-            summary = saying or summary_of(*forwarded(standing[0]))
+            summary = summary or summary_of(*forwarded(latest[0]))
             self.pipeline.decide(APPROVAL.name, DECISION, True, summary, token)
         return replace(run, status=Status.RUNNING, stages=_with_approval(run, status=Status.REUSED))
 
     def _with_existing_approval(self, run: Run) -> Run:
-        """A run that waits although the decision about its model is made says so."""
+        """Return the run, with a reason if it waits although its model is already approved."""
         earlier = self.existing_approval(run)
         return (
             replace(run, stages=_with_approval(run, reason=f"{ALREADY_APPROVED}, {earlier.reason}")) if earlier else run
         )
 
     def deployed(self) -> str:
-        """The digest of the model that was deployed last, brought back or not; empty when none was.
+        """Return the digest of the model that was deployed or restored last; empty if there was none.
 
-        That a deployment has come to its end is CodePipeline's to say, of which model it was the deciding steps'.
+        CodePipeline knows that a deployment has finished; the deciding steps recorded its model.
         """
         for execution in self.pipeline.executions():
-            done = [one for one in self.pipeline.actions(execution.id) if one.name == ENDPOINT]
-            stages = {one.stage for one in done if one.status == SUCCEEDED}
+            actions = self.pipeline.actions(execution.id)
+            stages = {action.stage for action in actions if action.name == ENDPOINT and action.status == SUCCEEDED}
             record = self.run_store.load(execution.id) if stages else None
             if record:
                 returned = record.stage(LAST_GATE).detail.get(ROLLED_BACK_TO)
@@ -173,9 +173,9 @@ class RunQueries:
         return ""
 
     def _stop_superseded(self, run: Run) -> Run:
-        """Once a run stands before the gate, nobody can approve what waits there before it.
+        """Stop an older run that waits for approval, once this run is queued behind it.
 
-        A run that has taken its approval over stands there, too, though its next own stage is a later one.
+        A run that has reused its approval is queued there, too, though its next own stage is a later one.
         """
         at = run.current
         if at is None or position(at.name) < position(APPROVAL.name) or at.status is not Status.PENDING:
@@ -186,13 +186,13 @@ class RunQueries:
         return run
 
     def wait_for_status_change(self, run_id: str, status: Status) -> None:
-        """Wait until a run that we have just moved on is seen to have left a status: CodePipeline takes its time."""
+        """Wait until CodePipeline shows that the run has left the status; that takes seconds."""
         deadline = time.monotonic() + MOVING_SECONDS
         while time.monotonic() < deadline and self.refresh(run_id).status is status:
             time.sleep(SHORTEST)
 
     def read_log(self, run: Run, stage: str, follow_it: bool) -> Iterator[str]:
-        """The lines of a stage's log; with ``follow_it``, until the stage has ended."""
+        """Yield the lines of a stage's log; with ``follow_it``, until the stage has ended."""
         logs = Logs(self._logs.client)
         while True:
             at = self.refresh(run.id).stage(stage)
@@ -207,7 +207,7 @@ def _with_approval(run: Run, **changes: Any) -> list[StageRun]:
 
 
 def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
-    """Where the log of a stage lies: of its job if it came to one, else of its command step."""
+    """Return the address of a stage's log: of its job if there is one, else of its command step."""
     attempt = latest_attempt(stage.name, actions)
     builds = [action.external for action in attempt if action.name == COMMAND]
     began = any(action.name == JOB and action.external for action in attempt)
@@ -217,7 +217,7 @@ def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
 
 
 def raise_for_status(run: Run) -> Run:
-    """A run that went on to its end or to the gate; raises what it ended with otherwise."""
+    """Return a run that has succeeded or waits for approval; raise its failure otherwise."""
     at = run.current
     if run.status is Status.FAILED:
         raise StageFailed(at.reason if at else "It failed.", continue_hint(run))

@@ -1,8 +1,8 @@
-"""A run made again on AWS beside everything else: the same jobs, in a folder of their own, nothing recorded.
+"""Run the jobs of a run again on AWS, in a scratch folder, and record nothing.
 
-The command starts the pipeline's own state machine, so that whoever runs it may start that, and need not be able to
-make jobs or to pass roles. What the jobs take and leave lies below artifacts/reproduction/, the one place where their
-role may write, and is removed in the end. The outputs of a killed one stay there until the next one, or cleanup.
+The command starts the pipeline's own state machine, so the caller needs permission to start that, but not to create
+jobs or to pass roles. The jobs' inputs and outputs lie below artifacts/reproduction/, the only place where their role
+may write, and are removed at the end. Outputs of a killed reproduction stay until the next one, or cleanup.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def scratch_prefix(run_id: str) -> str:
 
 @dataclass
 class JobRunner:
-    """Carries one job out after the other, and shows how far it is."""
+    """Runs jobs one after the other and shows their progress."""
 
     machine: StateMachine
     logs: Logs
     endpoint: str
 
     def run(self, stage: Stage, name: str, document: dict[str, object], view: RunView) -> None:
-        """Until the job has ended; raises StageFailed if it did not end well, and stops it on Ctrl-C."""
+        """Run the job to its end; raise StageFailed if it fails; stop it on Ctrl-C."""
         execution = self.machine.start(name, document)
         try:
             status, reason = self._wait(stage, name, execution, view)
@@ -57,17 +57,17 @@ class JobRunner:
             raise StageFailed(message, f"The whole log: {_log(stage, name)} in CloudWatch")
 
     def _wait(self, stage: Stage, name: str, execution: str, view: RunView) -> tuple[str, str]:
-        pace = PollInterval(SHORTEST, LONGEST)
+        interval = PollInterval(SHORTEST, LONGEST)
         while (outcome := self.machine.describe(execution))[0] == RUNNING:
             lines = self.logs.new_lines(_log(stage, name))
             updates = [progress for line in lines if (progress := progress_in(line))]
             for progress in updates:
                 view.progress(stage.name, *progress)
-            pace.wait(bool(updates))
+            interval.wait(bool(updates))
         return outcome
 
     def stop_orphaned_jobs(self, run_id: str) -> None:
-        """End what a killed reproduction of the same run has left running."""
+        """Stop the jobs of a killed reproduction of the same run."""
         deadline = time.monotonic() + STOPPING_SECONDS
         while (executions := list(self._orphaned_executions(run_id))) and time.monotonic() < deadline:
             for execution in executions:
@@ -84,7 +84,7 @@ def _log(stage: Stage, job: str) -> str:
 
 
 class ReproduceExecutor(AwsStageExecutor):
-    """Executes every stage, compares its ingredients with those of the run that is repeated, records nothing."""
+    """Executes every stage, compares its ingredients with the original run's, records nothing."""
 
     original: Run
     runner: JobRunner
@@ -97,7 +97,7 @@ class ReproduceExecutor(AwsStageExecutor):
         return self.original.stage(stage.name)
 
     def save(self, run: Run) -> None:
-        """The repetition is no run of the project."""
+        """Record nothing: a reproduction is not a run of the project."""
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:
         prepared = self.job_builder.prepare(stage, run)
@@ -110,13 +110,13 @@ class ReproduceExecutor(AwsStageExecutor):
         return self.scratch / record.name
 
 
-def reproduce(original: Run, executor: ReproduceExecutor, errand: JobRunner, view: RunView) -> Reproduction:
-    """Run the jobs that make the model again, and compare; raises MlopsError on Ctrl-C, with the job stopped."""
-    errand.stop_orphaned_jobs(original.id)
+def reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner, view: RunView) -> Reproduction:
+    """Train the run's model again and compare; raise MlopsError on Ctrl-C, with the job stopped."""
+    job_runner.stop_orphaned_jobs(original.id)
     executor.bucket.delete(scratch_prefix(original.id))
     run = new_run(original.id, original.overrides, REPRODUCED[0])
     with tempfile.TemporaryDirectory() as folder:
-        executor.original, executor.runner, executor.scratch = original, errand, Path(folder)
+        executor.original, executor.runner, executor.scratch = original, job_runner, Path(folder)
         try:
             for name in REPRODUCED:
                 run_or_reuse_stage(stage_named(name), run, executor, view, STAGES)
@@ -131,7 +131,7 @@ def reproduce(original: Run, executor: ReproduceExecutor, errand: JobRunner, vie
 
 
 def _by_contents(original: Run, repeated: Run, bucket: Bucket, scratch: Path) -> tuple[Run, Run]:
-    """Both runs, with their models named by what is in them: SageMaker packs the time of packing, too."""
+    """Return both runs with their models named by content: SageMaker's archive contains its time, too."""
     old, new = original.stage("train"), repeated.stage("train")
     keys = (f"{old.artifact}{job_outputs.MODEL}", f"models/{old.output}/model.tar.gz")
     kept = next((key for key in keys if bucket.exists(key)), None)

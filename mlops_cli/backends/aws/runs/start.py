@@ -1,4 +1,4 @@
-"""What `mlops run` does about the pipeline: nothing, go along with what is under way, retry a stage, or start."""
+"""Start a run for `mlops run`: do nothing, follow the running one, retry a stage, or start an execution."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ VARIABLE_LENGTH = 1000
 
 @dataclass(frozen=True)
 class StartRequest:
-    """What a run is asked to be made from: the project's state, the data, and the pipeline's variables.
+    """The inputs of a run: the project's revision, the data, and the options.
 
-    ``source`` is the run whose stages before the first own one are taken over, the newest that has them if empty.
+    ``source`` is the run to copy the stages before the first own one from; if empty, the newest that has them.
     """
 
     revision: Revision
@@ -61,7 +61,7 @@ class LatestExecution:
 
 
 class RunStarter:
-    """``live_digest`` asks the endpoint what it serves."""
+    """``live_digest`` returns the digest of the endpoint's model."""
 
     def __init__(self, runs: RunQueries, decisions: ApprovalHistory, live_digest: Callable[[], str]) -> None:
         self._runs = runs
@@ -70,9 +70,9 @@ class RunStarter:
         self._live_digest = live_digest
 
     def start(self, start_request: StartRequest, before: Callable[[], None] = lambda: None) -> tuple[str, bool]:
-        """The id of the run to go along with; False when nothing has changed since it.
+        """Return the id of the run to follow; the bool is False if nothing has changed since it.
 
-        ``before`` is called when it is clear that something will be started or deployed.
+        ``before`` is called before anything is started or deployed.
         """
         if start_request.request.from_stage and not start_request.source:
             self._check_start(start_request.request.from_stage)
@@ -101,7 +101,7 @@ class RunStarter:
         return LatestExecution(execution, self._runs.load(execution), self._pipeline.variables(execution.id))
 
     def _check_start(self, stage: str) -> None:
-        """Raises MlopsError when a run from this stage on could not have what comes before."""
+        """Raise MlopsError if no run has all stages before this one."""
         source = next((run for run in self._runs.run_store.runs() if has_all_before(stage, run)), None)
         if source is None:
             raise earlier_stages_missing_error(stage)
@@ -114,10 +114,10 @@ class RunStarter:
             )
 
     def _is_under_way(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Whether what is asked for is under way: the command that started it may have been killed."""
+        """Return True if the requested run is already in progress, perhaps started by a killed command."""
         going_on = latest.run.status in (Status.RUNNING, Status.WAITING)
         if start_request.source == latest.execution.id:
-            # A rollback's own run has the approved model, too, as soon as it has taken it over.
+            # A rollback's own run has the approved model, too, as soon as it has copied it.
             start_request = replace(start_request, source=decode_start(latest.variables.get("from", NO_STAGE))[1])
         is_explicit = start_request.request.from_stage or start_request.request.force
         same = (
@@ -128,7 +128,7 @@ class RunStarter:
         return going_on and same and self._is_same_source(latest, start_request)
 
     def _forward_approval(self, run: Run, before: Callable[[], None]) -> bool:
-        """Whether a run that waits goes on, since the decision about its model is made: nobody had told it."""
+        """Forward an existing approval to a waiting run; return True if there is one."""
         if self._runs.existing_approval(run) is None:
             return False
         before()
@@ -137,12 +137,12 @@ class RunStarter:
         return True
 
     def _is_same_source(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Whether a run is made from the same project and data; one that has not begun yet takes what there is."""
+        """Return True if a run has the same project and data; one that has not begun yet will use the present data."""
         data = latest.run.stage("preprocess").ingredients.get("the data", start_request.data)
         return latest.execution.revision == start_request.revision.value and data == start_request.data
 
     def _nothing_changed(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Whether a new run would only repeat the last one, which is done and whose model is live."""
+        """Return True if a new run would only repeat the last one, which succeeded and is live."""
         if (
             start_request.request.from_stage
             or start_request.request.force
@@ -154,13 +154,13 @@ class RunStarter:
         return done and same and self._live_digest() == latest.run.stage("deploy").output
 
     def _retry(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Go on with a failed run where it failed, if it is still about what is asked for and not rolled back."""
+        """Retry a failed run where it failed, if its inputs are the requested ones and it was not rolled back."""
         if latest.run.status is not Status.FAILED or start_request.request.from_stage or start_request.request.force:
             return False
         if ROLLED_BACK_TO in latest.run.stage(LAST_GATE).detail:
             return False
         same = latest.overrides == start_request.request.overrides and self._is_same_source(latest, start_request)
-        # Where CodePipeline stopped: a result that was found wanting is that of an earlier stage.
+        # The stage where CodePipeline stopped: the step of the next stage detects a wrong result of the one before.
         failed = [action.stage for action in self._pipeline.actions(latest.execution.id) if action.status == FAILED]
         if not (same and failed and self._pipeline.retry(latest.execution.id, failed[-1])):
             return False
@@ -168,7 +168,7 @@ class RunStarter:
         return True
 
     def _start_execution(self, start_request: StartRequest, after: str) -> str:
-        """Start; the same wish after the same run is the same start, should the answer to the first get lost."""
+        """Start an execution; the same token on a repeated request prevents a second start if the answer was lost."""
         words = [start_request.revision.value, start_request.data, *start_request.variables.values(), after]
         token = digest_bytes(" ".join(words).encode())
         return self._pipeline.start(start_request.variables, start_request.revision, token)

@@ -1,6 +1,6 @@
-"""How a run stands: what CodePipeline says of its actions, put together with what its steps have recorded. No IO.
+"""The status of a run: CodePipeline's action states merged with the records of its steps. No IO.
 
-CodePipeline knows what happened, the records know what it was about: keys, digests, reasons.
+Status comes from CodePipeline; keys, digests and reasons come from the records.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from mlops_cli.core.stages import STAGES, Kind, Stage
 
 COMMAND, JOB, DECISION, ENDPOINT, VERDICT = "command", "job", "decision", "endpoint", "verdict"
 ROLLBACK = "rollback"
-# In the detail of the approval: what the person who decides is shown to be out of its limits.
+# In the detail of the approval: the metrics beyond their limits, as shown to the approver.
 SHORTFALLS = "shortfalls"
-# What follows the command step of a stage of this kind, and does the stage's work.
+# The action after the command step that does the stage's work, by the stage's kind.
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
-# After the last gate it is decided whether its model goes, the endpoint is seen to, and then the stage is judged.
+# After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.
 AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, VERDICT)
 APPROVAL = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
-# CodePipeline gives up waiting for a decision after seven days.
+# CodePipeline's timeout of a manual approval is seven days.
 APPROVAL_TIMEOUT_SECONDS = 7 * 86400 - 60
 
 
 def build_run(execution: Execution, record: Run | None, actions: Sequence[ActionRun]) -> Run:
-    """The run that an execution is."""
+    """Return the run of an execution."""
     run = record or new_run(execution.id, {})
     stopped = execution.stopped_because or "stopped"
     attempts = {stage.name: latest_attempt(stage.name, actions) for stage in STAGES}
@@ -56,16 +56,16 @@ def build_run(execution: Execution, record: Run | None, actions: Sequence[Action
 
 
 def latest_attempt(stage: str, actions: Sequence[ActionRun]) -> list[ActionRun]:
-    """The actions of a stage since its command step began for the last time: a retry begins with that anew."""
+    """Return the actions of a stage since its latest command step: a retry begins with a new one."""
     stage_actions = [action for action in actions if action.stage == stage]
     began = max((action.started for action in stage_actions if action.name == COMMAND), default=0.0)
     return [action for action in stage_actions if action.started >= began]
 
 
 def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> Decision | None:
-    """What a person has said of the run's model, or of the model that they name; None as long as nobody has.
+    """Return a person's decision about the run's model or the named one; None without a decision.
 
-    A decision in the AWS console names none: it is about what the run has asked.
+    A decision in the AWS console names no model: it is about the run's request.
     """
     decided = [
         action
@@ -97,13 +97,13 @@ def _expired(decision: ActionRun) -> bool:
 
 
 def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], stopped: str) -> StageRun:
-    """One stage; what it was made from is on record, what became of it is told by its actions."""
+    """Return one stage: its inputs from the record, its status from the actions."""
     if not actions and (record.status.has_output or record.status is Status.FAILED):
-        return record  # taken over from another run, or a result that the step after it has found wanting
+        return record  # copied from another run, or a result that the next step has refused
     if not actions:
         return replace(record, status=Status.PENDING)
     if record.status is Status.FAILED and _command_succeeded(actions):
-        return record  # the actions after it have yet to make it known
+        return record  # later actions have yet to report the failure
     status = _stage_status(stage, record, actions)
     ended = status not in (Status.RUNNING, Status.WAITING)
     began = min(action.started for action in actions)
@@ -121,7 +121,7 @@ def _command_succeeded(actions: Sequence[ActionRun]) -> bool:
 
 
 def _expected_actions(stage: Stage) -> int:
-    """How many there are in a stage that ends well."""
+    """Return the number of actions of a stage that succeeds."""
     return 1 + len(AFTER_LAST_GATE) if stage.name == LAST_GATE else 2 if stage.kind in NATIVE else 1
 
 
@@ -136,13 +136,13 @@ def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) 
     if DECISION in going_on:
         return Status.WAITING
     if going_on or len({action.name for action in actions}) < _expected_actions(stage):
-        # Nothing is executed for a reused job; what is decided and deployed must be waited for.
+        # A reused job executes nothing; approvals and deployments still take time.
         return Status.REUSED if record.status is Status.REUSED and NATIVE.get(stage.kind) == JOB else Status.RUNNING
     return Status.REUSED if record.status is Status.REUSED else Status.DONE
 
 
 def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> str:
-    """Why a stage ran, or why it ended as it did; what AWS itself says stands in until the cause is looked up."""
+    """Return the reason why a stage ran or failed; AWS's own message stands until the cause is looked up."""
     last = actions[-1]
     if status is Status.REJECTED:
         return f"by {arn_name(last.actor)}: {read_summary(last.summary)[0]}".rstrip(": ")
@@ -155,7 +155,7 @@ def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> s
 
 
 def _clear_after_failure(stages: list[StageRun]) -> list[StageRun]:
-    """What a step could not begin with has not begun: the stage before it has failed."""
+    """Return the stages, with those after a failed one as not begun: their steps could not start."""
     failed = next((index for index, stage in enumerate(stages) if stage.status is Status.FAILED), len(stages))
     return stages[: failed + 1] + [StageRun(stage.name, run_id=stage.run_id) for stage in stages[failed + 1 :]]
 

@@ -1,4 +1,4 @@
-"""Ending a run: its execution, and the build or job that works for it, which CodePipeline would let go on."""
+"""Stop a run: its execution, and its build or job, which CodePipeline would let run on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RunStopper:
         self._runs = runs
 
     def stop(self, run_id: str) -> Run:
-        """The execution first, so that nothing new is begun; a deployment under way comes to its end by itself."""
+        """Stop the execution first, so that nothing new begins; a running deployment completes by itself."""
         working = [action for action in self._runs.pipeline.actions(run_id) if action.status == IN_PROGRESS]
         self._runs.pipeline.stop(run_id, f"stopped by {person(*claimed_names()).name}")
         for action in working:
@@ -28,7 +28,7 @@ class RunStopper:
         return self._runs.refresh(run_id)
 
     def _stop_job(self, action: ActionRun) -> None:
-        """Stopping the state machine's execution stops the SageMaker job that it waits for."""
+        """Stop the state machine's execution, and with it its SageMaker job."""
         try:
             if action.provider == "StepFunctions" and action.external:
                 self._account.client("stepfunctions").stop_execution(executionArn=action.external)

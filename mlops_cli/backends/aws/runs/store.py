@@ -1,14 +1,14 @@
-"""What command steps write down in S3: runs as far as they know them, and finished stages by their cache key.
+"""The records of command steps in S3: runs as far as the steps know them, and finished stages by cache key.
 
 ::
 
-    runs/ID/run.json                 the stages of one run, as the steps that run the repository's code know them
-    decisions/ID/run.json            the same by the steps that decide: of what they know, their word counts
+    runs/ID/run.json                 the stages of one run, by the steps that run the repository's code
+    decisions/ID/run.json            the same by the deciding steps: they take precedence
     records/STAGE/KEY.json           the newest finished execution of a stage with this key
-    records/STAGE/latest.json        the newest finished execution, whatever its key
-    records/approval/MODEL/ID.json   that run ID has asked for a decision about this model
+    records/STAGE/latest.json        the newest finished execution of a stage with any key
+    records/approval/MODEL/ID.json   the request of run ID for a decision about this model
 
-Whoever runs the repository's code can write neither below decisions/ nor the records of the stages in ``DECIDED``.
+The repository's code can write neither below decisions/ nor the records of the stages in ``DECIDED``.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from mlops_cli.core.stages import STAGES, position
 RUN = "run.json"
 LATEST = "latest"
 STEPS, DECISIONS = "runs", "decisions"
-# The stages whose output is a model, a question about one, or what is live.
+# Stages with security-relevant outputs: a model, the request for its approval, the live model.
 DECIDED = ("train", "approval", FIRST_STAGE)
 
 
 class S3RunStore:
-    """``decides``: for a step that decides, which runs no code of the repository."""
+    """``decides``: for a deciding step, which runs no code of the repository."""
 
     def __init__(self, bucket: Bucket, decides: bool = False) -> None:
         self.bucket = bucket
         self.decides = decides
 
     def load(self, run_id: str) -> Run | None:
-        """A run as its steps have recorded it; None before the first step and for what was never a run."""
+        """Return a run as its steps have recorded it; None before the first step and for unknown ids."""
         recorded, decided = self._load(STEPS, run_id), self._load(DECISIONS, run_id)
         if decided is None:
             return _unasked(recorded) if recorded else None
         if (
             recorded and ROLLED_BACK_TO not in decided.stage(LAST_GATE).detail
-        ):  # the last gate is the only stage after all that decides
+        ):  # the last gate is the only stage after the deciding ones
             gate = recorded.stage(LAST_GATE)
             detail = {name: value for name, value in gate.detail.items() if name != ROLLED_BACK_TO}
             decided.stages[position(LAST_GATE)] = replace(gate, detail=detail)
         return decided
 
     def _load(self, folder: str, run_id: str) -> Run | None:
-        """What is written of a run is about that run, whatever it says itself.
+        """Return the record with the run id of its key, regardless of the ids in it.
 
-        The repository's code may write below ``STEPS``: what is no record there says nothing.
+        The repository's code may write below ``STEPS``: an invalid record there counts as absent.
         """
         try:
             values = self.bucket.get_json(f"{folder}/{run_id}/{RUN}")
@@ -68,7 +68,7 @@ class S3RunStore:
         self.bucket.put_json(f"{DECISIONS if self.decides else STEPS}/{run.id}/{RUN}", asdict(run))
 
     def runs(self) -> Iterator[Run]:
-        """Every recorded run, the one that was written last first."""
+        """Yield every recorded run, the last written first."""
         items = [item for item in self.bucket.list_objects(f"{STEPS}/") if item.key.endswith(f"/{RUN}")]
         for item in sorted(items, key=lambda item: item.modified, reverse=True):
             run = self.load(item.key.split("/")[-2])
@@ -76,27 +76,27 @@ class S3RunStore:
                 yield run
 
     def save_stage(self, stage: StageRun) -> None:
-        """Put a finished stage where later runs look for it, if this step may; a reused one is no new execution."""
+        """Save a finished stage for later runs, if this step may; a reused one is no new execution."""
         if (stage.name in DECIDED) is not self.decides:
             return
         for name in (LATEST,) if stage.status is Status.REUSED else (stage.key, LATEST):
             self.bucket.put_json(f"records/{stage.name}/{name}.json", asdict(stage))
 
     def find_stage(self, stage: str, key: str) -> StageRun | None:
-        """The newest finished execution of a stage with this key."""
+        """Return the newest finished execution of a stage with this key."""
         values = self.bucket.get_json(f"records/{stage}/{key}.json")
         return None if values is None else stage_run_from(values)
 
     def latest_stage(self, stage: str) -> StageRun | None:
-        """The newest finished execution of a stage, whatever its key."""
+        """Return the newest finished execution of a stage with any key."""
         return self.find_stage(stage, LATEST)
 
     def save_approval_request(self, gate: StageRun) -> None:
-        """That a run asks for a decision about a model; what came of it is CodePipeline's to say."""
+        """Save a run's request for a decision about a model; CodePipeline knows the answer."""
         self.bucket.put_json(f"records/approval/{gate.output}/{gate.run_id}.json", asdict(gate))
 
     def approval_requests(self, model_digest: str) -> list[StageRun]:
-        """Every time that somebody was asked about a model, the newest first."""
+        """Return every request for a decision about a model, the newest first."""
         items = sorted(
             self.bucket.list_objects(f"records/approval/{model_digest}/"), key=lambda item: item.modified, reverse=True
         )
@@ -105,9 +105,9 @@ class S3RunStore:
 
 
 def _unasked(run: Run) -> Run:
-    """A run of which no step that decides knows anything has asked, decided and deployed nothing, whatever it says.
+    """Return a run without approval and deployment: no deciding step has recorded any.
 
-    What it takes over from another run is left to be looked at by the step that asks.
+    Stages copied from another run stay: the approval's step verifies them.
     """
     for name in ("approval", FIRST_STAGE):
         stage, taken_over = run.stage(name), run.forced_from and position(name) < position(run.forced_from)
