@@ -26,7 +26,7 @@ def processes_of(cli: Cli) -> dict[int, str]:
             here = str((folder / "cwd").readlink())
         except OSError:
             continue
-        if here.startswith(str(cli.folder)) and "local.server" not in line:
+        if here.startswith(str(cli.folder)) and "mlops_cli.serving" not in line:
             found[int(folder.name)] = here
     return found
 

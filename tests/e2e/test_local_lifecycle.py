@@ -210,7 +210,7 @@ def test_a_forced_run_leaves_the_approved_model_where_it_was(tiny: Cli) -> None:
     live = tiny.json("status")["endpoint"]["live_digest"]
     forced = tiny.json("run", "--force")
     assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] != live
-    subprocess.run(["pkill", "-9", "-f", f"local.server.*{tiny.folder}"], check=True)
+    subprocess.run(["pkill", "-9", "-f", f"mlops_cli.serving.*{tiny.folder}"], check=True)
     tiny("run", "--from", "deploy")
     assert tiny.json("status")["endpoint"]["live_digest"] == live
 
@@ -245,7 +245,7 @@ def test_a_renamed_endpoint_and_back(tiny: Cli) -> None:
 def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
     approved_run(tiny)
     endpoint = tiny.json("status")["endpoint"]
-    subprocess.run(["pkill", "-9", "-f", f"local.server.*{tiny.folder}"], check=True)
+    subprocess.run(["pkill", "-9", "-f", f"mlops_cli.serving.*{tiny.folder}"], check=True)
     out = tiny("status")
     assert "FAILED" in out
     assert "next: mlops run --from deploy" in out
