@@ -1,1 +1,1 @@
-"""Everything on AWS that mlops made: list it, remove it."""
+"""All resources on AWS that mlops made: list and remove them."""

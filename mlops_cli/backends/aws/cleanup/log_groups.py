@@ -1,8 +1,8 @@
-"""Log groups that a service makes again when it writes after their stack has removed them.
+"""Log groups that a service creates again when it logs after their stack has removed them.
 
-Such a group has no tag, and its name says nothing: somebody else's endpoint of the same name logs there, too. It is
-ours if our stack has had one of its name (CloudFormation remembers deleted stacks for 90 days), if it is not much
-younger than that stack, and if no endpoint of somebody else's writes into it.
+Such a group has no tag, and its name proves nothing: an endpoint of the same name with another owner logs there, too.
+It is ours if our stack has had a group of its name (CloudFormation remembers deleted stacks for 90 days), if it is not
+much younger than that stack, and if no foreign endpoint writes into it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mlops_cli.core.plan import Action, Change
 
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/{}"
 BUILD_LOGS = "/aws/codebuild/{}"
-# How long after their stack is gone an endpoint or a build may still write.
+# An endpoint or a build may still write so long after their stack is gone.
 LATE_SECONDS = 3600.0
 DELETE = "aws logs delete-log-group --log-group-name {} --region {}"
 
@@ -45,13 +45,13 @@ class LogGroups:
                 ignore_not_found(self._logs.delete_log_group, logGroupName=name)
 
     def kept(self) -> list[Change]:
-        """What has a name of ours, and nothing shows that we have made it."""
+        """Return the groups with a name of ours but no proof that mlops made them."""
         names = [name for name, ours in self._found().items() if not ours]
         why = "nothing shows that mlops made it. If it is yours and useless: "
         return [Change(Action.KEEP, f"log group {name}", why + DELETE.format(name, self._region)) for name in names]
 
     def _found(self) -> dict[str, bool]:
-        """The groups of these names that are there, and which of them are ours."""
+        """Return the existing groups with these names, with True for ours."""
         listed = (self._logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=name) for name in self._names)
         every = [group for groups in listed for group in groups if group["logGroupName"] in self._names]
         until = self._created_until() if every else {}
@@ -62,7 +62,7 @@ class LogGroups:
         }
 
     def _created_until(self) -> dict[str, float]:
-        """The names that groups of our stack have or had, and until when one had to be made to be ours."""
+        """Return the names of groups that our stack has or had, with the latest creation time of our own."""
         until: dict[str, float] = {}
         for stack in self._stacks.was_known(self._stack):
             names, last = self._stacks.physical_ids(stack)
@@ -71,7 +71,7 @@ class LogGroups:
         return until
 
     def _in_use_elsewhere(self, name: str) -> bool:
-        """Whether an endpoint that is not ours writes into the group."""
+        """Return True if an endpoint that is not ours writes into the group."""
         if name != ENDPOINT_LOGS.format(self._endpoint):
             return False
         try:

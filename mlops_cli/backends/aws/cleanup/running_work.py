@@ -1,4 +1,4 @@
-"""What a project has under way on AWS: runs, and the builds and state machine executions that are parts of them."""
+"""A project's running work on AWS: runs, and their builds and state machine executions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_cli.core.plan import Action, Change
 
 @dataclass(frozen=True)
 class PipelineResources:
-    """Names from the stacks' outputs, empty where a stack is gone or never came to have them."""
+    """Names from the stacks' outputs, empty if a stack is gone or has no outputs."""
 
     pipeline: str = ""
     state_machine: str = ""
@@ -21,13 +21,13 @@ class PipelineResources:
 
 
 class RunningWork:
-    """Runs, and what they have going: builds and state machine executions."""
+    """Runs with their builds and state machine executions."""
 
-    def __init__(self, account: Account, facts: PipelineResources) -> None:
+    def __init__(self, account: Account, resources: PipelineResources) -> None:
         self._pipeline = account.client("codepipeline")
         self._builds = account.client("codebuild")
         self._machine = account.client("stepfunctions")
-        self._facts = facts
+        self._resources = resources
 
     def list_resources(self) -> list[Change]:
         runs = [Change(Action.STOP, f"run {run_id}", "it is under way") for run_id in self._executions()]
@@ -35,7 +35,7 @@ class RunningWork:
         return [*runs, *builds, *(Change(Action.STOP, "state machine execution", arn) for arn in self._tasks())]
 
     def remove(self) -> None:
-        """Until nothing is under way: behind a stopped run the next one in the queue begins."""
+        """Stop until no work is left: behind a stopped run, the next one in the queue begins."""
         poll_until(self._stop_all)
 
     def _stop_all(self) -> bool:
@@ -49,19 +49,22 @@ class RunningWork:
         return not (executions or builds or tasks)
 
     def _stop(self, execution: str) -> None:
-        """Abandoned: a run that waits for a person would otherwise go on waiting."""
+        """Stop the run with ``abandon``: without it, one that waits for approval would keep waiting."""
         try:
             self._pipeline.stop_pipeline_execution(
-                pipelineName=self._facts.pipeline, pipelineExecutionId=execution, abandon=True, reason="mlops cleanup"
+                pipelineName=self._resources.pipeline,
+                pipelineExecutionId=execution,
+                abandon=True,
+                reason="mlops cleanup",
             )
         except AwsError as error:
             if error.code not in ("DuplicatedStopRequestException", "PipelineExecutionNotStoppableException"):
                 raise
 
     def _executions(self) -> list[str]:
-        if not self._facts.pipeline:
+        if not self._resources.pipeline:
             return []
-        name = self._facts.pipeline
+        name = self._resources.pipeline
         summaries = list_or_none(
             self._pipeline, "list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=name
         )
@@ -69,16 +72,16 @@ class RunningWork:
 
     def _running_builds(self) -> list[str]:
         running: list[str] = []
-        for project in self._facts.projects:
+        for project in self._resources.projects:
             ids = list_or_none(self._builds, "list_builds_for_project", "ids", projectName=project)[:100]
             builds = self._builds.batch_get_builds(ids=ids)["builds"] if ids else []
             running += [build["id"] for build in builds if build["buildStatus"] == "IN_PROGRESS"]
         return running
 
     def _tasks(self) -> list[str]:
-        if not self._facts.state_machine:
+        if not self._resources.state_machine:
             return []
-        running = {"stateMachineArn": self._facts.state_machine, "statusFilter": "RUNNING"}
+        running = {"stateMachineArn": self._resources.state_machine, "statusFilter": "RUNNING"}
         return [
             execution["executionArn"]
             for execution in list_or_none(self._machine, "list_executions", "executions", **running)

@@ -1,4 +1,4 @@
-"""What a project has in the bucket: below its own prefix, and CodePipeline's artifacts of its runs."""
+"""A project's objects in the bucket: below its own prefix, and CodePipeline's artifacts of its runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mlops_cli.core.plan import Action, Change
 
 
 class ProjectObjects:
-    """``owned``: the whole bucket is the project's, so that CodePipeline's folder in it is, too.
+    """``owned``: the whole bucket is the project's, with CodePipeline's folder in it.
 
-    In a bucket that others use as well, that folder may have another environment's artifacts in it: there only what
-    the pipeline's own history names is removed.
+    In a shared bucket that folder may hold another environment's artifacts: there only the artifacts in the pipeline's
+    own history are removed.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ProjectObjects:
         self._pipeline = pipeline
 
     def list_resources(self, keep_data: bool) -> list[Change]:
-        """Versions and unfinished uploads, counted."""
+        """Return versions and unfinished uploads, counted."""
         if not self._root.is_reachable():
             return []
         versions = [*self._below(keep_data), *self._artifacts()]
@@ -48,12 +48,12 @@ class ProjectObjects:
         return changes
 
     def foreign(self) -> list[str]:
-        """The first few keys in an owned bucket that mlops did not put there."""
+        """Return the first few keys in an owned bucket that mlops did not write."""
         if not self.owned or not self._root.is_reachable():
             return []
         ours = (self._bucket.prefix, self._folder)
-        strangers = (version["Key"] for version in self._root.versions() if not version["Key"].startswith(ours))
-        return [key for key, _ in zip(strangers, range(3), strict=False)]
+        foreign_keys = (version["Key"] for version in self._root.versions() if not version["Key"].startswith(ours))
+        return [key for key, _ in zip(foreign_keys, range(3), strict=False)]
 
     def remove(self, keep_data: bool) -> None:
         self._root.delete_versions([*self._below(keep_data), *self._artifacts()])
@@ -73,7 +73,7 @@ class ProjectObjects:
 
     @cached_property
     def _artifact_keys(self) -> list[str]:
-        """Read once: when the pipeline is gone, nobody can say any more which they were."""
+        """Return the artifacts' keys, read once: the history is gone with the pipeline."""
         if not self._pipeline:
             return []
         try:

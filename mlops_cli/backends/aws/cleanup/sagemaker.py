@@ -1,4 +1,4 @@
-"""What a project has in SageMaker and in the logs: how each kind is found, by name and by tag, and removed."""
+"""A project's resources in SageMaker and their logs: list each kind by name and tag, and remove it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
 
 ABSENT = re.compile(r"(NotFound|DoesNotExist)(Exception)?$")
-# SageMaker has one code for all that it refuses.
+# SageMaker has one error code for all refusals.
 ABSENT_SAID = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
 IN_PROGRESS = ("InProgress", "Stopping")
 JOB_LOGS = "/aws/sagemaker/{}Jobs"
-# Made by AWS with the account's first state machine that waits for jobs, for all of them.
+# AWS creates it once for all state machines of the account that wait for jobs.
 JOB_RULE = "StepFunctionsGetEventsForSageMaker{}JobsRule"
 JOB_KINDS = ("Training", "Processing")
 
 
 def poll_until(ended: Callable[[], bool]) -> None:
-    """Wait until it has ended."""
     for pause in backoff_pauses():
         if ended():
             return
@@ -32,13 +31,13 @@ def poll_until(ended: Callable[[], bool]) -> None:
 
 
 def is_not_found(error: AwsError) -> bool:
-    """Whether AWS refuses because there is no such thing."""
+    """Return True if AWS reports that the resource does not exist."""
     matches = error.code == "ValidationException" and ABSENT_SAID.search(error.aws_message)
     return bool(matches or ABSENT.search(error.code))
 
 
 def ignore_not_found(act: Callable[..., Any], **parameters: Any) -> None:
-    """What is gone already needs no removing."""
+    """Call a removal; a resource that is already gone is no error."""
     try:
         act(**parameters)
     except AwsError as error:
@@ -47,7 +46,7 @@ def ignore_not_found(act: Callable[..., Any], **parameters: Any) -> None:
 
 
 def list_or_none(client: Client, operation: str, items: str, **parameters: Any) -> list[Any]:
-    """All that is listed; nothing where that which should hold it is gone."""
+    """Return all entries; none if the parent resource is gone."""
     try:
         return list(client.pages(operation, items, **parameters))
     except AwsError as error:
@@ -57,7 +56,7 @@ def list_or_none(client: Client, operation: str, items: str, **parameters: Any) 
 
 
 class TaggedResources:
-    """SageMaker resources whose names begin with the endpoint's and that carry the project's tags."""
+    """SageMaker resources with the endpoint's name as prefix and the project's tags."""
 
     def __init__(self, client: Client, names: ResourceNames, endpoint: str) -> None:
         self._client = client
@@ -104,7 +103,7 @@ class Jobs:
         ]
 
     def remove(self) -> None:
-        """The logs before the records: without these nobody could say whose they are."""
+        """Remove the logs before the records: without the records their owner is unknown."""
         poll_until(self._stopped)
         for name in self._jobs():
             for stream in self._streams(name):
@@ -116,7 +115,7 @@ class Jobs:
 
     @property
     def _deletable(self) -> bool:
-        """AWS has kept these records for good until 2025; an older boto3 cannot delete them."""
+        """Return True if boto3 can delete these records: until 2025 AWS kept them for good."""
         return hasattr(self._client.raw, f"delete_{self._kind.lower()}_job")
 
     def _stopped(self) -> bool:
@@ -146,7 +145,7 @@ class Jobs:
 
 
 class OrphanedResources:
-    """Endpoints, their configurations and models that are in no stack any more."""
+    """Endpoints, their configurations and models outside of any stack."""
 
     KINDS = (("endpoint", "Endpoint"), ("endpoint_config", "EndpointConfig"), ("model", "Model"))
 
@@ -171,7 +170,7 @@ class OrphanedResources:
 
 
 class ModelPackages:
-    """Registered model versions; the group is the pipeline stack's, and cannot be removed with any in it."""
+    """Registered model versions. The pipeline's stack has the group; it can only be removed empty."""
 
     def __init__(self, client: Client, group: str) -> None:
         self._client = client
@@ -198,7 +197,7 @@ def _counted(action: Action, count: int, noun: str, why: str) -> list[Change]:
 
 
 def shared(logs: Client, events: Client) -> list[Change]:
-    """What AWS has made for all jobs of the account: nobody's to remove, and free of charge when it is empty."""
+    """Return resources that AWS made for all jobs of the account: not ours to remove, and free when empty."""
     kept = []
     for kind in JOB_KINDS:
         group, rule = JOB_LOGS.format(kind), JOB_RULE.format(kind)

@@ -1,4 +1,4 @@
-"""Cleanup on AWS: what is ours goes, in an order that works, what is not stays; then every kind is looked at again."""
+"""Cleanup on AWS: remove the project's resources in a working order, keep all others, then list every kind again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mlops_cli.project.paths import Project
 
 @dataclass(frozen=True)
 class CleanupStep:
-    """One kind of thing: what there is of it now, and how all of that is removed."""
+    """One kind of resource: its present list, and its removal."""
 
     name: str
     list_resources: Callable[[], list[Change]]
@@ -38,7 +38,7 @@ class CleanupStep:
 
 
 class Cleanup:
-    """What only the stacks can say is read when this is made, as long as they are there to be asked."""
+    """Facts that only the stacks' outputs have are read in the constructor, while the stacks still exist."""
 
     def __init__(
         self, project: Project, endpoint: str, account: Account, names: ResourceNames, keep_data: bool
@@ -50,7 +50,7 @@ class Cleanup:
         self._keep_data = keep_data
         self._stacks = Stacks(account, names)
         self._source = ""
-        self._holdings: ProjectObjects | None = None
+        self._objects: ProjectObjects | None = None
         self._tagged = TaggedResources(account.client("sagemaker"), names, endpoint)
         self._groups = LogGroups(account, self._stacks, self._tagged, names, endpoint)
         self._parts = self._steps()
@@ -60,7 +60,7 @@ class Cleanup:
         return Plan((*changes, *self._kept()))
 
     def apply(self, watch: Watch) -> Plan:
-        """Remove part after part; gives what a last look at all of them still finds, with the reason."""
+        """Run step after step; return the resources that a final list still has, with the reason."""
         failed, cause = "", ""
         for part in self._parts:
             try:
@@ -76,22 +76,25 @@ class Cleanup:
         return Plan((*remaining, *self._kept()))
 
     def _steps(self) -> tuple[CleanupStep, ...]:
-        """The order matters: the pipeline's stack has the role that removes the endpoint's, and its history says
-        which artifacts are its own; the bucket must be empty before its stack can go."""
-        names, facts = self._names, self._facts()
+        """Return the steps in order.
+
+        The pipeline's stack has the role that removes the endpoint's, and its history names its own artifacts; the
+        bucket must be empty before its stack is deleted.
+        """
+        names, resources = self._names, self._pipeline_resources()
         sagemaker, logs = self._account.client("sagemaker"), self._account.client("logs")
         tagged, groups = self._tagged, self._groups
-        activity, packages = RunningWork(self._account, facts), ModelPackages(sagemaker, facts.model_group)
-        strays = OrphanedResources(sagemaker, tagged)
+        work, packages = RunningWork(self._account, resources), ModelPackages(sagemaker, resources.model_group)
+        orphans = OrphanedResources(sagemaker, tagged)
         return (
-            CleanupStep("runs", activity.list_resources, lambda _: activity.remove()),
+            CleanupStep("runs", work.list_resources, lambda _: work.remove()),
             self._stack_step(names.endpoint_stack, self._serving),
             CleanupStep(
-                "endpoint", self._outside(names.endpoint_stack, strays.list_resources), lambda _: strays.remove()
+                "endpoint", self._outside(names.endpoint_stack, orphans.list_resources), lambda _: orphans.remove()
             ),
             *(_jobs_step(Jobs(kind, sagemaker, logs, tagged), kind) for kind in JOB_KINDS),
             CleanupStep("model versions", packages.list_resources, lambda _: packages.remove()),
-            *self._objects_step(facts),
+            *self._objects_step(resources),
             self._stack_step(names.pipeline_stack),
             CleanupStep(
                 "log groups", self._outside(names.pipeline_stack, groups.list_resources), lambda _: groups.remove()
@@ -99,7 +102,7 @@ class Cleanup:
             *([] if self._storage_stays() else [self._stack_step(names.storage_stack)]),
         )
 
-    def _facts(self) -> PipelineResources:
+    def _pipeline_resources(self) -> PipelineResources:
         stack = self._ours(self._names.pipeline_stack)
         outputs = stack.outputs if stack else {}
         self._source = outputs.get("SourceType", "")
@@ -140,34 +143,34 @@ class Cleanup:
         ]
 
     def _outside(self, stack: str, look: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
-        """What belongs to a stack goes with it; what is found without it is left over."""
+        """Return a list function for resources without their stack; resources of a stack are removed with it."""
         return lambda: [] if self._ours(stack) else look()
 
-    def _objects_step(self, facts: PipelineResources) -> list[CleanupStep]:
+    def _objects_step(self, resources: PipelineResources) -> list[CleanupStep]:
         stack = self._ours(self._names.storage_stack)
         name = stack.outputs.get("BucketName", "") if stack else ""
         if stack is None or not name:
             return []
-        holdings = self._holdings = ProjectObjects(
+        objects = self._objects = ProjectObjects(
             self._account.client("s3"),
             self._account.client("codepipeline"),
             name,
             self._names,
-            facts.pipeline,
+            resources.pipeline,
             owned=stack.outputs["BucketOwned"] == "true",
         )
         return [
             CleanupStep(
-                "objects", lambda: holdings.list_resources(self._keep_data), lambda _: holdings.remove(self._keep_data)
+                "objects", lambda: objects.list_resources(self._keep_data), lambda _: objects.remove(self._keep_data)
             )
         ]
 
     def _storage_stays(self) -> str:
-        """Why the bucket that mlops made is not removed, empty if it is."""
+        """Return the reason why our bucket is not removed, empty if it is."""
         if self._keep_data:
             return "--keep-data"
-        strangers = self._holdings.foreign() if self._holdings else []
-        return f"it holds what mlops did not put there, such as {', '.join(strangers)}" if strangers else ""
+        foreign_keys = self._objects.foreign() if self._objects else []
+        return f"it holds what mlops did not put there, such as {', '.join(foreign_keys)}" if foreign_keys else ""
 
     def _kept(self) -> list[Change]:
         kept = [Change(Action.KEEP, "training/, .env", "yours")]
@@ -175,8 +178,8 @@ class Cleanup:
             stack = self._stacks.get_or_none(name)
             if stack and not self._stacks.owns(stack):
                 kept.append(Change(Action.KEEP, f"stack {name}", "not made by mlops for this project"))
-        if self._holdings:
-            kept += self._kept_bucket(self._holdings)
+        if self._objects:
+            kept += self._kept_bucket(self._objects)
         if self._source == "connection":
             kept.append(Change(Action.KEEP, "the connection and its repository", "yours"))
         kept += self._groups.kept()

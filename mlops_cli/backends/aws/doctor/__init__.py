@@ -1,4 +1,4 @@
-"""What `mlops doctor` looks at on AWS: who asks and what he may do, quotas, left-overs, endpoints that nobody asks."""
+"""The checks of `mlops doctor` on AWS: credentials, permissions, quotas, leftovers, idle endpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["CheckContext", "examine"]
 
 
 def examine(subject: CheckContext) -> Iterator[Finding]:
-    """Without credentials that AWS takes, nothing else can be looked at, and one finding says so."""
+    """Yield the findings; without valid credentials a single one, since no other check is possible."""
     caller = CallerIdentity(subject.account)
     yield from run_checks([Check("credentials", caller.check), Check("clock", caller.clock)])
     if not caller.known:

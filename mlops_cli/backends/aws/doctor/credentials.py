@@ -1,4 +1,4 @@
-"""Who asks: credentials that AWS accepts, until when, in which region, and whether the clocks agree."""
+"""The caller: credentials that AWS accepts, their expiry, the region, and the clock."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.errors import MlopsError
 
-# AWS refuses what is signed more than five minutes beside its own clock.
+# AWS refuses signatures more than five minutes off its own clock.
 REFUSED_SECONDS, TOLERATED_SECONDS = 300, 60
 SOON_SECONDS = 15 * 60
 SET_CLOCK = "Set the clock by the network's: sudo timedatectl set-ntp true (macOS: sudo sntp -sS time.apple.com)"
 
 
 class CallerIdentity:
-    """``known``: AWS has said who it is."""
+    """``known``: AWS has identified the caller."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -41,12 +41,12 @@ class CallerIdentity:
         yield from expiry(self._expires_at(), time.time())
 
     def _note(self, response: Mapping[str, Any]) -> None:
-        """What AWS's clock said, and ours then."""
+        """Note the time of AWS's clock and of ours."""
         self._date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
         self._asked_at = time.time()
 
     def _expires_at(self) -> float | None:
-        """Of credentials that nothing renews, in seconds since the epoch; None if they do not say, or are renewed."""
+        """Return the expiry in seconds since the epoch; None for renewed credentials and those without one."""
         credentials = self._account.session.get_credentials()
         moment = getattr(credentials, "_expiry_time", None)
         return moment.timestamp() if moment and credentials.method == "env" else None
@@ -56,20 +56,20 @@ class CallerIdentity:
             yield skew(self._asked_at - parsedate_to_datetime(self._date).timestamp())
 
 
-def expiry(expires_at: float | None, now: float) -> Iterator[Finding]:
-    if expires_at is None or expires_at - now > SOON_SECONDS:
+def expiry(expires_at: float | None, current_time: float) -> Iterator[Finding]:
+    if expires_at is None or expires_at - current_time > SOON_SECONDS:
         return
     yield Finding(
         "credentials",
         State.WARNING,
-        f"They expire in {max(0, expires_at - now) / 60:.0f} minutes.",
+        f"They expire in {max(0, expires_at - current_time) / 60:.0f} minutes.",
         "What goes on at AWS goes on without them; commands that follow it end.",
         "aws sso login, or whatever they came from",
     )
 
 
 def skew(ahead: float) -> Finding:
-    """``ahead``: how many seconds this machine's clock is before AWS's, which says full seconds only."""
+    """``ahead``: seconds of this machine's clock before AWS's, which has whole seconds only."""
     text = f"This machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} AWS's"
     if abs(ahead) <= TOLERATED_SECONDS:
         return ok("clock", "agrees with AWS's" if abs(ahead) < 2 else text)

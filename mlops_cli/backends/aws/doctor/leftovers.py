@@ -1,4 +1,4 @@
-"""Stacks in a state that takes no changes, and what is left of the project although its stack is gone."""
+"""Stacks in a state that takes no changes, and resources of the project whose stack is gone."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _broken(subject: CheckContext, stack: Stack) -> Finding:
 
 
 def orphaned_resources(subject: CheckContext) -> Iterator[Finding]:
-    resources = list(_remains(subject))
+    resources = list(_resources_outside_stacks(subject))
     for resource in resources:
         yield Finding(
             "left-overs",
@@ -69,8 +69,8 @@ def orphaned_resources(subject: CheckContext) -> Iterator[Finding]:
         yield ok("left-overs", "nothing outside of the project's stacks")
 
 
-def _remains(subject: CheckContext) -> Iterator[str]:
-    """Without any stack all that a cleanup would still find; else endpoints and models whose stack is gone."""
+def _resources_outside_stacks(subject: CheckContext) -> Iterator[str]:
+    """Yield, without any stack, all that a cleanup would find; else endpoints and models without their stack."""
     names, account = subject.names, subject.account
     stacks = (names.storage_stack, names.pipeline_stack, names.endpoint_stack)
     if not any(subject.own_stack(name) for name in stacks):
@@ -78,5 +78,5 @@ def _remains(subject: CheckContext) -> Iterator[str]:
         yield from (change.what for change in plan.active)
     elif not subject.own_stack(names.endpoint_stack):
         client = account.client("sagemaker")
-        strays = OrphanedResources(client, TaggedResources(client, names, subject.endpoint))
-        yield from (change.what for change in strays.list_resources())
+        orphans = OrphanedResources(client, TaggedResources(client, names, subject.endpoint))
+        yield from (change.what for change in orphans.list_resources())

@@ -1,4 +1,4 @@
-"""Whether the caller may do all that the commands need, as IAM simulates it: nothing is tried out."""
+"""Check the caller's permissions for all commands with IAM's simulation: no action is tried out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def permissions(subject: CheckContext) -> Iterator[Finding]:
 
 
 def arn_context(subject: CheckContext) -> ArnContext:
-    """What the needs are about: names that the stacks have given, as far as they are there."""
+    """Return the names in the permissions' ARNs, as far as the stacks have them."""
     names, settings, account = subject.names, subject.settings, subject.account
     storage = subject.own_stack(names.storage_stack)
     pipeline = subject.own_stack(names.pipeline_stack)
@@ -62,7 +62,7 @@ def arn_context(subject: CheckContext) -> ArnContext:
 
 
 def principal(caller_arn: str, iam: Client) -> str:
-    """The user or role whose policies count, as an ARN; empty for others. A session's ARN lacks its role's path."""
+    """Return the ARN of the user or role with the policies; empty for others. A session's ARN lacks its role's path."""
     _, partition, service, _, account, resource = caller_arn.split(":", 5)
     kind, _, path = resource.partition("/")
     if service == "iam":
@@ -79,7 +79,7 @@ def principal(caller_arn: str, iam: Client) -> str:
 
 
 def refused(iam: Client, principal: str, need: RequiredPermission) -> list[str]:
-    """Those of the needed actions that a policy denies or none allows."""
+    """Return those needed actions that a policy denies or none allows."""
     context = [_context("iam:PassedToService", need.passed_to)] if need.passed_to else []
     results = iam.pages(
         "simulate_principal_policy",

@@ -1,4 +1,4 @@
-"""Whether the account may have the machines that the use case names, beside those that it has already."""
+"""Check the account's quotas for the use case's instances, beside those that it already uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_cli.core.checks import Finding, State, ok
 
 @dataclass(frozen=True)
 class InstanceDemand:
-    """``count`` instances are needed at once, ``most`` now and then; ``used`` are taken by what runs already."""
+    """``count`` instances are needed at once, ``most`` at peak; ``used`` are already running."""
 
     quota: str
     count: int
@@ -37,7 +37,7 @@ def quotas(subject: CheckContext, fleet: RunningInstances) -> Iterator[Finding]:
 
 
 def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[InstanceDemand]:
-    """What a run and its endpoint take; a deployment holds the new instances and the old ones for a while."""
+    """Yield the needs of a run and its endpoint; a deployment briefly holds the new and the old instances."""
     machines = subject.machines
     spot = "spot training" if machines.train.spot else "training"
     for kind, use, machine in (
@@ -63,13 +63,13 @@ def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[
 
 
 def found_quotas(client: Client, names: set[str]) -> dict[str, Quota]:
-    """By name, which is all that is known of them. What was never changed may have its default only."""
+    """Return the quotas by name, their only known key. Quotas that were never changed may have a default only."""
     applied = _named(client, "list_service_quotas", names)
     return {**_named(client, "list_aws_default_service_quotas", names - applied.keys()), **applied}
 
 
 def _named(client: Client, operation: str, names: set[str]) -> dict[str, Quota]:
-    """There are thousands, a hundred at a time: the looking ends with the last one that is needed."""
+    """Return the quotas of these names. There are thousands, a hundred per page: stop at the last needed one."""
     quotas: dict[str, Quota] = {}
     if not names:
         return quotas

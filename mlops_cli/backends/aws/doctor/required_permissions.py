@@ -1,7 +1,7 @@
-"""Every permission that the commands' own caller needs, on which resources, and for which commands: one list.
+"""All permissions that the commands' caller needs, with resources and commands: one list.
 
-The roles in the templates have theirs; what stands here is what `mlops` asks of AWS in the caller's own name, and
-what CloudFormation does in it, since the storage and the pipeline stack have no role of their own.
+The roles in the templates have their own. This list has the calls of `mlops` under the caller's identity, and those of
+CloudFormation under it, since the storage and the pipeline stack have no role of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SOME = "*"
 
 @dataclass(frozen=True)
 class ArnContext:
-    """What the ARNs are made of. ``bucket`` may have ``*`` in it as long as nobody knows the name."""
+    """The parts of the ARNs. ``bucket`` may contain ``*`` while its name is unknown."""
 
     partition: str
     region: str
@@ -38,7 +38,7 @@ class ArnContext:
 
 @dataclass(frozen=True)
 class RequiredPermission:
-    """``resource`` is an ARN with ``*`` for what nobody knows before; ``commands`` says who needs the actions."""
+    """``resource`` is an ARN with ``*`` for unknown parts; ``commands`` names the commands that need the actions."""
 
     resource: str
     actions: tuple[str, ...]
@@ -47,7 +47,7 @@ class RequiredPermission:
 
     @property
     def example(self) -> str:
-        """One resource of these, for the simulation."""
+        """Return one of the resources, for the simulation."""
         return self.resource if self.resource == SOME else self.resource.replace(SOME, "doctor")
 
 
@@ -57,7 +57,7 @@ def required_permissions(context: ArnContext) -> tuple[RequiredPermission, ...]:
 
 
 def policy(permissions: Iterable[RequiredPermission]) -> dict[str, Any]:
-    """The list as an IAM policy."""
+    """Return the list as an IAM policy."""
     return {"Version": "2012-10-17", "Statement": [_statement(need) for need in permissions]}
 
 
@@ -172,7 +172,7 @@ def _events(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
-    """IAM looks at a group as …:log-group:NAME:log-stream:, but for its tags at …:log-group:NAME."""
+    """Yield permissions on log groups: IAM matches …:log-group:NAME:log-stream:, but for tags …:log-group:NAME."""
     make, tag = "CreateLogGroup PutRetentionPolicy DeleteLogGroup", "TagResource UntagResource ListTagsForResource"
     for group in (f"/aws/codebuild/{context.names.pipeline_stack}", f"/aws/sagemaker/Endpoints/{context.endpoint}"):
         arn = context.arn("logs", f"log-group:{group}")
@@ -233,12 +233,12 @@ def _source(context: ArnContext) -> Iterator[RequiredPermission]:
         yield RequiredPermission(context.connection, (f"{service}:PassConnection",), "deploy-infra")
 
 
-def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG001 (of all regions)
+def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG001 (prices have no resource)
     yield RequiredPermission(SOME, ("pricing:GetProducts",), "run, approve, rollback, reproduce, deploy-infra, cleanup")
 
 
 def _doctor(context: ArnContext) -> Iterator[RequiredPermission]:
-    """What only `mlops doctor` asks: of all endpoints of the account, and of what it may itself."""
+    """Yield the permissions of `mlops doctor` alone: on all endpoints of the account, and on its own identity."""
     quotas = _actions("servicequotas", "ListServiceQuotas ListAWSDefaultServiceQuotas")
     yield RequiredPermission(SOME, (*quotas, "cloudwatch:GetMetricStatistics"), "doctor")
     endpoints = _actions("sagemaker", "DescribeEndpoint ListTags")

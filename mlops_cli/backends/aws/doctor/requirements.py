@@ -1,4 +1,4 @@
-"""Whether what the build steps and jobs install for the scripts could be exchanged on a package index."""
+"""Check that the scripts' packages, installed by build steps and jobs, cannot be replaced on a package index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILE = "training/requirements.txt"
 
 
 def requirements(subject: CheckContext) -> Iterator[Finding]:
-    """Judge the use case's own packages; nothing where it has none. Those of mlops are installed by hash."""
+    """Check the use case's own packages; yield nothing if it has none. Those of mlops are installed by hash."""
     path = subject.project.root / FILE
     text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]

@@ -1,4 +1,4 @@
-"""Every endpoint and running job of the account and region, whoever made it, and the endpoints that nobody asks."""
+"""All endpoints and running jobs of the account and region, of any owner, and the idle endpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.core.checks import Finding, State, ok
 
 IDLE_DAYS = 7
-# Younger ones may only just have been deployed.
+# Younger endpoints may only just have been deployed.
 YOUNG_DAYS = 1
 DAY = 86_400
 
@@ -30,7 +30,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class EndpointInfo:
-    """An endpoint that is there; ``changed`` in seconds since the epoch: nobody could ask this version before."""
+    """An existing endpoint; ``changed`` in seconds since the epoch: the present version got no requests before."""
 
     name: str
     status: str
@@ -40,7 +40,7 @@ class EndpointInfo:
 
     @property
     def bills(self) -> bool:
-        """Whether it costs something while nobody asks it."""
+        """Return True if it costs money without requests."""
         return self.status not in ("Failed", "Deleting") and any(variant.instances for variant in self.variants)
 
 
@@ -82,7 +82,7 @@ class RunningInstances:
         return {variant["VariantName"]: variant.get("InstanceType", "") for variant in config["ProductionVariants"]}
 
     def instances(self, kind: str, endpoint: str = "") -> int:
-        """How many instances of an endpoint, or of all, are of this type."""
+        """Return the number of instances of this type, of one endpoint or of all."""
         return sum(
             variant.instances
             for endpoint_info in self.endpoints
@@ -91,7 +91,7 @@ class RunningInstances:
         )
 
     def instances_of_jobs(self, use: str, kind: str) -> int:
-        """How many instances of this type running jobs have: ``use`` is processing, training or spot training."""
+        """Return the instances of this type in running jobs: ``use`` is processing, training or spot training."""
         if use == "processing":
             return sum(self._of_processing(name, kind) for name in self._running("Processing"))
         spot = use.startswith("spot")
@@ -113,12 +113,12 @@ class RunningInstances:
         return int(cluster["InstanceCount"]) if same else 0
 
     def requests(self, endpoint: EndpointInfo, since: float) -> float:
-        """How many requests all its variants have had."""
+        """Return the number of requests to all variants."""
         metrics = self._account.client("cloudwatch")
-        now = time.time()
+        current_time = time.time()
         span = {
             "StartTime": datetime.datetime.fromtimestamp(since, datetime.timezone.utc),
-            "EndTime": datetime.datetime.fromtimestamp(now, datetime.timezone.utc),
+            "EndTime": datetime.datetime.fromtimestamp(current_time, datetime.timezone.utc),
         }
         points = [
             point
@@ -139,24 +139,24 @@ class RunningInstances:
 
 
 def idle(subject: CheckContext, fleet: RunningInstances) -> Iterator[Finding]:
-    now = time.time()
+    current_time = time.time()
     running = [endpoint for endpoint in fleet.endpoints if endpoint.bills]
     asleep = [
         endpoint
         for endpoint in running
-        if now - endpoint.changed >= YOUNG_DAYS * DAY and not _request_count(fleet, endpoint, now)
+        if current_time - endpoint.changed >= YOUNG_DAYS * DAY and not _has_requests(fleet, endpoint, current_time)
     ]
-    yield from (_idle(subject, endpoint, now) for endpoint in asleep)
+    yield from (_idle(subject, endpoint, current_time) for endpoint in asleep)
     if not asleep:
         yield ok("endpoints", f"on instances in this account and region: {len(running)}, none of them idle")
 
 
-def _request_count(fleet: RunningInstances, endpoint: EndpointInfo, now: float) -> bool:
-    return fleet.requests(endpoint, max(endpoint.changed, now - IDLE_DAYS * DAY)) > 0
+def _has_requests(fleet: RunningInstances, endpoint: EndpointInfo, current_time: float) -> bool:
+    return fleet.requests(endpoint, max(endpoint.changed, current_time - IDLE_DAYS * DAY)) > 0
 
 
-def _idle(subject: CheckContext, endpoint: EndpointInfo, now: float) -> Finding:
-    days = min(IDLE_DAYS, int((now - endpoint.changed) / DAY))
+def _idle(subject: CheckContext, endpoint: EndpointInfo, current_time: float) -> Finding:
+    days = min(IDLE_DAYS, int((current_time - endpoint.changed) / DAY))
     machines = " and ".join(
         f"{variant.instances} × {variant.kind}" for variant in endpoint.variants if variant.instances
     )

@@ -1,1 +1,1 @@
-"""One CodeBuild step per stage, and the jobs it asks for."""
+"""One CodeBuild step per stage, and the jobs that it requests."""

@@ -1,13 +1,13 @@
-"""What there is to see of a run before a decision, on AWS: the approval's step makes it, and puts it into S3.
+"""Comparison, evidence and report of a run before its approval, on AWS: the approval's step writes them to S3.
 
 ::
 
     decisions/ID/comparison.json   this model and the live one on the same test rows
-    decisions/ID/evidence.json     what `mlops approve` shows
-    decisions/ID/report.html       the same, to be looked at
+    decisions/ID/evidence.json     the content of `mlops approve`
+    decisions/ID/report.html       the same as a page
 
-and the command that starts a run puts surroundings.json beside them: what git says of the project there. The code of
-the repository cannot write below decisions/.
+The command that starts a run writes surroundings.json beside them: git's facts about the project. The repository's code
+cannot write below decisions/.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HTML = "text/html; charset=utf-8"
 
 
 class ApprovalReport:
-    """Of the runs of one site, against what its endpoint serves."""
+    """The evidence about runs, compared with the model that the endpoint serves."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class ApprovalReport:
         self._endpoint = endpoint
 
     def evidence(self, run: Run) -> Evidence:
-        """What the person who decides about the run's model sees; the comparison is as the step has made it."""
+        """Return the evidence for the approver, with the comparison that the step has made."""
         return self._evidence(run, self._live_run())
 
     def publish(self, run: Run) -> Evidence:
-        """Compare, and put everything where the person who decides finds it."""
+        """Compare the models; write comparison, evidence and report."""
         live_run = self._live_run()
         pair = self._pair(run, live_run)
         if pair and live_run:
@@ -75,9 +75,9 @@ class ApprovalReport:
         return evidence
 
     def publish_decision(self, run: Run) -> None:
-        """Make the report once more with the decision in it, unless that is done; later it stays what it is.
+        """Write the report again with the decision in it, once.
 
-        What it compares with is what was live when the decision fell: whoever deploys the model does this before.
+        It compares with the model that was live at the decision, so the step that deploys calls this first.
         """
         key = key_of(run.id, REPORT)
         published_at = max((item.modified for item in self._bucket.list_objects(key)), default=None)
@@ -90,9 +90,9 @@ class ApprovalReport:
         self._bucket.put(key, html.encode(), HTML)
 
     def report(self, run: Run) -> str:
-        """An address of the report that is good for an hour; raises MlopsError when there is none yet.
+        """Return a URL of the report that is valid for an hour; raise MlopsError if there is no report yet.
 
-        One about a model that was rejected, perhaps in the AWS console, gets the decision here: no step comes after it.
+        A report about a rejected model gets the decision here, since no step follows a rejection.
         """
         key = key_of(run.id, REPORT)
         if not self._bucket.exists(key):
@@ -118,13 +118,13 @@ class ApprovalReport:
         )
 
     def _pair(self, run: Run, live_run: Run | None) -> ModelPair | None:
-        """What is compared; nothing when nothing is live, or this very model."""
+        """Return the models to compare; None if no model is live, or this very one."""
         new, live = run.stage("train").output, live_run.stage("train").output if live_run else ""
         metrics = self._use_case.metrics
         return ModelPair(new, live, metrics.primary, metrics.lower_is_better) if live not in ("", new) else None
 
     def _live_run(self) -> Run | None:
-        """The run that has made the model that is live now."""
+        """Return the run that made the live model."""
         live = self._endpoint.deployed_model()
         source = self._records.load(live.run_id) if live.run_id else None
         return source if source and source.stage("train").output == live.digest else None
@@ -137,5 +137,5 @@ class ApprovalReport:
 
 
 def key_of(run_id: str, name: str) -> str:
-    """Where in the bucket something about a run lies; the pipeline's template sends people to the report."""
+    """Return the key of a run's file; the pipeline's template links to the report."""
     return f"{DECISIONS}/{run_id}/{name}"

@@ -1,8 +1,8 @@
-"""The way back inside the pipeline: a model that fails its gate on the endpoint makes room for the one before it.
+"""Automatic rollback inside the pipeline: the previous model replaces one that fails its gate on the endpoint.
 
-The gate's command step says whether the model has passed; the next one, which runs no code of the repository, says
-what is to be live from then on, the next action deploys that as the stage before has done, and the last one fails the
-stage. So nobody needs to follow the run. Nothing is asked of a person either: what comes back was approved by one.
+The gate's command step reports the test result. The next step, which runs no code of the repository, chooses the model
+to be live; the next action deploys it as the deploy stage does; the last action fails the stage. So no command needs to
+follow the run. No new approval is needed either: the previous model was approved before.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROLLING_BACK = "\nGoing back to the approved "
 
 @dataclass(frozen=True)
 class RollbackModel:
-    """The model to go back to, and the model package that it was approved as."""
+    """The model to go back to, and its approved model package."""
 
     name: str
     digest: str
@@ -40,9 +40,9 @@ class RollbackModel:
 
 
 def select_rollback_model(run: Run, services: AwsServices) -> RollbackModel | None:
-    """Choose the earlier model, and put on record that it is live from now on; None when there is none.
+    """Select the previous model and record it as live from now on; return None if there is none.
 
-    Killed half-way, it does the same again: the record of the run comes first, and says which one was chosen.
+    Repeated after a kill, it selects the same model: the run's record is written first and names it.
     """
     if not needs_rollback(replace(run, decision=services.approvals.for_run(run))):
         return None
@@ -52,7 +52,7 @@ def select_rollback_model(run: Run, services: AwsServices) -> RollbackModel | No
     gate = run.stage(LAST_GATE)
     reason = gate.reason.partition(ROLLING_BACK)[0]
     gate.reason = f"{reason}{ROLLING_BACK}{target.name} ({target.digest[:12]})."
-    gate.finished_at = time.time()  # what comes back does so after the deployment was taken in
+    gate.finished_at = time.time()  # the restored model's deployment comes after the failing one's
     gate.detail = {**gate.detail, ROLLED_BACK_TO: {"version": target.name, "digest": target.digest}}
     services.run_store.save(run)
     failing = run.stage(FIRST_STAGE)
@@ -66,7 +66,7 @@ def select_rollback_model(run: Run, services: AwsServices) -> RollbackModel | No
 
 
 def _previous_model(run: Run, services: AwsServices) -> RollbackModel | None:
-    """The approved model that was live last before this run's, if all is there that its deployment takes."""
+    """Return the approved model that was live before this run's, if all files for its deployment exist."""
     runs = list(services.run_store.runs())
     digests = {run_record.stage("train").output for run_record in runs} - {""}
     decisions = [decision for digest in digests for decision, _ in services.approvals.for_model(digest)]
@@ -80,7 +80,7 @@ def _previous_model(run: Run, services: AwsServices) -> RollbackModel | None:
 def _rollback_model(model: ModelVersion, runs: Sequence[Run], services: AwsServices) -> RollbackModel | None:
     try:
         gate = approved_run(runs, model.digest).stage("approval")
-    except MlopsError:  # nothing of it is on record any more
+    except MlopsError:  # its records are gone
         return None
     approval = services.approvals.approval(model.digest, gate.key)
     if approval is None or not services.bucket.exists(f"models/{model.digest}/model.tar.gz"):
@@ -90,12 +90,12 @@ def _rollback_model(model: ModelVersion, runs: Sequence[Run], services: AwsServi
 
 
 def _number(request: StageRun) -> int:
-    """A version has the number of the first package that was registered of it."""
+    """Return the number of the package: a version has the number of its first package."""
     return int(request.detail["package"].rpartition("/")[2])
 
 
 def _reject(digest: str, why: str, services: AwsServices) -> None:
-    """From here on no run deploys this model unasked."""
+    """Reject the model: no later run deploys it without a new decision."""
     for request in services.run_store.approval_requests(digest):
         package = request.detail["package"]
         if services.registry.status(package) != PENDING:

@@ -1,7 +1,7 @@
-"""One command step of the pipeline: what came before is taken in, the stage is settled, the rest is handed over.
+"""One command step of the pipeline: collect earlier results, run the stage, write the next action's inputs.
 
-The steps in ``DECIDING`` run no code of the repository, under a role of their own: what they find written by the other
-steps is a claim, which they check against what only they, CodePipeline and the model registry can say.
+The steps in ``DECIDING`` run no code of the repository, under their own role. Records by the other steps are claims to
+them: they verify each with facts that only they, CodePipeline and the model registry can write.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DECIDING = ("approval", FIRST_STAGE, ROLLBACK)
 def run_stage_step(
     name: str, run_id: str, executor: AwsStageExecutor, variables: Mapping[str, str], view: RunView
 ) -> Run:
-    """Bring one stage of a run as far as its command step can; raises StageFailed, with the run saved."""
+    """Run the command step of one stage; raise StageFailed, with the run saved."""
     stage = stage_named(LAST_GATE if name == ROLLBACK else name)
     run = executor.run_store.load(run_id) or _new_run(run_id, executor.run_store, variables)
     run.status = Status.RUNNING
@@ -44,7 +44,7 @@ def run_stage_step(
         run.stage(name).log = build_log(variables.get("CODEBUILD_BUILD_ID", ""))
         _run_or_roll_back(stage, run, executor, view)
     elif stage.kind is Kind.APPROVAL:
-        _vouch(run, executor)
+        _verify_request(run, executor)
     executor.write_action_inputs(stage, run)
     executor.save(run)
     _save_result(stage, run, executor)
@@ -52,40 +52,41 @@ def run_stage_step(
 
 
 def _run_or_roll_back(stage: Stage, run: Run, executor: AwsStageExecutor, view: RunView) -> None:
-    """As the engine does; but what follows when the last gate fails is decided by the stage's next action.
+    """Run the stage as the engine does; after a failed last gate, the stage's next action decides.
 
-    Tried again after the model was rolled back, that stage does not test what has been given up.
+    Retried after a rollback, the stage does not test the rejected model.
     """
     if ROLLED_BACK_TO in run.stage(stage.name).detail:
         return
     try:
         run_or_reuse_stage(stage, run, executor, view, STAGES)
-    except StageFailed:  # on record, and said
+    except StageFailed:  # recorded and shown
         if stage.name != LAST_GATE:
             raise
 
 
 def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
-    """See to it that the model goes, if it has failed its gate and another one can come back."""
+    """Roll back the model if it has failed its gate and an earlier one is available."""
     if run.stage(LAST_GATE).status is Status.FAILED and executor.prepare_rollback(run):
         view.stage_changed(run, run.stage(LAST_GATE))
     executor.save(run)
-    executor.hand_over_verdict(run)
+    executor.write_verdict_inputs(run)
     return run
 
 
-def _vouch(run: Run, executor: AwsStageExecutor) -> None:
-    """The question that is taken over must have been asked: a step that runs the repository's code has copied it."""
+def _verify_request(run: Run, executor: AwsStageExecutor) -> None:
+    """Verify a copied approval request: a step that runs the repository's code has copied it."""
     claimed = run.stage("approval")
-    asked = next((one for one in executor.run_store.approval_requests(claimed.output) if one.key == claimed.key), None)
-    if asked is None or run.stage("train").output != claimed.output:
+    requests = executor.run_store.approval_requests(claimed.output)
+    request = next((request for request in requests if request.key == claimed.key), None)
+    if request is None or run.stage("train").output != claimed.output:
         message = f"No run has asked for a decision about the model {claimed.output[:12] or 'that is to be deployed'}."
         raise StageFailed(message, "Train and ask: mlops run")
-    claimed.output, claimed.detail, claimed.artifact = asked.output, asked.detail, asked.artifact
+    claimed.output, claimed.detail, claimed.artifact = request.output, request.detail, request.artifact
 
 
 def _new_run(run_id: str, records: S3RunStore, variables: Mapping[str, str]) -> Run:
-    """A run as the pipeline's variables ask for it."""
+    """Return a run with the options in the pipeline's variables."""
     start, source_id = decode_start(variables.get("MLOPS_FROM", NO_STAGE))
     forced_from = STAGES[0].name if variables.get("MLOPS_FORCE", NO) != NO else ""
     run = new_run(run_id, decode(variables.get("MLOPS_OVERRIDES", "") or encode({})), forced_from)
@@ -101,7 +102,7 @@ def _new_run(run_id: str, records: S3RunStore, variables: Mapping[str, str]) -> 
 
 
 def _is_copied(stage: Stage, run: Run) -> bool:
-    """Whether the stage is one of those before the run's first own one."""
+    """Return True if the stage is before the run's first own one."""
     return bool(run.forced_from) and position(stage.name) < position(run.forced_from)
 
 
@@ -121,10 +122,10 @@ def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
 
 
 def _save_result(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
-    """Put what the stage has come to where later runs look for it."""
+    """Save the stage's result for later runs."""
     record = run.stage(stage.name)
     if stage.kind is Kind.APPROVAL:
-        executor.run_store.save_stage(run.stage("train"))  # which its own step may have reused, but may not note
+        executor.run_store.save_stage(run.stage("train"))  # its own step may reuse it, but not write the record
         executor.run_store.save_approval_request(record)
     if record.status.has_output:
         executor.run_store.save_stage(record)

@@ -1,4 +1,4 @@
-"""What the endpoint's template is given: the parameters of one deployment. No IO."""
+"""The parameters of the endpoint's template for one deployment. No IO."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ REVISION_LENGTH = 8
 
 
 def parameters(
-    site: StackOutputs, hosting: EndpointConfig, package: str, digest: str, sample: float = 0.0
+    outputs: StackOutputs, hosting: EndpointConfig, package: str, digest: str, sample: float = 0.0
 ) -> dict[str, str]:
-    """The endpoint template's parameters but for the revision, which is made from them."""
+    """Return the endpoint template's parameters without the revision, which is made from them."""
     values: dict[str, Any] = {
-        "EndpointName": site.endpoint,
+        "EndpointName": outputs.endpoint,
         "ModelPackageArn": package,
         "ModelDigest": digest,
-        "ModelRoleArn": site.model_role,
+        "ModelRoleArn": outputs.model_role,
         "InstanceType": hosting.instance_type,
         "InstanceCount": hosting.instance_count,
         "MaxInstances": hosting.max_instances,
@@ -29,7 +29,7 @@ def parameters(
         "MemorySizeInMB": hosting.memory_mb,
         "MaxConcurrency": hosting.max_concurrency,
         "DataCapturePercent": hosting.data_capture_percent,
-        "DataCaptureUri": f"s3://{site.bucket}/{site.prefix}capture/" if hosting.data_capture_percent else "",
+        "DataCaptureUri": f"s3://{outputs.bucket}/{outputs.prefix}capture/" if hosting.data_capture_percent else "",
         "P99LatencyMs": hosting.p99_latency_ms,
         "BakingSeconds": hosting.baking_seconds,
         "Sample": f"{sample:g}",
@@ -40,7 +40,7 @@ def parameters(
 def configuration(
     template: bytes, values: Mapping[str, str], tags: Mapping[str, str], salt: str = ""
 ) -> dict[str, dict[str, str]]:
-    """CloudFormation's template configuration. The same content has the same revision, unless ``salt`` is another."""
+    """Return CloudFormation's template configuration. Equal content has an equal revision, unless ``salt`` differs."""
     whole = template + json.dumps([dict(values), salt], sort_keys=True).encode()
     return {
         "Parameters": {**values, "Revision": digest_bytes(whole)[:REVISION_LENGTH]},

@@ -1,4 +1,4 @@
-"""A loopback HTTP server in front of the endpoint, so that a gate needs nothing but HTTP on AWS, too.
+"""A loopback HTTP server in front of the endpoint, so that a gate needs only HTTP on AWS, too.
 
 It answers as the local endpoint does: with the model's digest in a header, which SageMaker itself does not send.
 """
@@ -19,7 +19,7 @@ Ask = Callable[[bytes, str], tuple[InvocationResponse, str]]
 
 @contextmanager
 def endpoint_proxy(ask: Ask, digest: str) -> Iterator[str]:
-    """Gives the URL at which ``ask`` is answered for as long as the context lasts."""
+    """Provide the URL at which ``ask`` answers during the block."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(ask, digest))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -35,7 +35,7 @@ def endpoint_proxy(ask: Ask, digest: str) -> Iterator[str]:
 def _handler(ask: Ask, digest: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # An answer is written in two pieces; the second must not wait for the first one's acknowledgement.
+        # An answer is written in two parts; the second must not wait for the acknowledgement of the first.
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
@@ -52,6 +52,6 @@ def _handler(ask: Ask, digest: str) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """The gate's own report says what matters."""
+            """Log nothing: the gate's own report has the results."""
 
     return Handler

@@ -1,7 +1,7 @@
-"""The lifecycle engine's Workbench inside a command step on AWS.
+"""The engine's StageExecutor inside a command step on AWS.
 
-A job is not awaited: the step writes its request, CodePipeline's next action carries it out, and the step of the next
-stage takes in what it made (``conclude``). What the next action needs lies in ``out``.
+A job is not awaited: the step writes its request, CodePipeline's next action runs it, and the step of the next stage
+collects its output (``collect_result``). The inputs of the next action lie in ``out``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DEPLOYMENT, TEMPLATE = "endpoint.json", "endpoint.yaml"
 
 
 class AwsStageExecutor:
-    def __init__(self, project: Project, use_case: UseCase, services: AwsServices, orders: JobBuilder) -> None:
+    def __init__(self, project: Project, use_case: UseCase, services: AwsServices, job_builder: JobBuilder) -> None:
         self.project = project
         self.use_case = use_case
         self.services = services
@@ -61,7 +61,7 @@ class AwsStageExecutor:
         self.bucket = services.bucket
         self.run_store = services.run_store
         self.endpoint = services.endpoint
-        self.job_builder = orders
+        self.job_builder = job_builder
         self.out = project.state / "stage"
         self._imports: dict[str, list[str]] = {}
         self.rollback_model: auto_rollback.RollbackModel | None = None
@@ -77,7 +77,7 @@ class AwsStageExecutor:
         }
 
     def _read_before(self, stage: Stage) -> dict[str, str]:
-        """How the files are now that the last execution of a gate has read."""
+        """Return the present values of the files that the last execution of a gate has read."""
         previous = self.previous(stage) if stage.kind is Kind.GATE else None
         return self._reads().present(previous.ingredients) if previous else {}
 
@@ -85,23 +85,23 @@ class AwsStageExecutor:
         return Reads(self.project.root, self.use_case.files, digest_file)
 
     def _code(self, stage: Stage) -> dict[str, str]:
-        """A gate runs in this very environment, a job in an image that installs the requirements."""
+        """Return the code's ingredients: a gate runs in this environment, a job in an image with the requirements."""
         if stage.kind is Kind.GATE:
             code = code_ingredients(self.project.training / stage.script, self._imports)
-            return {**self._others(stage), **code, **job_environment_ingredients(self.use_case.passed)}
+            return {**self._other_files(stage), **code, **job_environment_ingredients(self.use_case.passed)}
         if not stage.script:
             return {}
         sources = source_ingredients(self.project.training / stage.script, self._imports, stage.packs)
         variables = environment_ingredients({}, self.use_case.passed)
-        return {"image": self.outputs.training_image, **self._others(stage), **sources, **variables}
+        return {"image": self.outputs.training_image, **self._other_files(stage), **sources, **variables}
 
-    def _others(self, stage: Stage) -> dict[str, str]:
-        """The files that no script imports: all that jobs get, requirements.txt among them."""
+    def _other_files(self, stage: Stage) -> dict[str, str]:
+        """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
         names, training = sent_code(self.project.root), self.project.training
         return file_ingredients(stage, training, names, self.use_case.files, self._imports, digest_file)
 
     def _environment(self, stage: Stage) -> dict[str, str]:
-        """What a deployment depends on, and that a gate on the endpoint holds for one deployment only."""
+        """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
         if stage.kind is Kind.DEPLOY:
             hosting = {
                 f"aws.endpoint.{name}": str(value) for name, value in asdict(self.use_case.machines.endpoint).items()
@@ -115,7 +115,7 @@ class AwsStageExecutor:
 
     @cached_property
     def _template(self) -> bytes:
-        """What the endpoint is made from: what `mlops deploy-infra` has sent, not what the repository says."""
+        """Return the endpoint's template as `mlops deploy-infra` uploaded it, not as the repository has it."""
         content = self.bucket.get(self.outputs.endpoint_template.removeprefix(self.bucket.prefix))
         if content is None:
             raise StageFailed("The endpoint's template is not in the bucket.", "Send it again: mlops deploy-infra")
@@ -176,7 +176,7 @@ class AwsStageExecutor:
         return StageResult("", prepared.artifact, detail, Status.RUNNING)
 
     def _register_for_approval(self, run: Run) -> StageResult:
-        """Put the model where it stays for good, as one that waits for a decision."""
+        """Copy the model to models/DIGEST/ and register a PendingManualApproval model package."""
         trained = run.stage("train")
         data_digest = run.stage("preprocess").ingredients.get("the data", "")
         self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
@@ -188,13 +188,13 @@ class AwsStageExecutor:
         training, children = self.project.training, JobProcesses(self.project.state / "children")
         notes, started = self.project.state / f"{stage.name}.reads", time.time_ns()
         notes.unlink(missing_ok=True)
-        with self._gate_variables(stage, run) as given:
-            variables = {**given, "MLOPS_READS": str(notes.resolve())}
+        with self._gate_variables(stage, run) as gate_variables:
+            variables = {**gate_variables, "MLOPS_READS": str(notes.resolve())}
             environment = gate_environment(training, variables, self.use_case.passed)
             detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.append)
         if has_passed(detail):
             read = self._reads().ingredients(notes, started, run.stage(stage.name).ingredients)
-            # The next step runs on another machine, with nothing in common but the project.
+            # The next step runs on another machine: only files of the project exist there, too.
             inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
             return StageResult(run.stage(stage.name).key, detail=detail, read=inside)
         log = f"mlops logs {run.id} --stage {stage.name}"
@@ -214,57 +214,57 @@ class AwsStageExecutor:
         return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]
 
     def write_action_input(self, name: str, document: Mapping[str, Any]) -> None:
-        """Leave a file for the next action of this stage."""
+        """Write a file for the next action of this stage."""
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     def write_action_inputs(self, stage: Stage, run: Run) -> None:
-        """What the next action needs whether the stage was executed or not."""
+        """Write the next action's files; it needs them even if the stage was reused."""
         record = run.stage(stage.name)
         if stage.kind in LOG_GROUPS and record.status.has_output:
             self.write_action_input("request.json", REUSE)
         if stage.kind is Kind.APPROVAL:
             evidence = self.services.approval_report(self.use_case).publish(run)
-            if record.status is Status.WAITING:  # one that was decided about stays as it was asked
+            if record.status is Status.WAITING:  # a decided request stays unchanged
                 record.detail = {**record.detail, SHORTFALLS: evidence.shortfalls}
         if stage.kind is Kind.DEPLOY:
             self._write_deployment(run)
         self.write_action_input("stage.json", asdict(record))
 
     def _write_deployment(self, run: Run) -> None:
-        """Kept, so that the stage after it can name the very same one; with the decision on record, in the report."""
+        """Write the deployment and keep it for the next stage; add the recorded decision to the report."""
         approval = run.stage("approval")
         configuration = self._configuration(run, approval.detail["package"], approval.output)
         self.bucket.put_json(key_of(run.id, DEPLOYMENT), configuration)
-        self._hand_over_endpoint(configuration)
+        self._write_endpoint_inputs(configuration)
         self.services.approval_report(self.use_case).publish_decision(
             replace(run, decision=self.services.approvals.for_run(run))
         )
 
-    def hand_over_verdict(self, run: Run) -> None:
-        """What is to be live now, and whether the stage has failed: a deployment without changes takes no time."""
+    def write_verdict_inputs(self, run: Run) -> None:
+        """Write the model to be live and the stage's result; a deployment without changes takes no time."""
         target, deployed = self.rollback_model, self.bucket.get_json(key_of(run.id, DEPLOYMENT))
-        self._hand_over_endpoint(self._configuration(run, target.package, target.digest) if target else deployed)
+        self._write_endpoint_inputs(self._configuration(run, target.package, target.digest) if target else deployed)
         self.write_action_input("request.json", REFUSED if run.stage(LAST_GATE).status is Status.FAILED else REUSE)
 
-    def _hand_over_endpoint(self, configuration: Mapping[str, Any]) -> None:
+    def _write_endpoint_inputs(self, configuration: Mapping[str, Any]) -> None:
         self.write_action_input(DEPLOYMENT, configuration)
         (self.out / TEMPLATE).write_bytes(self._template)
 
     def prepare_rollback(self, run: Run) -> bool:
-        """Prepare the way back to the model before; False when there is none, or nothing to come back from."""
+        """Select the previous model; return False if there is none, or no failed model to replace."""
         self.rollback_model = auto_rollback.select_rollback_model(run, self.services)
         return self.rollback_model is not None
 
     def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
-        """An endpoint that has failed takes the same content only under another name."""
+        """Return the template configuration; a failed endpoint accepts equal content only under another name."""
         machines, sample = self.use_case.machines.endpoint, self.use_case.sample
         values = endpoint_parameters.parameters(self.outputs, machines, package, digest, sample)
         salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
         return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
 
     def collect_result(self, stage: Stage, run: Run) -> None:
-        """Take in what the actions after a stage's command step have made of it; StageFailed if it is not right."""
+        """Collect the result of the actions after a stage's command step; raise StageFailed if it is wrong."""
         record = run.stage(stage.name)
         if stage.kind is Kind.APPROVAL:
             outcome = self._approval_result(stage, run)
@@ -285,7 +285,7 @@ class AwsStageExecutor:
         return replace(outcome, detail={**outcome.detail, "dataset": facts})
 
     def _approval_result(self, stage: Stage, run: Run) -> StageResult:
-        """Whoever approved this model in the run, here or in the AWS console, has approved its model package."""
+        """Approve the model package of a run that was approved, here or in the AWS console."""
         record, decision = run.stage(stage.name), self.services.approvals.for_run(run)
         if decision is None or not decision.approved:
             raise StageFailed("Nobody has approved the model of this run.", f"mlops approve --run-id {run.id}")
@@ -302,7 +302,7 @@ class AwsStageExecutor:
         return StageResult(record.output)
 
     def _deploy_result(self, run: Run) -> StageResult:
-        """What is live is what was approved, or the stage has failed after all."""
+        """Return the result; raise StageFailed unless the live model is the approved one."""
         approved, status = run.stage("approval").output, self.endpoint.status("")
         if (status.state, status.live_digest) != (EndpointState.IN_SERVICE, approved):
             raise StageFailed(

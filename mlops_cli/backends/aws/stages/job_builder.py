@@ -1,4 +1,4 @@
-"""Makes the request of a job: sends the code, finds the channels, names the job and the place for its output."""
+"""Build the request of a job: upload the code, resolve the channels, name the job and its output."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import UseCase
 
 LOG_GROUPS = {Kind.PROCESSING: "/aws/sagemaker/ProcessingJobs", Kind.TRAINING: "/aws/sagemaker/TrainingJobs"}
-# How the names of jobs begin that make a run again: its own ones begin with their stages.
+# Prefix of a reproduction's job names; a run's own job names begin with their stages.
 REPRODUCE_PREFIX = "again-"
 
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """``document`` is what the state machine takes in; the output will lie below the key ``artifact``."""
+    """``document`` is the state machine's input; the output will lie below the key ``artifact``."""
 
     name: str
     artifact: str
@@ -46,9 +46,9 @@ class PreparedJob:
 
 
 class JobBuilder:
-    """``machines`` are those that the jobs get, which need not be the use case's own (see deployed.py).
+    """``machines`` are the jobs' instances, not always the use case's own (see deployed_settings.py).
 
-    With ``aside``, a folder below artifacts/, jobs take and leave everything there, and their names say so.
+    With ``scratch``, a folder below artifacts/, all inputs and outputs of jobs lie there, and the jobs' names say so.
     """
 
     def __init__(
@@ -60,22 +60,22 @@ class JobBuilder:
         region: str,
         tags: Mapping[str, str],
         machines: InstanceSettings,
-        aside: str = "",
+        scratch: str = "",
     ) -> None:
         self._project = project
         self._use_case = use_case
-        self._site = outputs
+        self._outputs = outputs
         self._bucket = bucket
         self._region = region
         self._tags = tags
         self._machines = machines
-        self._aside = aside
+        self._scratch = scratch
 
     def prepare(self, stage: Stage, run: Run) -> PreparedJob:
-        """Each attempt has a job and an output of its own: an earlier one's must never be taken for it."""
-        prefix = f"{REPRODUCE_PREFIX}{stage.name}" if self._aside else stage.name
-        name = job_name(self._site.endpoint, prefix, run.id, os.urandom(2).hex())
-        key_prefix = f"{self._aside or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
+        """Return the job. Each attempt has its own job and output: an earlier one's must never be mistaken for it."""
+        prefix = f"{REPRODUCE_PREFIX}{stage.name}" if self._scratch else stage.name
+        name = job_name(self._outputs.endpoint, prefix, run.id, os.urandom(2).hex())
+        key_prefix = f"{self._scratch or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
         spec = self._job_spec(stage, run, name, key_prefix)
         parameters = hyperparameters(stage, run, self._use_case)
         if stage.kind is Kind.TRAINING:
@@ -86,17 +86,17 @@ class JobBuilder:
         return PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
 
     def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str) -> JobSpec:
-        """SageMaker puts a training job's output into a folder of the job's name by itself."""
+        """Return the specification; SageMaker itself adds a folder of the job's name to a training job's output."""
         return JobSpec(
             name=name,
-            image=self._site.training_image,
-            role=self._site.job_role,
+            image=self._outputs.training_image,
+            role=self._outputs.job_role,
             region=self._region,
             code=self._upload_code(),
             output=self._bucket.uri(key_prefix if stage.kind is Kind.TRAINING else f"{key_prefix}{name}/"),
             inputs=self._channels(stage, run),
             machine=self._machine(stage),
-            # Of this run: what an earlier one had learned must not get into a forced one.
+            # Per run: a forced run must not load the weights of an earlier one.
             checkpoints=self._bucket.uri(f"{key_prefix}checkpoints-{run.id}/"),
             isolated=not self.requirements(),
             tags=self._tags,
@@ -107,17 +107,19 @@ class JobBuilder:
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / ARCHIVE
             digest = pack(self._project.training, archive, sent_code(self._project.root))
-            key = f"{self._aside}code/{digest[:16]}/{ARCHIVE}"
-            there = self._bucket.metadata(key) or self._bucket.put_once(key, archive.read_bytes(), "application/gzip")
-        if there.checksum != digest:
+            key = f"{self._scratch}code/{digest[:16]}/{ARCHIVE}"
+            uploaded = self._bucket.metadata(key) or self._bucket.put_once(
+                key, archive.read_bytes(), "application/gzip"
+            )
+        if uploaded.checksum != digest:
             raise StageFailed(
-                f"{self._bucket.uri(key)} holds other code than its name says: S3 has {there.checksum[:12]}.",
+                f"{self._bucket.uri(key)} holds other code than its name says: S3 has {uploaded.checksum[:12]}.",
                 f"See who wrote it, then remove it: aws s3 rm {self._bucket.uri(key)}",
             )
         return self._bucket.uri(key)
 
     def _channels(self, stage: Stage, run: Run) -> dict[str, str]:
-        """The dataset, or one channel for each folder that the stage before has made."""
+        """Return the dataset as channel, or one channel per folder of the stage before."""
         (source,) = stage.inputs
         if source == DATA:
             sha256 = self._bucket.get_json(dataset.FOLDER + JSON_NAME)["sha256"]
@@ -134,7 +136,7 @@ class JobBuilder:
         return self._machines.preprocess if stage.kind is Kind.PROCESSING else self._machines.train
 
     def requirements(self) -> list[str]:
-        """What is installed beside what the container has."""
+        """Return the packages to install in the container."""
         file = self._project.training / "requirements.txt"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]

@@ -1,4 +1,4 @@
-"""What a SageMaker job has left in S3, in the words of the local target: the same digests of the same files."""
+"""The output of a SageMaker job in S3, in the terms of the local target: the same digests of the same files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
 
 
 def listing_digest(items: Iterable[S3Object]) -> str:
-    """One digest for names, sizes and times: a cheap look that tells whether objects were touched."""
+    """Return one digest of names, sizes and times: a cheap test for changed objects."""
     return digest_bytes("\n".join(f"{item.key}:{item.size}:{item.modified}" for item in items).encode())
 
 
 def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
-    """The files of an artifact, fetched unless they are there."""
+    """Return the folder with an artifact's files, downloaded unless they exist."""
     for item in bucket.list_objects(artifact):
         path = folder / item.key.removeprefix(artifact)
         if not path.resolve().is_relative_to(folder.resolve()):
@@ -35,7 +35,7 @@ def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
 
 
 def outcome(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
-    """What a job that has ended well gives the stages after it; StageFailed if that is not what it should be."""
+    """Return the result of a job that succeeded; raise StageFailed if its output is not as required."""
     items = list(bucket.list_objects(artifact))
     read = _training if stage.kind is Kind.TRAINING else _processing
     result = read(stage, bucket, artifact, folder)
@@ -52,7 +52,7 @@ def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> St
 
 
 def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
-    """The digest of the archive is the model's identity."""
+    """Return the result of a training job; the digest of the archive is the model's identity."""
     model, reports = folder / "model.tar.gz", folder / "output.tar.gz"
     bucket.download(artifact + MODEL, model)
     if not _members(model):
@@ -69,7 +69,7 @@ def _members(archive: Path) -> list[str]:
 
 
 def _member(archive: Path, name: str) -> str:
-    """The text of a file at the top of an archive; an empty object if it has none."""
+    """Return the text of a file at the top of an archive; an empty object without the file."""
     with tarfile.open(archive) as opened:
         for member in opened:
             content = opened.extractfile(member) if member.name.removeprefix("./") == name else None
@@ -79,7 +79,7 @@ def _member(archive: Path, name: str) -> str:
 
 
 def training_outputs(bucket: Bucket, artifact: str, *names: str) -> list[bytes | None]:
-    """Files that a training wrote beside its metrics, out of SageMaker's archive; an old one may have expired."""
+    """Return files that a training wrote beside its metrics, from SageMaker's archive; an old one may have expired."""
     content = bucket.get(artifact + REPORTS)
     if content is None:
         return [None for _ in names]

@@ -1,7 +1,7 @@
-"""A script job as a SageMaker request: the same description that gives the local process. No IO.
+"""A script job as a SageMaker request, from the same description as the local process. No IO.
 
 The containers are AWS's TensorFlow images. A training job runs in script mode: the container's toolkit fetches the
-code, installs requirements.txt and calls the script. A processing job has no such toolkit; ENTRYPOINT does the same.
+code, installs requirements.txt and calls the script. A processing job has no toolkit; ENTRYPOINT does the same.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Request = dict[str, Any]
 CODE = "/opt/ml/processing/input/code"
 DATA = "/opt/ml/processing/input/data"
 OUTPUT = "/opt/ml/processing/output"
-RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # who the machines of a job are, and which one this is
+RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # lists the job's machines and names this one
 CHECKPOINTS = "/opt/ml/checkpoints"
 ARCHIVE = "sourcedir.tar.gz"
 PYTHON = "python3"
 REPLICATED = "FullyReplicated"
-# One string, of at most 256 characters. The words after it are $0 and the script's command line.
+# One string, of at most 256 characters. The next arguments are $0 and the script's command line.
 ENTRYPOINT = (
     f"cd {CODE} && tar -xzf {ARCHIVE} && "
     f"if [ -f requirements.txt ]; then {PYTHON} -m pip install -q -r requirements.txt; fi && "
@@ -38,9 +38,9 @@ NAME_LENGTH = 63
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What SageMaker must know of a job besides its script. ``inputs`` are S3 addresses by channel.
+    """SageMaker's parameters of a job besides its script. ``inputs`` are S3 addresses by channel.
 
-    ``checkpoints`` is where a job that was interrupted or has failed finds what it had; ``isolated``: the container
+    ``checkpoints`` is the key prefix that an interrupted or failed job continues from; ``isolated``: the container
     needs no network; ``variables`` are the use case's own.
     """
 
@@ -59,12 +59,12 @@ class JobSpec:
 
 
 def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
-    """Unique per execution and attempt; begins with the endpoint's name, to which the roles' permissions are bound."""
+    """Return a name, unique per execution and attempt, with the endpoint's name as prefix: the roles require it."""
     return f"{endpoint}-{stage[:10]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
 
 
 def processing_request(stage: str, script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> Request:
-    """The parameters of CreateProcessingJob."""
+    """Return the parameters of CreateProcessingJob."""
     channels = {name: Path(DATA) for name in spec.inputs}
     job = ScriptJob(stage, Kind.PROCESSING, Path(CODE) / script, Path(OUTPUT), channels, hyperparameters)
     (data,) = spec.inputs.values()
@@ -110,9 +110,9 @@ def _input(name: str, uri: str, path: str, distribution: str = REPLICATED) -> Re
 
 
 def training_request(script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> Request:
-    """The parameters of CreateTrainingJob, in script mode.
+    """Return the parameters of CreateTrainingJob, in script mode.
 
-    The network stays open even if nothing is to be installed: the container's toolkit fetches the code itself.
+    The network stays open even without requirements: the container's toolkit fetches the code itself.
     """
     return {
         "TrainingJobName": spec.name,
@@ -139,7 +139,7 @@ def _script_mode(script: str, spec: JobSpec) -> dict[str, str]:
 
 
 def _hyperparameters(hyperparameters: Mapping[str, str]) -> dict[str, str]:
-    """The toolkit reads each value as JSON: as a string in quotes it reaches the script letter by letter."""
+    """Return each value as a quoted string: the toolkit reads JSON, so the script gets it letter by letter."""
     return {name: json.dumps(value) for name, value in hyperparameters.items()}
 
 
@@ -157,7 +157,7 @@ def _cluster(machine: JobInstances) -> Request:
 
 
 def _stopping_condition(machine: JobInstances) -> Request:
-    """With spot instances waiting counts, too, and includes the run time."""
+    """Return the time limits; with spot instances, waiting counts, too, and includes the run time."""
     waiting = {"MaxWaitTimeInSeconds": machine.max_wait_minutes * 60} if machine.spot else {}
     return {"MaxRuntimeInSeconds": machine.max_runtime_minutes * 60, **waiting}
 
