@@ -34,7 +34,7 @@ class Build:
         self.key = f"s3://bucket/tiny-dev/cli/{digest_file(self.wheel)}/{self.wheel.name}"
         self.source = folder / "source"
         (self.source / "training").mkdir(parents=True)
-        self.programs = image.make(folder / "image", image.packages(folder / "packages"))
+        self.programs = image.make(folder / "image", image.packages(folder / "packages", ROOT / "mlops_cli" / "locks"))
         copy = f'#!/bin/sh\nmkdir -p "$5" && cp "{self.bucket}/${{4##*/}}" "$5"\n'
         (self.programs / "aws").unlink()
         (self.programs / "aws").write_text(copy)

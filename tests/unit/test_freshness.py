@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -79,9 +80,15 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.project = Project(root)
+        if not self.project.database.exists():
+            self._make()
+        self.store = RunStore(self.project.database)
+        self.stages: Sequence[Stage] = EXECUTED
+
+    def _make(self) -> None:
         for name, text in FILES.items():
             self.write(name, text)
-        self.project = Project(root)
         self.project.data.mkdir(parents=True)
         self.write(".mlops/data/dataset.csv", "a\n1\n")
         content = (self.project.data / "dataset.csv").read_bytes()
@@ -90,8 +97,6 @@ class Bench:
             self.project.data / "dataset.csv",
         )  # fmt: skip
         write_dataset_info(dataset, "", dataset.path.stat().st_mtime_ns, self.project.data / "dataset.json")
-        self.store = RunStore(self.project.database)
-        self.stages: Sequence[Stage] = EXECUTED
 
     def write(self, name: str, text: str) -> None:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -133,9 +138,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return bench
 
 
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `bench` begins with: a run there executes the stages alone that a test has changed."""
+    bench = Bench(tmp_path_factory.mktemp("executed") / "project")
+    bench.run()
+    return bench.root
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "project")
+def bench(executed: Path, tmp_path: Path) -> Bench:
+    return Bench(shutil.copytree(executed, tmp_path / "project"))
 
 
 def test_an_unchanged_project_is_not_executed_again(shared: Bench) -> None:

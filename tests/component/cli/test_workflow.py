@@ -128,7 +128,7 @@ def test_a_foreign_package_of_our_name_is_not_taken(tmp_path: Path, job: str) ->
     """The installation, executed where everything that it needs but mlops is there, as in the simulated build image."""
     Cli(tmp_path)("init", "churn", "--minimal")
     index = taken_over(tmp_path / "index", {"mlops-cli": "99.0"})
-    programs = image.make(tmp_path / "image", image.packages(tmp_path / "packages"))
+    programs = image.make(tmp_path / "image", image.packages(tmp_path / "packages", ROOT / "mlops_cli" / "locks"))
     environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "PIP_INDEX_URL": index}
     script = ["bash", "-e", "-o", "pipefail", "-c", installation(job)]
     done = subprocess.run(script, cwd=tmp_path / "churn", env=environment, capture_output=True, text=True)
