@@ -81,14 +81,14 @@ def test_kill_9_while_deploying_then_run_continues(tiny: Cli) -> None:
 STUCK_REPORT = """
 import signal, sys
 from pathlib import Path
-from mlops_cli.backends.local.approval_evidence import Appraisal
+from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
 from mlops_cli.cli import main
 
 def write_report(self, run, tell=None):
     Path("report-begun").touch()
     signal.pause()
 
-Appraisal.write_report = write_report
+ApprovalEvidence.write_report = write_report
 main()
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.backends.local.run_store import RunStore, check_path
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.packaging.install_hint import install_command
@@ -17,8 +17,9 @@ NEEDED = ("tensorflow", "falcon", "uvicorn", "pytest")
 
 
 def plan_provision(project: Project) -> Plan:
-    """Return the plan; raise MlopsError if packages are missing, .mlops/ is not ours, or the run store is damaged."""
+    """Return the plan; raise MlopsError if packages are missing, or .mlops/ or the run store cannot be used."""
     _check_packages()
+    check_path(project.database)
     check_state_dir_owner(project)
     if is_provisioned(project):
         RunStore(project.database, create=False).close()
@@ -39,7 +40,11 @@ def provision(project: Project) -> None:
 
 @contextmanager
 def set_up(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
-    """Create everything that is missing, and hold the project during the block."""
+    """Create everything that is missing, and hold the project during the block.
+
+    Raise ConfigurationError, before anything is created, for a path that SQLite cannot open.
+    """
+    check_path(project.database)
     with hold_state_dir(project, lock, command):
         if not project.database.exists():
             RunStore(project.database).close()

@@ -230,16 +230,16 @@ def test_names_what_the_operating_system_refuses(request_for, source, folder, mo
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from mlops_cli.data.dataset import acquire
-from mlops_cli.data.request import Request
+from mlops_cli.data.dataset import download
+from mlops_cli.data.request import DataRequest
 from mlops_cli.data.sample.generator import COLUMNS
 from mlops_cli.data.schema import Schema
 from mlops_cli.errors import MlopsError
-from mlops_cli.core.progress import silent
+from mlops_cli.core.progress import no_report
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
-    acquire(Request(["sample"], Schema(COLUMNS), rows=5000), Path(sys.argv[1]), silent)
+    download(DataRequest(["sample"], Schema(COLUMNS), rows=5000), Path(sys.argv[1]), no_report)
 except MlopsError as error:
     print(error.message)
 """

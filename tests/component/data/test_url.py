@@ -77,20 +77,20 @@ def test_a_file_that_changed_meanwhile_is_never_mixed(file_server, request_for, 
 KILLED = """
 import sys
 from pathlib import Path
-from mlops_cli.data.dataset import acquire
-from mlops_cli.data.request import Request
+from mlops_cli.data.dataset import download
+from mlops_cli.data.request import DataRequest
 from mlops_cli.data.schema import Schema
-from mlops_cli.core.progress import silent
+from mlops_cli.core.progress import no_report
 labels = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 schema = Schema({"id": "id", "comment_text": "text"} | dict.fromkeys(labels, "label"))
 rows = int(sys.argv[3]) if len(sys.argv) > 3 else None
-request = Request([sys.argv[1]], schema, rows=rows, competition="toxic", file="train.csv")
-acquire(request, Path(sys.argv[2]), silent)
+request = DataRequest([sys.argv[1]], schema, rows=rows, competition="toxic", file="train.csv")
+download(request, Path(sys.argv[2]), no_report)
 """
 
 
 def kill_when(arguments: list[str], folder: Path, reached: int) -> None:
-    """Runs acquire and ends it with SIGKILL once so many bytes lie in its partial folder."""
+    """Runs download and ends it with SIGKILL once so many bytes lie in its partial folder."""
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments], cwd=ROOT) as process:
         while sum(path.stat().st_size for path in files_in(folder) if "partial" in path.parts) < reached:
             assert process.poll() is None

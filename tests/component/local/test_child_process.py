@@ -17,10 +17,10 @@ from mlops_cli.processes.child_process import JobProcesses
 RUN = """
 import sys
 from pathlib import Path
-from mlops_cli.processes.child_process import Children
+from mlops_cli.processes.child_process import JobProcesses
 folder = Path(sys.argv[1])
 with (folder / "log").open("wb") as log:
-    Children(folder / "children").run([sys.executable, "-c", sys.argv[2]], folder, {}, log, lambda line: None)
+    JobProcesses(folder / "children").run([sys.executable, "-c", sys.argv[2]], folder, {}, log, lambda line: None)
 """
 GRANDCHILD = (
     "import os, subprocess, sys, time\n"

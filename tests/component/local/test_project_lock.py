@@ -16,10 +16,10 @@ from mlops_cli.processes.project_lock import ProjectLock, ProjectLockedError, ac
 HOLD = """
 import sys, time
 from pathlib import Path
-from mlops_cli.processes.project_lock import Lock
-lock = Lock(Path(sys.argv[1]))
+from mlops_cli.processes.project_lock import ProjectLock
+lock = ProjectLock(Path(sys.argv[1]))
 lock.acquire("run")
-lock.note("run", "abcd1234")
+lock.write_holder("run", "abcd1234")
 print("held", flush=True)
 time.sleep(60)
 """
@@ -115,8 +115,8 @@ def test_a_missing_lock_is_held_by_nobody(tmp_path: Path) -> None:
 def test_looking_never_keeps_anybody_out(tmp_path: Path) -> None:
     """`status` in a loop must not make `run` fail."""
     code = (
-        "import sys; from pathlib import Path; from mlops_cli.processes.project_lock import Lock\n"
-        "lock = Lock(Path(sys.argv[1]))\nlock.holder()\nprint('looking', flush=True)\nwhile True: lock.holder()"
+        "import sys; from pathlib import Path; from mlops_cli.processes.project_lock import ProjectLock\n"
+        "lock = ProjectLock(Path(sys.argv[1]))\nlock.holder()\nprint('looking', flush=True)\nwhile True: lock.holder()"
     )
     ProjectLock(tmp_path / "lock").path.touch()
     command = [sys.executable, "-c", code, str(tmp_path / "lock")]
