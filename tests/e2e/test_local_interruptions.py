@@ -256,10 +256,10 @@ FAULTY = """
 from mlops_cli.backends.local.backend import LocalBackend
 from mlops_cli.cli import main
 
-def advance(self, run, view, start):
+def run_stages(self, run, view, start):
     raise ZeroDivisionError("a fault in mlops itself")
 
-LocalBackend._advance = advance
+LocalBackend._run_stages = run_stages
 main()
 """
 
