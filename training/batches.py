@@ -1,4 +1,4 @@
-"""Training data in memory, and batches of texts of like length, so that little time goes into padding."""
+"""Training data in memory, in batches of texts of similar length, which need little padding."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import tensorflow as tf
 from features import MAX_WORDS, Featurizer
 from text import WORD_PATTERN
 
-# A window is shuffled rows enough for so many batches, sorted by length: more is less padding, but batches that
-# tell more about their rows.
+# A window is the shuffled rows of this many batches, sorted by length: a larger one needs less padding, but makes the
+# rows of a batch more alike.
 WINDOW_BATCHES = 64
 READ_ROWS = 1024
 
 
 class EmptySplit(Exception):
-    """There is nothing to train on, or to measure by; the message names the folder."""
+    """A split without rows; the message names the folder."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One split: texts as strings [rows], labels as float32 [rows, labels], and how many words the LSTM will read."""
+    """One split: texts as strings [rows], labels as float32 [rows, labels], lengths in words of the LSTM."""
 
     texts: tf.Tensor
     labels: np.ndarray
@@ -44,7 +44,7 @@ class Table:
 
     @property
     def digest(self) -> str:
-        """Of labels and lengths: enough to tell whether it is the same table."""
+        """A digest of labels and lengths, to recognize the same table."""
         return hashlib.sha256(self.labels.tobytes() + self.lengths.tobytes()).hexdigest()
 
     def batches(self) -> Iterator[tf.Tensor]:
@@ -53,7 +53,7 @@ class Table:
             yield self.texts[start : start + READ_ROWS]
 
     def featurized(self, featurizer: Featurizer, batches: list[np.ndarray]) -> tf.data.Dataset:
-        """(features, labels) of each batch of rows in turn, made ahead while the one before is worked on.
+        """Return (features, labels) of each batch of rows, computed ahead of its use.
 
         All batches but the last must be equally large.
         """
@@ -67,7 +67,7 @@ class Table:
 
 
 def read_table(folder: Path, text: str, labels: list[str]) -> Table:
-    """All Parquet files of a split, in the order of their names. Raises EmptySplit if there is no row in them."""
+    """Read all Parquet files of a split, in the order of their names. Raise EmptySplit without rows."""
     parts = [_read_part(path, text, labels) for path in sorted(folder.glob("*.parquet"))]
     if not sum(len(part) for part in parts):
         raise EmptySplit(f"{folder}: no rows in it")
@@ -86,7 +86,7 @@ def _read_part(path: Path, text: str, labels: list[str]) -> Table:
 
 
 def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: list[int]) -> list[np.ndarray]:
-    """Every row once, in batches of like length that come in random order; only the last may be short."""
+    """Return every row once, in batches of similar length and random order; only the last may be short."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(lengths))
     window = batch_size * WINDOW_BATCHES
@@ -100,6 +100,6 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: list[int]) -> l
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Every row once, the shortest first: for evaluation, where the order does not matter."""
+    """Return every row once, the shortest first: for evaluation, independent of the order."""
     order = np.argsort(lengths, kind="stable")
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]

@@ -1,4 +1,4 @@
-"""Rows on disk in buckets small enough to be worked on one at a time, however many rows there are."""
+"""Rows on disk in buckets, each small enough for memory, for any number of rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-_HEAD = struct.Struct("<qQ")  # the frame's order, and how many bytes it has
+_HEAD = struct.Struct("<qQ")  # the frame's order, and its size in bytes
 
 
 def packed(frame: pl.DataFrame) -> bytes:
-    """The frame as bytes that ``Buckets.append`` takes."""
+    """Return the frame as bytes for ``Buckets.append``."""
     buffer = io.BytesIO()
     frame.write_ipc_stream(buffer, compat_level=pl.CompatLevel.newest())
     return buffer.getvalue()
@@ -32,7 +32,7 @@ class Buckets:
             file.write(_HEAD.pack(order, len(frame)) + frame)
 
     def take(self, bucket: int) -> list[pl.DataFrame]:
-        """All frames of the bucket in their order, whenever they were appended; its file is removed."""
+        """Return all frames of the bucket in their order, independent of the order of appends; delete its file."""
         path = self._path(bucket)
         if not path.exists():
             return []

@@ -1,9 +1,9 @@
-"""Logits to probabilities that mean what they say where the model will be used, not only where it was trained.
+"""Calibrated probabilities for the population in which the model is used, not only for the training data.
 
-Training rows are often chosen: positives are rare, so somebody adds more of them. A probability learnt from such rows
-is too high everywhere else. What helps is knowing how common each label really is (the hyperparameter base_rates):
-validation rows are weighted until they show these rates, and one logistic regression for each label is fitted to
-them. It holds as far as the texts of a combination of labels are alike in both places; it cannot know more than that.
+Training rows are often selected: positives are rare, so a data set contains more of them. Probabilities learnt from
+such rows are too high everywhere else. The hyperparameter base_rates gives each label's real frequency: validation rows
+are weighted until they show these rates, and one logistic regression per label is fitted to them. This assumes that the
+texts of a combination of labels are alike in both populations.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Pulls towards the plain mean of both halves, so that a label with few positives is not fitted to their noise.
+# A prior towards the plain mean of both halves, so that a rare label is not fitted to noise.
 PLAIN, TRUST = np.array([0.5, 0.5, 0.0]), np.array([10.0, 10.0, 1.0])
 STEPS = 100
 
 
 class Calibration(NamedTuple):
-    """Per label: what the logits of each half are multiplied by, and what is added."""
+    """Per label: the factors of the logits of both halves, and the bias."""
 
     deep: np.ndarray
     wide: np.ndarray
     shift: np.ndarray
 
     def probabilities(self, deep: np.ndarray, wide: np.ndarray) -> np.ndarray:
-        """Logits [rows, labels] to probabilities."""
+        """Return probabilities for logits [rows, labels]."""
         return _sigmoid(self.deep * deep + self.wide * wide + self.shift)
 
 
 def plain(labels: int) -> Calibration:
-    """The mean of both halves."""
+    """Return the mean of both halves."""
     return Calibration(*(np.full(labels, value) for value in PLAIN))
 
 
 def read_rates(text: str, labels: list[str]) -> dict[str, float]:
-    """ "toxic=0.1,threat=0.003" as numbers. Raises ValueError naming what is wrong; labels may be left out."""
+    """Parse "toxic=0.1,threat=0.003"; labels may be left out. Raise ValueError with the problem."""
     rates = {}
     for entry in filter(None, text.split(",")):
         label, _, value = entry.partition("=")
@@ -48,10 +48,10 @@ def read_rates(text: str, labels: list[str]) -> dict[str, float]:
 
 
 def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str, float]) -> np.ndarray:
-    """Weights of rows, 1 on average, under which every named label has its rate.
+    """Return weights of rows, 1 on average, under which every named label has its rate.
 
-    Of all such weights the ones nearest to equal (iterative raking's answer, here by Newton's method): they depend on
-    a row's labels alone. A label that no row has, or that all have, cannot be weighted and is left as it is.
+    Of all such weights the ones nearest to equal (raking, here by Newton's method): a function of a row's labels alone.
+    A label that no row has, or that all have, cannot be weighted and is left as it is.
     """
     usable = [n for n, label in enumerate(labels) if label in rates and 0 < truth[:, n].sum() < len(truth)]
     observed = truth[:, usable].astype(np.float64)
@@ -64,19 +64,22 @@ def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str
             break
         spread = (observed * weights[:, None]).T @ observed - np.outer(weights @ observed, weights @ observed)
         step = np.linalg.solve(spread + 1e-9 * np.eye(len(usable)), gap)
-        tilt += step / max(1.0, np.abs(step).max())  # far from the answer a whole step would overshoot
+        tilt += step / max(1.0, np.abs(step).max())  # far from the solution a full step would overshoot
     return np.asarray(_tilted(observed, tilt) * len(truth))
 
 
 def calibrate(deep: np.ndarray, wide: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Calibration:
-    """The best Calibration for these rows by weighted log loss; all but ``weights`` [rows] are [rows, labels]."""
+    """Return the best Calibration for these rows by weighted log loss.
+
+    ``weights`` are [rows], the others [rows, labels].
+    """
     inputs = np.stack([deep, wide, np.ones_like(deep)], axis=2)
     fitted = [_fit(inputs[:, label], truth[:, label], weights) for label in range(truth.shape[1])]
     return Calibration(*np.array(fitted).T)
 
 
 def _fit(inputs: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Logistic regression by Newton's method."""
+    """Fit a logistic regression by Newton's method."""
     inputs, answer = inputs.astype(np.float64), PLAIN.copy()
     for _ in range(STEPS):
         probabilities = _sigmoid(inputs @ answer)

@@ -1,4 +1,4 @@
-"""Where a training that was interrupted goes on: weights, the optimizers' memory, and notes on how far it was."""
+"""Checkpoints of a training: weights, the optimizers' state, and notes on the progress."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NOTES = "notes.json"
 
 
 class Checkpoints:
-    """Saved states of one training in ``folder``; without a folder nothing is saved.
+    """Checkpoints of one training in ``folder``; without a folder nothing is saved.
 
-    ``identity`` is all that the training is made from: a state of another one is never taken up, and is removed.
+    ``identity`` covers all inputs of the training: a checkpoint of another one is never restored, and is deleted.
     """
 
     def __init__(self, folder: Path | None, identity: Any, **parts: tf.Module) -> None:
@@ -27,7 +27,7 @@ class Checkpoints:
         self._parts = tf.train.Checkpoint(**parts)
 
     def restore(self) -> Notes:
-        """Takes up the newest state that is whole and gives what was noted with it; nothing if there is none."""
+        """Restore the newest complete checkpoint and return its notes; {} if there is none."""
         for state in sorted(self._states(), reverse=True):
             saved = json.loads((state / NOTES).read_text(encoding="utf-8")) if (state / NOTES).is_file() else {}
             if saved and saved["sizes"] == _sizes(state):
@@ -36,8 +36,11 @@ class Checkpoints:
         return {}
 
     def save(self, step: int, notes: Notes) -> None:
-        """In place of the states before. The notes come last: a state without them, or without all its bytes, as it
-        may come back from where it was copied to while it was written, is not taken up."""
+        """Save a checkpoint in place of the earlier ones.
+
+        The notes are written last: a checkpoint without them, or with missing bytes after an interrupted copy, is not
+        restored.
+        """
         if self._folder is None:
             return
         self._remove_others()
@@ -53,7 +56,7 @@ class Checkpoints:
                 shutil.rmtree(state_folder, ignore_errors=True)
 
     def clear(self) -> None:
-        """The training is over."""
+        """Delete all checkpoints, after the training."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""What the instances of one Processing job tell each other: frames for each other's buckets, and small values.
+"""Messages between the instances of one Processing job: frames for buckets, and small values.
 
-Each instance connects to every other one and sends length-prefixed messages, which arrive in the order in which they
-were sent. So a value that all have sent also says that all frames sent before it are there.
+Each instance connects to every other one and sends length-prefixed messages, which arrive in order. So a value from all
+instances implies that all earlier frames have arrived.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 
 PORT = 7341
 SECONDS = 300.0  # instances start at different times
-_HEADER = struct.Struct("<qqQ")  # bucket, or _VALUE; the frame's order, or the value's round; how many bytes follow
+_HEADER = struct.Struct("<qqQ")  # bucket or _VALUE; the frame's order or the value's round; the length in bytes
 _VALUE = -1
-_UNKNOWN = -1  # the place of one that has connected and ended without a word
+_UNKNOWN = -1  # the rank of a host that connected and ended without a message
 
 Receive = Callable[[int, int, bytes], None]
 
@@ -32,7 +32,7 @@ class PeerGone(OSError):
 
 
 def read_hosts(config: Path) -> tuple[list[str], str]:
-    """All hosts in order, and this one, as SageMaker writes them; without the file this is the only one."""
+    """Return all hosts in order, and this one, from SageMaker's file; without the file this is the only one."""
     if not config.is_file():
         return [""], ""
     content = json.loads(config.read_text(encoding="utf-8"))
@@ -40,10 +40,10 @@ def read_hosts(config: Path) -> tuple[list[str], str]:
 
 
 class Exchange:
-    """All hosts; this one is number ``place`` of ``size``. ``receive`` gets (bucket, order, frame), in any thread."""
+    """All hosts; this one is ``rank`` of ``size``. ``receive`` gets (bucket, order, frame), in any thread."""
 
     def __init__(self, hosts: list[str], current: str, receive: Receive) -> None:
-        self.place, self.size = hosts.index(current), len(hosts)
+        self.rank, self.size = hosts.index(current), len(hosts)
         self._receive = receive
         self._values: dict[int, dict[int, Any]] = defaultdict(dict)
         self._news, self._round = threading.Condition(), 0
@@ -54,19 +54,19 @@ class Exchange:
             self._meet([_address(host) for host in hosts])
 
     def send(self, host: int, bucket: int, order: int, frame: bytes) -> None:
-        if host == self.place:
+        if host == self.rank:
             self._receive(bucket, order, frame)
         else:
             self._write(host, bucket, order, frame)
 
     def gather(self, value: Any) -> list[Any]:
-        """What every host has given, in the order of the hosts. Raises PeerGone."""
+        """Return every host's value, in the order of the hosts. Raise PeerGone."""
         self._round += 1
         content = json.dumps(value).encode()
         for host in self._peers:
             self._write(host, _VALUE, self._round, content)
         with self._news:
-            self._values[self._round][self.place] = json.loads(content)
+            self._values[self._round][self.rank] = json.loads(content)
             while missing := set(range(self.size)) - self._values[self._round].keys():
                 if missing & self._gone or _UNKNOWN in self._gone:
                     raise PeerGone("another instance has ended too early")
@@ -79,29 +79,29 @@ class Exchange:
             peer.close()
 
     def _meet(self, addresses: list[tuple[str, int]]) -> None:
-        """One connection for each direction: this one's own are for writing, the accepted ones for reading."""
-        host, port = addresses[self.place]
+        """Open one connection for each direction: own ones for writing, accepted ones for reading."""
+        host, port = addresses[self.rank]
         with socket.create_server((host if host.startswith("127.") else "", port), backlog=self.size) as listener:
             listener.settimeout(SECONDS)
             accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
             accepting.start()
             for host_index, address in enumerate(addresses):
-                if host_index != self.place:
+                if host_index != self.rank:
                     self._peers[host_index] = _connected(address)
-                    self._peers[host_index].sendall(struct.pack("<q", self.place))
+                    self._peers[host_index].sendall(struct.pack("<q", self.rank))
             accepting.join(SECONDS)
         if self._come < self.size - 1:
             raise PeerGone(f"{self._come + 1} of {self.size} instances have come within {SECONDS:.0f} s")
 
     def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # a timeout, or the end of the listener: then fewer have come
+        with contextlib.suppress(OSError):  # a timeout, or the end of the listener: some hosts are missing
             for _ in range(self.size - 1):
                 connection, _ = listener.accept()
                 threading.Thread(target=self._read, args=(connection,), daemon=True).start()
                 self._come += 1
 
     def _read(self, connection: socket.socket) -> None:
-        """Until the other one ends, in whatever way: it must get known, or this one waits for it for ever."""
+        """Read until the other host ends, for any reason: without a record of its end this one would wait forever."""
         host = _UNKNOWN
         try:
             with contextlib.suppress(ConnectionError, PeerGone), connection, connection.makefile("rb") as stream:
@@ -114,7 +114,7 @@ class Exchange:
                 self._news.notify_all()
 
     def _take(self, host: int, stream: io.BufferedReader) -> None:
-        """One message. Raises PeerGone when it breaks off."""
+        """Read one message. Raise PeerGone if it breaks off."""
         bucket, order, size = _HEADER.unpack(_whole(stream, _HEADER.size))
         content = _whole(stream, size)
         if bucket != _VALUE:

@@ -1,4 +1,4 @@
-"""Raw texts to what the network reads, inside the TensorFlow graph, so that serving cannot differ from training."""
+"""Raw texts to the network's input, inside the TensorFlow graph, so that serving cannot differ from training."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ SUBWORD_BUCKETS = 1 << 15
 
 
 class Features(NamedTuple):
-    """What the network reads of ``n`` texts."""
+    """The network's input for ``n`` texts."""
 
-    # The words that the LSTM reads: their places in the list of different words [n, time >= 1], and how many.
+    # The words for the LSTM, as indices into the distinct words [n, time >= 1], and the lengths.
     words: tf.Tensor
     lengths: tf.Tensor
-    # The different words, after one that stands for padding: their numbers in the lexicon, and (place, bucket) of
-    # each one's character n-grams.
+    # The distinct words, after one for padding: their indices in the lexicon, and (index, bucket) of each one's
+    # character n-grams.
     different: tf.Tensor
     subword_places: tf.Tensor
     subwords: tf.Tensor
-    # The n-grams of the whole text that are in the lexicon: (text, number), and what each one counts.
+    # The n-grams of the whole text that are in the lexicon: (text, index), and the value of each.
     ngrams: tf.Tensor
     ngram_values: tf.Tensor
 
 
 class Featurizer(tf.Module):  # type: ignore[misc]
-    """Strings [n] to Features, given a Lexicon."""
+    """Strings [n] to Features, by a Lexicon."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         super().__init__(name="featurizer")
@@ -42,8 +42,8 @@ class Featurizer(tf.Module):  # type: ignore[misc]
         numbers[lexicon.buckets] = np.arange(self.ngrams)
         self._first_of_words = int(np.searchsorted(lexicon.buckets, CHARACTER_BUCKETS))
         self._numbers = _fixed(numbers, "numbers")
-        self._rarity = _fixed(lexicon.rarity.astype(np.float32), "rarity")
-        # The last one is no word's: a search always ends at one of them.
+        self._rarity = _fixed(lexicon.idf.astype(np.float32), "idf")
+        # The last one belongs to no word: a search always ends at an entry.
         self._fingerprints = _fixed(np.append(lexicon.fingerprints, FINGERPRINTS), "fingerprints")
 
     def __call__(self, texts: tf.Tensor) -> Features:
@@ -63,12 +63,15 @@ class Featurizer(tf.Module):  # type: ignore[misc]
         return padded, tf.cast(words.row_lengths(), tf.int32), numbers, subword_places + 1, subwords
 
     def _known(self, fingerprints: tf.Tensor) -> tf.Tensor:
-        """Numbers of words from 1 on, 0 for one that is not in the lexicon."""
+        """Return indices of words from 1 on, 0 for a word outside of the lexicon."""
         position = tf.searchsorted(self._fingerprints, fingerprints)
         return tf.where(tf.equal(tf.gather(self._fingerprints, position), fingerprints), position + 1, UNKNOWN)
 
     def _ngrams(self, reading: Reading, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """(1 + log(how often)) * rarity; for each text its character and its word n-grams have length 1 apart."""
+        """Return (1 + log(count)) * idf.
+
+        Each text's vectors of character and of word n-grams are normalized separately.
+        """
         rows, buckets = text_ngrams(reading)
         numbers = tf.gather(self._numbers, buckets)
         known_rows = tf.where(numbers >= 0)[:, 0]
@@ -84,10 +87,10 @@ class Featurizer(tf.Module):  # type: ignore[misc]
 
 
 def _ends(ragged: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Of a longer row its beginning and its end."""
+    """Return the beginning and the end of a longer row."""
     return tf.concat([ragged[:, :FIRST_WORDS], ragged[:, FIRST_WORDS:][:, -LAST_WORDS:]], axis=1)
 
 
 def _fixed(values: np.ndarray, name: str) -> tf.Variable:
-    """A variable that never changes: unlike a constant it is not part of the graph, whose size is limited."""
+    """Return a constant as a variable: unlike a constant it is not part of the graph, whose size is limited."""
     return tf.Variable(values, trainable=False, name=name)

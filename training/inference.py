@@ -1,9 +1,9 @@
-"""The serving container's handlers: a request to the model's input, the model's output to an answer.
+"""The serving container's handlers: a request to the model's input, the model's output to a response.
 
-Requests: application/json as {"instances": ["a text", ...]}, ["a text", ...] or {"text": "a text"}; text/csv with
-one text per row and no header. Answers: {"predictions": [{label: probability, ...}, ...]}, in the order of the
-texts, or text/csv with a header if that is what the client accepts. A request that cannot be answered gets a 4xx
-that names the place. TensorFlow is not here: the model cleans and splits the text itself.
+Requests: application/json as {"instances": ["a text", ...]}, ["a text", ...] or {"text": "a text"}; text/csv with one
+text per row and no header. Responses: {"predictions": [{label: probability, ...}, ...]}, in the order of the texts, or
+text/csv with a header if the client accepts only that. An invalid request gets a 4xx that names the position.
+TensorFlow is not imported: the model cleans and splits the text itself.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ LABELS: list[str] = json.loads(Path(__file__).with_name("labels.json").read_text
 JSON, CSV = "application/json", "text/csv"
 MAX_TEXTS = 1000
 OBSERVER = Observer(Path(__file__).parent, traits.measurer(Path(__file__).parent, LABELS))
-csv.field_size_limit(16 << 20)  # more than a request may have, so that a long text is no CSV error
+csv.field_size_limit(16 << 20)  # above the size of any request, so that a long text is no CSV error
 
 
 class Context(Protocol):
-    """What the container tells of a request; it tells more."""
+    """The fields of the container's context that are used here."""
 
     @property
     def request_content_type(self) -> str: ...
@@ -39,14 +39,14 @@ class Context(Protocol):
 
 
 def input_handler(data: BinaryIO, context: Context) -> str:
-    """The body (a binary file) as a TensorFlow Serving request."""
+    """Return the body (a binary file) as a TensorFlow Serving request."""
     _answer_type(context.accept_header)
     read = _reader(_media_type(context.request_content_type))
     return json.dumps({"instances": _checked(read(_decoded(data.read())))})
 
 
 def output_handler(response: Response, context: Context) -> tuple[str, str]:
-    """TensorFlow Serving's answer as (body, content type)."""
+    """Return TensorFlow Serving's response as (body, content type)."""
     OBSERVER.offer(response, context)
     rows = json.loads(response.content)["predictions"]
     if _answer_type(context.accept_header) == CSV:
@@ -56,7 +56,7 @@ def output_handler(response: Response, context: Context) -> tuple[str, str]:
 
 
 def _reader(media_type: str) -> Callable[[str], list[tuple[str, object]]]:
-    """What makes of a body its texts, each with the words that name its place."""
+    """Return a parser of a body into its texts, each with its position for messages."""
     readers = {JSON: _from_json, CSV: _from_csv}
     if media_type not in readers:
         raise falcon.HTTPUnsupportedMediaType(description=f"content type {media_type!r}: expected {JSON} or {CSV}")
@@ -129,7 +129,7 @@ def _media_type(header: str | None) -> str:
 
 
 def _answer_type(accept: str | None) -> str:
-    """The first type of the header that can be made. Raises HTTPNotAcceptable if there is none."""
+    """Return the first supported type of the header. Raise HTTPNotAcceptable if there is none."""
     for accepted in (accept or "*/*").split(","):
         media_type = _media_type(accepted)
         if media_type in ("*/*", "application/*", JSON):

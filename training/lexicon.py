@@ -1,4 +1,4 @@
-"""What the model knows of a language from the training texts: which words and n-grams are frequent, and how rare."""
+"""The lexicon of the training texts: the frequent words and n-grams, and the idf of the n-grams."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import tensorflow as tf
 from ngrams import ngrams
 from text import cleaned, words
 
-# Hashed n-grams of characters have the first numbers, those of words the ones behind them.
+# Indices of hashed character n-grams come first, those of word n-grams after them.
 CHARACTER_BUCKETS, WORD_BUCKETS = 1 << 20, 1 << 19
 BUCKETS = CHARACTER_BUCKETS + WORD_BUCKETS
-# Words are told apart by 63 bits of a hash that TensorFlow promises never to change.
+# Words are identified by 63 bits of a hash that TensorFlow keeps stable.
 FINGERPRINTS = (1 << 63) - 1
-# A text's number and a bucket in 32 bits, which are fast to sort: so many texts may be in a batch.
+# A text's index and a bucket in 32 bits, fast to sort: this bounds the texts of a batch.
 _BUCKET_BITS = 21
 MOST_TEXTS = 1 << (32 - _BUCKET_BITS)
-# So many texts tell the frequencies well enough: more would cost time, not make a better model.
+# Enough texts for stable frequencies: more cost time without a better model.
 ENOUGH_TEXTS = 200_000
 MIN_NGRAM_TEXTS = 2
 
 
 class Reading(NamedTuple):
-    """Texts as the model reads them."""
+    """Tokenized texts."""
 
     texts: tf.Tensor
     words: tf.RaggedTensor
@@ -36,20 +36,20 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Lexicon:
-    """All in ascending order, so that the numbers do not depend on ties."""
+    """All arrays in ascending order, so that indices do not depend on ties."""
 
     fingerprints: np.ndarray  # of the words
     buckets: np.ndarray  # of the n-grams
-    rarity: np.ndarray  # each n-gram's inverse document frequency
+    idf: np.ndarray  # each n-gram's inverse document frequency
 
     @property
     def digest(self) -> str:
-        parts = (self.fingerprints, self.buckets, self.rarity)
+        parts = (self.fingerprints, self.buckets, self.idf)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def read(texts: tf.Tensor) -> Reading:
-    """Strings [n], cleaned and split."""
+    """Clean and split strings [n]."""
     texts = cleaned(texts)
     split = words(texts)
     fingerprints = tf.strings.to_hash_bucket_fast(split.flat_values, FINGERPRINTS)
@@ -57,7 +57,7 @@ def read(texts: tf.Tensor) -> Reading:
 
 
 def text_ngrams(reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
-    """(text, bucket) of every n-gram: of 2 to 5 characters, and of one and two words."""
+    """Return (text, bucket) of every n-gram: of 2 to 5 characters, and of one and two words."""
     characters = tf.strings.unicode_decode(tf.strings.join([" ", reading.texts, " "]), "UTF-8")
     character_rows, character_buckets = ngrams(characters, 2, 5, CHARACTER_BUCKETS)
     word_rows, word_buckets = ngrams(reading.fingerprints, 1, 2, WORD_BUCKETS)
@@ -66,7 +66,7 @@ def text_ngrams(reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def learn_lexicon(batches: Iterable[tf.Tensor], min_count: int, most_words: int, most_ngrams: int) -> Lexicon:
-    """From batches of at most MOST_TEXTS texts: the most frequent words and n-grams of the first ENOUGH_TEXTS."""
+    """Return the most frequent words and n-grams of the first ENOUGH_TEXTS, from batches of at most MOST_TEXTS."""
     count = tf.function(_countable, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     fingerprints, texts = [], 0
     frequency = np.zeros(BUCKETS, np.int64)
@@ -79,12 +79,12 @@ def learn_lexicon(batches: Iterable[tf.Tensor], min_count: int, most_words: int,
             break
     seen, counts = np.unique(np.concatenate(fingerprints), return_counts=True)
     buckets = _most_frequent(frequency, MIN_NGRAM_TEXTS, most_ngrams)
-    rarity = np.log((1 + texts) / (1 + frequency[buckets])) + 1
-    return Lexicon(seen[_most_frequent(counts, min_count, most_words)], buckets, rarity)
+    idf = np.log((1 + texts) / (1 + frequency[buckets])) + 1
+    return Lexicon(seen[_most_frequent(counts, min_count, most_words)], buckets, idf)
 
 
 def _countable(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Every word's fingerprint; every n-gram's text and bucket in one number."""
+    """Return every word's fingerprint; every n-gram's text and bucket in one number."""
     reading = read(texts)
     rows, buckets = text_ngrams(reading)
     keys = tf.bitwise.left_shift(tf.cast(rows, tf.uint32), tf.constant(_BUCKET_BITS, tf.uint32))
@@ -97,6 +97,6 @@ def _distinct(keys: np.ndarray) -> np.ndarray:
 
 
 def _most_frequent(counts: np.ndarray, least: int, most: int) -> np.ndarray:
-    """The places, in ascending order, of the ``most`` largest counts that are not under ``least``."""
+    """Return the indices, ascending, of the ``most`` largest counts that are not under ``least``."""
     order = np.argsort(-counts, kind="stable")[:most]
     return np.sort(order[counts[order] >= least])

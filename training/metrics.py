@@ -10,7 +10,7 @@ Metrics = dict[str, dict[str, Any]]
 
 
 def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
-    """The chance that a positive scores above a negative, a tie counting half; None without one of the two."""
+    """Return the probability of a positive above a negative, a tie counting half; None without one of the two."""
     positives = int(truth.sum())
     negatives = len(truth) - positives
     if not positives or not negatives:
@@ -23,7 +23,7 @@ def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def average_precision(truth: np.ndarray, scores: np.ndarray) -> float | None:
-    """The mean precision over the steps of recall, equal scores being one step; None without positives."""
+    """Return the mean precision over the steps of recall, equal scores being one step; None without positives."""
     if not truth.sum():
         return None
     precision, recall = precision_recall(truth, scores)
@@ -31,7 +31,7 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def f1(truth: np.ndarray, scores: np.ndarray, threshold: float | None, weights: np.ndarray) -> float | None:
-    """F1 of "score >= threshold is positive"; None without positives or without a threshold."""
+    """Return F1 of "score >= threshold is positive"; None without positives or without a threshold."""
     if threshold is None or not truth.sum():
         return None
     predicted = scores >= threshold
@@ -39,7 +39,7 @@ def f1(truth: np.ndarray, scores: np.ndarray, threshold: float | None, weights: 
 
 
 def best_threshold(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float | None:
-    """The score from which on "positive" gives the highest F1; None without positives."""
+    """Return the threshold with the highest F1; None without positives."""
     if not truth.sum():
         return None
     order = np.argsort(-scores, kind="stable")
@@ -49,14 +49,14 @@ def best_threshold(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -
 
 
 def calibration_error(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray, bins: int = 15) -> float:
-    """How far probabilities are, on average, from the share of positives among rows with such probabilities."""
+    """Return the expected calibration error: the mean distance of probability and positive share, by bins."""
     bin_indices = np.minimum((scores * bins).astype(int), bins - 1)
     gaps = np.bincount(bin_indices, weights * (truth - scores), minlength=bins)
     return float(np.abs(gaps).sum() / weights.sum())
 
 
 def precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall for each distinct score as threshold, from the highest down."""
+    """Return precision and recall for each distinct score as threshold, from the highest down."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(truth[order], dtype=np.int64)
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -66,17 +66,17 @@ def precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray,
 def thresholds(
     labels: list[str], truth: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> dict[str, float | None]:
-    """The best threshold of each label; ``truth`` and ``scores`` are [rows, labels]."""
+    """Return the best threshold of each label; ``truth`` and ``scores`` are [rows, labels]."""
     return {label: best_threshold(truth[:, n], scores[:, n], weights) for n, label in enumerate(labels)}
 
 
 def evaluate(
     labels: list[str], truth: np.ndarray, scores: np.ndarray, chosen: dict[str, float | None], weights: np.ndarray
 ) -> Metrics:
-    """Metrics of each label, and their means over the labels that have them ("macro").
+    """Return metrics of each label, and their means over the labels that have them ("macro").
 
-    What says how well labels are told apart (ROC AUC, average precision) is of the rows as they are. What depends on
-    how common a label is (F1, calibration error) is of the rows as ``weights`` [rows] count them.
+    ROC AUC and average precision are of the unweighted rows: they measure separation. F1 and calibration error depend
+    on a label's frequency, so they are of the rows weighted by ``weights`` [rows].
     """
     rows: Metrics = {}
     for n, label in enumerate(labels):
@@ -97,6 +97,6 @@ _AVERAGED = ("roc_auc", "average_precision", "f1", "calibration_error")
 
 
 def mean(values: list[float | None]) -> float | None:
-    """The mean of those that are defined."""
+    """Return the mean of the defined values."""
     defined = [value for value in values if value is not None]
     return sum(defined) / len(defined) if defined else None

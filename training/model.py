@@ -1,7 +1,7 @@
-"""The network, in two halves that read the same text and whose logits are put together.
+"""The network: two halves that read the same text; their logits are combined.
 
-The deep half reads words in their order: word vectors that know how a word is spelt, a bidirectional LSTM, pooling
-over time. The wide half gives every n-gram of characters and words a weight of its own, whatever its place.
+The deep half reads words in order: word vectors with character n-grams, a bidirectional LSTM, pooling over time. The
+wide half is a linear model of character and word n-grams, independent of their position.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
 from lstm import LSTM, glorot
 
 EXPORT_NUMBER = 1_000_000
-# More would pad less, but a group must have rows enough to be worth a call of the kernel.
+# More groups would need less padding, but a group must be worth a call of the kernel.
 LENGTH_GROUPS = 4
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The network's size and how strongly it is regularised."""
+    """The network's size and regularization."""
 
     embedding_size: int
     lstm_units: int
@@ -36,14 +36,14 @@ class Shape:
 
 
 class Logits(NamedTuple):
-    """What each half says: [texts, labels]."""
+    """The logits of each half: [texts, labels]."""
 
     deep: tf.Tensor
     wide: tf.Tensor
 
 
 class Deep(tf.Module):  # type: ignore[misc]
-    """Words in their order to logits. ``bias``: the logits of a text of which nothing is known."""
+    """Words in order to logits. ``bias``: the logits of an unknown text."""
 
     def __init__(self, words: int, bias: np.ndarray, shape: Shape, seed: int) -> None:
         super().__init__(name="deep")
@@ -56,7 +56,7 @@ class Deep(tf.Module):  # type: ignore[misc]
         self.bias = tf.Variable(bias, name="bias")
 
     def __call__(self, features: Features, dropout_seed: tf.Tensor = None) -> tf.Tensor:
-        """Logits [texts, labels]; with a seed [2], with dropout."""
+        """Return logits [texts, labels]; with a seed [2], with dropout."""
         words, shape, training = features.words, self._shape, dropout_seed is not None
         if training:
             words = tf.where(_chance(tf.shape(words), dropout_seed, 1) < shape.word_dropout, PADDING, words)
@@ -71,14 +71,14 @@ class Deep(tf.Module):  # type: ignore[misc]
         return pooled @ self.kernel + self.bias
 
     def _different(self, features: Features) -> tf.Tensor:
-        """A vector for each different word: its own, and the mean of those of its character n-grams."""
+        """Return a vector for each distinct word: its own, and the mean of its character n-grams' vectors."""
         count, positions = tf.size(features.different), features.subword_places
         total = tf.math.unsorted_segment_sum(tf.gather(self.subwords, features.subwords), positions, count)
         number = tf.math.unsorted_segment_sum(tf.ones_like(positions, tf.float32), positions, count)
         return tf.gather(self.words, features.different) + total / tf.maximum(number, 1.0)[:, None]
 
     def _pooled_in_groups(self, vectors: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """As ``_pooled``, the texts of a larger batch in groups of like length, so that less is padded."""
+        """Call ``_pooled`` on groups of texts of similar length, which need less padding."""
         count = tf.size(lengths)
 
         def grouped() -> tf.Tensor:
@@ -96,16 +96,16 @@ class Deep(tf.Module):  # type: ignore[misc]
         return tf.cond(count < 2 * LENGTH_GROUPS, lambda: self._pooled(vectors, lengths), grouped)
 
     def _pooled(self, vectors: tf.Tensor, lengths: tf.Tensor, on_gpu: bool = False) -> tf.Tensor:
-        """The largest and the mean hidden state over each text's own words, both directions."""
+        """Return the maximum and the mean of the hidden states over each text's own words, both directions."""
         backwards = tf.reverse_sequence(vectors, lengths, seq_axis=1)
         forward_states = self.forward(tf.transpose(vectors, [1, 0, 2]), on_gpu)
-        # These stay in the order in which they were read, last word first: pooling does not mind.
+        # These stay in reading order, last word first: pooling ignores the order.
         backward_states = self.backward(tf.transpose(backwards, [1, 0, 2]), on_gpu)
         states = tf.concat([forward_states, backward_states], axis=2)
         mask = tf.transpose(tf.sequence_mask(lengths, tf.shape(vectors)[1], tf.float32))[:, :, None]
         states *= mask
         mean = tf.reduce_sum(states, axis=0) / tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
-        largest = tf.reduce_max(states + mask - 1, axis=0)  # states are above -1, so padding never is the largest
+        largest = tf.reduce_max(states + mask - 1, axis=0)  # states are above -1, so padding is never the maximum
         return tf.concat([largest, mean], axis=1)
 
 
@@ -123,14 +123,17 @@ class Wide(tf.Module):  # type: ignore[misc]
         return tf.sparse.sparse_dense_matmul(counted, self.weights) + self.bias
 
     def gradient(self, features: Features, error: tf.Tensor) -> tuple[tf.IndexedSlices, tf.Tensor]:
-        """Of weights and bias, given that of the logits. TensorFlow's own would have a row for every known n-gram."""
+        """Return the gradient of weights and bias for that of the logits.
+
+        TensorFlow's own has a row per known n-gram.
+        """
         texts, numbers = tf.unstack(features.ngrams, axis=1)
         rows = tf.gather(error, texts) * features.ngram_values[:, None]
         return tf.IndexedSlices(rows, numbers, tf.shape(self.weights, tf.int64)), tf.reduce_sum(error, axis=0)
 
 
 class Network(tf.Module):  # type: ignore[misc]
-    """Both halves; ``rates`` are those of the labels, in the rows to be trained on."""
+    """Both halves; ``rates``: the labels' frequencies in the training rows."""
 
     def __init__(self, featurizer: Featurizer, rates: np.ndarray, shape: Shape, seed: int) -> None:
         super().__init__(name="network")
@@ -143,18 +146,18 @@ class Network(tf.Module):  # type: ignore[misc]
 
     @property
     def digest(self) -> str:
-        """Of all weights: equal on all workers that train together."""
+        """Return a digest of all weights: equal on all workers of a training."""
         return hashlib.sha256(b"".join(variable.numpy().tobytes() for variable in self.variables)).hexdigest()
 
-    def taking_over(self, other: Network) -> Network:
-        """Itself, with the weights of another one."""
-        for variable, source in zip(self.variables, other.variables, strict=True):
-            variable.assign(source)
+    def taking_over(self, source: Network) -> Network:
+        """Copy the weights of another network; return self."""
+        for variable, source_variable in zip(self.variables, source.variables, strict=True):
+            variable.assign(source_variable)
         return self
 
 
 class Classifier(tf.Module):  # type: ignore[misc]
-    """Raw texts to probabilities: what is exported and served."""
+    """Raw texts to probabilities: the exported model."""
 
     def __init__(self, featurizer: Featurizer, network: Network, calibration: Calibration) -> None:
         super().__init__(name="classifier")
@@ -163,17 +166,17 @@ class Classifier(tf.Module):  # type: ignore[misc]
         self._deep, self._wide, self._shift = deep, wide, shift
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
-        """Strings [n] to probabilities [n, labels]."""
+        """Return probabilities [n, labels] of strings [n]."""
         logits = self.network(self.featurizer(texts))
         return tf.sigmoid(self._deep * logits.deep + self._wide * logits.wide + self._shift)
 
     def save(self, folder: str) -> None:
-        """A SavedModel whose default signature takes ``text`` [batch] and answers ``probabilities``."""
+        """Write a SavedModel whose default signature maps ``text`` [batch] to ``probabilities``."""
 
         def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probabilities": self(text)}
 
-        # The fused LSTM kernel has no XLA version, which "auto" might ask for on a GPU.
+        # The fused LSTM kernel has no XLA version, and "auto" might request it on a GPU.
         signature = [tf.TensorSpec([None], tf.string, name="text")]
         _number_functions_from(EXPORT_NUMBER)
         served = tf.function(serve, input_signature=signature, jit_compile=False, autograph=False)
@@ -181,9 +184,10 @@ class Classifier(tf.Module):  # type: ignore[misc]
 
 
 def _number_functions_from(number: int) -> None:
-    """TensorFlow names a function by how many it has made so far, and a training that was interrupted makes others.
+    """Set TensorFlow's counter of functions, which is a part of their names.
 
-    So that both are exported alike, counting goes on from the same number. It has no public name.
+    A resumed training creates other functions before the export; with the same number the exported bytes are equal.
+    There is no public API.
     """
     while ops.uid() < number:
         pass
@@ -194,11 +198,11 @@ def _vectors(count: int, shape: Shape, seed: list[int]) -> tf.Tensor:
 
 
 def _drop(values: tf.Tensor, noise_shape: tf.Tensor, rate: float, seed: tf.Tensor, position: int) -> tf.Tensor:
-    """Sets a share ``rate`` of the values to zero, the others so much larger that the mean stays."""
+    """Set a share ``rate`` of the values to zero and scale the others, so that the mean stays."""
     kept = tf.cast(_chance(noise_shape, seed, position) >= rate, tf.float32)
     return values * kept / (1 - rate)
 
 
 def _chance(shape: tf.Tensor, seed: tf.Tensor, position: int) -> tf.Tensor:
-    """Random numbers in [0, 1), different ones for each ``place`` in the network."""
+    """Return random numbers in [0, 1), different for each ``position`` in the network."""
     return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(seed, position))

@@ -1,15 +1,15 @@
-"""What is known of the endpoint's requests without keeping any of them: measurements of a sample, counted in bins.
+"""Request statistics of the endpoint: features of a sample of requests, counted in bins. No request is kept.
 
-Nothing here knows of texts, and nothing needs more than Python itself: this file lies in the model package beside
-inference.py and works in AWS's serving container as it does on the local server. A use case says what it measures:
+This module does not depend on texts, nor on anything but Python itself: it is copied into the model package beside
+inference.py and works the same in AWS's serving container and on the local server. A use case defines its features:
 
-    train.py       write_reference([code_folder, output_folder], {"words": [12, 7, ...], ...}) on rows that the model
-                   has not learnt from: observed.json has the bins, and how these rows fill them
+    train.py       write_reference([code_folder, output_folder], {"words": [12, 7, ...], ...}) on rows outside of the
+                   training split: observed.json has the bins, and the counts of these rows
     inference.py   OBSERVER = Observer(folder, measure), and OBSERVER.offer(response, context) in output_handler;
-                   measure(instances, predictions) gives the same names: {"words": [9], ...}
+                   measure(instances, predictions) returns the same names: {"words": [9], ...}
 
-MLOPS_SAMPLE in the environment is the share of requests that is measured; without it nothing is. The counts are told
-to the logger `mlops.observed` every few seconds: the local server listens to it, elsewhere they are lines on stdout.
+MLOPS_SAMPLE in the environment is the measured share of requests; without it nothing is measured. The counts go to the
+logger `mlops.observed` every few seconds: the local server handles it, elsewhere they are lines on stdout.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 FILE = "observed.json"
-# The first word of a line, and the custom attribute of a request that is only a test.
+# The first word of a log line, and the custom attribute of a test request.
 LINE, UNOBSERVED = "mlops-observed", "mlops-unobserved"
 SECONDS = 5.0
-# Bins of a measurement, and how many rows of the reference each must have: with fewer, chance would hide a drift.
+# Bins of a feature, and the rows of the reference in each: with fewer, chance would hide a drift.
 MOST_BINS, ROWS_PER_BIN = 10, 50
-# So much of requests waits at most to be measured; what comes then is not.
+# The limit of the requests in the queue; more are dropped.
 WAITING_BYTES = 16 << 20
 
-# By name, a value for each row. What is no number (a gap) is left out.
+# By name, a value for each row. A value that is not a number (a gap) is left out.
 Measurements = Mapping[str, Sequence[Any]]
-Pair = tuple[str | bytes, bytes]  # of a request and its answer
+Pair = tuple[str | bytes, bytes]  # of a request and its response
 Measure = Callable[[list[Any], list[Any]], Measurements]
 
 log = logging.getLogger("mlops.observed")
@@ -53,7 +53,7 @@ class Request(Protocol):
 
 
 class Response(Protocol):
-    """The model's answer, of which `requests.Response` has more."""
+    """The used part of `requests.Response`."""
 
     @property
     def content(self) -> bytes: ...
@@ -67,7 +67,7 @@ class Context(Protocol):
 
 
 class Observer:
-    """Measures a share of the requests on a thread of its own: a request costs one random number, and a queue's put."""
+    """Measures a share of the requests in a thread of its own: a request costs one random number, and a queue's put."""
 
     def __init__(self, folder: Path, measure: Measure) -> None:
         file = folder / FILE
@@ -76,7 +76,7 @@ class Observer:
             self._measure = measure
             measures = json.loads(file.read_text(encoding="utf-8"))["measures"]
             self._tally = Tally({name: measure_spec["cuts"] for name, measure_spec in measures.items()})
-            # No SimpleQueue: it would block the container's gevent workers, for which threads are replaced.
+            # Not a SimpleQueue: it would block the container's gevent workers, whose threads are patched.
             self._queue: queue.Queue[Pair] = queue.Queue()
             self._lock = threading.Lock()
             self._waiting = 0
@@ -85,7 +85,7 @@ class Observer:
             _speak()
 
     def offer(self, response: Response, context: Context) -> None:
-        """Measure this request if it is one of the sample."""
+        """Put this request into the queue if it is in the sample."""
         if random.random() >= self._share or UNOBSERVED in (context.custom_attributes or ""):
             return
         request_body, answered = response.request.body, response.content
@@ -94,13 +94,13 @@ class Observer:
                 return
             self._waiting += len(request_body) + len(answered)
             self._queue.put((request_body, answered))
-            if self._thread is None:  # here, not before: a server may fork after it has imported this
+            if self._thread is None:  # here, not at import: a server may fork after the import
                 self._thread = threading.Thread(target=self._work, name="observer", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
 
     def close(self) -> None:
-        """Measure what waits, and tell."""
+        """Measure the queued requests, and log the counts."""
         while (item := self._next(0.0)) is not None:
             self._count(*item)
         self._tally.tell()
@@ -115,14 +115,14 @@ class Observer:
             self._tally.tell()
 
     def _next(self, until: float) -> Pair | None:
-        """The next request that comes until then."""
+        """Return the next request; None after the time ``until``."""
         try:
             return self._queue.get(timeout=max(0.001, until - time.monotonic()))
         except queue.Empty:
             return None
 
     def _count(self, request_body: str | bytes, answered: bytes) -> None:
-        """A request that cannot be measured must neither end the thread nor show its text in a log."""
+        """Measure a request; an error must neither end the thread nor log the request's text."""
         with self._lock:
             self._waiting -= len(request_body) + len(answered)
         try:
@@ -135,10 +135,10 @@ class Observer:
 
 
 class Tally:
-    """Counts since the last line; ``cuts`` are each measurement's bounds between its bins."""
+    """Counts since the last log line; ``cuts`` are each feature's bounds between its bins."""
 
     def __init__(self, cuts: Mapping[str, Sequence[float]]) -> None:
-        self._lock = threading.Lock()  # the thread's and the one of the process' end
+        self._lock = threading.Lock()  # between the thread and the process' exit handler
         self._cuts = cuts
         self._clear()
 
@@ -148,7 +148,7 @@ class Tally:
         self._sums = dict.fromkeys(self._cuts, 0.0)
 
     def add(self, rows: int, measured: Measurements) -> None:
-        """One request. The squares say how alike its rows may be to one another: they come from one client."""
+        """Add one request. The squares estimate the dependence of its rows: they come from one client."""
         values = {name: numbers(measured[name]) for name in self._cuts}
         with self._lock:
             self._requests += 1
@@ -175,7 +175,7 @@ class Tally:
 
 
 def write_reference(folders: Iterable[Path], measured: Measurements, weights: Sequence[float] | None = None) -> None:
-    """What the requests are compared with, into each folder. ``weights`` make the rows what is expected in use."""
+    """Write the training reference into each folder. ``weights`` adapt the rows to the expected population."""
     content = {"measures": {name: _reference(values, weights) for name, values in measured.items()}}
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def write_reference(folders: Iterable[Path], measured: Measurements, weights: Se
 
 
 def _reference(values: Sequence[Any], weights: Sequence[float] | None) -> dict[str, Any]:
-    """``counts`` are of as many rows as the weighted ones are worth (Kish's effective sample size)."""
+    """Return a feature's reference; ``counts`` are scaled to the effective sample size (Kish)."""
     pairs = sorted(
         (float(value), float(weight))
         for value, weight in zip(values, weights if weights is not None else [1.0] * len(values), strict=True)
@@ -201,7 +201,7 @@ def _reference(values: Sequence[Any], weights: Sequence[float] | None) -> dict[s
 
 
 def _cuts(pairs: list[tuple[float, float]], total: float, bins: int) -> list[float]:
-    """Bounds of bins that are equally full, as far as that can be: a value that fills several has one of its own."""
+    """Return bounds of equally full bins, as far as possible: a value that fills several has a bin of its own."""
     bounds: list[float] = []
     passed = 0.0
     for value, weight in pairs:
@@ -221,7 +221,7 @@ def is_number(value: Any) -> bool:
 
 
 def _speak() -> None:
-    """Lines on stdout, unless somebody listens already."""
+    """Add a handler that writes lines to stdout, unless the logger has one."""
     if not log.handlers:
         log.addHandler(logging.StreamHandler(sys.stdout))
         log.propagate = False

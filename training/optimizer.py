@@ -1,6 +1,6 @@
-"""Optimizers that only touch the rows of a table that a batch has used: most words and n-grams are in few batches.
+"""Optimizers that update only the table rows in a batch: most words and n-grams are in few batches.
 
-Where several devices train together, each calls ``apply`` for itself, with the same gradients.
+With several devices each calls ``apply`` for itself, with the same gradients.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Update = Callable[..., None]
 
 
 class LazyAdam(tf.Module):  # type: ignore[misc]
-    """Adam for ``variables``, "lazy": of those whose gradient is sparse (tf.IndexedSlices) only its rows change.
+    """Lazy Adam for ``variables``: a sparse gradient (tf.IndexedSlices) updates only its rows.
 
     ``beta2`` is lower than usual: a training has some thousand steps, and most rows are in few of them.
     """
@@ -29,7 +29,7 @@ class LazyAdam(tf.Module):  # type: ignore[misc]
         self._squares = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
 
     def apply(self, gradients: Sequence[Any], learning_rate: tf.Tensor, step: tf.Tensor) -> None:
-        """Step number ``step``, counting from 1, with ``gradients`` in the order of the variables."""
+        """Apply step number ``step``, counting from 1, with ``gradients`` in the order of the variables."""
         step = tf.cast(step, tf.float32)
         rate = learning_rate * tf.sqrt(1 - self._beta2**step) / (1 - self._beta1**step)
         slots = zip(self._variables, self._means, self._squares, gradients, strict=True)
@@ -62,7 +62,7 @@ class Descent(tf.Module):  # type: ignore[misc]
         self._variables = variables
 
     def apply(self, gradients: Sequence[Any], learning_rate: tf.Tensor) -> None:
-        """One step with ``gradients``, in the order of the variables."""
+        """Apply one step with ``gradients``, in the order of the variables."""
         for variable, gradient in zip(self._variables, gradients, strict=True):
             _on_every_device(variable, self._update, gradient, learning_rate)
 
@@ -75,7 +75,7 @@ class Descent(tf.Module):  # type: ignore[misc]
 
 
 def _on_every_device(variable: tf.Variable, update: Update, *arguments: Any) -> None:
-    """Calls ``update`` with each device's copy of the variable and of the arguments."""
+    """Call ``update`` with each device's copy of the variable and of the arguments."""
 
     def all_copies(strategy: tf.distribute.Strategy, *values: Any) -> None:
         strategy.extended.update(variable, update, args=values, group=False)

@@ -1,19 +1,19 @@
-"""What the model says of the test rows, written so that it can be looked at, and compared with another model's.
+"""The model's predictions for the test rows, for the report and for comparisons with another model.
 
-Two files in SM_OUTPUT_DATA_DIR, which any script can write (both are optional; `mlops report` shows what is there):
+Two files in SM_OUTPUT_DATA_DIR. Any script can write them; both are optional (`mlops report` shows those that exist):
 
 predictions.json
-    split       "test": which split of metrics.json these rows are
-    of          how many rows that split has: at most MOST_ROWS of them are here
+    split       "test": the split of metrics.json that contains these rows
+    of          the number of rows of that split: at most MOST_ROWS of them are here
     rows        one name for each row, the same in every run for the same input: here the first 16 hex digits of
-                blake2b(text). Two models are compared on the rows that have the same name.
+                blake2b(text). Two models are compared on the rows with equal names.
     columns     {"toxic": {"kind": "label", "truth": [0, 1, ...], "predicted": [0.0123, 0.98, ...],
-                "threshold": 0.397}, ...}: a label's probabilities, and from which on it counts as positive (or
-                null). A column of kind "number" has the true and the predicted values, and no threshold.
-    trained_on  (optional) the rows that the model has learnt from, so that it is never compared on them: the first
-                4 bytes of each name, sorted, as little-endian 32-bit numbers in base64
+                "threshold": 0.397}, ...}: a label's probabilities, and the threshold from which on it counts as
+                positive (or null). A column of kind "number" has the true and the predicted values, and no threshold.
+    trained_on  (optional) the training rows, on which the model is never compared: the first 4 bytes of each name,
+                sorted, as little-endian 32-bit numbers in base64
 instances.json
-    the input of each row, in the form and number in which the endpoint takes it: ["a text", ...]
+    the input of each row, as the endpoint accepts it: ["a text", ...]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-# The rows come in the order of a hash, so that the first ones are a fair sample.
+# The rows come in the order of a hash, so the first ones are a fair sample.
 MOST_ROWS = 20_000
 
 
@@ -40,7 +40,7 @@ def write(
     thresholds: dict[str, float | None],
     trained_on: Iterable[pl.Series],
 ) -> None:
-    """``truth`` and ``scores`` are [rows, labels], the labels in the order of ``thresholds``."""
+    """Write both files; ``truth`` and ``scores`` are [rows, labels], the labels in the order of ``thresholds``."""
     kept = texts.head(MOST_ROWS)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -58,7 +58,7 @@ def write(
 
 
 def _column(truth: np.ndarray, scores: np.ndarray, threshold: float | None) -> dict[str, Any]:
-    """Five digits tell more than the model knows, and are half as long as all of them."""
+    """Return a column. Five digits exceed the model's precision and halve the file."""
     predicted = [float(f"{score:.5g}") for score in scores.tolist()]
     return {"kind": "label", "truth": truth.astype(int).tolist(), "predicted": predicted, "threshold": threshold}
 

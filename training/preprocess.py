@@ -4,15 +4,15 @@
 
 Reads every *.csv in the input folder and writes train/, validation/ and test/ (Parquet) and profile.json.
 
-- A text is cleaned (cleaning.py); one of which nothing is left is dropped, and counted.
-- Of rows with the same cleaned text the first is kept, so that no text is in two splits. Where their labels
-  differ it gets every label that any of them has: a label that one reader missed is the likelier error.
-- Rows are ordered by a seeded hash of their text and dealt out to the splits for each combination of labels.
-- Memory does not grow with the input: the first pass streams the rows into buckets on disk, by hash; the
-  second takes the buckets in order, one by one. So the output depends on the rows and the seed alone, not on
-  how many threads there are, nor on the size or order of the blocks.
-- Several instances each read their own files and then own a range of the buckets: they send each other what belongs
-  there (exchange.py). All their files together are those of one machine.
+- Texts are cleaned (cleaning.py); an empty result is dropped, and counted.
+- Of rows with the same cleaned text the first is kept, so that no text is in two splits. It gets every label of any of
+  them: a missed label is the likelier error.
+- Rows are ordered by a seeded hash of their text and assigned to the splits per combination of labels.
+- Memory does not grow with the input: the first pass streams the rows into buckets on disk, by hash; the second reads
+  the buckets in order, one by one. So the output depends only on the rows and the seed, not on the number of threads
+  nor on the size or order of the blocks.
+- Several instances each read their own files and then own a range of the buckets: they send each other its rows
+  (exchange.py). All their files together equal those of one machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
-# Memory that polars no longer needs goes back at once: its allocator keeps it for a while by default.
+# Return freed memory at once: polars' allocator keeps it for a while by default.
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
 
 import numpy as np
@@ -64,7 +64,7 @@ def preprocess(
     seed: int,
     resource_config: Path = RESOURCES,
 ) -> None:
-    """Raises BadInput, with nothing left in the output folder that looks like a result, or PeerGone."""
+    """Raise BadInput, with no result in the output folder, or PeerGone."""
     _clear(output_dir)
     sources = sorted(input_dir.glob("*.csv"))
     buckets = Buckets(output_dir / "buckets")
@@ -89,7 +89,7 @@ def preprocess(
 
 @dataclass(frozen=True)
 class Plan:
-    """``count`` buckets, dealt out to the hosts in order; this host's files and each one's place among all files."""
+    """``count`` buckets, assigned to the hosts in order; this host's files and their indices among all files."""
 
     count: int
     sources: dict[Path, int]
@@ -100,11 +100,11 @@ class Plan:
 
     @property
     def own(self) -> list[int]:
-        return [bucket for bucket in range(self.count) if self.owner(bucket) == self.exchange.place]
+        return [bucket for bucket in range(self.count) if self.owner(bucket) == self.exchange.rank]
 
 
 def fill(plan: Plan, seed: int, profile: Profile, pool: ThreadPoolExecutor) -> None:
-    """First pass: every row, cleaned and checked, into the bucket that its hash names."""
+    """First pass: every row, cleaned and checked, into the bucket of its hash."""
 
     def prepare(block: Block) -> tuple[Profile, Block, pl.DataFrame]:
         frame = cleaned(block)
@@ -118,11 +118,11 @@ def fill(plan: Plan, seed: int, profile: Profile, pool: ThreadPoolExecutor) -> N
         return order, {number: packed(part) for number, part in _parted(frame, plan.count)}
 
     def groups() -> Iterator[tuple[int, list[pl.DataFrame]]]:
-        """The prepared blocks of a file, several at a time: packing many small parts is slow."""
+        """Yield the prepared blocks of a file in groups: packing many small parts is slow."""
         progress, done = Progress(sum(source.stat().st_size for source in plan.sources) >> 20), 0
         for source, file_index in plan.sources.items():
             group: list[pl.DataFrame] = []
-            order = file_index << 40  # where in a file a group starts takes less
+            order = file_index << 40  # leaves room for the position of a group in its file
             for read, block, frame in in_order(pool, prepare, read_blocks(source)):
                 profile.merge(read)
                 group.append(frame)
@@ -147,24 +147,24 @@ def deal(
     profile: Profile,
     pool: ThreadPoolExecutor,
 ) -> None:
-    """Second pass: each bucket's rows, free of duplicates and in order of hash, into the splits."""
+    """Second pass: each bucket's rows, without duplicates and in order of hash, into the splits."""
 
     def prepare(number: int) -> pl.DataFrame:
         frames = buckets.take(number)
         return without_duplicates(pl.concat(frames)).sort("hash") if frames else pl.DataFrame()
 
     def count(number: int) -> Counter[int]:
-        """How many rows of each combination there are; they are put back, free of duplicates."""
+        """Return the rows per combination of a bucket; put its rows back without duplicates."""
         frame = prepare(number)
         if not frame.height:
             return Counter()
         buckets.append(number, 0, packed(frame))
         return Counter(dict(frame["combination"].value_counts().iter_rows()))
 
-    plan.exchange.gather(None)  # now all rows are where they belong
+    plan.exchange.gather(None)  # all rows are in their buckets now
     if plan.exchange.size > 1:
         counts = plan.exchange.gather(list(sum(in_order(pool, count, plan.own), Counter()).items()))
-        for before in counts[: plan.exchange.place]:
+        for before in counts[: plan.exchange.rank]:
             assignment.pass_over(dict(before))
 
     def write(dealt: tuple[int, pl.DataFrame, pl.Series]) -> Profile:
@@ -185,17 +185,17 @@ def deal(
 
 
 def write_profile(output_dir: Path, profile: Profile, exchange: Exchange) -> None:
-    """One for all hosts, by the first of them."""
+    """Write the merged profile of all hosts, on the first of them."""
     first, *rest_profiles = (Profile.parse(share) for share in exchange.gather(profile.plain))
     for profile_part in rest_profiles:
         first.merge(profile_part)
-    if exchange.place == 0:
+    if exchange.rank == 0:
         text = json.dumps(first.report(LABELS), indent=1) + "\n"
         (output_dir / "profile.json").write_text(text, encoding="utf-8")
 
 
 def cleaned(block: Block) -> pl.DataFrame:
-    """The text by the rules of cleaning.py, the labels as UInt8. Raises BadInput for what is no label."""
+    """Return the text cleaned, the labels as UInt8. Raise BadInput for an invalid label."""
     raw = block.parse()
     for label in LABELS:
         wrong = raw.filter(~pl.col(label).str.strip_chars().is_in(["0", "1"]))
@@ -210,7 +210,7 @@ def cleaned(block: Block) -> pl.DataFrame:
 
 
 def with_hash(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Adds a hash of seed and text (the same everywhere and always, unlike polars' own) and the combination."""
+    """Add the combination, and a hash of seed and text that is stable everywhere, unlike polars' own."""
     key = str(seed).encode()
     texts = frame[TEXT].cast(pl.Binary).to_list()
     digests = b"".join([blake2b(text, digest_size=8, key=key).digest() for text in texts])
@@ -219,7 +219,7 @@ def with_hash(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def without_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row for each text: the first one's id, and every label that any of them has."""
+    """Return one row per text: the first one's id, with every label of any of them."""
     repeated = frame["hash"].is_duplicated()
     if not repeated.any():
         return frame
@@ -237,7 +237,7 @@ def without_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
 def in_order(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int = os.cpu_count() or 1
 ) -> Iterator[Result]:
-    """``work`` of each item, done by the pool, in the items' order and at most so many ``ahead`` of who takes them."""
+    """Yield ``work`` of each item, run by the pool, in the items' order and at most ``ahead`` of the consumer."""
     pending: deque[Future[Result]] = deque()
     for item in items:
         pending.append(pool.submit(work, item))
@@ -253,7 +253,7 @@ def _with_combination(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _parted(frame: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The rows of each bucket; a bucket is a range of hashes, so that the buckets in order are in order of hash."""
+    """Yield the rows of each bucket; a bucket is a range of hashes, so buckets in order are in order of hash."""
     width = -(-(1 << 64) // count)
     ordered = frame.sort("hash")
     bounds = [ordered["hash"].search_sorted(min(number * width, (1 << 64) - 1)) for number in range(1, count)]
@@ -263,7 +263,7 @@ def _parted(frame: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame
 
 
 def _clear(output_dir: Path) -> None:
-    """Takes away what an earlier, perhaps killed, run left; other files stay."""
+    """Delete the output of an earlier, perhaps killed, run; keep other files."""
     for name in (*NAMES, "buckets"):
         if (output_dir / name).exists():
             shutil.rmtree(output_dir / name)

@@ -1,4 +1,4 @@
-"""What profile.json says of the prepared data, counted as the rows go by."""
+"""The content of profile.json, counted in one pass over the prepared data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUANTILES = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "
 
 @dataclass
 class Profile:
-    """Of the rows seen so far; several add up."""
+    """Counts of rows; several profiles can be merged."""
 
     rows_in: int = 0
     empty: int = 0
@@ -27,7 +27,7 @@ class Profile:
 
     @classmethod
     def parse(cls, content: dict[str, Any]) -> Profile:
-        """From ``plain``, after JSON, which only has texts as keys."""
+        """Return the Profile of a ``plain`` document after JSON, whose keys are text."""
         return cls(
             *(content["rows_in"], content["empty"]),
             Counter(content["rows"]),
@@ -40,20 +40,20 @@ class Profile:
         return dict(vars(self))
 
     def add(self, name: str, frame: pl.DataFrame, text: str, labels: list[str]) -> None:
-        """The rows of ``frame`` went to the split ``name``."""
+        """Add the rows of ``frame`` to the split ``name``."""
         self.rows[name] += frame.height
         self.positives[name].update({label: int(frame[label].sum()) for label in labels})
         self.words.update(_histogram(frame[text].str.count_matches(" ", literal=True) + 1))
         self.characters.update(_histogram(frame[text].str.len_chars()))
 
-    def merge(self, other: Profile) -> None:
-        self.rows_in += other.rows_in
-        self.empty += other.empty
-        self.rows.update(other.rows)
-        self.words.update(other.words)
-        self.characters.update(other.characters)
+    def merge(self, source: Profile) -> None:
+        self.rows_in += source.rows_in
+        self.empty += source.empty
+        self.rows.update(source.rows)
+        self.words.update(source.words)
+        self.characters.update(source.characters)
         for name in NAMES:
-            self.positives[name].update(other.positives[name])
+            self.positives[name].update(source.positives[name])
 
     def report(self, labels: list[str]) -> dict[str, Any]:
         rows_out = self.rows.total()
@@ -87,7 +87,7 @@ def _quantiles(histogram: Counter[int]) -> dict[str, int | None]:
 
 
 def _doublings(histogram: Counter[int]) -> dict[str, int]:
-    """How many rows have from 1, 2, 4, 8, ... on, by that number: what later data is compared with."""
+    """Count rows in bins from 1, 2, 4, 8, ... on, by lower bound: the reference for later data."""
     counts: Counter[int] = Counter()
     for value, count in histogram.items():
         counts[1 << (value.bit_length() - 1) if value else 0] += count

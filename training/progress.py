@@ -1,4 +1,4 @@
-"""The lines by which a job says how far it is: `progress 120/640 epoch 1/2 loss 0.2130`."""
+"""A job's progress lines: `progress 120/640 epoch 1/2 loss 0.2130`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SECONDS = 0.5
 
 
 class Progress:
-    """Prints how much of ``total`` is done: a few lines a second at most, and the last one."""
+    """Prints the progress towards ``total``: a few lines a second at most, and the last one."""
 
     def __init__(self, total: int) -> None:
         self._total, self._next = total, 0.0

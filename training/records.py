@@ -1,4 +1,4 @@
-"""Reads a CSV file of any size in blocks of whole records, and checks what it reads."""
+"""Read a CSV file of any size in blocks of whole records, with checks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BLOCK_BYTES = 4 << 20
 
 
 class BadInput(Exception):
-    """The raw data cannot be used; the message names the file, the place and the reason."""
+    """Invalid raw data; the message names the file, the line and the reason."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Whole records of one file, not parsed yet: cutting is quick, parsing is for another thread."""
+    """Unparsed whole records of one file: cutting is fast, parsing is left to another thread."""
 
     path: Path
     header: list[str]
@@ -28,7 +28,7 @@ class Block:
     content: bytes
 
     def parse(self) -> pl.DataFrame:
-        """The columns that usecase.toml names, all as text. Raises BadInput for ragged rows and bad UTF-8."""
+        """Return the columns of usecase.toml, all as text. Raise BadInput for ragged rows and bad UTF-8."""
         schema = dict.fromkeys(self.header, pl.String)
         try:
             frame = pl.read_csv(self.content, has_header=False, schema=schema)
@@ -39,7 +39,7 @@ class Block:
 
 
 def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
-    """The file in order, in blocks of about ``size`` bytes. Raises BadInput for a missing column."""
+    """Yield the file in order, in blocks of about ``size`` bytes. Raise BadInput for a missing column."""
     with path.open("rb") as file:
         header = _header(path, file.readline())
         start = file.tell()
@@ -58,7 +58,7 @@ def _header(path: Path, line: bytes) -> list[str]:
 
 
 def _cut(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Blocks that end where a record does: at a line feed with an even number of quotes before it."""
+    """Yield blocks that end with a record: at a line feed with an even number of quotes before it."""
     remainder = b""
     while block := file.read(size):
         block = remainder + block
@@ -71,7 +71,7 @@ def _cut(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _end_of_records(block: bytes) -> int:
-    """Just behind the last record that is whole; ``block`` starts outside quotes."""
+    """Return the position after the last whole record; ``block`` starts outside quotes."""
     end, open_quote = len(block), block.count(b'"') % 2
     while (feed := block.rfind(b"\n", 0, end)) >= 0:
         open_quote ^= block.count(b'"', feed, end) % 2

@@ -1,4 +1,4 @@
-"""Which split a row goes to: exact, stratified over the combinations of labels, and reproducible."""
+"""The assignment of rows to splits: exact, stratified over the combinations of labels, and reproducible."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ NAMES = ("train", "validation", "test")
 
 
 class Assignment:
-    """Deals rows out to the splits, in the order in which they come.
+    """Assigns rows to the splits, in the order in which they come.
 
-    Each combination of labels is dealt out for itself: of its first n rows n * fraction go to a split, to the
-    nearest row or so, whatever n is. The rows of a combination must come in an order that has nothing to do
-    with them (preprocess.py: by seeded hash), and may come in any number of calls.
+    Each combination of labels is assigned separately: of its first n rows n * fraction go to a split, to the nearest
+    row or so, for every n. The rows of a combination must come in an order independent of their content (preprocess.py:
+    by seeded hash), in any number of calls.
     """
 
     def __init__(self, validation_fraction: float, test_fraction: float, seed: int) -> None:
@@ -27,7 +27,7 @@ class Assignment:
         self._dealt: Counter[int] = Counter()
 
     def split(self, combinations: pl.Series) -> pl.Series:
-        """An index into NAMES for each row, given each row's combination of labels as a number."""
+        """Return an index into NAMES for each row, given each row's combination of labels as a number."""
         codes = combinations.to_numpy()
         assigned = np.zeros(len(codes), np.uint8)
         for code in np.unique(codes):
@@ -36,7 +36,7 @@ class Assignment:
         return pl.Series(assigned)
 
     def pass_over(self, counts: Mapping[int, int]) -> None:
-        """So many rows of each combination came before, and were dealt out by somebody else."""
+        """Skip rows of each combination that another host has assigned."""
         self._dealt.update(counts)
 
     def _deal(self, code: int, n: int) -> np.ndarray:
@@ -47,12 +47,12 @@ class Assignment:
         return np.where(held_out, np.where(validation, 1, 2), 0).astype(np.uint8)
 
     def _offset(self, code: int, purpose: str) -> float:
-        """Where in [0, 1) a combination starts: else every rare one would go to train alone."""
+        """Return the start of a combination in [0, 1): else every rare one would go to train alone."""
         digest = blake2b(f"{self._seed}/{code}/{purpose}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") / 2**64
 
 
 def _every(fraction: float, order: np.ndarray, offset: float) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the row at each place in ``order`` is taken, and how many before it were."""
+    """Return for each index in ``order`` if the row is taken, and the number of taken rows before it."""
     before = np.floor(fraction * order + offset)
     return np.floor(fraction * (order + 1) + offset) > before, before

@@ -1,8 +1,8 @@
-"""Who trains together: the devices of this machine and the hosts of the job, and what they exchange.
+"""Distributed training: the devices of this machine, the hosts of the job, and their communication.
 
-SageMaker names the hosts in SM_HOSTS and this one in SM_CURRENT_HOST; so does workers.py, where a host is an address
-with a port. Every worker has the same weights and makes the same steps: of each batch it takes its share of the rows,
-and the gradients of all are added up.
+SageMaker names the hosts in SM_HOSTS and this one in SM_CURRENT_HOST; so does workers.py, with an address and a port as
+a host. Every worker has the same weights and makes the same steps: it takes its share of the rows of each batch, and
+the gradients of all are summed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ PORT = 2222
 
 @dataclass(frozen=True)
 class Team:
-    """All devices of all workers; this worker is number ``place`` of ``size``."""
+    """All devices of all workers; this worker is ``rank`` of ``size``."""
 
-    place: int
+    rank: int
     size: int
     strategy: tf.distribute.Strategy
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the one that evaluates, saves and reports."""
-        return self.place == 0
+    def is_chief(self) -> bool:
+        """True for the chief: it evaluates, saves and reports."""
+        return self.rank == 0
 
     @property
     def devices(self) -> int:
@@ -37,12 +37,12 @@ class Team:
 
     @property
     def shares(self) -> range:
-        """The numbers of this worker's devices."""
+        """The indices of this worker's devices."""
         local_devices = self.devices // self.size
-        return range(self.place * local_devices, (self.place + 1) * local_devices)
+        return range(self.rank * local_devices, (self.rank + 1) * local_devices)
 
     def distributed(self, values: Sequence[Any]) -> Any:
-        """One value for each device here, as ``strategy.run`` takes it."""
+        """Return one value for each device here, for ``strategy.run``."""
         if len(values) == 1:
             return values[0]
         first = self.shares[0]
@@ -51,17 +51,17 @@ class Team:
         )
 
     def first(self, values: Any) -> Any:
-        """Of what ``strategy.run`` gave, the value of one device here."""
+        """Return the value of one device here from a result of ``strategy.run``."""
         return self.strategy.experimental_local_results(values)[0]
 
     def wait(self) -> None:
-        """Until all are here: who leaves early looks like one that died."""
+        """Wait for all workers: one that leaves early looks like a failed one."""
         if self.size > 1:
-            self.strategy.run(tf.function(lambda: added_up([tf.ones([])])))
+            self.strategy.run(tf.function(lambda: all_reduce_sum([tf.ones([])])))
 
 
 def assemble(hosts: list[str], current: str) -> Team:
-    """The strategy for these hosts and the GPUs of this one. The first thing that is asked of TensorFlow."""
+    """Return the strategy for these hosts and the GPUs of this one. Must be the first call of TensorFlow."""
     if len(hosts) > 1:
         addresses = [host if ":" in host else f"{host}:{PORT}" for host in hosts]
         rank = hosts.index(current)
@@ -73,13 +73,13 @@ def assemble(hosts: list[str], current: str) -> Team:
 
 
 def hosts_of(environment: Mapping[str, str]) -> tuple[list[str], str]:
-    """SageMaker's hosts and this one; by hand there is one without a name."""
+    """Return SageMaker's hosts and this one; outside of SageMaker one host without a name."""
     hosts: list[str] = json.loads(environment.get("SM_HOSTS", "[]")) or [""]
     return sorted(hosts), environment.get("SM_CURRENT_HOST", hosts[0])
 
 
-def added_up(values: list[Any]) -> list[Any]:
-    """The sum of each value over all devices of all workers; called by each device for itself."""
+def all_reduce_sum(values: list[Any]) -> list[Any]:
+    """Return the sum of each value over all devices of all workers; every device must call it."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return values

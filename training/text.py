@@ -1,4 +1,4 @@
-"""What a word is, inside the TensorFlow graph."""
+"""The tokenization into words, inside the TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import tensorflow as tf
 
 import cleaning
 
-# On the cleaned text in lower case: each run of ! or ? is a word, and so is what is left of * @ $ ' in words.
+# On the cleaned text in lower case: each run of ! or ? is a word; words keep * @ $ '.
 _WORD_RULES = ((r"!+", " ! "), (r"\?+", " ? "), (r"[^\p{L}\p{N}'*@$!?]+", " "))
 # The same words for an engine that only counts them.
 WORD_PATTERN = r"[\p{L}\p{N}'*@$]+|!+|\?+"
 
 
 def cleaned(texts: tf.Tensor) -> tf.Tensor:
-    """Strings [n], cleaned and in lower case."""
+    """Return strings [n], cleaned and in lower case."""
     return tf.strings.lower(_replaced(texts, cleaning.RULES), encoding="utf-8")
 
 
 def words(texts: tf.Tensor) -> tf.RaggedTensor:
-    """The words of each cleaned text: strings [n] to a ragged tensor of strings [n, words]."""
+    """Return the words of each cleaned text: strings [n] to a ragged tensor of strings [n, words]."""
     return tf.strings.split(_replaced(texts, _WORD_RULES))
 
 

@@ -1,12 +1,12 @@
-"""Trains the comment classifier; as a SageMaker training job in script mode, or by hand:
+"""Train the comment classifier; as a SageMaker training job in script mode, or by hand:
 
     SM_CHANNEL_TRAIN=/tmp/dataset/train SM_CHANNEL_VALIDATION=/tmp/dataset/validation \\
     SM_CHANNEL_TEST=/tmp/dataset/test SM_MODEL_DIR=/tmp/model SM_OUTPUT_DATA_DIR=/tmp/output \\
     python train.py --epochs 2 --seed 42
 
-Writes to SM_MODEL_DIR what the TensorFlow Serving container wants (1/ is the SavedModel, code/ its handlers), and
-to SM_OUTPUT_DATA_DIR metrics.json and what predictions.py describes. The same data, hyperparameters and machine give
-the same weights, bit for bit.
+Writes the input of the TensorFlow Serving container to SM_MODEL_DIR (1/ is the SavedModel, code/ its handlers), and
+metrics.json and the files of predictions.py to SM_OUTPUT_DATA_DIR. The same data, hyperparameters and machine give the
+same weights, bit for bit.
 """
 
 from __future__ import annotations
@@ -46,38 +46,38 @@ from workers import run_together
 class Hyperparameters:
     """Each is a flag of this script, and settable in usecase.toml under [hyperparameters.train]."""
 
-    # How long and how fast to learn. The rates are the highest: they warm up, then fall to zero in a straight line.
+    # Duration and learning rates. The rates are the maximum: a linear warm-up, then a linear decay to zero.
     epochs: int = 2
     batch_size: int = 64
     learning_rate: float = 0.012
-    wide_learning_rate: float = 80.0  # so high since an n-gram's share of a normalised text is small
+    wide_learning_rate: float = 80.0  # so high because an n-gram's share of a normalised text is small
     warm_up: float = 0.05  # share of all steps
-    clip_norm: float = 1.0  # a batch of odd comments must not throw the weights off
+    clip_norm: float = 1.0  # an unusual batch must not destroy the weights
 
-    # What the network sees and how large it is.
+    # The network's input and size.
     words: int = 30_000
-    min_count: int = 3  # a word seen less often is known by its spelling alone
+    min_count: int = 3  # rarer words are represented by their character n-grams alone
     ngrams: int = 260_000
     embedding_size: int = 64
     lstm_units: int = 48  # in each direction
 
-    # Against learning comments by heart.
+    # Regularization.
     word_dropout: float = 0.1
     spatial_dropout: float = 0.3
     dropout: float = 0.2
 
-    # A positive of a label with rate p weighs ((1 - p) / p) ** this in the LSTM's loss: else rare labels are hardly
-    # learnt.
+    # A positive of a label with rate p has the weight ((1 - p) / p) ** this in the LSTM's loss: else rare labels are
+    # hardly learnt.
     positive_weight_power: float = 0.6
 
-    # So many processes on this machine, if it is alone; with several hosts there is one on each.
+    # Worker processes on this machine, if it is alone; with several hosts there is one on each.
     workers: int = 1
 
-    # An interrupted training goes on from its last checkpoint: one every so often, and one after each epoch.
+    # An interrupted training continues from its last checkpoint: one per interval, and one after each epoch.
     checkpoint_seconds: float = 60.0
 
-    # How common each label is where the model will be used, as "toxic=0.1,threat=0.003"; a label left out is as
-    # common as in the data. Probabilities, thresholds and F1 are for these rates.
+    # Each label's frequency in the population of use, as "toxic=0.1,threat=0.003"; by default that of the data.
+    # Probabilities, thresholds and F1 are for these rates.
     base_rates: str = ""
 
     seed: int = 42
@@ -85,7 +85,7 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where script mode says that data and results are; ``checkpoints`` survives an interruption, if there is one."""
+    """The folders of script mode; ``checkpoints`` survives an interruption, if there is one."""
 
     train: Path
     validation: Path
@@ -104,7 +104,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What validation and test rows say of the trained network, for the rates of where it will be used."""
+    """Calibration, thresholds and metrics of the trained network, for the rates of the population of use."""
 
     calibration: Calibration
     thresholds: dict[str, float | None]
@@ -114,7 +114,7 @@ class Assessment:
 
 
 def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team: Team) -> None:
-    """Reads the splits, trains, calibrates, evaluates, exports."""
+    """Read the splits, train, calibrate, evaluate, export."""
     tf.config.experimental.enable_op_determinism()
     clock = Clock()
     labels = usecase.labels()
@@ -146,7 +146,7 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team:
     predictions.write(folders.output, test, splits.test.labels, evaluation.test_scores, evaluation.thresholds, seen)
     clock.lap("evaluation")
 
-    served = make_network().taking_over(network)  # as plain variables, whatever the strategy made of them
+    served = make_network().taking_over(network)  # plain variables, independent of the strategy
     export(Classifier(featurizer, served, evaluation.calibration), folders.model, labels)
     vocabulary = traits.Vocabulary.learn(seen[0], hyperparameters.min_count, words)
     sample = slice(traits.MOST_ROWS)
@@ -180,11 +180,11 @@ def read_splits(folders: Folders, labels: list[str]) -> Splits:
 def fit(
     trainer: Trainer, epochs: int, validation: Table, checkpoints: Checkpoints, team: Team
 ) -> tuple[list[dict[str, Any]], Logits | None]:
-    """All epochs that are left; the points on their curves, and for who leads the validation rows' logits."""
+    """Train the remaining epochs; return the points of their curves, and on the chief the validation rows' logits."""
     history, logits = trainer.resume(checkpoints), None
     for epoch in range(len(history) + 1, epochs + 1):
         history.append({"epoch": epoch, "loss": trainer.epoch(epoch, history, checkpoints)})
-        if team.leads:
+        if team.is_chief:
             logits = trainer.predict(validation)
             history[-1] |= curves(validation, plain(validation.labels.shape[1]).probabilities(*logits))
             print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
@@ -196,7 +196,7 @@ def fit(
 def assess(
     labels: list[str], rates: dict[str, float], splits: Splits, logits: Logits, test_logits: Logits
 ) -> Assessment:
-    """Calibration and thresholds from the validation rows; metrics of them and of the test rows."""
+    """Return calibration and thresholds of the validation rows; metrics of these and of the test rows."""
     validation, test = splits.validation.labels, splits.test.labels
     weights, test_weights = (representative_weights(labels, truth, rates) for truth in (validation, test))
     calibration = calibrate(*logits, validation, weights)
@@ -210,7 +210,7 @@ def assess(
 
 
 def curves(validation: Table, scores: np.ndarray) -> dict[str, float | None]:
-    """An epoch's points on the training curves."""
+    """Return an epoch's points on the training curves."""
     aucs = (metrics.roc_auc(truth, score) for truth, score in zip(validation.labels.T, scores.T, strict=True))
     return {
         "validation_loss": log_loss(validation.labels, scores),
@@ -219,7 +219,7 @@ def curves(validation: Table, scores: np.ndarray) -> dict[str, float | None]:
 
 
 def export(classifier: Classifier, folder: Path, labels: list[str]) -> None:
-    """The model package's content; the folder 1/ is the version that TensorFlow Serving insists on."""
+    """Write the model package's content; TensorFlow Serving needs the folder 1/, a version."""
     classifier.save(str(folder / "1"))
     (folder / "1" / "fingerprint.pb").unlink()  # a random id: without it the same inputs give the same package
     code = folder / "code"
@@ -234,7 +234,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 class Clock:
-    """How many seconds each part took."""
+    """Durations of the parts, in seconds."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -247,7 +247,7 @@ class Clock:
 
 
 def parse(arguments: list[str]) -> tuple[Hyperparameters, Folders]:
-    """Flags over SM_* variables; see `python train.py --help`."""
+    """Parse flags over SM_* variables; see `python train.py --help`."""
     parser = argparse.ArgumentParser(
         usage="%(prog)s [--NAME VALUE ...]",
         description=__doc__,

@@ -1,6 +1,6 @@
-"""The training loop: each half has its loss and its optimizer, a learning rate that warms up and falls, progress.
+"""The training loop: a loss and an optimizer for each half, a learning rate with warm-up and decay, progress.
 
-It runs alone, or with other devices and hosts (team.py): all take their share of the rows of each batch.
+It runs on one device, or on several devices and hosts (team.py): each takes its share of the rows of each batch.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from features import Features, Featurizer
 from model import Logits, Network
 from optimizer import Descent, LazyAdam
 from progress import Progress
-from team import Team, added_up
+from team import Team, all_reduce_sum
 
 PREDICT_ROWS = 256
 
 
 class Settings(Protocol):
-    """The hyperparameters that the loop uses; train.py explains them."""
+    """The hyperparameters of the loop; train.py explains them."""
 
     @property
     def epochs(self) -> int: ...
@@ -48,11 +48,11 @@ class Settings(Protocol):
 
 
 class Diverged(Exception):
-    """Training has come to weights that are no numbers."""
+    """The weights have become NaN or infinite."""
 
 
 class Trainer:
-    """Trains ``network``, which was made in the scope of the team's strategy, on the rows of a table."""
+    """Trains ``network``, created in the scope of the team's strategy, on the rows of a table."""
 
     def __init__(self, network: Network, featurizer: Featurizer, settings: Settings, table: Table, team: Team) -> None:
         self._network, self._featurizer, self._settings, self._table = network, featurizer, settings, table
@@ -67,7 +67,7 @@ class Trainer:
         self._progress = Progress(self._steps)
         features, labels = table.featurized(featurizer, [np.arange(1)]).element_spec
         scalars = [tf.TensorSpec([], kind) for kind in (tf.float32, tf.float32, tf.int32)]
-        # What several devices get has no signature: TensorFlow finds one from the first batches.
+        # With several devices there is no fixed signature: TensorFlow infers it from the first batches.
         signature = [(features, labels), *scalars] if len(team.shares) == 1 else None
         self._step = tf.function(
             self._learn_everywhere, input_signature=signature, reduce_retracing=signature is None, autograph=False
@@ -76,17 +76,17 @@ class Trainer:
         self._done, self._loss = 0, 0.0
 
     def resume(self, checkpoints: Checkpoints) -> list[dict[str, Any]]:
-        """Takes up where an interrupted training was; gives the finished epochs."""
+        """Restore an interrupted training; return its finished epochs."""
         notes = checkpoints.restore()
         self._done, self._loss = notes.get("step", 0), notes.get("loss", 0.0)
-        if notes and self._team.leads:
+        if notes and self._team.is_chief:
             print(f"goes on after step {self._done} of {self._steps}", flush=True)
         return list(notes.get("history", []))
 
     def epoch(self, epoch: int, history: list[dict[str, Any]], checkpoints: Checkpoints) -> float:
-        """One pass over the rows, ``epoch`` counting from 1; the mean log loss on the way, without weights.
+        """Train one epoch, counting from 1; return the mean log loss during it, unweighted.
 
-        Raises Diverged as soon as the loss is no number.
+        Raise Diverged as soon as the loss is NaN.
         """
         saved = time.monotonic()
         for shares, rows in self._shares(epoch):
@@ -96,7 +96,7 @@ class Trainer:
             if not math.isfinite(loss):
                 raise Diverged(f"the loss is {loss} at step {self._done} of {self._steps}; lower the learning rate")
             self._loss += loss * rows
-            if self._team.leads:
+            if self._team.is_chief:
                 self._progress(self._done, f"epoch {epoch}/{self._settings.epochs} loss {loss:.4f}")
             if time.monotonic() - saved >= self._settings.checkpoint_seconds:
                 self.save(history, checkpoints)
@@ -105,12 +105,12 @@ class Trainer:
         return mean
 
     def save(self, history: list[dict[str, Any]], checkpoints: Checkpoints) -> None:
-        if self._team.leads:
+        if self._team.is_chief:
             notes: Notes = {"step": self._done, "loss": self._loss, "history": history}
             checkpoints.save(self._done, notes)
 
     def predict(self, table: Table) -> Logits:
-        """The logits of all rows, in their order, as arrays."""
+        """Return the logits of all rows, in order, as arrays."""
         batches = sorted_batches(table.lengths, PREDICT_ROWS)
         data = table.featurized(self._featurizer, batches)
         sides = zip(*([side.numpy() for side in self._logits(features)] for features, _ in data), strict=True)
@@ -118,7 +118,7 @@ class Trainer:
         return Logits(*(np.concatenate(side)[order] for side in sides))
 
     def _shares(self, epoch: int) -> Iterator[tuple[Any, int]]:
-        """What each device here gets of every batch that is left of the epoch, and how many rows the batch has."""
+        """Yield each device's share of the epoch's remaining batches, with the size of the batch."""
         batches = shuffled_batches(self._table.lengths, self._settings.batch_size, [self._settings.seed, epoch])
         remaining = batches[self._done - (epoch - 1) * self._steps_per_epoch : self._steps_per_epoch]
         if remaining:
@@ -130,7 +130,7 @@ class Trainer:
                 yield self._team.distributed(shares), len(rows)
 
     def _schedule(self, step: int) -> float:
-        """What share of the learning rate a step has."""
+        """Return a step's factor of the learning rate."""
         warm_up = max(1, round(self._settings.warm_up * self._steps))
         rising, falling = (step + 1) / warm_up, (self._steps - step) / max(1, self._steps - warm_up)
         return min(1.0, rising, falling)
@@ -141,11 +141,14 @@ class Trainer:
     def _learn(
         self, features: Features, labels: tf.Tensor, rows: tf.Tensor, schedule: tf.Tensor, step: tf.Tensor
     ) -> tf.Tensor:
-        """One step with a device's share of a batch of ``rows`` rows; the mean log loss of the whole batch."""
+        """Train one step on a device's share of a batch of ``rows`` rows.
+
+        Return the mean log loss of the whole batch.
+        """
         deep, deep_gradients = self._deep_gradients(features, labels, rows, step)
         wide, wide_gradients = self._wide_gradients(features, labels, rows)
         loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, (deep + wide) / 2))
-        *gradients, loss = added_up([*deep_gradients, *wide_gradients, loss])
+        *gradients, loss = all_reduce_sum([*deep_gradients, *wide_gradients, loss])
         deep_gradients, wide_gradients = gradients[: len(self._deep)], gradients[len(self._deep) :]
         deep_gradients, _ = tf.clip_by_global_norm(deep_gradients, self._settings.clip_norm)
         self.adam.apply(deep_gradients, schedule * self._settings.learning_rate, step + 1)
@@ -159,8 +162,8 @@ class Trainer:
         seed = tf.stack([self._settings.seed, step * self._team.devices + device])
         with tf.GradientTape() as tape:
             logits = self._network.deep(features, seed)
-            # A positive weight of w makes a network see log(w) too much in a logit. That is put in here and so is
-            # not in the network, whose probabilities stay what they would be without weights.
+            # A weight of w for positives makes a network overestimate its logit by log(w). Adding it here keeps the
+            # network's own probabilities as they would be without weights.
             weighted = logits + tf.math.log(self._weights)
             losses = tf.nn.weighted_cross_entropy_with_logits(labels, weighted, self._weights)
             loss = tf.reduce_sum(losses) / (rows * labels.shape[1])
@@ -173,17 +176,17 @@ class Trainer:
 
 
 def label_rates(labels: np.ndarray) -> np.ndarray:
-    """How common each label is, never 0 or 1."""
+    """Return each label's frequency, never 0 or 1."""
     return np.asarray((labels.sum(axis=0) + 1) / (len(labels) + 2))
 
 
 def positive_weights(labels: np.ndarray, power: float) -> np.ndarray:
-    """What a positive of each label weighs: ((1 - p) / p) ** power for its rate p."""
+    """Return the weight of a positive of each label: ((1 - p) / p) ** power for its rate p."""
     rates = label_rates(labels)
     return np.asarray(((1 - rates) / rates) ** power, np.float32)
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The mean over rows and labels of -log(probability of what is true)."""
+    """Return the mean over rows and labels of -log(probability of the true value)."""
     of_truth = np.where(labels > 0, probabilities, 1 - probabilities.astype(np.float64))
     return float(-np.log(np.maximum(of_truth, 1e-7)).mean())

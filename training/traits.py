@@ -1,7 +1,7 @@
-"""What is measured of a text, and of the model's answer to it: numbers, from which no text can be read.
+"""Features of a text and of the model's response for drift detection: numbers that reveal no text.
 
-The same functions measure the test rows when the model is trained and the requests when it is used, outside of
-TensorFlow. Which words the training knew is kept as hashes.
+The same functions measure the test rows in training and the requests in use, outside of TensorFlow. The training's
+vocabulary is kept as hashes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import observation
 from cleaning import RULES
 
 FILE = "words.bin"
-# What inference.py needs beside it.
+# The modules that inference.py imports.
 MODULES = ("observation.py", "traits.py", "cleaning.py")
-# Test rows that are measured: more would cost time, and not tell more.
+# The limit of measured test rows: more would cost time without new information.
 MOST_ROWS = 20_000
 HASH_BYTES = 5
-LONG_TEXT = 10_000  # characters; a request with longer ones must not take long to measure
-# Of training texts, which come in the order of a hash; so many are enough to know what is common.
+LONG_TEXT = 10_000  # characters; a longer request must not take long to measure
+# The training texts come in the order of a hash; so few are enough for the common words.
 ENOUGH_TEXTS = 50_000
-# RE2 and Rust write \x{a0} where Python writes \u00a0.
+# RE2 and Rust write \x{a0}, Python writes \u00a0.
 _RULES = [
-    (re.compile(re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\u{int(found[1], 16):04x}", pattern)), replacement)
+    (re.compile(re.sub(r"\\x\{([0-9a-f]+)\}", lambda match: f"\\u{int(match[1], 16):04x}", pattern)), replacement)
     for pattern, replacement in RULES
 ]
 _WORD = re.compile(r"(?:[^\W_]|['*@$])+|[!?]")
@@ -36,7 +36,7 @@ _RUN = re.compile(r"([!?])\1+")
 
 
 def words(text: str) -> list[str]:
-    """As the model splits a text."""
+    """Return a text's words, split like the model does."""
     return _WORD.findall(_RUN.sub(r"\1", _cleaned(text)).lower())
 
 
@@ -47,19 +47,21 @@ def _cleaned(text: str) -> str:
 
 
 class Vocabulary:
-    """Which words were common in training."""
+    """The common words of the training."""
 
     def __init__(self, hashes: Iterable[bytes]) -> None:
         self._hashes = frozenset(hashes)
 
     @classmethod
     def learn(cls, texts: Iterable[str], min_count: int, most: int) -> Vocabulary:
-        """The most frequent words of texts."""
+        """Return the most frequent words of texts."""
         counts: Counter[str] = Counter()
         for text, _ in zip(texts, range(ENOUGH_TEXTS), strict=False):
             counts.update(words(text))
-        common = sorted((word for word, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
-        return cls(_hash(word) for word in common[:most])
+        common = sorted(
+            (token for token, count in counts.items() if count >= min_count), key=lambda token: (-counts[token], token)
+        )
+        return cls(_hash(token) for token in common[:most])
 
     @classmethod
     def read(cls, folder: Path) -> Vocabulary:
@@ -71,18 +73,18 @@ class Vocabulary:
         (folder / FILE).write_bytes(b"".join(sorted(self._hashes)))
 
     def unknown(self, tokens: Sequence[str]) -> float | None:
-        """Which share of words is not common, None of none."""
-        return sum(_hash(word) not in self._hashes for word in tokens) / len(tokens) if tokens else None
+        """Return the share of uncommon words; None without words."""
+        return sum(_hash(token) not in self._hashes for token in tokens) / len(tokens) if tokens else None
 
 
-def _hash(word: str) -> bytes:
-    return blake2b(word.encode("utf-8", "replace"), digest_size=HASH_BYTES).digest()
+def _hash(token: str) -> bytes:
+    return blake2b(token.encode("utf-8", "replace"), digest_size=HASH_BYTES).digest()
 
 
 def measure(
     texts: Sequence[str], scores: Sequence[Sequence[float]], labels: Sequence[str], vocabulary: Vocabulary
 ) -> dict[str, list[float | None]]:
-    """By name, a value for each text: how long, how unknown its words, and how sure the model is of each label."""
+    """Return by name a value per text: the length, the share of unknown words, the score of each label."""
     tokenized = [words(text[:LONG_TEXT]) for text in texts]
     return {
         "characters": [len(text) for text in texts],
@@ -93,7 +95,7 @@ def measure(
 
 
 def measurer(code: Path, labels: Sequence[str]) -> observation.Measure:
-    """``measure`` with what the package has; read when the first request is measured."""
+    """Return ``measure`` with the package's vocabulary, loaded at the first request."""
 
     @cache
     def vocabulary() -> Vocabulary:
@@ -111,9 +113,9 @@ def export(
     labels: Sequence[str],
     weights: Sequence[float],
 ) -> None:
-    """What the package needs to measure requests, and how texts that the model has not learnt from measure.
+    """Write the files that measure requests, and the reference: the features of rows outside of the training split.
 
-    ``weights`` make these rows what is expected where the model will be used; ``scores`` are [rows, labels].
+    ``weights`` adapt these rows to the population of use; ``scores`` are [rows, labels].
     """
     code.mkdir(parents=True, exist_ok=True)
     for name in MODULES:

@@ -1,4 +1,4 @@
-"""The scripts' only reader of usecase.toml: what the columns are called, and the gates' thresholds."""
+"""The scripts' only reader of usecase.toml: names of columns, and thresholds of gates."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PATH = Path(__file__).with_name("usecase.toml")
 
 
 def columns() -> dict[str, str]:
-    """Each column of the raw data and its kind: id, text, label or number."""
+    """Return each column of the raw data with its kind: id, text, label or number."""
     return dict(_table("data")["columns"])
 
 
 def labels() -> list[str]:
-    """The label columns in the order of the model's outputs."""
+    """Return the label columns in the order of the model's outputs."""
     return _of_kind("label")
 
 
@@ -33,7 +33,7 @@ def id_column() -> str:
 
 
 def gate(name: str) -> dict[str, Any]:
-    """The thresholds of the gate ``name``, e.g. ``pre-training``."""
+    """Return the thresholds of the gate ``name``, e.g. ``pre-training``."""
     return dict(_table("gates")[name])
 
 

@@ -140,7 +140,7 @@ def test_the_lexicon_is_what_is_frequent_and_how_rare_it_is() -> None:
     assert len(found.fingerprints) == 2
     assert len(learn_lexicon(batches, min_count=1, most_words=3, most_ngrams=2).fingerprints) == 3
     # In two texts of four: "aa b" and the like; in three: those of " aa".
-    assert {round(float(rarity), 4) for rarity in found.rarity} == {
+    assert {round(float(idf), 4) for idf in found.idf} == {
         round(float(np.log(5 / (1 + texts)) + 1), 4) for texts in (2, 3)
     }
 
