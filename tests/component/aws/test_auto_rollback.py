@@ -31,17 +31,19 @@ class Ground:
     def __init__(self, folder: Path) -> None:
         self.done: list[str] = []
         self.broken_off: dict[str, BaseException] = {}
-        self.again = ""
+        self.resume_command = ""
         use_case = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
         self.backend: Any = AwsBackend(Project(folder), use_case, resolve({}, {}, {}))
         self.backend._start_request = lambda request: StartRequest(Revision("COMMIT_ID", "c1"), "d1", request)
         self.backend.services = SimpleNamespace(
             endpoint=SimpleNamespace(deployed_model=lambda: SimpleNamespace(digest=BAD)),
-            records=SimpleNamespace(runs=lambda: iter([run_of_good()])),
+            run_store=SimpleNamespace(runs=lambda: iter([run_of_good()])),
             versions=SimpleNamespace(
-                every=versions, reject=lambda digest, why: self._do(f"reject {digest[:4]}: {why}")
+                list_versions=versions, reject=lambda digest, why: self._do(f"reject {digest[:4]}: {why}")
             ),
-            starter=SimpleNamespace(start=lambda wish: (self._do(f"start from {wish.source}"), ("back", True))[1]),
+            starter=SimpleNamespace(
+                start=lambda request: (self._do(f"start from {request.source}"), ("back", True))[1]
+            ),
             runs=SimpleNamespace(follow=self._follow),
         )
 
@@ -50,9 +52,9 @@ class Ground:
             raise self.broken_off.pop(what)
         self.done.append(what)
 
-    def _follow(self, run_id: str, _: object, again: str, **__: object) -> Run:
+    def _follow(self, run_id: str, _: object, resume_command: str, **__: object) -> Run:
         self._do(f"follow {run_id}")
-        self.again = again
+        self.resume_command = resume_command
         return Run(run_id, 1.0, Status.DONE, [])
 
     def rollback(self, version: str = "") -> Run:
@@ -83,11 +85,11 @@ def ground(tmp_path: Path) -> Ground:
 def test_the_run_is_there_before_what_is_live_is_rejected(ground: Ground) -> None:
     assert ground.rollback().id == "back"
     assert ground.done == [START, REJECT, FOLLOW]
-    assert ground.again == "mlops rollback --to v1", "who stops to follow is told how to return"
+    assert ground.resume_command == "mlops rollback --to v1", "who stops to follow is told how to return"
 
 
 def test_without_an_endpoint_the_model_that_was_deployed_last_is_the_one_that_goes(ground: Ground) -> None:
-    ground.backend.services.endpoint = SimpleNamespace(live=lambda: SimpleNamespace(digest=""))
+    ground.backend.services.endpoint = SimpleNamespace(deployed_model=lambda: SimpleNamespace(digest=""))
     ground.backend.services.runs.deployed = lambda: BAD
     ground.rollback()
     assert ground.done == [START, REJECT, FOLLOW], "not deployed once more"

@@ -48,7 +48,7 @@ class Ground:
     def get_json(self, key: str) -> Any:
         return self.objects.get(key)
 
-    def items(self, prefix: str = "") -> Any:
+    def list_objects(self, prefix: str = "") -> Any:
         return (S3Object(key, 1, 1.0) for key in self.objects if key.startswith(prefix))
 
     def actions(self, run_id: str) -> list[ActionRun]:
@@ -81,12 +81,17 @@ class Ground:
             require_kept=lambda package, digest: self.checked.append((package, digest)),
             decide=lambda package, approved, _: self.packages.update({package: APPROVED if approved else REJECTED}),
         )
-        crew: Any = SimpleNamespace(
-            decisions=self.decisions, registry=registry, site=None, bucket=None, records=self.records, endpoint=None
+        services: Any = SimpleNamespace(
+            approvals=self.decisions,
+            registry=registry,
+            outputs=None,
+            bucket=None,
+            run_store=self.records,
+            endpoint=None,
         )
         tiny = USE_CASES / "tiny"
         use_case = load_use_case(tiny / "training" / "usecase.toml")
-        bench = AwsStageExecutor(Project(tiny), use_case, crew, None)  # type: ignore[arg-type]
+        bench = AwsStageExecutor(Project(tiny), use_case, services, None)  # type: ignore[arg-type]
         bench.collect_result(APPROVAL, run)
         return run
 
