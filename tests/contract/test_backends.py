@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.fixture import aws_server
 from mlops_cli.backends import get_backend
 from mlops_cli.backends.base import Backend
 from mlops_cli.core.endpoint import EndpointState
@@ -31,7 +30,6 @@ from tests.conftest import ROOT, USE_CASES
 
 pytestmark = pytest.mark.slow
 TARGETS = ("local", pytest.param("aws", marks=pytest.mark.aws))
-__all__ = ["aws_server"]
 
 
 class Recorded:
