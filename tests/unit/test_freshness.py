@@ -443,6 +443,31 @@ def test_what_a_script_reads_elsewhere_is_seen_by_the_run_itself(bench: Bench, h
     assert bench.again().keys() == {TRAIN}
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_file_in_a_cache_of_the_users_counts_and_is_not_named(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    """As the list of fonts, which matplotlib writes at its first import on a machine."""
+    home, real = tmp_path / "home", tmp_path / "real"
+    (real / ".cache" / "lib").mkdir(parents=True)
+    home.symlink_to(real)
+    monkeypatch.setenv("HOME", str(home))
+    fonts, near = real / ".cache" / "lib" / "fonts.json", real / ".cached.json"
+    near.write_text("1")
+    cached = fonts if linked else home / ".cache" / "lib" / "fonts.json"
+    _reads(
+        bench,
+        f"p = pathlib.Path({str(cached)!r})\ntry: p.read_text()\nexcept OSError: p.write_text('[]')\n"
+        f"pathlib.Path({str(near)!r}).read_text()",
+    )
+    bench.stages = (STAGES[0], STAGES[2])
+    assert bench.run().stage(TRAIN).detail["unsent"] == [str(near)]
+    assert bench.again() == {}
+    fonts.write_text("[1]")
+    assert bench.again().keys() == {TRAIN}
+    assert bench.run().stage(TRAIN).detail["unsent"] == [str(near)]
+
+
 def test_a_module_of_a_listed_path_counts(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere.py").write_text("SIZE = 1\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
