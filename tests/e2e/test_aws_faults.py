@@ -26,6 +26,6 @@ def test_from_deploying_to_cleaning_up_while_one_call_in_five_fails(project: Pat
         cloud.edit("train.py", "0.4 + 0.2", "0.5 + 0.2")
         second = cloud.approved()
         assert (statuses(second)["preprocess"], statuses(second)["deploy"]) == ("reused", "done")
-        assert "proof" in cloud("cleanup", "--yes")
+        assert "verified: no resources created by mlops remain" in cloud("cleanup", "--yes")
         assert len(proxy.fired()) > 50
     assert everything(aws) == before

@@ -79,4 +79,4 @@ def test_the_use_case_that_comes_with_it_on_its_sample(project_folder: Path, aws
     ((_, scores),) = found["probe"]["rows"]
     assert scores["toxic"] > 0.5
     assert (found["gate"]["failed"], found["endpoint"]["is_what_was_approved"]) == (0, True)
-    assert "proof" in cloud("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in cloud("cleanup", "--yes")

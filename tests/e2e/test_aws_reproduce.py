@@ -140,4 +140,4 @@ def test_a_killed_one_is_made_anew_or_cleaned_up(shared: Cloud) -> None:
     held.touch()
     killed(shared, run["id"])
     assert "state machine execution" in shared("cleanup", "--dry-run")
-    assert "proof" in shared("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in shared("cleanup", "--yes")

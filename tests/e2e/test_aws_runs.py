@@ -216,7 +216,7 @@ def test_an_alarm_rolls_the_endpoint_back_and_is_said(shared: Cloud) -> None:
 
 
 def test_a_bucket_of_ones_own_survives(shared: Cloud) -> None:
-    assert "proof" in shared("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in shared("cleanup", "--yes")
     left = everything(shared.aws)
     assert left.pop("buckets") == ["ours-alone"]
     assert {kind: names for kind, names in left.items() if names} == {}

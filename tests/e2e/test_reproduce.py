@@ -91,4 +91,4 @@ def test_a_killed_reproduction_leaves_nothing_that_stays(tiny: Cli) -> None:
     held.unlink()
     assert tiny.json("status")["run"]["status"] == "done"
     assert tiny.json("reproduce", run["id"])["same"] is True
-    assert "proof" in tiny("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in tiny("cleanup", "--yes")

@@ -145,7 +145,7 @@ def test_another_tools_folder_of_the_same_name_is_left_alone(cli: Cli) -> None:
 
 def test_cleanup_after_a_failed_download_leaves_nothing(cli: Cli) -> None:
     cli("download-data", "--source", "http://127.0.0.1:1/x.csv", code=1)
-    assert "proof" in cli("cleanup", "--yes")
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert not (cli.folder / ".mlops").exists()
 
 
