@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.templates.template import ENDPOINT, FOLDER, NAMES, VARIANTS, load, resolve, variant
 
 AWS = ROOT / "mlops_cli" / "backends" / "aws"
-SOURCES = {path.name: path.read_text(encoding="utf-8") for path in AWS.glob("*.py")}
+SOURCES = {path.relative_to(AWS).as_posix(): path.read_text(encoding="utf-8") for path in AWS.rglob("*.py")}
 # outputs["Name"], outputs.get("Name", …), required(…)["Name"], facts["Name"]: outputs are the names with a capital.
 READ = re.compile(r"(?:outputs|facts|required\([^)]*\))(?:\[|\.get\()\"([A-Z]\w+)\"")
 GIVEN = re.compile(r"\"([A-Z]\w+)\": ")
@@ -44,7 +44,7 @@ def test_every_output_that_is_read_is_there(pipeline: str) -> None:
 
 
 def test_every_parameter_that_is_given_is_declared_and_every_needed_one_is_given() -> None:
-    given = set(GIVEN.findall(SOURCES["parameters.py"]))
+    given = set(GIVEN.findall(SOURCES["infra/stack_parameters.py"]))
     declared = {**parameters("storage"), **parameters("pipeline")}
     needed = {name for name, one in declared.items() if "Default" not in one}
     assert (given - set(declared), needed - given) == (set(), set())
