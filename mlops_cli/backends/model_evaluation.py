@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlops_cli.project.usecase import UseCase
 
 PREDICTIONS, INSTANCES = "predictions.json", "instances.json"
-ASKED_TOGETHER = 100
+BATCH_ROWS = 100
 Invoke = Callable[[bytes, str], InvocationResponse]
 Notify = Callable[[int, int, str], None]
 
@@ -63,21 +63,21 @@ class ModelPair:
 
 
 def compare_models(
-    pair: ModelPair, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, tell: Notify = no_message
+    pair: ModelPair, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, notify: Notify = no_message
 ) -> Comparison:
     """Compare both models on the same test rows; ask the live endpoint for its missing predictions.
 
     The reason of a failed comparison becomes its ``problem``.
     """
     try:
-        comparison = _compute_comparison(pair.metric, new, live, ask, tell)
+        comparison = _compute_comparison(pair.metric, new, live, ask, notify)
     except MlopsError as error:
         comparison = Comparison(pair.metric, problem=error.message.rstrip("."))
     return replace(comparison, lower_is_better=pair.lower_is_better)
 
 
 def _compute_comparison(
-    metric: str, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, tell: Notify
+    metric: str, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, notify: Notify
 ) -> Comparison:
     from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
 
@@ -88,25 +88,25 @@ def _compute_comparison(
     positions = unknown_rows(mine, theirs)
     asked_rows = len(positions) if len(instances) == len(mine.rows) else 0
     if asked_rows:
-        answers = _live_predictions([instances[position] for position in positions], ask, tell)
+        answers = _live_predictions([instances[position] for position in positions], ask, notify)
         theirs = with_predictions(mine, theirs, positions, answers)
     if theirs is None:
         raise MlopsError(f"the live model's training wrote no {PREDICTIONS}, and this one's no {INSTANCES}")
     return compare(metric, mine, theirs, asked_rows)
 
 
-def _read(written: TrainingOutputs) -> Predictions | None:
+def _read(outputs: TrainingOutputs) -> Predictions | None:
     from mlops_cli.evaluation.predictions import read_predictions
 
-    return read_predictions(written.predictions) if written.predictions else None
+    return read_predictions(outputs.predictions) if outputs.predictions else None
 
 
-def _live_predictions(instances: Sequence[Any], ask: Invoke, tell: Notify) -> list[Mapping[str, Any]]:
+def _live_predictions(instances: Sequence[Any], ask: Invoke, notify: Notify) -> list[Mapping[str, Any]]:
     """Return the live endpoint's predictions for the rows, requested in batches."""
     answers: list[Mapping[str, Any]] = []
-    for start in range(0, len(instances), ASKED_TOGETHER):
-        answers += _predict_batch(ask, instances[start : start + ASKED_TOGETHER])
-        tell(len(answers), len(instances), "test rows asked of the live model")
+    for start in range(0, len(instances), BATCH_ROWS):
+        answers += _predict_batch(ask, instances[start : start + BATCH_ROWS])
+        notify(len(answers), len(instances), "test rows asked of the live model")
     return answers
 
 
@@ -124,7 +124,7 @@ def _predict_batch(ask: Invoke, instances: Sequence[Any]) -> list[Mapping[str, A
 
 
 def render_report(
-    use_case: UseCase, run: Run, evidence: Evidence, written: TrainingOutputs, live_run: Run | None
+    use_case: UseCase, run: Run, evidence: Evidence, outputs: TrainingOutputs, live_run: Run | None
 ) -> str:
     """Return the HTML report of a run; ``live_run`` made the live model. Raise MlopsError without a model."""
     from mlops_cli.report import gather, report_html
@@ -132,4 +132,4 @@ def render_report(
     if not run.stage("train").output:
         raise MlopsError(f"Run {run.id} has no model to report about yet.", "Continue it: mlops run")
     profile = live_run.stage("preprocess").detail if live_run else {}
-    return report_html(gather(use_case, run, evidence, written.predictions, written.instances, profile))
+    return report_html(gather(use_case, run, evidence, outputs.predictions, outputs.instances, profile))

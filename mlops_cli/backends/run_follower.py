@@ -26,8 +26,8 @@ class PollInterval:
     def __post_init__(self) -> None:
         self._next = self.shortest
 
-    def wait(self, moved: bool) -> None:
-        self._next = self.shortest if moved else min(self._next * self.growth, self.longest)
+    def wait(self, changed: bool) -> None:
+        self._next = self.shortest if changed else min(self._next * self.growth, self.longest)
         time.sleep(self._next)
 
 
@@ -40,15 +40,15 @@ def follow(look: Look, read: Read, view: RunView, pace: PollInterval, seen: Run 
     shown = {stage.name: (stage.status, stage.reason) for stage in (seen.stages if seen else ())}
     while True:
         run = look()
-        moved = [stage for stage in run.stages if _changed_stages(stage, shown)]
-        for stage in moved:
+        changed = [stage for stage in run.stages if _changed_stages(stage, shown)]
+        for stage in changed:
             _show_stage(run, stage, shown, view)
         if run.status not in GOING_ON:
             return run
         for stage in run.stages:
             if stage.status is Status.RUNNING:
-                _progressed(run, stage, read, view)
-        pace.wait(bool(moved))
+                _show_progress(run, stage, read, view)
+        pace.wait(bool(changed))
 
 
 def _changed_stages(stage: StageRun, shown: dict[str, tuple[Status, str]]) -> bool:
@@ -64,7 +64,7 @@ def _show_stage(run: Run, stage: StageRun, shown: dict[str, tuple[Status, str]],
     view.stage_changed(run, stage)
 
 
-def _progressed(run: Run, stage: StageRun, read: Read, view: RunView) -> None:
+def _show_progress(run: Run, stage: StageRun, read: Read, view: RunView) -> None:
     """Show the progress of a running stage, or the last line of its log if it reports none."""
     lines = [line for line in read(run, stage) if line.strip()]
     updates = [progress for line in lines if (progress := progress_in(line))]

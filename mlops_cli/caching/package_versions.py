@@ -18,7 +18,7 @@ SITES = ("site-packages", "dist-packages")
 def package_ingredients(name: str, digest: Callable[[Path], str]) -> dict[str, str]:
     """Return the version of ``import name``, and every file of it outside of site-packages."""
     ingredients = {f"package {name}": installed_version(name)}
-    for location in _places(name):
+    for location in _source_locations(name):
         if location.is_file():
             ingredients[f"package {name}: {location.name}"] = digest(location)
             continue
@@ -32,19 +32,19 @@ def package_ingredients(name: str, digest: Callable[[Path], str]) -> dict[str, s
 
 def source_files(name: str) -> Iterator[Path]:
     """Yield the modules of a package outside of site-packages."""
-    for location in _places(name):
+    for location in _source_locations(name):
         yield from [location] if location.is_file() else sorted(location.rglob("*.py"))
 
 
 @cache
-def _places(name: str) -> list[Path]:
+def _source_locations(name: str) -> list[Path]:
     """Return the modules and folders outside of site-packages that ``import name`` loads from, as .pth files say."""
     mapped = [location for finder in _editable_finders() for location in _mapped(finder, name)]
     listed = [location for folder in _listed_folders() for location in (folder / f"{name}.py", folder / name)]
     linked = [site / name for site in _sites() if (site / name).is_symlink()]
     locations = dict.fromkeys(location.resolve() for location in (*mapped, *listed, *linked) if location.exists())
     info = _info(name)
-    if info:  # its version tells enough, whatever links lead to it
+    if info:  # its version is enough, however it is linked
         return [location for location in locations if not _is_in_site(location)] or _editable_root(info)
     return list(locations)
 

@@ -60,7 +60,7 @@ class Reads:
         """Return the present values of the files that were read, for comparison."""
         return {name: self.now(name) for name in ingredients if name.startswith(READ)}
 
-    def made(self, log: Path) -> list[str]:
+    def written_files(self, log: Path) -> list[str]:
         """Return the names below training/ of files that a stage wrote without looking for them first."""
         uses = _uses(log)
         looked_for = _inputs(uses)

@@ -80,7 +80,7 @@ class JobProcesses:
                 job.own()
                 return job
 
-    def left_behind(self) -> list[int]:
+    def orphans(self) -> list[int]:
         """Return the processes whose owner has ended."""
         return [pid for job in self._jobs() if not job.is_owned for pid in find_by_token(job.token)]
 

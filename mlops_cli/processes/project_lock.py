@@ -73,7 +73,7 @@ class ProjectLock:
     def acquire(self, command: str) -> None:
         """Take the lock; raise ProjectLockedError if it is held, FileNotFoundError if its folder is gone."""
         while self._file is None:
-            file = _opened(self.path, os.O_RDWR | os.O_CREAT)
+            file = _open(self.path, os.O_RDWR | os.O_CREAT)
             if not _try_lock(file):
                 holder = _read(file)
                 os.close(file)
@@ -101,7 +101,7 @@ class ProjectLock:
         if self._file is not None:
             return _read(self._file)
         try:
-            file = _opened(self.path, os.O_RDONLY)
+            file = _open(self.path, os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError, MlopsError):  # mlops never locks a link
             return None
         try:
@@ -137,7 +137,7 @@ def _terminate(lock: ProjectLock, how: signal.Signals) -> None:
         time.sleep(0.05)
 
 
-def _opened(path: Path, flags: int) -> int:
+def _open(path: Path, flags: int) -> int:
     """Open the file; raise MlopsError for a link, since a link in a copied project could make us write anywhere."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -21,6 +21,7 @@ from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STAT
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.identity import ELSEWHERE, send
 from mlops_cli.project.settings import child_environment
+from mlops_cli.serving import orphaned_servers
 from mlops_cli.serving.client import Response, base_url, request
 from mlops_cli.serving.control_files import (
     Deployment,
@@ -33,7 +34,6 @@ from mlops_cli.serving.control_files import (
     supervision,
     write_json,
 )
-from mlops_cli.serving.orphaned_servers import strays
 
 LOG_BYTES = 5_000_000
 LOG_LINES = 12
@@ -274,19 +274,19 @@ class LocalEndpoint:
         """Wait for workers to leave with their supervisor, then kill hanging ones and their children."""
         _wait_until_unlocked(self._folder.workers_lock, 2, shared=True)
         self.children.kill_orphans(owned=True)  # a supervisor releases its lock shortly before its end
-        self.end_strays()
+        self.end_orphaned_servers()
         if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):
             raise MlopsError(
                 f"A server process of the endpoint {self.name} goes on {ELSEWHERE}.",
                 "End it there (mlops cleanup), then repeat the command.",
             )
 
-    def strays(self) -> list[int]:
+    def orphaned_servers(self) -> list[int]:
         """Return the processes that serve from a former folder of this endpoint that was removed."""
-        return strays(self._folder.root)
+        return orphaned_servers.find(self._folder.root)
 
-    def end_strays(self) -> None:
-        for pid in self.strays():
+    def end_orphaned_servers(self) -> None:
+        for pid in self.orphaned_servers():
             _kill(pid)
 
     def _signal(self, supervisor: Supervision, sign: signal.Signals) -> None:

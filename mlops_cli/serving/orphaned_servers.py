@@ -12,7 +12,7 @@ from mlops_cli.processes.child_process import LINUX, TOKEN, find_by_token
 SERVER = b"mlops_cli.serving"
 
 
-def strays(folder: Path) -> list[int]:
+def find(folder: Path) -> list[int]:
     """Return the processes that serve from the removed ``folder``, with their descendants.
 
     Linux only: elsewhere a process's folder cannot be read, and the server ends by itself.

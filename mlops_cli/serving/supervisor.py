@@ -71,7 +71,7 @@ class Supervisor:
         watch = asyncio.create_task(self._watch(self._folder.supervisor_lock.stat()))
         await self._deploy()
         while self._live is not None and not self._stopped.is_set():
-            await self._one_event(self._live)
+            await self._handle_event(self._live)
         watch.cancel()
         if self._live is not None:
             await self._live.worker.end(signal.SIGINT, STOP_SECONDS)
@@ -88,7 +88,7 @@ class Supervisor:
                 write_json(moved.service, self._live.service(reason))
         self._stopped.set()
 
-    async def _one_event(self, live: ActiveDeployment) -> None:
+    async def _handle_event(self, live: ActiveDeployment) -> None:
         events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
         died = asyncio.create_task(live.worker.process.wait())
         await _first((*events, died))
@@ -107,7 +107,7 @@ class Supervisor:
             return
         self._write_outcome(Outcome(deployment.id, done=False))
         try:
-            with _translated():
+            with _deployment_errors():
                 self._remove_unused_packages(deployment.id)
                 listener = self._listener(deployment)
             await self._replace(deployment, listener)
@@ -124,8 +124,8 @@ class Supervisor:
         """Put the new model into service, then retire the old one; raise DeploymentError."""
         old = self._live
         try:
-            with _translated():
-                self._live = await self._begun(deployment, listener)
+            with _deployment_errors():
+                self._live = await self._start_worker(deployment, listener)
         except DeploymentError:
             if old is None or listener is not old.listener:
                 listener.close()
@@ -135,7 +135,7 @@ class Supervisor:
             if old.listener is not listener:
                 old.listener.close()
 
-    async def _begun(self, deployment: Deployment, listener: socket.socket) -> ActiveDeployment:
+    async def _start_worker(self, deployment: Deployment, listener: socket.socket) -> ActiveDeployment:
         """Return a new worker that is ready and on record; raise DeploymentError or OSError, and leave none."""
         live = ActiveDeployment(deployment, listener, await Worker.start(self._folder, deployment, listener))
         try:
@@ -191,7 +191,7 @@ class Supervisor:
             if await self._interrupted(BACK_OFF[min(self._deaths, len(BACK_OFF)) - 1]):
                 return
             try:
-                with _translated():
+                with _deployment_errors():
                     live.worker = await Worker.start(self._folder, live.deployment, live.listener)
                 await self._ready(live.worker, live.deployment.seconds)
             except DeploymentError as error:
@@ -236,9 +236,9 @@ class Supervisor:
             self._folder.package(deployment_id).unlink(missing_ok=True)
         shutil.rmtree(self._folder.unpacked(deployment_id), ignore_errors=True)
 
-    def _remove_unused_packages(self, wished: str) -> None:
+    def _remove_unused_packages(self, current: str) -> None:
         """Remove the packages left by killed commands and supervisors."""
-        kept = {wished, *self._leaving.values()}
+        kept = {current, *self._leaving.values()}
         if self._live is not None:
             kept.add(self._live.deployment.id)
         for deployment_id in {path.name.removesuffix(".tar.gz") for path in self._folder.models.iterdir()}:
@@ -254,7 +254,7 @@ def _is_at(path: Path, lock: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _deployment_errors() -> Iterator[None]:
     """Raise DeploymentError for OSError: a full disk, no process or no file left."""
     try:
         yield

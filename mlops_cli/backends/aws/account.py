@@ -100,7 +100,7 @@ class Account:
         return str(region)
 
     def client(self, service: str, region: str = "") -> Client:
-        """Return the client of a service, such as ``s3``, in this or the account's region; each is made once."""
+        """Return the client of a service (``s3``), in this or the account's region; each is created once."""
         key = (service, region or self.region)
         if key not in self._clients:
             from botocore.config import Config

@@ -41,7 +41,7 @@ DENIED = frozenset(
     }
 )
 SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
-SKEW_SAID = ("Signature expired", "Signature not yet current")
+SKEW_MESSAGES = ("Signature expired", "Signature not yet current")
 THROTTLED = frozenset(
     {
         "Throttling",
@@ -71,7 +71,7 @@ NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
 # Errors of file transfers are not botocore's; compared by name, since only transfers load their modules.
 TRANSFERS = ("boto3.exceptions", "s3transfer.exceptions")
 
-# S3 calls whose permission has another name.
+# S3 calls with a permission of another name.
 PERMISSIONS = {
     "s3:HeadBucket": "s3:ListBucket",
     "s3:ListObjectsV2": "s3:ListBucket",
@@ -87,7 +87,7 @@ PERMISSIONS = {
 
 
 class AwsError(MlopsError):
-    """A refusal by AWS: ``code`` and ``said`` are AWS's own, for callers that expect a certain refusal."""
+    """A refusal by AWS: ``code`` and ``aws_message`` are its own, for callers that expect a certain refusal."""
 
     def __init__(
         self, message: str, hint: str, code: str = "", aws_message: str = "", exit_code: int = EXIT_ERROR
@@ -136,7 +136,7 @@ def from_client_error(
     error = response.get("Error", {})
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     name = getattr(service, "signing_name", "aws")
-    if code in SKEWED or message.startswith(SKEW_SAID):
+    if code in SKEWED or message.startswith(SKEW_MESSAGES):
         return AwsError(
             "AWS refused the request because this machine's clock is wrong.",
             "Set the clock, then repeat the command.",

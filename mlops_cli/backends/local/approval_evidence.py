@@ -40,7 +40,7 @@ class ApprovalEvidence:
     server: LocalEndpoint
 
     def shortfalls(self, run: Run, against_live: bool = True) -> list[str]:
-        """What the model of a run falls short of now; a rollback need not be better than what it goes away from."""
+        """Return the model's shortfalls now; a rollback (not ``against_live``) need not beat the live model."""
         metrics = self.use_case.metrics
         if metrics.must_beat_live and against_live:
             return self.evidence(run).shortfalls
@@ -51,13 +51,13 @@ class ApprovalEvidence:
         served = self.server.status().model_digest or ""
         return deployed_version(versions_of(self.store.runs(), self.store.decisions(), served))
 
-    def evidence(self, run: Run, tell: Notify = no_message) -> Evidence:
+    def evidence(self, run: Run, notify: Notify = no_message) -> Evidence:
         deployed = self.deployed()
         live = self.store.find_by_output("train", deployed.digest) if deployed else None
         facts = run.stage("preprocess").detail.get("dataset", {})
         model = run.stage("train").output
         earlier = standing_decision(self.store.decisions(), model)
-        comparison = self._comparison(run, live, tell) if live and live.output != model else None
+        comparison = self._comparison(run, live, notify) if live and live.output != model else None
         file = self.report_file(run)
         report = str(file.relative_to(self.project.root)) if file.is_file() else ""
         return make_evidence(run, self.use_case.metrics, facts, live, earlier, comparison, report)
@@ -65,9 +65,9 @@ class ApprovalEvidence:
     def report_file(self, run: Run) -> Path:
         return self.project.runs / run.id / "report.html"
 
-    def write_report(self, run: Run, tell: Notify = no_message) -> Path:
+    def write_report(self, run: Run, notify: Notify = no_message) -> Path:
         """Write the run's report from its records; raise MlopsError if it has no model yet."""
-        evidence = self.evidence(run, tell)
+        evidence = self.evidence(run, notify)
         live_run = next((candidate for candidate in self.store.runs() if candidate.id == evidence.live_run), None)
         html = render_report(self.use_case, run, evidence, self._training_outputs(run.stage("train")), live_run)
         file = self.report_file(run)
@@ -85,7 +85,7 @@ class ApprovalEvidence:
                 f"{file} cannot be written: {self.project.state} is being removed.", "Set it up again: mlops quickstart"
             ) from None
 
-    def _comparison(self, run: Run, live: StageRun, tell: Notify) -> Comparison:
+    def _comparison(self, run: Run, live: StageRun, notify: Notify) -> Comparison:
         trained = run.stage("train")
         metrics = self.use_case.metrics
         pair = ModelPair(trained.output, live.output, metrics.primary, metrics.lower_is_better)
@@ -94,7 +94,7 @@ class ApprovalEvidence:
         if kept:
             return kept
         comparison = compare_models(
-            pair, self._training_outputs(trained), self._training_outputs(live), self._invoke, tell
+            pair, self._training_outputs(trained), self._training_outputs(live), self._invoke, notify
         )
         if not comparison.problem:
             self._write(file, json.dumps(pair.save_comparison(comparison)))

@@ -91,7 +91,7 @@ class LocalBackend(Backend):
         return RunStore(self.project.database, create=False)
 
     @contextmanager
-    def _held(self, command: str) -> Iterator[None]:
+    def _hold(self, command: str) -> Iterator[None]:
         """Hold the project and end the orphans of killed commands; the project may be gone by the time of the lock."""
         require_provisioned(self.project)
         with self.lock.held(command):
@@ -137,7 +137,7 @@ class LocalBackend(Backend):
         consent: CostCheck = no_cost_check,  # noqa: ARG002 (the local target costs nothing)
     ) -> tuple[Run, bool]:
         request = self._checked_request(request)
-        with self._held("run"):
+        with self._hold("run"):
             choice = run_selection.select_run(request, self.store, self.executor)
             if not choice.fresh:
                 return choice.run, False
@@ -248,7 +248,7 @@ class LocalBackend(Backend):
         return self.get_run(run.id)
 
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        with self._held("stage"):
+        with self._hold("stage"):
             run = self.get_run(run_id)
             run_selection.check_ready(run, stage_named(stage))
             self.lock.write_holder("stage", run.id)
@@ -277,7 +277,7 @@ class LocalBackend(Backend):
         run_selection.check_waiting(run, self.store)
 
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
-        with self._held("approve"):
+        with self._hold("approve"):
             run = self.get_run(run.id)
             self.check_waiting(run)
             self.lock.write_holder("approve", run.id)
@@ -329,7 +329,7 @@ class LocalBackend(Backend):
         return RollbackPlan(target, shortfalls=tuple(self.approval_evidence.shortfalls(source, against_live=False)))
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        with self._held("rollback"):
+        with self._hold("rollback"):
             run = self._rollback_to(version, comment)
             self.lock.write_holder("rollback", run.id)
             return self._run_stages(run, view, FIRST_STAGE)
@@ -352,7 +352,7 @@ class LocalBackend(Backend):
         from mlops_cli.backends.local.reproduce import reproduce
 
         check_trained(run)
-        with self._held("reproduce"):
+        with self._hold("reproduce"):
             return reproduce(run, self.executor, view)
 
     def endpoint(self) -> Endpoint:

@@ -28,10 +28,13 @@ PAUSE_SECONDS = 0.02
 
 def plan(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
     """Return the processes and files to stop and remove, and those that stay, with reasons."""
-    strays = [Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed") for pid in server.strays()]
+    orphaned_servers = [
+        Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed")
+        for pid in server.orphaned_servers()
+    ]
     if not is_state_dir(project):
-        return Plan((*strays, *_check_owner(project)))
-    processes = (*_processes(server, lock, children), *strays)
+        return Plan((*orphaned_servers, *_check_owner(project)))
+    processes = (*_processes(server, lock, children), *orphaned_servers)
     return Plan((*processes, *_removals(project, keep_data), *_kept(project, keep_data)))
 
 
@@ -54,7 +57,7 @@ def _processes(server: LocalEndpoint, lock: ProjectLock, children: JobProcesses)
         changes.append(Change(Action.STOP, str(holder), "it works in this project"))
     if status.state is not EndpointState.ABSENT:
         changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value} at {status.url}"))
-    for pid in {*children.left_behind(), *server.children.left_behind()}:
+    for pid in {*children.orphans(), *server.children.orphans()}:
         changes.append(Change(Action.STOP, f"process {pid}", "an earlier command has left it"))
     return changes
 
@@ -95,7 +98,7 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
 def apply(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
     """Stop, remove, list again; return the plan that remains, without active changes if all went well."""
     if not is_state_dir(project):
-        server.end_strays()
+        server.end_orphaned_servers()
         if _is_empty(project.state):
             project.state.rmdir()
         return plan(project, server, lock, children, keep_data)

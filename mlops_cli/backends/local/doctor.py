@@ -209,8 +209,8 @@ def store(backend: CheckedBackend) -> Iterator[Finding]:
 
 def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
     """Look for processes without their command, server or folder; skip those of running commands."""
-    stages, servers = backend.children.left_behind(), backend.server.children.left_behind()
-    strays = backend.server.strays()
+    stages, servers = backend.children.orphans(), backend.server.children.orphans()
+    orphaned_servers = backend.server.orphaned_servers()
     if stages:
         yield Finding(
             "left-overs",
@@ -219,8 +219,8 @@ def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
             "They use this machine for nothing; the next run ends them.",
             "mlops run",
         )
-    if servers or strays:
-        pids = sorted({*servers, *strays})
+    if servers or orphaned_servers:
+        pids = sorted({*servers, *orphaned_servers})
         yield Finding(
             "left-overs",
             State.WARNING,
@@ -229,7 +229,7 @@ def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
             "They may hold the endpoint's port.",
             "mlops cleanup",
         )
-    if not (stages or servers or strays):
+    if not (stages or servers or orphaned_servers):
         yield ok("left-overs", "no process of a killed command")
 
 

@@ -160,11 +160,11 @@ class RunStore:
             rows = [(digest, json.dumps(names)) for digest, names in imports.items()]
             self.connection.executemany("INSERT OR IGNORE INTO imports VALUES (?,?)", rows)
 
-    def made_files(self) -> set[str]:
+    def files_written_by_stages(self) -> set[str]:
         """Return the files in training/ that stages have written there themselves."""
         return {row["name"] for row in self._query("SELECT name FROM made")}
 
-    def learn_made(self, names: Iterable[str]) -> None:
+    def save_written_files(self, names: Iterable[str]) -> None:
         with self._translate_errors(), self.connection:
             self.connection.executemany("INSERT OR IGNORE INTO made VALUES (?)", [(name,) for name in names])
 

@@ -82,7 +82,7 @@ class LocalStageExecutor:
         imports, training = self.store.known_imports(), self.project.training
         before = set(imports)
         trackables = {name.removeprefix("training/") for name in trackable(self.project.root, "training")}
-        names = sorted(trackables - self.store.made_files())
+        names = sorted(trackables - self.store.files_written_by_stages())
         with self._digests() as digest:
             code = code_ingredients(training / stage.script, imports, stage.packs, digest)
             counted_files = file_ingredients(stage, training, names, self.use_case.files, imports, digest)
@@ -125,7 +125,7 @@ class LocalStageExecutor:
             records = [
                 record
                 for record in self.store.finished(stage.name, key)
-                if self._usable(stage, record) and reads.are_same(record.ingredients)
+                if self._is_usable(stage, record) and reads.are_same(record.ingredients)
             ]
         own = [record for record in records if record.run_id == run.id]
         return next(iter(own or records), None)
@@ -155,7 +155,7 @@ class LocalStageExecutor:
 
         return ApprovalEvidence(self.project, self.use_case, self.store, self.endpoint)
 
-    def _usable(self, stage: Stage, record: StageRun) -> bool:
+    def _is_usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
             if not standing_approvals(self.store.decisions(), record.output):
                 return False  # a model rejected since must not stay live as deployed
@@ -189,7 +189,9 @@ class LocalStageExecutor:
         try:
             outcome = self._run_script(stage, run, view)
         finally:
-            self.store.learn_made(self._reads(digest_file).made(self.job_runner.reads(run.id, stage.name)))
+            self.store.save_written_files(
+                self._reads(digest_file).written_files(self.job_runner.reads(run.id, stage.name))
+            )
         return self._with_reads(outcome, stage, run, started)
 
     def _run_script(self, stage: Stage, run: Run, view: RunView) -> StageResult:

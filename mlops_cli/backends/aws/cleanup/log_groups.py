@@ -1,6 +1,6 @@
 """Log groups that a service creates again when it logs after their stack has removed them.
 
-Such a group has no tag, and its name proves nothing: an endpoint of the same name with another owner logs there, too.
+The group has no tag, and its name proves nothing: an endpoint of the same name with another owner logs there, too.
 It is ours if our stack has had a group of its name (CloudFormation remembers deleted stacks for 90 days), if it is not
 much younger than that stack, and if no foreign endpoint writes into it.
 """
@@ -37,20 +37,20 @@ class LogGroups:
         self._names = (BUILD_LOGS.format(names.pipeline_stack), ENDPOINT_LOGS.format(endpoint))
 
     def list_resources(self) -> list[Change]:
-        return [Change(Action.REMOVE, f"log group {name}") for name, ours in self._found().items() if ours]
+        return [Change(Action.REMOVE, f"log group {name}") for name, ours in self._existing_groups().items() if ours]
 
     def remove(self) -> None:
-        for name, ours in self._found().items():
+        for name, ours in self._existing_groups().items():
             if ours:
                 ignore_not_found(self._logs.delete_log_group, logGroupName=name)
 
     def kept(self) -> list[Change]:
         """Return the groups with a name of ours but no proof that mlops made them."""
-        names = [name for name, ours in self._found().items() if not ours]
+        names = [name for name, ours in self._existing_groups().items() if not ours]
         why = "nothing shows that mlops made it. If it is yours and useless: "
         return [Change(Action.KEEP, f"log group {name}", why + DELETE.format(name, self._region)) for name in names]
 
-    def _found(self) -> dict[str, bool]:
+    def _existing_groups(self) -> dict[str, bool]:
         """Return the existing groups with these names, with True for ours."""
         listed = (self._logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=name) for name in self._names)
         every = [group for groups in listed for group in groups if group["logGroupName"] in self._names]
@@ -64,7 +64,7 @@ class LogGroups:
     def _created_until(self) -> dict[str, float]:
         """Return the names of groups that our stack has or had, with the latest creation time of our own."""
         until: dict[str, float] = {}
-        for stack in self._stacks.was_known(self._stack):
+        for stack in self._stacks.present_and_deleted(self._stack):
             names, last = self._stacks.physical_ids(stack)
             late = last + LATE_SECONDS if stack.is_deleted else math.inf
             until |= {name: max(late, until.get(name, 0.0)) for name in self._names if name in names}

@@ -15,7 +15,7 @@ from mlops_cli.core.plan import Action, Change
 
 ABSENT = re.compile(r"(NotFound|DoesNotExist)(Exception)?$")
 # SageMaker has one error code for all refusals.
-ABSENT_SAID = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
+NOT_FOUND_MESSAGE = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
 IN_PROGRESS = ("InProgress", "Stopping")
 JOB_LOGS = "/aws/sagemaker/{}Jobs"
 # AWS creates it once for all state machines of the account that wait for jobs.
@@ -32,7 +32,7 @@ def poll_until(ended: Callable[[], bool]) -> None:
 
 def is_not_found(error: AwsError) -> bool:
     """Return True if AWS reports that the resource does not exist."""
-    matches = error.code == "ValidationException" and ABSENT_SAID.search(error.aws_message)
+    matches = error.code == "ValidationException" and NOT_FOUND_MESSAGE.search(error.aws_message)
     return bool(matches or ABSENT.search(error.code))
 
 
@@ -63,7 +63,7 @@ class TaggedResources:
         self._tags = names.tags.items()
         self._prefix = f"{endpoint}-"
         self._endpoint = endpoint
-        self._known: dict[str, bool] = {}
+        self._is_tagged: dict[str, bool] = {}
 
     def named(self, operation: str, items: str, name: str, arn: str) -> Iterator[dict[str, Any]]:
         for resource in self._client.pages(operation, items, NameContains=self._endpoint):
@@ -72,10 +72,10 @@ class TaggedResources:
                 yield resource
 
     def owns(self, arn: str) -> bool:
-        if arn not in self._known:
+        if arn not in self._is_tagged:
             tags = list_or_none(self._client, "list_tags", "Tags", ResourceArn=arn)
-            self._known[arn] = self._tags <= {tag["Key"]: tag["Value"] for tag in tags}.items()
-        return self._known[arn]
+            self._is_tagged[arn] = self._tags <= {tag["Key"]: tag["Value"] for tag in tags}.items()
+        return self._is_tagged[arn]
 
 
 class Jobs:

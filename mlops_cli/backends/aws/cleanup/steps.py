@@ -53,25 +53,25 @@ class Cleanup:
         self._objects: ProjectObjects | None = None
         self._tagged = TaggedResources(account.client("sagemaker"), names, endpoint)
         self._groups = LogGroups(account, self._stacks, self._tagged, names, endpoint)
-        self._parts = self._steps()
+        self._ordered_steps = self._steps()
 
     def plan(self) -> Plan:
-        changes = [change for part in self._parts for change in part.list_resources()]
+        changes = [change for step in self._ordered_steps for change in step.list_resources()]
         return Plan((*changes, *self._kept()))
 
     def apply(self, watch: Watch) -> Plan:
         """Run step after step; return the resources that a final list still has, with the reason."""
         failed, cause = "", ""
-        for part in self._parts:
+        for step in self._ordered_steps:
             try:
-                _remove(part, watch)
+                _remove(step, watch)
             except MlopsError as error:
-                failed, cause = part.name, f"{error.message} {error.hint}".strip()
+                failed, cause = step.name, f"{error.message} {error.hint}".strip()
                 break
         remaining = [
-            replace(change, why=cause) if part.name == failed else change
-            for part in self._parts
-            for change in part.list_resources()
+            replace(change, why=cause) if step.name == failed else change
+            for step in self._ordered_steps
+            for change in step.list_resources()
         ]
         return Plan((*remaining, *self._kept()))
 
@@ -199,12 +199,12 @@ def _jobs_step(jobs: Jobs, kind: str) -> CleanupStep:
     return CleanupStep(f"{kind.lower()} jobs", jobs.list_resources, lambda _: jobs.remove())
 
 
-def _remove(part: CleanupStep, watch: Watch) -> None:
-    if part.list_resources():
-        watch(_event(part, "DELETE_IN_PROGRESS"))
-        part.remove(watch)
-        watch(_event(part, "DELETE_COMPLETE"))
+def _remove(step: CleanupStep, watch: Watch) -> None:
+    if step.list_resources():
+        watch(_event(step, "DELETE_IN_PROGRESS"))
+        step.remove(watch)
+        watch(_event(step, "DELETE_COMPLETE"))
 
 
-def _event(part: CleanupStep, status: str) -> ResourceEvent:
-    return ResourceEvent("cleanup", part.name, "", status, at=time.time())
+def _event(step: CleanupStep, status: str) -> ResourceEvent:
+    return ResourceEvent("cleanup", step.name, "", status, at=time.time())

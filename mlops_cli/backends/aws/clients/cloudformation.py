@@ -72,7 +72,7 @@ class Stacks:
         """Return True if the stack has this project's tags; a stack that only holds a plan may have none yet."""
         return self._names.tags.items() <= stack.tags.items() or (stack.status == EMPTY and not stack.tags)
 
-    def was_known(self, name: str) -> Iterator[Stack]:
+    def present_and_deleted(self, name: str) -> Iterator[Stack]:
         """Yield the project's stacks of this name: the present one and deleted ones."""
         existing = self.get_or_none(name)
         if existing and self.owns(existing):
@@ -86,8 +86,8 @@ class Stacks:
     def physical_ids(self, stack: Stack) -> tuple[set[str], float]:
         """Return the physical ids of all resources that the stack has or had, and the time of its last event.
 
-        Resources whose creation failed are excluded, such as those with a name already taken. Events of old stacks
-        expire; for deleted stacks they are the only source.
+        Resources that could not be created are excluded, for example those with a name already taken. Events of old
+        stacks expire; for deleted stacks they are the only source.
         """
         events = list(self._client.pages("describe_stack_events", "StackEvents", StackName=stack.id))
         failed = {entry["LogicalResourceId"] for entry in events if entry.get("ResourceStatus") == "CREATE_FAILED"}
@@ -134,8 +134,8 @@ class Stacks:
         stack = self.find(name)
         if stack is None or not stack.is_in_progress:
             return stack
-        settled = _stack(StackOperation(self._client, stack.id).follow(watch))
-        return None if settled.is_deleted else settled
+        stable = _stack(StackOperation(self._client, stack.id).follow(watch))
+        return None if stable.is_deleted else stable
 
     def prepare(self, spec: StackSpec, stack: Stack | None) -> ChangeSet | None:
         """Return the change set from a stable stack to the desired one; None if nothing would change."""
@@ -154,8 +154,8 @@ class Stacks:
     def execute(self, change_set: ChangeSet, watch: Watch) -> Stack:
         """Execute a change set and follow it to its end; raise StackFailed with the first cause."""
         before = newest(self._client, change_set.stack_id)
-        begun = change_sets.execute(self._client, change_set)
-        operation = StackOperation(self._client, change_set.stack_id, before if begun else "")
+        is_new = change_sets.execute(self._client, change_set)
+        operation = StackOperation(self._client, change_set.stack_id, before if is_new else "")
         stack = _stack(operation.follow(watch))
         if stack.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise self._failed(stack, operation, "made" if change_set.creates else "changed")

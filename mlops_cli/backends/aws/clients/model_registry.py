@@ -36,12 +36,12 @@ class ModelRegistry:
     def copy_model(self, key: str, digest: str) -> str:
         """Copy a trained model to its permanent key; S3's own checksum of the copy must be ``digest``."""
         kept = f"models/{digest}/model.tar.gz"
-        facts = self._bucket.metadata(kept)
-        if facts is None or facts.checksum != digest:
+        metadata = self._bucket.metadata(kept)
+        if metadata is None or metadata.checksum != digest:
             self._bucket.copy(key, kept, {"sha256": digest})
-            facts = self._bucket.metadata(kept)
-        if facts is None or facts.checksum != digest:
-            actual = facts.checksum if facts else "nothing"
+            metadata = self._bucket.metadata(kept)
+        if metadata is None or metadata.checksum != digest:
+            actual = metadata.checksum if metadata else "nothing"
             raise StageFailed(
                 f"The model {digest[:12]} was changed while it was copied: S3 has {actual[:12]}.",
                 "Try again: mlops run",
@@ -89,8 +89,8 @@ class ModelRegistry:
         kept = f"models/{digest}/model.tar.gz"
         described = self._client.describe_model_package(ModelPackageName=package)
         container = described["InferenceSpecification"]["Containers"][0]
-        facts = self._bucket.metadata(kept)
-        checksum = facts.checksum if facts else ""
+        metadata = self._bucket.metadata(kept)
+        checksum = metadata.checksum if metadata else ""
         if container.get("ModelDataUrl") != self._bucket.uri(kept) or checksum != digest:
             raise StageFailed(
                 f"The model package {package} is not the model {digest[:12]}: S3 has {checksum[:12] or 'nothing'}.",

@@ -138,9 +138,9 @@ class Bucket:
         except AwsError as error:
             if error.code not in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise
-        facts = self.metadata(key)
-        assert facts is not None, "it was written, by whomever"
-        return facts
+        metadata = self.metadata(key)
+        assert metadata is not None, "the object was just written"
+        return metadata
 
     def put_json(self, key: str, value: Any) -> str:
         return self.put(key, json.dumps(value, indent=2).encode() + b"\n", JSON_TYPE)
@@ -156,7 +156,7 @@ class Bucket:
         self._upload_with_digest(path, key, sha256, UploadProgress(report, path.stat().st_size))
         return True
 
-    def _upload_with_digest(self, path: Path, key: str, sha256: str, sent: UploadProgress) -> None:
+    def _upload_with_digest(self, path: Path, key: str, sha256: str, progress: UploadProgress) -> None:
         from boto3.s3.transfer import TransferConfig
 
         with path.open("rb") as stream:
@@ -165,7 +165,7 @@ class Bucket:
                 self.name,
                 self.full_key(key),
                 ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": sha256}},
-                Callback=sent,
+                Callback=progress,
                 Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
             )
 

@@ -32,7 +32,7 @@ class StackOperation:
         self._client = client
         self._id = stack_id
         self._mark = mark
-        self._told = 0
+        self._emitted_count = 0
 
     def events(self) -> list[ResourceEvent]:
         """Return the events, the oldest first."""
@@ -48,9 +48,9 @@ class StackOperation:
     def emit_new_events(self, watch: Watch) -> None:
         """Pass on the events since the last call."""
         events = self.events()
-        for event in events[self._told :]:
+        for event in events[self._emitted_count :]:
             watch(event)
-        self._told = len(events)
+        self._emitted_count = len(events)
 
     def cause(self) -> ResourceEvent | None:
         """Return the failure that caused the others; for a refused template the first validation finding."""
@@ -73,7 +73,7 @@ class StackOperation:
         """Return True if this operation has ended: before its first event, the status is still the previous one."""
         if status.endswith("_IN_PROGRESS"):
             return False
-        return bool(self._told or not self._mark or status == "DELETE_COMPLETE")
+        return bool(self._emitted_count or not self._mark or status == "DELETE_COMPLETE")
 
 
 def findings(client: Client, **of: str) -> list[ResourceEvent]:

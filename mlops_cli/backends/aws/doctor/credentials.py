@@ -23,27 +23,27 @@ class CallerIdentity:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._date = ""
-        self._asked_at = 0.0
+        self._response_at = 0.0
         self.known = False
 
     def check(self) -> Iterator[Finding]:
         try:
             identity = self._account.identity
         except MlopsError as error:
-            self._note(getattr(error.__cause__, "response", {}))
+            self._save_clock(getattr(error.__cause__, "response", {}))
             yield Finding(
                 "credentials", State.FAILURE, error.message, "No command of the aws target works without.", error.hint
             )
             return
-        self._note(self._account.client("sts").get_caller_identity())
+        self._save_clock(self._account.client("sts").get_caller_identity())
         self.known = True
         yield ok("credentials", str(identity))
         yield from expiry(self._expires_at(), time.time())
 
-    def _note(self, response: Mapping[str, Any]) -> None:
+    def _save_clock(self, response: Mapping[str, Any]) -> None:
         """Note the time of AWS's clock and of ours."""
         self._date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-        self._asked_at = time.time()
+        self._response_at = time.time()
 
     def _expires_at(self) -> float | None:
         """Return the expiry in seconds since the epoch; None for renewed credentials and those without one."""
@@ -53,7 +53,7 @@ class CallerIdentity:
 
     def clock(self) -> Iterator[Finding]:
         if self._date:
-            yield skew(self._asked_at - parsedate_to_datetime(self._date).timestamp())
+            yield skew(self._response_at - parsedate_to_datetime(self._date).timestamp())
 
 
 def expiry(expires_at: float | None, current_time: float) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ class Quota:
 
 def quotas(subject: CheckContext, fleet: RunningInstances) -> Iterator[Finding]:
     demands = list(instance_demand(subject, fleet))
-    quotas_by_name = found_quotas(subject.account.client("service-quotas"), {demand.quota for demand in demands})
+    quotas_by_name = find_quotas(subject.account.client("service-quotas"), {demand.quota for demand in demands})
     for demand in demands:
         yield quota_finding(demand, quotas_by_name.get(demand.quota), subject.account.region)
 
@@ -62,13 +62,13 @@ def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[
         )
 
 
-def found_quotas(client: Client, names: set[str]) -> dict[str, Quota]:
+def find_quotas(client: Client, names: set[str]) -> dict[str, Quota]:
     """Return the quotas by name, their only known key. Quotas that were never changed may have a default only."""
-    applied = _named(client, "list_service_quotas", names)
-    return {**_named(client, "list_aws_default_service_quotas", names - applied.keys()), **applied}
+    applied = _list_quotas(client, "list_service_quotas", names)
+    return {**_list_quotas(client, "list_aws_default_service_quotas", names - applied.keys()), **applied}
 
 
-def _named(client: Client, operation: str, names: set[str]) -> dict[str, Quota]:
+def _list_quotas(client: Client, operation: str, names: set[str]) -> dict[str, Quota]:
     """Return the quotas of these names. There are thousands, a hundred per page: stop at the last needed one."""
     quotas: dict[str, Quota] = {}
     if not names:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlops_cli.data.request import DataRequest
 
 FOLDER = "data/"
-FACTS = FOLDER + JSON_NAME
+METADATA = FOLDER + JSON_NAME
 SHARDS = f"{FOLDER}shards-"
 
 
@@ -53,7 +53,7 @@ def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:
 
 def _download_whole(bucket: Bucket) -> dict[str, Any] | None:
     """Return the metadata if the data in the bucket are exactly those that it describes."""
-    facts = bucket.get_json(FACTS)
+    facts = bucket.get_json(METADATA)
     data = bucket.metadata(FOLDER + CSV_NAME) if isinstance(facts, dict) else None
     if data is None or data.sha256 != facts.get("sha256"):
         return None
@@ -87,8 +87,8 @@ def _send(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Report) -
     if not has_shards(bucket, dataset.sha256, machines):
         _send_shards(dataset, bucket, machines, report)
         sent = True
-    facts_sent = bucket.upload(dataset.path.with_name(JSON_NAME), FACTS)
-    return sent or facts_sent
+    metadata_sent = bucket.upload(dataset.path.with_name(JSON_NAME), METADATA)
+    return sent or metadata_sent
 
 
 def _send_shards(dataset: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> None:

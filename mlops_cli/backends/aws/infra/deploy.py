@@ -25,7 +25,7 @@ from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
 # Placeholder of the bucket's name in the plan, until the bucket exists.
-TO_BE_MADE = "to-be-made"
+PLACEHOLDER_BUCKET = "to-be-made"
 ENDPOINT = "endpoint.yaml"
 
 
@@ -60,7 +60,7 @@ class InfraDeployer:
         """Return the changes. Change sets remain: apply or discard the plan."""
         storage = self._storage_step(watch)
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
-        pipeline = self._pipeline_step(bucket or TO_BE_MADE, watch)
+        pipeline = self._pipeline_step(bucket or PLACEHOLDER_BUCKET, watch)
         if not bucket and pipeline.change_set:
             self._discard(pipeline.change_set)
             pipeline = replace(pipeline, change_set=None)

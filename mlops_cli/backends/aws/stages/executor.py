@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.clients.model_registry import REJECTED
-from mlops_cli.backends.aws.infra.dataset import FACTS
+from mlops_cli.backends.aws.infra.dataset import METADATA
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.runs.approvals import objection
 from mlops_cli.backends.aws.runs.status import SHORTFALLS
@@ -122,7 +122,7 @@ class AwsStageExecutor:
         return content
 
     def _dataset(self) -> dict[str, Any]:
-        facts = self.bucket.get_json(FACTS)
+        facts = self.bucket.get_json(METADATA)
         if facts is None:
             raise no_dataset_error(self.use_case)
         return dict(facts)
@@ -132,15 +132,15 @@ class AwsStageExecutor:
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         own = run.stage(stage.name)
-        if own.status.has_output and own.key == key and self._usable(stage, own):
+        if own.status.has_output and own.key == key and self._is_usable(stage, own):
             return own
         if stage.kind is Kind.APPROVAL:
             return self.services.approvals.approval(run.stage("train").output, key)
         record = self.run_store.find_stage(stage.name, key)
-        usable = record is not None and self._usable(stage, record) and self._reads().are_same(record.ingredients)
+        usable = record is not None and self._is_usable(stage, record) and self._reads().are_same(record.ingredients)
         return record if usable else None
 
-    def _usable(self, stage: Stage, record: StageRun) -> bool:
+    def _is_usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
             status = self.endpoint.status("")
             serves = (status.state, status.live_digest) == (EndpointState.IN_SERVICE, record.output)
