@@ -61,8 +61,9 @@ def entries() -> list[list[str]]:
 
 
 def pip(arguments: list[str]) -> int:
+    """Run real pip by its path: with -m, a folder ``pip`` in the working directory would be taken for it."""
     environment = {**os.environ, "PYTHONPATH": str(real(PACKAGES))}
-    return subprocess.run([sys.executable, "-m", "pip", *arguments], env=environment).returncode
+    return subprocess.run([sys.executable, str(real(PACKAGES) / "pip"), *arguments], env=environment).returncode
 
 
 def install(arguments: list[str]) -> int:
