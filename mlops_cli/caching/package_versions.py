@@ -133,7 +133,7 @@ def _distributions() -> dict[str, Path]:
 
 @cache
 def _by_top_level() -> dict[str, Path]:
-    """The .dist-info folders by the names that top_level.txt lists; the first one counts."""
+    """Return the .dist-info folders by the names in top_level.txt; the first one counts."""
     return {name: info for info in reversed(_distributions().values()) for name in _top_level(info)}
 
 
@@ -144,7 +144,7 @@ def _top_level(info: Path) -> list[str]:
 
 @cache
 def _by_record() -> dict[str, Path]:
-    """The .dist-info folders by the first folders of their files: read once, for all names that need it."""
+    """Return the .dist-info folders by the first folders of their files; read once for all names."""
     return {name: info for info in reversed(_distributions().values()) for name in _recorded(info)}
 
 
