@@ -95,15 +95,15 @@ def test_the_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
 def test_a_lock_that_a_cleanup_has_removed_meanwhile_is_not_held(tmp_path: Path, monkeypatch) -> None:
     """Who opened it before would hold a file that nobody sees any more."""
     path = tmp_path / "lock"
-    opened = lock_module._opened
+    opened = lock_module._open
 
     def removed_meanwhile(at: Path, flags: int) -> int:
         file = opened(at, flags)
-        monkeypatch.setattr(lock_module, "_opened", opened)
+        monkeypatch.setattr(lock_module, "_open", opened)
         path.unlink()
         return file
 
-    monkeypatch.setattr(lock_module, "_opened", removed_meanwhile)
+    monkeypatch.setattr(lock_module, "_open", removed_meanwhile)
     with ProjectLock(path).held("run"), pytest.raises(ProjectLockedError):
         ProjectLock(path).acquire("cleanup")
 
