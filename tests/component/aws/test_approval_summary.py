@@ -16,7 +16,10 @@ def test_comment_and_facts_come_back_as_they_were(comment: str, facts: Facts) ->
     assert read_summary(summary_of(comment, facts)) == (comment, facts)
 
 
-@pytest.mark.parametrize("summary", ["good", "", "rolled back to v1: why", "two\nlines", '{"kind":"other"}', "[1]"])
+@pytest.mark.parametrize(
+    "summary",
+    ["good", "", "rolled back to v1: why", "two\nlines", '{"kind":"other"}', "[1]", "1", "null", '"kind"', "good\n[]"],
+)
 def test_what_was_said_in_the_aws_console_is_a_comment(summary: str) -> None:
     assert read_summary(summary) == (summary, Facts())
 

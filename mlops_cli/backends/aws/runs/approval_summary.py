@@ -45,7 +45,8 @@ def read_summary(summary: str) -> tuple[str, Facts]:
     """Return the comment and the facts; an approval in the AWS console has no facts."""
     comment, _, line = summary.rpartition("\n")
     try:
-        return comment, _facts(json.loads(line))
+        values = json.loads(line)
+        return (comment, _facts(values)) if isinstance(values, dict) else (summary, Facts())
     except (ValueError, TypeError, KeyError):
         return summary, Facts()
 
