@@ -30,6 +30,8 @@ from tests.conftest import ROOT, USE_CASES
 
 pytestmark = pytest.mark.slow
 TARGETS = ("local", pytest.param("aws", marks=pytest.mark.aws))
+REPORTS = {"local": "runs", "aws": "decisions"}
+"""The folder of the runs' reports: on AWS the one where only the steps that decide write."""
 
 
 class Recorded:
@@ -140,7 +142,7 @@ def test_a_run_stops_for_a_decision_and_goes_on_after_it(ready: Backend) -> None
     with urllib.request.urlopen(ready.report(run)) as answer:
         page = answer.read().decode()
     assert f"mlops approve --run-id {run.id}" in page
-    assert ready.evidence(run).report.endswith(f"runs/{run.id}/report.html")
+    assert ready.evidence(run).report.endswith(f"/{REPORTS[ready.target]}/{run.id}/report.html")
 
     ready.check_waiting(run)
     done = ready.approve(run, True, "good", Recorded())
