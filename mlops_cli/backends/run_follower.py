@@ -31,13 +31,13 @@ class PollInterval:
         time.sleep(self._next)
 
 
-def follow(look: Look, read: Read, view: RunView, pace: PollInterval, seen: Run | None = None) -> Run:
+def follow(look: Look, read: Read, view: RunView, pace: PollInterval, shown_run: Run | None = None) -> Run:
     """Show the changes between polls in ``view``; return the run as soon as it no longer progresses by itself.
 
-    ``read`` returns the new lines of a running stage's log since its last call; ``seen`` is the run as last shown in
-    ``view``.
+    ``read`` returns the new lines of a running stage's log since its last call; ``shown_run`` is the run as last
+    shown in ``view``.
     """
-    shown = {stage.name: (stage.status, stage.reason) for stage in (seen.stages if seen else ())}
+    shown = {stage.name: (stage.status, stage.reason) for stage in (shown_run.stages if shown_run else ())}
     while True:
         run = look()
         changed = [stage for stage in run.stages if _changed_stages(stage, shown)]

@@ -196,13 +196,13 @@ def show_newer_data(console: Console, inquiry: Inquiry, default: str) -> list[st
     return changed
 
 
-def show_probe(console: Console, probe: EndpointCheck) -> None:
+def show_endpoint_check(console: Console, check: EndpointCheck) -> None:
     if console.as_json:
         return
     from mlops_cli.console.tables import predictions_table
 
-    if probe.rows:
-        console.show(predictions_table(probe.rows))
+    if check.rows:
+        console.show(predictions_table(check.rows))
     else:
-        console.say(probe.raw)
-    console.say(f"latency of {probe.requests} requests: p50 {probe.p50_ms:.1f} ms, p99 {probe.p99_ms:.1f} ms")
+        console.say(check.raw)
+    console.say(f"latency of {check.requests} requests: p50 {check.p50_ms:.1f} ms, p99 {check.p99_ms:.1f} ms")

@@ -50,8 +50,9 @@ class Endpoint:
         if not self.deployed_digest:
             return f"{model}, but nothing is approved"
         if self.live_digest != self.deployed_digest:
-            wanted = f"but approved is {self.deployed_digest[:12]}" if self.approved_digest else "which nobody approved"
-            return f"{model or 'no model of this project'}, {wanted}"
+            expected = self.deployed_digest[:12]
+            contrast = f"but approved is {expected}" if self.approved_digest else "which nobody approved"
+            return f"{model or 'no model of this project'}, {contrast}"
         return f"{model}, which {self.objection}"
 
     @property

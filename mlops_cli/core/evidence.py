@@ -196,8 +196,8 @@ def limits_of(gate: StageRun) -> dict[str, str]:
 
 def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
     """Return the shortfalls at the time of the request, if usecase.toml has other limits now."""
-    asked = limits_of(gate)
-    if not asked or asked == metrics.named():
+    requested = limits_of(gate)
+    if not requested or requested == metrics.named():
         return ()
     return tuple(f"{shortfall}, when the run asked" for shortfall in gate.detail.get(SHORTFALLS, ()))
 

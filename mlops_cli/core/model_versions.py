@@ -82,7 +82,7 @@ def versions_of(runs: Sequence[Run], decisions: Iterable[Decision], served: str 
     completed.
     """
     oldest_first = sorted(runs, key=lambda run: run.created_at)
-    last_said = {decision.model_digest: decision for decision in reversed(list(decisions))}
+    last_decisions = {decision.model_digest: decision for decision in reversed(list(decisions))}
     intervals = _intervals(oldest_first, served)
     trained: dict[str, tuple[Run, StageRun]] = {}
     for run in oldest_first:
@@ -90,7 +90,7 @@ def versions_of(runs: Sequence[Run], decisions: Iterable[Decision], served: str 
         if stage.status is Status.DONE and stage.output:
             trained.setdefault(stage.output, (run, stage))
     return [
-        _version(number, run, stage, last_said.get(digest), intervals.get(digest, ()), oldest_first)
+        _version(number, run, stage, last_decisions.get(digest), intervals.get(digest, ()), oldest_first)
         for number, (digest, (run, stage)) in enumerate(trained.items(), 1)
     ][::-1]
 

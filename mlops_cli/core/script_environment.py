@@ -15,7 +15,7 @@ from mlops_cli.core.jobs import STEADY
 from mlops_cli.files.hashing import digest_bytes
 
 # Locations and network access: they differ between terminals, so they are not cache inputs.
-PLACES = (
+LOCATIONS = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
     "https_proxy", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
     "TF_CPP_MIN_LOG_LEVEL",
@@ -46,7 +46,7 @@ def is_own(name: str) -> bool:
 
 def script_environment(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
     """Return the scripts' part of ``environ``, and the use case's own variables."""
-    inherited = {name: value for name, value in environ.items() if _matches(name, (*PLACES, *BEHAVIOUR))}
+    inherited = {name: value for name, value in environ.items() if _matches(name, (*LOCATIONS, *BEHAVIOUR))}
     listed = {name: environ[name] for name in passed.names if name in environ}
     return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK, **listed, **passed.fixed, **STEADY}
 
@@ -60,7 +60,7 @@ def with_paths(environment: Mapping[str, str], training: Path) -> dict[str, str]
 
 def environment_ingredients(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
     """Return the variables that can change a result, by the digest of their values: a value may be a secret."""
-    counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in PLACES}
+    counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in LOCATIONS}
     listed = {name: environ[name] for name in passed.names if name in environ}
     values = {**counted, **listed, **passed.fixed}
     return {f"variable {name}": digest_bytes(value.encode(errors="surrogateescape")) for name, value in values.items()}

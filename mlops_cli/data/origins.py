@@ -109,11 +109,11 @@ def _path_state(origin: dict[str, Any]) -> State:
     if [str(path.resolve()) for path in paths] != list(before):
         return State.CHANGED
     for path in paths:
-        known, look = before[str(path.resolve())], _look(path)
-        if known["bytes"] != look["bytes"]:
+        recorded, look = before[str(path.resolve())], _look(path)
+        if recorded["bytes"] != look["bytes"]:
             return State.CHANGED
-        touched = any(known[name] != look[name] for name in look)
-        if touched and (look["bytes"] > _READ_BYTES or digest_file(path) != known["sha256"]):
+        touched = any(recorded[name] != look[name] for name in look)
+        if touched and (look["bytes"] > _READ_BYTES or digest_file(path) != recorded["sha256"]):
             return State.CHANGED
     return State.SAME
 

@@ -9,15 +9,15 @@ from mlops_cli.monitoring.statistics import FILE, Reference, parse_references
 TURN_ON = "set sample = 0.1 under [endpoint] in training/usecase.toml, then mlops run"
 
 
-def check_statistics_available(endpoint: Endpoint, sample: float, wished: float) -> None:
-    """Raise MlopsError unless the endpoint serves and measures; ``wished``: the sample share of usecase.toml."""
+def check_statistics_available(endpoint: Endpoint, sample: float, configured: float) -> None:
+    """Raise MlopsError unless the endpoint serves and measures; ``configured``: the sample share of usecase.toml."""
     if endpoint.state is EndpointState.ABSENT:
         raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
     if not endpoint.live_digest:
         raise MlopsError(f"The endpoint {endpoint.name} is {endpoint.state.value}.", "Look: mlops status")
-    if not sample and wished:
+    if not sample and configured:
         raise MlopsError(
-            f"The endpoint {endpoint.name} does not measure its requests yet, though sample is {wished:g}.",
+            f"The endpoint {endpoint.name} does not measure its requests yet, though sample is {configured:g}.",
             "Deploy it again: mlops run",
         )
     if not sample:

@@ -36,9 +36,9 @@ class Histogram:
     def rows(self) -> float:
         return sum(self.counts.values())
 
-    def add(self, other: Histogram) -> None:
-        self.total += other.total
-        for bin_index, count in other.counts.items():
+    def add(self, histogram: Histogram) -> None:
+        self.total += histogram.total
+        for bin_index, count in histogram.counts.items():
             self.counts[bin_index] = self.counts.get(bin_index, 0) + count
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,11 +62,11 @@ class Counts:
         """The effective share of independent rows, if the rows of one request are all alike (Kish)."""
         return self.rows / self.squares if self.squares else 0.0
 
-    def add(self, other: Counts) -> None:
-        self.requests += other.requests
-        self.rows += other.rows
-        self.squares += other.squares
-        for name, histogram in other.measures.items():
+    def add(self, counts: Counts) -> None:
+        self.requests += counts.requests
+        self.rows += counts.rows
+        self.squares += counts.squares
+        for name, histogram in counts.measures.items():
             self.measures.setdefault(name, Histogram()).add(histogram)
 
     def to_dict(self) -> dict[str, Any]:

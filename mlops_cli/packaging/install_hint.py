@@ -102,9 +102,9 @@ def _requirements(extra: str) -> list[str]:
 def _of_extra(lines: list[str], extra: str) -> Iterator[str]:
     for line in lines:
         requirement, _, marker = line.partition(";")
-        rest = re.sub(rf"""(\s*and\s*)?extra\s*==\s*['"]{re.escape(extra)}['"]""", "", marker).strip()
-        if rest != marker.strip():
-            yield f"{requirement.strip()}; {rest}" if rest else requirement.strip()
+        condition = re.sub(rf"""(\s*and\s*)?extra\s*==\s*['"]{re.escape(extra)}['"]""", "", marker).strip()
+        if condition != marker.strip():
+            yield f"{requirement.strip()}; {condition}" if condition else requirement.strip()
 
 
 def _origin() -> dict[str, Any]:

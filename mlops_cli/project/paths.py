@@ -80,9 +80,9 @@ def find_project(start: Path) -> Project:
 
 def _check_owner(root: Path) -> None:
     """Raise ConfigurationError for another user's project: its scripts would run as the current user."""
-    others = {path.stat().st_uid for path in (root, root / USE_CASE)} - {os.geteuid()}
-    if others:
+    strangers = {path.stat().st_uid for path in (root, root / USE_CASE)} - {os.geteuid()}
+    if strangers:
         raise ConfigurationError(
-            f"The project {root}, above this folder, belongs to another user (uid {min(others)}).",
+            f"The project {root}, above this folder, belongs to another user (uid {min(strangers)}).",
             f"If you trust its scripts, name it: mlops --project {shlex.quote(str(root))} ...",
         )

@@ -37,35 +37,35 @@ class RunRecord:
 
 def run_record(run: Run, use_case: UseCase, target: str, environment: str) -> RunRecord:
     """Return the record of the run so far; stages without output add nothing."""
-    settled = {stage.name: stage for stage in run.stages if stage.status.has_output}
-    trained = settled.get("train")
+    finished = {stage.name: stage for stage in run.stages if stage.status.has_output}
+    trained = finished.get("train")
     measures = [
-        TrackedMetric(f"seconds/{name}", stage.seconds or 0.0, _end_time(stage)) for name, stage in settled.items()
+        TrackedMetric(f"seconds/{name}", stage.seconds or 0.0, _end_time(stage)) for name, stage in finished.items()
     ]
     about = {"mlops.use_case": use_case.name, "mlops.target": target, "mlops.environment": environment}
     tags = {RUN_TAG: run.id, STATUS_TAG: run.status.value, "mlops.version": __version__, **about}
     return RunRecord(
         run=run,
-        parameters=_shortened({**_hyperparameters(settled, use_case), **_data(settled)}),
+        parameters=_shortened({**_hyperparameters(finished, use_case), **_data(finished)}),
         measures=[*measures, *(_metrics(trained) if trained else ())],
         tags=_shortened(
-            {**tags, **_digests(settled), **_gates(run), **_comparison_tags(run, use_case), **_decision(run)}
+            {**tags, **_digests(finished), **_gates(run), **_comparison_tags(run, use_case), **_decision(run)}
         ),
     )
 
 
-def _hyperparameters(settled: dict[str, StageRun], use_case: UseCase) -> dict[str, str]:
+def _hyperparameters(finished: dict[str, StageRun], use_case: UseCase) -> dict[str, str]:
     """Return the hyperparameters that the stages ran with; usecase.toml may have changed since."""
     return {
-        f"{stage}.{name}": settled[stage].ingredients[name]
+        f"{stage}.{name}": finished[stage].ingredients[name]
         for stage, values in use_case.hyperparameters.items()
         for name in values
-        if stage in settled and name in settled[stage].ingredients
+        if stage in finished and name in finished[stage].ingredients
     }
 
 
-def _data(settled: dict[str, StageRun]) -> dict[str, str]:
-    facts = settled["preprocess"].detail.get("dataset", {}) if "preprocess" in settled else {}
+def _data(finished: dict[str, StageRun]) -> dict[str, str]:
+    facts = finished["preprocess"].detail.get("dataset", {}) if "preprocess" in finished else {}
     return {f"data.{name}": str(value) for name, value in facts.items()}
 
 
@@ -94,8 +94,8 @@ def _end_time(stage: StageRun) -> float:
     return stage.finished_at or stage.started_at or 0.0
 
 
-def _digests(settled: dict[str, StageRun]) -> dict[str, str]:
-    prepared, trained = settled.get("preprocess"), settled.get("train")
+def _digests(finished: dict[str, StageRun]) -> dict[str, str]:
+    prepared, trained = finished.get("preprocess"), finished.get("train")
     digests = {
         "mlops.data_digest": prepared.ingredients.get("the data", "") if prepared else "",
         "mlops.prepared_digest": prepared.output if prepared else "",

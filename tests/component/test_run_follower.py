@@ -63,7 +63,7 @@ def test_progress_lines_are_told_as_such_and_else_the_last_line() -> None:
 
 def test_what_was_told_before_is_not_told_again() -> None:
     view, coming = Told(), iter([run_of(R, D, W, P), run_of(D, D, D, D)])
-    follow(lambda: next(coming), lambda run, stage: [], view, PollInterval(1, 4), seen=run_of(W, D, W, P))
+    follow(lambda: next(coming), lambda run, stage: [], view, PollInterval(1, 4), shown_run=run_of(W, D, W, P))
     assert view.told == [("s1", "done"), ("s2", "running"), ("s2", "done")]
 
 

@@ -384,7 +384,7 @@ class AwsBackend(Backend):
             raise _interrupted(
                 "Stopped while the decision was being sent.", "See whether it was: mlops status"
             ) from None
-        run = self._cached(self.services.runs.follow(run.id, view, seen=run))
+        run = self._cached(self.services.runs.follow(run.id, view, shown_run=run))
         if approved:
             return self._ended(run, view)
         with suppress(ImportError):  # a rejection works without numpy: `mlops report` then adds the decision

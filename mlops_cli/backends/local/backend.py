@@ -315,8 +315,8 @@ class LocalBackend(Backend):
     def models(self) -> list[ModelVersion]:
         return self._models(self.server.status())
 
-    def _models(self, seen: EndpointStatus) -> list[ModelVersion]:
-        return versions_of(self.list_runs(), self.store.decisions(), seen.model_digest or "")
+    def _models(self, status: EndpointStatus) -> list[ModelVersion]:
+        return versions_of(self.list_runs(), self.store.decisions(), status.model_digest or "")
 
     def plan_rollback(self, version: str) -> RollbackPlan:
         models = self.models()
@@ -356,18 +356,18 @@ class LocalBackend(Backend):
             return reproduce(run, self.executor, view)
 
     def endpoint(self) -> Endpoint:
-        seen = self.server.status()
-        deployed = deployed_version(self._models(seen))
+        status = self.server.status()
+        deployed = deployed_version(self._models(status))
         digest, objection = (deployed.digest, deployed.objection) if deployed else ("", "")
-        lost = deployed is not None and seen.state is EndpointState.ABSENT
+        lost = deployed is not None and status.state is EndpointState.ABSENT
         return Endpoint(
-            seen.name,
-            EndpointState.FAILED if lost else seen.state,
-            seen.url,
-            seen.model_digest or "",
+            status.name,
+            EndpointState.FAILED if lost else status.state,
+            status.url,
+            status.model_digest or "",
             "" if objection else digest,
-            seen.since or "",
-            f"{self.project.endpoint} holds no server any more." if lost else seen.reason,
+            status.since or "",
+            f"{self.project.endpoint} holds no server any more." if lost else status.reason,
             digest,
             objection,
         )
@@ -384,14 +384,14 @@ class LocalBackend(Backend):
         return run_gate(stage, self.project.training, variables, self.use_case.passed, self.children)
 
     def request_statistics(self, days: int) -> RequestStatistics:
-        seen = self.server.status()
-        digest = seen.model_digest or ""
-        check_statistics_available(self.endpoint(), seen.sample, self.use_case.sample)
+        status = self.server.status()
+        digest = status.model_digest or ""
+        check_statistics_available(self.endpoint(), status.sample, self.use_case.sample)
         trained = self.store.find_by_output("train", digest)
         file = self.project.state / trained.artifact / "output" / FILE if trained else None
         reference = read_reference(file.read_bytes() if file and file.is_file() else None)
         return RequestStatistics(
-            seen.name, digest, seen.sample, days, reference, self.server.read_statistics(digest, days)
+            status.name, digest, status.sample, days, reference, self.server.read_statistics(digest, days)
         )
 
     def run_checks(self) -> Iterator[Finding]:

@@ -35,13 +35,13 @@ def deploy_infra(
     context, console = get_context(ctx)
     context.flags["SOURCE"] = source
     cost_approval = context.cost_approval(console, yes, yes_cost)
-    plan, changed = show_and_provision(context.backend, console, dry_run, yes, cost_approval)
+    plan, changed = show_and_deploy(context.backend, console, dry_run, yes, cost_approval)
     result = {"place": context.backend.account_label(), "plan": plan_dict(plan), "changed": changed}
     console.result({**result, "costs": cost_approval.to_dict()})
     console.next("mlops run")
 
 
-def show_and_provision(
+def show_and_deploy(
     backend: Backend, console: Console, dry_run: bool, yes: bool, cost_approval: CostApproval
 ) -> tuple[Plan, bool]:
     """Show the plan, ask if it changes an account, deploy. Return the plan, and True if anything was changed."""

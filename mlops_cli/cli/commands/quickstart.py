@@ -42,7 +42,7 @@ def run_all_stages(
     Raise ConfigurationError for a model that falls short: its approval needs a reason.
     """
     from mlops_cli.cli.commands.approve import show_and_decide
-    from mlops_cli.cli.commands.deploy_infra import show_and_provision
+    from mlops_cli.cli.commands.deploy_infra import show_and_deploy
     from mlops_cli.cli.commands.run import start
     from mlops_cli.console import output
     from mlops_cli.monitoring.endpoint_check import check_endpoint
@@ -50,7 +50,7 @@ def run_all_stages(
     console.require_person(yes)
     _download_data(backend, console, use_case, most_bytes)
     console.say("\n$ mlops deploy-infra")
-    show_and_provision(backend, console, False, yes, cost_approval)
+    show_and_deploy(backend, console, False, yes, cost_approval)
     console.say("\n$ mlops run")
     run, _ = start(backend, console, RunRequest(), cost_approval)
     if run.status is Status.WAITING:
@@ -61,7 +61,7 @@ def run_all_stages(
         return {"run": output.run_dict(run), "probe": None}
     console.say("\n$ mlops test-endpoint")
     predictions = check_endpoint(backend.invoke, list(use_case.examples))
-    output.show_probe(console, predictions)
+    output.show_endpoint_check(console, predictions)
     console.next("mlops status", "mlops run --explain", *_longer_training(use_case), "mlops cleanup")
     return {"run": output.run_dict(run), "probe": asdict(predictions)}
 

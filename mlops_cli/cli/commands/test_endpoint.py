@@ -35,7 +35,7 @@ def test_endpoint(
     output.show_endpoint(console, endpoint)
     _require_in_service(endpoint)
     predictions = check_endpoint(context.backend.invoke, instances)
-    output.show_probe(console, predictions)
+    output.show_endpoint_check(console, predictions)
     gate = context.backend.run_gate()
     console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
     for failure in gate.failures:

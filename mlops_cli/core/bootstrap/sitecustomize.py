@@ -47,13 +47,13 @@ def _compile_from_sources(folders: tuple[str, ...]) -> None:
 
 def _watch(log: str, folders: tuple[str, ...]) -> None:
     """Record each path once per way of use: "r" read, "m" missing, "w" written, "l" listed."""
-    noted: set[tuple[str, str]] = set()
+    recorded: set[tuple[str, str]] = set()
     events = {"open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"}
     # These list folders to find modules and tests, and both are cache inputs anyway.
     finders = ("<frozen importlib", f"{os.sep}_pytest{os.sep}")
     # Bound here: at the interpreter's end module globals are gone before the last files are closed.
     writes, both, access = os.O_WRONLY, os.O_RDWR, os.O_ACCMODE
-    made, anew, excluded = os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_EXCL
+    create, truncate, excluded = os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_EXCL
     abspath, exists, fsdecode, fsencode = os.path.abspath, os.path.exists, os.fsdecode, os.fsencode
     open_file, write_file, close_file, frame = os.open, os.write, os.close, sys._getframe
 
@@ -62,7 +62,7 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
             path, flags = arguments[0], arguments[2] or 0
             if flags & access == writes:
                 return path, "w"
-            if flags & access == both and (flags & anew or flags & excluded == excluded):
+            if flags & access == both and (flags & truncate or flags & excluded == excluded):
                 return path, "w"
             return path, "r"
         if event in ("os.rename", "os.link", "os.symlink"):
@@ -80,11 +80,11 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
             if not use or isinstance(path, int):
                 return
             path = abspath(fsdecode(path))
-            if path == log or (path, use) in noted or _is_installed(path, folders):
+            if path == log or (path, use) in recorded or _is_installed(path, folders):
                 return
-            noted.add((path, use))
+            recorded.add((path, use))
             letter = "m" if use == "r" and not exists(path) else use
-            file = open_file(log, writes | made | os.O_APPEND, 0o644)
+            file = open_file(log, writes | create | os.O_APPEND, 0o644)
             try:
                 write_file(file, fsencode(letter + path) + b"\0")
             finally:

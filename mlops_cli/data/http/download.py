@@ -188,12 +188,12 @@ class Download:
 
     def _begun(self) -> Begun | None:
         try:
-            noted = json.loads(self._note_path.read_text(encoding="utf-8"))
+            document = json.loads(self._note_path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        if not isinstance(noted, dict) or noted.keys() != {field.name for field in fields(Begun)}:
+        if not isinstance(document, dict) or document.keys() != {field.name for field in fields(Begun)}:
             return None
-        begun = Begun(**noted)
+        begun = Begun(**document)
         return begun if begun.address == _digest(self._remote) else None
 
     def _size(self) -> int:

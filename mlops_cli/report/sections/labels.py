@@ -27,11 +27,11 @@ def labels(context: ReportContext) -> str:
 <th class="plot">{_scale(span)}</th><th>bound</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"""
 
 
-def _legend(context: ReportContext, rival: bool) -> str:
+def _legend(context: ReportContext, champion: bool) -> str:
     parts = ["● this model"]
     if context.intervals:
         parts.append(f"its bar: where {CONFIDENCE:.0%} of {_resamples()} resamples of the test rows lie")
-    if rival:
+    if champion:
         parts.append("◇ the live model on the same rows")
     words = {bound[0]: None for row in context.evidence.rows if (bound := row.bound(context.evidence.primary))}
     if words:
@@ -53,14 +53,15 @@ def _champion_values(evidence: Evidence) -> dict[str, float]:
     return {delta.name: delta.live for delta in comparison.differences if delta.live is not None}
 
 
-def _span(context: ReportContext, rival: dict[str, float]) -> tuple[float, float]:
+def _span(context: ReportContext, champion: dict[str, float]) -> tuple[float, float]:
     """Return the range of all drawn values, up to 1 if none is above."""
     primary = context.evidence.primary
     rows = context.evidence.rows
     bounds = [bound[1] for row in rows if (bound := row.bound(primary))]
     shown = [*(row.metrics.get(primary) for row in rows), *bounds]
     ends = [end for interval in context.intervals.values() for end in interval]
-    values = [value for value in (*shown, *rival.values(), *ends) if value is not None and value == value] or [0.0, 1.0]
+    drawn = (*shown, *champion.values(), *ends)
+    values = [value for value in drawn if value is not None and value == value] or [0.0, 1.0]
     low, high = min(values), max(values)
     margin = (high - low) * 0.06 or abs(high) * 0.1 or 0.05
     bounded = low >= 0 and high <= 1
@@ -79,12 +80,16 @@ def _strip(span: tuple[float, float], about: str) -> Plot:
 
 
 def _row(
-    row: MetricRow, context: ReportContext, rival: dict[str, float], span: tuple[float, float], other_metrics: list[str]
+    row: MetricRow,
+    context: ReportContext,
+    champion: dict[str, float],
+    span: tuple[float, float],
+    other_metrics: list[str],
 ) -> str:
     primary = context.evidence.primary
     value, bound = row.metrics.get(primary), row.bound(primary)
     cells = "".join(f'<td class="num">{_plain(row, name)}</td>' for name in other_metrics)
-    plot = _range_plot(row.name, value, bound, context.intervals.get(row.name), rival.get(row.name), span)
+    plot = _range_plot(row.name, value, bound, context.intervals.get(row.name), champion.get(row.name), span)
     kind = ' class="all"' if row.name == MACRO else ""
     return (
         f'<tr{kind}><th scope="row">{title(row.name)}</th><td class="num"><b>{number(value)}</b></td>'
@@ -111,11 +116,11 @@ def _range_plot(
     value: float | None,
     bound: tuple[str, float] | None,
     interval: tuple[float, float] | None,
-    rival: float | None,
+    champion: float | None,
     span: tuple[float, float],
 ) -> str:
     limit = f"{bound[0]} {number(bound[1])}" if bound else "no bound"
-    plot = _strip(span, f"{name}: {number(value)}, {limit}, live model {number(rival)}")
+    plot = _strip(span, f"{name}: {number(value)}, {limit}, live model {number(champion)}")
     plot.line([(span[0], 0.5), (span[1], 0.5)], "grid")
     if bound is not None:
         plot.line([(bound[1], 0.02), (bound[1], 0.98)], "floor")
@@ -123,6 +128,6 @@ def _range_plot(
         plot.whisker(*interval, 0.5, 0.22)
     if value is not None and value == value:
         plot.dot(value, 0.5, "point", 4.5, f"{name} {number(value)}")
-    if rival is not None:
-        plot.diamond(rival, 0.5, "rival", 5, f"live model {number(rival)}")
+    if champion is not None:
+        plot.diamond(champion, 0.5, "rival", 5, f"live model {number(champion)}")
     return str(plot)

@@ -51,8 +51,8 @@ def _against(bounds: str, comparison: Comparison | None) -> tuple[str, str]:
         ComparisonResult.LEVEL: ("warn", "it is not better than the live model, beyond noise."),
         ComparisonResult.UNKNOWN: ("warn", "it could not be compared with the live model."),
     }
-    kind, standing = words[comparison.result if comparison else ComparisonResult.UNKNOWN]
-    return kind, f"{bounds}; {standing}"
+    kind, result = words[comparison.result if comparison else ComparisonResult.UNKNOWN]
+    return kind, f"{bounds}; {result}"
 
 
 def _decisions(context: ReportContext) -> str:
@@ -70,9 +70,9 @@ def _decision_text(about: str, decision: Decision) -> str:
 
 
 def _warnings(context: ReportContext) -> str:
-    items_found = warnings(context)
-    items = "".join(f"<li>{remark}</li>" for remark in items_found)
-    return f'<section class="heed"><h2>Before you decide</h2><ul>{items}</ul></section>' if items_found else ""
+    sentences = warnings(context)
+    items = "".join(f"<li>{sentence}</li>" for sentence in sentences)
+    return f'<section class="heed"><h2>Before you decide</h2><ul>{items}</ul></section>' if sentences else ""
 
 
 def _commands(context: ReportContext) -> str:

@@ -33,13 +33,13 @@ class ApprovalSender:
             raise MlopsError(f"Run {run.id} can no longer be decided about: {at.reason}.", "Ask again: mlops run")
         raise not_waiting_error(run)
 
-    def send(self, seen: Run, approved: bool, comment: str) -> None:
+    def send(self, shown_run: Run, approved: bool, comment: str) -> None:
         """Send the decision to the registry, then to the pipeline; after an interruption, repeat the command.
 
-        The decision is about the model of ``seen``, the run as shown to the person. Raise MlopsError if another
+        The decision is about the model of ``shown_run``, the run as shown to the person. Raise MlopsError if another
         decision came first.
         """
-        run_id, model = seen.id, seen.stage(APPROVAL.name).output
+        run_id, model = shown_run.id, shown_run.stage(APPROVAL.name).output
         run = self._runs.refresh(run_id)
         self.check(run)
         gate = run.stage(APPROVAL.name)

@@ -97,7 +97,7 @@ class RunQueries:
         run_id: str,
         view: RunView,
         ours: bool = False,
-        seen: Run | None = None,
+        shown_run: Run | None = None,
         summary: str = "",
         resume_command: str = "",
     ) -> Run:
@@ -117,7 +117,7 @@ class RunQueries:
             )
 
         try:
-            return follow(look, self._log_lines, view, PollInterval(SHORTEST, LONGEST), seen)
+            return follow(look, self._log_lines, view, PollInterval(SHORTEST, LONGEST), shown_run)
         except KeyboardInterrupt:
             raise MlopsError(
                 f"Run {run_id} goes on on AWS; nothing was stopped.",

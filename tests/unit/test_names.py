@@ -1,0 +1,83 @@
+"""Each thing has one name: words that the glossary of docs/architecture.md has replaced do not come back."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "mlops_cli"
+STARTER = PACKAGE / "project" / "starter"
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
+
+# Not even as a part of a name.
+WORDS = frozenset(
+    """
+    appraisal bearers bench conclude crew decidable decider errand examination freely judge mistakes observability
+    orders parcel probe refusal relay retreat rival settle silent stillborn surroundings teardown tiles told unwatched
+    wish wished workbench
+    """.split()  # noqa: SIM905 (to be read, one word beside the other)
+)
+# Not as a whole name: each could name anything.
+NAMES = frozenset(
+    """
+    found given made one ones place places said seen taken thing things told wanted what who whose
+    """.split()  # noqa: SIM905
+)
+
+
+def defined_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of classes, functions, parameters and local variables; not those of fields."""
+    fields = {
+        target
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        for target in ast.walk(statement)
+        if isinstance(statement, (ast.Assign, ast.AnnAssign))
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields:
+            yield node.id
+
+
+def is_retired(name: str) -> bool:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().strip("_").split("_")
+    return not WORDS.isdisjoint(words) or "_".join(words) in NAMES
+
+
+def test_retired_words_do_not_come_back() -> None:
+    names = {
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path in SOURCES
+        for name in (path.stem, path.parent.name, *defined_names(ast.parse(path.read_text())))
+        if is_retired(name)
+    }
+    assert names == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class AwsCrew: ...",
+        "def settle(): ...",
+        "def _wish_of(run): ...",
+        "def show(*, given): ...",
+        "def show():\n    for one in (): ...",
+        "def show(rows):\n    return [what for what in rows]",
+        "def show():\n    with open('x') as told: ...",
+    ],
+)
+def test_a_retired_word_is_noticed_as_any_kind_of_name(source: str) -> None:
+    assert any(is_retired(name) for name in defined_names(ast.parse(source)))
+
+
+def test_a_word_that_only_contains_a_retired_one_is_allowed() -> None:
+    assert not any(is_retired(name) for name in ("benchmark", "is_not_found", "settings", "Placement"))
