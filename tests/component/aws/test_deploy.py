@@ -169,7 +169,7 @@ def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
     kept = [change for change in backend.plan_infra().changes if change.what == "source"]
     assert "nothing is sent" in kept[0].why
     backend.deploy_infra()
-    assert [key.split("/")[1] for key in ours(ground)] == ["cli"]
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli"], "the wheel and the endpoint's template"
 
 
 @pytest.mark.parametrize(("use_case", "stage"), [("Tiny", "dev"), ("tiny", "x" * 38)])
