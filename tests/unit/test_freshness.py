@@ -151,6 +151,11 @@ def bench(executed: Path, tmp_path: Path) -> Bench:
     return Bench(shutil.copytree(executed, tmp_path / "project"))
 
 
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there is one worker only")
+def test_tests_that_share_a_project_stay_on_one_worker(shared: Bench, request: pytest.FixtureRequest) -> None:
+    assert request.node.nodeid.endswith("@test_freshness")
+
+
 def test_an_unchanged_project_is_not_executed_again(shared: Bench) -> None:
     assert shared.again() == {}
 
