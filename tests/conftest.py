@@ -19,8 +19,9 @@ import pytest
 
 from mlops_cli.project.settings import SETTINGS
 
-# A shell has its background jobs ignore it, and so would all that the tests start and interrupt.
+# Background jobs of a shell ignore SIGINT, and nohup ignores SIGHUP. What the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SETTING_NAMES = {setting.name for setting in SETTINGS}
 ROOT = Path(__file__).resolve().parent.parent
