@@ -23,7 +23,7 @@ from statistics import median
 import polars as pl
 
 from benchmarks.harness import environment, machine
-from mlops_cli.data.sample.generator import write_sample
+from mlops_cli.data.sources.sample.generator import write_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_SAMPLED = 1_000_000

@@ -19,10 +19,6 @@ from typing import Any
 from mlops_cli.core.progress import Report
 from mlops_cli.data.compressed import CsvSource
 from mlops_cli.data.csv_sources import tables
-from mlops_cli.data.http.client import CONNECT_SECONDS
-from mlops_cli.data.http.download import Download
-from mlops_cli.data.http.urls import Remote, is_url
-from mlops_cli.data.kaggle import download as kaggle_download
 from mlops_cli.data.metadata import (
     CSV_NAME,
     JSON_NAME,
@@ -34,8 +30,12 @@ from mlops_cli.data.metadata import (
 )
 from mlops_cli.data.origins import State, path_origin, state, url_origin
 from mlops_cli.data.request import DataRequest
-from mlops_cli.data.sample import generator
-from mlops_cli.data.sources import path_files, path_tables, verify
+from mlops_cli.data.sources.http.client import CONNECT_SECONDS
+from mlops_cli.data.sources.http.download import Download
+from mlops_cli.data.sources.http.urls import Remote, is_url
+from mlops_cli.data.sources.kaggle import download as kaggle_download
+from mlops_cli.data.sources.local_path import path_files, path_tables, verify
+from mlops_cli.data.sources.sample import generator
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file

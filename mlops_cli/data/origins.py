@@ -10,10 +10,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.data.http.response_head import Answer
-from mlops_cli.data.http.urls import Remote, is_url, shown_url
 from mlops_cli.data.metadata import read_dataset_info
-from mlops_cli.data.sources import path_files
+from mlops_cli.data.sources.http.response_head import Answer
+from mlops_cli.data.sources.http.urls import Remote, is_url, shown_url
+from mlops_cli.data.sources.local_path import path_files
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
@@ -120,7 +120,7 @@ def _path_state(origin: dict[str, Any]) -> State:
 
 def _url_state(origin: dict[str, Any], url: str, seconds: float) -> State:
     """Return the state by a HEAD request; by a GET without its body if the server has no HEAD."""
-    from mlops_cli.data.http.client import Client
+    from mlops_cli.data.sources.http.client import Client
 
     remote = Remote.from_url(url)
     conditions = {"If-None-Match": origin.get("etag"), "If-Modified-Since": origin.get("last_modified")}

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_cli.data.http.download import MOST_BYTES
-from mlops_cli.data.http.urls import is_url, shown_url
-from mlops_cli.data.sample import generator
 from mlops_cli.data.schema import Schema
-from mlops_cli.data.sources import path_files
+from mlops_cli.data.sources.http.download import MOST_BYTES
+from mlops_cli.data.sources.http.urls import is_url, shown_url
+from mlops_cli.data.sources.local_path import path_files
+from mlops_cli.data.sources.sample import generator
 from mlops_cli.errors import ConfigurationError
 
 _VERSION = 2  # of the dataset's format: one of another version is downloaded again

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
-from mlops_cli.data.sample.generator import write_sample
+from mlops_cli.data.sources.sample.generator import write_sample
 from tests.conftest import USE_CASES, Cli
 from tests.e2e.test_own_usecase import FLAT, edit, examined, project, said_of_rents
 from tests.e2e.test_tracking import logged

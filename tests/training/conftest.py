@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.data.sample.generator import write_sample
+from mlops_cli.data.sources.sample.generator import write_sample
 from tests.conftest import made_once
 
 HERE = Path(__file__).resolve().parent

@@ -17,10 +17,10 @@ import pytest
 from mlops_cli.core.progress import no_report
 from mlops_cli.data import compressed
 from mlops_cli.data.dataset import download
-from mlops_cli.data.http.client import Guard
-from mlops_cli.data.http.download import Download
-from mlops_cli.data.http.urls import Reach, is_same_site, reach, redirected, shown_url
 from mlops_cli.data.metadata import load
+from mlops_cli.data.sources.http.client import Guard
+from mlops_cli.data.sources.http.download import Download
+from mlops_cli.data.sources.http.urls import Reach, is_same_site, reach, redirected, shown_url
 from mlops_cli.errors import ConfigurationError, MlopsError
 from tests.component.data.conftest import files_in
 
@@ -92,7 +92,7 @@ def scripted() -> Iterator[Scripted]:
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlops_cli.data.http.download.time.sleep", lambda _: None)
+    monkeypatch.setattr("mlops_cli.data.sources.http.download.time.sleep", lambda _: None)
 
 
 def refusal(request_for, scripted, folder, **settings) -> MlopsError:
@@ -314,7 +314,7 @@ def test_a_note_never_stands_beside_the_bytes_of_another_version(
     request_for, scripted, tmp_path, csv_bytes, monkeypatch
 ):
     scripted.answer = lambda *_: Reply(csv_bytes(400), {"ETag": '"v1"'}, sent=5000)
-    monkeypatch.setattr("mlops_cli.data.http.download.ATTEMPTS", 1)
+    monkeypatch.setattr("mlops_cli.data.sources.http.download.ATTEMPTS", 1)
     refusal(request_for, scripted, tmp_path)
     scripted.answer = lambda *_: Reply(csv_bytes(400, start=7), {"ETag": '"v2"'})
     monkeypatch.setattr(Download, "_write", interrupted)

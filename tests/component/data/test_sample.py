@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from mlops_cli.core.progress import no_report
-from mlops_cli.data.sample.generator import COLUMNS, LABELS, sample_blocks, write_sample
-from mlops_cli.data.sample.phrases import KINDS, asserted, denied
+from mlops_cli.data.sources.sample.generator import COLUMNS, LABELS, sample_blocks, write_sample
+from mlops_cli.data.sources.sample.phrases import KINDS, asserted, denied
 from mlops_cli.errors import ConfigurationError
 
 BASE_RATES = {

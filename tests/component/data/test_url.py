@@ -61,7 +61,7 @@ def test_a_server_without_ranges_starts_again(file_server, request_for, tmp_path
 
 
 def test_a_file_that_changed_meanwhile_is_never_mixed(file_server, request_for, tmp_path, csv_bytes, monkeypatch):
-    monkeypatch.setattr("mlops_cli.data.http.download.ATTEMPTS", 1)
+    monkeypatch.setattr("mlops_cli.data.sources.http.download.ATTEMPTS", 1)
     request = request_for(f"{file_server.url}/a.csv")
     file_server.content, file_server.close_after = csv_bytes(2000), [5000]
     with pytest.raises(MlopsError, match="broke off after 5,000 bytes: the connection was lost") as caught:
@@ -155,7 +155,7 @@ def test_names_an_unreachable_server(request_for, tmp_path):
 
 
 def test_names_a_server_that_does_not_answer(request_for, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlops_cli.data.http.client.READ_SECONDS", 0.1)
+    monkeypatch.setattr("mlops_cli.data.sources.http.client.READ_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/a.csv"
         with pytest.raises(MlopsError, match="did not answer in time"):

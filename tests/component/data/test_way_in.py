@@ -204,7 +204,7 @@ def test_a_download_arrives_whole_or_is_refused(moody, rows, packing, encoding, 
     moody.body = ENCODINGS[encoding](PACKINGS[packing](form.written(table)))
     moody.encoding, moody.cuts, moody.chunked, moody.ranges = encoding, list(cuts), chunked, ranges
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlops_cli.data.http.download.time.sleep", lambda _: None)
+        patch.setattr("mlops_cli.data.sources.http.download.time.sleep", lambda _: None)
         result = outcome(moody.url, table, "given")
     if len(cuts) < 5:
         assert result == "arrived"

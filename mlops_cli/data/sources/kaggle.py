@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.http.client import CONNECT_SECONDS, READ_SECONDS
-from mlops_cli.data.http.download import MOST_BYTES, Download
-from mlops_cli.data.http.urls import Remote
+from mlops_cli.data.sources.http.client import CONNECT_SECONDS, READ_SECONDS
+from mlops_cli.data.sources.http.download import MOST_BYTES, Download
+from mlops_cli.data.sources.http.urls import Remote
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import install_command
 

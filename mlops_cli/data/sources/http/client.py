@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.data.http.urls import Reach, Remote, is_same_site, reach, redirected
+from mlops_cli.data.sources.http.urls import Reach, Remote, is_same_site, reach, redirected
 from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:

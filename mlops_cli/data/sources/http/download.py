@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.http.client import Client, network_reason, refused
-from mlops_cli.data.http.content_encoding import codings_of, decode
-from mlops_cli.data.http.response_head import Answer
-from mlops_cli.data.http.urls import Remote
+from mlops_cli.data.sources.http.client import Client, network_reason, refused
+from mlops_cli.data.sources.http.content_encoding import codings_of, decode
+from mlops_cli.data.sources.http.response_head import Answer
+from mlops_cli.data.sources.http.urls import Remote
 from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The built-in sample: synthetic comments, seeded, as many as wanted, written while they are made.
 
-    python -c "import sys; from mlops_cli.data.sample.generator import write_sample as w; w(sys.stdout)" > s.csv
+    python -c "import sys; from mlops_cli.data.sources.sample.generator import write_sample as w; w(sys.stdout)" > s.csv
 
 The labels come at the base rates of the Jigsaw comments, lengths and vocabulary are long-tailed like theirs. Many
 harmless rows hold the very words of the toxic ones, denied or quoted, so that only word order tells them apart.
@@ -15,9 +15,9 @@ from typing import TextIO, TypeVar
 
 from mlops_cli.core.progress import Report, no_report
 from mlops_cli.data.csv_reader import formatted, header_line
-from mlops_cli.data.sample.phrases import KINDS, affirmed, asserted, denied, negated
-from mlops_cli.data.sample.sentences import Filler
 from mlops_cli.data.schema import Schema
+from mlops_cli.data.sources.sample.phrases import KINDS, affirmed, asserted, denied, negated
+from mlops_cli.data.sources.sample.sentences import Filler
 from mlops_cli.errors import ConfigurationError
 
 _T = TypeVar("_T")
