@@ -153,7 +153,19 @@ def test_a_newer_run_overtakes_one_that_waits_for_a_decision(shared: Cloud) -> N
     assert (new["status"], new["id"] != old["id"]) == ("waiting", True)
     assert shared.json("status", old["id"])["run"]["status"] == "superseded"
     assert f"mlops status {new['id']}" in shared("approve", "--run-id", old["id"], "--yes", code=1)
-    assert shared.json("approve", "--run-id", new["id"], "--yes")["status"] == "done"
+
+
+def test_a_first_deployment_that_fails_goes_on_once_its_cause_is_gone_and_shows_the_last_cause(shared: Cloud) -> None:
+    """CloudFormation only deletes a stack whose creation has failed: an update of it is refused at once."""
+    quota = "ml.m5.large for endpoint usage"
+    run = shared.json("run", "--set", "epochs=3")
+    shared.aws.control("sagemaker-quota", quota=quota, limit=0)
+    assert quota in shared.both("approve", "--run-id", run["id"], "--yes", code=3)[1]
+    shared.aws.control("sagemaker-quota", quota=quota, limit=20)
+    shared.aws.control("sagemaker-fail-next", reason="The image is damaged.")
+    assert "The image is damaged." in shared.both("run", "--set", "epochs=3", code=3)[1]
+    done = shared.json("run", "--set", "epochs=3")
+    assert (done["status"], done["id"]) == ("done", run["id"])
 
 
 def test_a_decision_in_the_aws_console_counts(shared: Cloud) -> None:

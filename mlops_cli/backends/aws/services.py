@@ -67,7 +67,11 @@ class AwsServices:
     @cached_property
     def runs(self) -> RunQueries:
         reasons = FailureExplainer(self.account, self.stacks, self.names.endpoint_stack)
-        return RunQueries(self.pipeline, self.run_store, self.approvals, reasons, Logs(self.account.client("logs")))
+        logs = Logs(self.account.client("logs"))
+        return RunQueries(self.pipeline, self.run_store, self.approvals, reasons, logs, self._clear_endpoint_stack)
+
+    def _clear_endpoint_stack(self) -> None:
+        self.stacks.delete_never_created(self.names.endpoint_stack)
 
     @cached_property
     def starter(self) -> RunStarter:

@@ -40,6 +40,9 @@ class Ground:
 
     def wait_for_status_change(self, run_id: str, status: Status) -> None: ...
 
+    def clear_endpoint_stack(self) -> None:
+        self.said.append(("endpoint stack",))
+
     def executions(self) -> Any:
         return iter([Execution("r2", "InProgress", 2.0), Execution("r1", "Stopped", 1.0)])
 
@@ -79,6 +82,7 @@ def ground() -> Ground:
 def test_the_registry_is_told_before_the_pipeline_goes_on(ground: Ground, approved: bool) -> None:
     ground.decider.send(ground.run, approved, "good")
     assert ground.said == [
+        *([("endpoint stack",)] if approved else []),
         ("registry", PACKAGE, approved, "good"),
         ("pipeline", "approval", "decision", approved, summary_of("good", Facts()), "t1"),
     ]

@@ -175,6 +175,33 @@ def test_a_resource_that_cannot_be_made_is_the_cause_and_not_what_follows(stacks
     assert stacks.failure_reason(found).startswith("Code (AWS::CodeCommit::Repository): ")
 
 
+def test_a_stack_whose_creation_has_failed_is_deleted_and_every_other_one_stays(stacks: Stacks, aws: Aws) -> None:
+    stacks.delete_never_created(NAME)
+    change_set = stacks.prepare(wanted(LATE), None)
+    assert change_set
+    with pytest.raises(StackFailed):
+        stacks.execute(change_set, Seen())
+    stacks.delete_never_created(NAME)
+    assert stacks.get_or_none(NAME) is None
+    made(stacks, TOPIC % "a")
+    stacks.delete_never_created(NAME)
+    assert status(aws) == "CREATE_COMPLETE"
+
+
+def test_an_operation_that_began_earlier_is_no_reason(stacks: Stacks) -> None:
+    """An update that CloudFormation refuses at once leaves no event."""
+    made(stacks, TOPIC % "a")
+    change_set = stacks.prepare(wanted(LATE), stacks.find(NAME))
+    assert change_set
+    before = time.time() - 1
+    with pytest.raises(StackFailed):
+        stacks.execute(change_set, Seen())
+    found = stacks.find(NAME)
+    assert found
+    assert stacks.failure_reason(found, before).startswith("Code (AWS::CodeCommit::Repository): ")
+    assert stacks.failure_reason(found, time.time() + 1) == ""
+
+
 def test_a_failed_change_is_rolled_back_and_takes_the_next_one(stacks: Stacks, aws: Aws) -> None:
     made(stacks, TOPIC % "a")
     change_set = stacks.prepare(wanted(LATE), stacks.find(NAME))

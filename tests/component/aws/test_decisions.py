@@ -250,4 +250,4 @@ def test_which_model_is_deployed_is_on_record_whether_an_endpoint_answers_or_not
     )
     records: Any = SimpleNamespace(load=load)
     nothing: Any = SimpleNamespace(client=None)
-    assert RunQueries(pipeline, records, ground.decisions, nothing, nothing).deployed() == expected
+    assert RunQueries(pipeline, records, ground.decisions, nothing, nothing, nothing).deployed() == expected

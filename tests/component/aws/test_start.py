@@ -35,6 +35,7 @@ class Ground:
         self.earlier: StageRun | None = None
         self.passed_on: list[str] = []
         self.asked = 0
+        self.calls: list[str] = []
         self.pipeline = self.run_store = self
 
     def executions(self) -> Iterator[Execution]:
@@ -52,6 +53,9 @@ class Ground:
     def wait_for_status_change(self, run_id: str, status: Status) -> None:
         pass
 
+    def clear_endpoint_stack(self) -> None:
+        self.calls.append("clear")
+
     def existing_approval(self, run: Run) -> StageRun | None:
         return self.earlier
 
@@ -62,11 +66,13 @@ class Ground:
         self.asked += 1
 
     def start(self, variables: dict[str, str], revision: Revision, token: str) -> str:
+        self.calls.append("start")
         self.started.append(variables)
         self.tokens.append(token)
         return "new"
 
     def retry(self, execution_id: str, stage: str) -> bool:
+        self.calls.append("retry")
         self.retried.append(stage)
         return self.retryable
 
@@ -177,6 +183,12 @@ def test_something_else_under_way_is_left_alone(ground: Ground) -> None:
 def test_a_failed_stage_is_retried(ground: Ground) -> None:
     assert ground.stands(Status.FAILED, "train").starts() == ("old", True)
     assert (ground.retried, ground.started) == (["train"], [])
+
+
+def test_a_stack_whose_creation_has_failed_is_removed_before_anything_can_deploy(ground: Ground) -> None:
+    ground.stands(Status.FAILED, "deploy").starts()
+    ground.starts(source=Revision("COMMIT_ID", "c2"))
+    assert ground.calls == ["clear", "retry", "clear", "start"]
 
 
 def test_what_is_retried_is_the_step_that_found_a_result_wanting(ground: Ground) -> None:

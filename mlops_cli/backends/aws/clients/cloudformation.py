@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.clients.stack_events import StackOperation, newest, 
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
-from mlops_cli.core.progress import Watch
+from mlops_cli.core.progress import Watch, no_watch
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 STABLE = (
@@ -25,6 +25,8 @@ STABLE = (
 )
 # Never complete, and CloudFormation can only delete it.
 NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+# After these a stack is gone, or was never created.
+ENDING = ("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 GONE = "DELETE_COMPLETE"
 
@@ -169,9 +171,21 @@ class Stacks:
         if not ended.is_deleted:
             raise self._failed(ended, operation, "deleted")
 
-    def failure_reason(self, stack: Stack) -> str:
-        """Return, in words, the reason of the stack's latest failed operation."""
-        cause = StackOperation(self._client, stack.id).cause()
+    def delete_never_created(self, name: str, watch: Watch = no_watch) -> None:
+        """Delete the project's stack of this name if its creation failed: CloudFormation refuses every update of it."""
+        stack = self.find(name)
+        if stack and stack.status in ENDING:
+            stack = self.wait_until_stable(name, watch)
+        if stack and stack.status in NEVER_CREATED:
+            self.delete(stack, watch)
+
+    def failure_reason(self, stack: Stack, since: float = 0.0) -> str:
+        """Return, in words, the reason of the stack's latest failed operation; empty if it began before ``since``."""
+        operation = StackOperation(self._client, stack.id)
+        began = next((event.at for event in operation.events()), since)
+        if began < since:
+            return ""
+        cause = operation.cause()
         return f"{cause.name} ({cause.kind}): {cause.reason}" if cause else stack.reason
 
     def _failed(self, stack: Stack, operation: StackOperation, verb: str) -> StackFailed:

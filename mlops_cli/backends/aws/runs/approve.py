@@ -48,6 +48,8 @@ class ApprovalSender:
                 f"Run {run_id} asks about another model by now.", f"Look at it again: mlops approve --run-id {run_id}"
             )
         package = gate.detail["package"]
+        if approved:
+            self._runs.clear_endpoint_stack()
         self._registry.decide(package, approved, comment)
         token = self._runs.pipeline.token(run_id, APPROVAL.name, DECISION)
         accepted = bool(token) and self._runs.pipeline.decide(

@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stacks
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ROLLBACK, latest_attempt
+from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, ROLLBACK, VERDICT, latest_attempt
 from mlops_cli.core.jobs import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
@@ -44,11 +44,16 @@ class FailureExplainer:
         if action.name in (COMMAND, ROLLBACK):
             tail = self._tail(build_log(action.external))
             return "\n".join([f"The command step of {stage.name} failed: {action.error}", *tail, log])
-        if stage.kind is Kind.DEPLOY:
-            stack = self._stacks.find(self._endpoint_stack)
-            cause = self._stacks.failure_reason(stack) if stack else action.error
-            return f"The endpoint could not be deployed: {cause}"
+        if action.name == ENDPOINT:
+            return f"The endpoint could not be deployed: {self._stack_reason(action)}"
+        if action.name == VERDICT:
+            return action.error
         return "\n".join([f"{stage.script} failed: {self._job_reason(stage, at, action)}", *self._tail(at.log), log])
+
+    def _stack_reason(self, action: ActionRun) -> str:
+        """Return the stack's reason; CodePipeline's if the stack refused the update and has no event of it."""
+        stack = self._stacks.find(self._endpoint_stack)
+        return (self._stacks.failure_reason(stack, action.started) if stack else "") or action.error
 
     def _job_reason(self, stage: Stage, at: StageRun, action: ActionRun) -> str:
         """Return SageMaker's reason for a job; for a job that never began, the state machine's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -42,14 +42,23 @@ OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
 
 
 class RunQueries:
+    """``clear_endpoint_stack`` removes what a failed first deployment has left, before the next one."""
+
     def __init__(
-        self, pipeline: Pipeline, records: S3RunStore, decisions: ApprovalHistory, reasons: FailureExplainer, logs: Logs
+        self,
+        pipeline: Pipeline,
+        records: S3RunStore,
+        decisions: ApprovalHistory,
+        reasons: FailureExplainer,
+        logs: Logs,
+        clear_endpoint_stack: Callable[[], None],
     ) -> None:
         self.pipeline = pipeline
         self.run_store = records
         self._approvals = decisions
         self._reasons = reasons
         self._logs = logs
+        self.clear_endpoint_stack = clear_endpoint_stack
 
     def list_runs(self) -> list[Run]:
         with ThreadPoolExecutor(MAX_THREADS) as pool:
@@ -147,6 +156,7 @@ class RunQueries:
             return run
         token = self.pipeline.token(run.id, APPROVAL.name, DECISION)
         if token:
+            self.clear_endpoint_stack()
             summary = summary or summary_of(*forwarded(latest[0]))
             self.pipeline.decide(APPROVAL.name, DECISION, True, summary, token)
         return replace(run, status=Status.RUNNING, stages=_with_approval(run, status=Status.REUSED))

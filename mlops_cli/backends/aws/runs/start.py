@@ -162,13 +162,17 @@ class RunStarter:
         same = latest.overrides == start_request.request.overrides and self._is_same_source(latest, start_request)
         # The stage where CodePipeline stopped: the step of the next stage detects a wrong result of the one before.
         failed = [action.stage for action in self._pipeline.actions(latest.execution.id) if action.status == FAILED]
-        if not (same and failed and self._pipeline.retry(latest.execution.id, failed[-1])):
+        if not (same and failed):
+            return False
+        self._runs.clear_endpoint_stack()
+        if not self._pipeline.retry(latest.execution.id, failed[-1]):
             return False
         self._runs.wait_for_status_change(latest.execution.id, Status.FAILED)
         return True
 
     def _start_execution(self, start_request: StartRequest, after: str) -> str:
         """Start an execution; the same token on a repeated request prevents a second start if the answer was lost."""
+        self._runs.clear_endpoint_stack()
         words = [start_request.revision.value, start_request.data, *start_request.variables.values(), after]
         token = digest_bytes(" ".join(words).encode())
         return self._pipeline.start(start_request.variables, start_request.revision, token)
