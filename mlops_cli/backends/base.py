@@ -126,7 +126,11 @@ class Backend(ABC):
 
     @abstractmethod
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
-        """Record the decision about the run's model; continue the run if the model is approved."""
+        """Record the decision about the run's model; continue the run if the model is approved.
+
+        Repeated, complete what the same decision began. Raise MlopsError for another decision, or if the approved
+        model was replaced since.
+        """
 
     @abstractmethod
     def models(self) -> list[ModelVersion]:

@@ -181,6 +181,22 @@ def superseded_error(run: Run, newer: str) -> MlopsError:
     return MlopsError(f"Run {run.id} was superseded by a newer one.", f"Look at that: mlops status {newer}".rstrip())
 
 
+def has_decision(run: Run, approved: bool) -> bool:
+    """Return True if the run's model was already approved (or rejected), in this run or, reused, in another one."""
+    if not approved:
+        return run.status is Status.REJECTED
+    is_refused = run.status is Status.SUPERSEDED or (run.decision is not None and not run.decision.approved)
+    return run.stage("approval").status.has_output and not is_refused
+
+
+def overtaken_error(run: Run) -> MlopsError:
+    """Return the error for an approved run whose model is not, or no longer, the one to deploy."""
+    return MlopsError(
+        f"The model of run {run.id} was approved, but it was rejected or replaced by another model since.",
+        "See which model is deployed: mlops models. To deploy this one again: mlops rollback --to VERSION",
+    )
+
+
 def not_waiting_error(run: Run) -> MlopsError:
     """Return the error for a decision about a run that does not wait for one, with the next command."""
     decision = run.decision

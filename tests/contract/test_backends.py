@@ -192,6 +192,16 @@ def test_a_rejected_run_is_neither_deployed_nor_decided_again(ready: Backend) ->
         ready.approve(run, True, "", Recorded())
 
 
+def test_a_repeated_decision_is_no_other_decision(ready: Backend) -> None:
+    run = waiting(ready, epochs=2)
+    done = ready.approve(run, True, "good", Recorded())
+    again = ready.approve(done, True, "once more", Recorded())
+    assert (again.id, again.status, again.decision) == (run.id, Status.DONE, done.decision)
+    rejected = ready.approve(waiting(ready, epochs=3), False, "no", Recorded())
+    assert ready.approve(rejected, False, "no", Recorded()).decision == rejected.decision
+    assert ready.endpoint().approved_digest == run.stage("train").output
+
+
 def test_a_decision_about_a_run_that_went_on_meanwhile_is_refused(ready: Backend) -> None:
     run = waiting(ready, epochs=3)
     ready.approve(run, True, "good", Recorded())

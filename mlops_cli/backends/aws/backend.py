@@ -62,7 +62,7 @@ from mlops_cli.core.model_versions import (
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Report, Watch, no_watch
 from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, manifest
-from mlops_cli.core.runs import Run, RunRequest
+from mlops_cli.core.runs import Run, RunRequest, Status, has_decision, overtaken_error
 from mlops_cli.core.stages import position, stage_named
 from mlops_cli.data.metadata import DatasetInfo
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
@@ -378,6 +378,8 @@ class AwsBackend(Backend):
         self.services.approval_sender.check(run)
 
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
+        if has_decision(run, approved):
+            return self._completed(run, view) if approved else run
         try:
             self.services.approval_sender.send(run, approved, comment)
         except KeyboardInterrupt:
@@ -390,6 +392,14 @@ class AwsBackend(Backend):
         with suppress(ImportError):  # a rejection works without numpy: `mlops report` then adds the decision
             self.services.approval_report(self.use_case).publish_decision(run)
         return run
+
+    def _completed(self, run: Run, view: RunView) -> Run:
+        """Follow an approved run that the pipeline still carries out."""
+        if run.status is Status.RUNNING:
+            return self._ended(self._cached(self.services.runs.follow(run.id, view, shown_run=run)), view)
+        if self.endpoint().approved_digest != run.stage("approval").output:
+            raise overtaken_error(run)
+        return raise_for_status(run)
 
     def endpoint(self) -> Endpoint:
         deployed = self.services.runs.deployed()

@@ -46,7 +46,7 @@ from mlops_cli.core.model_versions import (
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Report, Watch, no_watch
 from mlops_cli.core.reproducibility import Reproduction, check_trained, manifest
-from mlops_cli.core.runs import Run, RunRequest, Status, find_run
+from mlops_cli.core.runs import Run, RunRequest, Status, find_run, has_decision
 from mlops_cli.core.stages import STAGES, position, stage_named
 from mlops_cli.data.metadata import DatasetInfo, load
 from mlops_cli.errors import MlopsError
@@ -279,14 +279,18 @@ class LocalBackend(Backend):
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         with self._hold("approve"):
             run = self.get_run(run.id)
-            self.check_waiting(run)
-            self.lock.write_holder("approve", run.id)
-            gate, decision = run.stage("approval"), self._decision(run, approved, comment.strip())
-            run_selection.record_decision(run, decision, self.store)
-            self._write_report(run, view)
-            if approved:
+            if not has_decision(run, approved):
+                self.check_waiting(run)
+                self.lock.write_holder("approve", run.id)
+                decision = self._decision(run, approved, comment.strip())
+                run_selection.record_decision(run, decision, self.store)
+                self._write_report(run, view)
+            elif approved:
+                run_selection.check_still_approved(run, self.store, self.executor)
+            if approved and run.status is not Status.DONE:
+                self.lock.write_holder("approve", run.id)
                 return self._run_stages(run, view, "approval")
-            view.stage_changed(run, gate)
+            view.stage_changed(run, run.stage("approval"))
             return run
 
     def _decision(self, run: Run, approved: bool, comment: str) -> Decision:

@@ -21,6 +21,7 @@ from mlops_cli.core.runs import (
     has_all_before,
     new_run,
     not_waiting_error,
+    overtaken_error,
     superseded_error,
 )
 from mlops_cli.core.stages import STAGES, Kind, Stage, position
@@ -189,3 +190,16 @@ def check_waiting(run: Run, store: RunStore) -> None:
         raise superseded_error(run, newer)
     if run.status is not Status.WAITING:
         raise not_waiting_error(run)
+
+
+def check_still_approved(run: Run, store: RunStore, executor: StageExecutor) -> None:
+    """Raise MlopsError if the approved model was rejected since, or if another one was approved or deployed."""
+    gate = run.stages[GATE]
+    decided_at = run.decision.at if run.decision else gate.finished_at or run.created_at
+    last = next((decision for decision in store.decisions() if decision.approved), None)
+    digests = {last.model_digest} if last and last.at > decided_at else set()
+    for deployment in (other.stage(FIRST_STAGE) for other in store.runs()):
+        if deployment.status.has_output and (deployment.finished_at or 0.0) > decided_at:
+            digests.add(deployment.output)
+    if digests - {gate.output} or executor.find(STAGES[GATE], gate.key, run) is None:
+        raise overtaken_error(run)

@@ -37,7 +37,10 @@ def approve(
     yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
-    """Show the evidence, ask for a decision, deploy if approved."""
+    """Show the evidence, ask for a decision, deploy if approved.
+
+    Repeated, the command completes what the same decision began.
+    """
     from mlops_cli.console.output import run_dict
 
     context, console = get_context(ctx)
@@ -61,11 +64,13 @@ def show_and_decide(
 ) -> tuple[Run, Evidence]:
     """Show the evidence, ask, record the decision; after an approval deploy and test the endpoint."""
     from mlops_cli.backends.base import CostScope
-    from mlops_cli.cli.commands.run import show_result
     from mlops_cli.console import output
     from mlops_cli.core.evidence import require_reason
+    from mlops_cli.core.runs import has_decision
 
     run = backend.get_run(run_id)
+    if has_decision(run, approved):
+        return _repeat(backend, console, run, approved)
     backend.check_waiting(run)
     evidence = backend.evidence(run)
     output.show_evidence(console, evidence)
@@ -75,6 +80,18 @@ def show_and_decide(
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
         console.say(f"Left waiting. To say no for good: mlops approve --run-id {run.id} --reject")
         return run, evidence
+    run = _decide(backend, console, run, approved, comment)
+    if not approved:
+        console.say(f"run {run.id} is rejected; nothing was deployed")
+        if backend.endpoint().deployed_digest == evidence.model_digest:
+            console.say("Its model is the one that is deployed already: the endpoint goes on serving it.")
+            console.next("mlops rollback")
+    return run, evidence
+
+
+def _decide(backend: Backend, console: Console, run: Run, approved: bool, comment: str) -> Run:
+    from mlops_cli.cli.commands.run import show_result
+
     try:
         with console.run_view() as view:
             run = backend.approve(run, approved, comment, view)
@@ -82,9 +99,12 @@ def show_and_decide(
         raise MlopsError("Stopped; the decision is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
     if approved:
         show_result(backend, console, run)
-    else:
-        console.say(f"run {run.id} is rejected; nothing was deployed")
-        if backend.endpoint().deployed_digest == evidence.model_digest:
-            console.say("Its model is the one that is deployed already: the endpoint goes on serving it.")
-            console.next("mlops rollback")
-    return run, evidence
+    return run
+
+
+def _repeat(backend: Backend, console: Console, run: Run, approved: bool) -> tuple[Run, Evidence]:
+    """Say that the decision is on record; complete the deployment of an approved model."""
+    by = f" {run.decision.by}" if run.decision else ""
+    console.say(f"run {run.id} was {'approved' if approved else 'rejected'} already{by}")
+    run = _decide(backend, console, run, approved, "")
+    return run, backend.evidence(run)

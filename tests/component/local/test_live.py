@@ -272,7 +272,7 @@ def test_a_rollback_that_is_killed_anywhere_is_finished_by_the_same_command(
     assert call > 15
 
 
-def test_an_approval_that_is_killed_anywhere_is_finished_by_run(ground: Ground, tmp_path: Path) -> None:
+def test_an_approval_that_is_killed_anywhere_is_finished_by_run_and_by_itself(ground: Ground, tmp_path: Path) -> None:
     ground.live(1)
     waiting = ground.run(2)
     call, killed = 0, True
@@ -280,6 +280,9 @@ def test_an_approval_that_is_killed_anywhere_is_finished_by_run(ground: Ground, 
         call += 1
         other = ground.copy(tmp_path / f"killed-{call}")
         killed = killed_at(call, lambda: other.approve(waiting))  # noqa: B023
+        twin = other.copy(tmp_path / f"repeated-{call}")
+        assert twin.approve(waiting).status is Status.DONE, f"killed at call {call}"
+        assert (twin.served, len(twin.backend.store.decisions())) == ("v2", 2), f"killed at call {call}"
         if other.backend.get_run(waiting.id).status is Status.WAITING:
             other.approve(waiting)
         assert other.run(2).status is Status.DONE, f"killed at call {call}"
@@ -332,3 +335,44 @@ def test_who_decides_is_recorded_as_what_it_is(ground: Ground, monkeypatch: pyte
     run = ground.live(1)
     assert run.decision is not None
     assert run.decision.actor == Actor(SYSTEM, "alice")
+
+
+def test_a_repeated_approval_deploys_nothing_over_a_later_model(ground: Ground) -> None:
+    first = ground.live(1)
+    ground.server.refuses = True
+    second = ground.run(2)
+    with pytest.raises(StageFailed):
+        ground.approve(second)
+    ground.server.refuses = False
+    third = ground.run(3)
+    assert ground.approve(third).status is Status.DONE
+    for older in (first, second):
+        with pytest.raises(MlopsError, match="was rejected or replaced"):
+            ground.approve(older)
+    assert ground.served == "v3"
+    assert ground.approve(third).status is Status.DONE
+
+
+@pytest.mark.parametrize("back", ["by a person", "by the gate"])
+def test_a_repeated_approval_deploys_nothing_that_was_rolled_back(ground: Ground, back: str) -> None:
+    ground.live(1)
+    second = ground.run(2)
+    if back == "by the gate":
+        ground.stages.bad.add(second.stage("train").output)
+        with pytest.raises(StageFailed):
+            ground.approve(second)
+    else:
+        ground.approve(second)
+        ground.rollback()
+    with pytest.raises(MlopsError, match="was rejected"):
+        ground.approve(second)
+    assert ground.served == "v1"
+
+
+def test_a_repeated_rejection_stays_one_and_no_approval_follows_it(ground: Ground) -> None:
+    run = ground.run(1)
+    for _ in range(2):
+        assert ground.approve(run, "no", approved=False).status is Status.REJECTED
+    with pytest.raises(MlopsError, match="was rejected by"):
+        ground.approve(run)
+    assert len(ground.backend.store.decisions()) == 1
