@@ -30,6 +30,7 @@ from statistics import median
 
 from benchmarks.harness import CACHE, environment, machine, table
 from benchmarks.load import Load, measure, request
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.files.model_archive import pack, unpack
 from mlops_cli.serving.control import LocalEndpoint
@@ -120,7 +121,8 @@ def examine(server: Server, package: Path, model: Path, texts: list[str], second
 
 
 def run_ours(package: Path, port: int) -> tuple[Callable[[], None], int]:
-    endpoint = LocalEndpoint(CACHE / "work" / f"endpoint-{port}", "benchmark", port=port)
+    folder = CACHE / "work" / f"endpoint-{port}"
+    endpoint = LocalEndpoint(folder, "benchmark", LocalServerProcesses(folder), port=port)
     status = endpoint.deploy(package, digest_file(package), START_SECONDS)
     assert status.pid is not None
     return lambda: endpoint.stop(20), status.pid

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aws_simulator.endpoint_server import StartError
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.serving.control import LocalEndpoint
@@ -16,7 +17,12 @@ from mlops_cli.serving.control_files import Limits
 class ModelServer:
     def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
         self._endpoint = LocalEndpoint(
-            folder, name, port=_free_port(), limits=Limits(request_seconds=3600.0), environment=environment
+            folder,
+            name,
+            LocalServerProcesses(folder),
+            port=_free_port(),
+            limits=Limits(request_seconds=3600.0),
+            environment=environment,
         )
         self.log = self._endpoint.status().log
 

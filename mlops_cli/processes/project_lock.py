@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.processes.identity import ELSEWHERE, Identity, noted_identity, own_identity, send
+from mlops_cli.files.process_identity import ELSEWHERE, Identity, noted_identity, own_identity, send
 
 LOOKING_SECONDS = 5.0
 ENDING_SECONDS = 15.0

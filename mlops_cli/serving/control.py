@@ -9,19 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Protocol
 
-import mlops_cli
-from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.atomic import not_followed
+from mlops_cli.files.process_identity import ELSEWHERE, send
 from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STATISTICS, Counts
-from mlops_cli.processes.child_process import JobProcesses
-from mlops_cli.processes.identity import ELSEWHERE, send
-from mlops_cli.project.settings import child_environment
-from mlops_cli.serving import orphaned_servers
 from mlops_cli.serving.client import Response, base_url, request
 from mlops_cli.serving.control_files import (
     Deployment,
@@ -42,12 +38,21 @@ LEAVE_SECONDS = 5.0
 STOP_SECONDS = 15.0
 
 
+class ServerState(str, Enum):
+    """ABSENT: never deployed or removed. FAILED: deployed and not running."""
+
+    ABSENT = "absent"
+    UPDATING = "updating"
+    IN_SERVICE = "in-service"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class EndpointStatus:
     """The endpoint's present state; the running server itself reports ``model_digest``."""
 
     name: str
-    state: EndpointState
+    state: ServerState
     url: str
     pid: int | None
     model_digest: str | None
@@ -57,6 +62,16 @@ class EndpointStatus:
     sample: float = 0.0
 
 
+class ServerProcesses(Protocol):
+    """How the server's processes are started and ended: with which environment, and how they are found again."""
+
+    def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a process that outlives this one, with its output in ``log``."""
+
+    def end_all(self) -> None:
+        """End all processes of the endpoint's servers. Raise MlopsError if one does not end."""
+
+
 class LocalEndpoint:
     """One endpoint: its folder, and a supervisor process that outlives this one."""
 
@@ -64,6 +79,7 @@ class LocalEndpoint:
         self,
         folder: Path,
         name: str,
+        processes: ServerProcesses,
         host: str = "127.0.0.1",
         port: int = 0,
         limits: Limits | None = None,
@@ -72,8 +88,8 @@ class LocalEndpoint:
     ) -> None:
         """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own."""
         self._folder = EndpointDirectory(folder)
-        self.children = JobProcesses(self._folder.children)
         self.name = name
+        self._processes = processes
         self.host = host
         self.port = port
         self.limits = limits or Limits()
@@ -86,7 +102,7 @@ class LocalEndpoint:
         Do nothing if it is in service already. Raise MlopsError on failure; the model in service then stays.
         """
         current = self.status()
-        if current.state is EndpointState.IN_SERVICE and self._is_serving(digest, current):
+        if current.state is ServerState.IN_SERVICE and self._is_serving(digest, current):
             return current
         if self._was_moved():
             self.stop(STOP_SECONDS)
@@ -108,20 +124,20 @@ class LocalEndpoint:
         supervisor = note.process.pid if note else None
         if not is_locked(self._folder.supervisor_lock):
             if service is None:
-                return self._status(EndpointState.ABSENT, None, reason="No model was deployed.")
+                return self._status(ServerState.ABSENT, None, reason="No model was deployed.")
             reason = "The server process has died." if service.worker else service.reason
-            return self._status(EndpointState.FAILED, service, reason=reason)
+            return self._status(ServerState.FAILED, service, reason=reason)
         if service is None:
-            return self._status(EndpointState.UPDATING, None, supervisor, reason="The server is starting.")
+            return self._status(ServerState.UPDATING, None, supervisor, reason="The server is starting.")
         digest = self._reported_digest(service)
         if digest is None:
             reason = service.reason or f"The server does not answer within {PING_SECONDS:g} s."
-            return self._status(EndpointState.FAILED, service, supervisor, reason=reason)
+            return self._status(ServerState.FAILED, service, supervisor, reason=reason)
         outcome = self._folder.read_outcome()
         if outcome is not None and not outcome.done:
             reason = "Another model is being deployed; this one answers until that is ready."
-            return self._status(EndpointState.UPDATING, service, supervisor, digest, reason)
-        return self._status(EndpointState.IN_SERVICE, service, supervisor, digest)
+            return self._status(ServerState.UPDATING, service, supervisor, digest, reason)
+        return self._status(ServerState.IN_SERVICE, service, supervisor, digest)
 
     def stop(self, timeout: float) -> None:
         """End the server and its workers and forget the model; return when all of them are gone.
@@ -222,21 +238,7 @@ class LocalEndpoint:
         if self._log_size() > LOG_BYTES:
             self._folder.log.replace(self._folder.log.with_suffix(".log.1"))
         command = [sys.executable, "-m", "mlops_cli.serving", str(self._folder.root.resolve())]
-        job = self.children.begin()
-        try:
-            with open(self._folder.log, "ab", opener=not_followed) as log:
-                return subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self._folder.root,
-                    env=job.environment({**_environment(), **self._environment}),
-                    start_new_session=True,
-                    pass_fds=(job.descriptor,),  # the process that inherits it owns the job
-                )
-        finally:
-            job.let_go()
+        return self._processes.start(command, self._folder.log, self._environment)
 
     def _await_outcome(
         self, deployment: Deployment, started: subprocess.Popen[bytes] | None, timeout: float
@@ -273,21 +275,12 @@ class LocalEndpoint:
     def _kill_orphans(self) -> None:
         """Wait for workers to leave with their supervisor, then kill hanging ones and their children."""
         _wait_until_unlocked(self._folder.workers_lock, 2, shared=True)
-        self.children.kill_orphans(owned=True)  # a supervisor releases its lock shortly before its end
-        self.end_orphaned_servers()
+        self._processes.end_all()
         if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):
             raise MlopsError(
                 f"A server process of the endpoint {self.name} goes on {ELSEWHERE}.",
                 "End it there (mlops cleanup), then repeat the command.",
             )
-
-    def orphaned_servers(self) -> list[int]:
-        """Return the processes that serve from a former folder of this endpoint that was removed."""
-        return orphaned_servers.find(self._folder.root)
-
-    def end_orphaned_servers(self) -> None:
-        for pid in self.orphaned_servers():
-            _kill(pid)
 
     def _signal(self, supervisor: Supervision, sign: signal.Signals) -> None:
         """Send the signal; raise MlopsError instead if the process cannot be proven to be the supervisor."""
@@ -315,7 +308,7 @@ class LocalEndpoint:
 
     def _status(
         self,
-        state: EndpointState,
+        state: ServerState,
         service: Service | None,
         pid: int | None = None,
         digest: str | None = None,
@@ -328,25 +321,10 @@ class LocalEndpoint:
         return EndpointStatus(name, state, url, pid, digest, since, reason, self._folder.log, sample)
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment without secrets; mlops run from its source stays importable."""
-    environment = child_environment()
-    root = Path(mlops_cli.__file__).parents[1]
-    if root.name not in ("site-packages", "dist-packages"):
-        python_path = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = f"{root}{os.pathsep}{python_path}" if python_path else str(root)
-    return environment
-
-
 def _await_end(supervisor: subprocess.Popen[bytes]) -> None:
     """Wait for a supervisor to leave after its failed first deployment: until then the status would be "starting"."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         supervisor.wait(LEAVE_SECONDS)
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _wait_until_unlocked(lock: Path, seconds: float, shared: bool = False) -> bool:

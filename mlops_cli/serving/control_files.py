@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from mlops_cli.files.atomic import not_followed, read_json, write_atomically
-from mlops_cli.processes.identity import Identity, noted_identity, own_identity
+from mlops_cli.files.process_identity import Identity, noted_identity, own_identity
 
 Record = TypeVar("Record")
 
@@ -80,7 +80,6 @@ class EndpointDirectory:
         self.log = root / "server.log"
         self.models = root / "models"
         self.observed = root / "observed"
-        self.children = root / "children"
 
     def package(self, deployment_id: str) -> Path:
         return self.models / f"{deployment_id}.tar.gz"

@@ -260,6 +260,7 @@ def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
 
 def test_what_is_live_is_compared_with_what_was_approved(tiny: Cli) -> None:
     """A model that came to the endpoint past the approval is seen by `test-endpoint`."""
+    from mlops_cli.backends.local.server_processes import LocalServerProcesses
     from mlops_cli.files.model_archive import pack
     from mlops_cli.serving.control import LocalEndpoint
 
@@ -267,7 +268,9 @@ def test_what_is_live_is_compared_with_what_was_approved(tiny: Cli) -> None:
     other = tiny.folder / "training" / "model"
     (other / "note.txt").write_text("not approved")
     digest = pack(other, tiny.folder / "other.tar.gz")
-    LocalEndpoint(tiny.folder / ".mlops" / "endpoint", "tiny-dev").deploy(tiny.folder / "other.tar.gz", digest, 60)
+    folder = tiny.folder / ".mlops" / "endpoint"
+    endpoint = LocalEndpoint(folder, "tiny-dev", LocalServerProcesses(folder))
+    endpoint.deploy(tiny.folder / "other.tar.gz", digest, 60)
     out = tiny("test-endpoint", code=3)
     assert "but approved is" in out
     assert f"live is model-digest={digest}" in out

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ NUMERIC_PACKAGES = ("mlops_cli.evaluation", "mlops_cli.report")
 SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py")])
 
 
+@cache
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
     """Full names of the modules that a file imports; without those for type checkers when only the top counts."""
     tree = ast.parse(path.read_text())
@@ -41,6 +44,43 @@ def files_importing(package: str, files: list[Path], top_level_only: bool = Fals
         for path in files
         if any(name == package or name.startswith(package + ".") for name in imports(path, top_level_only))
     }
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules of the package that a file imports anywhere, but not only for type checkers."""
+    tree = ast.parse(path.read_text())
+    typing_only = {node for test in ast.walk(tree) if _is_type_checking(test) for node in ast.walk(test)}
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node not in typing_only:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names & MODULES.keys()
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def reachable(starts: Iterable[str]) -> set[str]:
+    """Return the modules that these import, directly or not, when they are used."""
+    reached, waiting = set(), list(starts)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += imported_modules(MODULES[name])
+    return reached
 
 
 def test_there_is_something_to_check() -> None:
@@ -110,6 +150,16 @@ def test_imports_point_downward() -> None:
         if name.startswith("mlops_cli.") and _layer(name) > LAYERS.index(path.relative_to(PACKAGE).parts[0])
     }
     assert upward == set()
+
+
+SERVED_WITH = ("mlops_cli.serving", "mlops_cli.errors", "mlops_cli.files", "mlops_cli.monitoring.statistics")
+
+
+def test_the_model_server_can_be_used_alone() -> None:
+    """Its caller passes settings, environment and processes; the modules that it imports know no project, either."""
+    reached = reachable([module_of(path) for path in (PACKAGE / "serving").rglob("*.py")])
+    allowed = (*SERVED_WITH, "mlops_cli.packaging.install_hint")  # says how to install TensorFlow
+    assert {name for name in reached if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)} == set()
 
 
 def test_the_targets_do_not_know_each_other() -> None:

@@ -21,6 +21,7 @@ from mlops_cli.backends.local.infra import (
 )
 from mlops_cli.backends.local.logs import POLL_SECONDS, LogFollower, log_file, tail
 from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.backends.local.stage_executor import LocalStageExecutor, gate_variables
 from mlops_cli.backends.run_follower import PollInterval, follow
 from mlops_cli.caching.inputs import no_dataset_error
@@ -58,11 +59,12 @@ from mlops_cli.project.git import author
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import Settings, claimed_names
 from mlops_cli.project.usecase import UseCase, full_names
-from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
+from mlops_cli.serving.control import EndpointStatus, LocalEndpoint, ServerState
 from mlops_cli.tracking import track
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+    from mlops_cli.backends.local.cleanup import Cleanup
     from mlops_cli.core.checks import Finding
     from mlops_cli.core.evidence import Evidence
     from mlops_cli.data.request import DataRequest
@@ -77,9 +79,11 @@ class LocalBackend(Backend):
         self.settings = settings
         self.lock = ProjectLock(project.state / "lock")
         self.children = JobProcesses(project.state / "children")
+        self.server_processes = LocalServerProcesses(project.endpoint)
         self.server = LocalEndpoint(
             project.endpoint,
             settings.endpoint_name(use_case.name),
+            self.server_processes,
             settings["ENDPOINT_HOST"],
             int(settings["ENDPOINT_PORT"]),
             sample=use_case.sample,
@@ -363,10 +367,10 @@ class LocalBackend(Backend):
         status = self.server.status()
         deployed = deployed_version(self._models(status))
         digest, objection = (deployed.digest, deployed.objection) if deployed else ("", "")
-        lost = deployed is not None and status.state is EndpointState.ABSENT
+        lost = deployed is not None and status.state is ServerState.ABSENT
         return Endpoint(
             status.name,
-            EndpointState.FAILED if lost else status.state,
+            EndpointState.FAILED if lost else EndpointState(status.state.value),
             status.url,
             status.model_digest or "",
             "" if objection else digest,
@@ -405,11 +409,12 @@ class LocalBackend(Backend):
         return run_checks(checks(self))
 
     def plan_cleanup(self, keep_data: bool) -> Plan:
-        from mlops_cli.backends.local import cleanup
-
-        return cleanup.plan(self.project, self.server, self.lock, self.children, keep_data)
+        return self._cleanup(keep_data).plan()
 
     def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:  # noqa: ARG002
-        from mlops_cli.backends.local import cleanup
+        return self._cleanup(keep_data).apply()
 
-        return cleanup.apply(self.project, self.server, self.lock, self.children, keep_data)
+    def _cleanup(self, keep_data: bool) -> Cleanup:
+        from mlops_cli.backends.local.cleanup import Cleanup
+
+        return Cleanup(self.project, self.server, self.server_processes, self.lock, self.children, keep_data)

@@ -6,36 +6,77 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.backends.local.owned_files import folders, frame, owned_paths, unknown_paths
-from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.data.metadata import load
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree
+from mlops_cli.files.process_identity import own_identity
 from mlops_cli.processes.child_process import JobProcesses
-from mlops_cli.processes.identity import own_identity
 from mlops_cli.processes.project_lock import ProjectLock, ProjectLockedError, acquire_by_force
 from mlops_cli.project.paths import Project
 from mlops_cli.project.state_dir import create_state_dir, is_state_dir
-from mlops_cli.serving.control import LocalEndpoint
+from mlops_cli.serving.control import LocalEndpoint, ServerState
 
 STOP_SECONDS = 15.0
 WRITERS_SECONDS = 10.0
 PAUSE_SECONDS = 0.02
 
 
-def plan(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
-    """Return the processes and files to stop and remove, and those that stay, with reasons."""
-    orphaned_servers = [
-        Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed")
-        for pid in server.orphaned_servers()
-    ]
-    if not is_state_dir(project):
-        return Plan((*orphaned_servers, *_check_owner(project)))
-    processes = (*_processes(server, lock, children), *orphaned_servers)
-    return Plan((*processes, *_removals(project, keep_data), *_kept(project, keep_data)))
+@dataclass(frozen=True)
+class Cleanup:
+    """The project, and everything that runs in it."""
+
+    project: Project
+    server: LocalEndpoint
+    server_processes: LocalServerProcesses
+    lock: ProjectLock
+    children: JobProcesses
+    keep_data: bool
+
+    def plan(self) -> Plan:
+        """Return the processes and files to stop and remove, and those that stay, with reasons."""
+        without_folder = [
+            Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed")
+            for pid in self.server_processes.without_folder()
+        ]
+        if not is_state_dir(self.project):
+            return Plan((*without_folder, *_check_owner(self.project)))
+        removals, kept = _removals(self.project, self.keep_data), _kept(self.project, self.keep_data)
+        return Plan((*self._processes(), *without_folder, *removals, *kept))
+
+    def _processes(self) -> list[Change]:
+        status, holder = self.server.status(), self.lock.holder()
+        changes = []
+        if holder and holder.process != own_identity():
+            changes.append(Change(Action.STOP, str(holder), "it works in this project"))
+        if status.state is not ServerState.ABSENT:
+            changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value} at {status.url}"))
+        for pid in {*self.children.orphans(), *self.server_processes.orphans()}:
+            changes.append(Change(Action.STOP, f"process {pid}", "an earlier command has left it"))
+        return changes
+
+    def apply(self) -> Plan:
+        """Stop, remove, list again; return the plan that remains, without active changes if all went well."""
+        project, lock = self.project, self.lock
+        if not is_state_dir(project):
+            self.server_processes.end_without_folder()
+            if _is_empty(project.state):
+                project.state.rmdir()
+            return self.plan()
+        _unlink(path for path in (lock.path, project.endpoint, self.children.folder) if path.is_symlink())
+        acquire_by_force(lock, "cleanup")
+        try:
+            self.server.stop(STOP_SECONDS)
+            self.children.kill_orphans(owned=True)
+            _remove(project, lock, self.keep_data)
+            return self.plan()
+        finally:
+            lock.release()
 
 
 def _check_owner(project: Project) -> list[Change]:
@@ -48,18 +89,6 @@ def _check_owner(project: Project) -> list[Change]:
 
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
-
-
-def _processes(server: LocalEndpoint, lock: ProjectLock, children: JobProcesses) -> list[Change]:
-    status, holder = server.status(), lock.holder()
-    changes = []
-    if holder and holder.process != own_identity():
-        changes.append(Change(Action.STOP, str(holder), "it works in this project"))
-    if status.state is not EndpointState.ABSENT:
-        changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value} at {status.url}"))
-    for pid in {*children.orphans(), *server.children.orphans()}:
-        changes.append(Change(Action.STOP, f"process {pid}", "an earlier command has left it"))
-    return changes
 
 
 def _removals(project: Project, keep_data: bool) -> list[Change]:
@@ -93,24 +122,6 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
         names = [str(path.relative_to(project.root)) for path, _ in frame(project)]
         kept += [Change(Action.KEEP, name, why, created_by_mlops=True) for name in names]
     return kept
-
-
-def apply(project: Project, server: LocalEndpoint, lock: ProjectLock, children: JobProcesses, keep_data: bool) -> Plan:
-    """Stop, remove, list again; return the plan that remains, without active changes if all went well."""
-    if not is_state_dir(project):
-        server.end_orphaned_servers()
-        if _is_empty(project.state):
-            project.state.rmdir()
-        return plan(project, server, lock, children, keep_data)
-    _unlink(path for path in (lock.path, project.endpoint, children.folder) if path.is_symlink())
-    acquire_by_force(lock, "cleanup")
-    try:
-        server.stop(STOP_SECONDS)
-        children.kill_orphans(owned=True)
-        _remove(project, lock, keep_data)
-        return plan(project, server, lock, children, keep_data)
-    finally:
-        lock.release()
 
 
 def _remove(project: Project, lock: ProjectLock, keep_data: bool) -> None:

@@ -20,6 +20,7 @@ from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.project.paths import Project
 
 if TYPE_CHECKING:
+    from mlops_cli.backends.local.server_processes import LocalServerProcesses
     from mlops_cli.core.endpoint import Endpoint
     from mlops_cli.core.runs import Run
     from mlops_cli.data.metadata import DatasetInfo
@@ -44,6 +45,7 @@ class CheckedBackend(Protocol):
     lock: ProjectLock
     children: JobProcesses
     server: LocalEndpoint
+    server_processes: LocalServerProcesses
 
     def dataset(self) -> DatasetInfo | None: ...
 
@@ -209,8 +211,8 @@ def store(backend: CheckedBackend) -> Iterator[Finding]:
 
 def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
     """Look for processes without their command, server or folder; skip those of running commands."""
-    stages, servers = backend.children.orphans(), backend.server.children.orphans()
-    orphaned_servers = backend.server.orphaned_servers()
+    stages, servers = backend.children.orphans(), backend.server_processes.orphans()
+    without_folder = backend.server_processes.without_folder()
     if stages:
         yield Finding(
             "left-overs",
@@ -219,8 +221,8 @@ def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
             "They use this machine for nothing; the next run ends them.",
             "mlops run",
         )
-    if servers or orphaned_servers:
-        pids = sorted({*servers, *orphaned_servers})
+    if servers or without_folder:
+        pids = sorted({*servers, *without_folder})
         yield Finding(
             "left-overs",
             State.WARNING,
@@ -229,7 +231,7 @@ def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
             "They may hold the endpoint's port.",
             "mlops cleanup",
         )
-    if not (stages or servers or orphaned_servers):
+    if not (stages or servers or without_folder):
         yield ok("left-overs", "no process of a killed command")
 
 

@@ -19,7 +19,6 @@ from mlops_cli.caching.reads import Reads, unsent
 from mlops_cli.caching.stage_files import file_ingredients
 from mlops_cli.core.approval import accepts, standing_approvals, standing_decision
 from mlops_cli.core.decision import Decision
-from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageResult
 from mlops_cli.core.evidence import SHORTFALLS
 from mlops_cli.core.ingredients import digest_of_ingredients
@@ -36,7 +35,7 @@ from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import job_environment_ingredients
 from mlops_cli.project.tracked_files import trackable
 from mlops_cli.project.usecase import UseCase
-from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
+from mlops_cli.serving.control import EndpointStatus, LocalEndpoint, ServerState
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
@@ -161,7 +160,7 @@ class LocalStageExecutor:
                 return False  # a model rejected since must not stay live as deployed
             status = self.endpoint.status()
             live = (status.state, status.name, status.model_digest, status.sample)
-            return live == (EndpointState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
+            return live == (ServerState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
         return not record.artifact or self._is_whole(record)
 
     def _is_whole(self, record: StageRun) -> bool:

@@ -19,7 +19,6 @@ from typing import Any
 
 from mlops_cli.backends.local.backend import LocalBackend
 from mlops_cli.backends.local.infra import provision
-from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import StageFailed, StageResult
 from mlops_cli.core.jobs import facts_in
 from mlops_cli.core.model_versions import ModelVersion
@@ -30,7 +29,7 @@ from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import load_use_case
 from mlops_cli.serving.client import Response
-from mlops_cli.serving.control import EndpointStatus
+from mlops_cli.serving.control import EndpointStatus, ServerState
 from tests.conftest import USE_CASES
 
 NAME = "tiny"
@@ -58,10 +57,8 @@ class Server:
 
     def status(self) -> EndpointStatus:
         noted = self._noted()
-        state = (
-            EndpointState.ABSENT if not noted else EndpointState.FAILED if self.is_down else EndpointState.IN_SERVICE
-        )
-        digest = noted["digest"] if state is EndpointState.IN_SERVICE else None
+        state = ServerState.ABSENT if not noted else ServerState.FAILED if self.is_down else ServerState.IN_SERVICE
+        digest = noted["digest"] if state is ServerState.IN_SERVICE else None
         return EndpointStatus(NAME, state, "http://x", None, digest, noted.get("since"), "", self.file)
 
     def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:

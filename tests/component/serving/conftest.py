@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.files.model_archive import pack
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import Limits
@@ -191,7 +192,8 @@ def with_code() -> Callable[[Path, str], None]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory, packages: Callable[[str], Package]) -> Iterator[LocalEndpoint]:
     """A server of ``text-0`` that the tests of the session share; none of them harms it."""
-    endpoint = LocalEndpoint(tmp_path_factory.mktemp("shared"), NAME, port=free_port())
+    folder = tmp_path_factory.mktemp("shared")
+    endpoint = LocalEndpoint(folder, NAME, LocalServerProcesses(folder), port=free_port())
     package = packages("text-0")
     endpoint.deploy(package.path, package.digest, DEPLOY_SECONDS)
     yield endpoint
@@ -214,7 +216,7 @@ def make_endpoint(tmp_path: Path) -> Iterator[Callable[..., LocalEndpoint]]:
             folder = tmp_path / f"endpoint-{len(list(tmp_path.iterdir()))}"
             folder.mkdir()
             options.setdefault("port", free_port())
-            endpoint = LocalEndpoint(folder, NAME, limits=limits, **options)
+            endpoint = LocalEndpoint(folder, NAME, LocalServerProcesses(folder), limits=limits, **options)
             stack.callback(endpoint.stop, 10)
             return endpoint
 

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import mlops_cli
-from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.errors import MlopsError
-from mlops_cli.serving.control import LocalEndpoint
+from mlops_cli.serving.control import LocalEndpoint, ServerState
 from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
 
 NAME = "dev-comments"
@@ -41,7 +41,7 @@ def worker_of(endpoint: LocalEndpoint) -> int | None:
 def test_before_the_first_deployment_there_is_nothing(make_endpoint: Any) -> None:
     endpoint = make_endpoint()
     status = endpoint.status()
-    assert (status.state, status.pid, status.model_digest) == (EndpointState.ABSENT, None, None)
+    assert (status.state, status.pid, status.model_digest) == (ServerState.ABSENT, None, None)
     with pytest.raises(MlopsError, match="does not exist"):
         endpoint.invoke(b"{}", "application/json")
     endpoint.stop(1)
@@ -50,7 +50,7 @@ def test_before_the_first_deployment_there_is_nothing(make_endpoint: Any) -> Non
 def test_deploying_reports_what_the_server_says(make_endpoint: Any, packages: Any) -> None:
     endpoint, package = make_endpoint(), packages("text-0")
     status = deploy(endpoint, package)
-    assert (status.state, status.model_digest, status.name) == (EndpointState.IN_SERVICE, package.digest, NAME)
+    assert (status.state, status.model_digest, status.name) == (ServerState.IN_SERVICE, package.digest, NAME)
     assert endpoint.invocations_url == f"{status.url}/endpoints/{NAME}/invocations"
     answer = endpoint.invoke(b'{"instances": ["x"]}', "application/json")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
@@ -125,7 +125,7 @@ def test_a_package_that_is_no_archive_is_refused(make_endpoint: Any, tmp_path: P
     endpoint = make_endpoint()
     with pytest.raises(MlopsError, match=r"is not a whole \.tar\.gz"):
         endpoint.deploy(path, digest_file(path), 60)
-    assert endpoint.status().state is EndpointState.ABSENT
+    assert endpoint.status().state is ServerState.ABSENT
     assert not is_locked(folder_of(endpoint).supervisor_lock)
 
 
@@ -196,7 +196,7 @@ def test_a_killed_worker_is_started_again(make_endpoint: Any, packages: Any, con
         assert connect(endpoint).predict("x")
         assert eventually(lambda worker=worker: worker_of(endpoint) not in (None, worker))
     status = endpoint.status()
-    assert (status.state, status.pid, status.url) == (EndpointState.IN_SERVICE, before.pid, before.url)
+    assert (status.state, status.pid, status.url) == (ServerState.IN_SERVICE, before.pid, before.url)
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
@@ -257,7 +257,7 @@ def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(
     assert worker is not None
     assert eventually(lambda: not is_alive(worker) and not is_alive(before.pid))
     dead = endpoint.status()
-    assert (dead.state, dead.pid, dead.model_digest) == (EndpointState.FAILED, None, None)
+    assert (dead.state, dead.pid, dead.model_digest) == (ServerState.FAILED, None, None)
     assert "died" in dead.reason
     with pytest.raises(MlopsError, match="does not answer"):
         endpoint.invoke(b"{}", "application/json")
@@ -285,12 +285,12 @@ def test_a_supervisor_killed_while_it_starts_a_worker_leaves_nothing(
     thread.start()
     files = EndpointDirectory(endpoint.status().log.parent)
     assert eventually(lambda: is_locked(files.workers_lock, shared=True))
-    assert eventually(lambda: endpoint.status().state is EndpointState.UPDATING and endpoint.status().pid)
+    assert eventually(lambda: endpoint.status().state is ServerState.UPDATING and endpoint.status().pid)
     os.kill(endpoint.status().pid or 0, signal.SIGKILL)
     thread.join(30)
     assert "died while it was starting" in failures[0].message
     assert eventually(lambda: not is_locked(files.workers_lock, shared=True))
-    assert endpoint.status().state is EndpointState.ABSENT
+    assert endpoint.status().state is ServerState.ABSENT
 
 
 def test_stopping_ends_everything_and_may_be_repeated(
@@ -301,10 +301,10 @@ def test_stopping_ends_everything_and_may_be_repeated(
     worker = worker_of(endpoint)
     endpoint.stop(10)
     assert worker is not None and eventually(lambda: not is_alive(worker) and not is_alive(status.pid))
-    assert endpoint.status().state is EndpointState.ABSENT
+    assert endpoint.status().state is ServerState.ABSENT
     assert is_refused(status.url)
     endpoint.stop(10)
-    assert deploy(endpoint, packages("text-0")).state is EndpointState.IN_SERVICE
+    assert deploy(endpoint, packages("text-0")).state is ServerState.IN_SERVICE
 
 
 def test_stopping_does_not_wait_for_a_hung_server(make_endpoint: Any, packages: Any, is_alive: Any) -> None:
@@ -316,7 +316,7 @@ def test_stopping_does_not_wait_for_a_hung_server(make_endpoint: Any, packages: 
         os.kill(process, signal.SIGSTOP)
     endpoint.stop(0.5)
     assert not is_locked(folder_of(endpoint).workers_lock, shared=True)
-    assert endpoint.status().state is EndpointState.ABSENT
+    assert endpoint.status().state is ServerState.ABSENT
 
 
 def test_a_taken_port_is_named_with_its_setting(make_endpoint: Any, packages: Any) -> None:
@@ -326,7 +326,7 @@ def test_a_taken_port_is_named_with_its_setting(make_endpoint: Any, packages: An
         with pytest.raises(MlopsError, match=rf"Port {port} of 127\.0\.0\.1 \(ENDPOINT_PORT\) is taken") as caught:
             deploy(endpoint, packages("text-0"))
     assert "ENDPOINT_PORT=0" in caught.value.hint
-    assert endpoint.status().state is EndpointState.ABSENT
+    assert endpoint.status().state is ServerState.ABSENT
 
 
 def test_the_port_can_be_changed_while_it_serves(
@@ -336,7 +336,7 @@ def test_the_port_can_be_changed_while_it_serves(
     before = deploy(endpoint, packages("text-0"))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    moved = LocalEndpoint(before.log.parent, NAME, port=port)
+    moved = LocalEndpoint(before.log.parent, NAME, LocalServerProcesses(before.log.parent), port=port)
     after = deploy(moved, packages("text-0"))
     assert after.url == f"http://127.0.0.1:{port}" != before.url
     assert connect(moved).predict("x")
@@ -347,9 +347,12 @@ def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, pac
     endpoint, package = make_endpoint(), packages("text-0")
     script = (
         "import sys; from pathlib import Path\n"
+        "from mlops_cli.backends.local.server_processes import LocalServerProcesses\n"
         "from mlops_cli.serving.control import LocalEndpoint\n"
         "folder, name, port, model, digest = sys.argv[1:]\n"
-        "print(LocalEndpoint(Path(folder), name, port=int(port)).deploy(Path(model), digest, 60).pid)\n"
+        "processes = LocalServerProcesses(Path(folder))\n"
+        "endpoint = LocalEndpoint(Path(folder), name, processes, port=int(port))\n"
+        "print(endpoint.deploy(Path(model), digest, 60).pid)\n"
     )
     folder = endpoint.status().log.parent
     # A session of its own that ends: whatever hangs on the terminal would get a SIGHUP.
@@ -363,7 +366,7 @@ def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, pac
         check=True,
     )
     status = endpoint.status()
-    assert (status.state, status.pid) == (EndpointState.IN_SERVICE, int(done.stdout))
+    assert (status.state, status.pid) == (ServerState.IN_SERVICE, int(done.stdout))
     assert connect(endpoint).predict("x")
 
 

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mlops_cli.core.endpoint import EndpointState
-from mlops_cli.serving.control import LocalEndpoint
+from mlops_cli.serving.control import LocalEndpoint, ServerState
 from mlops_cli.serving.control_files import Limits
 
 NAME = "dev-comments"
@@ -235,7 +234,7 @@ def test_it_listens_on_loopback_only(running: LocalEndpoint) -> None:
 
 
 def test_the_shared_server_survived_all_this(running: LocalEndpoint) -> None:
-    assert running.status().state is EndpointState.IN_SERVICE
+    assert running.status().state is ServerState.IN_SERVICE
 
 
 def raw(endpoint: LocalEndpoint) -> socket.socket:
