@@ -12,10 +12,13 @@ from mlops_cli.core.endpoint import GateReport
 from mlops_cli.core.script_environment import Passed
 from mlops_cli.core.stages import Stage
 from mlops_cli.files.atomic import read_json
+from mlops_cli.plain_text import clipped, log_line
 from mlops_cli.processes.child_process import Job, JobProcesses
+from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.settings import job_environment
 
 MOST_SHOWN = 5
+MOST_KEPT = 100
 # The result of a gate that ended before it could count its tests.
 NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
 
@@ -27,13 +30,14 @@ def execute_gate(
     runner: JobProcesses | Job,
     report: Path,
     log: IO[bytes],
-    on_line: Callable[[str], None],
+    on_line: Callable[[OutputLine], None],
 ) -> dict[str, Any]:
     """Run the suite; return its counts and failures, as mlops' pytest plugin has written them to ``report``."""
     report.unlink(missing_ok=True)
     variables = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
     runner.run(_command(stage.script), training, variables, log, on_line)
-    return {**NOTHING_RAN, **(read_json(report) or {})}
+    outcome = {**NOTHING_RAN, **(read_json(report) or {})}
+    return {**outcome, "failures": [clipped(log_line(reason)) for reason in outcome["failures"][:MOST_KEPT]]}
 
 
 def has_passed(detail: Mapping[str, Any]) -> bool:
@@ -51,8 +55,9 @@ def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: 
     """Return the failures in plain words."""
     reasons = detail["failures"] or tail or ["no test ran"]
     shown = [f"  - {reason}" for reason in reasons[:MOST_SHOWN]]
-    more = [f"  ... and {len(reasons) - MOST_SHOWN} more"] if len(reasons) > MOST_SHOWN else []
     failed, total = detail["failed"], detail["failed"] + detail["passed"]
+    unshown = max(len(reasons), failed if detail["failures"] else 0) - MOST_SHOWN
+    more = [f"  ... and {unshown} more"] if unshown > 0 else []
     count = f"{failed} of {total} tests" if failed else "it did not run"
     return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, f"Log: {log}"])
 
@@ -66,9 +71,9 @@ def run_gate(
 ) -> GateReport:
     """Run a gate outside of any run, and remove its files."""
     environment = gate_environment(training, variables, passed)
-    lines: list[str] = []
+    tail = LastLines(MOST_SHOWN)
     with children.job() as job, Path(os.devnull).open("wb") as log:
-        detail = execute_gate(stage, training, environment, job, job.folder / "report.json", log, lines.append)
+        detail = execute_gate(stage, training, environment, job, job.folder / "report.json", log, tail.add)
     if not has_passed(detail) and not detail["failed"]:
-        return GateReport(detail["passed"], 1, ["no test ran", *lines[-5:]])
+        return GateReport(detail["passed"], 1, ["no test ran", *tail.texts])
     return GateReport(**detail)

@@ -20,7 +20,8 @@ from mlops_cli.core.stages import Kind
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
 # Guaranteed to a script on every target.
 STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-PROGRESS = re.compile(r"progress (\d+)/(\d+)(?: (.*))?$")
+# At the beginning of a line, or directly behind a progress bar that has not ended its line.
+PROGRESS = re.compile(r"(?:^|(?<=[^\s\w-])|(?<=\d))progress (\d+)/(\d+)(?: (.*))?$")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def script_mode_environment(job: ScriptJob, cpus: int) -> dict[str, str]:
 
 def progress_in(line: str) -> tuple[int, int, str] | None:
     """Return done, total and message of a line "progress 3/10 message"."""
-    match = PROGRESS.match(line)
+    match = PROGRESS.search(line)
     return (int(match[1]), int(match[2]), match[3] or "") if match else None
 
 

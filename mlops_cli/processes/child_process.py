@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree
+from mlops_cli.processes.output_lines import OutputLine, OutputLines
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,7 +26,6 @@ TOKEN = "MLOPS_JOB"  # noqa: S105 (the name of a variable)
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 5.0
 DRAIN_SECONDS = 1.0
-LONGEST_LINE = 1 << 20
 TOKENS = re.compile("[0-9a-f]+")
 LINUX = sys.platform == "linux"
 # The socket path that multiprocessing adds to TMPDIR, and the longest path that the systems accept.
@@ -50,7 +50,7 @@ class JobProcesses:
         cwd: Path,
         env: Mapping[str, str],
         log: IO[bytes],
-        on_line: Callable[[str], None],
+        on_line: Callable[[OutputLine], None],
     ) -> int:
         """Run to the end and copy the output to ``log``; return the exit code (negative: the signal that ended it)."""
         with self.job() as job:
@@ -147,13 +147,13 @@ class Job:
         cwd: Path,
         env: Mapping[str, str],
         log: IO[bytes],
-        on_line: Callable[[str], None],
+        on_line: Callable[[OutputLine], None],
     ) -> int:
         with _start(argv, cwd, self.environment(env)) as child:
             for line in _lines(child):
-                log.write(line + b"\n")
+                log.write(line.text.encode() + b"\n")
                 log.flush()
-                on_line(line.decode("utf-8", "replace"))
+                on_line(line)
             return child.wait()
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -228,20 +228,15 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Iterator[s
         _kill(child)
 
 
-def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    pending = b""
+def _lines(child: subprocess.Popen[bytes]) -> Iterator[OutputLine]:
+    lines = OutputLines()
     for chunk in _chunks(child):
-        *lines, pending = (pending + chunk).split(b"\n")
-        yield from lines
-        if len(pending) > LONGEST_LINE:
-            yield pending
-            pending = b""
-    if pending:
-        yield pending
+        yield from lines.feed(chunk, time.monotonic())
+    yield from lines.close()
 
 
 def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield the child's output until it is closed, or DRAIN_SECONDS after the child has ended."""
+    """Yield the child's output until it is closed, or DRAIN_SECONDS after the child has ended; b"" if there is none."""
     assert child.stdout is not None
     output, deadline = child.stdout.fileno(), float("inf")
     while time.monotonic() < deadline:
@@ -249,8 +244,7 @@ def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
         chunk = os.read(output, 1 << 16) if ready else b""
         if ready and not chunk:
             return
-        if chunk:
-            yield chunk
+        yield chunk
         if child.poll() is not None:
             deadline = min(deadline, time.monotonic() + (DRAIN_SECONDS if chunk else 0.0))
 

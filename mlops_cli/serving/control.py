@@ -18,6 +18,7 @@ from typing import Protocol
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.process_identity import ELSEWHERE, send
 from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STATISTICS, Counts
+from mlops_cli.plain_text import clipped, log_line
 from mlops_cli.serving.client import Response, base_url, request
 from mlops_cli.serving.control_files import (
     Deployment,
@@ -264,7 +265,7 @@ class LocalEndpoint:
             with self._folder.log.open("rb") as log:
                 log.seek(min(mark, self._log_size()))
                 lines = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
-        tail = "".join(f"\n  {line}" for line in lines)
+        tail = "".join(f"\n  {clipped(log_line(line))}" for line in lines)
         return MlopsError(
             f"{error} Log: {self._folder.log}{tail}", hint or "Mend what makes the package, then: mlops run"
         )

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from mlops_cli.files.atomic import not_followed
 from mlops_cli.files.hashing import digest_folder, stat_digest
 from mlops_cli.files.model_archive import pack
 from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import job_environment
 
@@ -90,7 +90,7 @@ class JobRunner:
         """Run a pytest suite; raise StageFailed with the failing assertions if it does not pass."""
         watched = {**variables, **self._watched(stage, run)}
         environment = gate_environment(self.project.training, watched, self.passed)
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        tail = LastLines(TAIL_LINES)
         log = self._log(stage, run)
         report = log.with_suffix(".json")
         with open(log, "wb", opener=not_followed) as file:
@@ -98,7 +98,7 @@ class JobRunner:
             detail = execute_gate(stage, self.project.training, environment, self.children, report, file, on_line)
         if has_passed(detail):
             return StageResult(output=run.stage(stage.name).key, detail=detail)
-        raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)
+        raise StageFailed(gate_failure(stage, detail, tail.texts, log), CONTINUE, detail)
 
     def log(self, run_id: str, stage: str) -> Path:
         return self.project.runs / run_id / f"{stage}.log"
@@ -120,7 +120,7 @@ class JobRunner:
         return log
 
     def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        tail = LastLines(TAIL_LINES)
         log = self._log(stage, run)
         watched = {**env, **self._watched(stage, run)}
         environment = job_environment(watched, self.project.training, self.passed)
@@ -128,7 +128,7 @@ class JobRunner:
             on_line = _progress_reader(stage.name, tail, view)
             code = self.children.run(argv, self.project.training, environment, file, on_line)
         if code != 0:
-            lines = "\n".join(f"  {line}" for line in tail) or "  (it printed nothing)"
+            lines = "\n".join(f"  {line}" for line in tail.texts) or "  (it printed nothing)"
             message = f"{stage.script} {describe_exit(code)}.\n{lines}\nLog: {log}"
             raise StageFailed(message, CONTINUE, {"exit_code": code})
 
@@ -139,14 +139,14 @@ def _empty_folder(folder: Path) -> Path:
     return folder
 
 
-def _progress_reader(stage: str, tail: deque[str], view: RunView) -> Callable[[str], None]:
+def _progress_reader(stage: str, tail: LastLines, view: RunView) -> Callable[[OutputLine], None]:
     """Return a function that passes progress lines to the view and keeps the last of the other lines."""
 
-    def on_line(line: str) -> None:
-        if progress := progress_in(line):
+    def on_line(line: OutputLine) -> None:
+        if progress := progress_in(line.text):
             view.progress(stage, *progress)
-        elif line.strip():
-            tail.append(line)
+        else:
+            tail.add(line)
 
     return on_line
 

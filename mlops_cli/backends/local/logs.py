@@ -30,7 +30,7 @@ class LogFollower:
             file.seek(self._read.get(path, 0))
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read[path] = self._read.get(path, 0) + len(whole) + len(newline)
-        return whole.decode("utf-8", "replace").splitlines()
+        return whole.decode("utf-8", "replace").split("\n") if whole else []
 
 
 def tail(path: Path, ended: Callable[[], bool]) -> Iterator[str]:

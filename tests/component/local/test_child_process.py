@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.output_lines import OutputLine
 
 RUN = """
 import sys
@@ -30,11 +31,11 @@ GRANDCHILD = (
 
 
 def run(folder: Path, code: str) -> tuple[int, list[str], str]:
-    lines: list[str] = []
+    lines: list[OutputLine] = []
     with (folder / "log").open("w+b") as log:
         code_ = JobProcesses(folder / "children").run([sys.executable, "-c", code], folder, {}, log, lines.append)
         log.seek(0)
-        return code_, lines, log.read().decode("utf-8", "replace")
+        return code_, [line.text for line in lines], log.read().decode("utf-8", "replace")
 
 
 def alive(pid: int) -> bool:
@@ -70,6 +71,23 @@ def test_a_signal_is_a_negative_code(tmp_path: Path) -> None:
 def test_output_that_is_not_text_does_no_harm(tmp_path: Path) -> None:
     _, lines, _ = run(tmp_path, "import os; os.write(1, b'\\xff\\xfe\\n')")
     assert lines == ["\ufffd\ufffd"]
+
+
+def test_a_bar_that_is_drawn_is_in_the_log_already(tmp_path: Path) -> None:
+    """The script waits until it sees its own frame in the log."""
+    code, lines, log = run(
+        tmp_path,
+        "import sys, time\n"
+        "for i in range(5000): sys.stderr.write(f'\\r{i}/5000')\n"
+        "sys.stderr.flush()\n"
+        "for _ in range(1000):\n"
+        "    if '4999/5000' in open('log').read(): break\n"
+        "    time.sleep(0.02)\n"
+        "else: sys.exit('the log stays empty')\n"
+        "print(' and the end')\n",
+    )
+    assert (code, lines[-2:]) == (0, ["4999/5000", " and the end"])
+    assert len(log) < 1000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux only")

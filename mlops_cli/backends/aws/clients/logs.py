@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.plain_text import log_line
 
 # The end of the name of the deciding steps' project; it logs into the same group as the other project.
 DECISIONS = "-decisions"
@@ -72,7 +73,9 @@ class Log:
 
 
 def _lines(event: Mapping[str, Any]) -> list[str]:
-    return str(event["message"]).rstrip("\n").splitlines() or [""]
+    """Return the lines of an event; of a line that a progress bar has drawn over, what stands there at last."""
+    lines = str(event["message"]).rstrip("\r\n").split("\n")
+    return [log_line(line.rstrip("\r").rpartition("\r")[2]) for line in lines]
 
 
 class Logs:

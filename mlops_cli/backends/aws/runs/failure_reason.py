@@ -14,6 +14,7 @@ from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, ROLL
 from mlops_cli.core.jobs import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
+from mlops_cli.plain_text import clipped
 
 TAIL_LINES = 8
 # More than is shown: progress lines are dropped from it.
@@ -81,5 +82,5 @@ class FailureExplainer:
 
     def _tail(self, address: str) -> list[str]:
         lines = Logs(self._account.client("logs")).tail(address, READ_LINES)
-        text = [f"  {line}" for line in lines if not progress_in(line)]
+        text = [f"  {clipped(line)}" for line in lines if not progress_in(line)]
         return text[-TAIL_LINES:]

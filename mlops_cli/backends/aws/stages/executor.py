@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -41,6 +40,7 @@ from mlops_cli.core.script_environment import environment_ingredients
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.output_lines import LastLines
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import job_environment_ingredients
 from mlops_cli.project.usecase import UseCase
@@ -184,21 +184,21 @@ class AwsStageExecutor:
         return StageResult(trained.output, detail={"package": package}, status=Status.WAITING)
 
     def _gate(self, stage: Stage, run: Run) -> StageResult:
-        report, tail = self.project.state / f"{stage.name}.json", deque[str](maxlen=TAIL_LINES)
+        report, tail = self.project.state / f"{stage.name}.json", LastLines(TAIL_LINES)
         training, children = self.project.training, JobProcesses(self.project.state / "children")
         notes, started = self.project.state / f"{stage.name}.reads", time.time_ns()
         notes.unlink(missing_ok=True)
         with self._gate_variables(stage, run) as gate_variables:
             variables = {**gate_variables, "MLOPS_READS": str(notes.resolve())}
             environment = gate_environment(training, variables, self.use_case.passed)
-            detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.append)
+            detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.add)
         if has_passed(detail):
             read = self._reads().ingredients(notes, started, run.stage(stage.name).ingredients)
             # The next step runs on another machine: only files of the project exist there, too.
             inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
             return StageResult(run.stage(stage.name).key, detail=detail, read=inside)
         log = f"mlops logs {run.id} --stage {stage.name}"
-        raise StageFailed(gate_failure(stage, detail, list(tail), log), CONTINUE, detail)
+        raise StageFailed(gate_failure(stage, detail, tail.texts, log), CONTINUE, detail)
 
     @contextmanager
     def _gate_variables(self, stage: Stage, run: Run) -> Iterator[dict[str, str]]:

@@ -1,0 +1,126 @@
+"""Text from outside steers no terminal and fills no message."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_cli.plain_text import clipped, log_line, one_line, printable
+from mlops_cli.processes.output_lines import LastLines, OutputLine, OutputLines
+
+HOSTILE = [
+    "\x1b[2K\x1b[1A\x1b[31mred",
+    "\x1b]0;title\x07",
+    "\x1b]52;c;ZXZpbA==\x1b\\",
+    "\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\",
+    "\x9b2Jcleared",
+    "\x9d0;title\x9c",
+    "\x1bP1$r\x1b\\",
+    "over\rwritten",
+    "ring\x07",
+    "back\x08\x08space",
+    "\u202egnp.exe",
+    "\u2066isolated\u2069",
+    "line\u2028separator",
+    "\x00nul",
+    "half \ud800 a pair",
+    "\x7f",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
+    for plain in (printable(text), one_line(text), log_line(text)):
+        assert plain.isprintable()
+        plain.encode()
+
+
+@pytest.mark.parametrize("text", ["", "plain", "[red]no markup[/]", "für 日本 ❤️ 👩‍🔬 \\d", "שלום عليكم", "a\nb\tc"])
+def test_usual_text_stays(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_in_the_middle_of_a_line_no_line_ends() -> None:
+    assert one_line("good\nverdict\tall is well") == r"good\nverdict\tall is well"
+
+
+@given(st.text())
+def test_a_log_line_holds_no_control_character(text: str) -> None:
+    assert all(
+        character.isprintable() or character == "\t" or unicodedata.category(character) not in ("Cc", "Zl", "Zp")
+        for character in log_line(text)
+    )
+
+
+def test_a_clipped_text_names_its_length() -> None:
+    assert clipped("x" * 1_080_000, 10) == "x" * 10 + "… (1,080,000 characters)"
+    assert clipped("short", 10) == "short"
+
+
+def read(*chunks: bytes, seconds: float = 0.0) -> list[str]:
+    """Return the lines of chunks that arrive so many seconds after each other."""
+    lines, shown = OutputLines(), []
+    for number, chunk in enumerate(chunks):
+        shown += lines.feed(chunk, number * seconds)
+    return [line.text for line in (*shown, *lines.close())]
+
+
+FRAMES = b"".join(b"\r%d/20000 |%s|" % (number, b"#" * 30) for number in range(20000))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([b"one\ntwo\r\nthree"], ["one", "two", "three"]),
+        ([b"one\r", b"\ntwo\r\r\n"], ["one", "two"]),
+        ([b"", b"a\n\nb\n"], ["a", "", "b"]),
+        ([FRAMES, b"\rdone\n"], ["done"]),
+        ([b"1/2 [..]" + b"\x08" * 8 + b"2/2 [==]\n"], ["2/2 [==]"]),
+        ([b"\r 50%", b"\r100%", b"Traceback (most recent call last):\n"], ["100%Traceback (most recent call last):"]),
+        ([b"\x1b[32mgreen\x1b[0m \x1b[1", b";31mred\x1b[0m\n"], ["green red"]),
+        ([b"outer 1\n\r inner 1\x1b[A\n\r inner 2\x1b[", b"A\nend\n"], ["outer 1", "end"]),
+    ],
+)
+def test_lines_and_frames(chunks: list[bytes], expected: list[str]) -> None:
+    assert [line for line in read(*chunks) if line not in (" 50%",)] == expected
+
+
+def test_a_frame_that_ends_itself_is_kept_at_the_end() -> None:
+    assert read(b"1%\r", b"2%\r", b"the reason\r") == ["the reason"]
+    assert read(b"1%\r", b"2%\r\n", b"the reason\n") == ["2%", "the reason"]
+
+
+def test_a_frame_a_second_is_kept() -> None:
+    frames = [b"\r%d%%" % number for number in range(10)]
+    assert read(*frames, seconds=0.5) == ["1%", "3%", "5%", "7%", "9%"]
+
+
+def test_unfinished_text_appears_after_a_while() -> None:
+    lines = OutputLines()
+    assert list(lines.feed(b"loading", 0.0)) == []
+    assert list(lines.feed(b"", 1.0)) == []
+    assert list(lines.feed(b"..", 6.0)) == [OutputLine("loading..")]
+    assert list(lines.feed(b"\r10%", 6.1)) == []
+    assert list(lines.feed(b"", 8.0)) == [OutputLine("10%", overwritten=True)]
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\x08", b"\x1b[", b"A", b"x", b"\xff", b"1", b""]), max_size=30))
+def test_chunks_do_not_matter(pieces: list[bytes]) -> None:
+    """At one moment, however the output is cut."""
+    lines, shown = OutputLines(), []
+    for piece in pieces:
+        shown += lines.feed(piece, 0.0) if piece else []
+    assert [*shown, *lines.close()] == [*(whole := OutputLines()).feed(b"".join(pieces), 0.0), *whole.close()]
+
+
+def test_the_last_lines_hold_one_frame_and_no_megabytes() -> None:
+    tail = LastLines(3)
+    for text in ("one", "", "two"):
+        tail.add(OutputLine(text))
+    for number in range(9):
+        tail.add(OutputLine(f"{number}%", overwritten=True))
+    tail.add(OutputLine("x" * 1_000_000))
+    assert [len(text) for text in tail.texts] == [3, 3, len(clipped("x" * 1_000_000))]
