@@ -152,7 +152,13 @@ def test_imports_point_downward() -> None:
     assert upward == set()
 
 
-SERVED_WITH = ("mlops_cli.serving", "mlops_cli.errors", "mlops_cli.files", "mlops_cli.monitoring.statistics")
+SERVED_WITH = (
+    "mlops_cli.serving",
+    "mlops_cli.errors",
+    "mlops_cli.plain_text",
+    "mlops_cli.files",
+    "mlops_cli.monitoring.statistics",
+)
 
 
 def test_the_model_server_can_be_used_alone() -> None:
