@@ -32,20 +32,18 @@ def show_findings(console: Console, findings: Iterable[Finding]) -> list[Finding
 
 
 def finding_table(finding: Finding) -> Table:
-    from rich.markup import escape
-
-    from mlops_cli.console.tables import table
+    from mlops_cli.console.cells import styled, table
 
     mark, style = MARKS[finding.state]
     grid = table("", "", "")
     grid.show_header = False
     grid.columns[0].min_width = len(f"✗ {State.FAILURE.value}")
     grid.columns[1].min_width = NAME_WIDTH
-    grid.add_row(f"[{style}]{mark} {finding.state.value}[/]", escape(finding.name), escape(finding.what))
+    grid.add_row(styled(f"{mark} {finding.state.value}", style), finding.name, finding.what)
     if finding.why:
-        grid.add_row("", "", f"[dim]why:  {escape(finding.why)}[/]")
+        grid.add_row("", "", styled(f"why:  {finding.why}", "dim"))
     if finding.mend:
-        grid.add_row("", "", f"mend: {escape(finding.mend)}")
+        grid.add_row("", "", f"mend: {finding.mend}")
     return grid
 
 

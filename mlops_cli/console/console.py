@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.settings import plain_terminal
+from mlops_cli.plain_text import log_line, printable
+from mlops_cli.project.settings import plain_terminal, terminal_columns
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -43,7 +44,7 @@ class Console:
         from rich.console import Console as RichConsole
 
         stream = stream or self.messages
-        width = None if stream.isatty() else PLAIN_WIDTH
+        width = terminal_columns() or (None if stream.isatty() else PLAIN_WIDTH)
         return RichConsole(
             file=stream, width=width, highlight=False, no_color=plain_terminal() or None, soft_wrap=False
         )
@@ -55,7 +56,7 @@ class Console:
     def say(self, text: str = "") -> None:
         """Show a message; not with -q."""
         if not self.quiet:
-            print(text, file=self.messages, flush=True)
+            print(printable(text), file=self.messages, flush=True)
 
     def note(self, text: str) -> None:
         """Show a detail; only with -v."""
@@ -69,6 +70,10 @@ class Console:
                 self._print(renderable)
 
     def _print(self, renderable: Any) -> None:
+        from mlops_cli.console.cells import styled
+
+        if isinstance(renderable, str):
+            renderable = styled(renderable)
         console = self.rich()
         if console.is_terminal:
             console.print(renderable)
@@ -77,6 +82,11 @@ class Console:
             console.print(renderable)
         lines = captured.get().splitlines()
         print("\n".join(line.rstrip() for line in lines), file=self.messages, flush=True)
+
+    def print_log(self, lines: Iterable[str]) -> None:
+        """Print a program's output; not with --json."""
+        for line in () if self.as_json else lines:
+            print(log_line(line), flush=True)
 
     def result(self, value: Any) -> None:
         """Print the result as JSON; only with --json."""
@@ -89,9 +99,9 @@ class Console:
             self.say(f"next: {command}")
 
     def error(self, message: str, hint: str, exit_code: int) -> None:
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {printable(message)}", file=sys.stderr)
         if hint:
-            print(f"hint: {hint}", file=sys.stderr)
+            print(f"hint: {printable(hint)}", file=sys.stderr)
         with contextlib.suppress(OSError):  # standard output itself may be the cause
             self.result({"error": {"message": message, "hint": hint, "exit_code": exit_code}})
 
@@ -100,7 +110,7 @@ class Console:
         if yes:
             return True
         self.require_person(yes)
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     @property

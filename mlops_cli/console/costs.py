@@ -61,20 +61,18 @@ def show_costs(console: Console, costs: Costs, heading: str) -> None:
 
 
 def _table(costs: Costs, heading: str) -> Any:
-    from rich.markup import escape
-
-    from mlops_cli.console.tables import table
+    from mlops_cli.console.cells import styled, table
 
     grid = table(heading, "quantity", "price", "a run", "an hour", "a month", "")
     for line in costs.lines:
         grid.add_row(
-            escape(line.resource),
+            line.resource,
             _quantity(line),
             f"{_unit_price(line.price.amount)} / {line.unit.value}" if line.price else "unknown",
             _amount(line.per_run),
             _span(line.per_hour, line.most_per_hour),
             _span(line.per_month, line.most_per_month),
-            escape(line.note),
+            line.note,
         )
     sums = (
         (costs.per_run, costs.per_run),
@@ -83,7 +81,7 @@ def _table(costs: Costs, heading: str) -> Any:
     )
     total = "together" if not costs.unknown else "together, without what is unknown"
     grid.add_row(
-        f"[bold]{total}[/]", "", "", *(f"[bold]{_span(*bounds)}[/]" if bounds[1] else "-" for bounds in sums), ""
+        styled(total, "bold"), "", "", *(styled(_span(*bounds), "bold") if bounds[1] else "-" for bounds in sums), ""
     )
     for column in grid.columns[1:-1]:
         column.justify = "right"

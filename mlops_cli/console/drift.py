@@ -21,9 +21,7 @@ STYLES = {
 def show_drift(console: Console, drift: Drift) -> None:
     if console.as_json:
         return
-    from rich.markup import escape
-
-    from mlops_cli.console.tables import table
+    from mlops_cli.console.cells import styled, table
 
     observed = drift.observed
     counts = observed.counts
@@ -34,8 +32,8 @@ def show_drift(console: Console, drift: Drift) -> None:
     for feature in drift.measures:
         chance = "-" if feature.noise is None else f"{feature.noise:.3f}"
         index = f"{feature.index:.3f}" if feature.rows else "-"
-        verdict = f"[{STYLES[feature.verdict]}]{feature.verdict.value}[/]"
-        grid.add_row(escape(feature.name), number(feature.training), number(feature.requests), index, chance, verdict)
+        verdict = styled(feature.verdict.value, STYLES[feature.verdict])
+        grid.add_row(feature.name, number(feature.training), number(feature.requests), index, chance, verdict)
     console.show(grid)
     console.say(f"verdict: {drift.verdict.value}: {drift.why}")
     if command := next_command(drift):

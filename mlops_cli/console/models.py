@@ -10,6 +10,8 @@ from mlops_cli.console.output import decision_dict
 from mlops_cli.core.model_versions import Interval, ModelVersion
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from mlops_cli.console.console import Console
     from mlops_cli.core.decision import Decision
 
@@ -50,24 +52,24 @@ def show_models(console: Console, models: Sequence[ModelVersion], live_digest: s
         console.say("no models yet")
         console.next("mlops run")
         return
-    from rich.markup import escape
-
-    from mlops_cli.console.tables import table
+    from mlops_cli.console.cells import table
 
     grid = table("version", "model", "trained", "run", "decision", "live")
     for model in models:
         mark = _mark(model, live_digest) or ", ".join(_days(interval) for interval in model.live)
-        decision = escape(_decision_text(model.decision))
+        decision = _decision_text(model.decision)
         grid.add_row(
             model.name, short(model.digest), format_datetime(model.trained_at), model.run_id[:8], decision, mark
         )
     console.show(grid)
 
 
-def _mark(model: ModelVersion, live_digest: str) -> str:
+def _mark(model: ModelVersion, live_digest: str) -> Text | str:
+    from mlops_cli.console.cells import styled
+
     if _is_live(model, live_digest):
-        return "[green]▶ now[/]"
-    return "[red]▶ deployed, does not answer[/]" if model.is_deployed else ""
+        return styled("▶ now", "green")
+    return styled("▶ deployed, does not answer", "red") if model.is_deployed else ""
 
 
 def _live_now(model: ModelVersion, live_digest: str) -> str:

@@ -10,6 +10,7 @@ from mlops_cli.console.formatting import format_datetime, iso, short
 from mlops_cli.core.comparison import describe_rows, summarize
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport
 from mlops_cli.core.runs import CONTINUABLE, Run, StageRun, Status
+from mlops_cli.plain_text import one_line
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console
@@ -179,7 +180,8 @@ def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
     heading = "dataset" if changed else "no changes"
     console.say(f"{heading}: {dataset.source}, {dataset.rows:,} rows, sha256 {short(dataset.sha256)}")
     if dataset.ignored_columns:
-        console.say(f"columns left out, since [data.columns] does not name them: {', '.join(dataset.ignored_columns)}")
+        ignored = ", ".join(map(one_line, dataset.ignored_columns))
+        console.say(f"columns left out, since [data.columns] does not name them: {ignored}")
     if rates:
         console.say(f"labels: {rates}")
     for remark in dataset.remarks:
@@ -199,10 +201,10 @@ def show_newer_data(console: Console, inquiry: Inquiry, default: str) -> list[st
 def show_endpoint_check(console: Console, check: EndpointCheck) -> None:
     if console.as_json:
         return
-    from mlops_cli.console.tables import predictions_table
+    from mlops_cli.console.tables import predictions_view
 
     if check.rows:
-        console.show(predictions_table(check.rows))
+        console.show(*predictions_view(check.rows, console.width))
     else:
         console.say(check.raw)
     console.say(f"latency of {check.requests} requests: p50 {check.p50_ms:.1f} ms, p99 {check.p99_ms:.1f} ms")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_cli.console.formatting import duration
+from mlops_cli.plain_text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -27,9 +28,9 @@ class Bars:
         from rich.progress import BarColumn, Progress, TextColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[count]}", markup=False),
         )
         self._progress = Progress(*columns, console=console)
         self._tasks: dict[str, tuple[int, float]] = {}
@@ -37,7 +38,7 @@ class Bars:
 
     def __call__(self, phase: str, done: int, total: int | None, unit: str) -> None:
         if phase not in self._tasks:
-            task = self._progress.add_task(phase, total=total, count="")
+            task = self._progress.add_task(one_line(phase), total=total, count="")
             self._tasks[phase] = (int(task), time.monotonic())
         task_id, started = self._tasks[phase]
         count = describe(done, total, unit, time.monotonic() - started)

@@ -11,6 +11,7 @@ from mlops_cli.core.progress import ResourceEvent
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.text import Text
     from rich.tree import Tree as RichTree
 
 TURNING_BACK = ("ROLLBACK", "DELETE")
@@ -60,23 +61,26 @@ class Tree:
     def _render(self) -> RichTree:
         from rich.tree import Tree as RichTree
 
+        from mlops_cli.console.cells import styled
+
         top = RichTree("", hide_root=True)
         for group, events in self._groups.items():
             own = events.get(group)
-            branch = top.add(self._line(own) if own else group)
+            branch = top.add(self._line(own) if own else styled(group))
             for name, event in events.items():
                 if name != group:
                     branch.add(self._line(event))
         return top
 
-    def _line(self, event: ResourceEvent) -> str:
-        from rich.markup import escape
+    def _line(self, event: ResourceEvent) -> Text:
+        from mlops_cli.console.cells import joined, styled
 
         mark, style = _mark(event)
         until = event.at if event.ended else time.time()
         took = duration(max(0.0, until - self._began[event.group, event.name]))
-        kind = "" if event.name == event.group else f" [dim]{escape(event.kind)}[/]"
-        return f"[{style}]{mark}[/] {escape(event.name)}{kind} {event.status} [dim]{took} {escape(event.reason)}[/]"
+        kind = "" if event.name == event.group else styled(event.kind, "dim")
+        took_and_reason = styled(f"{took} {event.reason}", "dim")
+        return joined(styled(mark, style), event.name, kind, event.status, took_and_reason)
 
 
 def _mark(event: ResourceEvent) -> tuple[str, str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
+from rich.cells import cell_len
+from rich.text import Text
 
+from mlops_cli.console.cells import PlainTable, joined, styled, table
 from mlops_cli.console.formatting import MARKS, describe_reason, duration, format_datetime, number, short
 from mlops_cli.core.comparison import CONFIDENCE, Comparison, ComparisonResult
 from mlops_cli.core.evidence import Evidence, MetricRow
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.plain_text import one_line
 from mlops_cli.project.settings import Settings
 
 ACTION_STYLES = {
@@ -24,26 +26,17 @@ ACTION_STYLES = {
     Action.STOP: "red",
     Action.KEEP: "dim",
 }
+# The characters of an input that a table of predictions shows at least.
+LEAST_INPUT = 24
 
 
-def table(*headers: str, title: str = "") -> Table:
-    """Return a table in which only the last column wraps: a name or digest in two pieces is useless."""
-    grid = Table(box=None, pad_edge=False, title=title or None, title_justify="left", header_style="bold")
-    for header in headers:
-        grid.add_column(header, no_wrap=True)
-    grid.columns[-1].no_wrap = False
-    return grid
-
-
-def stage_table(run: Run, progress: Mapping[str, str], explain: bool) -> Table:
+def stage_table(run: Run, progress: Mapping[str, str], explain: bool) -> PlainTable:
     overrides = "".join(f"  {name}={value}" for name, value in run.overrides.items())
-    grid = table("", "stage", "status", "time", "", title=f"run {run.id}  {run.status.value}{escape(overrides)}")
+    grid = table("", "stage", "status", "time", "", title=f"run {run.id}  {run.status.value}{overrides}")
     for stage in run.stages:
         mark, style = MARKS[stage.status]
         text = progress.get(stage.name) or describe_reason(stage, explain)
-        grid.add_row(
-            f"[{style}]{mark}[/]", stage.name, f"[{style}]{stage.status.value}[/]", elapsed(stage), escape(text)
-        )
+        grid.add_row(styled(mark, style), stage.name, styled(stage.status.value, style), elapsed(stage), text)
     return grid
 
 
@@ -53,7 +46,7 @@ def elapsed(stage: StageRun) -> str:
     return duration(stage.seconds) if stage.status in (Status.DONE, Status.FAILED) else ""
 
 
-def run_table(runs: Iterable[Run]) -> Table:
+def run_table(runs: Iterable[Run]) -> PlainTable:
     grid = table("run", "started", "status", "stands at", "model", "by")
     for run in runs:
         mark, style = MARKS[run.status]
@@ -61,32 +54,32 @@ def run_table(runs: Iterable[Run]) -> Table:
         grid.add_row(
             run.id,
             format_datetime(run.created_at),
-            f"[{style}]{mark} {run.status.value}[/]",
+            styled(f"{mark} {run.status.value}", style),
             at.name if at else "",
             short(run.stage("train").output),
-            escape(decision.actor.name) if decision else "",
+            decision.actor.name if decision else "",
         )
     return grid
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan) -> PlainTable:
     grid = table("", "", "")
     grid.show_header = False
     for change in plan.changes:
         style = "bold red" if change.loses else ACTION_STYLES[change.action]
-        lost = f"[bold red]LOSES {escape(change.loses)}[/]  " if change.loses else ""
-        grid.add_row(f"[{style}]{change.action.value}[/]", escape(change.what), f"{lost}[dim]{escape(change.why)}[/]")
+        lost = styled(f"LOSES {change.loses} ", "bold red") if change.loses else ""
+        grid.add_row(styled(change.action.value, style), change.what, joined(lost, styled(change.why, "dim")))
     return grid
 
 
-def settings_table(settings: Settings) -> Table:
+def settings_table(settings: Settings) -> PlainTable:
     grid = table("setting", "value", "from", "meaning")
     for value in settings.values.values():
-        grid.add_row(value.setting.name, escape(value.shown) or "-", value.origin, value.setting.meaning)
+        grid.add_row(value.setting.name, value.shown or "-", value.origin, value.setting.meaning)
     return grid
 
 
-def metrics_table(evidence: Evidence, width: int) -> Table:
+def metrics_table(evidence: Evidence, width: int) -> PlainTable:
     """Return one row per label. Metrics wider than ``width`` characters are left out, the primary one last."""
     primary, rows = evidence.primary, evidence.rows
     tail = {
@@ -99,9 +92,9 @@ def metrics_table(evidence: Evidence, width: int) -> Table:
     fixed = first + sum(map(_width, tail.items())) + len("  ✗ below")
     while len(columns) > 1 and fixed + sum(map(_width, columns.items())) >= width:
         columns.popitem()
-    grid = table(evidence.split, *map(escape, columns), *map(escape, tail), "")
+    grid = table(evidence.split, *columns, *tail, "")
     for row, *cells in zip(rows, *columns.values(), *tail.values(), strict=True):
-        grid.add_row(escape(row.name), *cells, _comparison_text(row))
+        grid.add_row(row.name, *cells, _comparison_text(row))
     for column in grid.columns[1:-1]:
         column.justify = "right"
     return grid
@@ -120,72 +113,98 @@ def _side_by_side(evidence: Evidence) -> dict[str, list[float | None]]:
     return {**live, **floored, **capped}
 
 
-def _width(column: tuple[str, list[str]]) -> int:
+def _width(column: tuple[str, Sequence[str | Text]]) -> int:
     name, cells = column
     return 2 + max(map(len, (name, *cells)))
 
 
-def _cell(row: MetricRow, name: str) -> str:
+def _cell(row: MetricRow, name: str) -> str | Text:
     value = row.metrics.get(name)
     if name in row.strange:
-        return f"[red]{escape(row.strange[name])}[/]"
+        return styled(row.strange[name], "red")
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 
-def _comparison_text(row: MetricRow) -> str:
+def _comparison_text(row: MetricRow) -> str | Text:
     if not (row.minimum or row.maximum):
         return ""
     if not row.shortfalls:
-        return "[green]✓[/]"
-    return f"[red]✗ {'below' if row.below else 'above'}[/]"
+        return styled("✓", "green")
+    return styled(f"✗ {'below' if row.below else 'above'}", "red")
 
 
 STANDINGS = {
-    ComparisonResult.BETTER: "[green]▲ better[/]",
-    ComparisonResult.WORSE: "[red]▼ worse[/]",
-    ComparisonResult.LEVEL: "= within noise",
-    ComparisonResult.UNKNOWN: "too few rows",
+    ComparisonResult.BETTER: ("▲ better", "green"),
+    ComparisonResult.WORSE: ("▼ worse", "red"),
+    ComparisonResult.LEVEL: ("= within noise", ""),
+    ComparisonResult.UNKNOWN: ("too few rows", ""),
 }
 
 
-def difference_table(comparison: Comparison) -> Table:
+def difference_table(comparison: Comparison) -> PlainTable:
     """Return one row per row of the primary metric: this model's and the live one's, on the same test rows."""
-    grid = table(escape(comparison.metric), "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
+    grid = table(comparison.metric, "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
     for delta in comparison.differences:
         change = "-" if delta.value is None else f"{delta.value:+.3f}"
         span = "-" if delta.low is None else f"{delta.low:+.3f} to {delta.high:+.3f}"
         grid.add_row(
-            escape(delta.name),
+            delta.name,
             number(delta.now),
             number(delta.live),
             change,
             span,
-            STANDINGS[comparison.result_for(delta)],
+            styled(*STANDINGS[comparison.result_for(delta)]),
         )
     for column in grid.columns[1:-1]:
         column.justify = "right"
     return grid
 
 
-def facts_table(facts: Mapping[str, Any]) -> Table:
+def facts_table(facts: Mapping[str, Any]) -> PlainTable:
     grid = table("", "")
     grid.show_header = False
     for name, value in facts.items():
-        grid.add_row(f"[bold]{name}[/]", escape(str(value)))
+        grid.add_row(styled(name, "bold"), str(value))
     return grid
 
 
-def predictions_table(rows: list[tuple[str, dict[str, float]]]) -> Table:
-    """Return a table of predictions. Numbers in 0..1 are shown as probabilities, the likely ones marked."""
+def predictions_view(rows: list[tuple[str, dict[str, float]]], width: int) -> list[PlainTable | Text]:
+    """Return the predictions as a table; if it were wider than ``width``, each input with its numbers below.
+
+    Numbers in 0..1 are shown as probabilities, the likely ones marked.
+    """
     labels = list(rows[0][1]) if rows else []
     shares = all(0 <= score <= 1 for _, scores in rows for score in scores.values())
-    grid = table("input", *map(escape, labels))
-    for text, scores in rows:
-        grid.add_row(escape(text), *(_score(scores[label]) if shares else number(scores[label]) for label in labels))
+    cells = [[_score(scores[label], shares) for label in labels] for _, scores in rows]
+    columns = [2 + max(map(cell_len, column)) for column in zip(labels, *(map(str, row) for row in cells), strict=True)]
+    room = width - sum(columns)
+    texts = [styled(one_line(text)) for text, _ in rows]
+    if room < min(LEAST_INPUT, max((text.cell_len for text in texts), default=0)):
+        return [part for text, row in zip(texts, cells, strict=True) for part in _block(text, labels, row, width)]
+    grid = table("input", *labels)
+    for text, row in zip(texts, cells, strict=True):
+        text.truncate(room, overflow="ellipsis")
+        grid.add_row(text, *row)
     for column in grid.columns[1:]:
         column.justify = "right"
-    return grid
+    return [grid]
 
 
-def _score(score: float) -> str:
-    return f"[red]{score:.3f}[/]" if score > 0.5 else f"{score:.3f}"
+def _block(text: Text, labels: list[str], cells: list[Text], width: int) -> list[Text]:
+    """Return an input, and below it as many labels with their numbers in each line as have room."""
+    text.truncate(width, overflow="ellipsis")
+    lines = [text]
+    line = Text()
+    for label, cell in zip(labels, cells, strict=True):
+        pair = Text("  ").append_text(styled(label)).append(" ").append_text(cell)
+        if line and line.cell_len + pair.cell_len > width:
+            lines.append(line)
+            line = Text()
+        line.append_text(pair)
+    return [*lines, line]
+
+
+def _score(score: float, is_share: bool) -> Text:
+    if not is_share:
+        return styled(number(score))
+    return styled(f"{score:.3f}", "red" if score > 0.5 else "")

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from mlops_cli.plain_text import one_line
+
 
 class DecisionKind(str, Enum):
     """A person's approval or rejection, a person's rollback, or an automatic rollback."""
@@ -113,7 +115,7 @@ class Decision:
         """Return the actor, occasion and comment with the formatted time ``moment``."""
         occasion = f" ({self.occasion})" if self.occasion else ""
         when = f", {moment}" if moment else ""
-        return f"by {self.actor.name}{occasion}{when}" + (f": {self.comment}" if self.comment else "")
+        return f"by {self.actor.name}{occasion}{when}" + (f": {one_line(self.comment)}" if self.comment else "")
 
     @property
     def is_rollback(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from mlops_cli.errors import ConfigurationError
 
 KINDS = ("id", "text", "label", "number", "any")
 MAX_PROBLEMS = 10
+NOT_UTF8 = "is not UTF-8"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class Problems:
 
     named: list[Problem] = field(default_factory=list)
     count: int = 0
+    misencoded: Counter[str] = field(default_factory=Counter)
+
+    def add_misencoded(self, problem: Problem) -> None:
+        """Add the first cell of a file that is not UTF-8; the others have the same cause, and are only counted."""
+        self.misencoded[problem.location] += 1
+        if self.misencoded[problem.location] == 1:
+            self.add(problem)
 
     def add(self, problem: Problem) -> None:
         self.count += 1
@@ -105,7 +114,9 @@ class Checker:
         for record in records:
             for (name, kind), cell in zip(self._columns, record.cells, strict=True):
                 reason = cell_problem(kind, cell)
-                if reason:
+                if reason.endswith(NOT_UTF8):
+                    self.findings.add_misencoded(Problem(record.location, record.line, name, reason))
+                elif reason:
                     self.findings.add(Problem(record.location, record.line, name, reason))
                 elif kind == "id":
                     self._ids[name].extend([cell])
@@ -153,8 +164,9 @@ class Fingerprints:
 
 def cell_problem(kind: str, cell: str) -> str:
     """Return the reason why a cell is invalid in a column of this kind; "" if valid."""
-    if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
-        return f"{shown(cell)} is not UTF-8"
+    if not cell.isascii() and (broken := re.search("[\ud800-\udfff]", cell)):
+        start = max(0, broken.start() - 20)
+        return f"{shown(('…' if start else '') + cell[start:])} {NOT_UTF8}"
     if "\0" in cell:
         return f"{shown(cell)} holds a NUL character"
     if kind == "label" and cell not in ("0", "1"):

@@ -82,7 +82,8 @@ def _validation_error(findings: Problems) -> MlopsError:
     if findings.count > MAX_PROBLEMS:
         lines.append(f"  and {findings.count - MAX_PROBLEMS:,} more")
     rows = "1 problem" if findings.count == 1 else f"{findings.count:,} problems"
-    return MlopsError(
-        "\n".join([f"the data do not fit the schema, {rows}:", *lines]),
-        "fix these rows, or change [data.columns] in training/usecase.toml, then repeat the command",
-    )
+    lines += [f"  {cells} cells of {file} are not UTF-8" for file, cells in findings.misencoded.items() if cells > 1]
+    hint = "fix these rows, or change [data.columns] in training/usecase.toml, then repeat the command"
+    if findings.misencoded:
+        hint = "save the file as UTF-8, then give NEW.csv: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv"
+    return MlopsError("\n".join([f"the data do not fit the schema, {rows}:", *lines]), hint)

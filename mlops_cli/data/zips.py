@@ -21,6 +21,7 @@ from mlops_cli.data.compressed import (
     translate_archive_errors,
 )
 from mlops_cli.errors import MlopsError
+from mlops_cli.plain_text import one_line
 
 _DEPTH = 3
 _UNREAD = (".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z", ".rar")
@@ -34,6 +35,10 @@ class Entry:
 
     info: zipfile.ZipInfo
     path: PurePosixPath
+
+    @property
+    def shown(self) -> str:
+        return one_line(str(self.path))
 
     @property
     def is_csv(self) -> bool:
@@ -73,7 +78,7 @@ def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
     if len(candidates) > 1:
         raise _several(source, candidates)
     if not candidates:
-        names = _listed([str(entry.path) for entry in entries]) or "nothing in it"
+        names = _listed([entry.shown for entry in entries]) or "nothing in it"
         raise MlopsError(
             f"{source} holds no {member_name or 'CSV'}: it has {names}", "give the CSV itself, or another archive"
         )
@@ -84,9 +89,9 @@ def _several(source: str, candidates: Sequence[Entry]) -> MlopsError:
     kinds = {entry.is_csv for entry in candidates}
     noun = "tables" if len(kinds) > 1 else "CSVs" if kinds == {True} else "archives"
     return MlopsError(
-        f"{source} holds several {noun}: {_listed([str(entry.path) for entry in candidates])}",
+        f"{source} holds several {noun}: {_listed([entry.shown for entry in candidates])}",
         "unpack it and give those you mean, or name one in training/usecase.toml, under [data]: file = "
-        f'"{candidates[0].path}"',
+        f'"{candidates[0].shown}"',
     )
 
 
@@ -96,7 +101,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _inner_table(path: Path, source: str, entry: Entry, member_name: str, scratch: Path, depth: int) -> CsvSource:
-    inner_source = f"{source}/{entry.path}"
+    inner_source = f"{source}/{entry.shown}"
     if entry.path.suffix.lower() in _UNREAD:
         raise MlopsError(f"{inner_source} is an archive of a kind that is not read", "unpack it and give the CSV")
     unpacked = scratch / f"inner-{depth}-{zlib.crc32(str(entry.path).encode()):08x}"
@@ -111,7 +116,7 @@ def _inner_table(path: Path, source: str, entry: Entry, member_name: str, scratc
 
 
 def _member_table(path: Path, source: str, entry: Entry) -> CsvSource:
-    member_source = f"{source}/{entry.path}"
+    member_source = f"{source}/{entry.shown}"
 
     def open_() -> tuple[BinaryIO, Callable[[], int]]:
         archive = zipfile.ZipFile(path)
@@ -143,7 +148,7 @@ def _checked(archive: zipfile.ZipFile, source: str) -> list[Entry]:
                 f"{source} is refused: its entry {info.filename!r} is {kind}", "get the archive from a source you trust"
             )
         if info.file_size > most_unpacked(info.compress_size):
-            raise archive_bomb_error(f"{source}/{path}")
+            raise archive_bomb_error(f"{source}/{one_line(str(path))}")
         if not info.is_dir() and path.parts and path.parts[0] != "__MACOSX" and not path.name.startswith("."):
             entries.append(Entry(info, path))
     return entries

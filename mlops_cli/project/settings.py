@@ -268,6 +268,7 @@ def export_mlflow(settings: Settings) -> None:
         os.environ.setdefault(name, value)
 
 
+LEAST_COLUMNS = 20
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY($|_)|ACCESS_KEY", re.IGNORECASE)
 
 
@@ -299,6 +300,12 @@ def step_variables() -> dict[str, str]:
 def claimed_names() -> list[str]:
     """Return the user names in the environment: unverified, anybody may set them."""
     return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]
+
+
+def terminal_columns() -> int | None:
+    """Return the width that COLUMNS demands; None without a usable one."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and LEAST_COLUMNS <= int(columns) <= 10_000 else None
 
 
 def plain_terminal() -> bool:

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 
+from mlops_cli.console import Console
+from mlops_cli.console.checks import finding_table
 from mlops_cli.console.formatting import number
 from mlops_cli.console.progress import Lines, describe, size
-from mlops_cli.console.tables import metrics_table, predictions_table
+from mlops_cli.console.resource_tree import Tree
+from mlops_cli.console.tables import (
+    facts_table,
+    metrics_table,
+    plan_table,
+    predictions_view,
+    settings_table,
+    stage_table,
+)
+from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.evidence import Evidence, MetricRow, make_evidence
 from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.core.plan import Action, Change, Plan
+from mlops_cli.core.progress import ResourceEvent
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import STAGES
+from mlops_cli.project.settings import resolve
 
 LABELS = ("toxic", "severe_toxic", "identity_hate", "macro")
 METRICS = Metrics("test", "roc_auc", {"macro": {"roc_auc": 0.9}, "label": {"roc_auc": 0.8}})
@@ -129,7 +146,7 @@ def test_numbers_of_any_size_are_short(value: float | None, shown: str) -> None:
 def test_predictions_that_are_no_probabilities_are_just_numbers() -> None:
     out = io.StringIO()
     console = RichConsole(file=out, width=80, force_terminal=True)
-    console.print(predictions_table([("area 30", {"rent": 0.9}), ("area 120", {"rent": 2194.71})]))
+    console.print(*predictions_view([("area 30", {"rent": 0.9}), ("area 120", {"rent": 2194.71})], 80))
     assert "2,194.7" in out.getvalue()
     assert "\x1b[31m" not in out.getvalue(), "red is for likely labels"
 
@@ -162,3 +179,81 @@ def test_lines_come_once_per_phase_when_it_goes_fast() -> None:
     lines("check", 3, 3, "rows")
     lines.close()
     assert [line.split("  ", 1)[1] for line in said] == ["download: 9 B of 10 B", "check: 3 rows of 3 rows"]
+
+
+HOSTILE = "x\x1b[1A\x1b[2K\x1b]0;title\x07\rverdict: fine\u202e[bold]b[/bold] [link=http://evil.example]a[/link]"
+
+
+def on_terminal(show: Callable[[Console], None], monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> str:
+    """Return the characters that a terminal of this width gets."""
+    out = io.StringIO()
+    out.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    show(Console())
+    return out.getvalue()
+
+
+def without_styles(shown: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+def hostile_run() -> Run:
+    run = Run("r", 0.0, Status.FAILED, [StageRun(stage.name) for stage in STAGES], overrides={"train.a": HOSTILE})
+    run.stages[0].status, run.stages[0].reason = Status.FAILED, HOSTILE
+    return run
+
+
+def hostile_tree() -> Tree:
+    tree = Tree(RichConsole(file=io.StringIO()))
+    tree(ResourceEvent(HOSTILE, HOSTILE, HOSTILE, "CREATE_FAILED", HOSTILE))
+    tree(ResourceEvent("group", HOSTILE, HOSTILE, "CREATE_FAILED", HOSTILE))
+    return tree
+
+
+MANY_SCORES = {f"{HOSTILE}{number}": number for number in range(9)}
+HOSTILE_FINDING = Finding(HOSTILE, State.FAILURE, HOSTILE, HOSTILE, HOSTILE)
+SHOWN: dict[str, Callable[[Console], None]] = {
+    "a message": lambda console: console.say(HOSTILE),
+    "a string": lambda console: console.show(HOSTILE),
+    "a log": lambda console: console.print_log([HOSTILE]),
+    "facts": lambda console: console.show(facts_table({HOSTILE: HOSTILE})),
+    "predictions": lambda console: console.show(*predictions_view([(HOSTILE, {HOSTILE: 0.9})], 80)),
+    "many predictions": lambda console: console.show(*predictions_view([(HOSTILE, MANY_SCORES)], 80)),
+    "stages": lambda console: console.show(stage_table(hostile_run(), {"train": HOSTILE}, explain=True)),
+    "a finding": lambda console: console.show(finding_table(HOSTILE_FINDING)),
+    "a plan": lambda console: console.show(plan_table(Plan((Change(Action.ADD, HOSTILE, HOSTILE, loses=HOSTILE),)))),
+    "metrics": lambda console: console.show(metrics_table(evidence({HOSTILE: {HOSTILE: 1.0, "roc_auc": HOSTILE}}), 80)),
+    "settings": lambda console: console.show(settings_table(resolve({}, {"MLFLOW_EXPERIMENT_NAME": HOSTILE}, {}))),
+    "resources": lambda console: console.show(hostile_tree()._render()),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_text_from_outside_never_steers_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only our own styles are left, and what looks like markup is shown as it is."""
+    shown = without_styles(on_terminal(SHOWN[name], monkeypatch, 1000))
+    assert all(character == "\n" or character.isprintable() for character in shown)
+    assert "[bold]b[/bold] [link=http://evil.example]a[/link]" in shown
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_every_prediction_is_whole_at_any_width(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate", "a_label_of_another_kind")
+    scores = {label: 0.1 + number / 1000 for number, label in enumerate(labels)}
+    rows = [("You are a stupid idiot and nobody likes you.", scores), ("日本語のとても長い文章です" * 9, scores)]
+    shown = on_terminal(lambda console: console.show(*predictions_view(rows, console.width)), monkeypatch, columns)
+    for label, score in scores.items():
+        assert label in shown
+        assert shown.count(f"{score:.3f}") == 2
+    assert all(cell_len(line) <= columns for line in without_styles(shown).splitlines())
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("0", 110), ("-5", 110), ("wide", 110), ("", 110)])
+def test_columns_says_how_wide_tables_are(columns: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.setenv("COLUMNS", columns)
+    assert Console().width == width

@@ -37,8 +37,7 @@ def logs(
     lines = context.backend.read_log(run, name, follow)
     if console.as_json:
         console.result({"run": run.id, "stage": name, "lines": list(lines)})
-    for line in () if console.as_json else lines:
-        typer.echo(line)
+    console.print_log(lines)
 
 
 def _stage_name(run: Run, name: str) -> str:

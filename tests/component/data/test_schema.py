@@ -77,6 +77,14 @@ def test_a_nul_character_is_refused(problems):
     assert "NUL" in message
 
 
+def test_another_encoding_is_one_problem_of_a_file_and_shows_its_place(problems):
+    rows = [b"%d,a long beginning that fills forty characters and caf\xe9 au lait,0" % n for n in range(30)]
+    message = problems(b"id,text,bad\n" + b"\n".join(rows))
+    assert message.startswith("the data do not fit the schema, 1 problem:")
+    assert 'column text: "…y characters and caf\\xe9 au lait" is not UTF-8' in message
+    assert "30 cells of are not UTF-8" in message
+
+
 def test_counts_the_lines_of_every_kind_of_line_end(problems):
     text = b'a,"1\r\n2\r\n3",0\r\nb,"1\r2",0\r\n\r\nc,x,7\r\n'
     assert "\n  line 8, column bad" in problems(b"id,text,bad\r\n" + text)
