@@ -73,7 +73,7 @@ class Backend(ABC):
         """Remove the temporary resources of a plan that was not applied."""
 
     @abstractmethod
-    def is_provisioned(self) -> bool: ...
+    def has_infra(self) -> bool: ...
 
     @abstractmethod
     def download_data(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:

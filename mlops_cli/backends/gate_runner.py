@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlops_cli.core.endpoint import GateReport
-from mlops_cli.core.script_environment import Passed
+from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import Stage
 from mlops_cli.files.atomic import read_json
 from mlops_cli.plain_text import clipped, log_line
@@ -62,12 +62,12 @@ def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: 
     return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, f"Log: {log}"])
 
 
-def gate_environment(training: Path, variables: Mapping[str, str], passed: Passed) -> dict[str, str]:
+def gate_environment(training: Path, variables: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
     return job_environment({"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}, training, passed)
 
 
 def run_gate(
-    stage: Stage, training: Path, variables: Mapping[str, str], passed: Passed, children: JobProcesses
+    stage: Stage, training: Path, variables: Mapping[str, str], passed: PassedVariables, children: JobProcesses
 ) -> GateReport:
     """Run a gate outside of any run, and remove its files."""
     environment = gate_environment(training, variables, passed)

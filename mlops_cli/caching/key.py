@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlops_cli.caching.package_versions import package_ingredients, source_files
+from mlops_cli.caching.package_versions import package_inputs, source_files
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_bytes, digest_file
 
 
-def code_ingredients(
+def code_inputs(
     script: Path,
     imports_by_digest: MutableMapping[str, list[str]],
     packs: Sequence[str] = (),
@@ -31,11 +31,11 @@ def code_ingredients(
     return {
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
         **_named(own, root),
-        **{name: value for package in packages for name, value in package_ingredients(package, digest).items()},
+        **{name: value for package in packages for name, value in package_inputs(package, digest).items()},
     }
 
 
-def source_ingredients(
+def source_inputs(
     script: Path, imports_by_digest: MutableMapping[str, list[str]], packs: Sequence[str] = ()
 ) -> dict[str, str]:
     """Return the script and every module of its project that it imports, found without running it.

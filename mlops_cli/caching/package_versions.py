@@ -10,24 +10,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.project.tracked_files import walked
+from mlops_cli.project.tracked_files import walk_files
 
 SITES = ("site-packages", "dist-packages")
 
 
-def package_ingredients(name: str, digest: Callable[[Path], str]) -> dict[str, str]:
+def package_inputs(name: str, digest: Callable[[Path], str]) -> dict[str, str]:
     """Return the version of ``import name``, and every file of it outside of site-packages."""
-    ingredients = {f"package {name}": installed_version(name)}
+    cache_inputs = {f"package {name}": installed_version(name)}
     for location in _source_locations(name):
         if location.is_file():
-            ingredients[f"package {name}: {location.name}"] = digest(location)
+            cache_inputs[f"package {name}: {location.name}"] = digest(location)
             continue
-        for file in walked(location, gitignore=False):
-            ingredients[f"package {name}: {location.name}/{file}"] = digest(location / file)
+        for file in walk_files(location, gitignore=False):
+            cache_inputs[f"package {name}: {location.name}/{file}"] = digest(location / file)
     info = _info(name)
     if info and _origin(info).get("url", "").startswith("file:"):
-        ingredients[f"package {name}: as installed"] = digest(info / "RECORD")
-    return ingredients
+        cache_inputs[f"package {name}: as installed"] = digest(info / "RECORD")
+    return cache_inputs
 
 
 def source_files(name: str) -> Iterator[Path]:
@@ -41,7 +41,7 @@ def _source_locations(name: str) -> list[Path]:
     """Return the modules and folders outside of site-packages that ``import name`` loads from, as .pth files say."""
     mapped = [location for finder in _editable_finders() for location in _mapped(finder, name)]
     listed = [location for folder in _listed_folders() for location in (folder / f"{name}.py", folder / name)]
-    linked = [site / name for site in _sites() if (site / name).is_symlink()]
+    linked = [site / name for site in _site_folders() if (site / name).is_symlink()]
     locations = dict.fromkeys(location.resolve() for location in (*mapped, *listed, *linked) if location.exists())
     info = _info(name)
     if info:  # its version is enough, however it is linked
@@ -71,7 +71,7 @@ def _mapped(finder: object, name: str) -> Iterator[Path]:
 def _listed_folders() -> list[Path]:
     """Return the folders that .pth files put on the path."""
     folders = []
-    for site in _sites():
+    for site in _site_folders():
         for file in sorted(site.glob("*.pth")):
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
             folders += [site / line.strip() for line in lines if line.strip() and not line.startswith(("import", "#"))]
@@ -79,7 +79,7 @@ def _listed_folders() -> list[Path]:
 
 
 @cache
-def _sites() -> list[Path]:
+def _site_folders() -> list[Path]:
     return [Path(folder) for folder in sys.path if Path(folder).name in SITES and Path(folder).is_dir()]
 
 

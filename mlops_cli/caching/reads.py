@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.caching.stage_files import Files, is_declared
-from mlops_cli.core.ingredients import FILE, FOLDER, READ
+from mlops_cli.core.cache_inputs import FILE, FOLDER, READ
 from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.tracked_files import CLUTTER_RULES, is_ignored
 
@@ -32,7 +32,7 @@ class Reads:
     files: Files
     digest: Callable[[Path], str]
 
-    def ingredients(self, log: Path, started_ns: int, counted: Mapping[str, str]) -> dict[str, str]:
+    def cache_inputs(self, log: Path, started_ns: int, counted: Mapping[str, str]) -> dict[str, str]:
         """Return, by name, the files that a stage begun at ``started_ns`` has read, without those in ``counted``."""
         uses = _uses(log)
         written = {path for use, path in uses if use == "w"}
@@ -48,17 +48,17 @@ class Reads:
         return values
 
     def now(self, name: str) -> str:
-        """Return the present value of an ingredient that a run has read."""
+        """Return the present value of a cache input that a run has read."""
         shown = name.removeprefix(FILE).removeprefix(FOLDER)
         return self._value(name, self.root / shown)
 
-    def are_same(self, ingredients: Mapping[str, str]) -> bool:
+    def are_same(self, cache_inputs: Mapping[str, str]) -> bool:
         """Return True if every file that was read is unchanged."""
-        return all(self.now(name) == value for name, value in ingredients.items() if name.startswith(READ))
+        return all(self.now(name) == value for name, value in cache_inputs.items() if name.startswith(READ))
 
-    def present(self, ingredients: Mapping[str, str]) -> dict[str, str]:
+    def present(self, cache_inputs: Mapping[str, str]) -> dict[str, str]:
         """Return the present values of the files that were read, for comparison."""
-        return {name: self.now(name) for name in ingredients if name.startswith(READ)}
+        return {name: self.now(name) for name in cache_inputs if name.startswith(READ)}
 
     def written_files(self, log: Path) -> list[str]:
         """Return the names below training/ of files that a stage wrote without looking for them first."""
@@ -124,11 +124,11 @@ def _uses(log: Path) -> list[tuple[str, str]]:
     return [(line[0], line[1:]) for line in lines if line]
 
 
-def unsent(ingredients: Mapping[str, str]) -> list[str]:
+def unsent(cache_inputs: Mapping[str, str]) -> list[str]:
     """Return the files that a stage has read but a job on AWS would lack: those outside of training/ and caches."""
     available = ("training/", *_user_caches())
-    names = [name.removeprefix(FILE) for name in ingredients if name.startswith(FILE)]
-    return [name for name in names if not name.startswith(available) and ingredients[f"{FILE}{name}"] != MISSING]
+    names = [name.removeprefix(FILE) for name in cache_inputs if name.startswith(FILE)]
+    return [name for name in names if not name.startswith(available) and cache_inputs[f"{FILE}{name}"] != MISSING]
 
 
 def _user_caches() -> list[str]:

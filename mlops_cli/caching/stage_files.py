@@ -57,7 +57,7 @@ def _imported(training: Path, sources: Sources) -> set[str]:
     return {path.relative_to(training).as_posix() for path in paths}
 
 
-def file_ingredients(
+def file_inputs(
     stage: Stage,
     training: Path,
     names: Sequence[str],

@@ -73,7 +73,7 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
     def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
         console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
         ctx.meta["console"] = console
-        interruption.obey()
+        interruption.interrupt_on_signals()
         try:
             function(ctx, *args, **options)
         except (MlopsError, OSError, KeyboardInterrupt) as error:

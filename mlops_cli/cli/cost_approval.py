@@ -34,7 +34,7 @@ class CostApproval:
             return
         above = self.limits.exceeded_limits(costs)
         if above:
-            raise ConfigurationError(f"{_sentence(above)} {NOTHING}", _way_out(above))
+            raise ConfigurationError(f"{_sentence(above)} {NOTHING}", _cost_hint(above))
         if costs.unknown:
             self._ask(costs)
 
@@ -62,6 +62,6 @@ def _sentence(parts: list[str]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _way_out(above: list[str]) -> str:
+def _cost_hint(above: list[str]) -> str:
     names = [name for name in ("MAX_RUN_COST", "MAX_MONTHLY_COST") if any(name in excess for excess in above)]
     return f"Go on all the same: add --yes-cost. Or raise {' and '.join(names)}, or choose other instance types."

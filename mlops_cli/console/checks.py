@@ -39,11 +39,11 @@ def finding_table(finding: Finding) -> Table:
     grid.show_header = False
     grid.columns[0].min_width = len(f"✗ {State.FAILURE.value}")
     grid.columns[1].min_width = NAME_WIDTH
-    grid.add_row(styled(f"{mark} {finding.state.value}", style), finding.name, finding.what)
-    if finding.why:
-        grid.add_row("", "", styled(f"why:  {finding.why}", "dim"))
-    if finding.mend:
-        grid.add_row("", "", f"mend: {finding.mend}")
+    grid.add_row(styled(f"{mark} {finding.state.value}", style), finding.name, finding.message)
+    if finding.reason:
+        grid.add_row("", "", styled(f"why:  {finding.reason}", "dim"))
+    if finding.fix:
+        grid.add_row("", "", f"fix:  {finding.fix}")
     return grid
 
 

@@ -39,7 +39,7 @@ def _item_dict(line: CostItem) -> dict[str, Any]:
         "per_month": line.per_month,
         "most_per_month": line.most_per_month,
         "note": line.note,
-        "why_unknown": line.why_unknown,
+        "unknown_reason": line.unknown_reason,
     }
 
 
@@ -56,7 +56,7 @@ def show_costs(console: Console, costs: Costs, heading: str) -> None:
         console.say(f"prices: AWS's price list, {_times(costs)}; without taxes, free tiers and discounts")
     if costs.by_use:
         console.say(f"not counted, since it goes by use: {'; '.join(costs.by_use)}")
-    for why in dict.fromkeys(line.why_unknown for line in costs.unknown):
+    for why in dict.fromkeys(line.unknown_reason for line in costs.unknown):
         console.say(f"price unknown: {why}")
 
 
@@ -90,7 +90,7 @@ def _table(costs: Costs, heading: str) -> Any:
 
 def _quantity(line: CostItem) -> str:
     """Return the quantity as text: a count of instances, or a time, in minutes up to an hour."""
-    if line.standing:
+    if line.is_recurring:
         return f"{line.quantity:,g}"
     if line.unit is Unit.HOUR and line.quantity >= 1:
         return f"{line.quantity:,.1f} h"

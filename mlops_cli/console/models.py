@@ -81,9 +81,9 @@ def _live_now(model: ModelVersion, live_digest: str) -> str:
 def show_version(console: Console, model: ModelVersion, live_digest: str, split: str) -> None:
     if console.as_json:
         return
-    from mlops_cli.console.tables import facts_table
+    from mlops_cli.console.tables import properties_table
 
-    facts = {
+    properties = {
         "model": model.digest,
         "trained": f"{format_datetime(model.trained_at)} by run {model.run_id}",
         "data": model.data_digest,
@@ -94,7 +94,7 @@ def show_version(console: Console, model: ModelVersion, live_digest: str, split:
         "live": ", ".join(_days(interval) for interval in model.live) or "never",
         "live now": _live_now(model, live_digest),
     }
-    console.show(f"model {model.name}", facts_table(facts))
+    console.show(f"model {model.name}", properties_table(properties))
 
 
 def _rows(model: ModelVersion, split: str) -> dict[str, Any]:

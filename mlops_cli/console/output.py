@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlops_cli.core.evidence import Evidence
     from mlops_cli.core.plan import Plan
     from mlops_cli.data.metadata import DatasetInfo
-    from mlops_cli.data.origins import Inquiry
+    from mlops_cli.data.origins import SourceCheck
     from mlops_cli.monitoring.endpoint_check import EndpointCheck
     from mlops_cli.project.settings import Settings
 
@@ -45,7 +45,7 @@ def stage_dict(stage: StageRun) -> dict[str, Any]:
         "reason": stage.reason,
         "seconds": stage.seconds,
         "output": stage.output,
-        "ingredients": stage.ingredients,
+        "cache_inputs": stage.cache_inputs,
     }
 
 
@@ -120,18 +120,18 @@ def show_endpoint(console: Console, endpoint: Endpoint) -> None:
         console.say(f"endpoint {endpoint.name}: FAILED, {endpoint.reason}")
         if endpoint.objection:
             console.say(f"its model {short(endpoint.deployed_digest)} {endpoint.objection}")
-        console.next(endpoint.mend)
+        console.next(endpoint.fix_command)
     else:
         console.say(f"endpoint {endpoint.name}: {endpoint.state.value} at {endpoint.url}, serves {endpoint.served}")
         if endpoint.state is EndpointState.IN_SERVICE and not endpoint.is_approved:
-            console.next(endpoint.mend)
+            console.next(endpoint.fix_command)
 
 
 def show_evidence(console: Console, evidence: Evidence) -> None:
     """Show the metrics with their limits and the live model's, the gates, the data, the digests."""
     if console.as_json:
         return
-    from mlops_cli.console.tables import difference_table, facts_table, metrics_table
+    from mlops_cli.console.tables import difference_table, metrics_table, properties_table
 
     data = evidence.data
     synthetic = "  SYNTHETIC DATA" if data.get("synthetic") else ""
@@ -139,19 +139,19 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
         f"{gate.name}: {gate.passed} passed, {gate.failed} failed" for gate in evidence.gates if gate.passed
     )
     live = f"{short(evidence.live_digest)} of run {evidence.live_run}" if evidence.live_digest else "nothing yet"
-    facts = {
+    properties = {
         "data": f"{data.get('source', '?')}, {data.get('rows', 0):,} rows, {short(evidence.data_digest)}{synthetic}",
         "model": short(evidence.model_digest),
         "live now": live,
         "gates": gates or "-",
         **_against_live(evidence),
-        "verdict": "; ".join(evidence.demanding) or _within(evidence),
+        "limits": "; ".join(evidence.comment_reasons) or _within(evidence),
         **({"report": evidence.report} if evidence.report else {}),
     }
     console.show(f"\nEvidence for run {evidence.run_id}", metrics_table(evidence, console.width))
     if evidence.comparison and evidence.comparison.differences:
         console.show("", difference_table(evidence.comparison), "")
-    console.show(facts_table(facts))
+    console.show(properties_table(properties))
     if evidence.earlier:
         decision = evidence.earlier
         verb = decision.verb if decision.approved else decision.verb.upper()
@@ -188,11 +188,11 @@ def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
         console.say(remark)
 
 
-def show_newer_data(console: Console, inquiry: Inquiry, default: str) -> list[str]:
+def show_newer_data(console: Console, source_check: SourceCheck, default: str) -> list[str]:
     """Show the sources that have changed since the download, and the command that takes their content; return them."""
-    changed = inquiry.changed()
+    changed = source_check.changed()
     if changed:
-        sources = [] if inquiry.sources == [default] else inquiry.sources
+        sources = [] if source_check.sources == [default] else source_check.sources
         options = "".join(f" --source {shlex.quote(source)}" for source in sources)
         console.say(f"newer data: {', '.join(changed)}; take it with mlops download-data{options} --refresh")
     return changed

@@ -16,7 +16,7 @@ MOST_SHOWN = 12
 def show_reproduction(console: Console, reproduction: Reproduction) -> None:
     for stage in reproduction.stages:
         console.say(_stage(stage))
-        for difference in stage.ingredients:
+        for difference in stage.input_changes:
             console.say(f"  {_shown(difference)}")
     for difference in reproduction.metrics[:MOST_SHOWN]:
         console.say(f"metric {_shown(difference)}")
@@ -27,7 +27,7 @@ def show_reproduction(console: Console, reproduction: Reproduction) -> None:
 
 def _stage(stage: StageComparison) -> str:
     came_out = f"same output {short(stage.now)}" if stage.same else f"output {short(stage.before)} → {short(stage.now)}"
-    went_in = "the same went in" if not stage.ingredients else "what went in differs:"
+    went_in = "the same went in" if not stage.input_changes else "what went in differs:"
     return f"{stage.name}: {came_out}; {went_in}"
 
 

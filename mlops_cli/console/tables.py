@@ -66,9 +66,9 @@ def plan_table(plan: Plan) -> PlainTable:
     grid = table("", "", "")
     grid.show_header = False
     for change in plan.changes:
-        style = "bold red" if change.loses else ACTION_STYLES[change.action]
-        lost = styled(f"LOSES {change.loses} ", "bold red") if change.loses else ""
-        grid.add_row(styled(change.action.value, style), change.what, joined(lost, styled(change.why, "dim")))
+        style = "bold red" if change.data_loss else ACTION_STYLES[change.action]
+        lost = styled(f"LOSES {change.data_loss} ", "bold red") if change.data_loss else ""
+        grid.add_row(styled(change.action.value, style), change.resource, joined(lost, styled(change.reason, "dim")))
     return grid
 
 
@@ -120,8 +120,8 @@ def _width(column: tuple[str, Sequence[str | Text]]) -> int:
 
 def _cell(row: MetricRow, name: str) -> str | Text:
     value = row.metrics.get(name)
-    if name in row.strange:
-        return styled(row.strange[name], "red")
+    if name in row.not_numbers:
+        return styled(row.not_numbers[name], "red")
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 
@@ -133,7 +133,7 @@ def _comparison_text(row: MetricRow) -> str | Text:
     return styled(f"✗ {'below' if row.below else 'above'}", "red")
 
 
-STANDINGS = {
+RESULT_TEXTS = {
     ComparisonResult.BETTER: ("▲ better", "green"),
     ComparisonResult.WORSE: ("▼ worse", "red"),
     ComparisonResult.LEVEL: ("= within noise", ""),
@@ -153,17 +153,17 @@ def difference_table(comparison: Comparison) -> PlainTable:
             number(delta.live),
             change,
             span,
-            styled(*STANDINGS[comparison.result_for(delta)]),
+            styled(*RESULT_TEXTS[comparison.result_for(delta)]),
         )
     for column in grid.columns[1:-1]:
         column.justify = "right"
     return grid
 
 
-def facts_table(facts: Mapping[str, Any]) -> PlainTable:
+def properties_table(properties: Mapping[str, Any]) -> PlainTable:
     grid = table("", "")
     grid.show_header = False
-    for name, value in facts.items():
+    for name, value in properties.items():
         grid.add_row(styled(name, "bold"), str(value))
     return grid
 

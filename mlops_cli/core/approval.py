@@ -8,12 +8,12 @@ from itertools import takewhile
 from mlops_cli.core.decision import Decision
 
 
-def standing_decision(decisions: Iterable[Decision], digest: str) -> Decision | None:
+def latest_decision(decisions: Iterable[Decision], digest: str) -> Decision | None:
     """Return the last decision about a model, in any run; ``decisions`` come the newest first."""
     return next((decision for decision in decisions if decision.model_digest == digest), None)
 
 
-def standing_approvals(decisions: Iterable[Decision], digest: str) -> list[Decision]:
+def approvals_since_rejection(decisions: Iterable[Decision], digest: str) -> list[Decision]:
     """Return the approvals of a model since its last rejection, the newest first."""
     about = (decision for decision in decisions if decision.model_digest == digest)
     return list(takewhile(lambda decision: decision.approved, about))

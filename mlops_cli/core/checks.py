@@ -23,16 +23,16 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding. ``what``: a sentence or a figure; ``why``: its reason; ``mend``: the fix, if possible a command.
+    """One finding. ``message``: a sentence or a figure; ``reason``: its cause; ``fix``, if possible a command.
 
-    A finding that is OK has only ``what``.
+    A finding that is OK has only ``message``.
     """
 
     name: str
     state: State
-    what: str
-    why: str = ""
-    mend: str = ""
+    message: str
+    reason: str = ""
+    fix: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "state": self.state.value}
@@ -43,14 +43,14 @@ class Check:
     """One check of one subject, with any number of findings."""
 
     name: str
-    look: Callable[[], Iterable[Finding]]
+    find: Callable[[], Iterable[Finding]]
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
     """Yield the findings of the checks; a check that raises is a finding itself, and stops no other."""
     for check in checks:
         try:
-            yield from check.look()
+            yield from check.find()
         except MlopsError as error:
             yield _check_error(check, error.message, error.hint)
         except Exception as error:  # noqa: BLE001 (whatever it is, the other checks are made)

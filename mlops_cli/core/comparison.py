@@ -75,10 +75,10 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         differences = {
-            delta.name: {**asdict(delta), "difference": delta.value, "standing": self.result_for(delta).value}
+            delta.name: {**asdict(delta), "difference": delta.value, "result": self.result_for(delta).value}
             for delta in self.differences
         }
-        return {**asdict(self), "differences": differences, "confidence": CONFIDENCE, "standing": self.result.value}
+        return {**asdict(self), "differences": differences, "confidence": CONFIDENCE, "result": self.result.value}
 
 
 def comparison_from(document: dict[str, Any]) -> Comparison:

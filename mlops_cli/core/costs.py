@@ -34,41 +34,41 @@ class Price:
 
 @dataclass(frozen=True)
 class CostItem:
-    """One resource: ``quantity`` units at ``price`` per run, or at any time if ``standing``.
+    """One resource: ``quantity`` units at ``price`` per run, or at any time if ``is_recurring``.
 
-    ``most``: the quantity up to which it scales by itself. ``why_unknown``: the reason for a missing price.
+    ``most``: the quantity up to which it scales by itself. ``unknown_reason``: the reason for a missing price.
     """
 
     resource: str
     quantity: float
     unit: Unit
     price: Price | None
-    standing: bool = False
+    is_recurring: bool = False
     most: float = 0.0
     note: str = ""
-    why_unknown: str = ""
+    unknown_reason: str = ""
 
     @property
     def per_run(self) -> float | None:
-        return None if self.standing else self._at_price(self.quantity)
+        return None if self.is_recurring else self._at_price(self.quantity)
 
     @property
     def per_month(self) -> float | None:
-        return self._monthly(self.quantity) if self.standing else None
+        return self._monthly(self.quantity) if self.is_recurring else None
 
     @property
     def most_per_month(self) -> float | None:
-        return self._monthly(max(self.quantity, self.most)) if self.standing else None
+        return self._monthly(max(self.quantity, self.most)) if self.is_recurring else None
 
     @property
     def per_hour(self) -> float | None:
         """The price per hour, of an item billed by the hour."""
-        return self._at_price(self.quantity) if self.standing and self.unit is Unit.HOUR else None
+        return self._at_price(self.quantity) if self.is_recurring and self.unit is Unit.HOUR else None
 
     @property
     def most_per_hour(self) -> float | None:
         most = max(self.quantity, self.most)
-        return self._at_price(most) if self.standing and self.unit is Unit.HOUR else None
+        return self._at_price(most) if self.is_recurring and self.unit is Unit.HOUR else None
 
     def _monthly(self, quantity: float) -> float | None:
         return self._at_price(quantity * (HOURS_PER_MONTH if self.unit is Unit.HOUR else 1))
@@ -138,7 +138,7 @@ class Limits:
 
     def limits_not_checkable(self, costs: Costs) -> list[str]:
         """Return the limits that the unknown items may exceed."""
-        names = {"MAX_MONTHLY_COST" if line.standing else "MAX_RUN_COST" for line in costs.unknown}
+        names = {"MAX_MONTHLY_COST" if line.is_recurring else "MAX_RUN_COST" for line in costs.unknown}
         return sorted(name for name in names if name in self.amounts)
 
 

@@ -56,7 +56,7 @@ class Endpoint:
         return f"{model}, which {self.objection}"
 
     @property
-    def mend(self) -> str:
+    def fix_command(self) -> str:
         """The command that makes the approved model live."""
         return "mlops rollback" if self.objection else "mlops run --from deploy"
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mlops_cli.core.ingredients import with_reads
+from mlops_cli.core.cache_inputs import with_reads
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status, continue_hint
 from mlops_cli.core.stages import STAGES, Stage, position
 from mlops_cli.errors import EXIT_ERROR, EXIT_STAGE_FAILED, MlopsError
@@ -47,10 +47,10 @@ class StageResult:
 class StageExecutor(Protocol):
     """Runs stages and stores their records."""
 
-    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+    def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         """Return the cache inputs of a stage: all that its output depends on, by name."""
 
-    def key(self, ingredients: dict[str, str]) -> str: ...
+    def key(self, cache_inputs: dict[str, str]) -> str: ...
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         """Return a finished execution with this key and an existing output, the run's own one first."""
@@ -78,19 +78,19 @@ class CacheDecision:
     reuse: StageRun | None
     reason: str
     key: str
-    ingredients: dict[str, str]
+    cache_inputs: dict[str, str]
 
 
 def decide_reuse(stage: Stage, run: Run, executor: StageExecutor, stages: Sequence[Stage] = STAGES) -> CacheDecision:
     """Decide about one stage; its input stages must have an output."""
-    ingredients = executor.ingredients(stage, run)
-    key = executor.key(ingredients)
+    cache_inputs = executor.cache_inputs(stage, run)
+    key = executor.key(cache_inputs)
     forced = is_forced(stage, run, stages)
     earlier = executor.find(stage, key, run)
     if earlier and (earlier.run_id == run.id or not forced):
-        return CacheDecision(earlier, f"unchanged since run {earlier.run_id}", key, ingredients)
-    reason = "asked for" if forced else explain_cache_miss(executor.previous(stage), ingredients)
-    return CacheDecision(None, reason, key, ingredients)
+        return CacheDecision(earlier, f"unchanged since run {earlier.run_id}", key, cache_inputs)
+    reason = "asked for" if forced else explain_cache_miss(executor.previous(stage), cache_inputs)
+    return CacheDecision(None, reason, key, cache_inputs)
 
 
 def is_forced(stage: Stage, run: Run, stages: Sequence[Stage] = STAGES) -> bool:
@@ -98,15 +98,14 @@ def is_forced(stage: Stage, run: Run, stages: Sequence[Stage] = STAGES) -> bool:
     return bool(run.forced_from) and position(stage.name, stages) >= position(run.forced_from, stages)
 
 
-def explain_cache_miss(previous: StageRun | None, ingredients: dict[str, str]) -> str:
+def explain_cache_miss(previous: StageRun | None, cache_inputs: dict[str, str]) -> str:
     """Return, as text, the difference from the last finished execution."""
     if previous is None:
         return "first run"
-    names = sorted(previous.ingredients.keys() | ingredients.keys())
-    changed = [name for name in names if previous.ingredients.get(name) != ingredients.get(name)]
-    return (
-        ", ".join(describe_change(name, previous.ingredients, ingredients) for name in changed) or "its output is gone"
-    )
+    names = sorted(previous.cache_inputs.keys() | cache_inputs.keys())
+    changed = [name for name in names if previous.cache_inputs.get(name) != cache_inputs.get(name)]
+    changes = (describe_change(name, previous.cache_inputs, cache_inputs) for name in changed)
+    return ", ".join(changes) or "its output is gone"
 
 
 def describe_change(name: str, before: dict[str, str], after: dict[str, str]) -> str:
@@ -150,11 +149,11 @@ def run_or_reuse_stage(stage: Stage, run: Run, executor: StageExecutor, view: Ru
     """Run the stage, or reuse a cached result, and save its output, its wait or its failure."""
     record = run.stage(stage.name)
     with _save_on_error(record, run, executor, view):
-        verdict = decide_reuse(stage, run, executor, stages)
-    if verdict.reuse:
-        _reuse_result(record, verdict.reuse, verdict, run)
+        cache_decision = decide_reuse(stage, run, executor, stages)
+    if cache_decision.reuse:
+        _reuse_result(record, cache_decision.reuse, cache_decision, run)
     else:
-        _mark_running(record, verdict)
+        _mark_running(record, cache_decision)
         executor.save(run)
         view.stage_changed(run, record)
         with _save_on_error(record, run, executor, view):
@@ -163,27 +162,27 @@ def run_or_reuse_stage(stage: Stage, run: Run, executor: StageExecutor, view: Ru
     view.stage_changed(run, record)
 
 
-def _reuse_result(record: StageRun, source: StageRun, verdict: CacheDecision, run: Run) -> None:
+def _reuse_result(record: StageRun, source: StageRun, cache_decision: CacheDecision, run: Run) -> None:
     if source.run_id == run.id and record.status.has_output:
         return
     own = source.run_id == run.id
-    record.status, record.reason = (Status.DONE, source.reason) if own else (Status.REUSED, verdict.reason)
-    record.key, record.ingredients = verdict.key, source.ingredients or verdict.ingredients
+    record.status, record.reason = (Status.DONE, source.reason) if own else (Status.REUSED, cache_decision.reason)
+    record.key, record.cache_inputs = cache_decision.key, source.cache_inputs or cache_decision.cache_inputs
     record.output, record.artifact, record.detail = source.output, source.artifact, source.detail
     record.started_at = record.finished_at = time.time()
     record.log = source.log
 
 
-def _mark_running(record: StageRun, verdict: CacheDecision) -> None:
-    record.status, record.reason = Status.RUNNING, verdict.reason
-    record.key, record.ingredients = verdict.key, verdict.ingredients
+def _mark_running(record: StageRun, cache_decision: CacheDecision) -> None:
+    record.status, record.reason = Status.RUNNING, cache_decision.reason
+    record.key, record.cache_inputs = cache_decision.key, cache_decision.cache_inputs
     record.output, record.artifact, record.detail = "", "", {}
     record.started_at, record.finished_at = time.time(), None
 
 
 def _execute(stage: Stage, record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> None:
     outcome = executor.execute(stage, run, view)
-    record.ingredients = with_reads(record.ingredients, outcome.read)
+    record.cache_inputs = with_reads(record.cache_inputs, outcome.read)
     record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
     record.status = outcome.status
     record.finished_at = time.time() if outcome.status.has_output else None

@@ -25,7 +25,7 @@ LONGEST = 40  # characters of a value that is not a number
 class MetricRow:
     """One row of the metrics (a label, or the mean over all) with its limits and the live model's value.
 
-    ``strange``: values of a script that are no numbers, for example Infinity or true.
+    ``not_numbers``: values of a script that are no numbers, for example Infinity or true.
     """
 
     name: str
@@ -33,7 +33,7 @@ class MetricRow:
     minimum: dict[str, float]
     live: dict[str, float | None]
     maximum: dict[str, float] = field(default_factory=dict)
-    strange: dict[str, str] = field(default_factory=dict)
+    not_numbers: dict[str, str] = field(default_factory=dict)
 
     @property
     def below(self) -> list[str]:
@@ -97,7 +97,7 @@ class Evidence:
     before: tuple[str, ...] = ()
 
     @property
-    def demanding(self) -> list[str]:
+    def comment_reasons(self) -> list[str]:
         """The reasons why an approval needs a comment: present shortfalls, and those at the time of the request."""
         return [*self.shortfalls, *self.before]
 
@@ -136,7 +136,7 @@ class Evidence:
             "live_metrics": {row.name: row.live for row in self.rows},
             "shortfalls": self.shortfalls,
             "shortfalls_when_asked": list(self.before),
-            "not_numbers": {row.name: row.strange for row in self.rows if row.strange},
+            "not_numbers": {row.name: row.not_numbers for row in self.rows if row.not_numbers},
             "gates": {gate.name: asdict(gate) for gate in self.gates},
             "data": {**self.data, "digest": self.data_digest},
             "model_digest": self.model_digest,
@@ -150,8 +150,8 @@ class Evidence:
 def _shown(row: MetricRow, name: str, beyond: str) -> str:
     """Return a violated limit as text."""
     value = row.metrics.get(name)
-    if name in row.strange:
-        return f"{row.name}: {name} is no number but {row.strange[name]}"
+    if name in row.not_numbers:
+        return f"{row.name}: {name} is no number but {row.not_numbers[name]}"
     absence = "is not in metrics.json" if name not in row.metrics else "cannot be computed: too few rows"
     return f"{row.name}: {name} {absence if value is None else f'{value:.3f} is {beyond}'}"
 
@@ -175,7 +175,7 @@ def make_evidence(
         rows=rows,
         gates=tuple(_gate_result(run.stage(stage.name)) for stage in STAGES if stage.kind is Kind.GATE),
         data=data,
-        data_digest=run.stage("preprocess").ingredients.get("the data", ""),
+        data_digest=run.stage("preprocess").cache_inputs.get("the data", ""),
         model_digest=trained.output,
         live_digest=live.output if live else "",
         live_run=live.run_id if live else "",
@@ -191,7 +191,7 @@ def make_evidence(
 
 def limits_of(gate: StageRun) -> dict[str, str]:
     """Return the limits and demands of an approval request, by name."""
-    return {name: value for name, value in gate.ingredients.items() if not name.startswith("the output of ")}
+    return {name: value for name, value in gate.cache_inputs.items() if not name.startswith("the output of ")}
 
 
 def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any])
             minimum=metrics.floors(name),
             live=live_rows.get(name, {}),
             maximum=metrics.ceilings(name),
-            strange=_strange(report["metrics"][metrics.split][name]),
+            not_numbers=_not_numbers(report["metrics"][metrics.split][name]),
         )
         for name, row in rows.items()
     )
@@ -231,7 +231,7 @@ def _numbers(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value if is_number(value) else None for name, value in row.items()}
 
 
-def _strange(row: dict[str, Any]) -> dict[str, str]:
+def _not_numbers(row: dict[str, Any]) -> dict[str, str]:
     return {
         name: json.dumps(value, allow_nan=True)[:LONGEST].strip('"')
         for name, value in row.items()
@@ -250,8 +250,8 @@ def _gate_result(stage: StageRun) -> GateResult:
 
 def require_reason(evidence: Evidence, comment: str) -> None:
     """Raise ConfigurationError for the approval of a model with shortfalls and without a reason."""
-    if evidence.demanding and not has_reason(comment):
+    if evidence.comment_reasons and not has_reason(comment):
         raise ConfigurationError(
-            f"The model falls short ({'; '.join(evidence.demanding)}): approving it needs a reason.",
+            f"The model falls short ({'; '.join(evidence.comment_reasons)}): approving it needs a reason.",
             f"mlops approve --run-id {evidence.run_id} --comment 'WHY', or --reject",
         )

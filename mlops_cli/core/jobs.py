@@ -87,15 +87,15 @@ def progress_in(line: str) -> tuple[int, int, str] | None:
     return (int(match[1]), int(match[2]), match[3] or "") if match else None
 
 
-def facts_in(text: str) -> dict[str, Any]:
-    """Return the facts in a JSON file of a script. Raise ValueError for malformed JSON."""
+def parse_json_output(text: str) -> dict[str, Any]:
+    """Return the content of a JSON file that a script wrote. Raise ValueError for malformed JSON."""
     # NaN, Infinity and 1e999 are not JSON and would pass comparisons wrongly, so they become null. In the metrics they
     # stay as text, for the approver to see.
-    facts = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
-    if not isinstance(facts, dict):
-        return {"facts": facts}
+    content = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    if not isinstance(content, dict):
+        return {"content": content}
     written = json.loads(text, parse_constant=str, parse_float=_finite_or_text)
-    return {**facts, "metrics": written["metrics"]} if "metrics" in facts else facts
+    return {**content, "metrics": written["metrics"]} if "metrics" in content else content
 
 
 def _finite(digits: str) -> float | None:

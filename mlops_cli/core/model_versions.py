@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Decision, NamedModel
-from mlops_cli.core.ingredients import digest_of_ingredients
 from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
 from mlops_cli.errors import MlopsError
 
@@ -103,15 +103,15 @@ def _version(
     live: Sequence[Interval],
     runs: Sequence[Run],
 ) -> ModelVersion:
-    code = {name: digest for name, digest in stage.ingredients.items() if name.startswith("training/")}
+    code = {name: digest for name, digest in stage.cache_inputs.items() if name.startswith("training/")}
     return ModelVersion(
         version=number,
         digest=stage.output,
         run_id=run.id,
         trained_at=stage.finished_at or run.created_at,
-        data_digest=run.stage("preprocess").ingredients.get("the data", ""),
-        code_digest=digest_of_ingredients(code),
-        hyperparameters={name: value for name, value in stage.ingredients.items() if _is_hyperparameter(name)},
+        data_digest=run.stage("preprocess").cache_inputs.get("the data", ""),
+        code_digest=digest_cache_inputs(code),
+        hyperparameters={name: value for name, value in stage.cache_inputs.items() if _is_hyperparameter(name)},
         metrics=stage.detail.get("metrics", {}),
         decision=decision,
         live=tuple(live),

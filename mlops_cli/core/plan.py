@@ -19,14 +19,14 @@ class Action(str, Enum):
 class Change:
     """One resource of a plan.
 
-    ``loses`` names data that the change destroys for good. ``created_by_mlops`` marks a resource that
+    ``data_loss`` names data that the change destroys for good. ``created_by_mlops`` marks a resource that
     mlops created and that stays.
     """
 
     action: Action
-    what: str
-    why: str = ""
-    loses: str = ""
+    resource: str
+    reason: str = ""
+    data_loss: str = ""
     created_by_mlops: bool = False
 
 

@@ -14,7 +14,7 @@ REPRODUCED = ("preprocess", "train")
 
 def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that a repetition needs; code, data, packages and hyperparameters are in its stages' cache inputs."""
-    stages = {stage.name: {"ingredients": stage.ingredients, "output": stage.output} for stage in run.stages}
+    stages = {stage.name: {"cache_inputs": stage.cache_inputs, "output": stage.output} for stage in run.stages}
     return {"run": run.id, "created_at": run.created_at, "overrides": run.overrides, **where, "stages": stages}
 
 
@@ -38,7 +38,7 @@ class StageComparison:
     """A stage of a run and of its repetition."""
 
     name: str
-    ingredients: tuple[InputChange, ...]
+    input_changes: tuple[InputChange, ...]
     before: str
     now: str
 
@@ -88,7 +88,7 @@ def _stage_inputs(before: StageRun, after: StageRun) -> tuple[dict[str, Any], di
         machine_values if all("machine" in stage.detail for stage in (before, after)) else {}
         for machine_values in machines
     ]
-    return {**before.ingredients, **recorded[0]}, {**after.ingredients, **recorded[1]}
+    return {**before.cache_inputs, **recorded[0]}, {**after.cache_inputs, **recorded[1]}
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[InputChange]:

@@ -43,7 +43,7 @@ CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 class StageRun:
     """One stage of one run.
 
-    ``key`` is the digest of ``ingredients``, its cache inputs; ``output`` the digest of its output, kept at
+    ``key`` is the digest of ``cache_inputs``, its cache inputs; ``output`` the digest of its output, kept at
     ``artifact``. Times are seconds since the epoch.
     """
 
@@ -51,7 +51,7 @@ class StageRun:
     status: Status = Status.PENDING
     reason: str = ""
     key: str = ""
-    ingredients: dict[str, str] = field(default_factory=dict)
+    cache_inputs: dict[str, str] = field(default_factory=dict)
     output: str = ""
     artifact: str = ""
     detail: dict[str, Any] = field(default_factory=dict)

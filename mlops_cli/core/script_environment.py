@@ -33,7 +33,7 @@ BOOTSTRAP = Path(__file__).parent / "bootstrap"
 
 
 @dataclass(frozen=True)
-class Passed:
+class PassedVariables:
     """The additions of usecase.toml: names to pass on, and variables with values."""
 
     names: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ def is_own(name: str) -> bool:
     return _matches(name, OWN)
 
 
-def script_environment(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
+def script_environment(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
     """Return the scripts' part of ``environ``, and the use case's own variables."""
     inherited = {name: value for name, value in environ.items() if _matches(name, (*LOCATIONS, *BEHAVIOUR))}
     listed = {name: environ[name] for name in passed.names if name in environ}
@@ -58,7 +58,7 @@ def with_paths(environment: Mapping[str, str], training: Path) -> dict[str, str]
     return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 
-def environment_ingredients(environ: Mapping[str, str], passed: Passed) -> dict[str, str]:
+def environment_inputs(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
     """Return the variables that can change a result, by the digest of their values: a value may be a secret."""
     counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in LOCATIONS}
     listed = {name: environ[name] for name in passed.names if name in environ}

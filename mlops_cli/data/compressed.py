@@ -31,7 +31,7 @@ class SizeLimitedStream(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO | io.RawIOBase, source: str, packed: int | None) -> None:
         self._stream, self._source = stream, source
-        self._limit = MAX_UNPACKED if packed is None else min(MAX_UNPACKED, most_unpacked(packed))
+        self._limit = MAX_UNPACKED if packed is None else min(MAX_UNPACKED, max_unpacked(packed))
         self.count = 0
 
     def readable(self) -> bool:
@@ -83,7 +83,7 @@ def gzip_table(path: Path, source: str) -> CsvSource:
         raw = path.open("rb")
         unpacked = Inflated(raw)
         metered = SizeLimitedStream(unpacked, source, size)
-        return Closing(metered, (unpacked, raw)), raw.tell
+        return ClosingReader(metered, (unpacked, raw)), raw.tell
 
     return CsvSource(source, size, open_)
 
@@ -92,7 +92,7 @@ class SupportsClose(Protocol):
     def close(self) -> None: ...
 
 
-class Closing(io.BufferedReader):
+class ClosingReader(io.BufferedReader):
     """Closes the underlying stream, too."""
 
     def __init__(self, raw: io.RawIOBase, below: tuple[SupportsClose, ...]) -> None:
@@ -105,7 +105,7 @@ class Closing(io.BufferedReader):
             resource.close()
 
 
-def most_unpacked(packed: int) -> int:
+def max_unpacked(packed: int) -> int:
     """Return the limit of unpacked bytes for ``packed`` ones."""
     return min(MAX_UNPACKED, max(_RATIO_MATTERS_FROM, packed * MAX_RATIO))
 

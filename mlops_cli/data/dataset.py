@@ -162,13 +162,13 @@ def _commit(
         path=path,
         remarks=[source.remark for source in sources if source.remark],
     )
-    unfinished_facts = unfinished.with_name(JSON_NAME)
+    unfinished_metadata = unfinished.with_name(JSON_NAME)
     write_dataset_info(
-        dataset, key, unfinished.stat().st_mtime_ns, unfinished_facts, [source.origin for source in sources]
+        dataset, key, unfinished.stat().st_mtime_ns, unfinished_metadata, [source.origin for source in sources]
     )
     (folder / JSON_NAME).unlink(missing_ok=True)
     unfinished.replace(path)
-    unfinished_facts.replace(folder / JSON_NAME)
+    unfinished_metadata.replace(folder / JSON_NAME)
     _sync_folder(folder)
     return dataset
 

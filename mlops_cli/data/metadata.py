@@ -33,11 +33,11 @@ class DatasetInfo:
 
 def load(folder: Path) -> DatasetInfo | None:
     """Return the dataset in ``folder``, None if there is none. Raise MlopsError if it was modified."""
-    facts = read_dataset_info(folder)
-    if facts is None or not (folder / CSV_NAME).exists():
+    document = read_dataset_info(folder)
+    if document is None or not (folder / CSV_NAME).exists():
         return None
-    dataset = dataset_info_from(folder, facts)
-    if not is_same_file(dataset.path, facts):
+    dataset = dataset_info_from(folder, document)
+    if not is_same_file(dataset.path, document):
         raise changed_since(dataset.path)
     return dataset
 
@@ -50,10 +50,10 @@ def write_dataset_info(
     dataset: DatasetInfo, request: str, mtime_ns: int, path: Path, origins: Sequence[dict[str, Any]] = ()
 ) -> None:
     """Write the metadata with the request's key, the data's mtime and the sources' states; sync the file."""
-    facts = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns, "origins": list(origins)}
-    del facts["path"]
+    document = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns, "origins": list(origins)}
+    del document["path"]
     with path.open("w", encoding="utf-8") as out:
-        out.write(json.dumps(facts, indent=2) + "\n")
+        out.write(json.dumps(document, indent=2) + "\n")
         out.flush()
         os.fsync(out.fileno())
 
@@ -61,32 +61,32 @@ def write_dataset_info(
 def read_dataset_info(folder: Path) -> dict[str, Any] | None:
     path = folder / JSON_NAME
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
         raise _corrupt(path) from None
-    if not isinstance(facts, dict):
+    if not isinstance(document, dict):
         raise _corrupt(path)
-    return facts
+    return document
 
 
-def dataset_info_from(folder: Path, facts: dict[str, Any]) -> DatasetInfo:
+def dataset_info_from(folder: Path, document: dict[str, Any]) -> DatasetInfo:
     names = {each.name for each in fields(DatasetInfo)} - {"path"}
     required = {each.name for each in fields(DatasetInfo) if each.default_factory is MISSING} - {"path"}
-    if not required <= facts.keys() or not isinstance(facts["label_rates"], dict):
+    if not required <= document.keys() or not isinstance(document["label_rates"], dict):
         raise _corrupt(folder / JSON_NAME)
-    return DatasetInfo(**{name: facts[name] for name in names & facts.keys()}, path=folder / CSV_NAME)
+    return DatasetInfo(**{name: document[name] for name in names & document.keys()}, path=folder / CSV_NAME)
 
 
 def _corrupt(path: Path) -> MlopsError:
     return MlopsError(f"{path} is damaged", "repeat mlops download-data: it writes the dataset anew")
 
 
-def is_same_file(path: Path, facts: dict[str, Any]) -> bool:
+def is_same_file(path: Path, document: dict[str, Any]) -> bool:
     """True if the file is unmodified: by size and time, else (a copied project) by content."""
-    if not path.exists() or path.stat().st_size != facts.get("bytes"):
+    if not path.exists() or path.stat().st_size != document.get("bytes"):
         return False
-    if path.stat().st_mtime_ns == facts.get("mtime_ns"):
+    if path.stat().st_mtime_ns == document.get("mtime_ns"):
         return True
-    return bool(digest_file(path) == facts.get("sha256"))
+    return bool(digest_file(path) == document.get("sha256"))

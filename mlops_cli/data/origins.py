@@ -68,7 +68,7 @@ def _digest(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()
 
 
-class Inquiry:
+class SourceCheck:
     """Compare a dataset's sources with their present state in the background of a command."""
 
     def __init__(self, folder: Path, known_urls: Sequence[str]) -> None:

@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 from mlops_cli.data.compressed import (
     CHUNK,
-    Closing,
+    ClosingReader,
     CsvSource,
     SizeLimitedStream,
     archive_bomb_error,
     gzip_table,
-    most_unpacked,
+    max_unpacked,
     translate_archive_errors,
 )
 from mlops_cli.errors import MlopsError
@@ -131,7 +131,7 @@ def _member_table(path: Path, source: str, entry: Entry) -> CsvSource:
             archive.close()
             raise
         metered = SizeLimitedStream(member, member_source, entry.info.compress_size)  # type: ignore[arg-type]
-        return Closing(metered, (member, archive)), lambda: metered.count
+        return ClosingReader(metered, (member, archive)), lambda: metered.count
 
     return CsvSource(member_source, entry.info.file_size, open_)
 
@@ -147,7 +147,7 @@ def _checked(archive: zipfile.ZipFile, source: str) -> list[Entry]:
             raise MlopsError(
                 f"{source} is refused: its entry {info.filename!r} is {kind}", "get the archive from a source you trust"
             )
-        if info.file_size > most_unpacked(info.compress_size):
+        if info.file_size > max_unpacked(info.compress_size):
             raise archive_bomb_error(f"{source}/{one_line(str(path))}")
         if not info.is_dir() and path.parts and path.parts[0] != "__MACOSX" and not path.name.startswith("."):
             entries.append(Entry(info, path))

@@ -15,35 +15,38 @@ BINS = 10
 Z = 1.96  # for 95 %
 
 
+def _ratio(part: int, rest: int) -> float | None:
+    return part / (part + rest) if part + rest else None
+
+
 @dataclass(frozen=True)
 class Confusion:
     """Counts of rows at a threshold: true and false positives, false and true negatives."""
 
-    caught: int
-    false_alarms: int
-    missed: int
-    quiet: int
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
 
     @property
     def recall(self) -> float | None:
-        return self.caught / (self.caught + self.missed) if self.caught + self.missed else None
+        return _ratio(self.true_positives, self.false_negatives)
 
     @property
     def precision(self) -> float | None:
-        return self.caught / (self.caught + self.false_alarms) if self.caught + self.false_alarms else None
+        return _ratio(self.true_positives, self.false_positives)
 
     @property
-    def fall_out(self) -> float | None:
-        """The false positive rate."""
-        return self.false_alarms / (self.false_alarms + self.quiet) if self.false_alarms + self.quiet else None
+    def false_positive_rate(self) -> float | None:
+        return _ratio(self.false_positives, self.true_negatives)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows with similar predictions: mean, positive share with its 95 % interval, count."""
+    """Rows with similar predictions: mean, positive rate with its 95 % interval, count."""
 
     predicted: float
-    share: float
+    rate: float
     low: float
     high: float
     rows: int
@@ -52,14 +55,14 @@ class Bin:
 def roc(column: Column) -> Points:
     """Return false positive rate against true positive rate."""
     hits, alarms = _counts(column)
-    return _thin_out(alarms / max(alarms[-1], 1), hits / max(hits[-1], 1))
+    return _thin(alarms / max(alarms[-1], 1), hits / max(hits[-1], 1))
 
 
 def precision_recall(column: Column) -> Points:
     """Return recall against precision, from the first true positive on."""
     hits, alarms = _counts(column)
     has_hits = hits > 0
-    return _thin_out((hits / max(hits[-1], 1))[has_hits], (hits / np.maximum(hits + alarms, 1))[has_hits])
+    return _thin((hits / max(hits[-1], 1))[has_hits], (hits / np.maximum(hits + alarms, 1))[has_hits])
 
 
 def _counts(column: Column) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +74,7 @@ def _counts(column: Column) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([[0], hits]), np.concatenate([[0], alarms])
 
 
-def sweep(column: Column) -> tuple[Points, Points]:
+def precision_recall_by_threshold(column: Column) -> tuple[Points, Points]:
     """Return precision and recall against the threshold; precision ends at the last positive prediction."""
     thresholds = np.linspace(0, 1, MOST_POINTS + 1)
     ordered = np.sort(column.predicted)
@@ -103,25 +106,25 @@ def calibration(column: Column) -> list[Bin]:
 
 
 def _bin(predicted: np.ndarray, truth: np.ndarray) -> Bin:
-    rows, share = len(truth), float(truth.mean())
-    low, high = wilson(share, rows)
-    return Bin(float(predicted.mean()), share, low, high, rows)
+    rows, rate = len(truth), float(truth.mean())
+    low, high = wilson_interval(rate, rows)
+    return Bin(float(predicted.mean()), rate, low, high, rows)
 
 
-def wilson(share: float, rows: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of ``rows`` rows (Wilson)."""
-    centre = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
-    reach = Z / (1 + Z**2 / rows) * float(np.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2)))
+def wilson_interval(rate: float, rows: int) -> tuple[float, float]:
+    """Return the 95 % interval of a rate of ``rows`` rows (Wilson)."""
+    centre = (rate + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
+    reach = Z / (1 + Z**2 / rows) * float(np.sqrt(rate * (1 - rate) / rows + Z**2 / (4 * rows**2)))
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def calibration_error(bins: list[Bin]) -> float:
     """Return the expected calibration error: the mean distance over the rows."""
     rows = sum(bucket.rows for bucket in bins)
-    return sum(bucket.rows * abs(bucket.predicted - bucket.share) for bucket in bins) / rows
+    return sum(bucket.rows * abs(bucket.predicted - bucket.rate) for bucket in bins) / rows
 
 
-def _thin_out(x: np.ndarray, y: np.ndarray) -> Points:
+def _thin(x: np.ndarray, y: np.ndarray) -> Points:
     """Return the points without those on the line between their neighbours, at a plot's resolution."""
     if len(x) > MOST_POINTS:
         way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
@@ -141,6 +144,6 @@ def worst(column: Column, count: int) -> tuple[np.ndarray, np.ndarray]:
     return alarms[column.predicted[alarms] >= at], misses[column.predicted[misses] < at]
 
 
-def furthest(column: Column, count: int) -> np.ndarray:
+def largest_errors(column: Column, count: int) -> np.ndarray:
     """Return the positions of the rows with the largest errors, the largest first."""
     return np.argsort(-np.abs(column.predicted - column.truth), kind="stable")[:count]

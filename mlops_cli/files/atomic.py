@@ -33,7 +33,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def not_followed(path: str, flags: int) -> int:
+def open_unless_link(path: str, flags: int) -> int:
     """Open a file, as ``open``'s opener, unless it is a link: its owner could redirect the write anywhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 

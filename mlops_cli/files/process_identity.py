@@ -43,7 +43,7 @@ def send(process: Identity, sign: signal.Signals) -> bool:
     return True
 
 
-def noted_identity(note: Mapping[str, Any]) -> Identity:
+def parse_identity(note: Mapping[str, Any]) -> Identity:
     """Return the identity in a note; raise KeyError, TypeError or ValueError for anything else."""
     return Identity(int(note["pid"]), str(note["namespace"]), str(note["started"]))
 

@@ -1,4 +1,4 @@
-"""Drift of the requests from the training data, as far as their number allows a verdict. No IO."""
+"""Drift of the requests from the training data, as far as their number allows a conclusion. No IO."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS_PER_BIN = 5
 MOST_NAMED = 3
 
 
-class DriftVerdict(str, Enum):
+class DriftStatus(str, Enum):
     RETRAIN = "retrain"
     WATCH = "watch"
     TOO_FEW = "too few requests"
@@ -27,7 +27,7 @@ class DriftVerdict(str, Enum):
 class FeatureDrift:
     """One feature: means, the stability index, and ``noise``, the level that chance alone does not exceed.
 
-    ``needed``: the number of single requests from which a verdict is possible; None if the training has too few rows.
+    ``needed``: the number of single requests that a conclusion needs; None if the training has too few rows.
     """
 
     name: str
@@ -37,32 +37,32 @@ class FeatureDrift:
     noise: float | None
     rows: float
     needed: int | None
-    verdict: DriftVerdict
+    status: DriftStatus
 
 
 @dataclass(frozen=True)
 class Drift:
-    """The verdict is the worst one of the features; ``why`` is its reason in a sentence."""
+    """The status is the worst one of the features; ``reason`` is its reason in a sentence."""
 
     observed: RequestStatistics
     measures: list[FeatureDrift] = field(default_factory=list)
 
     @property
-    def verdict(self) -> DriftVerdict:
+    def status(self) -> DriftStatus:
         return next(
-            candidate for candidate in DriftVerdict if any(measured.verdict is candidate for measured in self.measures)
+            candidate for candidate in DriftStatus if any(measured.status is candidate for measured in self.measures)
         )
 
     @property
-    def why(self) -> str:
-        grave = [measured for measured in self.measures if measured.verdict is self.verdict]
-        if self.verdict is DriftVerdict.TOO_FEW:
+    def reason(self) -> str:
+        grave = [measured for measured in self.measures if measured.status is self.status]
+        if self.status is DriftStatus.TOO_FEW:
             return _too_few(grave, self.observed.counts.requests)
-        if self.verdict is DriftVerdict.NONE:
+        if self.status is DriftStatus.NONE:
             return "the requests are like the rows that the model was tested on"
         grave.sort(key=lambda measured: -measured.index)
         most = grave[0]
-        changed = "are not like" if self.verdict is DriftVerdict.RETRAIN else "begin to differ from"
+        changed = "are not like" if self.status is DriftStatus.RETRAIN else "begin to differ from"
         names = ", ".join(measured.name for measured in grave[:MOST_NAMED])
         names += f" and {len(grave) - MOST_NAMED} more" if len(grave) > MOST_NAMED else ""
         return (
@@ -73,15 +73,15 @@ class Drift:
     def to_dict(self) -> dict[str, Any]:
         observed = self.observed
         return {
-            "verdict": self.verdict.value,
-            "why": self.why,
+            "status": self.status.value,
+            "reason": self.reason,
             "endpoint": observed.endpoint,
             "model": observed.model,
             "sample": observed.sample,
             "days": observed.days,
             "requests": observed.counts.requests,
             "rows": observed.counts.rows,
-            "measures": [{**asdict(feature), "verdict": feature.verdict.value} for feature in self.measures],
+            "measures": [{**asdict(feature), "status": feature.status.value} for feature in self.measures],
         }
 
 
@@ -126,14 +126,14 @@ def _feature_drift(
         chance if math.isfinite(chance) else None,
         rows,
         math.ceil(enough) if math.isfinite(enough) else None,
-        _verdict(index, chance, rows, enough, bins),
+        _status(index, chance, rows, enough, bins),
     )
 
 
-def _verdict(index: float, chance: float, rows: float, enough: float, bins: int) -> DriftVerdict:
-    """Return the verdict: a large difference needs fewer rows than its absence."""
+def _status(index: float, chance: float, rows: float, enough: float, bins: int) -> DriftStatus:
+    """Return the status: a large difference needs fewer rows than its absence."""
     from mlops_cli.monitoring.psi import SHIFTED, STABLE
 
     if rows >= ROWS_PER_BIN * bins and index > chance and index >= STABLE:
-        return DriftVerdict.RETRAIN if index >= SHIFTED else DriftVerdict.WATCH
-    return DriftVerdict.NONE if rows >= enough else DriftVerdict.TOO_FEW
+        return DriftStatus.RETRAIN if index >= SHIFTED else DriftStatus.WATCH
+    return DriftStatus.NONE if rows >= enough else DriftStatus.TOO_FEW

@@ -66,7 +66,7 @@ class JobProcesses:
             try:
                 job.end()
             finally:
-                job.let_go()
+                job.release_ownership()
                 self._remove_if_empty()
 
     def begin(self) -> Job:
@@ -136,7 +136,7 @@ class Job:
         with contextlib.suppress(OSError):  # a file system may lock files only
             fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
-    def let_go(self) -> None:
+    def release_ownership(self) -> None:
         """Give up ownership; a process that has inherited the descriptor keeps it."""
         os.close(self.descriptor)
         self.descriptor = -1

@@ -11,7 +11,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _received = signal.SIGINT
 
 
-def obey() -> None:
+def interrupt_on_signals() -> None:
     """Let each of these signals raise KeyboardInterrupt; a signal that the caller ignores (nohup) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.process_identity import ELSEWHERE, Identity, noted_identity, own_identity, send
+from mlops_cli.files.process_identity import ELSEWHERE, Identity, own_identity, parse_identity, send
 
 LOOKING_SECONDS = 5.0
 ENDING_SECONDS = 15.0
@@ -179,6 +179,6 @@ def _read(file: int) -> LockHolder:
     """Return the note in the lock. It is empty for milliseconds between taking the lock and writing it."""
     try:
         note = json.loads(os.pread(file, 4096, 0))
-        return LockHolder(**{**note, "process": noted_identity(note["process"])})
+        return LockHolder(**{**note, "process": parse_identity(note["process"])})
     except (ValueError, TypeError, KeyError):
         return LockHolder("...", time.time())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_cli.core.script_environment import Passed, environment_ingredients, script_environment, with_paths
+from mlops_cli.core.script_environment import PassedVariables, environment_inputs, script_environment, with_paths
 from mlops_cli.errors import ConfigurationError
 
 Check = Callable[[str], str]
@@ -277,17 +277,17 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not SECRET.search(name)}
 
 
-def job_environment(extra: Mapping[str, str], training: Path, passed: Passed) -> dict[str, str]:
+def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:
     """Return the environment of a job or a gate with scripts in ``training``."""
     return with_paths({**script_environment(child_environment() | _parse_list(passed), passed), **extra}, training)
 
 
-def job_environment_ingredients(passed: Passed) -> dict[str, str]:
+def job_environment_inputs(passed: PassedVariables) -> dict[str, str]:
     """Return the environment variables, by name, that are cache inputs of scripts and gates."""
-    return environment_ingredients(child_environment() | _parse_list(passed), passed)
+    return environment_inputs(child_environment() | _parse_list(passed), passed)
 
 
-def _parse_list(passed: Passed) -> dict[str, str]:
+def _parse_list(passed: PassedVariables) -> dict[str, str]:
     """Return the variables that the use case passes on, even if a name looks like a secret's."""
     return {name: os.environ[name] for name in passed.names if name in os.environ}
 

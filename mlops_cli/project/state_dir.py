@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.atomic import not_followed, write_atomically
+from mlops_cli.files.atomic import open_unless_link, write_atomically
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
 
@@ -41,7 +41,7 @@ def create_state_dir(project: Project) -> None:
     project.state.mkdir(exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # a cleanup at the same time
         if not is_state_dir(project):
-            with open(project.marker, "w", encoding="utf-8", opener=not_followed) as marker:
+            with open(project.marker, "w", encoding="utf-8", opener=open_unless_link) as marker:
                 marker.write(json.dumps({"made_by": "mlops", "at": time.time()}) + "\n")
         ignored = project.state / ".gitignore"
         if ignored.is_symlink() or not ignored.is_file() or ignored.read_text(errors="replace") != GIT_IGNORE:

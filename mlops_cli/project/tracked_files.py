@@ -76,7 +76,7 @@ CLUTTER_RULES = rules_of(CLUTTER)
 MADE_ANEW_RULES = rules_of(MADE_ANEW)
 
 
-def walked(root: Path, below: str = "", gitignore: bool = True, clutter: Iterable[str] = CLUTTER) -> list[str]:
+def walk_files(root: Path, below: str = "", gitignore: bool = True, clutter: Iterable[str] = CLUTTER) -> list[str]:
     """Return the files, relative to ``root``, without clutter and ignored files; follow links."""
     rules = rules_of(clutter)
     if gitignore:
@@ -105,12 +105,12 @@ def _gitignore(root: Path, folder: str) -> list[Rule]:
     return rules_of(file.read_text(encoding="utf-8", errors="replace").splitlines(), folder) if file.is_file() else []
 
 
-def trackable(root: Path, below: str) -> list[str]:
+def tracked_or_new_files(root: Path, below: str) -> list[str]:
     """Return the files below a folder that git tracks or would track, relative to ``root``."""
-    return _asked_of_git(root, below) or walked(root, below)
+    return _git_files(root, below) or walk_files(root, below)
 
 
-def _asked_of_git(root: Path, below: str) -> list[str]:
+def _git_files(root: Path, below: str) -> list[str]:
     """Return git's list of files; empty without git or a repository, if git refuses, or if all are ignored."""
     from mlops_cli.project.git import git
 
@@ -126,5 +126,5 @@ def _asked_of_git(root: Path, below: str) -> list[str]:
         if any(is_ignored(rules, part) for part in name.split("/")):
             continue
         # A link to a folder, or a repository in the repository, is one entry.
-        names.update(walked(root, name) if (root / name).is_dir() else [name])
+        names.update(walk_files(root, name) if (root / name).is_dir() else [name])
     return sorted(name for name in names if os.path.lexists(root / name))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.metric_bounds import Bounds, Metrics
-from mlops_cli.core.script_environment import Passed, is_own
+from mlops_cli.core.script_environment import PassedVariables, is_own
 from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
@@ -65,7 +65,7 @@ class UseCase:
     machines: InstanceSettings
     path: Path
     sample: float = 0.0
-    passed: Passed = field(default_factory=Passed)
+    passed: PassedVariables = field(default_factory=PassedVariables)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def data_request(
@@ -199,7 +199,7 @@ def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, .
     return {pattern: tuple(stages) for pattern, stages in table.items() if isinstance(stages, list)}
 
 
-def _passed(table: dict[str, Any], problems: list[str]) -> Passed:
+def _passed(table: dict[str, Any], problems: list[str]) -> PassedVariables:
     """Return the environment variables that scripts get beside the common ones."""
     names, fixed = table.get("pass", []), _table(table, "set", problems, "environment.set")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -215,7 +215,7 @@ def _passed(table: dict[str, Any], problems: list[str]) -> Passed:
         for name, value in fixed.items()
         if not isinstance(value, Scalar)
     )
-    return Passed(tuple(names), {name: str(value) for name, value in fixed.items()})
+    return PassedVariables(tuple(names), {name: str(value) for name, value in fixed.items()})
 
 
 def _name(document: dict[str, Any], problems: list[str]) -> str:

@@ -55,7 +55,7 @@ class Plot:
         """Draw a bar from ``start`` to ``end`` upward, between ``low`` and ``high`` sideways."""
         x, y = self.at_x(low), self.at_y(max(start, end))
         size = f'width="{_px(self.at_x(high) - x)}" height="{_px(abs(self.at_y(start) - self.at_y(end)))}"'
-        self._draw(f'<rect class="{kind}" x="{_px(x)}" y="{_px(y)}" {size}>{_tip(about)}</rect>')
+        self._draw(f'<rect class="{kind}" x="{_px(x)}" y="{_px(y)}" {size}>{_tooltip(about)}</rect>')
 
     def whisker(self, low: float, high: float, y: float, reach: float) -> None:
         """Draw a bar from ``low`` to ``high`` with an end on both sides, ``reach`` high in both directions."""
@@ -65,13 +65,13 @@ class Plot:
 
     def dot(self, x: float, y: float, kind: str, radius: float = 4, about: str = "") -> None:
         where = f'cx="{_px(self.at_x(x))}" cy="{_px(self.at_y(y))}" r="{_px(radius)}"'
-        self._draw(f'<circle class="{kind}" {where}>{_tip(about)}</circle>')
+        self._draw(f'<circle class="{kind}" {where}>{_tooltip(about)}</circle>')
 
     def diamond(self, x: float, y: float, kind: str, size: float = 5, about: str = "") -> None:
         cx, cy = self.at_x(x), self.at_y(y)
         corners = ((cx, cy - size), (cx + size, cy), (cx, cy + size), (cx - size, cy))
         points = " ".join(f"{_px(px)},{_px(py)}" for px, py in corners)
-        self._draw(f'<polygon class="{kind}" points="{points}">{_tip(about)}</polygon>')
+        self._draw(f'<polygon class="{kind}" points="{points}">{_tooltip(about)}</polygon>')
 
     def text(self, x: float, y: float, words: str, kind: str = "") -> None:
         """Draw text at pixels, not at values of the data."""
@@ -103,7 +103,7 @@ def _px(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _tip(about: str) -> str:
+def _tooltip(about: str) -> str:
     return f"<title>{escape(about)}</title>" if about else ""
 
 

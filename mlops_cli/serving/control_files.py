@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mlops_cli.files.atomic import not_followed, read_json, write_atomically
-from mlops_cli.files.process_identity import Identity, noted_identity, own_identity
+from mlops_cli.files.atomic import open_unless_link, read_json, write_atomically
+from mlops_cli.files.process_identity import Identity, own_identity, parse_identity
 
 Record = TypeVar("Record")
 
@@ -146,14 +146,14 @@ def supervision(path: Path) -> Supervision | None:
     """Return the note of the lock's holder; None if the lock is free or the note is not written yet."""
     content = read_json(path) if is_locked(path) else None
     with suppress(KeyError, TypeError, ValueError):
-        return Supervision(noted_identity((content or {})["process"]), str((content or {})["folder"]))
+        return Supervision(parse_identity((content or {})["process"]), str((content or {})["folder"]))
     return None
 
 
 def note_supervision(path: Path) -> None:
     """Write the note of this process into the lock file, which stays the same file."""
     note = Supervision(own_identity(), str(path.parent))
-    with open(path, "r+", encoding="utf-8", opener=not_followed) as stream:
+    with open(path, "r+", encoding="utf-8", opener=open_unless_link) as stream:
         stream.truncate()
         stream.write(json.dumps(asdict(note)))
 
@@ -163,7 +163,7 @@ def hold_lock(path: Path, exclusive: bool, seconds: float) -> Iterator[IO[bytes]
     """Hold the lock during the block; raise TimeoutError. Checks by ``is_locked`` are waited out."""
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     deadline = time.monotonic() + seconds
-    with open(path, "ab", opener=not_followed) as stream:
+    with open(path, "ab", opener=open_unless_link) as stream:
         while not _lock(stream, kind):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} is held by another process")

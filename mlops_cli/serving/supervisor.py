@@ -182,7 +182,7 @@ class Supervisor:
 
     async def _revive(self, live: ActiveDeployment, code: int) -> None:
         """Restart the dead worker until it serves, or until another deployment is requested."""
-        self._deaths = 1 if self._lasted() else self._deaths + 1
+        self._deaths = 1 if self._was_stable() else self._deaths + 1
         while True:
             live.worker.close()
             reason = f"The worker died ({Worker.ending(code)}) and is started again."
@@ -219,7 +219,7 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self._folder.outcome.unlink(missing_ok=True)
 
-    def _lasted(self) -> bool:
+    def _was_stable(self) -> bool:
         """Return True if the dead worker had been in service for long."""
         service = self._folder.read_service()
         since = calendar.timegm(time.strptime(service.since, TIME)) if service else 0

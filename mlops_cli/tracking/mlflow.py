@@ -62,13 +62,13 @@ class Tracker:
         """Update the run's MLflow run, and those of ``runs`` that no longer wait; return its page."""
         from mlflow import MlflowClient  # its import sets up its logging
 
-        with _only_what_matters():
+        with _silenced():
             client = MlflowClient(tracking_uri=self.uri)
             experiment_id = _experiment(client, self.experiment)
             logged = _search(client, experiment_id, record) or _create_run(client, experiment_id, record)
             _log(client, logged, record)
             _set_state(client, logged, record.run)
-            _restate(client, experiment_id, {run.id: run for run in runs})
+            _update_superseded(client, experiment_id, {run.id: run for run in runs})
         return self._page(experiment_id, logged.info.run_id)
 
     def _page(self, experiment: str, run: str) -> str:
@@ -98,7 +98,7 @@ def _find_run(uri: str) -> None:
 
 
 @contextlib.contextmanager
-def _only_what_matters() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     """Silence MLflow's messages and warnings; errors are exceptions."""
     loud = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
     levels = [logger.level for logger in loud]
@@ -171,7 +171,7 @@ def _set_state(client: MlflowClient, logged: Logged, run: Run) -> None:
         client.update_run(logged.info.run_id, state)
 
 
-def _restate(client: MlflowClient, experiment: str, runs: dict[str, Run]) -> None:
+def _update_superseded(client: MlflowClient, experiment: str, runs: dict[str, Run]) -> None:
     """Update the superseded runs, so that none keeps waiting in MLflow."""
     for logged in client.search_runs([experiment], f"tags.`{STATUS_TAG}` = '{Status.WAITING.value}'"):
         run = runs.get(logged.data.tags[RUN_TAG])

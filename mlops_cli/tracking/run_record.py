@@ -15,7 +15,7 @@ from mlops_cli.project.usecase import UseCase
 
 RUN_TAG, STATUS_TAG = "mlops.run", "mlops.status"
 LONGEST = 5000  # characters of a tag or a parameter
-STRANGE = re.compile(r"[^\w\-. :/]", re.ASCII)
+INVALID = re.compile(r"[^\w\-. :/]", re.ASCII)
 
 
 class TrackedMetric(NamedTuple):
@@ -57,16 +57,16 @@ def run_record(run: Run, use_case: UseCase, target: str, environment: str) -> Ru
 def _hyperparameters(finished: dict[str, StageRun], use_case: UseCase) -> dict[str, str]:
     """Return the hyperparameters that the stages ran with; usecase.toml may have changed since."""
     return {
-        f"{stage}.{name}": finished[stage].ingredients[name]
+        f"{stage}.{name}": finished[stage].cache_inputs[name]
         for stage, values in use_case.hyperparameters.items()
         for name in values
-        if stage in finished and name in finished[stage].ingredients
+        if stage in finished and name in finished[stage].cache_inputs
     }
 
 
 def _data(finished: dict[str, StageRun]) -> dict[str, str]:
-    facts = finished["preprocess"].detail.get("dataset", {}) if "preprocess" in finished else {}
-    return {f"data.{name}": str(value) for name, value in facts.items()}
+    dataset = finished["preprocess"].detail.get("dataset", {}) if "preprocess" in finished else {}
+    return {f"data.{name}": str(value) for name, value in dataset.items()}
 
 
 def _metrics(trained: StageRun) -> Iterator[TrackedMetric]:
@@ -87,7 +87,7 @@ def _metrics(trained: StageRun) -> Iterator[TrackedMetric]:
 
 def _name(*parts: str) -> str:
     """Return a metric's name in MLflow's character set."""
-    return STRANGE.sub("_", "/".join(parts))
+    return INVALID.sub("_", "/".join(parts))
 
 
 def _end_time(stage: StageRun) -> float:
@@ -97,7 +97,7 @@ def _end_time(stage: StageRun) -> float:
 def _digests(finished: dict[str, StageRun]) -> dict[str, str]:
     prepared, trained = finished.get("preprocess"), finished.get("train")
     digests = {
-        "mlops.data_digest": prepared.ingredients.get("the data", "") if prepared else "",
+        "mlops.data_digest": prepared.cache_inputs.get("the data", "") if prepared else "",
         "mlops.prepared_digest": prepared.output if prepared else "",
         "mlops.model_digest": trained.output if trained else "",
         "mlops.training_key": trained.key if trained else "",
@@ -118,14 +118,14 @@ def _comparison_tags(run: Run, use_case: UseCase) -> dict[str, str]:
     if not run.stage("train").status.has_output:
         return {}
     falls_short = make_evidence(run, use_case.metrics, {}, None, None).shortfalls
-    return {"mlops.verdict": "; ".join(falls_short) or "within its bounds"}
+    return {"mlops.limits": "; ".join(falls_short) or "within its limits"}
 
 
 def _decision(run: Run) -> dict[str, str]:
     decision = run.decision
     if decision is None:
         return {}
-    facts = {
+    tags = {
         "decision": decision.verb,
         "decision_kind": decision.kind.value,
         "decided_by": decision.actor.name,
@@ -138,7 +138,7 @@ def _decision(run: Run) -> dict[str, str]:
         "forwarded_from": decision.forwarded_from,
         "accepted_shortfalls": "; ".join(decision.shortfalls) if decision.approved else "",
     }
-    return {f"mlops.{name}": fact for name, fact in facts.items() if fact}
+    return {f"mlops.{name}": value for name, value in tags.items() if value}
 
 
 def _shortened(texts: dict[str, str]) -> dict[str, str]:

@@ -106,10 +106,10 @@ def waiting(ready: Backend, epochs: int) -> Run:
 
 def test_a_plan_changes_nothing_and_providing_twice_is_safe(backend: Backend) -> None:
     assert backend.plan_infra().active
-    assert not backend.is_provisioned()
+    assert not backend.has_infra()
     for _ in range(2):
         backend.deploy_infra()
-        assert backend.is_provisioned()
+        assert backend.has_infra()
         assert not backend.plan_infra().active
 
 

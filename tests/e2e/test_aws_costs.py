@@ -127,7 +127,7 @@ def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
     assert (run["status"], run["costs"]["complete"], run["costs"]["per_run"]) == ("waiting", False, 0)
     done = denied.json("approve", "--run-id", run["id"], "--yes")
     assert done["status"] == "done", "a yes is enough where there is no limit"
-    assert [line["why_unknown"] for line in denied.json("cleanup", "--yes")["costs"]["lines"]] == [
+    assert [line["unknown_reason"] for line in denied.json("cleanup", "--yes")["costs"]["lines"]] == [
         "Your AWS credentials may not pricing:GetProducts."
     ] * 2
     assert aws.denials() == []

@@ -25,7 +25,7 @@ PLACE = ArnContext(
     source="codecommit",
     repository="tiny-dev",
     connection="",
-    mailed=False,
+    sends_mail=False,
 )
 
 

@@ -53,7 +53,7 @@ def test_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Cloud) -> 
 
     second = shared.approved("--set", "epochs=4")
     found = second["evidence"]["comparison"]
-    assert (found["standing"], found["rows"], found["of"], found["asked"]) == ("better", 200, 200, 0)
+    assert (found["result"], found["rows"], found["of"], found["asked"]) == ("better", 200, 200, 0)
     html, _ = report_of(shared, second["id"])
     assert "it is better than the live model, beyond noise" in html
     assert second["evidence"]["report"].endswith(f"decisions/{second['id']}/report.html")

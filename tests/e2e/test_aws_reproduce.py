@@ -50,7 +50,7 @@ def test_a_run_made_again_is_the_same_and_touches_nothing(shared: Cloud) -> None
     before, jobs_before = state(shared), again(shared)
     found = shared.json("reproduce", run["id"][:8])
     assert (found["same"], found["run_id"], found["metrics"]) == (True, run["id"], [])
-    assert [stage["ingredients"] for stage in found["stages"]] == [[], []]
+    assert [stage["input_changes"] for stage in found["stages"]] == [[], []]
     assert state(shared) == before
     assert [status for name, status in again(shared).items() if name not in jobs_before] == ["Completed"]
     assert shared.json("run")["changed"] is False
@@ -68,9 +68,9 @@ def test_the_manifest_tells_where_a_run_was_made(shared: Cloud) -> None:
     assert (len(found["git"]["commit"]), found["git"]["dirty"], len(found["git"]["diff_sha256"])) == (40, True, 64)
     assert found["machine"]["train"]["instance_type"] == "ml.m5.xlarge"
     assert found["requirements"]["train"] == []
-    train = found["stages"]["train"]["ingredients"]
+    train = found["stages"]["train"]["cache_inputs"]
     assert (train["epochs"], "tensorflow-training" in train["image"]) == ("2", True)
-    assert len(found["stages"]["preprocess"]["ingredients"]["the data"]) == 64
+    assert len(found["stages"]["preprocess"]["cache_inputs"]["the data"]) == 64
     assert len(train["training/train.py"]) == 64
 
 

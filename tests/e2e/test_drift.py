@@ -86,8 +86,8 @@ def drift_when(cli: Cli, requests: int, *arguments: str, seconds: float = 30) ->
     return dict(found)
 
 
-def verdicts(found: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["verdict"] for one in found["measures"]}
+def statuses(found: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["status"] for one in found["measures"]}
 
 
 def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
@@ -112,21 +112,21 @@ def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
     assert rent.json("status")["endpoint"]["live_digest"] == model, "the same model, deployed once more"
     rent("test-endpoint")
     found = rent.json("drift")
-    assert (found["verdict"], found["requests"]) == ("too few requests", 0), "neither the gate nor the probe is traffic"
+    assert (found["status"], found["requests"]) == ("too few requests", 0), "neither the gate nor the probe is traffic"
 
     send = over_http(rent)
     for flat in flats(600, seed=12):
         send([flat])
     found = drift_when(rent, 600)
-    assert found["verdict"] == "no drift", found
-    assert set(verdicts(found)) == {"area", "rooms", "built", "rent"}
+    assert found["status"] == "no drift", found
+    assert set(statuses(found)) == {"area", "rooms", "built", "rent"}
     assert (found["model"], found["sample"]) == (model, 1)
-    assert "verdict: no drift: the requests are like the rows that the model was tested on" in rent("drift", "--fail")
+    assert "result: no drift: the requests are like the rows that the model was tested on" in rent("drift", "--fail")
 
     for flat in flats(600, seed=13):
         send([newer(flat)])
     found = drift_when(rent, 1200, "--days", "1")
-    assert (found["verdict"], verdicts(found)["built"], verdicts(found)["rooms"]) == ("retrain", "retrain", "no drift")
+    assert (found["status"], statuses(found)["built"], statuses(found)["rooms"]) == ("retrain", "retrain", "no drift")
     out = rent("drift", "--fail", code=3)
     assert "the requests are not like what the model was tested on: built" in out
     assert "mlops run" in out
@@ -146,7 +146,7 @@ def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
     assert "Sampling is off" in rent.json("drift", code=2)["error"]["message"]
 
 
-def test_a_model_that_measures_nothing_gets_no_verdict(churn: Cli) -> None:
+def test_a_model_that_measures_nothing_gets_no_status(churn: Cli) -> None:
     edit(churn, "training/usecase.toml", "[endpoint]", ON)
     churn("deploy-infra")
     assert "There is no endpoint churn-dev yet" in churn.json("drift", code=1)["error"]["message"]
@@ -166,14 +166,14 @@ def test_comments(comments: Cli) -> None:
     for text in fresh:
         send([text])
     found = drift_when(comments, 700)
-    assert found["verdict"] == "no drift", found
-    assert {"characters", "words", "unknown words", "score toxic"} <= set(verdicts(found))
+    assert found["status"] == "no drift", found
+    assert {"characters", "words", "unknown words", "score toxic"} <= set(statuses(found))
 
     for text in fresh:
         send([" ".join(word[::-1] + "zq" for word in text.split()[:6]) + SECRET])
     found = drift_when(comments, 1400)
-    assert found["verdict"] == "retrain"
-    assert verdicts(found)["unknown words"] == verdicts(found)["words"] == "retrain"
+    assert found["status"] == "retrain"
+    assert statuses(found)["unknown words"] == statuses(found)["words"] == "retrain"
     kept = [path for path in (comments.folder / ".mlops").rglob("*") if path.is_file()]
     assert [path for path in kept if b"quizzaciously" in path.read_bytes()] == []
 
@@ -223,12 +223,12 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
     for flat in flats(600, seed=12):
         send(flat)
     found = drift_when(rent, 600)
-    assert found["verdict"] == "no drift", found
-    assert set(verdicts(found)) == {"area", "rooms", "built", "rent"}
+    assert found["status"] == "no drift", found
+    assert set(statuses(found)) == {"area", "rooms", "built", "rent"}
     for flat in flats(600, seed=13):
         send(newer(flat))
     found = drift_when(rent, 1200)
-    assert (found["verdict"], verdicts(found)["built"], verdicts(found)["rooms"]) == ("retrain", "retrain", "no drift")
+    assert (found["status"], statuses(found)["built"], statuses(found)["rooms"]) == ("retrain", "retrain", "no drift")
     assert "the requests are not like what the model was tested on: built" in rent("drift", "--fail", code=3)
     events = aws.client("logs").filter_log_events(logGroupName="/aws/sagemaker/Endpoints/rent-dev")["events"]
     assert [event for event in events if "harbour" in event["message"]] == []

@@ -97,7 +97,7 @@ def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_
     second = judged.json("runs")[0]["id"]
     what_a_killed_command_left_half_written_is_made_again(judged, second)
     found = judged.json("approve", "--run-id", second, "--yes")["evidence"]["comparison"]
-    assert (found["standing"], found["rows"], found["asked"], found["learnt"]) == ("better", 200, 0, 0)
+    assert (found["result"], found["rows"], found["asked"], found["learnt"]) == ("better", 200, 0, 0)
     difference = found["differences"]["long"]
     assert 0 < difference["low"] < difference["difference"] < difference["high"]
     assert list((judged.folder / ".mlops" / "runs" / second).glob("*.partial")) == []
@@ -109,7 +109,7 @@ def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_
 
 def what_a_killed_command_left_half_written_is_made_again(judged: Cli, run_id: str) -> None:
     folder = judged.folder / ".mlops" / "runs" / run_id
-    for name in ("comparison.json", "surroundings.json"):
+    for name in ("comparison.json", "environment.json"):
         assert json.loads((folder / name).read_text())
         (folder / name).write_text("")
     assert judged.json("status", run_id)["manifest"]["run"] == run_id

@@ -66,7 +66,7 @@ def test_from_run_to_cleanup(tiny: Cli) -> None:
     without_examples_it_says_what_can_be_sent(tiny)
 
     dry = tiny.json("cleanup", "--dry-run")
-    assert {change["what"] for change in dry["plan"]} >= {
+    assert {change["resource"] for change in dry["plan"]} >= {
         ".mlops/artifacts",
         ".mlops/data/dataset.csv",
         "endpoint tiny-dev",

@@ -53,7 +53,7 @@ def edit(cli: Cli, file: str, old: str, new: str) -> None:
 def test_the_minimal_project_runs_at_once(churn: Cli) -> None:
     out = churn("quickstart", "--yes")
     assert "$ mlops download-data\n" in out
-    assert "verdict nothing is under its floor" in " ".join(out.split())
+    assert "limits nothing is under its floor" in " ".join(out.split())
     assert "months 2, tickets 6, price 85" in out
     model = churn.json("status")["endpoint"]["live_digest"]
     assert churn.json("quickstart", "--yes")["run"]["status"] == "done", "it is safe to repeat"
@@ -84,7 +84,7 @@ def said_of_rents(out: str) -> None:
     assert "labels:" not in out
     assert "rmse ceiling" in out
     assert "floor  ✓" not in out
-    assert "verdict nothing is under its floor or over its ceiling" in " ".join(out.split())
+    assert "limits nothing is under its floor or over its ceiling" in " ".join(out.split())
     assert "district centre, area 120, rooms 4, built 2015  " in out
 
 

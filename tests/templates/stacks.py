@@ -82,15 +82,15 @@ class Stacks:
 
         eventually(ended)
 
-    def model(self, facts: Mapping[str, str], folder: Path, archive: Path) -> tuple[str, str]:
+    def model(self, outputs: Mapping[str, str], folder: Path, archive: Path) -> tuple[str, str]:
         """Put a model into the bucket and register it; gives the approved package's ARN and the model's digest."""
         digest = pack(folder, archive)
-        key = f"{facts['KeyPrefix']}models/{digest}/model.tar.gz"
-        self.aws.client("s3").put_object(Bucket=facts["BucketName"], Key=key, Body=archive.read_bytes())
-        container = {"Image": facts["ServingImage"], "ModelDataUrl": f"s3://{facts['BucketName']}/{key}"}
+        key = f"{outputs['KeyPrefix']}models/{digest}/model.tar.gz"
+        self.aws.client("s3").put_object(Bucket=outputs["BucketName"], Key=key, Body=archive.read_bytes())
+        container = {"Image": outputs["ServingImage"], "ModelDataUrl": f"s3://{outputs['BucketName']}/{key}"}
         types = ["application/json"]
         package = self.aws.client("sagemaker").create_model_package(
-            ModelPackageGroupName=facts["ModelPackageGroup"],
+            ModelPackageGroupName=outputs["ModelPackageGroup"],
             ModelApprovalStatus="Approved",
             InferenceSpecification={
                 "Containers": [container],

@@ -24,7 +24,7 @@ PLACE = ArnContext(
     source="codecommit",
     repository="toxic-comments-dev",
     connection="",
-    mailed=True,
+    sends_mail=True,
 )
 CONNECTED = replace(
     PLACE,

@@ -16,8 +16,8 @@ from tests.templates.template import ENDPOINT, FOLDER, NAMES, VARIANTS, load, re
 
 AWS = ROOT / "mlops_cli" / "backends" / "aws"
 SOURCES = {path.relative_to(AWS).as_posix(): path.read_text(encoding="utf-8") for path in AWS.rglob("*.py")}
-# outputs["Name"], outputs.get("Name", …), required(…)["Name"], facts["Name"]: outputs are the names with a capital.
-READ = re.compile(r"(?:outputs|facts|required\([^)]*\))(?:\[|\.get\()\"([A-Z]\w+)\"")
+# outputs["Name"], outputs.get("Name", …), required(…)["Name"]: outputs are the names with a capital.
+READ = re.compile(r"(?:outputs|required\([^)]*\))(?:\[|\.get\()\"([A-Z]\w+)\"")
 GIVEN = re.compile(r"\"([A-Z]\w+)\": ")
 PIPELINES = [name for name, (template, _) in VARIANTS.items() if template == "pipeline"]
 
@@ -31,7 +31,7 @@ def parameters(name: str) -> dict[str, dict[str, Any]]:
 
 
 def test_what_is_read_is_found_at_all() -> None:
-    text = 'stack.outputs["One"], outputs.get("Two", ""), self.required(x.y)["Three"], facts["sha256"]'
+    text = 'stack.outputs["One"], outputs.get("Two", ""), self.required(x.y)["Three"], outputs["sha256"]'
     assert READ.findall(text) == ["One", "Two", "Three"]
     assert {"BucketName", "BucketOwned", "PipelineName", "EndpointName"} <= read_outputs()
 

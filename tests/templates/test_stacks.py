@@ -49,19 +49,19 @@ class Deployment:
 
     def __init__(self, stacks: Stacks, model: Path, scratch: Path) -> None:
         self.stacks = stacks
-        self.facts = stacks.pipeline(SourceType="s3", ServingImage=SERVING)
-        self.package, self.digest = stacks.model(self.facts, model, scratch / "model.tar.gz")
+        self.outputs = stacks.pipeline(SourceType="s3", ServingImage=SERVING)
+        self.package, self.digest = stacks.model(self.outputs, model, scratch / "model.tar.gz")
         role = stacks.resources(NAMES.pipeline_stack)["DeployRole"]
         self.role = stacks.aws.client("iam").get_role(RoleName=role)["Role"]["Arn"]
 
     def __call__(self, revision: str, **parameters: str) -> dict[str, str]:
         given = {
-            "EndpointName": self.facts["EndpointName"],
+            "EndpointName": self.outputs["EndpointName"],
             "Revision": revision * 8,
             "ModelPackageArn": self.package,
             "ModelDigest": self.digest,
-            "ModelRoleArn": self.facts["ModelRoleArn"],
-            "DataCaptureUri": f"s3://{self.facts['BucketName']}/{self.facts['KeyPrefix']}capture/",
+            "ModelRoleArn": self.outputs["ModelRoleArn"],
+            "DataCaptureUri": f"s3://{self.outputs['BucketName']}/{self.outputs['KeyPrefix']}capture/",
             "BakingSeconds": "0",
         }
         return self.stacks.deploy(NAMES.endpoint_stack, "endpoint", {**given, **parameters}, self.role)
@@ -70,7 +70,7 @@ class Deployment:
         """The tiny model's answer: the text's length."""
         body = json.dumps({"instances": [text]})
         runtime = self.stacks.aws.client("sagemaker-runtime")
-        name = self.facts["EndpointName"]
+        name = self.outputs["EndpointName"]
         answer = runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType="application/json")
         return json.loads(answer["Body"].read())["predictions"][0]["long"]
 

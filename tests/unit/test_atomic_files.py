@@ -11,7 +11,7 @@ from mlops_cli.files.atomic import read_json, write_atomically
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "facts.json"
+    file = tmp_path / "data.json"
     write_atomically(file, '{"number": 1}')
 
     def full(descriptor: int) -> None:
@@ -26,7 +26,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("content", [b"", b'{"number": ', b"[1]", b"\xff"])
 def test_what_cannot_be_read_is_as_good_as_absent(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "facts.json"
+    file = tmp_path / "data.json"
     file.write_bytes(content)
     assert read_json(file) is None
     assert read_json(tmp_path / "none.json") is None

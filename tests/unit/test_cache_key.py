@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.caching.key import code_ingredients
-from mlops_cli.core.ingredients import digest_of_ingredients
+from mlops_cli.caching.key import code_inputs
+from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_folder, stat_digest
 
@@ -32,7 +32,7 @@ def training(tmp_path: Path) -> Path:
 
 
 def files_of(script: Path) -> set[str]:
-    return {name for name in code_ingredients(script, {}) if name.startswith("training/")}
+    return {name for name in code_inputs(script, {}) if name.startswith("training/")}
 
 
 def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -> None:
@@ -47,12 +47,10 @@ def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -
 
 def test_what_a_script_packs_is_in_its_key_but_not_what_that_needs_to_run(training: Path) -> None:
     (training / "inference.py").write_text("import falcon\nimport other\n")
-    found = code_ingredients(training / "train.py", {}, ["inference.py", "not_there.py"])
-    assert found.keys() - code_ingredients(training / "train.py", {}) == {"training/inference.py", "training/other.py"}
+    found = code_inputs(training / "train.py", {}, ["inference.py", "not_there.py"])
+    assert found.keys() - code_inputs(training / "train.py", {}) == {"training/inference.py", "training/other.py"}
     (training / "inference.py").write_text("import falcon\nimport other\n\n")
-    assert digest_of_ingredients(
-        code_ingredients(training / "train.py", {}, ["inference.py"])
-    ) != digest_of_ingredients(found)
+    assert digest_cache_inputs(code_inputs(training / "train.py", {}, ["inference.py"])) != digest_cache_inputs(found)
 
 
 def test_a_gate_depends_on_its_conftest_and_on_both_folders(training: Path) -> None:
@@ -67,9 +65,9 @@ def test_a_gate_depends_on_its_conftest_and_on_both_folders(training: Path) -> N
 
 @pytest.mark.parametrize("name", ["train.py", "model.py", "shapes/deep.py"])
 def test_a_change_in_any_of_them_changes_the_key(training: Path, name: str) -> None:
-    before = digest_of_ingredients(code_ingredients(training / "train.py", {}))
+    before = digest_cache_inputs(code_inputs(training / "train.py", {}))
     (training / name).write_text((training / name).read_text() + "\n# changed\n")
-    assert digest_of_ingredients(code_ingredients(training / "train.py", {})) != before
+    assert digest_cache_inputs(code_inputs(training / "train.py", {})) != before
 
 
 def test_a_folder_of_modules_counts_also_without_an_init_file(training: Path) -> None:
@@ -80,36 +78,36 @@ def test_a_folder_of_modules_counts_also_without_an_init_file(training: Path) ->
 
 
 def test_a_module_that_is_not_imported_is_not_among_a_scripts_own(training: Path) -> None:
-    before = code_ingredients(training / "train.py", {})
+    before = code_inputs(training / "train.py", {})
     (training / "other.py").write_text("changed = True\n")
-    assert code_ingredients(training / "train.py", {}) == before
+    assert code_inputs(training / "train.py", {}) == before
 
 
 def test_versions_of_imported_packages_count_and_the_standard_library_does_not(training: Path) -> None:
-    ingredients = code_ingredients(training / "train.py", {})
-    assert ingredients["package numpy"].startswith("numpy ")
-    assert {name for name in ingredients if name.startswith("package ")} == {"package numpy"}
+    cache_inputs = code_inputs(training / "train.py", {})
+    assert cache_inputs["package numpy"].startswith("numpy ")
+    assert {name for name in cache_inputs if name.startswith("package ")} == {"package numpy"}
 
 
 def test_a_package_that_is_not_installed_is_said(training: Path) -> None:
     (training / "train.py").write_text("import nowhere_to_be_found\n")
-    assert code_ingredients(training / "train.py", {})["package nowhere_to_be_found"] == "not installed"
+    assert code_inputs(training / "train.py", {})["package nowhere_to_be_found"] == "not installed"
 
 
 def test_a_missing_script_is_named(training: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nope\.py is missing"):
-        code_ingredients(training / "nope.py", {})
+        code_inputs(training / "nope.py", {})
 
 
 def test_a_script_that_is_no_python_is_named_with_the_line(training: Path) -> None:
     (training / "model.py").write_text("def broken(:\n")
     with pytest.raises(ConfigurationError, match=r"model\.py is not valid Python.*line 1"):
-        code_ingredients(training / "train.py", {})
+        code_inputs(training / "train.py", {})
 
 
-def test_order_of_ingredients_does_not_matter() -> None:
-    assert digest_of_ingredients({"a": "1", "b": "2"}) == digest_of_ingredients({"b": "2", "a": "1"})
-    assert digest_of_ingredients({"a": "1"}) != digest_of_ingredients({"a": "2"})
+def test_order_of_cache_inputs_does_not_matter() -> None:
+    assert digest_cache_inputs({"a": "1", "b": "2"}) == digest_cache_inputs({"b": "2", "a": "1"})
+    assert digest_cache_inputs({"a": "1"}) != digest_cache_inputs({"a": "2"})
 
 
 @pytest.mark.parametrize(
@@ -132,10 +130,10 @@ def test_a_folders_digest_and_its_quick_look_notice_every_change(
 
 def test_what_files_import_is_remembered_by_their_content(training: Path) -> None:
     known: dict[str, list[str]] = {}
-    first = code_ingredients(training / "train.py", known)
+    first = code_inputs(training / "train.py", known)
     assert sorted(known.values()) == [[], ["json", "model", "shapes"], ["numpy"], ["typing"]]
-    assert code_ingredients(training / "train.py", known) == first
+    assert code_inputs(training / "train.py", known) == first
     (training / "model.py").write_text("import shapes\nimport numpy\n")
     assert ["numpy", "shapes"] not in known.values()
-    code_ingredients(training / "train.py", known)
+    code_inputs(training / "train.py", known)
     assert ["numpy", "shapes"] in known.values()

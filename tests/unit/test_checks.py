@@ -36,8 +36,8 @@ def test_a_check_that_raises_is_a_finding_and_stops_no_other() -> None:
 
     found = list(run_checks([Check("a", refused), Check("b", broken), Check("c", lambda: [ok("c", "fine")])]))
     assert [(one.name, one.state) for one in found] == [("first", OK), ("a", WARNING), ("b", WARNING), ("c", OK)]
-    assert (found[1].what, found[1].mend) == ("Not known: AWS refused it.", "Have it allowed.")
-    assert found[2].what == "Not known: ZeroDivisionError: division by zero"
+    assert (found[1].message, found[1].fix) == ("Not known: AWS refused it.", "Have it allowed.")
+    assert found[2].message == "Not known: ZeroDivisionError: division by zero"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_disk_is_held_against_what_a_run_takes(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     (found,) = local.disk(Project(tmp_path))
     assert found.state is state
-    assert bool(found.mend) == (state is not OK)
+    assert bool(found.fix) == (state is not OK)
 
 
 def test_a_large_dataset_needs_a_larger_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_large_dataset_needs_a_larger_disk(tmp_path: Path, monkeypatch: pytest
     with (project.data / "dataset.csv").open("wb") as file:
         file.truncate(10**9)
     (found,) = local.disk(project)
-    assert (found.state, "6.1 GB" in found.what) == (FAILURE, True)
+    assert (found.state, "6.1 GB" in found.message) == (FAILURE, True)
 
 
 @pytest.mark.parametrize(("free", "states"), [(10**9, [WARNING]), (10**10, [OK]), (None, [])])
@@ -92,11 +92,11 @@ def test_avx_is_looked_for_where_the_flags_are_known() -> None:
 )
 def test_the_clock_is_judged_by_what_aws_refuses(ahead: float, state: State, words: str) -> None:
     found = skew(ahead)
-    assert (found.state, words in found.what) == (state, True)
+    assert (found.state, words in found.message) == (state, True)
 
 
 def test_credentials_that_end_soon_are_a_warning() -> None:
-    assert [one.what for one in expiry(1600.0, 1000.0)] == ["They expire in 10 minutes."]
+    assert [one.message for one in expiry(1600.0, 1000.0)] == ["They expire in 10 minutes."]
     assert list(expiry(9000.0, 1000.0)) == []
     assert list(expiry(None, 1000.0)) == []
 
@@ -108,12 +108,12 @@ def test_a_quota_is_held_against_what_is_needed_used_and_needed_at_times(value: 
     wanted = InstanceDemand("ml.m5.large for endpoint usage", 1, used, "the endpoint", 2, "At times.")
     found = quota_finding(wanted, Quota("L-1", value), "eu-west-1")
     assert found.state is state
-    assert ("--quota-code L-1" in found.mend) == (state is not OK)
+    assert ("--quota-code L-1" in found.fix) == (state is not OK)
 
 
 def test_a_quota_that_is_not_known_is_said_to_be_so() -> None:
     found = quota_finding(InstanceDemand("ml.x9.big for endpoint usage", 1, 0, "the endpoint", 2), None, "eu-west-1")
-    assert (found.state, "knows no 'ml.x9.big for endpoint usage' in eu-west-1" in found.what) == (WARNING, True)
+    assert (found.state, "knows no 'ml.x9.big for endpoint usage' in eu-west-1" in found.message) == (WARNING, True)
 
 
 def test_kaggle_credentials_are_found_where_kaggle_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_they_are_shown_in_words_and_counted(capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     assert "✓ ok       python          3.12.1" in out
     assert "! warning  disk            0.7 GB are free." in out
-    assert "mend: Free some [space]." in out
+    assert "fix:  Free some [space]." in out
     assert out.splitlines()[-1] == "1 failure, 1 warning, 1 fine"
 
 
@@ -152,7 +152,7 @@ def test_quietly_only_what_is_wrong_is_shown(capsys: pytest.CaptureFixture[str])
 def test_for_scripts_they_are_data() -> None:
     found = findings_dict(FOUND)
     assert (found["failures"], found["warnings"]) == (1, 1)
-    assert found["findings"][0] == {"name": "python", "state": "ok", "what": "3.12.1", "why": "", "mend": ""}
+    assert found["findings"][0] == {"name": "python", "state": "ok", "message": "3.12.1", "reason": "", "fix": ""}
 
 
 @pytest.mark.parametrize(

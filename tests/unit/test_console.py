@@ -17,7 +17,7 @@ from mlops_cli.console.formatting import number
 from mlops_cli.console.progress import Lines, describe, size
 from mlops_cli.console.resource_tree import Tree
 from mlops_cli.console.tables import (
-    facts_table,
+    properties_table,
     metrics_table,
     plan_table,
     predictions_view,
@@ -220,7 +220,7 @@ SHOWN: dict[str, Callable[[Console], None]] = {
     "a message": lambda console: console.say(HOSTILE),
     "a string": lambda console: console.show(HOSTILE),
     "a log": lambda console: console.print_log([HOSTILE]),
-    "facts": lambda console: console.show(facts_table({HOSTILE: HOSTILE})),
+    "facts": lambda console: console.show(properties_table({HOSTILE: HOSTILE})),
     "predictions": lambda console: console.show(*predictions_view([(HOSTILE, {HOSTILE: 0.9})], 80)),
     "many predictions": lambda console: console.show(*predictions_view([(HOSTILE, MANY_SCORES)], 80)),
     "stages": lambda console: console.show(stage_table(hostile_run(), {"train": HOSTILE}, explain=True)),

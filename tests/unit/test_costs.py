@@ -35,7 +35,7 @@ def job(hours: float, price: Price | None = HOURLY) -> CostItem:
 
 
 def endpoint(count: int, most: int = 0, price: Price | None = HOURLY) -> CostItem:
-    return CostItem("endpoint", count, Unit.HOUR, price, standing=True, most=most)
+    return CostItem("endpoint", count, Unit.HOUR, price, is_recurring=True, most=most)
 
 
 def test_a_job_costs_per_run_and_an_endpoint_as_long_as_it_stands() -> None:
@@ -51,7 +51,7 @@ def test_what_scales_costs_from_the_least_to_the_most() -> None:
 
 
 def test_what_is_billed_by_the_month_has_no_price_by_the_hour() -> None:
-    alarms = CostItem("alarms", 2, Unit.MONTH, Price(0.1, Unit.MONTH, "", 0), standing=True)
+    alarms = CostItem("alarms", 2, Unit.MONTH, Price(0.1, Unit.MONTH, "", 0), is_recurring=True)
     assert (alarms.per_hour, alarms.per_month) == (None, 0.2)
 
 
@@ -71,7 +71,7 @@ def test_sums_are_those_of_their_lines_in_any_order(seed: int) -> None:
             dice.choice([0.0, 1e-9, dice.random(), dice.randint(1, 10**6)]),
             Unit.HOUR,
             dice.choice([None, Price(dice.random() * 10 ** dice.randint(-6, 3), Unit.HOUR, "", 0)]),
-            standing=dice.random() < 0.5,
+            is_recurring=dice.random() < 0.5,
             most=dice.randint(0, 5),
         )
         for _ in range(dice.randint(0, 12))
@@ -158,7 +158,7 @@ def test_the_price_of_a_usage_type_in_any_region(usage: str) -> None:
 def test_anything_but_one_price_is_none(found: list[dict[str, Any]], said: str) -> None:
     answer = quote(TRAIN, found, 5.0)
     assert answer.price is None
-    assert said in answer.why_unknown
+    assert said in answer.unknown_reason
 
 
 def machines() -> InstanceSettings:

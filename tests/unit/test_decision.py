@@ -1,4 +1,4 @@
-"""A decision is facts: they survive being written down, and none of them is read out of a comment."""
+"""A decision is data: it survives being written down, and nothing is read out of a comment."""
 
 from __future__ import annotations
 

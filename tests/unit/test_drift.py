@@ -13,7 +13,7 @@ import pytest
 
 from mlops_cli.console.drift import next_command
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.monitoring.drift import Drift, DriftVerdict, compute_drift
+from mlops_cli.monitoring.drift import Drift, DriftStatus, compute_drift
 from mlops_cli.monitoring.psi import (
     SHIFTED,
     STABLE,
@@ -99,78 +99,78 @@ def test_from_the_needed_rows_on_chance_stays_under_the_band() -> None:
 
 
 def test_requests_like_training_are_no_drift_in_any_of_many_tries() -> None:
-    assert {found(drawn(seed, 3000)).verdict for seed in range(300)} == {DriftVerdict.NONE}
+    assert {found(drawn(seed, 3000)).status for seed in range(300)} == {DriftStatus.NONE}
 
 
 def test_few_requests_are_too_few_however_they_fall() -> None:
-    verdicts = Counter(found(drawn(seed, 60)).verdict for seed in range(300))
-    assert verdicts[DriftVerdict.NONE] == 0
-    assert verdicts[DriftVerdict.TOO_FEW] >= 295, "a false alarm at most as often as the risk allows"
+    statuses = Counter(found(drawn(seed, 60)).status for seed in range(300))
+    assert statuses[DriftStatus.NONE] == 0
+    assert statuses[DriftStatus.TOO_FEW] >= 295, "a false alarm at most as often as the risk allows"
 
 
 def test_other_requests_call_for_a_training() -> None:
     drift = found(drawn(1, 2000, lambda generator: generator.random() ** 3))
-    assert drift.verdict is DriftVerdict.RETRAIN
+    assert drift.status is DriftStatus.RETRAIN
     assert drift.measures[0].index > SHIFTED
-    assert drift.why.startswith("the requests are not like what the model was tested on: x (stability index up to ")
+    assert drift.reason.startswith("the requests are not like what the model was tested on: x (stability index up to ")
     assert next_command(drift).endswith("mlops run")
 
 
 def test_a_great_difference_needs_fewer_requests_than_none_at_all() -> None:
     drift = found(drawn(1, 80, lambda _: 0.95))
-    assert drift.verdict is DriftVerdict.RETRAIN
-    assert found(drawn(1, 20, lambda _: 0.95)).verdict is DriftVerdict.TOO_FEW
+    assert drift.status is DriftStatus.RETRAIN
+    assert found(drawn(1, 20, lambda _: 0.95)).status is DriftStatus.TOO_FEW
 
 
 def test_a_shift_is_watched() -> None:
     drift = found(drawn(1, 5000, lambda generator: generator.random() ** 1.5))
-    assert drift.verdict is DriftVerdict.WATCH
+    assert drift.status is DriftStatus.WATCH
     assert STABLE <= drift.measures[0].index < SHIFTED
-    assert "begin to differ" in drift.why
+    assert "begin to differ" in drift.reason
 
 
 def test_too_few_says_how_many_are_needed() -> None:
     drift = found(drawn(1, 100))
     needed = drift.measures[0].needed
     assert needed is not None
-    assert found(drawn(1, needed)).verdict is not DriftVerdict.TOO_FEW
-    assert drift.why == f"100 requests were measured, and some {needed:,} single ones are needed"
-    assert found(Counts()).why.startswith("0 requests were measured")
+    assert found(drawn(1, needed)).status is not DriftStatus.TOO_FEW
+    assert drift.reason == f"100 requests were measured, and some {needed:,} single ones are needed"
+    assert found(Counts()).reason.startswith("0 requests were measured")
 
 
 def test_a_training_that_has_measured_too_little_is_no_all_clear() -> None:
     drift = found(drawn(1, 100_000), even(rows=100))
-    assert drift.verdict is DriftVerdict.TOO_FEW
-    assert drift.why == "the training has measured too few rows to tell drift from chance"
-    assert found(drawn(1, 1000), Reference(0.0, (), (0.0,))).verdict is DriftVerdict.TOO_FEW
+    assert drift.status is DriftStatus.TOO_FEW
+    assert drift.reason == "the training has measured too few rows to tell drift from chance"
+    assert found(drawn(1, 1000), Reference(0.0, (), (0.0,))).status is DriftStatus.TOO_FEW
 
 
 def test_the_rows_of_one_request_count_as_one_row() -> None:
     """One client's thousand texts are a thousand of one kind, and no proof of anything."""
     alone = drawn(1, 1000, lambda _: 0.95)
     together = Counts(1, 1000, 1_000_000, alone.measures)
-    assert (found(alone).verdict, found(together).verdict) == (DriftVerdict.RETRAIN, DriftVerdict.TOO_FEW)
+    assert (found(alone).status, found(together).status) == (DriftStatus.RETRAIN, DriftStatus.TOO_FEW)
 
 
 def test_what_never_changes_is_no_drift() -> None:
     constant = Reference(3.0, (3.0,), (0.0, 500.0))
     counts = Counts(400, 400, 400, {"x": Histogram(1200.0, {1: 400})})
-    assert found(counts, constant).verdict is DriftVerdict.NONE
+    assert found(counts, constant).status is DriftStatus.NONE
     counts = Counts(400, 400, 400, {"x": Histogram(800.0, {0: 400})})
-    assert found(counts, constant).verdict is DriftVerdict.RETRAIN
+    assert found(counts, constant).status is DriftStatus.RETRAIN
 
 
 def test_the_gravest_measurement_decides() -> None:
     reference = {"x": even(), "y": even()}
     counts = drawn(1, 3000)
-    assert compute_drift(observed(reference, counts)).verdict is DriftVerdict.TOO_FEW, "nothing is known of y"
+    assert compute_drift(observed(reference, counts)).status is DriftStatus.TOO_FEW, "nothing is known of y"
     counts.measures["y"] = drawn(2, 3000, lambda _: 0.05).measures["x"]
     drift = compute_drift(observed(reference, counts))
-    assert (drift.verdict, [one.verdict for one in drift.measures]) == (
-        DriftVerdict.RETRAIN,
-        [DriftVerdict.NONE, DriftVerdict.RETRAIN],
+    assert (drift.status, [one.status for one in drift.measures]) == (
+        DriftStatus.RETRAIN,
+        [DriftStatus.NONE, DriftStatus.RETRAIN],
     )
-    assert "tested on: y (" in drift.why
+    assert "tested on: y (" in drift.reason
 
 
 def test_many_measurements_do_not_make_chance_look_like_drift() -> None:
@@ -178,7 +178,7 @@ def test_many_measurements_do_not_make_chance_look_like_drift() -> None:
     for seed in range(20):
         measures = {name: drawn(1000 * seed + n, 1000).measures["x"] for n, name in enumerate(reference)}
         drift = compute_drift(observed(reference, Counts(1000, 1000, 1000, measures)))
-        assert drift.verdict in (DriftVerdict.NONE, DriftVerdict.TOO_FEW)
+        assert drift.status in (DriftStatus.NONE, DriftStatus.TOO_FEW)
 
 
 LINE = {"model": "abc", "requests": 2, "rows": 3, "squares": 5, "measures": {"x": {"sum": 1.5, "counts": {"0": 3}}}}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.engine import (
     StageFailed,
     StageResult,
@@ -14,7 +15,6 @@ from mlops_cli.core.engine import (
     is_up_to_date,
     run_stages,
 )
-from mlops_cli.core.ingredients import digest_of_ingredients
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.errors import ConfigurationError, MlopsError
@@ -38,12 +38,12 @@ class Memory:
         self.error: MlopsError = StageFailed("it broke", "mend it", {"why": "bad"})
         self.approved: dict[str, str] = {}
 
-    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+    def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         inputs = {name: run.stage(name).output for name in stage.inputs if name != "data"}
         return {"source": self.sources[stage.name], **inputs}
 
-    def key(self, ingredients: dict[str, str]) -> str:
-        return digest_of_ingredients(ingredients)
+    def key(self, cache_inputs: dict[str, str]) -> str:
+        return digest_cache_inputs(cache_inputs)
 
     def _records(self, name: str) -> list[StageRun]:
         runs = reversed(list(self.saved.values()))
@@ -137,8 +137,8 @@ def test_a_change_runs_its_stage_and_what_follows_from_its_output() -> None:
 def test_a_change_that_leaves_the_output_the_same_stops_there() -> None:
     bench = Memory()
     finished(bench)
-    bench.ingredients = lambda stage, run: {  # type: ignore[method-assign]
-        **Memory.ingredients(bench, stage, run),
+    bench.cache_inputs = lambda stage, run: {  # type: ignore[method-assign]
+        **Memory.cache_inputs(bench, stage, run),
         **({"comment": "new"} if stage.name == "clean" else {}),
     }
     go(new_run("r2"), bench)
@@ -206,7 +206,7 @@ def test_a_stage_is_recorded_as_running_before_it_is_executed() -> None:
     ],
 )
 def test_the_difference_in_words(before: dict[str, str], now: dict[str, str], said: str) -> None:
-    assert explain_cache_miss(StageRun("s", ingredients=before), now) == said
+    assert explain_cache_miss(StageRun("s", cache_inputs=before), now) == said
 
 
 def test_a_first_run_says_so() -> None:

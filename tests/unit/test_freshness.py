@@ -126,8 +126,8 @@ class Bench:
         run = new_run("again", latest.overrides)
         for stage in self.stages:
             run.stage(stage.name).output = latest.stage(stage.name).output
-        verdicts = {stage.name: decide_reuse(stage, run, self.workbench) for stage in self.stages}
-        return {name: verdict.reason for name, verdict in verdicts.items() if not verdict.reuse}
+        decisions = {stage.name: decide_reuse(stage, run, self.workbench) for stage in self.stages}
+        return {name: decision.reason for name, decision in decisions.items() if not decision.reuse}
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +361,7 @@ def test_a_package_that_is_installed_in_editable_form_counts_by_its_files(
     bench.write("training/model.py", "def late():\n    import shared_code\nNAME = 'plain'\n")
     bench.run()
     assert bench.again() == {}
-    assert "package another_package" in bench.store.finished(TRAIN)[0].ingredients
+    assert "package another_package" in bench.store.finished(TRAIN)[0].cache_inputs
     (sources / "shared_code" / "data" / "words.txt").write_text("b")
     assert bench.again().keys() == {TRAIN}
     assert "shared_code/data/words.txt changed" in bench.again()[TRAIN]
@@ -395,8 +395,8 @@ def test_a_package_that_links_lead_to_where_it_is_installed_counts_by_its_versio
     monkeypatch.syspath_prepend(str(linked))
     bench.write("training/model.py", "def late():\n    import shared_code\nNAME = 'plain'\n")
     bench.run()
-    ingredients = bench.store.finished(TRAIN)[0].ingredients
-    packages = {name: value for name, value in ingredients.items() if name.startswith("package ")}
+    cache_inputs = bench.store.finished(TRAIN)[0].cache_inputs
+    packages = {name: value for name, value in cache_inputs.items() if name.startswith("package ")}
     assert packages == {"package shared_code": "shared_code 1.0"}
 
 
@@ -547,7 +547,7 @@ OWN = {
 def test_what_a_script_made_itself_and_what_cannot_matter_changes_nothing(bench: Bench, how: str) -> None:
     _reads(bench, OWN[how])
     run = bench.run()
-    assert not [name for name in run.stage(TRAIN).ingredients if name.startswith("the file")]
+    assert not [name for name in run.stage(TRAIN).cache_inputs if name.startswith("the file")]
     bench.write("training/notes.txt", "another\n")
     assert bench.again() == {}
 

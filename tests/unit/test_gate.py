@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed, run_gate
-from mlops_cli.core.script_environment import Passed
+from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import stage_named
 from mlops_cli.processes.child_process import JobProcesses
 
@@ -24,7 +24,7 @@ class Suite:
         self.training = folder / "training"
         (self.training / "tests").mkdir(parents=True)
 
-    def __call__(self, tests: str, conftest: str = "", passed: Passed = Passed()) -> dict[str, Any]:  # noqa: B008
+    def __call__(self, tests: str, conftest: str = "", passed: PassedVariables = PassedVariables()) -> dict[str, Any]:  # noqa: B008
         (self.training / "tests" / "test_pretraining.py").write_text(tests)
         (self.training / "tests" / "conftest.py").write_text(conftest)
         environment = gate_environment(self.training, {}, passed)
@@ -63,9 +63,15 @@ def test_a_suite_passes_whatever_its_exit_code_is(suite: Suite) -> None:
 
 def test_a_gate_outside_of_a_run_is_judged_alike(suite: Suite) -> None:
     suite(PASSES + FAILS, "def pytest_sessionfinish(session): session.exitstatus = 0\n")
-    assert run_gate(STAGE, suite.training, {}, Passed(), JobProcesses(suite.training.parent / "children")).failed == 1
+    assert (
+        run_gate(STAGE, suite.training, {}, PassedVariables(), JobProcesses(suite.training.parent / "children")).failed
+        == 1
+    )
     suite(PASSES, "def pytest_sessionfinish(session): session.exitstatus = 5\n")
-    assert run_gate(STAGE, suite.training, {}, Passed(), JobProcesses(suite.training.parent / "children")).failed == 0
+    assert (
+        run_gate(STAGE, suite.training, {}, PassedVariables(), JobProcesses(suite.training.parent / "children")).failed
+        == 0
+    )
 
 
 def test_counts_add_up_with_subtests(suite: Suite) -> None:

@@ -13,9 +13,9 @@ from mlops_cli.errors import MlopsError
 
 def run_of(name: str, at: float, digest: str, deployed_at: float | None = None, trained: Status = Status.DONE) -> Run:
     stages = {stage.name: StageRun(stage.name, Status.DONE, run_id=name) for stage in STAGES}
-    stages["preprocess"].ingredients = {"the data": "d" * 64}
+    stages["preprocess"].cache_inputs = {"the data": "d" * 64}
     code = {"training/train.py": "c" * 64, "package x": "x 1", "epochs": "2", "interpreter": "CPython"}
-    stages["train"] = StageRun("train", trained, output=digest, ingredients=code, finished_at=at, run_id=name)
+    stages["train"] = StageRun("train", trained, output=digest, cache_inputs=code, finished_at=at, run_id=name)
     status = Status.DONE if deployed_at else Status.PENDING
     stages["deploy"] = StageRun("deploy", status, output=digest if deployed_at else "", finished_at=deployed_at)
     return Run(name, at, Status.DONE, list(stages.values()))
@@ -54,7 +54,7 @@ def test_lineage_is_data_code_and_hyperparameters(versions: list[ModelVersion]) 
     one = versions[0]
     assert (one.data_digest, dict(one.hyperparameters)) == ("d" * 64, {"epochs": "2"})
     other = run_of("r5", 5, C)
-    other.stage("train").ingredients["training/train.py"] = "e" * 64
+    other.stage("train").cache_inputs["training/train.py"] = "e" * 64
     assert versions_of([other], [])[0].code_digest != one.code_digest
 
 

@@ -1,4 +1,4 @@
-"""What is noted of a run's surroundings, and what a comparison of two runs says."""
+"""What is noted of a run's environment, and what a comparison of two runs says."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def made(output: str = "m" * 64, epochs: str = "1", auc: float = 0.5) -> Run:
     run = new_run("r1", {"train.epochs": epochs})
     run.stage("preprocess").output = "p" * 64
     train = run.stage("train")
-    train.output, train.ingredients = output, {"epochs": epochs}
+    train.output, train.cache_inputs = output, {"epochs": epochs}
     train.detail = {"metrics": {"test": {"macro": {"roc_auc": auc}}}}
     return run
 
@@ -79,7 +79,7 @@ def test_the_same_is_said_to_be_the_same() -> None:
 def test_what_went_in_what_came_out_and_how_good_it_is() -> None:
     found = compare(made(), made("n" * 64, "2", 0.75))
     assert not found.same
-    assert found.stages[1].ingredients == (InputChange("epochs", "1", "2"),)
+    assert found.stages[1].input_changes == (InputChange("epochs", "1", "2"),)
     assert found.metrics == (InputChange("test macro roc_auc", 0.5, 0.75),)
 
 
@@ -96,10 +96,10 @@ def test_how_long_it_took_does_not_count() -> None:
 def test_another_machine_is_named_where_both_are_known() -> None:
     before, now = made(), made()
     now.stage("train").detail["machine"] = {"instance_type": "ml.c5.xlarge"}
-    assert compare(before, now).stages[1].ingredients == ()
+    assert compare(before, now).stages[1].input_changes == ()
     before.stage("train").detail["machine"] = {"instance_type": "ml.m5.xlarge"}
     found = compare(before, now)
-    assert found.stages[1].ingredients == (InputChange("machine instance_type", "ml.m5.xlarge", "ml.c5.xlarge"),)
+    assert found.stages[1].input_changes == (InputChange("machine instance_type", "ml.m5.xlarge", "ml.c5.xlarge"),)
     assert found.same
 
 
@@ -110,7 +110,7 @@ def test_metrics_that_came_and_went() -> None:
     assert compare(made(), other).metrics == (InputChange("test macro roc_auc", 0.5, None),)
 
 
-def test_a_manifest_holds_ingredients_and_outputs() -> None:
+def test_a_manifest_holds_cache_inputs_and_outputs() -> None:
     found = manifest(made(), {"git": None})
-    assert found["stages"]["train"] == {"ingredients": {"epochs": "1"}, "output": "m" * 64}
+    assert found["stages"]["train"] == {"cache_inputs": {"epochs": "1"}, "output": "m" * 64}
     assert (found["run"], found["git"]) == ("r1", None)

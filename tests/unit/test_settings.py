@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.script_environment import Passed
+from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings import (
     SETTINGS,
     job_environment,
-    job_environment_ingredients,
+    job_environment_inputs,
     load_settings,
     resolve,
 )
@@ -151,7 +151,7 @@ def test_jobs_get_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for name in secret:
         monkeypatch.setenv(name, "s3cr3t")
-    environment = job_environment({"SM_MODEL_DIR": "/m"}, Path("/training"), Passed())
+    environment = job_environment({"SM_MODEL_DIR": "/m"}, Path("/training"), PassedVariables())
     assert "s3cr3t" not in environment.values()
     assert environment["SM_MODEL_DIR"] == "/m"
 
@@ -160,26 +160,28 @@ def test_scripts_see_a_short_list_of_variables_and_what_the_use_case_names(monke
     unlisted = ("HARMLESS", "PYTHONOPTIMIZE", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONPATH", "SM_X", "PYTEST_X")
     for name in (*unlisted, "LC_TIME", "OMP_NUM_THREADS", "NAMED", "NAMED_KEY"):
         monkeypatch.setenv(name, "given")
-    plain = job_environment({}, Path("/training"), Passed())
+    plain = job_environment({}, Path("/training"), PassedVariables())
     assert {name for name, value in plain.items() if value == "given"} == {"LC_TIME", "OMP_NUM_THREADS"}
     assert plain["PYTHONPATH"].endswith(":/training")
-    more = job_environment({}, Path("/training"), Passed(("NAMED", "NAMED_KEY", "PYTHONPATH", "UNSET"), {"MODE": "a"}))
+    more = job_environment(
+        {}, Path("/training"), PassedVariables(("NAMED", "NAMED_KEY", "PYTHONPATH", "UNSET"), {"MODE": "a"})
+    )
     assert more.keys() - plain.keys() == {"NAMED", "NAMED_KEY", "MODE"}
     assert more["PYTHONPATH"].endswith(":/training:given")
 
 
 def test_a_variable_counts_by_its_digest_if_it_can_change_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    passed = Passed(("NAMED",), {"MODE": "a"})
+    passed = PassedVariables(("NAMED",), {"MODE": "a"})
     monkeypatch.setenv("NAMED", "s3cr3t")
-    before = job_environment_ingredients(passed)
+    before = job_environment_inputs(passed)
     assert {"variable NAMED", "variable MODE"} <= before.keys()
     assert all(len(value) == 64 for value in before.values())
     monkeypatch.setenv("PATH", "/elsewhere")
     monkeypatch.setenv("HARMLESS", "1")
-    assert job_environment_ingredients(passed) == before
+    assert job_environment_inputs(passed) == before
     for name in ("NAMED", "TZ", "LANG", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "another")
-        after = job_environment_ingredients(passed)
+        after = job_environment_inputs(passed)
         assert after != before
         before = after
 

@@ -33,11 +33,11 @@ def a_run(**stages: Status) -> Run:
 def trained_run(metrics: Any = METRICS, history: Any = ()) -> Run:
     run = a_run(preprocess=Status.DONE, pre_training_tests=Status.REUSED, train=Status.DONE, approval=Status.WAITING)
     prepared, gate, trained = run.stages[:3]
-    prepared.ingredients = {"the data": "d" * 64, "test_fraction": "0.25", "package polars": "polars 2.1"}
+    prepared.cache_inputs = {"the data": "d" * 64, "test_fraction": "0.25", "package polars": "polars 2.1"}
     prepared.detail = {"dataset": {"source": "rent.csv", "rows": 900}}
     prepared.output = "p" * 64
     gate.detail = {"passed": 3, "failed": 0}
-    trained.ingredients = {"epochs": "7", "seed": "1", "training/train.py": "c" * 64}
+    trained.cache_inputs = {"epochs": "7", "seed": "1", "training/train.py": "c" * 64}
     trained.output, trained.key = "m" * 64, "k" * 64
     trained.detail = {"metrics": {"test": metrics}, "history": history}
     trained.started_at, trained.finished_at = 1_700_000_000.0, 1_700_000_008.5
@@ -80,14 +80,14 @@ def test_metrics_of_another_form_are_left_out(metrics: Any) -> None:
     assert [name for name in names if not name.startswith("seconds/")] == []
 
 
-def test_tags_tell_digests_gates_verdict_and_decision() -> None:
+def test_tags_tell_digests_gates_limits_and_decision() -> None:
     run = trained_run()
     run.decision = Decision(run.id, False, Actor("kim"), "too dear\n" + "!" * 9000, 0.0, "key", "m" * 64)
     tags = recorded(run).tags
     assert (tags["mlops.run"], tags["mlops.status"], tags["mlops.target"]) == ("1a2b3c4d", "waiting", "local")
     assert (tags["mlops.data_digest"], tags["mlops.model_digest"]) == ("d" * 64, "m" * 64)
     assert tags["mlops.gate.pre-training-tests"] == "3 passed, 0 failed"
-    assert "rent: r2 is not in metrics.json" in tags["mlops.verdict"]
+    assert "rent: r2 is not in metrics.json" in tags["mlops.limits"]
     assert (tags["mlops.decision"], tags["mlops.decided_by"]) == ("rejected", "kim")
     assert len(tags["mlops.decision_comment"]) == 5000
 
@@ -95,7 +95,7 @@ def test_tags_tell_digests_gates_verdict_and_decision() -> None:
 def test_a_run_that_has_only_begun_says_nothing_that_it_does_not_know() -> None:
     found = recorded(a_run(preprocess=Status.RUNNING))
     assert (found.parameters, found.measures) == ({}, [])
-    assert [name for name in found.tags if "digest" in name or "verdict" in name or "gate" in name] == []
+    assert [name for name in found.tags if "digest" in name or "limits" in name or "gate" in name] == []
 
 
 @pytest.mark.parametrize(

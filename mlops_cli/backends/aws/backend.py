@@ -21,7 +21,7 @@ from mlops_cli.backends.aws.infra.deploy import InfraDeployer
 from mlops_cli.backends.aws.infra.deployed_settings import differences, machines_of_runs
 from mlops_cli.backends.aws.request_statistics import read_counts
 from mlops_cli.backends.aws.resource_names import ResourceNames
-from mlops_cli.backends.aws.runs.approval_summary import Facts, summary_of
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.runs.cost_estimate import (
     LOGGED,
     STORED,
@@ -117,41 +117,43 @@ class AwsBackend(Backend):
     @cached_property
     def bucket(self) -> Bucket:
         """Return the project's part of the data bucket; raise ConfigurationError without a storage stack."""
-        return self.provisioner.storage_bucket()
+        return self.infra_deployer.storage_bucket()
 
     @cached_property
-    def provisioner(self) -> InfraDeployer:
+    def infra_deployer(self) -> InfraDeployer:
         return InfraDeployer(self.project, self.use_case, self.settings, self.account, self.names)
 
     def account_label(self) -> str:
         return str(self.account.identity)
 
     def plan_infra(self, watch: Watch = no_watch) -> Plan:
-        return self.provisioner.plan(watch)
+        return self.infra_deployer.plan(watch)
 
     def deploy_infra(self, watch: Watch = no_watch) -> None:
-        self.provisioner.apply(watch)
+        self.infra_deployer.apply(watch)
         outputs = self.stacks.required(self.names.pipeline_stack)
         Pipeline(self.account.client("codepipeline"), outputs["PipelineName"]).stop_first()
 
     def discard_plan(self) -> None:
-        self.provisioner.discard_plan()
+        self.infra_deployer.discard_plan()
 
-    def is_provisioned(self) -> bool:
+    def has_infra(self) -> bool:
         return self.stacks.outputs(self.names.pipeline_stack) is not None
 
     def download_data(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
         machines = self.use_case.machines.preprocess.instance_count
-        return dataset.upload(request, self.project, self.provisioner, machines, report)
+        return dataset.upload(request, self.project, self.infra_deployer, machines, report)
 
     def dataset(self) -> DatasetInfo | None:
-        bucket = self.provisioner.existing_bucket()
+        bucket = self.infra_deployer.existing_bucket()
         return dataset.load(bucket, self.project.data) if bucket else None
 
     def run_checks(self) -> Iterator[Finding]:
-        from mlops_cli.backends.aws.doctor import CheckContext, examine
+        from mlops_cli.backends.aws.doctor import CheckContext, run_doctor
 
-        return examine(CheckContext(self.project, self.use_case, self.settings, self.account, self.names, self.dataset))
+        return run_doctor(
+            CheckContext(self.project, self.use_case, self.settings, self.account, self.names, self.dataset)
+        )
 
     def plan_cleanup(self, keep_data: bool) -> Plan:
         return self._cleanup(keep_data).plan()
@@ -259,7 +261,7 @@ class AwsBackend(Backend):
         runs = sorted(self.services.run_store.runs(), key=lambda run: run.forced_from == FIRST_STAGE)
         source_run = approved_run(runs, target.digest)
         command = f"mlops rollback --to {target.name}"
-        facts = Facts(kind, target.named, named_model(self.models(), live_digest))
+        details = DecisionDetails(kind, target.named, named_model(self.models(), live_digest))
         try:
             start_request = replace(self._start_request(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
             run_id, _ = self.services.starter.start(start_request)
@@ -267,7 +269,7 @@ class AwsBackend(Backend):
         except KeyboardInterrupt:
             raise _interrupted("Stopped before the rollback was complete.", f"Go on with it: {command}") from None
         return raise_for_status(
-            self.services.runs.follow(run_id, view, ours=True, summary=summary_of(why, facts), resume_command=command)
+            self.services.runs.follow(run_id, view, ours=True, summary=summary_of(why, details), resume_command=command)
         )
 
     def models(self) -> list[ModelVersion]:
@@ -296,7 +298,7 @@ class AwsBackend(Backend):
         return manifest(run, {"revision": revision, **noted, "machine": machine, "requirements": requirements})
 
     def _save_environment(self, run_id: str) -> None:
-        """Save facts that the pipeline lacks: the commit of the project's files and the differences from it."""
+        """Save the data that the pipeline lacks: the commit of the project's files and the differences from it."""
         key = key_of(run_id, ENVIRONMENT)
         if not self.bucket.exists(key):
             self.bucket.put_json(key, {"git": environment_info(self.project.root)["git"]})
@@ -323,13 +325,13 @@ class AwsBackend(Backend):
         request = replace(request, overrides=full_names(self.use_case, request.overrides))
         if request.from_stage:
             position(request.from_stage)
-        facts, data = self.pipeline_outputs, self.dataset()
+        outputs, data = self.pipeline_outputs, self.dataset()
         if data is None:
             raise no_dataset_error(self.use_case)
         dataset.dataset_prefix(self.bucket, data.sha256, self.use_case.machines.preprocess.instance_count)
         codecommit = self.account.client("codecommit")
         revision = source_upload.upload_source(
-            facts["SourceType"], self.project, self.bucket, codecommit, facts["RepositoryName"]
+            outputs["SourceType"], self.project, self.bucket, codecommit, outputs["RepositoryName"]
         )
         return StartRequest(revision, data.sha256, request)
 

@@ -17,7 +17,7 @@ from mlops_cli.backends.model_evaluation import (
     no_message,
     render_report,
 )
-from mlops_cli.core.approval import standing_decision
+from mlops_cli.core.approval import latest_decision
 from mlops_cli.core.comparison import Comparison
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.evidence import Evidence, make_evidence
@@ -54,13 +54,13 @@ class ApprovalEvidence:
     def evidence(self, run: Run, notify: Notify = no_message) -> Evidence:
         deployed = self.deployed()
         live = self.store.find_by_output("train", deployed.digest) if deployed else None
-        facts = run.stage("preprocess").detail.get("dataset", {})
+        dataset = run.stage("preprocess").detail.get("dataset", {})
         model = run.stage("train").output
-        earlier = standing_decision(self.store.decisions(), model)
+        earlier = latest_decision(self.store.decisions(), model)
         comparison = self._comparison(run, live, notify) if live and live.output != model else None
         file = self.report_file(run)
         report = str(file.relative_to(self.project.root)) if file.is_file() else ""
-        return make_evidence(run, self.use_case.metrics, facts, live, earlier, comparison, report)
+        return make_evidence(run, self.use_case.metrics, dataset, live, earlier, comparison, report)
 
     def report_file(self, run: Run) -> Path:
         return self.project.runs / run.id / "report.html"

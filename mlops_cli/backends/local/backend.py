@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from mlops_cli.backends.base import Backend, RollbackPlan
 from mlops_cli.backends.local import rollback, run_selection
 from mlops_cli.backends.local.infra import (
-    is_provisioned,
-    plan_provision,
-    provision,
-    require_provisioned,
+    deploy_infra,
+    has_infra,
+    plan_infra,
+    require_infra,
     set_up,
 )
 from mlops_cli.backends.local.logs import POLL_SECONDS, LogFollower, log_file, tail
@@ -91,15 +91,15 @@ class LocalBackend(Backend):
 
     @cached_property
     def store(self) -> RunStore:
-        require_provisioned(self.project)
+        require_infra(self.project)
         return RunStore(self.project.database, create=False)
 
     @contextmanager
     def _hold(self, command: str) -> Iterator[None]:
         """Hold the project and end the orphans of killed commands; the project may be gone by the time of the lock."""
-        require_provisioned(self.project)
+        require_infra(self.project)
         with self.lock.held(command):
-            require_provisioned(self.project)
+            require_infra(self.project)
             self.executor.kill_orphans()
             yield
 
@@ -114,16 +114,16 @@ class LocalBackend(Backend):
         return ApprovalEvidence(self.project, self.use_case, self.store, self.server)
 
     def plan_infra(self, watch: Watch = no_watch) -> Plan:  # noqa: ARG002 (no step takes long)
-        return plan_provision(self.project)
+        return plan_infra(self.project)
 
     def deploy_infra(self, watch: Watch = no_watch) -> None:  # noqa: ARG002
-        provision(self.project)
+        deploy_infra(self.project)
 
     def discard_plan(self) -> None:
         """Do nothing: a plan leaves nothing behind here."""
 
-    def is_provisioned(self) -> bool:
-        return is_provisioned(self.project)
+    def has_infra(self) -> bool:
+        return has_infra(self.project)
 
     def download_data(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
         from mlops_cli.data.dataset import download
@@ -154,7 +154,7 @@ class LocalBackend(Backend):
 
     def _checked_request(self, request: RunRequest) -> RunRequest:
         """Return the request with full names; raise MlopsError for invalid requests before anything is started."""
-        require_provisioned(self.project)
+        require_infra(self.project)
         request = replace(request, overrides=full_names(self.use_case, request.overrides))
         if request.from_stage:
             position(request.from_stage)
@@ -303,8 +303,8 @@ class LocalBackend(Backend):
         if approved:
             require_reason(evidence, comment)
         stage, gate = stage_named("approval"), run.stage("approval")
-        gate.ingredients = self.executor.ingredients(stage, run)
-        gate.key = self.executor.key(gate.ingredients)
+        gate.cache_inputs = self.executor.cache_inputs(stage, run)
+        gate.key = self.executor.key(gate.cache_inputs)
         return Decision(
             run.id,
             approved,
@@ -313,7 +313,7 @@ class LocalBackend(Backend):
             time.time(),
             gate.key,
             gate.output,
-            shortfalls=tuple(evidence.demanding),
+            shortfalls=tuple(evidence.comment_reasons),
             limits=limits_of(gate),
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.atomic import not_followed
+from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.processes import interruption
 
 
@@ -33,7 +33,7 @@ def detach(log: Path) -> bool:
     if os.fork():
         return False
     os.setsid()
-    null, out = os.open(os.devnull, os.O_RDONLY), not_followed(str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    null, out = os.open(os.devnull, os.O_RDONLY), open_unless_link(str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for source, target in ((null, 0), (out, 1), (out, 2)):
         os.dup2(source, target)
     return True

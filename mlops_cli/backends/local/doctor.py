@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_cli.backends.common_checks import dataset_check
-from mlops_cli.backends.local.infra import NEEDED, plan_provision
+from mlops_cli.backends.local.infra import NEEDED, plan_infra
 from mlops_cli.core.checks import Check, Finding, State, ok
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.errors import MlopsError
@@ -49,7 +49,7 @@ class CheckedBackend(Protocol):
 
     def dataset(self) -> DatasetInfo | None: ...
 
-    def is_provisioned(self) -> bool: ...
+    def has_infra(self) -> bool: ...
 
     def endpoint(self) -> Endpoint: ...
 
@@ -123,7 +123,7 @@ def lacks_avx(flags: str) -> bool:
 def folder(project: Project) -> Iterator[Finding]:
     """Check that mlops may write its state folder in the project, and that an existing one is its own."""
     try:
-        plan_provision(project)
+        plan_infra(project)
     except MlopsError as error:
         if str(project.state) in error.message:
             yield Finding("folder", State.FAILURE, error.message, "All that mlops keeps lies there.", error.hint)
@@ -199,7 +199,7 @@ def lock(backend: CheckedBackend) -> Iterator[Finding]:
 
 def store(backend: CheckedBackend) -> Iterator[Finding]:
     """Check that the runs and decisions can be read."""
-    if not backend.is_provisioned():
+    if not backend.has_infra():
         return
     try:
         runs = backend.list_runs()
@@ -256,7 +256,7 @@ def port(backend: CheckedBackend) -> Iterator[Finding]:
 
 def endpoint(backend: CheckedBackend) -> Iterator[Finding]:
     """Check that the endpoint serves the approved model that should be live."""
-    if not backend.is_provisioned():
+    if not backend.has_infra():
         yield Finding("endpoint", State.OK, "not set up yet: mlops deploy-infra")
         return
     status = backend.endpoint()
@@ -266,7 +266,7 @@ def endpoint(backend: CheckedBackend) -> Iterator[Finding]:
             State.FAILURE,
             f"{status.name} should answer and does not: {status.reason}",
             "Whoever asks it gets an error.",
-            f"{status.mend}, which deploys an approved model; or remove it: mlops cleanup",
+            f"{status.fix_command}, which deploys an approved model; or remove it: mlops cleanup",
         )
     elif status.live_digest and not status.is_approved:
         yield Finding(
@@ -274,7 +274,7 @@ def endpoint(backend: CheckedBackend) -> Iterator[Finding]:
             State.FAILURE,
             f"{status.name} serves {status.served}.",
             "What is live is not what is approved.",
-            status.mend,
+            status.fix_command,
         )
     else:
         yield ok("endpoint", f"{status.name}: {status.state.value} {status.url}".rstrip())

@@ -16,12 +16,12 @@ from mlops_cli.project.state_dir import check_state_dir_owner, hold_state_dir, i
 NEEDED = ("tensorflow", "falcon", "uvicorn", "pytest")
 
 
-def plan_provision(project: Project) -> Plan:
+def plan_infra(project: Project) -> Plan:
     """Return the plan; raise MlopsError if packages are missing, or .mlops/ or the run store cannot be used."""
     _check_packages()
     check_path(project.database)
     check_state_dir_owner(project)
-    if is_provisioned(project):
+    if has_infra(project):
         RunStore(project.database, create=False).close()
     entries = ((project.marker, "the project's state, git-ignored"), (project.database, "the run store"))
     return Plan(
@@ -32,7 +32,7 @@ def plan_provision(project: Project) -> Plan:
     )
 
 
-def provision(project: Project) -> None:
+def deploy_infra(project: Project) -> None:
     """Create everything that is missing; safe to repeat."""
     with set_up(project, ProjectLock(project.state / "lock"), "deploy-infra"):
         pass
@@ -51,12 +51,12 @@ def set_up(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
         yield
 
 
-def is_provisioned(project: Project) -> bool:
+def has_infra(project: Project) -> bool:
     return is_state_dir(project) and project.database.exists()
 
 
-def require_provisioned(project: Project) -> None:
-    if not is_provisioned(project):
+def require_infra(project: Project) -> None:
+    if not has_infra(project):
         raise ConfigurationError("The local target is not set up in this project yet.", "Set it up: mlops deploy-infra")
     if project.database.is_symlink():
         raise MlopsError(f"{project.database} is a link, which mlops never makes.", f"Remove it: rm {project.database}")

@@ -16,14 +16,14 @@ from mlops_cli.core.jobs import (
     CHECKPOINT_VARIABLE,
     ScriptJob,
     command_line,
-    facts_in,
+    parse_json_output,
     progress_in,
     script_mode_environment,
 )
 from mlops_cli.core.runs import CONTINUE, Run
-from mlops_cli.core.script_environment import Passed
+from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import Kind, Stage
-from mlops_cli.files.atomic import not_followed
+from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.files.hashing import digest_folder, stat_digest
 from mlops_cli.files.model_archive import pack
 from mlops_cli.processes.child_process import JobProcesses
@@ -37,7 +37,7 @@ TAIL_LINES = 8
 class JobRunner:
     """Runs the scripts of one project."""
 
-    def __init__(self, project: Project, children: JobProcesses, passed: Passed) -> None:
+    def __init__(self, project: Project, children: JobProcesses, passed: PassedVariables) -> None:
         self.project = project
         self.children = children
         self.passed = passed
@@ -93,7 +93,7 @@ class JobRunner:
         tail = LastLines(TAIL_LINES)
         log = self._log(stage, run)
         report = log.with_suffix(".json")
-        with open(log, "wb", opener=not_followed) as file:
+        with open(log, "wb", opener=open_unless_link) as file:
             on_line = _progress_reader(stage.name, tail, view)
             detail = execute_gate(stage, self.project.training, environment, self.children, report, file, on_line)
         if has_passed(detail):
@@ -124,7 +124,7 @@ class JobRunner:
         log = self._log(stage, run)
         watched = {**env, **self._watched(stage, run)}
         environment = job_environment(watched, self.project.training, self.passed)
-        with open(log, "wb", opener=not_followed) as file:
+        with open(log, "wb", opener=open_unless_link) as file:
             on_line = _progress_reader(stage.name, tail, view)
             code = self.children.run(argv, self.project.training, environment, file, on_line)
         if code != 0:
@@ -157,22 +157,22 @@ def _training_output(job: ScriptJob) -> StageResult:
         raise StageFailed(f"{job.script.name} ended well but wrote no model into SM_MODEL_DIR.", CONTINUE)
     digest = pack(job.model_folder, job.output / "model.tar.gz")
     shutil.rmtree(job.model_folder)
-    return StageResult(output=digest, detail=_facts(job.data_folder / "metrics.json"))
+    return StageResult(output=digest, detail=_detail(job.data_folder / "metrics.json"))
 
 
 def _processing_output(job: ScriptJob) -> StageResult:
     links = [path for path in (job.output, *job.output.rglob("*")) if path.is_symlink()]
     if links:
         raise StageFailed(f"{links[0]} is a link: what it leads to would not be kept.", "Copy it, then: mlops run")
-    return StageResult(output=digest_folder(job.output), detail=_facts(job.output / "profile.json"))
+    return StageResult(output=digest_folder(job.output), detail=_detail(job.output / "profile.json"))
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _detail(path: Path) -> dict[str, Any]:
     """Return the script's optional JSON file about its output."""
     if not path.is_file():
         return {}
     try:
-        return facts_in(path.read_text(encoding="utf-8"))
+        return parse_json_output(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StageFailed(f"{path.name} is not valid JSON: {error}.", CONTINUE) from None
 

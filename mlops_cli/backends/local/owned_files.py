@@ -18,7 +18,7 @@ UNFINISHED = r"(\.[0-9]+\.partial)?"
 
 
 @dataclass(frozen=True)
-class Belonging:
+class OwnedPath:
     """Paths in .mlops/ that match a pattern part by part, with their description in a plan."""
 
     pattern: str
@@ -26,41 +26,41 @@ class Belonging:
 
     def matches(self, parts: tuple[str, ...]) -> bool:
         patterns = self.pattern.split("/")
-        return len(parts) == len(patterns) and self._begins(parts)
+        return len(parts) == len(patterns) and self._matches_start(parts)
 
-    def leads_to(self, parts: tuple[str, ...]) -> bool:
+    def may_contain(self, parts: tuple[str, ...]) -> bool:
         """Return True if the folder with this path may contain a matching path."""
-        return len(parts) < len(self.pattern.split("/")) and self._begins(parts)
+        return len(parts) < len(self.pattern.split("/")) and self._matches_start(parts)
 
-    def _begins(self, parts: tuple[str, ...]) -> bool:
+    def _matches_start(self, parts: tuple[str, ...]) -> bool:
         return all(re.fullmatch(pattern, part) for pattern, part in zip(self.pattern.split("/"), parts, strict=False))
 
 
-RUN_FILES = rf"(({STAGE})\.(log|json|reads)|run\.log|surroundings\.json|report\.html|comparison\.json){UNFINISHED}"
+RUN_FILES = rf"(({STAGE})\.(log|json|reads)|run\.log|environment\.json|report\.html|comparison\.json){UNFINISHED}"
 ENDPOINT_FILES = (
     r"(deployment\.json|outcome\.json|endpoint\.json|supervisor\.lock|workers\.lock|server\.log(\.1)?)" + UNFINISHED
 )
 
 WORK = (
-    Belonging(f"runs/[0-9a-f]+/{RUN_FILES}", "logs"),
-    Belonging(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints)", "models and prepared data"),
-    Belonging(f"endpoint/({ENDPOINT_FILES}|models|observed|children)", "the endpoint's files"),
-    Belonging("reproduction", "a reproduction that did not end"),
-    Belonging("children", "temporary files of processes"),
-    Belonging(f"seen\\.json{UNFINISHED}", "what a Tab offers of aws"),
-    Belonging(f"prices\\.json{UNFINISHED}", "AWS's prices, as they were last asked for"),
-    Belonging(f"stage|({STAGE})\\.(json|reads)", "files of a step on AWS"),
-    Belonging(r"state\.(db|~)(-journal|-wal|-shm)?", "the run store"),
+    OwnedPath(f"runs/[0-9a-f]+/{RUN_FILES}", "logs"),
+    OwnedPath(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints)", "models and prepared data"),
+    OwnedPath(f"endpoint/({ENDPOINT_FILES}|models|observed|children)", "the endpoint's files"),
+    OwnedPath("reproduction", "a reproduction that did not end"),
+    OwnedPath("children", "temporary files of processes"),
+    OwnedPath(f"seen\\.json{UNFINISHED}", "what a Tab offers of aws"),
+    OwnedPath(f"prices\\.json{UNFINISHED}", "AWS's prices, as they were last asked for"),
+    OwnedPath(f"stage|({STAGE})\\.(json|reads)", "files of a step on AWS"),
+    OwnedPath(r"state\.(db|~)(-journal|-wal|-shm)?", "the run store"),
 )
 DATA = (
-    Belonging(rf"data/dataset\.(csv|json){UNFINISHED}", "the dataset that download-data put here"),
-    Belonging("data/partial", "unfinished downloads"),
+    OwnedPath(rf"data/dataset\.(csv|json){UNFINISHED}", "the dataset that download-data put here"),
+    OwnedPath("data/partial", "unfinished downloads"),
 )
 # The marker is removed last: as long as it exists, a killed cleanup can be repeated.
 FRAME = (
-    Belonging("lock", "the lock"),
-    Belonging(rf"\.gitignore{UNFINISHED}", "git leaves all this alone"),
-    Belonging("project\\.json", "the project's state"),
+    OwnedPath("lock", "the lock"),
+    OwnedPath(rf"\.gitignore{UNFINISHED}", "git leaves all this alone"),
+    OwnedPath("project\\.json", "the project's state"),
 )
 
 
@@ -93,7 +93,7 @@ def folders(project: Project, keep_data: bool) -> list[Path]:
         for path in project.state.glob(depth)
         if path.is_dir()
         and not path.is_symlink()
-        and any(owned_path.leads_to(path.relative_to(project.state).parts) for owned_path in owned)
+        and any(owned_path.may_contain(path.relative_to(project.state).parts) for owned_path in owned)
     ]
     return sorted(paths, key=lambda path: -len(path.parts))
 
@@ -117,12 +117,12 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _walk(state: Path, folder: Path, owned: tuple[Belonging, ...]) -> Iterator[tuple[Path, str]]:
+def _walk(state: Path, folder: Path, owned: tuple[OwnedPath, ...]) -> Iterator[tuple[Path, str]]:
     """Yield each path with its description; the description of an unknown path is empty."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         parts = path.relative_to(state).parts
         text = next((owned_path.description for owned_path in owned if owned_path.matches(parts)), "")
-        inner = any(owned_path.leads_to(parts) for owned_path in owned)
+        inner = any(owned_path.may_contain(parts) for owned_path in owned)
         if inner and path.is_dir() and not path.is_symlink():
             yield from _walk(state, path, owned)
         elif inner and path.is_symlink():

@@ -28,7 +28,7 @@ class ScratchProject(Project):
 
 
 class ReproduceExecutor(LocalStageExecutor):
-    """Executes every stage, compares its ingredients with the original run's, records nothing."""
+    """Executes every stage, compares its cache inputs with the original run's, records nothing."""
 
     original: Run
 

@@ -155,7 +155,7 @@ class RunStore:
         """Return the imports of source files, by the digest of their content."""
         return {row["digest"]: json.loads(row["names"]) for row in self._query("SELECT * FROM imports")}
 
-    def learn_imports(self, imports: Mapping[str, list[str]]) -> None:
+    def save_imports(self, imports: Mapping[str, list[str]]) -> None:
         with self._translate_errors(), self.connection:
             rows = [(digest, json.dumps(names)) for digest, names in imports.items()]
             self.connection.executemany("INSERT OR IGNORE INTO imports VALUES (?,?)", rows)
@@ -172,7 +172,7 @@ class RunStore:
         """Return the recorded stat and digest of large files, by path."""
         return {row["path"]: (row["look"], row["digest"]) for row in self._query("SELECT * FROM digests")}
 
-    def learn_digests(self, digests: Mapping[str, tuple[str, str]]) -> None:
+    def save_digests(self, digests: Mapping[str, tuple[str, str]]) -> None:
         with self._translate_errors(), self.connection:
             rows = [(path, *entry) for path, entry in digests.items()]
             self.connection.executemany("INSERT OR REPLACE INTO digests VALUES (?,?,?)", rows)

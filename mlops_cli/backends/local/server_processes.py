@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import mlops_cli
-from mlops_cli.files.atomic import not_followed
+from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.processes.child_process import LINUX, TOKEN, JobProcesses, find_by_token
 from mlops_cli.project.settings import child_environment
 
@@ -27,7 +27,7 @@ class LocalServerProcesses:
     def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         job = self._jobs.begin()
         try:
-            with open(log, "ab", opener=not_followed) as output:
+            with open(log, "ab", opener=open_unless_link) as output:
                 return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -39,7 +39,7 @@ class LocalServerProcesses:
                     pass_fds=(job.descriptor,),  # the process that inherits it owns the job
                 )
         finally:
-            job.let_go()
+            job.release_ownership()
 
     def orphans(self) -> list[int]:
         """Return the processes that a killed server has left."""
@@ -56,7 +56,7 @@ class LocalServerProcesses:
         be read, and the server ends by itself.
         """
         folder = self._folder.resolve()
-        tokens = {token for pid in _servers() if _worked_in(pid, folder) for token in _token(pid)}
+        tokens = {token for pid in _servers() if _had_folder(pid, folder) for token in _token(pid)}
         return sorted({pid for token in tokens for pid in find_by_token(token)})
 
     def end_without_folder(self) -> None:
@@ -83,7 +83,7 @@ def _servers() -> Iterator[int]:
                 yield int(process.name)
 
 
-def _worked_in(pid: int, folder: Path) -> bool:
+def _had_folder(pid: int, folder: Path) -> bool:
     """Return True if the process's current folder is this one, removed: the kernel marks it "(deleted)"."""
     with suppress(OSError):
         same_files = Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")

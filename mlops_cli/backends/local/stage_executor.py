@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from mlops_cli.backends.local.owned_files import remove_unfinished
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.caching.inputs import hyperparameters, input_digests, no_dataset_error, use_case_inputs
-from mlops_cli.caching.key import code_ingredients
+from mlops_cli.caching.key import code_inputs
 from mlops_cli.caching.reads import Reads, unsent
-from mlops_cli.caching.stage_files import file_ingredients
-from mlops_cli.core.approval import accepts, standing_approvals, standing_decision
+from mlops_cli.caching.stage_files import file_inputs
+from mlops_cli.core.approval import accepts, approvals_since_rejection, latest_decision
+from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Decision
 from mlops_cli.core.engine import RunView, StageResult
 from mlops_cli.core.evidence import SHORTFALLS
-from mlops_cli.core.ingredients import digest_of_ingredients
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.data.metadata import changed_since, load
@@ -32,8 +32,8 @@ from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.project.environment_info import environment_info
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import job_environment_ingredients
-from mlops_cli.project.tracked_files import trackable
+from mlops_cli.project.settings import job_environment_inputs
+from mlops_cli.project.tracked_files import tracked_or_new_files
 from mlops_cli.project.usecase import UseCase
 from mlops_cli.serving.control import EndpointStatus, LocalEndpoint, ServerState
 
@@ -62,8 +62,8 @@ class LocalStageExecutor:
 
         return JobRunner(self.project, self.children, self.use_case.passed)
 
-    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
-        code = {**self._code(stage), **job_environment_ingredients(self.use_case.passed)} if stage.script else {}
+    def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
+        code = {**self._code(stage), **job_environment_inputs(self.use_case.passed)} if stage.script else {}
         inputs = input_digests(stage, run, self._data_digest() if DATA in stage.inputs else "")
         use_case = use_case_inputs(stage, run, self.use_case)
         return {**code, **inputs, **use_case, **self._environment(stage), **self._read_before(stage)}
@@ -72,7 +72,7 @@ class LocalStageExecutor:
         """Return the present values of the files that the last execution has read."""
         previous = self.previous(stage) if stage.script else None
         with self._digests() as digest:
-            return self._reads(digest).present(previous.ingredients) if previous else {}
+            return self._reads(digest).present(previous.cache_inputs) if previous else {}
 
     def _reads(self, digest: Callable[[Path], str]) -> Reads:
         return Reads(self.project.root, self.use_case.files, digest)
@@ -80,12 +80,12 @@ class LocalStageExecutor:
     def _code(self, stage: Stage) -> dict[str, str]:
         imports, training = self.store.known_imports(), self.project.training
         before = set(imports)
-        trackables = {name.removeprefix("training/") for name in trackable(self.project.root, "training")}
+        trackables = {name.removeprefix("training/") for name in tracked_or_new_files(self.project.root, "training")}
         names = sorted(trackables - self.store.files_written_by_stages())
         with self._digests() as digest:
-            code = code_ingredients(training / stage.script, imports, stage.packs, digest)
-            counted_files = file_ingredients(stage, training, names, self.use_case.files, imports, digest)
-        self.store.learn_imports({digest: imports[digest] for digest in imports.keys() - before})
+            code = code_inputs(training / stage.script, imports, stage.packs, digest)
+            counted_files = file_inputs(stage, training, names, self.use_case.files, imports, digest)
+        self.store.save_imports({digest: imports[digest] for digest in imports.keys() - before})
         return {**counted_files, **code}
 
     @contextmanager
@@ -94,7 +94,7 @@ class LocalStageExecutor:
         cache = DigestCache(entries := self.store.known_digests())
         before = dict(entries)
         yield cache
-        self.store.learn_digests({path: entry for path, entry in entries.items() if before.get(path) != entry})
+        self.store.save_digests({path: entry for path, entry in entries.items() if before.get(path) != entry})
 
     def _environment(self, stage: Stage) -> dict[str, str]:
         """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
@@ -113,8 +113,8 @@ class LocalStageExecutor:
                 raise changed_since(dataset.path)
         return dataset.sha256
 
-    def key(self, ingredients: dict[str, str]) -> str:
-        return digest_of_ingredients(ingredients)
+    def key(self, cache_inputs: dict[str, str]) -> str:
+        return digest_cache_inputs(cache_inputs)
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
@@ -124,7 +124,7 @@ class LocalStageExecutor:
             records = [
                 record
                 for record in self.store.finished(stage.name, key)
-                if self._is_usable(stage, record) and reads.are_same(record.ingredients)
+                if self._is_usable(stage, record) and reads.are_same(record.cache_inputs)
             ]
         own = [record for record in records if record.run_id == run.id]
         return next(iter(own or records), None)
@@ -140,7 +140,7 @@ class LocalStageExecutor:
 
     def approvals(self, run: Run) -> list[Decision]:
         """Return the valid approvals of the run's model under the present limits, the newest first."""
-        candidates = standing_approvals(self.store.decisions(), run.stage("train").output)
+        candidates = approvals_since_rejection(self.store.decisions(), run.stage("train").output)
         return [decision for decision in candidates if accepts(decision, self._shortfalls(decision, run))]
 
     def _shortfalls(self, decision: Decision, run: Run) -> list[str]:
@@ -156,7 +156,7 @@ class LocalStageExecutor:
 
     def _is_usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
-            if not standing_approvals(self.store.decisions(), record.output):
+            if not approvals_since_rejection(self.store.decisions(), record.output):
                 return False  # a model rejected since must not stay live as deployed
             status = self.endpoint.status()
             live = (status.state, status.name, status.model_digest, status.sample)
@@ -200,13 +200,13 @@ class LocalStageExecutor:
             self.save_environment(run)
         values = hyperparameters(stage, run, self.use_case)
         outcome = self.job_runner.job(stage, run, values, self._channels(stage, run), view)
-        return replace(outcome, detail={**outcome.detail, **self._dataset_facts(stage)})
+        return replace(outcome, detail={**outcome.detail, **self._dataset_detail(stage)})
 
     def _with_reads(self, outcome: StageResult, stage: Stage, run: Run, started_ns: int) -> StageResult:
         """Return the outcome with the files that the stage has read beyond its known inputs."""
-        log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).ingredients
+        log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).cache_inputs
         with self._digests() as digest:
-            read = self._reads(digest).ingredients(log, started_ns, counted)
+            read = self._reads(digest).cache_inputs(log, started_ns, counted)
         return replace(outcome, read=read, detail={**outcome.detail, "unsent": unsent(read)})
 
     def save_environment(self, run: Run) -> None:
@@ -219,9 +219,9 @@ class LocalStageExecutor:
         return read_json(self._environment_file(run))
 
     def _environment_file(self, run: Run) -> Path:
-        return self.project.runs / run.id / "surroundings.json"
+        return self.project.runs / run.id / "environment.json"
 
-    def _dataset_facts(self, stage: Stage) -> dict[str, Any]:
+    def _dataset_detail(self, stage: Stage) -> dict[str, Any]:
         """Return the dataset's source, to keep with the run: the dataset may be replaced later."""
         dataset = load(self.project.data) if DATA in stage.inputs else None
         if dataset is None:
@@ -255,12 +255,12 @@ class LocalStageExecutor:
                 f"The endpoint serves {status.model_digest}, approved is {approved}.",
                 "Deploy again: mlops run --from deploy",
             )
-        return StageResult(output=approved, detail=_facts(status))
+        return StageResult(output=approved, detail=_endpoint_detail(status))
 
     def require_approved(self, run: Run) -> None:
         """Raise MlopsError, with the reason, unless the run's model is approved now. The caller holds the project."""
         digest = run.stage("approval").output
-        decision = standing_decision(self.store.decisions(), digest)
+        decision = latest_decision(self.store.decisions(), digest)
         if decision is None:
             raise MlopsError(
                 f"The model {digest[:12]} of run {run.id} was never approved.", "Ask for it: mlops run", EXIT_REJECTED
@@ -293,5 +293,5 @@ def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:
     return {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": digest}
 
 
-def _facts(status: EndpointStatus) -> dict[str, Any]:
+def _endpoint_detail(status: EndpointStatus) -> dict[str, Any]:
     return {"endpoint": status.name, "url": status.url, "since": status.since}

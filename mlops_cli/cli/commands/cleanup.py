@@ -64,7 +64,7 @@ def show_and_remove(
             "Stopped; not everything is removed.", "Go on with it: mlops cleanup", EXIT_INTERRUPTED
         ) from None
     for change in remaining.active:
-        console.say(f"left: {change.what}" + (f"  {change.why}" if account else ""))
+        console.say(f"left: {change.resource}" + (f"  {change.reason}" if account else ""))
     if not remaining.active:
         console.say(_verified(remaining, keep_data))
     return plan, remaining
@@ -72,7 +72,7 @@ def show_and_remove(
 
 def _verified(remaining: Plan, keep_data: bool) -> str:
     """Return the result of the final check; it names everything of mlops that stays."""
-    kept = [change.what for change in remaining.changes if change.created_by_mlops]
+    kept = [change.resource for change in remaining.changes if change.created_by_mlops]
     if kept:
         return f"verified: of everything that mlops created, only {', '.join(kept)} remain"
     return "verified: no resources created by mlops remain" + (" except the data" if keep_data else "")

@@ -84,5 +84,5 @@ def _question(plan: Plan) -> str:
 
     It names the resources that are lost for good, because colours and columns are easily overlooked.
     """
-    losses = [f"{change.loses} ({change.what})" for change in plan.changes if change.loses]
+    losses = [f"{change.data_loss} ({change.resource})" for change in plan.changes if change.data_loss]
     return f"This LOSES {'; '.join(losses)}. Make these changes?" if losses else "Make these changes?"

@@ -35,7 +35,7 @@ def download_data(
     Without --source, training/usecase.toml names the source.
     """
     from mlops_cli.console.output import show_dataset, show_newer_data
-    from mlops_cli.data.origins import Inquiry
+    from mlops_cli.data.origins import SourceCheck
     from mlops_cli.project.settings import export_kaggle
 
     context, console = get_context(ctx)
@@ -48,6 +48,8 @@ def download_data(
     show_dataset(console, dataset, changed)
     newer_data = []
     if not changed and not refresh:
-        newer_data = show_newer_data(console, Inquiry(context.project.data, request.sources), context.use_case.source)
+        newer_data = show_newer_data(
+            console, SourceCheck(context.project.data, request.sources), context.use_case.source
+        )
     console.result({**asdict(dataset), "changed": changed, "newer_data": newer_data})
-    console.next("mlops run" if context.backend.is_provisioned() else "mlops deploy-infra")
+    console.next("mlops run" if context.backend.has_infra() else "mlops deploy-infra")

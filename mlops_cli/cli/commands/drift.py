@@ -15,16 +15,16 @@ from mlops_cli.errors import EXIT_STAGE_FAILED
 def drift(
     ctx: typer.Context,
     days: Annotated[int, typer.Option(min=1, max=30, help="The number of days of requests.")] = 7,
-    fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 if the verdict is to retrain.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 3 if the result is to retrain.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare the endpoint's requests with the training data."""
     from mlops_cli.console.drift import show_drift
-    from mlops_cli.monitoring.drift import DriftVerdict, compute_drift
+    from mlops_cli.monitoring.drift import DriftStatus, compute_drift
 
     context, console = get_context(ctx)
     result = compute_drift(context.backend.request_statistics(days))
     show_drift(console, result)
     console.result(result.to_dict())
-    if fail and result.verdict is DriftVerdict.RETRAIN:
+    if fail and result.status is DriftStatus.RETRAIN:
         raise typer.Exit(EXIT_STAGE_FAILED)

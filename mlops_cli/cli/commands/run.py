@@ -57,7 +57,7 @@ def run(
     The run stops at the approval, where a person decides.
     """
     from mlops_cli.console.output import run_dict, show_newer_data
-    from mlops_cli.data.origins import Inquiry
+    from mlops_cli.data.origins import SourceCheck
 
     context, console = get_context(ctx)
     overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
@@ -65,11 +65,11 @@ def run(
     cost_approval = context.cost_approval(console, yes, yes_cost)
     show_account(context.backend, console)
     show_undeployed_settings(context.backend, console)
-    inquiry = Inquiry(context.project.data, context.use_case.addresses)
+    source_check = SourceCheck(context.project.data, context.use_case.addresses)
     # A background run logs itself to MLflow at its end.
     with nullcontext() if detach else context.log_to_tracking(console.say):
         current, changed = start(context.backend, console, request, cost_approval, explain)
-    newer_data = show_newer_data(console, inquiry, context.use_case.source)
+    newer_data = show_newer_data(console, source_check, context.use_case.source)
     if detach and changed:
         console.say(f"run {current.id} goes on in the background")
         console.next("mlops logs --follow")

@@ -55,6 +55,6 @@ def _require_in_service(endpoint: Endpoint) -> None:
     if endpoint.state is not EndpointState.IN_SERVICE:
         raise MlopsError(
             f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason}.",
-            f"Bring it back: {endpoint.mend}",
+            f"Bring it back: {endpoint.fix_command}",
             EXIT_STAGE_FAILED,
         )

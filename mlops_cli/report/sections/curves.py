@@ -47,13 +47,13 @@ def _weakest(columns: tuple[Column, ...], context: ReportContext) -> list[Column
 def _card(column: Column, context: ReportContext) -> str:
     row = next((row for row in context.evidence.rows if row.name == column.name), None)
     panels = _label_panels(column, row) if column.kind == LABEL else _number_panels(column)
-    about = _label_facts(column) if column.kind == LABEL else _number_facts(column)
+    about = _label_summary(column) if column.kind == LABEL else _number_summary(column)
     return (
         f'<article class="card"><h3>{title(column.name)}</h3><p>{about}</p><div class="panels">{panels}</div></article>'
     )
 
 
-def _label_facts(column: Column) -> str:
+def _label_summary(column: Column) -> str:
     positives, rows = int(column.truth.sum()), len(column.truth)
     base = f"{count(positives, 'positive')} in {count(rows, 'row')} ({share(positives / rows)})"
     if column.threshold is None:
@@ -96,9 +96,13 @@ def _roc(column: Column) -> Plot:
     plot.line(measured.roc(column), "new")
     if column.threshold is not None:
         confusion = measured.confusion(column, column.threshold)
-        if confusion.fall_out is not None and confusion.recall is not None:
+        if confusion.false_positive_rate is not None and confusion.recall is not None:
             plot.diamond(
-                confusion.fall_out, confusion.recall, "rival", 5, f"at the threshold {number(column.threshold)}"
+                confusion.false_positive_rate,
+                confusion.recall,
+                "rival",
+                5,
+                f"at the threshold {number(column.threshold)}",
             )
     plot.note(0.98, 0.06, "true positive rate ↑", "tick end halo")
     return plot
@@ -122,18 +126,18 @@ def _precision_recall(column: Column) -> Plot:
 def _calibration(column: Column, bins: list[measured.Bin]) -> Plot:
     plot = _square(f"calibration of {column.name}", "predicted")
     plot.line([(0, 0), (1, 1)], "chance")
-    plot.line([(bucket.predicted, bucket.share) for bucket in bins], "thin")
+    plot.line([(bucket.predicted, bucket.rate) for bucket in bins], "thin")
     for bucket in bins:
         plot.line([(bucket.predicted, bucket.low), (bucket.predicted, bucket.high)], "thin")
-        about = f"predicted {share(bucket.predicted)}, true {share(bucket.share)} of {count(bucket.rows, 'row')}"
-        plot.dot(bucket.predicted, bucket.share, "point", 4, about)
+        about = f"predicted {share(bucket.predicted)}, true {share(bucket.rate)} of {count(bucket.rows, 'row')}"
+        plot.dot(bucket.predicted, bucket.rate, "point", 4, about)
     plot.note(0.03, 0.9, "truly positive ↑", "tick halo")
     return plot
 
 
 def _sweep(column: Column) -> Plot:
     plot = _square(f"precision and recall of {column.name} by threshold", "threshold")
-    precision, recall = measured.sweep(column)
+    precision, recall = measured.precision_recall_by_threshold(column)
     plot.line(precision, "new")
     plot.line(recall, "second")
     if column.threshold is not None:
@@ -149,13 +153,13 @@ def _confusion(column: Column, threshold: float) -> str:
     confusion = measured.confusion(column, threshold)
     return f"""<figure class="counts"><figcaption>Rows at the threshold <b>{number(threshold)}</b></figcaption>
 <table class="confusion"><thead><tr><th></th><th>said yes</th><th>said no</th></tr></thead><tbody>
-<tr><th>is</th><td class="right">{confusion.caught:,}<small>caught</small></td>
-<td>{confusion.missed:,}<small>missed</small></td></tr>
-<tr><th>is not</th><td>{confusion.false_alarms:,}<small>false alarms</small></td>
-<td class="right">{confusion.quiet:,}<small>left alone</small></td></tr></tbody></table></figure>"""
+<tr><th>is</th><td class="right">{confusion.true_positives:,}<small>caught</small></td>
+<td>{confusion.false_negatives:,}<small>missed</small></td></tr>
+<tr><th>is not</th><td>{confusion.false_positives:,}<small>false alarms</small></td>
+<td class="right">{confusion.true_negatives:,}<small>left alone</small></td></tr></tbody></table></figure>"""
 
 
-def _number_facts(column: Column) -> str:
+def _number_summary(column: Column) -> str:
     errors = column.predicted - column.truth
     half, mean = float(np.median(np.abs(errors))), float(errors.mean())
     side = "high" if mean > 0 else "low"

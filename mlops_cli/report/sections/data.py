@@ -22,7 +22,7 @@ from mlops_cli.report.svg import Plot, tick
 
 def data(context: ReportContext) -> str:
     profile, live = context.profile, context.live_profile
-    body = _rates(profile, live) + _histograms(profile, live) + _quantiles(profile, live) + _rest(profile)
+    body = _rates(profile, live) + _histograms(profile, live) + _quantiles(profile, live) + _other_numbers(profile)
     if not body:
         return ""
     about = context.evidence.data
@@ -123,8 +123,8 @@ def _quantile_row(name: str, value: Table, names: list[str]) -> str:
     return f'<tr><th scope="row">{name}</th>{_cells([number(value.get(quantile)) for quantile in names])}</tr>'
 
 
-def _rest(profile: Table) -> str:
+def _other_numbers(profile: Table) -> str:
     """Return single numbers, for example the number of dropped rows."""
     numbers = {name: value for name, value in profile.items() if is_number(value)}
     body = "".join(f"<tr><th>{title(name)}</th><td>{number(value)}</td></tr>" for name, value in numbers.items())
-    return f'<table class="facts"><tbody>{body}</tbody></table>' if body else ""
+    return f'<table class="properties"><tbody>{body}</tbody></table>' if body else ""

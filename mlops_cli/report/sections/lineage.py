@@ -16,14 +16,15 @@ CODE = "training/"
 
 def lineage(context: ReportContext) -> str:
     return f"""<section id="origin"><h2>Gates</h2>{_gates(context)}</section>
-<section><h2>Origin</h2>{_facts(_identity(context))}{_stages(context)}
+<section><h2>Origin</h2>{_properties_table(_identity(context))}{_stages(context)}
 <details><summary>Hyperparameters and what the training said</summary>
-{_facts(_hyperparameters(context))}{_facts(_further_numbers(context))}</details>
-<details><summary>Code and packages</summary>{_facts(_code(context))}</details></section>"""
+{_properties_table(_hyperparameters(context))}{_properties_table(_further_numbers(context))}</details>
+<details><summary>Code and packages</summary>{_properties_table(_code(context))}</details></section>"""
 
 
 def _gates(context: ReportContext) -> str:
-    return _facts({escape(gate.name): _gate(context.run.stage(gate.name)) for gate in context.evidence.gates})
+    gates = context.evidence.gates
+    return _properties_table({escape(gate.name): _gate(context.run.stage(gate.name)) for gate in gates})
 
 
 def _gate(stage: StageRun) -> str:
@@ -37,10 +38,10 @@ def _gate(stage: StageRun) -> str:
     return f'<span class="mark {kind}">{mark}</span> {words}{listed}'
 
 
-def _facts(rows: Mapping[str, str]) -> str:
+def _properties_table(rows: Mapping[str, str]) -> str:
     """Return a table of names and values, both already HTML."""
     body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
-    return f'<table class="facts"><tbody>{body}</tbody></table>' if body else ""
+    return f'<table class="properties"><tbody>{body}</tbody></table>' if body else ""
 
 
 def _identity(context: ReportContext) -> dict[str, str]:
@@ -50,7 +51,7 @@ def _identity(context: ReportContext) -> dict[str, str]:
         "data, sha256": _digest(evidence.data_digest),
         "live model, sha256": _digest(evidence.live_digest) if evidence.live_digest else "nothing is live",
         "use case": f"{escape(context.use_case.name)}: {escape(context.use_case.description)}",
-        "interpreter": escape(context.run.stage("train").ingredients.get("interpreter", "–")),
+        "interpreter": escape(context.run.stage("train").cache_inputs.get("interpreter", "–")),
     }
 
 
@@ -96,7 +97,7 @@ def _further_numbers(context: ReportContext) -> dict[str, str]:
 
 
 def _code(context: ReportContext) -> dict[str, str]:
-    names = context.run.stage("train").ingredients
+    names = context.run.stage("train").cache_inputs
     packages = {name.removeprefix(PACKAGE): value for name, value in names.items() if name.startswith(PACKAGE)}
     code = {name: value for name, value in names.items() if name.startswith(CODE)}
     return {

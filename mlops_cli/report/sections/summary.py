@@ -17,10 +17,10 @@ DECIDED = (Status.DONE, Status.REJECTED, Status.SUPERSEDED)
 def summary(context: ReportContext) -> str:
     run, evidence = context.run, context.evidence
     kind, headline = _headline(context)
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in evidence.demanding)
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in evidence.comment_reasons)
     return f"""<header>
 <p class="kicker">{escape(context.use_case.name)} · run <b>{escape(run.id)}</b> · started {when(run.created_at)}</p>
-<div class="verdict"><span class="mark {kind}" aria-hidden="true">{MARKS[kind]}</span><div>
+<div class="headline"><span class="mark {kind}" aria-hidden="true">{MARKS[kind]}</span><div>
 <h1>{headline}</h1>{f"<ul>{reasons}</ul>" if reasons else ""}{_decisions(context)}</div></div>
 <div class="tiles">{summary_cards(context)}</div>
 {_warnings(context)}{_commands(context)}
@@ -28,9 +28,9 @@ def summary(context: ReportContext) -> str:
 
 
 def _headline(context: ReportContext) -> tuple[str, str]:
-    """Return a mark, and the verdict in a sentence."""
+    """Return a mark, and the conclusion in a sentence."""
     evidence = context.evidence
-    if evidence.demanding:
+    if evidence.comment_reasons:
         return "bad", "This model falls short of what is demanded of it."
     kind, bounds = ("good", "It keeps every bound") if _has_bounds(evidence) else ("warn", "No bound is set")
     if evidence.live_digest == evidence.model_digest:
@@ -84,6 +84,6 @@ def _commands(context: ReportContext) -> str:
     if run.decision or run.status in DECIDED or run.stage("approval").status.has_output:
         return ""
     base = f"mlops approve --run-id {escape(run.id)}"
-    reason = " --comment 'WHY'" if context.evidence.demanding else ""
+    reason = " --comment 'WHY'" if context.evidence.comment_reasons else ""
     yes, no = f"<code>{base}{reason}</code>", f"<code>{base} --reject --comment 'WHY'</code>"
     return f'<div class="commands"><p><b>yes</b> {yes}</p><p><b>no</b> {no}</p></div>'

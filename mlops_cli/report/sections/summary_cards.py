@@ -1,4 +1,4 @@
-"""The four figures under the verdict: the primary metric, the live model, the data, the gates."""
+"""The four figures under the conclusion: the primary metric, the live model, the data, the gates."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ def training_curves(context: ReportContext) -> str:
     return f'<section id="training"><h2>Training</h2><div class="wide">{figures}</div></section>'
 
 
-def series(facts: Mapping[str, Any]) -> Series:
+def series(metrics: Mapping[str, Any]) -> Series:
     """Return the history's numbers by name, each against the epoch (or the position in the list)."""
-    history = facts.get("history")
+    history = metrics.get("history")
     rows = [row for row in history if isinstance(row, dict)] if isinstance(history, list) else []
     curves: Series = {}
     for index, row in enumerate(rows, 1):

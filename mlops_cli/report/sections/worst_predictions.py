@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from mlops_cli.evaluation.curves import furthest, worst
+from mlops_cli.evaluation.curves import largest_errors, worst
 from mlops_cli.evaluation.predictions import LABEL, Column
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import count, escape, number, shorten, title
@@ -28,8 +28,8 @@ def worst_predictions(context: ReportContext) -> str:
 
 def _of_column(column: Column, context: ReportContext) -> str:
     if column.kind != LABEL:
-        rows = furthest(column, MOST).tolist()
-        return _details(column.name, f"the {len(rows)} furthest off", _texts(rows, column, context))
+        rows = largest_errors(column, MOST).tolist()
+        return _details(column.name, f"the {len(rows)} largest_errors off", _texts(rows, column, context))
     alarms, misses = (positions.tolist() for positions in worst(column, MOST))
     body = _list("Said yes, but is not", alarms, column, context) + _list("Is, but said no", misses, column, context)
     return _details(column.name, count(len(alarms) + len(misses), "mistake"), body) if body else ""

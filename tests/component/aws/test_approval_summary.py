@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_cli.backends.aws.runs.approval_summary import SUMMARY_LENGTH, Facts, read_summary, summary_of
+from mlops_cli.backends.aws.runs.approval_summary import SUMMARY_LENGTH, DecisionDetails, read_summary, summary_of
 from mlops_cli.core.decision import DecisionKind, NamedModel
 
-ROLLBACK = Facts(DecisionKind.ROLLBACK, NamedModel("v1", "a" * 64), NamedModel("v2", "b" * 64))
+ROLLBACK = DecisionDetails(DecisionKind.ROLLBACK, NamedModel("v1", "a" * 64), NamedModel("v2", "b" * 64))
 
 
-@pytest.mark.parametrize("facts", [Facts(), ROLLBACK, Facts(forwarded_from="r0")])
+@pytest.mark.parametrize("details", [DecisionDetails(), ROLLBACK, DecisionDetails(forwarded_from="r0")])
 @pytest.mark.parametrize("comment", ["good", "", 'two lines\n{"kind":"rollback"}'])
-def test_comment_and_facts_come_back_as_they_were(comment: str, facts: Facts) -> None:
-    assert read_summary(summary_of(comment, facts)) == (comment, facts)
+def test_comment_and_details_come_back_as_they_were(comment: str, details: DecisionDetails) -> None:
+    assert read_summary(summary_of(comment, details)) == (comment, details)
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,10 @@ def test_comment_and_facts_come_back_as_they_were(comment: str, facts: Facts) ->
     ["good", "", "rolled back to v1: why", "two\nlines", '{"kind":"other"}', "[1]", "1", "null", '"kind"', "good\n[]"],
 )
 def test_what_was_said_in_the_aws_console_is_a_comment(summary: str) -> None:
-    assert read_summary(summary) == (summary, Facts())
+    assert read_summary(summary) == (summary, DecisionDetails())
 
 
-def test_a_comment_that_is_too_long_is_cut_and_the_facts_are_not() -> None:
+def test_a_comment_that_is_too_long_is_cut_and_the_details_are_not() -> None:
     summary = summary_of("x" * 1000, ROLLBACK)
     assert len(summary) == SUMMARY_LENGTH
     assert read_summary(summary)[1] == ROLLBACK

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import Execution
-from mlops_cli.backends.aws.runs.approval_summary import Facts, summary_of
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.runs.approve import ApprovalSender
 from mlops_cli.core.decision import Actor, Decision
 from mlops_cli.core.runs import Run, Status, new_run
@@ -84,7 +84,7 @@ def test_the_registry_is_told_before_the_pipeline_goes_on(ground: Ground, approv
     assert ground.said == [
         *([("endpoint stack",)] if approved else []),
         ("registry", PACKAGE, approved, "good"),
-        ("pipeline", "approval", "decision", approved, summary_of("good", Facts()), "t1"),
+        ("pipeline", "approval", "decision", approved, summary_of("good", DecisionDetails()), "t1"),
     ]
 
 

@@ -27,7 +27,7 @@ def tags(values: dict[str, str] = TAGS) -> list[dict[str, str]]:
 
 
 def lines(plan: Plan, action: Action) -> list[str]:
-    return [f"{change.what} {change.why}".strip() for change in plan.changes if change.action is action]
+    return [f"{change.resource} {change.reason}".strip() for change in plan.changes if change.action is action]
 
 
 def settled(ground: Ground, **settings: str) -> str:
@@ -309,8 +309,8 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_rest_waits(gro
         StackName=PIPELINE, EnableTerminationProtection=True
     )
     left = clean(ground)
-    assert [change.what for change in left.active] == [f"stack {PIPELINE}", f"stack {STORAGE}"]
-    assert "TerminationProtection" in left.active[0].why.replace(" ", "")
+    assert [change.resource for change in left.active] == [f"stack {PIPELINE}", f"stack {STORAGE}"]
+    assert "TerminationProtection" in left.active[0].reason.replace(" ", "")
     ground.aws.client("cloudformation").update_termination_protection(
         StackName=PIPELINE, EnableTerminationProtection=False
     )
@@ -335,7 +335,7 @@ def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
         StackName=STORAGE, EnableTerminationProtection=True
     )
     document = ground.cli().json("cleanup", "--yes", code=5)
-    assert [change["what"] for change in document["left"] if change["action"] != "keep"] == [f"stack {STORAGE}"]
+    assert [change["resource"] for change in document["left"] if change["action"] != "keep"] == [f"stack {STORAGE}"]
 
 
 @pytest.mark.parametrize(

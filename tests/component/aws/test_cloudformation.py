@@ -107,8 +107,9 @@ def test_a_change_is_planned_with_what_changes(stacks: Stacks) -> None:
     made(stacks, TOPIC % "a")
     change_set = stacks.prepare(wanted(TOPIC % "b"), stacks.find(NAME))
     assert change_set
-    assert [(change.action, change.what) for change in change_set.changes] == [(Action.CHANGE, "AWS::SNS::Topic Topic")]
-    assert "DisplayName" in change_set.changes[0].why
+    (change,) = change_set.changes
+    assert (change.action, change.resource) == (Action.CHANGE, "AWS::SNS::Topic Topic")
+    assert "DisplayName" in change.reason
     seen = Seen()
     stacks.execute(change_set, seen)
     assert seen.words[0] == f"{NAME} UPDATE_IN_PROGRESS"

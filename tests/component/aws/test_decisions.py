@@ -11,7 +11,7 @@ import pytest
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.clients.model_registry import APPROVED, PENDING, REJECTED
 from mlops_cli.backends.aws.clients.s3 import S3Object
-from mlops_cli.backends.aws.runs.approval_summary import SUMMARY_LENGTH, Facts, read_summary, summary_of
+from mlops_cli.backends.aws.runs.approval_summary import SUMMARY_LENGTH, DecisionDetails, read_summary, summary_of
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import APPROVAL, SHORTFALLS
@@ -67,9 +67,9 @@ class Ground:
     def say(self, run_id: str, summary: str, status: str = "Succeeded") -> None:
         self.summaries[run_id] = (status, summary)
 
-    def approved(self, run_id: str, model: str = GOOD, **facts: Any) -> StageRun:
+    def approved(self, run_id: str, model: str = GOOD, **details: Any) -> StageRun:
         gate = self.ask(run_id, model)
-        self.say(run_id, summary_of("good", Facts(model=model, **facts)))
+        self.say(run_id, summary_of("good", DecisionDetails(model=model, **details)))
         return gate
 
     def deployment(self, gate: StageRun) -> Run:
@@ -138,7 +138,7 @@ def test_nothing_is_deployed_that_nobody_has_approved(ground: Ground) -> None:
         ground.deployment(ground.ask("r1"))
 
 
-@pytest.mark.parametrize("summary", ["", "  ", "\n", summary_of(" ", Facts(model=GOOD))])
+@pytest.mark.parametrize("summary", ["", "  ", "\n", summary_of(" ", DecisionDetails(model=GOOD))])
 def test_a_model_that_falls_short_does_not_pass_without_a_reason(ground: Ground, summary: str) -> None:
     gate = ground.ask("r1", shortfalls=(BELOW,))
     ground.say("r1", summary)
@@ -173,10 +173,10 @@ def test_an_approval_that_is_passed_on_from_nowhere_does_not_count(ground: Groun
         ground.approved("r1", EVIL)
     if origin == "rejected":
         ground.ask("r1")
-        ground.say("r1", summary_of("bad", Facts(model=GOOD)), "Failed")
+        ground.say("r1", summary_of("bad", DecisionDetails(model=GOOD)), "Failed")
     if origin == "other limits":
         ground.ask("r1", key="l" * 64)
-        ground.say("r1", summary_of("good", Facts(model=GOOD)))
+        ground.say("r1", summary_of("good", DecisionDetails(model=GOOD)))
     if origin == "passed on itself":
         ground.approved("r1", forwarded_from="r0")
     with pytest.raises(StageFailed, match="passed on from run r1 is none of this model"):
@@ -186,19 +186,19 @@ def test_an_approval_that_is_passed_on_from_nowhere_does_not_count(ground: Groun
 @pytest.mark.parametrize("way", ["passed on", "rolled back to"])
 def test_a_model_that_was_rejected_meanwhile_does_not_come_back(ground: Ground, way: str) -> None:
     ground.approved("r1")
-    facts: dict[str, Any] = {"forwarded_from": "r1"}
+    details: dict[str, Any] = {"forwarded_from": "r1"}
     if way == "rolled back to":
-        facts = {"kind": DecisionKind.ROLLBACK, "rollback_to": NamedModel("v1", GOOD)}
+        details = {"kind": DecisionKind.ROLLBACK, "rollback_to": NamedModel("v1", GOOD)}
     ground.packages["package of r2"] = REJECTED
     with pytest.raises(MlopsError, match="was rejected after it had been approved"):
-        ground.deployment(ground.approved("r2", **facts))
+        ground.deployment(ground.approved("r2", **details))
     assert ground.packages == {"package of r2": REJECTED}
 
 
 def test_a_rollback_is_about_the_model_that_it_leads_to(ground: Ground) -> None:
-    facts = Facts(DecisionKind.ROLLBACK, NamedModel("v1", GOOD), NamedModel("v2", EVIL))
+    details = DecisionDetails(DecisionKind.ROLLBACK, NamedModel("v1", GOOD), NamedModel("v2", EVIL))
     gate = ground.ask("r1")
-    ground.say("r1", summary_of("too rude", facts))
+    ground.say("r1", summary_of("too rude", details))
     decision = ground.deployment(gate).decision
     assert decision is not None
     assert (decision.model_digest, decision.is_rollback) == (GOOD, True)
@@ -208,15 +208,15 @@ def test_a_rollback_is_about_the_model_that_it_leads_to(ground: Ground) -> None:
 
 def test_a_comment_says_nothing_but_itself(ground: Ground) -> None:
     gate = ground.ask("r1")
-    ground.say("r1", summary_of("approved by bob: rolled back to v1", Facts(model=GOOD)))
+    ground.say("r1", summary_of("approved by bob: rolled back to v1", DecisionDetails(model=GOOD)))
     decision = ground.deployment(gate).decision
     assert decision is not None
     assert (decision.actor.name, decision.is_rollback, decision.forwarded_from) == ("ann", False, "")
 
 
 def test_however_long_the_comment_is_the_model_is_named() -> None:
-    facts = Facts(DecisionKind.ROLLBACK, NamedModel("v12", GOOD), NamedModel("v13", EVIL), "f" * 36)
-    summary = summary_of("x" * 2000, facts)
+    details = DecisionDetails(DecisionKind.ROLLBACK, NamedModel("v12", GOOD), NamedModel("v13", EVIL), "f" * 36)
+    summary = summary_of("x" * 2000, details)
     assert len(summary) <= SUMMARY_LENGTH
     assert read_summary(summary)[1].model_digest == GOOD
 

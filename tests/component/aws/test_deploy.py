@@ -27,7 +27,7 @@ def actions(plan: Plan) -> set[Action]:
 
 
 def what(plan: Plan, action: Action) -> list[str]:
-    return [change.what for change in plan.changes if change.action is action]
+    return [change.resource for change in plan.changes if change.action is action]
 
 
 def bucket_of(ground: Ground) -> str:
@@ -55,7 +55,7 @@ def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None
     again = ground.backend()
     assert actions(again.plan_infra()) == {Action.KEEP}
     again.deploy_infra()
-    assert ground.backend().is_provisioned()
+    assert ground.backend().has_infra()
     assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "source"]
 
 
@@ -83,8 +83,8 @@ def test_what_holds_something_and_would_go_says_so(ground: Ground) -> None:
     ground.backend().deploy_infra()
     ground.edit("pipeline.yaml", LOG_GROUP, "LogGroupName: /another/name")
     backend = ground.backend()
-    change = next(change for change in backend.plan_infra().active if "BuildLogs" in change.what)
-    assert (change.action, change.loses) == (Action.REPLACE, "the logs in it")
+    change = next(change for change in backend.plan_infra().active if "BuildLogs" in change.resource)
+    assert (change.action, change.data_loss) == (Action.REPLACE, "the logs in it")
     backend.discard_plan()
     out = ground.cli()("deploy-infra", "--dry-run")
     assert "LOSES the logs in it" in out
@@ -154,7 +154,7 @@ def test_a_bucket_that_is_closed_to_us_is_somebody_elses(ground: Ground) -> None
 def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     ground.backend(SOURCE="s3").deploy_infra()
     default = ground.backend()
-    default.provisioner._settings = resolve({}, {}, {})
+    default.infra_deployer._settings = resolve({}, {}, {})
     assert actions(default.plan_infra()) == {Action.KEEP}
     changed = ground.backend(SOURCE="codecommit")
     changed.deploy_infra()
@@ -166,8 +166,8 @@ def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
         ground.backend(SOURCE="connection").plan_infra()
     arn = "arn:aws:codeconnections:us-east-1:123456789012:connection/1a2b"
     backend = ground.backend(SOURCE="connection", CONNECTION_ARN=arn, FULL_REPOSITORY_ID="me/mine")
-    kept = [change for change in backend.plan_infra().changes if change.what == "source"]
-    assert "nothing is sent" in kept[0].why
+    kept = [change for change in backend.plan_infra().changes if change.resource == "source"]
+    assert "nothing is sent" in kept[0].reason
     backend.deploy_infra()
     assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli"], "the wheel and the endpoint's template"
 
@@ -198,8 +198,8 @@ def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) ->
     backend = ground.backend(SOURCE="codecommit")
     plan = backend.plan_infra()
     removed = [change for change in plan.changes if change.action is Action.REMOVE]
-    assert [change.what for change in removed] == [f"stack {PIPELINE}"]
-    assert "it was never whole: Repository (AWS::CodeCommit::Repository): " in removed[0].why
+    assert [change.resource for change in removed] == [f"stack {PIPELINE}"]
+    assert "it was never whole: Repository (AWS::CodeCommit::Repository): " in removed[0].reason
     assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
     backend.deploy_infra()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
@@ -239,7 +239,7 @@ def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> 
     again, changed = backend.download_data(backend.use_case.data_request([str(path)]), no_report)
     assert (again, changed) == (dataset, False)
     assert ground.backend().dataset() == dataset
-    assert not ground.backend().is_provisioned()
+    assert not ground.backend().has_infra()
 
 
 def test_other_data_replace_the_first(ground: Ground) -> None:
@@ -251,7 +251,7 @@ def test_other_data_replace_the_first(ground: Ground) -> None:
 
 def test_data_without_their_facts_are_no_data(ground: Ground) -> None:
     put(ground, 9)
-    ground.backend().bucket.put("data/dataset.csv", b"of an upload that was killed before the facts")
+    ground.backend().bucket.put("data/dataset.csv", b"of an upload that was killed before the metadata")
     assert ground.backend().dataset() is None
     dataset, changed = put(ground, 9)
     assert changed
@@ -260,7 +260,7 @@ def test_data_without_their_facts_are_no_data(ground: Ground) -> None:
 
 def test_before_anything_is_made_there_is_no_data(ground: Ground) -> None:
     assert ground.backend().dataset() is None
-    assert not ground.backend().is_provisioned()
+    assert not ground.backend().has_infra()
 
 
 def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> None:

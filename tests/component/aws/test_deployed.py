@@ -79,10 +79,10 @@ def test_costs_quotas_and_words_are_about_what_was_deployed(ground: Ground) -> N
     (difference,) = backend.undeployed_settings()
     assert difference.startswith("INSTANCE is ml.g5.xlarge (flag), and the pipeline was deployed with ml.c5.xlarge")
     findings = list(backend.run_checks())
-    assert any(one.name == "quota" and "ml.c5.xlarge for training job usage" in one.what for one in findings)
+    assert any(one.name == "quota" and "ml.c5.xlarge for training job usage" in one.message for one in findings)
     assert [one for one in findings if one.name == "requirements"] == [], "the tiny use case has none"
     (warning,) = [one for one in findings if one.name == "settings"]
-    assert (warning.what.split(" (")[0], warning.mend) == ("INSTANCE is ml.g5.xlarge", "mlops deploy-infra")
+    assert (warning.message.split(" (")[0], warning.fix) == ("INSTANCE is ml.g5.xlarge", "mlops deploy-infra")
     backend.deploy_infra()
     assert "train: ml.g5.xlarge" in [line.resource for line in backend.costs(CostScope.REPRODUCTION).lines]
     assert backend.undeployed_settings() == []

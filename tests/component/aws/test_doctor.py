@@ -74,10 +74,10 @@ def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(ground
     rest = [need for need in wanted(ground) if "iam:CreateRole" not in need.actions]
     found = shown(allowed(ground, "bob", rest), 1, "permissions")
     assert [one["state"] for one in found] == ["failure"]
-    assert found[0]["what"].startswith("You may not iam:CreateRole, ")
-    assert "role/mlops-tiny-dev-pipeline-*" in found[0]["what"]
-    assert found[0]["why"] == "mlops deploy-infra and mlops cleanup would be refused."
-    assert "Have it allowed for arn:aws:iam::123456789012:user/bob" in found[0]["mend"]
+    assert found[0]["message"].startswith("You may not iam:CreateRole, ")
+    assert "role/mlops-tiny-dev-pipeline-*" in found[0]["message"]
+    assert found[0]["reason"] == "mlops deploy-infra and mlops cleanup would be refused."
+    assert "Have it allowed for arn:aws:iam::123456789012:user/bob" in found[0]["fix"]
 
 
 def test_a_role_that_may_be_passed_to_another_service_only(ground: Ground) -> None:
@@ -85,14 +85,14 @@ def test_a_role_that_may_be_passed_to_another_service_only(ground: Ground) -> No
     rest = [need for need in wanted(ground) if need.passed_to in ("", "states.amazonaws.com")]
     found = shown(allowed(ground, "cem", rest), 1, "permissions")
     assert len(found) == len(passing) - 1
-    assert "passing it to codebuild.amazonaws.com" in " ".join(one["what"] for one in found)
+    assert "passing it to codebuild.amazonaws.com" in " ".join(one["message"] for one in found)
 
 
 def test_who_may_not_simulate_is_told_so_and_the_rest_is_looked_at(ground: Ground) -> None:
     rest = [need for need in wanted(ground) if "iam:SimulatePrincipalPolicy" not in need.actions]
     (found,) = shown(allowed(with_data(ground), "dee", rest), 0, "permissions")
-    assert (found["state"], found["what"]) == ("warning", "IAM does not let you simulate your own permissions.")
-    assert "iam:SimulatePrincipalPolicy" in found["mend"]
+    assert (found["state"], found["message"]) == ("warning", "IAM does not let you simulate your own permissions.")
+    assert "iam:SimulatePrincipalPolicy" in found["fix"]
 
 
 def test_a_session_of_a_role_is_held_against_its_role(ground: Ground) -> None:
@@ -111,33 +111,33 @@ def test_a_session_of_a_role_is_held_against_its_role(ground: Ground) -> None:
         AWS_SESSION_TOKEN=session["SessionToken"],
     )
     (found,) = shown(cli, 1, "permissions")
-    assert "s3:PutObject" in found["what"]
-    assert f"allowed for {role}" in found["mend"]
+    assert "s3:PutObject" in found["message"]
+    assert f"allowed for {role}" in found["fix"]
 
 
 def test_a_quota_of_nothing_would_fail_and_says_how_to_raise_it(ground: Ground) -> None:
     ground.aws.control("sagemaker-quota", quota="ml.m5.large for endpoint usage", limit=0)
     found = shown(ground.cli(), 1, "quota")
     (wrong,) = [one for one in found if one["state"] == "failure"]
-    assert wrong["what"] == "ml.m5.large for endpoint usage: 0, the endpoint needs 1."
-    assert "ResourceLimitExceeded" in wrong["why"]
-    assert "aws service-quotas request-service-quota-increase --service-code sagemaker" in wrong["mend"]
-    assert "--desired-value 2" in wrong["mend"], "a deployment holds the old instances beside the new ones"
+    assert wrong["message"] == "ml.m5.large for endpoint usage: 0, the endpoint needs 1."
+    assert "ResourceLimitExceeded" in wrong["reason"]
+    assert "aws service-quotas request-service-quota-increase --service-code sagemaker" in wrong["fix"]
+    assert "--desired-value 2" in wrong["fix"], "a deployment holds the old instances beside the new ones"
     assert len(found) == 3, "preprocessing, training, endpoint"
 
 
 def test_the_training_instance_is_the_one_that_is_chosen_spot_or_not(ground: Ground) -> None:
     use_case = ground.root / "training" / "usecase.toml"
     use_case.write_text(use_case.read_text() + "\n[aws.train]\nspot = true\n")
-    names = [one["what"].split(":")[0] for one in shown(ground.cli(INSTANCE="ml.g5.xlarge"), 0, "quota")]
+    names = [one["message"].split(":")[0] for one in shown(ground.cli(INSTANCE="ml.g5.xlarge"), 0, "quota")]
     assert "ml.g5.xlarge for spot training job usage" in names
-    (found,) = [one for one in examined(ground, "quota") if "spot" in one.what]
-    assert (found.state, "ml.m5.xlarge for spot" in found.what) == (State.OK, True)
+    (found,) = [one for one in examined(ground, "quota") if "spot" in one.message]
+    assert (found.state, "ml.m5.xlarge for spot" in found.message) == (State.OK, True)
 
 
 def test_an_instance_type_that_has_no_quota_is_not_known(ground: Ground) -> None:
     found = [one for one in shown(ground.cli(INSTANCE="ml.x9.huge"), 0, "quota") if one["state"] != "ok"]
-    assert [one["what"] for one in found] == [
+    assert [one["message"] for one in found] == [
         "Service Quotas knows no 'ml.x9.huge for training job usage' in us-east-1."
     ]
 
@@ -157,18 +157,18 @@ def test_endpoints_that_nobody_asks_are_told_apart_by_whose_they_are(
     models.ask("busy", "hello")
     found = examined(ground, "endpoints")
     assert {one.state for one in found} == {State.WARNING}
-    said = {one.what.split(" ")[0]: one for one in found}
+    said = {one.message.split(" ")[0]: one for one in found}
     assert sorted(said) == ["churn-prod", "somebodys", "tiny-dev"]
-    assert said["tiny-dev"].what == (
+    assert said["tiny-dev"].message == (
         "tiny-dev (of this project) runs on 1 × ml.m5.large and had no request for 3 days."
     )
-    assert said["tiny-dev"].mend == "mlops cleanup --keep-data"
-    assert "made by mlops for churn, STAGE=prod" in said["churn-prod"].what
-    assert "not made by mlops" in said["somebodys"].what
-    assert said["somebodys"].mend.endswith("delete-endpoint --endpoint-name somebodys --region us-east-1")
-    (quota,) = [one for one in examined(ground, "quota") if "endpoint usage" in one.what]
-    assert (quota.state, "4, 4 of it taken" in quota.what) == (State.WARNING, True), "its own is not counted"
-    left = [one.what for one in examined(ground, "left-overs")]
+    assert said["tiny-dev"].fix == "mlops cleanup --keep-data"
+    assert "made by mlops for churn, STAGE=prod" in said["churn-prod"].message
+    assert "not made by mlops" in said["somebodys"].message
+    assert said["somebodys"].fix.endswith("delete-endpoint --endpoint-name somebodys --region us-east-1")
+    (quota,) = [one for one in examined(ground, "quota") if "endpoint usage" in one.message]
+    assert (quota.state, "4, 4 of it taken" in quota.message) == (State.WARNING, True), "its own is not counted"
+    left = [one.message for one in examined(ground, "left-overs")]
     assert any(one.startswith("endpoint tiny-dev is left of this project") for one in left)
 
 
@@ -182,9 +182,9 @@ def test_credentials_that_have_expired_are_a_finding_and_not_the_end(ground: Gro
 
 def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Ground) -> None:
     (found,) = shown(ground.cli(AWS_DEFAULT_REGION=""), 1, "credentials")
-    assert (found["what"], "mlops --region" in found["mend"]) == ("No AWS region is set.", True)
+    assert (found["message"], "mlops --region" in found["fix"]) == ("No AWS region is set.", True)
     (found,) = shown(ground.cli(AWS_PROFILE="nobody"), 1, "credentials")
-    assert "There is no AWS profile 'nobody'" in found["what"]
+    assert "There is no AWS profile 'nobody'" in found["message"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Gr
 def test_clocks_that_disagree(ground: Ground, ahead: int, state: State, words: str) -> None:
     ground.aws.control("clock", ahead=ahead)
     (found,) = examined(ground, "clock")
-    assert (found.state, words in found.what) == (state, True)
+    assert (found.state, words in found.message) == (state, True)
 
 
 def test_a_stack_that_is_somebody_elses_and_one_that_failed(ground: Ground) -> None:
@@ -206,7 +206,7 @@ def test_a_stack_that_is_somebody_elses_and_one_that_failed(ground: Ground) -> N
     cloudformation.create_stack(StackName="mlops-tiny-dev-endpoint", TemplateBody=broken, Tags=OURS)
     eventually(lambda: "mlops-tiny-dev-endpoint" in str(ground.stacks()) and "IN_PROGRESS" not in str(ground.stacks()))
     foreign, failed = examined(ground, "stack")
-    assert (foreign.state, "mlops did not make it" in foreign.what) == (State.FAILURE, True)
-    assert (failed.state, failed.what) == (State.WARNING, "mlops-tiny-dev-endpoint is ROLLBACK_COMPLETE.")
-    assert "already exists" in failed.why
-    assert failed.mend == "Put this right, then mlops run: it deletes the stack first"
+    assert (foreign.state, "mlops did not make it" in foreign.message) == (State.FAILURE, True)
+    assert (failed.state, failed.message) == (State.WARNING, "mlops-tiny-dev-endpoint is ROLLBACK_COMPLETE.")
+    assert "already exists" in failed.reason
+    assert failed.fix == "Put this right, then mlops run: it deletes the stack first"

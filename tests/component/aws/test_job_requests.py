@@ -23,7 +23,7 @@ TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
 
 
 def order(**changes: Any) -> JobSpec:
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": "tiny-dev-train-3f2a91-k3x9",
         "image": "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.21-cpu-py312",
         "role": "arn:aws:iam::000000000000:role/job",
@@ -35,7 +35,7 @@ def order(**changes: Any) -> JobSpec:
         "machine": JobInstances("ml.m5.xlarge"),
         "tags": TAGS,
     }
-    return JobSpec(**{**facts, **changes})
+    return JobSpec(**{**fields, **changes})
 
 
 def processing(**changes: Any) -> dict[str, Any]:

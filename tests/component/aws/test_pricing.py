@@ -22,8 +22,8 @@ def endpoint(backend: AwsBackend) -> Costs:
     return backend.costs(CostScope.ENDPOINT)
 
 
-def why_unknown(costs: Costs) -> list[str]:
-    return [line.why_unknown for line in costs.lines if line.price is None]
+def unknown_reason(costs: Costs) -> list[str]:
+    return [line.unknown_reason for line in costs.lines if line.price is None]
 
 
 def test_the_endpoint_and_its_alarms_are_priced_where_they_stand(ground: Ground) -> None:
@@ -53,7 +53,7 @@ def test_without_a_state_folder_nothing_is_written(ground: Ground) -> None:
 def test_a_missing_price_is_no_other_one(ground: Ground) -> None:
     ground.aws.control("price", usage="Host:ml.m5.large", amount="")
     found = endpoint(ground.backend())
-    assert why_unknown(found) == ["AWS's price list has no price for Host:ml.m5.large here."]
+    assert unknown_reason(found) == ["AWS's price list has no price for Host:ml.m5.large here."]
     assert (found.per_hour, found.per_month) == (0, 0.2)
 
 
@@ -62,7 +62,7 @@ def test_a_denied_price_names_the_permission(ground: Ground, monkeypatch: pytest
     keys = user(ground.aws, "thrifty", {"Action": asked_before, "Resource": "*"})
     for name, value in keys.items():
         monkeypatch.setenv(name.upper(), value)
-    found = why_unknown(endpoint(ground.backend()))
+    found = unknown_reason(endpoint(ground.backend()))
     assert len(found) == 2
     assert set(found) == {"Your AWS credentials may not pricing:GetProducts."}
 
@@ -81,13 +81,13 @@ def test_trouble_with_the_price_list_is_said(
     (tmp_path / "proxy").mkdir()
     with faulty(ground.aws, tmp_path / "proxy", ({"service": "pricing", "probability": 1.0, **rule},)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        assert all(said in why for why in why_unknown(endpoint(ground.backend())))
+        assert all(said in why for why in unknown_reason(endpoint(ground.backend())))
         assert proxy.fired()
 
 
 @pytest.mark.slow
 def test_a_price_list_out_of_reach_is_said(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:1")
-    found = why_unknown(endpoint(ground.backend()))
+    found = unknown_reason(endpoint(ground.backend()))
     assert len(found) == 2
     assert all(why.startswith("AWS cannot be reached") for why in found)

@@ -37,18 +37,18 @@ LINE = (
     ("post-training-tests", "command"),
     ("post-training-tests", "rollback"),
     ("post-training-tests", "endpoint"),
-    ("post-training-tests", "verdict"),
+    ("post-training-tests", "gate-result"),
 )
 
 
-def actions(count: int, last: str = "InProgress", **facts: Any) -> list[ActionRun]:
+def actions(count: int, last: str = "InProgress", **fields: Any) -> list[ActionRun]:
     """The first ``count`` actions of the line, a second each; all but the last have succeeded."""
     found = [ActionRun(stage, name, "Succeeded", 10.0 + n, 11.0 + n) for n, (stage, name) in enumerate(LINE[:count])]
-    return [*found[:-1], replace(found[-1], status=last, **facts)]
+    return [*found[:-1], replace(found[-1], status=last, **fields)]
 
 
-def execution(status: str = "InProgress", **facts: Any) -> Execution:
-    return Execution(ID, status, 9.0, **facts)
+def execution(status: str = "InProgress", **fields: Any) -> Execution:
+    return Execution(ID, status, 9.0, **fields)
 
 
 def recorded(**statuses: Status) -> Run:

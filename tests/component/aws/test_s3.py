@@ -54,10 +54,10 @@ def test_a_file_is_sent_once_and_arrives_as_it_is(bucket: Bucket, tmp_path: Path
     assert not size or seen[-1][1] == size
     bucket.download("data/file", tmp_path / "copy" / "file")
     assert (tmp_path / "copy" / "file").read_bytes() == path.read_bytes()
-    facts = bucket.metadata("data/file")
-    assert facts is not None
-    assert facts.sha256 == digest_file(path)
-    assert facts.version
+    metadata = bucket.metadata("data/file")
+    assert metadata is not None
+    assert metadata.sha256 == digest_file(path)
+    assert metadata.version
 
 
 def test_another_file_under_the_same_key_is_sent(bucket: Bucket, tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_s3s_own_checksum_of_the_whole_is_the_files(bucket: Bucket, tmp_path: Pa
     bucket.upload(tmp_path / "file", "file")
     bucket.copy("file", "models/copy", {"run": "1"})
     for key in ("file", "models/copy"):
-        facts = bucket.metadata(key)
-        assert facts is not None
-        assert facts.checksum == digest_file(tmp_path / "file")
+        metadata = bucket.metadata(key)
+        assert metadata is not None
+        assert metadata.checksum == digest_file(tmp_path / "file")
 
 
 def test_an_upload_that_a_killed_command_has_left_is_given_up(bucket: Bucket, aws: Aws, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class Ground:
         self.stopped_at = at
         if at:
             self.run.stage(at).status = stage
-        self.run.stage("preprocess").ingredients = {"the data": "d1"}
+        self.run.stage("preprocess").cache_inputs = {"the data": "d1"}
         return self
 
     def starts(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.local.infra import provision
+from mlops_cli.backends.local.infra import deploy_infra
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.core.decision import Actor, Decision
 from mlops_cli.core.model_versions import versions_of
@@ -45,7 +45,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """A project with three runs on record, two models of them, one approved; nobody changes it."""
     project = Project(tmp_path_factory.mktemp("completed") / "project")
     shutil.copytree(ROOT / "training", project.training, ignore=shutil.ignore_patterns("__pycache__"))
-    provision(project)
+    deploy_infra(project)
     store = RunStore(project.database)
     runs = [run_of(run_id, status) for run_id, status in RUNS.items()]
     for run in runs:

@@ -66,8 +66,8 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
         cli.environment = {"ENDPOINT_PORT": str(other.getsockname()[1])}
         (found,) = findings(cli, code=1).values()
     assert (found["name"], found["state"]) == ("port", "failure")
-    assert "is taken: another program listens there" in found["what"]
-    assert "ENDPOINT_PORT=0" in found["mend"]
+    assert "is taken: another program listens there" in found["message"]
+    assert "ENDPOINT_PORT=0" in found["fix"]
     cli.environment = {"ENDPOINT_PORT": "0"}
     assert findings(cli) == {}
 
@@ -77,8 +77,8 @@ def test_tensorflow_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
     cli.environment = {**cli.environment, "PYTHONPATH": str(tmp_path / "hiding")}
     (found,) = findings(cli, code=1).values()
-    assert (found["state"], found["what"]) == ("failure", "Not installed: tensorflow.")
-    assert found["mend"] == install_command("local")
+    assert (found["state"], found["message"]) == ("failure", "Not installed: tensorflow.")
+    assert found["fix"] == install_command("local")
 
 
 def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> None:
@@ -86,7 +86,7 @@ def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> No
     use_case.write_text(use_case.read_text().replace('name = "', 'name = "!'))
     cli.environment = {"ENDPOINT_PORT": "eighty"}
     found = cli.json("doctor", code=1)
-    wrong = [one["what"] for one in found["findings"] if one["name"] == "settings"]
+    wrong = [one["message"] for one in found["findings"] if one["name"] == "settings"]
     assert "ENDPOINT_PORT is 'eighty' (from environment)" in wrong[0]
     assert "name is '!tiny'" in wrong[1]
 
@@ -95,7 +95,7 @@ def test_a_project_that_somebody_holds(cli: Cli) -> None:
     with ProjectLock(cli.folder / ".mlops" / "lock").held("run"):
         (found,) = findings(cli).values()
     assert (found["name"], found["state"]) == ("lock", "warning")
-    assert "`mlops run` (process" in found["what"]
+    assert "`mlops run` (process" in found["message"]
 
 
 def test_processes_that_a_killed_command_has_left(cli: Cli) -> None:
@@ -104,7 +104,7 @@ def test_processes_that_a_killed_command_has_left(cli: Cli) -> None:
         wait_for(lambda: f"{TOKEN}=abc".encode() in Path(f"/proc/{left.pid}/environ").read_bytes())
         (found,) = findings(cli).values()
         left.kill()
-    assert (found["name"], str(left.pid) in found["what"]) == ("left-overs", True)
+    assert (found["name"], str(left.pid) in found["message"]) == ("left-overs", True)
     assert findings(cli) == {}
 
 
@@ -112,13 +112,13 @@ def test_a_state_folder_of_somebody_else(project_folder: Path) -> None:
     (project_folder / ".mlops").mkdir()
     (project_folder / ".mlops" / "theirs").touch()
     found = findings(Cli(project_folder), code=1)["folder"]
-    assert (found["state"], "was not made by mlops" in found["what"]) == ("failure", True)
+    assert (found["state"], "was not made by mlops" in found["message"]) == ("failure", True)
 
 
 def test_kaggle_counts_only_as_long_as_there_are_no_data(project_folder: Path) -> None:
     cli = Cli(project_folder)
     found = findings(cli, code=1)
-    assert (found["dataset"]["mend"], found["kaggle"]["state"]) == ("mlops download-data", "failure")
+    assert (found["dataset"]["fix"], found["kaggle"]["state"]) == ("mlops download-data", "failure")
     assert "kaggle" not in findings(Cli(project_folder, {"KAGGLE_API_TOKEN": "KGAT_0"}))
     cli("download-data", "--source", "sample", "--rows", "500")
     assert findings(cli) == {}
@@ -134,6 +134,7 @@ def test_an_endpoint_that_has_died_and_is_mended_as_it_says(tiny: Cli) -> None:
         signal.SIGKILL,
     )
     found = wait_for(lambda: tiny.json("status")["endpoint"]["state"] == "failed" and findings(tiny, code=1))
-    assert (found["endpoint"]["state"], "The server process has died" in found["endpoint"]["what"]) == ("failure", True)
+    endpoint = found["endpoint"]
+    assert (endpoint["state"], "The server process has died" in endpoint["message"]) == ("failure", True)
     tiny("run")
     assert findings(tiny) == {}

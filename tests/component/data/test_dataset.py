@@ -35,7 +35,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_records_its_facts(request_for, source, folder):
+def test_records_its_metadata(request_for, source, folder):
     dataset, new = download(request_for(source), folder, no_report)
     content = dataset.path.read_bytes()
     assert (new, dataset.rows, dataset.bytes) == (True, 50, len(content))
@@ -53,7 +53,7 @@ def test_the_same_again_changes_nothing(request_for, source, folder):
     assert first.path.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("change", ["source", "dataset", "facts", "missing", "schema", "torn facts"])
+@pytest.mark.parametrize("change", ["source", "dataset", "metadata", "missing", "schema", "torn metadata"])
 def test_whatever_changed_is_made_anew(request_for, source, folder, csv_bytes, small, change):
     request = request_for(source)
     download(request, folder, no_report)
@@ -61,11 +61,11 @@ def test_whatever_changed_is_made_anew(request_for, source, folder, csv_bytes, s
         source.write_bytes(csv_bytes(60))
     elif change == "dataset":
         (folder / "dataset.csv").write_bytes(b"x" * 10)
-    elif change == "facts":
+    elif change == "metadata":
         (folder / "dataset.json").unlink()
     elif change == "missing":
         (folder / "dataset.csv").unlink()
-    elif change == "torn facts":
+    elif change == "torn metadata":
         (folder / "dataset.json").write_text('{"source": "tr')
     else:
         request = request_for(source, schema=type(small)({"id": "id", "toxic": "label"}))

@@ -18,9 +18,9 @@ from mlops_cli.core.progress import no_report
 from mlops_cli.data import compressed
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
-from mlops_cli.data.sources.http.client import Guard
+from mlops_cli.data.sources.http.client import RedirectGuard
 from mlops_cli.data.sources.http.download import Download
-from mlops_cli.data.sources.http.urls import Reach, is_same_site, reach, redirected, shown_url
+from mlops_cli.data.sources.http.urls import AddressScope, address_scope, is_same_site, redirected, shown_url
 from mlops_cli.errors import ConfigurationError, MlopsError
 from tests.component.data.conftest import files_in
 
@@ -378,38 +378,38 @@ def test_redirects_have_an_end(request_for, scripted, tmp_path):
 
 
 REACHES = {
-    "93.184.216.34": Reach.PUBLIC,
-    "2606:4700::1111": Reach.PUBLIC,
-    "10.1.2.3": Reach.PRIVATE,
-    "192.168.0.1": Reach.PRIVATE,
-    "172.16.0.1": Reach.PRIVATE,
-    "100.64.0.1": Reach.PRIVATE,
-    "fd12::1": Reach.PRIVATE,
-    "127.0.0.1": Reach.LOOPBACK,
-    "127.9.9.9": Reach.LOOPBACK,
-    "::1": Reach.LOOPBACK,
-    "0.0.0.0": Reach.LOOPBACK,
-    "::": Reach.LOOPBACK,
-    "::ffff:127.0.0.1": Reach.LOOPBACK,
-    "64:ff9b::7f00:1": Reach.LOOPBACK,
-    "169.254.169.254": Reach.METADATA,
-    "::ffff:169.254.169.254": Reach.METADATA,
-    "fe80::1%eth0": Reach.METADATA,
-    "fd00:ec2::254": Reach.METADATA,
-    "100.100.100.200": Reach.METADATA,
-    "168.63.129.16": Reach.METADATA,
+    "93.184.216.34": AddressScope.PUBLIC,
+    "2606:4700::1111": AddressScope.PUBLIC,
+    "10.1.2.3": AddressScope.PRIVATE,
+    "192.168.0.1": AddressScope.PRIVATE,
+    "172.16.0.1": AddressScope.PRIVATE,
+    "100.64.0.1": AddressScope.PRIVATE,
+    "fd12::1": AddressScope.PRIVATE,
+    "127.0.0.1": AddressScope.LOOPBACK,
+    "127.9.9.9": AddressScope.LOOPBACK,
+    "::1": AddressScope.LOOPBACK,
+    "0.0.0.0": AddressScope.LOOPBACK,
+    "::": AddressScope.LOOPBACK,
+    "::ffff:127.0.0.1": AddressScope.LOOPBACK,
+    "64:ff9b::7f00:1": AddressScope.LOOPBACK,
+    "169.254.169.254": AddressScope.METADATA,
+    "::ffff:169.254.169.254": AddressScope.METADATA,
+    "fe80::1%eth0": AddressScope.METADATA,
+    "fd00:ec2::254": AddressScope.METADATA,
+    "100.100.100.200": AddressScope.METADATA,
+    "168.63.129.16": AddressScope.METADATA,
 }
 
 
 @pytest.mark.parametrize("address", REACHES)
 def test_a_redirect_never_leads_nearer_to_this_machine(address):
-    assert reach(address) == REACHES[address]
+    assert address_scope(address) == REACHES[address]
     for first in ("93.184.216.34", "10.1.2.3", "127.0.0.1"):
-        guard = Guard("it")
+        guard = RedirectGuard("it")
         guard.check_name("name.invalid", 80)
         guard.check_peer(first)
         guard.follow()
-        if reach(address) > reach(first):
+        if address_scope(address) > address_scope(first):
             with pytest.raises(MlopsError, match="not followed"):
                 guard.check_name(address, 80)
             with pytest.raises(MlopsError, match="not followed"):

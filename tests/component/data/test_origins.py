@@ -13,12 +13,12 @@ from mlops_cli.core.progress import no_report
 from mlops_cli.data import origins
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
-from mlops_cli.data.origins import Inquiry
+from mlops_cli.data.origins import SourceCheck
 from mlops_cli.errors import MlopsError
 
 
 def changed(folder: Path, *urls: str) -> list[str]:
-    return Inquiry(folder, urls).changed(10)
+    return SourceCheck(folder, urls).changed(10)
 
 
 @pytest.mark.parametrize("head", [True, False])
@@ -85,12 +85,12 @@ def test_a_server_that_is_away_is_no_matter(file_server, request_for, tmp_path, 
     download(request_for(url), tmp_path, no_report)
     file_server.status = 500
     assert changed(tmp_path) == []
-    facts = (tmp_path / "dataset.json").read_text()
+    metadata = (tmp_path / "dataset.json").read_text()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         (tmp_path / "dataset.json").write_text(
-            facts.replace(file_server.url, f"http://127.0.0.1:{mute.getsockname()[1]}")
+            metadata.replace(file_server.url, f"http://127.0.0.1:{mute.getsockname()[1]}")
         )
-        assert Inquiry(tmp_path, []).changed(0) == []
+        assert SourceCheck(tmp_path, []).changed(0) == []
     (tmp_path / "dataset.json").write_text("{")
     assert changed(tmp_path) == []
     (tmp_path / "dataset.json").unlink()

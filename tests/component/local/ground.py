@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.local.backend import LocalBackend
-from mlops_cli.backends.local.infra import provision
+from mlops_cli.backends.local.infra import deploy_infra
 from mlops_cli.core.engine import StageFailed, StageResult
-from mlops_cli.core.jobs import facts_in
+from mlops_cli.core.jobs import parse_json_output
 from mlops_cli.core.model_versions import ModelVersion
 from mlops_cli.core.runs import Run, RunRequest, StageRun
 from mlops_cli.core.stages import Kind, Stage
@@ -92,8 +92,8 @@ class Stages:
         content = f"{stage.name} {sorted(given.items())}".encode()
         (folder / "model.tar.gz").write_bytes(content)
         quality = min(0.4 + 0.2 * float(given.get("epochs", 1)), 0.99)
-        facts = facts_in(self.metrics.replace("QUALITY", str(quality))) if stage.kind is Kind.TRAINING else {}
-        detail = {**facts, "files": stat_digest(folder), "content": digest_folder(folder)}
+        detail = parse_json_output(self.metrics.replace("QUALITY", str(quality))) if stage.kind is Kind.TRAINING else {}
+        detail = {**detail, "files": stat_digest(folder), "content": digest_folder(folder)}
         return StageResult(sha256(content).hexdigest(), str(folder.relative_to(self.project.state)), detail)
 
     def reads(self, run_id: str, stage: str) -> Path:
@@ -119,7 +119,7 @@ class Ground:
         shutil.copytree(USE_CASES / "tiny" / "training", self.project.training)
         data = self.folder / "data.csv"
         data.write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
-        provision(self.project)
+        deploy_infra(self.project)
         backend = self.backend
         backend.download_data(backend.use_case.data_request([str(data)]), lambda *_: None)
         return self

@@ -29,11 +29,11 @@ class Bench:
         self.version = "1"
         self.broken = ""
 
-    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+    def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         return {"version": self.version, **run.overrides}
 
-    def key(self, ingredients: dict[str, str]) -> str:
-        return repr(sorted(ingredients.items()))
+    def key(self, cache_inputs: dict[str, str]) -> str:
+        return repr(sorted(cache_inputs.items()))
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:

@@ -74,12 +74,12 @@ def use_case(**changes: Any) -> UseCase:
     return replace(plain, **changes)
 
 
-def run_of(facts: Any, about_data: Any, status: Status = Status.WAITING) -> Run:
+def run_of(metrics: Any, about_data: Any, status: Status = Status.WAITING) -> Run:
     stages = [StageRun(stage.name, Status.DONE, "first run", started_at=1.0, finished_at=5.0) for stage in STAGES]
     run = Run("ab12cd34", 1_700_000_000.0, status, stages)
-    run.stage("train").detail, run.stage("train").output = facts, "a" * 64
+    run.stage("train").detail, run.stage("train").output = metrics, "a" * 64
     run.stage("approval").status = Status.WAITING
-    run.stage("train").ingredients = {
+    run.stage("train").cache_inputs = {
         "interpreter": "CPython 3.11",
         "package numpy": "numpy 2.2.0",
         "training/train.py": "c" * 64,
@@ -93,7 +93,7 @@ def make(
     labels: tuple[str, ...] = LABELS,
     content: bytes | None = b"default",
     instances: bytes | None = b"default",
-    facts: Any = None,
+    metrics: Any = None,
     about_data: Any = None,
     live_data: Any = None,
     rival: bytes | None = b"default",
@@ -108,7 +108,7 @@ def make(
     content = predictions(labels) if content == b"default" else content
     rival = predictions(labels, quality=0.2, noise=40) if rival == b"default" else rival
     about = profile(labels) if about_data is None else about_data
-    run = run_of(figures(labels) if facts is None else facts, about)
+    run = run_of(figures(labels) if metrics is None else metrics, about)
     run.decision = decision
     live = StageRun("train", output=LIVE, run_id="0ld") if rival else None
     if content and rival and comparison is None:

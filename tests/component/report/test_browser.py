@@ -32,10 +32,10 @@ def many_labels() -> ReportContext:
 
 
 def regression() -> ReportContext:
-    facts = {"metrics": {"test": {"price": {"mae": 8000.0}}}}
+    metrics = {"metrics": {"test": {"price": {"mae": 8000.0}}}}
     instances = json.dumps([{"area": place} for place in range(300)]).encode()
     case = use_case(name="house-prices")
-    return make(content=numbers(), rival=None, instances=instances, facts=facts, case=case, about_data={})
+    return make(content=numbers(), rival=None, instances=instances, metrics=metrics, case=case, about_data={})
 
 
 def bare() -> ReportContext:

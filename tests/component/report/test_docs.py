@@ -24,10 +24,10 @@ def test_the_example_makes_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     exec(compile(found[1], "docs/evidence.md", "exec"), {})
     content, instances = (tmp_path / name for name in ("predictions.json", "instances.json"))
     assert read_predictions(content.read_bytes()).columns[0].predicted.tolist() == [950.0, 1450.0]
-    facts = {"metrics": {"test": {"rent": {"mae": 50.0}}}}
+    metrics = {"metrics": {"test": {"rent": {"mae": 50.0}}}}
     case = use_case(metrics=Metrics("test", "mae", {}, {}))
     html = report_html(
-        make(content=content.read_bytes(), instances=instances.read_bytes(), rival=None, facts=facts, case=case)
+        make(content=content.read_bytes(), instances=instances.read_bytes(), rival=None, metrics=metrics, case=case)
     )
     assert "rent: predicted against true" in html
     assert "&quot;rooms&quot;: 5" in html

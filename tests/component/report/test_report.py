@@ -92,9 +92,9 @@ def test_it_begins_with_the_verdict_and_the_figures_that_decide() -> None:
         ({"rival": predictions(LABELS, quality=0.9, noise=9)}, "but it is worse than the live model, beyond noise."),
         ({"rival": predictions(LABELS, noise=60)}, "it is not better than the live model, beyond noise."),
         ({"comparison": Comparison("roc_auc", problem="no rows")}, "it could not be compared with the live model."),
-        ({"facts": figures(LABELS, 0.75)}, "This model falls short of what is demanded of it."),
-        ({"facts": figures(LABELS, 0.75)}, "macro: roc_auc 0.750 is under 0.8"),
-        ({"facts": figures(LABELS, 0.75)}, "--comment 'WHY' no"),
+        ({"metrics": figures(LABELS, 0.75)}, "This model falls short of what is demanded of it."),
+        ({"metrics": figures(LABELS, 0.75)}, "macro: roc_auc 0.750 is under 0.8"),
+        ({"metrics": figures(LABELS, 0.75)}, "--comment 'WHY' no"),
         ({"case": use_case(metrics=Metrics("test", "roc_auc"))}, "No bound is set; it is better"),
     ],
 )
@@ -140,10 +140,10 @@ def test_mistakes_are_behind_a_click() -> None:
 def hostile_everywhere() -> ReportContext:
     """A model with hostile labels, hyperparameters, code, gates, decisions, texts and profile."""
     labels = (HOSTILE + "1", HOSTILE + "2")
-    facts = figures(labels)
-    facts["metrics"]["test"][labels[0]][HOSTILE] = 0.5
-    facts["history"] = [{HOSTILE: 1.0, "loss": 2.0}, {HOSTILE: 0.5, "loss": 1.0}]
-    facts["hyperparameters"], facts[HOSTILE] = {HOSTILE: HOSTILE}, 3
+    metrics = figures(labels)
+    metrics["metrics"]["test"][labels[0]][HOSTILE] = 0.5
+    metrics["history"] = [{HOSTILE: 1.0, "loss": 2.0}, {HOSTILE: 0.5, "loss": 1.0}]
+    metrics["hyperparameters"], metrics[HOSTILE] = {HOSTILE: HOSTILE}, 3
     about = profile(labels)
     about[HOSTILE], about["dataset"]["source"] = 7, HOSTILE
     about[f"{HOSTILE}_histogram"], about[HOSTILE + "q"] = {"1": 2, "5": 3}, {"median": 1, HOSTILE: 2}
@@ -151,13 +151,13 @@ def hostile_everywhere() -> ReportContext:
     said = Decision("r", False, Actor(HOSTILE), HOSTILE, 1.0, "", "")
     case = use_case(name=HOSTILE, description=HOSTILE, metrics=Metrics("test", "roc_auc", {"label": {"roc_auc": 0.99}}))
     material = make(
-        labels, facts=facts, about_data=about, live_data=about, case=case, texts=HOSTILE, decision=said,
+        labels, metrics=metrics, about_data=about, live_data=about, case=case, texts=HOSTILE, decision=said,
         earlier=replace(said, comment="before"),
     )  # fmt: skip
     material.run.overrides = {HOSTILE: HOSTILE}
     for stage in material.run.stages:
         stage.reason, stage.output = HOSTILE, HOSTILE
-        stage.ingredients = {f"package {HOSTILE}": HOSTILE, f"training/{HOSTILE}": HOSTILE, "interpreter": HOSTILE}
+        stage.cache_inputs = {f"package {HOSTILE}": HOSTILE, f"training/{HOSTILE}": HOSTILE, "interpreter": HOSTILE}
     material.run.stage("pre-training-tests").detail = {"passed": 0, "failed": 1, "failures": [HOSTILE]}
     return material
 
@@ -167,16 +167,16 @@ def hostile_names() -> ReportContext:
     labels = (HOSTILE,)
     content = json.loads(predictions(labels, rows=60))
     content.update(split=HOSTILE, rows=[f"{place}{HOSTILE}" for place in range(60)], trained_on=None)
-    facts = figures(labels)
+    metrics = figures(labels)
     row = {HOSTILE: 0.5}
-    facts["metrics"] = {HOSTILE: {HOSTILE: row, "macro": row}, HOSTILE + "2": {"macro": {HOSTILE: 0.9}}}
-    facts["history"] = [{f"val {HOSTILE} loss": value} for value in (1.0, 0.5, 0.9)]
+    metrics["metrics"] = {HOSTILE: {HOSTILE: row, "macro": row}, HOSTILE + "2": {"macro": {HOSTILE: 0.9}}}
+    metrics["history"] = [{f"val {HOSTILE} loss": value} for value in (1.0, 0.5, 0.9)]
     about, before = profile(labels), profile(labels, rate=0.5)
     about[f"{HOSTILE}_histogram"], before[f"{HOSTILE}_histogram"] = {"1": 2, "5": 30}, {"1": 30, "5": 3}
     before[HOSTILE], about[HOSTILE] = {"median": 1}, {"median": 2, HOSTILE: 3}
     case = use_case(metrics=Metrics(HOSTILE, HOSTILE))
     made = make(
-        labels, content=json.dumps(content).encode(), facts=facts, about_data=about, live_data=before, case=case
+        labels, content=json.dumps(content).encode(), metrics=metrics, about_data=about, live_data=before, case=case
     )
     made.run.id = HOSTILE
     gates = tuple(replace(gate, passed=0) for gate in made.evidence.gates)
@@ -236,7 +236,7 @@ def test_it_loads_nothing() -> None:
 
 def test_nothing_is_said_by_colour_alone() -> None:
     """Every verdict has a word or a mark of its own, and no style is written into an element."""
-    text = page(make(facts=figures(LABELS, 0.75))).text
+    text = page(make(metrics=figures(LABELS, 0.75))).text
     assert "✗ under 0.700" not in text
     assert "✗ under 0.800" in text
     assert "▲ better" in text
@@ -253,10 +253,10 @@ def test_a_training_that_wrote_only_metrics_still_has_a_report() -> None:
 
 def test_a_regression_has_plots_of_its_own() -> None:
     case = use_case(metrics=Metrics("test", "mae", maximum={"label": {"mae": 50_000.0}}))
-    facts = {"metrics": {"test": {"price": {"mae": 8000.0, "r2": 0.9}}}}
+    metrics = {"metrics": {"test": {"price": {"mae": 8000.0, "r2": 0.9}}}}
     instances = json.dumps([{"area": place} for place in range(300)]).encode()
     material = make(
-        content=numbers(), rival=numbers(noise=0.3), instances=instances, facts=facts, case=case, about_data={}
+        content=numbers(), rival=numbers(noise=0.3), instances=instances, metrics=metrics, case=case, about_data={}
     )
     found = page(material)
     assert {"price: predicted against true", "errors of price"} <= set(found.values("aria-label"))
@@ -267,14 +267,14 @@ def test_a_regression_has_plots_of_its_own() -> None:
 
 def test_a_larger_error_is_worse_though_nobody_has_said_so() -> None:
     case = use_case(metrics=Metrics("test", "mae"))
-    facts = {"metrics": {"test": {"price": {"mae": 9.0}}}}
+    metrics = {"metrics": {"test": {"price": {"mae": 9.0}}}}
     content, rival = numbers(noise=0.3), numbers(noise=0.1)
-    material = make(content=content, rival=rival, instances=None, facts=facts, case=case, about_data={})
+    material = make(content=content, rival=rival, instances=None, metrics=metrics, case=case, about_data={})
     assert "but it is worse than the live model, beyond noise." in page(material).text
 
 
 @pytest.mark.parametrize(
-    "facts",
+    "metrics",
     [{}, {"metrics": None}, {"metrics": {"test": []}}, {"metrics": {"test": {"a": 1}}}, {"history": "x"},
      {"history": [1, None, {"loss": "x"}]}, {"metrics": {"test": {"macro": {"roc_auc": float("nan")}}}},
      {"hyperparameters": 3, "rows": {"a": "b"}}],
@@ -285,8 +285,8 @@ def test_a_larger_error_is_worse_though_nobody_has_said_so() -> None:
      {"words_histogram": {"x": 1}}, {"words_histogram": {"1": None}},
      {"words_histogram": {}, "words": {"median": "x"}}],
 )  # fmt: skip
-def test_facts_of_any_form_make_a_page(facts: Any, about_data: Any) -> None:
-    found = page(make(facts=facts, about_data=about_data, live_data=profile(LABELS)))
+def test_metrics_of_any_form_make_a_page(metrics: Any, about_data: Any) -> None:
+    found = page(make(metrics=metrics, about_data=about_data, live_data=profile(LABELS)))
     assert "run ab12cd34" in found.text
 
 
@@ -349,17 +349,17 @@ def test_a_comparison_on_few_of_the_rows_is_pointed_out() -> None:
 
 
 def test_a_gap_between_the_splits_is_pointed_out() -> None:
-    facts = figures(LABELS)
-    facts["metrics"]["validation"] = {"macro": {"roc_auc": 0.97}}
-    assert "roc_ auc is 0.970 on validation, but 0.900 on test" in page(make(facts=facts)).text
+    metrics = figures(LABELS)
+    metrics["metrics"]["validation"] = {"macro": {"roc_auc": 0.97}}
+    assert "roc_ auc is 0.970 on validation, but 0.900 on test" in page(make(metrics=metrics)).text
 
 
 def test_a_validation_loss_that_rises_is_pointed_out() -> None:
-    facts = figures(LABELS)
-    facts["history"] = [
+    metrics = figures(LABELS)
+    metrics["history"] = [
         {"epoch": n, "loss": 1 / n, "validation_loss": value} for n, value in enumerate((1, 0.5, 0.9), 1)
     ]
-    assert "the model may be learning by heart" in page(make(facts=facts)).text
+    assert "the model may be learning by heart" in page(make(metrics=metrics)).text
 
 
 def test_probabilities_that_are_off_are_pointed_out() -> None:

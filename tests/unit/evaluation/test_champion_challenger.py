@@ -50,14 +50,12 @@ def _column(name: str, quality: float, start: int, noise: int) -> Column:
 
 
 @pytest.mark.parametrize(
-    ("new", "live", "standing"),
+    ("new", "live", "result"),
     [(0.5, 0.2, ComparisonResult.BETTER), (0.2, 0.5, ComparisonResult.WORSE), (0.3, 0.3, ComparisonResult.LEVEL)],
 )
-def test_a_difference_beyond_noise_is_seen_and_noise_is_not(
-    new: float, live: float, standing: ComparisonResult
-) -> None:
+def test_a_difference_beyond_noise_is_seen_and_noise_is_not(new: float, live: float, result: ComparisonResult) -> None:
     found = compare("roc_auc", model(new), model(live, noise=50))
-    assert found.result is standing
+    assert found.result is result
     assert [one.name for one in found.differences] == ["toxic", "threat", "macro"]
     assert (found.rows, found.of) == (ROWS, ROWS)
 
@@ -152,7 +150,7 @@ def test_what_is_true_is_taken_from_the_new_model() -> None:
 def test_a_comparison_survives_being_written_down() -> None:
     found = compare("roc_auc", model(0.5), model(0.2, noise=50))
     assert comparison_from(found.to_dict()) == found
-    assert found.to_dict()["differences"]["macro"]["standing"] == "better"
+    assert found.to_dict()["differences"]["macro"]["result"] == "better"
 
 
 def test_the_verdict_names_figures() -> None:

@@ -8,14 +8,15 @@ from sklearn import metrics as reference
 
 from mlops_cli.evaluation.curves import (
     MOST_POINTS,
+    Confusion,
     calibration,
     calibration_error,
     confusion,
-    furthest,
+    largest_errors,
     precision_recall,
+    precision_recall_by_threshold,
     roc,
-    sweep,
-    wilson,
+    wilson_interval,
     worst,
 )
 from mlops_cli.evaluation.predictions import Column
@@ -52,14 +53,14 @@ def test_the_precision_recall_curve_goes_through_the_true_points(column: Column)
 
 def test_confusion_counts_every_row_once(column: Column) -> None:
     found = confusion(column, 0.4)
-    (quiet, alarms), (missed, caught) = reference.confusion_matrix(column.truth, column.predicted >= 0.4)
-    assert (found.quiet, found.false_alarms, found.missed, found.caught) == (quiet, alarms, missed, caught)
+    (tn, fp), (fn, tp) = reference.confusion_matrix(column.truth, column.predicted >= 0.4)
+    assert found == Confusion(true_positives=tp, false_positives=fp, false_negatives=fn, true_negatives=tn)
     assert found.precision == pytest.approx(reference.precision_score(column.truth, column.predicted >= 0.4))
     assert found.recall == pytest.approx(reference.recall_score(column.truth, column.predicted >= 0.4))
 
 
 def test_the_sweep_says_at_each_threshold_what_the_confusion_says(column: Column) -> None:
-    precision, recall = sweep(column)
+    precision, recall = precision_recall_by_threshold(column)
     for threshold in (0.1, 0.4, 0.5):
         found = confusion(column, threshold)
         assert dict(recall)[threshold] == pytest.approx(found.recall)
@@ -85,8 +86,8 @@ def test_calibrated_predictions_are_seen_as_such_and_others_are_not() -> None:
 
 
 def test_a_share_seen_in_few_rows_is_uncertain() -> None:
-    assert wilson(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    low, high = wilson(0.0, 5)
+    assert wilson_interval(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    low, high = wilson_interval(0.0, 5)
     assert (low, high < 0.5) == (0.0, True)
 
 
@@ -94,4 +95,4 @@ def test_the_worst_mistakes_are_mistakes_and_the_worst_first() -> None:
     truth, scores = np.array([0, 0, 0, 1, 1, 1.0]), np.array([0.9, 0.1, 0.6, 0.2, 0.8, 0.3])
     alarms, misses = worst(Column("a", "label", truth, scores, 0.5), 5)
     assert (alarms.tolist(), misses.tolist()) == ([0, 2], [3, 5])
-    assert furthest(Column("a", "number", truth, scores), 2).tolist() == [0, 3]
+    assert largest_errors(Column("a", "number", truth, scores), 2).tolist() == [0, 3]

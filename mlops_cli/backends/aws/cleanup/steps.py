@@ -38,7 +38,7 @@ class CleanupStep:
 
 
 class Cleanup:
-    """Facts that only the stacks' outputs have are read in the constructor, while the stacks still exist."""
+    """The stacks' outputs are read in the constructor, while the stacks still exist."""
 
     def __init__(
         self, project: Project, endpoint: str, account: Account, names: ResourceNames, keep_data: bool
@@ -69,7 +69,7 @@ class Cleanup:
                 failed, cause = step.name, f"{error.message} {error.hint}".strip()
                 break
         remaining = [
-            replace(change, why=cause) if step.name == failed else change
+            replace(change, reason=cause) if step.name == failed else change
             for step in self._ordered_steps
             for change in step.list_resources()
         ]

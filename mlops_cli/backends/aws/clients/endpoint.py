@@ -91,9 +91,9 @@ class SageMakerEndpoint:
         description = self._client.describe_model_package(ModelPackageName=package)
         uri = description["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", "")
         ours = uri.startswith(self._bucket.uri())
-        facts = self._bucket.metadata(self._bucket.key_of(uri)) if ours else None
+        metadata = self._bucket.metadata(self._bucket.key_of(uri)) if ours else None
         run_id = description.get("CustomerMetadataProperties", {}).get("run", "")
-        return DeployedModel(configuration, package, run_id, facts.checksum if facts else "", sample)
+        return DeployedModel(configuration, package, run_id, metadata.checksum if metadata else "", sample)
 
     def invoke(self, body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
         """Send one request, excluded from statistics; return the model's answer or refusal, and its content type."""

@@ -46,7 +46,7 @@ class Quote:
     """The price of a product, or the reason why there is none."""
 
     price: Price | None
-    why_unknown: str = ""
+    unknown_reason: str = ""
 
 
 class Prices:
@@ -69,7 +69,7 @@ class Prices:
         if not products:
             return {}
         first = self._quote(products[0])
-        if first.price is None and not first.why_unknown.startswith(LACKING):
+        if first.price is None and not first.unknown_reason.startswith(LACKING):
             return dict.fromkeys(products, first)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             later = list(pool.map(self._quote, products[1:]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.credentials import CallerIdentity
-from mlops_cli.backends.aws.doctor.leftovers import orphaned_resources, stacks_in_trouble
+from mlops_cli.backends.aws.doctor.leftovers import failed_stacks, orphaned_resources
 from mlops_cli.backends.aws.doctor.permissions import permissions
 from mlops_cli.backends.aws.doctor.quotas import quotas
 from mlops_cli.backends.aws.doctor.requirements import requirements
@@ -15,10 +15,10 @@ from mlops_cli.backends.aws.doctor.undeployed import undeployed
 from mlops_cli.backends.common_checks import dataset_check
 from mlops_cli.core.checks import Check, Finding, State, run_checks
 
-__all__ = ["CheckContext", "examine"]
+__all__ = ["CheckContext", "run_doctor"]
 
 
-def examine(subject: CheckContext) -> Iterator[Finding]:
+def run_doctor(subject: CheckContext) -> Iterator[Finding]:
     """Yield the findings; without valid credentials a single one, since no other check is possible."""
     caller = CallerIdentity(subject.account)
     yield from run_checks([Check("credentials", caller.check), Check("clock", caller.clock)])
@@ -39,7 +39,7 @@ def examine(subject: CheckContext) -> Iterator[Finding]:
             Check("settings", lambda: undeployed(subject)),
             Check("quota", lambda: quotas(subject, fleet)),
             Check("dataset", lambda: dataset_check(subject.use_case, subject.settings, subject.dataset)),
-            Check("stack", lambda: stacks_in_trouble(subject)),
+            Check("stack", lambda: failed_stacks(subject)),
             Check("left-overs", lambda: orphaned_resources(subject)),
             Check("endpoints", lambda: idle(subject, fleet)),
         ]

@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.core.checks import Finding, State, ok
 
 
-def stacks_in_trouble(subject: CheckContext) -> Iterator[Finding]:
+def failed_stacks(subject: CheckContext) -> Iterator[Finding]:
     names = subject.names
     for name in (names.storage_stack, names.pipeline_stack, names.endpoint_stack):
         stack = subject.stacks.get_or_none(name)
@@ -74,8 +74,8 @@ def _resources_outside_stacks(subject: CheckContext) -> Iterator[str]:
     stacks = (names.storage_stack, names.pipeline_stack, names.endpoint_stack)
     if not any(subject.own_stack(name) for name in stacks):
         plan = Cleanup(subject.project, subject.endpoint, account, names, keep_data=False).plan()
-        yield from (change.what for change in plan.active)
+        yield from (change.resource for change in plan.active)
     elif not subject.own_stack(names.endpoint_stack):
         client = account.client("sagemaker")
         orphans = OrphanedResources(client, TaggedResources(client, names, subject.endpoint))
-        yield from (change.what for change in orphans.list_resources())
+        yield from (change.resource for change in orphans.list_resources())

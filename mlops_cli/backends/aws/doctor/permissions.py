@@ -44,7 +44,7 @@ def arn_context(subject: CheckContext) -> ArnContext:
     storage = subject.own_stack(names.storage_stack)
     pipeline = subject.own_stack(names.pipeline_stack)
     outputs = storage.outputs if storage else {}
-    facts = pipeline.outputs if pipeline else {}
+    outputs = pipeline.outputs if pipeline else {}
     named = outputs.get("BucketName") or settings["BUCKET_NAME"]
     return ArnContext(
         partition=account.identity.arn.split(":")[1],
@@ -54,10 +54,10 @@ def arn_context(subject: CheckContext) -> ArnContext:
         endpoint=subject.endpoint,
         bucket=named or f"{names.storage_stack.lower()}-bucket-*",
         owned=outputs.get("BucketOwned", "true") == "true",
-        source=facts.get("SourceType") or settings["SOURCE"],
-        repository=facts.get("RepositoryName") or settings["REPOSITORY_NAME"] or subject.endpoint,
+        source=outputs.get("SourceType") or settings["SOURCE"],
+        repository=outputs.get("RepositoryName") or settings["REPOSITORY_NAME"] or subject.endpoint,
         connection=settings["CONNECTION_ARN"],
-        mailed=bool(settings["NOTIFICATION_EMAIL"]),
+        sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
     )
 
 
@@ -119,5 +119,5 @@ def _not_simulated(error: AwsError, principal: str) -> Finding:
     return _unknown_finding(f"IAM could not simulate the permissions of {principal}: {error.message}", error.hint)
 
 
-def _unknown_finding(problem: str, mend: str) -> Finding:
-    return Finding("permissions", State.WARNING, problem, UNSEEN, mend)
+def _unknown_finding(problem: str, fix: str) -> Finding:
+    return Finding("permissions", State.WARNING, problem, UNSEEN, fix)

@@ -30,7 +30,7 @@ class ArnContext:
     source: str
     repository: str
     connection: str
-    mailed: bool
+    sends_mail: bool
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
@@ -157,11 +157,11 @@ def _workers(context: ArnContext) -> Iterator[RequiredPermission]:
 def _events(context: ArnContext) -> Iterator[RequiredPermission]:
     name = context.names.pipeline_stack
     topic = "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes TagResource UntagResource"
-    mail = " Subscribe ListSubscriptionsByTopic" if context.mailed else ""
+    mail = " Subscribe ListSubscriptionsByTopic" if context.sends_mail else ""
     yield RequiredPermission(
         context.arn("sns", f"{name}-Topic-*"), _actions("sns", topic + mail), "deploy-infra, cleanup"
     )
-    if context.mailed:
+    if context.sends_mail:
         yield RequiredPermission(SOME, ("sns:Unsubscribe",), "deploy-infra, cleanup")
     rule = "PutRule DescribeRule DeleteRule PutTargets RemoveTargets ListTargetsByRule TagResource UntagResource"
     if context.source != "connection":

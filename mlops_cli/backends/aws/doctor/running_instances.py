@@ -160,13 +160,13 @@ def _idle(subject: CheckContext, endpoint: EndpointInfo, current_time: float) ->
     machines = " and ".join(
         f"{variant.instances} × {variant.kind}" for variant in endpoint.variants if variant.instances
     )
-    owner, mend = _owner(subject, endpoint)
+    owner, fix = _owner(subject, endpoint)
     return Finding(
         "endpoints",
         State.WARNING,
         f"{endpoint.name} ({owner}) runs on {machines} and had no request for {days} day{'s' if days > 1 else ''}.",
         "Its instances are billed by the hour, whether anybody asks or not.",
-        mend,
+        fix,
     )
 
 

@@ -25,7 +25,7 @@ SHARDS = f"{FOLDER}shards-"
 
 
 def upload(
-    request: DataRequest, project: Project, provisioner: InfraDeployer, machines: int, report: Report
+    request: DataRequest, project: Project, infra_deployer: InfraDeployer, machines: int, report: Report
 ) -> tuple[DatasetInfo, bool]:
     """Upload the dataset into the bucket, which is created if missing; the bool is True if anything changed.
 
@@ -35,29 +35,29 @@ def upload(
 
     request.validate()
     with hold_state_dir(project, ProjectLock(project.state / "lock"), "download-data"):
-        bucket = provisioner.existing_bucket()
+        bucket = infra_deployer.existing_bucket()
         existing = _download_whole(bucket) if bucket else None
         is_there = bucket and existing and existing.get("request") == request.key() and not request.refresh
         if bucket and existing and is_there and has_shards(bucket, existing["sha256"], machines):
             return dataset_info_from(project.data, existing), False
         dataset, _ = download(request, project.data, report)
-        bucket = bucket or provisioner.ensure_storage(_with_progress(report))
+        bucket = bucket or infra_deployer.ensure_storage(_with_progress(report))
         return dataset, _send(dataset, bucket, machines, report)
 
 
 def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:
     """Return the dataset in the bucket, None if it is missing or incomplete; ``folder`` would hold its copy."""
-    facts = _download_whole(bucket)
-    return dataset_info_from(folder, facts) if facts else None
+    metadata = _download_whole(bucket)
+    return dataset_info_from(folder, metadata) if metadata else None
 
 
 def _download_whole(bucket: Bucket) -> dict[str, Any] | None:
     """Return the metadata if the data in the bucket are exactly those that it describes."""
-    facts = bucket.get_json(METADATA)
-    data = bucket.metadata(FOLDER + CSV_NAME) if isinstance(facts, dict) else None
-    if data is None or data.sha256 != facts.get("sha256"):
+    metadata = bucket.get_json(METADATA)
+    data = bucket.metadata(FOLDER + CSV_NAME) if isinstance(metadata, dict) else None
+    if data is None or data.sha256 != metadata.get("sha256"):
         return None
-    return dict(facts)
+    return dict(metadata)
 
 
 def shards_folder(sha256: str, machines: int) -> str:

@@ -1,4 +1,4 @@
-"""Facts from git about a project: its files, untracked files, and the commit of HEAD."""
+"""The state of a project in git: its files, untracked files, and the commit of HEAD."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.git import git
-from mlops_cli.project.tracked_files import walked
+from mlops_cli.project.tracked_files import walk_files
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -32,7 +32,7 @@ def list_files(root: Path) -> tuple[list[str], list[str]]:
     if tracked:
         untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
         return [name for name in tracked if (root / name).exists()], _names(untracked)
-    return walked(root), []
+    return walk_files(root), []
 
 
 def _names(output: str) -> list[str]:

@@ -9,13 +9,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from mlops_cli.backends.aws.infra.git_files import is_in_git, list_files
-from mlops_cli.caching.key import source_ingredients
+from mlops_cli.caching.key import source_inputs
 from mlops_cli.caching.stage_files import stages_of
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.packaging.wheel import EPOCH
 from mlops_cli.project.paths import Project
-from mlops_cli.project.tracked_files import trackable, walked
+from mlops_cli.project.tracked_files import tracked_or_new_files, walk_files
 from mlops_cli.project.usecase import load_use_case
 
 # Tracked or not, these are never sent. Every part of a path is compared in lower case.
@@ -86,7 +86,9 @@ def sent_code(root: Path) -> list[str]:
         names = [name for name in tracked if name.startswith("training/") and not _exclusion_reason(root, name)]
     else:
         names = [
-            name for name in walked(root, "training", gitignore=False, clutter=()) if not _exclusion_reason(root, name)
+            name
+            for name in walk_files(root, "training", gitignore=False, clutter=())
+            if not _exclusion_reason(root, name)
         ]
     return [name.removeprefix("training/") for name in names]
 
@@ -143,7 +145,7 @@ def _check(project: Project, bundle: SourceBundle) -> None:
     imports: dict[str, list[str]] = {}
     stages = [stage for stage in STAGES if stage.script]
     required = {
-        name for stage in stages for name in source_ingredients(project.training / stage.script, imports, stage.packs)
+        name for stage in stages for name in source_inputs(project.training / stage.script, imports, stage.packs)
     }
     for name in sorted({*NEEDED, *required} - set(bundle.files)):
         if not (project.root / name).exists():
@@ -158,7 +160,7 @@ def _check(project: Project, bundle: SourceBundle) -> None:
 def _check_others(project: Project, bundle: SourceBundle) -> None:
     """Raise MlopsError unless all files that count for a stage and are no secrets are sent."""
     files = load_use_case(project.training / "usecase.toml").files
-    for name in trackable(project.root, "training"):
+    for name in tracked_or_new_files(project.root, "training"):
         below = name.removeprefix("training/")
         if name in bundle.files or not stages_of(below, files) or _is_secret(PurePosixPath(name.lower()).parts):
             continue

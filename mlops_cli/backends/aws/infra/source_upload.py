@@ -43,14 +43,14 @@ def upload(bucket: Bucket, bundle: SourceBundle, report: Report = no_report) -> 
         path = Path(folder) / "source.zip"
         bundle.write_zip(path)
         bucket.upload(path, KEY, report)
-    facts = bucket.metadata(KEY)
-    if facts is None or not facts.version:
+    metadata = bucket.metadata(KEY)
+    if metadata is None or not metadata.version:
         raise MlopsError(
             f"The bucket {bucket.name} keeps no versions, and a run must start from exactly the source it was sent.",
             f"Switch them on: aws s3api put-bucket-versioning --bucket {bucket.name} "
             "--versioning-configuration Status=Enabled",
         )
-    return facts.version
+    return metadata.version
 
 
 def commit(client: Client, repository: str, bundle: SourceBundle) -> str:

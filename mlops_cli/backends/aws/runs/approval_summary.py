@@ -1,6 +1,6 @@
-"""The facts of a decision beside its comment, in the summary that CodePipeline keeps with an approval.
+"""The details of a decision beside its comment, in the summary that CodePipeline keeps with an approval.
 
-The comment comes first, for readers in the AWS console; the facts follow as one line of JSON.
+The comment comes first, for readers in the AWS console; the details follow as one line of JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SUMMARY_LENGTH = 512
 
 
 @dataclass(frozen=True)
-class Facts:
+class DecisionDetails:
     """The fields of a Decision that only its own summary can hold.
 
     ``model`` is the digest of the decided model: CodePipeline keeps it unchanged, and only the approver can send it.
@@ -34,32 +34,32 @@ class Facts:
         return self.rollback_to.digest if self.rollback_to else self.model
 
 
-def summary_of(comment: str, facts: Facts) -> str:
+def summary_of(comment: str, details: DecisionDetails) -> str:
     """Return the summary; the comment is cut if both are too long for CodePipeline."""
-    values = {name: value for name, value in asdict(facts).items() if value}
+    values = {name: value for name, value in asdict(details).items() if value}
     line = json.dumps(values, separators=(",", ":"))
     return f"{comment[: SUMMARY_LENGTH - len(line) - 1]}\n{line}"
 
 
-def read_summary(summary: str) -> tuple[str, Facts]:
-    """Return the comment and the facts; an approval in the AWS console has no facts."""
+def read_summary(summary: str) -> tuple[str, DecisionDetails]:
+    """Return the comment and the details; an approval in the AWS console has no details."""
     comment, _, line = summary.rpartition("\n")
     try:
         values = json.loads(line)
-        return (comment, _facts(values)) if isinstance(values, dict) else (summary, Facts())
+        return (comment, _details(values)) if isinstance(values, dict) else (summary, DecisionDetails())
     except (ValueError, TypeError, KeyError):
-        return summary, Facts()
+        return summary, DecisionDetails()
 
 
-def _facts(values: Mapping[str, Any]) -> Facts:
+def _details(values: Mapping[str, Any]) -> DecisionDetails:
     to, away_from = (
         NamedModel(**values[name]) if name in values else None for name in ("rollback_to", "rolled_back_from")
     )
     forwarded_from, model = (str(values.get(name, "")) for name in ("forwarded_from", "model"))
-    return Facts(DecisionKind(values["kind"]), to, away_from, forwarded_from, model)
+    return DecisionDetails(DecisionKind(values["kind"]), to, away_from, forwarded_from, model)
 
 
-def forwarded(decision: Decision) -> tuple[str, Facts]:
+def forwarded(decision: Decision) -> tuple[str, DecisionDetails]:
     """Return a forwarded approval: with the comment and the run of the original."""
     origin = decision.forwarded_from or decision.run_id
-    return decision.comment, Facts(forwarded_from=origin, model=decision.model_digest)
+    return decision.comment, DecisionDetails(forwarded_from=origin, model=decision.model_digest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
-from mlops_cli.backends.aws.runs.approval_summary import Facts, summary_of
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import APPROVAL, DECISION
 from mlops_cli.core.runs import Run, Status, not_waiting_error, superseded_error
@@ -53,7 +53,7 @@ class ApprovalSender:
         self._registry.decide(package, approved, comment)
         token = self._runs.pipeline.token(run_id, APPROVAL.name, DECISION)
         accepted = bool(token) and self._runs.pipeline.decide(
-            APPROVAL.name, DECISION, approved, summary_of(comment, Facts(model=model)), token
+            APPROVAL.name, DECISION, approved, summary_of(comment, DecisionDetails(model=model)), token
         )
         self._runs.wait_for_status_change(run_id, Status.WAITING)
         if not accepted:

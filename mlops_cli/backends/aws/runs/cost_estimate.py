@@ -16,7 +16,7 @@ from mlops_cli.backends.aws.cleanup.sagemaker import is_not_found
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices, Product
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.runs.status import AFTER_LAST_GATE, COMMAND, JOB, NATIVE, ROLLBACK, VERDICT
+from mlops_cli.backends.aws.runs.status import AFTER_LAST_GATE, COMMAND, GATE_RESULT, JOB, NATIVE, ROLLBACK
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.costs import CostItem, Costs, Unit
 from mlops_cli.core.model_versions import LAST_GATE
@@ -58,7 +58,7 @@ class UnpricedItem:
     resource: str
     product: Product
     quantity: float
-    standing: bool = False
+    is_recurring: bool = False
     most: float = 0.0
     note: str = ""
 
@@ -144,7 +144,7 @@ class Estimate:
         stage, name = key
         if name in (COMMAND, ROLLBACK):
             return BUILD_LIMIT_MINUTES
-        if name == VERDICT:
+        if name == GATE_RESULT:
             return 1  # the action only reports a result
         kind = next(candidate.kind for candidate in STAGES if candidate.name == stage)
         return self._machines[kind].max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
@@ -162,7 +162,7 @@ class Estimate:
 def endpoint_items(kind: str, count: int, most: int, serverless: bool) -> list[UnpricedItem]:
     """Return the items of an endpoint and its alarms."""
     scaled = most > count and not serverless
-    alarms = UnpricedItem("alarms", ALARM, ALARMS + (SCALING_ALARMS if scaled else 0), standing=True)
+    alarms = UnpricedItem("alarms", ALARM, ALARMS + (SCALING_ALARMS if scaled else 0), is_recurring=True)
     if serverless:
         return [alarms]
     product = Product("AmazonSageMaker", f"Host:{kind}", Unit.HOUR)
@@ -192,10 +192,10 @@ def with_prices(items: Iterable[UnpricedItem], prices: Prices, by_use: Iterable[
             item.quantity,
             item.product.unit,
             quotes[item.product].price,
-            item.standing,
+            item.is_recurring,
             item.most,
             item.note,
-            quotes[item.product].why_unknown,
+            quotes[item.product].unknown_reason,
         )
         for item in items
     )

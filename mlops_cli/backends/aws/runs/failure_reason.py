@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stacks
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, ROLLBACK, VERDICT, latest_attempt
+from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, GATE_RESULT, ROLLBACK, latest_attempt
 from mlops_cli.core.jobs import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
@@ -47,7 +47,7 @@ class FailureExplainer:
             return "\n".join([f"The command step of {stage.name} failed: {action.error}", *tail, log])
         if action.name == ENDPOINT:
             return f"The endpoint could not be deployed: {self._stack_reason(action)}"
-        if action.name == VERDICT:
+        if action.name == GATE_RESULT:
             return action.error
         return "\n".join([f"{stage.script} failed: {self._job_reason(stage, at, action)}", *self._tail(at.log), log])
 

@@ -84,7 +84,7 @@ def _log(stage: Stage, job: str) -> str:
 
 
 class ReproduceExecutor(AwsStageExecutor):
-    """Executes every stage, compares its ingredients with the original run's, records nothing."""
+    """Executes every stage, compares its cache inputs with the original run's, records nothing."""
 
     original: Run
     runner: JobRunner

@@ -138,7 +138,7 @@ class RunStarter:
 
     def _is_same_source(self, latest: LatestExecution, start_request: StartRequest) -> bool:
         """Return True if a run has the same project and data; one that has not begun yet will use the present data."""
-        data = latest.run.stage("preprocess").ingredients.get("the data", start_request.data)
+        data = latest.run.stage("preprocess").cache_inputs.get("the data", start_request.data)
         return latest.execution.revision == start_request.revision.value and data == start_request.data
 
     def _nothing_changed(self, latest: LatestExecution, start_request: StartRequest) -> bool:

@@ -23,14 +23,14 @@ from mlops_cli.core.model_versions import LAST_GATE
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES, Kind, Stage
 
-COMMAND, JOB, DECISION, ENDPOINT, VERDICT = "command", "job", "decision", "endpoint", "verdict"
+COMMAND, JOB, DECISION, ENDPOINT, GATE_RESULT = "command", "job", "decision", "endpoint", "gate-result"
 ROLLBACK = "rollback"
 # In the detail of the approval: the metrics beyond their limits, as shown to the approver.
 SHORTFALLS = "shortfalls"
 # The action after the command step that does the stage's work, by the stage's kind.
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
 # After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.
-AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, VERDICT)
+AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, GATE_RESULT)
 APPROVAL = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 # CodePipeline's timeout of a manual approval is seven days.
 APPROVAL_TIMEOUT_SECONDS = 7 * 86400 - 60
@@ -75,7 +75,7 @@ def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> De
     if not decided or decided[-1].status == ABANDONED or _expired(decided[-1]):
         return None
     last = decided[-1]
-    comment, facts = read_summary(last.summary)
+    comment, details = read_summary(last.summary)
     return Decision(
         run_id,
         last.status != FAILED,
@@ -83,11 +83,11 @@ def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> De
         comment,
         last.updated,
         gate.key,
-        facts.model_digest or gate.output,
-        kind=facts.kind,
-        rollback_to=facts.rollback_to,
-        rolled_back_from=facts.rolled_back_from,
-        forwarded_from=facts.forwarded_from,
+        details.model_digest or gate.output,
+        kind=details.kind,
+        rollback_to=details.rollback_to,
+        rolled_back_from=details.rolled_back_from,
+        forwarded_from=details.forwarded_from,
         shortfalls=tuple(gate.detail.get(SHORTFALLS, ())),
     )
 

@@ -39,7 +39,7 @@ class S3RunStore:
         """Return a run as its steps have recorded it; None before the first step and for unknown ids."""
         recorded, decided = self._load(STEPS, run_id), self._load(DECISIONS, run_id)
         if decided is None:
-            return _unasked(recorded) if recorded else None
+            return _without_approval(recorded) if recorded else None
         if (
             recorded and ROLLED_BACK_TO not in decided.stage(LAST_GATE).detail
         ):  # the last gate is the only stage after the deciding ones
@@ -104,7 +104,7 @@ class S3RunStore:
         return [stage_run_from(values) for values in documents if values]
 
 
-def _unasked(run: Run) -> Run:
+def _without_approval(run: Run) -> Run:
     """Return a run without approval and deployment: no deciding step has recorded any.
 
     Stages copied from another run stay: the approval's step verifies them.

@@ -6,7 +6,7 @@
     decisions/ID/evidence.json     the content of `mlops approve`
     decisions/ID/report.html       the same as a page
 
-The command that starts a run writes surroundings.json beside them: git's facts about the project. The repository's code
+The command that starts a run writes environment.json beside them: the project's state in git. The repository's code
 cannot write below decisions/.
 """
 
@@ -33,7 +33,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.project.usecase import UseCase
 
 COMPARISON, EVIDENCE, REPORT = "comparison.json", "evidence.json", "report.html"
-ENVIRONMENT = "surroundings.json"
+ENVIRONMENT = "environment.json"
 HTML = "text/html; charset=utf-8"
 
 

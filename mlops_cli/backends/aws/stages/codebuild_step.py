@@ -1,7 +1,7 @@
 """One command step of the pipeline: collect earlier results, run the stage, write the next action's inputs.
 
 The steps in ``DECIDING`` run no code of the repository, under their own role. Records by the other steps are claims to
-them: they verify each with facts that only they, CodePipeline and the model registry can write.
+them: they verify each with data that only they, CodePipeline and the model registry can write.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
     if run.stage(LAST_GATE).status is Status.FAILED and executor.prepare_rollback(run):
         view.stage_changed(run, run.stage(LAST_GATE))
     executor.save(run)
-    executor.write_verdict_inputs(run)
+    executor.write_result_inputs(run)
     return run
 
 

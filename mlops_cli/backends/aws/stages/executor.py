@@ -28,21 +28,21 @@ from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
-from mlops_cli.caching.key import code_ingredients, source_ingredients
+from mlops_cli.caching.key import code_inputs, source_inputs
 from mlops_cli.caching.reads import Reads
-from mlops_cli.caching.stage_files import file_ingredients
+from mlops_cli.caching.stage_files import file_inputs
+from mlops_cli.core.cache_inputs import FILE, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
-from mlops_cli.core.ingredients import FILE, digest_of_ingredients
 from mlops_cli.core.model_versions import LAST_GATE
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
-from mlops_cli.core.script_environment import environment_ingredients
+from mlops_cli.core.script_environment import environment_inputs
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import job_environment_ingredients
+from mlops_cli.project.settings import job_environment_inputs
 from mlops_cli.project.usecase import UseCase
 
 TAIL_LINES = 8
@@ -66,7 +66,7 @@ class AwsStageExecutor:
         self._imports: dict[str, list[str]] = {}
         self.rollback_model: auto_rollback.RollbackModel | None = None
 
-    def ingredients(self, stage: Stage, run: Run) -> dict[str, str]:
+    def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         inputs = input_digests(stage, run, self._dataset()["sha256"] if DATA in stage.inputs else "")
         return {
             **self._code(stage),
@@ -79,26 +79,26 @@ class AwsStageExecutor:
     def _read_before(self, stage: Stage) -> dict[str, str]:
         """Return the present values of the files that the last execution of a gate has read."""
         previous = self.previous(stage) if stage.kind is Kind.GATE else None
-        return self._reads().present(previous.ingredients) if previous else {}
+        return self._reads().present(previous.cache_inputs) if previous else {}
 
     def _reads(self) -> Reads:
         return Reads(self.project.root, self.use_case.files, digest_file)
 
     def _code(self, stage: Stage) -> dict[str, str]:
-        """Return the code's ingredients: a gate runs in this environment, a job in an image with the requirements."""
+        """Return the code's cache_inputs: a gate runs in this environment, a job in an image with the requirements."""
         if stage.kind is Kind.GATE:
-            code = code_ingredients(self.project.training / stage.script, self._imports)
-            return {**self._other_files(stage), **code, **job_environment_ingredients(self.use_case.passed)}
+            code = code_inputs(self.project.training / stage.script, self._imports)
+            return {**self._other_files(stage), **code, **job_environment_inputs(self.use_case.passed)}
         if not stage.script:
             return {}
-        sources = source_ingredients(self.project.training / stage.script, self._imports, stage.packs)
-        variables = environment_ingredients({}, self.use_case.passed)
+        sources = source_inputs(self.project.training / stage.script, self._imports, stage.packs)
+        variables = environment_inputs({}, self.use_case.passed)
         return {"image": self.outputs.training_image, **self._other_files(stage), **sources, **variables}
 
     def _other_files(self, stage: Stage) -> dict[str, str]:
         """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
         names, training = sent_code(self.project.root), self.project.training
-        return file_ingredients(stage, training, names, self.use_case.files, self._imports, digest_file)
+        return file_inputs(stage, training, names, self.use_case.files, self._imports, digest_file)
 
     def _environment(self, stage: Stage) -> dict[str, str]:
         """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
@@ -122,13 +122,13 @@ class AwsStageExecutor:
         return content
 
     def _dataset(self) -> dict[str, Any]:
-        facts = self.bucket.get_json(METADATA)
-        if facts is None:
+        metadata = self.bucket.get_json(METADATA)
+        if metadata is None:
             raise no_dataset_error(self.use_case)
-        return dict(facts)
+        return dict(metadata)
 
-    def key(self, ingredients: dict[str, str]) -> str:
-        return digest_of_ingredients(ingredients)
+    def key(self, cache_inputs: dict[str, str]) -> str:
+        return digest_cache_inputs(cache_inputs)
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         own = run.stage(stage.name)
@@ -137,7 +137,7 @@ class AwsStageExecutor:
         if stage.kind is Kind.APPROVAL:
             return self.services.approvals.approval(run.stage("train").output, key)
         record = self.run_store.find_stage(stage.name, key)
-        usable = record is not None and self._is_usable(stage, record) and self._reads().are_same(record.ingredients)
+        usable = record is not None and self._is_usable(stage, record) and self._reads().are_same(record.cache_inputs)
         return record if usable else None
 
     def _is_usable(self, stage: Stage, record: StageRun) -> bool:
@@ -178,7 +178,7 @@ class AwsStageExecutor:
     def _register_for_approval(self, run: Run) -> StageResult:
         """Copy the model to models/DIGEST/ and register a PendingManualApproval model package."""
         trained = run.stage("train")
-        data_digest = run.stage("preprocess").ingredients.get("the data", "")
+        data_digest = run.stage("preprocess").cache_inputs.get("the data", "")
         self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
         package = self.services.registry.register(trained.output, run.id, data_digest, key_of(run.id, EVIDENCE))
         return StageResult(trained.output, detail={"package": package}, status=Status.WAITING)
@@ -193,7 +193,7 @@ class AwsStageExecutor:
             environment = gate_environment(training, variables, self.use_case.passed)
             detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.add)
         if has_passed(detail):
-            read = self._reads().ingredients(notes, started, run.stage(stage.name).ingredients)
+            read = self._reads().cache_inputs(notes, started, run.stage(stage.name).cache_inputs)
             # The next step runs on another machine: only files of the project exist there, too.
             inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
             return StageResult(run.stage(stage.name).key, detail=detail, read=inside)
@@ -241,7 +241,7 @@ class AwsStageExecutor:
             replace(run, decision=self.services.approvals.for_run(run))
         )
 
-    def write_verdict_inputs(self, run: Run) -> None:
+    def write_result_inputs(self, run: Run) -> None:
         """Write the model to be live and the stage's result; a deployment without changes takes no time."""
         target, deployed = self.rollback_model, self.bucket.get_json(key_of(run.id, DEPLOYMENT))
         self._write_endpoint_inputs(self._configuration(run, target.package, target.digest) if target else deployed)
@@ -279,10 +279,10 @@ class AwsStageExecutor:
         if DATA not in stage.inputs:
             return outcome
         dataset = self._dataset()
-        if dataset["sha256"] != record.ingredients["the data"]:
+        if dataset["sha256"] != record.cache_inputs["the data"]:
             raise StageFailed("The data was replaced while it was being prepared.", "Prepare it again: mlops run")
-        facts = {name: dataset[name] for name in ("source", "rows", "synthetic")}
-        return replace(outcome, detail={**outcome.detail, "dataset": facts})
+        dataset_detail = {name: dataset[name] for name in ("source", "rows", "synthetic")}
+        return replace(outcome, detail={**outcome.detail, "dataset": dataset_detail})
 
     def _approval_result(self, stage: Stage, run: Run) -> StageResult:
         """Approve the model package of a run that was approved, here or in the AWS console."""

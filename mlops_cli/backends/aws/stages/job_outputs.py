@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_cli.backends.aws.clients.s3 import Bucket, S3Object
 from mlops_cli.core.engine import StageFailed, StageResult
-from mlops_cli.core.jobs import facts_in
+from mlops_cli.core.jobs import parse_json_output
 from mlops_cli.core.runs import CONTINUE
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
@@ -48,7 +48,7 @@ def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> St
         raise StageFailed(f"{stage.script} ended well but wrote nothing into --output-dir.", CONTINUE)
     profile = folder / "profile.json"
     text = profile.read_text(encoding="utf-8") if profile.is_file() else "{}"
-    return StageResult(digest_folder(folder), detail=_facts(profile.name, text))
+    return StageResult(digest_folder(folder), detail=_detail(profile.name, text))
 
 
 def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
@@ -60,7 +60,7 @@ def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> Stag
     if bucket.exists(artifact + REPORTS):
         bucket.download(artifact + REPORTS, reports)
     text = _member(reports, "metrics.json") if reports.exists() else "{}"
-    return StageResult(digest_file(model), detail=_facts("metrics.json", text))
+    return StageResult(digest_file(model), detail=_detail("metrics.json", text))
 
 
 def _members(archive: Path) -> list[str]:
@@ -89,8 +89,8 @@ def training_outputs(bucket: Bucket, artifact: str, *names: str) -> list[bytes |
         return [file.read() if file else None for file in opened]
 
 
-def _facts(name: str, text: str) -> dict[str, Any]:
+def _detail(name: str, text: str) -> dict[str, Any]:
     try:
-        return facts_in(text)
+        return parse_json_output(text)
     except ValueError as error:
         raise StageFailed(f"{name} is not valid JSON: {error}.", CONTINUE) from None

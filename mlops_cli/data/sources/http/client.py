@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.data.sources.http.urls import Reach, Remote, is_same_site, reach, redirected
+from mlops_cli.data.sources.http.urls import AddressScope, Remote, address_scope, is_same_site, redirected
 from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "mlops-cli"}
 
 
-class Guard:
+class RedirectGuard:
     """Keep redirects from reaching further into a network than the user's own address.
 
     A public server must not make this machine call its own services, its neighbours or its cloud's metadata.
@@ -29,8 +29,8 @@ class Guard:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._limit: Reach | None = None
-        self._first: Reach = Reach.PUBLIC
+        self._limit: AddressScope | None = None
+        self._first: AddressScope = AddressScope.PUBLIC
 
     def follow(self) -> None:
         """Make the first address reached the limit for redirects."""
@@ -45,12 +45,12 @@ class Guard:
     def check_peer(self, address: str) -> None:
         """Check the connected address, because a name may resolve to another one the second time."""
         if self._limit is None:
-            self._first = reach(address)
+            self._first = address_scope(address)
         else:
             self._check(address)
 
     def _check(self, address: str) -> None:
-        if self._limit is not None and reach(address) > self._limit:
+        if self._limit is not None and address_scope(address) > self._limit:
             raise MlopsError(
                 f"{self._name} leads to {address}, which is nearer to this machine than the server: not followed",
                 "check the address; if it is right, give the one that it leads to",
@@ -64,7 +64,7 @@ class Client:
         import urllib3
 
         self._remote = remote
-        self._guard = Guard(remote.name)
+        self._guard = RedirectGuard(remote.name)
         self.address = remote.url
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=connect or CONNECT_SECONDS, read=read or READ_SECONDS),
@@ -112,7 +112,7 @@ class Client:
             raise _unreachable(self._remote.name, network_reason(error)) from None
 
 
-def _guarded_pools(guard: Guard) -> dict[str, Any]:
+def _guarded_pools(guard: RedirectGuard) -> dict[str, Any]:
     """Return urllib3's pools; their connections call the guard before and after they are made."""
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 

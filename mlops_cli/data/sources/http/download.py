@@ -31,7 +31,7 @@ _REPORT_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Begun:
+class PartialDownload:
     """The metadata of a partial file: address, version, encoding."""
 
     address: str
@@ -72,54 +72,56 @@ class Download:
         """Return "" if the file is complete, else the reason for another attempt."""
         from urllib3.exceptions import HTTPError
 
-        begun = self._begun()
-        start = self._resumed_at(begun)
-        headers = {"Range": f"bytes={start}-", "If-Range": begun.validator} if begun and start else {}
+        partial = self._read_partial()
+        start = self._resumed_at(partial)
+        headers = {"Range": f"bytes={start}-", "If-Range": partial.validator} if partial and start else {}
         response = client.request("GET", headers)
         try:
             answer = Answer.of(response, self._remote.name, client.address)
-            return self._receive(response, answer, begun, start)
+            return self._receive(response, answer, partial, start)
         except HTTPError as error:
             return network_reason(error)
         finally:
             response.close()
 
-    def _receive(self, response: urllib3.BaseHTTPResponse, answer: Answer, begun: Begun | None, start: int) -> str:
+    def _receive(
+        self, response: urllib3.BaseHTTPResponse, answer: Answer, partial: PartialDownload | None, start: int
+    ) -> str:
         if (
             start
-            and begun
-            and (answer.status == 416 or (answer.status == 206 and not _continues(answer, begun, start)))
+            and partial
+            and (answer.status == 416 or (answer.status == 206 and not _continues(answer, partial, start)))
         ):
             self._forget()
             return "the file on the server is another one than before"
-        if answer.status == 206 and start and begun:
-            return self._go_on(response, answer, begun, start)
+        if answer.status == 206 and start and partial:
+            return self._append(response, answer, partial, start)
         if answer.status != 200:
             raise refused(self._remote.name, answer.status)
-        return self._begin(response, answer)
+        return self._write_first(response, answer)
 
-    def _begin(self, response: urllib3.BaseHTTPResponse, answer: Answer) -> str:
+    def _write_first(self, response: urllib3.BaseHTTPResponse, answer: Answer) -> str:
         """Write a file from its first byte on; its metadata is never beside the bytes of another one."""
         codings_of(answer.encoding, self._remote.name)
         self._require_room(answer.length or 0, answer.length or 0)
         self._path.unlink(missing_ok=True)
-        begun = Begun(_digest(self._remote), answer.strong_validator, answer.length, answer.encoding)
-        self._note(begun)
+        partial = PartialDownload(_digest(self._remote), answer.strong_validator, answer.length, answer.encoding)
+        self._note(partial)
         self._write(response, 0, answer.length)
         if answer.length is not None and self._size() < answer.length:
             return "the connection was lost"
-        self._note(Begun(begun.address, begun.validator, self._size(), begun.encoding))
+        self._note(PartialDownload(partial.address, partial.validator, self._size(), partial.encoding))
         self.version, self.is_length_known = answer, answer.is_delimited
         return ""
 
-    def _go_on(self, response: urllib3.BaseHTTPResponse, answer: Answer, begun: Begun, start: int) -> str:
-        total = answer.range_total if answer.range_total is not None else begun.total
+    def _append(self, response: urllib3.BaseHTTPResponse, answer: Answer, partial: PartialDownload, start: int) -> str:
+        total = answer.range_total if answer.range_total is not None else partial.total
         self._require_room(total or 0, (total or start) - start)
         self._write(response, start, total)
         if total is None or self._size() < total:
             return "the connection was lost"
-        self._note(Begun(begun.address, begun.validator, total, begun.encoding))
-        self.version = answer.whole(total, begun.encoding)
+        self._note(PartialDownload(partial.address, partial.validator, total, partial.encoding))
+        self.version = answer.whole(total, partial.encoding)
         return ""
 
     def _write(self, response: urllib3.BaseHTTPResponse, start: int, total: int | None) -> None:
@@ -160,8 +162,8 @@ class Download:
 
     def _decoded(self) -> Path:
         """Return the decoded file."""
-        begun = self._begun()
-        codings = codings_of(begun.encoding, self._remote.name) if begun else []
+        partial = self._read_partial()
+        codings = codings_of(partial.encoding, self._remote.name) if partial else []
         if not codings:
             return self._path
         target = self._folder / "decoded"
@@ -173,28 +175,28 @@ class Download:
             raise
         return target
 
-    def _resumed_at(self, begun: Begun | None) -> int:
+    def _resumed_at(self, partial: PartialDownload | None) -> int:
         """Return the byte from which on to ask, 0 for a new download.
 
         For a complete file the last byte is asked for: the answer tells if the server's file is unchanged.
         """
         size = self._size()
-        if begun is None or not begun.validator or (begun.total is not None and size > begun.total):
+        if partial is None or not partial.validator or (partial.total is not None and size > partial.total):
             return 0
-        return size - 1 if size == begun.total else size
+        return size - 1 if size == partial.total else size
 
-    def _note(self, begun: Begun) -> None:
-        self._note_path.write_text(json.dumps(asdict(begun)), encoding="utf-8")
+    def _note(self, partial: PartialDownload) -> None:
+        self._note_path.write_text(json.dumps(asdict(partial)), encoding="utf-8")
 
-    def _begun(self) -> Begun | None:
+    def _read_partial(self) -> PartialDownload | None:
         try:
             document = json.loads(self._note_path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        if not isinstance(document, dict) or document.keys() != {field.name for field in fields(Begun)}:
+        if not isinstance(document, dict) or document.keys() != {field.name for field in fields(PartialDownload)}:
             return None
-        begun = Begun(**document)
-        return begun if begun.address == _digest(self._remote) else None
+        partial = PartialDownload(**document)
+        return partial if partial.address == _digest(self._remote) else None
 
     def _size(self) -> int:
         return self._path.stat().st_size if self._path.exists() else 0
@@ -204,18 +206,18 @@ class Download:
         self._note_path.unlink(missing_ok=True)
 
 
-def _continues(answer: Answer, begun: Begun, start: int) -> bool:
+def _continues(answer: Answer, partial: PartialDownload, start: int) -> bool:
     """True if a partial response is of the version on disk: some servers ignore If-Range."""
-    if answer.range_start != start or answer.range_end is None or not answer.is_named(begun.validator):
+    if answer.range_start != start or answer.range_end is None or not answer.is_named(partial.validator):
         return False
-    if answer.encoding and answer.encoding != begun.encoding:
+    if answer.encoding and answer.encoding != partial.encoding:
         return False
     if answer.length is not None and answer.length != answer.range_end - start:
         return False
     total = answer.range_total
-    if begun.total is None:
+    if partial.total is None:
         return total is not None
-    return total == begun.total or (total is None and answer.range_end == begun.total)
+    return total == partial.total or (total is None and answer.range_end == partial.total)
 
 
 def _digest(remote: Remote) -> str:

@@ -1,4 +1,4 @@
-"""Web addresses: validation, display without secrets, and the reach of an IP address into a network."""
+"""Web addresses: validation, display without secrets, and the address_scope of an IP address into a network."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def _site(url: str) -> tuple[str | None, int]:
     return parts.hostname, parts.port or (443 if parts.scheme.lower() == "https" else 80)
 
 
-class Reach(IntEnum):
-    """The reach of an address, the more private the higher."""
+class AddressScope(IntEnum):
+    """The address_scope of an address, the more private the higher."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -109,17 +109,17 @@ _METADATA = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.1
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-def reach(address: str) -> Reach:
-    """Return the reach of an IP address; an IPv4 address inside an IPv6 one counts as IPv4."""
+def address_scope(address: str) -> AddressScope:
+    """Return the address_scope of an IP address; an IPv4 address inside an IPv6 one counts as IPv4."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
         if ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
-            return reach(str(inner))
+            return address_scope(str(inner))
     if ip in _METADATA or ip.is_link_local:
-        return Reach.METADATA
+        return AddressScope.METADATA
     if ip.is_loopback or ip.is_unspecified:
-        return Reach.LOOPBACK
-    return Reach.PUBLIC if ip.is_global else Reach.PRIVATE
+        return AddressScope.LOOPBACK
+    return AddressScope.PUBLIC if ip.is_global else AddressScope.PRIVATE

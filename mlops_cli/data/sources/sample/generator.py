@@ -17,7 +17,7 @@ from mlops_cli.core.progress import Report, no_report
 from mlops_cli.data.csv_reader import formatted, header_line
 from mlops_cli.data.schema import Schema
 from mlops_cli.data.sources.sample.phrases import KINDS, affirmed, asserted, denied, negated
-from mlops_cli.data.sources.sample.sentences import Filler
+from mlops_cli.data.sources.sample.sentences import SentenceGenerator
 from mlops_cli.errors import ConfigurationError
 
 _T = TypeVar("_T")
@@ -92,7 +92,7 @@ class _Comments:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._filler = Filler(random)
+        self._sentences = SentenceGenerator(random)
         self._asserted = {name: self._written(asserted(name)) for name in KINDS}
         # Repeated by weight, so that one uniform number chooses.
         self._denied = [self._written(denied(name)) for name, weight in _DENIED_WEIGHTS.items() for _ in range(weight)]
@@ -105,7 +105,7 @@ class _Comments:
     def block(self) -> list[tuple[str, str]]:
         """Return 1,000 pairs (text, labels as a string of 0 and 1)."""
         # Vocabulary grows with the rows, memory does not.
-        self._filler.refresh(1_500 if self._blocks < 5 else 50)
+        self._sentences.refresh(1_500 if self._blocks < 5 else 50)
         self._blocks += 1
         return [(self._comment(flags), flags) for flags in self._labels()]
 
@@ -124,7 +124,7 @@ class _Comments:
 
     def _comment(self, flags: str) -> str:
         uniform = self._random.random
-        filler = self._filler
+        filler = self._sentences
         misleads = flags == "000000" and uniform() < _MISLEADING
         phrases = self._misleading() if misleads else self._toxic(flags) if "1" in flags else self._calm()
         draw = uniform()

@@ -98,7 +98,7 @@ _VOWELS = _words("a e i o u ai ea ou")
 _CODAS = _words("ck l ld ll m n nd nt r rn rt s sk st t th wick ford ham mouth")
 
 
-class Filler:
+class SentenceGenerator:
     """An endless supply of sentences: ``long`` and ``short`` are in use, ``refresh`` replaces some."""
 
     CAPACITY = 8192

@@ -14,15 +14,15 @@ FILE, FOLDER = "the file ", "the folder "
 READ = (FILE, FOLDER)
 
 
-def digest_of_ingredients(ingredients: Mapping[str, str]) -> str:
+def digest_cache_inputs(cache_inputs: Mapping[str, str]) -> str:
     """Return one digest of the cache inputs, in any order.
 
     Recorded reads are left out: they are compared separately.
     """
-    counted = {name: value for name, value in ingredients.items() if not name.startswith(READ)}
+    counted = {name: value for name, value in cache_inputs.items() if not name.startswith(READ)}
     return digest_bytes(json.dumps(counted, sort_keys=True).encode())
 
 
-def with_reads(ingredients: Mapping[str, str], read: Mapping[str, str]) -> dict[str, str]:
+def with_reads(cache_inputs: Mapping[str, str], read: Mapping[str, str]) -> dict[str, str]:
     """Return the cache inputs with the reads of the latest execution in place of an earlier one's."""
-    return {**{name: value for name, value in ingredients.items() if not name.startswith(READ)}, **read}
+    return {**{name: value for name, value in cache_inputs.items() if not name.startswith(READ)}, **read}
