@@ -29,7 +29,7 @@ def worst_predictions(context: ReportContext) -> str:
 def _of_column(column: Column, context: ReportContext) -> str:
     if column.kind != LABEL:
         rows = largest_errors(column, MOST).tolist()
-        return _details(column.name, f"the {len(rows)} largest_errors off", _texts(rows, column, context))
+        return _details(column.name, f"the {len(rows)} largest errors", _texts(rows, column, context))
     alarms, misses = (positions.tolist() for positions in worst(column, MOST))
     body = _list("Said yes, but is not", alarms, column, context) + _list("Is, but said no", misses, column, context)
     return _details(column.name, count(len(alarms) + len(misses), "mistake"), body) if body else ""

@@ -80,7 +80,7 @@ def test_calibrated_predictions_are_seen_as_such_and_others_are_not() -> None:
     good = calibration(Column("a", "label", truth, chance))
     assert len(good) == 10
     assert sum(one.rows for one in good) == 20_000
-    assert all(one.low <= one.share <= one.high for one in good)
+    assert all(one.low <= one.rate <= one.high for one in good)
     assert calibration_error(good) < 0.02
     assert calibration_error(calibration(Column("a", "label", truth, chance / 2))) > 0.2
 

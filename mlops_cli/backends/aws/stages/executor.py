@@ -85,7 +85,7 @@ class AwsStageExecutor:
         return Reads(self.project.root, self.use_case.files, digest_file)
 
     def _code(self, stage: Stage) -> dict[str, str]:
-        """Return the code's cache_inputs: a gate runs in this environment, a job in an image with the requirements."""
+        """Return the code's cache inputs: a gate runs in this environment, a job in an image with the requirements."""
         if stage.kind is Kind.GATE:
             code = code_inputs(self.project.training / stage.script, self._imports)
             return {**self._other_files(stage), **code, **job_environment_inputs(self.use_case.passed)}

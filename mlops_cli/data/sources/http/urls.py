@@ -1,4 +1,4 @@
-"""Web addresses: validation, display without secrets, and the address_scope of an IP address into a network."""
+"""Web addresses: validation, display without secrets, and the scope of an IP address."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _site(url: str) -> tuple[str | None, int]:
 
 
 class AddressScope(IntEnum):
-    """The address_scope of an address, the more private the higher."""
+    """The scope of an address, the more private the higher."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -110,7 +110,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def address_scope(address: str) -> AddressScope:
-    """Return the address_scope of an IP address; an IPv4 address inside an IPv6 one counts as IPv4."""
+    """Return the scope of an IP address; an IPv4 address inside an IPv6 one counts as IPv4."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
