@@ -17,10 +17,10 @@ from mlops_cli.console.formatting import number
 from mlops_cli.console.progress import Lines, describe, size
 from mlops_cli.console.resource_tree import Tree
 from mlops_cli.console.tables import (
-    properties_table,
     metrics_table,
     plan_table,
     predictions_view,
+    properties_table,
     settings_table,
     stage_table,
 )
@@ -225,7 +225,9 @@ SHOWN: dict[str, Callable[[Console], None]] = {
     "many predictions": lambda console: console.show(*predictions_view([(HOSTILE, MANY_SCORES)], 80)),
     "stages": lambda console: console.show(stage_table(hostile_run(), {"train": HOSTILE}, explain=True)),
     "a finding": lambda console: console.show(finding_table(HOSTILE_FINDING)),
-    "a plan": lambda console: console.show(plan_table(Plan((Change(Action.ADD, HOSTILE, HOSTILE, loses=HOSTILE),)))),
+    "a plan": lambda console: console.show(
+        plan_table(Plan((Change(Action.ADD, HOSTILE, HOSTILE, data_loss=HOSTILE),)))
+    ),
     "metrics": lambda console: console.show(metrics_table(evidence({HOSTILE: {HOSTILE: 1.0, "roc_auc": HOSTILE}}), 80)),
     "settings": lambda console: console.show(settings_table(resolve({}, {"MLFLOW_EXPERIMENT_NAME": HOSTILE}, {}))),
     "resources": lambda console: console.show(hostile_tree()._render()),
