@@ -1,4 +1,4 @@
-"""The interface of a target: one method per user intent. There is one Backend per target."""
+"""The interfaces of a target: one small class for each thing that commands work with. A Backend composes them."""
 
 from __future__ import annotations
 
@@ -43,14 +43,8 @@ class CostScope(str, Enum):
     CLEANUP = "cleanup"
 
 
-class Backend(ABC):
-    """Everything the commands need of a target. All methods raise MlopsError for problems that a user can solve."""
-
-    target: str
-
-    def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (the local target costs nothing)
-        """Return the target's costs."""
-        return Costs()
+class Infrastructure(ABC):
+    """What stages need before they can run: created, priced and removed."""
 
     def account_label(self) -> str:
         """Return the account and caller of a remote target, shown before any change; empty for this folder."""
@@ -60,12 +54,19 @@ class Backend(ABC):
         """Return, in words, the settings that differ from those of the target's last deployment."""
         return []
 
-    @abstractmethod
-    def plan_infra(self, watch: Watch = no_watch) -> Plan:
-        """Return the changes that ``deploy_infra`` would make, and existing resources; ``watch`` sees any waiting."""
+    def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (the local target costs nothing)
+        """Return the target's costs."""
+        return Costs()
 
     @abstractmethod
-    def deploy_infra(self, watch: Watch = no_watch) -> None:
+    def exists(self) -> bool: ...
+
+    @abstractmethod
+    def plan(self, watch: Watch = no_watch) -> Plan:
+        """Return the changes that ``deploy`` would make, and existing resources; ``watch`` sees any waiting."""
+
+    @abstractmethod
+    def deploy(self, watch: Watch = no_watch) -> None:
         """Apply exactly the last plan, or a new one if there is none; safe to repeat."""
 
     @abstractmethod
@@ -73,24 +74,41 @@ class Backend(ABC):
         """Remove the temporary resources of a plan that was not applied."""
 
     @abstractmethod
-    def has_infra(self) -> bool: ...
+    def plan_cleanup(self, keep_data: bool) -> Plan:
+        """Return the resources that ``cleanup`` would stop and remove, and those that stay, with reasons."""
 
     @abstractmethod
-    def download_data(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
+    def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:
+        """Apply the plan, list all resources again, and return those that remain."""
+
+
+class Data(ABC):
+    """The dataset of the project."""
+
+    @abstractmethod
+    def download(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
         """Download the dataset; the bool is True if it changed."""
 
     @abstractmethod
     def dataset(self) -> DatasetInfo | None: ...
 
+
+class Runs(ABC):
+    """The runs of the project: started, followed, stopped."""
+
     @abstractmethod
-    def start_run(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
+    def start(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
         """Start a run, or continue the one that died; the bool is False if nothing has changed.
 
         ``consent`` is called with the run's costs before anything is started that costs money.
         """
 
     @abstractmethod
-    def get_run(self, prefix: str = "") -> Run:
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        """Run or reuse one stage of a run, as the engine does; all earlier stages must have an output."""
+
+    @abstractmethod
+    def get(self, prefix: str = "") -> Run:
         """Return the run with this id prefix, or the newest; a run that died is shown as interrupted."""
 
     @abstractmethod
@@ -106,12 +124,12 @@ class Backend(ABC):
         """Stop a run and all its processes and jobs; return its final state."""
 
     @abstractmethod
-    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        """Run or reuse one stage of a run, as the engine does; all earlier stages must have an output."""
-
-    @abstractmethod
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
         """Yield the lines of a stage's log; with ``follow``, until the stage has ended."""
+
+
+class Approvals(ABC):
+    """The evidence about a run's model, and the decision of a person."""
 
     @abstractmethod
     def evidence(self, run: Run) -> Evidence: ...
@@ -132,8 +150,12 @@ class Backend(ABC):
         model was replaced since.
         """
 
+
+class Models(ABC):
+    """The trained models, and the way back to an earlier one."""
+
     @abstractmethod
-    def models(self) -> list[ModelVersion]:
+    def list_versions(self) -> list[ModelVersion]:
         """Return the model versions, the newest first."""
 
     @abstractmethod
@@ -144,6 +166,10 @@ class Backend(ABC):
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         """Deploy an earlier approved model again, without training; complete a rollback that was killed."""
 
+
+class Reproductions(ABC):
+    """What a run was made from, and its repetition."""
+
     @abstractmethod
     def manifest(self, run: Run) -> dict[str, Any]:
         """Return everything needed to reproduce the run."""
@@ -152,8 +178,12 @@ class Backend(ABC):
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
         """Train the run's model again in a scratch folder from the present files, and compare; record nothing."""
 
+
+class ServedEndpoint(ABC):
+    """The endpoint as its clients see it."""
+
     @abstractmethod
-    def endpoint(self) -> Endpoint: ...
+    def status(self) -> Endpoint: ...
 
     @abstractmethod
     def invoke(self, body: bytes, content_type: str) -> InvocationResponse: ...
@@ -166,14 +196,19 @@ class Backend(ABC):
     def request_statistics(self, days: int) -> RequestStatistics:
         """Return the live model's request statistics; raise MlopsError, with the reason, if there are none."""
 
+
+class Backend(ABC):
+    """A target. All methods of its parts raise MlopsError for problems that a user can solve."""
+
+    target: str
+    infra: Infrastructure
+    data: Data
+    runs: Runs
+    approvals: Approvals
+    models: Models
+    reproductions: Reproductions
+    endpoint: ServedEndpoint
+
     @abstractmethod
     def run_checks(self) -> Iterator[Finding]:
         """Yield problems, risks and idle billed resources; change nothing."""
-
-    @abstractmethod
-    def plan_cleanup(self, keep_data: bool) -> Plan:
-        """Return the resources that ``cleanup`` would stop and remove, and those that stay, with reasons."""
-
-    @abstractmethod
-    def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:
-        """Apply the plan, list all resources again, and return those that remain."""

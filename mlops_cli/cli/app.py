@@ -26,7 +26,7 @@ from mlops_cli.errors import (
 from mlops_cli.processes import interruption
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Infrastructure
 
 GROUPS = {
     "Project": ("init", "quickstart", "config", "doctor"),
@@ -109,17 +109,17 @@ def get_context(ctx: typer.Context) -> tuple[AppContext, Console]:
     return ctx.obj, ctx.meta["console"]
 
 
-def show_account(backend: Backend, console: Console) -> str:
+def show_account(infra: Infrastructure, console: Console) -> str:
     """Show the account that the command works in and return it; return "" for the local target."""
-    account = backend.account_label()
+    account = infra.account_label()
     if account:
         console.say(account)
     return account
 
 
-def show_undeployed_settings(backend: Backend, console: Console) -> None:
+def show_undeployed_settings(infra: Infrastructure, console: Console) -> None:
     """Show the settings that have no effect until the next `deploy-infra`."""
-    for difference in backend.undeployed_settings():
+    for difference in infra.undeployed_settings():
         console.say(f"note: {difference}")
 
 

@@ -30,10 +30,20 @@ if TYPE_CHECKING:
     from mlops_cli.project.usecase import UseCase
 
 
-class Lister(Protocol):
+class RunList(Protocol):
     def list_runs(self) -> list[Run]: ...
 
-    def models(self) -> list[ModelVersion]: ...
+
+class VersionList(Protocol):
+    def list_versions(self) -> list[ModelVersion]: ...
+
+
+class Lists(Protocol):
+    @property
+    def runs(self) -> RunList: ...
+
+    @property
+    def models(self) -> VersionList: ...
 
 
 class CompletionContext(Protocol):
@@ -49,7 +59,7 @@ class CompletionContext(Protocol):
     def use_case(self) -> UseCase: ...
 
     @property
-    def backend(self) -> Lister: ...
+    def backend(self) -> Lists: ...
 
 
 Suggestion: TypeAlias = tuple[str, str]
@@ -85,7 +95,9 @@ def waiting_run_ids(context: CompletionContext) -> Iterator[Suggestion]:
 
 def _runs(context: CompletionContext) -> list[CachedRun]:
     """Return the runs, the newest first; on AWS those in the cache, because a Tab must not wait for the network."""
-    return cached_runs(context.backend.list_runs()) if context.settings.target == "local" else _cache(context).runs()
+    if context.settings.target == "local":
+        return cached_runs(context.backend.runs.list_runs())
+    return _cache(context).runs()
 
 
 def _cache(context: CompletionContext) -> CompletionCache:
@@ -111,9 +123,9 @@ def approved_versions(context: CompletionContext) -> Iterator[Suggestion]:
 
 def _versions(context: CompletionContext) -> list[CachedVersion]:
     """Return the model versions, the newest first, from the same source as the runs."""
-    return (
-        cached_versions(context.backend.models()) if context.settings.target == "local" else _cache(context).versions()
-    )
+    if context.settings.target == "local":
+        return cached_versions(context.backend.models.list_versions())
+    return _cache(context).versions()
 
 
 def _version_suggestion(version: CachedVersion) -> Suggestion:

@@ -83,12 +83,12 @@ class AppContext:
             if run is not None and not (failed and run == before):
                 from mlops_cli.tracking import track
 
-                track(run, self.backend, self.settings, self.use_case, say)
+                track(run, self.backend.runs, self.settings, self.use_case, say)
 
     def _run(self, run_id: str) -> Run | None:
         """Return None if there is no such run; errors of the target are left to the command itself."""
         with suppress(MlopsError):
-            return self.backend.get_run(run_id)
+            return self.backend.runs.get(run_id)
         return None
 
     def run_checks(self) -> Iterator[Finding]:

@@ -14,13 +14,11 @@ if TYPE_CHECKING:
     from mlops_cli.project.usecase import UseCase
 
 
-class TrackedBackend(Protocol):
-    target: str
-
+class RunList(Protocol):
     def list_runs(self) -> list[Run]: ...
 
 
-def track(run: Run, backend: TrackedBackend, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
+def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
     """Log the run as it is, if a server is set; report a failure in one line."""
     if not settings["MLFLOW_TRACKING_URI"]:
         return
@@ -32,8 +30,8 @@ def track(run: Run, backend: TrackedBackend, settings: Settings, use_case: UseCa
     tracker = Tracker(settings["MLFLOW_TRACKING_URI"], experiment, use_case.root)
     try:
         tracker.check()
-        record = run_record(run, use_case, backend.target, settings["STAGE"])
-        page = tracker.send(record, backend.list_runs())
+        record = run_record(run, use_case, settings.target, settings["STAGE"])
+        page = tracker.send(record, runs.list_runs())
         location = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
         say(f"run {run.id} is logged to MLflow: {_without_secrets(location, settings)}")
     except MlopsError as error:

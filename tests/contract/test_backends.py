@@ -64,7 +64,7 @@ def shared(
                 patch.setenv(name, value)
             shutil.copytree(ROOT / "templates", folder / "templates")
         yield request.param, folder
-        new_backend(request.param, folder).cleanup(keep_data=False)
+        new_backend(request.param, folder).infra.cleanup(keep_data=False)
         assert request.param != "aws" or server.control("drift") == []
 
 
@@ -87,36 +87,36 @@ def request_for_data(shared: tuple[str, Path]) -> DataRequest:
 
 @pytest.fixture
 def ready(backend: Backend, request_for_data: DataRequest) -> Backend:
-    backend.deploy_infra()
-    backend.download_data(request_for_data, no_report)
+    backend.infra.deploy()
+    backend.data.download(request_for_data, no_report)
     return backend
 
 
 def live(ready: Backend) -> Run:
     """A run whose model is live, as one may be already."""
-    run, _ = ready.start_run(RunRequest(), Recorded())
-    return ready.approve(run, True, "good", Recorded()) if run.status is Status.WAITING else run
+    run, _ = ready.runs.start(RunRequest(), Recorded())
+    return ready.approvals.approve(run, True, "good", Recorded()) if run.status is Status.WAITING else run
 
 
 def waiting(ready: Backend, epochs: int) -> Run:
-    run, _ = ready.start_run(RunRequest(overrides={"epochs": str(epochs)}), Recorded())
+    run, _ = ready.runs.start(RunRequest(overrides={"epochs": str(epochs)}), Recorded())
     assert run.status is Status.WAITING
     return run
 
 
 def test_a_plan_changes_nothing_and_providing_twice_is_safe(backend: Backend) -> None:
-    assert backend.plan_infra().active
-    assert not backend.has_infra()
+    assert backend.infra.plan().active
+    assert not backend.infra.exists()
     for _ in range(2):
-        backend.deploy_infra()
-        assert backend.has_infra()
-        assert not backend.plan_infra().active
+        backend.infra.deploy()
+        assert backend.infra.exists()
+        assert not backend.infra.plan().active
 
 
 def test_the_same_data_twice_is_a_change_once(ready: Backend, request_for_data: DataRequest) -> None:
-    dataset, changed = ready.download_data(request_for_data, no_report)
+    dataset, changed = ready.data.download(request_for_data, no_report)
     assert (dataset.rows, dataset.label_rates, changed) == (9, {"long": 4 / 9}, False)
-    assert ready.dataset() == dataset
+    assert ready.data.dataset() == dataset
 
 
 def test_wrong_requests_start_nothing(ready: Backend) -> None:
@@ -126,98 +126,98 @@ def test_wrong_requests_start_nothing(ready: Backend) -> None:
         RunRequest(from_stage="deploy"),
     ):
         with pytest.raises(MlopsError):
-            ready.start_run(request, Recorded())
-    assert ready.list_runs() == []
+            ready.runs.start(request, Recorded())
+    assert ready.runs.list_runs() == []
 
 
 def test_a_run_stops_for_a_decision_and_goes_on_after_it(ready: Backend) -> None:
     view = Recorded()
-    run, fresh = ready.start_run(RunRequest(), view)
+    run, fresh = ready.runs.start(RunRequest(), view)
     assert (run.status, fresh) == (Status.WAITING, True)
     assert [stage.name for stage in run.stages] == [stage.name for stage in STAGES]
     assert ("train", Status.RUNNING) in view.seen
     assert view.seen[-1] == ("approval", Status.WAITING)
-    assert ready.endpoint().state is EndpointState.ABSENT
-    assert "progress 1/1 epoch 1" in list(ready.read_log(run, "train", follow=True))
-    with urllib.request.urlopen(ready.report(run)) as answer:
+    assert ready.endpoint.status().state is EndpointState.ABSENT
+    assert "progress 1/1 epoch 1" in list(ready.runs.read_log(run, "train", follow=True))
+    with urllib.request.urlopen(ready.approvals.report(run)) as answer:
         page = answer.read().decode()
     assert f"mlops approve --run-id {run.id}" in page
-    assert ready.evidence(run).report.endswith(f"/{REPORTS[ready.target]}/{run.id}/report.html")
+    assert ready.approvals.evidence(run).report.endswith(f"/{REPORTS[ready.target]}/{run.id}/report.html")
 
-    ready.check_waiting(run)
-    done = ready.approve(run, True, "good", Recorded())
+    ready.approvals.check_waiting(run)
+    done = ready.approvals.approve(run, True, "good", Recorded())
     assert done.status is Status.DONE
     assert done.decision is not None
     assert (done.decision.approved, done.decision.comment) == (True, "good")
-    assert ready.get_run(run.id[:4]).status is Status.DONE
+    assert ready.runs.get(run.id[:4]).status is Status.DONE
 
 
 def test_evidence_has_metrics_floors_gates_and_digests(ready: Backend) -> None:
     run = live(ready)
-    evidence = ready.evidence(run)
+    evidence = ready.approvals.evidence(run)
     macro = next(row for row in evidence.rows if row.name == "macro")
     assert (macro.metrics, macro.minimum, macro.below) == ({"roc_auc": 0.6000000000000001}, {"roc_auc": 0.5}, [])
     assert evidence.model_digest == run.stage("train").output
-    assert evidence.data_digest == ready.dataset().sha256  # type: ignore[union-attr]
+    assert evidence.data_digest == ready.data.dataset().sha256  # type: ignore[union-attr]
     assert evidence.live_run == run.id
     assert [gate.passed for gate in evidence.gates] == [1, 1]
 
 
 def test_what_is_live_is_what_was_approved_and_answers(ready: Backend) -> None:
     run = live(ready)
-    endpoint = ready.endpoint()
+    endpoint = ready.endpoint.status()
     assert endpoint.state is EndpointState.IN_SERVICE
     assert endpoint.live_digest == endpoint.approved_digest == run.stage("train").output
-    answer = ready.invoke(b'{"instances": ["abc"]}', "application/json")
+    answer = ready.endpoint.invoke(b'{"instances": ["abc"]}', "application/json")
     assert (answer.status, json.loads(answer.body)) == (200, {"predictions": [{"long": 3.0}]})
-    assert ready.run_gate().passed == 1
+    assert ready.endpoint.run_gate().passed == 1
 
 
 def test_nothing_changed_starts_nothing_and_a_change_starts_a_run(ready: Backend) -> None:
     run = live(ready)
-    before = [one.id for one in ready.list_runs()]
-    again, fresh = ready.start_run(RunRequest(), Recorded())
+    before = [one.id for one in ready.runs.list_runs()]
+    again, fresh = ready.runs.start(RunRequest(), Recorded())
     assert (again.id, fresh) == (run.id, False)
-    other, fresh = ready.start_run(RunRequest(overrides={"epochs": "2"}), Recorded())
+    other, fresh = ready.runs.start(RunRequest(overrides={"epochs": "2"}), Recorded())
     assert (other.id != run.id, fresh, other.status) == (True, True, Status.WAITING)
-    assert [one.id for one in ready.list_runs()] == [other.id, *before]
+    assert [one.id for one in ready.runs.list_runs()] == [other.id, *before]
     assert other.stage("preprocess").status is Status.REUSED
 
 
 def test_a_rejected_run_is_neither_deployed_nor_decided_again(ready: Backend) -> None:
-    run, before = waiting(ready, epochs=2), ready.endpoint().live_digest
-    assert ready.approve(run, False, "no", Recorded()).status is Status.REJECTED
-    assert ready.endpoint().live_digest == before != run.stage("train").output
+    run, before = waiting(ready, epochs=2), ready.endpoint.status().live_digest
+    assert ready.approvals.approve(run, False, "no", Recorded()).status is Status.REJECTED
+    assert ready.endpoint.status().live_digest == before != run.stage("train").output
     with pytest.raises(MlopsError, match="was rejected by"):
-        ready.approve(run, True, "", Recorded())
+        ready.approvals.approve(run, True, "", Recorded())
 
 
 def test_a_repeated_decision_is_no_other_decision(ready: Backend) -> None:
     run = waiting(ready, epochs=2)
-    done = ready.approve(run, True, "good", Recorded())
-    again = ready.approve(done, True, "once more", Recorded())
+    done = ready.approvals.approve(run, True, "good", Recorded())
+    again = ready.approvals.approve(done, True, "once more", Recorded())
     assert (again.id, again.status, again.decision) == (run.id, Status.DONE, done.decision)
-    rejected = ready.approve(waiting(ready, epochs=3), False, "no", Recorded())
-    assert ready.approve(rejected, False, "no", Recorded()).decision == rejected.decision
-    assert ready.endpoint().approved_digest == run.stage("train").output
+    rejected = ready.approvals.approve(waiting(ready, epochs=3), False, "no", Recorded())
+    assert ready.approvals.approve(rejected, False, "no", Recorded()).decision == rejected.decision
+    assert ready.endpoint.status().approved_digest == run.stage("train").output
 
 
 def test_a_decision_about_a_run_that_went_on_meanwhile_is_refused(ready: Backend) -> None:
     run = waiting(ready, epochs=3)
-    ready.approve(run, True, "good", Recorded())
+    ready.approvals.approve(run, True, "good", Recorded())
     stale = replace(run, status=Status.WAITING, decision=None)
     with pytest.raises(MlopsError, match="already approved"):
-        ready.approve(stale, False, "", Recorded())
+        ready.approvals.approve(stale, False, "", Recorded())
 
 
 def test_teardown_does_what_its_plan_says_and_leaves_nothing(ready: Backend) -> None:
     live(ready)
-    plan = ready.plan_cleanup(keep_data=False)
+    plan = ready.infra.plan_cleanup(keep_data=False)
     assert {change.action for change in plan.active} == {Action.STOP, Action.REMOVE}
-    assert ready.cleanup(keep_data=False).active == ()
-    assert ready.plan_cleanup(keep_data=False).active == ()
+    assert ready.infra.cleanup(keep_data=False).active == ()
+    assert ready.infra.plan_cleanup(keep_data=False).active == ()
 
 
 def test_teardown_can_keep_the_data(ready: Backend) -> None:
-    assert ready.cleanup(keep_data=True).active == ()
-    assert ready.dataset() is not None
+    assert ready.infra.cleanup(keep_data=True).active == ()
+    assert ready.data.dataset() is not None

@@ -253,13 +253,13 @@ def test_a_detached_run_that_dies_leaves_word_and_the_status_says_where(tiny: Cl
 
 
 FAULTY = """
-from mlops_cli.backends.local.backend import LocalBackend
+from mlops_cli.backends.local.run_execution import RunExecution
 from mlops_cli.cli import main
 
 def run_stages(self, run, view, start):
     raise ZeroDivisionError("a fault in mlops itself")
 
-LocalBackend._run_stages = run_stages
+RunExecution.run_stages = run_stages
 main()
 """
 

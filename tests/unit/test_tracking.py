@@ -136,14 +136,15 @@ def test_a_relative_path_is_one_in_the_project(uri: str, anchored: str) -> None:
     assert Tracker(uri, "e", Path("/project")).uri == anchored
 
 
-class Nowhere:
-    target = "local"
+class NoRuns:
+    def list_runs(self) -> list[Run]:
+        return []
 
 
 def test_a_server_that_is_down_is_said_in_one_line_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     settings = resolve({}, {"MLFLOW_TRACKING_URI": "http://kim:s3cr3t@127.0.0.1:9"}, {})
-    track(trained_run(), Nowhere(), settings, RENT, said.append)  # type: ignore[arg-type]
+    track(trained_run(), NoRuns(), settings, RENT, said.append)
     (line,) = said
     assert line.startswith("run 1a2b3c4d is not logged to MLflow at http://…@127.0.0.1:9: it cannot be reached: ")
     assert line.endswith("Connection refused. Start it, or unset MLFLOW_TRACKING_URI")
@@ -151,7 +152,7 @@ def test_a_server_that_is_down_is_said_in_one_line_without_its_password(monkeypa
 
 
 def test_without_the_setting_nothing_is_loaded_and_nothing_said() -> None:
-    track(trained_run(), Nowhere(), resolve({}, {}, {}), RENT, pytest.fail)  # type: ignore[arg-type]
+    track(trained_run(), NoRuns(), resolve({}, {}, {}), RENT, pytest.fail)
 
 
 def test_the_comments_metrics_have_names_that_mlflow_takes() -> None:

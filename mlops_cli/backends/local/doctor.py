@@ -9,26 +9,20 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mlops_cli.backends.common_checks import dataset_check
-from mlops_cli.backends.local.infra import NEEDED, plan_infra
+from mlops_cli.backends.local.infra import NEEDED, has_infra, plan_infra
 from mlops_cli.core.checks import Check, Finding, State, ok
 from mlops_cli.core.endpoint import EndpointState
+from mlops_cli.data.metadata import load
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.project.paths import Project
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.local.server_processes import LocalServerProcesses
-    from mlops_cli.core.endpoint import Endpoint
-    from mlops_cli.core.runs import Run
-    from mlops_cli.data.metadata import DatasetInfo
-    from mlops_cli.processes.child_process import JobProcesses
-    from mlops_cli.processes.project_lock import ProjectLock
-    from mlops_cli.project.settings import Settings
-    from mlops_cli.project.usecase import UseCase
-    from mlops_cli.serving.control import LocalEndpoint
+    from mlops_cli.backends.base import ServedEndpoint
+    from mlops_cli.backends.local.services import LocalServices
 
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 # Measured with the built-in use case: its sample of 8 MB becomes 49 MB in .mlops/; training takes 1.16 GB of memory.
@@ -36,39 +30,19 @@ DISK_BYTES, DATA_COPIES = 100_000_000, 6
 MEMORY_BYTES = 1_200_000_000
 
 
-class CheckedBackend(Protocol):
-    """The parts of the local backend that the checks use."""
-
-    project: Project
-    use_case: UseCase
-    settings: Settings
-    lock: ProjectLock
-    children: JobProcesses
-    server: LocalEndpoint
-    server_processes: LocalServerProcesses
-
-    def dataset(self) -> DatasetInfo | None: ...
-
-    def has_infra(self) -> bool: ...
-
-    def endpoint(self) -> Endpoint: ...
-
-    def list_runs(self) -> list[Run]: ...
-
-
-def checks(backend: CheckedBackend) -> tuple[Check, ...]:
-    project = backend.project
+def checks(services: LocalServices, served: ServedEndpoint) -> tuple[Check, ...]:
+    project = services.project
     return (
         Check("packages", packages),
         Check("folder", lambda: folder(project)),
         Check("disk", lambda: disk(project)),
         Check("memory", memory),
-        Check("lock", lambda: lock(backend)),
-        Check("left-overs", lambda: orphaned_processes(backend)),
-        Check("store", lambda: store(backend)),
-        Check("dataset", lambda: dataset_check(backend.use_case, backend.settings, backend.dataset)),
-        Check("port", lambda: port(backend)),
-        Check("endpoint", lambda: endpoint(backend)),
+        Check("lock", lambda: lock(services)),
+        Check("left-overs", lambda: orphaned_processes(services)),
+        Check("store", lambda: store(services)),
+        Check("dataset", lambda: dataset_check(services.use_case, services.settings, lambda: load(project.data))),
+        Check("port", lambda: port(services)),
+        Check("endpoint", lambda: endpoint(project, served)),
     )
 
 
@@ -183,8 +157,8 @@ def available_memory() -> int | None:
     return int(values[0]) * 1024 if values else None
 
 
-def lock(backend: CheckedBackend) -> Iterator[Finding]:
-    holder = backend.lock.holder()
+def lock(services: LocalServices) -> Iterator[Finding]:
+    holder = services.lock.holder()
     if holder:
         yield Finding(
             "lock",
@@ -197,22 +171,22 @@ def lock(backend: CheckedBackend) -> Iterator[Finding]:
         yield ok("lock", "nobody holds the project")
 
 
-def store(backend: CheckedBackend) -> Iterator[Finding]:
+def store(services: LocalServices) -> Iterator[Finding]:
     """Check that the runs and decisions can be read."""
-    if not backend.has_infra():
+    if not has_infra(services.project):
         return
     try:
-        runs = backend.list_runs()
+        runs = services.list_runs()
     except MlopsError as error:
         yield Finding("store", State.FAILURE, error.message, "All runs and decisions are in it.", error.hint)
     else:
         yield ok("store", f"{len(runs)} runs")
 
 
-def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
+def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
     """Look for processes without their command, server or folder; skip those of running commands."""
-    stages, servers = backend.children.orphans(), backend.server_processes.orphans()
-    without_folder = backend.server_processes.without_folder()
+    stages, servers = services.children.orphans(), services.server_processes.orphans()
+    without_folder = services.server_processes.without_folder()
     if stages:
         yield Finding(
             "left-overs",
@@ -235,13 +209,13 @@ def orphaned_processes(backend: CheckedBackend) -> Iterator[Finding]:
         yield ok("left-overs", "no process of a killed command")
 
 
-def port(backend: CheckedBackend) -> Iterator[Finding]:
+def port(services: LocalServices) -> Iterator[Finding]:
     """Check that the endpoint's port is free, by binding it briefly, unless our own endpoint holds it."""
     from mlops_cli.serving.control_files import Deployment
     from mlops_cli.serving.listen_socket import bind
     from mlops_cli.serving.worker_handle import DeploymentError
 
-    server = backend.server
+    server = services.server
     status = server.status()
     held = int(status.url.rpartition(":")[2]) if status.pid and status.url else 0
     if held and server.port in (0, held):
@@ -254,12 +228,12 @@ def port(backend: CheckedBackend) -> Iterator[Finding]:
         yield Finding("port", State.FAILURE, str(error), "The endpoint could not be deployed.", error.hint)
 
 
-def endpoint(backend: CheckedBackend) -> Iterator[Finding]:
+def endpoint(project: Project, served: ServedEndpoint) -> Iterator[Finding]:
     """Check that the endpoint serves the approved model that should be live."""
-    if not backend.has_infra():
+    if not has_infra(project):
         yield Finding("endpoint", State.OK, "not set up yet: mlops deploy-infra")
         return
-    status = backend.endpoint()
+    status = served.status()
     if status.state is EndpointState.FAILED:
         yield Finding(
             "endpoint",

@@ -5,13 +5,29 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mlops_cli.backends.base import Reproductions
+from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.backends.local.stage_executor import LocalStageExecutor
 from mlops_cli.core.engine import RunView, run_or_reuse_stage
-from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, compare
+from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
 from mlops_cli.core.runs import Run, StageRun, new_run
 from mlops_cli.core.stages import STAGES, Stage, stage_named
 from mlops_cli.project.paths import Project
+
+
+class LocalReproductions(Reproductions):
+    def __init__(self, services: LocalServices) -> None:
+        self._services = services
+
+    def manifest(self, run: Run) -> dict[str, Any]:
+        return manifest(run, self._services.executor.saved_environment(run) or {})
+
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        check_trained(run)
+        with self._services.hold("reproduce"):
+            return _reproduce(run, self._services.executor, view)
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class ReproduceExecutor(LocalStageExecutor):
         """Record nothing: a reproduction is not a run of the project."""
 
 
-def reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Reproduction:
+def _reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Reproduction:
     """Train the run's model again and compare. After a failed script the folder stays, with its log."""
     scratch_project = ScratchProject(executor.project.root)
     shutil.rmtree(scratch_project.state, ignore_errors=True)

@@ -46,7 +46,7 @@ def approve(
     context, console = get_context(ctx)
     if not run_id.strip():
         raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
-    show_account(context.backend, console)
+    show_account(context.backend.infra, console)
     cost_approval = context.cost_approval(console, yes, yes_cost)
     with context.log_to_tracking(console.say, run_id):
         run, evidence = show_and_decide(context.backend, console, run_id, not reject, comment, yes, cost_approval)
@@ -68,22 +68,22 @@ def show_and_decide(
     from mlops_cli.core.evidence import require_reason
     from mlops_cli.core.runs import has_decision
 
-    run = backend.get_run(run_id)
+    run = backend.runs.get(run_id)
     if has_decision(run, approved):
         return _repeat(backend, console, run, approved)
-    backend.check_waiting(run)
-    evidence = backend.evidence(run)
+    backend.approvals.check_waiting(run)
+    evidence = backend.approvals.evidence(run)
     output.show_evidence(console, evidence)
     if approved:
         require_reason(evidence, comment)
-        cost_approval.approve(backend.costs(CostScope.ENDPOINT))
+        cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
         console.say(f"Left waiting. To say no for good: mlops approve --run-id {run.id} --reject")
         return run, evidence
     run = _decide(backend, console, run, approved, comment)
     if not approved:
         console.say(f"run {run.id} is rejected; nothing was deployed")
-        if backend.endpoint().deployed_digest == evidence.model_digest:
+        if backend.endpoint.status().deployed_digest == evidence.model_digest:
             console.say("Its model is the one that is deployed already: the endpoint goes on serving it.")
             console.next("mlops rollback")
     return run, evidence
@@ -94,11 +94,11 @@ def _decide(backend: Backend, console: Console, run: Run, approved: bool, commen
 
     try:
         with console.run_view() as view:
-            run = backend.approve(run, approved, comment, view)
+            run = backend.approvals.approve(run, approved, comment, view)
     except KeyboardInterrupt:
         raise MlopsError("Stopped; the decision is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
     if approved:
-        show_result(backend, console, run)
+        show_result(backend.approvals, backend.endpoint, console, run)
     return run
 
 
@@ -107,4 +107,4 @@ def _repeat(backend: Backend, console: Console, run: Run, approved: bool) -> tup
     by = f" {run.decision.by}" if run.decision else ""
     console.say(f"run {run.id} was {'approved' if approved else 'rejected'} already{by}")
     run = _decide(backend, console, run, approved, "")
-    return run, backend.evidence(run)
+    return run, backend.approvals.evidence(run)

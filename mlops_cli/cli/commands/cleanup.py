@@ -11,7 +11,7 @@ from mlops_cli.cli.options import DryRun, Json, Yes
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_LEFT_OVER, MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Infrastructure
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.core.plan import Plan
@@ -30,27 +30,27 @@ def cleanup(
 
     context, console = get_context(ctx)
     cost_approval = context.cost_approval(console)
-    plan, remaining = show_and_remove(context.backend, console, dry_run, keep_data, yes, cost_approval)
+    plan, remaining = show_and_remove(context.backend.infra, console, dry_run, keep_data, yes, cost_approval)
     console.result({"plan": plan_dict(plan), "left": plan_dict(remaining), "costs": cost_approval.to_dict()})
     if remaining.active:
         raise typer.Exit(EXIT_LEFT_OVER)
 
 
 def show_and_remove(
-    backend: Backend, console: Console, dry_run: bool, keep_data: bool, yes: bool, cost_approval: CostApproval
+    infra: Infrastructure, console: Console, dry_run: bool, keep_data: bool, yes: bool, cost_approval: CostApproval
 ) -> tuple[Plan, Plan]:
     """Show the plan, ask, remove, list again. Return the plan, and what remains of it."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
     from mlops_cli.core.plan import Plan
 
-    account = show_account(backend, console)
+    account = show_account(infra, console)
     if account and not dry_run:
         console.require_person(yes)
-    plan = backend.plan_cleanup(keep_data)
+    plan = infra.plan_cleanup(keep_data)
     output.show_plan(console, plan)
     if plan.active:
-        cost_approval.show(backend.costs(CostScope.CLEANUP), "what this stops costing")
+        cost_approval.show(infra.costs(CostScope.CLEANUP), "what this stops costing")
     if dry_run or not plan.active:
         console.say("dry run: nothing was changed" if plan.active else "nothing to remove")
         return plan, Plan(())
@@ -58,7 +58,7 @@ def show_and_remove(
         raise MlopsError("Nothing was removed.", "Look at the plan again: mlops cleanup --dry-run")
     try:
         with console.resource_view() as watch:
-            remaining = backend.cleanup(keep_data, watch)
+            remaining = infra.cleanup(keep_data, watch)
     except KeyboardInterrupt:
         raise MlopsError(
             "Stopped; not everything is removed.", "Go on with it: mlops cleanup", EXIT_INTERRUPTED

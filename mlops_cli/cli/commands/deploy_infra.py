@@ -11,7 +11,7 @@ from mlops_cli.cli.options import DryRun, Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Infrastructure
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.core.plan import Plan
@@ -35,38 +35,38 @@ def deploy_infra(
     context, console = get_context(ctx)
     context.flags["SOURCE"] = source
     cost_approval = context.cost_approval(console, yes, yes_cost)
-    plan, changed = show_and_deploy(context.backend, console, dry_run, yes, cost_approval)
-    result = {"place": context.backend.account_label(), "plan": plan_dict(plan), "changed": changed}
+    plan, changed = show_and_deploy(context.backend.infra, console, dry_run, yes, cost_approval)
+    result = {"place": context.backend.infra.account_label(), "plan": plan_dict(plan), "changed": changed}
     console.result({**result, "costs": cost_approval.to_dict()})
     console.next("mlops run")
 
 
 def show_and_deploy(
-    backend: Backend, console: Console, dry_run: bool, yes: bool, cost_approval: CostApproval
+    infra: Infrastructure, console: Console, dry_run: bool, yes: bool, cost_approval: CostApproval
 ) -> tuple[Plan, bool]:
     """Show the plan, ask if it changes an account, deploy. Return the plan, and True if anything was changed."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
 
-    account = show_account(backend, console)
+    account = show_account(infra, console)
     if account and not dry_run:
         console.require_person(yes)
     try:
         with console.resource_view() as watch:
-            plan = backend.plan_infra(watch)
+            plan = infra.plan(watch)
         output.show_plan(console, plan)
         if not plan.active:
             console.say("no changes")
             return plan, False
         show = cost_approval.show if dry_run else cost_approval.approve
-        show(backend.costs(CostScope.ENDPOINT), "once a model is approved")
+        show(infra.costs(CostScope.ENDPOINT), "once a model is approved")
         if dry_run:
             console.say("dry run: nothing was changed")
             return plan, False
         if account and not console.confirm(_question(plan), yes):
             raise MlopsError("Nothing was changed.", "Look at the plan again: mlops deploy-infra --dry-run")
         with console.resource_view() as watch:
-            backend.deploy_infra(watch)
+            infra.deploy(watch)
     except KeyboardInterrupt:
         raise MlopsError(
             "Stopped; what has begun goes on by itself" + (f" in {account.split(', as ')[0]}." if account else "."),
@@ -74,7 +74,7 @@ def show_and_deploy(
             EXIT_INTERRUPTED,
         ) from None
     finally:
-        backend.discard_plan()
+        infra.discard_plan()
     console.say("done")
     return plan, True
 

@@ -42,9 +42,9 @@ def download_data(
     request = context.use_case.data_request(source or [], rows, seed, sha256)
     request = replace(request, most_bytes=context.most_download_bytes, refresh=refresh)
     export_kaggle(context.settings)
-    show_account(context.backend, console)
+    show_account(context.backend.infra, console)
     with console.progress() as report:
-        dataset, changed = context.backend.download_data(request, report)
+        dataset, changed = context.backend.data.download(request, report)
     show_dataset(console, dataset, changed)
     newer_data = []
     if not changed and not refresh:
@@ -52,4 +52,4 @@ def download_data(
             console, SourceCheck(context.project.data, request.sources), context.use_case.source
         )
     console.result({**asdict(dataset), "changed": changed, "newer_data": newer_data})
-    console.next("mlops run" if context.backend.has_infra() else "mlops deploy-infra")
+    console.next("mlops run" if context.backend.infra.exists() else "mlops deploy-infra")

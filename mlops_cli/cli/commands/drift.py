@@ -23,7 +23,7 @@ def drift(
     from mlops_cli.monitoring.drift import DriftStatus, compute_drift
 
     context, console = get_context(ctx)
-    result = compute_drift(context.backend.request_statistics(days))
+    result = compute_drift(context.backend.endpoint.request_statistics(days))
     show_drift(console, result)
     console.result(result.to_dict())
     if fail and result.status is DriftStatus.RETRAIN:

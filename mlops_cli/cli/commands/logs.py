@@ -32,9 +32,9 @@ def logs(
 ) -> None:
     """Print the log of a stage."""
     context, console = get_context(ctx)
-    run = context.backend.get_run(run_id)
+    run = context.backend.runs.get(run_id)
     name = _stage_name(run, stage)
-    lines = context.backend.read_log(run, name, follow)
+    lines = context.backend.runs.read_log(run, name, follow)
     if console.as_json:
         console.result({"run": run.id, "stage": name, "lines": list(lines)})
     console.print_log(lines)

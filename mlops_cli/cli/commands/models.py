@@ -23,7 +23,7 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
     if ctx.invoked_subcommand:
         return
     context, console = get_context(ctx)
-    versions, endpoint = context.backend.models(), context.backend.endpoint()
+    versions, endpoint = context.backend.models.list_versions(), context.backend.endpoint.status()
     show_models(console, versions, endpoint.live_digest)
     console.result(models_dict(versions, endpoint.live_digest))
 
@@ -47,6 +47,7 @@ def show_model(
     from mlops_cli.core.model_versions import find_version
 
     context, console = get_context(ctx)
-    model, live_digest = find_version(context.backend.models(), version), context.backend.endpoint().live_digest
+    model = find_version(context.backend.models.list_versions(), version)
+    live_digest = context.backend.endpoint.status().live_digest
     show_version(console, model, live_digest, context.use_case.metrics.split)
     console.result(model_dict(model, live_digest))

@@ -13,7 +13,7 @@ from mlops_cli.core.runs import RunRequest, Status
 from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Backend, Data
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.project.usecase import UseCase
@@ -48,11 +48,11 @@ def run_all_stages(
     from mlops_cli.monitoring.endpoint_check import check_endpoint
 
     console.require_person(yes)
-    _download_data(backend, console, use_case, most_bytes)
+    _download_data(backend.data, console, use_case, most_bytes)
     console.say("\n$ mlops deploy-infra")
-    show_and_deploy(backend, console, False, yes, cost_approval)
+    show_and_deploy(backend.infra, console, False, yes, cost_approval)
     console.say("\n$ mlops run")
-    run, _ = start(backend, console, RunRequest(), cost_approval)
+    run, _ = start(backend.runs, console, RunRequest(), cost_approval)
     if run.status is Status.WAITING:
         console.say(f"\n$ mlops approve --run-id {run.id}")
         run, _ = show_and_decide(backend, console, run.id, True, "", yes, cost_approval)
@@ -60,18 +60,18 @@ def run_all_stages(
         console.next(output.next_command(run))
         return {"run": output.run_dict(run), "probe": None}
     console.say("\n$ mlops test-endpoint")
-    predictions = check_endpoint(backend.invoke, list(use_case.examples))
+    predictions = check_endpoint(backend.endpoint.invoke, list(use_case.examples))
     output.show_endpoint_check(console, predictions)
     console.next("mlops status", "mlops run --explain", *_longer_training(use_case), "mlops cleanup")
     return {"run": output.run_dict(run), "probe": asdict(predictions)}
 
 
-def _download_data(backend: Backend, console: Console, use_case: UseCase, most_bytes: int) -> None:
+def _download_data(data: Data, console: Console, use_case: UseCase, most_bytes: int) -> None:
     """Download the use case's quickstart data; keep a dataset of another source."""
     from mlops_cli.console import output
 
     request = replace(use_case.quickstart_request(), most_bytes=most_bytes)
-    present = backend.dataset()
+    present = data.dataset()
     if present and not present.synthetic and present.source != request.shown():
         raise MlopsError(
             f"This project already holds data from {present.source}; quickstart would replace it.",
@@ -80,7 +80,7 @@ def _download_data(backend: Backend, console: Console, use_case: UseCase, most_b
     option = "" if use_case.quickstart == use_case.source else f" --source {use_case.quickstart}"
     console.say(f"$ mlops download-data{option}")
     with console.progress() as report:
-        dataset, changed = backend.download_data(request, report)
+        dataset, changed = data.download(request, report)
     output.show_dataset(console, dataset, changed)
 
 

@@ -25,8 +25,8 @@ def report(
     from mlops_cli.console.output import next_command
 
     context, console = get_context(ctx)
-    run = context.backend.get_run(run_id)
-    address = context.backend.report(run)
+    run = context.backend.runs.get(run_id)
+    address = context.backend.approvals.report(run)
     console.say(f"report of run {run.id}: {address}")
     if in_browser and not webbrowser.open(address):
         raise MlopsError("No browser was found on this machine.", f"Open the report elsewhere: {address}")

@@ -19,15 +19,15 @@ def reproduce(
 
     context, console = get_context(ctx)
     backend, cost_approval = context.backend, context.cost_approval(console, yes, yes_cost)
-    run = backend.get_run(run_id)
-    account = show_account(backend, console)
-    show_undeployed_settings(backend, console)
+    run = backend.runs.get(run_id)
+    account = show_account(backend.infra, console)
+    show_undeployed_settings(backend.infra, console)
     where = f"as jobs on {backend.target}, beside its runs" if account else "beside all else"
     console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
-    cost_approval.approve(backend.costs(CostScope.REPRODUCTION))
+    cost_approval.approve(backend.infra.costs(CostScope.REPRODUCTION))
     try:
         with console.run_view(explain=True) as view:
-            reproduction = backend.reproduce(run, view)
+            reproduction = backend.reproductions.reproduce(run, view)
     except KeyboardInterrupt:
         raise MlopsError(
             "Stopped; nothing of it is left running, and the run itself is as it was.",

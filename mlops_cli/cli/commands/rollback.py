@@ -54,7 +54,8 @@ def show_and_roll_back(
     from mlops_cli.console.models import show_models
     from mlops_cli.core.endpoint import EndpointState
 
-    plan, models, endpoint = backend.plan_rollback(version), backend.models(), backend.endpoint()
+    plan, models = backend.models.plan_rollback(version), backend.models.list_versions()
+    endpoint = backend.endpoint.status()
     target = plan.target
     show_models(console, models, endpoint.live_digest)
     if plan.run_id:
@@ -65,13 +66,13 @@ def show_and_roll_back(
             f"mlops rollback --to {target.name} --comment 'WHY'",
         )
     if endpoint.state is EndpointState.ABSENT:  # a running endpoint costs money already: no reason to keep a bad model
-        cost_approval.approve(backend.costs(CostScope.ENDPOINT))
+        cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
         raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")
     try:
         with console.run_view() as view:
-            run = backend.rollback(target.digest, comment, view)
+            run = backend.models.rollback(target.digest, comment, view)
     except KeyboardInterrupt:
         raise MlopsError("Stopped; the rollback is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
-    show_result(backend, console, run)
+    show_result(backend.approvals, backend.endpoint, console, run)
     return run

@@ -14,7 +14,7 @@ from mlops_cli.core.runs import Run, RunRequest, Status, describe_kept_overrides
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Approvals, Runs, ServedEndpoint
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
 
@@ -63,31 +63,31 @@ def run(
     overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
     request = RunRequest(parse_overrides(overrides), from_stage, force, detach)
     cost_approval = context.cost_approval(console, yes, yes_cost)
-    show_account(context.backend, console)
-    show_undeployed_settings(context.backend, console)
+    show_account(context.backend.infra, console)
+    show_undeployed_settings(context.backend.infra, console)
     source_check = SourceCheck(context.project.data, context.use_case.addresses)
     # A background run logs itself to MLflow at its end.
     with nullcontext() if detach else context.log_to_tracking(console.say):
-        current, changed = start(context.backend, console, request, cost_approval, explain)
+        current, changed = start(context.backend.runs, console, request, cost_approval, explain)
     newer_data = show_newer_data(console, source_check, context.use_case.source)
     if detach and changed:
         console.say(f"run {current.id} goes on in the background")
         console.next("mlops logs --follow")
     else:
-        show_result(context.backend, console, current)
+        show_result(context.backend.approvals, context.backend.endpoint, console, current)
     result = {**run_dict(current), "changed": changed, "newer_data": newer_data}
     console.result({**result, "costs": cost_approval.to_dict()})
 
 
 def start(
-    backend: Backend, console: Console, request: RunRequest, cost_approval: CostApproval, explain: bool = False
+    runs: Runs, console: Console, request: RunRequest, cost_approval: CostApproval, explain: bool = False
 ) -> tuple[Run, bool]:
     """Start or continue a run; show it up to its end or the approval. Return it, and True if anything had changed."""
     from mlops_cli.console import output
 
     try:
         with console.run_view(explain) as view:
-            current, changed = backend.start_run(request, view, cost_approval.approve)
+            current, changed = runs.start(request, view, cost_approval.approve)
     except KeyboardInterrupt:
         raise MlopsError(
             "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
@@ -109,12 +109,12 @@ def _kept(current: Run, request: RunRequest) -> dict[str, str]:
     }
 
 
-def show_result(backend: Backend, console: Console, current: Run) -> None:
+def show_result(approvals: Approvals, endpoint: ServedEndpoint, console: Console, current: Run) -> None:
     """Show the evidence of a run that waits for approval, or the endpoint of a finished one; name the next command."""
     from mlops_cli.console import output
 
     if current.status is Status.WAITING:
-        output.show_evidence(console, backend.evidence(current))
+        output.show_evidence(console, approvals.evidence(current))
     elif current.status is Status.DONE:
-        output.show_endpoint(console, backend.endpoint())
+        output.show_endpoint(console, endpoint.status())
     console.next(output.next_command(current))

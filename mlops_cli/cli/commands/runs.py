@@ -14,6 +14,6 @@ def runs(ctx: typer.Context, as_json: Json = False) -> None:
     from mlops_cli.console.output import run_dict, show_runs
 
     context, console = get_context(ctx)
-    all_runs = context.backend.list_runs()
+    all_runs = context.backend.runs.list_runs()
     show_runs(console, all_runs)
     console.result([run_dict(run) for run in all_runs])

@@ -28,18 +28,18 @@ def status(
     from mlops_cli.console import output
 
     context, console = get_context(ctx)
-    run = context.backend.get_run(run_id)
+    run = context.backend.runs.get(run_id)
     if follow:
         with console.run_view() as view:
-            run = context.backend.follow(run, view)
-    endpoint = context.backend.endpoint()
+            run = context.backend.runs.follow(run, view)
+    endpoint = context.backend.endpoint.status()
     output.show_run(console, run, explain=console.verbose)
     output.show_endpoint(console, endpoint)
     console.result(
         {
             "run": output.run_dict(run),
             "endpoint": output.endpoint_dict(endpoint),
-            "manifest": context.backend.manifest(run),
+            "manifest": context.backend.reproductions.manifest(run),
         }
     )
     console.next(output.next_command(run))

@@ -15,9 +15,9 @@ def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
     from mlops_cli.console.output import next_command, run_dict
 
     context, console = get_context(ctx)
-    run = context.backend.get_run(run_id)
+    run = context.backend.runs.get(run_id)
     if run.status in (Status.PENDING, Status.RUNNING):
-        run = context.backend.stop(run)
+        run = context.backend.runs.stop(run)
         console.say(f"run {run.id} is {run.status.value}")
         console.next(next_command(run))
     else:

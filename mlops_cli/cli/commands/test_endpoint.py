@@ -31,12 +31,12 @@ def test_endpoint(
 
     context, console = get_context(ctx)
     instances = [*(text or []), *(instances_from(file) if file else [])] or list(context.use_case.examples)
-    endpoint = context.backend.endpoint()
+    endpoint = context.backend.endpoint.status()
     output.show_endpoint(console, endpoint)
     _require_in_service(endpoint)
-    predictions = check_endpoint(context.backend.invoke, instances)
+    predictions = check_endpoint(context.backend.endpoint.invoke, instances)
     output.show_endpoint_check(console, predictions)
-    gate = context.backend.run_gate()
+    gate = context.backend.endpoint.run_gate()
     console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
     for failure in gate.failures:
         console.say(f"  - {failure}")

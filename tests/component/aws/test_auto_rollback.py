@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.backend import AwsBackend
 from mlops_cli.backends.aws.clients.codepipeline import Revision
+from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.runs.rollback import AwsModels
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.core.decision import Actor, Decision
 from mlops_cli.core.model_versions import Interval, ModelVersion
@@ -33,9 +34,11 @@ class Ground:
         self.broken_off: dict[str, BaseException] = {}
         self.resume_command = ""
         use_case = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
-        self.backend: Any = AwsBackend(Project(folder), use_case, resolve({}, {}, {}))
-        self.backend._start_request = lambda request: StartRequest(Revision("COMMIT_ID", "c1"), "d1", request)
-        self.backend.services = SimpleNamespace(
+        deployed: Any = DeployedProject(Project(folder), use_case, resolve({}, {}, {}))
+        self.models = AwsModels(
+            deployed, prepare=lambda request: StartRequest(Revision("COMMIT_ID", "c1"), "d1", request)
+        )
+        self.services = deployed.services = SimpleNamespace(
             endpoint=SimpleNamespace(deployed_model=lambda: SimpleNamespace(digest=BAD)),
             run_store=SimpleNamespace(runs=lambda: iter([run_of_good()])),
             versions=SimpleNamespace(
@@ -58,7 +61,7 @@ class Ground:
         return Run(run_id, 1.0, Status.DONE, [])
 
     def rollback(self, version: str = "") -> Run:
-        found: Run = self.backend.rollback(version, "too rude", None)
+        found: Run = self.models.rollback(version, "too rude", None)
         return found
 
 
@@ -89,8 +92,8 @@ def test_the_run_is_there_before_what_is_live_is_rejected(ground: Ground) -> Non
 
 
 def test_without_an_endpoint_the_model_that_was_deployed_last_is_the_one_that_goes(ground: Ground) -> None:
-    ground.backend.services.endpoint = SimpleNamespace(deployed_model=lambda: SimpleNamespace(digest=""))
-    ground.backend.services.runs.deployed = lambda: BAD
+    ground.services.endpoint = SimpleNamespace(deployed_model=lambda: SimpleNamespace(digest=""))
+    ground.services.runs.deployed = lambda: BAD
     ground.rollback()
     assert ground.done == [START, REJECT, FOLLOW], "not deployed once more"
 

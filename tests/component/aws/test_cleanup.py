@@ -33,15 +33,15 @@ def lines(plan: Plan, action: Action) -> list[str]:
 def settled(ground: Ground, **settings: str) -> str:
     """Both stacks and data in the bucket; gives the bucket's name."""
     backend = ground.backend(**settings)
-    backend.deploy_infra()
+    backend.infra.deploy()
     path = ground.root / "tiny.csv"
     path.write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(9)))
-    backend.download_data(backend.use_case.data_request([str(path)]), no_report)
-    return str(backend.bucket.name)
+    backend.data.download(backend.deployed.use_case.data_request([str(path)]), no_report)
+    return str(backend.deployed.bucket.name)
 
 
 def clean(ground: Ground, keep_data: bool = False, **settings: str) -> Plan:
-    return ground.backend(**settings).cleanup(keep_data)
+    return ground.backend(**settings).infra.cleanup(keep_data)
 
 
 def existing_bucket(ground: Ground, name: str = "somebodys") -> Any:
@@ -60,17 +60,17 @@ def log_groups(ground: Ground) -> list[str]:
 
 
 def test_where_nothing_is_there_is_nothing_to_remove(ground: Ground) -> None:
-    assert ground.backend().plan_cleanup(keep_data=False).active == ()
+    assert ground.backend().infra.plan_cleanup(keep_data=False).active == ()
     assert clean(ground).active == ()
 
 
 def test_all_that_was_made_goes_and_a_second_time_there_is_nothing(ground: Ground) -> None:
     bucket = settled(ground)
-    plan = ground.backend().plan_cleanup(keep_data=False)
+    plan = ground.backend().infra.plan_cleanup(keep_data=False)
     removed = " ".join(lines(plan, Action.REMOVE))
     assert all(part in removed for part in (f"stack {STORAGE}", f"stack {PIPELINE}", f"s3://{bucket}/tiny-dev/"))
     seen: list[ResourceEvent] = []
-    assert ground.backend().cleanup(False, seen.append).active == ()
+    assert ground.backend().infra.cleanup(False, seen.append).active == ()
     assert ground.stacks() == {}
     assert buckets(ground) == []
     assert log_groups(ground) == []
@@ -82,7 +82,7 @@ def test_a_plan_changes_nothing(ground: Ground) -> None:
     bucket = settled(ground)
     before = (ground.stacks(), ground.keys(bucket))
     assert kept_groups(ground) == [], "those of a stack go with it"
-    ground.backend().plan_cleanup(keep_data=False)
+    ground.backend().infra.plan_cleanup(keep_data=False)
     assert (ground.stacks(), ground.keys(bucket)) == before
 
 
@@ -96,7 +96,7 @@ def test_an_existing_bucket_keeps_all_that_is_not_ours(ground: Ground) -> None:
     before = ground.keys("somebodys")
     settled(ground, BUCKET_NAME="somebodys")
     assert len(ground.keys("somebodys")) > len(before)
-    plan = ground.backend().plan_cleanup(keep_data=False)
+    plan = ground.backend().infra.plan_cleanup(keep_data=False)
     assert "bucket somebodys it was there before; all else in it stays" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
     assert ground.keys("somebodys") == before
@@ -115,7 +115,7 @@ def test_artifacts_of_the_pipelines_runs_go_from_an_existing_bucket_too(ground: 
 def test_our_bucket_stays_while_somebody_elses_objects_are_in_it(ground: Ground) -> None:
     bucket = settled(ground)
     ground.aws.client("s3").put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x")
-    plan = ground.backend().plan_cleanup(keep_data=False)
+    plan = ground.backend().infra.plan_cleanup(keep_data=False)
     assert f"bucket {bucket} it holds what mlops did not put there, such as thesis.pdf" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
@@ -131,11 +131,11 @@ def test_our_bucket_stays_while_somebody_elses_objects_are_in_it(ground: Ground)
 
 def test_the_data_can_be_kept_and_used_again(ground: Ground) -> None:
     bucket = settled(ground)
-    dataset = ground.backend().dataset()
+    dataset = ground.backend().data.dataset()
     assert clean(ground, keep_data=True).active == ()
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
     assert ground.keys(bucket) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
-    assert ground.backend().dataset() == dataset
+    assert ground.backend().data.dataset() == dataset
     assert clean(ground).active == ()
     assert buckets(ground) == []
 
@@ -143,13 +143,13 @@ def test_the_data_can_be_kept_and_used_again(ground: Ground) -> None:
 def test_unfinished_uploads_go(ground: Ground) -> None:
     bucket = settled(ground)
     ground.aws.client("s3").create_multipart_upload(Bucket=bucket, Key="tiny-dev/data/dataset.csv")
-    assert "unfinished upload" in " ".join(lines(ground.backend().plan_cleanup(keep_data=False), Action.REMOVE))
+    assert "unfinished upload" in " ".join(lines(ground.backend().infra.plan_cleanup(keep_data=False), Action.REMOVE))
     assert clean(ground).active == ()
 
 
 def test_another_environment_and_another_project_stay(ground: Ground) -> None:
     settled(ground)
-    ground.backend(STAGE="dev-2").deploy_infra()
+    ground.backend(STAGE="dev-2").infra.deploy()
     clean(ground)
     assert set(ground.stacks()) == {"mlops-tiny-dev-2-storage", "mlops-tiny-dev-2-pipeline"}
     assert clean(ground, STAGE="dev-2").active == ()
@@ -158,7 +158,7 @@ def test_another_environment_and_another_project_stay(ground: Ground) -> None:
 
 def test_somebody_elses_stack_of_our_name_stays(ground: Ground) -> None:
     ground.aws.client("cloudformation").create_stack(StackName=STORAGE, TemplateBody=TOPIC)
-    plan = ground.backend().plan_cleanup(keep_data=False)
+    plan = ground.backend().infra.plan_cleanup(keep_data=False)
     assert plan.active == ()
     assert f"stack {STORAGE} not made by mlops for this project" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
@@ -166,7 +166,7 @@ def test_somebody_elses_stack_of_our_name_stays(ground: Ground) -> None:
 
 
 def test_what_a_killed_plan_has_left_goes(ground: Ground) -> None:
-    ground.backend().plan_infra()
+    ground.backend().infra.plan()
     assert ground.stacks() == {STORAGE: "REVIEW_IN_PROGRESS"}
     assert clean(ground).active == ()
     assert ground.stacks() == {}
@@ -180,7 +180,7 @@ def test_a_stack_that_was_never_whole_goes(ground: Ground) -> None:
 
 def test_a_bucket_that_is_gone_already_is_no_obstacle(ground: Ground) -> None:
     bucket = settled(ground)
-    root = ground.backend().bucket
+    root = ground.backend().deployed.bucket
     root.prefix = ""
     root.delete("")
     ground.aws.client("s3").delete_bucket(Bucket=bucket)
@@ -192,7 +192,7 @@ def test_the_endpoints_stack_goes_before_the_pipelines(ground: Ground) -> None:
     settled(ground)
     ground.aws.client("cloudformation").create_stack(StackName=ENDPOINT, TemplateBody=TOPIC, Tags=tags())
     seen: list[ResourceEvent] = []
-    assert ground.backend().cleanup(False, seen.append).active == ()
+    assert ground.backend().infra.cleanup(False, seen.append).active == ()
     gone = [event.name for event in seen if event.kind == "AWS::CloudFormation::Stack" and event.ended]
     assert gone == [ENDPOINT, PIPELINE, STORAGE]
 
@@ -204,7 +204,7 @@ def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(gro
     jobs.sagemaker.create_training_job(
         **jobs.training("tiny-dev-train-2", "import time; print('x'); time.sleep(600)", Tags=tags())
     )
-    plan = ground.backend().plan_cleanup(keep_data=False)
+    plan = ground.backend().infra.plan_cleanup(keep_data=False)
     assert "training job tiny-dev-train-2 InProgress" in lines(plan, Action.STOP)
     assert "log group /aws/sagemaker/TrainingJobs of all jobs of the account" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
@@ -229,14 +229,14 @@ def test_model_versions_go_before_their_group(ground: Ground) -> None:
             },
             ModelApprovalStatus="PendingManualApproval",
         )
-    plan = ground.backend().plan_cleanup(keep_data=False)
+    plan = ground.backend().infra.plan_cleanup(keep_data=False)
     assert "2 model versions registered in tiny-dev" in lines(plan, Action.REMOVE)
     assert clean(ground).active == ()
     assert sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
 
 
 def image(ground: Ground) -> str:
-    return ground.backend().stacks.required(PIPELINE)["ServingImage"]
+    return ground.backend().deployed.stacks.required(PIPELINE)["ServingImage"]
 
 
 def test_a_log_group_that_a_service_made_again_goes(ground: Ground) -> None:
@@ -245,14 +245,14 @@ def test_a_log_group_that_a_service_made_again_goes(ground: Ground) -> None:
     logs = ground.aws.client("logs")
     for name in (f"/aws/codebuild/{PIPELINE}", "/aws/sagemaker/Endpoints/tiny-dev", f"/aws/codebuild/{PIPELINE}-2"):
         logs.create_log_group(logGroupName=name)
-    assert len(lines(ground.backend().plan_cleanup(keep_data=False), Action.REMOVE)) == 2
+    assert len(lines(ground.backend().infra.plan_cleanup(keep_data=False), Action.REMOVE)) == 2
     assert clean(ground).active == ()
     assert log_groups(ground) == [f"/aws/codebuild/{PIPELINE}-2"]
     assert kept_groups(ground) == []
 
 
 def kept_groups(ground: Ground) -> list[str]:
-    plan = ground.backend().plan_cleanup(keep_data=False)
+    plan = ground.backend().infra.plan_cleanup(keep_data=False)
     return [line for line in lines(plan, Action.KEEP) if line.startswith("log group")]
 
 
@@ -274,7 +274,7 @@ def test_a_log_group_that_was_in_the_way_of_our_stack_stays(ground: Ground) -> N
     name = "/aws/sagemaker/Endpoints/tiny-dev"
     ground.aws.client("logs").create_log_group(logGroupName=name)
     with pytest.raises(MlopsError, match="exists"):
-        ground.backend().deploy_infra()
+        ground.backend().infra.deploy()
     assert clean(ground).active == ()
     assert log_groups(ground) == [name]
     assert ground.stacks() == {}

@@ -31,7 +31,7 @@ def what(plan: Plan, action: Action) -> list[str]:
 
 
 def bucket_of(ground: Ground) -> str:
-    return str(ground.backend().bucket.name)
+    return str(ground.backend().deployed.bucket.name)
 
 
 def ours(ground: Ground) -> list[str]:
@@ -41,38 +41,38 @@ def ours(ground: Ground) -> list[str]:
 
 def test_a_plan_that_is_forgotten_leaves_nothing(ground: Ground) -> None:
     backend = ground.backend()
-    plan = backend.plan_infra()
+    plan = backend.infra.plan()
     assert {"AWS::S3::Bucket Bucket", "AWS::SNS::Topic Topic", "source/source.zip"} <= set(what(plan, Action.ADD))
-    backend.discard_plan()
+    backend.infra.discard_plan()
     assert ground.stacks() == {}
 
 
 def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None:
     seen: list[ResourceEvent] = []
-    ground.backend().deploy_infra(seen.append)
+    ground.backend().infra.deploy(seen.append)
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
     assert {event.group for event in seen} >= {STORAGE, PIPELINE}
     again = ground.backend()
     assert actions(again.plan_infra()) == {Action.KEEP}
     again.deploy_infra()
-    assert ground.backend().has_infra()
+    assert ground.backend().infra.exists()
     assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "source"]
 
 
 def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:
-    ground.backend().deploy_infra()
+    ground.backend().infra.deploy()
     for one in ground.aws.client("cloudformation").describe_stacks()["Stacks"]:
         tags = {tag["Key"]: tag["Value"] for tag in one["Tags"]}
         assert tags == {"mlops:project": "tiny", "mlops:environment": "dev"}
 
 
 def test_a_changed_setting_is_planned_and_nothing_else_is(ground: Ground) -> None:
-    ground.backend().deploy_infra()
+    ground.backend().infra.deploy()
     backend = ground.backend(INSTANCE="ml.c5.xlarge")
-    plan = backend.plan_infra()
+    plan = backend.infra.plan()
     assert "AWS::CodeBuild::Project BuildProject" in what(plan, Action.CHANGE)
     assert not [change for change in plan.active if change.action is not Action.CHANGE]
-    backend.deploy_infra()
+    backend.infra.deploy()
     assert ground.stacks()[PIPELINE] == "UPDATE_COMPLETE"
 
 
@@ -80,24 +80,24 @@ LOG_GROUP = "LogGroupName: !Sub /aws/codebuild/${AWS::StackName}"
 
 
 def test_what_holds_something_and_would_go_says_so(ground: Ground) -> None:
-    ground.backend().deploy_infra()
+    ground.backend().infra.deploy()
     ground.edit("pipeline.yaml", LOG_GROUP, "LogGroupName: /another/name")
     backend = ground.backend()
-    change = next(change for change in backend.plan_infra().active if "BuildLogs" in change.resource)
+    change = next(change for change in backend.infra.plan().active if "BuildLogs" in change.resource)
     assert (change.action, change.data_loss) == (Action.REPLACE, "the logs in it")
-    backend.discard_plan()
+    backend.infra.discard_plan()
     out = ground.cli()("deploy-infra", "--dry-run")
     assert "LOSES the logs in it" in out
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
 
 
 def test_a_stack_that_changed_behind_the_plans_back_is_left_alone(ground: Ground) -> None:
-    ground.backend().deploy_infra()
+    ground.backend().infra.deploy()
     backend = ground.backend(INSTANCE="ml.c5.xlarge")
-    backend.plan_infra()
-    ground.backend(INSTANCE="ml.c5.xlarge").deploy_infra()
+    backend.infra.plan()
+    ground.backend(INSTANCE="ml.c5.xlarge").infra.deploy()
     with pytest.raises(MlopsError, match="no longer as it was when the plan was made"):
-        backend.deploy_infra()
+        backend.infra.deploy()
 
 
 def test_an_existing_bucket_is_used_and_not_changed(ground: Ground) -> None:
@@ -105,27 +105,27 @@ def test_an_existing_bucket_is_used_and_not_changed(ground: Ground) -> None:
     s3.create_bucket(Bucket="somebodys")
     s3.put_bucket_versioning(Bucket="somebodys", VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket="somebodys", Key="theirs.txt", Body=b"x")
-    ground.backend(BUCKET_NAME="somebodys").deploy_infra()
+    ground.backend(BUCKET_NAME="somebodys").infra.deploy()
     assert bucket_of(ground) == "somebodys"
     with pytest.raises(s3.exceptions.ClientError):
         s3.get_bucket_policy(Bucket="somebodys")
     with pytest.raises(s3.exceptions.ClientError):
         s3.get_bucket_lifecycle_configuration(Bucket="somebodys")
     assert "theirs.txt" in ground.keys("somebodys")
-    assert actions(ground.backend().plan_infra()) == {Action.KEEP}
-    assert actions(ground.backend(BUCKET_NAME="somebodys").plan_infra()) == {Action.KEEP}
+    assert actions(ground.backend().infra.plan()) == {Action.KEEP}
+    assert actions(ground.backend(BUCKET_NAME="somebodys").infra.plan()) == {Action.KEEP}
 
 
 def test_a_bucket_name_that_nobody_has_is_made(ground: Ground) -> None:
-    ground.backend(BUCKET_NAME="a-name-of-ours").deploy_infra()
+    ground.backend(BUCKET_NAME="a-name-of-ours").infra.deploy()
     assert bucket_of(ground) == "a-name-of-ours"
-    assert ground.backend().stacks.required(STORAGE)["BucketOwned"] == "true"
+    assert ground.backend().deployed.stacks.required(STORAGE)["BucketOwned"] == "true"
 
 
 def test_another_bucket_than_the_stacks_is_refused(ground: Ground) -> None:
-    ground.backend().deploy_infra()
+    ground.backend().infra.deploy()
     with pytest.raises(MlopsError, match="BUCKET_NAME says elsewhere"):
-        ground.backend(BUCKET_NAME="elsewhere").plan_infra()
+        ground.backend(BUCKET_NAME="elsewhere").infra.plan()
 
 
 def test_a_bucket_in_another_region_is_named(ground: Ground) -> None:
@@ -133,7 +133,7 @@ def test_a_bucket_in_another_region_is_named(ground: Ground) -> None:
         Bucket="far-away", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     with pytest.raises(MlopsError, match="lies in eu-west-1") as caught:
-        ground.backend(BUCKET_NAME="far-away").plan_infra()
+        ground.backend(BUCKET_NAME="far-away").infra.plan()
     assert "--region eu-west-1" in caught.value.hint
 
 
@@ -152,9 +152,9 @@ def test_a_bucket_that_is_closed_to_us_is_somebody_elses(ground: Ground) -> None
 
 
 def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
-    ground.backend(SOURCE="s3").deploy_infra()
+    ground.backend(SOURCE="s3").infra.deploy()
     default = ground.backend()
-    default.infra_deployer._settings = resolve({}, {}, {})
+    default.deployed.infra_deployer._settings = resolve({}, {}, {})
     assert actions(default.plan_infra()) == {Action.KEEP}
     changed = ground.backend(SOURCE="codecommit")
     changed.deploy_infra()
@@ -163,12 +163,12 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
 
 def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
     with pytest.raises(MlopsError, match="which connection and which repository"):
-        ground.backend(SOURCE="connection").plan_infra()
+        ground.backend(SOURCE="connection").infra.plan()
     arn = "arn:aws:codeconnections:us-east-1:123456789012:connection/1a2b"
     backend = ground.backend(SOURCE="connection", CONNECTION_ARN=arn, FULL_REPOSITORY_ID="me/mine")
-    kept = [change for change in backend.plan_infra().changes if change.resource == "source"]
+    kept = [change for change in backend.infra.plan().changes if change.resource == "source"]
     assert "nothing is sent" in kept[0].reason
-    backend.deploy_infra()
+    backend.infra.deploy()
     assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli"], "the wheel and the endpoint's template"
 
 
@@ -178,8 +178,8 @@ def test_a_name_that_does_not_do_on_aws_is_said_first(ground: Ground, use_case: 
     path.write_text(path.read_text().replace('name = "tiny"', f'name = "{use_case}"'))
     backend = ground.backend(STAGE=stage)
     with pytest.raises(MlopsError, match="does not do on AWS"):
-        backend.plan_infra()
-    backend.discard_plan()
+        backend.infra.plan()
+    backend.infra.discard_plan()
     assert ground.stacks() == {}
 
 
@@ -188,7 +188,7 @@ def never_whole(ground: Ground) -> None:
     right, wrong = "          Key: !Sub ${KeyPrefix}source/source.zip", "          Key: nowhere.zip"
     ground.edit("pipeline.yaml", right, wrong)
     with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is CREATE_FAILED, says AWS: "):
-        ground.backend(SOURCE="codecommit").deploy_infra()
+        ground.backend(SOURCE="codecommit").infra.deploy()
     ground.edit("pipeline.yaml", wrong, right)
     assert ground.stacks()[PIPELINE] == "ROLLBACK_COMPLETE"
 
@@ -196,26 +196,26 @@ def never_whole(ground: Ground) -> None:
 def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) -> None:
     never_whole(ground)
     backend = ground.backend(SOURCE="codecommit")
-    plan = backend.plan_infra()
+    plan = backend.infra.plan()
     removed = [change for change in plan.changes if change.action is Action.REMOVE]
     assert [change.resource for change in removed] == [f"stack {PIPELINE}"]
     assert "it was never whole: Repository (AWS::CodeCommit::Repository): " in removed[0].reason
     assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
-    backend.deploy_infra()
+    backend.infra.deploy()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
 
 
 def test_a_repositorys_name_that_is_taken_is_said(ground: Ground) -> None:
     ground.aws.client("codecommit").create_repository(repositoryName="taken")
     with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\).*already exists") as caught:
-        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").deploy_infra()
+        ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").infra.deploy()
     assert "set another REPOSITORY_NAME" in caught.value.hint
 
 
 def test_without_templates_the_project_is_told(ground: Ground) -> None:
     (ground.root / "templates" / "storage.yaml").unlink()
     with pytest.raises(MlopsError, match=r"no templates/storage.yaml"):
-        ground.backend().plan_infra()
+        ground.backend().infra.plan()
 
 
 def rows(ground: Ground, count: int) -> Path:
@@ -226,7 +226,7 @@ def rows(ground: Ground, count: int) -> Path:
 
 def put(ground: Ground, count: int) -> tuple[Any, bool]:
     backend = ground.backend()
-    return backend.download_data(backend.use_case.data_request([str(rows(ground, count))]), no_report)
+    return backend.data.download(backend.deployed.use_case.data_request([str(rows(ground, count))]), no_report)
 
 
 def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> None:
@@ -236,31 +236,31 @@ def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> 
     assert ground.keys(bucket_of(ground)) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
     backend = ground.backend()
     path = ground.root / "tiny.csv"
-    again, changed = backend.download_data(backend.use_case.data_request([str(path)]), no_report)
+    again, changed = backend.data.download(backend.deployed.use_case.data_request([str(path)]), no_report)
     assert (again, changed) == (dataset, False)
-    assert ground.backend().dataset() == dataset
-    assert not ground.backend().has_infra()
+    assert ground.backend().data.dataset() == dataset
+    assert not ground.backend().infra.exists()
 
 
 def test_other_data_replace_the_first(ground: Ground) -> None:
     put(ground, 9)
     dataset, changed = put(ground, 12)
     assert (dataset.rows, changed) == (12, True)
-    assert ground.backend().dataset() == dataset
+    assert ground.backend().data.dataset() == dataset
 
 
 def test_data_without_their_facts_are_no_data(ground: Ground) -> None:
     put(ground, 9)
-    ground.backend().bucket.put("data/dataset.csv", b"of an upload that was killed before the metadata")
-    assert ground.backend().dataset() is None
+    ground.backend().deployed.bucket.put("data/dataset.csv", b"of an upload that was killed before the metadata")
+    assert ground.backend().data.dataset() is None
     dataset, changed = put(ground, 9)
     assert changed
-    assert ground.backend().dataset() == dataset
+    assert ground.backend().data.dataset() == dataset
 
 
 def test_before_anything_is_made_there_is_no_data(ground: Ground) -> None:
-    assert ground.backend().dataset() is None
-    assert not ground.backend().has_infra()
+    assert ground.backend().data.dataset() is None
+    assert not ground.backend().infra.exists()
 
 
 def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> None:
@@ -293,9 +293,9 @@ MOMENTS = (
 @pytest.mark.parametrize(("call", "number"), MOMENTS)
 def test_killed_at_any_moment_the_command_is_repeated_and_completes(ground: Ground, call: str, number: int) -> None:
     kill_after(ground.cli(), call, number, "deploy-infra")
-    ground.backend().deploy_infra()
+    ground.backend().infra.deploy()
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
-    again = ground.backend().plan_infra()
+    again = ground.backend().infra.plan()
     assert actions(again) == {Action.KEEP}, again
 
 

@@ -72,17 +72,17 @@ def test_runs_get_the_instance_that_was_deployed_and_before_that_the_one_that_is
 
 
 def test_costs_quotas_and_words_are_about_what_was_deployed(ground: Ground) -> None:
-    ground.backend(INSTANCE="ml.c5.xlarge").deploy_infra()
+    ground.backend(INSTANCE="ml.c5.xlarge").infra.deploy()
     backend = ground.backend(INSTANCE="ml.g5.xlarge")
-    resources = [line.resource for line in backend.costs(CostScope.REPRODUCTION).lines]
+    resources = [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
     assert "train: ml.c5.xlarge" in resources
-    (difference,) = backend.undeployed_settings()
+    (difference,) = backend.infra.undeployed_settings()
     assert difference.startswith("INSTANCE is ml.g5.xlarge (flag), and the pipeline was deployed with ml.c5.xlarge")
     findings = list(backend.run_checks())
     assert any(one.name == "quota" and "ml.c5.xlarge for training job usage" in one.message for one in findings)
     assert [one for one in findings if one.name == "requirements"] == [], "the tiny use case has none"
     (warning,) = [one for one in findings if one.name == "settings"]
     assert (warning.message.split(" (")[0], warning.fix) == ("INSTANCE is ml.g5.xlarge", "mlops deploy-infra")
-    backend.deploy_infra()
-    assert "train: ml.g5.xlarge" in [line.resource for line in backend.costs(CostScope.REPRODUCTION).lines]
-    assert backend.undeployed_settings() == []
+    backend.infra.deploy()
+    assert "train: ml.g5.xlarge" in [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
+    assert backend.infra.undeployed_settings() == []

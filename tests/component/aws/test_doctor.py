@@ -25,7 +25,12 @@ def subject_of(ground: Ground) -> Any:
 
     backend = ground.backend()
     return CheckContext(
-        backend.project, backend.use_case, backend.settings, backend.account, backend.names, backend.dataset
+        backend.deployed.project,
+        backend.deployed.use_case,
+        backend.deployed.settings,
+        backend.deployed.account,
+        backend.deployed.names,
+        backend.data.dataset,
     )
 
 
@@ -55,7 +60,7 @@ def shown(cli: Cli, code: int, *names: str) -> list[dict[str, Any]]:
 
 def with_data(ground: Ground) -> Ground:
     (ground.root / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},t{n},{n % 2}\n" for n in range(9)))
-    ground.backend().deploy_infra()
+    ground.backend().infra.deploy()
     ground.cli()("download-data", "--source", "tiny.csv")
     return ground
 

@@ -45,9 +45,9 @@ def test_a_killed_download_is_repeated_and_completes(ground: Ground, call: str, 
     (ground.root / "tiny.csv").write_text("id,text,long\n1,a text,0\n2,another,1\n")
     arguments = ("download-data", "--source", "tiny.csv")
     kill_after(ground.cli(), call, number, *arguments)
-    assert ground.backend().dataset() is None or number == 2
+    assert ground.backend().data.dataset() is None or number == 2
     ground.cli()(*arguments)
-    dataset = ground.backend().dataset()
+    dataset = ground.backend().data.dataset()
     assert dataset
     assert dataset.rows == 2
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}

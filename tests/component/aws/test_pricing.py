@@ -19,7 +19,7 @@ __all__ = ["aws", "aws_server", "ground"]
 
 
 def endpoint(backend: AwsBackend) -> Costs:
-    return backend.costs(CostScope.ENDPOINT)
+    return backend.infra.costs(CostScope.ENDPOINT)
 
 
 def unknown_reason(costs: Costs) -> list[str]:

@@ -121,15 +121,15 @@ class Ground:
         data.write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
         deploy_infra(self.project)
         backend = self.backend
-        backend.download_data(backend.use_case.data_request([str(data)]), lambda *_: None)
+        backend.data.download(backend.services.use_case.data_request([str(data)]), lambda *_: None)
         return self
 
     @property
     def backend(self) -> LocalBackend:
         use_case = load_use_case(self.project.training / "usecase.toml")
         backend: Any = LocalBackend(self.project, use_case, resolve({}, {}, {}))
-        backend.server = self.server
-        backend.executor.__dict__["job_runner"] = self.stages
+        backend.services.server = self.server
+        backend.services.executor.__dict__["job_runner"] = self.stages
         found: LocalBackend = backend
         return found
 
@@ -145,39 +145,39 @@ class Ground:
         file.write_text(f"{before}[metrics.minimum.macro]\nroc_auc = {floor}\n{after.partition(chr(10))[2]}")
 
     def run(self, epochs: int = 1, **request: Any) -> Run:
-        return self.backend.start_run(RunRequest({"epochs": str(epochs)}, **request), Silent())[0]
+        return self.backend.runs.start(RunRequest({"epochs": str(epochs)}, **request), Silent())[0]
 
     def approve(self, run: Run, comment: str = "", approved: bool = True) -> Run:
-        return self.backend.approve(run, approved, comment, Silent())
+        return self.backend.approvals.approve(run, approved, comment, Silent())
 
     def live(self, epochs: int = 1) -> Run:
         """A model that was trained and approved."""
         return self.approve(self.run(epochs))
 
     def rollback(self, version: str = "", comment: str = "") -> Run:
-        return self.backend.rollback(version, comment, Silent())
+        return self.backend.models.rollback(version, comment, Silent())
 
     def stage(self, name: str, run: Run) -> Run:
-        return self.backend.run_stage(run.id, name, Silent())
+        return self.backend.runs.run_stage(run.id, name, Silent())
 
     def version(self, name: str) -> ModelVersion:
-        return next(version for version in self.backend.models() if version.name == name)
+        return next(version for version in self.backend.models.list_versions() if version.name == name)
 
     @property
     def served(self) -> str:
         """The version that the endpoint serves."""
         digest = self.server._noted().get("digest")
-        return next((version.name for version in self.backend.models() if version.digest == digest), "")
+        return next((version.name for version in self.backend.models.list_versions() if version.digest == digest), "")
 
     @property
     def record(self) -> dict[str, Any]:
         """All that tells one end from another: versions with their decisions, what is deployed, how runs stand."""
-        models = self.backend.models()
+        models = self.backend.models.list_versions()
         return {
             "served": self.served,
             "deployed": [model.name for model in models if model.is_deployed],
             "approved": {model.name: model.approved for model in models},
-            "runs": [run.status.value for run in self.backend.list_runs()],
+            "runs": [run.status.value for run in self.backend.runs.list_runs()],
         }
 
 

@@ -35,7 +35,7 @@ def three(ground: Ground) -> Ground:
 def test_rolled_back_although_the_server_is_down(ground: Ground) -> None:
     three(ground)
     ground.server.is_down = True
-    assert ground.backend.plan_rollback("").target.name == "v2"
+    assert ground.backend.models.plan_rollback("").target.name == "v2"
     ground.rollback(comment="v3 is bad")
     assert (ground.served, ground.version("v3").approved, ground.version("v2").approved) == ("v2", False, True)
     assert ground.run(3).status is Status.WAITING, "what was rolled back never comes back unasked"
@@ -44,7 +44,7 @@ def test_rolled_back_although_the_server_is_down(ground: Ground) -> None:
 def test_rolled_back_although_the_endpoint_s_folder_is_gone(ground: Ground) -> None:
     three(ground)
     ground.server.file.unlink()
-    found = ground.backend.endpoint()
+    found = ground.backend.endpoint.status()
     assert (found.state, found.deployed_digest[:4]) == (EndpointState.FAILED, ground.version("v3").digest[:4])
     ground.rollback("v1", "v3 is bad")
     assert (ground.served, ground.version("v3").approved) == ("v1", False)
@@ -54,7 +54,7 @@ def test_with_the_server_down_the_evidence_is_against_what_is_deployed(ground: G
     ground.live(1)
     ground.server.is_down = True
     waiting = ground.run(2)
-    evidence = ground.backend.evidence(waiting)
+    evidence = ground.backend.approvals.evidence(waiting)
     assert (evidence.live_digest, evidence.has_champion) == (ground.version("v1").digest, True)
 
 
@@ -64,10 +64,10 @@ def test_a_live_model_that_was_rejected_is_not_called_approved(ground: Ground) -
     asked = ground.run(1)
     assert asked.status is Status.WAITING
     ground.approve(asked, "not good enough any more", approved=False)
-    found = ground.backend.endpoint()
+    found = ground.backend.endpoint.status()
     assert (found.live_digest, found.approved_digest, found.is_approved) == (found.deployed_digest, "", False)
     assert "which was rejected by" in found.served
-    assert [finding.state for finding in examine_endpoint(ground.backend)] == [State.FAILURE]
+    assert [finding.state for finding in examine_endpoint(ground.project, ground.backend.endpoint)] == [State.FAILURE]
 
 
 def test_a_live_model_that_failed_its_gate_is_not_called_approved(ground: Ground) -> None:
@@ -75,12 +75,12 @@ def test_a_live_model_that_failed_its_gate_is_not_called_approved(ground: Ground
     ground.stages.bad.add(first.stage("train").output)
     with pytest.raises(StageFailed, match="there is no earlier approved one"):
         ground.approve(first)
-    found = ground.backend.endpoint()
+    found = ground.backend.endpoint.status()
     assert (found.is_approved, found.objection) == (False, f"has failed the gate post-training-tests in run {first.id}")
-    assert [finding.state for finding in examine_endpoint(ground.backend)] == [State.FAILURE]
+    assert [finding.state for finding in examine_endpoint(ground.project, ground.backend.endpoint)] == [State.FAILURE]
     ground.stages.bad.clear()
     assert ground.run(1).status is Status.DONE
-    assert ground.backend.endpoint().is_approved, "once it has passed"
+    assert ground.backend.endpoint.status().is_approved, "once it has passed"
 
 
 def test_a_comment_in_the_words_of_a_rollback_keeps_nothing_live(ground: Ground) -> None:
@@ -90,7 +90,7 @@ def test_a_comment_in_the_words_of_a_rollback_keeps_nothing_live(ground: Ground)
     with pytest.raises(StageFailed, match="Rolled back: the endpoint serves the approved v1"):
         ground.approve(second, "rolled back to the larger learning rate")
     assert ground.served == "v1"
-    back = ground.backend.get_run()
+    back = ground.backend.runs.get()
     assert back.decision is not None
     assert (back.decision.kind, back.decision.actor.name) == (DecisionKind.AUTOMATIC_ROLLBACK, "mlops")
 
@@ -100,10 +100,10 @@ def test_a_rollback_that_fails_its_gate_is_said_to_be_so_and_the_next_one_goes_f
     ground.stages.bad.add(ground.version("v2").digest)
     with pytest.raises(StageFailed):
         ground.rollback()
-    assert "has failed the gate" in ground.backend.endpoint().objection
+    assert "has failed the gate" in ground.backend.endpoint.status().objection
     ground.rollback()
     assert ground.record["approved"] == {"v3": False, "v2": False, "v1": True}
-    assert (ground.served, ground.backend.endpoint().is_approved) == ("v1", True)
+    assert (ground.served, ground.backend.endpoint.status().is_approved) == ("v1", True)
 
 
 def test_an_automatic_rollback_that_fails_too_leaves_no_model_that_is_called_approved(ground: Ground) -> None:
@@ -112,7 +112,7 @@ def test_an_automatic_rollback_that_fails_too_leaves_no_model_that_is_called_app
     ground.stages.bad |= {second.stage("train").output, ground.version("v1").digest}
     with pytest.raises(StageFailed, match="has failed, too"):
         ground.approve(second)
-    found = ground.backend.endpoint()
+    found = ground.backend.endpoint.status()
     assert (ground.served, found.is_approved) == ("v1", False)
     assert "has failed the gate" in found.objection
 
@@ -165,7 +165,7 @@ def test_a_reason_that_says_nothing_is_none(ground: Ground, comment: str) -> Non
     run = ground.run(1)
     with pytest.raises(MlopsError, match="needs a reason"):
         ground.approve(run, comment)
-    assert ground.backend.get_run(run.id).status is Status.WAITING
+    assert ground.backend.runs.get(run.id).status is Status.WAITING
 
 
 def test_what_was_accepted_with_a_reason_holds_under_the_same_limits(ground: Ground) -> None:
@@ -184,7 +184,7 @@ def test_what_was_accepted_with_a_reason_holds_under_the_same_limits(ground: Gro
 def test_what_is_no_number_falls_short(ground: Ground, value: str) -> None:
     ground.stages.metrics = ground.stages.metrics.replace("QUALITY", value)
     run = ground.run(1)
-    evidence = ground.backend.evidence(run)
+    evidence = ground.backend.approvals.evidence(run)
     assert evidence.rows[0].metrics == {"roc_auc": None}
     assert "roc_auc is no number but" in evidence.shortfalls[0]
     with pytest.raises(MlopsError, match="needs a reason"):
@@ -205,7 +205,7 @@ def test_two_approvals_under_two_limits_hold_each_for_its_own(ground: Ground) ->
     second = ground.run(1)
     assert second.status is Status.WAITING
     ground.approve(second)
-    assert ground.backend.endpoint().is_approved
+    assert ground.backend.endpoint.status().is_approved
     for floor in ("0.5", "0.55"):
         ground.limit(floor)
         assert ground.run(1).status is Status.DONE
@@ -215,8 +215,8 @@ def test_a_candidate_waits_on_while_another_model_comes_back(ground: Ground) -> 
     three(ground)
     waiting = ground.run(4)
     ground.rollback("v1", "both are bad")
-    assert (ground.served, ground.backend.get_run(waiting.id).status) == ("v1", Status.WAITING)
-    assert ground.backend.evidence(waiting).live_digest == ground.version("v1").digest
+    assert (ground.served, ground.backend.runs.get(waiting.id).status) == ("v1", Status.WAITING)
+    assert ground.backend.approvals.evidence(waiting).live_digest == ground.version("v1").digest
     ground.approve(waiting)
     assert ground.served == "v4"
     ground.rollback()
@@ -244,7 +244,7 @@ def test_a_rollback_after_a_later_approval_is_a_new_one(ground: Ground) -> None:
 def test_a_rollback_to_what_falls_short_now_needs_a_reason_and_says_what_it_accepts(ground: Ground) -> None:
     three(ground)
     ground.limit("0.85")
-    plan = ground.backend.plan_rollback("")
+    plan = ground.backend.models.plan_rollback("")
     assert plan.shortfalls == ("macro: roc_auc 0.800 is under 0.85",)
     back = ground.rollback(comment="still better than v3")
     assert back.decision is not None
@@ -267,8 +267,8 @@ def test_a_rollback_that_is_killed_anywhere_is_finished_by_the_same_command(
         killed = killed_at(call, lambda: other.rollback(to, "why"))  # noqa: B023
         assert other.rollback(to, "why").status is Status.DONE, f"killed at call {call}"
         assert (other.served, other.record["approved"]) == (before, approved), f"killed at call {call}"
-        assert other.backend.endpoint().is_approved
-        assert [run.status for run in other.backend.list_runs()] == [Status.DONE] * (versions + 1)
+        assert other.backend.endpoint.status().is_approved
+        assert [run.status for run in other.backend.runs.list_runs()] == [Status.DONE] * (versions + 1)
     assert call > 15
 
 
@@ -282,12 +282,12 @@ def test_an_approval_that_is_killed_anywhere_is_finished_by_run_and_by_itself(gr
         killed = killed_at(call, lambda: other.approve(waiting))  # noqa: B023
         twin = other.copy(tmp_path / f"repeated-{call}")
         assert twin.approve(waiting).status is Status.DONE, f"killed at call {call}"
-        assert (twin.served, len(twin.backend.store.decisions())) == ("v2", 2), f"killed at call {call}"
-        if other.backend.get_run(waiting.id).status is Status.WAITING:
+        assert (twin.served, len(twin.backend.services.store.decisions())) == ("v2", 2), f"killed at call {call}"
+        if other.backend.runs.get(waiting.id).status is Status.WAITING:
             other.approve(waiting)
         assert other.run(2).status is Status.DONE, f"killed at call {call}"
         assert (other.served, other.record["deployed"]) == ("v2", ["v2"]), f"killed at call {call}"
-        assert other.backend.endpoint().is_approved
+        assert other.backend.endpoint.status().is_approved
 
 
 @pytest.mark.parametrize("then", ["run", "rollback"])
@@ -302,7 +302,7 @@ def test_a_model_that_fails_its_gate_goes_although_the_command_is_killed(
         call += 1
         other = ground.copy(tmp_path / f"killed-{call}")
         killed = killed_at(call, lambda: other.approve(waiting))  # noqa: B023
-        if other.backend.get_run(waiting.id).status is Status.WAITING:
+        if other.backend.runs.get(waiting.id).status is Status.WAITING:
             continue
         if then == "rollback" and other.record["deployed"] == ["v1"] and other.version("v2").approved:
             continue  # it had not come to the deployment
@@ -310,7 +310,7 @@ def test_a_model_that_fails_its_gate_goes_although_the_command_is_killed(
             other.run(2) if then == "run" else other.rollback()
         assert (other.served, other.record["deployed"]) == ("v1", ["v1"]), f"killed at call {call}"
         assert other.record["approved"] == {"v1": True, "v2": False}, f"killed at call {call}"
-        assert other.backend.endpoint().is_approved
+        assert other.backend.endpoint.status().is_approved
 
 
 def test_no_model_that_failed_its_gate_is_gone_back_to_unasked(ground: Ground) -> None:
@@ -375,4 +375,4 @@ def test_a_repeated_rejection_stays_one_and_no_approval_follows_it(ground: Groun
         assert ground.approve(run, "no", approved=False).status is Status.REJECTED
     with pytest.raises(MlopsError, match="was rejected by"):
         ground.approve(run)
-    assert len(ground.backend.store.decisions()) == 1
+    assert len(ground.backend.services.store.decisions()) == 1

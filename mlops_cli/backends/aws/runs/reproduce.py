@@ -11,17 +11,21 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mlops_cli.backends.aws.clients.logs import Logs
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.clients.stepfunctions import RUNNING, SUCCEEDED, StateMachine
+from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.stages import job_outputs
+from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
 from mlops_cli.backends.aws.stages.executor import TAIL_LINES, AwsStageExecutor
 from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, REPRODUCE_PREFIX
+from mlops_cli.backends.base import Reproductions
 from mlops_cli.backends.run_follower import PollInterval
 from mlops_cli.core.engine import RunView, StageFailed, StageResult, run_or_reuse_stage
 from mlops_cli.core.jobs import progress_in
-from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, compare
+from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
 from mlops_cli.core.runs import Run, StageRun, new_run
 from mlops_cli.core.stages import STAGES, Stage, stage_named
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
@@ -29,6 +33,28 @@ from mlops_cli.files.model_archive import digest_contents
 
 SHORTEST, LONGEST = 0.5, 5.0
 STOPPING_SECONDS = 60.0
+
+
+class AwsReproductions(Reproductions):
+    def __init__(self, deployed: DeployedProject) -> None:
+        self._deployed = deployed
+
+    def manifest(self, run: Run) -> dict[str, Any]:
+        """Return the manifest; ``git`` is None for a run that began with a commit, since its revision is the same."""
+        noted = self._deployed.bucket.get_json(key_of(run.id, ENVIRONMENT)) or {"git": None}
+        revision = self._deployed.services.pipeline.execution(run.id).revision
+        jobs = {name: run.stage(name).detail for name in REPRODUCED}
+        machine = {name: detail.get("machine") for name, detail in jobs.items()}
+        requirements = {name: detail.get("requirements") for name, detail in jobs.items()}
+        return manifest(run, {"revision": revision, **noted, "machine": machine, "requirements": requirements})
+
+    def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        check_trained(run)
+        deployed, client = self._deployed, self._deployed.account.client
+        job_builder = deployed.job_builder(deployed.outputs, deployed.bucket, deployed.machines, scratch_prefix(run.id))
+        executor = ReproduceExecutor(deployed.project, deployed.use_case, deployed.services, job_builder)
+        machine = StateMachine(client("stepfunctions"), deployed.pipeline_outputs["StateMachineArn"])
+        return _reproduce(run, executor, JobRunner(machine, Logs(client("logs")), deployed.outputs.endpoint), view)
 
 
 def scratch_prefix(run_id: str) -> str:
@@ -110,7 +136,7 @@ class ReproduceExecutor(AwsStageExecutor):
         return self.scratch / record.name
 
 
-def reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner, view: RunView) -> Reproduction:
+def _reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner, view: RunView) -> Reproduction:
     """Train the run's model again and compare; raise MlopsError on Ctrl-C, with the job stopped."""
     job_runner.stop_orphaned_jobs(original.id)
     executor.bucket.delete(scratch_prefix(original.id))

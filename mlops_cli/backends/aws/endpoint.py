@@ -1,0 +1,59 @@
+"""The SageMaker endpoint as commands see it, compared with the record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.request_statistics import read_counts
+from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
+from mlops_cli.backends.aws.stages.job_outputs import training_outputs
+from mlops_cli.backends.base import ServedEndpoint
+from mlops_cli.core.endpoint import Endpoint, GateReport, InvocationResponse
+from mlops_cli.core.stages import stage_named
+from mlops_cli.monitoring.preconditions import check_statistics_available, read_reference
+from mlops_cli.monitoring.statistics import FILE, RequestStatistics
+
+
+class AwsServedEndpoint(ServedEndpoint):
+    def __init__(self, deployed: DeployedProject) -> None:
+        self._deployed = deployed
+
+    def status(self) -> Endpoint:
+        services = self._deployed.services
+        deployed = services.runs.deployed()
+        if not deployed:
+            return services.endpoint.status("")
+        versions = services.versions.list_versions()
+        version = next((version for version in versions if version.digest == deployed), None)
+        objection = version.objection if version else ""
+        endpoint = services.endpoint.status("" if objection else deployed)
+        return replace(endpoint, deployed_digest=deployed, objection=objection)
+
+    def invoke(self, body: bytes, content_type: str) -> InvocationResponse:
+        return self._deployed.services.endpoint.invoke(body, content_type)[0]
+
+    def run_gate(self) -> GateReport:
+        from mlops_cli.backends.gate_runner import run_gate
+        from mlops_cli.processes.child_process import JobProcesses
+        from mlops_cli.project.state_dir import create_state_dir
+
+        project = self._deployed.project
+        create_state_dir(project)
+        endpoint = self.status()
+        with endpoint_proxy(self._deployed.services.endpoint.invoke, endpoint.live_digest) as url:
+            variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": endpoint.deployed_digest}
+            children = JobProcesses(project.state / "children")
+            stage = stage_named("post-training-tests")
+            return run_gate(stage, project.training, variables, self._deployed.use_case.passed, children)
+
+    def request_statistics(self, days: int) -> RequestStatistics:
+        deployed, services = self._deployed, self._deployed.services
+        live = services.endpoint.deployed_model()
+        check_statistics_available(self.status(), live.sample, deployed.use_case.sample)
+        source_run = services.run_store.load(live.run_id)
+        artifact = source_run.stage("train").artifact if source_run else ""
+        (content,) = training_outputs(deployed.bucket, artifact, FILE) if artifact else (None,)
+        reference = read_reference(content)
+        counts = read_counts(deployed.account.client("logs"), services.endpoint.name, live.digest, days)
+        return RequestStatistics(services.endpoint.name, live.digest, live.sample, days, reference, counts)

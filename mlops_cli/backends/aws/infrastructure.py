@@ -1,0 +1,74 @@
+"""The infrastructure on AWS: the stacks, their costs, and the removal of everything that mlops made."""
+
+from __future__ import annotations
+
+from mlops_cli.backends.aws.cleanup.steps import Cleanup
+from mlops_cli.backends.aws.clients.codepipeline import Pipeline
+from mlops_cli.backends.aws.clients.pricing import Prices
+from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.infra.deployed_settings import differences
+from mlops_cli.backends.aws.runs.cost_estimate import (
+    LOGGED,
+    STORED,
+    VOLUMES,
+    Estimate,
+    current_endpoint_items,
+    recent_durations,
+    with_prices,
+)
+from mlops_cli.backends.base import CostScope, Infrastructure
+from mlops_cli.core.costs import Costs
+from mlops_cli.core.plan import Plan
+from mlops_cli.core.progress import Watch, no_watch
+
+
+class AwsInfrastructure(Infrastructure):
+    def __init__(self, deployed: DeployedProject) -> None:
+        self._deployed = deployed
+
+    def account_label(self) -> str:
+        return str(self._deployed.account.identity)
+
+    def undeployed_settings(self) -> list[str]:
+        deployed = self._deployed
+        return differences(deployed.use_case, deployed.settings, deployed.pipeline_stack)
+
+    def costs(self, occasion: CostScope) -> Costs:
+        deployed = self._deployed
+        if occasion is CostScope.CLEANUP:
+            items, by_use = current_endpoint_items(deployed.account, deployed.endpoint_name)
+        elif occasion is CostScope.REPRODUCTION:
+            durations = recent_durations(deployed.services.pipeline, deployed.services.run_store)
+            items, by_use = Estimate(deployed.machines).jobs(durations), (VOLUMES,)
+        else:
+            estimate = Estimate(deployed.machines)
+            items, by_use = estimate.endpoint(), estimate.by_use
+        return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, STORED, LOGGED))
+
+    def exists(self) -> bool:
+        return self._deployed.stacks.outputs(self._deployed.names.pipeline_stack) is not None
+
+    def plan(self, watch: Watch = no_watch) -> Plan:
+        return self._deployed.infra_deployer.plan(watch)
+
+    def deploy(self, watch: Watch = no_watch) -> None:
+        deployed = self._deployed
+        deployed.infra_deployer.apply(watch)
+        outputs = deployed.stacks.required(deployed.names.pipeline_stack)
+        Pipeline(deployed.account.client("codepipeline"), outputs["PipelineName"]).stop_first()
+
+    def discard_plan(self) -> None:
+        self._deployed.infra_deployer.discard_plan()
+
+    def plan_cleanup(self, keep_data: bool) -> Plan:
+        return self._cleanup(keep_data).plan()
+
+    def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:
+        remaining = self._cleanup(keep_data).apply(watch)
+        if not remaining.active:
+            self._deployed.completion_cache.clear()
+        return remaining
+
+    def _cleanup(self, keep_data: bool) -> Cleanup:
+        deployed = self._deployed
+        return Cleanup(deployed.project, deployed.endpoint_name, deployed.account, deployed.names, keep_data)

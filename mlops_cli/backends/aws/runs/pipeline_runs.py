@@ -1,0 +1,101 @@
+"""The runs on AWS: executions of the pipeline, started and followed by a command, carried out by its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mlops_cli.backends.aws.clients.pricing import Prices
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.runs.cost_estimate import LOGGED, STORED, VOLUMES, Estimate, recent_durations, with_prices
+from mlops_cli.backends.aws.runs.rollback import AwsModels
+from mlops_cli.backends.aws.runs.start import StartRequest
+from mlops_cli.backends.aws.services import AwsServices
+from mlops_cli.backends.aws.stack_outputs import from_environment
+from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
+from mlops_cli.backends.aws.stages.codebuild_step import DECIDING, run_stage_step
+from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.backends.base import Runs
+from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
+from mlops_cli.core.engine import RunView
+from mlops_cli.core.runs import Run, RunRequest
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.project.environment_info import environment_info
+from mlops_cli.project.settings import step_variables
+
+
+class PipelineRuns(Runs):
+    """``prepare``: see ``prepare_start``."""
+
+    def __init__(
+        self, deployed: DeployedProject, models: AwsModels, prepare: Callable[[RunRequest], StartRequest]
+    ) -> None:
+        self._deployed = deployed
+        self._models = models
+        self._prepare = prepare
+
+    def start(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
+        """Start or continue a run; the bool is False if nothing changed or an equal run waits for approval."""
+        services = self._deployed.services
+        try:
+            start_request = self._prepare(request)
+            run_id, fresh = services.starter.start(start_request, lambda: consent(self._costs(request)))
+        except KeyboardInterrupt:
+            raise MlopsError(
+                "Stopped while a run was being started.", "See whether it was: mlops status", EXIT_INTERRUPTED
+            ) from None
+        if fresh:
+            self._save_environment(run_id)
+        if not fresh or request.detach:
+            return self._cached(services.runs.refresh(run_id)), fresh
+        run = self._cached(services.runs.follow(run_id, view, ours=True))
+        return self._models.require_success(run, view), True
+
+    def _costs(self, request: RunRequest) -> Costs:
+        """Return the costs of the run and of the endpoint: an approved model is deployed without a second question."""
+        deployed, estimate = self._deployed, Estimate(self._deployed.machines)
+        durations = recent_durations(deployed.services.pipeline, deployed.services.run_store)
+        items = [*estimate.run(durations, request.from_stage), *estimate.endpoint()]
+        return with_prices(
+            items, Prices(deployed.account, deployed.project), (*estimate.by_use, VOLUMES, STORED, LOGGED)
+        )
+
+    def _save_environment(self, run_id: str) -> None:
+        """Save the data that the pipeline lacks: the commit of the project's files and the differences from it."""
+        bucket, key = self._deployed.bucket, key_of(run_id, ENVIRONMENT)
+        if not bucket.exists(key):
+            bucket.put_json(key, {"git": environment_info(self._deployed.project.root)["git"]})
+
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        deployed, variables = self._deployed, step_variables()
+        outputs = from_environment(variables)
+        bucket = Bucket(deployed.account.client("s3"), outputs.bucket, outputs.prefix)
+        services = AwsServices(
+            deployed.account, outputs, bucket, deployed.stacks, deployed.names, decides=stage in DECIDING
+        )
+        # The variable INSTANCE of a build step is the value of the stack's last deployment.
+        machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
+        job_builder = deployed.job_builder(outputs, bucket, machines)
+        executor = AwsStageExecutor(deployed.project, deployed.use_case, services, job_builder)
+        return run_stage_step(stage, run_id, executor, variables, view)
+
+    def get(self, prefix: str = "") -> Run:
+        return self._cached(self._deployed.services.runs.get(prefix))
+
+    def list_runs(self) -> list[Run]:
+        runs = self._deployed.services.runs.list_runs()
+        self._deployed.completion_cache.save_runs(runs)
+        return runs
+
+    def follow(self, run: Run, view: RunView) -> Run:
+        return self._cached(self._deployed.services.runs.follow(run.id, view))
+
+    def stop(self, run: Run) -> Run:
+        return self._cached(self._deployed.services.stopper.stop(run.id))
+
+    def _cached(self, run: Run) -> Run:
+        self._deployed.completion_cache.save_run(run)
+        return run
+
+    def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
+        return self._deployed.services.runs.read_log(run, stage, follow)

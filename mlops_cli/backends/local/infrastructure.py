@@ -1,0 +1,45 @@
+"""The infrastructure of this machine: the project's .mlops/ and its removal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_cli.backends.base import Infrastructure
+from mlops_cli.backends.local.infra import deploy_infra, has_infra, plan_infra
+from mlops_cli.backends.local.services import LocalServices
+from mlops_cli.core.plan import Plan
+from mlops_cli.core.progress import Watch, no_watch
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.local.cleanup import Cleanup
+
+
+class LocalInfrastructure(Infrastructure):
+    def __init__(self, services: LocalServices) -> None:
+        self._services = services
+
+    def exists(self) -> bool:
+        return has_infra(self._services.project)
+
+    def plan(self, watch: Watch = no_watch) -> Plan:  # noqa: ARG002 (no step takes long)
+        return plan_infra(self._services.project)
+
+    def deploy(self, watch: Watch = no_watch) -> None:  # noqa: ARG002
+        deploy_infra(self._services.project)
+
+    def discard_plan(self) -> None:
+        """Do nothing: a plan leaves nothing behind here."""
+
+    def plan_cleanup(self, keep_data: bool) -> Plan:
+        return self._cleanup(keep_data).plan()
+
+    def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:  # noqa: ARG002
+        return self._cleanup(keep_data).apply()
+
+    def _cleanup(self, keep_data: bool) -> Cleanup:
+        from mlops_cli.backends.local.cleanup import Cleanup
+
+        services = self._services
+        return Cleanup(
+            services.project, services.server, services.server_processes, services.lock, services.children, keep_data
+        )

@@ -1,0 +1,56 @@
+"""The model versions of this machine, and the rollback to an earlier one."""
+
+from __future__ import annotations
+
+from mlops_cli.backends.base import Models, RollbackPlan
+from mlops_cli.backends.local import rollback, run_selection
+from mlops_cli.backends.local.approvals import current_person
+from mlops_cli.backends.local.run_execution import RunExecution
+from mlops_cli.backends.local.services import LocalServices
+from mlops_cli.core.engine import RunView
+from mlops_cli.core.model_versions import (
+    FIRST_STAGE,
+    ModelVersion,
+    approved_run,
+    deployed_version,
+    find_version,
+    rollback_target,
+)
+from mlops_cli.core.runs import Run
+
+
+class LocalModels(Models):
+    def __init__(self, services: LocalServices, execution: RunExecution) -> None:
+        self._services = services
+        self._execution = execution
+
+    def list_versions(self) -> list[ModelVersion]:
+        return self._services.models()
+
+    def plan_rollback(self, version: str) -> RollbackPlan:
+        services, models = self._services, self.list_versions()
+        unfinished = rollback.rollback_to_finish(services.store, models, version)
+        if unfinished:
+            return RollbackPlan(find_version(models, unfinished.stage("approval").output), unfinished.id)
+        deployed = deployed_version(models)
+        target = rollback_target(models, deployed.digest if deployed else "", version)
+        source = approved_run(services.store.runs(), target.digest)
+        return RollbackPlan(target, shortfalls=tuple(services.approval_evidence.shortfalls(source, against_live=False)))
+
+    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+        with self._services.hold("rollback"):
+            run = self._rollback_to(version, comment)
+            self._services.lock.write_holder("rollback", run.id)
+            return self._execution.run_stages(run, view, FIRST_STAGE)
+
+    def _rollback_to(self, version: str, comment: str) -> Run:
+        """Return the run that deploys the version: the interrupted rollback to it, or a new one."""
+        services, plan = self._services, self.plan_rollback(version)
+        deployed = deployed_version(self.list_versions())
+        if plan.run_id:
+            return services.get_run(plan.run_id)
+        actor = current_person(services.project)
+        reason = rollback.RollbackReason(actor, comment.strip(), shortfalls=plan.shortfalls)
+        away_from = deployed.named if deployed else None
+        overtaken = run_selection.superseded_deploy(services.store)
+        return rollback.start_rollback(plan.target, away_from, reason, services.store, overtaken)

@@ -1,0 +1,90 @@
+"""What the parts of the local target share: the project's lock, processes, run store and model server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_cli.backends.local.infra import require_infra
+from mlops_cli.backends.local.run_selection import with_actual_status
+from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
+from mlops_cli.backends.local.stage_executor import LocalStageExecutor
+from mlops_cli.core.model_versions import ModelVersion, versions_of
+from mlops_cli.core.runs import Run, find_run
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.project_lock import ProjectLock
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import Settings
+from mlops_cli.project.usecase import UseCase
+from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+
+
+class LocalServices:
+    def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
+        self.project = project
+        self.use_case = use_case
+        self.settings = settings
+        self.lock = ProjectLock(project.state / "lock")
+        self.children = JobProcesses(project.state / "children")
+        self.server_processes = LocalServerProcesses(project.endpoint)
+        self.server = LocalEndpoint(
+            project.endpoint,
+            settings.endpoint_name(use_case.name),
+            self.server_processes,
+            settings["ENDPOINT_HOST"],
+            int(settings["ENDPOINT_PORT"]),
+            sample=use_case.sample,
+        )
+
+    @cached_property
+    def store(self) -> RunStore:
+        require_infra(self.project)
+        return RunStore(self.project.database, create=False)
+
+    @cached_property
+    def executor(self) -> LocalStageExecutor:
+        return LocalStageExecutor(self.project, self.use_case, self.store, self.server, self.children)
+
+    @cached_property
+    def approval_evidence(self) -> ApprovalEvidence:
+        from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+
+        return ApprovalEvidence(self.project, self.use_case, self.store, self.server)
+
+    def close_store(self) -> None:
+        """Close the store; the next use opens it again. An SQLite connection must not cross a fork."""
+        self.store.close()
+        for name in ("store", "executor", "approval_evidence"):
+            self.__dict__.pop(name, None)
+
+    @contextmanager
+    def hold(self, command: str) -> Iterator[None]:
+        """Hold the project and end the orphans of killed commands; the project may be gone by the time of the lock."""
+        require_infra(self.project)
+        with self.lock.held(command):
+            require_infra(self.project)
+            self.executor.kill_orphans()
+            yield
+
+    def get_run(self, prefix: str = "") -> Run:
+        return find_run(self.list_runs(), prefix)
+
+    def list_runs(self) -> list[Run]:
+        holder = self.lock.holder()
+        live = holder.run_id if holder else ""
+        return [with_actual_status(run, run.id == live, self.run_log(run)) for run in self.store.runs()]
+
+    def run_log(self, run: Run) -> Path:
+        """Return the path of a background run's own log."""
+        return self.project.runs / run.id / "run.log"
+
+    def models(self, status: EndpointStatus | None = None) -> list[ModelVersion]:
+        status = status or self.server.status()
+        return versions_of(self.list_runs(), self.store.decisions(), status.model_digest or "")
