@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import open_unless_link, write_atomically
@@ -14,6 +17,9 @@ from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
 
 GIT_IGNORE = "*\n"
+# What mlops writes into and deletes from.
+FOLDERS = ("data", "data/partial", "artifacts", "runs", "endpoint", "children", "reproduction", "stage")
+FILES = ("project.json", "lock", "state.db")
 
 
 TRIES = 50
@@ -61,9 +67,41 @@ def is_state_dir(project: Project) -> bool:
 
 
 def check_state_dir_owner(project: Project) -> None:
-    """Raise MlopsError if mlops did not create .mlops/: the marker is the first file in it."""
+    """Raise MlopsError if mlops did not create .mlops/ (the marker is the first file in it), or something in it."""
+    check_no_links(project)
     state = project.state
-    if state.is_symlink() or (state.exists() and not state.is_dir()):
+    if state.exists() and not state.is_dir():
         raise MlopsError(f"{state} is not a plain folder.", "Move it away; mlops keeps its state there.")
     if state.is_dir() and not is_state_dir(project) and any(state.iterdir()) and not is_state_dir(project):
         raise MlopsError(f"{state} exists and was not made by mlops, says its project.json.", "Move it away.")
+
+
+def check_no_links(project: Project) -> None:
+    """Raise MlopsError for a link, or the wrong kind of file, where mlops writes and deletes: it follows none."""
+    state = project.state
+    at_names = [path for path in (state, *(state / name for name in (*FOLDERS, *FILES))) if path.is_symlink()]
+    parents = () if at_names else (project.runs, project.artifacts, project.endpoint, *_folders_in(project.artifacts))
+    for link in (*at_names, *(entry.path for folder in parents for entry in _entries(folder) if entry.is_symlink())):
+        raise MlopsError(
+            f"{link} is a link, which mlops never makes: nothing is written or deleted through it.",
+            f"Remove the link; what it leads to stays: rm {shlex.quote(str(link))}",
+        )
+    for name in (*FOLDERS, *FILES):
+        path, kind = state / name, "file" if name in FILES else "folder"
+        if path.exists() and not (path.is_file() if kind == "file" else path.is_dir()):
+            raise MlopsError(
+                f"{path} is no {kind}, so mlops did not make it.",
+                f"Move it away: mv {shlex.quote(str(path))} {shlex.quote(str(project.root))}",
+            )
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _entries(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder; nothing while a cleanup removes it."""
+    try:
+        return list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

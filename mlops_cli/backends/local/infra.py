@@ -11,7 +11,7 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
-from mlops_cli.project.state_dir import check_state_dir_owner, hold_state_dir, is_state_dir
+from mlops_cli.project.state_dir import check_no_links, check_state_dir_owner, hold_state_dir, is_state_dir
 
 NEEDED = ("tensorflow", "falcon", "uvicorn", "pytest")
 
@@ -56,10 +56,9 @@ def has_infra(project: Project) -> bool:
 
 
 def require_infra(project: Project) -> None:
+    check_no_links(project)
     if not has_infra(project):
         raise ConfigurationError("The local target is not set up in this project yet.", "Set it up: mlops deploy-infra")
-    if project.database.is_symlink():
-        raise MlopsError(f"{project.database} is a link, which mlops never makes.", f"Remove it: rm {project.database}")
 
 
 def _check_packages() -> None:

@@ -19,10 +19,14 @@ UNFINISHED = r"(\.[0-9]+\.partial)?"
 
 @dataclass(frozen=True)
 class OwnedPath:
-    """Paths in .mlops/ that match a pattern part by part, with their description in a plan."""
+    """Paths in .mlops/ that match a pattern part by part, with their description in a plan.
+
+    A file at the place of a folder, or the other way round, is not ours.
+    """
 
     pattern: str
     description: str
+    is_folder: bool = False
 
     def matches(self, parts: tuple[str, ...]) -> bool:
         patterns = self.pattern.split("/")
@@ -43,18 +47,20 @@ ENDPOINT_FILES = (
 
 WORK = (
     OwnedPath(f"runs/[0-9a-f]+/{RUN_FILES}", "logs"),
-    OwnedPath(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints)", "models and prepared data"),
-    OwnedPath(f"endpoint/({ENDPOINT_FILES}|models|observed|children)", "the endpoint's files"),
-    OwnedPath("reproduction", "a reproduction that did not end"),
-    OwnedPath("children", "temporary files of processes"),
+    OwnedPath(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints)", "models and prepared data", is_folder=True),
+    OwnedPath(f"endpoint/{ENDPOINT_FILES}", "the endpoint's files"),
+    OwnedPath("endpoint/(models|observed|children)", "the endpoint's files", is_folder=True),
+    OwnedPath("reproduction", "a reproduction that did not end", is_folder=True),
+    OwnedPath("children", "temporary files of processes", is_folder=True),
     OwnedPath(f"seen\\.json{UNFINISHED}", "what a Tab offers of aws"),
     OwnedPath(f"prices\\.json{UNFINISHED}", "AWS's prices, as they were last asked for"),
-    OwnedPath(f"stage|({STAGE})\\.(json|reads)", "files of a step on AWS"),
+    OwnedPath(f"({STAGE})\\.(json|reads)", "files of a step on AWS"),
+    OwnedPath("stage", "files of a step on AWS", is_folder=True),
     OwnedPath(r"state\.(db|~)(-journal|-wal|-shm)?", "the run store"),
 )
 DATA = (
     OwnedPath(rf"data/dataset\.(csv|json){UNFINISHED}", "the dataset that download-data put here"),
-    OwnedPath("data/partial", "unfinished downloads"),
+    OwnedPath("data/partial", "unfinished downloads", is_folder=True),
 )
 # The marker is removed last: as long as it exists, a killed cleanup can be repeated.
 FRAME = (
@@ -121,11 +127,12 @@ def _walk(state: Path, folder: Path, owned: tuple[OwnedPath, ...]) -> Iterator[t
     """Yield each path with its description; the description of an unknown path is empty."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         parts = path.relative_to(state).parts
-        text = next((owned_path.description for owned_path in owned if owned_path.matches(parts)), "")
+        is_link, is_folder = path.is_symlink(), path.is_dir()
         inner = any(owned_path.may_contain(parts) for owned_path in owned)
-        if inner and path.is_dir() and not path.is_symlink():
+        matching = (each for each in owned if each.matches(parts) and (is_link or each.is_folder == is_folder))
+        if inner and is_folder and not is_link:
             yield from _walk(state, path, owned)
-        elif inner and path.is_symlink():
+        elif inner and is_link:
             yield path, "a link; what it leads to stays"
         else:
-            yield path, text
+            yield path, next((each.description for each in matching), "")

@@ -1,0 +1,89 @@
+"""What lies in .mlops/ in the place of mlops' own files: links, and files of the wrong kind."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.backends.local.backend import LocalBackend
+from mlops_cli.backends.local.infra import provision
+from mlops_cli.backends.local.owned_files import unknown_paths
+from mlops_cli.core.checks import State
+from mlops_cli.core.runs import RunRequest
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.settings import resolve
+from mlops_cli.project.usecase import load_use_case
+from tests.component.local.ground import Ground, Silent
+
+LINKS = (
+    "", "data", "data/partial", "artifacts", "artifacts/train", "artifacts/train/.checkpoints", "runs", "runs/0a1b",
+    "endpoint", "endpoint/models", "endpoint/observed", "endpoint/server.log", "children", "reproduction", "stage",
+    "state.db", "lock", "project.json",
+)  # fmt: skip
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return Ground(tmp_path / "project").make()
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def plain(ground: Ground) -> LocalBackend:
+    use_case = load_use_case(ground.project.training / "usecase.toml")
+    return LocalBackend(ground.project, use_case, resolve({}, {}, {}))
+
+
+def commands(ground: Ground) -> list[Callable[[], object]]:
+    backend = plain(ground)
+    request = backend.use_case.data_request([str(ground.folder / "data.csv")])
+    return [
+        lambda: backend.download_data(request, lambda *_: None),
+        lambda: backend.start_run(RunRequest(force=True), Silent()),
+        lambda: backend.list_runs(),
+        lambda: backend.plan_infra(),
+        lambda: provision(ground.project),
+    ]
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_is_never_followed(ground: Ground, tmp_path: Path, name: str) -> None:
+    precious, link = tmp_path / "precious", ground.project.state / name
+    precious.mkdir()
+    for file in ("dataset.csv", "1.2.partial", ".tmp-0123456789abcdef/a", "0123456789ab/a", "state.db", "project.json"):
+        (precious / file).parent.mkdir(exist_ok=True)
+        (precious / file).write_text("{}")
+    before = contents(precious)
+    shutil.rmtree(link) if link.is_dir() else link.unlink(missing_ok=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(precious / link.name if link.suffix else precious)
+    for command in commands(ground):
+        with pytest.raises(MlopsError, match="is a link, which mlops never makes") as caught:
+            command()
+        assert caught.value.hint.endswith(f"rm {link}")
+    (finding,) = [finding for finding in plain(ground).run_checks() if finding.name == "folder"]
+    assert (finding.state, str(link) in finding.what) == (State.FAILURE, True)
+    assert contents(precious) == before
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["data", "artifacts", "runs", "endpoint", "children", "reproduction", "state.db"])
+def test_a_file_of_the_wrong_kind_is_neither_used_nor_removed(ground: Ground, name: str) -> None:
+    path = ground.project.state / name
+    if name == "state.db":
+        path.unlink()
+        path.mkdir()
+        (path / "thesis.txt").write_text("mine")
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        path.write_text("mine")
+    for command in commands(ground):
+        with pytest.raises(MlopsError, match=f"{path} is no (file|folder), so mlops did not make it") as caught:
+            command()
+        assert caught.value.hint.startswith(f"Move it away: mv {path} ")
+    assert path in unknown_paths(ground.project)
