@@ -28,6 +28,8 @@ from mlops_cli.processes import interruption
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Infrastructure
 
+# The disk, the quota or the permitted file size.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GROUPS = {
     "Project": ("init", "quickstart", "config", "doctor"),
     "Data and infrastructure": ("download-data", "deploy-infra", "cleanup"),
@@ -93,12 +95,17 @@ def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -
         with suppress(OSError):  # the terminal may have been closed
             console.error(error.message, error.hint, code)
         return code
-    console.error(f"{error.strerror or error}: {error.filename or 'no file named'}.", _hint(error), EXIT_ERROR)
+    at = f": {error.filename}" if error.filename else ""
+    console.error(f"{_problem(error)}{at}.", _hint(error), EXIT_ERROR)
     return EXIT_ERROR
 
 
+def _problem(error: OSError) -> str:
+    return "The disk is full" if error.errno in FULL else error.strerror or str(error)
+
+
 def _hint(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return "Free some disk space, then repeat the command: what was finished is kept."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Make the folder writable for you, then repeat the command."

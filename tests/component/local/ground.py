@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -24,6 +25,7 @@ from mlops_cli.core.jobs import parse_json_output
 from mlops_cli.core.model_versions import ModelVersion
 from mlops_cli.core.runs import Run, RunRequest, StageRun
 from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_folder, stat_digest
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import resolve
@@ -185,7 +187,7 @@ def killed_at(call: int, command: Callable[[], object]) -> bool:
     """Carry out a command in a process that is killed at its n-th change of a file; False if it ended before."""
     child = os.fork()
     if not child:
-        _kill_at(call)
+        _at_change(call, lambda: os.kill(os.getpid(), signal.SIGKILL))
         try:
             command()
         finally:
@@ -194,14 +196,43 @@ def killed_at(call: int, command: Callable[[], object]) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def _kill_at(call: int) -> None:
+NOT_FULL, DONE_ALL_THE_SAME, REFUSED, FAULT, UNREADABLE = 0, 1, 2, 3, 4
+
+
+def full_at(call: int, command: Callable[[], object], reading: Callable[[], object]) -> int:
+    """Carry out a command in a process for which the disk is full from its n-th change of a file on, then read."""
+    child = os.fork()
+    if not child:
+        end, reached = FAULT, []
+
+        def fill() -> None:
+            reached.append(True)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+        _at_change(call, fill)
+        try:
+            try:
+                command()
+                end = DONE_ALL_THE_SAME if reached else NOT_FULL
+            except (MlopsError, OSError):
+                end = REFUSED
+            if reached:
+                end, after = UNREADABLE, end
+                reading()
+                end = after
+        finally:
+            os._exit(end)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _at_change(call: int, act: Callable[[], object]) -> None:
     count = 0
 
     def due() -> None:
         nonlocal count
         count += 1
         if count == call:
-            os.kill(os.getpid(), signal.SIGKILL)
+            act()
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
@@ -209,7 +240,7 @@ def _kill_at(call: int) -> None:
             due()
 
     class Connection(sqlite3.Connection):
-        """Killed before a transaction is on disk, and right after."""
+        """Before a transaction is on disk, and right after."""
 
         def __exit__(self, *arguments: Any) -> Any:
             due()

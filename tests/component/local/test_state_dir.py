@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.backends.local.backend import LocalBackend
-from mlops_cli.backends.local.infra import provision
+from mlops_cli.backends.local.infra import deploy_infra
 from mlops_cli.backends.local.owned_files import unknown_paths
 from mlops_cli.core.checks import State
 from mlops_cli.core.runs import RunRequest
@@ -47,7 +47,7 @@ def commands(ground: Ground) -> list[Callable[[], object]]:
         lambda: backend.start_run(RunRequest(force=True), Silent()),
         lambda: backend.list_runs(),
         lambda: backend.plan_infra(),
-        lambda: provision(ground.project),
+        lambda: deploy_infra(ground.project),
     ]
 
 
@@ -67,7 +67,7 @@ def test_a_link_is_never_followed(ground: Ground, tmp_path: Path, name: str) -> 
             command()
         assert caught.value.hint.endswith(f"rm {link}")
     (finding,) = [finding for finding in plain(ground).run_checks() if finding.name == "folder"]
-    assert (finding.state, str(link) in finding.what) == (State.FAILURE, True)
+    assert (finding.state, str(link) in finding.message) == (State.FAILURE, True)
     assert contents(precious) == before
     assert link.is_symlink()
 

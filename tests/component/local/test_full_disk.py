@@ -1,0 +1,68 @@
+"""The disk is full from the n-th change of a file on: nothing is half done, what is recorded can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.core.runs import Status
+from tests.component.local.ground import DONE_ALL_THE_SAME, NOT_FULL, REFUSED, Ground, full_at
+
+
+def download(ground: Ground) -> None:
+    backend = ground.backend
+    backend.download_data(backend.use_case.data_request([str(ground.folder / "more.csv")]), lambda *_: None)
+    assert ground.backend.dataset().rows == 30
+
+
+def run(ground: Ground) -> None:
+    assert ground.run(2).status is Status.WAITING
+
+
+def approve(ground: Ground) -> None:
+    assert ground.approve(ground.backend.list_runs()[0]).status is Status.DONE
+    assert ground.served == "v2"
+
+
+def rollback(ground: Ground) -> None:
+    assert ground.rollback(comment="bad").status is Status.DONE
+    assert ground.served == "v1"
+
+
+def read(ground: Ground) -> None:
+    """As `status`, `models` and `doctor` do: what is recorded never contradicts itself."""
+    backend = ground.backend
+    backend.dataset()
+    backend.endpoint()
+    for one in backend.list_runs():
+        before = [stage.status.has_output for stage in one.stages]
+        assert before == sorted(before, reverse=True)
+    assert len([model for model in backend.models() if model.is_deployed]) == 1
+    assert all(finding.name != "store" or finding.state.value == "ok" for finding in backend.run_checks())
+
+
+@pytest.mark.parametrize(
+    ("command", "live", "waits"), [(download, 1, 0), (run, 1, 0), (approve, 1, 1), (rollback, 2, 0)]
+)
+def test_a_disk_that_is_full_leaves_nothing_half_done(
+    tmp_path: Path, command: Callable[[Ground], None], live: int, waits: int
+) -> None:
+    ground = Ground(tmp_path / "project").make()
+    (ground.folder / "more.csv").write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(30)))
+    for epochs in range(1, live + 1):
+        ground.live(epochs)
+    for epochs in range(live + 1, live + 1 + waits):
+        ground.run(epochs)
+    call, ends = 0, set[int]()
+    while NOT_FULL not in ends:
+        call += 1
+        other = ground.copy(tmp_path / f"full-{call}")
+        end = full_at(call, lambda: command(other), lambda: read(other))  # noqa: B023
+        assert end in (NOT_FULL, DONE_ALL_THE_SAME, REFUSED), f"full at call {call}"
+        read(other)
+        command(other)
+        ends.add(end)
+    assert ends >= {NOT_FULL, REFUSED}
+    assert call > 10
