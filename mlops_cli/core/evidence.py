@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mlops_cli.core.approval import has_reason
@@ -145,6 +145,11 @@ class Evidence:
             "must_beat_live": self.must_beat_live,
             "report": self.report,
         }
+
+
+def shortfalls_alone(run: Run, metrics: Metrics) -> list[str]:
+    """Return the shortfalls of a run's model by its own metrics, without a comparison with the live model."""
+    return make_evidence(run, replace(metrics, must_beat_live=False), {}, None, None).shortfalls
 
 
 def _shown(row: MetricRow, name: str, beyond: str) -> str:

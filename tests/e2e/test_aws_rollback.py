@@ -33,9 +33,12 @@ def test_versions_and_the_way_back(shared: Cloud) -> None:
     assert set(packages(shared).values()) == {"Approved"}, (
         "what is live is not rejected before its successor is started"
     )
-    back = shared.json("rollback", "--to", "v1", "--comment", "too rude", "--yes")
+    kill_after(shared, "PutApprovalResult", 1, "rollback")
+    back = shared.json("rollback", "--yes")
     assert [one["id"] for one in shared.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"
     assert (back["status"], back["decision"]["kind"], back["decision"]["comment"]) == ("done", "rollback", "too rude")
+    assert back["decision"]["limits"]["metrics.split"], "the limits of the time of the rollback are on record"
+    assert shared.json("rollback", "--yes")["id"] == back["id"], "it goes no further back"
     assert statuses(back)["train"] == "reused"
     assert live(shared)["version"] == 1
     assert shared.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True

@@ -88,13 +88,18 @@ def builds() -> list[tuple[str, dict[str, Any]]]:
     return [(stage if one["Name"] == "command" else one["Name"], one) for stage, one in steps]
 
 
+ROLLBACK = "#{variables.rollback}"
+
+
 def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_started_with() -> None:
+    """The deployment is told of the rollback that the run was started for: it rejects the replaced model."""
     declared = {f"#{{variables.{one['Name']}}}" for one in pipeline()["Variables"]}
     for name, step in builds():
         values = {one["name"]: one["value"] for one in json.loads(step["Configuration"]["EnvironmentVariables"])}
         assert values.pop("MLOPS_STAGE_NAME") == name
         assert values.pop("MLOPS_RUN_ID") == "#{codepipeline.PipelineExecutionId}"
-        assert set(values.values()) == (declared if name == STAGES[0].name else set())
+        expected = {STAGES[0].name: declared - {ROLLBACK}, "deploy": {ROLLBACK}}
+        assert set(values.values()) == expected.get(name, set())
 
 
 def test_what_decides_is_a_project_of_its_own_and_only_that_says_what_is_deployed() -> None:

@@ -12,6 +12,7 @@ from mlops_cli.backends.aws.clients.logs import Logs
 from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimitsStore
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.approve import ApprovalSender
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
@@ -22,6 +23,7 @@ from mlops_cli.backends.aws.runs.stop import RunStopper
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages.approval_report import ApprovalReport
+from mlops_cli.backends.aws.state_format import check_format
 from mlops_cli.project.usecase import UseCase
 
 
@@ -50,11 +52,16 @@ class AwsServices:
 
     @cached_property
     def run_store(self) -> S3RunStore:
+        check_format(self.bucket)
         return S3RunStore(self.bucket, self.decides)
 
     @cached_property
     def approvals(self) -> ApprovalHistory:
-        return ApprovalHistory(self.pipeline, self.run_store, self.registry.status)
+        return ApprovalHistory(self.pipeline, self.run_store, self.registry.status, self.accepted_limits.load)
+
+    @cached_property
+    def accepted_limits(self) -> AcceptedLimitsStore:
+        return AcceptedLimitsStore(self.bucket)
 
     @cached_property
     def registry(self) -> ModelRegistry:
@@ -79,7 +86,7 @@ class AwsServices:
 
     @cached_property
     def approval_sender(self) -> ApprovalSender:
-        return ApprovalSender(self.runs, self.registry)
+        return ApprovalSender(self.runs, self.registry, self.accepted_limits)
 
     @cached_property
     def stopper(self) -> RunStopper:

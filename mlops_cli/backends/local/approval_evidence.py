@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.backends.local.run_store import RunStore
@@ -20,7 +20,7 @@ from mlops_cli.backends.model_evaluation import (
 from mlops_cli.core.approval import latest_decision
 from mlops_cli.core.comparison import Comparison
 from mlops_cli.core.endpoint import InvocationResponse
-from mlops_cli.core.evidence import Evidence, make_evidence
+from mlops_cli.core.evidence import Evidence, make_evidence, shortfalls_alone
 from mlops_cli.core.model_versions import ModelVersion, deployed_version, versions_of
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.errors import MlopsError
@@ -44,7 +44,7 @@ class ApprovalEvidence:
         metrics = self.use_case.metrics
         if metrics.must_beat_live and against_live:
             return self.evidence(run).shortfalls
-        return make_evidence(run, replace(metrics, must_beat_live=False), {}, None, None).shortfalls
+        return shortfalls_alone(run, metrics)
 
     def deployed(self) -> ModelVersion | None:
         """Return the deployed model according to the record."""

@@ -8,14 +8,8 @@ from mlops_cli.backends.local.approvals import current_person
 from mlops_cli.backends.local.run_execution import RunExecution
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.engine import RunView
-from mlops_cli.core.model_versions import (
-    FIRST_STAGE,
-    ModelVersion,
-    approved_run,
-    deployed_version,
-    find_version,
-    rollback_target,
-)
+from mlops_cli.core.model_versions import FIRST_STAGE, ModelVersion, approved_run, deployed_version
+from mlops_cli.core.rollback import choose_rollback
 from mlops_cli.core.runs import Run
 
 
@@ -29,13 +23,14 @@ class LocalModels(Models):
 
     def plan_rollback(self, version: str) -> RollbackPlan:
         services, models = self._services, self.list_versions()
-        unfinished = rollback.rollback_to_finish(services.store, models, version)
-        if unfinished:
-            return RollbackPlan(find_version(models, unfinished.stage("approval").output), unfinished.id)
         deployed = deployed_version(models)
-        target = rollback_target(models, deployed.digest if deployed else "", version)
-        source = approved_run(services.store.runs(), target.digest)
-        return RollbackPlan(target, shortfalls=tuple(services.approval_evidence.shortfalls(source, against_live=False)))
+        last = rollback.last_rollback(services.store)
+        choice = choose_rollback(models, deployed.digest if deployed else "", version, last)
+        if choice.unfinished:
+            return RollbackPlan(choice.target, choice.unfinished.id)
+        source = approved_run(services.store.runs(), choice.target.digest)
+        shortfalls = tuple(services.approval_evidence.shortfalls(source, against_live=False))
+        return RollbackPlan(choice.target, shortfalls=shortfalls)
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
         with self._services.hold("rollback"):

@@ -10,14 +10,8 @@ from dataclasses import dataclass, replace
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.core.decision import Actor, Decision, DecisionKind, NamedModel
 from mlops_cli.core.evidence import limits_of
-from mlops_cli.core.model_versions import (
-    FIRST_STAGE,
-    ModelVersion,
-    approved_run,
-    deployed_version,
-    find_version,
-    is_rolling_back,
-)
+from mlops_cli.core.model_versions import FIRST_STAGE, ModelVersion, approved_run, is_rolling_back
+from mlops_cli.core.rollback import LastRollback
 from mlops_cli.core.runs import Run, Status, copy_earlier_stages, new_run
 
 
@@ -38,29 +32,15 @@ def interrupted_rollback(store: RunStore) -> Run | None:
     return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
 
 
-def rollback_to_finish(store: RunStore, models: Sequence[ModelVersion], version: str) -> Run | None:
-    """Return the rollback to this version (or to any, if empty) that a repeated command completes.
-
-    It was killed at any point, even after its last record with no work left. It no longer counts once another model was
-    approved or deployed.
-    """
+def last_rollback(store: RunStore) -> LastRollback | None:
+    """Return the rollback of the last approving decision, None if that is none."""
     last = next((decision for decision in store.decisions() if decision.approved), None)
     runs = store.runs()
     run = next((run for run in runs if last and last.is_rollback and run.id == last.run_id), None)
-    if run is None or not deploys_version(run, models, version):
+    if run is None:
         return None
-    deployed = deployed_version(models)
-    target = run.stage("approval").output
-    if run.status in (Status.RUNNING, Status.INTERRUPTED):
-        away_from = run.decision.rolled_back_from if run.decision else None
-        return run if deployed is None or deployed.digest in (target, away_from.digest if away_from else "") else None
-    finished = run.status is Status.DONE and run.id == runs[0].id
-    return run if finished and deployed is not None and deployed.digest == target else None
-
-
-def deploys_version(run: Run, models: Sequence[ModelVersion], version: str) -> bool:
-    """Return True if the rollback deploys this version; raise MlopsError if the version does not exist."""
-    return not version or find_version(models, version).digest == run.stage("approval").output
+    replaced = run.decision.rolled_back_from if run.decision else None
+    return LastRollback(run, run.stage("approval").output, replaced.digest if replaced else "", run.id == runs[0].id)
 
 
 def start_rollback(

@@ -14,6 +14,7 @@ from typing import Any
 from mlops_cli.core.decision import Decision, decision_from
 from mlops_cli.core.runs import Run, StageRun, Status, stage_run_from
 from mlops_cli.core.stages import STAGES
+from mlops_cli.core.state_format import other_format_error
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 VERSION = 3
@@ -71,11 +72,7 @@ class RunStore:
     def _check(self) -> None:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
-            raise MlopsError(
-                f"{self.path} was written by another mlops (format {version}, this one knows {VERSION}).",
-                "Use that one. Or begin anew, without the runs, their models and the endpoint: "
-                "mlops cleanup --keep-data",
-            )
+            raise other_format_error(str(self.path), version, VERSION)
         if version == 0:  # a store is created in one step: mlops never leaves it without a version
             raise MlopsError(f"{self.path} is empty: the runs and decisions that were in it are lost.", DAMAGED)
 

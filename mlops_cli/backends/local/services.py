@@ -26,6 +26,29 @@ if TYPE_CHECKING:
     from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
 
 
+class OpenStore:
+    """The objects that share one connection to the run store, each opened on first use."""
+
+    def __init__(self, services: LocalServices) -> None:
+        self._services = services
+
+    @cached_property
+    def store(self) -> RunStore:
+        require_infra(self._services.project)
+        return RunStore(self._services.project.database, create=False)
+
+    @cached_property
+    def executor(self) -> LocalStageExecutor:
+        services = self._services
+        return LocalStageExecutor(services.project, services.use_case, self.store, services.server, services.children)
+
+    @cached_property
+    def approval_evidence(self) -> ApprovalEvidence:
+        from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+
+        return ApprovalEvidence(self._services.project, self._services.use_case, self.store, self._services.server)
+
+
 class LocalServices:
     def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
         self.project = project
@@ -42,27 +65,24 @@ class LocalServices:
             int(settings["ENDPOINT_PORT"]),
             sample=use_case.sample,
         )
+        self._open_store = OpenStore(self)
 
-    @cached_property
+    @property
     def store(self) -> RunStore:
-        require_infra(self.project)
-        return RunStore(self.project.database, create=False)
+        return self._open_store.store
 
-    @cached_property
+    @property
     def executor(self) -> LocalStageExecutor:
-        return LocalStageExecutor(self.project, self.use_case, self.store, self.server, self.children)
+        return self._open_store.executor
 
-    @cached_property
+    @property
     def approval_evidence(self) -> ApprovalEvidence:
-        from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
-
-        return ApprovalEvidence(self.project, self.use_case, self.store, self.server)
+        return self._open_store.approval_evidence
 
     def close_store(self) -> None:
         """Close the store; the next use opens it again. An SQLite connection must not cross a fork."""
-        self.store.close()
-        for name in ("store", "executor", "approval_evidence"):
-            self.__dict__.pop(name, None)
+        self._open_store.store.close()
+        self._open_store = OpenStore(self)
 
     @contextmanager
     def hold(self, command: str) -> Iterator[None]:

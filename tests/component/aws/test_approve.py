@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import Execution
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.runs.approve import ApprovalSender
 from mlops_cli.core.decision import Actor, Decision
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 
+LIMITS = AcceptedLimits({"metrics.split": "test"})
 PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"
 
 
@@ -58,7 +61,8 @@ class Ground:
     @property
     def decider(self) -> ApprovalSender:
         made: Any = self
-        return ApprovalSender(made, Registry(self.said))  # type: ignore[arg-type]
+        saved: Any = SimpleNamespace(save=lambda accepted: accepted.digest)
+        return ApprovalSender(made, Registry(self.said), saved)  # type: ignore[arg-type]
 
     def decide(self, stage: str, action: str, approved: bool, comment: str, token: str) -> bool:
         self.said.append(("pipeline", stage, action, approved, comment, token))
@@ -80,11 +84,18 @@ def ground() -> Ground:
 
 @pytest.mark.parametrize("approved", [True, False])
 def test_the_registry_is_told_before_the_pipeline_goes_on(ground: Ground, approved: bool) -> None:
-    ground.decider.send(ground.run, approved, "good")
+    ground.decider.send(ground.run, approved, "good", LIMITS)
     assert ground.said == [
         *([("endpoint stack",)] if approved else []),
         ("registry", PACKAGE, approved, "good"),
-        ("pipeline", "approval", "decision", approved, summary_of("good", DecisionDetails()), "t1"),
+        (
+            "pipeline",
+            "approval",
+            "decision",
+            approved,
+            summary_of("good", DecisionDetails(accepted=LIMITS.digest)),
+            "t1",
+        ),
     ]
 
 
@@ -96,14 +107,14 @@ def test_whoever_comes_second_is_told_who_was_first(ground: Ground) -> None:
 
     ground.decide = taken_by_anna  # type: ignore[method-assign]
     with pytest.raises(MlopsError, match="already approved by anna"):
-        ground.decider.send(ground.run, False, "")
+        ground.decider.send(ground.run, False, "", LIMITS)
     assert ground.said[-1] == ("registry", PACKAGE, True, "by anna"), "the package is as they have decided"
 
 
 def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
     ground.waiting_token = ""
     with pytest.raises(MlopsError, match="was not taken") as caught:
-        ground.decider.send(ground.run, True, "")
+        ground.decider.send(ground.run, True, "", LIMITS)
     assert caught.value.hint == "Try again: mlops approve --run-id r1"
 
 
@@ -120,7 +131,7 @@ def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
 def test_why_nobody_can_decide(ground: Ground, status: Status, gate: Status, reason: str, said: str, hint: str) -> None:
     ground.stands(status, gate, reason)
     with pytest.raises(MlopsError, match=said) as caught:
-        ground.decider.send(ground.run, True, "")
+        ground.decider.send(ground.run, True, "", LIMITS)
     assert hint in caught.value.hint
     assert ground.said == []
 

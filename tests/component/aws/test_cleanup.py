@@ -9,7 +9,9 @@ import pytest
 
 from aws_simulator.tests.endpoint_account import Models
 from aws_simulator.tests.job_account import Jobs
+from mlops_cli.backends.aws.cleanup.s3_objects import ProjectObjects
 from mlops_cli.backends.aws.cleanup.sagemaker import is_not_found
+from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
@@ -353,3 +355,29 @@ def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
 )
 def test_only_what_is_gone_counts_as_gone(code: str, said: str, gone: bool) -> None:
     assert is_not_found(AwsError("", "", code, said)) is gone
+
+
+def test_a_state_of_another_version_is_refused_and_removed(ground: Ground) -> None:
+    name = settled(ground)
+    s3 = ground.aws.client("s3")
+    s3.put_object(Bucket=name, Key="tiny-dev/format.json", Body=b'{"format": 999}')
+    cli = ground.cli()
+    for command in ("status", "run", "models", "rollback --yes", "deploy-infra --yes"):
+        _, error = cli.both(*command.split(), code=1)
+        assert f"s3://{name}/tiny-dev/ was written by another mlops (format 999, this one knows" in error, command
+        assert "mlops cleanup --keep-data" in error, command
+    assert "was written by another mlops" in " ".join(cli("doctor", code=1).split())
+    below = Bucket(ground.backend().deployed.account.client("s3"), name, "tiny-dev/")
+    objects = ProjectObjects(below.client, below.client, name, ground.backend().deployed.names, "", owned=True)
+    assert list(objects._below(keep_data=False))[-1]["Key"] == "tiny-dev/format.json", "a killed cleanup leaves it"
+    assert clean(ground, keep_data=True).active == ()
+    ground.backend().infra.deploy()
+    assert ground.backend().runs.list_runs() == []
+
+
+def test_a_stack_of_another_version_that_does_not_say_whose_the_bucket_is_is_removed(ground: Ground) -> None:
+    text = (ground.root / "templates" / "storage.yaml").read_text()
+    ground.edit("storage.yaml", text[text.index("  BucketOwned:") :], "  Other:\n    Value: x\n")
+    name = settled(ground)
+    assert clean(ground).active == ()
+    assert name not in buckets(ground)

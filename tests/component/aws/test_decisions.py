@@ -11,14 +11,17 @@ import pytest
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.clients.model_registry import APPROVED, PENDING, REJECTED
 from mlops_cli.backends.aws.clients.s3 import S3Object
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits, AcceptedLimitsStore
 from mlops_cli.backends.aws.runs.approval_summary import SUMMARY_LENGTH, DecisionDetails, read_summary, summary_of
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.queries import RunQueries
-from mlops_cli.backends.aws.runs.status import APPROVAL, SHORTFALLS
+from mlops_cli.backends.aws.runs.status import APPROVAL
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import DecisionKind, NamedModel
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.evidence import SHORTFALLS
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
@@ -28,6 +31,7 @@ from tests.conftest import USE_CASES
 ANN = "arn:aws:iam::1:user/ann"
 GOOD, EVIL, KEY = "a" * 64, "e" * 64, "k" * 64
 BELOW = "long roc_auc 0.6 is under 0.95"
+LIMITS = {"metrics.split": "test", "floor of long roc_auc": "0.95"}
 
 
 class Ground:
@@ -40,10 +44,19 @@ class Ground:
         self.checked: list[tuple[str, str]] = []
         made: Any = self
         self.records = S3RunStore(made, decides=True)
-        self.decisions = ApprovalHistory(made, self.records, lambda package: self.packages.get(package, PENDING))
+        self.accepted_limits = AcceptedLimitsStore(made)
+        self.decisions = ApprovalHistory(
+            made, self.records, lambda package: self.packages.get(package, PENDING), self.accepted_limits.load
+        )
 
     def put_json(self, key: str, value: Any) -> None:
         self.objects[key] = value
+
+    def put(self, key: str, content: bytes, content_type: str) -> None:
+        self.objects[key] = content
+
+    def get(self, key: str) -> Any:
+        return self.objects.get(key)
 
     def get_json(self, key: str) -> Any:
         return self.objects.get(key)
@@ -60,7 +73,8 @@ class Ground:
 
     def ask(self, run_id: str, model: str = GOOD, key: str = KEY, shortfalls: tuple[str, ...] = ()) -> StageRun:
         detail = {"package": f"package of {run_id}", SHORTFALLS: list(shortfalls)}
-        gate = StageRun("approval", Status.WAITING, key=key, output=model, run_id=run_id, detail=detail)
+        inputs = {**LIMITS, "the output of train": model}
+        gate = StageRun("approval", Status.WAITING, "", key, inputs, model, detail=detail, run_id=run_id)
         self.put_json(f"records/approval/{model}/{run_id}.json", {**asdict(gate), "status": "waiting"})
         return gate
 
@@ -193,6 +207,49 @@ def test_a_model_that_was_rejected_meanwhile_does_not_come_back(ground: Ground, 
     with pytest.raises(MlopsError, match="was rejected after it had been approved"):
         ground.deployment(ground.approved("r2", **details))
     assert ground.packages == {"package of r2": REJECTED}
+
+
+def test_a_decision_has_the_limits_that_were_shown_and_what_it_accepts(ground: Ground) -> None:
+    """Asked under a floor of 0.95, approved under 0.5: with both before the approver's eyes."""
+    gate, lower = ground.ask("r1", shortfalls=(BELOW,)), {**LIMITS, "floor of long roc_auc": "0.5"}
+    accepted = AcceptedLimits(lower, (f"{BELOW}, when the run asked",))
+    ground.say(
+        "r1", summary_of("good enough", DecisionDetails(model=GOOD, accepted=ground.accepted_limits.save(accepted)))
+    )
+    decision = ground.deployment(gate).decision
+    assert decision is not None
+    assert (decision.limits, decision.shortfalls) == (lower, accepted.shortfalls)
+    of_now = digest_cache_inputs({**lower, "the output of train": GOOD})
+    for key in (KEY, of_now):
+        assert ground.decisions.approval(GOOD, key) is not None
+    assert ground.decisions.approval(GOOD, "l" * 64) is None
+
+
+def test_in_the_console_the_limits_are_those_of_the_request(ground: Ground) -> None:
+    gate = ground.ask("r1")
+    ground.say("r1", "")
+    decision = ground.deployment(gate).decision
+    assert decision is not None
+    assert (decision.limits, decision.key) == (LIMITS, KEY)
+
+
+@pytest.mark.parametrize("change", ["gone", "changed"])
+def test_a_document_that_is_not_the_approvers_accepts_nothing(ground: Ground, change: str) -> None:
+    gate = ground.ask("r1", shortfalls=(BELOW,))
+    digest = ground.accepted_limits.save(AcceptedLimits({**LIMITS, "floor of long roc_auc": "0.5"}))
+    key = f"decisions/accepted/{digest}.json"
+    ground.objects[key] = AcceptedLimits({}, ()).content if change == "changed" else None
+    ground.say("r1", summary_of("", DecisionDetails(model=GOOD, accepted=digest)))
+    with pytest.raises(StageFailed, match=r"falls short .*no reason"):
+        ground.deployment(gate)
+
+
+def test_a_later_rejection_voids_an_approval_under_any_limits(ground: Ground) -> None:
+    ground.approved("r1")
+    ground.ask("r2", key="l" * 64)
+    ground.say("r2", summary_of("bad", DecisionDetails(model=GOOD)), "Failed")
+    ground.objects = dict(reversed(ground.objects.items()))
+    assert ground.decisions.approval(GOOD, KEY) is None
 
 
 def test_a_rollback_is_about_the_model_that_it_leads_to(ground: Ground) -> None:

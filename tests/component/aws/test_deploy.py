@@ -56,7 +56,7 @@ def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None
     assert actions(again.plan_infra()) == {Action.KEEP}
     again.deploy_infra()
     assert ground.backend().infra.exists()
-    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "source"]
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "format.json", "source"]
 
 
 def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:

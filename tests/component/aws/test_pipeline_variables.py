@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from mlops_cli.backends.aws.clients.logs import build_log
-from mlops_cli.backends.aws.runs.pipeline_variables import decode, encode
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails
+from mlops_cli.backends.aws.runs.pipeline_variables import (
+    LENGTH,
+    NO_ROLLBACK,
+    decode,
+    decode_rollback,
+    encode,
+    encode_rollback,
+)
 from mlops_cli.backends.aws.stack_outputs import VARIABLES, from_environment, from_stack
+from mlops_cli.core.decision import DecisionKind, NamedModel
 from mlops_cli.errors import ConfigurationError
 
 
@@ -25,6 +34,20 @@ def test_no_overrides_are_the_variables_default() -> None:
 def test_overrides_that_mlops_has_not_written_are_refused(variable: str) -> None:
     with pytest.raises(ConfigurationError, match="base64url"):
         decode(variable)
+
+
+@pytest.mark.parametrize("why", ["too rude", "", "ü" * 400, "\N{PILE OF POO}" * 512, 'two lines\n"{x}"'])
+def test_the_decision_of_a_rollback_passes_through_a_pipeline_variable(why: str) -> None:
+    details = DecisionDetails(
+        DecisionKind.ROLLBACK, NamedModel("v11", "1" * 64), NamedModel("v12", "2" * 64), accepted="3" * 32
+    )
+    variable = encode_rollback(why, details)
+    assert len(variable) <= LENGTH
+    cut, decoded = decode_rollback(variable) or ("", None)
+    assert decoded == details
+    assert why.startswith(cut)
+    assert cut == why or len(cut) > 80
+    assert decode_rollback(NO_ROLLBACK) is None
 
 
 def test_the_log_of_a_build_is_named_by_its_id() -> None:

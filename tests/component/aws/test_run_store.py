@@ -14,10 +14,12 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages import job_outputs
+from mlops_cli.backends.aws.state_format import MARKER, check_format, write_format
 from mlops_cli.core.decision import Actor, Decision
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import stage_named
+from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file, digest_folder
 from mlops_cli.project.settings import resolve
 
@@ -235,3 +237,21 @@ def test_records_are_plain_json(bucket: Bucket) -> None:
     text = bucket.get("records/train/k1.json")
     assert text is not None
     assert json.loads(text)["status"] == "done"
+
+
+@pytest.mark.parametrize("content", [b'{"format": 999}', b'{"format": "2"}', b"{}", b"[]", b"no JSON", None])
+def test_records_of_another_format_are_refused(bucket: Bucket, content: bytes | None) -> None:
+    """Records without a marker are of an unknown format."""
+    check_format(bucket)
+    write_format(bucket)
+    S3RunStore(bucket).save(new_run("r1", {}))
+    check_format(bucket)
+    if content is None:
+        bucket.client.delete_object(Bucket=bucket.name, Key=bucket.full_key(MARKER))
+    else:
+        bucket.put(MARKER, content)
+    with pytest.raises(MlopsError, match=r"s3://ours/tiny-dev/ was written by another mlops .format (999|2|unknown)"):
+        check_format(bucket)
+    write_format(bucket)
+    if content is not None:
+        assert bucket.get(MARKER) == content, "another version's marker stays"

@@ -24,7 +24,7 @@ class Ground:
     def __init__(self) -> None:
         self.latest: Execution | None = None
         self.run = new_run("old", {})
-        self.given = {"overrides": encode({}), "from": "-", "force": "false"}
+        self.given = {"overrides": encode({}), "from": "-", "force": "false", "rollback": "-"}
         self.started: list[dict[str, str]] = []
         self.tokens: list[str] = []
         self.retried: list[str] = []
@@ -96,14 +96,13 @@ class Ground:
         self.run.stage("preprocess").cache_inputs = {"the data": "d1"}
         return self
 
-    def starts(
-        self, source: Revision = SOURCE, data: str = "d1", wish_source: str = "", **request: Any
-    ) -> tuple[str, bool]:
-        starter: Any = RunStarter(self, self, lambda: self.live)  # type: ignore[arg-type]
-        found: tuple[str, bool] = starter.start(
-            StartRequest(source, data, RunRequest(**request), wish_source), self.consent
-        )
-        return found
+    def starts(self, source: Revision = SOURCE, data: str = "d1", **request: Any) -> tuple[str, bool]:
+        started: tuple[str, bool] = self.starter.start(StartRequest(source, data, RunRequest(**request)), self.consent)
+        return started
+
+    @property
+    def starter(self) -> Any:
+        return RunStarter(self, self, lambda: self.live)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -113,17 +112,16 @@ def ground() -> Ground:
 
 def test_the_first_run_starts_with_what_was_asked(ground: Ground) -> None:
     assert ground.starts(overrides={"train.epochs": "3"}, force=True) == ("new", True)
-    assert ground.started == [{"overrides": encode({"train.epochs": "3"}), "from": "-", "force": "true"}]
+    variables = {"overrides": encode({"train.epochs": "3"}), "from": "-", "force": "true", "rollback": "-"}
+    assert ground.started == [variables]
 
 
-@pytest.mark.parametrize("source", ["model", "old"])
-def test_a_rollback_that_is_asked_for_again_goes_along_with_its_run(ground: Ground, source: str) -> None:
-    """Also when that run has come so far that the model can be taken from it ("old" is its own id)."""
-    ground.stands(Status.RUNNING, at="deploy", stage=Status.PENDING)
-    ground.given = {**ground.given, "from": "deploy@model"}
-    assert ground.starts(from_stage="deploy", wish_source=source) == ("old", True)
-    assert ground.started == []
-    assert ground.starts(from_stage="deploy", wish_source="another")[0] == "new"
+def test_a_rollback_names_the_run_of_its_model_and_its_decision(ground: Ground) -> None:
+    ground.stands(Status.DONE)
+    request = StartRequest(SOURCE, "d1", RunRequest(from_stage="deploy"), source="model", rollback="abc")
+    assert [ground.starter.start_rollback(request), ground.starter.start_rollback(request)] == ["new", "new"]
+    assert (ground.started[0]["from"], ground.started[0]["rollback"]) == ("deploy@model", "abc")
+    assert len(set(ground.tokens)) == 1, "an answer that got lost starts no second run"
 
 
 def test_nothing_changed_starts_nothing(ground: Ground) -> None:

@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.infra.dataset import FOLDER
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.state_format import MARKER
 from mlops_cli.core.plan import Action, Change
 
 
@@ -56,13 +57,15 @@ class ProjectObjects:
         return [key for key, _ in zip(foreign_keys, range(3), strict=False)]
 
     def remove(self, keep_data: bool) -> None:
-        self._root.delete_versions([*self._below(keep_data), *self._artifacts()])
+        self._root.delete_versions([*self._artifacts(), *self._below(keep_data)])
         for upload in self._bucket.uploads():
             self._bucket.abort(upload)
 
     def _below(self, keep_data: bool) -> Iterator[dict[str, Any]]:
-        kept = self._bucket.full_key(FOLDER)
-        return (version for version in self._bucket.versions() if not (keep_data and version["Key"].startswith(kept)))
+        """Yield the versions to remove, the marker's last: what a killed cleanup leaves is still known as ours."""
+        kept, marker = self._bucket.full_key(FOLDER), self._bucket.full_key(MARKER)
+        ours = (version for version in self._bucket.versions() if not (keep_data and version["Key"].startswith(kept)))
+        yield from sorted(ours, key=lambda version: version["Key"] == marker)
 
     def _artifacts(self) -> Iterator[dict[str, Any]]:
         if self.owned:

@@ -157,13 +157,18 @@ class Cleanup:
             name,
             self._names,
             resources.pipeline,
-            owned=stack.outputs["BucketOwned"] == "true",
+            owned=self._owns_bucket(stack, name),
         )
         return [
             CleanupStep(
                 "objects", lambda: objects.list_resources(self._keep_data), lambda _: objects.remove(self._keep_data)
             )
         ]
+
+    def _owns_bucket(self, stack: Stack, name: str) -> bool:
+        """Return True if the stack has made the bucket; one of another version may not say so itself."""
+        owned = stack.outputs.get("BucketOwned")
+        return owned == "true" if owned else name in self._stacks.physical_ids(stack)[0]
 
     def _storage_stays(self) -> str:
         """Return the reason why our bucket is not removed, empty if it is."""

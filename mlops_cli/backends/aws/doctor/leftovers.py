@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from mlops_cli.backends.aws.cleanup.sagemaker import OrphanedResources, TaggedResources
 from mlops_cli.backends.aws.cleanup.steps import Cleanup
 from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, STABLE, Stack
+from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.state_format import check_format
 from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.errors import MlopsError
 
 
 def failed_stacks(subject: CheckContext) -> Iterator[Finding]:
@@ -52,6 +56,19 @@ def _broken(subject: CheckContext, stack: Stack) -> Finding:
     if stack.name == subject.names.endpoint_stack:
         return Finding("stack", State.WARNING, text, why, "Put this right, then mlops run: it deletes the stack first")
     return Finding("stack", State.WARNING, text, why, "mlops deploy-infra makes it anew")
+
+
+def records(subject: CheckContext) -> Iterator[Finding]:
+    """Check that the records in the bucket have this version's format."""
+    stack = subject.own_stack(subject.names.storage_stack)
+    if stack is None or not stack.outputs.get("BucketName"):
+        return
+    try:
+        check_format(Bucket(subject.account.client("s3"), stack.outputs["BucketName"], subject.names.key_prefix))
+    except AwsError:
+        raise
+    except MlopsError as error:
+        yield Finding("store", State.FAILURE, error.message, "All runs and decisions are in it.", error.hint)
 
 
 def orphaned_resources(subject: CheckContext) -> Iterator[Finding]:

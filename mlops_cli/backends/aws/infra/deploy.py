@@ -15,6 +15,7 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
 from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.state_format import check_format, write_format
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.progress import ResourceEvent, Watch, no_watch
 from mlops_cli.errors import ConfigurationError, MlopsError
@@ -60,6 +61,8 @@ class InfraDeployer:
         """Return the changes. Change sets remain: apply or discard the plan."""
         storage = self._storage_step(watch)
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
+        if bucket:
+            check_format(self._bucket(bucket))
         pipeline = self._pipeline_step(bucket or PLACEHOLDER_BUCKET, watch)
         if not bucket and pipeline.change_set:
             self._discard(pipeline.change_set)
@@ -86,6 +89,7 @@ class InfraDeployer:
         (storage, shown), self._planned = self._planned, None
         self._execute(storage, watch)
         bucket = self.storage_bucket()
+        write_format(bucket)
         self._send(shown.stack, bucket, watch)
         pipeline = self._pipeline_step(bucket.name, watch)
         _require_same(shown, pipeline)

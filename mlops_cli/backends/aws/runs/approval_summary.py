@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mlops_cli.backends.aws.runs.accepted_limits import accepted_by
 from mlops_cli.core.decision import Decision, DecisionKind, NamedModel
 
 SUMMARY_LENGTH = 512
@@ -20,6 +21,7 @@ class DecisionDetails:
     """The fields of a Decision that only its own summary can hold.
 
     ``model`` is the digest of the decided model: CodePipeline keeps it unchanged, and only the approver can send it.
+    ``accepted`` is the digest of the document with the limits and the accepted shortfalls.
     """
 
     kind: DecisionKind = DecisionKind.APPROVAL
@@ -27,6 +29,7 @@ class DecisionDetails:
     rolled_back_from: NamedModel | None = None
     forwarded_from: str = ""
     model: str = ""
+    accepted: str = ""
 
     @property
     def model_digest(self) -> str:
@@ -55,11 +58,17 @@ def _details(values: Mapping[str, Any]) -> DecisionDetails:
     to, away_from = (
         NamedModel(**values[name]) if name in values else None for name in ("rollback_to", "rolled_back_from")
     )
-    forwarded_from, model = (str(values.get(name, "")) for name in ("forwarded_from", "model"))
-    return DecisionDetails(DecisionKind(values["kind"]), to, away_from, forwarded_from, model)
+    texts = {name: str(values.get(name, "")) for name in ("forwarded_from", "model", "accepted")}
+    return DecisionDetails(DecisionKind(values["kind"]), to, away_from, **texts)
+
+
+def rejection_comment(kind: DecisionKind, version: str, why: str) -> str:
+    """Return the comment of the rejection of the model that a rollback to ``version`` replaces."""
+    return f"{kind.value} to {version}: {why}".rstrip(": ")
 
 
 def forwarded(decision: Decision) -> tuple[str, DecisionDetails]:
     """Return a forwarded approval: with the comment and the run of the original."""
     origin = decision.forwarded_from or decision.run_id
-    return decision.comment, DecisionDetails(forwarded_from=origin, model=decision.model_digest)
+    accepted = accepted_by(decision).digest
+    return decision.comment, DecisionDetails(forwarded_from=origin, model=decision.model_digest, accepted=accepted)

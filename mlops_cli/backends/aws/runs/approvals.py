@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.model_registry import REJECTED
+from mlops_cli.backends.aws.runs.accepted_limits import LoadAccepted
 from mlops_cli.backends.aws.runs.status import APPROVAL, decision_of
 from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.core.approval import has_reason
 from mlops_cli.core.decision import Decision
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.evidence import SHORTFALLS
 from mlops_cli.core.runs import Run, StageRun, Status
 
 
@@ -18,34 +22,51 @@ def objection(decision: Decision, gate: StageRun) -> str:
     """Return the reason why a decision does not count for a run's request; empty if it does."""
     if decision.model_digest != gate.output:
         return f"it names the model {decision.model_digest[:12]}, and the run has asked about {gate.output[:12]}"
-    if decision.approved and decision.shortfalls and not decision.comment.strip():
-        return f"the model falls short ({'; '.join(decision.shortfalls)}), and the approval gives no reason"
+    shortfalls = dict.fromkeys([*decision.shortfalls, *gate.detail.get(SHORTFALLS, ())])
+    if decision.approved and shortfalls and not has_reason(decision.comment):
+        return f"the model falls short ({'; '.join(shortfalls)}), and the approval gives no reason"
     return ""
+
+
+def approved_stage(decision: Decision, gate: StageRun) -> StageRun:
+    """Return a run's request as the approval that it became."""
+    return replace(gate, status=Status.DONE, reason=f"{decision.verb} {decision.by}")
 
 
 class ApprovalHistory:
     """``package_status`` returns a package's status in the model registry: a rollback rejects an approved one."""
 
-    def __init__(self, pipeline: Pipeline, records: S3RunStore, package_status: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        records: S3RunStore,
+        package_status: Callable[[str], str],
+        load_accepted: LoadAccepted,
+    ) -> None:
         self._pipeline = pipeline
         self._records = records
         self._package_status = package_status
+        self.load_accepted = load_accepted
 
     def for_run(self, run: Run) -> Decision | None:
-        return decision_of(run.id, run.stage(APPROVAL.name), self._pipeline.actions(run.id))
+        return self._decision_of(run.stage(APPROVAL.name), run.id)
+
+    def _decision_of(self, gate: StageRun, run_id: str) -> Decision | None:
+        return decision_of(run_id, gate, self._pipeline.actions(run_id), self.load_accepted)
 
     def for_model(self, model_digest: str) -> list[tuple[Decision, StageRun]]:
         """Return every decision about a model in any run, the newest first, with its request."""
         requests = self._records.approval_requests(model_digest)
-        decisions = [(decision_of(gate.run_id, gate, self._pipeline.actions(gate.run_id)), gate) for gate in requests]
+        decisions = [(self._decision_of(gate, gate.run_id), gate) for gate in requests]
         decided = [(decision, gate) for decision, gate in decisions if decision and not objection(decision, gate)]
         return sorted(decided, key=lambda pair: pair[0].at, reverse=True)
 
-    def require_origin(self, decision: Decision) -> None:
+    def require_origin(self, decision: Decision, gate: StageRun) -> None:
         """Raise StageFailed unless a forwarded approval has an original for the same model and limits."""
-        decisions = (earlier for earlier, _ in self.for_model(decision.model_digest))
-        origin = next((earlier for earlier in decisions if earlier.run_id == decision.forwarded_from), None)
-        if origin is None or not origin.approved or origin.forwarded_from or origin.key != decision.key:
+        pairs = self.for_model(decision.model_digest)
+        origin, request = next((pair for pair in pairs if pair[0].run_id == decision.forwarded_from), (None, gate))
+        is_original = origin is not None and origin.approved and not origin.forwarded_from
+        if origin is None or not is_original or gate.key not in (origin.key, request.key):
             raise StageFailed(
                 f"The approval that was passed on from run {decision.forwarded_from} is none of this model.",
                 "Ask for a decision: mlops run --from approval",
@@ -54,15 +75,18 @@ class ApprovalHistory:
     def approval(self, model_digest: str, key: str) -> StageRun | None:
         """Return the approval of this model under these limits, unless the latest decision is a rejection."""
         latest = self.latest_approval(model_digest, key)
-        return replace(latest[1], status=Status.DONE, reason=f"{latest[0].verb} {latest[0].by}") if latest else None
+        return approved_stage(*latest) if latest else None
 
     def latest_approval(self, model_digest: str, key: str) -> tuple[Decision, StageRun] | None:
-        """Return the valid approval with its request."""
-        decision, gate = next(
-            ((candidate, gate) for candidate, gate in self.for_model(model_digest) if candidate.key == key),
-            (None, None),
-        )
-        if decision is None or gate is None or not decision.approved:
+        """Return the valid approval with its request.
+
+        It holds under the limits of the decision, and under those of the request, which were shown, too. A later
+        rejection voids it under any limits.
+        """
+        since_rejection = takewhile(lambda pair: pair[0].approved, self.for_model(model_digest))
+        pairs = ((decision, gate) for decision, gate in since_rejection if key in (decision.key, gate.key))
+        decision, gate = next(pairs, (None, None))
+        if decision is None or gate is None:
             return None
         if self._package_status(gate.detail["package"]) == REJECTED:
             return None

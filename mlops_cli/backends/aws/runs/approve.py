@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits, AcceptedLimitsStore
 from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import APPROVAL, DECISION
@@ -11,9 +12,10 @@ from mlops_cli.errors import MlopsError
 
 
 class ApprovalSender:
-    def __init__(self, runs: RunQueries, registry: ModelRegistry) -> None:
+    def __init__(self, runs: RunQueries, registry: ModelRegistry, accepted_limits: AcceptedLimitsStore) -> None:
         self._runs = runs
         self._registry = registry
+        self._accepted_limits = accepted_limits
 
     def check(self, run: Run) -> None:
         """Raise MlopsError, with the reason and the next command, unless the run waits for a decision."""
@@ -33,11 +35,11 @@ class ApprovalSender:
             raise MlopsError(f"Run {run.id} can no longer be decided about: {at.reason}.", "Ask again: mlops run")
         raise not_waiting_error(run)
 
-    def send(self, shown_run: Run, approved: bool, comment: str) -> None:
+    def send(self, shown_run: Run, approved: bool, comment: str, accepted: AcceptedLimits) -> None:
         """Send the decision to the registry, then to the pipeline; after an interruption, repeat the command.
 
-        The decision is about the model of ``shown_run``, the run as shown to the person. Raise MlopsError if another
-        decision came first.
+        The decision is about the model of ``shown_run``, the run as shown to the person, under the limits that were
+        shown. Raise MlopsError if another decision came first.
         """
         run_id, model = shown_run.id, shown_run.stage(APPROVAL.name).output
         run = self._runs.refresh(run_id)
@@ -48,15 +50,16 @@ class ApprovalSender:
                 f"Run {run_id} asks about another model by now.", f"Look at it again: mlops approve --run-id {run_id}"
             )
         package = gate.detail["package"]
+        details = DecisionDetails(model=model, accepted=self._accepted_limits.save(accepted))
         if approved:
             self._runs.clear_endpoint_stack()
         self._registry.decide(package, approved, comment)
         token = self._runs.pipeline.token(run_id, APPROVAL.name, DECISION)
-        accepted = bool(token) and self._runs.pipeline.decide(
-            APPROVAL.name, DECISION, approved, summary_of(comment, DecisionDetails(model=model)), token
+        is_taken = bool(token) and self._runs.pipeline.decide(
+            APPROVAL.name, DECISION, approved, summary_of(comment, details), token
         )
         self._runs.wait_for_status_change(run_id, Status.WAITING)
-        if not accepted:
+        if not is_taken:
             self._handle_conflict(self._runs.refresh(run_id), package)
 
     def _handle_conflict(self, run: Run, package: str) -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.runs.queries import raise_for_status
 from mlops_cli.backends.aws.runs.rollback import AwsModels
 from mlops_cli.backends.aws.stages.approval_report import ApprovalReport
@@ -41,7 +42,9 @@ class PipelineApprovals(Approvals):
         if has_decision(run, approved):
             return self._completed(run, view) if approved else run
         try:
-            self._deployed.services.approval_sender.send(run, approved, comment)
+            shortfalls = tuple(self.evidence(run).comment_reasons) if approved else ()
+            accepted = AcceptedLimits(self._deployed.use_case.metrics.named(), shortfalls)
+            self._deployed.services.approval_sender.send(run, approved, comment.strip(), accepted)
         except KeyboardInterrupt:
             raise MlopsError(
                 "Stopped while the decision was being sent.", "See whether it was: mlops status", EXIT_INTERRUPTED

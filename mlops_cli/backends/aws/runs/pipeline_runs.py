@@ -18,6 +18,7 @@ from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.backends.base import Runs
 from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
 from mlops_cli.core.engine import RunView
+from mlops_cli.core.model_versions import FIRST_STAGE
 from mlops_cli.core.runs import Run, RunRequest
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project.environment_info import environment_info
@@ -35,11 +36,19 @@ class PipelineRuns(Runs):
         self._prepare = prepare
 
     def start(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
-        """Start or continue a run; the bool is False if nothing changed or an equal run waits for approval."""
+        """Start or continue a run; the bool is False if nothing changed or an equal run waits for approval.
+
+        An unfinished rollback comes first, as long as nobody asks for a certain stage.
+        """
         services = self._deployed.services
         try:
-            start_request = self._prepare(request)
-            run_id, fresh = services.starter.start(start_request, lambda: consent(self._costs(request)))
+            start_request, rollback_runs = self._prepare(request), self._models.rollback_runs
+            unfinished = None if request.from_stage else rollback_runs.interrupted()
+            if unfinished:
+                consent(self._costs(RunRequest(from_stage=FIRST_STAGE)))
+                run_id, fresh = rollback_runs.resume(unfinished.run), True
+            else:
+                run_id, fresh = services.starter.start(start_request, lambda: consent(self._costs(request)))
         except KeyboardInterrupt:
             raise MlopsError(
                 "Stopped while a run was being started.", "See whether it was: mlops status", EXIT_INTERRUPTED

@@ -6,10 +6,12 @@ import base64
 import json
 from collections.abc import Mapping
 
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, read_summary, summary_of
 from mlops_cli.errors import ConfigurationError
 
 # Defaults of the pipeline variables: they cannot be empty.
-NO_STAGE, NO = "-", "false"
+NO_STAGE, NO, NO_ROLLBACK = "-", "false", "-"
+LENGTH = 1000
 
 
 def encode_start(stage: str, run_id: str = "") -> str:
@@ -25,15 +27,38 @@ def decode_start(variable: str) -> tuple[str, str]:
 
 def encode(overrides: Mapping[str, str]) -> str:
     """Return the overrides as a pipeline variable; its characters pass every layer unchanged."""
-    return base64.urlsafe_b64encode(json.dumps(dict(overrides), sort_keys=True).encode()).decode().rstrip("=")
+    return _encode(json.dumps(dict(overrides), sort_keys=True))
 
 
 def decode(variable: str) -> dict[str, str]:
     """Return the overrides; raise ConfigurationError for anything that ``encode`` has not made."""
     try:
-        values = json.loads(base64.urlsafe_b64decode(variable + "=" * (-len(variable) % 4)))
+        values = json.loads(_decode(variable))
         return {str(name): str(value) for name, value in values.items()}
     except (ValueError, AttributeError):
         raise ConfigurationError(
             f"The pipeline variable overrides is {variable!r}, expected JSON in base64url.", "Start it by: mlops run"
         ) from None
+
+
+def encode_rollback(why: str, details: DecisionDetails) -> str:
+    """Return the variable ``rollback``: the decision to send at the approval. The reason is cut if it is too long."""
+    while len(variable := _encode(summary_of(why, details))) > LENGTH:
+        why = why[:-1]
+    return variable
+
+
+def decode_rollback(variable: str) -> tuple[str, DecisionDetails] | None:
+    """Return the reason and the details of a rollback; None for any other run."""
+    if variable == NO_ROLLBACK:
+        return None
+    why, details = read_summary(_decode(variable).decode())
+    return (why, details) if details.rollback_to else None
+
+
+def _encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode(variable: str) -> bytes:
+    return base64.urlsafe_b64decode(variable + "=" * (-len(variable) % 4))

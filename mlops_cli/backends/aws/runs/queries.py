@@ -11,10 +11,10 @@ from typing import Any
 
 from mlops_cli.backends.aws.clients.codepipeline import SUCCEEDED, SUPERSEDED_BY, ActionRun, Execution, Pipeline
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
-from mlops_cli.backends.aws.runs.approval_summary import forwarded, summary_of
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, forwarded, summary_of
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
-from mlops_cli.backends.aws.runs.pipeline_variables import decode, encode
+from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode, decode_rollback, encode
 from mlops_cli.backends.aws.runs.status import APPROVAL, COMMAND, DECISION, ENDPOINT, JOB, build_run, latest_attempt
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.run_follower import PollInterval, follow
@@ -65,7 +65,8 @@ class RunQueries:
             return list(pool.map(self._summary, self.pipeline.executions()))
 
     def _summary(self, execution: Execution) -> Run:
-        return build_run(execution, self.run_store.load(execution.id), self.pipeline.actions(execution.id))
+        record, actions = self.run_store.load(execution.id), self.pipeline.actions(execution.id)
+        return build_run(execution, record, actions, self._approvals.load_accepted)
 
     def get(self, prefix: str = "") -> Run:
         """Return the run with this id prefix, or the newest, with the reason of its failure."""
@@ -77,7 +78,8 @@ class RunQueries:
 
     def load(self, execution: Execution) -> Run:
         record, actions = self.run_store.load(execution.id), self.pipeline.actions(execution.id)
-        run = self._reasons.explain(build_run(execution, record, actions), record, actions)
+        run = build_run(execution, record, actions, self._approvals.load_accepted)
+        run = self._reasons.explain(run, record, actions)
         if record is None:
             run.overrides = decode(self.pipeline.variables(execution.id).get("overrides", encode({})))
         stages = [replace(stage, log=log_of(stage, actions)) for stage in run.stages]
@@ -107,12 +109,11 @@ class RunQueries:
         view: RunView,
         ours: bool = False,
         shown_run: Run | None = None,
-        summary: str = "",
         resume_command: str = "",
     ) -> Run:
         """Show a run until it ends or waits for approval; our own (``ours``) does not queue behind a forgotten one.
 
-        Only for our own run is an existing approval forwarded, with the summary ``summary``: watching never approves.
+        Only for our own run is an existing approval forwarded: watching never approves.
         Raise MlopsError on Ctrl-C: the run continues, and ``resume_command`` follows it again, by default `mlops
         status`.
         """
@@ -120,7 +121,7 @@ class RunQueries:
         def look() -> Run:
             run = self.refresh(run_id)
             return (
-                self._stop_superseded(self.forward_existing_approval(run, summary))
+                self._stop_superseded(self.forward_existing_approval(run))
                 if ours
                 else self._with_existing_approval(run)
             )
@@ -148,7 +149,11 @@ class RunQueries:
         gate = record.stage(APPROVAL.name) if record else None
         return gate if gate and gate.status is Status.REUSED else None
 
-    def forward_existing_approval(self, run: Run, summary: str = "") -> Run:
+    def rollback_decision(self, run_id: str) -> tuple[str, DecisionDetails] | None:
+        """Return a rollback's reason and details, as its execution was started with them; None for other runs."""
+        return decode_rollback(self.pipeline.variables(run_id).get("rollback", NO_ROLLBACK))
+
+    def forward_existing_approval(self, run: Run) -> Run:
         """Send an existing approval to the pipeline, with its origin; without one, return the run unchanged."""
         gate = self._reused_approval(run)
         latest = self._approvals.latest_approval(gate.output, gate.key) if gate else None
@@ -157,7 +162,7 @@ class RunQueries:
         token = self.pipeline.token(run.id, APPROVAL.name, DECISION)
         if token:
             self.clear_endpoint_stack()
-            summary = summary or summary_of(*forwarded(latest[0]))
+            summary = summary_of(*(self.rollback_decision(run.id) or forwarded(latest[0])))
             self.pipeline.decide(APPROVAL.name, DECISION, True, summary, token)
         return replace(run, status=Status.RUNNING, stages=_with_approval(run, status=Status.REUSED))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 
 from mlops_cli.backends.aws.deployed_project import DeployedProject
-from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.runs.queries import raise_for_status
+from mlops_cli.backends.aws.runs.rollback_runs import RollbackRuns
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.backends.base import Models, RollbackPlan
 from mlops_cli.core.decision import DecisionKind
@@ -17,13 +18,11 @@ from mlops_cli.core.model_versions import (
     LAST_GATE,
     ROLLED_BACK_TO,
     ModelVersion,
-    approved_run,
     earlier_version,
-    named_model,
     needs_rollback,
     rollback_message,
-    rollback_target,
 )
+from mlops_cli.core.rollback import RollbackChoice
 from mlops_cli.core.runs import Run, RunRequest
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
@@ -41,16 +40,18 @@ class AwsModels(Models):
         return models
 
     def plan_rollback(self, version: str) -> RollbackPlan:
-        return RollbackPlan(rollback_target(self.list_versions(), self._deployed_digest(), version))
+        choice = self.rollback_runs.choose(self.list_versions(), version)
+        if choice.unfinished:
+            return RollbackPlan(choice.target, choice.unfinished.id)
+        return RollbackPlan(choice.target, shortfalls=self._accepted_for(choice.target).shortfalls)
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        digest = self._deployed_digest()
-        return self._start_rollback(rollback_target(self.list_versions(), digest, version), digest, comment, view)
+        return self._finish_rollback(self.rollback_runs.choose(self.list_versions(), version), comment.strip(), view)
 
-    def _deployed_digest(self) -> str:
-        """Return the endpoint's model; without an endpoint, the last deployed one."""
-        services = self._deployed.services
-        return services.endpoint.deployed_model().digest or services.runs.deployed()
+    @property
+    def rollback_runs(self) -> RollbackRuns:
+        prepare = partial(self._prepare, RunRequest(from_stage=FIRST_STAGE))
+        return RollbackRuns(self._deployed.services, prepare)
 
     def require_success(self, run: Run, view: RunView) -> Run:
         """Raise as ``raise_for_status`` does; roll back first if the model failed its gate on the endpoint."""
@@ -70,7 +71,7 @@ class AwsModels(Models):
             return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
         try:
             why = f"the gate {LAST_GATE} failed in run {run.id}"
-            self._start_rollback(target, failing, why, view, DecisionKind.AUTOMATIC_ROLLBACK)
+            self._finish_rollback(RollbackChoice(target, failing), why, view, DecisionKind.AUTOMATIC_ROLLBACK)
         except MlopsError as error:
             return failure.with_note(
                 f"Going back to {target.name} has failed, too: {error.message} {error.hint}".rstrip()
@@ -83,33 +84,27 @@ class AwsModels(Models):
         is_live = returned and self._deployed.services.endpoint.deployed_model().digest == returned["digest"]
         return returned if is_live else None
 
-    def _start_rollback(
-        self,
-        target: ModelVersion,
-        live_digest: str,
-        why: str,
-        view: RunView,
-        kind: DecisionKind = DecisionKind.ROLLBACK,
+    def _finish_rollback(
+        self, choice: RollbackChoice, why: str, view: RunView, kind: DecisionKind = DecisionKind.ROLLBACK
     ) -> Run:
-        """Start a run at the deployment with the model's earlier stages; reject the live model.
-
-        Reject only after the run exists: a live model is never rejected without a successor. A repeated command
-        continues the same run.
-        """
-        services = self._deployed.services
-        # An interrupted rollback copied its stages from the same original run, so prefer the original.
-        runs = sorted(services.run_store.runs(), key=lambda run: run.forced_from == FIRST_STAGE)
-        source_run = approved_run(runs, target.digest)
-        command = f"mlops rollback --to {target.name}"
-        details = DecisionDetails(kind, target.named, named_model(self.list_versions(), live_digest))
+        """Start the rollback, or continue the unfinished one, and follow it to its end."""
+        target, command = choice.target, f"mlops rollback --to {choice.target.name}"
         try:
-            start_request = replace(self._prepare(RunRequest(from_stage=FIRST_STAGE)), source=source_run.id)
-            run_id, _ = services.starter.start(start_request)
-            services.versions.reject(live_digest, f"{kind.value} to {target.name}: {why}".rstrip(": "))
+            if choice.unfinished:
+                run_id = self.rollback_runs.resume(choice.unfinished)
+            else:
+                versions, accepted = self.list_versions(), self._accepted_for(target)
+                run_id = self.rollback_runs.start(target, choice.replaced, why, kind, versions, accepted)
         except KeyboardInterrupt:
             raise MlopsError(
                 "Stopped before the rollback was complete.", f"Go on with it: {command}", EXIT_INTERRUPTED
             ) from None
-        return raise_for_status(
-            services.runs.follow(run_id, view, ours=True, summary=summary_of(why, details), resume_command=command)
-        )
+        runs = self._deployed.services.runs
+        return raise_for_status(runs.follow(run_id, view, ours=True, resume_command=command))
+
+    def _accepted_for(self, target: ModelVersion) -> AcceptedLimits:
+        """Return the limits of now, and the shortfalls that a rollback to the version accepts."""
+        use_case = self._deployed.use_case
+        report = self._deployed.services.approval_report(use_case)
+        shortfalls = report.shortfalls(self.rollback_runs.source_run(target.digest), against_live=False)
+        return AcceptedLimits(use_case.metrics.named(), tuple(shortfalls))

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, Execution, Revision
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
-from mlops_cli.backends.aws.runs.pipeline_variables import NO_STAGE, decode, decode_start, encode, encode_start
+from mlops_cli.backends.aws.runs.pipeline_variables import (
+    LENGTH,
+    NO_ROLLBACK,
+    NO_STAGE,
+    decode,
+    encode,
+    encode_start,
+)
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import APPROVAL
 from mlops_cli.core.model_versions import LAST_GATE, ROLLED_BACK_TO
@@ -23,30 +30,31 @@ from mlops_cli.core.stages import position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 from mlops_cli.files.hashing import digest_bytes
 
-VARIABLE_LENGTH = 1000
-
 
 @dataclass(frozen=True)
 class StartRequest:
     """The inputs of a run: the project's revision, the data, and the options.
 
     ``source`` is the run to copy the stages before the first own one from; if empty, the newest that has them.
+    ``rollback`` is the variable of that name.
     """
 
     revision: Revision
     data: str
     request: RunRequest
     source: str = ""
+    rollback: str = NO_ROLLBACK
 
     @property
     def variables(self) -> dict[str, str]:
         overrides = encode(self.request.overrides)
-        if len(overrides) > VARIABLE_LENGTH:
+        if len(overrides) > LENGTH:
             raise ConfigurationError(
                 "These are more overrides than a pipeline takes.", "Write them into training/usecase.toml."
             )
         force = str(self.request.force).lower()
-        return {"overrides": overrides, "from": encode_start(self.request.from_stage, self.source), "force": force}
+        start = encode_start(self.request.from_stage, self.source)
+        return {"overrides": overrides, "from": start, "force": force, "rollback": self.rollback}
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class RunStarter:
 
         ``before`` is called before anything is started or deployed.
         """
-        if start_request.request.from_stage and not start_request.source:
+        if start_request.request.from_stage:
             self._check_start(start_request.request.from_stage)
         latest = self._latest()
         if latest is None:
@@ -93,6 +101,11 @@ class RunStarter:
         if self._retry(latest, start_request):
             return latest.execution.id, True
         return self._start_execution(start_request, f"{latest.execution.id} {latest.execution.status}"), True
+
+    def start_rollback(self, start_request: StartRequest) -> str:
+        """Start the execution of a rollback and return its id."""
+        latest = next(self._pipeline.executions(), None)
+        return self._start_execution(start_request, f"{latest.id} {latest.status}" if latest else "")
 
     def _latest(self) -> LatestExecution | None:
         execution = next(self._pipeline.executions(), None)
@@ -116,9 +129,6 @@ class RunStarter:
     def _is_under_way(self, latest: LatestExecution, start_request: StartRequest) -> bool:
         """Return True if the requested run is already in progress, perhaps started by a killed command."""
         going_on = latest.run.status in (Status.RUNNING, Status.WAITING)
-        if start_request.source == latest.execution.id:
-            # A rollback's own run has the approved model, too, as soon as it has copied it.
-            start_request = replace(start_request, source=decode_start(latest.variables.get("from", NO_STAGE))[1])
         is_explicit = start_request.request.from_stage or start_request.request.force
         same = (
             latest.variables == start_request.variables

@@ -5,7 +5,7 @@ Status comes from CodePipeline; keys, digests and reasons come from the records.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mlops_cli.backends.aws.clients.codepipeline import (
@@ -17,16 +17,17 @@ from mlops_cli.backends.aws.clients.codepipeline import (
     ActionRun,
     Execution,
 )
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits, LoadAccepted, none_accepted
 from mlops_cli.backends.aws.runs.approval_summary import read_summary
+from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Actor, Decision, arn_name
+from mlops_cli.core.evidence import SHORTFALLS, limits_of
 from mlops_cli.core.model_versions import LAST_GATE
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES, Kind, Stage
 
 COMMAND, JOB, DECISION, ENDPOINT, GATE_RESULT = "command", "job", "decision", "endpoint", "gate-result"
 ROLLBACK = "rollback"
-# In the detail of the approval: the metrics beyond their limits, as shown to the approver.
-SHORTFALLS = "shortfalls"
 # The action after the command step that does the stage's work, by the stage's kind.
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
 # After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.
@@ -36,7 +37,12 @@ APPROVAL = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 APPROVAL_TIMEOUT_SECONDS = 7 * 86400 - 60
 
 
-def build_run(execution: Execution, record: Run | None, actions: Sequence[ActionRun]) -> Run:
+def build_run(
+    execution: Execution,
+    record: Run | None,
+    actions: Sequence[ActionRun],
+    load_accepted: LoadAccepted = none_accepted,
+) -> Run:
     """Return the run of an execution."""
     run = record or new_run(execution.id, {})
     stopped = execution.stopped_because or "stopped"
@@ -49,7 +55,7 @@ def build_run(execution: Execution, record: Run | None, actions: Sequence[Action
         stages=_clear_after_failure(stages),
         overrides=run.overrides,
         forced_from=run.forced_from,
-        decision=decision_of(execution.id, run.stage(APPROVAL.name), actions),
+        decision=decision_of(execution.id, run.stage(APPROVAL.name), actions, load_accepted),
     )
     composed.status = _status(execution, composed)
     return composed
@@ -62,10 +68,12 @@ def latest_attempt(stage: str, actions: Sequence[ActionRun]) -> list[ActionRun]:
     return [action for action in stage_actions if action.started >= began]
 
 
-def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> Decision | None:
+def decision_of(
+    run_id: str, gate: StageRun, actions: Sequence[ActionRun], load_accepted: LoadAccepted = none_accepted
+) -> Decision | None:
     """Return a person's decision about the run's model or the named one; None without a decision.
 
-    A decision in the AWS console names no model: it is about the run's request.
+    A decision in the AWS console names neither model nor limits: it is about the run's request.
     """
     decided = [
         action
@@ -76,20 +84,31 @@ def decision_of(run_id: str, gate: StageRun, actions: Sequence[ActionRun]) -> De
         return None
     last = decided[-1]
     comment, details = read_summary(last.summary)
+    requested = AcceptedLimits(limits_of(gate), tuple(gate.detail.get(SHORTFALLS, ())))
+    accepted = load_accepted(details.accepted) or requested
     return Decision(
         run_id,
         last.status != FAILED,
         Actor(arn=last.actor),
         comment,
         last.updated,
-        gate.key,
+        request_key(gate, accepted.limits),
         details.model_digest or gate.output,
         kind=details.kind,
         rollback_to=details.rollback_to,
         rolled_back_from=details.rolled_back_from,
         forwarded_from=details.forwarded_from,
-        shortfalls=tuple(gate.detail.get(SHORTFALLS, ())),
+        shortfalls=accepted.shortfalls,
+        limits=accepted.limits,
     )
+
+
+def request_key(gate: StageRun, limits: Mapping[str, str]) -> str:
+    """Return the cache key that the request would have under other limits."""
+    if limits == limits_of(gate):
+        return gate.key
+    others = {name: value for name, value in gate.cache_inputs.items() if name not in limits_of(gate)}
+    return digest_cache_inputs({**limits, **others})
 
 
 def _expired(decision: ActionRun) -> bool:

@@ -27,7 +27,7 @@ from mlops_cli.backends.model_evaluation import (
 )
 from mlops_cli.core.comparison import Comparison
 from mlops_cli.core.endpoint import InvocationResponse
-from mlops_cli.core.evidence import Evidence, make_evidence
+from mlops_cli.core.evidence import Evidence, make_evidence, shortfalls_alone
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.usecase import UseCase
@@ -57,6 +57,12 @@ class ApprovalReport:
     def evidence(self, run: Run) -> Evidence:
         """Return the evidence for the approver, with the comparison that the step has made."""
         return self._evidence(run, self._live_run())
+
+    def shortfalls(self, run: Run, against_live: bool) -> list[str]:
+        """Return the model's shortfalls now; a rollback (not ``against_live``) need not beat the live model."""
+        if self._use_case.metrics.must_beat_live and against_live:
+            return self.publish(run).shortfalls
+        return shortfalls_alone(run, self._use_case.metrics)
 
     def publish(self, run: Run) -> Evidence:
         """Compare the models; write comparison, evidence and report."""

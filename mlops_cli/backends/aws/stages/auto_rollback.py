@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.aws.clients.model_registry import PENDING
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, rejection_comment
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.core.decision import DecisionKind
 from mlops_cli.core.model_versions import (
@@ -58,7 +59,7 @@ def select_rollback_model(run: Run, services: AwsServices) -> RollbackModel | No
     failing = run.stage(FIRST_STAGE)
     _reject(
         failing.output,
-        f"{DecisionKind.AUTOMATIC_ROLLBACK.value} to {target.name}: the gate {LAST_GATE} failed in run {run.id}",
+        rejection_comment(DecisionKind.AUTOMATIC_ROLLBACK, target.name, f"the gate {LAST_GATE} failed in run {run.id}"),
         services,
     )
     services.run_store.save_stage(replace(failing, status=Status.REUSED, output=target.digest))
@@ -92,6 +93,13 @@ def _rollback_model(model: ModelVersion, runs: Sequence[Run], services: AwsServi
 def _number(request: StageRun) -> int:
     """Return the number of the package: a version has the number of its first package."""
     return int(request.detail["package"].rpartition("/")[2])
+
+
+def reject_replaced(why: str, details: DecisionDetails, services: AwsServices) -> None:
+    """Reject the model that a rollback replaces: whoever approves the rollback, no later run restores that model."""
+    if details.rollback_to and details.rolled_back_from:
+        reason = rejection_comment(details.kind, details.rollback_to.version, why)
+        _reject(details.rolled_back_from.digest, reason, services)
 
 
 def _reject(digest: str, why: str, services: AwsServices) -> None:

@@ -10,7 +10,15 @@ import time
 from collections.abc import Mapping
 
 from mlops_cli.backends.aws.clients.logs import build_log
-from mlops_cli.backends.aws.runs.pipeline_variables import NO, NO_STAGE, decode, decode_start, encode
+from mlops_cli.backends.aws.runs.pipeline_variables import (
+    NO,
+    NO_ROLLBACK,
+    NO_STAGE,
+    decode,
+    decode_rollback,
+    decode_start,
+    encode,
+)
 from mlops_cli.backends.aws.runs.status import ROLLBACK
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
@@ -36,6 +44,7 @@ def run_stage_step(
     stage = stage_named(LAST_GATE if name == ROLLBACK else name)
     run = executor.run_store.load(run_id) or _new_run(run_id, executor.run_store, variables)
     run.status = Status.RUNNING
+    executor.rollback_decision = decode_rollback(variables.get("MLOPS_ROLLBACK", NO_ROLLBACK))
     for before in STAGES[: position(stage.name)]:
         _collect_output(before, run, executor)
     if name == ROLLBACK:

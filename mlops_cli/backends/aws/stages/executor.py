@@ -19,8 +19,8 @@ from typing import Any
 from mlops_cli.backends.aws.clients.model_registry import REJECTED
 from mlops_cli.backends.aws.infra.dataset import METADATA
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
-from mlops_cli.backends.aws.runs.approvals import objection
-from mlops_cli.backends.aws.runs.status import SHORTFALLS
+from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails
+from mlops_cli.backends.aws.runs.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stages import auto_rollback, endpoint_parameters, job_outputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
@@ -31,9 +31,11 @@ from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_i
 from mlops_cli.caching.key import code_inputs, source_inputs
 from mlops_cli.caching.reads import Reads
 from mlops_cli.caching.stage_files import file_inputs
+from mlops_cli.core.approval import accepts
 from mlops_cli.core.cache_inputs import FILE, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
+from mlops_cli.core.evidence import SHORTFALLS
 from mlops_cli.core.model_versions import LAST_GATE
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.script_environment import environment_inputs
@@ -65,6 +67,8 @@ class AwsStageExecutor:
         self.out = project.state / "stage"
         self._imports: dict[str, list[str]] = {}
         self.rollback_model: auto_rollback.RollbackModel | None = None
+        # The reason and the details of the rollback that this run was started for.
+        self.rollback_decision: tuple[str, DecisionDetails] | None = None
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         inputs = input_digests(stage, run, self._dataset()["sha256"] if DATA in stage.inputs else "")
@@ -135,10 +139,20 @@ class AwsStageExecutor:
         if own.status.has_output and own.key == key and self._is_usable(stage, own):
             return own
         if stage.kind is Kind.APPROVAL:
-            return self.services.approvals.approval(run.stage("train").output, key)
+            return self._approved(key, run)
         record = self.run_store.find_stage(stage.name, key)
         usable = record is not None and self._is_usable(stage, record) and self._reads().are_same(record.cache_inputs)
         return record if usable else None
+
+    def _approved(self, key: str, run: Run) -> StageRun | None:
+        """Return the approval of the same model under the same limits, if it accepts the present shortfalls."""
+        latest = self.services.approvals.latest_approval(run.stage("train").output, key)
+        if latest is None:
+            return None
+        decision, gate = latest
+        against_live = decision.run_id != run.id and not decision.is_rollback
+        shortfalls = self.services.approval_report(self.use_case).shortfalls(run, against_live)
+        return approved_stage(decision, gate) if accepts(decision, shortfalls) else None
 
     def _is_usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
@@ -293,12 +307,14 @@ class AwsStageExecutor:
             raise StageFailed(f"The approval {decision.by} does not count: {problem}.", ASK_AGAIN)
         package = record.detail["package"]
         if decision.forwarded_from:
-            self.services.approvals.require_origin(decision)
+            self.services.approvals.require_origin(decision, record)
         if (decision.forwarded_from or decision.is_rollback) and self.services.registry.status(package) == REJECTED:
             raise StageFailed(f"The model {record.output[:12]} was rejected after it had been approved.", ASK_AGAIN)
         self.services.registry.require_kept(package, record.output)
         run.decision = decision
         self.services.registry.decide(package, True, decision.by)
+        if self.rollback_decision:
+            auto_rollback.reject_replaced(*self.rollback_decision, self.services)
         return StageResult(record.output)
 
     def _deploy_result(self, run: Run) -> StageResult:

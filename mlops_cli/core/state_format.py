@@ -1,0 +1,12 @@
+"""The error for a project's state that another version of mlops has written, on either target."""
+
+from __future__ import annotations
+
+from mlops_cli.errors import MlopsError
+
+
+def other_format_error(location: str, actual: object, known: int) -> MlopsError:
+    return MlopsError(
+        f"{location} was written by another mlops (format {actual}, this one knows {known}).",
+        "Use that one. Or begin anew, without the runs, their models and the endpoint: mlops cleanup --keep-data",
+    )

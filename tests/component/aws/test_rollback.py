@@ -1,0 +1,206 @@
+"""A rollback on AWS that was killed: the same command, or the next run, completes that rollback and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients.codepipeline import Execution, Revision
+from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits
+from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
+from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode_rollback
+from mlops_cli.backends.aws.runs.rollback import AwsModels
+from mlops_cli.backends.aws.runs.start import StartRequest
+from mlops_cli.core.decision import Actor, Decision, DecisionKind
+from mlops_cli.core.model_versions import Interval, ModelVersion
+from mlops_cli.core.runs import Run, RunRequest, Status, new_run
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import resolve
+from mlops_cli.project.usecase import load_use_case
+from tests.conftest import USE_CASES
+
+V1, V2, V3 = "1" * 64, "2" * 64, "3" * 64
+START, REJECT, FOLLOW = "start from run of v2", "reject v3: rollback to v2: too rude", "follow back"
+
+
+class Ground:
+    """Version 3 is deployed. Notes each call in order, and stops where it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.calls: list[str] = []
+        self.errors: dict[str, BaseException] = {}
+        self.resume_command = ""
+        self.deployed = V3
+        self.status = Status.RUNNING
+        self.rollback_variable = NO_ROLLBACK
+        self.costs: list[object] = []
+        use_case = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
+        deployed: Any = DeployedProject(Project(folder), use_case, resolve({}, {}, {}))
+        self.limits = use_case.metrics.named()
+
+        def prepare(request: RunRequest) -> StartRequest:
+            return StartRequest(Revision("COMMIT_ID", "c1"), "d1", request)
+
+        self.models = AwsModels(deployed, prepare)
+        self.runs: Any = PipelineRuns(deployed, self.models, prepare)
+        self.runs._costs = lambda request: None
+        self.runs._save_environment = lambda run_id: None
+        deployed.completion_cache = SimpleNamespace(save_run=lambda run: None, save_versions=lambda models: None)
+        deployed.services = SimpleNamespace(
+            pipeline=SimpleNamespace(executions=lambda: iter(self.executions), variables=lambda run_id: self.variables),
+            run_store=SimpleNamespace(runs=lambda: iter(runs())),
+            versions=SimpleNamespace(
+                list_versions=versions, reject=lambda digest, why: self._call(f"reject v{digest[0]}: {why}")
+            ),
+            starter=SimpleNamespace(start=lambda *_: ("new", True), start_rollback=self._start),
+            accepted_limits=SimpleNamespace(save=lambda accepted: accepted.digest),
+            approval_report=lambda use_case: SimpleNamespace(shortfalls=lambda run, against_live: []),
+            runs=SimpleNamespace(
+                follow=self._follow,
+                load=self._load,
+                deployed=lambda: self.deployed,
+                rollback_decision=lambda run_id: decode_rollback(self.rollback_variable),
+            ),
+        )
+        self.executions = [Execution("of v3", "Succeeded", 1.0)]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"from": "deploy@run of v2", "rollback": self.rollback_variable}
+
+    def _call(self, name: str) -> None:
+        if name in self.errors:
+            raise self.errors.pop(name)
+        self.calls.append(name)
+
+    def _start(self, request: StartRequest) -> str:
+        self._call(f"start from {request.source}")
+        self.rollback_variable = request.rollback
+        self.executions = [Execution("back", "InProgress", 2.0), *self.executions]
+        return "back"
+
+    def _load(self, execution: Execution) -> Run:
+        run = new_run(execution.id, {})
+        run.status = self.status
+        if self.rollback_variable == NO_ROLLBACK:
+            run.decision = Decision(execution.id, True, Actor("anna"), "", 1.0, "k", V3)
+        return run
+
+    def _follow(self, run_id: str, _: object, resume_command: str = "", **__: object) -> Run:
+        self._call(f"follow {run_id}")
+        self.resume_command = resume_command
+        return Run(run_id, 1.0, Status.DONE, [])
+
+    def roll_back(self, version: str = "", comment: str = "too rude") -> Run:
+        view: Any = None
+        return self.models.rollback(version, comment, view)
+
+    def killed(self, after: str) -> None:
+        """Start a rollback that is killed after this call, or ("follow") while it follows."""
+        before = {START: REJECT, REJECT: FOLLOW}.get(after, FOLLOW)
+        self.errors[before] = KeyboardInterrupt()
+        with pytest.raises((MlopsError, KeyboardInterrupt)):
+            self.roll_back()
+        self.calls.clear()
+
+
+def runs() -> list[Run]:
+    trained = []
+    for name, digest in (("v2", V2), ("v1", V1)):
+        run = new_run(f"run of {name}", {})
+        for stage in run.stages:
+            stage.status, stage.output = Status.DONE, digest
+        trained.append(run)
+    return trained
+
+
+def versions() -> list[ModelVersion]:
+    approved = Decision("r", True, Actor("anna"), "", 1.0, "k", "m")
+    return [
+        ModelVersion(number, digest, "r", 1.0, "", "", {}, {}, approved, (Interval(number, None),))
+        for number, digest in ((3, V3), (2, V2), (1, V1))
+    ]
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return Ground(tmp_path)
+
+
+def test_the_live_model_is_rejected_once_its_successor_has_a_run(ground: Ground) -> None:
+    assert ground.roll_back().id == "back"
+    assert ground.calls == [START, REJECT, FOLLOW]
+    assert ground.resume_command == "mlops rollback --to v2", "Ctrl-C names this command"
+    why, details = decode_rollback(ground.rollback_variable) or ("", None)
+    assert details is not None
+    accepted = AcceptedLimits(ground.limits).digest
+    assert (why, details.kind, details.accepted) == ("too rude", DecisionKind.ROLLBACK, accepted)
+
+
+# The state of AWS when the rollback is repeated: the status of its run, and the deployed model on record.
+LATER = [
+    (START, Status.RUNNING, V3),
+    (REJECT, Status.RUNNING, V3),
+    (REJECT, Status.WAITING, V3),
+    ("the decision", Status.RUNNING, V3),
+    ("the deployment", Status.RUNNING, V2),
+    ("the last record", Status.DONE, V2),
+]
+
+
+@pytest.mark.parametrize(("killed_after", "status", "deployed"), LATER)
+@pytest.mark.parametrize("version", ["", "v2"])
+def test_repeated_after_a_kill_it_is_the_same_rollback(
+    ground: Ground, killed_after: str, status: Status, deployed: str, version: str
+) -> None:
+    ground.killed(killed_after)
+    ground.status, ground.deployed = status, deployed
+    assert ground.models.plan_rollback(version).run_id == "back"
+    assert ground.roll_back(version, comment="").id == "back"
+    assert ground.calls == [REJECT, FOLLOW], "nothing is started, and the first command's reason stands"
+
+
+@pytest.mark.parametrize(("killed_after", "status", "deployed"), LATER[:-1])
+def test_the_next_run_completes_it(ground: Ground, killed_after: str, status: Status, deployed: str) -> None:
+    ground.killed(killed_after)
+    ground.status, ground.deployed = status, deployed
+    assert ground.runs.start(RunRequest(), None, ground.costs.append)[0].id == "back"
+    assert (ground.calls, len(ground.costs)) == ([REJECT, FOLLOW], 1)
+    assert ground.runs.start(RunRequest(from_stage="train"), None)[0].id == "new"
+
+
+def test_a_rollback_that_was_stopped_gets_another_run_with_the_same_decision(ground: Ground) -> None:
+    ground.killed(REJECT)
+    ground.status, variable = Status.INTERRUPTED, ground.rollback_variable
+    ground.roll_back(comment="")
+    assert ground.calls == [START, REJECT, FOLLOW]
+    assert ground.rollback_variable == variable
+
+
+def test_after_a_finished_rollback_another_version_is_named(ground: Ground) -> None:
+    ground.killed(REJECT)
+    ground.status, ground.deployed = Status.DONE, V2
+    ground.roll_back("v1", "v2 is bad, too")
+    assert ground.calls == ["start from run of v1", "reject v2: rollback to v1: v2 is bad, too", FOLLOW]
+
+
+@pytest.mark.parametrize(("where", "calls"), [(START, []), (REJECT, [START])])
+def test_stopped_by_ctrl_c_it_names_the_command_that_completes_it(ground: Ground, where: str, calls: list[str]) -> None:
+    ground.errors[where] = KeyboardInterrupt()
+    with pytest.raises(MlopsError, match="Stopped before the rollback was complete") as caught:
+        ground.roll_back()
+    assert (caught.value.exit_code, ground.calls) == (EXIT_INTERRUPTED, calls)
+    assert caught.value.hint == "Go on with it: mlops rollback --to v2"
+
+
+def test_a_run_that_cannot_be_started_leaves_the_live_model_approved(ground: Ground) -> None:
+    ground.errors[START] = AwsError("AWS asks for patience", "Wait a minute, then repeat the command.")
+    with pytest.raises(AwsError):
+        ground.roll_back()
+    assert ground.calls == []
