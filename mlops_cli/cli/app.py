@@ -79,12 +79,12 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(ctx, *args, **options)
         except (MlopsError, OSError, KeyboardInterrupt) as error:
-            raise typer.Exit(_report(console, error)) from None
+            raise typer.Exit(_report(console, error, ctx.obj.secrets)) from None
 
     return call
 
 
-def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
+def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt, secrets: frozenset[str]) -> int:
     if isinstance(error, KeyboardInterrupt):
         error = MlopsError("Interrupted.", "Go on with the same command: what was finished is kept.", EXIT_INTERRUPTED)
     if isinstance(error, BrokenPipeError):
@@ -93,10 +93,10 @@ def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -
     if isinstance(error, MlopsError):
         code = interruption.exit_code() if error.exit_code == EXIT_INTERRUPTED else error.exit_code
         with suppress(OSError):  # the terminal may have been closed
-            console.error(error.message, error.hint, code)
+            console.error(error.message, error.hint, code, secrets)
         return code
     at = f": {error.filename}" if error.filename else ""
-    console.error(f"{_problem(error)}{at}.", _hint(error), EXIT_ERROR)
+    console.error(f"{_problem(error)}{at}.", _hint(error), EXIT_ERROR, secrets)
     return EXIT_ERROR
 
 

@@ -44,6 +44,14 @@ class AppContext:
     def settings(self) -> Settings:
         return load_settings(self.project.dotenv, self.flags)
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Return the texts that no message shows; none if there is no project."""
+        try:
+            return self.settings.secrets
+        except MlopsError:
+            return frozenset()
+
     @cached_property
     def use_case(self) -> UseCase:
         from mlops_cli.project.usecase import load_use_case

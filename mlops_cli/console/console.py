@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.plain_text import log_line, printable
 from mlops_cli.project.settings import plain_terminal, terminal_columns
@@ -56,7 +57,7 @@ class Console:
     def say(self, text: str = "") -> None:
         """Show a message; not with -q."""
         if not self.quiet:
-            print(printable(text), file=self.messages, flush=True)
+            print(printable(without_secrets(text)), file=self.messages, flush=True)
 
     def note(self, text: str) -> None:
         """Show a detail; only with -v."""
@@ -98,7 +99,9 @@ class Console:
         for command in commands:
             self.say(f"next: {command}")
 
-    def error(self, message: str, hint: str, exit_code: int) -> None:
+    def error(self, message: str, hint: str, exit_code: int, secrets: Iterable[str] = ()) -> None:
+        """Print the error without ``secrets``, and without passwords in addresses."""
+        message, hint = (without_secrets(text, secrets) for text in (message, hint))
         print(f"error: {printable(message)}", file=sys.stderr)
         if hint:
             print(f"hint: {printable(hint)}", file=sys.stderr)

@@ -14,11 +14,12 @@ from pathlib import Path
 from mlops_cli.core.jobs import STEADY
 from mlops_cli.files.hashing import digest_bytes
 
+# Their addresses may hold a password: scripts get them all the same, the endpoint does not.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 # Locations and network access: they differ between terminals, so they are not cache inputs.
 LOCATIONS = (
-    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
-    "https_proxy", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-    "TF_CPP_MIN_LOG_LEVEL",
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", *PROXIES, "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "TF_CPP_MIN_LOG_LEVEL",
 )  # fmt: skip
 # Variables that can change a result: cache inputs by the digest of their value.
 BEHAVIOUR = (
@@ -46,9 +47,14 @@ def is_own(name: str) -> bool:
 
 def script_environment(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
     """Return the scripts' part of ``environ``, and the use case's own variables."""
-    inherited = {name: value for name, value in environ.items() if _matches(name, (*LOCATIONS, *BEHAVIOUR))}
     listed = {name: environ[name] for name in passed.names if name in environ}
-    return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK, **listed, **passed.fixed, **STEADY}
+    return {**inherited_environment(environ), **listed, **passed.fixed, **STEADY}
+
+
+def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the short list; requests to this machine take no proxy."""
+    inherited = {name: value for name, value in environ.items() if _matches(name, (*LOCATIONS, *BEHAVIOUR))}
+    return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
 
 
 def with_paths(environment: Mapping[str, str], training: Path) -> dict[str, str]:

@@ -12,7 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_cli.core.script_environment import PassedVariables, environment_inputs, script_environment, with_paths
+from mlops_cli.core.script_environment import (
+    PROXIES,
+    PassedVariables,
+    environment_inputs,
+    inherited_environment,
+    script_environment,
+    with_paths,
+)
+from mlops_cli.core.secrets import is_secret_name, is_secret_variable, secret_variables, without_secrets
 from mlops_cli.errors import ConfigurationError
 
 Check = Callable[[str], str]
@@ -56,6 +64,7 @@ class Setting:
     secret: bool = False
 
 
+LEAST_SECRET = 8
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}"
 SETTINGS: tuple[Setting, ...] = (
@@ -159,13 +168,16 @@ class Value:
 
     @property
     def shown(self) -> str:
-        """The value for printing: a secret only as "set", an address without its password."""
-        return "(set, not shown)" if self.setting.secret and self.text else re.sub("//[^/@]*@", "//…@", self.text)
+        """The value for printing: a secret only as "set", an address without passwords and tokens."""
+        return "(set, not shown)" if self.setting.secret and self.text else without_secrets(self.text)
 
 
 @dataclass(frozen=True)
 class Settings:
+    """``secrets``: the texts in the environment and in .env that are never shown, whichever program reads them."""
+
     values: dict[str, Value]
+    secrets: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> str:
         return self.values[name].text
@@ -202,7 +214,14 @@ class Settings:
 
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
     """Return every setting's value and origin, unchecked."""
-    return Settings({setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS})
+    values = {setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS}
+    given = [(name, text) for source in (environ, dotenv) for name, text in source.items()]
+    return Settings(values, frozenset(text for name, text in given if is_secret_name(name) and _is_unique(text)))
+
+
+def _is_unique(secret: str) -> bool:
+    """True unless it is a path, or so short that it may stand anywhere."""
+    return len(secret) >= LEAST_SECRET and not secret.startswith(("/", "~", "."))
 
 
 def _find(
@@ -269,12 +288,30 @@ def export_mlflow(settings: Settings) -> None:
 
 
 LEAST_COLUMNS = 20
-SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)KEY($|_)|ACCESS_KEY", re.IGNORECASE)
 
 
 def child_environment() -> dict[str, str]:
     """Return the process's environment without secrets."""
-    return {name: value for name, value in os.environ.items() if not SECRET.search(name)}
+    return {name: value for name, value in os.environ.items() if not is_secret_variable(name, value)}
+
+
+def server_environment() -> dict[str, str]:
+    """Return the environment of the model server: the scripts' part without the use case's additions, as on AWS."""
+    environ = child_environment()
+    listed = {"PYTHONPATH": environ["PYTHONPATH"]} if "PYTHONPATH" in environ else {}
+    return {**inherited_environment(environ), **listed}
+
+
+def withheld_variables(passed: PassedVariables) -> list[str]:
+    """Return the variables with a secret that scripts, gates and the endpoint do not get."""
+    return [name for name in secret_variables(os.environ) if name not in (*passed.names, *PROXIES)]
+
+
+def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
+    """Return the variables of this process that a script has named in its output, and did not get."""
+    words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|(?<=KeyError: ')\w+", text))
+    given = job_environment({}, Path(), passed)
+    return sorted(name for name in words if name in os.environ and name not in given)
 
 
 def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:
@@ -288,8 +325,11 @@ def job_environment_inputs(passed: PassedVariables) -> dict[str, str]:
 
 
 def _parse_list(passed: PassedVariables) -> dict[str, str]:
-    """Return the variables that the use case passes on, even if a name looks like a secret's."""
-    return {name: os.environ[name] for name in passed.names if name in os.environ}
+    """Return the variables that the use case passes on, even if a name looks like a secret's, and the proxies.
+
+    A proxy's address may hold a password, and without it there is no network.
+    """
+    return {name: os.environ[name] for name in (*passed.names, *PROXIES) if name in os.environ}
 
 
 def step_variables() -> dict[str, str]:

@@ -20,6 +20,8 @@ GIT_IGNORE = "*\n"
 # What mlops writes into and deletes from.
 FOLDERS = ("data", "data/partial", "artifacts", "runs", "endpoint", "children", "reproduction", "stage")
 FILES = ("project.json", "lock", "state.db")
+# Data, models, logs and decisions are their user's.
+PRIVATE = 0o700
 
 
 TRIES = 50
@@ -44,7 +46,10 @@ def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterato
 def create_state_dir(project: Project) -> None:
     """Create .mlops/ with the marker; safe to repeat."""
     check_state_dir_owner(project)
-    project.state.mkdir(exist_ok=True)
+    project.state.mkdir(PRIVATE, exist_ok=True)
+    if project.state.stat().st_mode & ~PRIVATE & 0o777:
+        with contextlib.suppress(PermissionError):  # another user's
+            project.state.chmod(PRIVATE)
     with contextlib.suppress(FileNotFoundError):  # a cleanup at the same time
         if not is_state_dir(project):
             with open(project.marker, "w", encoding="utf-8", opener=open_unless_link) as marker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.settings import export_mlflow
 
@@ -33,7 +34,7 @@ def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: C
         record = run_record(run, use_case, settings.target, settings["STAGE"])
         page = tracker.send(record, runs.list_runs())
         location = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
-        say(f"run {run.id} is logged to MLflow: {_without_secrets(location, settings)}")
+        say(f"run {run.id} is logged to MLflow: {without_secrets(location)}")
     except MlopsError as error:
         say(_not_logged(run, error.message, settings) + f". {error.hint}")
     except Exception as error:  # noqa: BLE001 (MLflow and its plug-ins raise anything; a run does not fail for them)
@@ -43,9 +44,4 @@ def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: C
 
 def _not_logged(run: Run, reason: str, settings: Settings) -> str:
     detail = f"at {settings['MLFLOW_TRACKING_URI']}: {reason.rstrip('.')}"
-    return f"run {run.id} is not logged to MLflow {_without_secrets(detail, settings)}"
-
-
-def _without_secrets(text: str, settings: Settings) -> str:
-    value = settings.values["MLFLOW_TRACKING_URI"]
-    return text.replace(value.text.rstrip("/"), value.shown.rstrip("/"))
+    return f"run {run.id} is not logged to MLflow {without_secrets(detail, settings.secrets)}"

@@ -29,7 +29,7 @@ from mlops_cli.files.model_archive import pack
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import job_environment
+from mlops_cli.project.settings import job_environment, unpassed_variables
 
 TAIL_LINES = 8
 
@@ -98,7 +98,15 @@ class JobRunner:
             detail = execute_gate(stage, self.project.training, environment, self.children, report, file, on_line)
         if has_passed(detail):
             return StageResult(output=run.stage(stage.name).key, detail=detail)
-        raise StageFailed(gate_failure(stage, detail, tail.texts, log), CONTINUE, detail)
+        message = gate_failure(stage, detail, tail.texts, log)
+        raise StageFailed(f"{message}{self._unpassed(message)}", CONTINUE, detail)
+
+    def _unpassed(self, output: str) -> str:
+        """Return a line about variables that the output names and that scripts do not get."""
+        names = unpassed_variables(output, self.passed)
+        if not names:
+            return ""
+        return f"\nScripts do not get {', '.join(names)}: see [environment] pass in docs/what-counts.md."
 
     def log(self, run_id: str, stage: str) -> Path:
         return self.project.runs / run_id / f"{stage}.log"
@@ -129,7 +137,7 @@ class JobRunner:
             code = self.children.run(argv, self.project.training, environment, file, on_line)
         if code != 0:
             lines = "\n".join(f"  {line}" for line in tail.texts) or "  (it printed nothing)"
-            message = f"{stage.script} {describe_exit(code)}.\n{lines}\nLog: {log}"
+            message = f"{stage.script} {describe_exit(code)}.\n{lines}{self._unpassed(lines)}\nLog: {log}"
             raise StageFailed(message, CONTINUE, {"exit_code": code})
 
 

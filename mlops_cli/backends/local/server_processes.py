@@ -12,7 +12,7 @@ from pathlib import Path
 import mlops_cli
 from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.processes.child_process import LINUX, TOKEN, JobProcesses, find_by_token
-from mlops_cli.project.settings import child_environment
+from mlops_cli.project.settings import server_environment
 
 SERVER = b"mlops_cli.serving"
 
@@ -67,7 +67,7 @@ class LocalServerProcesses:
 
 def _environment() -> dict[str, str]:
     """Return the environment without secrets; mlops run from its source stays importable."""
-    environment = child_environment()
+    environment = server_environment()
     root = Path(mlops_cli.__file__).parents[1]
     if root.name not in ("site-packages", "dist-packages"):
         python_path = environment.get("PYTHONPATH")

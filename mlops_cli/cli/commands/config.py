@@ -13,12 +13,24 @@ from mlops_cli.errors import EXIT_USAGE
 def config(ctx: typer.Context, as_json: Json = False) -> None:
     """Show every setting and its origin."""
     from mlops_cli.console.output import show_settings
+    from mlops_cli.core.script_environment import PassedVariables
+    from mlops_cli.project.settings import withheld_variables
 
     context, console = get_context(ctx)
     settings = context.settings
     show_settings(console, settings)
     problems = context.problems
-    console.result({"settings": settings.to_dict(), "problems": problems, "project": str(context.project.root)})
+    withheld = withheld_variables(PassedVariables() if problems else context.use_case.passed)
+    if withheld:
+        console.say(f"secrets that scripts, gates and the endpoint do not get: {', '.join(withheld)}")
+    console.result(
+        {
+            "settings": settings.to_dict(),
+            "withheld": withheld,
+            "problems": problems,
+            "project": str(context.project.root),
+        }
+    )
     if problems:
         console.say("\n".join(f"problem: {problem}" for problem in problems))
         raise typer.Exit(EXIT_USAGE)

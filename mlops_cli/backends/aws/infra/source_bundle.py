@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from mlops_cli.backends.aws.infra.git_files import is_in_git, list_files
 from mlops_cli.caching.key import source_inputs
 from mlops_cli.caching.stage_files import stages_of
+from mlops_cli.core.secrets import has_secret_content, is_secret_file
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.packaging.wheel import EPOCH
@@ -19,16 +20,6 @@ from mlops_cli.project.tracked_files import tracked_or_new_files, walk_files
 from mlops_cli.project.usecase import load_use_case
 
 # Tracked or not, these are never sent. Every part of a path is compared in lower case.
-SECRETS = (
-    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
-    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".aws", ".ssh", ".gnupg", ".kaggle", ".docker", ".netrc",
-    "_netrc", ".pypirc", ".npmrc", ".pgpass", ".boto", ".s3cfg", ".htpasswd", ".git-credentials", ".dockercfg",
-    "credentials", "credentials.csv", "credentials.json", "credentials.toml", "credentials.ini", "credentials.y*ml",
-    "*accesskeys.csv", "rootkey.csv", "kaggle.json", "access_token", "client_secret*.json", "service-account*.json",
-    "service_account*.json", "secrets.json", "secrets.toml", "secrets.ini", "secrets.y*ml", "secrets.env", ".secrets",
-    "*.tfstate", "*.tfstate.*",
-)  # fmt: skip
-EXAMPLES = (".env.example", ".env.sample", ".env.template", "example.env")
 NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
 # Only outside of training/ and templates/: stages may need the files there.
 DATA = (
@@ -37,6 +28,8 @@ DATA = (
 )  # fmt: skip
 DATA_FOLDERS = ("data", "datasets")
 CODE_FOLDERS = ("training", "templates")
+CONFIDENTIAL = "it may hold a secret"
+HEAD_BYTES = 1 << 16
 NEEDED = ("training/usecase.toml", "templates/buildspec.yml", "templates/endpoint.yaml")
 
 
@@ -98,19 +91,20 @@ def _exclusion_reason(root: Path, name: str) -> str:
     path, parts = root / name, PurePosixPath(name.lower()).parts
     if _matches_any(parts, NEVER):
         return "made anew wherever it is needed"
-    if _is_secret(parts):
-        return "it may hold a secret"
+    if is_secret_file(name):
+        return CONFIDENTIAL
     if _is_linked(root, name) and not _is_example(root, path):
         return "a link to somewhere else"
     if not path.is_file():
         return "not a file"
     if parts[0] not in CODE_FOLDERS and (parts[0] in DATA_FOLDERS or _matches_any(parts[-1:], DATA)):
         return "data: mlops download-data takes it to AWS"
-    return ""
+    return CONFIDENTIAL if has_secret_content(name, _head(path)) else ""
 
 
-def _is_secret(parts: tuple[str, ...]) -> bool:
-    return parts[-1] not in EXAMPLES and _matches_any(parts, SECRETS)
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _matches_any(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
@@ -127,7 +121,7 @@ def _is_example(root: Path, link: Path) -> bool:
     target = link.resolve()
     if not target.is_relative_to(root.resolve()):
         return False
-    return not _is_secret(PurePosixPath(target.relative_to(root.resolve()).as_posix().lower()).parts)
+    return not is_secret_file(target.relative_to(root.resolve()).as_posix())
 
 
 def _check_variables(project: Project) -> None:
@@ -162,7 +156,7 @@ def _check_others(project: Project, bundle: SourceBundle) -> None:
     files = load_use_case(project.training / "usecase.toml").files
     for name in tracked_or_new_files(project.root, "training"):
         below = name.removeprefix("training/")
-        if name in bundle.files or not stages_of(below, files) or _is_secret(PurePosixPath(name.lower()).parts):
+        if name in bundle.files or not stages_of(below, files) or is_secret_file(name):
             continue
         raise _unsent(name, bundle.left_out.get(name, "git ignores it"))
 
