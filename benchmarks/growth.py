@@ -70,6 +70,8 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
                 break
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    if len(points) < 2:
+        raise SystemExit(f"The training of {data} ended before its second step: give more --rows.")
     (begun, first), (ended, last) = points[0], points[-1]
     return Start(begun - started, BATCH * (last - first) / (ended - begun), peak)
 

@@ -35,7 +35,8 @@ def environment(name: str, *requirements: str) -> Path:
         print(f"making the environment of {name} ...", file=sys.stderr, flush=True)
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile", *requirements]
-        subprocess.run(pip, check=True, stdout=sys.stderr)
+        if subprocess.run(pip, stdout=sys.stderr).returncode:
+            raise SystemExit(f"{' '.join(requirements)} could not be installed: is a package index within reach?")
         (folder / "ready").touch()
     return folder / "bin"
 

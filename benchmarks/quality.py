@@ -1,17 +1,16 @@
-"""How good and how quickly trained the model is, beside what one would otherwise take; on the real comments.
+"""How good and how quickly trained the model is, beside what one would otherwise take.
 
-    python -m benchmarks.quality --source ../shared/data/jigsaw --seeds 2
+    python -m benchmarks.quality --seeds 2 --source JIGSAW
 
 All train on the same rows (preprocess.py's train/) and are scored on the same held-out ones (its test/, which nothing
 is tuned on): on those of train.csv, which have natural rates (natural), and on those of extra.csv, which has more
-positives (enriched), both as the mean of the labels' ROC AUC. Prints two Markdown tables.
+positives (enriched), both as the mean of the labels' ROC AUC. Without --source the rows are the built-in sample's, all
+at natural rates. Prints Markdown tables.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
 import subprocess
 import sys
@@ -26,13 +25,13 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.comments import add_source, name_of, write_comments
 from benchmarks.contestants.data import LABELS
 from benchmarks.harness import machine, table
 from mlops_cli.evaluation.bootstrap import confidence_interval, resample
 from mlops_cli.evaluation.predictions import LABEL, Column
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("train.csv.gz", "extra.csv.gz")
 CONTESTANTS = {
     "seed": ["keras_lstm", "seed"],
     "stock": ["keras_lstm", "stock"],
@@ -40,7 +39,6 @@ CONTESTANTS = {
     "ours": ["ours"],
 }
 NAMES = {"seed": "the seed's recipe", "stock": "Keras BiLSTM", "tfidf": "TF-IDF + LR", "ours": "ours"}
-SETS = ("natural", "enriched", "all")
 OURS = NAMES["ours"]
 Scores = dict[str, list[np.ndarray]]
 
@@ -51,6 +49,11 @@ class HeldOut:
 
     labels: np.ndarray
     rows: dict[str, np.ndarray]
+
+    @property
+    def sets(self) -> list[str]:
+        """The sets that have rows."""
+        return [name for name, chosen in self.rows.items() if chosen.any()]
 
     def aucs(self, scores: np.ndarray, name: str) -> list[float]:
         """Of each label."""
@@ -72,14 +75,14 @@ class HeldOut:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared" / "data" / "jigsaw")
+    add_source(parser)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     arguments = parser.parse_args()
     scores: Scores = defaultdict(list)
     seconds: dict[str, list[dict[str, Any]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        natural = prepare(arguments.source, Path(folder))
+        natural = prepare(arguments.source, arguments.sample_rows, Path(folder))
         held_out = read(Path(folder) / "data" / "test", natural)
         for seed in range(1, arguments.seeds + 1):
             for name in arguments.only:
@@ -87,28 +90,26 @@ def main() -> None:
                 for model, values in report.pop("scores").items():
                     scores[model].append(np.array(values))
                 seconds[NAMES[name]].append(report)
-    print(f"{machine()}; mean of {arguments.seeds} seeds\n")
+    source = name_of(arguments.source, arguments.sample_rows)
+    print(f"{machine()}; {source}; mean of {arguments.seeds} seeds\n")
     rows = {name: shown(held_out, found) for name, found in scores.items()}
-    print(table("ROC AUC, held out", [*SETS, *LABELS], rows) + "\n")
+    print(table("ROC AUC, held out", [*held_out.sets, *LABELS], rows) + "\n")
     rows = {name: effort(found) for name, found in seconds.items()}
     print(table("", ["preparation s", "training s", "together s", "samples/s in training"], rows) + "\n")
     if OURS in scores:
-        print(table("mean ROC AUC, first seed", SETS, certainty(held_out, scores)) + "\n")
+        print(table("mean ROC AUC, first seed", held_out.sets, certainty(held_out, scores)) + "\n")
         errors = [report["calibration"] for report in seconds[OURS]]
         print(table("expected calibration error, each seed", *calibration(errors)))
 
 
-def prepare(source: Path, folder: Path) -> set[str]:
+def prepare(source: Path | None, rows: int, folder: Path) -> set[str]:
     """preprocess.py's output in folder/data; the ids that have natural rates."""
-    (folder / "raw").mkdir()
-    for name in FILES:
-        (folder / "raw" / name.removesuffix(".gz")).write_bytes(gzip.decompress((source / name).read_bytes()))
+    natural = write_comments(source, rows, folder / "raw")
     command = [sys.executable, "preprocess.py", "--input-dir", str(folder / "raw")]
     subprocess.run(
         [*command, "--output-dir", str(folder / "data")], cwd=ROOT / "training", check=True, stdout=subprocess.DEVNULL
     )
-    with (folder / "raw" / "train.csv").open(newline="", encoding="utf-8") as file:
-        return {row["id"] for row in csv.DictReader(file)}
+    return natural
 
 
 def contest(data: Path, name: str, seed: int, *options: str) -> dict[str, Any]:
@@ -130,17 +131,17 @@ def read(folder: Path, natural: set[str]) -> HeldOut:
 
 def shown(held_out: HeldOut, found: list[np.ndarray]) -> list[str]:
     """The means over the seeds: of the labels' AUC on each set, and each label's on all rows."""
-    aucs = [[held_out.aucs(scores, name) for name in SETS] for scores in found]
+    aucs = [[held_out.aucs(scores, name) for name in held_out.sets] for scores in found]
     means = np.mean([[*map(np.mean, of_sets), *of_sets[-1]] for of_sets in aucs], axis=0)
     return [f"{value:.4f}" for value in means]
 
 
 def certainty(held_out: HeldOut, scores: Scores) -> dict[str, list[str]]:
     """Between which values the middle 95 % of resampled rows lie: of ours, and of what it is better by."""
-    rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name), "{:.4f}") for name in SETS]}
+    rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name), "{:.4f}") for name in held_out.sets]}
     for rival in scores.keys() - {OURS}:
         models = (scores[OURS][0], scores[rival][0])
-        found = (np.subtract(*(held_out.resampled(model, name) for model in models)) for name in SETS)
+        found = (np.subtract(*(held_out.resampled(model, name) for model in models)) for name in held_out.sets)
         rows[f"{OURS} - {rival}"] = [interval(values, "{:+.4f}") for values in found]
     return rows
 

@@ -1,6 +1,6 @@
 """The same model behind our endpoint and behind others: throughput, latency, memory, time to the first answer.
 
-    python -m benchmarks.serving --model MODEL.tar.gz --repeats 2
+    python -m benchmarks.serving --repeats 2 --model MODEL.tar.gz --source JIGSAW
     python -m benchmarks.serving --bilstm
 
 Each server is started anew for each repeat, all in turn; the load comes from this process over connections that stay
@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import gzip
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -28,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from benchmarks.comments import add_source, some_texts
 from benchmarks.harness import CACHE, environment, machine, table
 from benchmarks.load import Load, measure, request
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
@@ -37,6 +35,7 @@ from mlops_cli.serving.control import LocalEndpoint
 from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
+TEXTS = 2000
 SERVERS = Path(__file__).with_name("servers")
 TENSORFLOW = "tensorflow-cpu>=2.20,<2.22"
 START_SECONDS = 300
@@ -209,10 +208,10 @@ def in_process(model: Path, texts: list[str], calls: int = 300) -> dict[str, str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--model", type=Path, help="a model.tar.gz, or the folder of one")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", type=Path, help="a model.tar.gz, or its folder; else the newest of .mlops/")
     model.add_argument("--bilstm", action="store_true", help="a stock bidirectional LSTM of the seed's size instead")
-    parser.add_argument("--texts", type=Path, default=ROOT.parent / "shared" / "data" / "jigsaw" / "train.csv.gz")
+    add_source(parser)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--only", nargs="+", default=[])
@@ -220,14 +219,18 @@ def main() -> None:
     folder = CACHE / "work" / "serving"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    texts = read_texts(arguments.texts)
-    package = arguments.model or bilstm(folder / "bilstm", texts)
+    model_path = None if arguments.bilstm else chosen_model(arguments.model)
+    texts = some_texts(arguments.source, arguments.sample_rows, TEXTS, folder / "texts")
+    package = model_path or bilstm(folder / "bilstm", texts)
     if package.is_dir():
         pack(package, folder / "model.tar.gz")
         package = folder / "model.tar.gz"
     unpack(package, folder / "model")
     chosen = [OURS] if arguments.only == [OURS.name] else servers(folder)
     chosen = [server for server in chosen if not arguments.only or server.name in arguments.only]
+    if not chosen:
+        names = ", ".join(server.name for server in servers(folder))
+        raise SystemExit(f"There is no server {' '.join(arguments.only)}; there are {names}.")
     found = {server.name: Found() for server in chosen}
     for turn in range(arguments.repeats):
         for server in chosen:
@@ -260,11 +263,14 @@ def bilstm(folder: Path, texts: list[str]) -> Path:
     return folder
 
 
-def read_texts(path: Path, count: int = 2000) -> list[str]:
-    """Real comments, at random but always the same."""
-    with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
-        rows = [row["comment_text"] for row in csv.DictReader(file)]
-    return random.Random(7).sample(rows, count)
+def chosen_model(path: Path | None) -> Path:
+    """Return the model that was named, or the newest that was trained in this folder."""
+    if path is not None and not path.exists():
+        raise SystemExit(f"There is no model {path}.")
+    trained = sorted(ROOT.glob(".mlops/artifacts/train/*/model.tar.gz"), key=lambda file: file.stat().st_mtime)
+    if path is None and not trained:
+        raise SystemExit("No model was trained here yet: mlops quickstart. Or name one: --model. Or take --bilstm.")
+    return path or trained[-1]
 
 
 if __name__ == "__main__":

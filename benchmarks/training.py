@@ -1,6 +1,6 @@
 """How fast the model is trained, and where its time goes, beside the seed's network and a stock Keras BiLSTM.
 
-    python -m benchmarks.training --source ../shared/data/jigsaw --repeats 2
+    python -m benchmarks.training --repeats 2 --source JIGSAW
 
 The same rows and held-out rows as in `quality`. Twelve times on its way each is measured by the held-out rows: the mean
 of the labels' ROC AUC. What measuring takes is not counted, preparation (reading, vocabulary) is. Prints two Markdown
@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.comments import add_source, name_of
 from benchmarks.harness import machine, table
 from benchmarks.quality import NAMES, ROOT, contest, prepare
 
@@ -27,18 +28,19 @@ POINTS = 12
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared" / "data" / "jigsaw")
+    add_source(parser)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--aucs", type=float, nargs="+", default=[0.9, 0.95, 0.96, 0.97])
     arguments = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ENTRANTS}
     with tempfile.TemporaryDirectory() as folder:
-        prepare(arguments.source, Path(folder))
+        prepare(arguments.source, arguments.sample_rows, Path(folder))
         for repeat in range(1, arguments.repeats + 1):
             for name in ENTRANTS:
                 found[name].append(contest(Path(folder) / "data", name, repeat, "--points", str(POINTS)))
         parts = profile(Path(folder) / "data")
-    print(f"{machine()}; median of {arguments.repeats}\n")
+    source = name_of(arguments.source, arguments.sample_rows)
+    print(f"{machine()}; {source}; median of {arguments.repeats}\n")
     columns = ["samples/s", "times ours", *(f"s to AUC {auc}" for auc in arguments.aucs), "s in all", "AUC in the end"]
     print(
         table(
