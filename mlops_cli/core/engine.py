@@ -6,12 +6,12 @@ finished stage is one whose key is on record, in this run or another.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mlops_cli.core import clock
 from mlops_cli.core.cache_inputs import with_reads
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status, continue_hint
 from mlops_cli.core.stages import STAGES, Stage, position
@@ -169,7 +169,7 @@ def _reuse_result(record: StageRun, source: StageRun, cache_decision: CacheDecis
     record.status, record.reason = (Status.DONE, source.reason) if own else (Status.REUSED, cache_decision.reason)
     record.key, record.cache_inputs = cache_decision.key, source.cache_inputs or cache_decision.cache_inputs
     record.output, record.artifact, record.detail = source.output, source.artifact, source.detail
-    record.started_at = record.finished_at = time.time()
+    record.started_at = record.finished_at = clock.now()
     record.log = source.log
 
 
@@ -177,7 +177,7 @@ def _mark_running(record: StageRun, cache_decision: CacheDecision) -> None:
     record.status, record.reason = Status.RUNNING, cache_decision.reason
     record.key, record.cache_inputs = cache_decision.key, cache_decision.cache_inputs
     record.output, record.artifact, record.detail = "", "", {}
-    record.started_at, record.finished_at = time.time(), None
+    record.started_at, record.finished_at = clock.now(), None
 
 
 def _execute(stage: Stage, record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> None:
@@ -185,7 +185,7 @@ def _execute(stage: Stage, record: StageRun, run: Run, executor: StageExecutor, 
     record.cache_inputs = with_reads(record.cache_inputs, outcome.read)
     record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
     record.status = outcome.status
-    record.finished_at = time.time() if outcome.status.has_output else None
+    record.finished_at = clock.now() if outcome.status.has_output else None
 
 
 @contextmanager
@@ -215,4 +215,4 @@ def _mark_failed(record: StageRun, run: Run, error: BaseException) -> None:
     record.status = run.status = Status.FAILED if failed else Status.INTERRUPTED
     record.reason = str(error) if failed else "stopped by the user"
     record.detail = error.detail if isinstance(error, StageFailed) else {}
-    record.finished_at = time.time()
+    record.finished_at = clock.now()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
+from mlops_cli.core import clock
 from mlops_cli.core.decision import Decision, decision_from
 from mlops_cli.core.stages import STAGES, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
@@ -111,7 +111,7 @@ def run_from(values: Mapping[str, Any]) -> Run:
 
 def new_run(run_id: str, overrides: Mapping[str, str], forced_from: str = "") -> Run:
     stages = [StageRun(stage.name, run_id=run_id) for stage in STAGES]
-    return Run(run_id, time.time(), Status.PENDING, stages, dict(overrides), forced_from)
+    return Run(run_id, clock.now(), Status.PENDING, stages, dict(overrides), forced_from)
 
 
 def copy_earlier_stages(name: str, run: Run, source: Run) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Approvals
 from mlops_cli.backends.local import run_selection
 from mlops_cli.backends.local.run_execution import RunExecution
 from mlops_cli.backends.local.services import LocalServices
+from mlops_cli.core import clock
 from mlops_cli.core.decision import Actor, Decision, person
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.evidence import limits_of, require_reason
@@ -76,7 +76,7 @@ class LocalApprovals(Approvals):
             approved,
             current_person(self._services.project),
             comment,
-            time.time(),
+            clock.now(),
             gate.key,
             gate.output,
             shortfalls=tuple(evidence.comment_reasons),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.core import clock
 from mlops_cli.core.decision import Actor, Decision, DecisionKind, NamedModel
 from mlops_cli.core.evidence import limits_of
 from mlops_cli.core.model_versions import FIRST_STAGE, ModelVersion, approved_run, is_rolling_back
@@ -65,7 +65,7 @@ def start_rollback(
         True,
         reason.actor,
         reason.comment,
-        time.time(),
+        clock.now(),
         gate.key,
         gate.output,
         reason.kind,

@@ -11,13 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.core import clock
 from mlops_cli.core.decision import Decision, decision_from
 from mlops_cli.core.runs import Run, StageRun, Status, stage_run_from
 from mlops_cli.core.stages import STAGES
 from mlops_cli.core.state_format import other_format_error
 from mlops_cli.errors import ConfigurationError, MlopsError
 
-VERSION = 3
+VERSION = 4
 # Name of a store in creation: not longer than the final name, so that SQLite can open it.
 UNFINISHED = "state.~"
 DAMAGED = (
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS stages (
 CREATE INDEX IF NOT EXISTS stages_by_key ON stages (name, key, status);
 CREATE TABLE IF NOT EXISTS decisions (
     run_id TEXT NOT NULL REFERENCES runs(id), key TEXT NOT NULL, model_digest TEXT NOT NULL, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY, latest REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS imports (digest TEXT PRIMARY KEY, names TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS made (name TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, look TEXT NOT NULL, digest TEXT NOT NULL);
@@ -68,6 +70,8 @@ class RunStore:
             self.connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=10, uri=True)
             self.connection.row_factory = sqlite3.Row
             self._check()
+            for (latest,) in self.connection.execute("SELECT latest FROM clock"):
+                clock.not_before(latest)
 
     def _check(self) -> None:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
@@ -93,6 +97,10 @@ class RunStore:
     def save(self, *runs: Run, decisions: Iterable[Decision] = ()) -> None:
         """Save runs and the decisions that they rest on, all of them or nothing."""
         with self._translate_errors(), self.connection:
+            self.connection.execute(
+                "INSERT INTO clock VALUES (1, ?) ON CONFLICT(id) DO UPDATE SET latest=max(latest, excluded.latest)",
+                (clock.now(),),
+            )
             for run in runs:
                 self._save(run)
             for decision in decisions:
