@@ -215,8 +215,8 @@ class Settings:
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
     """Return every setting's value and origin, unchecked."""
     values = {setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS}
-    given = [(name, text) for source in (environ, dotenv) for name, text in source.items()]
-    return Settings(values, frozenset(text for name, text in given if is_secret_name(name) and _is_unique(text)))
+    variables = [(name, text) for source in (environ, dotenv) for name, text in source.items()]
+    return Settings(values, frozenset(text for name, text in variables if is_secret_name(name) and _is_unique(text)))
 
 
 def _is_unique(secret: str) -> bool:
@@ -310,8 +310,8 @@ def withheld_variables(passed: PassedVariables) -> list[str]:
 def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
     """Return the variables of this process that a script has named in its output, and did not get."""
     words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|(?<=KeyError: ')\w+", text))
-    given = job_environment({}, Path(), passed)
-    return sorted(name for name in words if name in os.environ and name not in given)
+    environment = job_environment({}, Path(), passed)
+    return sorted(name for name in words if name in os.environ and name not in environment)
 
 
 def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:
