@@ -6,6 +6,7 @@ from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
+from mlops_cli.frameworks import DEFAULT
 from mlops_cli.project.usecase import UseCase, with_overrides
 
 
@@ -27,7 +28,18 @@ def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]
     if stage.kind is Kind.DEPLOY:
         return {"endpoint.sample": f"{use_case.sample:g}"} if use_case.sample else {}
     columns = {f"column {name}": kind for name, kind in use_case.columns.items()}
+    if stage.kind is Kind.TRAINING:
+        columns |= model_inputs(use_case)
     return {**columns, **hyperparameters(stage, run, use_case)}
+
+
+def model_inputs(use_case: UseCase) -> dict[str, str]:
+    """Return the framework of a model; nothing for the default one."""
+    values = {
+        "model.framework": "" if use_case.framework is DEFAULT else use_case.framework.name,
+        "model.version": use_case.framework_version,
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def hyperparameters(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:

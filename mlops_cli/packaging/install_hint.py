@@ -103,7 +103,14 @@ def _of_extra(lines: list[str], extra: str) -> Iterator[str]:
     for line in lines:
         requirement, _, marker = line.partition(";")
         condition = re.sub(rf"""(\s*and\s*)?extra\s*==\s*['"]{re.escape(extra)}['"]""", "", marker).strip()
-        if condition != marker.strip():
+        if condition == marker.strip():
+            continue
+        # An extra of our own is named by its packages: an installer would look for our name on an index.
+        own = re.fullmatch(rf"{DISTRIBUTION}\[([^\]]*)\]", requirement.strip())
+        if own:
+            for name in own[1].split(","):
+                yield from _of_extra(lines, name.strip())
+        else:
             yield f"{requirement.strip()}; {condition}" if condition else requirement.strip()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -16,6 +17,8 @@ from mlops_cli.core.script_environment import PassedVariables, is_own
 from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
+from mlops_cli.frameworks.base import Framework
 from mlops_cli.project.instances import InstanceSettings, read_instances
 from mlops_cli.project.settings import NAME
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 TABLES = (
     "name",
     "description",
+    "model",
     "data",
     "hyperparameters",
     "environment",
@@ -43,6 +47,7 @@ Scalar = (str, int, float, bool)
 # The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
 KEYS = {
     "data": ("source", "quickstart", "competition", "file", "columns"),
+    "model": ("framework", "version"),
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
     "environment": ("pass", "set"),
@@ -67,6 +72,13 @@ class UseCase:
     sample: float = 0.0
     passed: PassedVariables = field(default_factory=PassedVariables)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    framework: Framework = DEFAULT
+    framework_version: str = ""  # of the images on AWS; empty: the framework's own
+
+    @property
+    def example_request(self) -> str:
+        """Return the body of a request with the examples of usecase.toml; empty without examples."""
+        return json.dumps({"instances": list(self.examples)}, default=str) if self.examples else ""
 
     def data_request(
         self, sources: Sequence[str] = (), rows: int | None = None, seed: int = 42, sha256: str | None = None
@@ -115,6 +127,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
     data = _check_keys(document, "data", problems)
     metrics = _check_keys(document, "metrics", problems)
     endpoint = _check_keys(document, "endpoint", problems)
+    model = _check_keys(document, "model", problems)
     return UseCase(
         name=_name(document, problems),
         description=str(document.get("description", "")),
@@ -137,6 +150,8 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         path=path,
         sample=_fraction(endpoint, "sample", problems, "endpoint."),
         files=_files(_table(document, "files", problems), problems),
+        framework=_framework(model, problems),
+        framework_version=_version(model, problems),
         passed=_passed(_check_keys(document, "environment", problems), problems),
     )
 
@@ -224,6 +239,22 @@ def _name(document: dict[str, Any], problems: list[str]) -> str:
     if name and not re.fullmatch(NAME, name):
         problems.append(f"name is {name!r}, expected up to 41 letters, digits and -")
     return name
+
+
+def _framework(model: dict[str, Any], problems: list[str]) -> Framework:
+    name = model.get("framework", DEFAULT.name)
+    if isinstance(name, str) and name in NAMES:
+        return framework_named(name)
+    problems.append(_unknown(f"model.framework: {name!r}", str(name), NAMES))
+    return DEFAULT
+
+
+def _version(model: dict[str, Any], problems: list[str]) -> str:
+    version = model.get("version", "")
+    if isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.-]*", version):
+        return version
+    problems.append('model.version must be a version of the framework in quotes, such as "1.9-0"')
+    return ""
 
 
 def _examples(endpoint: dict[str, Any], problems: list[str]) -> tuple[Any, ...]:

@@ -34,6 +34,7 @@ from mlops_cli.serving.control_files import (
 
 LOG_BYTES = 5_000_000
 LOG_LINES = 12
+EXAMPLES_BYTES = 65_536
 PING_SECONDS = 3.0
 LEAVE_SECONDS = 5.0
 STOP_SECONDS = 15.0
@@ -86,8 +87,12 @@ class LocalEndpoint:
         limits: Limits | None = None,
         sample: float = 0.0,
         environment: Mapping[str, str] | None = None,
+        examples: str = "",
     ) -> None:
-        """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own."""
+        """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own.
+
+        ``examples`` is the body of a request for the model's first call.
+        """
         self._folder = EndpointDirectory(folder)
         self.name = name
         self._processes = processes
@@ -96,8 +101,10 @@ class LocalEndpoint:
         self.limits = limits or Limits()
         self.sample = sample
         self._environment = environment or {}
+        # It is a part of a command line, which has at most 128 KiB.
+        self._examples = examples if len(examples.encode()) <= EXAMPLES_BYTES else ""
 
-    def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:
+    def deploy(self, model: Path, digest: str, timeout: float, framework: str = "tensorflow") -> EndpointStatus:
         """Serve the model package with the sha256 ``digest``; a running server loses no request.
 
         Do nothing if it is in service already. Raise MlopsError on failure; the model in service then stays.
@@ -108,7 +115,16 @@ class LocalEndpoint:
         if self._was_moved():
             self.stop(STOP_SECONDS)
         deployment = Deployment(
-            os.urandom(6).hex(), self.name, self.host, self.port, digest, timeout, self.limits, self.sample
+            os.urandom(6).hex(),
+            self.name,
+            self.host,
+            self.port,
+            digest,
+            timeout,
+            self.limits,
+            self.sample,
+            framework,
+            self._examples,
         )
         self._store_package(model, deployment)
         write_json(self._folder.deployment, deployment)

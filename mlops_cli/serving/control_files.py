@@ -44,6 +44,8 @@ class Deployment:
     seconds: float  # until the new worker must be ready
     limits: Limits = field(default_factory=Limits)
     sample: float = 0.0  # the share of requests that is measured
+    framework: str = "tensorflow"
+    examples: str = ""  # a request for the first call of the model
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import falcon
@@ -102,11 +103,11 @@ def pass_answer(response: Response, context: Context) -> Answer:
 DEFAULT = Handlers(pass_json, pass_answer)
 
 
-def load(package: Path) -> Handlers:
-    """Return the handlers in the package's code folder, or the default ones; raise ModelError."""
+def import_inference(package: Path) -> ModuleType | None:
+    """Return the package's ``code/inference.py`` as a module, None if there is none; raise ModelError."""
     script = package / "code" / "inference.py"
     if not script.is_file():
-        return DEFAULT
+        return None
     sys.path[:0] = [str(script.parent), str(script.parent / "lib")]
     spec = importlib.util.spec_from_file_location("inference", script)
     if spec is None or spec.loader is None:
@@ -114,6 +115,14 @@ def load(package: Path) -> Handlers:
     module = importlib.util.module_from_spec(spec)
     sys.modules["inference"] = module
     spec.loader.exec_module(module)
+    return module
+
+
+def load(package: Path) -> Handlers:
+    """Return the handlers in the package's code folder, or the default ones; raise ModelError."""
+    module = import_inference(package)
+    if module is None:
+        return DEFAULT
     if hasattr(module, "handler"):
         return Handlers(pass_json, pass_answer, module.handler)
     if hasattr(module, "input_handler") and hasattr(module, "output_handler"):

@@ -15,9 +15,11 @@ from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STAT
 from mlops_cli.serving.batching import QueueFullError
 from mlops_cli.serving.control_files import Limits
 from mlops_cli.serving.handlers import MODEL_NAME, Context, attributes
-from mlops_cli.serving.predictor import Predictor, http_error
+from mlops_cli.serving.loading import Predictor
+from mlops_cli.serving.predictor import http_error
 from mlops_cli.serving.runtime.predict_api import PredictError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
+from mlops_cli.serving.script_model import AnswerError
 
 log = logging.getLogger("mlops.server")
 
@@ -227,7 +229,11 @@ async def _unexpected(
 
 def _serialize(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError) -> None:
     resp.content_type = "application/json"
-    if not req.path.startswith(AWS_PREFIX):
+    if isinstance(error, AnswerError):
+        is_aws = req.path.startswith(AWS_PREFIX)
+        resp.text = _model_error(resp, error.status_code, error.body) if is_aws else error.body
+        resp.content_type = resp.content_type if is_aws else error.content_type
+    elif not req.path.startswith(AWS_PREFIX):
         resp.text = error.to_json().decode()
     elif isinstance(error, ApiError):
         resp.set_header("x-amzn-ErrorType", error.kind)

@@ -23,13 +23,13 @@ import uvicorn
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.files.model_archive import unpack
-from mlops_cli.serving import handlers
 from mlops_cli.serving.control_files import Deployment, EndpointDirectory, deployment_of, hold_lock
+from mlops_cli.serving.handlers import MODEL_NAME
 from mlops_cli.serving.http_api import Serving, create_app
-from mlops_cli.serving.predictor import Predictor
+from mlops_cli.serving.loading import LoadedModel, load_model
 from mlops_cli.serving.protocol import BoundedProtocol
 from mlops_cli.serving.request_statistics import collect_statistics
-from mlops_cli.serving.runtime.saved_model import Model, ModelError
+from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
 
 log = logging.getLogger("mlops.server")
@@ -142,23 +142,22 @@ def _unpacked(folder: EndpointDirectory, deployment: Deployment) -> Path:
 
 async def _serve(task: Task, package: Path) -> None:
     limits = task.deployment.limits
-    model = Model(package, intra_threads=1, inter_threads=min(8, os.cpu_count() or 1))
-    model.warm_up()
     if task.deployment.sample:
         collect_statistics(EndpointDirectory(task.folder).observed, package, task.deployment)
-    own = handlers.load(package)
+    model = load_model(package, task.deployment.framework, limits)
+    await _warm_up(model, task.deployment.examples)
     listener = socket.socket(fileno=task.listener)
     listener.setblocking(False)
     # A package's `handler` calls the model over HTTP: on a port that stays this worker's own.
-    private = [socket.create_server(("127.0.0.1", 0))] if own.whole else []
+    private = [socket.create_server(("127.0.0.1", 0))] if model.calls_itself else []
     port = (private or [listener])[0].getsockname()[1]
     serving = Serving(
-        invoker=Predictor(model, own, limits),
+        invoker=model.predictor,
         limits=limits,
         endpoint=task.deployment.name,
         digest=task.deployment.digest,
         version=model.version,
-        rest_uri=f"http://127.0.0.1:{port}/v1/models/{handlers.MODEL_NAME}:predict",
+        rest_uri=f"http://127.0.0.1:{port}/v1/models/{MODEL_NAME}:predict",
         on_stuck=_report_failure,
     )
     BoundedProtocol.read_seconds = limits.read_seconds
@@ -177,6 +176,16 @@ async def _serve(task: Task, package: Path) -> None:
         timeout_graceful_shutdown=5,
     )
     await Server(config, listener, serving, task.news).serve([listener, *private])
+
+
+async def _warm_up(model: LoadedModel, examples: str) -> None:
+    """Send the use case's examples: a model's first call is slow. A failure is no reason not to serve the model."""
+    if not examples or model.calls_itself:
+        return
+    try:
+        await model.answer_examples(examples)
+    except Exception as error:  # noqa: BLE001 - handlers are user code, and the examples may be of another model
+        log.warning("the model does not answer the examples of usecase.toml: %s", error)
 
 
 def _report_failure() -> None:

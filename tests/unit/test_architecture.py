@@ -131,7 +131,8 @@ def test_what_needs_numpy_is_imported_where_it_is_used() -> None:
 
 
 LAYERS = (
-    "errors", "plain_text", "files", "locks", "packaging", "processes", "core", "data", "project", "caching",
+    "errors", "plain_text", "frameworks", "files", "locks", "packaging", "processes", "core", "data", "project",
+    "caching",
     "evaluation", "monitoring", "report", "console", "tracking", "serving", "backends", "cli",
 )  # fmt: skip
 

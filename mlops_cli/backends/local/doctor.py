@@ -7,12 +7,11 @@ import platform
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.common_checks import dataset_check
-from mlops_cli.backends.local.infra import NEEDED, has_infra, plan_infra
+from mlops_cli.backends.local.infra import has_infra, missing_packages, plan_infra
 from mlops_cli.core.checks import Check, Finding, State, ok
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.data.metadata import load
@@ -23,6 +22,7 @@ from mlops_cli.project.paths import Project
 if TYPE_CHECKING:
     from mlops_cli.backends.base import ServedEndpoint
     from mlops_cli.backends.local.services import LocalServices
+    from mlops_cli.frameworks.base import Framework
 
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu")
 # Measured with the built-in use case: its sample of 8 MB becomes 49 MB in .mlops/; training takes 1.16 GB of memory.
@@ -33,8 +33,8 @@ MEMORY_BYTES = 1_200_000_000
 def checks(services: LocalServices, served: ServedEndpoint) -> tuple[Check, ...]:
     project = services.project
     return (
-        Check("packages", packages),
-        Check("folder", lambda: folder(project)),
+        Check("packages", lambda: packages(services.use_case.framework)),
+        Check("folder", lambda: folder(project, services.use_case.framework)),
         Check("disk", lambda: disk(project)),
         Check("memory", memory),
         Check("lock", lambda: lock(services)),
@@ -46,19 +46,21 @@ def checks(services: LocalServices, served: ServedEndpoint) -> tuple[Check, ...]
     )
 
 
-def packages() -> Iterator[Finding]:
+def packages(framework: Framework) -> Iterator[Finding]:
     """Look for the packages without importing them: TensorFlow takes seconds, and without AVX it ends the process."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = missing_packages(framework)
     if missing:
         yield Finding(
             "packages",
             State.FAILURE,
             f"Not installed: {', '.join(missing)}.",
             "The stages and the endpoint need them.",
-            install_command("local"),
+            install_command(framework.extra),
         )
-    if "tensorflow" not in missing:
+    elif "tensorflow" in framework.modules:
         yield from _tensorflow()
+    else:
+        yield ok("packages", f"those of {framework.title}, of the server and of the gates")
 
 
 def _tensorflow() -> Iterator[Finding]:
@@ -94,10 +96,10 @@ def lacks_avx(flags: str) -> bool:
     return bool(flags) and "avx" not in flags.split()
 
 
-def folder(project: Project) -> Iterator[Finding]:
+def folder(project: Project, framework: Framework) -> Iterator[Finding]:
     """Check that mlops may write its state folder in the project, and that an existing one is its own."""
     try:
-        plan_infra(project)
+        plan_infra(project, framework)
     except MlopsError as error:
         if str(project.state) in error.message:
             yield Finding("folder", State.FAILURE, error.message, "All that mlops keeps lies there.", error.hint)

@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from mlops_cli.backends.local.run_store import RunStore, check_path
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.frameworks.base import Framework
 from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
 from mlops_cli.project.state_dir import check_no_links, check_state_dir_owner, hold_state_dir, is_state_dir
 
-NEEDED = ("tensorflow", "falcon", "uvicorn", "pytest")
+SERVER = ("falcon", "uvicorn", "pytest")
 
 
-def plan_infra(project: Project) -> Plan:
+def plan_infra(project: Project, framework: Framework) -> Plan:
     """Return the plan; raise MlopsError if packages are missing, or .mlops/ or the run store cannot be used."""
-    _check_packages()
+    _check_packages(framework)
     check_path(project.database)
     check_state_dir_owner(project)
     if has_infra(project):
@@ -61,12 +62,17 @@ def require_infra(project: Project) -> None:
         raise ConfigurationError("The local target is not set up in this project yet.", "Set it up: mlops deploy-infra")
 
 
-def _check_packages() -> None:
+def missing_packages(framework: Framework) -> list[str]:
+    """Return the packages that stages and endpoint need, by their import names, without importing them."""
     from importlib.util import find_spec
 
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    return [name for name in (*framework.modules, *SERVER) if find_spec(name) is None]
+
+
+def _check_packages(framework: Framework) -> None:
+    missing = missing_packages(framework)
     if missing:
         raise MlopsError(
             f"The local target needs packages that are not installed: {', '.join(missing)}.",
-            f"Install them: {install_command('local')}",
+            f"Install them: {install_command(framework.extra)}",
         )

@@ -28,6 +28,7 @@ from mlops_cli.data.metadata import changed_since, load
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
 from mlops_cli.files.hashing import DigestCache, digest_file, digest_folder, stat_digest
+from mlops_cli.frameworks import DEFAULT
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.project.environment_info import environment_info
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from mlops_cli.backends.local.job_runner import JobRunner
 
 DEPLOY_SECONDS = 120.0
+FRAMEWORK = "framework"  # in the detail of a training
 
 
 class LocalStageExecutor:
@@ -200,7 +202,8 @@ class LocalStageExecutor:
             self.save_environment(run)
         values = hyperparameters(stage, run, self.use_case)
         outcome = self.job_runner.job(stage, run, values, self._channels(stage, run), view)
-        return replace(outcome, detail={**outcome.detail, **self._dataset_detail(stage)})
+        framework = {FRAMEWORK: self.use_case.framework.name} if stage.kind is Kind.TRAINING else {}
+        return replace(outcome, detail={**outcome.detail, **self._dataset_detail(stage), **framework})
 
     def _with_reads(self, outcome: StageResult, stage: Stage, run: Run, started_ns: int) -> StageResult:
         """Return the outcome with the files that the stage has read beyond its known inputs."""
@@ -249,7 +252,7 @@ class LocalStageExecutor:
             raise MlopsError(
                 f"The approved model {approved[:12]} is gone: {model} is missing.", "Make it again: mlops run"
             )
-        status = self.endpoint.deploy(model, approved, DEPLOY_SECONDS)
+        status = self.endpoint.deploy(model, approved, DEPLOY_SECONDS, _framework_of(run))
         if status.model_digest != approved:
             raise MlopsError(
                 f"The endpoint serves {status.model_digest}, approved is {approved}.",
@@ -285,6 +288,11 @@ class LocalStageExecutor:
         remove_unfinished(self.project)
         for leftover in self.project.artifacts.glob("*/.tmp-*"):
             remove_tree(leftover)
+
+
+def _framework_of(run: Run) -> str:
+    """Return the framework that the run's model was trained with: usecase.toml may name another one by now."""
+    return str(run.stage("train").detail.get(FRAMEWORK, DEFAULT.name))
 
 
 def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from mlops_cli.serving.runtime.tensorflow_c import NUMPY_TYPES, STRING, Array, Session
 
 SIGNATURE = "serving_default"
@@ -62,17 +60,6 @@ class Model:
         feeds = {spec.tensor: inputs[spec.name] for spec in self.signature.inputs}
         arrays = self._session.run(feeds, self._fetches)
         return {spec.name: array for spec, array in zip(self.signature.outputs, arrays, strict=True)}
-
-    def warm_up(self) -> None:
-        """Call the model once with zeros or empty strings: a session's first call optimises its graph."""
-        inputs = {}
-        for spec in self.signature.inputs:
-            shape = tuple(size or 1 for size in spec.shape or (1,)) if spec.shape != () else ()
-            blank: Array = np.zeros(shape, NUMPY_TYPES[spec.type_number])
-            if spec.is_string:
-                blank = np.full(shape, b"", object)
-            inputs[spec.name] = blank
-        self.run(inputs)
 
 
 def version_folder(package: Path) -> Path:

@@ -1,0 +1,65 @@
+"""A framework as data: its packages, SageMaker's images for it, and how its serving container calls a model.
+
+A framework is one file in this folder and one entry in FRAMEWORKS (see __init__.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+
+
+class Toolkit(str, Enum):
+    """The library in a serving container that calls the handlers of ``code/inference.py``; it sets the error codes."""
+
+    TENSORFLOW_SERVING = "tensorflow-serving"  # input_handler, output_handler
+    CONTAINERS = "sagemaker-containers"  # model_fn, input_fn, predict_fn, output_fn, transform_fn
+    INFERENCE = "sagemaker-inference"  # the same functions, each also with a context
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image by the names of SageMaker's SDK, which knows repository and registry account by region."""
+
+    version: str
+    python: str = ""
+    base_framework: str = ""  # the framework that a Hugging Face image is built on, and its version
+
+
+@dataclass(frozen=True)
+class Framework:
+    """``modules``: the packages that the extra ``name`` installs for scripts and server on one machine.
+
+    The functions are the container's defaults for a package that does not define its own; None: it must define one.
+    """
+
+    name: str
+    title: str
+    modules: tuple[str, ...]
+    training: Image
+    serving: Image
+    toolkit: Toolkit
+    content_types: tuple[str, ...] = (JSON, CSV, NPY)
+    installs_code: bool = False  # the serving container runs `pip install` at its start, which needs the network
+    has_gpu_images: bool = True
+    model_fn: Callable[[Path], Any] | None = None
+    input_fn: Callable[[Any, str], Any] | None = None
+    predict_fn: Callable[[Any, Any], Any] | None = None
+    output_fn: Callable[[Any, str], Any] | None = None
+
+    @property
+    def uses_handlers(self) -> bool:
+        """Return True if the package's functions load and run the model, not TensorFlow Serving."""
+        return self.toolkit is not Toolkit.TENSORFLOW_SERVING
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the serving container finds the package's functions."""
+        if not self.uses_handlers:
+            return {}
+        return {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}

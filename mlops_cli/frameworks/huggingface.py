@@ -1,0 +1,18 @@
+"""Hugging Face transformers on PyTorch. Training images are for GPUs only."""
+
+from __future__ import annotations
+
+from mlops_cli.frameworks import formats
+from mlops_cli.frameworks.base import CSV, JSON, NPY, Framework, Image, Toolkit
+
+FRAMEWORK = Framework(
+    name="huggingface",
+    title="Hugging Face",
+    modules=("transformers", "torch", "safetensors"),
+    training=Image("5.3.0", python="py312", base_framework="pytorch2.9.0"),
+    serving=Image("5.5.3", python="py312", base_framework="pytorch2.6.0"),
+    toolkit=Toolkit.INFERENCE,
+    content_types=(JSON, CSV, NPY),
+    input_fn=formats.decode,
+    output_fn=formats.encode,
+)

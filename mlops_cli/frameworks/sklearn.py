@@ -1,0 +1,34 @@
+"""scikit-learn: one image for training and serving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_cli.frameworks import formats
+from mlops_cli.frameworks.base import CSV, JSON, Framework, Image, Toolkit
+
+
+def input_fn(body: Any, content_type: str) -> Any:
+    """Return an array; of text formats in single precision, as the container does."""
+    array = formats.decode_cells(body, content_type)
+    return array.astype("float32") if content_type in (JSON, CSV) else array
+
+
+def predict_fn(data: Any, model: Any) -> Any:
+    return model.predict(data)
+
+
+IMAGE = Image("1.9-0", python="py3")
+FRAMEWORK = Framework(
+    name="sklearn",
+    title="scikit-learn",
+    modules=("sklearn", "skops"),
+    training=IMAGE,
+    serving=IMAGE,
+    toolkit=Toolkit.CONTAINERS,
+    installs_code=True,
+    has_gpu_images=False,
+    input_fn=input_fn,
+    predict_fn=predict_fn,
+    output_fn=formats.encode_cells,
+)

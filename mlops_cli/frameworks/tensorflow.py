@@ -1,0 +1,15 @@
+"""TensorFlow: a SavedModel behind TensorFlow Serving. The serving image is older than the training image."""
+
+from __future__ import annotations
+
+from mlops_cli.frameworks.base import CSV, JSON, Framework, Image, Toolkit
+
+FRAMEWORK = Framework(
+    name="tensorflow",
+    title="TensorFlow",
+    modules=("tensorflow",),
+    training=Image("2.21", python="py312"),
+    serving=Image("2.20"),
+    toolkit=Toolkit.TENSORFLOW_SERVING,
+    content_types=(JSON, CSV),
+)

@@ -1,0 +1,40 @@
+"""XGBoost: one image for training and serving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_cli.frameworks import formats
+from mlops_cli.frameworks.base import CSV, JSON, NPY, Framework, Image, Toolkit
+
+
+def input_fn(body: Any, content_type: str) -> Any:
+    """Return a DMatrix of CSV rows; the container's other formats (libsvm, recordio) need an input_fn here."""
+    import numpy as np
+    import xgboost
+
+    if content_type.partition(";")[0].strip() != CSV:
+        raise formats.UnsupportedFormatError(content_type)
+    text = body.decode() if isinstance(body, bytes) else body
+    cells = [[cell or "nan" for cell in line.split(",")] for line in text.split("\n")]
+    return xgboost.DMatrix(np.array(cells).astype(np.float64))
+
+
+def predict_fn(data: Any, model: Any) -> Any:
+    return model.predict(data, validate_features=False)
+
+
+IMAGE = Image("3.2-0")
+FRAMEWORK = Framework(
+    name="xgboost",
+    title="XGBoost",
+    modules=("xgboost",),
+    training=IMAGE,
+    serving=IMAGE,
+    toolkit=Toolkit.INFERENCE,
+    content_types=(CSV, JSON, NPY),
+    installs_code=True,
+    input_fn=input_fn,
+    predict_fn=predict_fn,
+    output_fn=formats.encode_cells,
+)

@@ -1,0 +1,147 @@
+"""A model that the functions of its ``code/inference.py`` load and run, as SageMaker's own containers call them.
+
+The contract is that of sagemaker-inference (XGBoost, PyTorch, Hugging Face) and of sagemaker-containers (scikit-learn):
+``model_fn``, and either ``transform_fn`` or ``input_fn``, ``predict_fn`` and ``output_fn``, with the framework's
+defaults. The toolkits differ in their error answers, and only the first passes a context to functions that take one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeAlias
+
+import falcon
+
+from mlops_cli.frameworks.base import CSV, JSON, Framework, Toolkit
+from mlops_cli.frameworks.formats import UnsupportedFormatError
+from mlops_cli.serving.handlers import Answer, import_inference
+from mlops_cli.serving.runtime.saved_model import ModelError
+
+log = logging.getLogger("mlops.server")
+
+Function: TypeAlias = Callable[..., Any]
+TRANSFORM_PARTS = ("input_fn", "predict_fn", "output_fn")
+ANY = "*/*"
+
+
+class AnswerError(falcon.HTTPError):
+    """The container's error answer, body and content type included."""
+
+    def __init__(self, status: int, body: str, content_type: str = "text/plain") -> None:
+        super().__init__(status, description=body)
+        self.body = body
+        self.content_type = content_type
+
+
+class ScriptModel:
+    """A loaded model and its functions."""
+
+    version = "1"
+
+    def __init__(self, package: Path, framework: Framework) -> None:
+        """Import the package's functions and load the model; raise ModelError, or the functions' own exception."""
+        module = import_inference(package)
+        self._framework = framework
+        self._context = SimpleNamespace(system_properties={"model_dir": str(package), "gpu_id": None})
+        self._transform = _transform_function(module)
+        self._functions = {} if self._transform else _functions(module, framework)
+        load = getattr(module, "model_fn", None)
+        if load is None and framework.model_fn is None:
+            raise ModelError(f"code/inference.py must define model_fn: {framework.title} has no default one")
+        self._optional(module, "pre_model_fn", str(package))
+        self._model = self._call(load, str(package)) if load else framework.model_fn(package)  # type: ignore[misc]
+        self._optional(module, "model_warmup_fn", str(package), self._model)
+
+    def answer(self, body: bytes, content_type: str, accept: str) -> Answer:
+        """Return the functions' answer: body and content type. Raise AnswerError."""
+        accept = JSON if accept in ("", ANY) else accept
+        try:
+            content = body.decode() if content_type in (JSON, CSV) else body
+            result = self._answer(content, content_type, accept)
+        except AnswerError:
+            raise
+        except Exception as error:
+            log.exception("the package's functions failed")
+            raise self._failure(error) from error
+        content, answered = result if isinstance(result, tuple) else (result, accept)
+        if not isinstance(content, (str, bytes)):
+            raise AnswerError(500, f"output_fn returned {type(content).__name__}, expected text or bytes")
+        return content, answered
+
+    def _answer(self, content: str | bytes, content_type: str, accept: str) -> Any:
+        if self._transform is not None:
+            return self._call(self._transform, self._model, content, content_type, accept)
+        data = self._format_step(415, "input_fn", content, content_type)
+        prediction = self._call(self._functions["predict_fn"], data, self._model)
+        return self._format_step(406, "output_fn", prediction, accept)
+
+    def _format_step(self, status: int, name: str, *arguments: Any) -> Any:
+        """Call input_fn or output_fn; sagemaker-containers has its own status for an unknown format."""
+        try:
+            return self._call(self._functions[name], *arguments)
+        except UnsupportedFormatError as error:
+            if self._framework.toolkit is not Toolkit.CONTAINERS:
+                raise
+            facts = {
+                "error": type(error).__name__,
+                "error-message": str(error),
+                "stack-trace": traceback.format_exc(limit=0),
+            }
+            raise AnswerError(status, json.dumps(facts), JSON) from error
+
+    def _failure(self, error: Exception) -> AnswerError:
+        """Return the container's answer to an exception; the traceback goes only to the log."""
+        if self._framework.toolkit is Toolkit.CONTAINERS:
+            return AnswerError(500, _FLASK_ERROR, "text/html; charset=utf-8")
+        status = getattr(error, "status_code", 500)  # sagemaker_inference.errors.BaseInferenceToolkitError
+        message = getattr(error, "message", str(error)) or "Invalid Request"
+        return AnswerError(status if isinstance(status, int) else 500, f"{message}\n")
+
+    def _optional(self, module: ModuleType | None, name: str, *arguments: Any) -> None:
+        function = getattr(module, name, None)
+        if function is not None and self._framework.toolkit is Toolkit.INFERENCE:
+            self._call(function, *arguments)
+
+    def _call(self, function: Function, *arguments: Any) -> Any:
+        """Call a function; with the context if it takes one argument more, as sagemaker-inference does."""
+        if self._framework.toolkit is Toolkit.INFERENCE:
+            count = len(inspect.signature(function).parameters)
+            if count == len(arguments) + 1:
+                return function(*arguments, self._context)
+            if count != len(arguments):
+                raise TypeError(f"{function.__name__} takes {count} arguments but {len(arguments)} were given.")
+        return function(*arguments)
+
+
+_FLASK_ERROR = (
+    "<!doctype html>\n<html lang=en>\n<title>500 Internal Server Error</title>\n<h1>Internal Server Error</h1>\n"
+    "<p>The server encountered an internal error and was unable to complete your request. Either the server is "
+    "overloaded or there is an error in the application.</p>\n"
+)
+
+
+def _transform_function(module: ModuleType | None) -> Function | None:
+    transform: Function | None = getattr(module, "transform_fn", None)
+    if transform is not None and any(hasattr(module, name) for name in TRANSFORM_PARTS):
+        raise ModelError(
+            "code/inference.py: cannot use transform_fn implementation in conjunction with input_fn, predict_fn, "
+            "and/or output_fn implementation"
+        )
+    return transform
+
+
+def _functions(module: ModuleType | None, framework: Framework) -> dict[str, Function]:
+    """Return the three functions, the package's own or the framework's; raise ModelError."""
+    functions = {name: getattr(module, name, None) or getattr(framework, name) for name in TRANSFORM_PARTS}
+    missing = [name for name, function in functions.items() if function is None]
+    if missing:
+        raise ModelError(
+            f"code/inference.py must define {' and '.join(missing)}: {framework.title} has no default for it"
+        )
+    return functions
