@@ -33,13 +33,14 @@ class Image:
 
 @dataclass(frozen=True)
 class Framework:
-    """``modules``: the packages that the extra ``name`` installs for scripts and server on one machine.
+    """``modules``: the packages that the extra ``extra`` of mlops installs for scripts and server on one machine.
 
     The functions are the container's defaults for a package that does not define its own; None: it must define one.
     """
 
     name: str
     title: str
+    extra: str
     modules: tuple[str, ...]
     training: Image
     serving: Image

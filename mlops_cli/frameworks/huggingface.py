@@ -8,6 +8,7 @@ from mlops_cli.frameworks.base import CSV, JSON, NPY, Framework, Image, Toolkit
 FRAMEWORK = Framework(
     name="huggingface",
     title="Hugging Face",
+    extra="huggingface",
     modules=("transformers", "torch", "safetensors"),
     training=Image("5.3.0", python="py312", base_framework="pytorch2.9.0"),
     serving=Image("5.5.3", python="py312", base_framework="pytorch2.6.0"),

@@ -53,6 +53,7 @@ def _device() -> Any:
 FRAMEWORK = Framework(
     name="pytorch",
     title="PyTorch",
+    extra="pytorch",
     modules=("torch", "safetensors"),
     training=Image("2.10", python="py313"),
     serving=Image("2.6", python="py312"),

@@ -22,6 +22,7 @@ IMAGE = Image("1.9-0", python="py3")
 FRAMEWORK = Framework(
     name="sklearn",
     title="scikit-learn",
+    extra="sklearn",
     modules=("sklearn", "skops"),
     training=IMAGE,
     serving=IMAGE,

@@ -7,6 +7,7 @@ from mlops_cli.frameworks.base import CSV, JSON, Framework, Image, Toolkit
 FRAMEWORK = Framework(
     name="tensorflow",
     title="TensorFlow",
+    extra="local",
     modules=("tensorflow",),
     training=Image("2.21", python="py312"),
     serving=Image("2.20"),

@@ -28,6 +28,7 @@ IMAGE = Image("3.2-0")
 FRAMEWORK = Framework(
     name="xgboost",
     title="XGBoost",
+    extra="xgboost",
     modules=("xgboost",),
     training=IMAGE,
     serving=IMAGE,

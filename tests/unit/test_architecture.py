@@ -154,6 +154,7 @@ def test_imports_point_downward() -> None:
 
 
 SERVED_WITH = (
+    "mlops_cli.frameworks",
     "mlops_cli.serving",
     "mlops_cli.errors",
     "mlops_cli.plain_text",

@@ -63,7 +63,7 @@ class Server:
         digest = noted["digest"] if state is ServerState.IN_SERVICE else None
         return EndpointStatus(NAME, state, "http://x", None, digest, noted.get("since"), "", self.file)
 
-    def deploy(self, model: Path, digest: str, timeout: float) -> EndpointStatus:
+    def deploy(self, model: Path, digest: str, timeout: float, framework: str = "") -> EndpointStatus:
         assert sha256(model.read_bytes()).hexdigest() == digest
         if self.refuses:
             raise StageFailed("The server died while it was starting.", "")

@@ -26,6 +26,7 @@ pytest.importorskip("sagemaker_inference", reason="it comes with the extra: pip 
 TOOLKIT = Framework(
     "toolkit",
     "Toolkit",
+    "",
     (),
     Image("1"),
     Image("1"),
