@@ -22,7 +22,7 @@ class LocalInfrastructure(Infrastructure):
         return has_infra(self._services.project)
 
     def plan(self, watch: Watch = no_watch) -> Plan:  # noqa: ARG002 (no step takes long)
-        return plan_infra(self._services.project)
+        return plan_infra(self._services.project, self._services.use_case.framework)
 
     def deploy(self, watch: Watch = no_watch) -> None:  # noqa: ARG002
         deploy_infra(self._services.project)

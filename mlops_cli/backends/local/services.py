@@ -64,6 +64,7 @@ class LocalServices:
             settings["ENDPOINT_HOST"],
             int(settings["ENDPOINT_PORT"]),
             sample=use_case.sample,
+            examples=use_case.example_request,
         )
         self._open_store = OpenStore(self)
 
