@@ -88,12 +88,12 @@ class ScriptModel:
         except UnsupportedFormatError as error:
             if self._framework.toolkit is not Toolkit.CONTAINERS:
                 raise
-            facts = {
+            document = {
                 "error": type(error).__name__,
                 "error-message": str(error),
                 "stack-trace": traceback.format_exc(limit=0),
             }
-            raise AnswerError(status, json.dumps(facts), JSON) from error
+            raise AnswerError(status, json.dumps(document), JSON) from error
 
     def _failure(self, error: Exception) -> AnswerError:
         """Return the container's answer to an exception; the traceback goes only to the log."""

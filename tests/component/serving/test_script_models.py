@@ -197,8 +197,8 @@ def test_scikit_learn_answers_as_its_container(tmp_path: Path) -> None:
     ):
         with pytest.raises(AnswerError) as caught:
             model.answer(b"[[1, 1]]", content_type, accept)
-        facts = json.loads(caught.value.body)
-        assert (caught.value.status_code, facts["error"]) == (status, "UnsupportedFormatError")
+        document = json.loads(caught.value.body)
+        assert (caught.value.status_code, document["error"]) == (status, "UnsupportedFormatError")
     with pytest.raises(AnswerError) as caught:
         model.answer(b"[[1, 1, 1]]", JSON, JSON)
     assert caught.value.status_code == 500
@@ -258,8 +258,8 @@ def test_the_server_answers_with_the_packages_functions(
     assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"[3.0, 6.0]", JSON)
     refused = client.ask("POST", "/invocations", b"1", {"Content-Type": "image/png"})
     assert (refused.status, refused.json()["error"]) == (415, "UnsupportedFormatError")
-    told = client.ask("POST", f"/endpoints/{endpoint.name}/invocations", b"1", {"Content-Type": "image/png"})
-    assert (told.status, told.headers["x-amzn-errortype"]) == (424, "ModelError")
-    assert told.json()["OriginalStatusCode"] == 415
+    wrapped = client.ask("POST", f"/endpoints/{endpoint.name}/invocations", b"1", {"Content-Type": "image/png"})
+    assert (wrapped.status, wrapped.headers["x-amzn-errortype"]) == (424, "ModelError")
+    assert wrapped.json()["OriginalStatusCode"] == 415
     assert client.ask("GET", "/ping").status == 200
     assert "does not answer the examples of usecase.toml" in endpoint.status().log.read_text()
