@@ -129,7 +129,7 @@ def render_report(
     """Return the HTML report of a run; ``live_run`` made the live model. Raise MlopsError without a model."""
     from mlops_cli.report import gather, report_html
 
-    if not run.stage("train").output:
+    if not run.training.output:
         raise MlopsError(f"Run {run.id} has no model to report about yet.", "Continue it: mlops run")
-    profile = live_run.stage("preprocess").detail if live_run else {}
+    profile = live_run.preparation.detail if live_run else {}
     return report_html(gather(use_case, run, evidence, outputs.predictions, outputs.instances, profile))

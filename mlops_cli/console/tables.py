@@ -56,7 +56,7 @@ def run_table(runs: Iterable[Run]) -> PlainTable:
             format_datetime(run.created_at),
             styled(f"{mark} {run.status.value}", style),
             at.name if at else "",
-            short(run.stage("train").output),
+            short(run.training.output),
             decision.actor.name if decision else "",
         )
     return grid

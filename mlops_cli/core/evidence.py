@@ -171,7 +171,7 @@ def make_evidence(
     report: str = "",
 ) -> Evidence:
     """Combine the records of the run's model; ``live`` is the training of the live model."""
-    trained = run.stage("train")
+    trained = run.training
     rows = _metric_rows(trained.detail, metrics, live.detail if live else {})
     return Evidence(
         run_id=run.id,
@@ -180,7 +180,7 @@ def make_evidence(
         rows=rows,
         gates=tuple(_gate_result(run.stage(stage.name)) for stage in STAGES if stage.kind is Kind.GATE),
         data=data,
-        data_digest=run.stage("preprocess").cache_inputs.get("the data", ""),
+        data_digest=run.preparation.cache_inputs.get("the data", ""),
         model_digest=trained.output,
         live_digest=live.output if live else "",
         live_run=live.run_id if live else "",
@@ -190,7 +190,7 @@ def make_evidence(
         must_beat_live=metrics.must_beat_live,
         comparison=comparison,
         report=report,
-        before=_before(run.stage("approval"), metrics),
+        before=_before(run.approval, metrics),
     )
 
 

@@ -13,10 +13,9 @@ from typing import Any
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Decision, NamedModel
 from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
+from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE
 from mlops_cli.errors import MlopsError
 
-# A rollback is a run that starts here; its decision is of that kind.
-FIRST_STAGE, LAST_GATE = "deploy", "post-training-tests"
 # In the detail of a failed gate: the version and digest of the model that its own stage has rolled back to.
 ROLLED_BACK_TO = "returned"
 
@@ -64,7 +63,7 @@ class ModelVersion:
             return "was never approved"
         if not self.decision.approved:
             return f"was rejected {self.decision.by}"
-        return f"has failed the gate {LAST_GATE} in run {self.failed_in}" if self.failed_in else ""
+        return f"has failed the gate {ENDPOINT_GATE.name} in run {self.failed_in}" if self.failed_in else ""
 
     @property
     def name(self) -> str:
@@ -86,7 +85,7 @@ def versions_of(runs: Sequence[Run], decisions: Iterable[Decision], served: str 
     intervals = _intervals(oldest_first, served)
     trained: dict[str, tuple[Run, StageRun]] = {}
     for run in oldest_first:
-        stage = run.stage("train")
+        stage = run.training
         if stage.status is Status.DONE and stage.output:
             trained.setdefault(stage.output, (run, stage))
     return [
@@ -109,7 +108,7 @@ def _version(
         digest=stage.output,
         run_id=run.id,
         trained_at=stage.finished_at or run.created_at,
-        data_digest=run.stage("preprocess").cache_inputs.get("the data", ""),
+        data_digest=run.preparation.cache_inputs.get("the data", ""),
         code_digest=digest_cache_inputs(code),
         hyperparameters={name: value for name, value in stage.cache_inputs.items() if _is_hyperparameter(name)},
         metrics=stage.detail.get("metrics", {}),
@@ -124,8 +123,8 @@ def _failed_in(digest: str, since: float, runs: Sequence[Run]) -> str:
     tested = [
         (gate.finished_at, run.id, gate.status)
         for run in runs
-        for gate in (run.stage(LAST_GATE),)
-        if run.stage(FIRST_STAGE).output == digest
+        for gate in (run.endpoint_gate,)
+        if run.deployment.output == digest
         and gate.finished_at is not None
         and gate.finished_at >= since
         and gate.status in (Status.DONE, Status.REUSED, Status.FAILED)
@@ -151,10 +150,10 @@ def _intervals(runs: Sequence[Run], served: str) -> dict[str, list[Interval]]:
 
 def _deployments(run: Run, served: str) -> Iterator[tuple[float, str]]:
     """Yield the deployments of a run: its own model's, and that of an automatic rollback."""
-    stage, gate = run.stage(FIRST_STAGE), run.stage(LAST_GATE)
+    stage, gate = run.deployment, run.endpoint_gate
     if stage.status.has_output and stage.finished_at:
         yield stage.finished_at, stage.output
-    elif not stage.status.has_output and stage.started_at and served and run.stage("approval").output == served:
+    elif not stage.status.has_output and stage.started_at and served and run.approval.output == served:
         yield stage.started_at, served
     if ROLLED_BACK_TO in gate.detail and gate.finished_at:
         yield gate.finished_at, gate.detail[ROLLED_BACK_TO]["digest"]
@@ -230,13 +229,13 @@ def is_rolling_back(run: Run) -> bool:
 
 def needs_rollback(run: Run) -> bool:
     """True if the run has deployed a model that then failed its gate."""
-    failed = run.stage(LAST_GATE).status is Status.FAILED
-    return failed and run.stage(FIRST_STAGE).status is Status.DONE and not is_rolling_back(run)
+    failed = run.endpoint_gate.status is Status.FAILED
+    return failed and run.deployment.status is Status.DONE and not is_rolling_back(run)
 
 
 def approved_run(runs: Sequence[Run], digest: str) -> Run:
     """Return the newest run from which the model can be deployed again; ``runs`` come the newest first."""
     for run in runs:
-        if has_all_before(FIRST_STAGE, run) and run.stage("approval").output == digest:
+        if has_all_before(DEPLOYMENT.name, run) and run.approval.output == digest:
             return run
     raise MlopsError(f"No run has the approved model {digest[:12]} any more.", "Train it again: mlops run")

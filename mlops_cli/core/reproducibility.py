@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.core.stages import JOBS
 from mlops_cli.errors import MlopsError
 
-REPRODUCED = ("preprocess", "train")
+REPRODUCED = tuple(stage.name for stage in JOBS)
 
 
 def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_trained(run: Run) -> None:
     """Raise MlopsError for a run without a trained model."""
-    if not run.stage("train").status.has_output:
+    if not run.training.status.has_output:
         raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_cli.core import clock
 from mlops_cli.core.decision import Decision, decision_from
-from mlops_cli.core.stages import STAGES, position
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, PREPARATION, STAGES, TRAINING, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 
 
@@ -89,6 +89,26 @@ class Run:
 
     def stage(self, name: str) -> StageRun:
         return next(stage for stage in self.stages if stage.name == name)
+
+    @property
+    def preparation(self) -> StageRun:
+        return self.stage(PREPARATION.name)
+
+    @property
+    def training(self) -> StageRun:
+        return self.stage(TRAINING.name)
+
+    @property
+    def approval(self) -> StageRun:
+        return self.stage(APPROVAL.name)
+
+    @property
+    def deployment(self) -> StageRun:
+        return self.stage(DEPLOYMENT.name)
+
+    @property
+    def endpoint_gate(self) -> StageRun:
+        return self.stage(ENDPOINT_GATE.name)
 
     @property
     def current(self) -> StageRun | None:
@@ -186,7 +206,7 @@ def has_decision(run: Run, approved: bool) -> bool:
     if not approved:
         return run.status is Status.REJECTED
     is_refused = run.status is Status.SUPERSEDED or (run.decision is not None and not run.decision.approved)
-    return run.stage("approval").status.has_output and not is_refused
+    return run.approval.status.has_output and not is_refused
 
 
 def overtaken_error(run: Run) -> MlopsError:

@@ -46,6 +46,17 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
+# The stages by their role, whatever their names are.
+PREPARATION = next(stage for stage in STAGES if DATA in stage.inputs)
+TRAINING = next(stage for stage in STAGES if stage.kind is Kind.TRAINING)
+APPROVAL = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
+# A rollback is a run that starts at the deployment.
+DEPLOYMENT = next(stage for stage in STAGES if stage.kind is Kind.DEPLOY)
+# The last gate tests the deployed model: if it fails, the model before is deployed again.
+ENDPOINT_GATE = next(stage for stage in reversed(STAGES) if stage.kind is Kind.GATE)
+JOBS = tuple(stage for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING))
+
+
 def position(name: str, stages: Sequence[Stage] = STAGES) -> int:
     """Return the index of the stage."""
     names = [stage.name for stage in stages]

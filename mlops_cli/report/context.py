@@ -41,12 +41,12 @@ class ReportContext:
     @property
     def metrics(self) -> Mapping[str, Any]:
         """The content of metrics.json."""
-        return self.run.stage("train").detail
+        return self.run.training.detail
 
     @property
     def profile(self) -> Mapping[str, Any]:
         """The content of profile.json, of the run's own data."""
-        return self.run.stage("preprocess").detail
+        return self.run.preparation.detail
 
 
 def gather(

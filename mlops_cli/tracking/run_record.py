@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mlops_cli import __version__
 from mlops_cli.core.evidence import is_number, make_evidence
 from mlops_cli.core.runs import Run, StageRun
-from mlops_cli.core.stages import STAGES, Kind
+from mlops_cli.core.stages import PREPARATION, STAGES, TRAINING, Kind
 from mlops_cli.project.usecase import UseCase
 
 RUN_TAG, STATUS_TAG = "mlops.run", "mlops.status"
@@ -38,7 +38,7 @@ class RunRecord:
 def run_record(run: Run, use_case: UseCase, target: str, environment: str) -> RunRecord:
     """Return the record of the run so far; stages without output add nothing."""
     finished = {stage.name: stage for stage in run.stages if stage.status.has_output}
-    trained = finished.get("train")
+    trained = finished.get(TRAINING.name)
     measures = [
         TrackedMetric(f"seconds/{name}", stage.seconds or 0.0, _end_time(stage)) for name, stage in finished.items()
     ]
@@ -65,7 +65,7 @@ def _hyperparameters(finished: dict[str, StageRun], use_case: UseCase) -> dict[s
 
 
 def _data(finished: dict[str, StageRun]) -> dict[str, str]:
-    dataset = finished["preprocess"].detail.get("dataset", {}) if "preprocess" in finished else {}
+    dataset = finished[PREPARATION.name].detail.get("dataset", {}) if PREPARATION.name in finished else {}
     return {f"data.{name}": str(value) for name, value in dataset.items()}
 
 
@@ -95,7 +95,7 @@ def _end_time(stage: StageRun) -> float:
 
 
 def _digests(finished: dict[str, StageRun]) -> dict[str, str]:
-    prepared, trained = finished.get("preprocess"), finished.get("train")
+    prepared, trained = finished.get(PREPARATION.name), finished.get(TRAINING.name)
     digests = {
         "mlops.data_digest": prepared.cache_inputs.get("the data", "") if prepared else "",
         "mlops.prepared_digest": prepared.output if prepared else "",
@@ -115,7 +115,7 @@ def _gates(run: Run) -> dict[str, str]:
 
 
 def _comparison_tags(run: Run, use_case: UseCase) -> dict[str, str]:
-    if not run.stage("train").status.has_output:
+    if not run.training.status.has_output:
         return {}
     falls_short = make_evidence(run, use_case.metrics, {}, None, None).shortfalls
     return {"mlops.limits": "; ".join(falls_short) or "within its limits"}

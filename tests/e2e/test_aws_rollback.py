@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import aws_server
-from mlops_cli.core.model_versions import LAST_GATE
+from mlops_cli.core.stages import ENDPOINT_GATE
 from tests.component.aws.test_deploy import kill_after
 from tests.conftest import wait_for
 from tests.e2e.cloud import PIPELINE, Cloud, packages, shared, statuses
@@ -81,7 +81,7 @@ def test_a_model_that_fails_its_gate_is_rolled_back_by_the_pipeline_and_said_by_
     found = shared.json("status", bad["id"])
     assert found["endpoint"]["is_what_was_approved"] is True
     reasons = {one["name"]: one["reason"] for one in found["run"]["stages"]}
-    assert f"Going back to the approved v{good['version']}" in reasons[LAST_GATE]
+    assert f"Going back to the approved v{good['version']}" in reasons[ENDPOINT_GATE.name]
     runs = shared.json("runs")
     assert [one["id"] for one in runs] == [bad["id"], *before], "no run of its own"
     assert runs[0]["status"] == "failed"
@@ -109,7 +109,7 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cl
     assert f"Going back to the approved v{good['version']}" in said
     assert len(shared.json("runs")) == runs
 
-    wanted = {"pipelineName": PIPELINE, "stageName": LAST_GATE, "pipelineExecutionId": bad["id"]}
+    wanted = {"pipelineName": PIPELINE, "stageName": ENDPOINT_GATE.name, "pipelineExecutionId": bad["id"]}
     pipelines.retry_stage_execution(**wanted, retryMode="ALL_ACTIONS")
     wait_for(lambda: status() == "InProgress", 60)
     wait_for(lambda: status() == "Failed", 180)
@@ -121,7 +121,7 @@ def test_a_gate_whose_build_breaks_off_leaves_the_way_back_to_who_follows(shared
     trouble = shared.folder.parent / "trouble"
     trouble.touch()
     spec = shared.folder / "templates" / "buildspec.yml"
-    once = f"      - if [ $MLOPS_STAGE_NAME = {LAST_GATE} ] && rm {trouble} 2>/dev/null; then exit 1; fi\n"
+    once = f"      - if [ $MLOPS_STAGE_NAME = {ENDPOINT_GATE.name} ] && rm {trouble} 2>/dev/null; then exit 1; fi\n"
     build = "  build:\n    commands:\n"
     spec.write_text(spec.read_text().replace(build, build + once))
     bad = shared.json("run", "--set", "epochs=5")

@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_outputs import training_outputs
 from mlops_cli.backends.base import ServedEndpoint
 from mlops_cli.core.endpoint import Endpoint, GateReport, InvocationResponse
-from mlops_cli.core.stages import stage_named
+from mlops_cli.core.stages import ENDPOINT_GATE
 from mlops_cli.monitoring.preconditions import check_statistics_available, read_reference
 from mlops_cli.monitoring.statistics import FILE, RequestStatistics
 
@@ -44,7 +44,7 @@ class AwsServedEndpoint(ServedEndpoint):
         with endpoint_proxy(self._deployed.services.endpoint.invoke, endpoint.live_digest) as url:
             variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": endpoint.deployed_digest}
             children = JobProcesses(project.state / "children")
-            stage = stage_named("post-training-tests")
+            stage = ENDPOINT_GATE
             return run_gate(stage, project.training, variables, self._deployed.use_case.passed, children)
 
     def request_statistics(self, days: int) -> RequestStatistics:
@@ -52,7 +52,7 @@ class AwsServedEndpoint(ServedEndpoint):
         live = services.endpoint.deployed_model()
         check_statistics_available(self.status(), live.sample, deployed.use_case.sample)
         source_run = services.run_store.load(live.run_id)
-        artifact = source_run.stage("train").artifact if source_run else ""
+        artifact = source_run.training.artifact if source_run else ""
         (content,) = training_outputs(deployed.bucket, artifact, FILE) if artifact else (None,)
         reference = read_reference(content)
         counts = read_counts(deployed.account.client("logs"), services.endpoint.name, live.digest, days)

@@ -23,6 +23,7 @@ from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.evidence import Evidence, make_evidence, shortfalls_alone
 from mlops_cli.core.model_versions import ModelVersion, deployed_version, versions_of
 from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import read_json, write_atomically
 from mlops_cli.project.paths import Project
@@ -53,9 +54,9 @@ class ApprovalEvidence:
 
     def evidence(self, run: Run, notify: Notify = no_message) -> Evidence:
         deployed = self.deployed()
-        live = self.store.find_by_output("train", deployed.digest) if deployed else None
-        dataset = run.stage("preprocess").detail.get("dataset", {})
-        model = run.stage("train").output
+        live = self.store.find_by_output(TRAINING.name, deployed.digest) if deployed else None
+        dataset = run.preparation.detail.get("dataset", {})
+        model = run.training.output
         earlier = latest_decision(self.store.decisions(), model)
         comparison = self._comparison(run, live, notify) if live and live.output != model else None
         file = self.report_file(run)
@@ -69,7 +70,7 @@ class ApprovalEvidence:
         """Write the run's report from its records; raise MlopsError if it has no model yet."""
         evidence = self.evidence(run, notify)
         live_run = next((candidate for candidate in self.store.runs() if candidate.id == evidence.live_run), None)
-        html = render_report(self.use_case, run, evidence, self._training_outputs(run.stage("train")), live_run)
+        html = render_report(self.use_case, run, evidence, self._training_outputs(run.training), live_run)
         file = self.report_file(run)
         self._write(file, html)
         return file
@@ -86,7 +87,7 @@ class ApprovalEvidence:
             ) from None
 
     def _comparison(self, run: Run, live: StageRun, notify: Notify) -> Comparison:
-        trained = run.stage("train")
+        trained = run.training
         metrics = self.use_case.metrics
         pair = ModelPair(trained.output, live.output, metrics.primary, metrics.lower_is_better)
         file = self.project.runs / run.id / "comparison.json"

@@ -13,7 +13,7 @@ from mlops_cli.core.decision import Actor, Decision, person
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.evidence import limits_of, require_reason
 from mlops_cli.core.runs import Run, Status, has_decision
-from mlops_cli.core.stages import stage_named
+from mlops_cli.core.stages import APPROVAL
 from mlops_cli.project.git import author
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import claimed_names
@@ -59,8 +59,8 @@ class LocalApprovals(Approvals):
                 run_selection.check_still_approved(run, services.store, services.executor)
             if approved and run.status is not Status.DONE:
                 services.lock.write_holder("approve", run.id)
-                return self._execution.run_stages(run, view, "approval")
-            view.stage_changed(run, run.stage("approval"))
+                return self._execution.run_stages(run, view, APPROVAL.name)
+            view.stage_changed(run, run.approval)
             return run
 
     def _decision(self, run: Run, approved: bool, comment: str) -> Decision:
@@ -68,7 +68,7 @@ class LocalApprovals(Approvals):
         evidence, executor = self.evidence(run), self._services.executor
         if approved:
             require_reason(evidence, comment)
-        stage, gate = stage_named("approval"), run.stage("approval")
+        stage, gate = APPROVAL, run.approval
         gate.cache_inputs = executor.cache_inputs(stage, run)
         gate.key = executor.key(gate.cache_inputs)
         return Decision(

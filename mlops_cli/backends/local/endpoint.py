@@ -7,7 +7,7 @@ from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.backends.local.stage_executor import gate_variables
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport, InvocationResponse
 from mlops_cli.core.model_versions import deployed_version
-from mlops_cli.core.stages import stage_named
+from mlops_cli.core.stages import ENDPOINT_GATE, TRAINING
 from mlops_cli.monitoring.preconditions import check_statistics_available, read_reference
 from mlops_cli.monitoring.statistics import FILE, RequestStatistics
 from mlops_cli.serving.control import ServerState
@@ -43,7 +43,7 @@ class LocalServedEndpoint(ServedEndpoint):
 
         services = self._services
         variables = gate_variables(services.server, self.status().deployed_digest)
-        stage = stage_named("post-training-tests")
+        stage = ENDPOINT_GATE
         return run_gate(stage, services.project.training, variables, services.use_case.passed, services.children)
 
     def request_statistics(self, days: int) -> RequestStatistics:
@@ -51,7 +51,7 @@ class LocalServedEndpoint(ServedEndpoint):
         status = services.server.status()
         digest = status.model_digest or ""
         check_statistics_available(self.status(), status.sample, services.use_case.sample)
-        trained = services.store.find_by_output("train", digest)
+        trained = services.store.find_by_output(TRAINING.name, digest)
         file = services.project.state / trained.artifact / "output" / FILE if trained else None
         reference = read_reference(file.read_bytes() if file and file.is_file() else None)
         counts = services.server.read_statistics(digest, days)

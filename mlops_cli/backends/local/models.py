@@ -8,9 +8,10 @@ from mlops_cli.backends.local.approvals import current_person
 from mlops_cli.backends.local.run_execution import RunExecution
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.engine import RunView
-from mlops_cli.core.model_versions import FIRST_STAGE, ModelVersion, approved_run, deployed_version
+from mlops_cli.core.model_versions import ModelVersion, approved_run, deployed_version
 from mlops_cli.core.rollback import choose_rollback
 from mlops_cli.core.runs import Run
+from mlops_cli.core.stages import DEPLOYMENT
 
 
 class LocalModels(Models):
@@ -36,7 +37,7 @@ class LocalModels(Models):
         with self._services.hold("rollback"):
             run = self._rollback_to(version, comment)
             self._services.lock.write_holder("rollback", run.id)
-            return self._execution.run_stages(run, view, FIRST_STAGE)
+            return self._execution.run_stages(run, view, DEPLOYMENT.name)
 
     def _rollback_to(self, version: str, comment: str) -> Run:
         """Return the run that deploys the version: the interrupted rollback to it, or a new one."""

@@ -10,9 +10,10 @@ from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.core import clock
 from mlops_cli.core.decision import Actor, Decision, DecisionKind, NamedModel
 from mlops_cli.core.evidence import limits_of
-from mlops_cli.core.model_versions import FIRST_STAGE, ModelVersion, approved_run, is_rolling_back
+from mlops_cli.core.model_versions import ModelVersion, approved_run, is_rolling_back
 from mlops_cli.core.rollback import LastRollback
 from mlops_cli.core.runs import Run, Status, copy_earlier_stages, new_run
+from mlops_cli.core.stages import DEPLOYMENT
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def last_rollback(store: RunStore) -> LastRollback | None:
     if run is None:
         return None
     replaced = run.decision.rolled_back_from if run.decision else None
-    return LastRollback(run, run.stage("approval").output, replaced.digest if replaced else "", run.id == runs[0].id)
+    return LastRollback(run, run.approval.output, replaced.digest if replaced else "", run.id == runs[0].id)
 
 
 def start_rollback(
@@ -57,8 +58,8 @@ def start_rollback(
     """
     source = approved_run(store.runs(), target.digest)
     run = new_run(os.urandom(4).hex(), source.overrides)
-    copy_earlier_stages(FIRST_STAGE, run, source)
-    gate = run.stage("approval")
+    copy_earlier_stages(DEPLOYMENT.name, run, source)
+    gate = run.approval
     run.status = Status.RUNNING
     run.decision = Decision(
         run.id,

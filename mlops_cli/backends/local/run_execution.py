@@ -10,8 +10,6 @@ from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.decision import AUTOMATIC, DecisionKind
 from mlops_cli.core.engine import RunView, StageFailed, run_stages
 from mlops_cli.core.model_versions import (
-    FIRST_STAGE,
-    LAST_GATE,
     approved_run,
     earlier_version,
     named_model,
@@ -19,6 +17,7 @@ from mlops_cli.core.model_versions import (
     rollback_message,
 )
 from mlops_cli.core.runs import Run, Status
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE
 from mlops_cli.errors import MlopsError
 
 log = logging.getLogger("mlops")
@@ -47,28 +46,28 @@ class RunExecution:
         """Write the report; log a failure, since neither a run nor a decision fails for its report."""
         try:
             self._services.approval_evidence.write_report(
-                run, lambda done, total, message: view.progress("approval", done, total, message)
+                run, lambda done, total, message: view.progress(APPROVAL.name, done, total, message)
             )
         except Exception as error:  # noqa: BLE001 (made of files of user scripts, on a possibly full disk)
             log.warning("The report of run %s could not be written: %s", run.id, error or type(error).__name__)
 
     def _with_rollback(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
         """Restore the approved model that was live before; return the failure with a note on the endpoint."""
-        services, failing = self._services, run.stage("deploy").output
+        services, failing = self._services, run.deployment.output
         target = earlier_version(services.models(), failing)
         if target is None:
             return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
         source = approved_run(services.store.runs(), target.digest)
         reason = rollback.RollbackReason(
             AUTOMATIC,
-            f"the gate {LAST_GATE} failed in run {run.id}",
+            f"the gate {ENDPOINT_GATE.name} failed in run {run.id}",
             DecisionKind.AUTOMATIC_ROLLBACK,
             tuple(services.approval_evidence.shortfalls(source, against_live=False)),
         )
         back = rollback.start_rollback(target, named_model(services.models(), failing), reason, services.store)
         services.lock.write_holder("rollback", back.id)
         try:
-            run_stages(back, services.executor, view, FIRST_STAGE)
+            run_stages(back, services.executor, view, DEPLOYMENT.name)
         except MlopsError as error:
             return failure.with_note(f"Going back to {target.name} has failed, too: {error.message}")
         return failure.with_note(rollback_message(target.name, target.digest))

@@ -10,7 +10,7 @@ from mlops_cli.backends.local.rollback import interrupted_rollback
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.core.decision import Decision
 from mlops_cli.core.engine import StageExecutor, decide_reuse, is_up_to_date
-from mlops_cli.core.model_versions import FIRST_STAGE, is_rolling_back
+from mlops_cli.core.model_versions import is_rolling_back
 from mlops_cli.core.runs import (
     CONTINUABLE,
     Run,
@@ -24,7 +24,7 @@ from mlops_cli.core.runs import (
     overtaken_error,
     superseded_error,
 )
-from mlops_cli.core.stages import STAGES, Kind, Stage, position
+from mlops_cli.core.stages import DEPLOYMENT, STAGES, Kind, Stage, position
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 
 GATE = next((index for index, stage in enumerate(STAGES) if stage.kind is Kind.APPROVAL), len(STAGES))
@@ -49,12 +49,12 @@ def select_run(request: RunRequest, store: RunStore, executor: StageExecutor) ->
     if request.from_stage:
         return _from_stage(request, runs, executor)
     if (going_back := interrupted_rollback(store)) is not None:
-        return RunSelection(going_back, FIRST_STAGE)
+        return RunSelection(going_back, DEPLOYMENT.name)
     if request.force or latest is None:
         return RunSelection(_new_run(request.overrides, STAGES[0].name if request.force else ""))
     continued = replace(latest, overrides={**latest.overrides, **request.overrides})
     if latest.status in CONTINUABLE and (latest.decision is None or _with_decision(continued, executor)):
-        return RunSelection(continued, FIRST_STAGE if is_rolling_back(continued) else "")
+        return RunSelection(continued, DEPLOYMENT.name if is_rolling_back(continued) else "")
     if _nothing_changed(replace(latest, overrides=dict(request.overrides)), executor):
         return RunSelection(latest, fresh=False)
     return RunSelection(_new_run(request.overrides))
@@ -198,7 +198,7 @@ def check_still_approved(run: Run, store: RunStore, executor: StageExecutor) -> 
     decided_at = run.decision.at if run.decision else gate.finished_at or run.created_at
     last = next((decision for decision in store.decisions() if decision.approved), None)
     digests = {last.model_digest} if last and last.at > decided_at else set()
-    for deployment in (other.stage(FIRST_STAGE) for other in store.runs()):
+    for deployment in (other.deployment for other in store.runs()):
         if deployment.status.has_output and (deployment.finished_at or 0.0) > decided_at:
             digests.add(deployment.output)
     if digests - {gate.output} or executor.find(STAGES[GATE], gate.key, run) is None:

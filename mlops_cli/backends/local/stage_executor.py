@@ -23,7 +23,7 @@ from mlops_cli.core.decision import Decision
 from mlops_cli.core.engine import RunView, StageResult
 from mlops_cli.core.evidence import SHORTFALLS
 from mlops_cli.core.runs import Run, StageRun, Status
-from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.core.stages import DATA, DEPLOYMENT, Kind, Stage
 from mlops_cli.data.metadata import changed_since, load
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
@@ -103,7 +103,7 @@ class LocalStageExecutor:
         if stage.kind is Kind.DEPLOY:
             address = f"{self.endpoint.host}:{self.endpoint.port}"
             return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
-        return {"the deployment": str(self.endpoint.status().since)} if "deploy" in stage.inputs else {}
+        return {"the deployment": str(self.endpoint.status().since)} if DEPLOYMENT.name in stage.inputs else {}
 
     def _data_digest(self) -> str:
         """Return the digest of the file's present content: its size and time alone do not prove it."""
@@ -142,7 +142,7 @@ class LocalStageExecutor:
 
     def approvals(self, run: Run) -> list[Decision]:
         """Return the valid approvals of the run's model under the present limits, the newest first."""
-        candidates = approvals_since_rejection(self.store.decisions(), run.stage("train").output)
+        candidates = approvals_since_rejection(self.store.decisions(), run.training.output)
         return [decision for decision in candidates if accepts(decision, self._shortfalls(decision, run))]
 
     def _shortfalls(self, decision: Decision, run: Run) -> list[str]:
@@ -183,7 +183,7 @@ class LocalStageExecutor:
     def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:
         if stage.kind is Kind.APPROVAL:
             detail = {SHORTFALLS: self.approval_evidence.shortfalls(run)}
-            return StageResult(output=run.stage("train").output, detail=detail, status=Status.WAITING)
+            return StageResult(output=run.training.output, detail=detail, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
             return self._deploy(run)
         started = time.time_ns()
@@ -239,15 +239,15 @@ class LocalStageExecutor:
         return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name.isidentifier()}
 
     def _gate_variables(self, stage: Stage, run: Run) -> dict[str, str]:
-        if "deploy" in stage.inputs:
-            return gate_variables(self.endpoint, run.stage("deploy").output)
+        if DEPLOYMENT.name in stage.inputs:
+            return gate_variables(self.endpoint, run.deployment.output)
         return {"MLOPS_DATA_DIR": str(self.project.state / run.stage(stage.inputs[0]).artifact)}
 
     def _deploy(self, run: Run) -> StageResult:
         """Serve the approved model only: the file's digest is compared before and after."""
-        approved = run.stage("approval").output
+        approved = run.approval.output
         self.require_approved(run)
-        model = self.project.state / run.stage("train").artifact / "model.tar.gz"
+        model = self.project.state / run.training.artifact / "model.tar.gz"
         if not model.is_file():
             raise MlopsError(
                 f"The approved model {approved[:12]} is gone: {model} is missing.", "Make it again: mlops run"
@@ -262,7 +262,7 @@ class LocalStageExecutor:
 
     def require_approved(self, run: Run) -> None:
         """Raise MlopsError, with the reason, unless the run's model is approved now. The caller holds the project."""
-        digest = run.stage("approval").output
+        digest = run.approval.output
         decision = latest_decision(self.store.decisions(), digest)
         if decision is None:
             raise MlopsError(
@@ -274,7 +274,7 @@ class LocalStageExecutor:
                 "Approve another one: mlops run",
                 EXIT_REJECTED,
             )
-        if digest != run.stage("train").output or not self.approvals(run):
+        if digest != run.training.output or not self.approvals(run):
             short = "; ".join(self.approval_evidence.shortfalls(run)) or "it is of another model"
             raise MlopsError(
                 f"The approval of the model {digest[:12]} does not hold under the limits of usecase.toml: {short}.",

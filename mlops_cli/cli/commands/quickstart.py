@@ -86,5 +86,7 @@ def _download_data(data: Data, console: Console, use_case: UseCase, most_bytes: 
 
 def _longer_training(use_case: UseCase) -> list[str]:
     """Return a command for a run with more epochs, if the use case trains in epochs."""
-    epochs = use_case.hyperparameters.get("train", {}).get("epochs", "")
+    from mlops_cli.core.stages import TRAINING
+
+    epochs = use_case.hyperparameters.get(TRAINING.name, {}).get("epochs", "")
     return [f"mlops run --set train.epochs={int(epochs) + 1}"] if epochs.isdecimal() else []

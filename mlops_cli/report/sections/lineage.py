@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_cli.core.runs import StageRun, Status
+from mlops_cli.core.stages import TRAINING
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import duration, escape, number, short, title
 from mlops_cli.report.sections.distribution_shift import is_number
@@ -51,7 +52,7 @@ def _identity(context: ReportContext) -> dict[str, str]:
         "data, sha256": _digest(evidence.data_digest),
         "live model, sha256": _digest(evidence.live_digest) if evidence.live_digest else "nothing is live",
         "use case": f"{escape(context.use_case.name)}: {escape(context.use_case.description)}",
-        "interpreter": escape(context.run.stage("train").cache_inputs.get("interpreter", "–")),
+        "interpreter": escape(context.run.training.cache_inputs.get("interpreter", "–")),
     }
 
 
@@ -76,7 +77,7 @@ def _stage(stage: StageRun) -> str:
 def _hyperparameters(context: ReportContext) -> dict[str, str]:
     """Return the hyperparameters reported by the training, and the run's overrides."""
     reported = context.metrics.get("hyperparameters")
-    used = reported if isinstance(reported, dict) else context.use_case.hyperparameters.get("train", {})
+    used = reported if isinstance(reported, dict) else context.use_case.hyperparameters.get(TRAINING.name, {})
     overrides = {f"--set {name}": value for name, value in context.run.overrides.items()}
     return {title(str(name)): escape(value) for name, value in {**used, **overrides}.items()}
 
@@ -97,7 +98,7 @@ def _further_numbers(context: ReportContext) -> dict[str, str]:
 
 
 def _code(context: ReportContext) -> dict[str, str]:
-    names = context.run.stage("train").cache_inputs
+    names = context.run.training.cache_inputs
     packages = {name.removeprefix(PACKAGE): value for name, value in names.items() if name.startswith(PACKAGE)}
     code = {name: value for name, value in names.items() if name.startswith(CODE)}
     return {

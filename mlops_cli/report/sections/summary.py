@@ -81,7 +81,7 @@ def _commands(context: ReportContext) -> str:
     During a step on AWS the run still counts as running.
     """
     run = context.run
-    if run.decision or run.status in DECIDED or run.stage("approval").status.has_output:
+    if run.decision or run.status in DECIDED or run.approval.status.has_output:
         return ""
     base = f"mlops approve --run-id {escape(run.id)}"
     reason = " --comment 'WHY'" if context.evidence.comment_reasons else ""

@@ -9,7 +9,7 @@ from itertools import takewhile
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.model_registry import REJECTED
 from mlops_cli.backends.aws.runs.accepted_limits import LoadAccepted
-from mlops_cli.backends.aws.runs.status import APPROVAL, decision_of
+from mlops_cli.backends.aws.runs.status import decision_of
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.approval import has_reason
 from mlops_cli.core.decision import Decision
@@ -49,7 +49,7 @@ class ApprovalHistory:
         self.load_accepted = load_accepted
 
     def for_run(self, run: Run) -> Decision | None:
-        return self._decision_of(run.stage(APPROVAL.name), run.id)
+        return self._decision_of(run.approval, run.id)
 
     def _decision_of(self, gate: StageRun, run_id: str) -> Decision | None:
         return decision_of(run_id, gate, self._pipeline.actions(run_id), self.load_accepted)

@@ -6,8 +6,9 @@ from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
 from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits, AcceptedLimitsStore
 from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.runs.queries import RunQueries
-from mlops_cli.backends.aws.runs.status import APPROVAL, DECISION
+from mlops_cli.backends.aws.runs.status import DECISION
 from mlops_cli.core.runs import Run, Status, not_waiting_error, superseded_error
+from mlops_cli.core.stages import APPROVAL
 from mlops_cli.errors import MlopsError
 
 
@@ -41,10 +42,10 @@ class ApprovalSender:
         The decision is about the model of ``shown_run``, the run as shown to the person, under the limits that were
         shown. Raise MlopsError if another decision came first.
         """
-        run_id, model = shown_run.id, shown_run.stage(APPROVAL.name).output
+        run_id, model = shown_run.id, shown_run.approval.output
         run = self._runs.refresh(run_id)
         self.check(run)
-        gate = run.stage(APPROVAL.name)
+        gate = run.approval
         if gate.output != model:
             raise MlopsError(
                 f"Run {run_id} asks about another model by now.", f"Look at it again: mlops approve --run-id {run_id}"

@@ -19,9 +19,8 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.status import AFTER_LAST_GATE, COMMAND, GATE_RESULT, JOB, NATIVE, ROLLBACK
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.costs import CostItem, Costs, Unit
-from mlops_cli.core.model_versions import LAST_GATE
 from mlops_cli.core.runs import Run, Status
-from mlops_cli.core.stages import STAGES, Kind, Stage, position
+from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position
 from mlops_cli.project.instances import InstanceSettings
 
 SUCCEEDED = "Succeeded"
@@ -85,7 +84,7 @@ def _done(record: Run | None) -> set[str]:
 
 def _actions(stage: Stage) -> list[Action]:
     """Return the billed actions of a stage: a manual approval is free of charge."""
-    if stage.name == LAST_GATE:
+    if stage.name == ENDPOINT_GATE.name:
         return [(stage.name, name) for name in (COMMAND, *AFTER_LAST_GATE)]
     native = NATIVE.get(stage.kind) if stage.kind is not Kind.APPROVAL else None
     return [(stage.name, name) for name in (COMMAND, native) if name]

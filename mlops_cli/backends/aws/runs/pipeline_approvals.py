@@ -60,7 +60,7 @@ class PipelineApprovals(Approvals):
         """Follow an approved run that the pipeline still carries out."""
         if run.status is Status.RUNNING:
             return self._models.require_success(self._followed(run, view), view)
-        if self._endpoint.status().approved_digest != run.stage("approval").output:
+        if self._endpoint.status().approved_digest != run.approval.output:
             raise overtaken_error(run)
         return raise_for_status(run)
 

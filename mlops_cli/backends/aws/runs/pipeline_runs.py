@@ -18,8 +18,8 @@ from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.backends.base import Runs
 from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
 from mlops_cli.core.engine import RunView
-from mlops_cli.core.model_versions import FIRST_STAGE
 from mlops_cli.core.runs import Run, RunRequest
+from mlops_cli.core.stages import DEPLOYMENT
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project.environment_info import environment_info
 from mlops_cli.project.settings import step_variables
@@ -45,7 +45,7 @@ class PipelineRuns(Runs):
             start_request, rollback_runs = self._prepare(request), self._models.rollback_runs
             unfinished = None if request.from_stage else rollback_runs.interrupted()
             if unfinished:
-                consent(self._costs(RunRequest(from_stage=FIRST_STAGE)))
+                consent(self._costs(RunRequest(from_stage=DEPLOYMENT.name)))
                 run_id, fresh = rollback_runs.resume(unfinished.run), True
             else:
                 run_id, fresh = services.starter.start(start_request, lambda: consent(self._costs(request)))

@@ -15,11 +15,11 @@ from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, forwar
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
 from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode, decode_rollback, encode
-from mlops_cli.backends.aws.runs.status import APPROVAL, COMMAND, DECISION, ENDPOINT, JOB, build_run, latest_attempt
+from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, JOB, build_run, latest_attempt
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.run_follower import PollInterval, follow
 from mlops_cli.core.engine import RunView, StageFailed
-from mlops_cli.core.model_versions import FIRST_STAGE, LAST_GATE, ROLLED_BACK_TO
+from mlops_cli.core.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     ALREADY_APPROVED,
     Run,
@@ -31,7 +31,7 @@ from mlops_cli.core.runs import (
     not_waiting_error,
     superseded_error,
 )
-from mlops_cli.core.stages import position
+from mlops_cli.core.stages import APPROVAL, ENDPOINT_GATE, position
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 MAX_THREADS = 8
@@ -146,7 +146,7 @@ class RunQueries:
 
     def _reused_approval(self, run: Run) -> StageRun | None:
         record = self.run_store.load(run.id) if run.status is Status.WAITING else None
-        gate = record.stage(APPROVAL.name) if record else None
+        gate = record.approval if record else None
         return gate if gate and gate.status is Status.REUSED else None
 
     def rollback_decision(self, run_id: str) -> tuple[str, DecisionDetails] | None:
@@ -183,8 +183,10 @@ class RunQueries:
             stages = {action.stage for action in actions if action.name == ENDPOINT and action.status == SUCCEEDED}
             record = self.run_store.load(execution.id) if stages else None
             if record:
-                returned = record.stage(LAST_GATE).detail.get(ROLLED_BACK_TO)
-                return str(returned["digest"] if returned and LAST_GATE in stages else record.stage(FIRST_STAGE).output)
+                returned = record.endpoint_gate.detail.get(ROLLED_BACK_TO)
+                return str(
+                    returned["digest"] if returned and ENDPOINT_GATE.name in stages else record.deployment.output
+                )
         return ""
 
     def _stop_superseded(self, run: Run) -> Run:

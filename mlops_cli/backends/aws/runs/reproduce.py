@@ -27,7 +27,7 @@ from mlops_cli.core.engine import RunView, StageFailed, StageResult, run_or_reus
 from mlops_cli.core.jobs import progress_in
 from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
 from mlops_cli.core.runs import Run, StageRun, new_run
-from mlops_cli.core.stages import STAGES, Stage, stage_named
+from mlops_cli.core.stages import STAGES, TRAINING, Stage, stage_named
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.files.model_archive import digest_contents
 
@@ -158,7 +158,7 @@ def _reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner
 
 def _by_contents(original: Run, repeated: Run, bucket: Bucket, scratch: Path) -> tuple[Run, Run]:
     """Return both runs with their models named by content: SageMaker's archive contains its time, too."""
-    old, new = original.stage("train"), repeated.stage("train")
+    old, new = original.training, repeated.training
     keys = (f"{old.artifact}{job_outputs.MODEL}", f"models/{old.output}/model.tar.gz")
     kept = next((key for key in keys if bucket.exists(key)), None)
     if old.output == new.output or kept is None:
@@ -171,5 +171,5 @@ def _by_contents(original: Run, repeated: Run, bucket: Bucket, scratch: Path) ->
 
 def _named(run: Run, digest: str) -> Run:
     return replace(
-        run, stages=[replace(stage, output=digest) if stage.name == "train" else stage for stage in run.stages]
+        run, stages=[replace(stage, output=digest) if stage.name == TRAINING.name else stage for stage in run.stages]
     )

@@ -14,8 +14,6 @@ from mlops_cli.backends.base import Models, RollbackPlan
 from mlops_cli.core.decision import DecisionKind
 from mlops_cli.core.engine import RunView, StageFailed
 from mlops_cli.core.model_versions import (
-    FIRST_STAGE,
-    LAST_GATE,
     ROLLED_BACK_TO,
     ModelVersion,
     earlier_version,
@@ -24,6 +22,7 @@ from mlops_cli.core.model_versions import (
 )
 from mlops_cli.core.rollback import RollbackChoice
 from mlops_cli.core.runs import Run, RunRequest
+from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 
@@ -50,7 +49,7 @@ class AwsModels(Models):
 
     @property
     def rollback_runs(self) -> RollbackRuns:
-        prepare = partial(self._prepare, RunRequest(from_stage=FIRST_STAGE))
+        prepare = partial(self._prepare, RunRequest(from_stage=DEPLOYMENT.name))
         return RollbackRuns(self._deployed.services, prepare)
 
     def require_success(self, run: Run, view: RunView) -> Run:
@@ -65,12 +64,12 @@ class AwsModels(Models):
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
         if returned := self._rolled_back_run(run):
             return failure.with_note(rollback_message(returned["version"], returned["digest"]))
-        failing = run.stage(FIRST_STAGE).output
+        failing = run.deployment.output
         target = earlier_version(self.list_versions(), failing)
         if target is None:
             return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
         try:
-            why = f"the gate {LAST_GATE} failed in run {run.id}"
+            why = f"the gate {ENDPOINT_GATE.name} failed in run {run.id}"
             self._finish_rollback(RollbackChoice(target, failing), why, view, DecisionKind.AUTOMATIC_ROLLBACK)
         except MlopsError as error:
             return failure.with_note(
@@ -80,7 +79,7 @@ class AwsModels(Models):
 
     def _rolled_back_run(self, run: Run) -> dict[str, str] | None:
         """Return the pipeline's own rollback; None if it did not succeed and this command must roll back."""
-        returned = run.stage(LAST_GATE).detail.get(ROLLED_BACK_TO)
+        returned = run.endpoint_gate.detail.get(ROLLED_BACK_TO)
         is_live = returned and self._deployed.services.endpoint.deployed_model().digest == returned["digest"]
         return returned if is_live else None
 

@@ -15,9 +15,10 @@ from mlops_cli.backends.aws.runs.pipeline_variables import decode_start, encode_
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.core.decision import DecisionKind
-from mlops_cli.core.model_versions import FIRST_STAGE, ModelVersion, approved_run, named_model
+from mlops_cli.core.model_versions import ModelVersion, approved_run, named_model
 from mlops_cli.core.rollback import LastRollback, RollbackChoice, choose_rollback
 from mlops_cli.core.runs import Run, Status
+from mlops_cli.core.stages import DEPLOYMENT
 
 
 class RollbackRuns:
@@ -54,7 +55,7 @@ class RollbackRuns:
 
     def source_run(self, digest: str) -> Run:
         """Return the run whose stages a rollback to the model copies: an original one rather than a rollback."""
-        runs = sorted(self._services.run_store.runs(), key=lambda run: run.forced_from == FIRST_STAGE)
+        runs = sorted(self._services.run_store.runs(), key=lambda run: run.forced_from == DEPLOYMENT.name)
         return approved_run(runs, digest)
 
     def start(

@@ -16,8 +16,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     encode_start,
 )
 from mlops_cli.backends.aws.runs.queries import RunQueries
-from mlops_cli.backends.aws.runs.status import APPROVAL
-from mlops_cli.core.model_versions import LAST_GATE, ROLLED_BACK_TO
+from mlops_cli.core.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     CONTINUABLE,
     Run,
@@ -26,7 +25,7 @@ from mlops_cli.core.runs import (
     earlier_stages_missing_error,
     has_all_before,
 )
-from mlops_cli.core.stages import position
+from mlops_cli.core.stages import APPROVAL, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 from mlops_cli.files.hashing import digest_bytes
 
@@ -118,7 +117,7 @@ class RunStarter:
         source = next((run for run in self._runs.run_store.runs() if has_all_before(stage, run)), None)
         if source is None:
             raise earlier_stages_missing_error(stage)
-        gate = source.stage(APPROVAL.name)
+        gate = source.approval
         if position(stage) > position(APPROVAL.name) and self._decisions.approval(gate.output, gate.key) is None:
             raise MlopsError(
                 f"The model of run {source.id} was rejected after it had been approved.",
@@ -148,7 +147,7 @@ class RunStarter:
 
     def _is_same_source(self, latest: LatestExecution, start_request: StartRequest) -> bool:
         """Return True if a run has the same project and data; one that has not begun yet will use the present data."""
-        data = latest.run.stage("preprocess").cache_inputs.get("the data", start_request.data)
+        data = latest.run.preparation.cache_inputs.get("the data", start_request.data)
         return latest.execution.revision == start_request.revision.value and data == start_request.data
 
     def _nothing_changed(self, latest: LatestExecution, start_request: StartRequest) -> bool:
@@ -161,13 +160,13 @@ class RunStarter:
             return False
         same = latest.overrides == start_request.request.overrides and self._is_same_source(latest, start_request)
         done = latest.run.status is Status.DONE
-        return done and same and self._live_digest() == latest.run.stage("deploy").output
+        return done and same and self._live_digest() == latest.run.deployment.output
 
     def _retry(self, latest: LatestExecution, start_request: StartRequest) -> bool:
         """Retry a failed run where it failed, if its inputs are the requested ones and it was not rolled back."""
         if latest.run.status is not Status.FAILED or start_request.request.from_stage or start_request.request.force:
             return False
-        if ROLLED_BACK_TO in latest.run.stage(LAST_GATE).detail:
+        if ROLLED_BACK_TO in latest.run.endpoint_gate.detail:
             return False
         same = latest.overrides == start_request.request.overrides and self._is_same_source(latest, start_request)
         # The stage where CodePipeline stopped: the step of the next stage detects a wrong result of the one before.

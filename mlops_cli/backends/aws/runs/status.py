@@ -22,9 +22,8 @@ from mlops_cli.backends.aws.runs.approval_summary import read_summary
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Actor, Decision, arn_name
 from mlops_cli.core.evidence import SHORTFALLS, limits_of
-from mlops_cli.core.model_versions import LAST_GATE
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
-from mlops_cli.core.stages import STAGES, Kind, Stage
+from mlops_cli.core.stages import APPROVAL, ENDPOINT_GATE, STAGES, Kind, Stage
 
 COMMAND, JOB, DECISION, ENDPOINT, GATE_RESULT = "command", "job", "decision", "endpoint", "gate-result"
 ROLLBACK = "rollback"
@@ -32,7 +31,6 @@ ROLLBACK = "rollback"
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
 # After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.
 AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, GATE_RESULT)
-APPROVAL = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 # CodePipeline's timeout of a manual approval is seven days.
 APPROVAL_TIMEOUT_SECONDS = 7 * 86400 - 60
 
@@ -55,7 +53,7 @@ def build_run(
         stages=_clear_after_failure(stages),
         overrides=run.overrides,
         forced_from=run.forced_from,
-        decision=decision_of(execution.id, run.stage(APPROVAL.name), actions, load_accepted),
+        decision=decision_of(execution.id, run.approval, actions, load_accepted),
     )
     composed.status = _status(execution, composed)
     return composed
@@ -141,7 +139,7 @@ def _command_succeeded(actions: Sequence[ActionRun]) -> bool:
 
 def _expected_actions(stage: Stage) -> int:
     """Return the number of actions of a stage that succeeds."""
-    return 1 + len(AFTER_LAST_GATE) if stage.name == LAST_GATE else 2 if stage.kind in NATIVE else 1
+    return 1 + len(AFTER_LAST_GATE) if stage.name == ENDPOINT_GATE.name else 2 if stage.kind in NATIVE else 1
 
 
 def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) -> Status:

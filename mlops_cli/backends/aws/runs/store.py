@@ -17,15 +17,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
-from mlops_cli.core.model_versions import FIRST_STAGE, LAST_GATE, ROLLED_BACK_TO
+from mlops_cli.core.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import Run, StageRun, Status, run_from, stage_run_from
-from mlops_cli.core.stages import STAGES, position
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, TRAINING, position
 
 RUN = "run.json"
 LATEST = "latest"
 STEPS, DECISIONS = "runs", "decisions"
 # Stages with security-relevant outputs: a model, the request for its approval, the live model.
-DECIDED = ("train", "approval", FIRST_STAGE)
+DECIDED = (TRAINING.name, APPROVAL.name, DEPLOYMENT.name)
 
 
 class S3RunStore:
@@ -41,11 +41,11 @@ class S3RunStore:
         if decided is None:
             return _without_approval(recorded) if recorded else None
         if (
-            recorded and ROLLED_BACK_TO not in decided.stage(LAST_GATE).detail
+            recorded and ROLLED_BACK_TO not in decided.endpoint_gate.detail
         ):  # the last gate is the only stage after the deciding ones
-            gate = recorded.stage(LAST_GATE)
+            gate = recorded.endpoint_gate
             detail = {name: value for name, value in gate.detail.items() if name != ROLLED_BACK_TO}
-            decided.stages[position(LAST_GATE)] = replace(gate, detail=detail)
+            decided.stages[position(ENDPOINT_GATE.name)] = replace(gate, detail=detail)
         return decided
 
     def _load(self, folder: str, run_id: str) -> Run | None:
@@ -109,7 +109,7 @@ def _without_approval(run: Run) -> Run:
 
     Stages copied from another run stay: the approval's step verifies them.
     """
-    for name in ("approval", FIRST_STAGE):
+    for name in (APPROVAL.name, DEPLOYMENT.name):
         stage, taken_over = run.stage(name), run.forced_from and position(name) < position(run.forced_from)
         if taken_over and stage.status is Status.DONE:
             stage.status = Status.REUSED

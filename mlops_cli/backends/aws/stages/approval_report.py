@@ -69,13 +69,13 @@ class ApprovalReport:
         live_run = self._live_run()
         pair = self._pair(run, live_run)
         if pair and live_run:
-            trained, live = run.stage("train"), live_run.stage("train")
+            trained, live = run.training, live_run.training
             comparison = compare_models(
                 pair, self._training_outputs(trained), self._training_outputs(live), self._invoke
             )
             self._bucket.put_json(key_of(run.id, COMPARISON), pair.save_comparison(comparison))
         evidence = self._evidence(run, live_run)
-        html = render_report(self._use_case, run, evidence, self._training_outputs(run.stage("train")), live_run)
+        html = render_report(self._use_case, run, evidence, self._training_outputs(run.training), live_run)
         self._bucket.put(key_of(run.id, REPORT), html.encode(), HTML)
         self._bucket.put_json(key_of(run.id, EVIDENCE), evidence.to_dict())
         return evidence
@@ -91,7 +91,7 @@ class ApprovalReport:
             return
         live_run = self._live_run()
         html = render_report(
-            self._use_case, run, self._evidence(run, live_run), self._training_outputs(run.stage("train")), live_run
+            self._use_case, run, self._evidence(run, live_run), self._training_outputs(run.training), live_run
         )
         self._bucket.put(key, html.encode(), HTML)
 
@@ -108,9 +108,9 @@ class ApprovalReport:
         return self._bucket.presigned_url(key)
 
     def _evidence(self, run: Run, live_run: Run | None) -> Evidence:
-        data = run.stage("preprocess").detail.get("dataset", {})
-        earlier = next((decision for decision, _ in self._decisions.for_model(run.stage("train").output)), None)
-        live = live_run.stage("train") if live_run else None
+        data = run.preparation.detail.get("dataset", {})
+        earlier = next((decision for decision, _ in self._decisions.for_model(run.training.output)), None)
+        live = live_run.training if live_run else None
         report = self._bucket.uri(key_of(run.id, REPORT))
         return make_evidence(run, self._use_case.metrics, data, live, earlier, self._saved(run, live_run), report)
 
@@ -125,7 +125,7 @@ class ApprovalReport:
 
     def _pair(self, run: Run, live_run: Run | None) -> ModelPair | None:
         """Return the models to compare; None if no model is live, or this very one."""
-        new, live = run.stage("train").output, live_run.stage("train").output if live_run else ""
+        new, live = run.training.output, live_run.training.output if live_run else ""
         metrics = self._use_case.metrics
         return ModelPair(new, live, metrics.primary, metrics.lower_is_better) if live not in ("", new) else None
 
@@ -133,7 +133,7 @@ class ApprovalReport:
         """Return the run that made the live model."""
         live = self._endpoint.deployed_model()
         source = self._records.load(live.run_id) if live.run_id else None
-        return source if source and source.stage("train").output == live.digest else None
+        return source if source and source.training.output == live.digest else None
 
     def _training_outputs(self, trained: StageRun) -> TrainingOutputs:
         return TrainingOutputs(*training_outputs(self._bucket, trained.artifact, PREDICTIONS, INSTANCES))

@@ -16,8 +16,6 @@ from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, reject
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.core.decision import DecisionKind
 from mlops_cli.core.model_versions import (
-    FIRST_STAGE,
-    LAST_GATE,
     ROLLED_BACK_TO,
     ModelVersion,
     approved_run,
@@ -26,6 +24,7 @@ from mlops_cli.core.model_versions import (
     versions_of,
 )
 from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.stages import ENDPOINT_GATE
 from mlops_cli.errors import MlopsError
 
 ROLLING_BACK = "\nGoing back to the approved "
@@ -50,16 +49,18 @@ def select_rollback_model(run: Run, services: AwsServices) -> RollbackModel | No
     target = _previous_model(run, services)
     if target is None:
         return None
-    gate = run.stage(LAST_GATE)
+    gate = run.endpoint_gate
     reason = gate.reason.partition(ROLLING_BACK)[0]
     gate.reason = f"{reason}{ROLLING_BACK}{target.name} ({target.digest[:12]})."
     gate.finished_at = time.time()  # the restored model's deployment comes after the failing one's
     gate.detail = {**gate.detail, ROLLED_BACK_TO: {"version": target.name, "digest": target.digest}}
     services.run_store.save(run)
-    failing = run.stage(FIRST_STAGE)
+    failing = run.deployment
     _reject(
         failing.output,
-        rejection_comment(DecisionKind.AUTOMATIC_ROLLBACK, target.name, f"the gate {LAST_GATE} failed in run {run.id}"),
+        rejection_comment(
+            DecisionKind.AUTOMATIC_ROLLBACK, target.name, f"the gate {ENDPOINT_GATE.name} failed in run {run.id}"
+        ),
         services,
     )
     services.run_store.save_stage(replace(failing, status=Status.REUSED, output=target.digest))
@@ -69,18 +70,16 @@ def select_rollback_model(run: Run, services: AwsServices) -> RollbackModel | No
 def _previous_model(run: Run, services: AwsServices) -> RollbackModel | None:
     """Return the approved model that was live before this run's, if all files for its deployment exist."""
     runs = list(services.run_store.runs())
-    digests = {run_record.stage("train").output for run_record in runs} - {""}
+    digests = {run_record.training.output for run_record in runs} - {""}
     decisions = [decision for digest in digests for decision, _ in services.approvals.for_model(digest)]
     models = versions_of(runs, sorted(decisions, key=lambda decision: decision.at, reverse=True))
-    targets = (
-        _rollback_model(model, runs, services) for model in previously_live(models, run.stage(FIRST_STAGE).output)
-    )
+    targets = (_rollback_model(model, runs, services) for model in previously_live(models, run.deployment.output))
     return next((target for target in targets if target), None)
 
 
 def _rollback_model(model: ModelVersion, runs: Sequence[Run], services: AwsServices) -> RollbackModel | None:
     try:
-        gate = approved_run(runs, model.digest).stage("approval")
+        gate = approved_run(runs, model.digest).approval
     except MlopsError:  # its records are gone
         return None
     approval = services.approvals.approval(model.digest, gate.key)

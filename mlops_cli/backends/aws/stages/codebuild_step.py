@@ -23,7 +23,7 @@ from mlops_cli.backends.aws.runs.status import ROLLBACK
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.core.engine import RunView, StageFailed, run_or_reuse_stage
-from mlops_cli.core.model_versions import FIRST_STAGE, LAST_GATE, ROLLED_BACK_TO
+from mlops_cli.core.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     Run,
     Status,
@@ -32,16 +32,16 @@ from mlops_cli.core.runs import (
     has_all_before,
     new_run,
 )
-from mlops_cli.core.stages import STAGES, Kind, Stage, position, stage_named
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
 
-DECIDING = ("approval", FIRST_STAGE, ROLLBACK)
+DECIDING = (APPROVAL.name, DEPLOYMENT.name, ROLLBACK)
 
 
 def run_stage_step(
     name: str, run_id: str, executor: AwsStageExecutor, variables: Mapping[str, str], view: RunView
 ) -> Run:
     """Run the command step of one stage; raise StageFailed, with the run saved."""
-    stage = stage_named(LAST_GATE if name == ROLLBACK else name)
+    stage = stage_named(ENDPOINT_GATE.name if name == ROLLBACK else name)
     run = executor.run_store.load(run_id) or _new_run(run_id, executor.run_store, variables)
     run.status = Status.RUNNING
     executor.rollback_decision = decode_rollback(variables.get("MLOPS_ROLLBACK", NO_ROLLBACK))
@@ -70,14 +70,14 @@ def _run_or_roll_back(stage: Stage, run: Run, executor: AwsStageExecutor, view: 
     try:
         run_or_reuse_stage(stage, run, executor, view, STAGES)
     except StageFailed:  # recorded and shown
-        if stage.name != LAST_GATE:
+        if stage.name != ENDPOINT_GATE.name:
             raise
 
 
 def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
     """Roll back the model if it has failed its gate and an earlier one is available."""
-    if run.stage(LAST_GATE).status is Status.FAILED and executor.prepare_rollback(run):
-        view.stage_changed(run, run.stage(LAST_GATE))
+    if run.endpoint_gate.status is Status.FAILED and executor.prepare_rollback(run):
+        view.stage_changed(run, run.endpoint_gate)
     executor.save(run)
     executor.write_result_inputs(run)
     return run
@@ -85,10 +85,10 @@ def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
 
 def _verify_request(run: Run, executor: AwsStageExecutor) -> None:
     """Verify a copied approval request: a step that runs the repository's code has copied it."""
-    claimed = run.stage("approval")
+    claimed = run.approval
     requests = executor.run_store.approval_requests(claimed.output)
     request = next((request for request in requests if request.key == claimed.key), None)
-    if request is None or run.stage("train").output != claimed.output:
+    if request is None or run.training.output != claimed.output:
         message = f"No run has asked for a decision about the model {claimed.output[:12] or 'that is to be deployed'}."
         raise StageFailed(message, "Train and ask: mlops run")
     claimed.output, claimed.detail, claimed.artifact = request.output, request.detail, request.artifact
@@ -134,7 +134,7 @@ def _save_result(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
     """Save the stage's result for later runs."""
     record = run.stage(stage.name)
     if stage.kind is Kind.APPROVAL:
-        executor.run_store.save_stage(run.stage("train"))  # its own step may reuse it, but not write the record
+        executor.run_store.save_stage(run.training)  # its own step may reuse it, but not write the record
         executor.run_store.save_approval_request(record)
     if record.status.has_output:
         executor.run_store.save_stage(record)

@@ -36,10 +36,9 @@ from mlops_cli.core.cache_inputs import FILE, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.evidence import SHORTFALLS
-from mlops_cli.core.model_versions import LAST_GATE
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.script_environment import environment_inputs
-from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.core.stages import DATA, DEPLOYMENT, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
@@ -51,7 +50,7 @@ TAIL_LINES = 8
 REUSE: dict[str, Any] = {"kind": "reuse", "request": {}}
 REFUSED: dict[str, Any] = {"kind": "refused", "request": {}}
 ASK_AGAIN = "Ask for a decision: mlops run --from approval"
-DEPLOYMENT, TEMPLATE = "endpoint.json", "endpoint.yaml"
+CONFIGURATION, TEMPLATE = "endpoint.json", "endpoint.yaml"
 
 
 class AwsStageExecutor:
@@ -115,7 +114,9 @@ class AwsStageExecutor:
                 "templates/endpoint.yaml": digest_bytes(self._template),
                 **hosting,
             }
-        return {"the deployment": self.endpoint.deployed_model().configuration} if "deploy" in stage.inputs else {}
+        return (
+            {"the deployment": self.endpoint.deployed_model().configuration} if DEPLOYMENT.name in stage.inputs else {}
+        )
 
     @cached_property
     def _template(self) -> bytes:
@@ -146,7 +147,7 @@ class AwsStageExecutor:
 
     def _approved(self, key: str, run: Run) -> StageRun | None:
         """Return the approval of the same model under the same limits, if it accepts the present shortfalls."""
-        latest = self.services.approvals.latest_approval(run.stage("train").output, key)
+        latest = self.services.approvals.latest_approval(run.training.output, key)
         if latest is None:
             return None
         decision, gate = latest
@@ -172,10 +173,10 @@ class AwsStageExecutor:
         if stage.kind is Kind.APPROVAL:
             return self._register_for_approval(run)
         if stage.kind is Kind.DEPLOY:
-            package = run.stage("approval").detail["package"]
-            self.services.registry.require_kept(package, run.stage("approval").output)
+            package = run.approval.detail["package"]
+            self.services.registry.require_kept(package, run.approval.output)
             self.services.registry.require_approved(package)
-            return StageResult(run.stage("approval").output, status=Status.RUNNING)
+            return StageResult(run.approval.output, status=Status.RUNNING)
         return self._gate(stage, run) if stage.kind is Kind.GATE else self._prepare_job(stage, run)
 
     def _prepare_job(self, stage: Stage, run: Run) -> StageResult:
@@ -191,8 +192,8 @@ class AwsStageExecutor:
 
     def _register_for_approval(self, run: Run) -> StageResult:
         """Copy the model to models/DIGEST/ and register a PendingManualApproval model package."""
-        trained = run.stage("train")
-        data_digest = run.stage("preprocess").cache_inputs.get("the data", "")
+        trained = run.training
+        data_digest = run.preparation.cache_inputs.get("the data", "")
         self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
         package = self.services.registry.register(trained.output, run.id, data_digest, key_of(run.id, EVIDENCE))
         return StageResult(trained.output, detail={"package": package}, status=Status.WAITING)
@@ -216,13 +217,13 @@ class AwsStageExecutor:
 
     @contextmanager
     def _gate_variables(self, stage: Stage, run: Run) -> Iterator[dict[str, str]]:
-        if "deploy" not in stage.inputs:
+        if DEPLOYMENT.name not in stage.inputs:
             source = run.stage(stage.inputs[0])
             folder = job_outputs.download(self.bucket, source.artifact, self._folder(source))
             yield {"MLOPS_DATA_DIR": str(folder)}
             return
         with endpoint_proxy(self.endpoint.invoke, self.endpoint.deployed_model().digest) as url:
-            yield {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": run.stage("deploy").output}
+            yield {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": run.deployment.output}
 
     def _folder(self, record: StageRun) -> Path:
         return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]
@@ -247,9 +248,9 @@ class AwsStageExecutor:
 
     def _write_deployment(self, run: Run) -> None:
         """Write the deployment and keep it for the next stage; add the recorded decision to the report."""
-        approval = run.stage("approval")
+        approval = run.approval
         configuration = self._configuration(run, approval.detail["package"], approval.output)
-        self.bucket.put_json(key_of(run.id, DEPLOYMENT), configuration)
+        self.bucket.put_json(key_of(run.id, CONFIGURATION), configuration)
         self._write_endpoint_inputs(configuration)
         self.services.approval_report(self.use_case).publish_decision(
             replace(run, decision=self.services.approvals.for_run(run))
@@ -257,12 +258,12 @@ class AwsStageExecutor:
 
     def write_result_inputs(self, run: Run) -> None:
         """Write the model to be live and the stage's result; a deployment without changes takes no time."""
-        target, deployed = self.rollback_model, self.bucket.get_json(key_of(run.id, DEPLOYMENT))
+        target, deployed = self.rollback_model, self.bucket.get_json(key_of(run.id, CONFIGURATION))
         self._write_endpoint_inputs(self._configuration(run, target.package, target.digest) if target else deployed)
-        self.write_action_input("request.json", REFUSED if run.stage(LAST_GATE).status is Status.FAILED else REUSE)
+        self.write_action_input("request.json", REFUSED if run.endpoint_gate.status is Status.FAILED else REUSE)
 
     def _write_endpoint_inputs(self, configuration: Mapping[str, Any]) -> None:
-        self.write_action_input(DEPLOYMENT, configuration)
+        self.write_action_input(CONFIGURATION, configuration)
         (self.out / TEMPLATE).write_bytes(self._template)
 
     def prepare_rollback(self, run: Run) -> bool:
@@ -319,7 +320,7 @@ class AwsStageExecutor:
 
     def _deploy_result(self, run: Run) -> StageResult:
         """Return the result; raise StageFailed unless the live model is the approved one."""
-        approved, status = run.stage("approval").output, self.endpoint.status("")
+        approved, status = run.approval.output, self.endpoint.status("")
         if (status.state, status.live_digest) != (EndpointState.IN_SERVICE, approved):
             raise StageFailed(
                 f"The endpoint {status.name} is {status.state.value} and serves "
