@@ -42,9 +42,15 @@ def _escaped(text: str, kept: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        character if character in kept or not _is_unsafe(character) else character.encode("unicode_escape").decode()
-        for character in text
+        character if character in kept or not _is_unsafe(character) else _code(character) for character in text
     )
+
+
+def _code(character: str) -> str:
+    """Return an escape; of a byte that could not be decoded, the byte's."""
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def _is_control(character: str) -> bool:

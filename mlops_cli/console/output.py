@@ -10,7 +10,7 @@ from mlops_cli.console.formatting import format_datetime, iso, short
 from mlops_cli.core.comparison import describe_rows, summarize
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport
 from mlops_cli.core.runs import CONTINUABLE, Run, StageRun, Status
-from mlops_cli.plain_text import one_line
+from mlops_cli.plain_text import clipped, one_line
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mlops_cli.data.origins import SourceCheck
     from mlops_cli.monitoring.endpoint_check import EndpointCheck
     from mlops_cli.project.settings import Settings
+
+
+MOST_COLUMNS = 20
 
 
 def run_dict(run: Run) -> dict[str, Any]:
@@ -180,7 +183,9 @@ def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
     heading = "dataset" if changed else "no changes"
     console.say(f"{heading}: {dataset.source}, {dataset.rows:,} rows, sha256 {short(dataset.sha256)}")
     if dataset.ignored_columns:
-        ignored = ", ".join(map(one_line, dataset.ignored_columns))
+        ignored = ", ".join(clipped(one_line(name), 40) for name in dataset.ignored_columns[:MOST_COLUMNS])
+        if len(dataset.ignored_columns) > MOST_COLUMNS:
+            ignored += f" and {len(dataset.ignored_columns) - MOST_COLUMNS} more"
         console.say(f"columns left out, since [data.columns] does not name them: {ignored}")
     if rates:
         console.say(f"labels: {rates}")

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
 
-from mlops_cli.data.foreign import foreign
+from mlops_cli.data.foreign import foreign, has_no_header, misspelled
 from mlops_cli.data.schema import Problem, Problems, Record, Schema, lines_of, shown
 from mlops_cli.errors import MlopsError
 
 BLOCK = 1_000
 BLOCK_CHARACTERS = 1 << 23
+HEAD_BYTES = 512
+MOST_NAMES = 20
 # Far above any real cell; a quote that is never closed would else swallow the rest of the file.
 LONGEST_CELL = 16 * 2**20
 
@@ -40,6 +42,7 @@ class TableReader:
 
     def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
         self._source, self._findings = source, findings
+        self._head = _head(stream)
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         self._reader = csv.reader(text, strict=True)
         self._header = self._read_header()
@@ -105,33 +108,50 @@ class TableReader:
         except StopIteration:
             raise MlopsError(f"{self._source} is empty", "give a CSV file with a header line") from None
         except csv.Error as error:
+            self._require_csv()
             raise MlopsError(
                 f"{self._source} line {self._reader.line_num}: {_csv_reason(error)}",
                 "give a CSV file with a header line",
             ) from None
         self._header_line = self._reader.line_num - lines_of(header) + 1
-        if header[0].lstrip().lower().startswith(("<!doctype", "<html")):
-            raise MlopsError(f"{self._source} is a web page, not a CSV", "give the address of the file itself")
         return header
+
+    def _require_csv(self) -> None:
+        """Raise MlopsError if the file's beginning shows another format."""
+        described = foreign(self._head)
+        if described:
+            raise MlopsError(f"{self._source} {described[0]}", described[1])
 
     def _positions(self, names: list[str]) -> list[int]:
         """Return the positions of the schema's columns. Raise MlopsError for a missing or repeated one."""
         location = f"{self._source} line {self._header_line}"
         missing = [name for name in names if name not in self._header]
-        described = foreign(self._header) if missing else None
-        if described:
-            raise MlopsError(f"{self._source} {described[0]}", described[1])
         if missing:
-            present = ", ".join(shown(name) for name in self._header[:20])
-            be = "the column {} is missing" if len(missing) == 1 else "the columns {} are missing"
-            raise MlopsError(
-                f"{location}: {be.format(', '.join(missing))}; it has {present}",
-                "give a file with these columns, or change [data.columns] in training/usecase.toml",
-            )
+            self._require_csv()
+            raise MlopsError(*_missing_columns(location, missing, self._header))
         repeated = [name for name in names if self._header.count(name) > 1]
         if repeated:
             raise MlopsError(f"{location}: the column {shown(repeated[0])} stands there twice", "rename one of them")
         return [self._header.index(name) for name in names]
+
+
+def _head(stream: BinaryIO) -> bytes:
+    """Return the stream's first bytes, without taking them from it."""
+    return stream.peek(HEAD_BYTES)[:HEAD_BYTES] if isinstance(stream, io.BufferedReader) else b""
+
+
+def _missing_columns(location: str, missing: Sequence[str], header: Sequence[str]) -> tuple[str, str]:
+    """Return the message about missing columns, and its hint."""
+    present = ", ".join(shown(name) for name in header[:MOST_NAMES])
+    be = "the column {} is missing" if len(missing) == 1 else "the columns {} are missing"
+    message = f"{location}: {be.format(', '.join(missing))}; it has {present}"
+    near = misspelled(header, missing)
+    if near:
+        pairs = ", ".join(f"{shown(name)} as {column}" for column, name in near.items())
+        return message, f"write the names in the file exactly so, or change [data.columns]: {pairs}"
+    if has_no_header(header):
+        return message, "the first line holds numbers: put a line with the columns' names before it"
+    return message, "give a file with these columns, or change [data.columns] in training/usecase.toml"
 
 
 def _csv_reason(error: csv.Error) -> str:

@@ -77,6 +77,8 @@ def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
     candidates: Sequence[Entry] = next((choice for choice in choices if choice), [])
     if len(candidates) > 1:
         raise _several(source, candidates)
+    if not candidates and any(str(entry.path) == "xl/workbook.xml" for entry in entries):
+        raise MlopsError(f"{source} is an Excel workbook", "export it as CSV")
     if not candidates:
         names = _listed([entry.shown for entry in entries]) or "nothing in it"
         raise MlopsError(

@@ -43,6 +43,10 @@ def test_usual_text_stays(text: str) -> None:
     assert printable(text) == text
 
 
+def test_a_byte_that_is_no_text_is_shown_as_a_byte() -> None:
+    assert one_line(b"Gr\xf6\xdfe".decode("utf-8", "surrogateescape")) == r"Gr\xf6\xdfe"
+
+
 def test_in_the_middle_of_a_line_no_line_ends() -> None:
     assert one_line("good\nverdict\tall is well") == r"good\nverdict\tall is well"
 

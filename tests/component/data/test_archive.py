@@ -54,6 +54,11 @@ def test_of_several_takes_the_wanted_packed_one(request_for, tmp_path, csv_bytes
     assert download(request_for(tmp_path / "given.zip"), tmp_path / "data", no_report)[0].rows == 50
 
 
+def test_a_workbook_is_no_table(request_for, tmp_path, zipped):
+    members = {"[Content_Types].xml": b"<x/>", "xl/workbook.xml": b"<x/>", "xl/worksheets/sheet1.xml": b"<x/>"}
+    assert refusal(request_for, tmp_path, zipped(members)).endswith("is an Excel workbook")
+
+
 def test_several_and_none_is_wanted(request_for, tmp_path, csv_bytes, zipped):
     message = refusal(request_for, tmp_path, zipped({"a.csv": csv_bytes(), "b.csv": csv_bytes()}))
     assert "several CSVs: a.csv, b.csv" in message

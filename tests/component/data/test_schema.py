@@ -140,10 +140,43 @@ def test_names_what_is_wrong_with_the_header(problems, header, problem):
         (b"id;text;bad\na;x;0\n", "has semicolons between the cells"),
         (b"id\ttext\tbad\na\tx\t0\n", "has tabs between the cells"),
         (b"sep=;\nid;text;bad\n", "begins with Excel's sep= line"),
+        ("id,text,bad\na,x,0\n".encode("utf-32"), "is UTF-32"),
+        ("id,text,bad\na,x,0\n".encode("utf-16-le"), "is UTF-16"),
+        ("id,text,bad\na,x,0\n".encode("utf-16-be"), "is UTF-16"),
+        (b"id|text|bad\na|x|0\n", "has vertical bars between the cells"),
+        (b"/annex/objects/SHA256E-s10--ab.csv\n", "is a git-annex pointer"),
+        (b"outs:\n- md5: ab\n", "is a DVC pointer"),
+        (b"ARROW1\0\0\n", "is an Arrow or Feather file"),
+        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+        (b"\x93NUMPY\x01\0\n", "is a NumPy array"),
+        (b"\x80\x04\x95\n", "is a Python pickle"),
+        (b"x\x9cMV[\n", "is packed with zlib"),
+        (b'{"error": "not found"}', "is JSON"),
+        (b'{"id": "a", "text": "x"}\n{"id": "b"}\n', "is JSON"),
+        (b'[{"id": "a"}]\n', "is JSON"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is XML"),
+        (b"<head><title>Sign in</title></head>\n", "is a web page"),
     ],
 )
 def test_says_what_a_file_is_that_is_no_csv(problems, content, described):
     assert described in problems(content)
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        (b"ID,Text,bad", "write the names in the file exactly so"),
+        (b"id , text,bad", "write the names in the file exactly so"),
+        (b"\xef\xbb\xbf\xef\xbb\xbfid,text,bad", "write the names in the file exactly so"),
+        (b"1,7,0.5", "put a line with the columns' names before it"),
+        (b"x,y,z", "give a file with these columns"),
+    ],
+)
+def test_a_header_that_nearly_fits_is_recognized(request_for, small, tmp_path, header, hint):
+    (tmp_path / "a.csv").write_bytes(header + b"\na,x,0\n")
+    with pytest.raises(MlopsError) as caught:
+        download(request_for(tmp_path / "a.csv", schema=small), tmp_path / "data", no_report)
+    assert hint in caught.value.hint
 
 
 def test_a_header_alone_is_no_dataset(problems):
