@@ -28,7 +28,7 @@ from mlops_cli.data.metadata import (
     read_dataset_info,
     write_dataset_info,
 )
-from mlops_cli.data.origins import State, path_origin, state, url_origin
+from mlops_cli.data.origins import State, kaggle_origin, path_origin, state, url_origin
 from mlops_cli.data.request import DataRequest
 from mlops_cli.data.sources.http.client import CONNECT_SECONDS
 from mlops_cli.data.sources.http.download import Download
@@ -104,8 +104,9 @@ def _add_source(request: DataRequest, source: str, writer: Writer, scratch: Path
 
 def _opened(request: DataRequest, source: str, scratch: Path, report: Report) -> _Source:
     if source == "kaggle":
+        origin = kaggle_origin(request.competition)
         path = kaggle_download(request.competition, scratch, report, request.most_bytes)
-        return _Source(_received(request, path, request.competition, scratch), {"kind": "kaggle", "shown": source})
+        return _Source(_received(request, path, request.competition, scratch), origin)
     if not is_url(source):
         return _path_source(request, source, scratch)
     remote = Remote.from_url(source)
@@ -190,7 +191,7 @@ def _existing(folder: Path) -> DatasetInfo | None:
 
 
 def _may_have_changed(request: DataRequest, folder: Path) -> bool:
-    """True unless every source is known to be unchanged; for a URL only its server knows."""
+    """True unless every source is known to be unchanged; for a URL or Kaggle only the server knows."""
     origins = (read_dataset_info(folder) or {}).get("origins", [])
     if len(origins) != len(request.sources):
         return True

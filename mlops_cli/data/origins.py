@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.data.metadata import read_dataset_info
+from mlops_cli.data.sources.http.client import CONNECT_SECONDS
 from mlops_cli.data.sources.http.response_head import Answer
 from mlops_cli.data.sources.http.urls import Remote, is_url, shown_url
 from mlops_cli.data.sources.local_path import path_files
@@ -41,6 +42,16 @@ def url_origin(url: str, answer: Answer | None) -> dict[str, Any]:
         "answered_by": shown_url(answer.address),
     }  # fmt: skip
     return {"kind": "url", "shown": shown_url(url), "url": url if is_public else "", "digest": _digest(url), **version}
+
+
+def kaggle_origin(competition: str) -> dict[str, Any]:
+    """Return the competition's files by name, size and time; without them if Kaggle does not list them."""
+    from mlops_cli.data.sources.kaggle import list_files
+
+    origin = {"kind": "kaggle", "shown": "kaggle", "competition": competition}
+    with contextlib.suppress(MlopsError):  # the download itself says what is wrong
+        return {**origin, "files": list_files(competition, CONNECT_SECONDS)}
+    return origin
 
 
 def path_origin(source: str, folder: Path) -> dict[str, Any]:
@@ -97,10 +108,18 @@ def state(origin: dict[str, Any], known_urls: Iterable[str] = (), seconds: float
     """Return the state of a source. Raise MlopsError if it is unreachable."""
     if origin["kind"] == "path":
         return _path_state(origin)
+    if origin["kind"] == "kaggle" and "files" in origin:
+        return _kaggle_state(origin, seconds)
     if origin["kind"] != "url":
         return State.UNKNOWN
     urls = [url for url in (origin["url"], *known_urls) if url and is_url(url) and _digest(url) == origin["digest"]]
     return _url_state(origin, urls[0], seconds) if urls else State.UNKNOWN
+
+
+def _kaggle_state(origin: dict[str, Any], seconds: float) -> State:
+    from mlops_cli.data.sources.kaggle import list_files
+
+    return State.SAME if list_files(origin["competition"], seconds) == origin["files"] else State.CHANGED
 
 
 def _path_state(origin: dict[str, Any]) -> State:

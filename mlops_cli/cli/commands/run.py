@@ -58,6 +58,7 @@ def run(
     """
     from mlops_cli.console.output import run_dict, show_newer_data
     from mlops_cli.data.origins import SourceCheck
+    from mlops_cli.project.settings import export_kaggle
 
     context, console = get_context(ctx)
     overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
@@ -65,6 +66,7 @@ def run(
     cost_approval = context.cost_approval(console, yes, yes_cost)
     show_account(context.backend.infra, console)
     show_undeployed_settings(context.backend.infra, console)
+    export_kaggle(context.settings)
     source_check = SourceCheck(context.project.data, context.use_case.addresses)
     # A background run logs itself to MLflow at its end.
     with nullcontext() if detach else context.log_to_tracking(console.say):

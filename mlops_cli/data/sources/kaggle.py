@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # The package has no types.
 _KaggleApi = Any
+_LISTED_FILES = 200
 _SETTINGS = "https://www.kaggle.com/settings/api"
 _CREDENTIALS_HINT = (
     f"create a token at {_SETTINGS} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token; "
@@ -38,6 +40,23 @@ def download(competition: str, folder: Path, report: Report, most: int = MOST_BY
         return _save(response, competition, folder, report, most)
     response.close()
     return Download(remote, folder, report, most).run()
+
+
+def list_files(competition: str, seconds: float) -> list[list[Any]]:
+    """Return the name, size and time of each file of the competition, by one request. Raise MlopsError."""
+    try:
+        from kagglesdk.competitions.services.competition_api_service import CompetitionApiClient
+        from kagglesdk.competitions.types.competition_api_service import ApiListDataFilesRequest
+        from kagglesdk.kaggle_http_client import KaggleHttpClient
+    except ImportError:
+        raise MlopsError("Kaggle needs the kaggle package, which is not installed", install_command("kaggle")) from None
+    request = ApiListDataFilesRequest()
+    request.competition_name, request.page_size = competition, _LISTED_FILES
+    # The package's client reads a token itself, and these only when it is authenticated, by another request.
+    username, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
+    with _time_limit(seconds), KaggleHttpClient(username=username, password=key) as client:
+        answer = _guarded(competition, lambda: CompetitionApiClient(client).list_data_files(request))
+    return sorted([file.name, file.total_bytes, str(file.creation_date)] for file in answer.files)
 
 
 def _api() -> type[_KaggleApi]:
@@ -180,8 +199,9 @@ def _network_problem(error: Exception) -> MlopsError:
 
 
 @contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
+def _time_limit(seconds: float | None = None) -> Iterator[None]:
     """Add a timeout to every request of the library, which sets none."""
+    limits = (seconds or CONNECT_SECONDS, seconds or READ_SECONDS)
     try:
         from requests import Session
     except ImportError:
@@ -190,7 +210,7 @@ def _time_limit() -> Iterator[None]:
     original = Session.send
 
     def send(self: Session, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
-        settings["timeout"] = settings.get("timeout") or (CONNECT_SECONDS, READ_SECONDS)
+        settings["timeout"] = settings.get("timeout") or limits
         return original(self, request, **settings)
 
     Session.send = send  # type: ignore[method-assign]

@@ -167,12 +167,14 @@ def file_server() -> Iterator[FileServer]:
 
 @dataclass
 class FakeKaggle:
-    """Kaggle's API as far as a download needs it; ``status`` is its answer to the download."""
+    """Kaggle's API as far as a download needs it; ``status`` is its answer to the download and to the listing."""
 
     archive: bytes = b""
     status: int = 200
     token_known: bool = True
     downloads: int = 0
+    created: str = "2026-01-01T00:00:00Z"
+    listings: list[str] = field(default_factory=list)  # who asked, by the header
     close_after: list[int] = field(default_factory=list)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
@@ -186,7 +188,14 @@ class FakeKaggle:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if self.path.endswith("IntrospectToken"):
                     return self._json(200, {"active": kaggle.token_known, "username": "someone"})
-                assert self.path.endswith("DownloadDataFiles")
+                is_listing = self.path.endswith("ListDataFiles")
+                assert is_listing or self.path.endswith("DownloadDataFiles")
+                if is_listing:
+                    kaggle.listings.append(self.headers.get("Authorization", ""))
+                if kaggle.status == 200 and is_listing:
+                    size = len(kaggle.archive)
+                    file = {"name": "train.csv.zip", "totalBytes": size, "creationDate": kaggle.created}
+                    return self._json(200, {"files": [file]})
                 if kaggle.status != 200:
                     return self._json(kaggle.status, {"code": kaggle.status, "message": "s3cret-token refused"})
                 return _head(self, 302, {"Location": "/storage/toxic.zip?signature=abc", "Content-Length": "0"})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
 from mlops_cli.data.origins import SourceCheck
 from mlops_cli.errors import MlopsError
+
+
+def kaggle_env():
+    return importlib.import_module("kagglesdk.kaggle_env")
 
 
 def changed(folder: Path, *urls: str) -> list[str]:
@@ -105,6 +111,57 @@ def test_a_refresh_needs_its_server(file_server, request_for, tmp_path, csv_byte
     with pytest.raises(MlopsError, match="HTTP 404"):
         download(request_for(url, refresh=True), tmp_path, no_report)
     assert load(tmp_path) == first
+
+
+@pytest.mark.parametrize("account", ["token", "user"])
+def test_kaggle_is_asked_by_one_request(kaggle, request_for, tmp_path, csv_bytes, zipped, monkeypatch, account):
+    if account == "user":
+        monkeypatch.delenv("KAGGLE_API_TOKEN")
+        monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+        monkeypatch.setenv("KAGGLE_KEY", "s3cret-key")
+    kaggle.archive = zipped({"train.csv": csv_bytes()})
+    first, _ = download(request_for("kaggle"), tmp_path, no_report)
+    downloads, kaggle.listings = kaggle.downloads, []
+    assert changed(tmp_path) == []
+    assert [header.split()[0] for header in kaggle.listings] == [{"token": "Bearer", "user": "Basic"}[account]]
+    assert download(request_for("kaggle", refresh=True), tmp_path, no_report) == (first, False)
+    assert kaggle.downloads == downloads
+    kaggle.created = "2026-02-01T00:00:00Z"
+    assert changed(tmp_path) == ["kaggle"]
+    again, new = download(request_for("kaggle", refresh=True), tmp_path, no_report)
+    assert (again.sha256, new) == (first.sha256, False), "another file of the competition was changed"
+    assert changed(tmp_path) == []
+    kaggle.archive = zipped({"train.csv": csv_bytes(60)})
+    assert changed(tmp_path) == ["kaggle"]
+    assert "s3cret" not in (tmp_path / "dataset.json").read_text()
+
+
+@pytest.mark.parametrize("obstacle", ["refused", "no network", "no package", "no credentials"])
+def test_a_kaggle_that_does_not_answer_is_no_matter(
+    kaggle, request_for, tmp_path, csv_bytes, zipped, monkeypatch, capfd, obstacle
+):
+    kaggle.archive = zipped({"train.csv": csv_bytes()})
+    download(request_for("kaggle"), tmp_path, no_report)
+    kaggle.created = "2026-02-01T00:00:00Z"
+    if obstacle in ("refused", "no credentials"):
+        kaggle.status = 401
+    elif obstacle == "no package":
+        monkeypatch.setitem(sys.modules, "kagglesdk.kaggle_http_client", None)
+    else:
+        monkeypatch.setitem(kaggle_env()._env_to_endpoint, kaggle_env().KaggleEnv.PROD, "http://127.0.0.1:1")
+    if obstacle == "no credentials":
+        monkeypatch.delenv("KAGGLE_API_TOKEN")
+    assert changed(tmp_path) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nobody_waits_for_a_kaggle_that_hangs(kaggle, request_for, tmp_path, csv_bytes, zipped, monkeypatch):
+    kaggle.archive = zipped({"train.csv": csv_bytes()})
+    download(request_for("kaggle"), tmp_path, no_report)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        monkeypatch.setitem(kaggle_env()._env_to_endpoint, kaggle_env().KaggleEnv.PROD, url)
+        assert SourceCheck(tmp_path, []).changed(0) == []
 
 
 @pytest.mark.parametrize("change", ["nothing", "touch", "content", "times kept", "replaced", "new file", "gone"])
