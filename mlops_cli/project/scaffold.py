@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
+from mlops_cli.frameworks import DEFAULT, NAMES
 from mlops_cli.packaging import wheel
 from mlops_cli.project.settings import NAME
 
@@ -48,11 +49,24 @@ def project_name(name: str, folder: Path, minimal: bool) -> str:
     )
 
 
-def project_files(name: str, minimal: bool) -> dict[str, bytes]:
-    """Return a new project's files by path; the use case is called ``name``."""
-    files = {path: source.read_bytes() for path, source in sorted(_sources(minimal))}
+def starters() -> list[str]:
+    """Return the frameworks that a new minimal project can be of."""
+    return [name for name in NAMES if name == DEFAULT.name or (STARTER / name).is_dir()]
+
+
+def project_files(name: str, minimal: bool, framework: str = "") -> dict[str, bytes]:
+    """Return a new project's files by path; the use case is called ``name``. A framework has its own scripts.
+
+    Raise ConfigurationError for a framework without a starter.
+    """
+    if framework and framework not in starters():
+        raise ConfigurationError(
+            f"There is no starter for {framework!r}; there are starters for {', '.join(starters())}.",
+            "Begin with one of them, then write [model] framework in training/usecase.toml.",
+        )
+    files = {path: source.read_bytes() for path, source in _sources(minimal, framework)}
     named = re.sub(r'^name = ".*"$', f'name = "{name}"', files[MARKER].decode(), count=1, flags=re.M)
-    return {**files, **_pinned_mlops(), MARKER: named.encode()}
+    return {**dict(sorted(files.items())), **_pinned_mlops(), MARKER: named.encode()}
 
 
 def _pinned_mlops() -> dict[str, bytes]:
@@ -63,9 +77,10 @@ def _pinned_mlops() -> dict[str, bytes]:
         return {f"{PINNED}/{path.name}": path.read_bytes(), f"{PINNED}/wheel.txt": line.encode()}
 
 
-def _sources(minimal: bool) -> Iterator[tuple[str, Path]]:
+def _sources(minimal: bool, framework: str) -> Iterator[tuple[str, Path]]:
+    """Yield the files by path; a later one replaces an earlier one of the same path."""
     layers = [STARTER / "shared", STARTER / ("minimal" if minimal else "comments")]
-    for layer in layers:
+    for layer in [*layers, STARTER / framework] if framework else layers:
         yield from _below(layer, layer)
     if not (STARTER / "comments").is_dir():
         for entry in SHARED if minimal else SHARED + COMMENTS:

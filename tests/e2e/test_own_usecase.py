@@ -61,6 +61,27 @@ def test_the_minimal_project_runs_at_once(churn: Cli) -> None:
     assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] == model, "the same to the last bit"
 
 
+@pytest.mark.parametrize("framework", ["sklearn", "xgboost"])
+def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, framework: str) -> None:
+    (tmp_path / "hiding").mkdir()
+    (tmp_path / "hiding" / "tensorflow.py").write_text("raise ImportError('TensorFlow is not for this project')\n")
+    Cli(tmp_path)("init", "churn", "--framework", framework)
+    cli = Cli(tmp_path / "churn", {"PYTHONPATH": str(tmp_path / "hiding"), "ENDPOINT_PORT": str(free_port())})
+    out = cli("quickstart", "--yes")
+    assert "gate: 3 passed, 0 failed" in cli("test-endpoint")
+    assert "months 2, tickets 6, price 85" in out
+    model = cli.json("status")["endpoint"]["live_digest"]
+    forced = cli.json("run", "--force", "--from", "train")
+    assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] == model, "the same to the last bit"
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+
+
+def test_a_framework_without_a_starter_is_named(tmp_path: Path) -> None:
+    _, err = Cli(tmp_path).both("init", "churn", "--framework", "sklern", code=2)
+    assert "There is no starter for 'sklern'; there are starters for tensorflow, sklearn, xgboost." in err
+    assert not (tmp_path / "churn").exists()
+
+
 def test_a_gate_of_the_minimal_project_fails_for_a_reason(churn: Cli) -> None:
     rows = (churn.folder / "data.csv").read_text().splitlines()
     (churn.folder / "data.csv").write_text("\n".join(row for row in rows if not row.endswith(",1")) + "\n")

@@ -20,18 +20,22 @@ def init(
     minimal: Annotated[
         bool, typer.Option("--minimal", help="Use short scripts for a table instead of the toxic comments' use case.")
     ] = False,
+    framework: Annotated[
+        str, typer.Option(help="Use short scripts of this framework: tensorflow, sklearn or xgboost.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Create a project that runs at once.
 
-    Without --minimal the project is the toxic comments' use case. See docs/your-own-use-case.md.
+    Without --minimal or --framework the project is the toxic comments' use case. See docs/your-own-use-case.md.
     """
     from mlops_cli.console import output
     from mlops_cli.project.scaffold import plan_project, project_files, project_name, write_project
 
     _, console = get_context(ctx)
+    minimal = minimal or bool(framework)
     name = project_name(name, folder, minimal)
-    files = project_files(name, minimal)
+    files = project_files(name, minimal, framework)
     plan = plan_project(folder, files)
     write_project(folder, files)
     output.show_plan(console, plan)
