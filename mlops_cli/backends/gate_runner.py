@@ -11,9 +11,10 @@ from typing import IO, Any
 from mlops_cli.core.endpoint import GateReport
 from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import Stage
+from mlops_cli.core.time_limits import TimeLimits, time_limit_message
 from mlops_cli.files.atomic import read_json
 from mlops_cli.plain_text import clipped, log_line
-from mlops_cli.processes.child_process import Job, JobProcesses
+from mlops_cli.processes.child_process import Job, JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.settings import job_environment
 
@@ -31,11 +32,16 @@ def execute_gate(
     report: Path,
     log: IO[bytes],
     on_line: Callable[[OutputLine], None],
+    time_limits: TimeLimits,
 ) -> dict[str, Any]:
     """Run the suite; return its counts and failures, as mlops' pytest plugin has written them to ``report``."""
     report.unlink(missing_ok=True)
     variables = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
-    runner.run(_command(stage.script), training, variables, log, on_line)
+    minutes = time_limits.of(stage)
+    try:
+        runner.run(_command(stage.script), training, variables, log, on_line, minutes * 60)
+    except TimeLimitError:
+        return {**NOTHING_RAN, "failures": [time_limit_message(stage.name, minutes)]}
     outcome = {**NOTHING_RAN, **(read_json(report) or {})}
     return {**outcome, "failures": [clipped(log_line(reason)) for reason in outcome["failures"][:MOST_KEPT]]}
 
@@ -67,13 +73,18 @@ def gate_environment(training: Path, variables: Mapping[str, str], passed: Passe
 
 
 def run_gate(
-    stage: Stage, training: Path, variables: Mapping[str, str], passed: PassedVariables, children: JobProcesses
+    stage: Stage,
+    training: Path,
+    variables: Mapping[str, str],
+    passed: PassedVariables,
+    children: JobProcesses,
+    time_limits: TimeLimits,
 ) -> GateReport:
     """Run a gate outside of any run, and remove its files."""
     environment = gate_environment(training, variables, passed)
     tail = LastLines(MOST_SHOWN)
     with children.job() as job, Path(os.devnull).open("wb") as log:
-        detail = execute_gate(stage, training, environment, job, job.folder / "report.json", log, tail.add)
+        detail = execute_gate(stage, training, environment, job, job.folder / "report.json", log, tail.add, time_limits)
     if not has_passed(detail) and not detail["failed"]:
-        return GateReport(detail["passed"], 1, ["no test ran", *tail.texts])
+        return GateReport(detail["passed"], 1, [*(detail["failures"] or ["no test ran"]), *tail.texts])
     return GateReport(**detail)

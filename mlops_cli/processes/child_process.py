@@ -33,6 +33,10 @@ SOCKET, LONGEST_SOCKET = "/pymp-12345678/listener-12345678", 103
 SHORT = "/tmp"  # noqa: S108 (holds a link to our own folder, under an unpredictable name)
 
 
+class TimeLimitError(Exception):
+    """A process ran longer than it may, and was ended."""
+
+
 class JobProcesses:
     """The processes of stages and of the model server, and the folders of their temporary files.
 
@@ -51,10 +55,14 @@ class JobProcesses:
         env: Mapping[str, str],
         log: IO[bytes],
         on_line: Callable[[OutputLine], None],
+        seconds: float = float("inf"),
     ) -> int:
-        """Run to the end and copy the output to ``log``; return the exit code (negative: the signal that ended it)."""
+        """Run to the end and copy the output to ``log``; return the exit code (negative: the signal that ended it).
+
+        Raise TimeLimitError after ``seconds``.
+        """
         with self.job() as job:
-            return job.run(argv, cwd, env, log, on_line)
+            return job.run(argv, cwd, env, log, on_line, seconds)
 
     @contextmanager
     def job(self) -> Iterator[Job]:
@@ -148,9 +156,10 @@ class Job:
         env: Mapping[str, str],
         log: IO[bytes],
         on_line: Callable[[OutputLine], None],
+        seconds: float = float("inf"),
     ) -> int:
         with _start(argv, cwd, self.environment(env)) as child:
-            for line in _lines(child):
+            for line in _lines(child, time.monotonic() + seconds):
                 log.write(line.text.encode() + b"\n")
                 log.flush()
                 on_line(line)
@@ -228,10 +237,14 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Iterator[s
         _kill(child)
 
 
-def _lines(child: subprocess.Popen[bytes]) -> Iterator[OutputLine]:
+def _lines(child: subprocess.Popen[bytes], limit: float) -> Iterator[OutputLine]:
+    """Yield the lines of the child's output; raise TimeLimitError if it still runs at the time ``limit``."""
     lines = OutputLines()
     for chunk in _chunks(child):
         yield from lines.feed(chunk, time.monotonic())
+        if time.monotonic() > limit and child.poll() is None:
+            yield from lines.close()
+            raise TimeLimitError
     yield from lines.close()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from mlops_cli.core.time_limits import LONGEST
 from mlops_cli.project.settings import INSTANCE_TYPE
 
 MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
@@ -31,8 +33,8 @@ class JobInstances:
             *_instance_type_problem(self.instance_type),
             *_range_problem("instance_count", self.instance_count, 1, 20),
             *_range_problem("volume_gb", self.volume_gb, 1, 16384),
-            *_range_problem("max_runtime_minutes", self.max_runtime_minutes, 1, 28 * 24 * 60),
-            *_range_problem("max_wait_minutes", self.max_wait_minutes, 1, 28 * 24 * 60),
+            *_range_problem("max_runtime_minutes", self.max_runtime_minutes, 1, LONGEST),
+            *_range_problem("max_wait_minutes", self.max_wait_minutes, 1, LONGEST),
             *(
                 ["max_wait_minutes must not be less than max_runtime_minutes, which it includes"]
                 if self.spot and self.max_wait_minutes < self.max_runtime_minutes
@@ -83,17 +85,30 @@ class InstanceSettings:
         return replace(self, train=replace(self.train, instance_type=instance_type or self.train.instance_type))
 
 
-def read_instances(tables: dict[str, Any], problems: list[str]) -> InstanceSettings:
-    """Read [aws.preprocess], [aws.train] and [aws.endpoint]; add errors to ``problems``."""
+def read_instances(
+    tables: dict[str, Any], problems: list[str], minutes: Mapping[str, int] | None = None
+) -> InstanceSettings:
+    """Read [aws.preprocess], [aws.train] and [aws.endpoint]; add errors to ``problems``.
+
+    ``minutes`` are the time limits of [time_limits]; a max_runtime_minutes in these tables beats them.
+    """
+    limits = minutes or {}
     tables_known = [field.name for field in fields(InstanceSettings)]
     problems += [
         f"[aws.{name}] is not known; known are {', '.join(tables_known)}" for name in tables if name not in tables_known
     ]
     return InstanceSettings(
-        preprocess=_read("preprocess", tables, JobInstances(), problems),
-        train=_read("train", tables, JobInstances(), problems),
+        preprocess=_read("preprocess", tables, _with_limit(limits.get("preprocess")), problems),
+        train=_read("train", tables, _with_limit(limits.get("train")), problems),
         endpoint=_read("endpoint", tables, EndpointConfig(), problems),
     )
+
+
+def _with_limit(minutes: int | None) -> JobInstances:
+    if minutes is None:
+        return JobInstances()
+    max_wait_minutes = min(LONGEST, max(JobInstances.max_wait_minutes, 2 * minutes))
+    return JobInstances(max_runtime_minutes=minutes, max_wait_minutes=max_wait_minutes)
 
 
 Read = TypeVar("Read", JobInstances, EndpointConfig)

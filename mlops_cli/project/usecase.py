@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_cli.core.metric_bounds import Bounds, Metrics
 from mlops_cli.core.script_environment import PassedVariables, is_own
 from mlops_cli.core.stages import STAGES, Kind
+from mlops_cli.core.time_limits import LONGEST, TimeLimits
 from mlops_cli.data.schema import KINDS, Schema
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
@@ -41,6 +42,7 @@ TABLES = (
     "metrics",
     "gates",
     "endpoint",
+    "time_limits",
     "aws",
 )
 Scalar = (str, int, float, bool)
@@ -51,6 +53,7 @@ KEYS = {
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
     "environment": ("pass", "set"),
+    "time_limits": tuple(stage.name for stage in STAGES if stage.script),
     "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
 }
 
@@ -72,6 +75,7 @@ class UseCase:
     sample: float = 0.0
     passed: PassedVariables = field(default_factory=PassedVariables)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    time_limits: TimeLimits = field(default_factory=TimeLimits)
     framework: Framework = DEFAULT
     framework_version: str = ""  # of the images on AWS; empty: the framework's own
 
@@ -127,6 +131,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
     data = _check_keys(document, "data", problems)
     metrics = _check_keys(document, "metrics", problems)
     endpoint = _check_keys(document, "endpoint", problems)
+    time_limits = _time_limits(_check_keys(document, "time_limits", problems), problems)
     model = _check_keys(document, "model", problems)
     return UseCase(
         name=_name(document, problems),
@@ -146,7 +151,8 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
             must_beat_live=_flag(metrics, "must_beat_live", problems, "metrics."),
         ),
         examples=_examples(endpoint, problems),
-        machines=read_instances(_table(document, "aws", problems), problems),
+        machines=read_instances(_table(document, "aws", problems), problems, time_limits.minutes),
+        time_limits=time_limits,
         path=path,
         sample=_fraction(endpoint, "sample", problems, "endpoint."),
         files=_files(_table(document, "files", problems), problems),
@@ -197,6 +203,14 @@ def _fraction(table: dict[str, Any], key: str, problems: list[str], prefix: str 
         problems.append(f"{prefix}{key} must be a number from 0 (none) to 1 (all)")
         return 0.0
     return float(f"{value:g}")  # the form in an environment variable
+
+
+def _time_limits(table: dict[str, Any], problems: list[str]) -> TimeLimits:
+    """Return the longest times of stages, in minutes."""
+    for stage, minutes in table.items():
+        if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= LONGEST:
+            problems.append(f"time_limits.{stage} must be a whole number of minutes from 1 to {LONGEST:,}")
+    return TimeLimits({stage: minutes for stage, minutes in table.items() if isinstance(minutes, int)})
 
 
 def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ import pytest
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed, run_gate
 from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import stage_named
+from mlops_cli.core.time_limits import TimeLimits
 from mlops_cli.processes.child_process import JobProcesses
 
 STAGE = stage_named("pre-training-tests")
@@ -29,7 +30,9 @@ class Suite:
         (self.training / "tests" / "conftest.py").write_text(conftest)
         environment = gate_environment(self.training, {}, passed)
         report, children = self.folder / "report.json", JobProcesses(self.folder / "children")
-        return execute_gate(STAGE, self.training, environment, children, report, io.BytesIO(), lambda _: None)
+        return execute_gate(
+            STAGE, self.training, environment, children, report, io.BytesIO(), lambda _: None, TimeLimits()
+        )
 
 
 @pytest.fixture
@@ -64,12 +67,16 @@ def test_a_suite_passes_whatever_its_exit_code_is(suite: Suite) -> None:
 def test_a_gate_outside_of_a_run_is_judged_alike(suite: Suite) -> None:
     suite(PASSES + FAILS, "def pytest_sessionfinish(session): session.exitstatus = 0\n")
     assert (
-        run_gate(STAGE, suite.training, {}, PassedVariables(), JobProcesses(suite.training.parent / "children")).failed
+        run_gate(
+            STAGE, suite.training, {}, PassedVariables(), JobProcesses(suite.training.parent / "children"), TimeLimits()
+        ).failed
         == 1
     )
     suite(PASSES, "def pytest_sessionfinish(session): session.exitstatus = 5\n")
     assert (
-        run_gate(STAGE, suite.training, {}, PassedVariables(), JobProcesses(suite.training.parent / "children")).failed
+        run_gate(
+            STAGE, suite.training, {}, PassedVariables(), JobProcesses(suite.training.parent / "children"), TimeLimits()
+        ).failed
         == 0
     )
 
@@ -114,3 +121,12 @@ def test_the_environment_does_not_change_a_gate(
     (suite.training / "helper.py").write_text("def check(x): assert x, 'it is not'\n")
     detail = suite("import helper\ndef test_a(): helper.check(False)\n" + PASSES)
     assert (detail["passed"], detail["failed"], detail["failures"]) == (1, 1, ["test_a: it is not"])
+
+
+def test_a_suite_that_does_not_end_is_ended_and_says_so(suite: Suite) -> None:
+    (suite.training / "tests" / "test_pretraining.py").write_text("import time\n\ndef test_a():\n    time.sleep(600)\n")
+    children, limits = JobProcesses(suite.training.parent / "children"), TimeLimits({STAGE.name: 0})
+    report = run_gate(STAGE, suite.training, {}, PassedVariables(), children, limits)
+    assert (report.passed, report.failed) == (0, 1)
+    assert "time limit" in report.failures[0]
+    assert f"{STAGE.name} in [time_limits] of training/usecase.toml" in report.failures[0]

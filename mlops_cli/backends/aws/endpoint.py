@@ -45,7 +45,8 @@ class AwsServedEndpoint(ServedEndpoint):
             variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": endpoint.deployed_digest}
             children = JobProcesses(project.state / "children")
             stage = ENDPOINT_GATE
-            return run_gate(stage, project.training, variables, self._deployed.use_case.passed, children)
+            use_case = self._deployed.use_case
+            return run_gate(stage, project.training, variables, use_case.passed, children, use_case.time_limits)
 
     def request_statistics(self, days: int) -> RequestStatistics:
         deployed, services = self._deployed, self._deployed.services

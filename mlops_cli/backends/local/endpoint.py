@@ -44,7 +44,10 @@ class LocalServedEndpoint(ServedEndpoint):
         services = self._services
         variables = gate_variables(services.server, self.status().deployed_digest)
         stage = ENDPOINT_GATE
-        return run_gate(stage, services.project.training, variables, services.use_case.passed, services.children)
+        use_case = services.use_case
+        return run_gate(
+            stage, services.project.training, variables, use_case.passed, services.children, use_case.time_limits
+        )
 
     def request_statistics(self, days: int) -> RequestStatistics:
         services = self._services

@@ -23,10 +23,11 @@ from mlops_cli.core.jobs import (
 from mlops_cli.core.runs import CONTINUE, Run
 from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.core.time_limits import TimeLimits, time_limit_message
 from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.files.hashing import digest_folder, stat_digest
 from mlops_cli.files.model_archive import pack
-from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import job_environment, unpassed_variables
@@ -37,10 +38,13 @@ TAIL_LINES = 8
 class JobRunner:
     """Runs the scripts of one project."""
 
-    def __init__(self, project: Project, children: JobProcesses, passed: PassedVariables) -> None:
+    def __init__(
+        self, project: Project, children: JobProcesses, passed: PassedVariables, time_limits: TimeLimits
+    ) -> None:
         self.project = project
         self.children = children
         self.passed = passed
+        self.time_limits = time_limits
 
     def job(
         self,
@@ -95,7 +99,9 @@ class JobRunner:
         report = log.with_suffix(".json")
         with open(log, "wb", opener=open_unless_link) as file:
             on_line = _progress_reader(stage.name, tail, view)
-            detail = execute_gate(stage, self.project.training, environment, self.children, report, file, on_line)
+            detail = execute_gate(
+                stage, self.project.training, environment, self.children, report, file, on_line, self.time_limits
+            )
         if has_passed(detail):
             return StageResult(output=run.stage(stage.name).key, detail=detail)
         message = gate_failure(stage, detail, tail.texts, log)
@@ -134,11 +140,20 @@ class JobRunner:
         environment = job_environment(watched, self.project.training, self.passed)
         with open(log, "wb", opener=open_unless_link) as file:
             on_line = _progress_reader(stage.name, tail, view)
-            code = self.children.run(argv, self.project.training, environment, file, on_line)
+            minutes = self.time_limits.of(stage)
+            try:
+                code = self.children.run(argv, self.project.training, environment, file, on_line, minutes * 60)
+            except TimeLimitError:
+                reason = f"{stage.script} takes too long: {time_limit_message(stage.name, minutes)}"
+                raise StageFailed(f"{reason}.\n{_shown(tail)}\nLog: {log}", CONTINUE) from None
         if code != 0:
-            lines = "\n".join(f"  {line}" for line in tail.texts) or "  (it printed nothing)"
+            lines = _shown(tail)
             message = f"{stage.script} {describe_exit(code)}.\n{lines}{self._unpassed(lines)}\nLog: {log}"
             raise StageFailed(message, CONTINUE, {"exit_code": code})
+
+
+def _shown(tail: LastLines) -> str:
+    return "\n".join(f"  {line}" for line in tail.texts) or "  (it printed nothing)"
 
 
 def _empty_folder(folder: Path) -> Path:

@@ -62,7 +62,7 @@ class LocalStageExecutor:
     def job_runner(self) -> JobRunner:
         from mlops_cli.backends.local.job_runner import JobRunner
 
-        return JobRunner(self.project, self.children, self.use_case.passed)
+        return JobRunner(self.project, self.children, self.use_case.passed, self.use_case.time_limits)
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         code = {**self._code(stage), **job_environment_inputs(self.use_case.passed)} if stage.script else {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import OutputLine
 
 RUN = """
@@ -66,6 +66,16 @@ def test_output_and_exit_code_are_kept(tmp_path: Path) -> None:
 def test_a_signal_is_a_negative_code(tmp_path: Path) -> None:
     code, _, _ = run(tmp_path, "import os; os.kill(os.getpid(), 9)")
     assert code == -signal.SIGKILL
+
+
+def test_what_takes_longer_than_it_may_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    children = JobProcesses(tmp_path / "children")
+    command = [sys.executable, "-c", GRANDCHILD]
+    with (tmp_path / "log").open("w+b") as log, pytest.raises(TimeLimitError):
+        children.run(command, tmp_path, {}, log, lambda line: None, seconds=3.0)
+    pids = [int(pid) for pid in (tmp_path / "log").read_text().split()]
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+    assert list((tmp_path / "children").glob("*")) == []
 
 
 def test_output_that_is_not_text_does_no_harm(tmp_path: Path) -> None:

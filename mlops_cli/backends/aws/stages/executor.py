@@ -206,7 +206,16 @@ class AwsStageExecutor:
         with self._gate_variables(stage, run) as gate_variables:
             variables = {**gate_variables, "MLOPS_READS": str(notes.resolve())}
             environment = gate_environment(training, variables, self.use_case.passed)
-            detail = execute_gate(stage, training, environment, children, report, sys.stderr.buffer, tail.add)
+            detail = execute_gate(
+                stage,
+                training,
+                environment,
+                children,
+                report,
+                sys.stderr.buffer,
+                tail.add,
+                self.use_case.time_limits,
+            )
         if has_passed(detail):
             read = self._reads().cache_inputs(notes, started, run.stage(stage.name).cache_inputs)
             # The next step runs on another machine: only files of the project exist there, too.

@@ -1,0 +1,29 @@
+"""How long a stage may run. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlops_cli.core.stages import Kind, Stage
+
+# In minutes: far above what a stage takes that makes progress.
+DEFAULTS = {Kind.PROCESSING: 240, Kind.GATE: 30, Kind.TRAINING: 24 * 60}
+LONGEST = 28 * 24 * 60
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """``minutes``: the limits of [time_limits] in usecase.toml, by stage."""
+
+    minutes: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, stage: Stage) -> int:
+        return self.minutes.get(stage.name, DEFAULTS[stage.kind])
+
+
+def time_limit_message(stage: str, minutes: float) -> str:
+    return (
+        f"it was ended after {minutes:g} minutes, its time limit; a longer one: {stage} in [time_limits] of "
+        "training/usecase.toml"
+    )
