@@ -24,7 +24,10 @@ class Limits:
     body_bytes: int = 6_291_456  # SageMaker's for a real-time invocation
     read_seconds: float = 30.0
     request_seconds: float = 60.0  # SageMaker's
+    write_seconds: float = 30.0  # for a client to read its answer
+    takeover_seconds: float = 1.0  # after which the others no longer wait for a request
     keep_alive_seconds: float = 75.0
+    connections: int = 1000
     waiting_requests: int = 256
     waiting_bytes: int = 134_217_728
     batch_requests: int = 32
@@ -67,6 +70,8 @@ class Service:
     since: str
     worker: int | None  # None while the worker is down
     reason: str = ""
+    changed: tuple[str, ...] = ()  # files of the model package that were changed on disk
+    incidents: tuple[str, ...] = ()  # the last restarts of the worker, and why
 
 
 class EndpointDirectory:
@@ -86,8 +91,9 @@ class EndpointDirectory:
     def package(self, deployment_id: str) -> Path:
         return self.models / f"{deployment_id}.tar.gz"
 
-    def unpacked(self, deployment_id: str) -> Path:
-        return self.models / deployment_id
+    def unpacked(self, deployment_id: str, worker: int) -> Path:
+        """Return the folder of the package's files for one worker."""
+        return self.models / f"{deployment_id}-{worker}"
 
     def read_deployment(self) -> Deployment | None:
         content = read_json(self.deployment)
@@ -107,7 +113,8 @@ def deployment_of(content: dict[str, Any]) -> Deployment:
 
 
 def service_of(content: dict[str, Any]) -> Service:
-    return Service(**{**content, "deployment": deployment_of(content["deployment"])})
+    texts = {name: tuple(content[name]) for name in ("changed", "incidents")}
+    return Service(**{**content, **texts, "deployment": deployment_of(content["deployment"])})
 
 
 def _from_document(build: Callable[[dict[str, Any]], Record], content: dict[str, Any]) -> Record | None:

@@ -1,255 +1,236 @@
-"""The HTTP side of a worker: the container's routes, and those of SageMaker's runtime."""
+"""The HTTP front: the container's routes, and those of SageMaker's runtime. An ASGI app; it runs no user code."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-
-import falcon
-import falcon.asgi
+from http import HTTPStatus
+from typing import Any, TypeAlias
 
 from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STATISTICS
-from mlops_cli.serving.batching import QueueFullError
-from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.handlers import MODEL_NAME, Context, attributes
-from mlops_cli.serving.loading import Predictor
-from mlops_cli.serving.predictor import http_error
-from mlops_cli.serving.runtime.predict_api import PredictError
-from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
-from mlops_cli.serving.script_model import AnswerError
+from mlops_cli.serving.allowed_callers import objection
+from mlops_cli.serving.control_files import Deployment
+from mlops_cli.serving.dispatcher import (
+    ClientGoneError,
+    Dispatcher,
+    OutOfServiceError,
+    QueueFullError,
+    WorkerAnswer,
+    WorkerDiedError,
+)
+from mlops_cli.serving.refusal import Refusal
+from mlops_cli.serving.request_body import read_body
+from mlops_cli.serving.worker_handle import PREDICT, Worker
 
 log = logging.getLogger("mlops.server")
 
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
 ACCOUNT = "000000000000"
-AWS_PREFIX = "/endpoints/"
-# Of a too large body, so many bytes are read and dropped, so that the client gets to read the answer.
-DISCARDED_BODIES = 4
-
-
-class ApiError(falcon.HTTPError):
-    """A refusal by the endpoint itself, not by the model; ``kind`` is SageMaker's name of the error."""
-
-    def __init__(self, status: str, kind: str, description: str, headers: dict[str, str]) -> None:
-        super().__init__(status, description=description, headers=headers)
-        self.kind = kind
+INVOKE = "invoke"
+AWS_ROUTE = re.compile(r"/endpoints/([^/]*)/invocations")
+MODEL_ROUTE = "/v1/models/model"
+CUSTOM_HEADER = CUSTOM_ATTRIBUTES.lower().encode()
+TIMEOUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
+    "each container in Amazon CloudWatch, resolve the issue, and try again."
+)
 
 
 @dataclass
-class Serving:
-    """The parts of the worker that the routes use."""
+class Front:
+    """What the routes use; ``reason`` says why the endpoint is not healthy."""
 
-    invoker: Predictor
-    limits: Limits
-    endpoint: str
-    digest: str
-    version: str
-    rest_uri: str
-    on_stuck: Callable[[], None]
-    draining: bool = False
+    dispatcher: Dispatcher
+    deployment: Deployment
+    reason: str = ""
 
 
-def create_app(serving: Serving) -> falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]:
-    app = falcon.asgi.App(middleware=[Headers(serving)])
-    app.add_route("/ping", Ping())
-    app.add_route("/invocations", Invocations(serving))
-    app.add_route("/endpoints/{name}/invocations", Endpoints(serving))
-    app.add_route(f"/v1/models/{MODEL_NAME}:predict", Predictions(serving))
-    app.add_route(f"/v1/models/{MODEL_NAME}", Versions(serving))
-    app.add_error_handler(Exception, _unexpected)
-    app.set_error_serializer(_serialize)
-    return app
+@dataclass
+class Answer:
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    digest: str = ""
 
 
-class Headers:
-    """Middleware: set the headers that every answer carries."""
+class Request:
+    """One HTTP request: the parts of the ASGI scope that the routes use."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.version: str = scope["http_version"]
+        self.extensions: dict[str, Any] = scope["extensions"]
+        self.receive = receive
+        self._headers = scope["headers"]
 
-    async def process_response(
-        self, _req: falcon.asgi.Request, resp: falcon.asgi.Response, _resource: object, _succeeded: bool
-    ) -> None:
-        resp.set_header("x-Amzn-Invoked-Production-Variant", "AllTraffic")
-        resp.set_header("x-amzn-RequestId", str(uuid.uuid4()))
-        resp.set_header(CUSTOM_ATTRIBUTES, f"model-digest={self._serving.digest}")
-        if self._serving.draining:
-            resp.set_header("Connection", "close")
+    def header(self, name: bytes) -> str | None:
+        """Return the header's value; several of the same name are joined by a comma."""
+        values = [value for key, value in self._headers if key == name]
+        return b",".join(values).decode("latin-1") if values else None
 
+    @property
+    def content_length(self) -> int | None:
+        text = self.header(b"content-length")
+        return int(text) if text else None
 
-class Ping:
-    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        resp.text = ""
-
-
-class Invocations:
-    """The container's route: return a handler's error unchanged."""
-
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        await answer(self._serving, req, resp)
+    @property
+    def is_aws(self) -> bool:
+        return self.path.startswith("/endpoints/")
 
 
-class Endpoints:
-    """SageMaker's route: check the endpoint's name; return the container's errors as ModelError."""
+class App:
+    """``worker`` fixed: the private address of one worker's model, which only its own ``handler`` knows."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, front: Front, worker: Worker | None = None) -> None:
+        self._front = front
+        self._worker = worker
 
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
-        if name != self._serving.endpoint:
-            await read_body(req, self._serving.limits.body_bytes)
-            message = f"Endpoint {name} of account {ACCOUNT} not found."
-            raise ApiError(falcon.HTTP_400, "ValidationError", message, {})
-        await answer(self._serving, req, resp)
-
-
-class Predictions:
-    """TensorFlow Serving's own route, called by a package's ``handler`` through ``context.rest_uri``."""
-
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        serving = self._serving
-        body = await read_body(req, serving.limits.body_bytes)
-        context = _context(serving, req)._replace(
-            request_content_type="application/json", accept_header="application/json"
-        )
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         try:
-            content, resp.content_type = await serving.invoker.predict(body, context, _is_gone(req))
-        except (PredictError, TensorFlowError) as error:
-            resp.status, resp.text = http_error(error).status, http_error(error).description
-            resp.content_type = "application/json"
+            answer = await self._answer(request)
+        except ClientGoneError:
+            return
+        except Refusal as refusal:
+            answer = _refused(request, refusal)
         except QueueFullError:
-            raise _too_busy() from None
+            message = "The endpoint is busy: too many requests are waiting."
+            retry = (("Retry-After", "1"),)
+            busy = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", message, retry)
+            answer = _refused(request, busy)
+        await self._send(send, answer)
+
+    async def _answer(self, request: Request) -> Answer:
+        if reason := objection(request, self._front.deployment.host):
+            raise Refusal(HTTPStatus.FORBIDDEN, "AccessDeniedException", reason)
+        path = request.path
+        methods: tuple[str, ...] = ("POST",)
+        if aws := AWS_ROUTE.fullmatch(path):
+            route = self._aws_invocation(request, aws[1])
+        elif path == "/invocations":
+            route = self._invocation(request)
+        elif path == f"{MODEL_ROUTE}:predict":
+            route = self._prediction(request)
+        elif path == "/ping":
+            route, methods = self._ping(), ("GET", "HEAD")
+        elif path == MODEL_ROUTE:
+            route, methods = self._model_status(), ("GET", "HEAD")
         else:
-            resp.data = content if isinstance(content, bytes) else content.encode()
+            raise Refusal(HTTPStatus.NOT_FOUND, "UnknownOperationException", "")
+        if request.method not in methods:
+            route.close()
+            message = "The requested operation is not supported."
+            headers = (("Allow", ", ".join(methods)),)
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "UnknownOperationException", message, headers)
+        return await route
 
+    async def _ping(self) -> Answer:
+        if reason := self._front.reason:
+            return Answer(503, json.dumps({"error": reason}).encode())
+        return Answer(200)
 
-class Versions:
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-
-    async def on_get(self, _req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+    async def _model_status(self) -> Answer:
+        worker = self._worker or self._front.dispatcher.worker
         status = {"error_code": "OK", "error_message": ""}
-        version = {"version": self._serving.version, "state": "AVAILABLE", "status": status}
-        resp.media = {"model_version_status": [version]}
+        state = "AVAILABLE" if worker else "LOADING"
+        version = {"version": worker.version if worker else "", "state": state, "status": status}
+        return Answer(200, json.dumps({"model_version_status": [version]}).encode())
+
+    async def _invocation(self, request: Request) -> Answer:
+        """The container's route: return a handler's error unchanged."""
+        answer = await self._compute(request, INVOKE)
+        return Answer(answer.status, answer.body, answer.content_type, tuple(answer.headers), answer.digest)
+
+    async def _aws_invocation(self, request: Request, name: str) -> Answer:
+        """SageMaker's route: check the endpoint's name; return the container's errors as ModelError."""
+        if name != self._front.deployment.name:
+            await read_body(request, self._front.dispatcher)
+            message = f"Endpoint {name} of account {ACCOUNT} not found."
+            raise Refusal(HTTPStatus.BAD_REQUEST, "ValidationError", message)
+        answer = await self._compute(request, INVOKE)
+        if answer.status < 400:
+            return Answer(answer.status, answer.body, answer.content_type, tuple(answer.headers), answer.digest)
+        return _model_error(answer.status, answer.body.decode("utf-8", "replace"), answer.digest)
+
+    async def _prediction(self, request: Request) -> Answer:
+        """TensorFlow Serving's own route, called by a package's ``handler`` through ``context.rest_uri``."""
+        answer = await self._compute(request, PREDICT)
+        return Answer(answer.status, answer.body, answer.content_type, tuple(answer.headers), answer.digest)
+
+    async def _compute(self, request: Request, kind: str) -> WorkerAnswer:
+        """Return the worker's answer; raise Refusal if there is none."""
+        dispatcher = self._front.dispatcher
+        body = await read_body(request, dispatcher)
+        try:
+            return await dispatcher.submit(
+                kind, _fields(request, kind, len(body)), body, self._worker, request.extensions["mlops.watch"]
+            )
+        except OutOfServiceError as error:
+            retry = (("Retry-After", "5"),)
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", str(error), retry) from None
+        except TimeoutError:
+            raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, "ModelError", TIMEOUT) from None
+        except WorkerDiedError:
+            message = "The model's process died while it computed this request."
+            raise Refusal(HTTPStatus.BAD_GATEWAY, "ModelError", message) from None
+
+    async def _send(self, send: Send, answer: Answer) -> None:
+        digest = answer.digest or self._front.deployment.digest
+        pairs = {
+            "content-type": answer.content_type,
+            "content-length": str(len(answer.body)),
+            "x-Amzn-Invoked-Production-Variant": "AllTraffic",
+            "x-amzn-RequestId": str(uuid.uuid4()),
+            CUSTOM_ATTRIBUTES: f"model-digest={digest}",
+            **dict(answer.headers),
+        }
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
 
-async def answer(serving: Serving, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-    """Run the request through the handlers and the model; raise falcon.HTTPError."""
-    body = await read_body(req, serving.limits.body_bytes)
-    try:
-        content, content_type = await serving.invoker.invoke(body, _context(serving, req), _is_gone(req))
-    except QueueFullError:
-        raise _too_busy() from None
-    except TimeoutError:
-        if serving.invoker.is_stuck:
-            serving.on_stuck()
-        seconds = serving.limits.request_seconds
-        raise falcon.HTTPGatewayTimeout(
-            description=f"Your invocation timed out: the model has not answered within {seconds:g} seconds."
-        ) from None
-    except (PredictError, TensorFlowError) as error:
-        raise http_error(error) from None
-    resp.content_type = content_type
-    resp.data = content if isinstance(content, bytes) else content.encode()
-
-
-async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
-    """Return the request's body; raise HTTPContentTooLarge as soon as it exceeds ``limit``."""
-    if (req.content_length or 0) > limit * DISCARDED_BODIES:
-        raise _too_large(limit, close=True)
-    chunks, size = [], 0
-    async for chunk in req.stream:
-        size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        else:
-            chunks.clear()
-        if size > limit * DISCARDED_BODIES:
-            raise _too_large(limit, close=True)
-    if size > limit:
-        raise _too_large(limit, close=False)
-    return b"".join(chunks)
-
-
-def _too_large(limit: int, close: bool) -> ApiError:
-    description = f"The request's body is larger than the limit of {limit} bytes."
-    return ApiError(falcon.HTTP_413, "ValidationError", description, {"Connection": "close"} if close else {})
-
-
-def _too_busy() -> ApiError:
-    description = "The endpoint is busy: too many requests are waiting."
-    return ApiError(falcon.HTTP_503, "ServiceUnavailable", description, {"Retry-After": "1"})
-
-
-def _context(serving: Serving, req: falcon.asgi.Request) -> Context:
-    custom = req.get_header(CUSTOM_ATTRIBUTES)
-    if req.query_string == EXCLUDE_FROM_STATISTICS:
+def _fields(request: Request, kind: str, length: int) -> list[object]:
+    """Return the fields of a worker's request (see worker.py)."""
+    custom = request.header(CUSTOM_HEADER)
+    if request.query == EXCLUDE_FROM_STATISTICS.encode():
         custom = f"{custom},{EXCLUDE_FROM_STATISTICS}" if custom else EXCLUDE_FROM_STATISTICS
-    chosen = attributes(custom) if custom else {}
-    return Context(
-        model_name=chosen.get("tfs-model-name", MODEL_NAME),
-        model_version=chosen.get("tfs-model-version"),
-        method=chosen.get("tfs-method"),
-        rest_uri=serving.rest_uri,
-        grpc_port=None,
-        channel=None,
-        custom_attributes=custom,
-        request_content_type=req.get_header("Content-Type") or "application/json",
-        accept_header=req.get_header("Accept") or "application/json",
-        content_length=req.content_length,
-        timeout=serving.limits.request_seconds,
-    )
+    json_type = "application/json"
+    if kind == PREDICT:
+        return [custom, json_type, json_type, length]
+    content_type = request.header(b"content-type") or json_type
+    return [custom, content_type, request.header(b"accept") or json_type, length]
 
 
-def _is_gone(req: falcon.asgi.Request) -> Callable[[], bool]:
-    """Return a test for a client that has hung up: the protocol provides it (see protocol.py)."""
-    is_gone: Callable[[], bool] = req.scope["extensions"]["mlops.is_closing"]
-    return is_gone
+def _refused(request: Request, refusal: Refusal) -> Answer:
+    """Return the refusal in the form of the route: the container's, or that of SageMaker's runtime."""
+    if not request.is_aws:
+        document = {"title": f"{refusal.status.value} {refusal.status.phrase}"}
+        if refusal.message:
+            document["description"] = refusal.message
+        return Answer(refusal.status, json.dumps(document).encode(), headers=refusal.headers)
+    if refusal.kind == "ModelError":
+        # The container has given no answer; SageMaker reports the status 0 then.
+        answer = _model_error(0, refusal.message, "")
+        answer.headers = (*answer.headers, *refusal.headers)
+        return answer
+    headers = (*refusal.headers, ("x-amzn-ErrorType", refusal.kind))
+    return Answer(refusal.status, json.dumps({"Message": refusal.message}).encode(), headers=headers)
 
 
-async def _unexpected(
-    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, _params: dict[str, str]
-) -> None:
-    """Log the traceback of a handler's own exception and answer its message, as the container does."""
-    log.error("%s %s failed", req.method, req.path, exc_info=error)
-    resp.status = falcon.HTTP_500
-    body = json.dumps({"error": str(error)})
-    if req.path.startswith(AWS_PREFIX):
-        body = _model_error(resp, 500, body)
-    resp.text, resp.content_type = body, "application/json"
-
-
-def _serialize(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError) -> None:
-    resp.content_type = "application/json"
-    if isinstance(error, AnswerError):
-        is_aws = req.path.startswith(AWS_PREFIX)
-        resp.text = _model_error(resp, error.status_code, error.body) if is_aws else error.body
-        resp.content_type = resp.content_type if is_aws else error.content_type
-    elif not req.path.startswith(AWS_PREFIX):
-        resp.text = error.to_json().decode()
-    elif isinstance(error, ApiError):
-        resp.set_header("x-amzn-ErrorType", error.kind)
-        resp.text = json.dumps({"Message": error.description})
-    elif isinstance(error, falcon.HTTPMethodNotAllowed):
-        resp.set_header("x-amzn-ErrorType", "UnknownOperationException")
-        resp.text = json.dumps({"Message": "The requested operation is not supported."})
-    else:
-        resp.text = _model_error(resp, error.status_code, error.to_json().decode())
-
-
-def _model_error(resp: falcon.asgi.Response, status: int, original: str) -> str:
+def _model_error(status: int, original: str, digest: str) -> Answer:
     """Return the container's error in the form of SageMaker's runtime."""
-    resp.status = falcon.HTTP_424
-    resp.set_header("x-amzn-ErrorType", "ModelError")
-    side = "client" if status < 500 else "server"
+    side = "client" if 400 <= status < 500 else "server"
     message = f'Received {side} error ({status}) from primary with message "{original}".'
-    fields = {"OriginalStatusCode": status, "OriginalMessage": original, "LogStreamArn": ""}
-    return json.dumps({"Message": message, **fields})
+    fields = {"Message": message, "OriginalStatusCode": status, "OriginalMessage": original, "LogStreamArn": ""}
+    headers = (("x-amzn-ErrorType", "ModelError"),)
+    return Answer(424, json.dumps(fields).encode(), headers=headers, digest=digest)

@@ -1,13 +1,26 @@
-"""uvicorn's HTTP protocol with bounds on the size and duration of a request."""
+"""uvicorn's HTTP protocol with bounds on the size and the duration of what a client sends and reads."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mlops_cli.serving.dispatcher import Dispatcher
+from mlops_cli.serving.worker_handle import WorkerRequest
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+    from mlops_cli.serving.connections import Connections
+
 HEAD_BYTES = 65_536
+MAX_HEADERS = 200
+VERSIONS = ("1.0", "1.1")
 TIMEOUT = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: 28\r\n"
     b'connection: close\r\n\r\n{"title": "Request Timeout"}'
@@ -15,47 +28,128 @@ TIMEOUT = (
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answer 408 to a request that is not complete in time, 400 to an endless head."""
+    """Answer 408 to a request that is not complete in time, 400 to an endless head; drop a client that does not read.
 
-    read_seconds: float = 30.0
+    An ``Upgrade`` is ignored, as RFC 9110 allows: Java's and Spring's clients ask for HTTP/2 with every request.
+    """
+
     _clock: asyncio.TimerHandle | None = None
+    _write_clock: asyncio.TimerHandle | None = None
     _in_head = True
     _head_bytes = 0
+    _upgrade = False
+
+    def __init__(self, config: Config, state: ServerState, connections: Connections, dispatcher: Dispatcher) -> None:
+        super().__init__(config, state, {})
+        self._own = connections
+        self._dispatcher = dispatcher
+        self._requests: set[WorkerRequest] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Return True if no complete request waits for its answer."""
+        return (self.cycle is None or self.cycle.response_complete or self.cycle.more_body) and not self.pipeline
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._own.add(self)
         self._clock = self.loop.call_later(self.timeout_keep_alive, self._expire)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        self.resume_writing()
+        self._own.remove(self)
+        for request in list(self._requests):
+            self._dispatcher.give_up(request)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._parse(data)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("Request header too large.")
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._own.hold_unsent(self)
+        if self._write_clock is None:
+            self._write_clock = self.loop.call_later(self._dispatcher.limits.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._own.release_unsent(self)
+        if self._write_clock is not None:
+            self._write_clock.cancel()
+            self._write_clock = None
+        super().resume_writing()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
-        # Requests of clients that have hung up are not computed (see http_api.py).
+        self._unset_keepalive_if_required()
+        self._own.touch(self)
+        self._in_head, self._head_bytes, self._upgrade = True, 0, False
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["extensions"] = {"mlops.is_closing": self.transport.is_closing}
+        scope["extensions"] = {"mlops.watch": self._watch}
         self._stop_clock()
-        self._clock = self.loop.call_later(self.read_seconds, self._expire)
+        self._clock = self.loop.call_later(self._dispatcher.limits.read_seconds, self._expire)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self.parser.should_upgrade():
+            self._upgrade = True
+            return
+        if self.parser.get_http_version() not in VERSIONS:
+            raise ValueError("no version of HTTP that is spoken here")
+        if len(self.headers) > MAX_HEADERS:
+            raise ValueError("too many headers")
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if not self._upgrade:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._stop_clock()
-        super().on_message_complete()
+        if not self._upgrade:
+            self._stop_clock()
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._own.touch(self)
+        super().on_response_complete()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self.parser.get_method() == b"CONNECT":
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            self._parse_again(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            if not self.transport.is_closing():
+                self.send_400_response("Invalid HTTP request received.")
+
+    def _parse_again(self, rest: bytes) -> None:
+        """Give the request to a new parser without its Upgrade, which made the first one end it at its head."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in (b"upgrade", b"http2-settings")]
+        self.parser = httptools.HttpRequestParser(self)
+        self._parse(b"\r\n".join((*lines, b"", b"")) + rest)
+
+    def _watch(self, request: WorkerRequest) -> None:
+        """Give the request up when its client hangs up."""
+        if self.transport.is_closing():
+            self.loop.call_soon(self._dispatcher.give_up, request)
+            return
+        self._requests.add(request)
+        request.answer.add_done_callback(lambda _answer: self._requests.discard(request))
 
     def _expire(self) -> None:
         if self.transport.is_closing():
+            return
+        if self.flow.read_paused:  # the server does not read: an earlier request of the connection is being computed
+            self._clock = self.loop.call_later(self._dispatcher.limits.read_seconds, self._expire)
             return
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             self.transport.write(TIMEOUT)
@@ -65,3 +159,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+
+Factory = Callable[[], BoundedProtocol]

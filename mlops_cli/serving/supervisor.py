@@ -1,9 +1,8 @@
-"""The supervisor: owns the listening socket and replaces the worker behind it without losing a request."""
+"""The supervisor: serves HTTP, and replaces the worker that computes the answers without losing a request."""
 
 from __future__ import annotations
 
 import asyncio
-import calendar
 import contextlib
 import logging
 import os
@@ -11,10 +10,11 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
+from mlops_cli.serving import active_deployment
+from mlops_cli.serving.active_deployment import TIME, ActiveDeployment, wait_until_unused
 from mlops_cli.serving.control_files import (
     Deployment,
     EndpointDirectory,
@@ -23,42 +23,41 @@ from mlops_cli.serving.control_files import (
     note_supervision,
     write_json,
 )
+from mlops_cli.serving.dispatcher import Dispatcher
+from mlops_cli.serving.front_server import FrontServer
+from mlops_cli.serving.http_api import Front
 from mlops_cli.serving.listen_socket import bind
+from mlops_cli.serving.log_file import LogFile
 from mlops_cli.serving.worker_handle import DeploymentError, Worker
 
 log = logging.getLogger("mlops.server")
 
-# Pauses in seconds before a dead worker is restarted; after a minute of service they begin anew.
+# Pauses in seconds before a worker that died by itself is restarted; after a minute of service they begin anew.
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LASTING_SECONDS = 60.0
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
 LOOK_SECONDS = 1.0
-TIME = "%Y-%m-%dT%H:%M:%SZ"
-
-
-@dataclass
-class ActiveDeployment:
-    """The deployment in service, or being restored to it."""
-
-    deployment: Deployment
-    listener: socket.socket
-    worker: Worker
-
-    def service(self, reason: str = "") -> Service:
-        """Return the record of it; ``reason`` says why the worker is down."""
-        since = time.strftime(TIME, time.gmtime())
-        worker = None if reason else self.worker.process.pid
-        return Service(self.deployment, self.listener.getsockname()[1], since, worker, reason)
+BEAT_SECONDS = 0.5
+# A worker that has not moved for so many times the takeover time does not react any more.
+STALLED = 5
+MAX_LEAVING = 3
+KEPT_INCIDENTS = 5
 
 
 class Supervisor:
-    def __init__(self, folder: EndpointDirectory) -> None:
+    def __init__(self, folder: EndpointDirectory, output: LogFile) -> None:
         self._folder = folder
+        self._output = output
         self._live: ActiveDeployment | None = None
-        self._leaving: dict[asyncio.Task[None], str] = {}
+        self._front: Front | None = None
+        self._server: FrontServer | None = None
+        self._leaving: dict[asyncio.Task[None], ActiveDeployment] = {}
+        self._started_workers = 0
         self._deaths = 0
+        self._incidents: tuple[str, ...] = ()
         self._called = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._hanging = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until SIGTERM, or until the first deployment fails."""
@@ -68,36 +67,33 @@ class Supervisor:
             loop.add_signal_handler(sign, self._stopped.set)
         # Only now may other processes send signals here: they read the process number from this file.
         note_supervision(self._folder.supervisor_lock)
-        watch = asyncio.create_task(self._watch(self._folder.supervisor_lock.stat()))
+        watches = [
+            asyncio.create_task(watch)
+            for watch in (
+                self._watch_folder(self._folder.supervisor_lock.stat()),
+                self._watch_worker(),
+                self._watch_files(),
+            )
+        ]
         await self._deploy()
         while self._live is not None and not self._stopped.is_set():
             await self._handle_event(self._live)
-        watch.cancel()
-        if self._live is not None:
-            await self._live.worker.end(signal.SIGINT, STOP_SECONDS)
-
-    async def _watch(self, lock: os.stat_result) -> None:
-        """End when the folder was moved or removed: no command could find this server again."""
-        while _is_at(self._folder.supervisor_lock, lock):
-            await asyncio.sleep(LOOK_SECONDS)
-        moved = EndpointDirectory(Path())  # the current folder is the same one at its new path
-        log.error("%s was moved or removed: the server ends", self._folder.root)
-        if self._live is not None and _is_at(moved.supervisor_lock, lock):
-            reason = f"The server has ended because its folder was moved here from {self._folder.root}."
-            with contextlib.suppress(OSError):
-                write_json(moved.service, self._live.service(reason))
-        self._stopped.set()
+        for watch in watches:
+            watch.cancel()
+        await self._end()
 
     async def _handle_event(self, live: ActiveDeployment) -> None:
-        events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
+        events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped, self._hanging)]
         died = asyncio.create_task(live.worker.process.wait())
         await _first((*events, died))
         if self._stopped.is_set():
             return
-        if self._called.is_set():
-            await self._deploy()
-        else:
+        if died.done() and not died.cancelled():
             await self._revive(live, died.result())
+        elif self._called.is_set():
+            await self._deploy()
+        elif self._hanging.is_set():
+            await self._renew(live)
 
     async def _deploy(self) -> None:
         """Carry out the deployment in the folder and write down its outcome."""
@@ -107,45 +103,179 @@ class Supervisor:
             return
         self._write_outcome(Outcome(deployment.id, done=False))
         try:
-            with _deployment_errors():
-                self._remove_unused_packages(deployment.id)
-                listener = self._listener(deployment)
-            await self._replace(deployment, listener)
-        except DeploymentError as error:
+            self._remove_unused_packages(deployment.id)
+            await self._replace(deployment)
+        except (DeploymentError, OSError) as error:
             log.error("deployment %s failed: %s", deployment.id, error)
-            outcome = Outcome(deployment.id, str(error), error.hint)
-            self._remove(deployment.id)
+            hint = error.hint if isinstance(error, DeploymentError) else "Check free space: df -h ."
+            outcome = Outcome(deployment.id, str(error), hint)
+            self._folder.package(deployment.id).unlink(missing_ok=True)
         else:
             log.info("deployment %s serves %s", deployment.id, deployment.digest)
             outcome = Outcome(deployment.id)
         self._write_outcome(outcome)
 
-    async def _replace(self, deployment: Deployment, listener: socket.socket) -> None:
-        """Put the new model into service, then retire the old one; raise DeploymentError."""
-        old = self._live
+    async def _replace(self, deployment: Deployment) -> None:
+        """Start the new worker beside the old one and put it into service; raise DeploymentError."""
+        former = self._live
+        listener = self._listener(deployment)
         try:
-            with _deployment_errors():
-                self._live = await self._start_worker(deployment, listener)
-        except DeploymentError:
-            if old is None or listener is not old.listener:
+            if self._front is None:
+                self._front = Front(Dispatcher(deployment.limits, self._report_hanging), deployment)
+                self._server = FrontServer(self._front)
+            fresh = await self._start(deployment, listener)
+            try:
+                write_json(self._folder.service, fresh.service(()))
+            except OSError as error:
+                await fresh.end()
+                message = f"The new server cannot be started: {error}."
+                raise DeploymentError(message, "Check free space: df -h .") from error
+        except BaseException:
+            if former is None or listener is not former.listener:
                 listener.close()
             raise
-        if old is not None:
-            await self._retire(old)
-            if old.listener is not listener:
-                old.listener.close()
+        self._incidents = ()
+        self._put_into_service(fresh, former)
 
-    async def _start_worker(self, deployment: Deployment, listener: socket.socket) -> ActiveDeployment:
-        """Return a new worker that is ready and on record; raise DeploymentError or OSError, and leave none."""
-        live = ActiveDeployment(deployment, listener, await Worker.start(self._folder, deployment, listener))
+    async def _start(self, deployment: Deployment, listener: socket.socket) -> ActiveDeployment:
+        self._started_workers += 1
+        return await active_deployment.start(
+            self._folder, deployment, listener, self._started_workers, self._output.write, self._ready
+        )
+
+    def _put_into_service(self, fresh: ActiveDeployment, former: ActiveDeployment | None) -> None:
+        """Send requests to the fresh worker; let the former one finish what it computes."""
+        front, server = self._front, self._server
+        if front is None or server is None:
+            raise RuntimeError("a worker is in service before there is a server")
+        front.deployment, front.reason = fresh.deployment, ""
+        front.dispatcher.limits = fresh.deployment.limits
+        if fresh.worker.has_handler:
+            fresh.accepting = server.listen_for(fresh.worker, fresh.private)
+        front.dispatcher.use(fresh.worker)
+        server.listen(fresh.listener)
+        self._live = fresh
+        self._hanging.clear()
+        if former is not None:
+            front.dispatcher.move(former.worker)
+            task = asyncio.create_task(self._retire(front.dispatcher, former))
+            self._leaving[task] = former
+            task.add_done_callback(self._leaving.pop)
+            for overdue in list(self._leaving)[:-MAX_LEAVING]:
+                overdue.cancel()
+
+    async def _retire(self, dispatcher: Dispatcher, former: ActiveDeployment) -> None:
+        """End the worker once it has answered its requests; what it cannot answer is computed by the next one."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await wait_until_unused(former, former.deployment.limits.request_seconds + 1)
+        if former.worker.pending:
+            dispatcher.lose(former.worker)
+        await former.end()
+        if self._live is None or self._live.deployment.id != former.deployment.id:
+            with contextlib.suppress(OSError):  # the next deployment removes the rest
+                self._folder.package(former.deployment.id).unlink(missing_ok=True)
+
+    async def _revive(self, live: ActiveDeployment, code: int) -> None:
+        """Restart the dead worker until it serves, or until another deployment is requested."""
+        if self._front is None:
+            return
+        await live.worker.last_answers()
+        computing, lost = self._front.dispatcher.lose(live.worker)
+        reason = f"The worker died ({Worker.ending(code)}) and is started again."
+        detail = f" It was computing {computing} requests; {lost} are lost." if computing else ""
+        log.error("worker %d: %s%s", live.worker.process.pid, reason, detail)
+        self._front.reason = reason
+        self._note_incident(f"the worker died ({Worker.ending(code)}) and was started again.{detail}")
+        self._write_service(live.service(self._incidents, reason))
+        # A death by a request says nothing about the next one.
+        was_stable = time.monotonic() - live.started > LASTING_SECONDS
+        self._deaths = 0 if computing else 1 if was_stable else self._deaths + 1
+        while not await self._interrupted(BACK_OFF[min(max(self._deaths, 1), len(BACK_OFF)) - 1]):
+            try:
+                fresh = await self._start(live.deployment, live.listener)
+            except DeploymentError as error:
+                log.error("the worker cannot be started again: %s", error)
+                self._deaths += 1
+                self._front.reason = f"{reason} That failed: {error}"
+                self._front.dispatcher.suspend(self._front.reason)
+                self._write_service(live.service(self._incidents, self._front.reason))
+            else:
+                self._put_into_service(fresh, None)
+                self._write_service(fresh.service(self._incidents))
+                await live.end()
+                return
+
+    async def _renew(self, live: ActiveDeployment) -> None:
+        """Replace a worker that hangs by a fresh one of the same model."""
+        self._hanging.clear()
         try:
-            await self._ready(live.worker, deployment.seconds)
-            # Without the record, commands would take the old model for live: then the new one must not serve.
-            write_json(self._folder.service, live.service())
-        except (DeploymentError, OSError):
-            await live.worker.end(signal.SIGKILL, STOP_SECONDS)
-            raise
-        return live
+            fresh = await self._start(live.deployment, live.listener)
+        except DeploymentError as error:
+            log.error("the hanging worker cannot be replaced: %s", error)
+            return
+        self._put_into_service(fresh, live)
+        self._write_service(fresh.service(self._incidents))
+
+    def _report_hanging(self, worker: Worker) -> None:
+        """Have the worker replaced: it still computes a request whose time is over."""
+        if self._live is not None and self._live.worker is worker and not self._hanging.is_set():
+            seconds = self._live.deployment.limits.request_seconds
+            self._note_incident(f"a request was not answered within {seconds:g} s; the worker was replaced.")
+            self._hanging.set()
+
+    async def _watch_worker(self) -> None:
+        """Have a worker replaced that does not react although requests wait for it."""
+        beats, worker, changed = 0, None, time.monotonic()
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            live, now = self._live, time.monotonic()
+            if live is None or self._hanging.is_set() or live.worker.process.returncode is not None:
+                continue
+            if live.worker is not worker or live.worker.board.beats != beats or not live.worker.pending:
+                worker, beats, changed = live.worker, live.worker.board.beats, now
+            elif now - changed > STALLED * live.deployment.limits.takeover_seconds and self._front is not None:
+                self._front.reason = "The worker does not react; it is being replaced."
+                self._note_incident("the worker did not react and was replaced.")
+                self._hanging.set()
+                changed = now
+
+    async def _watch_files(self) -> None:
+        """Notice when the files of the model in service are changed on disk."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            live = self._live
+            if live is None or live.worker.process.returncode is not None:
+                continue
+            changed = tuple(await asyncio.to_thread(live.files.changes))
+            if changed != live.changed and live is self._live:
+                live.changed = changed
+                log.error("files of the model package were changed on disk: %s", ", ".join(changed) or "no longer")
+                self._write_service(live.service(self._incidents))
+
+    async def _watch_folder(self, lock: os.stat_result) -> None:
+        """End when the folder was moved or removed: no command could find this server again."""
+        while _is_at(self._folder.supervisor_lock, lock):
+            await asyncio.sleep(LOOK_SECONDS)
+        moved = EndpointDirectory(Path())  # the current folder is the same one at its new path
+        log.error("%s was moved or removed: the server ends", self._folder.root)
+        if self._live is not None and _is_at(moved.supervisor_lock, lock):
+            reason = f"The server has ended because its folder was moved here from {self._folder.root}."
+            with contextlib.suppress(OSError):
+                write_json(moved.service, self._live.service((), reason))
+        self._stopped.set()
+
+    async def _end(self) -> None:
+        """Stop accepting, answer the requests in progress, end the workers."""
+        if self._server is not None:
+            self._server.close()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._front and not self._front.dispatcher.is_idle and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        for task in list(self._leaving):
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        if self._live is not None:
+            await self._live.end()
 
     def _listener(self, deployment: Deployment) -> socket.socket:
         """Return the socket in use if the address stays the same, so that no connection is lost, or a new one."""
@@ -160,48 +290,15 @@ class Supervisor:
 
     async def _ready(self, worker: Worker, seconds: float) -> None:
         """Wait until the worker is ready; raise DeploymentError, also if the server is being stopped."""
-        ready = asyncio.create_task(worker.wait_for_message("ready", seconds))
+        ready = asyncio.create_task(worker.wait_until_ready(seconds))
         await _first((ready, asyncio.create_task(self._stopped.wait())))
         if not ready.done() or ready.cancelled():
             raise DeploymentError("The server was stopped before the new model was ready.")
         await ready
 
-    async def _retire(self, live: ActiveDeployment) -> None:
-        """Let the old worker accept no more connections; it leaves after its last client."""
-        limits = live.deployment.limits
-        ending = live.worker.end(signal.SIGTERM, limits.keep_alive_seconds + limits.request_seconds)
-        task = asyncio.create_task(ending)
-        self._leaving[task] = live.deployment.id
-        task.add_done_callback(self._remove_retired)
-        with contextlib.suppress(DeploymentError):  # the worker may have died by itself just now
-            await live.worker.wait_for_message("draining", STOP_SECONDS)
-
-    def _remove_retired(self, task: asyncio.Task[None]) -> None:
-        # Not earlier: a package's code may read its files as long as it answers requests.
-        self._remove(self._leaving.pop(task))
-
-    async def _revive(self, live: ActiveDeployment, code: int) -> None:
-        """Restart the dead worker until it serves, or until another deployment is requested."""
-        self._deaths = 1 if self._was_stable() else self._deaths + 1
-        while True:
-            live.worker.close()
-            reason = f"The worker died ({Worker.ending(code)}) and is started again."
-            log.error("worker %d: %s", live.worker.process.pid, reason)
-            self._write_service(live.service(reason))
-            if await self._interrupted(BACK_OFF[min(self._deaths, len(BACK_OFF)) - 1]):
-                return
-            try:
-                with _deployment_errors():
-                    live.worker = await Worker.start(self._folder, live.deployment, live.listener)
-                await self._ready(live.worker, live.deployment.seconds)
-            except DeploymentError as error:
-                log.error("the worker cannot be started again: %s", error)
-                await live.worker.end(signal.SIGKILL, STOP_SECONDS)
-                code = live.worker.process.returncode or 0
-                self._deaths += 1
-            else:
-                self._write_service(live.service())
-                return
+    def _note_incident(self, text: str) -> None:
+        log.error("%s", text)
+        self._incidents = (*self._incidents, f"{time.strftime(TIME, time.gmtime())} {text}")[-KEPT_INCIDENTS:]
 
     def _write_service(self, service: Service) -> None:
         """Write the record if possible: a serving worker continues without it."""
@@ -219,31 +316,21 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self._folder.outcome.unlink(missing_ok=True)
 
-    def _was_stable(self) -> bool:
-        """Return True if the dead worker had been in service for long."""
-        service = self._folder.read_service()
-        since = calendar.timegm(time.strptime(service.since, TIME)) if service else 0
-        return time.time() - since > LASTING_SECONDS
-
     async def _interrupted(self, seconds: float) -> bool:
         """Wait; return True if a deployment was requested or the server is being stopped."""
         events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
         await _first(events, seconds)
         return self._called.is_set() or self._stopped.is_set()
 
-    def _remove(self, deployment_id: str) -> None:
-        with contextlib.suppress(OSError):  # the next deployment removes the rest
-            self._folder.package(deployment_id).unlink(missing_ok=True)
-        shutil.rmtree(self._folder.unpacked(deployment_id), ignore_errors=True)
-
     def _remove_unused_packages(self, current: str) -> None:
         """Remove the packages left by killed commands and supervisors."""
-        kept = {current, *self._leaving.values()}
-        if self._live is not None:
-            kept.add(self._live.deployment.id)
-        for deployment_id in {path.name.removesuffix(".tar.gz") for path in self._folder.models.iterdir()}:
-            if deployment_id not in kept:
-                self._remove(deployment_id)
+        active = [*self._leaving.values(), *([self._live] if self._live else [])]
+        kept = {self._folder.package(current)}
+        for deployment in active:
+            kept |= {self._folder.package(deployment.deployment.id), deployment.files.folder}
+        for path in set(self._folder.models.iterdir()) - kept:
+            with contextlib.suppress(OSError):
+                path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_at(path: Path, lock: os.stat_result) -> bool:
@@ -251,15 +338,6 @@ def _is_at(path: Path, lock: os.stat_result) -> bool:
         return os.path.samestat(path.stat(), lock)
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def _deployment_errors() -> Iterator[None]:
-    """Raise DeploymentError for OSError: a full disk, no process or no file left."""
-    try:
-        yield
-    except OSError as error:
-        raise DeploymentError(f"The new server cannot be started: {error}.", "Check free space: df -h .") from error
 
 
 async def _first(tasks: Iterable[asyncio.Task[object]], seconds: float | None = None) -> None:

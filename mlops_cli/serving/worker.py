@@ -1,197 +1,168 @@
-"""One worker process: loads one model package, serves it on the supervisor's socket, drains before it leaves.
+"""One worker process: loads one model package and computes the requests that the front sends.
 
-It runs as ``python -m mlops_cli.serving.worker JSON`` and reports its state on a pipe, one line each: ``ready``,
-``draining``, or ``failed`` with the reason. It ends with the supervisor, however that ends.
+It runs as ``python -m mlops_cli.serving.worker JSON`` and reports ``ready``, or ``failed`` with the reason, on the
+socket of its requests. It ends with the supervisor, however that ends.
 """
 
 from __future__ import annotations
 
-import asyncio
+import io
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvicorn
+from typing import NoReturn
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.hashing import digest_file
-from mlops_cli.files.model_archive import unpack
+from mlops_cli.serving import handlers
+from mlops_cli.serving.batch import Invocation
 from mlops_cli.serving.control_files import Deployment, EndpointDirectory, deployment_of, hold_lock
-from mlops_cli.serving.handlers import MODEL_NAME
-from mlops_cli.serving.http_api import Serving, create_app
-from mlops_cli.serving.loading import LoadedModel, load_model
-from mlops_cli.serving.protocol import BoundedProtocol
+from mlops_cli.serving.frames import NEWS, Frame, pack_frame
+from mlops_cli.serving.handlers import Context
+from mlops_cli.serving.lane import Engine, Lane, free_rows
+from mlops_cli.serving.predictor import Predictor, WholeHandler
+from mlops_cli.serving.progress_board import ProgressBoard
 from mlops_cli.serving.request_statistics import collect_statistics
-from mlops_cli.serving.runtime.saved_model import ModelError
+from mlops_cli.serving.runtime.saved_model import Model, ModelError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
 
 log = logging.getLogger("mlops.server")
 
-EXIT_STUCK = 70
-# A drained worker leaves after so many checks, a tenth of a second apart, without a connection: a connection
-# that the kernel had already handed over may appear late.
-QUIET_LOOKS = 3
+HANDLER_THREADS = 16
+BEATS_IN_TAKEOVER = 8
+REASON_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
 class Task:
-    """The command line: descriptors of the listening socket and of the two pipes, folder, deployment."""
+    """The command line: descriptors, folders, deployment, and the addresses of the model for a ``handler``."""
 
-    listener: int
-    news: int  # written by the worker
+    requests: int  # socket of the requests
+    predictions: int  # socket of the requests that a `handler` sends to the model
+    board: int
     life: int  # closed when the supervisor is gone
     folder: Path
+    package: Path
     deployment: Deployment
+    public_uri: str
+    private_uri: str
 
     @classmethod
     def parse(cls, text: str) -> Task:
         content = json.loads(text)
-        return cls(
-            *(content["listener"], content["news"], content["life"]),
-            Path(content["folder"]),
-            deployment_of(content["deployment"]),
-        )
+        paths = {name: Path(content[name]) for name in ("folder", "package")}
+        return cls(**{**content, **paths, "deployment": deployment_of(content["deployment"])})
 
 
-class Server(uvicorn.Server):
-    """uvicorn with other signals. SIGTERM: accept nothing more, leave after the last client. SIGINT: leave now."""
+@dataclass(frozen=True)
+class Loaded:
+    """The engines of a package: one for its requests, one for its ``handler``'s calls of the model, if it has one."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, serving: Serving, news: int) -> None:
-        super().__init__(config)
-        self._listener = listener
-        self._serving = serving
-        self._news = news
-        self._drained: asyncio.Task[None] | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._drain)
-        loop.add_signal_handler(signal.SIGINT, self._stop)
-        say(self._news, "ready")
-
-    def _drain(self) -> None:
-        if self._drained is None:
-            # Not Server.close: asyncio would drop connections that are accepted but not yet set up.
-            asyncio.get_running_loop().remove_reader(self._listener)
-            self._serving.draining = True
-            say(self._news, "draining")
-            self._drained = asyncio.create_task(self._leave())
-
-    def _stop(self) -> None:
-        """Leave as soon as the requests in progress are answered."""
-        self.should_exit = True
-
-    async def _leave(self) -> None:
-        # By now asyncio has set up every accepted connection, and the socket can be closed:
-        # if the address is given up, the next client must be refused, not left waiting in the queue.
-        await asyncio.sleep(0.1)
-        self.servers[0].close()
-        quiet = 0
-        while quiet < QUIET_LOOKS:
-            await asyncio.sleep(0.1)
-            quiet = 0 if self.server_state.connections else quiet + 1
-        self.should_exit = True
+    version: str
+    requests: Engine
+    predictions: Engine | None = None
 
 
 def main() -> None:
     task = Task.parse(sys.argv[1])
+    for descriptor in (task.requests, task.predictions, task.board, task.life):
+        os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     threading.Thread(target=_end_with_supervisor, args=(task.life,), daemon=True).start()
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
-    folder = EndpointDirectory(task.folder)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    sys.dont_write_bytecode = True  # the package's folder stays as it was unpacked
+    channel = socket.socket(fileno=task.requests)
     try:
-        with hold_lock(folder.workers_lock, exclusive=False, seconds=10):
-            package = _unpacked(folder, task.deployment)
-            asyncio.run(_serve(task, package))
+        with hold_lock(EndpointDirectory(task.folder).workers_lock, exclusive=False, seconds=10):
+            loaded = load(task)
+            _serve(task, channel, loaded)
     except (ModelError, TensorFlowError, MlopsError, OSError) as error:
         log.error("%s", error)
-        say(task.news, f"failed {error}")
+        _report(channel, ["failed", _one_line(str(error))])
         sys.exit(1)
     except Exception as error:
         # The package's inference.py is imported here: its traceback goes to the log, its message to the user.
-        say(task.news, f"failed {type(error).__name__}: {error}")
+        _report(channel, ["failed", _one_line(f"{type(error).__name__}: {error}")])
         raise
 
 
-def say(news: int, line: str) -> None:
-    os.write(news, f"{' '.join(line.split())[:4000]}\n".encode())
+def load(task: Task) -> Loaded:
+    """Load the package's model and handlers. Raise ModelError, TensorFlowError, or whatever inference.py raises."""
+    limits = task.deployment.limits
+    model = Model(task.package, intra_threads=1, inter_threads=min(8, os.cpu_count() or 1))
+    model.warm_up()
+    if task.deployment.sample:
+        collect_statistics(EndpointDirectory(task.folder).observed, task.package, task.deployment)
+    own = handlers.load(task.package)
+    predictor = Predictor(model, own, limits)
+    if own.whole is None:
+        return Loaded(model.version, predictor)
+    return Loaded(model.version, WholeHandler(own.whole), predictor)
+
+
+def _serve(task: Task, channel: socket.socket, loaded: Loaded) -> NoReturn:
+    """Start the threads, report ready, then look after the threads."""
+    limits, board, rows = task.deployment.limits, ProgressBoard(task.board), free_rows()
+    has_handler = loaded.predictions is not None
+    read = _reader(task, task.private_uri if has_handler else task.public_uri)
+    threads = HANDLER_THREADS if has_handler else 1
+    lanes = [Lane(channel, loaded.requests, board, limits, read, threads, rows)]
+    if loaded.predictions is not None:
+        predictions = socket.socket(fileno=task.predictions)
+        lanes.append(Lane(predictions, loaded.predictions, board, limits, read, 1, rows))
+    _report(channel, ["ready", loaded.version, has_handler])
+    while True:
+        time.sleep(limits.takeover_seconds / BEATS_IN_TAKEOVER)
+        board.beat()
+        for lane in lanes:
+            lane.look()
+
+
+def _reader(task: Task, rest_uri: str) -> Callable[[Frame], Invocation]:
+    """Return the function that makes a request of its frame (see http_api.py)."""
+    seconds = task.deployment.limits.request_seconds
+
+    def read(frame: Frame) -> Invocation:
+        kind, alone, custom, content_type, accept, length = frame.fields
+        chosen = handlers.attributes(custom) if custom else {}
+        context = Context(
+            model_name=chosen.get("tfs-model-name", handlers.MODEL_NAME),
+            model_version=chosen.get("tfs-model-version"),
+            method=chosen.get("tfs-method"),
+            rest_uri=rest_uri,
+            grpc_port=None,
+            channel=None,
+            custom_attributes=custom,
+            request_content_type=content_type,
+            accept_header=accept,
+            content_length=length,
+            timeout=seconds,
+        )
+        return Invocation(frame.number, frame.body, context, kind == "predict", alone)
+
+    return read
+
+
+def _report(channel: socket.socket, fields: list[object]) -> None:
+    channel.sendall(pack_frame(NEWS, fields))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:REASON_CHARACTERS]
 
 
 def _end_with_supervisor(life: int) -> None:
     os.read(life, 1)
     os._exit(0)
-
-
-def _unpacked(folder: EndpointDirectory, deployment: Deployment) -> Path:
-    """Return the unpacked package's folder, from the very bytes with the requested digest."""
-    archive, target = folder.package(deployment.id), folder.unpacked(deployment.id)
-    actual = digest_file(archive)
-    if actual != deployment.digest:
-        raise ModelError(f"the model package has the digest {actual}, not the {deployment.digest} that was asked for")
-    shutil.rmtree(target, ignore_errors=True)
-    unpack(archive, target)
-    return target
-
-
-async def _serve(task: Task, package: Path) -> None:
-    limits = task.deployment.limits
-    if task.deployment.sample:
-        collect_statistics(EndpointDirectory(task.folder).observed, package, task.deployment)
-    model = load_model(package, task.deployment.framework, limits)
-    await _warm_up(model, task.deployment.examples)
-    listener = socket.socket(fileno=task.listener)
-    listener.setblocking(False)
-    # A package's `handler` calls the model over HTTP: on a port that stays this worker's own.
-    private = [socket.create_server(("127.0.0.1", 0))] if model.calls_itself else []
-    port = (private or [listener])[0].getsockname()[1]
-    serving = Serving(
-        invoker=model.predictor,
-        limits=limits,
-        endpoint=task.deployment.name,
-        digest=task.deployment.digest,
-        version=model.version,
-        rest_uri=f"http://127.0.0.1:{port}/v1/models/{MODEL_NAME}:predict",
-        on_stuck=_report_failure,
-    )
-    BoundedProtocol.read_seconds = limits.read_seconds
-    config = uvicorn.Config(
-        create_app(serving),
-        loop="asyncio",
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=int(limits.keep_alive_seconds),
-        timeout_graceful_shutdown=5,
-    )
-    await Server(config, listener, serving, task.news).serve([listener, *private])
-
-
-async def _warm_up(model: LoadedModel, examples: str) -> None:
-    """Send the use case's examples: a model's first call is slow. A failure is no reason not to serve the model."""
-    if not examples or model.calls_itself:
-        return
-    try:
-        await model.answer_examples(examples)
-    except Exception as error:  # noqa: BLE001 - handlers are user code, and the examples may be of another model
-        log.warning("the model does not answer the examples of usecase.toml: %s", error)
-
-
-def _report_failure() -> None:
-    """End the worker if a handler or the model hangs: only a new process helps. Send the answers first."""
-    log.critical("a request never ended; the worker starts afresh")
-    asyncio.get_running_loop().call_later(0.5, os._exit, EXIT_STUCK)
 
 
 if __name__ == "__main__":

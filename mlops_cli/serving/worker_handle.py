@@ -10,11 +10,21 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import asdict
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from mlops_cli.serving.control_files import Deployment, EndpointDirectory
+from mlops_cli.serving.frames import NEWS, Frame, FrameReader, pack_frame
+from mlops_cli.serving.progress_board import ProgressBoard, open_board_file
 
 log = logging.getLogger("mlops.server")
+
+PREDICT = "predict"
+# A dead worker's last answers may be on their way for so long; a child of it may hold the socket open.
+LAST_ANSWERS_SECONDS = 0.5
+LEAVE_SECONDS = 3.0
 
 
 class DeploymentError(Exception):
@@ -25,77 +35,208 @@ class DeploymentError(Exception):
         self.hint = hint
 
 
-class Worker:
-    """A worker process and the messages on its pipe."""
+@dataclass(eq=False)
+class WorkerRequest:
+    """A request on its way to a worker and back. ``deaths``: of workers while it was being computed."""
 
-    def __init__(self, process: asyncio.subprocess.Process, life: int) -> None:
+    number: int
+    kind: str
+    fields: list[object]
+    body: bytes
+    answer: asyncio.Future[tuple[Frame, str]]
+    alone: bool = False
+    deaths: int = 0
+    worker: Worker | None = None
+
+    def frame(self) -> bytes:
+        return pack_frame(self.number, [self.kind, self.alone, *self.fields], self.body)
+
+
+class Channel(asyncio.Protocol):
+    """The front's end of a socket to a worker."""
+
+    def __init__(self, on_frame: Callable[[Frame], None]) -> None:
+        self._on_frame = on_frame
+        self._frames = FrameReader()
+        self.transport: asyncio.Transport | None = None
+        self.closed = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for frame in self._frames.feed(data):
+            self._on_frame(frame)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.closed.set()
+
+    def send(self, data: bytes) -> None:
+        if self.transport is not None and not self.closed.is_set():
+            self.transport.write(data)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a worker is started with. ``private_uri``: of the model, for the calls of a ``handler``."""
+
+    folder: EndpointDirectory
+    package: Path
+    deployment: Deployment
+    public_uri: str
+    private_uri: str
+    write_output: Callable[[bytes], None]
+
+
+class Worker:
+    """A worker process, its sockets, and the requests that it has not answered yet."""
+
+    def __init__(self, process: asyncio.subprocess.Process, start: Start, board: int, life: int) -> None:
         self.process = process
-        self._news = asyncio.StreamReader()
-        self._pipe: asyncio.BaseTransport | None = None
+        self.package = start.package
+        self.digest = start.deployment.digest
+        self.board = ProgressBoard(board)
+        os.close(board)
         self._life = life
+        self.pending: dict[int, WorkerRequest] = {}
+        self.version = ""
+        self.has_handler = False
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._channels = [Channel(self._receive), Channel(self._receive)]
 
     @classmethod
-    async def start(cls, folder: EndpointDirectory, deployment: Deployment, listener: socket.socket) -> Worker:
+    async def start(cls, start: Start) -> Worker:
         """Start the process; raise OSError if there is no process, memory or file left for it."""
-        news_end, news = os.pipe()
-        life_end, life = os.pipe()
-        task = {"listener": listener.fileno(), "news": news, "life": life_end, "folder": str(folder.root)}
-        command = json.dumps({**task, "deployment": asdict(deployment)})
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "mlops_cli.serving.worker", command),
-                pass_fds=(listener.fileno(), news, life_end),
-            )
-        except OSError:
-            os.close(news_end)
-            os.close(life)
-            raise
-        finally:
-            os.close(news)
-            os.close(life_end)
-        worker = cls(process, life)
-        await worker._listen(news_end)
+        with contextlib.ExitStack() as stack:
+            pairs = [socket.socketpair() for _ in range(2)]
+            for pair in pairs:
+                stack.callback(pair[1].close)
+            life_end, life = os.pipe()
+            stack.callback(os.close, life_end)
+            output, output_end = os.pipe()
+            stack.callback(os.close, output_end)
+            board = open_board_file()
+            descriptors = {
+                "requests": pairs[0][1].fileno(),
+                "predictions": pairs[1][1].fileno(),
+                "board": board,
+                "life": life_end,
+            }
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "mlops_cli.serving.worker", _command(start, descriptors)),
+                    pass_fds=tuple(descriptors.values()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output_end,
+                    stderr=output_end,
+                )
+            except OSError:
+                for descriptor in (life, output, board):
+                    os.close(descriptor)
+                for near, _ in pairs:
+                    near.close()
+                raise
+        threading.Thread(target=_copy_output, args=(output, start.write_output), daemon=True).start()
+        worker = cls(process, start, board, life)
+        loop = asyncio.get_running_loop()
+        for channel, (near, _) in zip(worker._channels, pairs, strict=True):
+            near.setblocking(False)
+            await loop.create_connection(lambda channel=channel: channel, sock=near)  # type: ignore[misc]
         return worker
 
-    async def _listen(self, descriptor: int) -> None:
-        loop = asyncio.get_running_loop()
-        self._pipe, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(self._news), os.fdopen(descriptor, "rb")
-        )
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Raise DeploymentError if the worker cannot serve, ends, or is not ready in time."""
+        ended = asyncio.create_task(self.process.wait())
+        await asyncio.wait((ended, self._ready), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not self._ready.done() and ended.done():
+            await self.last_answers()
+        if self._ready.done():
+            ended.cancel()
+            return self._ready.result()
+        if ended.done():
+            raise DeploymentError(f"The new server ended before it was ready ({self.ending(ended.result())}).")
+        ended.cancel()
+        raise DeploymentError(f"The new server was not ready after {seconds:g} s.")
 
-    async def wait_for_message(self, expected: str, seconds: float) -> None:
-        """Wait for the next message to be ``expected``; raise DeploymentError."""
-        try:
-            line = (await asyncio.wait_for(self._news.readline(), seconds)).decode().strip()
-        except asyncio.TimeoutError:
-            raise DeploymentError(f"The new server was not ready after {seconds:g} s.") from None
-        if line == expected:
-            return
-        if line.startswith("failed "):
-            raise DeploymentError(f"The model cannot be served: {line.removeprefix('failed ')}")
-        raise DeploymentError(f"The new server ended before it was ready ({self.ending(await self.process.wait())}).")
+    def send(self, request: WorkerRequest) -> None:
+        request.worker = self
+        self.pending[request.number] = request
+        self._channel(request).send(request.frame())
 
-    async def end(self, sign: signal.Signals, seconds: float) -> None:
-        """Signal the worker to leave; kill it after ``seconds``."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(sign)
-        try:
-            await asyncio.wait_for(self.process.wait(), seconds)
-        except asyncio.TimeoutError:
-            log.warning("worker %d did not leave within %g s and is killed", self.process.pid, seconds)
+    def forget(self, request: WorkerRequest) -> None:
+        """Drop a request; the worker does not start on it any more."""
+        request.worker = None
+        if self.pending.pop(request.number, None) is not None:
+            self._channel(request).send(pack_frame(request.number, None))
+
+    def take_pending(self) -> list[WorkerRequest]:
+        """Return the unanswered requests, in their order, and forget them."""
+        requests = list(self.pending.values())
+        self.pending.clear()
+        for request in requests:
+            request.worker = None
+        return requests
+
+    async def last_answers(self) -> None:
+        """Wait until everything that the dead worker has sent is read."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            waits = [channel.closed.wait() for channel in self._channels]
+            await asyncio.wait_for(asyncio.gather(*waits), LAST_ANSWERS_SECONDS)
+
+    async def end(self) -> None:
+        """End the worker; kill it if it does not leave. Whoever asks for this has taken care of its requests."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
-            await self.process.wait()
+                self.process.send_signal(sign)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.process.wait(), LEAVE_SECONDS)
+                break
         self.close()
 
     def close(self) -> None:
-        """Close the pipes: a running worker sees the end of one and leaves at once."""
-        if self._pipe is not None:
-            self._pipe.close()
+        """Close sockets and pipes: a running worker sees the end of one and leaves at once."""
+        for channel in self._channels:
+            if channel.transport is not None:
+                channel.transport.close()
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
+            self.board.close()
 
     @staticmethod
     def ending(code: int) -> str:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+    def _channel(self, request: WorkerRequest) -> Channel:
+        return self._channels[self.has_handler and request.kind == PREDICT]
+
+    def _receive(self, frame: Frame) -> None:
+        if frame.number == NEWS:
+            self._receive_news(frame.fields)
+            return
+        request = self.pending.pop(frame.number, None)
+        if request is not None and not request.answer.done():
+            request.answer.set_result((frame, self.digest))
+
+    def _receive_news(self, fields: list[object]) -> None:
+        if self._ready.done():
+            return
+        if fields[0] == "ready":
+            self.version, self.has_handler = str(fields[1]), bool(fields[2])
+            self._ready.set_result(None)
+        else:
+            self._ready.set_exception(DeploymentError(f"The model cannot be served: {fields[1]}"))
+
+
+def _command(start: Start, descriptors: dict[str, int]) -> str:
+    paths = {"folder": str(start.folder.root), "package": str(start.package)}
+    addresses = {"public_uri": start.public_uri, "private_uri": start.private_uri}
+    return json.dumps({**descriptors, **paths, **addresses, "deployment": asdict(start.deployment)})
+
+
+def _copy_output(descriptor: int, write: Callable[[bytes], None]) -> None:
+    """Write what the worker prints to the log, in a thread: a flood of it does not keep requests waiting."""
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        while data := stream.read(1 << 16):
+            write(data)

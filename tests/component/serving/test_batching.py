@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from mlops_cli.serving.batching import Batcher, QueueFullError
+from mlops_cli.serving.batch import Batch, Invocation
+from mlops_cli.serving.container_answer import container_answer
 from mlops_cli.serving.control_files import Limits
+from mlops_cli.serving.frames import Frame, FrameReader, pack_frame
+from mlops_cli.serving.handlers import Context
+from mlops_cli.serving.lane import LARGE_BYTES, Engine, Lane, free_rows
+from mlops_cli.serving.progress_board import ProgressBoard, open_board_file
 
 
 def test_concurrent_requests_get_their_own_answers(running: Any, connect: Any, client: Any) -> None:
@@ -46,83 +56,177 @@ def test_a_bad_request_does_not_spoil_its_batch(running: Any, connect: Any) -> N
     assert statuses == [(400, 500, 200)[number % 3] for number in range(90)]
 
 
-class Job:
-    """A job that remembers in whose company it ran."""
+class Recorder:
+    """An engine that remembers the batches; ``steps`` are what a request's body makes it do."""
 
-    error: Exception | None = None
-    size = 10
+    def __init__(self, steps: dict[bytes, Callable[[], object]] | None = None) -> None:
+        self.batches: list[list[bytes]] = []
+        self._steps = steps or {}
 
-    def __init__(self, cancelled: bool = False) -> None:
-        self.batch: list[Job] = []
-        self._cancelled = cancelled
+    def run(self, batch: Batch) -> None:
+        self.batches.append([invocation.body for invocation in batch.invocations])
+        for invocation in batch.invocations:
+            batch.attempt(self._answer, invocation)
 
-    def is_cancelled(self) -> bool:
-        return self._cancelled
-
-
-def run_all(batcher_limits: Limits, jobs: list[Job], hold: threading.Event | None = None) -> list[Any]:
-    """Submit the jobs at once; returns each one's None or exception."""
-
-    def run(batch: list[Job]) -> None:
-        if hold is not None:
-            hold.wait(10)
-        for job in batch:
-            job.batch = batch
-
-    async def main() -> list[Any]:
-        batcher: Batcher[Job] = Batcher(run, batcher_limits)
-        tasks = [asyncio.create_task(batcher.submit(job)) for job in jobs]
-        await asyncio.sleep(0)
-        if hold is not None:
-            asyncio.get_running_loop().call_later(0.1, hold.set)
-        return await asyncio.gather(*tasks, return_exceptions=True)
-
-    return asyncio.run(main())
+    def _answer(self, invocation: Invocation) -> None:
+        self._steps.get(invocation.body, bool)()
+        invocation.answer = (invocation.body, "text/plain")
 
 
-def test_what_waits_during_a_batch_is_the_next_batch() -> None:
-    jobs = [Job() for _ in range(9)]
-    assert run_all(Limits(batch_requests=4), jobs, threading.Event()) == [None] * 9
-    sizes = [len(job.batch) for job in jobs]
-    assert max(sizes) == 4
-    assert all(job in job.batch for job in jobs)
+@dataclass
+class Front:
+    """The other end of a lane's socket."""
+
+    channel: socket.socket
+    board: ProgressBoard
+    lane: Lane
+    frames: FrameReader = field(default_factory=FrameReader)
+    answers: dict[int, Frame] = field(default_factory=dict)
+
+    def send(self, *bodies: bytes, alone: bool = False) -> None:
+        """Send requests numbered from 1 on, all at once."""
+        frames = [pack_frame(number, [alone], body) for number, body in enumerate(bodies, 1)]
+        self.channel.sendall(b"".join(frames))
+
+    def receive(self, *numbers: int) -> list[tuple[int, bytes]]:
+        """Return status and body of these requests' answers; meanwhile look after the lane as the worker does."""
+        self.channel.settimeout(0.02)
+        for _ in range(500):
+            if all(number in self.answers for number in numbers):
+                break
+            self.lane.look()
+            with suppress(TimeoutError):
+                for frame in self.frames.feed(self.channel.recv(1 << 20)):
+                    self.answers[frame.number] = frame
+        return [(self.answers[number].fields[0], self.answers[number].body) for number in numbers]
 
 
-def test_a_full_queue_refuses_by_count_and_by_bytes() -> None:
-    by_count = run_all(Limits(waiting_requests=3), [Job() for _ in range(5)], threading.Event())
-    assert [type(result) for result in by_count] == [type(None)] * 3 + [QueueFullError] * 2
-    by_bytes = run_all(Limits(waiting_bytes=25), [Job() for _ in range(4)], threading.Event())
-    assert [type(result) for result in by_bytes] == [type(None)] * 2 + [QueueFullError] * 2
+@pytest.fixture
+def start_lane() -> Iterator[Callable[..., Front]]:
+    with ExitStack() as stack:
+
+        def start(engine: Engine, threads: int = 1, **limits: Any) -> Front:
+            near, far = (stack.enter_context(end) for end in socket.socketpair())
+            descriptor = open_board_file()
+            stack.callback(os.close, descriptor)
+            bounds = Limits(**{"takeover_seconds": 0.2, **limits})
+            lane = Lane(far, engine, ProgressBoard(descriptor), bounds, invocation_of, threads, free_rows())
+            return Front(near, ProgressBoard(descriptor), lane)
+
+        yield start
 
 
-def test_a_cancelled_request_is_not_computed() -> None:
-    gone, there = Job(cancelled=True), Job()
-    run_all(Limits(), [gone, there])
-    assert gone.batch == []
-    assert there.batch == [there]
+def invocation_of(frame: Frame) -> Invocation:
+    return Invocation(
+        frame.number,
+        frame.body,
+        Context("model", None, None, "", None, None, None, "", "", 0, 60.0),
+        alone=frame.fields[0],
+    )
 
 
-def test_a_runner_that_raises_fails_its_batch_and_not_the_next() -> None:
-    async def main() -> tuple[Any, Any]:
-        def run(batch: list[Job]) -> None:
-            if bad in batch:
+def test_what_waits_during_a_batch_is_the_next_batch(start_lane: Any) -> None:
+    gate = threading.Event()
+    engine = Recorder({b"0": gate.wait})
+    front = start_lane(engine, takeover_seconds=60, batch_requests=4)
+    front.send(*(str(number).encode() for number in range(9)))
+    gate.set()
+    assert front.receive(*range(1, 10)) == [(200, str(number).encode()) for number in range(9)]
+    assert max(len(batch) for batch in engine.batches) == 4
+    assert sum(len(batch) for batch in engine.batches) == 9
+
+
+def test_a_request_that_was_given_up_is_not_computed(start_lane: Any) -> None:
+    gate = threading.Event()
+    engine = Recorder({b"first": gate.wait})
+    front = start_lane(engine, takeover_seconds=60)
+    front.send(b"first")
+    front.channel.sendall(pack_frame(2, [False], b"gone") + pack_frame(3, [False], b"there") + pack_frame(2, None))
+    gate.set()
+    front.receive(1, 3)
+    assert [b"gone"] not in engine.batches and all(b"gone" not in batch for batch in engine.batches)
+
+
+ERRORS: dict[str, BaseException] = {
+    "an exception": ValueError("mine"),
+    "SystemExit": SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt(),
+    "CancelledError": asyncio.CancelledError(),
+    "GeneratorExit": GeneratorExit(),
+    "out of memory": MemoryError(),
+    "recursion": RecursionError("too deep"),
+}
+
+
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+def test_whatever_a_request_raises_is_its_own_answer(start_lane: Any, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    front = start_lane(Recorder({b"bad": fail}))
+    front.send(b"before", b"bad", b"after")
+    assert [status for status, _ in front.receive(1, 2, 3)] == [200, 500, 200]
+
+
+def test_an_engine_that_raises_fails_its_batch_and_not_the_next(start_lane: Any) -> None:
+    class Broken(Recorder):
+        def run(self, batch: Batch) -> None:
+            if batch.invocations[0].body == b"bad":
                 raise MemoryError("too much")
-            good.batch = batch
+            super().run(batch)
 
-        bad, good = Job(), Job()
-        batcher: Batcher[Job] = Batcher(run, Limits())
-        first = await asyncio.gather(batcher.submit(bad), return_exceptions=True)
-        await batcher.submit(good)
-        return first[0], good.batch == [good]
-
-    failed, went_on = asyncio.run(main())
-    assert isinstance(failed, MemoryError)
-    assert went_on
+    front = start_lane(Broken())
+    front.channel.sendall(pack_frame(7, [False], b"bad"))
+    assert front.receive(7)[0][0] == 500
+    front.channel.sendall(pack_frame(8, [False], b"good"))
+    assert front.receive(8) == [(200, b"good")]
 
 
-def test_a_jobs_error_is_raised_to_its_submitter_only() -> None:
-    bad, good = Job(), Job()
-    bad.error = ValueError("mine")
-    results = run_all(Limits(), [bad, good])
-    assert isinstance(results[0], ValueError)
-    assert results[1] is None
+@pytest.mark.parametrize("threads", [1, 16])
+def test_requests_that_hang_keep_no_other_waiting(start_lane: Any, threads: int) -> None:
+    never = threading.Event()
+    hanging = 24
+    front = start_lane(Recorder({b"hang": never.wait}), threads)
+    front.send(*([b"hang"] * hanging), b"good", b"good")
+    assert front.receive(hanging + 1, hanging + 2) == [(200, b"good")] * 2
+    assert front.board.in_progress() == set(range(1, hanging + 1)), "the board names what hangs"
+    never.set()
+    front.receive(*range(1, hanging + 1))
+    assert front.board.in_progress() == set()
+
+
+def test_a_large_request_keeps_no_small_one_waiting_and_runs_alone(start_lane: Any) -> None:
+    gate, large = threading.Event(), b"x" * (LARGE_BYTES + 1)
+    engine = Recorder({large: gate.wait})
+    front = start_lane(engine)
+    front.send(large, large, large, b"small")
+    assert front.receive(4) == [(200, b"small")]
+    assert engine.batches.count([large]) == 1, "the other large ones wait for the first"
+    gate.set()
+    assert [status for status, _ in front.receive(1, 2, 3)] == [200] * 3
+
+
+def test_a_finished_request_is_answered_before_a_long_batch_ends(start_lane: Any) -> None:
+    gate, pause = threading.Event(), threading.Event()
+    front = start_lane(Recorder({b"pause": lambda: pause.wait(0.05), b"hold": gate.wait}), takeover_seconds=60)
+    front.send(b"pause", b"hold", alone=False)
+    assert front.receive(1) == [(200, b"pause")]
+    gate.set()
+    front.receive(2)
+
+
+BAD_ANSWERS: list[Any] = [
+    None,
+    ("x", 5),
+    (5, "text/plain"),
+    ("x", "text/\r\nX-Evil: 1"),
+    ("\ud800", "text/plain"),
+    "text",
+]
+
+
+@pytest.mark.parametrize("answer", BAD_ANSWERS)
+def test_an_answer_that_is_none_is_a_500(answer: Any) -> None:
+    invocation = invocation_of(Frame(1, [False], b""))
+    invocation.answer, invocation.error = answer, None if answer else ValueError("")
+    assert container_answer(invocation).status == 500

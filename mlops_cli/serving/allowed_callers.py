@@ -1,0 +1,63 @@
+"""Which callers are answered: none that a web page of another origin has sent, directly or by a rebound name."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from mlops_cli.serving.http_api import Request
+
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@?#,\s]+)(?::\d{1,5})?")
+# Names that no other site's name server answers for.
+LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
+
+
+def objection(request: Request, bound: str) -> str:
+    """Return why the request is not answered, or ""; ``bound`` is the address that the endpoint listens on."""
+    host = request.header(b"host")
+    if host is not None and not is_own_name(host, bound):
+        return f"The endpoint does not answer to the name {host!r:.80}: use its address."
+    origin = request.header(b"origin")
+    if origin is not None and not _is_own_origin(origin, host):
+        return "The endpoint does not answer to web pages."
+    site = request.header(b"sec-fetch-site")
+    if site is not None and site.strip().lower() not in ("same-origin", "none"):
+        return "The endpoint does not answer to web pages."
+    return ""
+
+
+def is_own_name(host: str, bound: str) -> bool:
+    """Return True if a Host header names this machine: nobody else's name server can have sent the caller here."""
+    name = _name(host)
+    address = _address(name)
+    if address is not None:
+        listening = _address(bound)
+        only_loopback = bound == "localhost" or (listening is not None and listening.is_loopback)
+        return address.is_loopback or not only_loopback
+    # A name without a dot is not in the public name system.
+    is_local = bool(name) and ("." not in name or name.endswith(LOCAL_SUFFIXES))
+    return is_local or name in (bound.lower(), socket.gethostname().lower())
+
+
+def _is_own_origin(origin: str, host: str | None) -> bool:
+    """Return True for a page of this very endpoint, at an address or at localhost: no other name is proof enough."""
+    if host is None or urlsplit(origin.strip()).netloc.lower() != host.strip().lower():
+        return False
+    return _name(host) == "localhost" or _address(_name(host)) is not None
+
+
+def _name(host: str) -> str:
+    """Return the Host header's name or address without its port; "" if it is none."""
+    match = HOST.fullmatch(host.strip())
+    return match[1].strip("[]").rstrip(".").lower() if match else ""
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None

@@ -1,0 +1,102 @@
+"""The requests that one thread of a worker answers together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_cli.serving.handlers import Answer, Context
+from mlops_cli.serving.progress_board import ProgressBoard
+
+# Finished requests of a long batch are answered after so many seconds, before the others are computed.
+DELIVERY_SECONDS = 0.02
+
+
+@dataclass(eq=False)
+class Invocation:
+    """One request and its result: body and content type, or an error. ``state`` is the engine's own."""
+
+    number: int
+    body: bytes
+    context: Context
+    predict_only: bool = False  # TensorFlow Serving's own route: no handlers
+    alone: bool = False
+    error: BaseException | None = None
+    answer: Answer | None = None
+    state: Any = None
+    is_delivered: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        return self.answer is not None or self.error is not None
+
+
+@dataclass(eq=False)
+class Batch:
+    """Runs the steps of requests; a step that fails or hangs harms only its own requests.
+
+    ``thread`` is the row of the board. The step that runs at present is visible to other threads and processes.
+    """
+
+    invocations: list[Invocation]
+    board: ProgressBoard
+    thread: int
+    deliver: Callable[[Batch], None]
+    current: tuple[Invocation, ...] = ()
+    started: float = 0.0
+    kept: tuple[Invocation, ...] | None = None
+    delivered: float = field(default_factory=time.monotonic)
+
+    def attempt(self, step: Callable[[Invocation], None], invocation: Invocation) -> None:
+        """Run one step of a request, unless an earlier one failed. The error is kept in the request."""
+        if invocation.error is None and not self._is_handed_over(invocation):
+            self._begin((invocation,))
+            try:
+                step(invocation)
+            except SystemExit as error:
+                invocation.error = RuntimeError(f"the handler asked the server to exit: {error}")
+            except BaseException as error:  # noqa: BLE001 - handlers are user code; the error becomes an answer
+                invocation.error = error
+            finally:
+                self._end()
+
+    def attempt_together(self, step: Callable[[Sequence[Invocation]], None], group: Sequence[Invocation]) -> bool:
+        """Run one step of several requests; return False, with no error kept, if it failed."""
+        group = [invocation for invocation in group if not self._is_handed_over(invocation)]
+        if not group:
+            return True
+        self._begin(tuple(group))
+        try:
+            step(group)
+        except BaseException:  # noqa: BLE001 - each request is tried alone
+            return False
+        finally:
+            self._end()
+        return True
+
+    def busy_seconds(self, now: float) -> float:
+        """Return the seconds that the present step has been running."""
+        return now - self.started if self.current else 0.0
+
+    def hand_over(self) -> list[Invocation]:
+        """Keep only the requests of the present step; return the unfinished others, for another thread."""
+        self.kept = self.current
+        numbers = {invocation.number for invocation in self.kept}
+        return [one for one in self.invocations if not one.is_finished and one.number not in numbers]
+
+    def _is_handed_over(self, invocation: Invocation) -> bool:
+        return self.kept is not None and all(invocation is not own for own in self.kept)
+
+    def _begin(self, invocations: tuple[Invocation, ...]) -> None:
+        self.started = time.monotonic()
+        if self.started - self.delivered > DELIVERY_SECONDS:
+            self.delivered = self.started
+            self.deliver(self)
+        self.board.begin(self.thread, [invocation.number for invocation in invocations])
+        self.current = invocations
+
+    def _end(self) -> None:
+        self.current = ()
+        self.board.end(self.thread)

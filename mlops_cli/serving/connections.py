@@ -1,0 +1,141 @@
+"""The open connections of the HTTP front: their number and their unsent answers are bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops_cli.serving.protocol import BoundedProtocol, Factory
+
+log = logging.getLogger("mlops.server")
+
+BACKLOG = 64
+# Descriptors that are kept for files, pipes and workers.
+OTHER_DESCRIPTORS = 64
+PAUSE_SECONDS = 0.2
+LOG_SECONDS = 60.0
+UNSENT_BYTES = 268_435_456
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Connections:
+    """When there are too many, the one that has been idle or incomplete for longest is closed."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = min(limit, _descriptors() - OTHER_DESCRIPTORS)
+        self._open: dict[BoundedProtocol, None] = {}  # the longest untouched first
+        self._unsent: dict[BoundedProtocol, int] = {}
+        self.waiting: set[AcceptingSocket] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, protocol: BoundedProtocol) -> None:
+        self._open[protocol] = None
+
+    def touch(self, protocol: BoundedProtocol) -> None:
+        if protocol in self._open:
+            self._open[protocol] = self._open.pop(protocol)
+
+    def remove(self, protocol: BoundedProtocol) -> None:
+        self._open.pop(protocol, None)
+        for accepting in list(self.waiting):
+            accepting.resume()
+
+    def make_room(self, arriving: int) -> bool:
+        """Return True if one more connection can be taken; close an idle one if that helps."""
+        if len(self._open) + arriving < self._limit:
+            return True
+        for protocol in self._open:
+            if protocol.is_idle:
+                del self._open[protocol]
+                protocol.transport.abort()
+                return True
+        return False
+
+    def hold_unsent(self, protocol: BoundedProtocol) -> None:
+        """Note an answer that its client does not read; of too many bytes drop the oldest."""
+        self._unsent[protocol] = protocol.transport.get_write_buffer_size()
+        while sum(self._unsent.values()) > UNSENT_BYTES:
+            oldest = next(iter(self._unsent))
+            del self._unsent[oldest]
+            oldest.transport.abort()
+
+    def release_unsent(self, protocol: BoundedProtocol) -> None:
+        self._unsent.pop(protocol, None)
+
+
+class AcceptingSocket:
+    """Accepts the connections of a listening socket, as long as there is room."""
+
+    def __init__(self, listener: socket.socket, factory: Factory, connections: Connections) -> None:
+        self.listener = listener
+        self._factory = factory
+        self._connections = connections
+        self._arriving: set[asyncio.Task[object]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._is_open = True
+        self._logged = 0.0
+        listener.setblocking(False)
+        self.resume()
+
+    def resume(self) -> None:
+        self._connections.waiting.discard(self)
+        if self._is_open:
+            self._loop.add_reader(self.listener, self._accept)
+
+    def close(self) -> None:
+        self._is_open = False
+        self._connections.waiting.discard(self)
+        self._loop.remove_reader(self.listener)
+        self.listener.close()
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            if not self._connections.make_room(len(self._arriving)):
+                self._loop.remove_reader(self.listener)
+                self._connections.waiting.add(self)
+                return
+            try:
+                connection, _ = self.listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            connection.setblocking(False)
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
+            self._arriving.add(task)
+            task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: asyncio.Task[object]) -> None:
+        self._arriving.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.info("a connection was not taken: %s", error)
+
+    def _pause(self, error: OSError) -> None:
+        """Try again later; a server without free descriptors says so once a minute, not thousands of times."""
+        if time.monotonic() - self._logged > LOG_SECONDS:
+            self._logged = time.monotonic()
+            log.error("no connection can be taken at present: %s", error)
+        self._loop.remove_reader(self.listener)
+        self._loop.call_later(PAUSE_SECONDS, self.resume)
+
+
+def raise_descriptor_limit() -> None:
+    """Use as many descriptors as this user may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
+def _descriptors() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 4096 if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,73 @@
+"""The HTTP server: accepts connections and gives their requests to the app. It lives as long as the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import socket
+import time
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from mlops_cli.serving.connections import AcceptingSocket, Connections
+from mlops_cli.serving.http_api import App, Front
+from mlops_cli.serving.protocol import BoundedProtocol
+from mlops_cli.serving.worker_handle import Worker
+
+
+class FrontServer:
+    """``listen`` serves everybody; ``listen_for`` one worker's ``handler``, which calls its own model."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._state = ServerState()
+        self._connections = Connections(front.deployment.limits.connections)
+        self._public: AcceptingSocket | None = None
+        self._date = asyncio.create_task(self._keep_date())
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept connections on this socket; close another one in use before."""
+        if self._public is not None and self._public.listener is not listener:
+            self._public.close()
+            self._public = None
+        if self._public is None:
+            self._public = self._accept(listener, None)
+
+    def listen_for(self, worker: Worker, listener: socket.socket) -> AcceptingSocket:
+        return self._accept(listener, worker)
+
+    def close(self) -> None:
+        self._date.cancel()
+        if self._public is not None:
+            self._public.close()
+
+    def _accept(self, listener: socket.socket, worker: Worker | None) -> AcceptingSocket:
+        limits = self._front.deployment.limits
+        config = uvicorn.Config(
+            App(self._front, worker),
+            loop="none",
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(limits.keep_alive_seconds),
+        )
+        config.load()
+        dispatcher = self._front.dispatcher
+        return AcceptingSocket(
+            listener,
+            lambda: BoundedProtocol(config, self._state, self._connections, dispatcher),
+            self._connections,
+        )
+
+    async def _keep_date(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                date = email.utils.formatdate(time.time(), usegmt=True)
+                self._state.default_headers = [(b"date", date.encode())]
+                await asyncio.sleep(1)

@@ -1,0 +1,16 @@
+"""A refusal by the endpoint itself, not by the model."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+class Refusal(Exception):
+    """``kind`` is SageMaker's name of the error."""
+
+    def __init__(self, status: HTTPStatus, kind: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.message = message
+        self.headers = headers
