@@ -48,20 +48,22 @@ class Inbox:
         self._poll.register(channel, select.POLLIN)
         self._waiting: dict[int, Invocation] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def gather(self, expected: int, takes_large: Callable[[], bool]) -> list[Invocation]:
-        """Return the next requests of a batch.
+        """Return the next requests of a batch; none at the end of the socket.
 
         A batch starts at once if no more requests are expected: a lone client never waits. Otherwise it starts after
         ``batch_seconds`` at the latest.
         """
         with self._lock:
-            while True:
+            while not self._is_closed:
                 self._receive(None if not self._waiting else 0)
                 if batch := self._take(expected, takes_large):
                     return batch
                 if self._waiting:  # large ones, which must wait
                     self._receive(WAIT_SECONDS)
+            return []
 
     def waiting(self) -> int:
         """Return the number of requests that wait now."""
@@ -100,8 +102,7 @@ class Inbox:
         if not self._poll.poll(None if seconds is None else max(0, seconds * 1000)):
             return
         data = self._channel.recv(RECEIVED_BYTES)
-        if not data:  # the supervisor is gone: the worker's end is near (see worker.py)
-            time.sleep(WAIT_SECONDS)
+        self._is_closed = not data
         for frame in self._frames.feed(data):
             if frame.fields is None:
                 self._waiting.pop(frame.number, None)
@@ -161,6 +162,8 @@ class Lane:
         while True:
             taken = invocations or self._inbox.gather(expected, self._takes_large)
             invocations = []
+            if not taken:
+                return
             batch = self._batches[row] = Batch(taken, self._board, row, self._deliver)
             try:
                 self._engine.run(batch)

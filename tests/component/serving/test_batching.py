@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,16 +87,16 @@ class Front:
     def send(self, *bodies: bytes, alone: bool = False) -> None:
         """Send requests numbered from 1 on, all at once."""
         frames = [pack_frame(number, [alone], body) for number, body in enumerate(bodies, 1)]
-        self.channel.sendall(b"".join(frames))
+        # In a thread: what does not fit into the socket is read when a thread of the lane is free.
+        threading.Thread(target=self.channel.sendall, args=(b"".join(frames),), daemon=True).start()
 
     def receive(self, *numbers: int) -> list[tuple[int, bytes]]:
         """Return status and body of these requests' answers; meanwhile look after the lane as the worker does."""
-        self.channel.settimeout(0.02)
         for _ in range(500):
             if all(number in self.answers for number in numbers):
                 break
             self.lane.look()
-            with suppress(TimeoutError):
+            if select.select([self.channel], [], [], 0.02)[0]:
                 for frame in self.frames.feed(self.channel.recv(1 << 20)):
                     self.answers[frame.number] = frame
         return [(self.answers[number].fields[0], self.answers[number].body) for number in numbers]
@@ -106,7 +107,8 @@ def start_lane() -> Iterator[Callable[..., Front]]:
     with ExitStack() as stack:
 
         def start(engine: Engine, threads: int = 1, **limits: Any) -> Front:
-            near, far = (stack.enter_context(end) for end in socket.socketpair())
+            near, far = socket.socketpair()
+            stack.callback(end_threads, near, far)
             descriptor = open_board_file()
             stack.callback(os.close, descriptor)
             bounds = Limits(**{"takeover_seconds": 0.2, **limits})
@@ -114,6 +116,14 @@ def start_lane() -> Iterator[Callable[..., Front]]:
             return Front(near, ProgressBoard(descriptor), lane)
 
         yield start
+
+
+def end_threads(near: socket.socket, far: socket.socket) -> None:
+    near.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("lane-"):
+            thread.join(10)
+    far.close()
 
 
 def invocation_of(frame: Frame) -> Invocation:
@@ -209,7 +219,7 @@ def test_a_large_request_keeps_no_small_one_waiting_and_runs_alone(start_lane: A
 def test_a_finished_request_is_answered_before_a_long_batch_ends(start_lane: Any) -> None:
     gate, pause = threading.Event(), threading.Event()
     front = start_lane(Recorder({b"pause": lambda: pause.wait(0.05), b"hold": gate.wait}), takeover_seconds=60)
-    front.send(b"pause", b"hold", alone=False)
+    front.send(b"pause", b"hold")
     assert front.receive(1) == [(200, b"pause")]
     gate.set()
     front.receive(2)
