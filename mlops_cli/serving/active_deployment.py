@@ -36,7 +36,7 @@ class ActiveDeployment:
     def service(self, incidents: tuple[str, ...], reason: str = "") -> Service:
         """Return the record of it; ``reason`` says why the worker is down."""
         pid = None if reason else self.worker.process.pid
-        port = self.listener.getsockname()[1]
+        port = _port(self.listener)
         return Service(self.deployment, port, self.since, pid, reason, self.changed, incidents)
 
     async def end(self) -> None:
@@ -61,7 +61,7 @@ async def start(
     private = worker = None
     try:
         private = socket.create_server(("127.0.0.1", 0))
-        addresses = [f"http://127.0.0.1:{one.getsockname()[1]}/v1/models/model:predict" for one in (listener, private)]
+        addresses = [f"http://127.0.0.1:{_port(sock)}/v1/models/model:predict" for sock in (listener, private)]
         shutil.rmtree(unpacked, ignore_errors=True)
         files = await asyncio.to_thread(PackageFiles, folder.package(deployment.id), unpacked, deployment.digest)
         worker = await Worker.start(Start(folder, unpacked, deployment, addresses[0], addresses[1], write_output))
@@ -81,6 +81,10 @@ async def start(
             raise DeploymentError(message, "Check free space: df -h .") from error
         raise
     return ActiveDeployment(deployment, listener, worker, files, private)
+
+
+def _port(sock: socket.socket) -> int:
+    return int(sock.getsockname()[1])
 
 
 async def wait_until_unused(active: ActiveDeployment, seconds: float) -> None:

@@ -84,7 +84,7 @@ class Batch:
         """Keep only the requests of the present step; return the unfinished others, for another thread."""
         self.kept = self.current
         numbers = {invocation.number for invocation in self.kept}
-        return [one for one in self.invocations if not one.is_finished and one.number not in numbers]
+        return [each for each in self.invocations if not each.is_finished and each.number not in numbers]
 
     def _is_handed_over(self, invocation: Invocation) -> bool:
         return self.kept is not None and all(invocation is not own for own in self.kept)

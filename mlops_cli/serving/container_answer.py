@@ -37,10 +37,10 @@ def container_answer(invocation: Invocation) -> ContainerAnswer:
         except Exception as mistake:  # noqa: BLE001 - the handler's answer is not one
             error = mistake
     if isinstance(error, PredictError | TensorFlowError):
-        refusal = error if isinstance(error, PredictError) else _refusal(error)
+        predict_error = error if isinstance(error, PredictError) else _predict_error(error)
         if invocation.predict_only:
-            return ContainerAnswer(refusal.status, JSON, [], refusal.body.encode())
-        error = falcon.HTTPError(refusal.status, description=refusal.body)
+            return ContainerAnswer(predict_error.status, JSON, [], predict_error.body.encode())
+        error = falcon.HTTPError(predict_error.status, description=predict_error.body)
     if isinstance(error, falcon.HTTPError):
         return ContainerAnswer(error.status_code, JSON, _headers(error.headers), error.to_json())
     if isinstance(error, falcon.HTTPStatus):
@@ -59,7 +59,7 @@ def _answer_of(content: object, content_type: object) -> ContainerAnswer:
     return ContainerAnswer(200, content_type, [], bytes(body))
 
 
-def _refusal(error: TensorFlowError) -> PredictError:
+def _predict_error(error: TensorFlowError) -> PredictError:
     return PredictError(str(error), 400 if error.is_callers_fault else 500)
 
 

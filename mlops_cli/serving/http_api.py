@@ -22,7 +22,7 @@ from mlops_cli.serving.dispatcher import (
     WorkerAnswer,
     WorkerDiedError,
 )
-from mlops_cli.serving.refusal import Refusal
+from mlops_cli.serving.http_error import HttpError
 from mlops_cli.serving.request_body import read_body
 from mlops_cli.serving.worker_handle import PREDICT, Worker
 
@@ -101,18 +101,18 @@ class App:
             answer = await self._answer(request)
         except ClientGoneError:
             return
-        except Refusal as refusal:
-            answer = _refused(request, refusal)
+        except HttpError as error:
+            answer = _error_answer(request, error)
         except QueueFullError:
             message = "The endpoint is busy: too many requests are waiting."
             retry = (("Retry-After", "1"),)
-            busy = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", message, retry)
-            answer = _refused(request, busy)
+            busy = HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", message, retry)
+            answer = _error_answer(request, busy)
         await self._send(send, answer)
 
     async def _answer(self, request: Request) -> Answer:
         if reason := objection(request, self._front.deployment.host):
-            raise Refusal(HTTPStatus.FORBIDDEN, "AccessDeniedException", reason)
+            raise HttpError(HTTPStatus.FORBIDDEN, "AccessDeniedException", reason)
         path = request.path
         methods: tuple[str, ...] = ("POST",)
         if aws := AWS_ROUTE.fullmatch(path):
@@ -126,12 +126,12 @@ class App:
         elif path == MODEL_ROUTE:
             route, methods = self._model_status(), ("GET", "HEAD")
         else:
-            raise Refusal(HTTPStatus.NOT_FOUND, "UnknownOperationException", "")
+            raise HttpError(HTTPStatus.NOT_FOUND, "UnknownOperationException", "")
         if request.method not in methods:
             route.close()
             message = "The requested operation is not supported."
             headers = (("Allow", ", ".join(methods)),)
-            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "UnknownOperationException", message, headers)
+            raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "UnknownOperationException", message, headers)
         return await route
 
     async def _ping(self) -> Answer:
@@ -156,7 +156,7 @@ class App:
         if name != self._front.deployment.name:
             await read_body(request, self._front.dispatcher)
             message = f"Endpoint {name} of account {ACCOUNT} not found."
-            raise Refusal(HTTPStatus.BAD_REQUEST, "ValidationError", message)
+            raise HttpError(HTTPStatus.BAD_REQUEST, "ValidationError", message)
         answer = await self._compute(request, INVOKE)
         if answer.status < 400:
             return Answer(answer.status, answer.body, answer.content_type, tuple(answer.headers), answer.digest)
@@ -168,7 +168,7 @@ class App:
         return Answer(answer.status, answer.body, answer.content_type, tuple(answer.headers), answer.digest)
 
     async def _compute(self, request: Request, kind: str) -> WorkerAnswer:
-        """Return the worker's answer; raise Refusal if there is none."""
+        """Return the worker's answer; raise HttpError if there is none."""
         dispatcher = self._front.dispatcher
         body = await read_body(request, dispatcher)
         try:
@@ -177,12 +177,12 @@ class App:
             )
         except OutOfServiceError as error:
             retry = (("Retry-After", "5"),)
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", str(error), retry) from None
+            raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "ServiceUnavailable", str(error), retry) from None
         except TimeoutError:
-            raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, "ModelError", TIMEOUT) from None
+            raise HttpError(HTTPStatus.GATEWAY_TIMEOUT, "ModelError", TIMEOUT) from None
         except WorkerDiedError:
             message = "The model's process died while it computed this request."
-            raise Refusal(HTTPStatus.BAD_GATEWAY, "ModelError", message) from None
+            raise HttpError(HTTPStatus.BAD_GATEWAY, "ModelError", message) from None
 
     async def _send(self, send: Send, answer: Answer) -> None:
         digest = answer.digest or self._front.deployment.digest
@@ -211,20 +211,20 @@ def _fields(request: Request, kind: str, length: int) -> list[object]:
     return [custom, content_type, request.header(b"accept") or json_type, length]
 
 
-def _refused(request: Request, refusal: Refusal) -> Answer:
-    """Return the refusal in the form of the route: the container's, or that of SageMaker's runtime."""
+def _error_answer(request: Request, error: HttpError) -> Answer:
+    """Return the error in the form of the route: the container's, or that of SageMaker's runtime."""
     if not request.is_aws:
-        document = {"title": f"{refusal.status.value} {refusal.status.phrase}"}
-        if refusal.message:
-            document["description"] = refusal.message
-        return Answer(refusal.status, json.dumps(document).encode(), headers=refusal.headers)
-    if refusal.kind == "ModelError":
+        document = {"title": f"{error.status.value} {error.status.phrase}"}
+        if error.message:
+            document["description"] = error.message
+        return Answer(error.status, json.dumps(document).encode(), headers=error.headers)
+    if error.kind == "ModelError":
         # The container has given no answer; SageMaker reports the status 0 then.
-        answer = _model_error(0, refusal.message, "")
-        answer.headers = (*answer.headers, *refusal.headers)
+        answer = _model_error(0, error.message, "")
+        answer.headers = (*answer.headers, *error.headers)
         return answer
-    headers = (*refusal.headers, ("x-amzn-ErrorType", refusal.kind))
-    return Answer(refusal.status, json.dumps({"Message": refusal.message}).encode(), headers=headers)
+    headers = (*error.headers, ("x-amzn-ErrorType", error.kind))
+    return Answer(error.status, json.dumps({"Message": error.message}).encode(), headers=headers)
 
 
 def _model_error(status: int, original: str, digest: str) -> Answer:

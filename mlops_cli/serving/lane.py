@@ -160,23 +160,23 @@ class Lane:
     def _work(self, row: int, invocations: list[Invocation]) -> None:
         expected = 1
         while True:
-            taken = invocations or self._inbox.gather(expected, self._takes_large)
-            invocations = []
-            if not taken:
+            invocations = invocations or self._inbox.gather(expected, self._takes_large)
+            if not invocations:
                 return
-            batch = self._batches[row] = Batch(taken, self._board, row, self._deliver)
+            batch = self._batches[row] = Batch(invocations, self._board, row, self._deliver)
             try:
                 self._engine.run(batch)
             except BaseException as error:
                 log.critical("the requests of a batch are failed", exc_info=error)
-                for invocation in taken:
+                for invocation in invocations:
                     invocation.error = invocation.error or error
             self._deliver(batch)
             del self._batches[row]
             if batch.kept is not None:
                 self._rows.append(row)
                 return
-            expected = len(taken) + self._inbox.waiting() if self._threads == 1 else 1
+            expected = len(invocations) + self._inbox.waiting() if self._threads == 1 else 1
+            invocations = []
 
     def _takes_large(self) -> bool:
         large = sum(_is_alone(invocation) for batch in list(self._batches.values()) for invocation in batch.invocations)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from mlops_cli.serving.dispatcher import ClientGoneError, Dispatcher
-from mlops_cli.serving.refusal import Refusal
+from mlops_cli.serving.http_error import HttpError
 
 if TYPE_CHECKING:
     from mlops_cli.serving.http_api import Request
@@ -19,7 +19,7 @@ GZIP_HEADER = 16 + zlib.MAX_WBITS
 
 
 async def read_body(request: Request, dispatcher: Dispatcher) -> bytes:
-    """Return the body, decoded. Raise Refusal, also as soon as it exceeds the limit, or ClientGoneError."""
+    """Return the body, decoded. Raise HttpError, also as soon as it exceeds the limit, or ClientGoneError."""
     limit = dispatcher.limits.body_bytes
     coding = (request.header(b"content-encoding") or "identity").strip().lower()
     if (request.content_length or 0) > limit * DISCARDED_BODIES:
@@ -51,12 +51,12 @@ async def read_body(request: Request, dispatcher: Dispatcher) -> bytes:
     if coding not in GZIP:
         message = f"The Content-Encoding {coding:.40} is not supported: send the body as it is, or with gzip."
         accepted = (("Accept-Encoding", "gzip, identity"),)
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "ValidationError", message, accepted)
+        raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "ValidationError", message, accepted)
     return _unzipped(body, limit)
 
 
 def _unzipped(body: bytes, limit: int) -> bytes:
-    """Return the content of one or more gzip members; raise Refusal if it is damaged or larger than the limit."""
+    """Return the content of one or more gzip members; raise HttpError if it is damaged or larger than the limit."""
     parts: list[bytes] = []
     room = limit
     while body:
@@ -65,19 +65,19 @@ def _unzipped(body: bytes, limit: int) -> bytes:
             part = member.decompress(body, room + 1)
         except zlib.error as error:
             message = f"The body is not gzip, as its Content-Encoding says: {error}."
-            raise Refusal(HTTPStatus.BAD_REQUEST, "ValidationError", message) from None
+            raise HttpError(HTTPStatus.BAD_REQUEST, "ValidationError", message) from None
         if len(part) > room:
             raise _too_large(limit, close=False)
         if not member.eof:
             message = "The body is not gzip, as its Content-Encoding says: it is cut off."
-            raise Refusal(HTTPStatus.BAD_REQUEST, "ValidationError", message)
+            raise HttpError(HTTPStatus.BAD_REQUEST, "ValidationError", message)
         parts.append(part)
         room -= len(part)
         body = member.unused_data
     return b"".join(parts)
 
 
-def _too_large(limit: int, close: bool) -> Refusal:
+def _too_large(limit: int, close: bool) -> HttpError:
     message = f"The request's body is larger than the limit of {limit} bytes."
     headers = (("Connection", "close"),) if close else ()
-    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "ValidationError", message, headers)
+    return HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "ValidationError", message, headers)

@@ -1,11 +1,11 @@
-"""A refusal by the endpoint itself, not by the model."""
+"""An error answer of the endpoint itself, not of the model."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """``kind`` is SageMaker's name of the error."""
 
     def __init__(self, status: HTTPStatus, kind: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
