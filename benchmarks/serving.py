@@ -182,7 +182,7 @@ def in_process(model: Path, texts: list[str], calls: int = 300) -> dict[str, str
     code = (
         "import json, sys, time, numpy as np; from pathlib import Path; from statistics import median\n"
         "from mlops_cli.serving.runtime.saved_model import Model\n"
-        "folder, texts, calls = json.load(sys.stdin); model = Model(Path(folder), 1, 2); model.warm_up()\n"
+        "folder, texts, calls = json.load(sys.stdin); model = Model(Path(folder), 1, 2)\n"
         "texts = np.array([text.encode() for text in texts], object); times = {}\n"
         "for size in (1, 8, 32):\n"
         "    times[size] = []\n"

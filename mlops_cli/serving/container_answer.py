@@ -11,6 +11,7 @@ import falcon
 from mlops_cli.serving.batch import Invocation
 from mlops_cli.serving.runtime.predict_api import PredictError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
+from mlops_cli.serving.script_model import AnswerError
 
 log = logging.getLogger("mlops.server")
 
@@ -41,6 +42,8 @@ def container_answer(invocation: Invocation) -> ContainerAnswer:
         if invocation.predict_only:
             return ContainerAnswer(predict_error.status, JSON, [], predict_error.body.encode())
         error = falcon.HTTPError(predict_error.status, description=predict_error.body)
+    if isinstance(error, AnswerError):
+        return ContainerAnswer(error.status_code, error.content_type, [], error.body.encode())
     if isinstance(error, falcon.HTTPError):
         return ContainerAnswer(error.status_code, JSON, _headers(error.headers), error.to_json())
     if isinstance(error, falcon.HTTPStatus):

@@ -27,7 +27,12 @@ WAIT_SECONDS = 0.05
 
 
 class Engine(Protocol):
-    """What answers requests: a loaded model with its handlers."""
+    """What answers requests: a loaded model with its handlers.
+
+    ``patience`` is the multiple of the usual time that the others wait for a request before another thread goes on.
+    """
+
+    patience: int
 
     def run(self, batch: Batch) -> None:
         """Set the answer or the error of each request, in steps that the batch attempts."""
@@ -145,7 +150,7 @@ class Lane:
         now = time.monotonic()
         running = list(self._batches.items())
         hanging = sum(batch.kept is not None for _, batch in running)
-        patience = self._limits.takeover_seconds / (IMPATIENCE if hanging else 1)
+        patience = self._engine.patience * self._limits.takeover_seconds / (IMPATIENCE if hanging else 1)
         for row, batch in running:
             if batch.kept is None and self._rows and batch.busy_seconds(now) > patience:
                 rest = batch.hand_over()

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from mlops_cli.frameworks import framework_named
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
+from mlops_cli.serving.batch import Batch, Invocation
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.handlers import MODEL_NAME, Answer, Context
+from mlops_cli.serving.handlers import MODEL_NAME, Context
+from mlops_cli.serving.lane import Engine
+from mlops_cli.serving.progress_board import ProgressBoard
 
-
-class Predictor(Protocol):
-    """Answers requests with one loaded model."""
-
-    async def invoke(self, body: bytes, context: Context, is_gone: Callable[[], bool]) -> Answer: ...
-
-    async def predict(self, body: bytes, context: Context, is_gone: Callable[[], bool]) -> Answer: ...
-
-    @property
-    def is_stuck(self) -> bool: ...
+log = logging.getLogger("mlops.server")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """``calls_itself``: its handler sends requests to the model over HTTP, so it answers only inside a server."""
+    """``predictions`` answers the calls of a ``handler`` that sends requests to the model over HTTP."""
 
-    predictor: Predictor
+    requests: Engine
     version: str
-    calls_itself: bool = False
+    predictions: Engine | None = None
 
-    async def answer_examples(self, body: str) -> Answer:
-        """Return the answer to a request with the use case's examples; raise what a request raises."""
+    def warm_up(self, examples: str, board: ProgressBoard) -> None:
+        """Send the use case's examples: a model's first call is slow. A failure is no reason not to serve the model."""
+        if not examples or self.predictions is not None:
+            return
         context = Context(
             model_name=MODEL_NAME,
             model_version=None,
@@ -45,24 +40,31 @@ class LoadedModel:
             custom_attributes=EXCLUDE_FROM_STATISTICS,
             request_content_type="application/json",
             accept_header="application/json",
-            content_length=len(body.encode()),
+            content_length=len(examples.encode()),
             timeout=Limits.request_seconds,
         )
-        return await self.predictor.invoke(body.encode(), context, lambda: False)
+        invocation = Invocation(0, examples.encode(), context)
+        self.requests.run(Batch([invocation], board, 0, lambda _batch: None))
+        if invocation.error is not None:
+            log.warning("the model does not answer the examples of usecase.toml: %s", invocation.error)
 
 
 def load_model(package: Path, framework_name: str, limits: Limits) -> LoadedModel:
-    """Load the package in the running event loop; raise ModelError, TensorFlowError or the package's own exception."""
+    """Load the package; raise ModelError, TensorFlowError or the package's own exception."""
     framework = framework_named(framework_name)
     if framework.uses_handlers:
         from mlops_cli.serving.script_model import ScriptModel
         from mlops_cli.serving.script_predictor import ScriptPredictor
 
         script_model = ScriptModel(package, framework)
-        return LoadedModel(ScriptPredictor(script_model, limits), script_model.version)
-    from mlops_cli.serving import handlers, predictor
+        return LoadedModel(ScriptPredictor(script_model), script_model.version)
+    from mlops_cli.serving import handlers
+    from mlops_cli.serving.predictor import Predictor, WholeHandler
     from mlops_cli.serving.runtime.saved_model import Model
 
     model = Model(package, intra_threads=1, inter_threads=min(8, os.cpu_count() or 1))
     own = handlers.load(package)
-    return LoadedModel(predictor.Predictor(model, own, limits), model.version, calls_itself=own.whole is not None)
+    predictor = Predictor(model, own, limits)
+    if own.whole is None:
+        return LoadedModel(predictor, model.version)
+    return LoadedModel(WholeHandler(own.whole), model.version, predictor)

@@ -32,6 +32,8 @@ class State:
 class WholeHandler:
     """Answers requests with a package's ``handler``, which calls the model itself."""
 
+    patience = 1
+
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
 
@@ -45,6 +47,8 @@ class WholeHandler:
 
 class Predictor:
     """Answers requests with one model and its handlers."""
+
+    patience = 1
 
     def __init__(self, model: Model, handlers: Handlers, limits: Limits) -> None:
         self._model = model

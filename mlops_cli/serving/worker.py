@@ -26,11 +26,11 @@ from mlops_cli.serving.batch import Invocation
 from mlops_cli.serving.control_files import Deployment, EndpointDirectory, deployment_of, hold_lock
 from mlops_cli.serving.frames import NEWS, Frame, pack_frame
 from mlops_cli.serving.handlers import Context
-from mlops_cli.serving.lane import Engine, Lane, free_rows
-from mlops_cli.serving.predictor import Predictor, WholeHandler
+from mlops_cli.serving.lane import Lane, free_rows
+from mlops_cli.serving.loading import LoadedModel, load_model
 from mlops_cli.serving.progress_board import ProgressBoard
 from mlops_cli.serving.request_statistics import collect_statistics
-from mlops_cli.serving.runtime.saved_model import Model, ModelError
+from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
 
 log = logging.getLogger("mlops.server")
@@ -61,15 +61,6 @@ class Task:
         return cls(**{**content, **paths, "deployment": deployment_of(content["deployment"])})
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """The engines of a package: one for its requests, one for its ``handler``'s calls of the model, if it has one."""
-
-    version: str
-    requests: Engine
-    predictions: Engine | None = None
-
-
 def main() -> None:
     task = Task.parse(sys.argv[1])
     for descriptor in (task.requests, task.predictions, task.board, task.life):
@@ -83,8 +74,12 @@ def main() -> None:
     channel = socket.socket(fileno=task.requests)
     try:
         with hold_lock(EndpointDirectory(task.folder).workers_lock, exclusive=False, seconds=10):
-            loaded = load(task)
-            _serve(task, channel, loaded)
+            if task.deployment.sample:
+                collect_statistics(EndpointDirectory(task.folder).observed, task.package, task.deployment)
+            model = load_model(task.package, task.deployment.framework, task.deployment.limits)
+            board = ProgressBoard(task.board)
+            model.warm_up(task.deployment.examples, board)
+            _serve(task, channel, board, model)
     except (ModelError, TensorFlowError, MlopsError, OSError) as error:
         log.error("%s", error)
         _report(channel, ["failed", _one_line(str(error))])
@@ -95,31 +90,17 @@ def main() -> None:
         raise
 
 
-def load(task: Task) -> Loaded:
-    """Load the package's model and handlers. Raise ModelError, TensorFlowError, or whatever inference.py raises."""
-    limits = task.deployment.limits
-    model = Model(task.package, intra_threads=1, inter_threads=min(8, os.cpu_count() or 1))
-    model.warm_up()
-    if task.deployment.sample:
-        collect_statistics(EndpointDirectory(task.folder).observed, task.package, task.deployment)
-    own = handlers.load(task.package)
-    predictor = Predictor(model, own, limits)
-    if own.whole is None:
-        return Loaded(model.version, predictor)
-    return Loaded(model.version, WholeHandler(own.whole), predictor)
-
-
-def _serve(task: Task, channel: socket.socket, loaded: Loaded) -> NoReturn:
+def _serve(task: Task, channel: socket.socket, board: ProgressBoard, model: LoadedModel) -> NoReturn:
     """Start the threads, report ready, then look after the threads."""
-    limits, board, rows = task.deployment.limits, ProgressBoard(task.board), free_rows()
-    has_handler = loaded.predictions is not None
+    limits, rows = task.deployment.limits, free_rows()
+    has_handler = model.predictions is not None
     read = _reader(task, task.private_uri if has_handler else task.public_uri)
     threads = HANDLER_THREADS if has_handler else 1
-    lanes = [Lane(channel, loaded.requests, board, limits, read, threads, rows)]
-    if loaded.predictions is not None:
+    lanes = [Lane(channel, model.requests, board, limits, read, threads, rows)]
+    if model.predictions is not None:
         predictions = socket.socket(fileno=task.predictions)
-        lanes.append(Lane(predictions, loaded.predictions, board, limits, read, 1, rows))
-    _report(channel, ["ready", loaded.version, has_handler])
+        lanes.append(Lane(predictions, model.predictions, board, limits, read, 1, rows))
+    _report(channel, ["ready", model.version, has_handler])
     while True:
         time.sleep(limits.takeover_seconds / BEATS_IN_TAKEOVER)
         board.beat()

@@ -60,6 +60,8 @@ def test_a_bad_request_does_not_spoil_its_batch(running: Any, connect: Any) -> N
 class Recorder:
     """An engine that remembers the batches; ``steps`` are what a request's body makes it do."""
 
+    patience = 1
+
     def __init__(self, steps: dict[bytes, Callable[[], object]] | None = None) -> None:
         self.batches: list[list[bytes]] = []
         self._steps = steps or {}
