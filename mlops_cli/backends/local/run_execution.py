@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from mlops_cli.backends.local import rollback
 from mlops_cli.backends.local.run_selection import supersede_older
 from mlops_cli.backends.local.services import LocalServices
@@ -19,8 +17,6 @@ from mlops_cli.core.model_versions import (
 from mlops_cli.core.runs import Run, Status
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE
 from mlops_cli.errors import MlopsError
-
-log = logging.getLogger("mlops")
 
 
 class RunExecution:
@@ -49,7 +45,11 @@ class RunExecution:
                 run, lambda done, total, message: view.progress(APPROVAL.name, done, total, message)
             )
         except Exception as error:  # noqa: BLE001 (made of files of user scripts, on a possibly full disk)
-            log.warning("The report of run %s could not be written: %s", run.id, error or type(error).__name__)
+            import logging  # only now: most commands need none
+
+            logging.getLogger("mlops").warning(
+                "The report of run %s could not be written: %s", run.id, error or type(error).__name__
+            )
 
     def _with_rollback(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
         """Restore the approved model that was live before; return the failure with a note on the endpoint."""
