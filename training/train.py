@@ -290,7 +290,7 @@ def main() -> None:
     except (Diverged, EmptySplit, OSError) as error:
         sys.exit(f"train.py: {error}")
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
-        sys.exit(f"train.py: another worker is gone; start again to go on from the checkpoint. {error.message}")
+        sys.exit(f"train.py: another worker is gone; start again to resume from the checkpoint. {error.message}")
 
 
 if __name__ == "__main__":

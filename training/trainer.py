@@ -80,7 +80,7 @@ class Trainer:
         notes = checkpoints.restore()
         self._done, self._loss = notes.get("step", 0), notes.get("loss", 0.0)
         if notes and self._team.is_chief:
-            print(f"goes on after step {self._done} of {self._steps}", flush=True)
+            print(f"resumes after step {self._done} of {self._steps}", flush=True)
         return list(notes.get("history", []))
 
     def epoch(self, epoch: int, history: list[dict[str, Any]], checkpoints: Checkpoints) -> float:

@@ -47,7 +47,7 @@ def dataset_check(
 
 
 def _kaggle(settings: Settings) -> Iterator[Finding]:
-    alternative = "; to try without: mlops download-data --source sample"
+    alternative = "; to try it without Kaggle: mlops download-data --source sample"
     if find_spec("kaggle") is None:
         yield Finding(
             "kaggle",

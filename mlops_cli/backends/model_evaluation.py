@@ -106,7 +106,7 @@ def _live_predictions(instances: Sequence[Any], ask: Invoke, notify: Notify) -> 
     answers: list[Mapping[str, Any]] = []
     for start in range(0, len(instances), BATCH_ROWS):
         answers += _predict_batch(ask, instances[start : start + BATCH_ROWS])
-        notify(len(answers), len(instances), "test rows asked of the live model")
+        notify(len(answers), len(instances), "test rows sent to the live model")
     return answers
 
 

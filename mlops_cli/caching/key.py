@@ -147,7 +147,7 @@ def _read(path: Path, imports_by_digest: MutableMapping[str, list[str]]) -> Sour
         if digest not in imports_by_digest:
             imports_by_digest[digest] = _imports_of(ast.parse(content, str(path)))
     except FileNotFoundError:
-        raise ConfigurationError(f"{path} is missing.", "Put it back, then: mlops run") from None
+        raise ConfigurationError(f"{path} is missing.", "Restore it, then: mlops run") from None
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{path} is not valid Python: {error}.", "Fix it, then: mlops run") from None
     return Source(digest, imports_by_digest[digest])

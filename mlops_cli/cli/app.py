@@ -86,7 +86,7 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
 
 def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt, secrets: frozenset[str]) -> int:
     if isinstance(error, KeyboardInterrupt):
-        error = MlopsError("Interrupted.", "Go on with the same command: what was finished is kept.", EXIT_INTERRUPTED)
+        error = MlopsError("Interrupted.", "Continue with the same command: finished work is kept.", EXIT_INTERRUPTED)
     if isinstance(error, BrokenPipeError):
         sys.stdout = None  # the reader closed the pipe: nothing to flush
         return EXIT_ERROR
@@ -109,7 +109,7 @@ def _hint(error: OSError) -> str:
         return "Free some disk space, then repeat the command: what was finished is kept."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Make the folder writable for you, then repeat the command."
-    return "Put it right, then repeat the command."
+    return "Fix it, then repeat the command."
 
 
 def get_context(ctx: typer.Context) -> tuple[AppContext, Console]:

@@ -45,13 +45,13 @@ class CostApproval:
         if self.yes and not limits:
             return
         if self.yes or not self.console.has_person:
-            also = f", so that {' and '.join(limits)} cannot be kept" if limits else ""
+            also = f", so {' and '.join(limits)} cannot be checked" if limits else ""
             raise ConfigurationError(
-                f"What this costs is not known ({missing}){also}. {NOTHING}",
-                "Go on all the same: add --yes-cost" + ("" if limits else " or --yes"),
+                f"The cost is unknown ({missing}){also}. {NOTHING}",
+                "To continue anyway, add --yes-cost" + ("" if limits else " or --yes"),
             )
-        if not self.console.confirm(f"What this costs is not known ({missing}). Go on all the same?", yes=False):
-            raise MlopsError(NOTHING, "Allow pricing:GetProducts, or go on without knowing: --yes-cost")
+        if not self.console.confirm(f"The cost is unknown ({missing}). Continue anyway?", yes=False):
+            raise MlopsError(NOTHING, "Allow pricing:GetProducts, or continue without a price: --yes-cost")
 
     def to_dict(self) -> dict[str, Any]:
         return costs_dict(self.costs)
@@ -64,4 +64,4 @@ def _sentence(parts: list[str]) -> str:
 
 def _cost_hint(above: list[str]) -> str:
     names = [name for name in ("MAX_RUN_COST", "MAX_MONTHLY_COST") if any(name in excess for excess in above)]
-    return f"Go on all the same: add --yes-cost. Or raise {' and '.join(names)}, or choose other instance types."
+    return f"To continue anyway, add --yes-cost. Or raise {' and '.join(names)}, or choose other instance types."

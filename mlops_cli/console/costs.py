@@ -55,7 +55,7 @@ def show_costs(console: Console, costs: Costs, heading: str) -> None:
     if costs.prices:
         console.say(f"prices: AWS's price list, {_times(costs)}; without taxes, free tiers and discounts")
     if costs.by_use:
-        console.say(f"not counted, since it goes by use: {'; '.join(costs.by_use)}")
+        console.say(f"not included, billed by use: {'; '.join(costs.by_use)}")
     for why in dict.fromkeys(line.unknown_reason for line in costs.unknown):
         console.say(f"price unknown: {why}")
 
@@ -79,7 +79,7 @@ def _table(costs: Costs, heading: str) -> Any:
         (costs.per_hour, costs.most_per_hour),
         (costs.per_month, costs.most_per_month),
     )
-    total = "together" if not costs.unknown else "together, without what is unknown"
+    total = "together" if not costs.unknown else "total, without unknown prices"
     grid.add_row(
         styled(total, "bold"), "", "", *(styled(_span(*bounds), "bold") if bounds[1] else "-" for bounds in sums), ""
     )

@@ -110,7 +110,7 @@ def show_run(console: Console, run: Run, explain: bool = False) -> None:
         decision = run.decision
         console.say(f"{decision.verb} {decision.describe(format_datetime(decision.at))}")
         if decision.approved and decision.shortfalls:
-            console.say(f"accepted with it: {'; '.join(decision.shortfalls)}")
+            console.say(f"accepted shortfalls: {'; '.join(decision.shortfalls)}")
     if run.current and run.current.status is Status.FAILED:
         console.say(run.current.reason)
 
@@ -158,15 +158,13 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
     if evidence.earlier:
         decision = evidence.earlier
         verb = decision.verb if decision.approved else decision.verb.upper()
-        console.say(f"This very model was {verb} {decision.describe(format_datetime(decision.at))}")
+        console.say(f"This model was already {verb} {decision.describe(format_datetime(decision.at))}")
 
 
 def _within(evidence: Evidence) -> str:
-    """Return the sentence for a model within its limits, in the words of the limits that exist."""
-    floored, capped = (any(getattr(row, side) for row in evidence.rows) for side in ("minimum", "maximum"))
-    if floored or capped:
-        return "nothing is " + " or ".join(["under its floor"] * floored + ["over its ceiling"] * capped)
-    return "usecase.toml sets no floor and no ceiling"
+    """Return the sentence for a model without a shortfall."""
+    has_limits = any(row.minimum or row.maximum for row in evidence.rows)
+    return "all metrics are within their limits" if has_limits else "usecase.toml sets no limits"
 
 
 def _against_live(evidence: Evidence) -> dict[str, str]:
@@ -199,7 +197,7 @@ def show_newer_data(console: Console, source_check: SourceCheck, default: str) -
     if changed:
         sources = [] if source_check.sources == [default] else source_check.sources
         options = "".join(f" --source {shlex.quote(source)}" for source in sources)
-        console.say(f"newer data: {', '.join(changed)}; take it with mlops download-data{options} --refresh")
+        console.say(f"newer data: {', '.join(changed)}; download it: mlops download-data{options} --refresh")
     return changed
 
 

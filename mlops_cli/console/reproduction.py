@@ -22,13 +22,13 @@ def show_reproduction(console: Console, reproduction: Reproduction) -> None:
         console.say(f"metric {_shown(difference)}")
     if len(reproduction.metrics) > MOST_SHOWN:
         console.say(f"... and {len(reproduction.metrics) - MOST_SHOWN} more metrics differ")
-    console.say(f"run {reproduction.run_id}: {'same' if reproduction.same else 'NOT the same'}")
+    console.say(f"run {reproduction.run_id}: {'same' if reproduction.same else 'DIFFERENT'}")
 
 
 def _stage(stage: StageComparison) -> str:
-    came_out = f"same output {short(stage.now)}" if stage.same else f"output {short(stage.before)} → {short(stage.now)}"
-    went_in = "the same went in" if not stage.input_changes else "what went in differs:"
-    return f"{stage.name}: {came_out}; {went_in}"
+    output = f"same output {short(stage.now)}" if stage.same else f"output {short(stage.before)} → {short(stage.now)}"
+    inputs = "same inputs" if not stage.input_changes else "different inputs:"
+    return f"{stage.name}: {output}; {inputs}"
 
 
 def _shown(difference: InputChange) -> str:

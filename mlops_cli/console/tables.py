@@ -106,11 +106,11 @@ def _side_by_side(evidence: Evidence) -> dict[str, list[float | None]]:
     # A comparison has its own table, of the same rows.
     compared = evidence.comparison and evidence.comparison.differences
     live = {"live": [row.live.get(primary) for row in rows]} if evidence.live_digest and not compared else {}
-    ceilings = [row.maximum.get(primary) for row in rows]
-    floors = [row.minimum.get(primary) for row in rows]
-    capped = {"ceiling": ceilings} if any(value is not None for value in ceilings) else {}
-    floored = {"floor": floors} if not capped or any(value is not None for value in floors) else {}
-    return {**live, **floored, **capped}
+    maxima = [row.maximum.get(primary) for row in rows]
+    minima = [row.minimum.get(primary) for row in rows]
+    maximum = {"maximum": maxima} if any(value is not None for value in maxima) else {}
+    minimum = {"minimum": minima} if not maximum or any(value is not None for value in minima) else {}
+    return {**live, **minimum, **maximum}
 
 
 def _width(column: tuple[str, Sequence[str | Text]]) -> int:

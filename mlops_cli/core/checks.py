@@ -74,5 +74,5 @@ def settings_failure(problem: str) -> Finding:
         State.FAILURE,
         problem,
         "No command works with it, and nothing of the target could be looked at.",
-        "Put it right (mlops config shows where each setting comes from), then look again: mlops doctor",
+        "Fix it (mlops config shows where each setting comes from), then check again: mlops doctor",
     )

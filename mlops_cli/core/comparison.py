@@ -109,7 +109,7 @@ def describe_rows(comparison: Comparison) -> str:
     """Return a description of the compared rows."""
     part = f"{comparison.rows:,} of " if comparison.rows < comparison.of else "all "
     rows = f"{part}{comparison.of:,} test rows"
-    asked_text = f", {comparison.asked:,} of them asked of the live endpoint" if comparison.asked else ""
+    asked_text = f", {comparison.asked:,} of them predicted by the live endpoint" if comparison.asked else ""
     if comparison.learnt is None:
         return f"{rows}{asked_text}; whether the live model was trained on some of them is not known"
     left_out = f"; it was trained on {comparison.learnt:,} others" if comparison.learnt else ""

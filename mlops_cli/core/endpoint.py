@@ -51,7 +51,7 @@ class Endpoint:
             return f"{model}, but nothing is approved"
         if self.live_digest != self.deployed_digest:
             expected = self.deployed_digest[:12]
-            contrast = f"but approved is {expected}" if self.approved_digest else "which nobody approved"
+            contrast = f"but {expected} is approved" if self.approved_digest else "which nobody approved"
             return f"{model or 'no model of this project'}, {contrast}"
         return f"{model}, which {self.objection}"
 

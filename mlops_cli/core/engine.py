@@ -89,7 +89,7 @@ def decide_reuse(stage: Stage, run: Run, executor: StageExecutor, stages: Sequen
     earlier = executor.find(stage, key, run)
     if earlier and (earlier.run_id == run.id or not forced):
         return CacheDecision(earlier, f"unchanged since run {earlier.run_id}", key, cache_inputs)
-    reason = "asked for" if forced else explain_cache_miss(executor.previous(stage), cache_inputs)
+    reason = "forced" if forced else explain_cache_miss(executor.previous(stage), cache_inputs)
     return CacheDecision(None, reason, key, cache_inputs)
 
 

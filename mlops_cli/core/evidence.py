@@ -53,7 +53,7 @@ class MetricRow:
 
     def bound(self, name: str) -> tuple[str, float] | None:
         """Return a metric's minimum, or else its maximum, with its kind."""
-        sides = (("floor", self.minimum), ("ceiling", self.maximum))
+        sides = (("minimum", self.minimum), ("maximum", self.maximum))
         return next(((side_name, side[name]) for side_name, side in sides if name in side), None)
 
     @property
@@ -108,7 +108,7 @@ class Evidence:
         Violated limits, missing metrics with a limit, a failed demand to beat the live model.
         """
         problems = [problem for row in self.rows for problem in row.shortfalls]
-        problems += [f"metrics.json has no row {name!r}, which has bounds" for name in self.missing if self.rows]
+        problems += [f"metrics.json has no row {name!r}, which has limits" for name in self.missing if self.rows]
         if not any(self.primary in row.metrics for row in self.rows):
             problems.append(f"metrics.json has no {self.primary!r}, the primary metric")
         return [*problems, *self._not_better()]
@@ -156,7 +156,7 @@ def _shown(row: MetricRow, name: str, beyond: str) -> str:
     """Return a violated limit as text."""
     value = row.metrics.get(name)
     if name in row.not_numbers:
-        return f"{row.name}: {name} is no number but {row.not_numbers[name]}"
+        return f"{row.name}: {name} is not a number: {row.not_numbers[name]}"
     absence = "is not in metrics.json" if name not in row.metrics else "cannot be computed: too few rows"
     return f"{row.name}: {name} {absence if value is None else f'{value:.3f} is {beyond}'}"
 
@@ -204,7 +204,7 @@ def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
     requested = limits_of(gate)
     if not requested or requested == metrics.named():
         return ()
-    return tuple(f"{shortfall}, when the run asked" for shortfall in gate.detail.get(SHORTFALLS, ()))
+    return tuple(f"{shortfall}, at the time of the request" for shortfall in gate.detail.get(SHORTFALLS, ()))
 
 
 def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
@@ -214,9 +214,9 @@ def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any])
         MetricRow(
             name=name,
             metrics=row,
-            minimum=metrics.floors(name),
+            minimum=metrics.minimum_of(name),
             live=live_rows.get(name, {}),
-            maximum=metrics.ceilings(name),
+            maximum=metrics.maximum_of(name),
             not_numbers=_not_numbers(report["metrics"][metrics.split][name]),
         )
         for name, row in rows.items()

@@ -34,10 +34,10 @@ class Metrics:
     direction: str = ""
     must_beat_live: bool = False
 
-    def floors(self, row: str) -> Bounds:
+    def minimum_of(self, row: str) -> Bounds:
         return bounds_for(self.minimum, row)
 
-    def ceilings(self, row: str) -> Bounds:
+    def maximum_of(self, row: str) -> Bounds:
         return bounds_for(self.maximum, row)
 
     @property
@@ -53,14 +53,14 @@ class Metrics:
         """
         if self.direction:
             return self.direction == "lower"
-        capped, floored = (
+        has_maximum, has_minimum = (
             any(self.primary in table for table in side.values()) for side in (self.maximum, self.minimum)
         )
-        return self.primary in ERRORS or (capped and not floored)
+        return self.primary in ERRORS or (has_maximum and not has_minimum)
 
     def named(self) -> dict[str, str]:
         """Return the limits and demands that the evidence depends on, by name."""
-        sides = (("floor", self.minimum), ("ceiling", self.maximum))
+        sides = (("minimum", self.minimum), ("maximum", self.maximum))
         named = {
             f"{side} of {row} {name}": repr(value).removesuffix(".0")
             for side, tables in sides

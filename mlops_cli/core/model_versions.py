@@ -168,7 +168,7 @@ def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
         matches = [version for version in versions if len(name) >= 4 and version.digest.startswith(name)]
     if len(matches) != 1:
         problem = "is ambiguous" if matches else "does not exist"
-        raise MlopsError(f"The model version {name!r} {problem}.", "See which there are: mlops models")
+        raise MlopsError(f"The model version {name!r} {problem}.", "List the versions: mlops models")
     return matches[0]
 
 
@@ -195,18 +195,18 @@ def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name
     if not name:
         earlier = earlier_version(versions, deployed_digest)
         if earlier is None:
-            raise MlopsError("There is no earlier approved model to go back to.", "See what there is: mlops models")
+            raise MlopsError("There is no earlier approved model to roll back to.", "List the versions: mlops models")
         return earlier
     version = find_version(versions, name)
     if version.digest == deployed_digest:
         raise MlopsError(
             f"{version.name} is deployed already.",
-            "See what there is: mlops models. If the endpoint does not answer: mlops run --from deploy",
+            "List the versions: mlops models. If the endpoint does not answer: mlops run --from deploy",
         )
     if not version.approved:
         decision = version.decision
         state = f"was rejected by {decision.actor.name}" if decision else "was never approved"
-        way_out = "See what there is: mlops models" if decision else f"mlops approve --run-id {version.run_id}"
+        way_out = "List the versions: mlops models" if decision else f"mlops approve --run-id {version.run_id}"
         raise MlopsError(f"{version.name} {state}: only an approved model is deployed.", way_out)
     return version
 
@@ -238,4 +238,4 @@ def approved_run(runs: Sequence[Run], digest: str) -> Run:
     for run in runs:
         if has_all_before(DEPLOYMENT.name, run) and run.approval.output == digest:
             return run
-    raise MlopsError(f"No run has the approved model {digest[:12]} any more.", "Train it again: mlops run")
+    raise MlopsError(f"No run contains the approved model {digest[:12]}.", "Train it again: mlops run")

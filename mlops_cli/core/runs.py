@@ -150,7 +150,7 @@ def has_all_before(name: str, run: Run) -> bool:
 
 def earlier_stages_missing_error(name: str) -> MlopsError:
     before = ", ".join(stage.name for stage in STAGES[: position(name)])
-    return MlopsError(f"No run has finished what comes before {name}: {before}.", "Start one: mlops run")
+    return MlopsError(f"No run has finished the stages before {name}: {before}.", "Start one: mlops run")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def find_run(runs: list[Run], prefix: str) -> Run:
     if matches:
         ids = ", ".join(run.id for run in matches)
         raise MlopsError(f"The run id {prefix!r} is ambiguous: {ids}.", "Give more of its characters.")
-    raise MlopsError(f"There is no run {prefix!r}.", "See which there are: mlops runs")
+    raise MlopsError(f"There is no run {prefix!r}.", "List the runs: mlops runs")
 
 
 def set_options(overrides: Mapping[str, str]) -> str:

@@ -131,7 +131,7 @@ class TableReader:
             raise MlopsError(*_missing_columns(location, missing, self._header))
         repeated = [name for name in names if self._header.count(name) > 1]
         if repeated:
-            raise MlopsError(f"{location}: the column {shown(repeated[0])} stands there twice", "rename one of them")
+            raise MlopsError(f"{location}: the column {shown(repeated[0])} is there twice", "rename one of them")
         return [self._header.index(name) for name in names]
 
 

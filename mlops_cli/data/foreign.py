@@ -35,7 +35,7 @@ _BEGINNINGS = {
     b"\x80\x04": ("is a Python pickle", _EXPORT),
     b"\x80\x05": ("is a Python pickle", _EXPORT),
     b"PK\x03\x04": ("is a zip archive or an Excel workbook", _UNPACK),
-    b"\x1f\x8b": ("is packed with gzip once more", _UNPACK),
+    b"\x1f\x8b": ("is compressed with gzip twice", _UNPACK),
     b"BZh": ("is packed with bzip2", _UNPACK),
     b"\xfd7zXZ": ("is packed with xz", _UNPACK),
     b"(\xb5/\xfd": ("is packed with Zstandard", _UNPACK),

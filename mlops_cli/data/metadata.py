@@ -80,7 +80,7 @@ def dataset_info_from(folder: Path, document: dict[str, Any]) -> DatasetInfo:
 
 
 def _corrupt(path: Path) -> MlopsError:
-    return MlopsError(f"{path} is damaged", "repeat mlops download-data: it writes the dataset anew")
+    return MlopsError(f"{path} is damaged", "repeat mlops download-data: it writes the dataset again")
 
 
 def is_same_file(path: Path, document: dict[str, Any]) -> bool:

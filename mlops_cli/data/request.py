@@ -44,7 +44,7 @@ class DataRequest:
             raise ConfigurationError("no source is given", "mlops download-data --source sample")
         if self.rows is not None and ("sample" not in self.sources or self.rows < 1):
             raise ConfigurationError(
-                f"--rows {self.rows} does not fit: it says how many rows (at least 1) --source sample makes",
+                f"--rows {self.rows} is not valid: it is the number of rows of --source sample, at least 1",
                 "mlops download-data --source sample --rows 20000",
             )
         if self.sha256 is not None and (len(self.sources) > 1 or self.sources[0] == "sample"):

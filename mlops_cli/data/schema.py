@@ -137,7 +137,7 @@ class Checker:
                     continue
                 earlier = first.setdefault((name, cell), record)
                 if earlier is not record:
-                    reason = f"{shown(cell)} stands already on line {earlier.line} of {earlier.location}"
+                    reason = f"{shown(cell)} duplicates line {earlier.line} of {earlier.location}"
                     self.findings.add(Problem(record.location, record.line, name, reason))
 
 

@@ -107,5 +107,5 @@ def _is_digest(row: str) -> bool:
 
 def _malformed(name: str, reason: str) -> MlopsError:
     return MlopsError(
-        f"{name} is not as it should be: {reason}.", "training/predictions.py describes the format; then: mlops run"
+        f"{name} is not valid: {reason}.", "training/predictions.py describes the format; then: mlops run"
     )

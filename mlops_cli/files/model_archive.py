@@ -56,7 +56,7 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive, "r:gz") as opened:
             _extract(opened, folder)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise MlopsError(f"{archive} is not a whole .tar.gz: {error}", "Make the model package again.") from error
+        raise MlopsError(f"{archive} is not a complete .tar.gz: {error}", "Build the model package again.") from error
 
 
 def digest_contents(archive: Path) -> str:

@@ -14,7 +14,7 @@ def check_statistics_available(endpoint: Endpoint, sample: float, configured: fl
     if endpoint.state is EndpointState.ABSENT:
         raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
     if not endpoint.live_digest:
-        raise MlopsError(f"The endpoint {endpoint.name} is {endpoint.state.value}.", "Look: mlops status")
+        raise MlopsError(f"The endpoint {endpoint.name} is {endpoint.state.value}.", "Check: mlops status")
     if not sample and configured:
         raise MlopsError(
             f"The endpoint {endpoint.name} does not measure its requests yet, though sample is {configured:g}.",
@@ -22,7 +22,7 @@ def check_statistics_available(endpoint: Endpoint, sample: float, configured: fl
         )
     if not sample:
         raise MlopsError(
-            f"Sampling is off: nothing is known of the requests to {endpoint.name}.",
+            f"Sampling is off: no statistics of the requests to {endpoint.name}.",
             f"Turn it on: {TURN_ON}",
             EXIT_USAGE,
         )

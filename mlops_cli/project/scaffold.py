@@ -31,8 +31,8 @@ MEANINGS = {
     ".env.example": "every setting, with its default",
     ".github": "a workflow: local on a pull request, aws on main; and the mlops that it installs",
     ".gitignore": "keeps .env and .mlops/ out of git",
-    "data.csv": "a table to begin with, made up",
-    "templates": "what the aws target is made of",
+    "data.csv": "a sample table, made up",
+    "templates": "CloudFormation templates of the aws target",
     "training": "the use case: usecase.toml, scripts, gates",
 }
 
@@ -155,7 +155,7 @@ def _missing(folder: Path, files: Mapping[str, bytes]) -> list[str]:
     if in_the_way:
         shown = ", ".join(in_the_way[:MOST_SHOWN]) + (", ..." if len(in_the_way) > MOST_SHOWN else "")
         raise ConfigurationError(
-            f"{folder} already holds something else: {shown}.", "Name a new folder: mlops init DIR"
+            f"{folder} already contains other files: {shown}.", "Name a new folder: mlops init DIR"
         )
     return missing
 

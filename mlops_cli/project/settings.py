@@ -86,19 +86,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SOURCE",
         "codecommit",
-        "aws: what the pipeline takes the project from: codecommit, s3 or connection",
+        "aws: where the pipeline gets the project from: codecommit, s3 or connection",
         _one_of("codecommit", "s3", "connection"),
     ),
     Setting(
         "REPOSITORY_NAME",
         "",
-        "aws: the CodeCommit repository that is made; empty: called as the endpoint",
+        "aws: the CodeCommit repository to create; empty: the endpoint's name",
         _matches(r"[\w.-]{1,100}", "letters, digits, . _ -"),
     ),
     Setting(
         "BRANCH",
         "main",
-        "aws: the branch whose commits start a run by themselves",
+        "aws: the branch; a new commit on it starts a run",
         _matches(r"[^\s~^:?*\[\\]{1,250}", "a branch's name"),
     ),
     Setting(
@@ -119,13 +119,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "NOTIFICATION_EMAIL",
         "",
-        "aws: who is told by mail that a model waits for a decision",
+        "aws: the address that gets a mail when a model waits for a decision",
         _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+", "a mail address"),
     ),
     Setting(
         "AWS_REGION",
         "",
-        "aws: the region; empty: the profile's",
+        "aws: the region; empty: the region of the profile",
         _matches(r"[a-z]{2,4}(-[a-z]+)+-\d", "a region such as eu-west-1"),
         also=("AWS_DEFAULT_REGION",),
     ),
@@ -133,27 +133,27 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "INSTANCE",
         "",
-        "aws: the training instance; empty: what training/usecase.toml says",
+        "aws: the training instance; empty: the one in training/usecase.toml",
         _matches(INSTANCE_TYPE, "an instance type such as ml.m5.xlarge"),
     ),
     Setting(
         "MAX_RUN_COST",
         "",
-        "aws: what one run may cost at most, in US dollars, unless --yes-cost says otherwise; empty: no limit",
+        "aws: the most that one run may cost, in US dollars; empty: no limit",
         _amount_problem,
     ),
     Setting(
         "MAX_MONTHLY_COST",
         "",
-        "aws: what the endpoint may cost a month at most, in US dollars, unless --yes-cost; empty: no limit",
+        "aws: the most that the endpoint may cost a month, in US dollars; empty: no limit",
         _amount_problem,
     ),
-    Setting("MAX_DOWNLOAD_GB", "20", "how many gigabytes download-data takes from a URL or Kaggle at most", _size),
+    Setting("MAX_DOWNLOAD_GB", "20", "the largest download from a URL or Kaggle, in gigabytes", _size),
     Setting("KAGGLE_API_TOKEN", "", "Kaggle's token, or the path of a file with it", secret=True),
     Setting("KAGGLE_USERNAME", "", "Kaggle's user name, with KAGGLE_KEY"),
     Setting("KAGGLE_KEY", "", "Kaggle's older kind of key", secret=True),
     Setting("MLFLOW_TRACKING_URI", "", "where MLflow logs the runs: a URL, sqlite:///FILE or a SageMaker ARN"),
-    Setting("MLFLOW_EXPERIMENT_NAME", "", "MLflow's experiment; empty: called as the endpoint"),
+    Setting("MLFLOW_EXPERIMENT_NAME", "", "MLflow's experiment; empty: the endpoint's name"),
     Setting("MLFLOW_TRACKING_USERNAME", "", "the MLflow server's user name, with MLFLOW_TRACKING_PASSWORD"),
     Setting("MLFLOW_TRACKING_PASSWORD", "", "the MLflow server's password", secret=True),
     Setting("MLFLOW_TRACKING_TOKEN", "", "the MLflow server's token", secret=True),
@@ -208,7 +208,7 @@ class Settings:
     def validated(self) -> Settings:
         """Return self. Raise ConfigurationError with all problems, if any."""
         if self.problems:
-            raise ConfigurationError("; ".join(self.problems) + ".", "See them all: mlops config")
+            raise ConfigurationError("; ".join(self.problems) + ".", "List them: mlops config")
         return self
 
 

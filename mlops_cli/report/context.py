@@ -75,7 +75,7 @@ def _predictions(content: bytes | None, split: str) -> tuple[Predictions | None,
     except MlopsError as error:
         return None, error.message.rstrip(".")
     if predicted.split != split:
-        return None, f"predictions.json is of the split {predicted.split}, the metrics that count are of {split}"
+        return None, f"predictions.json is of the split {predicted.split}, the reported metrics are of {split}"
     return predicted, ""
 
 

@@ -191,7 +191,7 @@ class LocalEndpoint:
             reason = str(error) or type(error).__name__
             raise MlopsError(
                 f"The endpoint {self.name} does not answer: {reason}. Log: {self._folder.log}",
-                "Look: mlops status",
+                "Check: mlops status",
             ) from error
 
     def read_statistics(self, digest: str, days: int) -> Counts:
@@ -283,7 +283,7 @@ class LocalEndpoint:
                 lines = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
         tail = "".join(f"\n  {clipped(log_line(line))}" for line in lines)
         return MlopsError(
-            f"{error} Log: {self._folder.log}{tail}", hint or "Mend what makes the package, then: mlops run"
+            f"{error} Log: {self._folder.log}{tail}", hint or "Fix the script that writes the package, then: mlops run"
         )
 
     def _log_size(self) -> int:
@@ -295,7 +295,7 @@ class LocalEndpoint:
         self._processes.end_all()
         if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):
             raise MlopsError(
-                f"A server process of the endpoint {self.name} goes on {ELSEWHERE}.",
+                f"A server process of the endpoint {self.name} is running {ELSEWHERE}.",
                 "End it there (mlops cleanup), then repeat the command.",
             )
 

@@ -71,15 +71,15 @@ def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) ->
     second = limited(cloud, MAX_RUN_COST="0.01").json("run", "--yes-cost")["id"]
     forced = cloud.json("run", "--force", "--detach")
     notes = {line["resource"].split(":")[0]: line["note"] for line in forced["costs"]["lines"]}
-    assert notes["preprocess"] == f"as long as in run {run['id'][:8]}", "the second run has reused it"
-    assert notes["train"] == f"as long as in run {second[:8]}"
+    assert notes["preprocess"] == f"duration of run {run['id'][:8]}", "the second run has reused it"
+    assert notes["train"] == f"duration of run {second[:8]}"
     cloud("stop")
     asked = {one["action"].split(":")[0] for one in cloud.aws.permissions()}
     assert ("sagemaker" in asked, "pricing" in asked) == (True, False), "a step never asks for prices: it may not"
 
     cloud.aws.control("price", usage="Host:ml.m5.large", amount="1")
     cleanup = cloud("cleanup", "--dry-run")
-    assert "what this stops costing" in cleanup
+    assert "costs that end" in cleanup
     assert "published 2026-11-20, asked 20" in cleanup
     assert cloud.json("cleanup", "--dry-run")["costs"]["per_month"] == MONTH, "the prices of today, asked for once"
     assert cloud.json("cleanup", "--yes")["costs"]["per_hour"] == 0.115
@@ -115,12 +115,12 @@ def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
     denied("download-data", "--source", "tiny.csv")
 
     nobody = denied("run", code=2)
-    assert "What this costs is not known (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, 7 builds" in nobody
+    assert "The cost is unknown (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, 7 builds" in nobody
     assert "add --yes-cost or --yes" in nobody
     kept = Denied(project, aws, keys, MAX_RUN_COST="5")("run", "--yes", code=2)
     assert "so that MAX_RUN_COST cannot be kept. Nothing was started." in kept
     code, read = denied.on_a_terminal("n\n", "run")
-    assert (code, "Go on all the same? [y/N]" in read, "Nothing was started." in read) == (1, True, True)
+    assert (code, "Continue anyway? [y/N]" in read, "Nothing was started." in read) == (1, True, True)
     assert denied.json("runs") == []
 
     run = Denied(project, aws, keys, MAX_RUN_COST="5").json("run", "--yes-cost")

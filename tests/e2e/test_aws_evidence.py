@@ -62,4 +62,4 @@ def test_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Cloud) -> 
     shared("download-data", "--source", "tiny.csv")
     run = shared.json("run", "--set", "epochs=4")
     shown = shared("approve", "--run-id", run["id"], "--yes")
-    assert "240 of 300 test rows, 140 of them asked of the live endpoint; it was trained on 60 others" in shown
+    assert "240 of 300 test rows, 140 of them predicted by the live endpoint; it was trained on 60 others" in shown

@@ -49,7 +49,7 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
     assert process.returncode == 0, cli("logs", "--stage", "train")[-3000:]
     run = json.loads(out)
     assert run["status"] == "waiting"
-    assert "goes on after step" in cli("logs", run["id"], "--stage", "train")
+    assert "resumes after step" in cli("logs", run["id"], "--stage", "train")
     transitions = sagemaker.describe_training_job(TrainingJobName=job)["SecondaryStatusTransitions"]
     assert "Interrupted" in [one["Status"] for one in transitions]
 

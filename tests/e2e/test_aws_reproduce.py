@@ -41,7 +41,7 @@ def state(cloud: Cloud) -> dict[str, Any]:
 def test_what_was_never_trained_cannot_be_made_again(shared: Cloud) -> None:
     shared.edit("tests/test_pretraining.py", ">= 3", ">= 300")
     shared.both("run", code=3)
-    assert "has trained no model that could be made again" in shared("reproduce", code=1)
+    assert "has no trained model to reproduce" in shared("reproduce", code=1)
     shared.edit("tests/test_pretraining.py", ">= 300", ">= 3")
 
 
@@ -91,7 +91,7 @@ def test_what_differs_is_named_and_a_script_that_fails_shows_its_last_lines(shar
     assert "  training/train.py: " in out
     assert "  machine instance_type: ml.m5.xlarge → ml.m5.2xlarge" in out
     assert "metric test macro roc_auc: 0.6 → 0.5" in out
-    assert f"run {run['id']}: NOT the same" in out
+    assert f"run {run['id']}: DIFFERENT" in out
     shared.edit("train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
     _, err = larger.both("reproduce", run["id"], "--yes", code=3)
     assert "train.py failed: AlgorithmError" in err
@@ -109,7 +109,7 @@ def test_ctrl_c_stops_the_job(shared: Cloud) -> None:
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Stopped, and with it the job on AWS." in err
+    assert "Stopped; the job on AWS was stopped, too." in err
     assert "Traceback" not in err
 
     def ending() -> set[str]:

@@ -66,7 +66,7 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> 
         _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     run_id = shared.json("runs")[0]["id"]
-    assert f"Run {run_id} goes on on AWS" in err
+    assert f"Run {run_id} continues on AWS" in err
     assert f"mlops status {run_id} --follow" in err
     assert "Traceback" not in err
     assert training(shared)
@@ -141,7 +141,7 @@ def test_a_rejected_model_is_not_deployed_and_asked_about_again(shared: Cloud) -
     assert shared.json("status")["endpoint"]["state"] == "absent"
     assert "was rejected by root: too rude" in shared("approve", "--run-id", run["id"], "--yes", code=4)
     again = shared("run")
-    assert "This very model was REJECTED by root" in again
+    assert "This model was already REJECTED by root" in again
     assert "too rude" in again
     status = packages(shared)
     assert (status[run["id"]], status[shared.json("runs")[0]["id"]]) == ("Rejected", "PendingManualApproval")
@@ -169,7 +169,7 @@ def test_a_first_deployment_that_fails_goes_on_once_its_cause_is_gone_and_shows_
 
 
 def test_a_decision_in_the_aws_console_counts(shared: Cloud) -> None:
-    assert "goes on in the background" in shared("run", "--set", "epochs=4", "--detach")
+    assert "continues in the background" in shared("run", "--set", "epochs=4", "--detach")
     run_id = shared.json("status", "--follow")["run"]["id"]
     shared.said_in_the_console("Approved", "seen in the console")
     done = shared.json("status", run_id, "--follow")

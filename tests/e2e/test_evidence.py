@@ -49,7 +49,7 @@ def test_every_run_that_waits_has_a_report_and_a_rejected_one_keeps_it(judged: C
     gate.write_text(gate.read_text().replace(">= 3", ">= 3000"))
     judged.both("run", code=3)
     _, err = judged.both("report", code=1)
-    assert "has no model to report about yet.\nhint: Continue it: mlops run" in err
+    assert "has no model to report on yet.\nhint: Continue it: mlops run" in err
     gate.write_text(gate.read_text().replace(">= 3000", ">= 3"))
 
     out = judged("run")
@@ -104,7 +104,7 @@ def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_
     assert report_of(judged, first) == before
 
     (judged.folder / ".mlops" / "runs" / second / "report.html").unlink()
-    assert "this very model is live now" in report_of(judged, second), "one that was lost is made again"
+    assert "this model is live now" in report_of(judged, second), "one that was lost is made again"
 
 
 def what_a_killed_command_left_half_written_is_made_again(judged: Cli, run_id: str) -> None:
@@ -134,7 +134,7 @@ def test_a_model_that_must_beat_the_live_one_needs_a_reason_where_it_does_not(ju
     run_id = judged.json("run", "--set", "epochs=2")["id"]
     _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
     assert "The model falls short (must_beat_live: WORSE: long roc_auc" in err
-    assert "This model falls short of what is demanded of it." in report_of(judged)
+    assert "This model does not meet its limits." in report_of(judged)
     done = judged.json("approve", "--run-id", run_id, "--yes", "--comment", "it is smaller")
     assert (done["status"], done["decision"]["comment"]) == ("done", "it is smaller")
 

@@ -215,7 +215,7 @@ def test_detached_and_followed(tiny: Cli) -> None:
     held = hold(tiny, "train")
     out = tiny("run", "--detach")
     run_id = tiny.json("runs")[0]["id"]
-    assert f"run {run_id} goes on in the background" in out
+    assert f"run {run_id} continues in the background" in out
     wait_for(reached(tiny, "train").exists)
     with tiny.start("logs", "--follow", "--stage", "train") as follower:
         held.unlink()

@@ -53,7 +53,7 @@ def edit(cli: Cli, file: str, old: str, new: str) -> None:
 def test_the_minimal_project_runs_at_once(churn: Cli) -> None:
     out = churn("quickstart", "--yes")
     assert "$ mlops download-data\n" in out
-    assert "limits nothing is under its floor" in " ".join(out.split())
+    assert "limits all metrics are within their limits" in " ".join(out.split())
     assert "months 2, tickets 6, price 85" in out
     model = churn.json("status")["endpoint"]["live_digest"]
     assert churn.json("quickstart", "--yes")["run"]["status"] == "done", "it is safe to repeat"
@@ -103,9 +103,9 @@ def said_of_rents(out: str) -> None:
     """What `quickstart` must say of a project of another kind, on both targets."""
     assert "dataset: rent.csv, 900 rows" in out
     assert "labels:" not in out
-    assert "rmse ceiling" in out
-    assert "floor  ✓" not in out
-    assert "limits nothing is under its floor or over its ceiling" in " ".join(out.split())
+    assert "rmse maximum" in out
+    assert "minimum  ✓" not in out
+    assert "limits all metrics are within their limits" in " ".join(out.split())
     assert "district centre, area 120, rooms 4, built 2015  " in out
 
 
@@ -137,4 +137,4 @@ def test_the_data_are_found_from_every_folder_of_the_project(rent: Cli) -> None:
 def test_data_that_do_not_fit_are_named_by_row_and_column(rent: Cli) -> None:
     edit(rent, "rent.csv", "\nf3,", "\nf2,")
     _, err = rent.both("download-data", code=1)
-    assert 'line 5, column flat: "f2" stands already on line 4' in err
+    assert 'line 5, column flat: "f2" duplicates line 4' in err

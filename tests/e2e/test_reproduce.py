@@ -30,7 +30,7 @@ def test_a_run_made_again_is_the_same_or_what_differs_is_named(tiny: Cli) -> Non
     assert "preprocess: same output" in out
     assert "  training/train.py: " in out
     assert "metric test macro roc_auc: 0.6 → 0.5" in out
-    assert f"run {run['id']}: NOT the same" in out
+    assert f"run {run['id']}: DIFFERENT" in out
     assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
 
 
@@ -38,7 +38,7 @@ def test_what_was_never_trained_cannot_be_made_again_and_a_manifest_tells_where_
     edit(tiny, "tests/test_pretraining.py", ">= 3", ">= 300")
     tiny.both("run", code=3)
     _, err = tiny.both("reproduce", code=1)
-    assert "has trained no model that could be made again" in err
+    assert "has no trained model to reproduce" in err
     edit(tiny, "tests/test_pretraining.py", ">= 300", ">= 3")
     run = tiny.json("run")
     found = tiny.json("status", run["id"])["manifest"]
@@ -87,7 +87,7 @@ def test_a_killed_reproduction_leaves_nothing_that_stays(tiny: Cli) -> None:
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 130
-    assert f"hint: Begin anew: mlops reproduce {run['id']}" in err
+    assert f"hint: Start again: mlops reproduce {run['id']}" in err
     held.unlink()
     assert tiny.json("status")["run"]["status"] == "done"
     assert tiny.json("reproduce", run["id"])["same"] is True

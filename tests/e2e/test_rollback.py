@@ -51,7 +51,7 @@ def versions_are_told(tiny: Cli, first: dict, second: dict) -> None:
     assert "approved by" in shown
     assert tiny.json("models", "show", oldest["digest"][:8]) == oldest
     _, err = tiny.both("models", "show", "7", code=1)
-    assert err == "error: The model version '7' does not exist.\nhint: See which there are: mlops models\n"
+    assert err == "error: The model version '7' does not exist.\nhint: List the versions: mlops models\n"
 
 
 def go_back(cli: Cli) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_what_waits_for_an_approval_waits_on_and_goes_on_when_it_was_approved(ti
 def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     approved_run(tiny)
     _, err = tiny.both("rollback", "--yes", code=1)
-    assert "There is no earlier approved model to go back to." in err
+    assert "There is no earlier approved model to roll back to." in err
     waiting = tiny.json("run", "--set", "epochs=2")
     _, err = tiny.both("rollback", "--to", "2", "--yes", code=1)
     assert "v2 was never approved" in err
@@ -126,7 +126,7 @@ def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     tiny("approve", "--run-id", waiting["id"], "--reject", "--yes")
     _, err = tiny.both("rollback", "--to", "2", "--yes", code=1)
     assert "v2 was rejected by " in err
-    assert "hint: See what there is: mlops models" in err
+    assert "hint: List the versions: mlops models" in err
     _, err = tiny.both("rollback", "--to", "1", "--yes", code=1)
     assert "v1 is deployed already" in err
     edit(tiny, "usecase.toml", "roc_auc = 0.5", "roc_auc = 0.7")
@@ -168,7 +168,7 @@ def test_the_first_model_has_nothing_to_go_back_to(tiny: Cli) -> None:
     fail_for_two_epochs(tiny)
     run_id = tiny.json("run")["id"]
     _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=3)
-    assert "The endpoint goes on serving this model: there is no earlier approved one." in err
+    assert "The endpoint continues to serve this model: there is no earlier approved one." in err
 
 
 def test_a_second_rollback_deploys_what_was_asked_for_now(tiny: Cli) -> None:

@@ -247,7 +247,7 @@ def test_a_good_endpoint_passes(training_copy: Path, url: str) -> None:
 @pytest.mark.parametrize(
     ("attribute", "value", "test", "message"),
     [
-        ("digest", "cd" * 32, "approved_one", f"the endpoint serves the model {'cd' * 32}, approved is {DIGEST}"),
+        ("digest", "cd" * 32, "approved_one", f"the endpoint serves the model {'cd' * 32}, but {DIGEST} is approved"),
         ("score", lambda _: 0.5, "known_positive", "'You are an idiot.': toxic with probability 0.500"),
         ("score", lambda _: 0.5, "known_negative", "'Thank you for your help.*: toxic with probability 0.500"),
         (

@@ -80,7 +80,7 @@ def test_when_a_worker_is_killed_all_end_and_the_next_start_goes_on(sample_datas
     again = start(sample_dataset, tmp_path, *command, **environment)
     said, _ = again.communicate(timeout=600)
     assert again.returncode == 0, said
-    assert re.search(r"goes on after step [1-9]", said), said
+    assert re.search(r"resumes after step [1-9]", said), said
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
@@ -96,7 +96,7 @@ def test_a_killed_training_goes_on_to_the_very_weights_of_an_uninterrupted_one(
     resumed = start(sample_dataset, tmp_path, *arguments, **environment)
     said, _ = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, said
-    assert re.search(r"goes on after step ([5-9]|1\d)", said), said
+    assert re.search(r"resumes after step ([5-9]|1\d)", said), said
     packages = [pack(folder / "model", tmp_path / f"{n}.tar.gz") for n, folder in enumerate((tiny_training, tmp_path))]
     assert packages[0] == packages[1]
     assert report(tmp_path)["history"] == report(tiny_training)["history"]

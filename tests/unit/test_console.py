@@ -70,9 +70,9 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
     [
         ({"roc_auc": 0.79}, "toxic: roc_auc 0.790 is under 0.8"),
         ({"roc_auc": None}, "toxic: roc_auc cannot be computed: too few rows"),
-        ({"roc_auc": float("nan")}, "toxic: roc_auc is no number but NaN"),
+        ({"roc_auc": float("nan")}, "toxic: roc_auc is not a number: NaN"),
         ({"f1": 0.9}, "toxic: roc_auc is not in metrics.json"),
-        ({"roc_auc": "0.99"}, "toxic: roc_auc is no number but 0.99"),
+        ({"roc_auc": "0.99"}, "toxic: roc_auc is not a number: 0.99"),
     ],
 )
 def test_what_has_not_reached_its_floor_says_why(row: dict[str, Any], said: str) -> None:
@@ -100,7 +100,7 @@ def rents(**rows: dict[str, Any]) -> Evidence:
         ({"rent": {"rmse": 1.0, "r2": 0.5}}, ["rent: r2 0.500 is under 0.9"]),
         ({"rent": {"rmse": 1.0, "r2": 1.0}, "hill": {"mae": 51}}, ["hill: mae 51.000 is over 50"]),
         ({"rent": {"rmse": None, "r2": 1.0}}, ["rent: rmse cannot be computed: too few rows"]),
-        ({"hill": {"rmse": 1.0, "mae": 1.0}}, ["metrics.json has no row 'rent', which has bounds"]),
+        ({"hill": {"rmse": 1.0, "mae": 1.0}}, ["metrics.json has no row 'rent', which has limits"]),
     ],
 )
 def test_an_error_has_a_ceiling(rows: dict[str, dict[str, Any]], said: list[str]) -> None:
@@ -111,7 +111,7 @@ def test_an_error_has_a_ceiling(rows: dict[str, dict[str, Any]], said: list[str]
 
 def test_ceilings_are_shown_as_such() -> None:
     lines = drawn(rents(rent={"rmse": 12_345.6, "r2": 0.95, "mae": 90.0}, hill={"rmse": 3.0, "mae": 1.0}), 80)
-    assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "ceiling"]
+    assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "maximum"]
     assert lines[1].split() == ["rent", "12,346", "0.950", "90.000", "80.000", "✗", "above"]
     assert lines[2].split() == ["hill", "3.000", "-", "1.000", "-", "✓"]
 

@@ -185,9 +185,9 @@ def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
 def test_what_was_done_before_takes_as_long_again() -> None:
     earlier = {("train", "job"): ActionDuration(360, "r1"), ("train", "command"): ActionDuration(61, "r1")}
     _, train, build, actions = Estimate(machines().trained_on("ml.m5.large")).run(earlier)
-    assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "as long as in run r1")
+    assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "duration of run r1")
     assert build.quantity == 6 * BUILD_LIMIT_MINUTES + 2
-    assert build.note == "at most: time limits, and as long as in run r1"
+    assert build.note == "at most: time limits, and duration of run r1"
     assert actions.quantity == 6 * BUILD_LIMIT_MINUTES + 2 + 30 + 6 + 2 * DEPLOY_LIMIT_MINUTES + 2
 
 

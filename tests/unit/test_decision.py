@@ -31,7 +31,7 @@ ROLLBACK = Decision(
     rollback_to=NamedModel("v1", "a" * 64),
     rolled_back_from=NamedModel("v2", "b" * 64),
     shortfalls=("macro: roc_auc 0.600 is under 0.95",),
-    limits={"floor of macro roc_auc": "0.95"},
+    limits={"minimum of macro roc_auc": "0.95"},
 )
 
 

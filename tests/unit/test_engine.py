@@ -150,7 +150,7 @@ def test_force_executes_from_there_on_once() -> None:
     finished(bench)
     run = go(new_run("r2", forced_from="fit"), bench)
     assert bench.executed == ["fit", "approval"], "a forced run asks again"
-    assert run.stage("fit").reason == "asked for"
+    assert run.stage("fit").reason == "forced"
     go(run, bench)
     assert bench.executed == ["fit", "approval", "approval"], "a resumed forced run repeats nothing it has finished"
 

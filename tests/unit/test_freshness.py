@@ -311,7 +311,7 @@ def test_an_output_that_is_a_link_is_refused(bench: Bench, tmp_path: Path, link:
     place = "given.output_dir" if link == "the output itself" else "given.output_dir + '/link'"
     removal = f"shutil.rmtree({place})\n" if link == "the output itself" else ""
     bench.write("training/preprocess.py", f"{COPY}{removal}import os\nos.symlink({str(target)!r}, {place})\n")
-    with pytest.raises(Exception, match="is a link: what it leads to would not be kept"):
+    with pytest.raises(Exception, match="is a link: its target would not be saved"):
         bench.run()
 
 

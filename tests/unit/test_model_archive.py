@@ -129,5 +129,5 @@ def test_a_cut_off_archive_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "model.tar.gz"
     model_archive.pack(model(tmp_path / "model"), path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(MlopsError, match="is not a whole"):
+    with pytest.raises(MlopsError, match="is not a complete"):
         model_archive.unpack(path, tmp_path / "out")

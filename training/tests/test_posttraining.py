@@ -62,7 +62,7 @@ def largest_difference(left_scores: dict[str, float], right_scores: dict[str, fl
 def test_the_live_model_is_the_approved_one() -> None:
     attributes = ask(json.dumps([NEGATIVE[0]]).encode()).headers.get("X-Amzn-SageMaker-Custom-Attributes", "")
     served = dict(part.strip().split("=", 1) for part in attributes.split(",") if "=" in part).get("model-digest")
-    assert served == DIGEST, f"the endpoint serves the model {served}, approved is {DIGEST}"
+    assert served == DIGEST, f"the endpoint serves the model {served}, but {DIGEST} is approved"
 
 
 def test_an_answer_has_a_probability_for_each_label() -> None:

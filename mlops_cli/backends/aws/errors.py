@@ -152,7 +152,7 @@ def from_client_error(
         where = f" on {resource or subject}" if resource or subject else ""
         return AwsError(
             f"Your AWS credentials may not {action}{where}.",
-            f"Have {action} allowed for you, then repeat the command.",
+            f"Get the permission {action}, then repeat the command.",
             code,
             message,
         )
@@ -162,22 +162,22 @@ def from_client_error(
 def _from_service_code(code: str, message: str, action: str) -> AwsError:
     if code in THROTTLED:
         return AwsError(
-            f"AWS asks for patience: {action} was throttled again and again.",
-            "Wait a minute, then repeat the command: what was finished is kept.",
+            f"AWS throttled {action} repeatedly.",
+            "Wait a minute, then repeat the command: finished work is kept.",
             code,
             message,
         )
     if code in BROKEN:
         return AwsError(
-            f"AWS itself fails at {action} ({code}), again and again.",
-            "Wait a few minutes, then repeat the command: what was finished is kept.",
+            f"AWS failed repeatedly at {action} ({code}).",
+            "Wait a few minutes, then repeat the command: finished work is kept.",
             code,
             message,
         )
     if code in LIMITS:
         return AwsError(
             f"A quota of your AWS account is used up: {message}",
-            "Remove what you no longer need, or have the quota raised in the AWS console under Service Quotas.",
+            "Remove what you no longer need, or request a higher quota in the AWS console under Service Quotas.",
             code,
             message,
         )
@@ -189,7 +189,7 @@ def _from_service_code(code: str, message: str, action: str) -> AwsError:
             message,
         )
     return AwsError(
-        f"AWS refused {action}: {message or code} ({code})", "Put this right, then repeat the command.", code, message
+        f"AWS refused {action}: {message or code} ({code})", "Fix this, then repeat the command.", code, message
     )
 
 
@@ -213,7 +213,7 @@ def from_botocore_error(error: BaseException, profile: str) -> AwsError:
             message, hint, exit_code = translate(error, profile)
             return AwsError(message, hint, type(error).__name__, str(error), exit_code)
     return AwsError(
-        f"AWS could not be asked: {error}", "Put this right, then repeat the command.", type(error).__name__, str(error)
+        f"The request to AWS failed: {error}", "Fix this, then repeat the command.", type(error).__name__, str(error)
     )
 
 
@@ -233,7 +233,7 @@ def _missing(error: Exception, profile: str) -> Words:
 def _no_profile(error: Exception, profile: str) -> Words:
     return (
         f"There is no AWS profile {profile!r} on this machine." if profile else f"{error}.",
-        "See which there are: aws configure list-profiles",
+        "List them: aws configure list-profiles",
         EXIT_USAGE,
     )
 
@@ -251,13 +251,13 @@ def _expired(error: Exception, profile: str) -> Words:
 
 
 def _retrieval(error: Exception, profile: str) -> Words:
-    return f"Your AWS credentials could not be had: {error}.", sign_in(profile), EXIT_ERROR
+    return f"Your AWS credentials could not be obtained: {error}.", sign_in(profile), EXIT_ERROR
 
 
 def _unreachable(error: BaseException, _: str) -> Words:
     return (
         f"AWS cannot be reached: {str(error).rstrip('.')}.",
-        "Check the network, the proxy and the region, then repeat the command: what was finished is kept.",
+        "Check the network, the proxy and the region, then repeat the command: finished work is kept.",
         EXIT_ERROR,
     )
 

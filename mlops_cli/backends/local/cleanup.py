@@ -53,11 +53,11 @@ class Cleanup:
         status, holder = self.server.status(), self.lock.holder()
         changes = []
         if holder and holder.process != own_identity():
-            changes.append(Change(Action.STOP, str(holder), "it works in this project"))
+            changes.append(Change(Action.STOP, str(holder), "it is running in this project"))
         if status.state is not ServerState.ABSENT:
             changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value} at {status.url}"))
         for pid in {*self.children.orphans(), *self.server_processes.orphans()}:
-            changes.append(Change(Action.STOP, f"process {pid}", "an earlier command has left it"))
+            changes.append(Change(Action.STOP, f"process {pid}", "left by an earlier command"))
         return changes
 
     def apply(self) -> Plan:
@@ -83,8 +83,8 @@ def _check_owner(project: Project) -> list[Change]:
     if not os.path.lexists(project.state):
         return []
     if _is_empty(project.state):
-        return [Change(Action.REMOVE, project.state.name, "an empty folder, of a command that was killed")]
-    return [Change(Action.KEEP, str(project.state), "not made by mlops, or a link")]
+        return [Change(Action.REMOVE, project.state.name, "empty, left by a killed command")]
+    return [Change(Action.KEEP, str(project.state), "not created by mlops, or a link")]
 
 
 def _is_empty(folder: Path) -> bool:
@@ -112,13 +112,13 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
         dataset = None
     kept = [Change(Action.KEEP, "training/, .env", "yours")]
     if dataset:
-        kept.append(Change(Action.KEEP, dataset.source, "where the data came from"))
+        kept.append(Change(Action.KEEP, dataset.source, "the source of the data"))
     if keep_data:
         kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data", created_by_mlops=True))
     unknown = unknown_paths(project)
-    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not made by mlops") for path in unknown]
+    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not created by mlops") for path in unknown]
     if unknown or keep_data:
-        why = "needed as long as .mlops/ holds other files"
+        why = "needed while .mlops/ contains other files"
         names = [str(path.relative_to(project.root)) for path, _ in frame(project)]
         kept += [Change(Action.KEEP, name, why, created_by_mlops=True) for name in names]
     return kept

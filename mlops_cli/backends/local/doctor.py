@@ -70,7 +70,7 @@ def _tensorflow() -> Iterator[Finding]:
             "tensorflow",
             State.FAILURE,
             "This processor has no AVX.",
-            "TensorFlow's wheels use it: whatever imports them dies with an illegal instruction.",
+            "TensorFlow needs it: a process that imports it dies with an illegal instruction.",
             "Use another machine, or the aws target: mlops --target aws deploy-infra",
         )
     else:
@@ -102,7 +102,7 @@ def folder(project: Project, framework: Framework) -> Iterator[Finding]:
         plan_infra(project, framework)
     except MlopsError as error:
         if str(project.state) in error.message:
-            yield Finding("folder", State.FAILURE, error.message, "All that mlops keeps lies there.", error.hint)
+            yield Finding("folder", State.FAILURE, error.message, "mlops keeps its state there.", error.hint)
             return
     path = project.state if project.state.exists() else project.root
     if os.access(path, os.W_OK | os.X_OK):
@@ -129,8 +129,8 @@ def disk(project: Project) -> Iterator[Finding]:
         "disk",
         State.FAILURE if free < needed else State.WARNING,
         f"{text}.",
-        "A run whose disk is full fails; what was finished is kept.",
-        f"Free some space, or remove what earlier runs made: du -sh {project.state.name}/*; mlops cleanup --keep-data",
+        "A run whose disk is full fails; finished work is kept.",
+        f"Free some space, or remove outputs of earlier runs: du -sh {project.state.name}/*; mlops cleanup --keep-data",
     )
 
 
@@ -146,7 +146,7 @@ def memory() -> Iterator[Finding]:
         "memory",
         State.WARNING,
         f"{text}.",
-        "When memory is used up, the system ends the training without a word (exit code -9).",
+        "When memory runs out, the system kills the training without a message (exit code -9).",
         "End other programs, or train on less: mlops download-data --source sample --rows 5000",
     )
 
@@ -170,7 +170,7 @@ def lock(services: LocalServices) -> Iterator[Finding]:
             holder.hint,
         )
     else:
-        yield ok("lock", "nobody holds the project")
+        yield ok("lock", "free")
 
 
 def store(services: LocalServices) -> Iterator[Finding]:
@@ -191,16 +191,16 @@ def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
     without_folder = services.server_processes.without_folder()
     if stages:
         yield Finding(
-            "left-overs",
+            "leftovers",
             State.WARNING,
             f"A command that has ended has left {len(stages)} processes: {', '.join(map(str, stages))}.",
-            "They use this machine for nothing; the next run ends them.",
+            "They use this machine to no purpose; the next run ends them.",
             "mlops run",
         )
     if servers or without_folder:
         pids = sorted({*servers, *without_folder})
         yield Finding(
-            "left-overs",
+            "leftovers",
             State.WARNING,
             f"A model server that has ended, or whose folder was removed, has left {len(pids)} processes: "
             f"{', '.join(map(str, pids))}.",
@@ -208,7 +208,7 @@ def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
             "mlops cleanup",
         )
     if not (stages or servers or without_folder):
-        yield ok("left-overs", "no process of a killed command")
+        yield ok("leftovers", "no process of a killed command")
 
 
 def port(services: LocalServices) -> Iterator[Finding]:
@@ -221,7 +221,7 @@ def port(services: LocalServices) -> Iterator[Finding]:
     status = server.status()
     held = int(status.url.rpartition(":")[2]) if status.pid and status.url else 0
     if held and server.port in (0, held):
-        yield ok("port", f"{held}, of the endpoint {server.name} itself")
+        yield ok("port", f"{held}, used by the endpoint {server.name}")
         return
     try:
         with bind(Deployment("doctor", server.name, server.host, server.port, "", 0.0), 0) as listener:
@@ -240,8 +240,8 @@ def endpoint(project: Project, served: ServedEndpoint) -> Iterator[Finding]:
         yield Finding(
             "endpoint",
             State.FAILURE,
-            f"{status.name} should answer and does not: {status.reason}",
-            "Whoever asks it gets an error.",
+            f"{status.name} does not answer: {status.reason}",
+            "Every request gets an error.",
             f"{status.fix_command}, which deploys an approved model; or remove it: mlops cleanup",
         )
     elif status.live_digest and not status.is_approved:
@@ -249,7 +249,7 @@ def endpoint(project: Project, served: ServedEndpoint) -> Iterator[Finding]:
             "endpoint",
             State.FAILURE,
             f"{status.name} serves {status.served}.",
-            "What is live is not what is approved.",
+            "The live model is not the approved one.",
             status.fix_command,
         )
     else:

@@ -177,7 +177,7 @@ def _progress_reader(stage: str, tail: LastLines, view: RunView) -> Callable[[Ou
 def _training_output(job: ScriptJob) -> StageResult:
     """Pack the model folder as SageMaker does; the digest of the archive is the model's identity."""
     if not any(job.model_folder.iterdir()):
-        raise StageFailed(f"{job.script.name} ended well but wrote no model into SM_MODEL_DIR.", CONTINUE)
+        raise StageFailed(f"{job.script.name} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
     digest = pack(job.model_folder, job.output / "model.tar.gz")
     shutil.rmtree(job.model_folder)
     return StageResult(output=digest, detail=_detail(job.data_folder / "metrics.json"))
@@ -186,7 +186,7 @@ def _training_output(job: ScriptJob) -> StageResult:
 def _processing_output(job: ScriptJob) -> StageResult:
     links = [path for path in (job.output, *job.output.rglob("*")) if path.is_symlink()]
     if links:
-        raise StageFailed(f"{links[0]} is a link: what it leads to would not be kept.", "Copy it, then: mlops run")
+        raise StageFailed(f"{links[0]} is a link: its target would not be saved.", "Copy it, then: mlops run")
     return StageResult(output=digest_folder(job.output), detail=_detail(job.output / "profile.json"))
 
 

@@ -65,7 +65,7 @@ DATA = (
 # The marker is removed last: as long as it exists, a killed cleanup can be repeated.
 FRAME = (
     OwnedPath("lock", "the lock"),
-    OwnedPath(rf"\.gitignore{UNFINISHED}", "git leaves all this alone"),
+    OwnedPath(rf"\.gitignore{UNFINISHED}", "keeps .mlops/ out of git"),
     OwnedPath("project\\.json", "the project's state"),
 )
 

@@ -136,13 +136,13 @@ def check_ready(run: Run, stage: Stage) -> None:
     if run.decision and position(stage.name) < GATE:
         raise MlopsError(
             f"Somebody has decided about the model of run {run.id}: its {stage.name} stays as it is.",
-            f"Make another one: mlops run --from {stage.name}",
+            f"Start another run: mlops run --from {stage.name}",
         )
     for before in run.stages[: position(stage.name)]:
         if not before.status.has_output:
             raise MlopsError(
                 f"{stage.name} of run {run.id} comes after {before.name}, which is {before.status.value}.",
-                f"Run that first: mlops stage {before.name} --run-id {run.id}",
+                f"Run this first: mlops stage {before.name} --run-id {run.id}",
             )
 
 

@@ -22,7 +22,7 @@ VERSION = 4
 # Name of a store in creation: not longer than the final name, so that SQLite can open it.
 UNFINISHED = "state.~"
 DAMAGED = (
-    "Bring the file back from a copy, or begin anew, without the runs, their models and the endpoint: "
+    "Restore the file from a copy, or start again without the runs, their models and the endpoint: "
     "mlops cleanup --keep-data"
 )
 TABLES = """
@@ -208,7 +208,7 @@ def _hint(error: sqlite3.Error) -> str:
     if not isinstance(error, sqlite3.OperationalError):
         return DAMAGED
     if "locked" in str(error):
-        return "Another process works with it: repeat the command in a moment."
+        return "Another process is using it: repeat the command in a moment."
     return "Check free space and permissions: df -h . ; ls -la .mlops. Then repeat the command."
 
 

@@ -250,12 +250,12 @@ class LocalStageExecutor:
         model = self.project.state / run.training.artifact / "model.tar.gz"
         if not model.is_file():
             raise MlopsError(
-                f"The approved model {approved[:12]} is gone: {model} is missing.", "Make it again: mlops run"
+                f"The approved model {approved[:12]} is gone: {model} is missing.", "Train it again: mlops run"
             )
         status = self.endpoint.deploy(model, approved, DEPLOY_SECONDS, _framework_of(run))
         if status.model_digest != approved:
             raise MlopsError(
-                f"The endpoint serves {status.model_digest}, approved is {approved}.",
+                f"The endpoint serves {status.model_digest}, but the approved model is {approved}.",
                 "Deploy again: mlops run --from deploy",
             )
         return StageResult(output=approved, detail=_endpoint_detail(status))
@@ -266,7 +266,9 @@ class LocalStageExecutor:
         decision = latest_decision(self.store.decisions(), digest)
         if decision is None:
             raise MlopsError(
-                f"The model {digest[:12]} of run {run.id} was never approved.", "Ask for it: mlops run", EXIT_REJECTED
+                f"The model {digest[:12]} of run {run.id} was never approved.",
+                "Ask for a decision: mlops run",
+                EXIT_REJECTED,
             )
         if not decision.approved:
             raise MlopsError(
@@ -277,8 +279,8 @@ class LocalStageExecutor:
         if digest != run.training.output or not self.approvals(run):
             short = "; ".join(self.approval_evidence.shortfalls(run)) or "it is of another model"
             raise MlopsError(
-                f"The approval of the model {digest[:12]} does not hold under the limits of usecase.toml: {short}.",
-                "Ask again: mlops run",
+                f"The approval of the model {digest[:12]} does not cover the present limits in usecase.toml: {short}.",
+                "Ask for a new decision: mlops run",
                 EXIT_REJECTED,
             )
 

@@ -78,7 +78,7 @@ def show_and_decide(
         require_reason(evidence, comment)
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
-        console.say(f"Left waiting. To say no for good: mlops approve --run-id {run.id} --reject")
+        console.say(f"The run keeps waiting. To reject the model: mlops approve --run-id {run.id} --reject")
         return run, evidence
     run = _decide(backend, console, run, approved, comment)
     if not approved:
@@ -96,7 +96,7 @@ def _decide(backend: Backend, console: Console, run: Run, approved: bool, commen
         with console.run_view() as view:
             run = backend.approvals.approve(run, approved, comment, view)
     except KeyboardInterrupt:
-        raise MlopsError("Stopped; the decision is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+        raise MlopsError("Stopped; the decision is on record.", "Continue: mlops run", EXIT_INTERRUPTED) from None
     if approved:
         show_result(backend.approvals, backend.endpoint, console, run)
     return run

@@ -54,17 +54,15 @@ def show_and_remove(
     if dry_run or not plan.active:
         console.say("dry run: nothing was changed" if plan.active else "nothing to remove")
         return plan, Plan(())
-    if not console.confirm("Stop and remove all this?", yes):
-        raise MlopsError("Nothing was removed.", "Look at the plan again: mlops cleanup --dry-run")
+    if not console.confirm("Stop and remove all of this?", yes):
+        raise MlopsError("Nothing was removed.", "Show the plan again: mlops cleanup --dry-run")
     try:
         with console.resource_view() as watch:
             remaining = infra.cleanup(keep_data, watch)
     except KeyboardInterrupt:
-        raise MlopsError(
-            "Stopped; not everything is removed.", "Go on with it: mlops cleanup", EXIT_INTERRUPTED
-        ) from None
+        raise MlopsError("Stopped; not everything is removed.", "Continue: mlops cleanup", EXIT_INTERRUPTED) from None
     for change in remaining.active:
-        console.say(f"left: {change.resource}" + (f"  {change.reason}" if account else ""))
+        console.say(f"remains: {change.resource}" + (f"  {change.reason}" if account else ""))
     if not remaining.active:
         console.say(_verified(remaining, keep_data))
     return plan, remaining

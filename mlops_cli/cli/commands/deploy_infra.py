@@ -64,13 +64,13 @@ def show_and_deploy(
             console.say("dry run: nothing was changed")
             return plan, False
         if account and not console.confirm(_question(plan), yes):
-            raise MlopsError("Nothing was changed.", "Look at the plan again: mlops deploy-infra --dry-run")
+            raise MlopsError("Nothing was changed.", "Show the plan again: mlops deploy-infra --dry-run")
         with console.resource_view() as watch:
             infra.deploy(watch)
     except KeyboardInterrupt:
         raise MlopsError(
-            "Stopped; what has begun goes on by itself" + (f" in {account.split(', as ')[0]}." if account else "."),
-            "Go on with it: mlops deploy-infra",
+            "Stopped; changes in progress continue on AWS" + (f" in {account.split(', as ')[0]}." if account else "."),
+            "Continue: mlops deploy-infra",
             EXIT_INTERRUPTED,
         ) from None
     finally:

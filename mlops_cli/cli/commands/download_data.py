@@ -27,7 +27,9 @@ def download_data(
     sha256: Annotated[
         str | None, typer.Option(help="The expected SHA-256 of the downloaded file.", show_default=False)
     ] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the server again, and take what is new.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Check the server for newer data and download it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Download the dataset and check every row.

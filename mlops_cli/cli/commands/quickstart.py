@@ -75,7 +75,7 @@ def _download_data(data: Data, console: Console, use_case: UseCase, most_bytes: 
     if present and not present.synthetic and present.source != request.shown():
         raise MlopsError(
             f"This project already holds data from {present.source}; quickstart would replace it.",
-            "Go on with it: mlops run. Or start over: mlops cleanup",
+            "Continue: mlops run. Or start over: mlops cleanup",
         )
     option = "" if use_case.quickstart == use_case.source else f" --source {use_case.quickstart}"
     console.say(f"$ mlops download-data{option}")

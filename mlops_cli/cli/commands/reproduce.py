@@ -30,8 +30,8 @@ def reproduce(
             reproduction = backend.reproductions.reproduce(run, view)
     except KeyboardInterrupt:
         raise MlopsError(
-            "Stopped; nothing of it is left running, and the run itself is as it was.",
-            f"Begin anew: mlops reproduce {run.id}",
+            "Stopped; no process is left, and the run is unchanged.",
+            f"Start again: mlops reproduce {run.id}",
             EXIT_INTERRUPTED,
         ) from None
     show_reproduction(console, reproduction)

@@ -59,16 +59,18 @@ def show_and_roll_back(
     target = plan.target
     show_models(console, models, endpoint.live_digest)
     if plan.run_id:
-        console.say(f"Run {plan.run_id} is this rollback: it is brought to its end. For another one: --to VERSION")
+        console.say(
+            f"Run {plan.run_id} is an interrupted rollback; this command completes it. Another version: --to VERSION"
+        )
     elif plan.shortfalls and not has_reason(comment):
         raise ConfigurationError(
-            f"{target.name} falls short ({'; '.join(plan.shortfalls)}): going back to it needs a reason.",
+            f"{target.name} falls short ({'; '.join(plan.shortfalls)}): rolling back to it needs a reason.",
             f"mlops rollback --to {target.name} --comment 'WHY'",
         )
     if endpoint.state is EndpointState.ABSENT:  # a running endpoint costs money already: no reason to keep a bad model
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
-        raise MlopsError("Nothing was changed.", "Look at the versions again: mlops models")
+        raise MlopsError("Nothing was changed.", "List the versions: mlops models")
     try:
         with console.run_view() as view:
             run = backend.models.rollback(target.digest, comment, view)

@@ -73,7 +73,7 @@ def run(
         current, changed = start(context.backend.runs, console, request, cost_approval, explain)
     newer_data = show_newer_data(console, source_check, context.use_case.source)
     if detach and changed:
-        console.say(f"run {current.id} goes on in the background")
+        console.say(f"run {current.id} continues in the background")
         console.next("mlops logs --follow")
     else:
         show_result(context.backend.approvals, context.backend.endpoint, console, current)
@@ -95,7 +95,7 @@ def start(
             "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
         ) from None
     if changed and (kept := _kept(current, request)):
-        console.say(f"run {current.id} goes on from an earlier one: {describe_kept_overrides(kept)}")
+        console.say(f"run {current.id} continues an earlier one: {describe_kept_overrides(kept)}")
     if not changed:
         console.say(f"nothing changed since run {current.id}, which is {current.status.value}")
         if explain:

@@ -34,7 +34,7 @@ def curves(context: ReportContext) -> str:
     )
     return f"""<section id="curves"><h2>Curves, one by one</h2>
 <p class="soft">On the {escape(predictions.split)} split{left_out}.{sample}
-◇ where the chosen threshold puts the model.</p>
+◇ the model at its threshold.</p>
 {cards}</section>"""
 
 
@@ -60,9 +60,8 @@ def _label_summary(column: Column) -> str:
         return f"{base}; no threshold"
     confusion = measured.confusion(column, column.threshold)
     return (
-        f"{base}. From a score of <b>{number(column.threshold)}</b> on it says yes: it finds "
-        f"<b>{share(confusion.recall)}</b> of the positives, and <b>{share(confusion.precision)}</b> of what it finds "
-        "is right."
+        f"{base}. At the threshold <b>{number(column.threshold)}</b>: recall <b>{share(confusion.recall)}</b>, "
+        f"precision <b>{share(confusion.precision)}</b>."
     )
 
 
@@ -152,11 +151,11 @@ def _sweep(column: Column) -> Plot:
 def _confusion(column: Column, threshold: float) -> str:
     confusion = measured.confusion(column, threshold)
     return f"""<figure class="counts"><figcaption>Rows at the threshold <b>{number(threshold)}</b></figcaption>
-<table class="confusion"><thead><tr><th></th><th>said yes</th><th>said no</th></tr></thead><tbody>
-<tr><th>is</th><td class="right">{confusion.true_positives:,}<small>caught</small></td>
-<td>{confusion.false_negatives:,}<small>missed</small></td></tr>
-<tr><th>is not</th><td>{confusion.false_positives:,}<small>false alarms</small></td>
-<td class="right">{confusion.true_negatives:,}<small>left alone</small></td></tr></tbody></table></figure>"""
+<table class="confusion"><thead><tr><th></th><th>predicted 1</th><th>predicted 0</th></tr></thead><tbody>
+<tr><th>true 1</th><td class="right">{confusion.true_positives:,}<small>true positives</small></td>
+<td>{confusion.false_negatives:,}<small>false negatives</small></td></tr>
+<tr><th>true 0</th><td>{confusion.false_positives:,}<small>false positives</small></td>
+<td class="right">{confusion.true_negatives:,}<small>true negatives</small></td></tr></tbody></table></figure>"""
 
 
 def _number_summary(column: Column) -> str:

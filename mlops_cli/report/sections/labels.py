@@ -24,7 +24,7 @@ def labels(context: ReportContext) -> str:
     return f"""<section id="labels"><h2>Quality, row by row</h2>
 <p class="soft">{_legend(context, bool(values))}</p>
 <div class="scroll"><table><thead><tr><th>{escape(evidence.split)}</th><th class="num">{title(evidence.primary)}</th>
-<th class="plot">{_scale(span)}</th><th>bound</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"""
+<th class="plot">{_scale(span)}</th><th>limit</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"""
 
 
 def _legend(context: ReportContext, champion: bool) -> str:
@@ -119,11 +119,11 @@ def _range_plot(
     champion: float | None,
     span: tuple[float, float],
 ) -> str:
-    limit = f"{bound[0]} {number(bound[1])}" if bound else "no bound"
+    limit = f"{bound[0]} {number(bound[1])}" if bound else "no limit"
     plot = _strip(span, f"{name}: {number(value)}, {limit}, live model {number(champion)}")
     plot.line([(span[0], 0.5), (span[1], 0.5)], "grid")
     if bound is not None:
-        plot.line([(bound[1], 0.02), (bound[1], 0.98)], "floor")
+        plot.line([(bound[1], 0.02), (bound[1], 0.98)], "limit")
     if interval:
         plot.whisker(*interval, 0.5, 0.22)
     if value is not None and value == value:

@@ -18,7 +18,7 @@ CODE = "training/"
 def lineage(context: ReportContext) -> str:
     return f"""<section id="origin"><h2>Gates</h2>{_gates(context)}</section>
 <section><h2>Origin</h2>{_properties_table(_identity(context))}{_stages(context)}
-<details><summary>Hyperparameters and what the training said</summary>
+<details><summary>Hyperparameters and training metrics</summary>
 {_properties_table(_hyperparameters(context))}{_properties_table(_further_numbers(context))}</details>
 <details><summary>Code and packages</summary>{_properties_table(_code(context))}</details></section>"""
 

@@ -31,10 +31,10 @@ def _headline(context: ReportContext) -> tuple[str, str]:
     """Return a mark, and the conclusion in a sentence."""
     evidence = context.evidence
     if evidence.comment_reasons:
-        return "bad", "This model falls short of what is demanded of it."
-    kind, bounds = ("good", "It keeps every bound") if _has_bounds(evidence) else ("warn", "No bound is set")
+        return "bad", "This model does not meet its limits."
+    kind, bounds = ("good", "It meets every limit") if _has_bounds(evidence) else ("warn", "No limit is set")
     if evidence.live_digest == evidence.model_digest:
-        return kind, f"{bounds}; this very model is live now."
+        return kind, f"{bounds}; this model is live now."
     if not evidence.has_champion:
         return kind, f"{bounds}; it would be the first model to go live."
     return _against(bounds, evidence.comparison)
@@ -58,7 +58,7 @@ def _against(bounds: str, comparison: Comparison | None) -> tuple[str, str]:
 def _decisions(context: ReportContext) -> str:
     """Return the earlier decisions about this model, and the one of this run."""
     earlier, current = context.evidence.earlier, context.run.decision
-    before = _decision_text("This very model was", earlier) if earlier and earlier != current else ""
+    before = _decision_text("This model was already", earlier) if earlier and earlier != current else ""
     return before + (_decision_text("This run was", current) if current else "")
 
 

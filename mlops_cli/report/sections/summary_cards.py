@@ -42,7 +42,7 @@ def _primary_card(context: ReportContext) -> str:
         f"{title(row.name)} {title(evidence.primary)}, {escape(evidence.split)}",
         number(row.metrics[evidence.primary]),
         span,
-        "no bound is set" if bound is None else f"{bound[0]} {number(bound[1])}",
+        "no limit is set" if bound is None else f"{bound[0]} {number(bound[1])}",
     )
 
 

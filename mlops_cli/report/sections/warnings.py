@@ -89,7 +89,7 @@ def _overall(rows: object, metric: str) -> float | None:
 def _overfit(context: ReportContext) -> Iterator[str]:
     for name, values in series(context.metrics).items():
         if "val" in name and "loss" in name and len(values) > 1 and values[-1][1] > OVERFIT * min(y for _, y in values):
-            yield f"{title(name)} rises towards the end of the training: the model may be learning by heart."
+            yield f"{title(name)} rises towards the end of the training: the model may be overfitting."
 
 
 def _uncalibrated(context: ReportContext) -> Iterator[str]:

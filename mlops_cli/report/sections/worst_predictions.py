@@ -21,8 +21,8 @@ def worst_predictions(context: ReportContext) -> str:
     if predictions is None or not context.instances:
         return ""
     parts = "".join(_of_column(column, context) for column in predictions.columns[:MOST_COLUMNS])
-    return f"""<section id="mistakes"><h2>The worst mistakes</h2>
-<p>What the model is most wrong about often shows a label that is wrong, or a weakness worth knowing.</p>
+    return f"""<section id="mistakes"><h2>The worst predictions</h2>
+<p>Large errors often show a wrong label or a weakness of the model.</p>
 <details><summary>Show them: they quote the data, which may be offensive</summary>{parts}</details></section>"""
 
 
@@ -31,7 +31,7 @@ def _of_column(column: Column, context: ReportContext) -> str:
         rows = largest_errors(column, MOST).tolist()
         return _details(column.name, f"the {len(rows)} largest errors", _texts(rows, column, context))
     alarms, misses = (positions.tolist() for positions in worst(column, MOST))
-    body = _list("Said yes, but is not", alarms, column, context) + _list("Is, but said no", misses, column, context)
+    body = _list("False positives", alarms, column, context) + _list("False negatives", misses, column, context)
     return _details(column.name, count(len(alarms) + len(misses), "mistake"), body) if body else ""
 
 

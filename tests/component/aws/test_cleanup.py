@@ -162,7 +162,7 @@ def test_somebody_elses_stack_of_our_name_stays(ground: Ground) -> None:
     ground.aws.client("cloudformation").create_stack(StackName=STORAGE, TemplateBody=TOPIC)
     plan = ground.backend().infra.plan_cleanup(keep_data=False)
     assert plan.active == ()
-    assert f"stack {STORAGE} not made by mlops for this project" in lines(plan, Action.KEEP)
+    assert f"stack {STORAGE} not created by mlops for this project" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
     assert STORAGE in ground.stacks()
 

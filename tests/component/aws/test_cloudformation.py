@@ -238,7 +238,7 @@ def test_a_stack_that_is_being_deleted_is_waited_for(stacks: Stacks, aws: Aws) -
 
 def test_somebody_elses_stack_is_not_touched(stacks: Stacks, aws: Aws) -> None:
     aws.client("cloudformation").create_stack(StackName=NAME, TemplateBody=TOPIC % "a")
-    with pytest.raises(MlopsError, match="that mlops did not make") as caught:
+    with pytest.raises(MlopsError, match="was not created by mlops") as caught:
         stacks.find(NAME)
     assert "STAGE" in caught.value.hint
 
@@ -268,7 +268,7 @@ def test_states_that_take_no_change_say_the_way_out(
     found = stacks.find(NAME)
     assert found
     broken = type(found)(**{**vars(found), "status": state, "reason": "x"})
-    with pytest.raises(MlopsError, match="half deleted" if state == "DELETE_FAILED" else state) as caught:
+    with pytest.raises(MlopsError, match="partly deleted" if state == "DELETE_FAILED" else state) as caught:
         stacks.prepare(wanted(TOPIC % "b"), broken)
     assert ("mlops cleanup" if state == "DELETE_FAILED" else "continue-update-rollback") in caught.value.hint
 
@@ -287,7 +287,7 @@ CHANGED = [{"Target": {"Attribute": "Properties", "Name": "BucketName"}}, {"Targ
         (resource("Remove"), Change(Action.REMOVE, "AWS::S3::Bucket It", "", "all data, models and records in it")),
         (
             resource("Remove", PolicyAction="Retain"),
-            Change(Action.REMOVE, "AWS::S3::Bucket It", "it stays in the account, nobody's any more"),
+            Change(Action.REMOVE, "AWS::S3::Bucket It", "it stays in the account, outside of any stack"),
         ),
         (resource("Remove", "AWS::IAM::Role"), Change(Action.REMOVE, "AWS::IAM::Role It")),
         (
@@ -300,14 +300,14 @@ CHANGED = [{"Target": {"Attribute": "Properties", "Name": "BucketName"}}, {"Targ
         ),
         (
             resource("Modify", "AWS::IAM::Role", Replacement="Conditional"),
-            Change(Action.REPLACE, "AWS::IAM::Role It", "only if its value turns out to be another"),
+            Change(Action.REPLACE, "AWS::IAM::Role It", "only if the new value differs"),
         ),
         (
             resource("Modify", "AWS::CodeCommit::Repository", Replacement="Conditional"),
             Change(
                 Action.REPLACE,
                 "AWS::CodeCommit::Repository It",
-                "only if its value turns out to be another",
+                "only if the new value differs",
                 "all commits in it",
             ),
         ),
@@ -344,7 +344,7 @@ def test_the_first_cause_is_no_consequence() -> None:
         ("AWS::CodeCommit::Repository", "Repository named x already exists", "REPOSITORY_NAME"),
         ("AWS::CodeBuild::Project", "Cannot have more than 0 (quota)", "Service Quotas"),
         ("AWS::Logs::LogGroup", "/aws/codebuild/x already exists in stack y", "Remove or rename"),
-        ("AWS::SNS::Topic", "Invalid parameter", "Put this right"),
+        ("AWS::SNS::Topic", "Invalid parameter", "Fix this"),
     ],
 )
 def test_a_cause_has_a_remedy(kind: str, said: str, remedied: str) -> None:

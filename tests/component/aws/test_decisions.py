@@ -133,7 +133,7 @@ def test_a_record_that_somebody_has_written_makes_no_other_model_approved(ground
 
 def test_a_run_whose_question_was_exchanged_deploys_nothing(ground: Ground) -> None:
     gate = ground.approved("r1")
-    with pytest.raises(StageFailed, match="it names the model aaaaaaaaaaaa, and the run has asked about eeeeeeeeeeee"):
+    with pytest.raises(StageFailed, match="it is for the model aaaaaaaaaaaa, but the run asks about eeeeeeeeeeee"):
         ground.deployment(replace(gate, output=EVIL))
     assert ground.packages == {}
 
@@ -259,7 +259,7 @@ def test_a_rollback_is_about_the_model_that_it_leads_to(ground: Ground) -> None:
     decision = ground.deployment(gate).decision
     assert decision is not None
     assert (decision.model_digest, decision.is_rollback) == (GOOD, True)
-    with pytest.raises(StageFailed, match="it names the model"):
+    with pytest.raises(StageFailed, match="it is for the model"):
         ground.deployment(replace(gate, output=EVIL))
 
 

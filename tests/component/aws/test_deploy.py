@@ -147,7 +147,7 @@ def test_a_bucket_that_is_closed_to_us_is_somebody_elses(ground: Ground) -> None
     key = iam.create_access_key(UserName="eve")["AccessKey"]
     keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
     _, err = ground.cli(BUCKET_NAME="theirs", **keys).both("deploy-infra", "--yes", code=1)
-    assert err.startswith("error: The bucket theirs is somebody else's, or closed to you.")
+    assert err.startswith("error: The bucket theirs belongs to another account, or you may not use it.")
     assert ground.stacks() == {}
 
 
@@ -199,7 +199,7 @@ def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) ->
     plan = backend.infra.plan()
     removed = [change for change in plan.changes if change.action is Action.REMOVE]
     assert [change.resource for change in removed] == [f"stack {PIPELINE}"]
-    assert "it was never whole: Repository (AWS::CodeCommit::Repository): " in removed[0].reason
+    assert "its creation failed: Repository (AWS::CodeCommit::Repository): " in removed[0].reason
     assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
     backend.infra.deploy()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
@@ -275,8 +275,8 @@ def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> N
         _, err = process.communicate()
     assert process.returncode == 130
     assert err == (
-        "error: Stopped; what has begun goes on by itself in account 123456789012, region us-east-1, credentials from "
-        "env.\nhint: Go on with it: mlops deploy-infra\n"
+        "error: Stopped; changes in progress continue on AWS in account 123456789012, region us-east-1, "
+        "credentials from env.\nhint: Continue: mlops deploy-infra\n"
     )
     assert ground.stacks() == {STORAGE: "CREATE_IN_PROGRESS"}
     wait_for(lambda: ground.stacks() == {STORAGE: "ROLLBACK_COMPLETE"})

@@ -82,7 +82,7 @@ def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(ground
     assert found[0]["message"].startswith("You may not iam:CreateRole, ")
     assert "role/mlops-tiny-dev-pipeline-*" in found[0]["message"]
     assert found[0]["reason"] == "mlops deploy-infra and mlops cleanup would be refused."
-    assert "Have it allowed for arn:aws:iam::123456789012:user/bob" in found[0]["fix"]
+    assert "Allow it for arn:aws:iam::123456789012:user/bob" in found[0]["fix"]
 
 
 def test_a_role_that_may_be_passed_to_another_service_only(ground: Ground) -> None:
@@ -117,7 +117,7 @@ def test_a_session_of_a_role_is_held_against_its_role(ground: Ground) -> None:
     )
     (found,) = shown(cli, 1, "permissions")
     assert "s3:PutObject" in found["message"]
-    assert f"allowed for {role}" in found["fix"]
+    assert f"Allow it for {role}" in found["fix"]
 
 
 def test_a_quota_of_nothing_would_fail_and_says_how_to_raise_it(ground: Ground) -> None:
@@ -168,12 +168,12 @@ def test_endpoints_that_nobody_asks_are_told_apart_by_whose_they_are(
         "tiny-dev (of this project) runs on 1 × ml.m5.large and had no request for 3 days."
     )
     assert said["tiny-dev"].fix == "mlops cleanup --keep-data"
-    assert "made by mlops for churn, STAGE=prod" in said["churn-prod"].message
-    assert "not made by mlops" in said["somebodys"].message
+    assert "created by mlops for churn, STAGE=prod" in said["churn-prod"].message
+    assert "not created by mlops" in said["somebodys"].message
     assert said["somebodys"].fix.endswith("delete-endpoint --endpoint-name somebodys --region us-east-1")
     (quota,) = [one for one in examined(ground, "quota") if "endpoint usage" in one.message]
     assert (quota.state, "4, 4 of it taken" in quota.message) == (State.WARNING, True), "its own is not counted"
-    left = [one.message for one in examined(ground, "left-overs")]
+    left = [one.message for one in examined(ground, "leftovers")]
     assert any(one.startswith("endpoint tiny-dev is left of this project") for one in left)
 
 
@@ -181,7 +181,7 @@ def test_credentials_that_have_expired_are_a_finding_and_not_the_end(ground: Gro
     expired = keys(ground.aws.control("expired-credentials"))
     out, err = ground.cli(**expired).both("doctor", code=1)
     assert "✗ failure  credentials     Your AWS credentials have expired." in out
-    assert "Permissions, quotas, stacks, left-overs and endpoints could not be looked at." in out
+    assert "Permissions, quotas, stacks, leftovers and endpoints were not checked." in out
     assert (out.count("expired"), err) == (1, "")
 
 
@@ -211,7 +211,7 @@ def test_a_stack_that_is_somebody_elses_and_one_that_failed(ground: Ground) -> N
     cloudformation.create_stack(StackName="mlops-tiny-dev-endpoint", TemplateBody=broken, Tags=OURS)
     eventually(lambda: "mlops-tiny-dev-endpoint" in str(ground.stacks()) and "IN_PROGRESS" not in str(ground.stacks()))
     foreign, failed = examined(ground, "stack")
-    assert (foreign.state, "mlops did not make it" in foreign.message) == (State.FAILURE, True)
+    assert (foreign.state, "mlops did not create it" in foreign.message) == (State.FAILURE, True)
     assert (failed.state, failed.message) == (State.WARNING, "mlops-tiny-dev-endpoint is ROLLBACK_COMPLETE.")
     assert "already exists" in failed.reason
-    assert failed.fix == "Put this right, then mlops run: it deletes the stack first"
+    assert failed.fix == "Fix this, then mlops run: it deletes the stack first"

@@ -72,7 +72,7 @@ def test_a_denied_price_names_the_permission(ground: Ground, monkeypatch: pytest
     ("rule", "said"),
     [
         ({"error": {"code": "ThrottlingException", "status": 400}}, "pricing:GetProducts was throttled"),
-        ({"error": {"code": "InternalFailure", "status": 500}}, "AWS itself fails at pricing:GetProducts"),
+        ({"error": {"code": "InternalFailure", "status": 500}}, "AWS failed repeatedly at pricing:GetProducts"),
     ],
 )
 def test_trouble_with_the_price_list_is_said(

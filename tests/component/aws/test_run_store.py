@@ -180,7 +180,7 @@ def test_prepared_data_has_the_digest_that_it_has_on_this_machine(bucket: Bucket
 
 def test_what_a_job_has_written_lands_in_its_folder_or_nowhere(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("artifacts/p/../../../evil.py", b"raise SystemExit")
-    with pytest.raises(StageFailed, match="names a place outside of its folder"):
+    with pytest.raises(StageFailed, match="is a path outside of its folder"):
         job_outputs.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "a" / "b" / "got")
     assert not list(tmp_path.rglob("evil.py"))
 

@@ -185,5 +185,5 @@ def test_through_a_connection_only_what_was_pushed_is_run(project: Project, tmp_
     head = git_files.pushed_head(project.root)
     assert len(head) == 40
     (project.root / "README.md").write_text("changed")
-    with pytest.raises(MlopsError, match="not committed"):
+    with pytest.raises(MlopsError, match="uncommitted changes"):
         git_files.pushed_head(project.root)

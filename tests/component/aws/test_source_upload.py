@@ -170,6 +170,6 @@ def test_a_zip_is_sent_once_and_known_by_its_version(bucket: Bucket, tmp_path: P
 
 
 def test_a_bucket_without_versions_is_refused(bucket: Bucket, tmp_path: Path) -> None:
-    with pytest.raises(MlopsError, match="keeps no versions") as caught:
+    with pytest.raises(MlopsError, match="has no versioning") as caught:
         source_upload.upload(bucket, parcel(tmp_path, {"a": "1"}))
     assert "put-bucket-versioning --bucket b-1" in caught.value.hint

@@ -216,7 +216,7 @@ def test_a_run_that_is_over_without_a_result_is_followed_by_a_new_one(ground: Gr
 
 
 def test_from_a_stage_that_nothing_leads_to(ground: Ground) -> None:
-    with pytest.raises(MlopsError, match="No run has finished what comes before deploy"):
+    with pytest.raises(MlopsError, match="No run has finished the stages before deploy"):
         ground.starts(from_stage="deploy")
     ground.stands(Status.FAILED, "train")
     with pytest.raises(MlopsError, match="before approval: preprocess, pre-training-tests, train"):
@@ -243,5 +243,5 @@ def test_the_same_wish_has_the_same_token_until_a_run_has_ended_otherwise(ground
 
 
 def test_too_many_overrides_are_refused(ground: Ground) -> None:
-    with pytest.raises(ConfigurationError, match="more overrides than a pipeline takes"):
+    with pytest.raises(ConfigurationError, match="too many overrides for a pipeline variable"):
         ground.starts(overrides={f"train.p{number}": "x" * 20 for number in range(40)})

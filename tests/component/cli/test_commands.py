@@ -105,7 +105,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(cli: Cli) -> None:
     (cli.folder / ".mlops").mkdir()
     (cli.folder / ".mlops" / "thesis.txt").write_text("mine")
     _, err = cli.both("deploy-infra", code=1)
-    assert "was not made by mlops" in err
+    assert "was not created by mlops" in err
     cli("cleanup", "--yes")
     assert (cli.folder / ".mlops" / "thesis.txt").read_text() == "mine"
 
@@ -266,7 +266,7 @@ def test_a_limit_that_is_no_amount_is_one_clear_message(cli: Cli, name: str) -> 
     (cli.folder / ".env").write_text("MAX_RUN_COST=$50\n")
     _, err = cli.both(*CALLS.get(name, [name]), code=2)
     assert err.startswith("error: MAX_RUN_COST is '$50' (from .env)")
-    assert err.endswith("hint: See them all: mlops config\n")
+    assert err.endswith("hint: List them: mlops config\n")
 
 
 def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:

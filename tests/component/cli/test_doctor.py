@@ -41,7 +41,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
-    """What is not as it should be, by name; the exit code says whether something would fail."""
+    """What is not valid, by name; the exit code says whether something would fail."""
     found = cli.json("doctor", code=code)
     assert (found["failures"] > 0) == (code == 1)
     assert found["target"] == "local"
@@ -104,7 +104,7 @@ def test_processes_that_a_killed_command_has_left(cli: Cli) -> None:
         wait_for(lambda: f"{TOKEN}=abc".encode() in Path(f"/proc/{left.pid}/environ").read_bytes())
         (found,) = findings(cli).values()
         left.kill()
-    assert (found["name"], str(left.pid) in found["message"]) == ("left-overs", True)
+    assert (found["name"], str(left.pid) in found["message"]) == ("leftovers", True)
     assert findings(cli) == {}
 
 
@@ -112,7 +112,7 @@ def test_a_state_folder_of_somebody_else(project_folder: Path) -> None:
     (project_folder / ".mlops").mkdir()
     (project_folder / ".mlops" / "theirs").touch()
     found = findings(Cli(project_folder), code=1)["folder"]
-    assert (found["state"], "was not made by mlops" in found["message"]) == ("failure", True)
+    assert (found["state"], "was not created by mlops" in found["message"]) == ("failure", True)
 
 
 def test_kaggle_counts_only_as_long_as_there_are_no_data(project_folder: Path) -> None:

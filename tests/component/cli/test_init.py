@@ -81,7 +81,7 @@ def test_nothing_of_yours_is_touched(cli: Cli, file: str, named: str) -> None:
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     _, err = cli.both("init", "here", "--minimal", code=2)
-    assert f"here already holds something else: {named}." in err
+    assert f"here already contains other files: {named}." in err
     assert contents(cli.folder / "here") == {file: b"mine"}
 
 

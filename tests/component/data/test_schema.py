@@ -59,7 +59,7 @@ def accepted(request_for, small, tmp_path):
         (b"a,x\xe4,\xe4", 'line 4, column text: "x\\xe4" is not UTF-8'),
         (b"a,x", 'line 4: has 2 cells where the header has 3, beginning with "a"'),
         (b"a,x,1,extra", 'line 4: has 4 cells where the header has 3, beginning with "a"'),
-        (b"ok,again,1", 'line 4, column id: "ok" stands already on line 2 of'),
+        (b"ok,again,1", 'line 4, column id: "ok" duplicates line 2 of'),
         (b'a,"x"y,1', "line 4: is not well quoted"),
         (b'a,"never closed,1\n', "line 4: a quoted cell is never closed"),
         (b"a," + b"x" * (16 * 2**20 + 1) + b",1", "line 4: a cell is longer than 16,777,216 characters"),
@@ -101,14 +101,14 @@ def test_names_ten_and_counts_the_others(problems):
 def test_finds_an_id_that_comes_again_much_later(problems):
     rows = [b"%d,x,0" % n for n in range(5000)]
     message = problems(b"id,text,bad\n" + b"\n".join([*rows, b"17,y,1", b"17,z,1"]))
-    assert '  line 5002, column id: "17" stands already on line 19 of' in message
+    assert '  line 5002, column id: "17" duplicates line 19 of' in message
     assert "  line 5003, column id" in message
 
 
 def test_an_id_must_be_unique_across_files(request_for, small, tmp_path):
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_bytes(b"id,text,bad\nsame,x,0\n")
-    with pytest.raises(MlopsError, match=r'b\.csv line 2, column id: "same" stands already on line 2 of .*a\.csv'):
+    with pytest.raises(MlopsError, match=r'b\.csv line 2, column id: "same" duplicates line 2 of .*a\.csv'):
         download(request_for(tmp_path / "a.csv", tmp_path / "b.csv", schema=small), tmp_path / "data", no_report)
 
 
@@ -117,7 +117,7 @@ def test_an_id_must_be_unique_across_files(request_for, small, tmp_path):
     [
         (b"id,text", 'the column bad is missing; it has "id", "text"'),
         (b"x,y", 'the columns id, text, bad are missing; it has "x", "y"'),
-        (b"id,text,bad,bad", 'the column "bad" stands there twice'),
+        (b"id,text,bad,bad", 'the column "bad" is there twice'),
         (b"", "is empty"),
         (b"\n\r\n  \n", "is empty"),
         (b"\n\nx,y", 'line 3: the columns id, text, bad are missing; it has "x", "y"'),
@@ -195,11 +195,11 @@ def test_columns_in_any_order_and_further_ones_are_left_out(request_for, small, 
     assert dataset.label_rates == {"bad": 1.0}
 
 
-@pytest.mark.parametrize("column", ["text", "left out"])
+@pytest.mark.parametrize("column", ["text", "ignored columns"])
 def test_a_cell_may_be_as_long_as_a_book(accepted, column):
     long = "word, " * 400_000
-    cells = {"text": "short", "left out": "short"} | {column: long}
-    rows = accepted(f'id,text,bad,more\na,"{cells["text"]}",0,"{cells["left out"]}"\nb,x,1,y\n'.encode())
+    cells = {"text": "short", "ignored columns": "short"} | {column: long}
+    rows = accepted(f'id,text,bad,more\na,"{cells["text"]}",0,"{cells["ignored columns"]}"\nb,x,1,y\n'.encode())
     assert rows[1:] == [["a", cells["text"], "0"], ["b", "x", "1"]]
 
 

@@ -66,7 +66,7 @@ def test_a_file_that_changed_meanwhile_is_never_mixed(file_server, request_for, 
     file_server.content, file_server.close_after = csv_bytes(2000), [5000]
     with pytest.raises(MlopsError, match="broke off after 5,000 bytes: the connection was lost") as caught:
         download(request, tmp_path, no_report)
-    assert "goes on from there" in caught.value.hint
+    assert "continues from there" in caught.value.hint
     assert files_in(tmp_path)
     file_server.content, file_server.etag = csv_bytes(1500, start=7), '"two"'
     dataset, _ = download(request, tmp_path, no_report)

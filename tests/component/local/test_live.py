@@ -110,7 +110,7 @@ def test_an_automatic_rollback_that_fails_too_leaves_no_model_that_is_called_app
     ground.live(1)
     second = ground.run(2)
     ground.stages.bad |= {second.stage("train").output, ground.version("v1").digest}
-    with pytest.raises(StageFailed, match="has failed, too"):
+    with pytest.raises(StageFailed, match="failed, too"):
         ground.approve(second)
     found = ground.backend.endpoint.status()
     assert (ground.served, found.is_approved) == ("v1", False)
@@ -141,7 +141,7 @@ def test_nothing_is_deployed_under_a_limit_that_its_approval_did_not_see(ground:
     first = ground.live(1)
     ground.live(2)
     ground.limit("0.9")
-    with pytest.raises(MlopsError, match="does not hold under the limits"):
+    with pytest.raises(MlopsError, match="does not cover the present limits"):
         ground.stage("deploy", first)
     with pytest.raises(MlopsError):
         ground.run(2, from_stage="deploy")
@@ -152,7 +152,7 @@ def test_a_limit_that_was_lowered_for_the_approval_holds_when_it_is_back(ground:
     ground.limit("0.95")
     run = ground.run(1)
     ground.limit("0.1")
-    with pytest.raises(MlopsError, match=r"0\.600 is under 0\.95, when the run asked"):
+    with pytest.raises(MlopsError, match=r"0\.600 is under 0\.95, at the time of the request"):
         ground.approve(run)
     ground.approve(run, "it is only a trial")
     ground.limit("0.95")
@@ -173,7 +173,7 @@ def test_what_was_accepted_with_a_reason_holds_under_the_same_limits(ground: Gro
     run = ground.approve(ground.run(1), "a trial")
     assert run.decision is not None
     assert run.decision.shortfalls == ("macro: roc_auc 0.600 is under 0.95",)
-    assert run.decision.limits["floor of macro roc_auc"] == "0.95"
+    assert run.decision.limits["minimum of macro roc_auc"] == "0.95"
     again = ground.run(2)
     ground.approve(again, "better")
     assert ground.run(1).status is Status.DONE, "the same model under the same limits"

@@ -128,7 +128,7 @@ def test_force_and_from_start_a_new_run(bench: Bench) -> None:
 
 
 def test_from_needs_a_run_that_came_so_far(bench: Bench) -> None:
-    with pytest.raises(MlopsError, match="No run has finished what comes before train"):
+    with pytest.raises(MlopsError, match="No run has finished the stages before train"):
         select_run(RunRequest(from_stage="train"), bench.store, bench)
 
 
@@ -229,7 +229,7 @@ def test_a_store_keeps_everything_about_a_run(store: RunStore, tmp_path: Path) -
 
 def test_a_store_of_a_newer_version_is_refused(store: RunStore, tmp_path: Path) -> None:
     store.connection.execute("PRAGMA user_version=99")
-    with pytest.raises(MlopsError, match="another mlops"):
+    with pytest.raises(MlopsError, match="another version of mlops"):
         RunStore(tmp_path / "state.db")
 
 

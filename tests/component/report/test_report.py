@@ -76,10 +76,10 @@ def page(material: Any) -> Page:
 def test_it_begins_with_the_verdict_and_the_figures_that_decide() -> None:
     text = page(make()).text
     start = text[:700]
-    assert "It keeps every bound; it is better than the live model, beyond noise." in start
+    assert "It meets every limit; it is better than the live model, beyond noise." in start
     assert "macro roc_ auc, test" in start
     assert "✓ 0.900" in start
-    assert "floor 0.800" in start
+    assert "minimum 0.800" in start
     assert "on the same 600 test rows" in start
     assert "✓ 55 none failed" in start
     assert "mlops approve --run-id ab12cd34" in text
@@ -88,14 +88,14 @@ def test_it_begins_with_the_verdict_and_the_figures_that_decide() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rival": None}, "It keeps every bound; it would be the first model to go live."),
+        ({"rival": None}, "It meets every limit; it would be the first model to go live."),
         ({"rival": predictions(LABELS, quality=0.9, noise=9)}, "but it is worse than the live model, beyond noise."),
         ({"rival": predictions(LABELS, noise=60)}, "it is not better than the live model, beyond noise."),
         ({"comparison": Comparison("roc_auc", problem="no rows")}, "it could not be compared with the live model."),
-        ({"metrics": figures(LABELS, 0.75)}, "This model falls short of what is demanded of it."),
+        ({"metrics": figures(LABELS, 0.75)}, "This model does not meet its limits."),
         ({"metrics": figures(LABELS, 0.75)}, "macro: roc_auc 0.750 is under 0.8"),
         ({"metrics": figures(LABELS, 0.75)}, "--comment 'WHY' no"),
-        ({"case": use_case(metrics=Metrics("test", "roc_auc"))}, "No bound is set; it is better"),
+        ({"case": use_case(metrics=Metrics("test", "roc_auc"))}, "No limit is set; it is better"),
     ],
 )
 def test_the_verdict_says_what_is_the_case(changes: dict[str, Any], said: str) -> None:
@@ -293,7 +293,7 @@ def test_metrics_of_any_form_make_a_page(metrics: Any, about_data: Any) -> None:
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"rows": 3}'])
 def test_malformed_predictions_are_said_and_the_rest_is_shown(content: bytes) -> None:
     text = page(make(content=content, instances=None, rival=None)).text
-    assert "predictions.json is not as it should be" in text
+    assert "predictions.json is not valid" in text
     assert "Quality, row by row" in text
 
 
@@ -307,7 +307,7 @@ def test_instances_that_do_not_fit_hide_the_mistakes_only(instances: bytes | Non
 def test_predictions_of_another_split_are_not_shown_as_this_one() -> None:
     content = predictions(LABELS).replace(b'"split": "test"', b'"split": "holdout"')
     text = page(make(content=content, rival=None)).text
-    assert "predictions.json is of the split holdout, the metrics that count are of test" in text
+    assert "predictions.json is of the split holdout, the reported metrics are of test" in text
 
 
 @pytest.mark.parametrize("labels", [6, 60])
@@ -359,7 +359,7 @@ def test_a_validation_loss_that_rises_is_pointed_out() -> None:
     metrics["history"] = [
         {"epoch": n, "loss": 1 / n, "validation_loss": value} for n, value in enumerate((1, 0.5, 0.9), 1)
     ]
-    assert "the model may be learning by heart" in page(make(metrics=metrics)).text
+    assert "the model may be overfitting" in page(make(metrics=metrics)).text
 
 
 def test_probabilities_that_are_off_are_pointed_out() -> None:

@@ -123,7 +123,7 @@ def test_a_package_that_is_no_archive_is_refused(make_endpoint: Any, tmp_path: P
     path = tmp_path / "model.tar.gz"
     path.write_bytes(b"not an archive")
     endpoint = make_endpoint()
-    with pytest.raises(MlopsError, match=r"is not a whole \.tar\.gz"):
+    with pytest.raises(MlopsError, match=r"is not a complete \.tar\.gz"):
         endpoint.deploy(path, digest_file(path), 60)
     assert endpoint.status().state is ServerState.ABSENT
     assert not is_locked(folder_of(endpoint).supervisor_lock)

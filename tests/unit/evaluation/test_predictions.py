@@ -74,11 +74,11 @@ def test_rows_can_be_named_as_one_likes_unless_trained_on_is_given() -> None:
 def test_what_is_malformed_is_refused_with_the_reason(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(MlopsError) as error:
         read(**changes)
-    assert error.value.message.startswith("predictions.json is not as it should be: ")
+    assert error.value.message.startswith("predictions.json is not valid: ")
     assert said in error.value.message
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"rows": []}'])
 def test_other_content_is_refused(content: bytes) -> None:
-    with pytest.raises(MlopsError, match="is not as it should be"):
+    with pytest.raises(MlopsError, match="is not valid"):
         read_predictions(content)

@@ -47,7 +47,7 @@ class LogGroups:
     def kept(self) -> list[Change]:
         """Return the groups with a name of ours but no proof that mlops made them."""
         names = [name for name, ours in self._existing_groups().items() if not ours]
-        why = "nothing shows that mlops made it. If it is yours and useless: "
+        why = "no proof that mlops created it. To delete it: "
         return [Change(Action.KEEP, f"log group {name}", why + DELETE.format(name, self._region)) for name in names]
 
     def _existing_groups(self) -> dict[str, bool]:

@@ -30,7 +30,7 @@ class RunningWork:
         self._resources = resources
 
     def list_resources(self) -> list[Change]:
-        runs = [Change(Action.STOP, f"run {run_id}", "it is under way") for run_id in self._executions()]
+        runs = [Change(Action.STOP, f"run {run_id}", "in progress") for run_id in self._executions()]
         builds = [Change(Action.STOP, f"build {build_id}", "of a run") for build_id in self._running_builds()]
         return [*runs, *builds, *(Change(Action.STOP, "state machine execution", arn) for arn in self._tasks())]
 

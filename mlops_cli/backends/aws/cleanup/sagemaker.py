@@ -155,7 +155,7 @@ class OrphanedResources:
 
     def list_resources(self) -> list[Change]:
         return [
-            Change(Action.REMOVE, f"{kind.replace('_', ' ')} {name}", "in no stack") for kind, _, name in self._all()
+            Change(Action.REMOVE, f"{kind.replace('_', ' ')} {name}", "not in a stack") for kind, _, name in self._all()
         ]
 
     def remove(self) -> None:
@@ -203,7 +203,9 @@ def shared(logs: Client, events: Client) -> list[Change]:
         group, rule = JOB_LOGS.format(kind), JOB_RULE.format(kind)
         groups = logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=group)
         if any(entry["logGroupName"] == group for entry in groups):
-            kept.append(Change(Action.KEEP, f"log group {group}", "of all jobs of the account"))
+            kept.append(Change(Action.KEEP, f"log group {group}", "shared by all jobs of the account"))
         if list_or_none(events, "list_rules", "Rules", NamePrefix=rule):
-            kept.append(Change(Action.KEEP, f"rule {rule}", "AWS's own, of all state machines of the account"))
+            kept.append(
+                Change(Action.KEEP, f"rule {rule}", "managed by AWS, shared by all state machines of the account")
+            )
     return kept

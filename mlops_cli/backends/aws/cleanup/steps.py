@@ -139,7 +139,9 @@ class Cleanup:
                 return []
             raise
         return [
-            Change(Action.STOP, f"endpoint {self._endpoint}", f"{description['EndpointStatus']}: it answers, and costs")
+            Change(
+                Action.STOP, f"endpoint {self._endpoint}", f"{description['EndpointStatus']}: it answers, and is billed"
+            )
         ]
 
     def _outside(self, stack: str, look: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
@@ -175,14 +177,16 @@ class Cleanup:
         if self._keep_data:
             return "--keep-data"
         foreign_keys = self._objects.foreign() if self._objects else []
-        return f"it holds what mlops did not put there, such as {', '.join(foreign_keys)}" if foreign_keys else ""
+        return (
+            f"it contains objects that mlops did not create, such as {', '.join(foreign_keys)}" if foreign_keys else ""
+        )
 
     def _kept(self) -> list[Change]:
         kept = [Change(Action.KEEP, "training/, .env", "yours")]
         for name in (self._names.endpoint_stack, self._names.pipeline_stack, self._names.storage_stack):
             stack = self._stacks.get_or_none(name)
             if stack and not self._stacks.owns(stack):
-                kept.append(Change(Action.KEEP, f"stack {name}", "not made by mlops for this project"))
+                kept.append(Change(Action.KEEP, f"stack {name}", "not created by mlops for this project"))
         if self._objects:
             kept += self._kept_bucket(self._objects)
         if self._source == "connection":
@@ -190,12 +194,12 @@ class Cleanup:
         kept += self._groups.kept()
         kept += shared(self._account.client("logs"), self._account.client("events"))
         if self._project.state.is_dir():
-            kept.append(Change(Action.KEEP, ".mlops/", "of this machine: mlops --target local cleanup"))
+            kept.append(Change(Action.KEEP, ".mlops/", "local state; to remove it: mlops --target local cleanup"))
         return kept
 
     def _kept_bucket(self, holdings: ProjectObjects) -> list[Change]:
         if not holdings.owned:
-            return [Change(Action.KEEP, f"bucket {holdings.name}", "it was there before; all else in it stays")]
+            return [Change(Action.KEEP, f"bucket {holdings.name}", "it existed before; other objects in it stay")]
         why = self._storage_stays()
         return [Change(Action.KEEP, f"bucket {holdings.name}", why)] if why else []
 

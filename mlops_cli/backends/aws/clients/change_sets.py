@@ -24,10 +24,10 @@ HOLDS = {
     "AWS::CodeCommit::Repository": "all commits in it",
     "AWS::CodePipeline::Pipeline": "the history of its runs",
     "AWS::SageMaker::ModelPackageGroup": "the registered models",
-    "AWS::SageMaker::Endpoint": "the live endpoint, until the new one is there",
+    "AWS::SageMaker::Endpoint": "the live endpoint, until the new one is ready",
     "AWS::Logs::LogGroup": "the logs in it",
     "AWS::SNS::Topic": "its subscriptions",
-    "AWS::KMS::Key": "all that is encrypted with it",
+    "AWS::KMS::Key": "all data encrypted with it",
 }
 VERBS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHANGE, "Remove": Action.REMOVE}
 
@@ -72,7 +72,7 @@ def prepare(client: Client, spec: StackSpec, creates: bool) -> ChangeSet | None:
         _create(client, spec, "CREATE" if creates else "UPDATE")
         description = _describe(client, spec)
     if description is None:
-        raise MlopsError(f"Somebody else plans the stack {spec.name}, too.", "Repeat the command.")
+        raise MlopsError(f"Another command is planning the stack {spec.name}.", "Repeat the command.")
     change_set = ChangeSet(
         description["ChangeSetId"], spec.name, description["StackId"], creates, _changes(client, description)
     )
@@ -88,7 +88,7 @@ def prepare(client: Client, spec: StackSpec, creates: bool) -> ChangeSet | None:
 
 def _plan_error(spec: StackSpec, reason: str, wrong: list[ResourceEvent]) -> MlopsError:
     listed = "; ".join(f"{event.name} ({event.kind}): {event.reason}" for event in wrong)
-    first = suggest_fix(wrong[0]) if wrong else "Put this right in templates/ or the settings"
+    first = suggest_fix(wrong[0]) if wrong else "Fix this in templates/ or the settings"
     return MlopsError(
         f"CloudFormation cannot plan the stack {spec.name}: {listed or reason}", f"{first}, then repeat the command."
     )
@@ -187,7 +187,7 @@ def _why(resource: Mapping[str, Any], replacement: str, retained: bool) -> str:
     changed = ", ".join(sorted({name for name in names if name}))
     parts = [
         f"{changed} changed" if changed else "",
-        "only if its value turns out to be another" if replacement == "Conditional" else "",
-        "it stays in the account, nobody's any more" if retained else "",
+        "only if the new value differs" if replacement == "Conditional" else "",
+        "it stays in the account, outside of any stack" if retained else "",
     ]
     return "; ".join(part for part in parts if part)

@@ -103,7 +103,7 @@ class Stacks:
         stack = self.get_or_none(name)
         if stack and not self.owns(stack):
             raise MlopsError(
-                f"There is a stack {name} that mlops did not make: it has no tag mlops:project={self._names.use_case}.",
+                f"The stack {name} was not created by mlops: it has no tag mlops:project={self._names.use_case}.",
                 "Choose another STAGE, or another name in training/usecase.toml.",
             )
         return stack
@@ -194,7 +194,7 @@ class Stacks:
         if cause is None:
             return StackFailed(
                 f"The stack {stack.name} could not be {verb}: it is {stack.status}. {stack.reason}".rstrip(),
-                f"Put this right, then repeat: {command}",
+                f"Fix this, then repeat: {command}",
             )
         return StackFailed(
             f"The stack {stack.name} could not be {verb}: {cause.name} ({cause.kind}) is {cause.status}, "
@@ -205,12 +205,12 @@ class Stacks:
     def _unusable(self, stack: Stack) -> MlopsError:
         if stack.status == "DELETE_FAILED":
             return MlopsError(
-                f"The stack {stack.name} is half deleted: {self.failure_reason(stack)}",
+                f"The stack {stack.name} is partly deleted: {self.failure_reason(stack)}",
                 "Finish that first: mlops cleanup",
             )
         return MlopsError(
-            f"The stack {stack.name} is {stack.status} and takes no changes: {self.failure_reason(stack)}",
-            f"Bring it back: aws cloudformation continue-update-rollback --stack-name {stack.name}",
+            f"The stack {stack.name} is {stack.status} and accepts no changes: {self.failure_reason(stack)}",
+            f"Repair it: aws cloudformation continue-update-rollback --stack-name {stack.name}",
         )
 
 

@@ -63,7 +63,7 @@ class Pipeline:
         """Return the execution; raise MlopsError if the id is unknown."""
         execution = next((candidate for candidate in self.executions() if candidate.id == execution_id), None)
         if execution is None:
-            raise MlopsError(f"The pipeline {self.name} has no run {execution_id}.", "See which there are: mlops runs")
+            raise MlopsError(f"The pipeline {self.name} has no run {execution_id}.", "List the runs: mlops runs")
         return execution
 
     def variables(self, execution_id: str) -> dict[str, str]:

@@ -83,7 +83,7 @@ class Prices:
         except MlopsError as error:
             return Quote(None, error.message)
         except (AttributeError, KeyError, TypeError, ValueError):
-            return Quote(None, f"{LACKING} an answer for {product.usage} that is not of the form it should have.")
+            return Quote(None, f"{LACKING} an unexpected answer for {product.usage}.")
 
     def _filters(self, product: Product) -> dict[str, Any]:
         return {

@@ -217,7 +217,7 @@ class Bucket:
             for error in answer.get("Errors", ()):
                 raise AwsError(
                     f"s3://{self.name}/{error['Key']} could not be deleted: {error.get('Message', '')}",
-                    "Put this right, then repeat the command.",
+                    "Fix this, then repeat the command.",
                     str(error.get("Code", "")),
                 )
 

@@ -130,15 +130,15 @@ def suggest_fix(cause: ResourceEvent) -> str:
     message = cause.reason
     if "not authorized" in message or "AccessDenied" in message or "Access Denied" in message:
         action, _ = denial(message, f"what {cause.kind} needs")
-        return f"Have {action} allowed for you"
+        return f"Get the permission {action}"
     if cause.kind == "AWS::S3::Bucket" and "already" in message:
         return "The bucket's name is taken: set another BUCKET_NAME, or leave it empty"
     if "CodeCommit" in cause.kind and ("OperationNotAllowed" in message or "no existing repository" in message):
         return "This account has no CodeCommit: choose another source with --source s3"
     if "CodeCommit" in cause.kind and "already exists" in message:
-        return "There is such a repository: set another REPOSITORY_NAME"
+        return "The repository exists: set another REPOSITORY_NAME"
     if re.search(r"limit|quota", message, re.IGNORECASE):
-        return "Have the quota raised in the AWS console under Service Quotas"
+        return "Request a higher quota in the AWS console under Service Quotas"
     if "already exists" in message:
-        return f"Remove or rename the {cause.kind} that is there"
-    return "Put this right"
+        return f"Remove or rename the existing {cause.kind}"
+    return "Fix this"

@@ -26,9 +26,9 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
         yield Finding(
             "aws",
             State.WARNING,
-            "Permissions, quotas, stacks, left-overs and endpoints could not be looked at.",
-            "AWS answers only to credentials that it accepts.",
-            "mlops doctor, once the credentials are right",
+            "Permissions, quotas, stacks, leftovers and endpoints were not checked.",
+            "AWS does not accept these credentials.",
+            "Fix the credentials, then: mlops doctor",
         )
         return
     fleet = RunningInstances(subject)

@@ -32,7 +32,11 @@ class CallerIdentity:
         except MlopsError as error:
             self._save_clock(getattr(error.__cause__, "response", {}))
             yield Finding(
-                "credentials", State.FAILURE, error.message, "No command of the aws target works without.", error.hint
+                "credentials",
+                State.FAILURE,
+                error.message,
+                "No command of the aws target works without credentials.",
+                error.hint,
             )
             return
         self._save_clock(self._account.client("sts").get_caller_identity())
@@ -63,8 +67,8 @@ def expiry(expires_at: float | None, current_time: float) -> Iterator[Finding]:
         "credentials",
         State.WARNING,
         f"They expire in {max(0, expires_at - current_time) / 60:.0f} minutes.",
-        "What goes on at AWS goes on without them; commands that follow it end.",
-        "aws sso login, or whatever they came from",
+        "Work on AWS continues without them; commands that follow it end.",
+        "Renew them, for example: aws sso login",
     )
 
 

@@ -28,8 +28,8 @@ def _stack_finding(subject: CheckContext, stack: Stack) -> Finding:
         return Finding(
             "stack",
             State.FAILURE,
-            f"{stack.name} is there, and mlops did not make it for this project.",
-            "mlops would need the name, and leaves alone what is not its own.",
+            f"{stack.name} exists, but mlops did not create it for this project.",
+            "mlops needs this name, and never changes a stack of others.",
             "Choose another STAGE, or another name in training/usecase.toml.",
         )
     if stack.status in STABLE:
@@ -39,14 +39,14 @@ def _stack_finding(subject: CheckContext, stack: Stack) -> Finding:
             "stack",
             State.WARNING,
             f"{stack.name} is {stack.status}.",
-            "Something is being done with it, or a command that did was killed.",
-            "mlops deploy-infra waits for it and goes on (mlops cleanup removes it)",
+            "A command is changing it, or was killed while it did.",
+            "mlops deploy-infra waits for it and continues (mlops cleanup removes it)",
         )
     return _broken(subject, stack)
 
 
 def _broken(subject: CheckContext, stack: Stack) -> Finding:
-    why = f"It takes no changes: {subject.stacks.failure_reason(stack)}"
+    why = f"It accepts no changes: {subject.stacks.failure_reason(stack)}"
     text = f"{stack.name} is {stack.status}."
     if stack.status == "DELETE_FAILED":
         return Finding("stack", State.FAILURE, text, why, "mlops cleanup")
@@ -54,8 +54,8 @@ def _broken(subject: CheckContext, stack: Stack) -> Finding:
         bring_back = f"aws cloudformation continue-update-rollback --stack-name {stack.name}"
         return Finding("stack", State.FAILURE, text, why, f"{bring_back} --region {subject.account.region}")
     if stack.name == subject.names.endpoint_stack:
-        return Finding("stack", State.WARNING, text, why, "Put this right, then mlops run: it deletes the stack first")
-    return Finding("stack", State.WARNING, text, why, "mlops deploy-infra makes it anew")
+        return Finding("stack", State.WARNING, text, why, "Fix this, then mlops run: it deletes the stack first")
+    return Finding("stack", State.WARNING, text, why, "mlops deploy-infra creates it again")
 
 
 def records(subject: CheckContext) -> Iterator[Finding]:
@@ -75,14 +75,14 @@ def orphaned_resources(subject: CheckContext) -> Iterator[Finding]:
     resources = list(_resources_outside_stacks(subject))
     for resource in resources:
         yield Finding(
-            "left-overs",
+            "leftovers",
             State.WARNING,
-            f"{resource} is left of this project, and in none of its stacks.",
-            "It may cost something, and may be in the way of what is made next.",
+            f"{resource} belongs to this project, but is in none of its stacks.",
+            "It may cost money, and may block the next deployment.",
             "mlops cleanup",
         )
     if not resources:
-        yield ok("left-overs", "nothing outside of the project's stacks")
+        yield ok("leftovers", "nothing outside of the project's stacks")
 
 
 def _resources_outside_stacks(subject: CheckContext) -> Iterator[str]:

@@ -11,19 +11,19 @@ from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, Requi
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
 
-UNSEEN = "Whether the commands would be refused something is seen only when they are."
+UNSEEN = "A missing permission shows only when a command is refused."
 
 
 def permissions(subject: CheckContext) -> Iterator[Finding]:
     caller_arn = subject.account.identity.arn
     if caller_arn.endswith(":root"):
-        yield ok("permissions", "the account's owner may do everything")
+        yield ok("permissions", "the root user may do everything")
         return
     iam = subject.account.client("iam")
     role_arn = principal(caller_arn, iam)
     if not role_arn:
         yield _unknown_finding(
-            f"IAM cannot simulate what {caller_arn} may do.", "Sign in as a user or a role, and look again."
+            f"IAM cannot simulate what {caller_arn} may do.", "Sign in as a user or a role, then: mlops doctor"
         )
         return
     required = required_permissions(arn_context(subject))
@@ -105,8 +105,8 @@ def _missing_finding(need: RequiredPermission, missing: Iterable[str], principal
         "permissions",
         State.WARNING if only_looks else State.FAILURE,
         f"You may not {actions} on {need.resource}{to}.",
-        f"{commands} would be refused." if not only_looks else "mlops doctor cannot look at that.",
-        f"Have it allowed for {principal}, then look again: mlops doctor",
+        f"{commands} would be refused." if not only_looks else "mlops doctor cannot check that.",
+        f"Allow it for {principal}, then check again: mlops doctor",
     )
 
 
@@ -114,7 +114,7 @@ def _not_simulated(error: AwsError, principal: str) -> Finding:
     if error.code in DENIED:
         return _unknown_finding(
             "IAM does not let you simulate your own permissions.",
-            f"Have iam:SimulatePrincipalPolicy allowed for you on {principal}.",
+            f"Get the permission iam:SimulatePrincipalPolicy on {principal}.",
         )
     return _unknown_finding(f"IAM could not simulate the permissions of {principal}: {error.message}", error.hint)
 

@@ -58,7 +58,7 @@ def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[
             used - own,
             "the endpoint",
             most,
-            "A deployment holds the new instances and the old ones for a while, and scaling adds some.",
+            "During a deployment old and new instances run side by side; scaling adds more.",
         )
 
 
@@ -90,7 +90,7 @@ def quota_finding(demand: InstanceDemand, quota: Quota | None, region: str) -> F
             f"SageMaker may not have this instance type there, for {demand.purpose}.",
             "Choose another in training/usecase.toml ([aws.*]), or another region: mlops --region ...",
         )
-    in_use = f", {demand.used} of it taken" if demand.used else ""
+    in_use = f", {demand.used} of it in use" if demand.used else ""
     text = f"{demand.quota}: {quota.value:g}{in_use}, {demand.purpose} needs {demand.count}"
     raise_it = _raise(quota, max(demand.most + demand.used, 1), region)
     if quota.value < demand.count:
@@ -98,7 +98,7 @@ def quota_finding(demand: InstanceDemand, quota: Quota | None, region: str) -> F
         return Finding("quota", State.FAILURE, f"{text}.", why, f"{raise_it}; or choose another instance type")
     if quota.value < demand.count + demand.used:
         why = "AWS would refuse it with ResourceLimitExceeded as long as the others run."
-        return Finding("quota", State.WARNING, f"{text}.", why, f"Wait or end them, or {raise_it}")
+        return Finding("quota", State.WARNING, f"{text}.", why, f"Wait for them or end them, or {raise_it}")
     if quota.value < demand.most + demand.used:
         return Finding("quota", State.WARNING, f"{text}, and {demand.most} at times.", demand.when, raise_it)
     return ok("quota", text)

@@ -18,13 +18,13 @@ def requirements(subject: CheckContext) -> Iterator[Finding]:
     if not lines:
         return
     if any("--hash=" in line for line in lines):
-        yield ok("requirements", f"{FILE} has hashes, and pip takes nothing else")
+        yield ok("requirements", f"{FILE} has a hash for every package")
         return
     yield Finding(
         "requirements",
         State.WARNING,
         f"{FILE} names packages without their hashes.",
-        "Gates and jobs run what a package index gives for these names, with their roles.",
-        "uv pip compile --universal --generate-hashes training/requirements.in -o training/requirements.txt, with what "
-        "stands there now in the former",
+        "Gates and jobs install whatever the package index serves under these names.",
+        "Rename it to training/requirements.in, then: "
+        "uv pip compile --universal --generate-hashes training/requirements.in -o training/requirements.txt",
     )

@@ -165,7 +165,7 @@ def _idle(subject: CheckContext, endpoint: EndpointInfo, current_time: float) ->
         "endpoints",
         State.WARNING,
         f"{endpoint.name} ({owner}) runs on {machines} and had no request for {days} day{'s' if days > 1 else ''}.",
-        "Its instances are billed by the hour, whether anybody asks or not.",
+        "Its instances are billed by the hour, with or without requests.",
         fix,
     )
 
@@ -178,10 +178,10 @@ def _owner(subject: CheckContext, endpoint: EndpointInfo) -> tuple[str, str]:
     if project:
         stage = endpoint.tags.get("mlops:environment", "")
         return (
-            f"made by mlops for {project}, STAGE={stage}",
+            f"created by mlops for {project}, STAGE={stage}",
             f"In that project: STAGE={stage} mlops cleanup --keep-data",
         )
     return (
-        "not made by mlops",
+        "not created by mlops",
         f"If nobody needs it: aws sagemaker delete-endpoint --endpoint-name {endpoint.name} --region {region}",
     )

@@ -14,4 +14,4 @@ def undeployed(subject: CheckContext) -> Iterator[Finding]:
     stack = subject.own_stack(subject.names.pipeline_stack)
     for difference in differences(subject.use_case, subject.settings, stack):
         text, _, _ = difference.partition(", which ")
-        yield Finding("settings", State.WARNING, f"{text}.", "Runs go by what was deployed.", DEPLOY)
+        yield Finding("settings", State.WARNING, f"{text}.", "Runs use the deployed value.", DEPLOY)

@@ -70,8 +70,8 @@ def dataset_prefix(bucket: Bucket, sha256: str, machines: int) -> str:
         return FOLDER
     if not has_shards(bucket, sha256, machines):
         raise MlopsError(
-            f"[aws.preprocess] has {machines} machines, and the dataset in the bucket is not in as many files.",
-            "Send it in so many: mlops download-data",
+            f"[aws.preprocess] has {machines} instances, but the dataset in the bucket is not in as many files.",
+            "Upload it again: mlops download-data",
         )
     return shards_folder(sha256, machines)
 

@@ -137,7 +137,9 @@ class InfraDeployer:
     def _step(self, name: str, template: str, values: dict[str, str], stack: Stack | None) -> StackPlan:
         spec = StackSpec(name, self._template(template), values, self._names.tags)
         if stack and stack.status in NEVER_CREATED:
-            failed = Change(Action.REMOVE, f"stack {name}", f"it was never whole: {self._stacks.failure_reason(stack)}")
+            failed = Change(
+                Action.REMOVE, f"stack {name}", f"its creation failed: {self._stacks.failure_reason(stack)}"
+            )
             return StackPlan(spec, stack, None, (failed, *self._stacks.preview(spec)))
         change_set = self._stacks.prepare(spec, stack)
         if change_set and change_set not in self._pending:
@@ -186,8 +188,8 @@ class InfraDeployer:
     def _uploads(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
         """Return the uploads that must precede the pipeline."""
         own = [
-            self._upload_change(self._wheel_key, "this very mlops, for the build steps", bucket),
-            self._upload_change(self._template_key, "what the endpoint is made from", bucket),
+            self._upload_change(self._wheel_key, "this version of mlops, for the build steps", bucket),
+            self._upload_change(self._template_key, "the endpoint's template", bucket),
         ]
         if stack_parameters.source_type(self._settings, stack) == "connection":
             return [
@@ -195,7 +197,7 @@ class InfraDeployer:
                 Change(
                     Action.KEEP,
                     "source",
-                    f"nothing is sent: the pipeline takes what is pushed to {self._settings['BRANCH']}",
+                    f"nothing is uploaded: the pipeline uses what is pushed to {self._settings['BRANCH']}",
                 ),
             ]
         if self._has_source(stack, bucket):
@@ -237,7 +239,9 @@ def _excluded_files(bundle: SourceBundle) -> list[Change]:
         reasons.setdefault(why, []).append(name)
     return [
         Change(
-            Action.KEEP, names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more", f"not sent: {why}"
+            Action.KEEP,
+            names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more",
+            f"not uploaded: {why}",
         )
         for why, names in reasons.items()
     ]
@@ -250,6 +254,6 @@ def _uploaded(bucket: Bucket, key: str) -> ResourceEvent:
 def _require_same(shown: StackPlan, current: StackPlan) -> None:
     if set(shown.changes) != set(current.changes):
         raise MlopsError(
-            f"The stack {current.spec.name} is no longer as it was when the plan was made; nothing was done to it.",
-            "Look at the plan again: mlops deploy-infra",
+            f"The stack {current.spec.name} has changed since the plan was made; nothing was applied.",
+            "Show the plan again: mlops deploy-infra",
         )

@@ -47,7 +47,7 @@ def _settings(settings: Settings, stack: Stack) -> Iterator[str]:
         if setting.text != deployed and belongs and not keeps:
             yield (
                 f"{name} is {setting.text or 'empty'} ({setting.origin}), and the pipeline was deployed with "
-                f"{deployed or 'none'}, which counts until: {DEPLOY}"
+                f"{deployed or 'none'}, which is used until: {DEPLOY}"
             )
 
 

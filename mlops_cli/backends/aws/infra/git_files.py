@@ -47,13 +47,13 @@ def pushed_head(root: Path) -> str:
         )
     if _git(root, "status", "--porcelain", "--untracked-files=no"):
         raise MlopsError(
-            "There are changes that are not committed; with a connection AWS gets what was pushed, nothing else.",
+            "There are uncommitted changes; with a connection AWS uses only pushed commits.",
             "Commit and push them: git commit -a && git push",
         )
     head = _git(root, "rev-parse", "HEAD").strip()
     if not _git(root, "branch", "--remotes", "--contains", head).strip():
         raise MlopsError(
-            f"The commit {head[:12]} is not pushed; with a connection AWS gets what was pushed, nothing else.",
+            f"The commit {head[:12]} is not pushed; with a connection AWS uses only pushed commits.",
             "Push it: git push",
         )
     return head

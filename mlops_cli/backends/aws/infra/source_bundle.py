@@ -129,7 +129,7 @@ def _check_variables(project: Project) -> None:
     names = load_use_case(project.training / "usecase.toml").passed.names
     if names:
         raise ConfigurationError(
-            f"Scripts are passed {', '.join(names)} of your environment, which AWS does not have.",
+            f"Scripts get {', '.join(names)} from your environment, which AWS does not have.",
             "Give the values in training/usecase.toml, in [environment.set] instead of [environment] pass.",
         )
 
@@ -144,7 +144,7 @@ def _check(project: Project, bundle: SourceBundle) -> None:
     for name in sorted({*NEEDED, *required} - set(bundle.files)):
         if not (project.root / name).exists():
             raise ConfigurationError(
-                f"{name} is missing, and the pipeline needs it.", f"Put it back: git checkout -- {name}"
+                f"{name} is missing, and the pipeline needs it.", f"Restore it: git checkout -- {name}"
             )
         why = bundle.left_out.get(name, "git ignores it")
         raise _unsent(name, why)
@@ -166,4 +166,4 @@ def _unsent(name: str, why: str) -> MlopsError:
     way_out = f"Track it: git add {name}" if "git" in why else "Give it another name."
     if not name.endswith(".py"):
         way_out += f' Or say in training/usecase.toml, [files], that it does not matter: "{below}" = []'
-    return MlopsError(f"{name} would not be sent to AWS, where a stage needs it: {why}.", way_out)
+    return MlopsError(f"{name} would not be uploaded, but a stage on AWS needs it: {why}.", way_out)

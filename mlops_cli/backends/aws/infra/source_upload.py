@@ -46,8 +46,8 @@ def upload(bucket: Bucket, bundle: SourceBundle, report: Report = no_report) -> 
     metadata = bucket.metadata(KEY)
     if metadata is None or not metadata.version:
         raise MlopsError(
-            f"The bucket {bucket.name} keeps no versions, and a run must start from exactly the source it was sent.",
-            f"Switch them on: aws s3api put-bucket-versioning --bucket {bucket.name} "
+            f"The bucket {bucket.name} has no versioning, but a run must start from exactly the uploaded source.",
+            f"Enable versioning: aws s3api put-bucket-versioning --bucket {bucket.name} "
             "--versioning-configuration Status=Enabled",
         )
     return metadata.version
@@ -67,7 +67,7 @@ def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
             # Another command sends at the same time, or the answer to our own commit was lost: read again.
             if error.code not in ("ParentCommitIdOutdatedException", "ConcurrentReferenceUpdateException"):
                 raise
-    raise MlopsError(f"Somebody else keeps changing {BRANCH} in {repository}.", "Try again in a minute.")
+    raise MlopsError(f"Somebody else is committing to {BRANCH} in {repository}.", "Try again in a minute.")
 
 
 def _check_sizes(bundle: SourceBundle) -> None:

@@ -25,8 +25,8 @@ def storage(settings: Settings, account: Account, names: ResourceNames, stack: S
         current = stack.outputs["BucketName"]
         if name and name != current:
             raise MlopsError(
-                f"What this project has on AWS lies in the bucket {current}, and BUCKET_NAME says {name}.",
-                "Leave BUCKET_NAME empty, or begin anew: mlops cleanup, then mlops deploy-infra",
+                f"This project uses the bucket {current}, but BUCKET_NAME is {name}.",
+                "Leave BUCKET_NAME empty, or start again: mlops cleanup, then mlops deploy-infra",
             )
         kept = {key: stack.parameters.get(key, "") for key in ("BucketName", "CreateBucket")}
         return {**kept, "KeyPrefix": names.key_prefix}
@@ -43,14 +43,14 @@ def _exists(account: Account, bucket: str) -> bool:
             return False
         if error.code in DENIED:
             raise MlopsError(
-                f"The bucket {bucket} is somebody else's, or closed to you.",
-                "Set another BUCKET_NAME, or leave it empty and one is made.",
+                f"The bucket {bucket} belongs to another account, or you may not use it.",
+                "Set another BUCKET_NAME, or leave it empty to create one.",
             ) from None
         raise
     region = response.get("BucketRegion", account.region)
     if region != account.region:
         raise MlopsError(
-            f"The bucket {bucket} lies in {region}, and everything else would be made in {account.region}.",
+            f"The bucket {bucket} is in {region}, but everything else would be created in {account.region}.",
             f"mlops --region {region} deploy-infra, or set another BUCKET_NAME.",
         )
     return True
@@ -104,7 +104,7 @@ def _endpoint_name(settings: Settings, use_case: UseCase) -> str:
     name = settings.endpoint_name(use_case.name)
     if len(name) > 40 or not re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", name):
         raise ConfigurationError(
-            f"The endpoint's name {name!r} (the use case's name, - and STAGE) does not do on AWS: "
+            f"The endpoint's name {name!r} (the use case's name, - and STAGE) is not valid on AWS: "
             "it must have at most 40 small letters, digits and -.",
             "Change name in training/usecase.toml, or STAGE.",
         )

@@ -30,10 +30,12 @@ class ApprovalSender:
             holder = at.reason.rpartition(" ")[2]
             raise MlopsError(
                 f"Run {run.id} is {at.reason}, which waits for a decision.",
-                f"Decide about that first: mlops approve --run-id {holder} (--reject)",
+                f"Decide on that run first: mlops approve --run-id {holder} (--reject)",
             )
         if at is not None and at.name == APPROVAL.name and at.status is Status.FAILED:
-            raise MlopsError(f"Run {run.id} can no longer be decided about: {at.reason}.", "Ask again: mlops run")
+            raise MlopsError(
+                f"Run {run.id} no longer waits for a decision: {at.reason}.", "Ask for a new decision: mlops run"
+            )
         raise not_waiting_error(run)
 
     def send(self, shown_run: Run, approved: bool, comment: str, accepted: AcceptedLimits) -> None:
@@ -48,7 +50,7 @@ class ApprovalSender:
         gate = run.approval
         if gate.output != model:
             raise MlopsError(
-                f"Run {run_id} asks about another model by now.", f"Look at it again: mlops approve --run-id {run_id}"
+                f"Run {run_id} asks about another model now.", f"Show it again: mlops approve --run-id {run_id}"
             )
         package = gate.detail["package"]
         details = DecisionDetails(model=model, accepted=self._accepted_limits.save(accepted))
@@ -68,4 +70,4 @@ class ApprovalSender:
         if run.decision:
             self._registry.decide(package, run.decision.approved, run.decision.by)
         self.check(run)
-        raise MlopsError("The decision was not taken.", f"Try again: mlops approve --run-id {run.id}")
+        raise MlopsError("AWS did not accept the decision.", f"Try again: mlops approve --run-id {run.id}")

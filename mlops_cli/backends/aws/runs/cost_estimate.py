@@ -35,10 +35,10 @@ ACTION = Product("AWSCodePipeline", "actionExecutionMinute", Unit.MINUTE)
 ALARM = Product("AmazonCloudWatch", "CW:AlarmMonitorUsage", Unit.MONTH)
 KINDS = {Kind.PROCESSING: "Processing", Kind.TRAINING: "Train"}
 
-STORED = "S3 by the GB that lies in the bucket"
-LOGGED = "CloudWatch by the GB of logs"
-VOLUMES = "the jobs' volumes by the GB and hour"
-REQUESTS = "the serverless endpoint by the memory and seconds of its requests"
+STORED = "S3 storage by GB"
+LOGGED = "CloudWatch logs by GB"
+VOLUMES = "the jobs' volumes by GB-hour"
+REQUESTS = "the serverless endpoint by GB-second of its requests"
 Action = tuple[str, str]
 
 
@@ -178,8 +178,8 @@ def _duration_source(before: Iterable[ActionDuration | None], limit: str) -> str
     durations = list(before)
     runs = ", ".join(dict.fromkeys(duration.run_id[:8] for duration in durations if duration))
     if all(durations):
-        return f"as long as in run {runs}"
-    return f"at most: {limit}" + (f", and as long as in run {runs}" if runs else "")
+        return f"duration of run {runs}"
+    return f"at most: {limit}" + (f", and duration of run {runs}" if runs else "")
 
 
 def with_prices(items: Iterable[UnpricedItem], prices: Prices, by_use: Iterable[str] = ()) -> Costs:

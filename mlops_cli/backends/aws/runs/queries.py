@@ -130,7 +130,7 @@ class RunQueries:
             return follow(look, self._log_lines, view, PollInterval(SHORTEST, LONGEST), shown_run)
         except KeyboardInterrupt:
             raise MlopsError(
-                f"Run {run_id} goes on on AWS; nothing was stopped.",
+                f"Run {run_id} continues on AWS; nothing was stopped.",
                 f"Return to it: {resume_command or f'mlops status {run_id} --follow'}. Or end it: mlops stop {run_id}",
                 EXIT_INTERRUPTED,
             ) from None

@@ -97,7 +97,7 @@ class JobRunner:
         deadline = time.monotonic() + STOPPING_SECONDS
         while (executions := list(self._orphaned_executions(run_id))) and time.monotonic() < deadline:
             for execution in executions:
-                self.machine.stop(execution, "mlops reproduce begins anew")
+                self.machine.stop(execution, "mlops reproduce starts again")
             time.sleep(SHORTEST)
 
     def _orphaned_executions(self, run_id: str) -> list[str]:
@@ -150,7 +150,9 @@ def _reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner
             return compare(*pair, executor.use_case.metrics.split)
         except KeyboardInterrupt:
             raise MlopsError(
-                "Stopped, and with it the job on AWS.", f"Begin anew: mlops reproduce {original.id}", EXIT_INTERRUPTED
+                "Stopped; the job on AWS was stopped, too.",
+                f"Start again: mlops reproduce {original.id}",
+                EXIT_INTERRUPTED,
             ) from None
         finally:
             executor.bucket.delete(scratch_prefix(original.id))

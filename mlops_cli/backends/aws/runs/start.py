@@ -49,7 +49,7 @@ class StartRequest:
         overrides = encode(self.request.overrides)
         if len(overrides) > LENGTH:
             raise ConfigurationError(
-                "These are more overrides than a pipeline takes.", "Write them into training/usecase.toml."
+                "These are too many overrides for a pipeline variable.", "Write them into training/usecase.toml."
             )
         force = str(self.request.force).lower()
         start = encode_start(self.request.from_stage, self.source)

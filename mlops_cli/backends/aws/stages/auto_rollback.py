@@ -27,7 +27,7 @@ from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import ENDPOINT_GATE
 from mlops_cli.errors import MlopsError
 
-ROLLING_BACK = "\nGoing back to the approved "
+ROLLING_BACK = "\nRolling back to the approved "
 
 
 @dataclass(frozen=True)

@@ -333,7 +333,7 @@ class AwsStageExecutor:
         if (status.state, status.live_digest) != (EndpointState.IN_SERVICE, approved):
             raise StageFailed(
                 f"The endpoint {status.name} is {status.state.value} and serves "
-                f"{status.live_digest[:12] or 'nothing'}; approved is {approved[:12]}. {status.reason}".rstrip(),
+                f"{status.live_digest[:12] or 'nothing'}; {approved[:12]} is approved. {status.reason}".rstrip(),
                 "Deploy again: mlops run --from deploy",
             )
         return StageResult(approved, detail={"endpoint": status.name, "url": status.url, "since": status.since})

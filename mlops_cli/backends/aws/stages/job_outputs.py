@@ -28,7 +28,7 @@ def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
     for item in bucket.list_objects(artifact):
         path = folder / item.key.removeprefix(artifact)
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise StageFailed(f"{item.key} names a place outside of its folder.", CONTINUE)
+            raise StageFailed(f"{item.key} is a path outside of its folder.", CONTINUE)
         if not item.key.endswith("/") and not path.exists():
             bucket.download(item.key, path)
     return folder
@@ -45,7 +45,7 @@ def outcome(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageR
 def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
     download(bucket, artifact, folder)
     if not folder.is_dir():
-        raise StageFailed(f"{stage.script} ended well but wrote nothing into --output-dir.", CONTINUE)
+        raise StageFailed(f"{stage.script} succeeded but wrote nothing into --output-dir.", CONTINUE)
     profile = folder / "profile.json"
     text = profile.read_text(encoding="utf-8") if profile.is_file() else "{}"
     return StageResult(digest_folder(folder), detail=_detail(profile.name, text))
@@ -56,7 +56,7 @@ def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> Stag
     model, reports = folder / "model.tar.gz", folder / "output.tar.gz"
     bucket.download(artifact + MODEL, model)
     if not _members(model):
-        raise StageFailed(f"{stage.script} ended well but wrote no model into SM_MODEL_DIR.", CONTINUE)
+        raise StageFailed(f"{stage.script} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
     if bucket.exists(artifact + REPORTS):
         bucket.download(artifact + REPORTS, reports)
     text = _member(reports, "metrics.json") if reports.exists() else "{}"

@@ -65,7 +65,7 @@ class Download:
                     time.sleep(min(0.2 * 2**attempt, 5))
         raise MlopsError(
             f"the download of {self._remote.name} broke off after {self._size():,} bytes: {reason}",
-            "repeat the command: it goes on from there",
+            "repeat the command: it continues from there",
         )
 
     def _attempt(self, client: Client) -> str:
@@ -93,7 +93,7 @@ class Download:
             and (answer.status == 416 or (answer.status == 206 and not _continues(answer, partial, start)))
         ):
             self._forget()
-            return "the file on the server is another one than before"
+            return "the file on the server has changed"
         if answer.status == 206 and start and partial:
             return self._append(response, answer, partial, start)
         if answer.status != 200:
