@@ -149,7 +149,7 @@ def hyperparameters(context: CompletionContext) -> Iterator[Suggestion]:
 @completer
 def sources(_: CompletionContext) -> Iterator[Suggestion]:
     """Return the names of the built-in sources. If none fits, the shell offers files."""
-    yield "sample", "made-up comments"
+    yield "sample", "synthetic comments"
     yield "kaggle", "the competition that usecase.toml names"
 
 

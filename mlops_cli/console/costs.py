@@ -79,7 +79,7 @@ def _table(costs: Costs, heading: str) -> Any:
         (costs.per_hour, costs.most_per_hour),
         (costs.per_month, costs.most_per_month),
     )
-    total = "together" if not costs.unknown else "total, without unknown prices"
+    total = "total" if not costs.unknown else "total, without unknown prices"
     grid.add_row(
         styled(total, "bold"), "", "", *(styled(_span(*bounds), "bold") if bounds[1] else "-" for bounds in sums), ""
     )
@@ -115,4 +115,4 @@ def _amount(value: float | None) -> str:
 def _times(costs: Costs) -> str:
     days = sorted({price.published[:10] for price in costs.prices if price.published})
     published = f"published {' to '.join(dict.fromkeys((days[0], days[-1])))}, " if days else ""
-    return f"{published}asked {format_datetime(min(price.asked for price in costs.prices))}"
+    return f"{published}read {format_datetime(min(price.asked for price in costs.prices))}"

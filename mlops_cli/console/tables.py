@@ -108,8 +108,8 @@ def _side_by_side(evidence: Evidence) -> dict[str, list[float | None]]:
     live = {"live": [row.live.get(primary) for row in rows]} if evidence.live_digest and not compared else {}
     maxima = [row.maximum.get(primary) for row in rows]
     minima = [row.minimum.get(primary) for row in rows]
-    maximum = {"maximum": maxima} if any(value is not None for value in maxima) else {}
-    minimum = {"minimum": minima} if not maximum or any(value is not None for value in minima) else {}
+    maximum = {"max": maxima} if any(value is not None for value in maxima) else {}
+    minimum = {"min": minima} if not maximum or any(value is not None for value in minima) else {}
     return {**live, **minimum, **maximum}
 
 

@@ -80,7 +80,7 @@ def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) ->
     cloud.aws.control("price", usage="Host:ml.m5.large", amount="1")
     cleanup = cloud("cleanup", "--dry-run")
     assert "costs that end" in cleanup
-    assert "published 2026-11-20, asked 20" in cleanup
+    assert "published 2026-11-20, read 20" in cleanup
     assert cloud.json("cleanup", "--dry-run")["costs"]["per_month"] == MONTH, "the prices of today, asked for once"
     assert cloud.json("cleanup", "--yes")["costs"]["per_hour"] == 0.115
 

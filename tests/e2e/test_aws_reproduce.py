@@ -85,7 +85,7 @@ def test_what_differs_is_named_and_a_script_that_fails_shows_its_last_lines(shar
     # INSTANCE is of no effect: the pipeline was deployed without it.
     larger = Cloud(shared.folder, shared.aws, SOURCE="s3", INSTANCE="ml.m5.4xlarge")
     out = larger("reproduce", run["id"], "--yes", code=3)
-    assert f"run {run['id']} is made again from the scripts, settings and data that are here now, as jobs on aws" in out
+    assert f"run {run['id']} is reproduced with the present scripts, settings and data, as jobs on aws" in out
     assert "note: INSTANCE is ml.m5.4xlarge (environment), and the pipeline was deployed with none" in out
     assert "preprocess: same output" in out
     assert "  training/train.py: " in out

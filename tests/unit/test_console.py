@@ -111,7 +111,7 @@ def test_an_error_has_a_ceiling(rows: dict[str, dict[str, Any]], said: list[str]
 
 def test_ceilings_are_shown_as_such() -> None:
     lines = drawn(rents(rent={"rmse": 12_345.6, "r2": 0.95, "mae": 90.0}, hill={"rmse": 3.0, "mae": 1.0}), 80)
-    assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "maximum"]
+    assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "max"]
     assert lines[1].split() == ["rent", "12,346", "0.950", "90.000", "80.000", "✗", "above"]
     assert lines[2].split() == ["hill", "3.000", "-", "1.000", "-", "✓"]
 

@@ -186,7 +186,7 @@ def test_what_is_no_number_falls_short(ground: Ground, value: str) -> None:
     run = ground.run(1)
     evidence = ground.backend.approvals.evidence(run)
     assert evidence.rows[0].metrics == {"roc_auc": None}
-    assert "roc_auc is no number but" in evidence.shortfalls[0]
+    assert "roc_auc is not a number: " in evidence.shortfalls[0]
     with pytest.raises(MlopsError, match="needs a reason"):
         ground.approve(run)
 

@@ -116,7 +116,7 @@ def test_each_label_has_its_curves_and_its_confusion() -> None:
         for what in ("ROC curve of", "precision and recall of", "calibration of"):
             assert f"{what} {label}" in described
         assert f"precision and recall of {label} by threshold" in described
-    assert found.text.count("false alarms") == len(LABELS)
+    assert found.text.count("false positives") == len(LABELS)
 
 
 def test_the_live_model_is_drawn_beside_the_labels_only_if_all_rows_were_compared() -> None:
