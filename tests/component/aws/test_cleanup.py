@@ -208,7 +208,7 @@ def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(gro
     )
     plan = ground.backend().infra.plan_cleanup(keep_data=False)
     assert "training job tiny-dev-train-2 InProgress" in lines(plan, Action.STOP)
-    assert "log group /aws/sagemaker/TrainingJobs of all jobs of the account" in lines(plan, Action.KEEP)
+    assert "log group /aws/sagemaker/TrainingJobs shared by all jobs of the account" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
     left = jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"]
     assert [one["TrainingJobName"] for one in left] == ["tiny-dev-2-train-1"]
@@ -265,7 +265,7 @@ def test_a_log_group_that_only_has_a_name_of_ours_stays(ground: Ground) -> None:
     assert clean(ground).active == ()
     assert log_groups(ground) == [name]
     (kept,) = kept_groups(ground)
-    assert kept.startswith(f"log group {name} nothing shows that mlops made it")
+    assert kept.startswith(f"log group {name} no proof that mlops created it")
     assert kept.endswith(f"aws logs delete-log-group --log-group-name {name} --region us-east-1")
     ground.aws.client("cloudformation").create_stack(StackName=PIPELINE, TemplateBody=TOPIC, Tags=tags())
     assert clean(ground).active == ()

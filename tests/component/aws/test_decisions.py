@@ -193,7 +193,7 @@ def test_an_approval_that_is_passed_on_from_nowhere_does_not_count(ground: Groun
         ground.say("r1", summary_of("good", DecisionDetails(model=GOOD)))
     if origin == "passed on itself":
         ground.approved("r1", forwarded_from="r0")
-    with pytest.raises(StageFailed, match="passed on from run r1 is none of this model"):
+    with pytest.raises(StageFailed, match="forwarded from run r1 is not for this model"):
         ground.deployment(ground.approved("r2", forwarded_from="r1"))
 
 

@@ -38,7 +38,7 @@ def test_the_commands_error_is_the_first_cause_and_the_next_step(ground: Ground)
     )
     _, err = ground.cli(BUCKET_NAME="far-away").both("deploy-infra", "--yes", code=1)
     assert err == (
-        "error: The bucket far-away lies in eu-west-1, and everything else would be made in us-east-1.\n"
+        "error: The bucket far-away is in eu-west-1, but everything else would be created in us-east-1.\n"
         "hint: mlops --region eu-west-1 deploy-infra, or set another BUCKET_NAME.\n"
     )
 
@@ -50,7 +50,7 @@ def test_what_the_caller_may_not_do_is_named(ground: Ground) -> None:
     cli = ground.cli(AWS_ACCESS_KEY_ID=key["AccessKeyId"], AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"])
     _, err = cli.both("deploy-infra", "--yes", code=1)
     assert "may not cloudformation:DescribeStacks" in err
-    assert "Have cloudformation:DescribeStacks allowed" in err
+    assert "Get the permission cloudformation:DescribeStacks" in err
 
 
 def test_expired_and_wrong_credentials_are_told_apart_from_missing_ones(ground: Ground) -> None:

@@ -71,7 +71,7 @@ def test_a_denied_price_names_the_permission(ground: Ground, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ({"error": {"code": "ThrottlingException", "status": 400}}, "pricing:GetProducts was throttled"),
+        ({"error": {"code": "ThrottlingException", "status": 400}}, "throttled pricing:GetProducts"),
         ({"error": {"code": "InternalFailure", "status": 500}}, "AWS failed repeatedly at pricing:GetProducts"),
     ],
 )

@@ -117,7 +117,7 @@ def test_a_module_that_a_stage_needs_and_git_does_not_track_is_said(project: Pro
     (project.root / "training" / "extra.py").write_text("x = 1\n")
     train = project.training / "train.py"
     train.write_text(train.read_text() + "\nimport extra\n")
-    with pytest.raises(MlopsError, match=r"training/extra.py would not be sent") as caught:
+    with pytest.raises(MlopsError, match=r"training/extra.py would not be uploaded") as caught:
         bundle_source(project)
     assert caught.value.hint == "Track it: git add training/extra.py"
 

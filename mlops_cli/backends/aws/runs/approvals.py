@@ -68,7 +68,7 @@ class ApprovalHistory:
         is_original = origin is not None and origin.approved and not origin.forwarded_from
         if origin is None or not is_original or gate.key not in (origin.key, request.key):
             raise StageFailed(
-                f"The approval that was passed on from run {decision.forwarded_from} is not for this model.",
+                f"The approval forwarded from run {decision.forwarded_from} is not for this model.",
                 "Ask for a decision: mlops run --from approval",
             )
 
