@@ -130,6 +130,6 @@ def render_report(
     from mlops_cli.report import gather, report_html
 
     if not run.training.output:
-        raise MlopsError(f"Run {run.id} has no model to report about yet.", "Continue it: mlops run")
+        raise MlopsError(f"Run {run.id} has no model to report on yet.", "Continue it: mlops run")
     profile = live_run.preparation.detail if live_run else {}
     return report_html(gather(use_case, run, evidence, outputs.predictions, outputs.instances, profile))

@@ -106,7 +106,7 @@ def _problem(error: OSError) -> str:
 
 def _hint(error: OSError) -> str:
     if error.errno in FULL:
-        return "Free some disk space, then repeat the command: what was finished is kept."
+        return "Free some disk space, then repeat the command: finished work is kept."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Make the folder writable for you, then repeat the command."
     return "Fix it, then repeat the command."

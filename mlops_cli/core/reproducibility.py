@@ -22,7 +22,7 @@ def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
 def check_trained(run: Run) -> None:
     """Raise MlopsError for a run without a trained model."""
     if not run.training.status.has_output:
-        raise MlopsError(f"Run {run.id} has trained no model that could be made again.", "See the runs: mlops runs")
+        raise MlopsError(f"Run {run.id} has no trained model to reproduce.", "List the runs: mlops runs")
 
 
 @dataclass(frozen=True)

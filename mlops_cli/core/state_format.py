@@ -8,5 +8,5 @@ from mlops_cli.errors import MlopsError
 def other_format_error(location: str, actual: object, known: int) -> MlopsError:
     return MlopsError(
         f"{location} was written by another mlops (format {actual}, this one knows {known}).",
-        "Use that one. Or begin anew, without the runs, their models and the endpoint: mlops cleanup --keep-data",
+        "Use that version. Or start again without the runs, their models and the endpoint: mlops cleanup --keep-data",
     )

@@ -78,7 +78,9 @@ def check_state_dir_owner(project: Project) -> None:
     if state.exists() and not state.is_dir():
         raise MlopsError(f"{state} is not a plain folder.", "Move it away; mlops keeps its state there.")
     if state.is_dir() and not is_state_dir(project) and any(state.iterdir()) and not is_state_dir(project):
-        raise MlopsError(f"{state} exists and was not made by mlops, says its project.json.", "Move it away.")
+        raise MlopsError(
+            f"{state} was not created by mlops: its project.json is missing or different.", "Move it away."
+        )
 
 
 def check_no_links(project: Project) -> None:
@@ -95,7 +97,7 @@ def check_no_links(project: Project) -> None:
         path, kind = state / name, "file" if name in FILES else "folder"
         if path.exists() and not (path.is_file() if kind == "file" else path.is_dir()):
             raise MlopsError(
-                f"{path} is no {kind}, so mlops did not make it.",
+                f"{path} is no {kind}, so mlops did not create it.",
                 f"Move it away: mv {shlex.quote(str(path))} {shlex.quote(str(project.root))}",
             )
 

@@ -118,7 +118,7 @@ def test_a_signal_to_a_command_ends_all_that_it_has_started(tiny: Cli) -> None:
 
     held = hold(tiny, "train")
     said = end(tiny, reached(tiny, "train"), signal.SIGHUP, "reproduce")
-    assert "the run itself is as it was" in said
+    assert "the run is unchanged" in said
     held.unlink()
 
     held = hold(tiny, "post-training-tests")

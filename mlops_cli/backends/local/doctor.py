@@ -38,7 +38,7 @@ def checks(services: LocalServices, served: ServedEndpoint) -> tuple[Check, ...]
         Check("disk", lambda: disk(project)),
         Check("memory", memory),
         Check("lock", lambda: lock(services)),
-        Check("left-overs", lambda: orphaned_processes(services)),
+        Check("leftovers", lambda: orphaned_processes(services)),
         Check("store", lambda: store(services)),
         Check("dataset", lambda: dataset_check(services.use_case, services.settings, lambda: load(project.data))),
         Check("port", lambda: port(services)),

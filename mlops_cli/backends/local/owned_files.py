@@ -50,16 +50,16 @@ WORK = (
     OwnedPath(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints)", "models and prepared data", is_folder=True),
     OwnedPath(f"endpoint/{ENDPOINT_FILES}", "the endpoint's files"),
     OwnedPath("endpoint/(models|observed|children)", "the endpoint's files", is_folder=True),
-    OwnedPath("reproduction", "a reproduction that did not end", is_folder=True),
+    OwnedPath("reproduction", "files of an interrupted reproduction", is_folder=True),
     OwnedPath("children", "temporary files of processes", is_folder=True),
-    OwnedPath(f"seen\\.json{UNFINISHED}", "what a Tab offers of aws"),
-    OwnedPath(f"prices\\.json{UNFINISHED}", "AWS's prices, as they were last asked for"),
+    OwnedPath(f"seen\\.json{UNFINISHED}", "run ids of aws for Tab completion"),
+    OwnedPath(f"prices\\.json{UNFINISHED}", "AWS prices, cached for a day"),
     OwnedPath(f"({STAGE})\\.(json|reads)", "files of a step on AWS"),
     OwnedPath("stage", "files of a step on AWS", is_folder=True),
     OwnedPath(r"state\.(db|~)(-journal|-wal|-shm)?", "the run store"),
 )
 DATA = (
-    OwnedPath(rf"data/dataset\.(csv|json){UNFINISHED}", "the dataset that download-data put here"),
+    OwnedPath(rf"data/dataset\.(csv|json){UNFINISHED}", "the downloaded dataset"),
     OwnedPath("data/partial", "unfinished downloads", is_folder=True),
 )
 # The marker is removed last: as long as it exists, a killed cleanup can be repeated.
@@ -133,6 +133,6 @@ def _walk(state: Path, folder: Path, owned: tuple[OwnedPath, ...]) -> Iterator[t
         if inner and is_folder and not is_link:
             yield from _walk(state, path, owned)
         elif inner and is_link:
-            yield path, "a link; what it leads to stays"
+            yield path, "a link; its target stays"
         else:
             yield path, next((each.description for each in matching), "")

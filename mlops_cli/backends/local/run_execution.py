@@ -56,7 +56,7 @@ class RunExecution:
         services, failing = self._services, run.deployment.output
         target = earlier_version(services.models(), failing)
         if target is None:
-            return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
+            return failure.with_note("The endpoint continues to serve this model: there is no earlier approved one.")
         source = approved_run(services.store.runs(), target.digest)
         reason = rollback.RollbackReason(
             AUTOMATIC,
@@ -69,5 +69,5 @@ class RunExecution:
         try:
             run_stages(back, services.executor, view, DEPLOYMENT.name)
         except MlopsError as error:
-            return failure.with_note(f"Going back to {target.name} has failed, too: {error.message}")
+            return failure.with_note(f"The rollback to {target.name} failed, too: {error.message}")
         return failure.with_note(rollback_message(target.name, target.digest))

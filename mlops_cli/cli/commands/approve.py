@@ -45,7 +45,7 @@ def approve(
 
     context, console = get_context(ctx)
     if not run_id.strip():
-        raise ConfigurationError("--run-id is empty.", "See which runs there are: mlops runs")
+        raise ConfigurationError("--run-id is empty.", "List the runs: mlops runs")
     show_account(context.backend.infra, console)
     cost_approval = context.cost_approval(console, yes, yes_cost)
     with context.log_to_tracking(console.say, run_id):
@@ -84,7 +84,7 @@ def show_and_decide(
     if not approved:
         console.say(f"run {run.id} is rejected; nothing was deployed")
         if backend.endpoint.status().deployed_digest == evidence.model_digest:
-            console.say("Its model is the one that is deployed already: the endpoint goes on serving it.")
+            console.say("This model is deployed already: the endpoint continues to serve it.")
             console.next("mlops rollback")
     return run, evidence
 

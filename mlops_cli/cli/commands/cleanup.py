@@ -50,7 +50,7 @@ def show_and_remove(
     plan = infra.plan_cleanup(keep_data)
     output.show_plan(console, plan)
     if plan.active:
-        cost_approval.show(infra.costs(CostScope.CLEANUP), "what this stops costing")
+        cost_approval.show(infra.costs(CostScope.CLEANUP), "costs that end")
     if dry_run or not plan.active:
         console.say("dry run: nothing was changed" if plan.active else "nothing to remove")
         return plan, Plan(())

@@ -75,6 +75,6 @@ def show_and_roll_back(
         with console.run_view() as view:
             run = backend.models.rollback(target.digest, comment, view)
     except KeyboardInterrupt:
-        raise MlopsError("Stopped; the rollback is on record.", "Go on with it: mlops run", EXIT_INTERRUPTED) from None
+        raise MlopsError("Stopped; the rollback is on record.", "Continue: mlops run", EXIT_INTERRUPTED) from None
     show_result(backend.approvals, backend.endpoint, console, run)
     return run

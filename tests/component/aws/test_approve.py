@@ -113,7 +113,7 @@ def test_whoever_comes_second_is_told_who_was_first(ground: Ground) -> None:
 
 def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
     ground.waiting_token = ""
-    with pytest.raises(MlopsError, match="was not taken") as caught:
+    with pytest.raises(MlopsError, match="did not accept the decision") as caught:
         ground.decider.send(ground.run, True, "", LIMITS)
     assert caught.value.hint == "Try again: mlops approve --run-id r1"
 

@@ -99,7 +99,7 @@ def test_an_existing_bucket_keeps_all_that_is_not_ours(ground: Ground) -> None:
     settled(ground, BUCKET_NAME="somebodys")
     assert len(ground.keys("somebodys")) > len(before)
     plan = ground.backend().infra.plan_cleanup(keep_data=False)
-    assert "bucket somebodys it was there before; all else in it stays" in lines(plan, Action.KEEP)
+    assert "bucket somebodys it existed before; other objects in it stay" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
     assert ground.keys("somebodys") == before
     assert len(s3.list_multipart_uploads(Bucket="somebodys")["Uploads"]) == 1
@@ -118,7 +118,9 @@ def test_our_bucket_stays_while_somebody_elses_objects_are_in_it(ground: Ground)
     bucket = settled(ground)
     ground.aws.client("s3").put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x")
     plan = ground.backend().infra.plan_cleanup(keep_data=False)
-    assert f"bucket {bucket} it holds what mlops did not put there, such as thesis.pdf" in lines(plan, Action.KEEP)
+    assert f"bucket {bucket} it contains objects that mlops did not create, such as thesis.pdf" in lines(
+        plan, Action.KEEP
+    )
     assert clean(ground).active == ()
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
     assert ground.keys(bucket) == ["thesis.pdf"]
@@ -364,9 +366,11 @@ def test_a_state_of_another_version_is_refused_and_removed(ground: Ground) -> No
     cli = ground.cli()
     for command in ("status", "run", "models", "rollback --yes", "deploy-infra --yes"):
         _, error = cli.both(*command.split(), code=1)
-        assert f"s3://{name}/tiny-dev/ was written by another mlops (format 999, this one knows" in error, command
+        assert f"s3://{name}/tiny-dev/ was written by another version of mlops (format 999, this one knows" in error, (
+            command
+        )
         assert "mlops cleanup --keep-data" in error, command
-    assert "was written by another mlops" in " ".join(cli("doctor", code=1).split())
+    assert "was written by another version of mlops" in " ".join(cli("doctor", code=1).split())
     below = Bucket(ground.backend().deployed.account.client("s3"), name, "tiny-dev/")
     objects = ProjectObjects(below.client, below.client, name, ground.backend().deployed.names, "", owned=True)
     assert list(objects._below(keep_data=False))[-1]["Key"] == "tiny-dev/format.json", "a killed cleanup leaves it"

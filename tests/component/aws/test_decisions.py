@@ -212,7 +212,7 @@ def test_a_model_that_was_rejected_meanwhile_does_not_come_back(ground: Ground, 
 def test_a_decision_has_the_limits_that_were_shown_and_what_it_accepts(ground: Ground) -> None:
     """Asked under a floor of 0.95, approved under 0.5: with both before the approver's eyes."""
     gate, lower = ground.ask("r1", shortfalls=(BELOW,)), {**LIMITS, "floor of long roc_auc": "0.5"}
-    accepted = AcceptedLimits(lower, (f"{BELOW}, when the run asked",))
+    accepted = AcceptedLimits(lower, (f"{BELOW}, at the time of the request",))
     ground.say(
         "r1", summary_of("good enough", DecisionDetails(model=GOOD, accepted=ground.accepted_limits.save(accepted)))
     )

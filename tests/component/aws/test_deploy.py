@@ -96,7 +96,7 @@ def test_a_stack_that_changed_behind_the_plans_back_is_left_alone(ground: Ground
     backend = ground.backend(INSTANCE="ml.c5.xlarge")
     backend.infra.plan()
     ground.backend(INSTANCE="ml.c5.xlarge").infra.deploy()
-    with pytest.raises(MlopsError, match="no longer as it was when the plan was made"):
+    with pytest.raises(MlopsError, match="has changed since the plan was made"):
         backend.infra.deploy()
 
 
@@ -167,7 +167,7 @@ def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
     arn = "arn:aws:codeconnections:us-east-1:123456789012:connection/1a2b"
     backend = ground.backend(SOURCE="connection", CONNECTION_ARN=arn, FULL_REPOSITORY_ID="me/mine")
     kept = [change for change in backend.infra.plan().changes if change.resource == "source"]
-    assert "nothing is sent" in kept[0].reason
+    assert "nothing is uploaded" in kept[0].reason
     backend.infra.deploy()
     assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli"], "the wheel and the endpoint's template"
 
@@ -177,7 +177,7 @@ def test_a_name_that_does_not_do_on_aws_is_said_first(ground: Ground, use_case: 
     path = ground.root / "training" / "usecase.toml"
     path.write_text(path.read_text().replace('name = "tiny"', f'name = "{use_case}"'))
     backend = ground.backend(STAGE=stage)
-    with pytest.raises(MlopsError, match="does not do on AWS"):
+    with pytest.raises(MlopsError, match="is not valid on AWS"):
         backend.infra.plan()
     backend.infra.discard_plan()
     assert ground.stacks() == {}

@@ -196,11 +196,11 @@ def test_stopped_by_ctrl_c_it_names_the_command_that_completes_it(ground: Ground
     with pytest.raises(MlopsError, match="Stopped before the rollback was complete") as caught:
         ground.roll_back()
     assert (caught.value.exit_code, ground.calls) == (EXIT_INTERRUPTED, calls)
-    assert caught.value.hint == "Go on with it: mlops rollback --to v2"
+    assert caught.value.hint == "Continue: mlops rollback --to v2"
 
 
 def test_a_run_that_cannot_be_started_leaves_the_live_model_approved(ground: Ground) -> None:
-    ground.errors[START] = AwsError("AWS asks for patience", "Wait a minute, then repeat the command.")
+    ground.errors[START] = AwsError("AWS throttled", "Wait a minute, then repeat the command.")
     with pytest.raises(AwsError):
         ground.roll_back()
     assert ground.calls == []

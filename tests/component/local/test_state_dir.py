@@ -83,7 +83,7 @@ def test_a_file_of_the_wrong_kind_is_neither_used_nor_removed(ground: Ground, na
         shutil.rmtree(path, ignore_errors=True)
         path.write_text("mine")
     for command in commands(ground):
-        with pytest.raises(MlopsError, match=f"{path} is no (file|folder), so mlops did not make it") as caught:
+        with pytest.raises(MlopsError, match=f"{path} is no (file|folder), so mlops did not create it") as caught:
             command()
         assert caught.value.hint.startswith(f"Move it away: mv {path} ")
     assert path in unknown_paths(ground.project)

@@ -41,7 +41,7 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
             Check("dataset", lambda: dataset_check(subject.use_case, subject.settings, subject.dataset)),
             Check("stack", lambda: failed_stacks(subject)),
             Check("store", lambda: records(subject)),
-            Check("left-overs", lambda: orphaned_resources(subject)),
+            Check("leftovers", lambda: orphaned_resources(subject)),
             Check("endpoints", lambda: idle(subject, fleet)),
         ]
     )

@@ -90,7 +90,7 @@ def _exclusion_reason(root: Path, name: str) -> str:
     """Return the reason why a file is not sent, empty if it is."""
     path, parts = root / name, PurePosixPath(name.lower()).parts
     if _matches_any(parts, NEVER):
-        return "made anew wherever it is needed"
+        return "generated wherever it is needed"
     if is_secret_file(name):
         return CONFIDENTIAL
     if _is_linked(root, name) and not _is_example(root, path):
@@ -98,7 +98,7 @@ def _exclusion_reason(root: Path, name: str) -> str:
     if not path.is_file():
         return "not a file"
     if parts[0] not in CODE_FOLDERS and (parts[0] in DATA_FOLDERS or _matches_any(parts[-1:], DATA)):
-        return "data: mlops download-data takes it to AWS"
+        return "data: mlops download-data uploads it"
     return CONFIDENTIAL if has_secret_content(name, _head(path)) else ""
 
 

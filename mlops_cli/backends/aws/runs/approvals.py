@@ -21,7 +21,7 @@ from mlops_cli.core.runs import Run, StageRun, Status
 def objection(decision: Decision, gate: StageRun) -> str:
     """Return the reason why a decision does not count for a run's request; empty if it does."""
     if decision.model_digest != gate.output:
-        return f"it names the model {decision.model_digest[:12]}, and the run has asked about {gate.output[:12]}"
+        return f"it is for the model {decision.model_digest[:12]}, but the run asks about {gate.output[:12]}"
     shortfalls = dict.fromkeys([*decision.shortfalls, *gate.detail.get(SHORTFALLS, ())])
     if decision.approved and shortfalls and not has_reason(decision.comment):
         return f"the model falls short ({'; '.join(shortfalls)}), and the approval gives no reason"

@@ -67,13 +67,13 @@ class AwsModels(Models):
         failing = run.deployment.output
         target = earlier_version(self.list_versions(), failing)
         if target is None:
-            return failure.with_note("The endpoint goes on serving this model: there is no earlier approved one.")
+            return failure.with_note("The endpoint continues to serve this model: there is no earlier approved one.")
         try:
             why = f"the gate {ENDPOINT_GATE.name} failed in run {run.id}"
             self._finish_rollback(RollbackChoice(target, failing), why, view, DecisionKind.AUTOMATIC_ROLLBACK)
         except MlopsError as error:
             return failure.with_note(
-                f"Going back to {target.name} has failed, too: {error.message} {error.hint}".rstrip()
+                f"The rollback to {target.name} failed, too: {error.message} {error.hint}".rstrip()
             )
         return failure.with_note(rollback_message(target.name, target.digest))
 
@@ -96,7 +96,7 @@ class AwsModels(Models):
                 run_id = self.rollback_runs.start(target, choice.replaced, why, kind, versions, accepted)
         except KeyboardInterrupt:
             raise MlopsError(
-                "Stopped before the rollback was complete.", f"Go on with it: {command}", EXIT_INTERRUPTED
+                "Stopped before the rollback was complete.", f"Continue: {command}", EXIT_INTERRUPTED
             ) from None
         runs = self._deployed.services.runs
         return raise_for_status(runs.follow(run_id, view, ours=True, resume_command=command))
