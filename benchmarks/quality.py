@@ -159,7 +159,7 @@ def calibration(errors: list[dict[str, list[float]]]) -> tuple[list[str], dict[s
     means = (mean(one["labels"]) for one in errors)
     ours = [", ".join(f"{value:.4f}" for value in values) for values in (toxic, means)]
     perfect = [f"{middle:.4f} ({low:.4f} to {high:.4f})", "-"]
-    return ["toxic", "mean of the labels"], {OURS: ours, "one that is never wrong": perfect}
+    return ["toxic", "mean of the labels"], {OURS: ours, "a perfectly calibrated model": perfect}
 
 
 def effort(found: list[dict[str, Any]]) -> list[str]:

@@ -41,14 +41,14 @@ def main() -> None:
         parts = profile(Path(folder) / "data")
     source = name_of(arguments.source, arguments.sample_rows)
     print(f"{machine()}; {source}; median of {arguments.repeats}\n")
-    columns = ["samples/s", "times ours", *(f"s to AUC {auc}" for auc in arguments.aucs), "s in all", "AUC in the end"]
+    columns = ["samples/s", "times ours", *(f"s to AUC {auc}" for auc in arguments.aucs), "total s", "final AUC"]
     print(
         table(
             "", columns, {NAMES[name]: cells(reports, found["ours"], arguments.aucs) for name, reports in found.items()}
         )
     )
     print()
-    print(table("where ours takes it", ["s"], {name: [f"{seconds:.1f}"] for name, seconds in parts.items()}))
+    print(table("time of ours", ["s"], {name: [f"{seconds:.1f}"] for name, seconds in parts.items()}))
 
 
 def cells(reports: list[dict[str, Any]], ours: list[dict[str, Any]], aucs: list[float]) -> list[str]:

@@ -32,7 +32,7 @@ def main() -> None:
     seconds: dict[str, float] = {}
     rows = timed(seconds, "read the rows", lambda: read_table(Path(sys.argv[1]) / "train", "comment_text", LABELS))
     lexicon = timed(
-        *(seconds, "learn the words and n-grams"),
+        *(seconds, "build the vocabulary"),
         lambda: learn_lexicon(rows.batches(), settings.min_count, settings.words, settings.ngrams),
     )
     featurizer = Featurizer(lexicon)
@@ -43,13 +43,13 @@ def main() -> None:
     )
     network = Network(featurizer, label_rates(rows.labels), shape, settings.seed)
     data = rows.featurized(featurizer, batches[:-1])
-    timed(seconds, "an epoch's features alone", lambda: sum(1 for _ in data))
+    timed(seconds, "features of one epoch", lambda: sum(1 for _ in data))
     kept = list(data)
     forward = tf.function(network, input_signature=[data.element_spec[0]], autograph=False)
     forward(kept[0][0])
-    timed(seconds, "the network forward alone", lambda: [forward(features) for features, _ in kept])
+    timed(seconds, "forward pass of one epoch", lambda: [forward(features) for features, _ in kept])
     trainer = Trainer(network, featurizer, settings, rows, team)
-    timed(seconds, "the epoch", lambda: trainer.epoch(1, [], Checkpoints(None, [])))
+    timed(seconds, "one whole epoch", lambda: trainer.epoch(1, [], Checkpoints(None, [])))
     print(json.dumps(seconds))
 
 

@@ -7,6 +7,6 @@ from mlops_cli.errors import MlopsError
 
 def other_format_error(location: str, actual: object, known: int) -> MlopsError:
     return MlopsError(
-        f"{location} was written by another mlops (format {actual}, this one knows {known}).",
+        f"{location} was written by another version of mlops (format {actual}, this one reads {known}).",
         "Use that version. Or start again without the runs, their models and the endpoint: mlops cleanup --keep-data",
     )

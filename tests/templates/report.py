@@ -61,7 +61,7 @@ def ours() -> dict[str, str]:
         "checkov": f"{len(scanned['failed'])} failed, {len(scanned['skipped'])} skipped with a reason",
         "parliament": f"{counted(plain)}; by names of actions alone {counted(named)}",
         "cloudsplaining": counted(risks),
-        "authorization reference": apart(unfit, UNKNOWN_TO_THE_REFERENCE, "that a guide of AWS asks for"),
+        "authorization reference": apart(unfit, UNKNOWN_TO_THE_REFERENCE, "that an AWS guide requires"),
     }
 
 

@@ -366,7 +366,7 @@ def test_a_state_of_another_version_is_refused_and_removed(ground: Ground) -> No
     cli = ground.cli()
     for command in ("status", "run", "models", "rollback --yes", "deploy-infra --yes"):
         _, error = cli.both(*command.split(), code=1)
-        assert f"s3://{name}/tiny-dev/ was written by another version of mlops (format 999, this one knows" in error, (
+        assert f"s3://{name}/tiny-dev/ was written by another version of mlops (format 999, this one reads" in error, (
             command
         )
         assert "mlops cleanup --keep-data" in error, command
