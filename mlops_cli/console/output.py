@@ -184,7 +184,7 @@ def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
         ignored = ", ".join(clipped(one_line(name), 40) for name in dataset.ignored_columns[:MOST_COLUMNS])
         if len(dataset.ignored_columns) > MOST_COLUMNS:
             ignored += f" and {len(dataset.ignored_columns) - MOST_COLUMNS} more"
-        console.say(f"columns left out, since [data.columns] does not name them: {ignored}")
+        console.say(f"ignored columns, not in [data.columns]: {ignored}")
     if rates:
         console.say(f"labels: {rates}")
     for remark in dataset.remarks:

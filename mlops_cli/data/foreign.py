@@ -58,7 +58,7 @@ _TEXTS = {
     "<": ("is a web page, not a CSV", _ADDRESS),
     "{": ("is JSON", _EXPORT),
     "[": ("is JSON", _EXPORT),
-    "sep=": ("begins with Excel's sep= line", "take that line out, and " + _COMMAS),
+    "sep=": ("begins with Excel's sep= line", "remove that line, and " + _COMMAS),
 }
 _SEPARATORS = ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars"))
 
