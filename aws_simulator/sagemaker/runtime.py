@@ -82,10 +82,11 @@ def _model_error(fleet: Fleet, status: int, original: str, caller: Caller) -> Se
 
 
 def _count(endpoint: Endpoint, fleet: Fleet, answer: Answer) -> None:
-    """The metrics of AWS/SageMaker by endpoint and variant."""
+    """The metrics of AWS/SageMaker by endpoint and variant, and once more with the configuration of the fleet."""
     variant = {"EndpointName": endpoint.name, "VariantName": fleet.name}
-    record("Invocations", 1, "Count", **variant)
-    record("InvocationsPerInstance", 1 / max(1, fleet.instances), "Count", **variant)
-    record("Invocation4XXErrors", float(400 <= answer.status < 500), "Count", **variant)
-    record("Invocation5XXErrors", float(answer.status >= 500), "Count", **variant)
-    record("ModelLatency", answer.seconds * 1e6, "Microseconds", **variant)
+    for dimensions in (variant, {**variant, "EndpointConfigName": fleet.config.name}):
+        record("Invocations", 1, "Count", **dimensions)
+        record("InvocationsPerInstance", 1 / max(1, fleet.instances), "Count", **dimensions)
+        record("Invocation4XXErrors", float(400 <= answer.status < 500), "Count", **dimensions)
+        record("Invocation5XXErrors", float(answer.status >= 500), "Count", **dimensions)
+        record("ModelLatency", answer.seconds * 1e6, "Microseconds", **dimensions)

@@ -29,12 +29,14 @@ def models(aws: Aws, tiny_model: Path, tmp_path: Path) -> Models:
     return Models(aws, tiny_model, tmp_path)
 
 
-def make_alarm(aws: Aws, name: str = "errors", endpoint: str = "e") -> None:
+def make_alarm(aws: Aws, name: str = "errors", endpoint: str = "e", config: str = "") -> None:
+    fleet = [{"Name": "EndpointConfigName", "Value": config}] if config else []
+    variant = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}]
     aws.client("cloudwatch").put_metric_alarm(
         AlarmName=name,
         Namespace="AWS/SageMaker",
         MetricName="Invocation5XXErrors",
-        Dimensions=[{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "AllTraffic"}],
+        Dimensions=[*variant, *fleet],
         Statistic="Sum",
         Period=60,
         EvaluationPeriods=1,
@@ -157,6 +159,22 @@ def test_an_alarm_rolls_an_update_back(aws: Aws, models: Models) -> None:
     assert endpoint["EndpointConfigName"] == "c2"
     assert endpoint["LastDeploymentConfig"] == BAKED
     assert "FailureReason" not in endpoint
+
+
+@pytest.mark.parametrize(("config", "expected"), [("", "c1"), ("c2", "c2")], ids=["both fleets", "the new fleet"])
+def test_errors_of_the_old_fleet_end_an_update_unless_its_alarm_watches_the_new_one(
+    aws: Aws, models: Models, config: str, expected: str
+) -> None:
+    grant(aws, "model", *ENOUGH, ALARMS)
+    models.config("c1")
+    models.config("c2")
+    models.endpoint("e", "c1")
+    make_alarm(aws, config=config)
+    aws.control("sagemaker-pace", invocation=0)
+    with pytest.raises(ClientError, match="timed out"):
+        models.ask("e", "x")
+    models.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c2", DeploymentConfig=BAKED)
+    assert models.settled("e")["EndpointConfigName"] == expected
 
 
 def test_without_a_baking_time_nobody_watches_the_alarm(aws: Aws, models: Models) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from aws_simulator.fixture import aws_server
 from mlops_cli.core.stages import ENDPOINT_GATE
@@ -15,6 +16,14 @@ from tests.e2e.cloud import PIPELINE, Cloud, packages, shared, statuses
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws_server", "shared"]
+
+
+def answer_with_5xx(cloud: Cloud) -> None:
+    """Let the live model fail one request."""
+    cloud.aws.control("sagemaker-pace", invocation=0)
+    with pytest.raises(ClientError, match="timed out"):
+        cloud.aws.client("sagemaker-runtime").invoke_endpoint(EndpointName="tiny-dev", Body=b"{}")
+    cloud.aws.control("sagemaker-pace", invocation=60)
 
 
 def live(cloud: Cloud) -> dict[str, Any]:
@@ -33,6 +42,7 @@ def test_versions_and_the_way_back(shared: Cloud) -> None:
     assert set(packages(shared).values()) == {"Approved"}, (
         "what is live is not rejected before its successor is started"
     )
+    answer_with_5xx(shared)
     kill_after(shared, "PutApprovalResult", 1, "rollback")
     back = shared.json("rollback", "--yes")
     assert [one["id"] for one in shared.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"

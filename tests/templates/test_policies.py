@@ -39,7 +39,7 @@ FOREIGN = (
     "arn:aws:s3:::a-bucket/toxic-comments-prod/models/0/model.tar.gz",
     "arn:aws:s3:::another-bucket/toxic-comments-dev/data/dataset.csv",
     ARN.format("cloudformation", "stack/mlops-toxic-comments-prod-endpoint/0"),
-    ARN.format("cloudwatch", "alarm:toxic-comments-prod-latency"),
+    ARN.format("cloudwatch", "alarm:toxic-comments-prod-0123abcd-latency"),
     ARN.format("codebuild", "project/mlops-toxic-comments-prod-pipeline"),
     ARN.format("codecommit", "toxic-comments-prod"),
     ARN.format("codepipeline", "mlops-toxic-comments-prod-pipeline"),
