@@ -72,6 +72,7 @@ def register(simulator: Simulator) -> None:
         "pace": service.pace.set,
         "fail-next": service.pace.fail_next,
         "quota": service.pace.set_quota,
+        "toolkit": service.pace.set_toolkit,
         "interrupt": service.interrupt_training_job,
         "fire": service.pace.fire,
         "age": service.age,

@@ -12,6 +12,9 @@ from aws_simulator.errors import ServiceError
 GRACE_SECONDS = 120.0
 BAKING_SECONDS = 0.05  # for any baking time that is not zero
 INVOCATION_SECONDS = 60.0
+# What the TensorFlow image's lock names; from 5.1.3 on the toolkit needs no shell.
+TOOLKIT = (5, 1, 1)
+WITHOUT_SHELL = (5, 1, 3)
 
 
 class Pace:
@@ -19,6 +22,7 @@ class Pace:
         self.clear()
 
     def clear(self) -> None:
+        self.toolkit: tuple[int, ...] = TOOLKIT
         self.seconds = 0.0
         self.grace = GRACE_SECONDS
         self.baking = BAKING_SECONDS
@@ -34,6 +38,14 @@ class Pace:
         invocation may take (``invocation``)."""
         for name in ("seconds", "grace", "baking", "invocation"):
             setattr(self, name, float(arguments.get(name, getattr(self, name))))
+
+    def set_toolkit(self, arguments: dict[str, Any]) -> None:
+        """The control ``sagemaker-toolkit``: the ``version`` of sagemaker-training in the training image."""
+        self.toolkit = tuple(int(part) for part in arguments["version"].split("."))
+
+    @property
+    def toolkit_has_shell(self) -> bool:
+        return self.toolkit < WITHOUT_SHELL
 
     def fire(self, arguments: dict[str, Any]) -> None:
         """The control ``sagemaker-fire``: an alarm goes off in the next update of ``endpoint``, while it bakes."""

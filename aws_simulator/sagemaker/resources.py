@@ -87,6 +87,12 @@ class ModelPackageGroupType(ApiType):
     def _attributes(self, name: str, arn: str) -> dict[str, Any]:
         return {**super()._attributes(name, arn), "ModelPackageGroupStatus": "Completed"}
 
+    def stabilize(self, resource: Resource, name: str) -> None:
+        """CloudFormation's handler ends by reading the group, its tags and its policy, as whoever makes the stack."""
+        arn = self._call(resource, "Describe", **{self._name: name})[self._arn]
+        self._client(resource).list_tags(ResourceArn=arn)
+        resource.caller.require("sagemaker:GetModelPackageGroupPolicy", arn)
+
 
 class ModelType(ApiType):
     name = "AWS::SageMaker::Model"

@@ -1,6 +1,6 @@
 """SageMaker's script mode as data: a training job's configuration files, command line and SM_* environment. No IO.
 
-Written from what sagemaker-training 5.1.4 was seen to do; test_sagemaker_conformance.py compares the two.
+Written from what sagemaker-training 5.1.1 and 5.1.4 were seen to do; tests/contract/test_script_mode.py compares.
 """
 
 from __future__ import annotations

@@ -88,7 +88,9 @@ class TrainingHost:
         self._unpack_code()
         self._check_requirements()
         self._say("INFO", f"Invoking script with the following command:\n\n{shlex.join(self.command)}\n")
-        return self._run(self.command, self.root / "code", scriptmode.environment(self._request, self.host))
+        shell = self._job.pace.toolkit_has_shell
+        argv = ["/bin/sh", "-c", " ".join(self.command)] if shell else self.command
+        return self._run(argv, self.root / "code", scriptmode.environment(self._request, self.host))
 
     @property
     def _program(self) -> str:
@@ -98,9 +100,11 @@ class TrainingHost:
     def command(self) -> list[str]:
         own = scriptmode.users_own(scriptmode.decoded(self._request.get("HyperParameters", {})))
         arguments = [mapped(part, self.root) for part in scriptmode.arguments(own)]
+        shell = self._job.pace.toolkit_has_shell
         if self._program.endswith(".py"):
-            return ["python3", "--", self._program, *arguments]
-        return ["/bin/sh", "-c", f"./{shlex.join([self._program, *arguments])}"]
+            return ["python3", *([] if shell else ["--"]), self._program, *arguments]
+        own = f"./{shlex.join([self._program, *arguments])}"
+        return ["/bin/sh", "-c", f'"{own}"' if shell else own]
 
     def _unpack_code(self) -> None:
         """The toolkit gets it with the role's credentials, so what fails here is an AlgorithmError."""

@@ -91,7 +91,7 @@ def test_an_exception_is_the_failure_reason_and_the_log_has_it_all(jobs: Jobs) -
     assert job["FailureReason"] == (
         "AlgorithmError: ExecuteUserScriptError:\nExitCode 1\n"
         "ErrorMessage \"raise ValueError('there are no rows')\n ValueError: there are no rows\"\n"
-        'Command "python3 -- train.py --epochs 1", exit code: 1'
+        'Command "python3 train.py --epochs 1", exit code: 1'
     )
     lines = jobs.log(GROUP, "failing")["algo-1"]
     assert "before" in lines

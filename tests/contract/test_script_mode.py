@@ -19,11 +19,15 @@ import pytest
 from aws_simulator.fixture import Aws
 from aws_simulator.sagemaker import scriptmode
 from aws_simulator.tests.job_account import BUCKET, Jobs, untarred
+from mlops_cli.backends.aws.stages import launcher
+from mlops_cli.backends.aws.stages.job_requests import LAUNCHER, JobSpec, training_request
 from mlops_cli.core.jobs import ScriptJob, command_line, script_mode_environment
 from mlops_cli.core.stages import Kind
+from mlops_cli.project.instances import JobInstances
 
 pytestmark = pytest.mark.slow
-TOOLKIT = "sagemaker-training==5.1.4"
+# The first is what the lock of the TensorFlow 2.21 image names: it puts the command line through a shell.
+TOOLKITS = ("5.1.1", "5.1.4")
 MODULE = "tensorflow_entry_point:main"
 # As the TensorFlow image's own entry point calls it.
 ENTRY_POINT = """
@@ -50,23 +54,50 @@ QUOTED = {"epochs": '"3"', "learning_rate": '"1e-3"', "name": '"a b"', "flag": '
 BARE = {"bare": "3", "rate": "1e-3", "truth": "true", "table": '{"b": 1, "a": "x"}', "words": "plain text", "n": "7"}
 
 
-@pytest.fixture(scope="session")
-def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+# What a shell would split, expand, execute or drop.
+HARMFUL = {
+    "nothing": "",
+    "blank": "a b",
+    "quotes": 'it\'s "so"',
+    "variable": "$HOME",
+    "command": "a; echo b",
+    "star": "*",
+    "line": "a\nb",
+    "letters": "ü→",
+    "both": "a&b",
+    "group": "(a)",
+    "less": "<a",
+    "back": "a\\b",
+    "tilde": "~",
+    "braces": "{a,b}",
+    "comment": "#a",
+    "tick": "`id`",
+    "x": "1",
+    "sagemaker_own": "1",
+    "epochs": "3",
+}
+
+
+@pytest.fixture(scope="session", params=TOOLKITS)
+def toolkit(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The toolkit's ``train`` in an environment of its own."""
-    folder = tmp_path_factory.mktemp("toolkit")
+    folder = tmp_path_factory.mktemp("toolkit") / request.param
+    wanted = f"sagemaker-training=={request.param}"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     # These two come as (pure Python) source; nothing is to be compiled.
     binaries = ["--only-binary", ":all:", "--no-binary", "sagemaker-training,inotify-simple"]
-    command = [folder / "bin" / "python", "-m", "pip", "install", "-q", *binaries, TOOLKIT]
+    command = [folder / "bin" / "python", "-m", "pip", "install", "-q", *binaries, wanted]
     installed = subprocess.run(command, capture_output=True, text=True, check=False)
     if installed.returncode:
-        pytest.skip(f"{TOOLKIT} cannot be installed here: {installed.stderr[-300:]}")
+        pytest.skip(f"{wanted} cannot be installed here: {installed.stderr[-300:]}")
     (folder / "tensorflow_entry_point.py").write_text(ENTRY_POINT)
     return folder
 
 
 @pytest.fixture
-def jobs(aws: Aws) -> Jobs:
+def jobs(aws: Aws, toolkit: Path) -> Jobs:
+    """An account whose training image has the toolkit's version."""
+    aws.control("sagemaker-toolkit", version=toolkit.name)
     return Jobs(aws)
 
 
@@ -137,11 +168,12 @@ def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
     aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path
 ) -> None:
     channels = {name: f"s3://{BUCKET}/data/{name}/" for name in ("train", "validation")}
-    request = jobs.training("local", SCRIPT, hyperparameters=QUOTED, channels=channels)
+    plain = {**QUOTED, "name": '"a-b"'}
+    request = jobs.training("local", SCRIPT, hyperparameters=plain, channels=channels)
     root = run_toolkit(toolkit, tmp_path, request, aws)
     seen = json.loads((root / "output" / "data" / "seen.json").read_text())
     folders = {name: root / "input" / "data" / name for name in channels}
-    given = {name: json.loads(value) for name, value in QUOTED.items()}
+    given = {name: json.loads(value) for name, value in plain.items()}
     job = ScriptJob("train", Kind.TRAINING, root / "code" / "train.py", root, folders, given)
     assert command_line(job, "python3")[1:] == seen["argv"]
     local = {**script_mode_environment(job, os.cpu_count() or 1)}
@@ -152,6 +184,34 @@ def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
     }
     theirs = json.loads(seen["variables"]["SM_RESOURCE_CONFIG"])
     assert json.loads(local["SM_RESOURCE_CONFIG"]).items() <= theirs.items()
+
+
+def test_hyperparameters_reach_the_script_letter_by_letter(aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path) -> None:
+    """As they are sent, through the toolkit and through the simulated SageMaker; as a local run gives them."""
+    channels = {"train": f"s3://{BUCKET}/data/train/"}
+    request = jobs.training("harmful", SCRIPT, channels=channels, files={LAUNCHER: Path(launcher.__file__).read_text()})
+    code = request["HyperParameters"]["sagemaker_submit_directory"]
+    spec = JobSpec(
+        "harmful", "image", "role", "us-east-1", code, "s3://b/o", channels, "s3://b/c", JobInstances("ml.m5")
+    )
+    request["HyperParameters"] = training_request("train.py", HARMFUL, spec)["HyperParameters"]
+    root = run_toolkit(toolkit, tmp_path, request, aws)
+    jobs.sagemaker.create_training_job(**request)
+    assert jobs.trained("harmful")["TrainingJobStatus"] == "Completed"
+    job = ScriptJob("train", Kind.TRAINING, Path("train.py"), root, {}, HARMFUL)
+    local = script_mode_environment(job, 1)
+    names = [name for name in local if name.startswith(("SM_HP", "SM_USER_ARGS", "SM_MODULE_NAME"))]
+    assert len(names) > len(HARMFUL)
+    for text in (
+        (root / "output" / "data" / "seen.json").read_text(),
+        untarred(jobs.get("out/harmful/output/output.tar.gz"))["seen.json"],
+    ):
+        seen = json.loads(text)
+        assert seen["argv"] == command_line(job, "python3")[1:]
+        assert {name: _read(seen["variables"][name]) for name in names} == {name: _read(local[name]) for name in names}
+        assert json.loads(seen["variables"]["SM_TRAINING_ENV"])["hyperparameters"] == HARMFUL
+        assert seen["variables"]["SM_USER_ENTRY_POINT"] == "train.py"
+        assert json.loads(seen["variables"]["SM_FRAMEWORK_PARAMS"]) == {}
 
 
 def _read(value: str) -> Any:

@@ -9,11 +9,14 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from mlops_cli.backends.aws.stages import launcher
 from mlops_cli.backends.aws.stages.job_requests import (
     ENTRYPOINT,
+    LAUNCHER,
     NAME_LENGTH,
     JobSpec,
     job_name,
+    needs_launcher,
     processing_request,
     training_request,
 )
@@ -61,11 +64,22 @@ def test_aws_would_accept_it(operation: str, request_: dict[str, Any]) -> None:
 
 
 def test_a_script_gets_its_hyperparameters_letter_by_letter() -> None:
-    given = {"epochs": "3", "rate": "1e-3", "name": "007", "flag": "True", "quoted": 'a "b"'}
+    given = {"epochs": "3", "rate": "1e-3", "name": "007", "flag": "True", "rates": "toxic=0.09,threat=0.003"}
     sent = training_request("train.py", given, order())["HyperParameters"]
     assert {name: json.loads(sent[name]) for name in given} == given
     assert json.loads(sent["sagemaker_program"]) == "train.py"
+    assert not needs_launcher(given)
     assert json.loads(sent["sagemaker_submit_directory"]) == order().code
+
+
+@pytest.mark.parametrize("value", ["", " ", "a b", '"', "'", "$x", "a;b", "*", "a\nb", "ü", "~", "{a,b}", "\\", "#a"])
+def test_a_value_that_a_shell_would_change_is_not_on_the_toolkits_command_line(value: str) -> None:
+    sent = training_request("train.py", {"name": value, "epochs": "3"}, order())["HyperParameters"]
+    on_the_command_line = {name for name in sent if not name.startswith("sagemaker_")}
+    assert on_the_command_line == {"epochs"}
+    assert json.loads(sent["sagemaker_program"]) == LAUNCHER
+    found = launcher.hyperparameters({name: json.loads(text) for name, text in sent.items()})
+    assert found == {"epochs": "3", "name": value}
 
 
 def test_channels_are_sorted_and_complete() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
+from mlops_cli.backends.aws.stages import launcher
 from mlops_cli.backends.aws.stages.job_requests import (
     ARCHIVE,
+    LAUNCHER,
     JobSpec,
     Request,
     job_name,
+    needs_launcher,
     processing_request,
     training_request,
 )
@@ -76,8 +80,9 @@ class JobBuilder:
         prefix = f"{REPRODUCE_PREFIX}{stage.name}" if self._scratch else stage.name
         name = job_name(self._outputs.endpoint, prefix, run.id, os.urandom(2).hex())
         key_prefix = f"{self._scratch or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
-        spec = self._job_spec(stage, run, name, key_prefix)
         parameters = hyperparameters(stage, run, self._use_case)
+        launched = stage.kind is Kind.TRAINING and needs_launcher(parameters)
+        spec = self._job_spec(stage, run, name, key_prefix, launched)
         if stage.kind is Kind.TRAINING:
             request = training_request(stage.script, parameters, spec)
         else:
@@ -85,14 +90,14 @@ class JobBuilder:
         document = {"kind": stage.kind.value, "request": request}
         return PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
 
-    def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str) -> JobSpec:
+    def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str, launched: bool) -> JobSpec:
         """Return the specification; SageMaker itself adds a folder of the job's name to a training job's output."""
         return JobSpec(
             name=name,
             image=self._outputs.training_image,
             role=self._outputs.job_role,
             region=self._region,
-            code=self._upload_code(),
+            code=self._upload_code(launched),
             output=self._bucket.uri(key_prefix if stage.kind is Kind.TRAINING else f"{key_prefix}{name}/"),
             inputs=self._channels(stage, run),
             machine=self._machine(stage),
@@ -103,10 +108,14 @@ class JobBuilder:
             variables=self._use_case.passed.fixed,
         )
 
-    def _upload_code(self) -> str:
+    def _upload_code(self, launched: bool) -> str:
+        """Upload the code, with ``launched`` and the launcher; return its address."""
         with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder) / ARCHIVE
-            digest = pack(self._project.training, archive, sent_code(self._project.root))
+            archive, code, names = Path(folder) / ARCHIVE, self._project.training, sent_code(self._project.root)
+            if launched:
+                code = _copied(code, names, Path(folder) / "code")
+                names = [*names, LAUNCHER]
+            digest = pack(code, archive, names)
             key = f"{self._scratch}code/{digest[:16]}/{ARCHIVE}"
             uploaded = self._bucket.metadata(key) or self._bucket.put_once(
                 key, archive.read_bytes(), "application/gzip"
@@ -140,3 +149,12 @@ class JobBuilder:
         file = self._project.training / "requirements.txt"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+
+
+def _copied(training: Path, names: Sequence[str], folder: Path) -> Path:
+    """Return ``folder`` with a copy of the code's files, and the launcher beside them."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(training / name, folder / name)
+    shutil.copyfile(launcher.__file__, folder / LAUNCHER)
+    return folder

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.backends.aws.stages import launcher
 from mlops_cli.core.jobs import CHECKPOINT_VARIABLE, STEADY, ScriptJob, command_line
 from mlops_cli.core.stages import Kind
 from mlops_cli.project.instances import JobInstances
@@ -34,6 +36,10 @@ ENTRYPOINT = (
     'exec "$@"'
 )
 NAME_LENGTH = 63
+LAUNCHER = "mlops_launcher.py"
+# What every shell leaves as it is; and the names that the toolkit turns into --name.
+PLAIN_VALUE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def training_request(script: str, hyperparameters: Mapping[str, str], spec: JobS
         "TrainingJobName": spec.name,
         "RoleArn": spec.role,
         "AlgorithmSpecification": {"TrainingImage": spec.image, "TrainingInputMode": "File"},
-        "HyperParameters": {**_script_mode(script, spec), **_hyperparameters(hyperparameters)},
+        "HyperParameters": _hyperparameters(script, hyperparameters, spec),
         "InputDataConfig": [_channel(name, uri) for name, uri in sorted(spec.inputs.items())],
         "OutputDataConfig": {"S3OutputPath": spec.output},
         "ResourceConfig": _cluster(spec.machine),
@@ -130,17 +136,26 @@ def training_request(script: str, hyperparameters: Mapping[str, str], spec: JobS
     }
 
 
-def _script_mode(script: str, spec: JobSpec) -> dict[str, str]:
-    return {
-        "sagemaker_program": json.dumps(script),
-        "sagemaker_submit_directory": json.dumps(spec.code),
-        "sagemaker_region": json.dumps(spec.region),
+def needs_launcher(hyperparameters: Mapping[str, str]) -> bool:
+    """Return True if the toolkit's command line could change a value: the launcher must then be packed as LAUNCHER."""
+    return not all(_is_plain(name, value) for name, value in hyperparameters.items())
+
+
+def _is_plain(name: str, value: str) -> bool:
+    return bool(PLAIN_NAME.fullmatch(name) and PLAIN_VALUE.fullmatch(value))
+
+
+def _hyperparameters(script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> dict[str, str]:
+    """Return script mode's parameters and the script's; each value is a quoted string, since the toolkit reads JSON."""
+    launched = needs_launcher(hyperparameters)
+    values = {
+        "sagemaker_program": LAUNCHER if launched else script,
+        "sagemaker_submit_directory": spec.code,
+        "sagemaker_region": spec.region,
+        **({launcher.SCRIPT: script} if launched else {}),
+        **{name if _is_plain(name, value) else launcher.VALUE + name: value for name, value in hyperparameters.items()},
     }
-
-
-def _hyperparameters(hyperparameters: Mapping[str, str]) -> dict[str, str]:
-    """Return each value as a quoted string: the toolkit reads JSON, so the script gets it letter by letter."""
-    return {name: json.dumps(value) for name, value in hyperparameters.items()}
+    return {name: json.dumps(value) for name, value in values.items()}
 
 
 def _channel(name: str, uri: str) -> Request:

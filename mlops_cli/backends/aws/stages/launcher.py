@@ -1,0 +1,67 @@
+"""Start a training script in SageMaker's container with hyperparameters that the container's toolkit would change.
+
+The toolkit (sagemaker-training before 5.1.3) puts the command line through a shell: an empty value disappears, others
+are split, expanded or executed. Values called sagemaker_* are not on the command line. This file is packed beside the
+script, started in its place, and executes it with all values as they were sent. It imports nothing of mlops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+SCRIPT = "sagemaker_mlops_script"
+VALUE = "sagemaker_mlops_value_"
+# The toolkit's own, which no script is given.
+OWN = "sagemaker_"
+
+
+def hyperparameters(sent: dict[str, Any]) -> dict[str, str]:
+    """Return the script's hyperparameters, of those that the job was created with."""
+    prefixed = {name.removeprefix(VALUE): value for name, value in sent.items() if name.startswith(VALUE)}
+    return dict(
+        sorted({**{name: value for name, value in sent.items() if not name.startswith(OWN)}, **prefixed}.items())
+    )
+
+
+def variables(script: str, values: dict[str, str], arguments: list[str], before: dict[str, str]) -> dict[str, str]:
+    """Return the toolkit's variables about the script and its hyperparameters, as if it had started the script."""
+    facts = {"user_entry_point": script, "module_name": script.removesuffix(".py")}
+    extra = {name: value for name, value in _json(before, "SM_FRAMEWORK_PARAMS").items() if not _is_ours(name)}
+    whole = {**_json(before, "SM_TRAINING_ENV"), **facts, "hyperparameters": values}
+    return {
+        **{f"SM_{name.upper()}": value for name, value in facts.items()},
+        **{f"SM_HP_{name.upper()}": value for name, value in values.items()},
+        "SM_HPS": _text(values),
+        "SM_USER_ARGS": _text(arguments),
+        "SM_FRAMEWORK_PARAMS": _text(extra),
+        "SM_TRAINING_ENV": _text({**whole, "additional_framework_parameters": extra}),
+    }
+
+
+def _is_ours(name: str) -> bool:
+    return name == SCRIPT or name.startswith(VALUE)
+
+
+def _json(variables: dict[str, str], name: str) -> dict[str, Any]:
+    return dict(json.loads(variables.get(name) or "{}"))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def main() -> None:
+    sent = json.loads(Path(os.environ["SM_INPUT_CONFIG_DIR"], "hyperparameters.json").read_text(encoding="utf-8"))
+    decoded = {name: json.loads(text) for name, text in sent.items()}
+    script, values = decoded[SCRIPT], hyperparameters(decoded)
+    arguments = [part for name, value in values.items() for part in (f"--{name}", value)]
+    os.environ.update(variables(script, values, arguments, dict(os.environ)))
+    os.execv(sys.executable, [sys.executable, script, *arguments])  # noqa: S606 (no shell is the purpose)
+
+
+if __name__ == "__main__":
+    main()
