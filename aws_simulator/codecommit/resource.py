@@ -14,6 +14,7 @@ from aws_simulator.codecommit.service import Repository as Stored
 from aws_simulator.errors import ServiceError
 from aws_simulator.resources import Resource, ResourceType
 
+LARGEST_ARCHIVE = 20 * 1024 * 1024
 PROPERTIES = {"RepositoryName", "RepositoryDescription", "Code", "KmsKeyId", "Tags", "Triggers"}
 
 
@@ -63,6 +64,8 @@ class Repository(ResourceType):
         body = self.simulator.client("s3", resource.caller).get_object(**place, **version)["Body"].read()
         branch, arn = code.get("BranchName", "main"), resource.caller.arn
         resource.caller.require("codecommit:CreateCommit", repository.arn)
+        if len(body) > LARGEST_ARCHIVE:
+            raise ServiceError("InvalidRequest", "Code archive supplied cannot be more than 20 MB compressed.")
         commit = repository.git.commit(branch, None, list(_files(body)), [], (arn, ""), "Initial commit")
         self._service().moved(repository, branch, None, commit, resource.caller)
 

@@ -11,6 +11,7 @@ from aws_simulator.repairs import (
     conditions,
     existing,
     log_arns,
+    names,
     schemas,
     simulation,
     stack_events,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 def register(simulator: Simulator) -> None:
     schemas.install()
+    names.install()
     buckets.install(simulator)
     existing.install()
     checksums.install()

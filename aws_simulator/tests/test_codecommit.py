@@ -124,6 +124,14 @@ def test_a_stack_makes_a_repository_whose_first_commit_is_a_zip_and_removes_it(a
         client.get_repository(repositoryName="made")
 
 
+def test_a_zip_of_more_than_20_mb_makes_no_repository(aws: Aws) -> None:
+    code = zipped({f"{name}.txt": "x" * 5_300_000 for name in "abcd"})
+    assert len(code) > 20 << 20
+    bucket(aws, "code").put_object(Bucket="code", Key="k", Body=code)
+    assert stack(aws, "s", repository()) == "ROLLBACK_COMPLETE"
+    assert "Code archive supplied cannot be more than 20 MB compressed" in reasons(aws, "s")[0]
+
+
 def test_a_stack_acts_under_its_role(aws: Aws) -> None:
     bucket(aws, "code").put_object(Bucket="code", Key="k", Body=zipped({"a": "b"}))
     arn = role(aws, "deployer", "cloudformation.amazonaws.com", {"Action": "codecommit:*", "Resource": "*"})

@@ -77,6 +77,17 @@ def test_into_an_empty_repository(codecommit: Client, tmp_path: Path) -> None:
     }
 
 
+def test_a_zip_that_is_too_large_for_a_new_repository_is_refused_with_the_largest_files(tmp_path: Path) -> None:
+    big = {f"training/{name}.bin": os.urandom((5 << 20) + number) for number, name in enumerate("abcd")}
+    fitting = parcel(tmp_path, {"a.txt": "0" * (5 << 20), "b.txt": "1"})
+    source_upload.check_first_commit(fitting)
+    with pytest.raises(MlopsError, match=r"21 MB as a zip.*at most 20 MB.*training/d.bin, training/c.bin") as caught:
+        source_upload.check_first_commit(parcel(tmp_path, big))
+    assert "--source s3" in caught.value.hint
+    with pytest.raises(MlopsError, match=r"no file above 6 MB"):
+        source_upload.check_first_commit(parcel(tmp_path, {"a.bin": b"0" * (7 << 20)}))
+
+
 def test_the_branch_of_people_stays_as_it_is(codecommit: Client, tmp_path: Path) -> None:
     first = codecommit.create_commit(
         repositoryName=REPOSITORY, branchName="main", putFiles=[{"filePath": "a.txt", "fileContent": b"theirs"}]

@@ -7,7 +7,12 @@ from typing import Any
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.doctor.context import CheckContext
-from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, RequiredPermission, required_permissions
+from mlops_cli.backends.aws.doctor.required_permissions import (
+    ArnContext,
+    RequiredPermission,
+    generated_bucket,
+    required_permissions,
+)
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
 
@@ -52,7 +57,7 @@ def arn_context(subject: CheckContext) -> ArnContext:
         account=account.identity.account,
         names=names,
         endpoint=subject.endpoint,
-        bucket=named or f"{names.storage_stack.lower()}-bucket-*",
+        bucket=named or generated_bucket(names),
         owned=outputs.get("BucketOwned", "true") == "true",
         source=outputs.get("SourceType") or settings["SOURCE"],
         repository=outputs.get("RepositoryName") or settings["REPOSITORY_NAME"] or subject.endpoint,

@@ -14,6 +14,10 @@ from mlops_cli.backends.aws.clients.logs import DECISIONS
 from mlops_cli.backends.aws.resource_names import ResourceNames
 
 SOME = "*"
+# CloudFormation adds two hyphens and up to 13 characters to stack name and logical ID, and cuts both to fit the limit.
+ADDED = 15
+ROLE_NAME, BUCKET_NAME = 64, 63
+LONGEST_ROLE_ID = 20
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,18 @@ def _statement(need: RequiredPermission) -> dict[str, Any]:
     return statement
 
 
+def generated_role(stack: str) -> str:
+    """Return a pattern of the names that CloudFormation generates for a stack's roles."""
+    left = ROLE_NAME - ADDED
+    return f"{stack}-*" if len(stack) + LONGEST_ROLE_ID <= left else f"{stack[: left // 2]}*"
+
+
+def generated_bucket(names: ResourceNames) -> str:
+    """Return a pattern of the name that CloudFormation generates for the bucket."""
+    stack, left = names.storage_stack.lower(), BUCKET_NAME - ADDED
+    return f"{stack}-bucket-*" if len(stack) + len("bucket") <= left else f"{stack[: left // 2]}*"
+
+
 def _actions(service: str, names: str) -> tuple[str, ...]:
     return tuple(f"{service}:{name}" for name in names.split())
 
@@ -95,7 +111,9 @@ def _bucket(context: ArnContext) -> Iterator[RequiredPermission]:
         make = (
             "CreateBucket DeleteBucket PutEncryptionConfiguration PutBucketVersioning PutBucketPublicAccessBlock "
             "PutBucketOwnershipControls PutBucketNotification PutLifecycleConfiguration PutBucketTagging "
-            "GetBucketPolicy PutBucketPolicy DeleteBucketPolicy"
+            "GetBucketPolicy PutBucketPolicy DeleteBucketPolicy GetBucketNotification GetBucketOwnershipControls "
+            "GetBucketPublicAccessBlock GetBucketTagging GetBucketVersioning GetEncryptionConfiguration "
+            "GetLifecycleConfiguration ListTagsForResource TagResource UntagResource"
         )
         yield RequiredPermission(bucket, _actions("s3", make), "deploy-infra, cleanup")
     objects = "GetObject GetObjectVersion PutObject AbortMultipartUpload DeleteObject DeleteObjectVersion"
@@ -106,7 +124,8 @@ def _bucket(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def _roles(context: ArnContext) -> Iterator[RequiredPermission]:
-    role = f"arn:{context.partition}:iam::{context.account}:role/{context.names.pipeline_stack}-*"
+    name = generated_role(context.names.pipeline_stack)
+    role = f"arn:{context.partition}:iam::{context.account}:role/{name}"
     actions = (
         "CreateRole GetRole DeleteRole UpdateRole UpdateAssumeRolePolicy TagRole UntagRole GetRolePolicy "
         "PutRolePolicy DeleteRolePolicy ListRolePolicies ListAttachedRolePolicies"
@@ -156,14 +175,21 @@ def _workers(context: ArnContext) -> Iterator[RequiredPermission]:
 
 def _events(context: ArnContext) -> Iterator[RequiredPermission]:
     name = context.names.pipeline_stack
-    topic = "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes TagResource UntagResource"
+    topic = (
+        "CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes TagResource UntagResource ListTagsForResource "
+        "GetDataProtectionPolicy"
+    )
     mail = " Subscribe ListSubscriptionsByTopic" if context.sends_mail else ""
     yield RequiredPermission(
         context.arn("sns", f"{name}-Topic-*"), _actions("sns", topic + mail), "deploy-infra, cleanup"
     )
     if context.sends_mail:
-        yield RequiredPermission(SOME, ("sns:Unsubscribe",), "deploy-infra, cleanup")
-    rule = "PutRule DescribeRule DeleteRule PutTargets RemoveTargets ListTargetsByRule TagResource UntagResource"
+        subscription = _actions("sns", "Unsubscribe GetSubscriptionAttributes")
+        yield RequiredPermission(SOME, subscription, "deploy-infra, cleanup")
+    rule = (
+        "PutRule DescribeRule DeleteRule PutTargets RemoveTargets ListTargetsByRule TagResource UntagResource "
+        "ListTagsForResource"
+    )
     if context.source != "connection":
         yield RequiredPermission(
             context.arn("events", f"rule/{name}"), _actions("events", rule), "deploy-infra, cleanup"
@@ -188,12 +214,16 @@ def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
         yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
     observed = context.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{context.endpoint}:*")
     yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift")
-    yield RequiredPermission(SOME, ("logs:DescribeLogGroups",), "cleanup")
+    looks = _actions("logs", "DescribeLogGroups DescribeIndexPolicies DescribeResourcePolicies")
+    yield RequiredPermission(SOME, looks, "deploy-infra, cleanup")
 
 
 def _registry(context: ArnContext) -> Iterator[RequiredPermission]:
     group = context.arn("sagemaker", f"model-package-group/{context.endpoint}")
-    make = "CreateModelPackageGroup DescribeModelPackageGroup DeleteModelPackageGroup AddTags ListTags"
+    make = (
+        "CreateModelPackageGroup DescribeModelPackageGroup DeleteModelPackageGroup GetModelPackageGroupPolicy AddTags "
+        "ListTags"
+    )
     yield RequiredPermission(group, _actions("sagemaker", make), "deploy-infra, cleanup")
     packages = _actions("sagemaker", "ListModelPackages DescribeModelPackage UpdateModelPackage DeleteModelPackage")
     yield RequiredPermission(
@@ -224,10 +254,11 @@ def _source(context: ArnContext) -> Iterator[RequiredPermission]:
     if context.source == "codecommit":
         actions = (
             "CreateRepository GetRepository DeleteRepository UpdateRepositoryDescription TagResource UntagResource "
-            "ListTagsForResource GetBranch CreateBranch CreateCommit GetDifferences"
+            "ListTagsForResource GetBranch CreateBranch CreateCommit GetDifferences GetRepositoryTriggers"
         )
         repository = context.arn("codecommit", context.repository)
         yield RequiredPermission(repository, _actions("codecommit", actions), "deploy-infra, run, cleanup")
+        yield RequiredPermission(SOME, ("codecommit:ListRepositories",), "deploy-infra, cleanup")
     if context.source == "connection":
         service = context.connection.split(":")[2]
         yield RequiredPermission(context.connection, (f"{service}:PassConnection",), "deploy-infra")

@@ -24,6 +24,9 @@ BRANCH = "mlops-run"  # people push to another branch; commits there start the p
 ENTRIES = 100
 ENTRY_BYTES = 6 << 20
 COMMIT_BYTES = 6 << 20
+# CloudFormation's limit of the zip that a new repository begins with.
+ARCHIVE_BYTES = 20 << 20
+OTHER_SOURCE = "Keep it out of git, or choose another source: mlops deploy-infra --source s3"
 ATTEMPTS = 5
 
 
@@ -70,12 +73,28 @@ def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
     raise MlopsError(f"Somebody else is committing to {BRANCH} in {repository}.", "Try again in a minute.")
 
 
+def check_first_commit(bundle: SourceBundle) -> None:
+    """Raise MlopsError if CloudFormation cannot make a repository that begins with these files."""
+    _check_sizes(bundle)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "source.zip"
+        bundle.write_zip(path)
+        size = path.stat().st_size
+    if size > ARCHIVE_BYTES:
+        largest = sorted(bundle.files, key=lambda name: (bundle.root / name).stat().st_size, reverse=True)
+        raise MlopsError(
+            f"The project's files are {size / 1e6:,.0f} MB as a zip, and CodeCommit takes at most 20 MB to begin with. "
+            f"The largest: {', '.join(largest[:3])}.",
+            OTHER_SOURCE,
+        )
+
+
 def _check_sizes(bundle: SourceBundle) -> None:
     large = [name for name in bundle.files if (bundle.root / name).stat().st_size > ENTRY_BYTES]
     if large:
         raise MlopsError(
             f"CodeCommit takes no file above 6 MB through its API: {', '.join(large[:5])}.",
-            "Keep it out of git, or choose another source: mlops deploy-infra --source s3",
+            OTHER_SOURCE,
         )
 
 
