@@ -18,3 +18,4 @@ def register(simulator: Simulator) -> None:
     simulator.add_resource_type(Pipeline(simulator))
     triggers.register(simulator, service)
     simulator.on_reset(service.clear)
+    simulator.add_control("codepipeline-views", service.views.set)

@@ -132,6 +132,8 @@ class Engine:
         latest = execution.latest(stage.name)
         if any(action.status == IN_PROGRESS for action in latest.values()):
             return
+        if execution.is_outdated and execution.status == IN_PROGRESS:
+            return
         if execution.status == STOPPING:
             self._leave(execution, stage, STOPPED)
             execution.became(STOPPED)

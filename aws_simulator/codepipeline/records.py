@@ -94,6 +94,11 @@ class Execution:
     def stages(self) -> list[Mapping[str, Any]]:
         return list(self.declaration["stages"])
 
+    @property
+    def is_outdated(self) -> bool:
+        """The pipeline was changed since: the execution goes no further, and nobody can decide about it."""
+        return bool(self.declaration["version"] != self.pipeline.version)
+
     def latest(self, stage: str) -> dict[str, Action]:
         """The execution of each action in the present attempt at a stage."""
         return {action.name: action for action in self.attempts.get(stage, [])}

@@ -108,7 +108,7 @@ def approval(service: CodePipeline, request: Request) -> Action:
     if name not in names or names[name]["actionTypeId"]["category"] != "Approval":
         raise ServiceError("ActionNotFoundException", f"Stage {found.name} has no approval action {name}")
     action = found.actions.get(name)
-    if action is None or not action.token or action.token != token:
+    if action is None or not action.token or action.token != token or action.execution.is_outdated:
         raise ServiceError("InvalidApprovalTokenException", "The approval token is not valid for this action.")
     if action.status != IN_PROGRESS:
         raise ServiceError("ApprovalAlreadyCompletedException", "The approval action has already been completed.")

@@ -12,6 +12,7 @@ from aws_simulator.codepipeline import declaration, requests, views
 from aws_simulator.codepipeline.actions import RUN, ActionError, Job
 from aws_simulator.codepipeline.actions.job import AbandonedError, failure
 from aws_simulator.codepipeline.engine import Engine
+from aws_simulator.codepipeline.lag import Views
 from aws_simulator.codepipeline.records import FAILED, IN_PROGRESS, SUCCEEDED, Action, Execution, Pipeline, now
 from aws_simulator.errors import ServiceError
 from aws_simulator.roles import Caller, assume
@@ -37,6 +38,7 @@ class CodePipeline(Service):
         self.github: dict[str, Git] = {}
         """What stands for the repositories behind connections, by owner/name."""
         self.engine = Engine(self._start)
+        self.views = Views()
 
     def clear(self) -> None:
         with self.lock:
@@ -44,6 +46,7 @@ class CodePipeline(Service):
                 self._abandon(pipeline)
             self.pipelines.clear()
             self.github.clear()
+        self.views.clear()
 
     @operation(ARN + "{pipeline.name}", passes=PASSES)
     def create_pipeline(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -123,7 +126,7 @@ class CodePipeline(Service):
 
     @operation(ARN + "{name}")
     def get_pipeline_state(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return views.state(requests.pipeline(self, request["name"]))
+        return views.state(requests.pipeline(self, request["name"]), self.views)
 
     @operation(PIPELINE)
     def get_pipeline_execution(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -132,7 +135,7 @@ class CodePipeline(Service):
     @operation(PIPELINE)
     def list_pipeline_executions(self, request: Request, caller: Caller) -> dict[str, Any]:
         pipeline = requests.pipeline(self, request["pipelineName"])
-        found = list(pipeline.executions.values())[::-1]
+        found = [one for one in pipeline.executions.values() if self.views.is_listed(one.started)][::-1]
         if stage := ((request.get("filter") or {}).get("succeededInStage") or {}).get("stageName"):
             found = [one for one in found if stage in one.passed]
         rows = [views.summary(one) for one in found]
@@ -140,7 +143,7 @@ class CodePipeline(Service):
 
     @operation(PIPELINE)
     def list_action_executions(self, request: Request, caller: Caller) -> dict[str, Any]:
-        rows = [views.action(one) for one in requests.actions(self, request)]
+        rows = [views.action(one, self.views) for one in requests.actions(self, request)]
         return page(rows, request, "actionExecutionDetails", "maxResults", "nextToken", bad=BAD_TOKEN)
 
     @operation(STAGE + "/{actionName}")

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from aws_simulator.codepipeline.records import IN_PROGRESS, Action, Artifact, Execution, Pipeline, Stage
+from aws_simulator.codepipeline.lag import ARN, DETAILS, Views
+from aws_simulator.codepipeline.records import FAILED, IN_PROGRESS, Action, Artifact, Execution, Pipeline, Stage
 
 
-def state(pipeline: Pipeline) -> dict[str, Any]:
+def state(pipeline: Pipeline, views: Views) -> dict[str, Any]:
     return {
         "pipelineName": pipeline.name,
         "pipelineVersion": pipeline.version,
-        "stageStates": [_stage(pipeline, stage) for stage in pipeline.stages.values()],
+        "stageStates": [_stage(pipeline, stage, views) for stage in pipeline.stages.values()],
         "created": pipeline.created,
         "updated": pipeline.updated,
     }
 
 
-def _stage(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
+def _stage(pipeline: Pipeline, stage: Stage, views: Views) -> dict[str, Any]:
     declared = next(one for one in pipeline.declaration["stages"] if one["name"] == stage.name)
     waiting = [{"pipelineExecutionId": one.id, "status": one.status, "type": one.kind} for one in stage.waiting]
     transition: dict[str, Any] = {"enabled": stage.enabled}
@@ -30,12 +31,12 @@ def _stage(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
         "stageName": stage.name,
         "inboundExecutions": waiting,
         "inboundTransitionState": transition,
-        "actionStates": [_action_state(stage, one["name"]) for one in declared["actions"]],
+        "actionStates": [_action_state(pipeline, stage, one["name"], views) for one in declared["actions"]],
     }
     if waiting:
         answer["inboundExecution"] = waiting[0]
     if stage.latest:
-        latest = {"pipelineExecutionId": stage.latest.id, "status": _stage_status(stage), "type": stage.latest.kind}
+        latest = {"pipelineExecutionId": stage.latest.id, "status": _stage_status(stage)}
         answer["latestExecution"] = latest
     if stage.retries:
         answer["retryStageMetadata"] = {
@@ -52,19 +53,23 @@ def _stage_status(stage: Stage) -> str:
     return stage.latest_status
 
 
-def _action_state(stage: Stage, name: str) -> dict[str, Any]:
-    action = stage.actions.get(name)
+def _action_state(pipeline: Pipeline, stage: Stage, name: str, views: Views) -> dict[str, Any]:
+    """An approval in progress has no time, and of an older version of the pipeline no token: it counts as failed."""
+    action, status = views.shown(pipeline, stage.name, name)
     if action is None:
         return {"actionName": name}
-    latest = {
+    is_approval = action.declaration["actionTypeId"]["category"] == "Approval"
+    waits = is_approval and status == IN_PROGRESS
+    outdated = waits and action.execution.is_outdated
+    latest: dict[str, Any] = {
         "actionExecutionId": action.id,
-        "status": action.status,
-        "lastStatusChange": action.updated,
-        **_external(action),
+        "status": FAILED if outdated else status,
+        **({} if waits else {"lastStatusChange": action.updated}),
+        **({} if is_approval else _external(action, views, DETAILS)),
     }
-    if action.summary:
+    if action.summary and status != IN_PROGRESS:
         latest["summary"] = action.summary
-    if action.token and action.status == IN_PROGRESS:
+    if action.token and waits and not outdated:
         latest["token"] = action.token
     if action.updated_by:
         latest["lastUpdatedBy"] = action.updated_by
@@ -79,15 +84,22 @@ def _action_state(stage: Stage, name: str) -> dict[str, Any]:
     return answer
 
 
-def _external(action: Action) -> dict[str, Any]:
+def _external(action: Action, views: Views, texts: str) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "externalExecutionId": action.external_id,
+        "externalExecutionId": _external_id(action, views),
         "externalExecutionUrl": action.external_url,
         "logStreamARN": action.log_stream,
     }
     if action.error:
-        found["errorDetails"] = {"code": action.error[0], "message": action.error[1]}
+        text = {"message": action.error[1]} if texts == DETAILS or not action.summary else {}
+        found["errorDetails"] = {"code": action.error[0], **text}
     return {name: value for name, value in found.items() if value}
+
+
+def _external_id(action: Action, views: Views) -> str:
+    if action.declaration["actionTypeId"]["provider"] != "StepFunctions" or views.external == ARN:
+        return action.external_id
+    return "" if action.status == IN_PROGRESS else action.external_id.rpartition(":")[2]
 
 
 def execution(one: Execution) -> dict[str, Any]:
@@ -123,8 +135,7 @@ def _how(one: Execution) -> dict[str, Any]:
     return {
         "trigger": {"triggerType": one.trigger[0], "triggerDetail": one.trigger[1]},
         "executionMode": one.declaration["executionMode"],
-        "executionType": one.kind,
-        **({"rollbackMetadata": rollback} if rollback else {}),
+        **({"executionType": one.kind, "rollbackMetadata": rollback} if rollback else {}),
     }
 
 
@@ -139,8 +150,9 @@ def _revision(name: str, source: dict[str, str]) -> dict[str, str]:
     return {"name": name, **known}
 
 
-def action(one: Action) -> dict[str, Any]:
-    result = {**_external(one), **({"externalExecutionSummary": one.summary} if one.summary else {})}
+def action(one: Action, views: Views) -> dict[str, Any]:
+    summary = {"externalExecutionSummary": one.summary} if one.summary else {}
+    result = {**_external(one, views, views.texts), **summary}
     given: dict[str, Any] = {
         "actionTypeId": one.declaration["actionTypeId"],
         "configuration": one.declaration.get("configuration", {}),
@@ -162,7 +174,7 @@ def action(one: Action) -> dict[str, Any]:
         "input": given,
         "output": {
             "outputArtifacts": _artifacts(one.outputs),
-            "executionResult": result,
+            **({"executionResult": result} if result else {}),
             "outputVariables": one.variables,
         },
     }

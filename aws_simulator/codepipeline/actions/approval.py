@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import timedelta
 
 from aws_simulator.codepipeline.actions.job import Job
@@ -19,7 +18,7 @@ def run(job: Job) -> None:
         name = action.execution.pipeline.name
         subject = f"APPROVAL NEEDED: AWS CodePipeline {name} for action {action.name}"[:100]
         job.client("sns").publish(TopicArn=topic, Subject=subject, Message=json.dumps(_message(job)))
-    action.token = str(uuid.uuid4())
+    action.token = action.id
     job.until(lambda: action.status != IN_PROGRESS)
 
 

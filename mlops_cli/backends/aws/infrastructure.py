@@ -52,10 +52,10 @@ class AwsInfrastructure(Infrastructure):
         return self._deployed.infra_deployer.plan(watch)
 
     def deploy(self, watch: Watch = no_watch) -> None:
-        deployed = self._deployed
+        deployed, is_new = self._deployed, not self.exists()
         deployed.infra_deployer.apply(watch)
         outputs = deployed.stacks.required(deployed.names.pipeline_stack)
-        Pipeline(deployed.account.client("codepipeline"), outputs["PipelineName"]).stop_first()
+        Pipeline(deployed.account.client("codepipeline"), outputs["PipelineName"]).stop_first(is_new)
 
     def discard_plan(self) -> None:
         self._deployed.infra_deployer.discard_plan()

@@ -49,7 +49,7 @@ class Ground:
     def executions(self) -> Any:
         return iter([Execution("r2", "InProgress", 2.0), Execution("r1", "Stopped", 1.0)])
 
-    def token(self, run_id: str, stage: str, action: str) -> str:
+    def awaited_token(self, run_id: str, stage: str, action: str) -> str:
         return self.waiting_token
 
     def stands(self, status: Status, gate: Status, reason: str = "") -> Ground:

@@ -155,10 +155,19 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     ground.backend(SOURCE="s3").infra.deploy()
     default = ground.backend()
     default.deployed.infra_deployer._settings = resolve({}, {}, {})
-    assert actions(default.plan_infra()) == {Action.KEEP}
+    assert actions(default.infra.plan()) == {Action.KEEP}
     changed = ground.backend(SOURCE="codecommit")
-    changed.deploy_infra()
-    assert changed.stacks.required(PIPELINE)["SourceType"] == "codecommit"
+    pipelines = ground.aws.client("codepipeline")
+    run = pipelines.start_pipeline_execution(name=PIPELINE)["pipelineExecutionId"]
+    changed.infra.plan()
+    with pytest.raises(MlopsError, match=f"would change while run {run} is under way") as caught:
+        changed.infra.deploy()
+    changed.infra.discard_plan()
+    assert f"mlops stop {run}" in caught.value.hint
+    assert changed.deployed.stacks.required(PIPELINE)["SourceType"] == "s3"
+    pipelines.stop_pipeline_execution(pipelineName=PIPELINE, pipelineExecutionId=run, abandon=True)
+    changed.infra.deploy()
+    assert changed.deployed.stacks.required(PIPELINE)["SourceType"] == "codecommit"
 
 
 def test_a_connection_needs_its_two_settings(ground: Ground) -> None:

@@ -36,10 +36,17 @@ class Ground:
         self.passed_on: list[str] = []
         self.asked = 0
         self.calls: list[str] = []
+        self.revision = ""
         self.pipeline = self.run_store = self
 
     def executions(self) -> Iterator[Execution]:
         return iter([self.latest] if self.latest else [])
+
+    def with_revision(self, execution: Execution) -> Execution:
+        return replace(execution, revision=self.revision) if self.revision else execution
+
+    def stop(self, execution_id: str, reason: str) -> None:
+        self.calls.append("stop")
 
     def variables(self, execution_id: str) -> dict[str, str]:
         return self.given
@@ -171,6 +178,19 @@ def test_a_forced_run_under_way_is_gone_along_with_only_by_a_forced_one(ground: 
     assert ground.starts(force=True) == ("new", True)
     ground.given["force"] = "true"
     assert ground.starts(force=True) == ("old", True)
+
+
+def test_a_run_whose_revision_is_not_known_yet_is_gone_along_with_as_soon_as_it_is(ground: Ground) -> None:
+    ground.stands(Status.RUNNING, "preprocess", Status.RUNNING)
+    ground.latest, ground.revision = Execution("old", "InProgress", 1.0), "c1"
+    assert ground.starts() == ("old", True)
+
+
+def test_a_run_that_a_changed_pipeline_never_ends_is_stopped_before_the_next_one_starts(ground: Ground) -> None:
+    ground.stands(Status.INTERRUPTED, "approval", Status.INTERRUPTED)
+    ground.latest = Execution("old", "InProgress", 1.0, "c1")
+    assert ground.starts() == ("new", True)
+    assert ground.calls == ["stop", "clear", "start"]
 
 
 def test_something_else_under_way_is_left_alone(ground: Ground) -> None:

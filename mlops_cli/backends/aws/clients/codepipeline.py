@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,24 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.errors import MlopsError
 
 SOURCE_ACTION = "source"
+STEP_FUNCTIONS = "StepFunctions"
 SUMMARY_LENGTH = 512
 REASON_LENGTH = 200
 SUPERSEDED_BY = "superseded by run "
 CREATED = "CreatePipeline"
 IN_PROGRESS, SUCCEEDED, FAILED, ABANDONED = "InProgress", "Succeeded", "Failed", "Abandoned"
 ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
+# CodePipeline's views of a pipeline are late: by up to ten seconds an approval has no token, and an execution is not
+# listed or has no revision.
+LATE_SECONDS, LOOK_SECONDS = 30.0, 1.0
 
 
 @dataclass(frozen=True)
 class Execution:
-    """``revision`` is the source revision: a commit or an object's version. Times in seconds."""
+    """``revision`` is the source revision: a commit or an object's version. Times in seconds.
+
+    ``is_outdated``: the pipeline was changed while it waited, so that it goes no further and nobody can decide.
+    """
 
     id: str
     status: str
@@ -30,11 +38,16 @@ class Execution:
     trigger: str = ""
     stopped_because: str = ""
     summary: str = ""
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True)
 class ActionRun:
-    """One execution of an action; ``actor`` is the approver's ARN, ``external`` the id of its build or job."""
+    """One execution of an action.
+
+    ``actor`` is the approver's ARN, ``external`` the id of its build or the ARN of its state machine's execution,
+    ``version`` the version of the pipeline that it belongs to.
+    """
 
     stage: str
     name: str
@@ -46,6 +59,7 @@ class ActionRun:
     summary: str = ""
     external: str = ""
     error: str = ""
+    version: int = 0
 
 
 class Pipeline:
@@ -130,12 +144,55 @@ class Pipeline:
             if error.code not in ("PipelineExecutionNotStoppableException", "DuplicatedStopRequestException"):
                 raise
 
-    def stop_first(self) -> None:
-        """Stop the execution that CodePipeline starts with a new pipeline, before there is any data."""
-        summaries = self._client.pages("list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=self.name)
-        for summary in summaries:
-            if _execution(summary).trigger == CREATED and summary["status"] not in ENDED:
-                self.stop(summary["pipelineExecutionId"], "mlops run starts the first run")
+    def stop_first(self, is_new: bool) -> None:
+        """Stop the execution that CodePipeline starts with a new pipeline, before there is any data.
+
+        Of a new pipeline it is waited for: it is listed some time after the pipeline is there.
+        """
+        deadline = time.monotonic() + (LATE_SECONDS if is_new else 0.0)
+        while True:
+            summaries = list(
+                self._client.pages("list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=self.name)
+            )
+            first = [summary for summary in summaries if _execution(summary).trigger == CREATED]
+            for summary in first:
+                if summary["status"] not in ENDED:
+                    self.stop(summary["pipelineExecutionId"], "mlops run starts the first run")
+            if first or time.monotonic() >= deadline:
+                return
+            time.sleep(LOOK_SECONDS)
+
+    def with_revision(self, execution: Execution) -> Execution:
+        """Return the execution with its source revision, which it has once its first action is under way."""
+        deadline = time.monotonic() + LATE_SECONDS
+        while not execution.revision and execution.status == IN_PROGRESS and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            execution = next((again for again in self.executions() if again.id == execution.id), execution)
+        return execution
+
+    def under_way(self) -> Execution | None:
+        """Return the newest execution in progress that a change of the pipeline would leave without an end."""
+        going_on = (execution for execution in self.executions() if execution.status == IN_PROGRESS)
+        return next((one for one in going_on if not self.is_outdated(self.actions(one.id))), None)
+
+    def is_outdated(self, actions: Sequence[ActionRun]) -> bool:
+        """Return True if the pipeline was changed after these actions of an execution began.
+
+        CodePipeline lets the execution go no further then, takes no decision about it, and goes on listing it as in
+        progress.
+        """
+        version = max((action.version for action in actions), default=0)
+        return 0 < version < int(self._client.get_pipeline_state(name=self.name).get("pipelineVersion", 0))
+
+    def awaited_token(self, execution_id: str, stage: str, action: str) -> str:
+        """Return the approval token as soon as CodePipeline shows it; empty once nobody waits for a decision."""
+        deadline = time.monotonic() + LATE_SECONDS
+        while not (token := self.token(execution_id, stage, action)) and time.monotonic() < deadline:
+            asked = [run for run in self.actions(execution_id) if (run.stage, run.name) == (stage, action)]
+            if not asked or asked[-1].status != IN_PROGRESS:
+                break
+            time.sleep(LOOK_SECONDS)
+        return token
 
     def token(self, execution_id: str, stage: str, action: str) -> str:
         """Return the approval token of this execution; empty if it does not wait for approval."""
@@ -143,15 +200,15 @@ class Pipeline:
         if state.get("latestExecution", {}).get("pipelineExecutionId") != execution_id:
             return ""
         waiting = [
-            action_state["latestExecution"]
-            for action_state in state["actionStates"]
+            action_state.get("latestExecution", {})
+            for action_state in state.get("actionStates", ())
             if action_state["actionName"] == action
         ]
         return next(
             (
                 str(execution["token"])
                 for execution in waiting
-                if execution["status"] == IN_PROGRESS and "token" in execution
+                if execution.get("status") == IN_PROGRESS and "token" in execution
             ),
             "",
         )
@@ -199,6 +256,8 @@ def _execution(summary: Mapping[str, Any]) -> Execution:
 
 def _action(detail: Mapping[str, Any]) -> ActionRun:
     result = detail.get("output", {}).get("executionResult", {})
+    summary = result.get("externalExecutionSummary", "")
+    failure = summary if detail["status"] == FAILED else ""
     return ActionRun(
         stage=detail["stageName"],
         name=detail["actionName"],
@@ -207,10 +266,23 @@ def _action(detail: Mapping[str, Any]) -> ActionRun:
         updated=detail["lastUpdateTime"].timestamp(),
         provider=detail.get("input", {}).get("actionTypeId", {}).get("provider", ""),
         actor=detail.get("updatedBy", ""),
-        summary=result.get("externalExecutionSummary", ""),
-        external=result.get("externalExecutionId", ""),
-        error=result.get("errorDetails", {}).get("message", ""),
+        summary=summary,
+        external=_external(detail, result.get("externalExecutionId", "")),
+        error=result.get("errorDetails", {}).get("message") or failure,
+        version=int(detail.get("pipelineVersion", 0)),
     )
+
+
+def _external(detail: Mapping[str, Any], external: str) -> str:
+    """Return the id of an action's work; of a state machine's execution the ARN, whatever CodePipeline calls its id.
+
+    The execution is called as the action's own one.
+    """
+    given = detail.get("input", {})
+    machine = given.get("configuration", {}).get("StateMachineArn", "")
+    if given.get("actionTypeId", {}).get("provider") != STEP_FUNCTIONS or external.startswith("arn:") or not machine:
+        return str(external)
+    return f"{machine.replace(':stateMachine:', ':execution:')}:{detail['actionExecutionId']}"
 
 
 @dataclass(frozen=True)

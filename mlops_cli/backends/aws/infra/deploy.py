@@ -11,6 +11,7 @@ from pathlib import Path
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.change_sets import ChangeSet, StackSpec
 from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, Stacks
+from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
 from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
@@ -28,6 +29,7 @@ from mlops_cli.project.usecase import UseCase
 # Placeholder of the bucket's name in the plan, until the bucket exists.
 PLACEHOLDER_BUCKET = "to-be-made"
 ENDPOINT = "endpoint.yaml"
+PIPELINE_TYPE = "AWS::CodePipeline::Pipeline "
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class InfraDeployer:
             self.plan(watch)
         assert self._planned is not None
         (storage, shown), self._planned = self._planned, None
+        self._require_no_run(shown)
         self._execute(storage, watch)
         bucket = self.storage_bucket()
         write_format(bucket)
@@ -94,6 +97,22 @@ class InfraDeployer:
         pipeline = self._pipeline_step(bucket.name, watch)
         _require_same(shown, pipeline)
         self._execute(pipeline, watch)
+
+    def _require_no_run(self, step: StackPlan) -> None:
+        """Raise MlopsError if the pipeline's definition would change under a run: CodePipeline never ends that one."""
+        changes = any(
+            change.action is not Action.KEEP and change.resource.startswith(PIPELINE_TYPE) for change in step.changes
+        )
+        if step.stack is None or not changes or "PipelineName" not in step.stack.outputs:
+            return
+        pipeline = Pipeline(self._account.client("codepipeline"), step.stack.outputs["PipelineName"])
+        if execution := pipeline.under_way():
+            raise MlopsError(
+                f"The pipeline would change while run {execution.id} is under way, and CodePipeline would then neither "
+                "go on with it nor take a decision about it. Nothing was changed.",
+                f"Let it end, decide about it (mlops approve) or stop it (mlops stop {execution.id}), then: "
+                "mlops deploy-infra",
+            )
 
     def existing_bucket(self) -> Bucket | None:
         """Return the project's part of the bucket, None before there is one."""
@@ -191,7 +210,8 @@ class InfraDeployer:
             self._upload_change(self._wheel_key, "this version of mlops, for the build steps", bucket),
             self._upload_change(self._template_key, "the endpoint's template", bucket),
         ]
-        if stack_parameters.source_type(self._settings, stack) == "connection":
+        kind = stack_parameters.source_type(self._settings, stack)
+        if kind == "connection":
             return [
                 *own,
                 Change(
@@ -203,6 +223,8 @@ class InfraDeployer:
         if self._has_source(stack, bucket):
             return own
         bundle = self._source_bundle
+        if kind == "codecommit":
+            source_upload.check_first_commit(bundle)
         size = f"{len(bundle.files)} files, {bundle.bytes / 1000:,.0f} kB"
         return [*own, Change(Action.ADD, source_upload.KEY, size), *_excluded_files(bundle)]
 

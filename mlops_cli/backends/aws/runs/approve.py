@@ -57,7 +57,7 @@ class ApprovalSender:
         if approved:
             self._runs.clear_endpoint_stack()
         self._registry.decide(package, approved, comment)
-        token = self._runs.pipeline.token(run_id, APPROVAL.name, DECISION)
+        token = self._runs.pipeline.awaited_token(run_id, APPROVAL.name, DECISION)
         is_taken = bool(token) and self._runs.pipeline.decide(
             APPROVAL.name, DECISION, approved, summary_of(comment, details), token
         )

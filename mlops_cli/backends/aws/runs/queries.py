@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from mlops_cli.backends.aws.clients.codepipeline import SUCCEEDED, SUPERSEDED_BY, ActionRun, Execution, Pipeline
+from mlops_cli.backends.aws.clients.codepipeline import (
+    IN_PROGRESS,
+    SUCCEEDED,
+    SUPERSEDED_BY,
+    ActionRun,
+    Execution,
+    Pipeline,
+)
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, forwarded, summary_of
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
@@ -66,7 +73,14 @@ class RunQueries:
 
     def _summary(self, execution: Execution) -> Run:
         record, actions = self.run_store.load(execution.id), self.pipeline.actions(execution.id)
-        return build_run(execution, record, actions, self._approvals.load_accepted)
+        return build_run(self._checked(execution, actions), record, actions, self._approvals.load_accepted)
+
+    def _checked(self, execution: Execution, actions: Sequence[ActionRun]) -> Execution:
+        """Return the execution, marked if it cannot go on: CodePipeline goes on calling it in progress."""
+        at_work = any(action.status == IN_PROGRESS and action.name != DECISION for action in actions)
+        if execution.status != IN_PROGRESS or at_work:
+            return execution
+        return replace(execution, is_outdated=self.pipeline.is_outdated(actions))
 
     def get(self, prefix: str = "") -> Run:
         """Return the run with this id prefix, or the newest, with the reason of its failure."""
@@ -78,6 +92,7 @@ class RunQueries:
 
     def load(self, execution: Execution) -> Run:
         record, actions = self.run_store.load(execution.id), self.pipeline.actions(execution.id)
+        execution = self._checked(execution, actions)
         run = build_run(execution, record, actions, self._approvals.load_accepted)
         run = self._reasons.explain(run, record, actions)
         if record is None:
@@ -159,7 +174,7 @@ class RunQueries:
         latest = self._approvals.latest_approval(gate.output, gate.key) if gate else None
         if latest is None:
             return run
-        token = self.pipeline.token(run.id, APPROVAL.name, DECISION)
+        token = self.pipeline.awaited_token(run.id, APPROVAL.name, DECISION)
         if token:
             self.clear_endpoint_stack()
             summary = summary_of(*(self.rollback_decision(run.id) or forwarded(latest[0])))
@@ -198,7 +213,10 @@ class RunQueries:
         if at is None or position(at.name) < position(APPROVAL.name) or at.status is not Status.PENDING:
             return run
         holder = self.pipeline.holder(run.id, APPROVAL.name)
-        if holder and self.pipeline.token(holder, APPROVAL.name, DECISION):
+        if holder and (
+            self.pipeline.token(holder, APPROVAL.name, DECISION)
+            or self.pipeline.is_outdated(self.pipeline.actions(holder))
+        ):
             self.pipeline.stop(holder, f"{SUPERSEDED_BY}{run.id}")
         return run
 
@@ -227,7 +245,7 @@ def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
     """Return the address of a stage's log: of its job if there is one, else of its command step."""
     attempt = latest_attempt(stage.name, actions)
     builds = [action.external for action in attempt if action.name == COMMAND]
-    began = any(action.name == JOB and action.external for action in attempt)
+    began = any(action.name == JOB and (action.external or action.status == IN_PROGRESS) for action in attempt)
     if stage.status is Status.REUSED or began or not builds:
         return stage.log
     return build_log(builds[-1])

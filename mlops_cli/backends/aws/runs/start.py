@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mlops_cli.backends.aws.clients.codepipeline import FAILED, Execution, Revision
+from mlops_cli.backends.aws.clients.codepipeline import FAILED, IN_PROGRESS, Execution, Revision
 from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.pipeline_variables import (
     LENGTH,
@@ -16,6 +16,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     encode_start,
 )
 from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.backends.aws.runs.status import OUTDATED
 from mlops_cli.core.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     CONTINUABLE,
@@ -97,6 +98,8 @@ class RunStarter:
         if self._nothing_changed(latest, start_request):
             return latest.execution.id, False
         before()
+        if latest.execution.status == IN_PROGRESS and latest.run.status is Status.INTERRUPTED:
+            self._pipeline.stop(latest.execution.id, OUTDATED)
         if self._retry(latest, start_request):
             return latest.execution.id, True
         return self._start_execution(start_request, f"{latest.execution.id} {latest.execution.status}"), True
@@ -110,6 +113,7 @@ class RunStarter:
         execution = next(self._pipeline.executions(), None)
         if execution is None:
             return None
+        execution = self._pipeline.with_revision(execution)
         return LatestExecution(execution, self._runs.load(execution), self._pipeline.variables(execution.id))
 
     def _check_start(self, stage: str) -> None:

@@ -35,6 +35,9 @@ AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, GATE_RESULT)
 APPROVAL_TIMEOUT_SECONDS = 7 * 86400 - 60
 
 
+OUTDATED = "the pipeline was changed while it waited, so it goes no further"
+
+
 def build_run(
     execution: Execution,
     record: Run | None,
@@ -43,7 +46,9 @@ def build_run(
 ) -> Run:
     """Return the run of an execution."""
     run = record or new_run(execution.id, {})
-    stopped = execution.stopped_because or "stopped"
+    stopped = OUTDATED if execution.is_outdated else execution.stopped_because or "stopped"
+    if execution.is_outdated:
+        actions = [replace(action, status=ABANDONED) if action.status == IN_PROGRESS else action for action in actions]
     attempts = {stage.name: latest_attempt(stage.name, actions) for stage in STAGES}
     stages = [_stage_run(stage, run.stage(stage.name), attempts[stage.name], stopped) for stage in STAGES]
     composed = Run(
@@ -181,6 +186,8 @@ def _status(execution: Execution, run: Run) -> Status:
     statuses = {stage.status for stage in run.stages}
     if execution.status == "Succeeded":
         return Status.DONE
+    if execution.is_outdated:
+        return Status.INTERRUPTED
     if execution.status == "InProgress":
         return Status.WAITING if Status.WAITING in statuses else Status.RUNNING
     if execution.status == "Failed":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.clients.codepipeline import IN_PROGRESS, ActionRun
+from mlops_cli.backends.aws.clients.codepipeline import IN_PROGRESS, STEP_FUNCTIONS, ActionRun
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.core.decision import person
 from mlops_cli.core.runs import Run, Status
 from mlops_cli.project.settings import claimed_names
 
+# Also a state machine's execution that its action has not begun yet: the pipeline's execution is stopped first.
 ENDED = ("ExecutionDoesNotExist", "InvalidInputException", "ResourceNotFoundException")
 
 
@@ -30,7 +31,7 @@ class RunStopper:
     def _stop_job(self, action: ActionRun) -> None:
         """Stop the state machine's execution, and with it its SageMaker job."""
         try:
-            if action.provider == "StepFunctions" and action.external:
+            if action.provider == STEP_FUNCTIONS and action.external:
                 self._account.client("stepfunctions").stop_execution(executionArn=action.external)
             if action.provider == "CodeBuild" and action.external:
                 self._account.client("codebuild").stop_build(id=action.external)

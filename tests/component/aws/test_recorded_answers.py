@@ -1,0 +1,168 @@
+"""Answers of the real AWS, read by the adapter: a second judge beside the simulated one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients import change_sets, codepipeline
+from mlops_cli.backends.aws.clients.change_sets import StackSpec
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Pipeline
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.plan import Action, Change
+
+FOLDER = Path(__file__).parent / "recorded"
+EXECUTION = "00000000-0000-4000-8000-00000000000a"
+TIMES = ("startTime", "lastUpdateTime", "lastStatusChange", "created", "updated")
+
+
+def recorded(service: str) -> dict[str, Any]:
+    def timed(members: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: datetime.fromtimestamp(value, timezone.utc) if name in TIMES else value
+            for name, value in members.items()
+        }
+
+    return dict(json.loads((FOLDER / f"{service}.json").read_text(), object_hook=timed))
+
+
+class Recorded:
+    """A client whose every operation gives the recorded answers in their order, the last one for good."""
+
+    def __init__(self, **answers: list[Any]) -> None:
+        self.answers = answers
+        self.calls: list[str] = []
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**_: Any) -> Any:
+            self.calls.append(operation)
+            left = self.answers[operation]
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if error := answer.get("Error"):
+                raise AwsError(error["Message"], "", code=error["Code"], aws_message=error["Message"])
+            return answer
+
+        return call
+
+    def pages(self, operation: str, items: str, **_: Any) -> Iterator[Any]:
+        return iter(getattr(self, operation)()[items])
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codepipeline, "LOOK_SECONDS", 0.0)
+
+
+def pipeline(**answers: list[Any]) -> Pipeline:
+    client: Any = Recorded(**answers)
+    return Pipeline(client, "mlops-tiny-dev-pipeline")
+
+
+def test_an_approval_is_decided_about_though_the_state_does_not_know_it_for_seconds() -> None:
+    told = recorded("codepipeline")
+    early, later = (told[f"state {when} seconds after the approval began"] for when in ("five", "ten"))
+    actions = [told["actions all the while"]]
+    ours = pipeline(get_pipeline_state=[early, early, later], list_action_executions=actions)
+    assert ours.token(EXECUTION, "approval", "decision") == ""
+    assert ours.awaited_token(EXECUTION, "approval", "decision") == "00000000-0000-4000-8000-0000000000a2"
+
+
+def test_actions_without_a_result_and_with_one() -> None:
+    ours = pipeline(list_action_executions=[recorded("codepipeline")["actions all the while"]])
+    source, decision = ours.actions(EXECUTION)
+    assert source == ActionRun(
+        "Source", "source", "Succeeded", 0.4, 1.6, "S3", "", "Amazon S3 version id: L9zExampleVersion",
+        "L9zExampleVersion", version=1,
+    )  # fmt: skip
+    assert decision == ActionRun("approval", "decision", "InProgress", 2.2, 2.2, "Manual", version=1)
+
+
+def test_the_execution_of_a_new_pipeline_is_stopped_once_it_is_listed() -> None:
+    told = recorded("codepipeline")
+    listed = [told["executions just after CreatePipeline"], told["executions two seconds later"]]
+    ours = pipeline(list_pipeline_executions=listed, stop_pipeline_execution=[{}])
+    ours.stop_first(is_new=True)
+    client: Any = ours._client
+    assert client.calls == ["list_pipeline_executions", "list_pipeline_executions", "stop_pipeline_execution"]
+    assert list(ours.executions()) == [], "it is no run"
+
+
+def test_a_waiting_approval_of_an_older_version_of_the_pipeline_waits_in_vain() -> None:
+    told = recorded("codepipeline")
+    state = told["state ten seconds after the approval began"]
+    ours = pipeline(
+        get_pipeline_state=[state, {**state, "pipelineVersion": 2}],
+        list_action_executions=[told["actions all the while"]],
+    )
+    actions = ours.actions(EXECUTION)
+    assert [ours.is_outdated(actions), ours.is_outdated(actions)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        ({"externalExecutionSummary": "Build terminated with state: FAILED"}, "Build terminated with state: FAILED"),
+        ({"errorDetails": {"code": "JobFailed"}, "externalExecutionSummary": "no"}, "no"),
+        ({"errorDetails": {"code": "JobFailed", "message": "so it is"}, "externalExecutionSummary": "no"}, "so it is"),
+        ({}, ""),
+    ],
+)
+def test_why_an_action_failed_stands_in_either_place(result: dict[str, Any], error: str) -> None:
+    (_, detail) = recorded("codepipeline")["actions all the while"]["actionExecutionDetails"]
+    failed = {**detail, "status": "Failed", "output": {**detail["output"], "executionResult": result}}
+    ours = pipeline(list_action_executions=[{"actionExecutionDetails": [failed]}])
+    assert ours.actions(EXECUTION)[0].error == error
+
+
+MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:mlops-tiny-dev-pipeline"
+ARN = MACHINE.replace("stateMachine", "execution") + ":00000000-0000-4000-8000-0000000000a1"
+
+
+@pytest.mark.parametrize("external", ["", "00000000-0000-4000-8000-0000000000a1", ARN], ids=["none yet", "name", "arn"])
+def test_the_execution_of_a_state_machine_is_known_whatever_the_action_calls_it(external: str) -> None:
+    (_, detail) = recorded("codepipeline")["actions all the while"]["actionExecutionDetails"]
+    machine = {
+        "actionTypeId": {"category": "Invoke", "owner": "AWS", "provider": "StepFunctions", "version": "1"},
+        "configuration": {"StateMachineArn": MACHINE, "InputType": "FilePath", "Input": "request.json"},
+    }
+    result = {"executionResult": {"externalExecutionId": external}} if external else {}
+    action = {**detail, "status": "InProgress", "input": machine, "output": {"outputArtifacts": [], **result}}
+    ours = pipeline(list_action_executions=[{"actionExecutionDetails": [action]}])
+    assert ours.actions(EXECUTION)[0].external == ARN
+
+
+def spec() -> StackSpec:
+    return StackSpec("mlops-tiny-dev-storage", "Resources: {}", {}, {})
+
+
+def test_a_change_of_a_property_is_read_from_its_change_set() -> None:
+    change = recorded("cloudformation")["a change set that changes a property"]
+    client: Any = Recorded(describe_change_set=[change])
+    prepared = change_sets.prepare(client, spec(), creates=False)
+    assert prepared is not None
+    assert prepared.changes == (Change(Action.CHANGE, "AWS::SQS::Queue Queue", "DelaySeconds changed"),)
+
+
+def test_the_name_of_a_change_set_that_was_executed_is_free_again() -> None:
+    told = recorded("cloudformation")
+    gone, change = told["an executed change set by its name"], told["a change set that changes a property"]
+    client: Any = Recorded(describe_change_set=[gone, change], create_change_set=[{"Id": "arn", "StackId": "arn"}])
+    assert change_sets.prepare(client, spec(), creates=False) is not None
+    assert client.calls[:3] == ["describe_change_set", "create_change_set", "describe_change_set"]
+
+
+def test_a_change_set_whose_execution_was_not_heard_of_is_not_executed_twice() -> None:
+    told = recorded("cloudformation")
+    client: Any = Recorded(
+        describe_change_set=[told["a change set that changes a property"], told["an executed change set by its ARN"]],
+        execute_change_set=[told["an executed change set executed again"]],
+    )
+    prepared = change_sets.prepare(client, spec(), creates=False)
+    assert prepared is not None
+    client.answers["describe_change_set"] = [told["an executed change set by its ARN"]]
+    assert change_sets.execute(client, prepared) is False
