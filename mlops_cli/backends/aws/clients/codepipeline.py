@@ -172,8 +172,8 @@ class Pipeline:
 
     def under_way(self) -> Execution | None:
         """Return the newest execution in progress that a change of the pipeline would leave without an end."""
-        going_on = (execution for execution in self.executions() if execution.status == IN_PROGRESS)
-        return next((one for one in going_on if not self.is_outdated(self.actions(one.id))), None)
+        running = (execution for execution in self.executions() if execution.status == IN_PROGRESS)
+        return next((execution for execution in running if not self.is_outdated(self.actions(execution.id))), None)
 
     def is_outdated(self, actions: Sequence[ActionRun]) -> bool:
         """Return True if the pipeline was changed after these actions of an execution began.
@@ -278,9 +278,13 @@ def _external(detail: Mapping[str, Any], external: str) -> str:
 
     The execution is called as the action's own one.
     """
-    given = detail.get("input", {})
-    machine = given.get("configuration", {}).get("StateMachineArn", "")
-    if given.get("actionTypeId", {}).get("provider") != STEP_FUNCTIONS or external.startswith("arn:") or not machine:
+    action_input = detail.get("input", {})
+    machine = action_input.get("configuration", {}).get("StateMachineArn", "")
+    if (
+        action_input.get("actionTypeId", {}).get("provider") != STEP_FUNCTIONS
+        or external.startswith("arn:")
+        or not machine
+    ):
         return str(external)
     return f"{machine.replace(':stateMachine:', ':execution:')}:{detail['actionExecutionId']}"
 

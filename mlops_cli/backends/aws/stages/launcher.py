@@ -29,11 +29,11 @@ def hyperparameters(sent: dict[str, Any]) -> dict[str, str]:
 
 def variables(script: str, values: dict[str, str], arguments: list[str], before: dict[str, str]) -> dict[str, str]:
     """Return the toolkit's variables about the script and its hyperparameters, as if it had started the script."""
-    facts = {"user_entry_point": script, "module_name": script.removesuffix(".py")}
+    entry_point = {"user_entry_point": script, "module_name": script.removesuffix(".py")}
     extra = {name: value for name, value in _json(before, "SM_FRAMEWORK_PARAMS").items() if not _is_ours(name)}
-    whole = {**_json(before, "SM_TRAINING_ENV"), **facts, "hyperparameters": values}
+    whole = {**_json(before, "SM_TRAINING_ENV"), **entry_point, "hyperparameters": values}
     return {
-        **{f"SM_{name.upper()}": value for name, value in facts.items()},
+        **{f"SM_{name.upper()}": value for name, value in entry_point.items()},
         **{f"SM_HP_{name.upper()}": value for name, value in values.items()},
         "SM_HPS": _text(values),
         "SM_USER_ARGS": _text(arguments),
