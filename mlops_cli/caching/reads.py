@@ -41,11 +41,37 @@ class Reads:
             name = self._name(Path(path), FOLDER if use == "l" else FILE)
             if name.removeprefix(FILE) in counted or self._is_left_out(name, Path(path)):
                 continue
+            if use == "a" and _changed_since(Path(path), started_ns):
+                continue  # the program has written it
             # The next execution reads a file that this one looked for and then wrote as this one left it.
             is_own = use == "m" and path in written
             is_changing = use != "l" and not is_own and _changed_since(Path(path), started_ns)
             values[name] = CHANGING if is_changing else self._value(name, Path(path))
         return values
+
+    def have_changed(self, log: Path, since_ns: int, counted: Mapping[str, str]) -> bool:
+        """Return True if a file or folder in the log, without those in ``counted``, is not as it was at ``since_ns``.
+
+        Contents of that moment are not known: a new time of the inode's change counts as a change.
+        """
+        uses = _uses(log)
+        written = {path for use, path in uses if use == "w"}
+        return any(
+            self._has_changed(Path(path), use, since_ns)
+            for path, use in _inputs(uses).items()
+            if not (use == "m" and path in written) and self._name(Path(path), "") not in counted
+        )
+
+    def _has_changed(self, path: Path, use: str, since_ns: int) -> bool:
+        inside = self._inside(path)
+        is_in_training = inside is not None and inside.parts[:1] == ("training",)
+        if self._is_of_system(path) or self._is_declared_idle(path):
+            return False
+        if use == "l":
+            return inside is not None and not is_in_training and (not path.is_dir() or _changed_since(path, since_ns))
+        if use == "m" or not path.exists():
+            return path.exists() == (use == "m")
+        return path.is_file() and _changed_since(path, since_ns)
 
     def now(self, name: str) -> str:
         """Return the present value of a cache input that a run has read."""
@@ -80,14 +106,18 @@ class Reads:
     def _is_left_out(self, name: str, path: Path) -> bool:
         """Return True for paths that are no inputs: of the system, of mlops, temporary, or excluded by usecase.toml."""
         inside = self._inside(path)
-        if inside is None:
-            if path.as_posix().startswith(SYSTEM) or not path.is_file() or name.startswith(FOLDER):
-                return True
-        elif inside.parts[:1] in ((".mlops",), (".git",)):
+        if self._is_of_system(path) or (inside is None and (not path.is_file() or name.startswith(FOLDER))):
             return True
         if name.startswith(FOLDER):
             return inside is None or inside.parts[:1] == ("training",) or not path.is_dir()
         return path.is_dir() or self._is_declared_idle(path)
+
+    def _is_of_system(self, path: Path) -> bool:
+        """Return True for files that the system, git or mlops itself makes."""
+        inside = self._inside(path)
+        if inside is None:
+            return path.as_posix().startswith(SYSTEM)
+        return inside.parts[:1] in ((".mlops",), (".git",))
 
     def _is_declared_idle(self, path: Path) -> bool:
         """Return True if usecase.toml declares that no stage depends on the file."""
@@ -107,14 +137,14 @@ class Reads:
 
 
 def _inputs(uses: list[tuple[str, str]]) -> dict[str, str]:
-    """Return the paths that were read, looked for or listed before the stage wrote them, with the first use."""
+    """Return the paths that were read, named to a program, looked for or listed before the stage wrote them."""
     inputs: dict[str, str] = {}
     written: set[str] = set()
     for use, path in uses:
         if use == "w":
             written.add(path)
-        elif path not in written:
-            inputs.setdefault(path, use)
+        elif path not in written and inputs.get(path, "a") == "a":
+            inputs[path] = use
     return inputs
 
 

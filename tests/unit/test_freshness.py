@@ -420,6 +420,12 @@ ELSEWHERE = {
     "a forked process": "import multiprocessing\ndef read(): open('../lib/elsewhere.py').read()\n"
     "p = multiprocessing.get_context('fork').Process(target=read)\np.start(), p.join()",
     "a script that runs here": "import runpy\nrunpy.run_path('../lib/elsewhere.py')",
+    "another program": "import subprocess\nsubprocess.run(['cat', '../lib/elsewhere.py'], check=True)",
+    "another program's option": "import subprocess\n"
+    "subprocess.run(['sh', '-c', 'true', '--file=../lib/elsewhere.py'], check=True)",
+    "another program in a shell": "os.system('cat <../lib/elsewhere.py >/dev/null')",
+    "another program in its folder": "import subprocess\n"
+    "subprocess.run('cat -- elsewhere.py', shell=True, cwd='../lib', check=True)",
     "after another folder": "os.chdir('..')\nopen('lib/elsewhere.py').read()",
 }
 
@@ -559,6 +565,78 @@ def test_a_file_that_a_script_makes_if_it_is_not_there_counts_as_it_was_left(ben
     assert bench.again() == {}
     bench.write("size.txt", "2")
     assert bench.again() == {TRAIN: "the file size.txt changed"}
+
+
+def test_what_another_program_writes_is_no_input(bench: Bench) -> None:
+    bench.stages = (STAGES[0], STAGES[2])
+    bench.write("words.txt", "a")
+    _reads(bench, "import subprocess\nsubprocess.run(['cp', '../words.txt', '../made.txt'], check=True)")
+    bench.run()
+    bench.write("words.txt", "b")
+    assert bench.again() == {TRAIN: "the file words.txt changed"}
+    assert bench.run().stage(TRAIN).detail["unsent"] == ["words.txt"]
+    assert bench.again() == {}
+    bench.write("made.txt", "c")
+    assert bench.again() == {}
+
+
+LEARNING = """
+words = pathlib.Path(LOCATION, 'words.txt')
+lexicon = os.listdir('../lexicon') if os.path.isdir('../lexicon') else []
+try: known = words.read_text()
+except FileNotFoundError: known = 'nothing'
+saved = pathlib.Path(os.environ['SM_CHECKPOINT_DIR'], 'state')
+learnt = saved.read_text() if saved.exists() else ''
+saved.parent.mkdir(parents=True, exist_ok=True)
+saved.write_text(learnt + known)
+if not os.path.exists('../.mlops/finish'): raise SystemExit(1)
+print('learnt before:', learnt)
+"""
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize(
+    ("change", "learnt"),
+    [("nothing", "aa"), ("content", ""), ("size and time kept", ""), ("gone", ""), ("replaced", ""), ("listing", "")],
+)
+def test_a_training_resumes_only_if_nothing_that_it_has_read_was_changed(
+    bench: Bench, tmp_path: Path, inside: bool, change: str, learnt: str
+) -> None:
+    """The first two are interrupted; each has read a file that counts only because it was seen to be read."""
+    folder = bench.root if inside else tmp_path
+    words = folder / "words.txt"
+    words.write_text("a")
+    (bench.root / "lexicon").mkdir()
+    _reads(bench, LEARNING.replace("LOCATION", repr(str(folder))))
+    for _ in range(2):
+        with pytest.raises(Exception, match="exit code 1"):
+            bench.run()
+    stat = words.stat()
+    if change in ("content", "size and time kept"):
+        words.write_text("b")
+    if change == "size and time kept":
+        os.utime(words, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    if change == "gone":
+        words.unlink()
+    if change == "replaced":
+        (folder / "new.txt").write_text("c")
+        (folder / "new.txt").replace(words)
+    if change == "listing":
+        bench.write("lexicon/new.txt", "")
+    bench.write(".mlops/finish", "")
+    run = bench.run()
+    assert f"learnt before: {learnt}\n" in (bench.project.runs / run.id / "train.log").read_text()
+    assert not (bench.project.artifacts / "train" / ".checkpoints").exists()
+
+
+def test_a_training_starts_anew_if_a_file_that_it_has_looked_for_is_there_now(bench: Bench) -> None:
+    _reads(bench, LEARNING.replace("LOCATION", repr(str(bench.root))))
+    with pytest.raises(Exception, match="exit code 1"):
+        bench.run()
+    bench.write("words.txt", "b")
+    bench.write(".mlops/finish", "")
+    run = bench.run()
+    assert "learnt before: \n" in (bench.project.runs / run.id / "train.log").read_text()
 
 
 def test_what_stages_leave_beside_the_scripts_is_no_input(bench: Bench) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
-from mlops_cli.core.engine import RunView, StageFailed, StageResult, is_forced
+from mlops_cli.backends.local.checkpoints import Checkpoints
+from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs import (
     CHECKPOINT_VARIABLE,
     ScriptJob,
@@ -39,12 +40,18 @@ class JobRunner:
     """Runs the scripts of one project."""
 
     def __init__(
-        self, project: Project, children: JobProcesses, passed: PassedVariables, time_limits: TimeLimits
+        self,
+        project: Project,
+        children: JobProcesses,
+        passed: PassedVariables,
+        time_limits: TimeLimits,
+        checkpoints: Checkpoints,
     ) -> None:
         self.project = project
         self.children = children
         self.passed = passed
         self.time_limits = time_limits
+        self.checkpoints = checkpoints
 
     def job(
         self,
@@ -64,7 +71,7 @@ class JobRunner:
             stage,
             run,
             command_line(job, sys.executable),
-            self._environment(job, self._checkpoints(stage, run)),
+            self._environment(job, stage, run),
             view,
         )
         outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
@@ -72,23 +79,16 @@ class JobRunner:
         folder = draft.with_name(f"{key}-{outcome.output[:12]}")
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
-        shutil.rmtree(self._checkpoints(stage, run).parent, ignore_errors=True)
+        self.checkpoints.remove_all(stage)
         detail = {**outcome.detail, "files": stat_digest(folder), "content": digest_folder(folder)}
         return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
 
-    def _checkpoints(self, stage: Stage, run: Run) -> Path:
-        """Return the checkpoints that executions with the same key share, so that no other code's weights are loaded.
-
-        Those of other keys stay until a training has finished: a reverted change continues from them.
-        """
-        key = run.stage(stage.name).key[:16]
-        # A forced run must not load the weights of an earlier one.
-        name = f"{key}-{run.id}" if is_forced(stage, run) else key
-        return self.project.artifacts / stage.name / ".checkpoints" / name
-
-    def _environment(self, job: ScriptJob, checkpoints: Path) -> dict[str, str]:
-        kept = {CHECKPOINT_VARIABLE: str(checkpoints)} if job.kind is Kind.TRAINING else {}
-        return {**script_mode_environment(job, os.cpu_count() or 1), **kept}
+    def _environment(self, job: ScriptJob, stage: Stage, run: Run) -> dict[str, str]:
+        environment = script_mode_environment(job, os.cpu_count() or 1)
+        if job.kind is not Kind.TRAINING:
+            return environment
+        checkpoints = self.checkpoints.prepare(stage, run, self.reads(run.id, stage.name))
+        return {**environment, CHECKPOINT_VARIABLE: str(checkpoints)}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> StageResult:
         """Run a pytest suite; raise StageFailed with the failing assertions if it does not pass."""

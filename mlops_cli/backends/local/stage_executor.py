@@ -60,9 +60,11 @@ class LocalStageExecutor:
 
     @cached_property
     def job_runner(self) -> JobRunner:
+        from mlops_cli.backends.local.checkpoints import Checkpoints
         from mlops_cli.backends.local.job_runner import JobRunner
 
-        return JobRunner(self.project, self.children, self.use_case.passed, self.use_case.time_limits)
+        checkpoints = Checkpoints(self.project.artifacts, self._reads(digest_file))
+        return JobRunner(self.project, self.children, self.use_case.passed, self.use_case.time_limits, checkpoints)
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         code = {**self._code(stage), **job_environment_inputs(self.use_case.passed)} if stage.script else {}

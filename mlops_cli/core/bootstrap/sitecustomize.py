@@ -46,15 +46,17 @@ def _compile_from_sources(folders: tuple[str, ...]) -> None:
 
 
 def _watch(log: str, folders: tuple[str, ...]) -> None:
-    """Record each path once per way of use: "r" read, "m" missing, "w" written, "l" listed."""
+    """Record each path once per use: "r" read, "m" missing, "w" written, "l" listed, "a" a program's argument."""
     recorded: set[tuple[str, str]] = set()
     events = {"open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"}
+    programs = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"}
     # These list folders to find modules and tests, and both are cache inputs anyway.
     finders = ("<frozen importlib", f"{os.sep}_pytest{os.sep}")
     # Bound here: at the interpreter's end module globals are gone before the last files are closed.
     writes, both, access = os.O_WRONLY, os.O_RDWR, os.O_ACCMODE
     create, truncate, excluded = os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_EXCL
     abspath, exists, fsdecode, fsencode = os.path.abspath, os.path.exists, os.fsdecode, os.fsencode
+    isfile, join = os.path.isfile, os.path.join
     open_file, write_file, close_file, frame = os.open, os.write, os.close, sys._getframe
 
     def usage(event: str, arguments: tuple[Any, ...]) -> tuple[Any, str]:
@@ -72,27 +74,47 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
         caller = frame(2).f_code.co_filename
         return (arguments[0] or "."), ("" if finders[0] in caller or finders[1] in caller else "l")
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in events:
+    def record(path: Any, use: str) -> None:
+        if not use or isinstance(path, int):
             return
+        path = abspath(fsdecode(path))
+        if path == log or (path, use) in recorded or _is_installed(path, folders):
+            return
+        recorded.add((path, use))
+        letter = "m" if use == "r" and not exists(path) else use
+        file = open_file(log, writes | create | os.O_APPEND, 0o644)
         try:
-            path, use = usage(event, arguments)
-            if not use or isinstance(path, int):
-                return
-            path = abspath(fsdecode(path))
-            if path == log or (path, use) in recorded or _is_installed(path, folders):
-                return
-            recorded.add((path, use))
-            letter = "m" if use == "r" and not exists(path) else use
-            file = open_file(log, writes | create | os.O_APPEND, 0o644)
-            try:
-                write_file(file, fsencode(letter + path) + b"\0")
-            finally:
-                close_file(file)
+            write_file(file, fsencode(letter + path) + b"\0")
+        finally:
+            close_file(file)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            if event in events:
+                record(*usage(event, arguments))
+            elif event in programs:
+                folder, names = _named_files(event, arguments)
+                for name in names:
+                    if isfile(join(folder, name)):
+                        record(join(folder, name), "a")
         except (OSError, ValueError, TypeError, AttributeError):
             return  # a script must not fail for the sake of this record
 
     sys.addaudithook(hook)
+
+
+def _named_files(event: str, arguments: tuple[Any, ...]) -> tuple[str, list[str]]:
+    """Return a program's folder, and the words of its command line: what it reads itself is not seen."""
+    line = arguments[0 if event == "os.system" else 1]
+    folder = os.fsdecode(arguments[2] or "") if event == "subprocess.Popen" else ""
+    parts = [line] if isinstance(line, (str, bytes, os.PathLike)) else list(line)
+    words: list[str] = []
+    for part in map(os.fsdecode, parts):
+        words.append(part)
+        for mark in "=;|&<>()'\"\n\t":
+            part = part.replace(mark, " ")
+        words += part.split(" ")
+    return folder, [word for word in dict.fromkeys(words) if word and len(word) < 4096 and "\0" not in word]
 
 
 def _give_way() -> None:
