@@ -104,10 +104,6 @@ class Runs(ABC):
         """
 
     @abstractmethod
-    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        """Run or reuse one stage of a run, as the engine does; all earlier stages must have an output."""
-
-    @abstractmethod
     def get(self, prefix: str = "") -> Run:
         """Return the run with this id prefix, or the newest; a run that died is shown as interrupted."""
 
@@ -126,6 +122,14 @@ class Runs(ABC):
     @abstractmethod
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
         """Yield the lines of a stage's log; with ``follow``, until the stage has ended."""
+
+
+class StageRunner(ABC):
+    """One stage of a run alone: `mlops stage`, and each step of a pipeline."""
+
+    @abstractmethod
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        """Run or reuse one stage of a run, as the engine does; all earlier stages must have an output."""
 
 
 class Approvals(ABC):
@@ -204,6 +208,7 @@ class Backend(ABC):
     infra: Infrastructure
     data: Data
     runs: Runs
+    stages: StageRunner
     approvals: Approvals
     models: Models
     reproductions: Reproductions

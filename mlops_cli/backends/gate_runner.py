@@ -16,7 +16,7 @@ from mlops_cli.files.atomic import read_json
 from mlops_cli.plain_text import clipped, log_line
 from mlops_cli.processes.child_process import Job, JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
-from mlops_cli.project.settings import job_environment
+from mlops_cli.project.environment import job_environment
 
 MOST_SHOWN = 5
 MOST_KEPT = 100

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_cli.core.comparison import Comparison, comparison_from
 from mlops_cli.core.endpoint import InvocationResponse
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mlops_cli.core.evidence import Evidence
     from mlops_cli.core.runs import Run
     from mlops_cli.evaluation.predictions import Predictions
-    from mlops_cli.project.usecase import UseCase
 
 PREDICTIONS, INSTANCES = "predictions.json", "instances.json"
 BATCH_ROWS = 100
@@ -36,6 +35,12 @@ class TrainingOutputs:
 
     predictions: bytes | None = None
     instances: bytes | None = None
+
+
+class RenderReport(Protocol):
+    """Return the HTML report of a run; ``live_run`` made the live model. Raise MlopsError without a model."""
+
+    def __call__(self, run: Run, evidence: Evidence, outputs: TrainingOutputs, live_run: Run | None) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -121,15 +126,3 @@ def _predict_batch(ask: Invoke, instances: Sequence[Any]) -> list[Mapping[str, A
     if len(predictions) != len(instances):
         raise MlopsError(f"the live endpoint gave {len(predictions)} answers to {len(instances)} rows")
     return predictions
-
-
-def render_report(
-    use_case: UseCase, run: Run, evidence: Evidence, outputs: TrainingOutputs, live_run: Run | None
-) -> str:
-    """Return the HTML report of a run; ``live_run`` made the live model. Raise MlopsError without a model."""
-    from mlops_cli.report import gather, report_html
-
-    if not run.training.output:
-        raise MlopsError(f"Run {run.id} has no model to report on yet.", "Continue it: mlops run")
-    profile = live_run.preparation.detail if live_run else {}
-    return report_html(gather(use_case, run, evidence, outputs.predictions, outputs.instances, profile))

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.settings import child_environment
+from mlops_cli.project.environment import child_environment
 
 
 def author(root: Path) -> str:

@@ -1,6 +1,6 @@
 """Settings: a flag beats the environment, the environment beats .env, .env beats the default.
 
-The only reader of ``os.environ``. Every value keeps its origin, and all problems are reported at once.
+Every value keeps its origin, and all problems are reported at once.
 """
 
 from __future__ import annotations
@@ -12,15 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_cli.core.script_environment import (
-    PROXIES,
-    PassedVariables,
-    environment_inputs,
-    inherited_environment,
-    script_environment,
-    with_paths,
-)
-from mlops_cli.core.secrets import is_secret_name, is_secret_variable, secret_variables, without_secrets
+from mlops_cli.core.secrets import is_secret_name, without_secrets
 from mlops_cli.errors import ConfigurationError
 
 Check = Callable[[str], str]
@@ -285,69 +277,3 @@ def export_mlflow(settings: Settings) -> None:
         ("MLFLOW_DISABLE_TELEMETRY", "true"),
     ):
         os.environ.setdefault(name, value)
-
-
-LEAST_COLUMNS = 20
-
-
-def child_environment() -> dict[str, str]:
-    """Return the process's environment without secrets."""
-    return {name: value for name, value in os.environ.items() if not is_secret_variable(name, value)}
-
-
-def server_environment() -> dict[str, str]:
-    """Return the environment of the model server: the scripts' part without the use case's additions, as on AWS."""
-    environ = child_environment()
-    listed = {"PYTHONPATH": environ["PYTHONPATH"]} if "PYTHONPATH" in environ else {}
-    return {**inherited_environment(environ), **listed}
-
-
-def withheld_variables(passed: PassedVariables) -> list[str]:
-    """Return the variables with a secret that scripts, gates and the endpoint do not get."""
-    return [name for name in secret_variables(os.environ) if name not in (*passed.names, *PROXIES)]
-
-
-def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
-    """Return the variables of this process that a script has named in its output, and did not get."""
-    words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|(?<=KeyError: ')\w+", text))
-    environment = job_environment({}, Path(), passed)
-    return sorted(name for name in words if name in os.environ and name not in environment)
-
-
-def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:
-    """Return the environment of a job or a gate with scripts in ``training``."""
-    return with_paths({**script_environment(child_environment() | _parse_list(passed), passed), **extra}, training)
-
-
-def job_environment_inputs(passed: PassedVariables) -> dict[str, str]:
-    """Return the environment variables, by name, that are cache inputs of scripts and gates."""
-    return environment_inputs(child_environment() | _parse_list(passed), passed)
-
-
-def _parse_list(passed: PassedVariables) -> dict[str, str]:
-    """Return the variables that the use case passes on, even if a name looks like a secret's, and the proxies.
-
-    A proxy's address may hold a password, and without it there is no network.
-    """
-    return {name: os.environ[name] for name in (*passed.names, *PROXIES) if name in os.environ}
-
-
-def step_variables() -> dict[str, str]:
-    """Return the variables of a CodeBuild step."""
-    return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}
-
-
-def claimed_names() -> list[str]:
-    """Return the user names in the environment: unverified, anybody may set them."""
-    return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]
-
-
-def terminal_columns() -> int | None:
-    """Return the width that COLUMNS demands; None without a usable one."""
-    columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() and LEAST_COLUMNS <= int(columns) <= 10_000 else None
-
-
-def plain_terminal() -> bool:
-    """True for a request for plain output: NO_COLOR, TERM=dumb or CI."""
-    return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,9 +16,21 @@ from mlops_cli.core.runs import Run
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.bootstrap import confidence_interval, has_enough_rows, resample
 from mlops_cli.evaluation.predictions import Predictions, read_predictions
-from mlops_cli.project.usecase import UseCase
 
 Interval = tuple[float, float]
+
+
+class ReportedUseCase(Protocol):
+    """The parts of a use case that a report shows."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Mapping[str, str]]: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class ReportContext:
     ``instances``: the inputs of the predicted rows; ``live_profile``: profile.json of the live model's data.
     """
 
-    use_case: UseCase
+    use_case: ReportedUseCase
     run: Run
     evidence: Evidence
     predictions: Predictions | None
@@ -50,7 +62,7 @@ class ReportContext:
 
 
 def gather(
-    use_case: UseCase,
+    use_case: ReportedUseCase,
     run: Run,
     evidence: Evidence,
     predictions: bytes | None,

@@ -170,6 +170,14 @@ def test_the_model_server_can_be_used_alone() -> None:
     assert {name for name in reached if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)} == set()
 
 
+def test_a_build_step_knows_no_report_page() -> None:
+    """The page is made by what the command passes to the steps that write evidence."""
+    reached = reachable(["mlops_cli.backends.aws.stages.codebuild_step"])
+    assert "mlops_cli.backends.aws.stages.approval_report" in reached
+    beside = ("mlops_cli.report", "mlops_cli.console", "mlops_cli.cli", "mlops_cli.tracking", "mlops_cli.data.sources")
+    assert {name for name in reached if name.startswith(beside)} == set()
+
+
 def test_the_targets_do_not_know_each_other() -> None:
     for target, other in (("aws", "local"), ("local", "aws")):
         names = {name for path in (PACKAGE / "backends" / target).rglob("*.py") for name in imports(path)}
@@ -187,8 +195,11 @@ def test_backends_do_not_show_anything() -> None:
 
 def test_only_config_reads_the_environment() -> None:
     readers = {path.relative_to(ROOT).as_posix() for path in SOURCES if "environ" in _attributes(path)}
-    # The second hands the kaggle package's own variables to its client.
-    allowed = {"mlops_cli/project/settings.py", "mlops_cli/data/sources/kaggle.py"}
+    allowed = {
+        "mlops_cli/project/settings.py",
+        "mlops_cli/project/environment.py",
+        "mlops_cli/data/sources/kaggle.py",  # hands the kaggle package's own variables to its client
+    }
     # Processes of their own.
     apart = ("mlops_cli/serving/", "mlops_cli/core/bootstrap/", "mlops_cli/backends/aws/stages/launcher.py")
     assert {name for name in readers if not name.startswith(apart)} <= allowed

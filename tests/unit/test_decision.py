@@ -17,7 +17,7 @@ from mlops_cli.core.decision import (
     decision_from,
     person,
 )
-from mlops_cli.project.settings import claimed_names
+from mlops_cli.project.environment import claimed_names
 
 ROLLBACK = Decision(
     "r2",

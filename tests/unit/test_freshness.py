@@ -108,7 +108,12 @@ class Bench:
         use_case = load_use_case(self.project.training / "usecase.toml")
         endpoint: Any = SimpleNamespace()
         return LocalStageExecutor(
-            self.project, use_case, self.store, endpoint, JobProcesses(self.project.state / "children")
+            self.project,
+            use_case,
+            self.store,
+            endpoint,
+            JobProcesses(self.project.state / "children"),
+            lambda run, against_live=True: [],
         )
 
     def run(self) -> Run:

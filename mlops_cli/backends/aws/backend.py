@@ -15,7 +15,9 @@ from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
 from mlops_cli.backends.aws.runs.prepare_start import prepare_start
 from mlops_cli.backends.aws.runs.reproduce import AwsReproductions
 from mlops_cli.backends.aws.runs.rollback import AwsModels
+from mlops_cli.backends.aws.stages.step_runner import StepRunner
 from mlops_cli.backends.base import Backend
+from mlops_cli.backends.report_page import report_renderer
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
@@ -28,12 +30,13 @@ class AwsBackend(Backend):
     target = "aws"
 
     def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
-        self.deployed = deployed = DeployedProject(project, use_case, settings)
+        self.deployed = deployed = DeployedProject(project, use_case, settings, report_renderer(use_case))
         prepare = partial(prepare_start, deployed)
         self.infra = AwsInfrastructure(deployed)
         self.data = AwsData(deployed)
         self.endpoint = AwsServedEndpoint(deployed)
         self.models = models = AwsModels(deployed, prepare)
+        self.stages = StepRunner(deployed)
         self.runs = PipelineRuns(deployed, models, prepare)
         self.approvals = PipelineApprovals(deployed, models, self.endpoint)
         self.reproductions = AwsReproductions(deployed)

@@ -1,14 +1,20 @@
-"""The dataset of a project on AWS, in its bucket."""
+"""The dataset on AWS: prepared on this machine as for the local target, then uploaded and verified."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.base import Data
-from mlops_cli.core.progress import Report
-from mlops_cli.data.metadata import DatasetInfo
+from mlops_cli.core.progress import Report, ResourceEvent
+from mlops_cli.data.metadata import CSV_NAME, JSON_NAME, DatasetInfo, dataset_info_from
+from mlops_cli.data.shards import split
+from mlops_cli.processes.project_lock import ProjectLock
+from mlops_cli.project.state_dir import hold_state_dir
 
 if TYPE_CHECKING:
     from mlops_cli.data.request import DataRequest
@@ -19,9 +25,55 @@ class AwsData(Data):
         self._deployed = deployed
 
     def download(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
-        machines = self._deployed.use_case.machines.preprocess.instance_count
-        return dataset.upload(request, self._deployed.project, self._deployed.infra_deployer, machines, report)
+        """Upload the dataset into the bucket, which is created if missing; the bool is True if anything changed.
+
+        For a job of several machines, upload it a second time, split into as many files.
+        """
+        from mlops_cli.data.dataset import download
+
+        request.validate()
+        deployed, project = self._deployed, self._deployed.project
+        machines = deployed.use_case.machines.preprocess.instance_count
+        with hold_state_dir(project, ProjectLock(project.state / "lock"), "download-data"):
+            bucket = deployed.infra_deployer.existing_bucket()
+            existing = dataset.metadata_of(bucket) if bucket else None
+            is_there = bucket and existing and existing.get("request") == request.key() and not request.refresh
+            if bucket and existing and is_there and dataset.has_shards(bucket, existing["sha256"], machines):
+                return dataset_info_from(project.data, existing), False
+            downloaded, _ = download(request, project.data, report)
+            bucket = bucket or deployed.infra_deployer.ensure_storage(_with_progress(report))
+            return downloaded, _send(downloaded, bucket, machines, report)
 
     def dataset(self) -> DatasetInfo | None:
         bucket = self._deployed.infra_deployer.existing_bucket()
         return dataset.load(bucket, self._deployed.project.data) if bucket else None
+
+
+def _send(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> bool:
+    """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one."""
+    sent = bucket.upload(downloaded.path, dataset.FOLDER + CSV_NAME, report, downloaded.sha256)
+    if not dataset.has_shards(bucket, downloaded.sha256, machines):
+        _send_shards(downloaded, bucket, machines, report)
+        sent = True
+    metadata_sent = bucket.upload(downloaded.path.with_name(JSON_NAME), dataset.METADATA)
+    return sent or metadata_sent
+
+
+def _send_shards(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> None:
+    """Replace the shards of other data or of another number of machines."""
+    bucket.delete(dataset.SHARDS)
+    with tempfile.TemporaryDirectory(dir=downloaded.path.parent) as folder:
+        for shard in split(downloaded.path, machines, Path(folder)):
+            bucket.upload(shard, dataset.shards_folder(downloaded.sha256, machines) + shard.name, report)
+
+
+def _with_progress(report: Report) -> Any:
+    """Return a Watch that counts completed resources."""
+    ended: set[str] = set()
+
+    def watch(event: ResourceEvent) -> None:
+        if event.ended:
+            ended.add(event.name)
+        report("make the bucket", len(ended), None, "resources")
+
+    return watch

@@ -13,6 +13,7 @@ from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stack_outputs import StackOutputs, from_stack
 from mlops_cli.backends.aws.stages.job_builder import JobBuilder
+from mlops_cli.backends.model_evaluation import RenderReport
 from mlops_cli.project.completion_cache import CompletionCache
 from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.paths import Project
@@ -21,12 +22,13 @@ from mlops_cli.project.usecase import UseCase
 
 
 class DeployedProject:
-    def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
+    def __init__(self, project: Project, use_case: UseCase, settings: Settings, render_report: RenderReport) -> None:
         self.project = project
         self.use_case = use_case
         self.settings = settings
         self.account = Account(settings)
         self.names = ResourceNames(use_case.name, settings["STAGE"])
+        self._render_report = render_report
 
     @cached_property
     def stacks(self) -> Stacks:
@@ -66,7 +68,19 @@ class DeployedProject:
 
     @cached_property
     def services(self) -> AwsServices:
-        return AwsServices(self.account, self.outputs, self.bucket, self.stacks, self.names)
+        return self.services_of(self.outputs, self.bucket)
+
+    def services_of(self, outputs: StackOutputs, bucket: Bucket, decides: bool = False) -> AwsServices:
+        return AwsServices(
+            self.account,
+            outputs,
+            bucket,
+            self.stacks,
+            self.names,
+            self.use_case.metrics,
+            self._render_report,
+            decides,
+        )
 
     @cached_property
     def completion_cache(self) -> CompletionCache:

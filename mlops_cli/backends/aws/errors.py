@@ -86,6 +86,11 @@ PERMISSIONS = {
 }
 
 
+NOT_FOUND_CODE = re.compile(r"(NotFound|DoesNotExist)(Exception)?$|^404$|^NoSuch(Key|Bucket)$")
+# SageMaker and CloudFormation have one error code for all refusals.
+NOT_FOUND_MESSAGE = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
+
+
 class AwsError(MlopsError):
     """A refusal by AWS: ``code`` and ``aws_message`` are its own, for callers that expect a certain refusal."""
 
@@ -95,6 +100,12 @@ class AwsError(MlopsError):
         super().__init__(message, hint, exit_code)
         self.code = code
         self.aws_message = aws_message
+
+    @property
+    def is_not_found(self) -> bool:
+        """Return True if AWS reports that the resource does not exist."""
+        has_message = self.code in ("ValidationError", "ValidationException")
+        return bool(NOT_FOUND_CODE.search(self.code) or (has_message and NOT_FOUND_MESSAGE.search(self.aws_message)))
 
 
 @contextmanager

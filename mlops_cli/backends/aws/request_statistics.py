@@ -26,6 +26,6 @@ def read_counts(client: Client, endpoint: str, digest: str, days: int) -> Counts
             if line and line[0] == digest:
                 total.add(line[1])
     except AwsError as error:
-        if error.code != "ResourceNotFoundException":  # no instance has written a line yet
+        if not error.is_not_found:  # no instance has written a line yet
             raise
     return total

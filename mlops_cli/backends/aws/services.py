@@ -24,7 +24,8 @@ from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages.approval_report import ApprovalReport
 from mlops_cli.backends.aws.state_format import check_format
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.backends.model_evaluation import RenderReport
+from mlops_cli.core.metric_bounds import Metrics
 
 
 class AwsServices:
@@ -37,6 +38,8 @@ class AwsServices:
         bucket: Bucket,
         stacks: Stacks,
         names: ResourceNames,
+        metrics: Metrics,
+        render_report: RenderReport,
         decides: bool = False,
     ) -> None:
         self.account = account
@@ -44,6 +47,8 @@ class AwsServices:
         self.bucket = bucket
         self.stacks = stacks
         self.names = names
+        self._metrics = metrics
+        self._render_report = render_report
         self.decides = decides
 
     @cached_property
@@ -96,5 +101,8 @@ class AwsServices:
     def versions(self) -> ModelVersions:
         return ModelVersions(self.run_store, self.approvals, self.registry)
 
-    def approval_report(self, use_case: UseCase) -> ApprovalReport:
-        return ApprovalReport(use_case, self.bucket, self.run_store, self.approvals, self.endpoint)
+    @cached_property
+    def approval_report(self) -> ApprovalReport:
+        return ApprovalReport(
+            self._metrics, self._render_report, self.bucket, self.run_store, self.approvals, self.endpoint
+        )

@@ -12,10 +12,10 @@ from mlops_cli.backends.model_evaluation import (
     PREDICTIONS,
     ModelPair,
     Notify,
+    RenderReport,
     TrainingOutputs,
     compare_models,
     no_message,
-    render_report,
 )
 from mlops_cli.core.approval import latest_decision
 from mlops_cli.core.comparison import Comparison
@@ -39,6 +39,7 @@ class ApprovalEvidence:
     use_case: UseCase
     store: RunStore
     server: LocalEndpoint
+    render_report: RenderReport
 
     def shortfalls(self, run: Run, against_live: bool = True) -> list[str]:
         """Return the model's shortfalls now; a rollback (not ``against_live``) need not beat the live model."""
@@ -70,7 +71,7 @@ class ApprovalEvidence:
         """Write the run's report from its records; raise MlopsError if it has no model yet."""
         evidence = self.evidence(run, notify)
         live_run = next((candidate for candidate in self.store.runs() if candidate.id == evidence.live_run), None)
-        html = render_report(self.use_case, run, evidence, self._training_outputs(run.training), live_run)
+        html = self.render_report(run, evidence, self._training_outputs(run.training), live_run)
         file = self.report_file(run)
         self._write(file, html)
         return file

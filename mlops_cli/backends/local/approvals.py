@@ -14,9 +14,9 @@ from mlops_cli.core.engine import RunView
 from mlops_cli.core.evidence import limits_of, require_reason
 from mlops_cli.core.runs import Run, Status, has_decision
 from mlops_cli.core.stages import APPROVAL
+from mlops_cli.project.environment import claimed_names
 from mlops_cli.project.git import author
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import claimed_names
 
 if TYPE_CHECKING:
     from mlops_cli.core.evidence import Evidence

@@ -13,8 +13,9 @@ from mlops_cli.backends.local.infrastructure import LocalInfrastructure
 from mlops_cli.backends.local.models import LocalModels
 from mlops_cli.backends.local.reproduce import LocalReproductions
 from mlops_cli.backends.local.run_execution import RunExecution
-from mlops_cli.backends.local.runs import LocalRuns
+from mlops_cli.backends.local.runs import LocalRuns, LocalStages
 from mlops_cli.backends.local.services import LocalServices
+from mlops_cli.backends.report_page import report_renderer
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
@@ -27,11 +28,12 @@ class LocalBackend(Backend):
     target = "local"
 
     def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
-        self.services = services = LocalServices(project, use_case, settings)
+        self.services = services = LocalServices(project, use_case, settings, report_renderer(use_case))
         execution = RunExecution(services)
         self.infra = LocalInfrastructure(services)
         self.data = LocalData(project, services.lock)
         self.runs = LocalRuns(services, execution)
+        self.stages = LocalStages(services)
         self.approvals = LocalApprovals(services, execution)
         self.models = LocalModels(services, execution)
         self.reproductions = LocalReproductions(services)

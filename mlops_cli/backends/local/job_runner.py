@@ -30,8 +30,8 @@ from mlops_cli.files.hashing import digest_folder, stat_digest
 from mlops_cli.files.model_archive import pack
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
+from mlops_cli.project.environment import job_environment, unpassed_variables
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import job_environment, unpassed_variables
 
 TAIL_LINES = 8
 

@@ -63,7 +63,7 @@ def _reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Re
     scratch_project = ScratchProject(executor.project.root)
     shutil.rmtree(scratch_project.state, ignore_errors=True)
     repeating = ReproduceExecutor(
-        scratch_project, executor.use_case, executor.store, executor.endpoint, executor.children
+        scratch_project, executor.use_case, executor.store, executor.endpoint, executor.children, executor.shortfalls
     )
     repeating.original = original
     run = new_run(f"{original.id} again", original.overrides, REPRODUCED[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mlops_cli.backends.base import Runs
+from mlops_cli.backends.base import Runs, StageRunner
 from mlops_cli.backends.local.infra import require_infra
 from mlops_cli.backends.local.logs import POLL_SECONDS, LogFollower, log_file, tail
 from mlops_cli.backends.local.run_execution import RunExecution
@@ -76,16 +76,6 @@ class LocalRuns(Runs):
         finally:
             track(run, self, self._services.settings, self._services.use_case, print)
 
-    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        services = self._services
-        with services.hold("stage"):
-            run = services.get_run(run_id)
-            check_ready(run, stage_named(stage))
-            services.lock.write_holder("stage", run.id)
-            run_or_reuse_stage(stage_named(stage), run, services.executor, view, STAGES)
-            finish_single_stage(run, services.store)
-            return run
-
     def get(self, prefix: str = "") -> Run:
         return self._services.get_run(prefix)
 
@@ -114,3 +104,18 @@ class LocalRuns(Runs):
             return not follow or self.get(run.id).stage(stage).status is not Status.RUNNING
 
         return tail(path, ended)
+
+
+class LocalStages(StageRunner):
+    def __init__(self, services: LocalServices) -> None:
+        self._services = services
+
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        services = self._services
+        with services.hold("stage"):
+            run = services.get_run(run_id)
+            check_ready(run, stage_named(stage))
+            services.lock.write_holder("stage", run.id)
+            run_or_reuse_stage(stage_named(stage), run, services.executor, view, STAGES)
+            finish_single_stage(run, services.store)
+            return run

@@ -12,7 +12,7 @@ from pathlib import Path
 import mlops_cli
 from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.processes.child_process import LINUX, TOKEN, JobProcesses, find_by_token
-from mlops_cli.project.settings import server_environment
+from mlops_cli.project.environment import server_environment
 
 SERVER = b"mlops_cli.serving"
 

@@ -24,6 +24,7 @@ from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+    from mlops_cli.backends.model_evaluation import RenderReport
 
 
 class OpenStore:
@@ -40,20 +41,29 @@ class OpenStore:
     @cached_property
     def executor(self) -> LocalStageExecutor:
         services = self._services
-        return LocalStageExecutor(services.project, services.use_case, self.store, services.server, services.children)
+        return LocalStageExecutor(
+            services.project, services.use_case, self.store, services.server, services.children, self._shortfalls
+        )
+
+    def _shortfalls(self, run: Run, against_live: bool = True) -> list[str]:
+        return self.approval_evidence.shortfalls(run, against_live)
 
     @cached_property
     def approval_evidence(self) -> ApprovalEvidence:
         from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
 
-        return ApprovalEvidence(self._services.project, self._services.use_case, self.store, self._services.server)
+        services = self._services
+        return ApprovalEvidence(
+            services.project, services.use_case, self.store, services.server, services.render_report
+        )
 
 
 class LocalServices:
-    def __init__(self, project: Project, use_case: UseCase, settings: Settings) -> None:
+    def __init__(self, project: Project, use_case: UseCase, settings: Settings, render_report: RenderReport) -> None:
         self.project = project
         self.use_case = use_case
         self.settings = settings
+        self.render_report = render_report
         self.lock = ProjectLock(project.state / "lock")
         self.children = JobProcesses(project.state / "children")
         self.server_processes = LocalServerProcesses(project.endpoint)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_cli.backends.local.owned_files import remove_unfinished
 from mlops_cli.backends.local.run_store import RunStore
@@ -31,32 +31,44 @@ from mlops_cli.files.hashing import DigestCache, digest_file, digest_folder, sta
 from mlops_cli.frameworks import DEFAULT
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.project.environment import job_environment_inputs
 from mlops_cli.project.environment_info import environment_info
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import job_environment_inputs
 from mlops_cli.project.tracked_files import tracked_or_new_files
 from mlops_cli.project.usecase import UseCase
 from mlops_cli.serving.control import EndpointStatus, LocalEndpoint, ServerState
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
     from mlops_cli.backends.local.job_runner import JobRunner
 
 DEPLOY_SECONDS = 120.0
 FRAMEWORK = "framework"  # in the detail of a training
 
 
+class Shortfalls(Protocol):
+    """Return the shortfalls of a run's model; a rollback (not ``against_live``) need not beat the live model."""
+
+    def __call__(self, run: Run, against_live: bool = True) -> list[str]: ...
+
+
 class LocalStageExecutor:
     """The engine's StageExecutor on this machine."""
 
     def __init__(
-        self, project: Project, use_case: UseCase, store: RunStore, endpoint: LocalEndpoint, children: JobProcesses
+        self,
+        project: Project,
+        use_case: UseCase,
+        store: RunStore,
+        endpoint: LocalEndpoint,
+        children: JobProcesses,
+        shortfalls: Shortfalls,
     ) -> None:
         self.project = project
         self.use_case = use_case
         self.store = store
         self.endpoint = endpoint
         self.children = children
+        self.shortfalls = shortfalls
 
     @cached_property
     def job_runner(self) -> JobRunner:
@@ -150,13 +162,7 @@ class LocalStageExecutor:
     def _shortfalls(self, decision: Decision, run: Run) -> list[str]:
         """Return the shortfalls that void an approval; one given in this very run has seen the comparison."""
         against_live = decision.run_id != run.id and not decision.is_rollback
-        return self.approval_evidence.shortfalls(run, against_live)
-
-    @cached_property
-    def approval_evidence(self) -> ApprovalEvidence:
-        from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
-
-        return ApprovalEvidence(self.project, self.use_case, self.store, self.endpoint)
+        return self.shortfalls(run, against_live)
 
     def _is_usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
@@ -184,7 +190,7 @@ class LocalStageExecutor:
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:
         if stage.kind is Kind.APPROVAL:
-            detail = {SHORTFALLS: self.approval_evidence.shortfalls(run)}
+            detail = {SHORTFALLS: self.shortfalls(run)}
             return StageResult(output=run.training.output, detail=detail, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
             return self._deploy(run)
@@ -279,7 +285,7 @@ class LocalStageExecutor:
                 EXIT_REJECTED,
             )
         if digest != run.training.output or not self.approvals(run):
-            short = "; ".join(self.approval_evidence.shortfalls(run)) or "it is of another model"
+            short = "; ".join(self.shortfalls(run)) or "it is of another model"
             raise MlopsError(
                 f"The approval of the model {digest[:12]} does not cover the present limits in usecase.toml: {short}.",
                 "Ask for a new decision: mlops run",

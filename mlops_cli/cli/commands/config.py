@@ -14,7 +14,7 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     """Show every setting and its origin."""
     from mlops_cli.console.output import show_settings
     from mlops_cli.core.script_environment import PassedVariables
-    from mlops_cli.project.settings import withheld_variables
+    from mlops_cli.project.environment import withheld_variables
 
     context, console = get_context(ctx)
     settings = context.settings

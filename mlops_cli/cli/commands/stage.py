@@ -22,5 +22,5 @@ def stage(
 
     context, console = get_context(ctx)
     with console.run_view() as view:
-        current = context.backend.runs.run_stage(run_id, name, view)
+        current = context.backend.stages.run_stage(run_id, name, view)
     console.result(run_dict(current))

@@ -10,7 +10,6 @@ import pytest
 from aws_simulator.tests.endpoint_account import Models
 from aws_simulator.tests.job_account import Jobs
 from mlops_cli.backends.aws.cleanup.s3_objects import ProjectObjects
-from mlops_cli.backends.aws.cleanup.sagemaker import is_not_found
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.plan import Action, Plan
@@ -356,7 +355,7 @@ def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
     ],
 )
 def test_only_what_is_gone_counts_as_gone(code: str, said: str, gone: bool) -> None:
-    assert is_not_found(AwsError("", "", code, said)) is gone
+    assert AwsError("", "", code, said).is_not_found is gone
 
 
 def test_a_state_of_another_version_is_refused_and_removed(ground: Ground) -> None:

@@ -16,6 +16,7 @@ from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
 from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode_rollback
 from mlops_cli.backends.aws.runs.rollback import AwsModels
 from mlops_cli.backends.aws.runs.start import StartRequest
+from mlops_cli.backends.report_page import report_renderer
 from mlops_cli.core.decision import Actor, Decision, DecisionKind
 from mlops_cli.core.model_versions import Interval, ModelVersion
 from mlops_cli.core.runs import Run, RunRequest, Status, new_run
@@ -41,7 +42,7 @@ class Ground:
         self.rollback_variable = NO_ROLLBACK
         self.costs: list[object] = []
         use_case = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
-        deployed: Any = DeployedProject(Project(folder), use_case, resolve({}, {}, {}))
+        deployed: Any = DeployedProject(Project(folder), use_case, resolve({}, {}, {}), report_renderer(use_case))
         self.limits = use_case.metrics.named()
 
         def prepare(request: RunRequest) -> StartRequest:
@@ -60,7 +61,7 @@ class Ground:
             ),
             starter=SimpleNamespace(start=lambda *_: ("new", True), start_rollback=self._start),
             accepted_limits=SimpleNamespace(save=lambda accepted: accepted.digest),
-            approval_report=lambda use_case: SimpleNamespace(shortfalls=lambda run, against_live: []),
+            approval_report=SimpleNamespace(shortfalls=lambda run, against_live: []),
             runs=SimpleNamespace(
                 follow=self._follow,
                 load=self._load,

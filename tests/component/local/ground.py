@@ -160,7 +160,7 @@ class Ground:
         return self.backend.models.rollback(version, comment, Silent())
 
     def stage(self, name: str, run: Run) -> Run:
-        return self.backend.runs.run_stage(run.id, name, Silent())
+        return self.backend.stages.run_stage(run.id, name, Silent())
 
     def version(self, name: str) -> ModelVersion:
         return next(version for version in self.backend.models.list_versions() if version.name == name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.cleanup.sagemaker import TaggedResources, ignore_not_found, is_not_found
+from mlops_cli.backends.aws.cleanup.sagemaker import TaggedResources, ignore_not_found
 from mlops_cli.backends.aws.clients.cloudformation import Stacks
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.resource_names import ResourceNames
@@ -77,7 +77,7 @@ class LogGroups:
         try:
             arn = self._sagemaker.describe_endpoint(EndpointName=self._endpoint)["EndpointArn"]
         except AwsError as error:
-            if is_not_found(error):
+            if error.is_not_found:
                 return False
             raise
         return not self._tagged.owns(arn)

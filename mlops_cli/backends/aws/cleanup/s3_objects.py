@@ -84,7 +84,7 @@ class ProjectObjects:
                 self._pipelines.pages("list_action_executions", "actionExecutionDetails", pipelineName=self._pipeline)
             )
         except AwsError as error:
-            if error.code == "PipelineNotFoundException":
+            if error.is_not_found:
                 return []
             raise
         artifacts = (

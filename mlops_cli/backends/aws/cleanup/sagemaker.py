@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,9 +12,6 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
 
-ABSENT = re.compile(r"(NotFound|DoesNotExist)(Exception)?$")
-# SageMaker has one error code for all refusals.
-NOT_FOUND_MESSAGE = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
 IN_PROGRESS = ("InProgress", "Stopping")
 JOB_LOGS = "/aws/sagemaker/{}Jobs"
 # AWS creates it once for all state machines of the account that wait for jobs.
@@ -30,18 +26,12 @@ def poll_until(ended: Callable[[], bool]) -> None:
         time.sleep(pause)
 
 
-def is_not_found(error: AwsError) -> bool:
-    """Return True if AWS reports that the resource does not exist."""
-    matches = error.code == "ValidationException" and NOT_FOUND_MESSAGE.search(error.aws_message)
-    return bool(matches or ABSENT.search(error.code))
-
-
 def ignore_not_found(act: Callable[..., Any], **parameters: Any) -> None:
     """Call a removal; a resource that is already gone is no error."""
     try:
         act(**parameters)
     except AwsError as error:
-        if not is_not_found(error):
+        if not error.is_not_found:
             raise
 
 
@@ -50,7 +40,7 @@ def list_or_none(client: Client, operation: str, items: str, **parameters: Any) 
     try:
         return list(client.pages(operation, items, **parameters))
     except AwsError as error:
-        if is_not_found(error):
+        if error.is_not_found:
             return []
         raise
 

@@ -16,7 +16,6 @@ from mlops_cli.backends.aws.cleanup.sagemaker import (
     ModelPackages,
     OrphanedResources,
     TaggedResources,
-    is_not_found,
     shared,
 )
 from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
@@ -135,7 +134,7 @@ class Cleanup:
         try:
             description = self._account.client("sagemaker").describe_endpoint(EndpointName=self._endpoint)
         except AwsError as error:
-            if is_not_found(error):
+            if error.is_not_found:
                 return []
             raise
         return [

@@ -16,7 +16,6 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_bytes
 
 EMPTY = "REVIEW_IN_PROGRESS"
-ABSENT = ("ChangeSetNotFound", "ChangeSetNotFoundException")
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 # The loss if a resource of this type is removed or replaced.
 HOLDS = {
@@ -99,7 +98,7 @@ def discard(client: Client, change_set: ChangeSet) -> None:
     try:
         client.delete_change_set(ChangeSetName=change_set.id)
     except AwsError as error:
-        if error.code not in ABSENT and "does not exist" not in error.aws_message:
+        if not error.is_not_found:
             raise
     if change_set.creates and _status(client, change_set) == EMPTY:
         client.delete_stack(StackName=change_set.stack_id)
@@ -133,7 +132,7 @@ def _describe(client: Client, spec: StackSpec) -> dict[str, Any] | None:
         try:
             description: dict[str, Any] = client.describe_change_set(StackName=spec.name, ChangeSetName=spec.change_set)
         except AwsError as error:
-            if error.code in ABSENT or "does not exist" in error.aws_message:
+            if error.is_not_found:
                 return None
             raise
         if not description["Status"].endswith(("_PENDING", "_IN_PROGRESS")):

@@ -65,7 +65,7 @@ class Stacks:
         try:
             stack = _stack(self._client.describe_stacks(StackName=name)["Stacks"][0])
         except AwsError as error:
-            if error.code == "ValidationError" and "does not exist" in error.aws_message:
+            if error.is_not_found:
                 return None
             raise
         return None if stack.is_deleted else stack

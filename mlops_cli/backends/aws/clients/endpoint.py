@@ -56,7 +56,7 @@ class SageMakerEndpoint:
         try:
             return dict(self._client.describe_endpoint(EndpointName=self.name))
         except AwsError as error:
-            if error.code == "ValidationException" and "Could not find" in error.aws_message:
+            if error.is_not_found:
                 return None
             raise
 

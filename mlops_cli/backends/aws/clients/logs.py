@@ -51,7 +51,7 @@ class Log:
             )
             return sorted(stream["logStreamName"] for stream in streams)
         except AwsError as error:
-            if error.code == "ResourceNotFoundException":  # nothing was ever logged
+            if error.is_not_found:  # nothing was ever logged
                 return []
             raise
 

@@ -65,7 +65,7 @@ class Bucket:
         try:
             self.client.head_bucket(Bucket=self.name)
         except AwsError as error:
-            if error.code in (*ABSENT, "NoSuchBucket"):
+            if error.is_not_found:
                 return False
             raise
         return True

@@ -103,7 +103,7 @@ def _branch_head(client: Client, repository: str) -> str:
     try:
         return _branch(client, repository, BRANCH)
     except AwsError as error:
-        if error.code != "BranchDoesNotExistException":
+        if not error.is_not_found:
             raise
     default = client.get_repository(repositoryName=repository)["repositoryMetadata"].get("defaultBranch")
     if not default:

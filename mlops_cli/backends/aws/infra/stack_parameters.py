@@ -39,7 +39,7 @@ def _exists(account: Account, bucket: str) -> bool:
     try:
         response = account.client("s3").head_bucket(Bucket=bucket)
     except AwsError as error:
-        if error.code in ("404", "NoSuchBucket"):
+        if error.is_not_found:
             return False
         if error.code in DENIED:
             raise MlopsError(

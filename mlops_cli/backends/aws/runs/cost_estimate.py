@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.cleanup.sagemaker import is_not_found
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices, Product
 from mlops_cli.backends.aws.errors import AwsError
@@ -208,7 +207,7 @@ def current_endpoint_items(account: Account, endpoint: str) -> tuple[list[Unpric
         description = client.describe_endpoint(EndpointName=endpoint)
         config = client.describe_endpoint_config(EndpointConfigName=description["EndpointConfigName"])
     except AwsError as error:
-        if is_not_found(error):
+        if error.is_not_found:
             return [], ()
         raise
     variant = config["ProductionVariants"][0]

@@ -62,7 +62,7 @@ class FailureExplainer:
         try:
             return self._failure(stage, job) or action.error
         except AwsError as error:
-            if error.code not in ("ResourceNotFound", "ValidationException"):
+            if not (error.is_not_found or error.code == "ValidationException"):
                 raise
             return self._cause(action)
 

@@ -27,7 +27,7 @@ class PipelineApprovals(Approvals):
 
     @property
     def _report(self) -> ApprovalReport:
-        return self._deployed.services.approval_report(self._deployed.use_case)
+        return self._deployed.services.approval_report
 
     def evidence(self, run: Run) -> Evidence:
         return self._report.evidence(run)

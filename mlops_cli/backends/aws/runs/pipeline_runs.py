@@ -1,20 +1,15 @@
-"""The runs on AWS: executions of the pipeline, started and followed by a command, carried out by its steps."""
+"""The runs on AWS: executions of the pipeline, started and followed by a command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from mlops_cli.backends.aws.clients.pricing import Prices
-from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.runs.cost_estimate import LOGGED, STORED, VOLUMES, Estimate, recent_durations, with_prices
 from mlops_cli.backends.aws.runs.rollback import AwsModels
 from mlops_cli.backends.aws.runs.start import StartRequest
-from mlops_cli.backends.aws.services import AwsServices
-from mlops_cli.backends.aws.stack_outputs import from_environment
 from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
-from mlops_cli.backends.aws.stages.codebuild_step import DECIDING, run_stage_step
-from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.backends.base import Runs
 from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
 from mlops_cli.core.engine import RunView
@@ -22,7 +17,6 @@ from mlops_cli.core.runs import Run, RunRequest
 from mlops_cli.core.stages import DEPLOYMENT
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project.environment_info import environment_info
-from mlops_cli.project.settings import step_variables
 
 
 class PipelineRuns(Runs):
@@ -74,19 +68,6 @@ class PipelineRuns(Runs):
         bucket, key = self._deployed.bucket, key_of(run_id, ENVIRONMENT)
         if not bucket.exists(key):
             bucket.put_json(key, {"git": environment_info(self._deployed.project.root)["git"]})
-
-    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        deployed, variables = self._deployed, step_variables()
-        outputs = from_environment(variables)
-        bucket = Bucket(deployed.account.client("s3"), outputs.bucket, outputs.prefix)
-        services = AwsServices(
-            deployed.account, outputs, bucket, deployed.stacks, deployed.names, decides=stage in DECIDING
-        )
-        # The variable INSTANCE of a build step is the value of the stack's last deployment.
-        machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
-        job_builder = deployed.job_builder(outputs, bucket, machines)
-        executor = AwsStageExecutor(deployed.project, deployed.use_case, services, job_builder)
-        return run_stage_step(stage, run_id, executor, variables, view)
 
     def get(self, prefix: str = "") -> Run:
         return self._cached(self._deployed.services.runs.get(prefix))

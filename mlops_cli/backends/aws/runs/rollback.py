@@ -103,7 +103,6 @@ class AwsModels(Models):
 
     def _accepted_for(self, target: ModelVersion) -> AcceptedLimits:
         """Return the limits of now, and the shortfalls that a rollback to the version accepts."""
-        use_case = self._deployed.use_case
-        report = self._deployed.services.approval_report(use_case)
+        report = self._deployed.services.approval_report
         shortfalls = report.shortfalls(self.rollback_runs.source_run(target.digest), against_live=False)
-        return AcceptedLimits(use_case.metrics.named(), tuple(shortfalls))
+        return AcceptedLimits(self._deployed.use_case.metrics.named(), tuple(shortfalls))

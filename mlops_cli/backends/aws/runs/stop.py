@@ -8,7 +8,7 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.core.decision import person
 from mlops_cli.core.runs import Run, Status
-from mlops_cli.project.settings import claimed_names
+from mlops_cli.project.environment import claimed_names
 
 # Also a state machine's execution that its action has not begun yet: the pipeline's execution is stopped first.
 ENDED = ("ExecutionDoesNotExist", "InvalidInputException", "ResourceNotFoundException")

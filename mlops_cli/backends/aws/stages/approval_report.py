@@ -21,16 +21,16 @@ from mlops_cli.backends.model_evaluation import (
     INSTANCES,
     PREDICTIONS,
     ModelPair,
+    RenderReport,
     TrainingOutputs,
     compare_models,
-    render_report,
 )
 from mlops_cli.core.comparison import Comparison
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.evidence import Evidence, make_evidence, shortfalls_alone
+from mlops_cli.core.metric_bounds import Metrics
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.usecase import UseCase
 
 COMPARISON, EVIDENCE, REPORT = "comparison.json", "evidence.json", "report.html"
 ENVIRONMENT = "environment.json"
@@ -42,13 +42,15 @@ class ApprovalReport:
 
     def __init__(
         self,
-        use_case: UseCase,
+        metrics: Metrics,
+        render_report: RenderReport,
         bucket: Bucket,
         records: S3RunStore,
         decisions: ApprovalHistory,
         endpoint: SageMakerEndpoint,
     ) -> None:
-        self._use_case = use_case
+        self._metrics = metrics
+        self._render_report = render_report
         self._bucket = bucket
         self._records = records
         self._decisions = decisions
@@ -60,9 +62,9 @@ class ApprovalReport:
 
     def shortfalls(self, run: Run, against_live: bool) -> list[str]:
         """Return the model's shortfalls now; a rollback (not ``against_live``) need not beat the live model."""
-        if self._use_case.metrics.must_beat_live and against_live:
+        if self._metrics.must_beat_live and against_live:
             return self.publish(run).shortfalls
-        return shortfalls_alone(run, self._use_case.metrics)
+        return shortfalls_alone(run, self._metrics)
 
     def publish(self, run: Run) -> Evidence:
         """Compare the models; write comparison, evidence and report."""
@@ -75,7 +77,7 @@ class ApprovalReport:
             )
             self._bucket.put_json(key_of(run.id, COMPARISON), pair.save_comparison(comparison))
         evidence = self._evidence(run, live_run)
-        html = render_report(self._use_case, run, evidence, self._training_outputs(run.training), live_run)
+        html = self._render_report(run, evidence, self._training_outputs(run.training), live_run)
         self._bucket.put(key_of(run.id, REPORT), html.encode(), HTML)
         self._bucket.put_json(key_of(run.id, EVIDENCE), evidence.to_dict())
         return evidence
@@ -90,9 +92,8 @@ class ApprovalReport:
         if run.decision is None or published_at is None or published_at > run.decision.at:
             return
         live_run = self._live_run()
-        html = render_report(
-            self._use_case, run, self._evidence(run, live_run), self._training_outputs(run.training), live_run
-        )
+        evidence, outputs = self._evidence(run, live_run), self._training_outputs(run.training)
+        html = self._render_report(run, evidence, outputs, live_run)
         self._bucket.put(key, html.encode(), HTML)
 
     def report(self, run: Run) -> str:
@@ -112,7 +113,7 @@ class ApprovalReport:
         earlier = next((decision for decision, _ in self._decisions.for_model(run.training.output)), None)
         live = live_run.training if live_run else None
         report = self._bucket.uri(key_of(run.id, REPORT))
-        return make_evidence(run, self._use_case.metrics, data, live, earlier, self._saved(run, live_run), report)
+        return make_evidence(run, self._metrics, data, live, earlier, self._saved(run, live_run), report)
 
     def _saved(self, run: Run, live_run: Run | None) -> Comparison | None:
         pair = self._pair(run, live_run)
@@ -126,7 +127,7 @@ class ApprovalReport:
     def _pair(self, run: Run, live_run: Run | None) -> ModelPair | None:
         """Return the models to compare; None if no model is live, or this very one."""
         new, live = run.training.output, live_run.training.output if live_run else ""
-        metrics = self._use_case.metrics
+        metrics = self._metrics
         return ModelPair(new, live, metrics.primary, metrics.lower_is_better) if live not in ("", new) else None
 
     def _live_run(self) -> Run | None:

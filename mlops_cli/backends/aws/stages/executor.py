@@ -42,8 +42,8 @@ from mlops_cli.core.stages import DATA, DEPLOYMENT, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
+from mlops_cli.project.environment import job_environment_inputs
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import job_environment_inputs
 from mlops_cli.project.usecase import UseCase
 
 TAIL_LINES = 8
@@ -152,7 +152,7 @@ class AwsStageExecutor:
             return None
         decision, gate = latest
         against_live = decision.run_id != run.id and not decision.is_rollback
-        shortfalls = self.services.approval_report(self.use_case).shortfalls(run, against_live)
+        shortfalls = self.services.approval_report.shortfalls(run, against_live)
         return approved_stage(decision, gate) if accepts(decision, shortfalls) else None
 
     def _is_usable(self, stage: Stage, record: StageRun) -> bool:
@@ -248,7 +248,7 @@ class AwsStageExecutor:
         if stage.kind in LOG_GROUPS and record.status.has_output:
             self.write_action_input("request.json", REUSE)
         if stage.kind is Kind.APPROVAL:
-            evidence = self.services.approval_report(self.use_case).publish(run)
+            evidence = self.services.approval_report.publish(run)
             if record.status is Status.WAITING:  # a decided request stays unchanged
                 record.detail = {**record.detail, SHORTFALLS: evidence.shortfalls}
         if stage.kind is Kind.DEPLOY:
@@ -261,9 +261,7 @@ class AwsStageExecutor:
         configuration = self._configuration(run, approval.detail["package"], approval.output)
         self.bucket.put_json(key_of(run.id, CONFIGURATION), configuration)
         self._write_endpoint_inputs(configuration)
-        self.services.approval_report(self.use_case).publish_decision(
-            replace(run, decision=self.services.approvals.for_run(run))
-        )
+        self.services.approval_report.publish_decision(replace(run, decision=self.services.approvals.for_run(run)))
 
     def write_result_inputs(self, run: Run) -> None:
         """Write the model to be live and the stage's result; a deployment without changes takes no time."""

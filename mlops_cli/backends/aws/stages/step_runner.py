@@ -1,0 +1,29 @@
+"""``mlops stage`` in a CodeBuild step: it knows the stack by the step's variables, and writes for the next action."""
+
+from __future__ import annotations
+
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.stack_outputs import from_environment
+from mlops_cli.backends.aws.stages.codebuild_step import DECIDING, run_stage_step
+from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.backends.base import StageRunner
+from mlops_cli.core.engine import RunView
+from mlops_cli.core.runs import Run
+from mlops_cli.project.environment import step_variables
+
+
+class StepRunner(StageRunner):
+    def __init__(self, deployed: DeployedProject) -> None:
+        self._deployed = deployed
+
+    def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
+        deployed, variables = self._deployed, step_variables()
+        outputs = from_environment(variables)
+        bucket = Bucket(deployed.account.client("s3"), outputs.bucket, outputs.prefix)
+        services = deployed.services_of(outputs, bucket, decides=stage in DECIDING)
+        # The variable INSTANCE of a build step is the value of the stack's last deployment.
+        machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
+        job_builder = deployed.job_builder(outputs, bucket, machines)
+        executor = AwsStageExecutor(deployed.project, deployed.use_case, services, job_builder)
+        return run_stage_step(stage, run_id, executor, variables, view)

@@ -1,0 +1,29 @@
+"""The report of a run, rendered from what each target brings. The only module of the targets that knows the report."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mlops_cli.errors import MlopsError
+
+if TYPE_CHECKING:
+    from mlops_cli.backends.model_evaluation import RenderReport, TrainingOutputs
+    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.runs import Run
+    from mlops_cli.report.context import ReportedUseCase
+
+
+def report_renderer(use_case: ReportedUseCase) -> RenderReport:
+    return partial(_render_report, use_case)
+
+
+def _render_report(
+    use_case: ReportedUseCase, run: Run, evidence: Evidence, outputs: TrainingOutputs, live_run: Run | None
+) -> str:
+    from mlops_cli.report import gather, report_html
+
+    if not run.training.output:
+        raise MlopsError(f"Run {run.id} has no model to report on yet.", "Continue it: mlops run")
+    profile = live_run.preparation.detail if live_run else {}
+    return report_html(gather(use_case, run, evidence, outputs.predictions, outputs.instances, profile))
