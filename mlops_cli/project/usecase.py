@@ -7,16 +7,16 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_cli.core.metric_bounds import Bounds, Metrics
 from mlops_cli.core.script_environment import PassedVariables, is_own
 from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.core.time_limits import LONGEST, TimeLimits
-from mlops_cli.data.schema import KINDS, Schema
+from mlops_cli.data.schema import KINDS
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import Framework
@@ -27,9 +27,6 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-if TYPE_CHECKING:
-    from mlops_cli.data.request import DataRequest
 
 TABLES = (
     "name",
@@ -83,21 +80,6 @@ class UseCase:
     def example_request(self) -> str:
         """Return the body of a request with the examples of usecase.toml; empty without examples."""
         return json.dumps({"instances": list(self.examples)}, default=str) if self.examples else ""
-
-    def data_request(
-        self, sources: Sequence[str] = (), rows: int | None = None, seed: int = 42, sha256: str | None = None
-    ) -> DataRequest:
-        """Return the request of ``download-data``; without sources, with those of usecase.toml."""
-        from mlops_cli.data.request import DataRequest
-
-        # A path in usecase.toml is relative to the project, not to the current folder.
-        folder = Path() if sources else self.root
-        schema = Schema(self.columns)
-        return DataRequest(sources or [self.source], schema, rows, seed, sha256, self.competition, self.file, folder)
-
-    def quickstart_request(self) -> DataRequest:
-        """Return the request for `quickstart`."""
-        return replace(self.data_request(), sources=[self.quickstart])
 
     @property
     def addresses(self) -> list[str]:

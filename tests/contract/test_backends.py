@@ -23,6 +23,7 @@ from mlops_cli.core.runs import Run, RunRequest, StageRun, Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.data.request import DataRequest
 from mlops_cli.errors import MlopsError
+from mlops_cli.project.data_request import data_request
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import load_use_case
@@ -82,7 +83,7 @@ def backend(shared: tuple[str, Path]) -> Backend:
 @pytest.fixture
 def request_for_data(shared: tuple[str, Path]) -> DataRequest:
     _, folder = shared
-    return load_use_case(folder / "training" / "usecase.toml").data_request([str(folder / "data.csv")])
+    return data_request(load_use_case(folder / "training" / "usecase.toml"), [str(folder / "data.csv")])
 
 
 @pytest.fixture

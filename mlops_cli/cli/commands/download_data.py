@@ -38,10 +38,11 @@ def download_data(
     """
     from mlops_cli.console.output import show_dataset, show_newer_data
     from mlops_cli.data.origins import SourceCheck
+    from mlops_cli.project.data_request import data_request
     from mlops_cli.project.settings import export_kaggle
 
     context, console = get_context(ctx)
-    request = context.use_case.data_request(source or [], rows, seed, sha256)
+    request = data_request(context.use_case, source or [], rows, seed, sha256)
     request = replace(request, most_bytes=context.most_download_bytes, refresh=refresh)
     export_kaggle(context.settings)
     show_account(context.backend.infra, console)

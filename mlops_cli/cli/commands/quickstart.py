@@ -69,8 +69,9 @@ def run_all_stages(
 def _download_data(data: Data, console: Console, use_case: UseCase, most_bytes: int) -> None:
     """Download the use case's quickstart data; keep a dataset of another source."""
     from mlops_cli.console import output
+    from mlops_cli.project.data_request import quickstart_request
 
-    request = replace(use_case.quickstart_request(), most_bytes=most_bytes)
+    request = replace(quickstart_request(use_case), most_bytes=most_bytes)
     present = data.dataset()
     if present and not present.synthetic and present.source != request.shown():
         raise MlopsError(

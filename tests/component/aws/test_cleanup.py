@@ -15,6 +15,7 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
 from mlops_cli.errors import MlopsError
+from mlops_cli.project.data_request import data_request
 from tests.component.aws.conftest import Ground
 from tests.component.aws.test_deploy import never_whole
 
@@ -37,7 +38,7 @@ def settled(ground: Ground, **settings: str) -> str:
     backend.infra.deploy()
     path = ground.root / "tiny.csv"
     path.write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(9)))
-    backend.data.download(backend.deployed.use_case.data_request([str(path)]), no_report)
+    backend.data.download(data_request(backend.deployed.use_case, [str(path)]), no_report)
     return str(backend.deployed.bucket.name)
 
 

@@ -15,6 +15,7 @@ import pytest
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
 from mlops_cli.errors import MlopsError
+from mlops_cli.project.data_request import data_request
 from mlops_cli.project.settings import resolve
 from tests.component.aws.conftest import Ground
 from tests.conftest import Cli, wait_for
@@ -235,7 +236,7 @@ def rows(ground: Ground, count: int) -> Path:
 
 def put(ground: Ground, count: int) -> tuple[Any, bool]:
     backend = ground.backend()
-    return backend.data.download(backend.deployed.use_case.data_request([str(rows(ground, count))]), no_report)
+    return backend.data.download(data_request(backend.deployed.use_case, [str(rows(ground, count))]), no_report)
 
 
 def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> None:
@@ -245,7 +246,7 @@ def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> 
     assert ground.keys(bucket_of(ground)) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
     backend = ground.backend()
     path = ground.root / "tiny.csv"
-    again, changed = backend.data.download(backend.deployed.use_case.data_request([str(path)]), no_report)
+    again, changed = backend.data.download(data_request(backend.deployed.use_case, [str(path)]), no_report)
     assert (again, changed) == (dataset, False)
     assert ground.backend().data.dataset() == dataset
     assert not ground.backend().infra.exists()

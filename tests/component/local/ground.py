@@ -27,6 +27,7 @@ from mlops_cli.core.runs import Run, RunRequest, StageRun
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_folder, stat_digest
+from mlops_cli.project.data_request import data_request
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import load_use_case
@@ -123,7 +124,7 @@ class Ground:
         data.write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
         deploy_infra(self.project)
         backend = self.backend
-        backend.data.download(backend.services.use_case.data_request([str(data)]), lambda *_: None)
+        backend.data.download(data_request(backend.services.use_case, [str(data)]), lambda *_: None)
         return self
 
     @property

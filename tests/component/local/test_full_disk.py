@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core.runs import Status
+from mlops_cli.project.data_request import data_request
 from tests.component.local.ground import DONE_ALL_THE_SAME, NOT_FULL, REFUSED, Ground, full_at
 
 
 def download(ground: Ground) -> None:
     backend = ground.backend
-    backend.download_data(backend.use_case.data_request([str(ground.folder / "more.csv")]), lambda *_: None)
+    backend.data.download(data_request(backend.services.use_case, [str(ground.folder / "more.csv")]), lambda *_: None)
     assert ground.backend.dataset().rows == 30
 
 
@@ -22,7 +23,7 @@ def run(ground: Ground) -> None:
 
 
 def approve(ground: Ground) -> None:
-    assert ground.approve(ground.backend.list_runs()[0]).status is Status.DONE
+    assert ground.approve(ground.backend.runs.list_runs()[0]).status is Status.DONE
     assert ground.served == "v2"
 
 
@@ -35,11 +36,11 @@ def read(ground: Ground) -> None:
     """As `status`, `models` and `doctor` do: what is recorded never contradicts itself."""
     backend = ground.backend
     backend.dataset()
-    backend.endpoint()
-    for one in backend.list_runs():
+    backend.endpoint.status()
+    for one in backend.runs.list_runs():
         before = [stage.status.has_output for stage in one.stages]
         assert before == sorted(before, reverse=True)
-    assert len([model for model in backend.models() if model.is_deployed]) == 1
+    assert len([model for model in backend.models.list_versions() if model.is_deployed]) == 1
     assert all(finding.name != "store" or finding.state.value == "ok" for finding in backend.run_checks())
 
 

@@ -14,6 +14,7 @@ from mlops_cli.backends.local.owned_files import unknown_paths
 from mlops_cli.core.checks import State
 from mlops_cli.core.runs import RunRequest
 from mlops_cli.errors import MlopsError
+from mlops_cli.project.data_request import data_request
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import load_use_case
 from tests.component.local.ground import Ground, Silent
@@ -41,12 +42,12 @@ def plain(ground: Ground) -> LocalBackend:
 
 def commands(ground: Ground) -> list[Callable[[], object]]:
     backend = plain(ground)
-    request = backend.use_case.data_request([str(ground.folder / "data.csv")])
+    request = data_request(backend.services.use_case, [str(ground.folder / "data.csv")])
     return [
-        lambda: backend.download_data(request, lambda *_: None),
-        lambda: backend.start_run(RunRequest(force=True), Silent()),
-        lambda: backend.list_runs(),
-        lambda: backend.plan_infra(),
+        lambda: backend.data.download(request, lambda *_: None),
+        lambda: backend.runs.start(RunRequest(force=True), Silent()),
+        lambda: backend.runs.list_runs(),
+        lambda: backend.infra.plan(),
         lambda: deploy_infra(ground.project),
     ]
 
