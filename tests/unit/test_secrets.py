@@ -15,15 +15,9 @@ from mlops_cli.core.secrets import (
     secret_variables,
     without_secrets,
 )
+from mlops_cli.project.environment import job_environment, server_environment, unpassed_variables, withheld_variables
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import (
-    job_environment,
-    load_settings,
-    resolve,
-    server_environment,
-    unpassed_variables,
-    withheld_variables,
-)
+from mlops_cli.project.settings import load_settings, resolve
 from mlops_cli.project.state_dir import create_state_dir
 
 SECRET_FILES = """

@@ -7,13 +7,8 @@ import pytest
 
 from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.settings import (
-    SETTINGS,
-    job_environment,
-    job_environment_inputs,
-    load_settings,
-    resolve,
-)
+from mlops_cli.project.environment import job_environment, job_environment_inputs
+from mlops_cli.project.settings import SETTINGS, load_settings, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 
