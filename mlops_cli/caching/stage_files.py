@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
-from mlops_cli.caching.key import Sources
+from mlops_cli.caching.sources import Sources
 from mlops_cli.core.stages import STAGES, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes
-from mlops_cli.project.tracked_files import is_ignored, rules_of
+from mlops_cli.project.ignore_rules import is_ignored, rules_of
 
 # Counted in parts: each stage depends on the sections that it reads.
 USE_CASE = "usecase.toml"

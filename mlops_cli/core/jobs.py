@@ -18,8 +18,6 @@ from mlops_cli.core.stages import Kind
 
 # The folder for checkpoints of a training script; it survives the job, so an interrupted one continues from it.
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
-# Guaranteed to a script on every target.
-STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 # At the beginning of a line, or directly behind a progress bar that has not ended its line.
 PROGRESS = re.compile(r"(?:^|(?<=[^\s\w-])|(?<=\d))progress (\d+)/(\d+)(?: (.*))?$")
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mlops_cli.core.jobs import STEADY
 from mlops_cli.files.hashing import digest_bytes
 
+# Guaranteed to a script on every target.
+STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 # Their addresses may hold a password: scripts get them all the same, the endpoint does not.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 # Locations and network access: they differ between terminals, so they are not cache inputs.

@@ -9,22 +9,14 @@ from mlops_cli.backends.local import run_selection
 from mlops_cli.backends.local.run_execution import RunExecution
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core import clock
-from mlops_cli.core.decision import Actor, Decision, person
+from mlops_cli.core.decision import Decision
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.evidence import limits_of, require_reason
 from mlops_cli.core.runs import Run, Status, has_decision
 from mlops_cli.core.stages import APPROVAL
-from mlops_cli.project.environment import claimed_names
-from mlops_cli.project.git import author
-from mlops_cli.project.paths import Project
 
 if TYPE_CHECKING:
     from mlops_cli.core.evidence import Evidence
-
-
-def current_person(project: Project) -> Actor:
-    """Return the person who gives the command, as far as this machine knows."""
-    return person(*claimed_names(), author(project.root))
 
 
 class LocalApprovals(Approvals):
@@ -74,7 +66,7 @@ class LocalApprovals(Approvals):
         return Decision(
             run.id,
             approved,
-            current_person(self._services.project),
+            self._services.caller(),
             comment,
             clock.now(),
             gate.key,

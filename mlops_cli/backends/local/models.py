@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mlops_cli.backends.base import Models, RollbackPlan
 from mlops_cli.backends.local import rollback, run_selection
-from mlops_cli.backends.local.approvals import current_person
 from mlops_cli.backends.local.run_execution import RunExecution
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.engine import RunView
@@ -45,7 +44,7 @@ class LocalModels(Models):
         deployed = deployed_version(self.list_versions())
         if plan.run_id:
             return services.get_run(plan.run_id)
-        actor = current_person(services.project)
+        actor = services.caller()
         reason = rollback.RollbackReason(actor, comment.strip(), shortfalls=plan.shortfalls)
         away_from = deployed.named if deployed else None
         overtaken = run_selection.superseded_deploy(services.store)

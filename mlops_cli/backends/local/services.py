@@ -13,10 +13,13 @@ from mlops_cli.backends.local.run_selection import with_actual_status
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.backends.local.stage_executor import LocalStageExecutor
+from mlops_cli.core.decision import Actor, person
 from mlops_cli.core.model_versions import ModelVersion, versions_of
 from mlops_cli.core.runs import Run, find_run
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.project_lock import ProjectLock
+from mlops_cli.project.environment import claimed_names
+from mlops_cli.project.git import author
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
@@ -103,6 +106,10 @@ class LocalServices:
             require_infra(self.project)
             self.executor.kill_orphans()
             yield
+
+    def caller(self) -> Actor:
+        """Return the person who gives the command, as far as this machine knows."""
+        return person(*claimed_names(), author(self.project.root))
 
     def get_run(self, prefix: str = "") -> Run:
         return find_run(self.list_runs(), prefix)

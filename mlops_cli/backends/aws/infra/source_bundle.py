@@ -15,8 +15,9 @@ from mlops_cli.core.secrets import has_secret_content, is_secret_file
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.packaging.wheel import EPOCH
+from mlops_cli.project.ignore_rules import walk_files
 from mlops_cli.project.paths import Project
-from mlops_cli.project.tracked_files import tracked_or_new_files, walk_files
+from mlops_cli.project.tracked_files import tracked_or_new_files
 from mlops_cli.project.usecase import load_use_case
 
 # Tracked or not, these are never sent. Every part of a path is compared in lower case.

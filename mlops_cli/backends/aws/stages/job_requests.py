@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.stages import launcher
-from mlops_cli.core.jobs import CHECKPOINT_VARIABLE, STEADY, ScriptJob, command_line
+from mlops_cli.core.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line
+from mlops_cli.core.script_environment import STEADY
 from mlops_cli.core.stages import Kind
 from mlops_cli.project.instances import JobInstances
 
