@@ -76,6 +76,24 @@ def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, fram
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
 
 
+def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_path: Path) -> None:
+    Cli(tmp_path)("init", "churn", "--framework", "sklearn")
+    cli = Cli(tmp_path / "churn", {"ENDPOINT_PORT": "0"})
+    cli("download-data")
+    cli("deploy-infra")
+    edit(cli, "training/inference.py", "def model_fn(", "def load_model(")
+    _, err = cli.both("run", code=3)
+    assert "The trained model cannot be served: ModelError: code/inference.py must define model_fn" in err
+    edit(cli, "training/inference.py", "def load_model(", "def model_fn(")
+    edit(cli, "training/usecase.toml", "{ months = 2, tickets = 6,", "{ tickets = 6,")
+    _, err = cli.both("run", code=3)
+    assert "it does not answer [endpoint].examples of usecase.toml: KeyError: 'months'" in " ".join(err.split())
+    assert {stage["name"]: stage["status"] for stage in cli.json("status")["run"]["stages"]}["train"] == "failed"
+    edit(cli, "training/usecase.toml", "{ tickets = 6,", "{ months = 2, tickets = 6,")
+    assert cli.json("run")["status"] == "waiting"
+    cli("cleanup", "--yes")
+
+
 def test_a_framework_without_a_starter_is_named(tmp_path: Path) -> None:
     _, err = Cli(tmp_path).both("init", "churn", "--framework", "sklern", code=2)
     assert "There is no starter for 'sklern'; there are starters for tensorflow, sklearn, xgboost." in err

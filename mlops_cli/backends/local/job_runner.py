@@ -12,6 +12,7 @@ from typing import Any
 
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.local.checkpoints import Checkpoints
+from mlops_cli.backends.local.model_trial import ModelTrial
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs import (
     CHECKPOINT_VARIABLE,
@@ -34,6 +35,7 @@ from mlops_cli.project.environment import job_environment, unpassed_variables
 from mlops_cli.project.paths import Project
 
 TAIL_LINES = 8
+PACKAGE = "model.tar.gz"
 
 
 class JobRunner:
@@ -46,12 +48,14 @@ class JobRunner:
         passed: PassedVariables,
         time_limits: TimeLimits,
         checkpoints: Checkpoints,
+        trial: ModelTrial,
     ) -> None:
         self.project = project
         self.children = children
         self.passed = passed
         self.time_limits = time_limits
         self.checkpoints = checkpoints
+        self.trial = trial
 
     def job(
         self,
@@ -75,6 +79,8 @@ class JobRunner:
             view,
         )
         outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
+        if stage.kind is Kind.TRAINING:
+            self.trial.run(draft / PACKAGE, self.children, self.log(run.id, stage.name))
         # The output is part of the name: a forced run whose output differs must not take an approved model away.
         folder = draft.with_name(f"{key}-{outcome.output[:12]}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -178,7 +184,7 @@ def _training_output(job: ScriptJob) -> StageResult:
     """Pack the model folder as SageMaker does; the digest of the archive is the model's identity."""
     if not any(job.model_folder.iterdir()):
         raise StageFailed(f"{job.script.name} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
-    digest = pack(job.model_folder, job.output / "model.tar.gz")
+    digest = pack(job.model_folder, job.output / PACKAGE)
     shutil.rmtree(job.model_folder)
     return StageResult(output=digest, detail=_detail(job.data_folder / "metrics.json"))
 

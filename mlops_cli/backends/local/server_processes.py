@@ -34,7 +34,7 @@ class LocalServerProcesses:
                     stdout=output,
                     stderr=output,
                     cwd=self._folder,
-                    env=job.environment({**_environment(), **environment}),
+                    env=job.environment({**process_environment(), **environment}),
                     start_new_session=True,
                     pass_fds=(job.descriptor,),  # the process that inherits it owns the job
                 )
@@ -65,7 +65,7 @@ class LocalServerProcesses:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _environment() -> dict[str, str]:
+def process_environment() -> dict[str, str]:
     """Return the environment without secrets; mlops run from its source stays importable."""
     environment = server_environment()
     root = Path(mlops_cli.__file__).parents[1]

@@ -74,9 +74,12 @@ class LocalStageExecutor:
     def job_runner(self) -> JobRunner:
         from mlops_cli.backends.local.checkpoints import Checkpoints
         from mlops_cli.backends.local.job_runner import JobRunner
+        from mlops_cli.backends.local.model_trial import ModelTrial
 
         checkpoints = Checkpoints(self.project.artifacts, self._reads(digest_file))
-        return JobRunner(self.project, self.children, self.use_case.passed, self.use_case.time_limits, checkpoints)
+        trial = ModelTrial(self.use_case.framework.name, self.use_case.example_request)
+        time_limits = self.use_case.time_limits
+        return JobRunner(self.project, self.children, self.use_case.passed, time_limits, checkpoints, trial)
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         code = {**self._code(stage), **job_environment_inputs(self.use_case.passed)} if stage.script else {}

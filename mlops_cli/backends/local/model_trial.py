@@ -1,0 +1,48 @@
+"""Try a trained model before anybody is asked about it: what cannot be served fails the training's stage."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.backends.local.server_processes import process_environment
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.runs import CONTINUE
+from mlops_cli.files.atomic import open_unless_link
+from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
+
+SECONDS = 120.0  # as for a deployment
+
+
+@dataclass(frozen=True)
+class ModelTrial:
+    """``examples`` is the body of a request, empty without examples in usecase.toml."""
+
+    framework: str
+    examples: str
+
+    def run(self, package: Path, children: JobProcesses, log: Path) -> None:
+        """Load the package in the server's runtime and send the examples; raise StageFailed with the reason."""
+        folder = package.with_name(".trial")
+        request = package.with_name(".trial.json")
+        request.write_text(self.examples, encoding="utf-8")
+        lines: list[str] = []
+        names = (str(package), str(folder), self.framework, str(request))
+        command = [sys.executable, "-m", "mlops_cli.serving.trial", *names]
+        try:
+            with open(log, "ab", opener=open_unless_link) as file:
+                code = children.run(
+                    command, package.parent, process_environment(), file, lambda line: lines.append(line.text), SECONDS
+                )
+        except TimeLimitError:
+            message = f"The trained model cannot be served: it was not ready within {SECONDS:g} s.\nLog: {log}"
+            raise StageFailed(message, CONTINUE) from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            request.unlink(missing_ok=True)
+        if code != 0:
+            reason = next((line for line in reversed(lines) if line.strip()), f"its process ended with {code}")
+            message = f"The trained model cannot be served: {reason.strip()}\nLog: {log}"
+            raise StageFailed(message, CONTINUE, {"exit_code": code})
