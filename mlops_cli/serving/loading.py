@@ -28,8 +28,14 @@ class LoadedModel:
 
     def warm_up(self, examples: str, board: ProgressBoard) -> None:
         """Send the use case's examples: a model's first call is slow. A failure is no reason not to serve the model."""
+        error = self.error_of(examples, board)
+        if error is not None:
+            log.warning("the model does not answer the examples of usecase.toml: %s", error)
+
+    def error_of(self, examples: str, board: ProgressBoard) -> BaseException | None:
+        """Return the error of a request with the examples. None also without examples, or for a ``handler``."""
         if not examples or self.predictions is not None:
-            return
+            return None
         context = Context(
             model_name=MODEL_NAME,
             model_version=None,
@@ -45,8 +51,7 @@ class LoadedModel:
         )
         invocation = Invocation(0, examples.encode(), context)
         self.requests.run(Batch([invocation], board, 0, lambda _batch: None))
-        if invocation.error is not None:
-            log.warning("the model does not answer the examples of usecase.toml: %s", invocation.error)
+        return invocation.error
 
 
 def load_model(package: Path, framework_name: str, limits: Limits) -> LoadedModel:
