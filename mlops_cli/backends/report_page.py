@@ -21,9 +21,9 @@ def report_renderer(use_case: ReportedUseCase) -> RenderReport:
 def _render_report(
     use_case: ReportedUseCase, run: Run, evidence: Evidence, outputs: TrainingOutputs, live_run: Run | None
 ) -> str:
-    from mlops_cli.report import gather, report_html
-
     if not run.training.output:
         raise MlopsError(f"Run {run.id} has no model to report on yet.", "Continue it: mlops run")
+    from mlops_cli.report import gather, report_html
+
     profile = live_run.preparation.detail if live_run else {}
     return report_html(gather(use_case, run, evidence, outputs.predictions, outputs.instances, profile))

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_cli.core import clock
 from mlops_cli.core.decision import Decision, decision_from
-from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, PREPARATION, STAGES, TRAINING, position
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, PREPARATION, STAGES, TRAINING, Stage, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 
 
@@ -90,25 +90,29 @@ class Run:
     def stage(self, name: str) -> StageRun:
         return next(stage for stage in self.stages if stage.name == name)
 
+    def _role(self, stage: Stage) -> StageRun:
+        """Return the stage's record; a pending one if the run's list of stages has none."""
+        return next((record for record in self.stages if record.name == stage.name), StageRun(stage.name))
+
     @property
     def preparation(self) -> StageRun:
-        return self.stage(PREPARATION.name)
+        return self._role(PREPARATION)
 
     @property
     def training(self) -> StageRun:
-        return self.stage(TRAINING.name)
+        return self._role(TRAINING)
 
     @property
     def approval(self) -> StageRun:
-        return self.stage(APPROVAL.name)
+        return self._role(APPROVAL)
 
     @property
     def deployment(self) -> StageRun:
-        return self.stage(DEPLOYMENT.name)
+        return self._role(DEPLOYMENT)
 
     @property
     def endpoint_gate(self) -> StageRun:
-        return self.stage(ENDPOINT_GATE.name)
+        return self._role(ENDPOINT_GATE)
 
     @property
     def current(self) -> StageRun | None:

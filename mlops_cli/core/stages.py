@@ -57,13 +57,13 @@ ENDPOINT_GATE = next(stage for stage in reversed(STAGES) if stage.kind is Kind.G
 JOBS = tuple(stage for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING))
 
 
-def position(name: str, stages: Sequence[Stage] = STAGES) -> int:
-    """Return the index of the stage."""
-    names = [stage.name for stage in stages]
+def position(name: str, stages: Sequence[Stage] | None = None) -> int:
+    """Return the index of the stage in ``stages``, by default in STAGES."""
+    names = [stage.name for stage in (STAGES if stages is None else stages)]
     if name not in names:
         raise ConfigurationError(f"There is no stage {name!r}.", f"The stages are: {', '.join(names)}.")
     return names.index(name)
 
 
-def stage_named(name: str, stages: Sequence[Stage] = STAGES) -> Stage:
-    return stages[position(name, stages)]
+def stage_named(name: str, stages: Sequence[Stage] | None = None) -> Stage:
+    return (STAGES if stages is None else stages)[position(name, stages)]

@@ -23,7 +23,6 @@ MAX_RATIO = 200
 MAX_UNPACKED = 64 * 2**30
 _RATIO_MATTERS_FROM = 64 * 2**20
 CHUNK = 1 << 20
-_TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
 
 
 class SizeLimitedStream(io.RawIOBase):
@@ -62,10 +61,6 @@ class CsvSource:
         stream, position = self._open()
         with stream:
             yield stream, position
-
-
-def is_table(name: str) -> bool:
-    return name.lower().endswith(_TABLE_ENDINGS)
 
 
 def plain_table(path: Path, source: str) -> CsvSource:

@@ -1,10 +1,11 @@
-"""Find the CSV in a file: plain, .gz or .zip."""
+"""Find the CSV in a file, plain, .gz or .zip, and in each file of a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mlops_cli.data.compressed import CsvSource, gzip_table, plain_table
+from mlops_cli.data.sources.local_path import path_files
 
 
 def tables(path: Path, source: str, member_name: str, scratch: Path) -> list[CsvSource]:
@@ -22,3 +23,12 @@ def tables(path: Path, source: str, member_name: str, scratch: Path) -> list[Csv
 
         return [zip_table(path, source, member_name, scratch)]
     return [plain_table(path, source)]
+
+
+def path_tables(source: str, folder: Path, member_name: str, scratch: Path) -> list[CsvSource]:
+    """Return the tables of a file, or of all files in a folder in the order of their names."""
+    tables_: list[CsvSource] = []
+    for number, path in enumerate(path_files(source, folder)):
+        label = str(path) if (folder / source).is_dir() else source
+        tables_ += tables(path, label, member_name, scratch / str(number))
+    return tables_

@@ -18,7 +18,7 @@ from typing import Any
 
 from mlops_cli.core.progress import Report
 from mlops_cli.data.compressed import CsvSource
-from mlops_cli.data.csv_sources import tables
+from mlops_cli.data.csv_sources import path_tables, tables
 from mlops_cli.data.metadata import (
     CSV_NAME,
     JSON_NAME,
@@ -34,7 +34,7 @@ from mlops_cli.data.sources.http.client import CONNECT_SECONDS
 from mlops_cli.data.sources.http.download import Download
 from mlops_cli.data.sources.http.urls import Remote, is_url
 from mlops_cli.data.sources.kaggle import download as kaggle_download
-from mlops_cli.data.sources.local_path import path_files, path_tables, verify
+from mlops_cli.data.sources.local_path import path_files, verify
 from mlops_cli.data.sources.sample import generator
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError

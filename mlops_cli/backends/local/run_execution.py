@@ -34,7 +34,8 @@ class RunExecution:
                 raise self._with_rollback(run, failure, view) from None
             raise
         supersede_older(run, services.store)
-        if run.status is Status.WAITING or not services.approval_evidence.report_file(run).is_file():
+        has_report = services.approval_evidence.report_file(run).is_file()
+        if run.training.output and (run.status is Status.WAITING or not has_report):
             self.write_report(run, view)
         return run
 

@@ -1,22 +1,17 @@
-"""Paths as sources: the tables in a file or a folder."""
+"""Paths as sources: a file, or the tables in a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from mlops_cli.data.compressed import CsvSource, is_table
-from mlops_cli.data.csv_sources import tables
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
+TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
 
-def path_tables(source: str, folder: Path, member_name: str, scratch: Path) -> list[CsvSource]:
-    """Return the tables of a file, or of all files in a folder in the order of their names."""
-    tables_: list[CsvSource] = []
-    for number, path in enumerate(path_files(source, folder)):
-        label = str(path) if (folder / source).is_dir() else source
-        tables_ += tables(path, label, member_name, scratch / str(number))
-    return tables_
+
+def is_table(name: str) -> bool:
+    return name.lower().endswith(TABLE_ENDINGS)
 
 
 def path_files(source: str, folder: Path) -> list[Path]:
