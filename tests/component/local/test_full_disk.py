@@ -15,7 +15,7 @@ from tests.component.local.ground import DONE_ALL_THE_SAME, NOT_FULL, REFUSED, G
 def download(ground: Ground) -> None:
     backend = ground.backend
     backend.data.download(data_request(backend.services.use_case, [str(ground.folder / "more.csv")]), lambda *_: None)
-    assert ground.backend.dataset().rows == 30
+    assert ground.backend.data.dataset().rows == 30
 
 
 def run(ground: Ground) -> None:
@@ -35,7 +35,7 @@ def rollback(ground: Ground) -> None:
 def read(ground: Ground) -> None:
     """As `status`, `models` and `doctor` do: what is recorded never contradicts itself."""
     backend = ground.backend
-    backend.dataset()
+    backend.data.dataset()
     backend.endpoint.status()
     for one in backend.runs.list_runs():
         before = [stage.status.has_output for stage in one.stages]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mlops_cli.backends.local.checkpoints import Checkpoints
 from mlops_cli.backends.local.job_runner import JobRunner
+from mlops_cli.caching.reads import Reads
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import CONTINUE, new_run
 from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.core.time_limits import TimeLimits
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.files.hashing import digest_file
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import UseCase, load_use_case
@@ -60,7 +64,9 @@ def test_a_training_that_takes_too_long_is_ended_and_resumed(tmp_path: Path) -> 
 
     def train(minutes: int) -> Any:
         children = ShortMinutes(tmp_path / "children")
-        runner = JobRunner(project, children, PassedVariables(), TimeLimits({"train": minutes}))
+        checkpoints = Checkpoints(project.artifacts, Reads(project.root, {}, digest_file))
+        trial: Any = SimpleNamespace(run=lambda *_, **__: None)
+        runner = JobRunner(project, children, PassedVariables(), TimeLimits({"train": minutes}), checkpoints, trial)
         return runner.job(STAGE, run, {}, {}, NoView())
 
     with pytest.raises(StageFailed) as caught:
