@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlops_cli.core.runs import Run
+from mlops_cli.core.script_mode import Hyperparameter, typed
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
@@ -44,6 +45,12 @@ def model_inputs(use_case: UseCase) -> dict[str, str]:
 
 def hyperparameters(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:
     return with_overrides(use_case, run.overrides).get(stage.name, {})
+
+
+def hyperparameter_values(stage: Stage, run: Run, use_case: UseCase) -> dict[str, Hyperparameter]:
+    """Return the hyperparameters as numbers, truth values and texts: what usecase.toml has as text stays one."""
+    texts = hyperparameters(stage, run, use_case)
+    return {name: text if f"{stage.name}.{name}" in use_case.texts else typed(text) for name, text in texts.items()}
 
 
 def no_dataset_error(use_case: UseCase) -> MlopsError:

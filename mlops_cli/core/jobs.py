@@ -1,7 +1,7 @@
 """A job as data: one script, its hyperparameters and folders, and the process they mean. No IO.
 
 The contract is SageMaker's script mode: hyperparameters on the command line sorted by name, SM_* in the environment of
-a training job, only folders for a processing job (sagemaker-training 5.1, ``mapping.py``).
+a training job (script_mode.py), only folders for a processing job.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ class ScriptJob:
     script: Path
     output: Path
     channels: Mapping[str, Path] = field(default_factory=dict)
-    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The hyperparameters on the command line, sorted by name; a name of one letter has one dash."""
+        pairs = [(name, str(value)) for name, value in sorted(self.hyperparameters.items())]
+        return [part for name, text in pairs for part in (f"--{name}" if len(name) > 1 else f"-{name}", text)]
 
     @property
     def model_folder(self) -> Path:
@@ -48,35 +54,7 @@ def command_line(job: ScriptJob, python: str) -> list[str]:
     if job.kind is Kind.PROCESSING:
         (channel,) = job.channels.values()
         argv += ["--input-dir", str(channel), "--output-dir", str(job.output)]
-    for name, value in sorted(job.hyperparameters.items()):
-        argv += [f"--{name}", value]
-    return argv
-
-
-def script_mode_environment(job: ScriptJob, cpus: int) -> dict[str, str]:
-    """Return the SM_* variables of a training job; a processing job has none."""
-    if job.kind is not Kind.TRAINING:
-        return {}
-    host = "algo-1"
-    hyperparameters = dict(sorted(job.hyperparameters.items()))
-    return {
-        "SM_MODEL_DIR": str(job.model_folder),
-        "SM_OUTPUT_DIR": str(job.output),
-        "SM_OUTPUT_DATA_DIR": str(job.data_folder),
-        "SM_CHANNELS": json.dumps(sorted(job.channels)),
-        **{f"SM_CHANNEL_{name.upper()}": str(path) for name, path in job.channels.items()},
-        "SM_HPS": json.dumps(hyperparameters),
-        **{f"SM_HP_{name.upper()}": value for name, value in hyperparameters.items()},
-        "SM_USER_ARGS": json.dumps([part for pair in hyperparameters.items() for part in (f"--{pair[0]}", pair[1])]),
-        "SM_HOSTS": json.dumps([host]),
-        "SM_CURRENT_HOST": host,
-        "SM_NUM_CPUS": str(cpus),
-        "SM_NUM_GPUS": "0",
-        "SM_MODULE_DIR": str(job.script.parent),
-        "SM_MODULE_NAME": job.script.stem,
-        "SM_RESOURCE_CONFIG": json.dumps({"current_host": host, "hosts": [host], "network_interface_name": "lo"}),
-        "SM_NETWORK_INTERFACE_NAME": "lo",
-    }
+    return argv + job.arguments
 
 
 def progress_in(line: str) -> tuple[int, int, str] | None:

@@ -73,6 +73,7 @@ class UseCase:
     passed: PassedVariables = field(default_factory=PassedVariables)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     time_limits: TimeLimits = field(default_factory=TimeLimits)
+    texts: frozenset[str] = frozenset()  # the hyperparameters that are texts, as stage.name
     framework: Framework = DEFAULT
     framework_version: str = ""  # of the images on AWS; empty: the framework's own
 
@@ -135,6 +136,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         examples=_examples(endpoint, problems),
         machines=read_instances(_table(document, "aws", problems), problems, time_limits.minutes),
         time_limits=time_limits,
+        texts=_texts(_table(document, "hyperparameters", [])),
         path=path,
         sample=_fraction(endpoint, "sample", problems, "endpoint."),
         files=_files(_table(document, "files", problems), problems),
@@ -283,6 +285,17 @@ def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, di
         for stage, values in table.items()
         if isinstance(values, dict)
     }
+
+
+def _texts(table: dict[str, Any]) -> frozenset[str]:
+    """Return the names of the hyperparameters that are texts, whatever the texts spell."""
+    tables = {stage: values for stage, values in table.items() if isinstance(values, dict)}
+    return frozenset(
+        f"{stage}.{name}"
+        for stage, values in tables.items()
+        for name, value in values.items()
+        if isinstance(value, str)
+    )
 
 
 def _direction(metrics: dict[str, Any], problems: list[str]) -> str:

@@ -21,7 +21,8 @@ from aws_simulator.sagemaker import scriptmode
 from aws_simulator.tests.job_account import BUCKET, Jobs, untarred
 from mlops_cli.backends.aws.stages import launcher
 from mlops_cli.backends.aws.stages.job_requests import LAUNCHER, JobSpec, training_request
-from mlops_cli.core.jobs import ScriptJob, command_line, script_mode_environment
+from mlops_cli.core import script_mode
+from mlops_cli.core.jobs import ScriptJob, command_line
 from mlops_cli.core.stages import Kind
 from mlops_cli.project.instances import JobInstances
 
@@ -74,7 +75,11 @@ HARMFUL = {
     "tick": "`id`",
     "x": "1",
     "sagemaker_own": "1",
-    "epochs": "3",
+    "epochs": 3,
+    "rate": 1e-05,
+    "negative": -0.5,
+    "truth": True,
+    "number_as_text": "3",
 }
 
 
@@ -168,22 +173,27 @@ def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
     aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path
 ) -> None:
     channels = {name: f"s3://{BUCKET}/data/{name}/" for name in ("train", "validation")}
-    plain = {**QUOTED, "name": '"a-b"'}
+    plain = {**QUOTED, "name": '"a-b"', "bare": "3", "rate": "0.001", "tiny": "1e-05", "truth": "true", "a": '"x"'}
     request = jobs.training("local", SCRIPT, hyperparameters=plain, channels=channels)
     root = run_toolkit(toolkit, tmp_path, request, aws)
     seen = json.loads((root / "output" / "data" / "seen.json").read_text())
     folders = {name: root / "input" / "data" / name for name in channels}
     given = {name: json.loads(value) for name, value in plain.items()}
-    job = ScriptJob("train", Kind.TRAINING, root / "code" / "train.py", root, folders, given)
+    job = ScriptJob("local", Kind.TRAINING, root / "code" / "train.py", root, folders, given)
     assert command_line(job, "python3")[1:] == seen["argv"]
-    local = {**script_mode_environment(job, os.cpu_count() or 1)}
-    # Here the output lies beside the model, there below output/; the code comes from S3 there, from a folder here.
-    elsewhere = {"SM_OUTPUT_DIR", "SM_OUTPUT_DATA_DIR", "SM_MODULE_DIR", "SM_RESOURCE_CONFIG"}
-    assert {name: _read(local[name]) for name in local.keys() - elsewhere} == {
-        name: _read(seen["variables"][name]) for name in local.keys() - elsewhere
-    }
-    theirs = json.loads(seen["variables"]["SM_RESOURCE_CONFIG"])
-    assert json.loads(local["SM_RESOURCE_CONFIG"]).items() <= theirs.items()
+    theirs, ours = seen["variables"], script_mode.environment(job, os.cpu_count() or 1)
+    theirs.pop("SM_STUDIO_LOCAL_MODE")
+    assert ours.keys() == theirs.keys()
+    # Here the output lies beside the model, there below output/; the code comes from S3 there, from a folder here; the
+    # machine is another one.
+    elsewhere = {"output_dir", "output_data_dir", "output_intermediate_dir", "module_dir", "framework_module"}
+    elsewhere |= {"current_instance_type", "instance_groups_dict", "resource_config"}
+    apart = {f"SM_{name.upper()}" for name in elsewhere} | {"SM_TRAINING_ENV"}
+    assert {name: ours[name] for name in ours.keys() - apart} == {name: theirs[name] for name in ours.keys() - apart}
+    our_facts, their_facts = json.loads(ours["SM_TRAINING_ENV"]), json.loads(theirs["SM_TRAINING_ENV"])
+    assert our_facts.keys() == their_facts.keys()
+    assert {name for name in our_facts if our_facts[name] != their_facts[name]} == elsewhere
+    assert json.loads(ours["SM_RESOURCE_CONFIG"]).keys() == json.loads(theirs["SM_RESOURCE_CONFIG"]).keys()
 
 
 def test_hyperparameters_reach_the_script_letter_by_letter(aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path) -> None:
@@ -199,7 +209,7 @@ def test_hyperparameters_reach_the_script_letter_by_letter(aws: Aws, jobs: Jobs,
     jobs.sagemaker.create_training_job(**request)
     assert jobs.trained("harmful")["TrainingJobStatus"] == "Completed"
     job = ScriptJob("train", Kind.TRAINING, Path("train.py"), root, {}, HARMFUL)
-    local = script_mode_environment(job, 1)
+    local = script_mode.environment(job, 1)
     names = [name for name in local if name.startswith(("SM_HP", "SM_USER_ARGS", "SM_MODULE_NAME"))]
     assert len(names) > len(HARMFUL)
     for text in (

@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mlops_cli.core.jobs import ScriptJob, command_line, script_mode_environment
+import pytest
+
+from mlops_cli.core import script_mode
+from mlops_cli.core.jobs import ScriptJob, command_line, progress_in
 from mlops_cli.core.stages import Kind
 
 TRAIN = ScriptJob(
@@ -31,11 +34,10 @@ def test_hyperparameters_are_on_the_command_line_sorted_by_name() -> None:
 def test_a_processing_job_gets_its_folders_on_the_command_line() -> None:
     expected = ["python3", "preprocess.py", "--input-dir", "/d", "--output-dir", "/o", "--seed", "1"]
     assert command_line(CLEAN, "python3") == expected
-    assert script_mode_environment(CLEAN, 2) == {}
 
 
 def test_a_training_job_finds_its_folders_in_the_environment() -> None:
-    environment = script_mode_environment(TRAIN, 2)
+    environment = script_mode.environment(TRAIN, 2)
     assert environment["SM_MODEL_DIR"] == "/o/model"
     assert environment["SM_OUTPUT_DATA_DIR"] == "/o/output"
     assert environment["SM_CHANNEL_TRAIN"] == "/d/train"
@@ -44,3 +46,56 @@ def test_a_training_job_finds_its_folders_in_the_environment() -> None:
     assert environment["SM_HP_EPOCHS"] == "2"
     assert json.loads(environment["SM_HOSTS"]) == [environment["SM_CURRENT_HOST"]]
     assert environment["SM_NUM_CPUS"] == "2"
+
+
+def test_values_have_their_types_as_in_sagemaker() -> None:
+    values = {"a": "x", "epochs": 3, "rate": 1e-05, "flag": True, "digits": "007"}
+    job = ScriptJob("train", Kind.TRAINING, Path("/p/training/train.py"), Path("/o"), {}, values)
+    assert command_line(job, "python3")[2:] == [
+        *("-a", "x", "--digits", "007", "--epochs", "3", "--flag", "True", "--rate", "1e-05")
+    ]
+    variables = script_mode.environment(job, 2)
+    assert json.loads(variables["SM_HPS"]) == values
+    assert (variables["SM_HP_FLAG"], variables["SM_HP_EPOCHS"], variables["SM_HP_A"]) == ("true", "3", "x")
+    assert json.loads(variables["SM_TRAINING_ENV"])["hyperparameters"] == values
+    assert json.loads(json.loads(script_mode.config_files(job)["hyperparameters.json"])["epochs"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-3", -3),
+        ("1e-3", 0.001),
+        ("0.5", 0.5),
+        ("True", True),
+        ("false", False),
+        ("007", "007"),
+        ("1_000", "1_000"),
+        ("", ""),
+        ("nan", "nan"),
+        ("0x10", "0x10"),
+        ("yes", "yes"),
+        ("٣", "٣"),
+        ("[1]", "[1]"),
+    ],
+)
+def test_what_an_override_spells(text: str, value: object) -> None:
+    assert script_mode.typed(text) == value
+    assert type(script_mode.typed(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("line", "progress"),
+    [
+        ("progress 2/2", (2, 2, "")),
+        ("progress 3/40 loss 0.41", (3, 40, "loss 0.41")),
+        ("100%|####| 2/2 [00:00<00:00]progress 2/2 done", (2, 2, "done")),
+        ("loss: 0.41progress 2/2", (2, 2, "")),
+        ("Download in progress 3/10", None),
+        ("in-progress 3/10", None),
+        ("progress", None),
+    ],
+)
+def test_a_line_of_progress(line: str, progress: object) -> None:
+    assert progress_in(line) == progress

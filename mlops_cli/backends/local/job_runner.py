@@ -13,6 +13,7 @@ from typing import Any
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.local.checkpoints import Checkpoints
 from mlops_cli.backends.local.model_trial import ModelTrial
+from mlops_cli.core import script_mode
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs import (
     CHECKPOINT_VARIABLE,
@@ -20,15 +21,16 @@ from mlops_cli.core.jobs import (
     command_line,
     parse_json_output,
     progress_in,
-    script_mode_environment,
 )
 from mlops_cli.core.runs import CONTINUE, Run
 from mlops_cli.core.script_environment import PassedVariables
+from mlops_cli.core.script_mode import Hyperparameter
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.core.time_limits import TimeLimits, time_limit_message
-from mlops_cli.files.atomic import open_unless_link
+from mlops_cli.files.atomic import open_unless_link, remove_tree
 from mlops_cli.files.hashing import digest_folder, stat_digest
 from mlops_cli.files.model_archive import pack
+from mlops_cli.plain_text import MOST_CHARACTERS, clipped, log_line
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.environment import job_environment, unpassed_variables
@@ -61,7 +63,7 @@ class JobRunner:
         self,
         stage: Stage,
         run: Run,
-        hyperparameters: Mapping[str, str],
+        hyperparameters: Mapping[str, Hyperparameter],
         channels: Mapping[str, Path],
         view: RunView,
     ) -> StageResult:
@@ -69,15 +71,14 @@ class JobRunner:
         key = run.stage(stage.name).key[:16]
         draft = _empty_folder(self.project.artifacts / stage.name / f".tmp-{key}")
         job = ScriptJob(stage.name, stage.kind, self.project.training / stage.script, draft, channels, hyperparameters)
-        for path in (job.model_folder, job.data_folder) if stage.kind is Kind.TRAINING else ():
-            path.mkdir()
-        self._run(
-            stage,
-            run,
-            command_line(job, sys.executable),
-            self._environment(job, stage, run),
-            view,
-        )
+        if stage.kind is Kind.TRAINING:
+            _prepare_folders(job)
+        environment = self._environment(job, stage, run)
+        try:
+            self._run(stage, run, command_line(job, sys.executable), environment, view)
+        except StageFailed as failure:
+            raise failure.with_note(_noted_failure(job)) if _noted_failure(job) else failure from None
+        remove_tree(script_mode.input_folder(job))
         outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
         if stage.kind is Kind.TRAINING:
             self.trial.run(draft / PACKAGE, self.children, self.log(run.id, stage.name))
@@ -90,11 +91,10 @@ class JobRunner:
         return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
 
     def _environment(self, job: ScriptJob, stage: Stage, run: Run) -> dict[str, str]:
-        environment = script_mode_environment(job, os.cpu_count() or 1)
         if job.kind is not Kind.TRAINING:
-            return environment
+            return {}
         checkpoints = self.checkpoints.prepare(stage, run, self.reads(run.id, stage.name))
-        return {**environment, CHECKPOINT_VARIABLE: str(checkpoints)}
+        return {**script_mode.environment(job, os.cpu_count() or 1), CHECKPOINT_VARIABLE: str(checkpoints)}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> StageResult:
         """Run a pytest suite; raise StageFailed with the failing assertions if it does not pass."""
@@ -166,6 +166,26 @@ def _empty_folder(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def _prepare_folders(job: ScriptJob) -> None:
+    """Make the folders and files that a training job finds in SageMaker's container."""
+    folder = script_mode.input_folder(job)
+    for path in (job.model_folder, job.data_folder, folder / "config", folder / "data"):
+        path.mkdir(parents=True)
+    for name, text in script_mode.config_files(job).items():
+        (folder / "config" / name).write_text(text, encoding="utf-8")
+    for name, channel in job.channels.items():
+        (folder / "data" / name).symlink_to(channel.resolve())
+
+
+def _noted_failure(job: ScriptJob) -> str:
+    """Return what the script has written into the file for its failure, as SageMaker shows it."""
+    file = job.output / "failure"
+    if job.kind is not Kind.TRAINING or not file.is_file():
+        return ""
+    with file.open("rb") as stream:
+        return clipped(log_line(stream.read(MOST_CHARACTERS * 4).decode("utf-8", "replace").strip()))
 
 
 def _progress_reader(stage: str, tail: LastLines, view: RunView) -> Callable[[OutputLine], None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_cli.backends.local.owned_files import remove_unfinished
 from mlops_cli.backends.local.run_store import RunStore
-from mlops_cli.caching.inputs import hyperparameters, input_digests, no_dataset_error, use_case_inputs
+from mlops_cli.caching.inputs import hyperparameter_values, input_digests, no_dataset_error, use_case_inputs
 from mlops_cli.caching.key import code_inputs
 from mlops_cli.caching.reads import Reads, unsent
 from mlops_cli.caching.stage_files import file_inputs
@@ -211,7 +211,7 @@ class LocalStageExecutor:
             return self.job_runner.gate(stage, run, self._gate_variables(stage, run), view)
         if stage.kind is Kind.TRAINING:
             self.save_environment(run)
-        values = hyperparameters(stage, run, self.use_case)
+        values = hyperparameter_values(stage, run, self.use_case)
         outcome = self.job_runner.job(stage, run, values, self._channels(stage, run), view)
         framework = {FRAMEWORK: self.use_case.framework.name} if stage.kind is Kind.TRAINING else {}
         return replace(outcome, detail={**outcome.detail, **self._dataset_detail(stage), **framework})

@@ -24,7 +24,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
     processing_request,
     training_request,
 )
-from mlops_cli.caching.inputs import hyperparameters
+from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
@@ -80,7 +80,7 @@ class JobBuilder:
         prefix = f"{REPRODUCE_PREFIX}{stage.name}" if self._scratch else stage.name
         name = job_name(self._outputs.endpoint, prefix, run.id, os.urandom(2).hex())
         key_prefix = f"{self._scratch or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
-        parameters = hyperparameters(stage, run, self._use_case)
+        parameters = hyperparameter_values(stage, run, self._use_case)
         launched = stage.kind is Kind.TRAINING and needs_launcher(parameters)
         spec = self._job_spec(stage, run, name, key_prefix, launched)
         if stage.kind is Kind.TRAINING:

@@ -17,6 +17,7 @@ from typing import Any
 from mlops_cli.backends.aws.stages import launcher
 from mlops_cli.core.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line
 from mlops_cli.core.script_environment import STEADY
+from mlops_cli.core.script_mode import Hyperparameter
 from mlops_cli.core.stages import Kind
 from mlops_cli.project.instances import JobInstances
 
@@ -40,7 +41,7 @@ NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"
 # What every shell leaves as it is; and the names that the toolkit turns into --name.
 PLAIN_VALUE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
-PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]+", re.ASCII)
+PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
     return f"{endpoint}-{stage[:10]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
 
 
-def processing_request(stage: str, script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> Request:
+def processing_request(
+    stage: str, script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec
+) -> Request:
     """Return the parameters of CreateProcessingJob."""
     channels = {name: Path(DATA) for name in spec.inputs}
     job = ScriptJob(stage, Kind.PROCESSING, Path(CODE) / script, Path(OUTPUT), channels, hyperparameters)
@@ -116,7 +119,7 @@ def _input(name: str, uri: str, path: str, distribution: str = REPLICATED) -> Re
     }
 
 
-def training_request(script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> Request:
+def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec) -> Request:
     """Return the parameters of CreateTrainingJob, in script mode.
 
     The network stays open even without requirements: the container's toolkit fetches the code itself.
@@ -137,16 +140,16 @@ def training_request(script: str, hyperparameters: Mapping[str, str], spec: JobS
     }
 
 
-def needs_launcher(hyperparameters: Mapping[str, str]) -> bool:
+def needs_launcher(hyperparameters: Mapping[str, Hyperparameter]) -> bool:
     """Return True if the toolkit's command line could change a value: the launcher must then be packed as LAUNCHER."""
     return not all(_is_plain(name, value) for name, value in hyperparameters.items())
 
 
-def _is_plain(name: str, value: str) -> bool:
-    return bool(PLAIN_NAME.fullmatch(name) and PLAIN_VALUE.fullmatch(value))
+def _is_plain(name: str, value: Hyperparameter) -> bool:
+    return bool(PLAIN_NAME.fullmatch(name) and PLAIN_VALUE.fullmatch(str(value)))
 
 
-def _hyperparameters(script: str, hyperparameters: Mapping[str, str], spec: JobSpec) -> dict[str, str]:
+def _hyperparameters(script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec) -> dict[str, str]:
     """Return script mode's parameters and the script's; each value is a quoted string, since the toolkit reads JSON."""
     launched = needs_launcher(hyperparameters)
     values = {

@@ -19,7 +19,7 @@ VALUE = "sagemaker_mlops_value_"
 OWN = "sagemaker_"
 
 
-def hyperparameters(sent: dict[str, Any]) -> dict[str, str]:
+def hyperparameters(sent: dict[str, Any]) -> dict[str, Any]:
     """Return the script's hyperparameters, of those that the job was created with."""
     prefixed = {name.removeprefix(VALUE): value for name, value in sent.items() if name.startswith(VALUE)}
     return dict(
@@ -27,14 +27,14 @@ def hyperparameters(sent: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def variables(script: str, values: dict[str, str], arguments: list[str], before: dict[str, str]) -> dict[str, str]:
+def variables(script: str, values: dict[str, Any], arguments: list[str], before: dict[str, str]) -> dict[str, str]:
     """Return the toolkit's variables about the script and its hyperparameters, as if it had started the script."""
     entry_point = {"user_entry_point": script, "module_name": script.removesuffix(".py")}
     extra = {name: value for name, value in _json(before, "SM_FRAMEWORK_PARAMS").items() if not _is_ours(name)}
     whole = {**_json(before, "SM_TRAINING_ENV"), **entry_point, "hyperparameters": values}
     return {
         **{f"SM_{name.upper()}": value for name, value in entry_point.items()},
-        **{f"SM_HP_{name.upper()}": value for name, value in values.items()},
+        **{f"SM_HP_{name.upper()}": _text(value) for name, value in values.items()},
         "SM_HPS": _text(values),
         "SM_USER_ARGS": _text(arguments),
         "SM_FRAMEWORK_PARAMS": _text(extra),
@@ -46,19 +46,23 @@ def _is_ours(name: str) -> bool:
     return name == SCRIPT or name.startswith(VALUE)
 
 
+def _option(name: str) -> str:
+    return f"--{name}" if len(name) > 1 else f"-{name}"
+
+
 def _json(variables: dict[str, str], name: str) -> dict[str, Any]:
     return dict(json.loads(variables.get(name) or "{}"))
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def main() -> None:
     sent = json.loads(Path(os.environ["SM_INPUT_CONFIG_DIR"], "hyperparameters.json").read_text(encoding="utf-8"))
     decoded = {name: json.loads(text) for name, text in sent.items()}
     script, values = decoded[SCRIPT], hyperparameters(decoded)
-    arguments = [part for name, value in values.items() for part in (f"--{name}", value)]
+    arguments = [part for name, value in values.items() for part in (_option(name), str(value))]
     os.environ.update(variables(script, values, arguments, dict(os.environ)))
     os.execv(sys.executable, [sys.executable, script, *arguments])  # noqa: S606 (no shell is the purpose)
 
