@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from mlops_cli.plain_text import printable
+
+# The least characters of a last column, whose text wraps.
+LEAST_LAST = 24
 
 
 class PlainTable(Table):
@@ -15,6 +20,18 @@ class PlainTable(Table):
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         super().add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+    def fitted(self, width: int) -> list[PlainTable]:
+        """Return the table; if cells would be cut, a table for each row with a line for each of its cells."""
+        if not self.show_header or self._least_width() <= width:
+            return [self]
+        headers = [column.header for column in self.columns]
+        return [_stacked(headers, row) for row in zip(*(column.cells for column in self.columns), strict=True)]
+
+    def _least_width(self) -> int:
+        """Return the width that all columns but the last one need, and a usable one for the last."""
+        widths = [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in self.columns]
+        return sum(widths[:-1]) + min(widths[-1], LEAST_LAST) + 2 * (len(widths) - 1)
 
 
 def table(*headers: str, title: str = "") -> PlainTable:
@@ -25,6 +42,17 @@ def table(*headers: str, title: str = "") -> PlainTable:
     for header in headers:
         grid.add_column(styled(header), no_wrap=True)
     grid.columns[-1].no_wrap = False
+    grid.columns[-1].overflow = "fold"
+    return grid
+
+
+def _stacked(headers: Sequence[Any], row: Sequence[Any]) -> PlainTable:
+    grid = table("", "")
+    grid.show_header = False
+    for header, cell in zip(headers, row, strict=True):
+        if str(cell):
+            grid.add_row(Text(str(header), style="bold"), cell)
+    grid.add_row("", "")
     return grid
 
 

@@ -71,11 +71,15 @@ class Console:
                 self._print(renderable)
 
     def _print(self, renderable: Any) -> None:
-        from mlops_cli.console.cells import styled
+        from rich.console import Group
 
+        from mlops_cli.console.cells import PlainTable, styled
+
+        console = self.rich()
         if isinstance(renderable, str):
             renderable = styled(renderable)
-        console = self.rich()
+        if isinstance(renderable, PlainTable):
+            renderable = Group(*renderable.fitted(console.width))
         if console.is_terminal:
             console.print(renderable)
             return

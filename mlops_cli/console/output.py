@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.console.formatting import format_datetime, iso, short
-from mlops_cli.core.comparison import describe_rows, summarize
+from mlops_cli.core.comparison import ComparisonResult, describe_rows, summarize
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport
 from mlops_cli.core.runs import CONTINUABLE, Run, StageRun, Status
 from mlops_cli.plain_text import clipped, one_line
@@ -164,7 +164,9 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
 def _within(evidence: Evidence) -> str:
     """Return the sentence for a model without a shortfall."""
     has_limits = any(row.minimum or row.maximum for row in evidence.rows)
-    return "all metrics are within their limits" if has_limits else "usecase.toml sets no limits"
+    limits = "all metrics are within their limits" if has_limits else "usecase.toml sets no limits"
+    is_worse = evidence.comparison is not None and evidence.comparison.result is ComparisonResult.WORSE
+    return f"{limits}, but the model is WORSE than the live one" if is_worse else limits
 
 
 def _against_live(evidence: Evidence) -> dict[str, str]:

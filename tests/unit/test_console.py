@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from rich.cells import cell_len
 from rich.console import Console as RichConsole
 
 from mlops_cli.console import Console
+from mlops_cli.console.cells import table
 from mlops_cli.console.checks import finding_table
 from mlops_cli.console.formatting import number
+from mlops_cli.console.output import show_evidence
 from mlops_cli.console.progress import Lines, describe, size
 from mlops_cli.console.resource_tree import Tree
 from mlops_cli.console.tables import (
@@ -25,6 +28,7 @@ from mlops_cli.console.tables import (
     stage_table,
 )
 from mlops_cli.core.checks import Finding, State
+from mlops_cli.core.comparison import Comparison, MetricDelta
 from mlops_cli.core.evidence import Evidence, MetricRow, make_evidence
 from mlops_cli.core.metric_bounds import Metrics
 from mlops_cli.core.plan import Action, Change, Plan
@@ -259,3 +263,29 @@ def test_columns_says_how_wide_tables_are(columns: str, width: int, monkeypatch:
     monkeypatch.setattr("sys.stdout", io.StringIO())
     monkeypatch.setenv("COLUMNS", columns)
     assert Console().width == width
+
+
+@pytest.mark.parametrize("values", [(0.95, 0.90), (0.90, 0.95)])
+def test_the_last_line_never_says_that_all_is_well_beside_a_worse_model(
+    values: tuple[float, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    now, live = values
+    low, high = sorted((0.9 * (now - live), 1.1 * (now - live)))
+    delta = MetricDelta("macro", now, live, low, high)
+    comparison = Comparison("roc_auc", rows=100, of=100, resamples=1000, differences=(delta,))
+    run_evidence = replace(evidence(full_rows(now), full_rows(live)), comparison=comparison)
+    show_evidence(Console(), run_evidence)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("limits")]
+    assert ("WORSE than the live one" in line) == (now < live)
+
+
+def test_where_cells_would_be_cut_each_row_is_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = table("run", "status", "model", "meaning")
+    grid.add_row("10e87cca", "waiting", "308651a83863", "a longer text, of words that are whole")
+    grid.add_row("22f93c1b", "", "9f8651a83863", "a/path/that/is/longer/than/any/terminal/of/a/phone.csv")
+    for columns in (40, 60, 120):
+        shown = without_styles(on_terminal(lambda console: console.show(grid), monkeypatch, columns))
+        assert "…" not in shown
+        for word in ("10e87cca", "308651a83863", "waiting", "longer", "words", "9f8651a83863"):
+            assert word in shown
+        assert all(cell_len(line) <= columns for line in shown.splitlines())
