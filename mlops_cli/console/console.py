@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.plain_text import log_line, printable
+from mlops_cli.plain_text import clipped, log_line, printable
 from mlops_cli.project.environment import plain_terminal, terminal_columns
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mlops_cli.core.progress import Watch
 
 PLAIN_WIDTH = 110
+
+
+# A longer line of an error says nothing more to a person.
+LONGEST_LINE = 2_000
 
 
 class Console:
@@ -105,7 +109,7 @@ class Console:
 
     def error(self, message: str, hint: str, exit_code: int, secrets: Iterable[str] = ()) -> None:
         """Print the error without ``secrets``, and without passwords in addresses."""
-        message, hint = (without_secrets(text, secrets) for text in (message, hint))
+        message, hint = (_clipped(without_secrets(text, secrets)) for text in (message, hint))
         print(f"error: {printable(message)}", file=sys.stderr)
         if hint:
             print(f"hint: {printable(hint)}", file=sys.stderr)
@@ -158,3 +162,7 @@ class Console:
         view: Tree | Lines = Tree(self.rich()) if self.live else Lines(self.say)
         with view:
             yield view
+
+
+def _clipped(text: str) -> str:
+    return "\n".join(clipped(line, LONGEST_LINE) for line in text.split("\n"))

@@ -101,8 +101,9 @@ def load_use_case(path: Path) -> UseCase:
     """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}.", f"Fix {path.name} and try again.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConfigurationError(f"{path} is not valid TOML: {problem}.", f"Fix {path.name} and try again.") from None
     problems = [_unknown(f"[{name}]", name, TABLES) for name in document if name not in TABLES]
     use_case = _read(document, path, problems)
     if problems:
@@ -228,6 +229,11 @@ def _passed(table: dict[str, Any], problems: list[str]) -> PassedVariables:
         for name, value in fixed.items()
         if not isinstance(value, Scalar)
     )
+    problems.extend(
+        f"environment.set.{name} holds a NUL character, which no program can be given"
+        for name, value in fixed.items()
+        if "\0" in str(value)
+    )
     return PassedVariables(tuple(names), {name: str(value) for name, value in fixed.items()})
 
 
@@ -280,6 +286,8 @@ def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, di
                 problems.append(f"hyperparameters.{stage} has {name!r}, expected a name of letters, digits, _ and -")
             if not isinstance(value, Scalar):
                 problems.append(f"hyperparameters.{stage}.{name} must be a text, a number or true/false")
+            elif "\0" in str(value):
+                problems.append(f"hyperparameters.{stage}.{name} holds a NUL character, which no program can be given")
     return {
         stage: {name: str(value) for name, value in values.items()}
         for stage, values in table.items()

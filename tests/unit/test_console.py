@@ -289,3 +289,10 @@ def test_where_cells_would_be_cut_each_row_is_a_block(monkeypatch: pytest.Monkey
         for word in ("10e87cca", "308651a83863", "waiting", "longer", "words", "9f8651a83863"):
             assert word in shown
         assert all(cell_len(line) <= columns for line in shown.splitlines())
+
+
+def test_an_error_is_no_megabyte(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().error("there is no file " + "a" * 1_000_000 + "\nsecond line", "b" * 1_000_000, 1)
+    shown = capsys.readouterr().err
+    assert len(shown) < 5_000
+    assert "second line" in shown

@@ -57,3 +57,25 @@ def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
     script = "import usecase; print(usecase.gate('pre-training')['min_rows'])"
     done = subprocess.run([sys.executable, "-c", script], cwd=path.parent, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1000\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("\na = " + "[" * 100_000 + "]" * 100_000, "is not valid TOML: it nests too deeply"),
+        ("\na = " + "{b = " * 100_000 + "1" + "}" * 100_000, "is not valid TOML: it nests too deeply"),
+        ('\n[environment.set]\nMODE = "a\\u0000b"\n', "environment.set.MODE holds a NUL character"),
+    ],
+)
+def test_what_no_program_can_be_given_is_refused(path: Path, text: str, problem: str) -> None:
+    path.write_text(path.read_text() + text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    assert problem in caught.value.message
+
+
+def test_a_nul_character_in_a_hyperparameter_is_refused(path: Path) -> None:
+    path.write_text(path.read_text().replace("[hyperparameters.train]", '[hyperparameters.train]\nnul = "a\\u0000b"'))
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    assert "hyperparameters.train.nul holds a NUL character" in caught.value.message
