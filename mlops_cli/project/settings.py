@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from mlops_cli.core.secrets import is_secret_name, without_secrets
@@ -57,6 +58,7 @@ class Setting:
 
 
 LEAST_SECRET = 8
+NEAR = 0.8
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}"
 SETTINGS: tuple[Setting, ...] = (
@@ -244,9 +246,11 @@ def _read_dotenv(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save the file as UTF-8.") from None
+    if "\0" in text:
+        raise ConfigurationError(f"{path} holds NUL characters; it may be UTF-16.", "Save the file as UTF-8.")
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
-        if binding.error:
+        if binding.error or (binding.key and binding.value is None):
             # The line itself is not shown: it may contain a secret.
             blank = len(binding.original.string) - len(binding.original.string.lstrip())
             line = binding.original.line + binding.original.string[:blank].count("\n")
@@ -257,6 +261,14 @@ def _read_dotenv(path: Path) -> dict[str, str]:
         if binding.key and binding.value:
             values[binding.key] = binding.value
     return values
+
+
+def misspelled_names(dotenv_path: Path) -> dict[str, str]:
+    """Return the names in .env that are almost the name of a setting, with that name."""
+    known = [name for setting in SETTINGS for name in (setting.name, *setting.also)]
+    unknown = [name for name in _read_dotenv(dotenv_path) if name not in known]
+    near = {name: get_close_matches(name.upper(), known, 1, NEAR) for name in unknown}
+    return {name: matches[0] for name, matches in near.items() if matches}
 
 
 def export_kaggle(settings: Settings) -> None:

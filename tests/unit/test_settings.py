@@ -8,7 +8,7 @@ import pytest
 from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.environment import job_environment, job_environment_inputs
-from mlops_cli.project.settings import SETTINGS, load_settings, resolve
+from mlops_cli.project.settings import SETTINGS, load_settings, misspelled_names, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,6 +112,18 @@ def test_dotenv_that_is_not_text_is_a_clear_error(tmp_path: Path) -> None:
         load_settings(tmp_path / ".env", {})
 
 
+def test_dotenv_in_utf_16_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("STAGE=prod\n".encode("utf-16-le"))
+    with pytest.raises(ConfigurationError, match="holds NUL characters; it may be UTF-16"):
+        load_settings(tmp_path / ".env", {})
+
+
+def test_a_misspelled_name_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STGAE=prod\nENDPOINT_PROT=1\nDATABASE_URL=x\nOTHER_TOOL=1\nstage=prod\n")
+    near = {"STGAE": "STAGE", "ENDPOINT_PROT": "ENDPOINT_PORT", "stage": "STAGE"}
+    assert misspelled_names(tmp_path / ".env") == near
+
+
 def test_a_byte_order_mark_hides_no_setting(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfSTAGE=prod\r\nSOURCE='s3'\r\n")
     settings = load_settings(tmp_path / ".env", {})
@@ -127,6 +139,8 @@ def test_a_byte_order_mark_hides_no_setting(tmp_path: Path) -> None:
         ("SOURCE=s3\nset STAGE prod\n", 2),
         ("- STAGE=prod\n", 1),
         ("=prod\n", 1),
+        ("SOURCE=s3\nSTAGE\n", 2),
+        ("export STAGE\n", 1),
     ],
 )
 def test_a_line_of_dotenv_that_cannot_be_read_is_named(tmp_path: Path, text: str, line: int) -> None:

@@ -15,12 +15,15 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     from mlops_cli.console.output import show_settings
     from mlops_cli.core.script_environment import PassedVariables
     from mlops_cli.project.environment import withheld_variables
+    from mlops_cli.project.settings import misspelled_names
 
     context, console = get_context(ctx)
     settings = context.settings
     show_settings(console, settings)
     problems = context.problems
     withheld = withheld_variables(PassedVariables() if problems else context.use_case.passed)
+    for name, setting in misspelled_names(context.project.dotenv).items():
+        console.say(f"note: {name} in .env is not a setting; did you mean {setting}?")
     if withheld:
         console.say(f"secrets that scripts, gates and the endpoint do not get: {', '.join(withheld)}")
     console.result(
