@@ -212,6 +212,8 @@ def _complete_error(error: MlopsError, run: Run) -> None:
 
 def _mark_failed(record: StageRun, run: Run, error: BaseException) -> None:
     failed = isinstance(error, Exception)
+    if record.status is not Status.RUNNING:  # it failed before it began; the start on record is an earlier one's
+        record.started_at = clock.now()
     record.status = run.status = Status.FAILED if failed else Status.INTERRUPTED
     record.reason = str(error) if failed else "stopped by the user"
     record.detail = error.detail if isinstance(error, StageFailed) else {}

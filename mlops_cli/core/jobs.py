@@ -65,6 +65,13 @@ def progress_in(line: str) -> tuple[int, int, str] | None:
 
 def parse_json_output(text: str) -> dict[str, Any]:
     """Return the content of a JSON file that a script wrote. Raise ValueError for malformed JSON."""
+    try:
+        return _parsed(text.removeprefix("\ufeff"))
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+
+
+def _parsed(text: str) -> dict[str, Any]:
     # NaN, Infinity and 1e999 are not JSON and would pass comparisons wrongly, so they become null. In the metrics they
     # stay as text, for the approver to see.
     content = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)

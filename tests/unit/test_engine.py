@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from mlops_cli.core import clock
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.engine import (
     StageFailed,
@@ -167,6 +168,24 @@ def test_failure_is_recorded_before_it_is_raised_and_is_retried() -> None:
     bench.executed.clear()
     go(saved, bench)
     assert bench.executed == ["fit", "approval"]
+
+
+def test_a_stage_that_fails_before_it_begins_has_taken_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Memory()
+    bench.fail = "fit"
+    with pytest.raises(StageFailed):
+        go(new_run(), bench)
+    saved = bench.saved["r1"]
+    moment = clock.now() + 1000.0
+    monkeypatch.setattr(clock, "now", lambda: moment)
+
+    def cache_inputs(stage: Stage, run: Run) -> dict[str, str]:
+        raise MlopsError(f"the script of {stage.name} is missing")
+
+    monkeypatch.setattr(bench, "cache_inputs", cache_inputs)
+    with pytest.raises(MlopsError, match="is missing"):
+        go(saved, bench, "fit")
+    assert saved.stage("fit").seconds == 0
 
 
 def test_ctrl_c_is_recorded_as_interrupted() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core import script_mode
-from mlops_cli.core.jobs import ScriptJob, command_line, progress_in
+from mlops_cli.core.jobs import ScriptJob, command_line, parse_json_output, progress_in
 from mlops_cli.core.stages import Kind
 
 TRAIN = ScriptJob(
@@ -99,3 +99,13 @@ def test_what_an_override_spells(text: str, value: object) -> None:
 )
 def test_a_line_of_progress(line: str, progress: object) -> None:
     assert progress_in(line) == progress
+
+
+@pytest.mark.parametrize("text", ["{broken", "[" * 100_000, "{" + '"a": {' * 100_000, "", "\ufeff{"])
+def test_what_a_script_wrote_is_json_or_a_clear_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_json_output(text)
+
+
+def test_a_byte_order_mark_is_no_error() -> None:
+    assert parse_json_output('\ufeff{"a": 1}') == {"a": 1}
