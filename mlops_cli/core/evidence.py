@@ -157,11 +157,7 @@ def _shown(row: MetricRow, name: str, beyond: str) -> str:
     value = row.metrics.get(name)
     if name in row.not_numbers:
         return f"{row.name}: {name} is not a number: {row.not_numbers[name]}"
-    absence = (
-        "is not in metrics.json"
-        if name not in row.metrics
-        else "is null in metrics.json: the training could not compute it"
-    )
+    absence = "is not in metrics.json" if name not in row.metrics else "is null in metrics.json: it was not computed"
     return f"{row.name}: {name} {absence if value is None else f'{value:.3f} is {beyond}'}"
 
 

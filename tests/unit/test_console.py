@@ -73,7 +73,7 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
     ("row", "said"),
     [
         ({"roc_auc": 0.79}, "toxic: roc_auc 0.790 is under 0.8"),
-        ({"roc_auc": None}, "toxic: roc_auc is null in metrics.json: the training could not compute it"),
+        ({"roc_auc": None}, "toxic: roc_auc is null in metrics.json: it was not computed"),
         ({"roc_auc": float("nan")}, "toxic: roc_auc is not a number: NaN"),
         ({"f1": 0.9}, "toxic: roc_auc is not in metrics.json"),
         ({"roc_auc": "0.99"}, "toxic: roc_auc is not a number: 0.99"),
@@ -105,7 +105,7 @@ def rents(**rows: dict[str, Any]) -> Evidence:
         ({"rent": {"rmse": 1.0, "r2": 1.0}, "hill": {"mae": 51}}, ["hill: mae 51.000 is over 50"]),
         (
             {"rent": {"rmse": None, "r2": 1.0}},
-            ["rent: rmse is null in metrics.json: the training could not compute it"],
+            ["rent: rmse is null in metrics.json: it was not computed"],
         ),
         ({"hill": {"rmse": 1.0, "mae": 1.0}}, ["metrics.json has no row 'rent', which has limits"]),
     ],
