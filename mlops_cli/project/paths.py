@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,24 +66,29 @@ def named_project(folder: Path) -> Project:
 
 
 def find_project(start: Path) -> Project:
-    """Return the nearest project upwards from ``start``."""
+    """Return the nearest project upwards from ``start``. Raise ConfigurationError if another user could control it."""
     folder = start.resolve()
     for candidate in (folder, *folder.parents):
         if (candidate / USE_CASE).is_file():
-            if candidate != folder:
-                _check_owner(candidate)
-            return Project(candidate)
+            project = Project(candidate)
+            # Scripts in the current folder run because the user asks for it, as with any other program.
+            scripts = () if candidate == folder else (candidate, candidate / USE_CASE)
+            _check_owner(
+                project, scripts, f"The project {candidate}, above this folder,", "its scripts would run as you"
+            )
+            reason = "its records would be trusted, and its models run as you"
+            _check_owner(project, (project.state,), str(project.state), reason)
+            return project
     raise ConfigurationError(
         f"No project here: neither {folder} nor a folder above it has {USE_CASE}.",
         "Make one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ...",
     )
 
 
-def _check_owner(root: Path) -> None:
-    """Raise ConfigurationError for another user's project: its scripts would run as the current user."""
-    strangers = {path.stat().st_uid for path in (root, root / USE_CASE)} - {os.geteuid()}
+def _check_owner(project: Project, paths: Sequence[Path], subject: str, reason: str) -> None:
+    strangers = {path.lstat().st_uid for path in paths if os.path.lexists(path)} - {os.geteuid()}
     if strangers:
         raise ConfigurationError(
-            f"The project {root}, above this folder, belongs to another user (uid {min(strangers)}).",
-            f"If you trust its scripts, name it: mlops --project {shlex.quote(str(root))} ...",
+            f"{subject} belongs to another user (uid {min(strangers)}): {reason}.",
+            f"If you trust that user, name the project: mlops --project {shlex.quote(str(project.root))} ...",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ from mlops_cli.backends.local.infra import deploy_infra
 from mlops_cli.backends.local.owned_files import unknown_paths
 from mlops_cli.core.checks import State
 from mlops_cli.core.runs import RunRequest
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.data_request import data_request
+from mlops_cli.project.paths import find_project, named_project
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import load_use_case
 from tests.component.local.ground import Ground, Silent
@@ -88,3 +90,21 @@ def test_a_file_of_the_wrong_kind_is_neither_used_nor_removed(ground: Ground, na
             command()
         assert caught.value.hint.startswith(f"Move it away: mv {path} ")
     assert path in unknown_paths(ground.project)
+
+
+def test_what_belongs_to_another_user_is_not_taken_unless_it_is_named(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = ground.folder / "notebooks"
+    below.mkdir()
+    assert find_project(ground.folder) == find_project(below) == named_project(ground.folder)
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+    for folder, words in ((ground.folder, "its records would be trusted"), (below, "its scripts would run as you")):
+        with pytest.raises(ConfigurationError, match=f"belongs to another user .*: {words}") as caught:
+            find_project(folder)
+        assert f"mlops --project {ground.folder} ..." in caught.value.hint
+    assert named_project(ground.folder).root == ground.folder
+    shutil.rmtree(ground.project.state)
+    assert find_project(ground.folder).root == ground.folder, "scripts in the current folder are run as they are named"
+    with pytest.raises(ConfigurationError, match="above this folder, belongs to another user"):
+        find_project(below)

@@ -1,0 +1,76 @@
+"""The endpoint's folder is removed, replaced or moved while it serves: the server ends, one command brings it back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def servers(folder: Path) -> list[int]:
+    """The processes of servers that were started in the folder, wherever it is now."""
+    pids = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"mlops_cli.serving" in command and str(folder).encode() in command:
+            pids.append(int(process.name))
+    return pids
+
+
+def replace_by_a_copy(endpoint: Path) -> None:
+    shutil.copytree(endpoint, endpoint.with_name("data.copy"))
+    shutil.rmtree(endpoint)
+    endpoint.with_name("data.copy").rename(endpoint)
+
+
+DISTURBANCES: dict[str, Callable[[Path], object]] = {
+    "removed": shutil.rmtree,
+    "moved away": lambda endpoint: endpoint.rename(endpoint.parents[1] / "elsewhere"),
+    "replaced by a copy": replace_by_a_copy,
+    "its lock removed": lambda endpoint: (endpoint / "supervisor.lock").unlink(),
+}
+
+
+def test_a_server_whose_folder_is_gone_ends_and_is_brought_back_by_one_command(tiny: Cli) -> None:
+    run_id = tiny.json("run")["id"]
+    digest = tiny.json("approve", "--run-id", run_id, "--yes")["stages"][2]["output"]
+    endpoint = tiny.folder / ".mlops" / "endpoint"
+    for name, disturb in DISTURBANCES.items():
+        assert len(servers(tiny.folder)) == 2, name
+        disturb(endpoint)
+        wait_for(lambda: servers(tiny.folder) == [])
+        status = tiny.json("status")
+        assert status["endpoint"]["state"] == "failed", name
+        assert "mlops run --from deploy" in tiny("doctor", code=1), name
+        assert tiny.json("run", "--from", "deploy")["status"] == "done", name
+        live = tiny.json("test-endpoint")["endpoint"]
+        assert (live["is_what_was_approved"], live["live_digest"]) == (True, digest), name
+    shutil.rmtree(tiny.folder / "elsewhere")
+
+    moved = Cli(tiny.folder.rename(tiny.folder.with_name("moved")))
+    wait_for(lambda: servers(tiny.folder) == [])
+    assert f"moved here from {tiny.folder}" in moved("status")
+    assert moved.json("run", "--from", "deploy")["status"] == "done"
+    assert moved.json("test-endpoint")["endpoint"]["live_digest"] == digest
+    assert "verified: no resources created by mlops remain" in moved("cleanup", "--yes")
+    wait_for(lambda: servers(moved.folder) == [])
+    moved.folder.rename(tiny.folder)
+
+
+def test_a_server_whose_project_state_is_removed_ends_and_leaves_room_for_another(tiny: Cli) -> None:
+    tiny.json("approve", "--run-id", tiny.json("run")["id"], "--yes")
+    shutil.rmtree(tiny.folder / ".mlops")
+    wait_for(lambda: servers(tiny.folder) == [])
+    assert "nothing to remove" in tiny("cleanup", "--yes")
+    tiny("download-data", "--source", "tiny.csv")
+    assert tiny.json("approve", "--run-id", tiny.json("run")["id"], "--yes")["status"] == "done"
+    assert len(servers(tiny.folder)) == 2
