@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ def objection(request: Request, bound: str) -> str:
     return ""
 
 
+@lru_cache(1024)
 def is_own_name(host: str, bound: str) -> bool:
     """Return True if a Host header names this machine: nobody else's name server can have sent the caller here."""
     name = _name(host)

@@ -186,15 +186,15 @@ class App:
 
     async def _send(self, send: Send, answer: Answer) -> None:
         digest = answer.digest or self._front.deployment.digest
-        pairs = {
-            "content-type": answer.content_type,
-            "content-length": str(len(answer.body)),
-            "x-Amzn-Invoked-Production-Variant": "AllTraffic",
-            "x-amzn-RequestId": str(uuid.uuid4()),
-            CUSTOM_ATTRIBUTES: f"model-digest={digest}",
-            **dict(answer.headers),
-        }
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs.items()]
+        headers = [
+            (b"content-type", answer.content_type.encode("latin-1")),
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"x-amzn-invoked-production-variant", b"AllTraffic"),
+            (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
+            (CUSTOM_HEADER, b"model-digest=%b" % digest.encode()),
+        ]
+        for name, value in answer.headers:
+            headers.append((name.encode("latin-1"), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 

@@ -21,10 +21,40 @@ if TYPE_CHECKING:
 HEAD_BYTES = 65_536
 MAX_HEADERS = 200
 VERSIONS = ("1.0", "1.1")
+HEAD_END = b"\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 "
 TIMEOUT = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: 28\r\n"
     b'connection: close\r\n\r\n{"title": "Request Timeout"}'
 )
+
+
+class AnswerWriter:
+    """A connection's transport that sends the head and the body of an answer together: one call of the kernel."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._head and data.endswith(HEAD_END) and not data.startswith(CONTINUE):
+            self._head = data
+        else:
+            self._transport.write(self._head + data)
+            self._head = b""
+
+    def flush(self) -> None:
+        """Send a head without a body: the answer to HEAD."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -52,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._writer = AnswerWriter(transport)
         self._own.add(self)
         self._clock = self.loop.call_later(self.timeout_keep_alive, self._expire)
 
@@ -103,6 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS:
             raise ValueError("too many headers")
         super().on_headers_complete()
+        self.cycle.transport = self._writer  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         if not self._upgrade:
@@ -114,6 +146,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._writer.flush()
         self._own.touch(self)
         super().on_response_complete()
 

@@ -58,6 +58,7 @@ class Channel(asyncio.Protocol):
     def __init__(self, on_frame: Callable[[Frame], None]) -> None:
         self._on_frame = on_frame
         self._frames = FrameReader()
+        self._unsent: list[bytes] = []
         self.transport: asyncio.Transport | None = None
         self.closed = asyncio.Event()
 
@@ -73,8 +74,15 @@ class Channel(asyncio.Protocol):
         self.closed.set()
 
     def send(self, data: bytes) -> None:
+        """Send with the other frames of this moment: one call of the kernel for all."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
         if self.transport is not None and not self.closed.is_set():
-            self.transport.write(data)
+            self.transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
 
 @dataclass(frozen=True)
