@@ -54,6 +54,10 @@ class Infrastructure(ABC):
         """Return, in words, the settings that differ from those of the target's last deployment."""
         return []
 
+    def warnings(self) -> list[str]:
+        """Return, in words, the dangers of the settings, which are shown before anything is deployed."""
+        return []
+
     def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (the local target costs nothing)
         """Return the target's costs."""
         return Costs()

@@ -130,6 +130,12 @@ def show_undeployed_settings(infra: Infrastructure, console: Console) -> None:
         console.say(f"note: {difference}")
 
 
+def show_warnings(infra: Infrastructure, console: Console) -> None:
+    """Show the dangers of the settings before anything is deployed."""
+    for warning in infra.warnings():
+        console.say(f"warning: {warning}")
+
+
 def _version(ctx: typer.Context, requested: bool) -> None:
     """Print the version. Not eager, so that --json is parsed first, in either order."""
     if requested and not ctx.resilient_parsing:

@@ -128,6 +128,8 @@ def show_endpoint(console: Console, endpoint: Endpoint) -> None:
         console.say(f"endpoint {endpoint.name}: {endpoint.state.value} at {endpoint.url}, serves {endpoint.served}")
         if endpoint.state is EndpointState.IN_SERVICE and not endpoint.is_approved:
             console.next(endpoint.fix_command)
+    for incident in endpoint.incidents[-1:]:
+        console.say(f"note: {incident}")
 
 
 def show_evidence(console: Console, evidence: Evidence) -> None:

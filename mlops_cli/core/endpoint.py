@@ -24,7 +24,8 @@ class Endpoint:
     """The endpoint. ``live_digest``: reported by the endpoint itself; ``deployed_digest``: expected by the record.
 
     ``approved_digest`` equals ``deployed_digest`` if that model should be live; else ``objection`` is the reason
-    against it.
+    against it. ``changed_files`` of the model package were changed on disk while it is served; ``incidents`` are the
+    last restarts of the server's worker.
     """
 
     name: str
@@ -36,10 +37,12 @@ class Endpoint:
     reason: str = ""
     deployed_digest: str = ""
     objection: str = ""
+    changed_files: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
 
     @property
     def is_approved(self) -> bool:
-        return bool(self.live_digest) and self.live_digest == self.approved_digest
+        return bool(self.live_digest) and self.live_digest == self.approved_digest and not self.changed_files
 
     @property
     def served(self) -> str:
@@ -53,7 +56,9 @@ class Endpoint:
             expected = self.deployed_digest[:12]
             contrast = f"but {expected} is approved" if self.approved_digest else "which nobody approved"
             return f"{model or 'no model of this project'}, {contrast}"
-        return f"{model}, which {self.objection}"
+        if self.objection:
+            return f"{model}, which {self.objection}"
+        return f"{model}, whose files were changed on disk: {', '.join(self.changed_files)}"
 
     @property
     def fix_command(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -62,6 +63,8 @@ class EndpointStatus:
     reason: str
     log: Path
     sample: float = 0.0
+    changed_files: tuple[str, ...] = ()  # of the served model package, on disk
+    incidents: tuple[str, ...] = ()
 
 
 class ServerProcesses(Protocol):
@@ -146,9 +149,8 @@ class LocalEndpoint:
             return self._status(ServerState.FAILED, service, reason=reason)
         if service is None:
             return self._status(ServerState.UPDATING, None, supervisor, reason="The server is starting.")
-        digest = self._reported_digest(service)
+        digest, reason = self._ping(service)
         if digest is None:
-            reason = service.reason or f"The server does not answer within {PING_SECONDS:g} s."
             return self._status(ServerState.FAILED, service, supervisor, reason=reason)
         outcome = self._folder.read_outcome()
         if outcome is not None and not outcome.done:
@@ -215,7 +217,11 @@ class LocalEndpoint:
         deployment = service.deployment
         same_port = self.port in (0, service.port)
         desired = (self.name, self.host, self.limits, self.sample)
-        return same_port and (deployment.name, deployment.host, deployment.limits, deployment.sample) == desired
+        return (
+            same_port
+            and not service.changed
+            and (deployment.name, deployment.host, deployment.limits, deployment.sample) == desired
+        )
 
     def _store_package(self, model: Path, deployment: Deployment) -> None:
         """Copy the package, so that the endpoint does not depend on the original file."""
@@ -313,15 +319,19 @@ class LocalEndpoint:
         supervisor = supervision(self._folder.supervisor_lock)
         return supervisor is not None and supervisor.folder != str(self._folder.root.resolve())
 
-    def _reported_digest(self, service: Service) -> str | None:
+    def _ping(self, service: Service) -> tuple[str | None, str]:
+        """Return the digest that the healthy server reports, or the reason why it is not healthy."""
+        silent = f"The server does not answer within {PING_SECONDS:g} s."
         if service.worker is None:
-            return None
+            return None, service.reason or silent
         try:
             answer = request(service, "GET", "/ping", PING_SECONDS)
         except OSError:
-            return None
+            return None, service.reason or silent
         name, _, digest = answer.headers.get(CUSTOM_ATTRIBUTES.lower(), "").partition("=")
-        return digest if answer.status == 200 and name == "model-digest" else None
+        if answer.status == 200 and name == "model-digest":
+            return digest, ""
+        return None, _reason(answer) or service.reason or f"The server answers with {answer.status}."
 
     def _status(
         self,
@@ -335,7 +345,16 @@ class LocalEndpoint:
         url = base_url(service.deployment.host, service.port) if service else ""
         since = service.since if service else None
         sample = service.deployment.sample if service else 0.0
-        return EndpointStatus(name, state, url, pid, digest, since, reason, self._folder.log, sample)
+        changed, incidents = (service.changed, service.incidents) if service else ((), ())
+        log = self._folder.log
+        return EndpointStatus(name, state, url, pid, digest, since, reason, log, sample, changed, incidents)
+
+
+def _reason(answer: Response) -> str:
+    """Return the reason in the answer of a server that is not healthy."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(answer.body)["error"])
+    return ""
 
 
 def _await_end(supervisor: subprocess.Popen[bytes]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.backends.common_checks import dataset_check
 from mlops_cli.backends.local.infra import has_infra, missing_packages, plan_infra
+from mlops_cli.backends.local.public_address import LOOPBACK, public_address_warning
 from mlops_cli.core.checks import Check, Finding, State, ok
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.data.metadata import load
@@ -218,6 +219,10 @@ def port(services: LocalServices) -> Iterator[Finding]:
     from mlops_cli.serving.worker_handle import DeploymentError
 
     server = services.server
+    if warning := public_address_warning(server.host):
+        yield Finding(
+            "port", State.WARNING, warning, "ENDPOINT_HOST is not an address of this machine alone.", LOOPBACK
+        )
     status = server.status()
     held = int(status.url.rpartition(":")[2]) if status.pid and status.url else 0
     if held and server.port in (0, held):
@@ -254,3 +259,11 @@ def endpoint(project: Project, served: ServedEndpoint) -> Iterator[Finding]:
         )
     else:
         yield ok("endpoint", f"{status.name}: {status.state.value} {status.url}".rstrip())
+    if status.incidents:
+        yield Finding(
+            "endpoint",
+            State.WARNING,
+            f"{status.name} has restarted its worker: {'; '.join(status.incidents)}",
+            "A request may have hung or crashed the model's code.",
+            f"Look at the end of {project.endpoint / 'server.log'}; mlops run --from deploy starts afresh.",
+        )

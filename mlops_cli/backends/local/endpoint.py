@@ -32,6 +32,8 @@ class LocalServedEndpoint(ServedEndpoint):
             f"{self._services.project.endpoint} holds no server any more." if lost else status.reason,
             digest,
             objection,
+            status.changed_files,
+            status.incidents,
         )
 
     def invoke(self, body: bytes, content_type: str) -> InvocationResponse:

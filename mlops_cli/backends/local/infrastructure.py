@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Infrastructure
 from mlops_cli.backends.local.infra import deploy_infra, has_infra, plan_infra
+from mlops_cli.backends.local.public_address import public_address_warning
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 class LocalInfrastructure(Infrastructure):
     def __init__(self, services: LocalServices) -> None:
         self._services = services
+
+    def warnings(self) -> list[str]:
+        warning = public_address_warning(self._services.server.host)
+        return [warning] if warning else []
 
     def exists(self) -> bool:
         return has_infra(self._services.project)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_cli.cli import completion
-from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.app import command, get_context, show_account, show_warnings
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
@@ -75,6 +75,7 @@ def show_and_decide(
     evidence = backend.approvals.evidence(run)
     output.show_evidence(console, evidence)
     if approved:
+        show_warnings(backend.infra, console)
         require_reason(evidence, comment)
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_cli.cli import completion
-from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.app import command, get_context, show_warnings
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
 from mlops_cli.core.approval import has_reason
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
@@ -69,6 +69,7 @@ def show_and_roll_back(
         )
     if endpoint.state is EndpointState.ABSENT:  # a running endpoint costs money already: no reason to keep a bad model
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
+    show_warnings(backend.infra, console)
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
         raise MlopsError("Nothing was changed.", "List the versions: mlops models")
     try:
