@@ -321,13 +321,13 @@ class LocalEndpoint:
 
     def _ping(self, service: Service) -> tuple[str | None, str]:
         """Return the digest that the healthy server reports, or the reason why it is not healthy."""
-        silent = f"The server does not answer within {PING_SECONDS:g} s."
+        no_answer = f"The server does not answer within {PING_SECONDS:g} s."
         if service.worker is None:
-            return None, service.reason or silent
+            return None, service.reason or no_answer
         try:
             answer = request(service, "GET", "/ping", PING_SECONDS)
         except OSError:
-            return None, service.reason or silent
+            return None, service.reason or no_answer
         name, _, digest = answer.headers.get(CUSTOM_ATTRIBUTES.lower(), "").partition("=")
         if answer.status == 200 and name == "model-digest":
             return digest, ""
