@@ -48,6 +48,14 @@ def parse_identity(note: Mapping[str, Any]) -> Identity:
     return Identity(int(note["pid"]), str(note["namespace"]), str(note["started"]))
 
 
+def has_own_proc() -> bool:
+    """Return False if /proc lists the processes of another PID namespace: its numbers mean others here."""
+    try:
+        return sys.platform != "linux" or os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 (no path)
+    except OSError:
+        return False
+
+
 def _namespace() -> str:
     """Return the PID namespace; empty on systems with only one."""
     return str(Path("/proc/self/ns/pid").stat().st_ino) if sys.platform == "linux" else ""
@@ -58,6 +66,8 @@ def _started(pid: int) -> str:
     if sys.platform != "linux":
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return listing.stdout.strip()
+    if not has_own_proc():
+        return ""
     try:
         # The command's name, in brackets, may hold anything; the start is the 22nd field, in ticks since the boot.
         ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree
+from mlops_cli.files.process_identity import has_own_proc
 from mlops_cli.processes.output_lines import OutputLine, OutputLines
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class JobProcesses:
         """
         if self.folder.is_symlink() or self.folder.is_file():  # not ours, but in its place
             self.folder.unlink()
-        for job in self._jobs():
+        for job in self._jobs() if has_own_proc() else ():  # else they cannot be found, and stay on record
             if (owned or not job.is_owned) and (orphans := job.end()):
                 pids = " ".join(map(str, orphans))
                 raise MlopsError(f"Processes of an earlier run do not end: {pids}.", f"End them: kill -9 {pids}")
@@ -212,7 +213,7 @@ def environments() -> Iterator[tuple[int, bytes]]:
         listing = subprocess.run(["ps", "-axEww", "-o", "pid=,command="], capture_output=True, check=True).stdout
         yield from ((int(line.split()[0]), line) for line in listing.splitlines() if line.strip())
         return
-    for folder in Path("/proc").glob("[0-9]*"):
+    for folder in Path("/proc").glob("[0-9]*") if has_own_proc() else ():
         with contextlib.suppress(OSError):
             yield int(folder.name), (folder / "environ").read_bytes()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mlops_cli
 from mlops_cli.files.atomic import open_unless_link
+from mlops_cli.files.process_identity import has_own_proc
 from mlops_cli.processes.child_process import LINUX, TOKEN, JobProcesses, find_by_token
 from mlops_cli.project.environment import server_environment
 
@@ -76,7 +77,7 @@ def process_environment() -> dict[str, str]:
 
 
 def _servers() -> Iterator[int]:
-    for process in Path("/proc").glob("[0-9]*") if LINUX else ():
+    for process in Path("/proc").glob("[0-9]*") if LINUX and has_own_proc() else ():
         with suppress(OSError):
             command = (process / "cmdline").read_bytes().split(b"\0")
             if b"-m" in command and any(part.startswith(SERVER) for part in command):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.backends.aws.infra import git_files
+from mlops_cli.backends.aws.infra.deploy import excluded_files
 from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
@@ -187,3 +188,14 @@ def test_through_a_connection_only_what_was_pushed_is_run(project: Project, tmp_
     (project.root / "README.md").write_text("changed")
     with pytest.raises(MlopsError, match="uncommitted changes"):
         git_files.pushed_head(project.root)
+
+
+def test_every_file_that_may_be_secret_is_named(project: Project) -> None:
+    shown = {change.what for change in excluded_files(bundle_source(tracked(project)))}
+    assert set(SECRETS) <= shown
+
+
+def test_a_key_in_a_file_of_any_name_is_not_sent(project: Project) -> None:
+    (project.root / "my-project-123456-0a1b2c3d4e5f.json").write_text('{"type": "service_account"}')
+    bundle = bundle_source(tracked(project))
+    assert bundle.left_out["my-project-123456-0a1b2c3d4e5f.json"] == "it may hold a secret"

@@ -222,3 +222,36 @@ def test_something_else_in_the_place_of_the_tokens(tmp_path: Path, note: str) ->
     assert not (tmp_path / "children").exists()
     assert run(tmp_path, "pass")[0] == 0
     assert precious.read_text() == "mine"
+
+
+ELSEWHERE = """
+import os, sys
+from pathlib import Path
+from mlops_cli.files.process_identity import own_identity
+from mlops_cli.processes.child_process import JobProcesses, environments
+assert os.readlink("/proc/self") != str(os.getpid()), "this is no foreign /proc"
+processes = JobProcesses(Path(sys.argv[1]))
+processes.kill_orphans(owned=True)
+sys.exit(bool([*environments()] or processes.orphans() or own_identity().is_known))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PID namespaces are Linux's")
+def test_numbers_of_another_pid_namespace_are_never_signalled(tmp_path: Path) -> None:
+    """A container whose /proc is the host's: a process that it lists has another number, or none, inside."""
+    job = JobProcesses(tmp_path / "children").begin()
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], env=job.environment(dict(os.environ))
+    )
+    try:
+        command = ["unshare", "--pid", "--fork", sys.executable, "-c", ELSEWHERE, str(tmp_path / "children")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if "unshare" in done.stderr:
+            pytest.skip(f"no namespace can be made here: {done.stderr}")
+        assert done.returncode == 0, done.stderr
+        assert alive(child.pid)
+        assert job.folder.is_dir(), "its processes stay on record"
+    finally:
+        job.end()
+        job.release_ownership()
+        child.wait()

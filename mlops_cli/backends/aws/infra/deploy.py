@@ -14,7 +14,7 @@ from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, 
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
-from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source_bundle import CONFIDENTIAL, SourceBundle, bundle_source
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.state_format import check_format, write_format
 from mlops_cli.core.plan import Action, Change, Plan
@@ -226,7 +226,7 @@ class InfraDeployer:
         if kind == "codecommit":
             source_upload.check_first_commit(bundle)
         size = f"{len(bundle.files)} files, {bundle.bytes / 1000:,.0f} kB"
-        return [*own, Change(Action.ADD, source_upload.KEY, size), *_excluded_files(bundle)]
+        return [*own, Change(Action.ADD, source_upload.KEY, size), *excluded_files(bundle)]
 
     def _upload_change(self, key: str, why: str, bucket: Bucket | None) -> Change:
         exists = bucket is not None and bucket.exists(key)
@@ -254,12 +254,14 @@ def _shown(step: StackPlan) -> tuple[Change, ...]:
     return step.changes or (Change(Action.KEEP, f"stack {step.spec.name}", "no changes"),)
 
 
-def _excluded_files(bundle: SourceBundle) -> list[Change]:
-    """Return one line per reason: a project may have many files that are not sent."""
+def excluded_files(bundle: SourceBundle) -> list[Change]:
+    """Return one line per reason: a project may have many files that are not sent. Possible secrets are all named."""
     reasons: dict[str, list[str]] = {}
+    secrets = [name for name, why in bundle.left_out.items() if why == CONFIDENTIAL]
     for name, why in bundle.left_out.items():
-        reasons.setdefault(why, []).append(name)
-    return [
+        if why != CONFIDENTIAL:
+            reasons.setdefault(why, []).append(name)
+    return [Change(Action.KEEP, name, f"not sent: {CONFIDENTIAL}") for name in secrets] + [
         Change(
             Action.KEEP,
             names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more",
