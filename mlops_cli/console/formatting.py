@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from mlops_cli.core import figures
 from mlops_cli.core.runs import ALREADY_APPROVED, StageRun, Status
 
 # A mark beside the word, so that no meaning is in the colour alone.
@@ -21,12 +22,7 @@ MARKS = {
 
 
 def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, remainder = divmod(int(seconds), 60)
-    return f"{minutes} min {remainder:02d} s"
+    return "" if seconds is None else figures.duration(seconds)
 
 
 def format_datetime(seconds: float | None) -> str:
@@ -44,13 +40,7 @@ def short(digest: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return three decimals, for shares of one; fewer for large numbers, the first digits of tiny ones."""
-    if value is None:
-        return "-"
-    size = abs(value)
-    if size >= 100:
-        return f"{value:,.1f}" if size < 10_000 else f"{value:,.0f}"
-    return f"{value:.3f}" if size >= 0.0005 or not size else f"{value:.2e}"
+    return "-" if value is None else figures.number(value)
 
 
 def describe_stage(stage: StageRun, explain: bool) -> str:

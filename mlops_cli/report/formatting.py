@@ -8,6 +8,8 @@ import re
 import time
 from typing import Any
 
+from mlops_cli.core import figures
+
 # Control characters that would reverse, hide or break the text around them: shown as their code instead.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 # A letter under a tower of combining marks would cover the lines above it.
@@ -34,10 +36,7 @@ def number(value: Any) -> str:
         return "–" if value is None else escape(value)
     if not math.isfinite(value):
         return "not a number"
-    if isinstance(value, int):
-        return f"{value:,}"
-    size = abs(value)
-    return f"{value:.3f}" if 0.001 <= size < 100 or value == 0 else f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else figures.number(value)
 
 
 def signed(value: float | None) -> str:
@@ -68,10 +67,7 @@ def when(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    minutes, remainder = divmod(round(seconds), 60)
-    return f"{minutes:,} min {remainder:02d} s" if minutes else f"{seconds:.1f} s"
+    return "–" if seconds is None else figures.duration(seconds)
 
 
 def title(name: str) -> str:

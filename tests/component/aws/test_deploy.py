@@ -54,8 +54,8 @@ def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
     assert {event.group for event in seen} >= {STORAGE, PIPELINE}
     again = ground.backend()
-    assert actions(again.plan_infra()) == {Action.KEEP}
-    again.deploy_infra()
+    assert actions(again.infra.plan()) == {Action.KEEP}
+    again.infra.deploy()
     assert ground.backend().infra.exists()
     assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "format.json", "source"]
 
@@ -125,7 +125,7 @@ def test_a_bucket_name_that_nobody_has_is_made(ground: Ground) -> None:
 
 def test_another_bucket_than_the_stacks_is_refused(ground: Ground) -> None:
     ground.backend().infra.deploy()
-    with pytest.raises(MlopsError, match="BUCKET_NAME says elsewhere"):
+    with pytest.raises(MlopsError, match="BUCKET_NAME is elsewhere"):
         ground.backend(BUCKET_NAME="elsewhere").infra.plan()
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.cleanup.sagemaker import IN_PROGRESS, ignore_not_found, list_or_none, poll_until
-from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.cleanup.sagemaker import IN_PROGRESS, list_or_none, poll_until
+from mlops_cli.backends.aws.clients.codepipeline import Pipeline
+from mlops_cli.backends.aws.clients.stepfunctions import stop_execution
 from mlops_cli.core.plan import Action, Change
+
+WHY = "mlops cleanup"
 
 
 @dataclass(frozen=True)
@@ -41,25 +44,12 @@ class RunningWork:
     def _stop_all(self) -> bool:
         executions, builds, tasks = self._executions(), self._running_builds(), self._tasks()
         for execution in executions:
-            self._stop(execution)
+            Pipeline(self._pipeline, self._resources.pipeline).stop(execution, WHY)
         for build in builds:
             self._builds.stop_build(id=build)
         for arn in tasks:
-            ignore_not_found(self._machine.stop_execution, executionArn=arn, cause="mlops cleanup")
+            stop_execution(self._machine, arn, WHY)
         return not (executions or builds or tasks)
-
-    def _stop(self, execution: str) -> None:
-        """Stop the run with ``abandon``: without it, one that waits for approval would keep waiting."""
-        try:
-            self._pipeline.stop_pipeline_execution(
-                pipelineName=self._resources.pipeline,
-                pipelineExecutionId=execution,
-                abandon=True,
-                reason="mlops cleanup",
-            )
-        except AwsError as error:
-            if error.code not in ("DuplicatedStopRequestException", "PipelineExecutionNotStoppableException"):
-                raise
 
     def _executions(self) -> list[str]:
         if not self._resources.pipeline:

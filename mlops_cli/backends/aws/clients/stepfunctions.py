@@ -10,7 +10,15 @@ from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.errors import AwsError
 
 RUNNING, SUCCEEDED = "RUNNING", "SUCCEEDED"
-ENDED = ("ExecutionDoesNotExist", "ValidationException")
+
+
+def stop_execution(client: Client, execution: str, why: str) -> None:
+    """Stop an execution and its job; one that has ended, or that its action has not begun yet, stays unchanged."""
+    try:
+        client.stop_execution(executionArn=execution, cause=why)
+    except AwsError as error:
+        if not (error.is_not_found or error.code == "ValidationException"):
+            raise
 
 
 class StateMachine:
@@ -29,12 +37,7 @@ class StateMachine:
         return str(description["status"]), _reason(str(description.get("cause") or description.get("error") or ""))
 
     def stop(self, execution: str, why: str) -> None:
-        """Stop an execution and its job; one that has ended stays unchanged."""
-        try:
-            self._client.stop_execution(executionArn=execution, cause=why)
-        except AwsError as error:
-            if error.code not in ENDED:
-                raise
+        stop_execution(self._client, execution, why)
 
     def running(self) -> Iterator[tuple[str, str]]:
         """Yield name and ARN of each running execution."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.codepipeline import IN_PROGRESS, STEP_FUNCTIONS, ActionRun
+from mlops_cli.backends.aws.clients.stepfunctions import stop_execution
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.core.decision import person
 from mlops_cli.core.runs import Run, Status
 from mlops_cli.project.environment import claimed_names
-
-# Also a state machine's execution that its action has not begun yet: the pipeline's execution is stopped first.
-ENDED = ("ExecutionDoesNotExist", "InvalidInputException", "ResourceNotFoundException")
 
 
 class RunStopper:
@@ -22,19 +20,20 @@ class RunStopper:
     def stop(self, run_id: str) -> Run:
         """Stop the execution first, so that nothing new begins; a running deployment completes by itself."""
         working = [action for action in self._runs.pipeline.actions(run_id) if action.status == IN_PROGRESS]
-        self._runs.pipeline.stop(run_id, f"stopped by {person(*claimed_names()).name}")
+        why = f"stopped by {person(*claimed_names()).name}"
+        self._runs.pipeline.stop(run_id, why)
         for action in working:
-            self._stop_job(action)
+            self._stop_job(action, why)
         self._runs.wait_for_status_change(run_id, Status.RUNNING)
         return self._runs.refresh(run_id)
 
-    def _stop_job(self, action: ActionRun) -> None:
-        """Stop the state machine's execution, and with it its SageMaker job."""
-        try:
-            if action.provider == STEP_FUNCTIONS and action.external:
-                self._account.client("stepfunctions").stop_execution(executionArn=action.external)
-            if action.provider == "CodeBuild" and action.external:
+    def _stop_job(self, action: ActionRun, why: str) -> None:
+        """Stop the state machine's execution, and with it its SageMaker job; or the build."""
+        if action.provider == STEP_FUNCTIONS and action.external:
+            stop_execution(self._account.client("stepfunctions"), action.external, why)
+        if action.provider == "CodeBuild" and action.external:
+            try:
                 self._account.client("codebuild").stop_build(id=action.external)
-        except AwsError as error:
-            if error.code not in ENDED:
-                raise
+            except AwsError as error:
+                if not (error.is_not_found or error.code == "InvalidInputException"):
+                    raise
