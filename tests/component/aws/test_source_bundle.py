@@ -191,7 +191,7 @@ def test_through_a_connection_only_what_was_pushed_is_run(project: Project, tmp_
 
 
 def test_every_file_that_may_be_secret_is_named(project: Project) -> None:
-    shown = {change.what for change in excluded_files(bundle_source(tracked(project)))}
+    shown = {change.resource for change in excluded_files(bundle_source(tracked(project)))}
     assert set(SECRETS) <= shown
 
 
