@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -24,8 +25,17 @@ class EndpointServer(Protocol):
     def stop(self, seconds: float) -> None: ...
 
 
-# folder, endpoint name, environment variables of the container -> a server that is not started yet
-ServerFactory = Callable[[Path, str, Mapping[str, str]], EndpointServer]
+@dataclass(frozen=True)
+class Container:
+    """A container as SageMaker starts it; ``isolated``: nothing can be installed in it."""
+
+    image: str
+    environment: Mapping[str, str]
+    isolated: bool
+
+
+# folder, endpoint name, container -> a server that is not started yet
+ServerFactory = Callable[[Path, str, Container], EndpointServer]
 
 
 def load(address: str) -> ServerFactory:
@@ -37,5 +47,5 @@ def load(address: str) -> ServerFactory:
     return factory
 
 
-def no_server(_folder: Path, name: str, _environment: Mapping[str, str]) -> EndpointServer:
+def no_server(_folder: Path, name: str, _container: Container) -> EndpointServer:
     raise StartError(f"the simulator was started without --endpoint-server, so that {name} cannot serve")

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
-from aws_simulator.endpoint_server import StartError
+from aws_simulator.endpoint_server import Container, StartError
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
+from mlops_cli.frameworks import FRAMEWORKS
+from mlops_cli.frameworks.base import Framework
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import Limits
 
 
 class ModelServer:
-    def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, name: str, container: Container) -> None:
+        self._container = container
         self._endpoint = LocalEndpoint(
             folder,
             name,
             LocalServerProcesses(folder),
             port=_free_port(),
             limits=Limits(request_seconds=3600.0),
-            environment=environment,
+            environment=container.environment,
         )
         self.log = self._endpoint.status().log
 
@@ -31,13 +33,27 @@ class ModelServer:
         return self._endpoint.invocations_url
 
     def start(self, archive: Path, seconds: float) -> None:
+        framework = _framework(self._container)
         try:
-            self._endpoint.deploy(archive, digest_file(archive), seconds)
+            self._endpoint.deploy(archive, digest_file(archive), seconds, framework.name)
         except MlopsError as error:
             raise StartError(error.message) from error
 
     def stop(self, seconds: float) -> None:
         self._endpoint.stop(seconds)
+
+
+def _framework(container: Container) -> Framework:
+    """Return the framework that the image is of. Raise StartError where its container would not start."""
+    framework = next((each for each in FRAMEWORKS if each.serves_with(container.image)), None)
+    if framework is None:
+        raise StartError(f"no framework has the image {container.image}")
+    given = {name: container.environment.get(name, "") for name in framework.environment}
+    if given != framework.environment:
+        raise StartError(f"the container of {framework.title} finds no functions: its environment has {given}")
+    if framework.installs_code and container.isolated:
+        raise StartError("pip install . --no-build-isolation: ERROR: Could not find a version (network isolation)")
+    return framework
 
 
 def _free_port() -> int:

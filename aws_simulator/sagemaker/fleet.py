@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aws_simulator.endpoint_server import EndpointServer, StartError
+from aws_simulator.endpoint_server import Container, EndpointServer, StartError
 from aws_simulator.errors import ServiceError
 from aws_simulator.roles import Caller, assume
 from aws_simulator.sagemaker import images, metrics, storage
@@ -94,8 +94,9 @@ class Fleet:
         self._download(container.get("ModelDataUrl", ""), archive)
         metrics.publish(self.role, "/aws/sagemaker/Endpoints", f"{self._endpoint}/{self.name}")
         try:
-            environment = container.get("Environment", {})
-            server = self._simulator.endpoint_server(self._folder / "server", self._endpoint, environment)
+            isolated = bool(self.model.request.get("EnableNetworkIsolation"))
+            started = Container(container["Image"], container.get("Environment", {}), isolated)
+            server = self._simulator.endpoint_server(self._folder / "server", self._endpoint, started)
             self._server = server
             threading.Thread(target=self._ship_log, args=(server.log,), daemon=True).start()
             server.start(archive, START_SECONDS)

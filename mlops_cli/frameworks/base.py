@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+PROGRAM = "SAGEMAKER_PROGRAM"
 
 
 class Toolkit(str, Enum):
@@ -44,6 +45,7 @@ class Framework:
     modules: tuple[str, ...]
     training: Image
     serving: Image
+    repository: str  # of the serving images
     toolkit: Toolkit
     content_types: tuple[str, ...] = (JSON, CSV, NPY)
     installs_code: bool = False  # the serving container runs `pip install` at its start, which needs the network
@@ -58,9 +60,18 @@ class Framework:
         """Return True if the package's functions load and run the model, not TensorFlow Serving."""
         return self.toolkit is not Toolkit.TENSORFLOW_SERVING
 
+    def serves_with(self, image: str) -> bool:
+        """Return True if the address is one of the framework's serving images."""
+        return image.rpartition("/")[2].partition(":")[0] == self.repository
+
+    @property
+    def answer_types(self) -> tuple[str, ...]:
+        """Return the content types of answers."""
+        return self.content_types if self.uses_handlers else (JSON,)
+
     @property
     def environment(self) -> dict[str, str]:
         """Return the variables by which the serving container finds the package's functions."""
         if not self.uses_handlers:
             return {}
-        return {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+        return {PROGRAM: "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}

@@ -12,6 +12,7 @@ FRAMEWORK = Framework(
     modules=("transformers", "torch", "safetensors"),
     training=Image("5.3.0", python="py312", base_framework="pytorch2.9.0"),
     serving=Image("5.5.3", python="py312", base_framework="pytorch2.6.0"),
+    repository="huggingface-pytorch-inference",
     toolkit=Toolkit.INFERENCE,
     content_types=(JSON, CSV, NPY),
     input_fn=formats.decode,

@@ -57,6 +57,7 @@ FRAMEWORK = Framework(
     modules=("torch", "safetensors"),
     training=Image("2.10", python="py313"),
     serving=Image("2.6", python="py312"),
+    repository="pytorch-inference",
     toolkit=Toolkit.INFERENCE,
     content_types=(JSON, CSV, NPY),
     model_fn=model_fn,

@@ -26,6 +26,7 @@ FRAMEWORK = Framework(
     modules=("sklearn", "skops"),
     training=IMAGE,
     serving=IMAGE,
+    repository="sagemaker-scikit-learn",
     toolkit=Toolkit.CONTAINERS,
     installs_code=True,
     has_gpu_images=False,

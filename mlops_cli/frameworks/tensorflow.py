@@ -11,6 +11,7 @@ FRAMEWORK = Framework(
     modules=("tensorflow",),
     training=Image("2.21", python="py312"),
     serving=Image("2.20"),
+    repository="tensorflow-inference",
     toolkit=Toolkit.TENSORFLOW_SERVING,
     content_types=(JSON, CSV),
 )

@@ -32,6 +32,7 @@ FRAMEWORK = Framework(
     modules=("xgboost",),
     training=IMAGE,
     serving=IMAGE,
+    repository="sagemaker-xgboost",
     toolkit=Toolkit.INFERENCE,
     content_types=(CSV, JSON, NPY),
     installs_code=True,

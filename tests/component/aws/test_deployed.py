@@ -12,7 +12,10 @@ from mlops_cli.project.usecase import UseCase, load_use_case
 from tests.component.aws.conftest import Ground
 from tests.conftest import USE_CASES
 
-IMAGES = {"TrainingImage": "1.ecr/tensorflow-training:2.21-cpu-py312", "ServingImage": "1.ecr/tf-inference:2.20-cpu"}
+IMAGES = {
+    "TrainingImage": "1.ecr/tensorflow-training:2.21-cpu-py312",
+    "ServingImage": "1.ecr/tensorflow-inference:2.20-cpu",
+}
 DEPLOYED = {"SourceType": "codecommit", "BranchName": "main", "BucketName": "the-bucket", **IMAGES}
 
 

@@ -30,6 +30,7 @@ TOOLKIT = Framework(
     (),
     Image("1"),
     Image("1"),
+    "",
     Toolkit.INFERENCE,
     input_fn=formats.decode,
     output_fn=formats.encode,

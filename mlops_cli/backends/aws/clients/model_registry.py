@@ -10,10 +10,13 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.errors import MlopsError
+from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
+from mlops_cli.frameworks.base import PROGRAM, Framework
 
 APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
-CONTENT_TYPES = ["application/json", "text/csv"]
 DESCRIPTION_LENGTH = 1024
+# Properties of a model package.
+FRAMEWORK, NEEDS_NETWORK = "framework", "needs-network"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,21 @@ class Package:
     digest: str
     status: str
     comment: str
+
+
+@dataclass(frozen=True)
+class ServingContainer:
+    """How the container of a model package serves it: the script of its functions, and packages to install."""
+
+    framework: Framework = DEFAULT
+    needs_network: bool = False
+
+    @property
+    def program(self) -> str:
+        return self.framework.environment.get(PROGRAM, "")
+
+
+DEFAULT_CONTAINER = ServingContainer()
 
 
 class ModelRegistry:
@@ -48,7 +66,14 @@ class ModelRegistry:
             )
         return kept
 
-    def register(self, digest: str, run_id: str, data_digest: str, evidence_key: str) -> str:
+    def register(
+        self,
+        digest: str,
+        run_id: str,
+        data_digest: str,
+        evidence_key: str,
+        container: ServingContainer = DEFAULT_CONTAINER,
+    ) -> str:
         """Return the ARN of a PendingManualApproval model package; a repeated call returns the same one."""
         evidence = {"ContentType": "application/json", "S3Uri": self._bucket.uri(evidence_key)}
         answer = self._client.create_model_package(
@@ -60,19 +85,38 @@ class ModelRegistry:
                     {
                         "Image": self._outputs.serving_image,
                         "ModelDataUrl": self._bucket.uri(f"models/{digest}/model.tar.gz"),
+                        **({"Environment": variables} if (variables := container.framework.environment) else {}),
                     }
                 ],
-                "SupportedContentTypes": CONTENT_TYPES,
-                "SupportedResponseMIMETypes": CONTENT_TYPES[:1],
+                "SupportedContentTypes": list(container.framework.content_types),
+                "SupportedResponseMIMETypes": list(container.framework.answer_types),
             },
             ModelMetrics={"ModelQuality": {"Statistics": evidence}},
-            CustomerMetadataProperties={"run": run_id, "digest": digest, "data": data_digest},
+            CustomerMetadataProperties={
+                "run": run_id,
+                "digest": digest,
+                "data": data_digest,
+                FRAMEWORK: container.framework.name,
+                NEEDS_NETWORK: str(container.needs_network).lower(),
+            },
             ClientToken=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{digest}")),
         )
         return str(answer["ModelPackageArn"])
 
     def status(self, package: str) -> str:
         return str(self._client.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"])
+
+    def container(self, package: str) -> ServingContainer:
+        """Return how the package was registered to be served; raise StageFailed for an unknown framework."""
+        described = self._client.describe_model_package(ModelPackageName=package)
+        properties = described.get("CustomerMetadataProperties", {})
+        name = properties.get(FRAMEWORK, DEFAULT.name)
+        if name not in NAMES:
+            raise StageFailed(
+                f"The model package {package} is of the framework {name}, which this mlops does not know.",
+                "Bring the pipeline up to date: mlops deploy-infra",
+            )
+        return ServingContainer(framework_named(name), properties.get(NEEDS_NETWORK) == "true")
 
     def decide(self, package: str, approved: bool, description: str) -> None:
         """Approve or reject a package; do nothing if it already has that status."""

@@ -36,7 +36,17 @@ def differences(use_case: UseCase, settings: Settings, stack: Stack | None) -> l
     """Return, in words, the settings that differ from the stack's, with the command to deploy them."""
     if stack is None:
         return []
-    return [*_settings(settings, stack), *_images(use_case, settings, stack)]
+    return [*_settings(settings, stack), *_framework(use_case, stack), *_images(use_case, settings, stack)]
+
+
+def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
+    """Yield a difference if the deployed images are of another framework than the model."""
+    image = stack.parameters.get("ServingImage", "")
+    if image and not use_case.framework.serves_with(image):
+        yield (
+            f"[model] framework is {use_case.framework.name}, and the pipeline was deployed with the image {image}, "
+            f"which is used until: {DEPLOY}"
+        )
 
 
 def _settings(settings: Settings, stack: Stack) -> Iterator[str]:

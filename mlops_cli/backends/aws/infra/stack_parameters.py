@@ -78,6 +78,8 @@ def pipeline(
     source = source_type(settings, stack)
     training = use_case.machines.trained_on(settings["INSTANCE"]).train.instance_type
     hosting = use_case.machines.endpoint
+    server = ANY_CPU if hosting.serverless else hosting.instance_type
+    framework, version = use_case.framework, use_case.framework_version
     return {
         "UseCase": names.use_case,
         "Environment": names.environment,
@@ -92,8 +94,8 @@ def pipeline(
         **_connection(settings, source, stack.parameters if stack else {}),
         "WheelKey": wheel_key,
         "EndpointTemplateKey": template_key,
-        "TrainingImage": images.training_image(account.region, training),
-        "ServingImage": images.serving_image(account.region, ANY_CPU if hosting.serverless else hosting.instance_type),
+        "TrainingImage": images.training_image(framework, version, account.region, training),
+        "ServingImage": images.serving_image(framework, version, account.region, server),
         "Instance": settings["INSTANCE"],
         "NotificationEmail": settings["NOTIFICATION_EMAIL"],
     }

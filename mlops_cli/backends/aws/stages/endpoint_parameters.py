@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_cli.backends.aws.clients.model_registry import DEFAULT_CONTAINER, ServingContainer
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.instances import EndpointConfig
@@ -14,7 +15,12 @@ REVISION_LENGTH = 8
 
 
 def parameters(
-    outputs: StackOutputs, hosting: EndpointConfig, package: str, digest: str, sample: float = 0.0
+    outputs: StackOutputs,
+    hosting: EndpointConfig,
+    package: str,
+    digest: str,
+    sample: float = 0.0,
+    container: ServingContainer = DEFAULT_CONTAINER,
 ) -> dict[str, str]:
     """Return the endpoint template's parameters without the revision, which is made from them."""
     values: dict[str, Any] = {
@@ -33,6 +39,8 @@ def parameters(
         "P99LatencyMs": hosting.p99_latency_ms,
         "BakingSeconds": hosting.baking_seconds,
         "Sample": f"{sample:g}",
+        "Program": container.program,
+        "Isolated": str(not container.needs_network).lower(),
     }
     return {name: str(value) for name, value in values.items()}
 

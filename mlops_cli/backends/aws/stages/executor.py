@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.aws.clients.model_registry import REJECTED
+from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
 from mlops_cli.backends.aws.infra.dataset import METADATA
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails
@@ -40,6 +40,7 @@ from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.script_environment import environment_inputs
 from mlops_cli.core.stages import DATA, DEPLOYMENT, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
+from mlops_cli.frameworks import DEFAULT, framework_named
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
 from mlops_cli.project.environment import job_environment_inputs
@@ -180,6 +181,7 @@ class AwsStageExecutor:
         return self._gate(stage, run) if stage.kind is Kind.GATE else self._prepare_job(stage, run)
 
     def _prepare_job(self, stage: Stage, run: Run) -> StageResult:
+        self._require_images()
         prepared = self.job_builder.prepare(stage, run)
         self.write_action_input("request.json", prepared.document)
         run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
@@ -188,14 +190,30 @@ class AwsStageExecutor:
             "machine": asdict(prepared.machine),
             "requirements": self.job_builder.requirements(),
         }
+        if stage.kind is Kind.TRAINING:
+            detail["framework"] = self.use_case.framework.name
         return StageResult("", prepared.artifact, detail, Status.RUNNING)
+
+    def _require_images(self) -> None:
+        """Raise StageFailed if the pipeline was deployed for another framework: its images are of that one."""
+        framework = self.use_case.framework
+        if not framework.serves_with(self.outputs.serving_image):
+            raise StageFailed(
+                f'usecase.toml says [model] framework = "{framework.name}", and the pipeline was deployed with the '
+                f"image {self.outputs.serving_image}. Change its images: mlops deploy-infra",
+                "Change its images: mlops deploy-infra, then: mlops run",
+            )
 
     def _register_for_approval(self, run: Run) -> StageResult:
         """Copy the model to models/DIGEST/ and register a PendingManualApproval model package."""
         trained = run.training
         data_digest = run.preparation.cache_inputs.get("the data", "")
         self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
-        package = self.services.registry.register(trained.output, run.id, data_digest, key_of(run.id, EVIDENCE))
+        framework = framework_named(trained.detail.get("framework", DEFAULT.name))
+        installs = framework.installs_code or (framework.uses_handlers and job_outputs.INSTALLS in trained.detail)
+        package = self.services.registry.register(
+            trained.output, run.id, data_digest, key_of(run.id, EVIDENCE), ServingContainer(framework, installs)
+        )
         return StageResult(trained.output, detail={"package": package}, status=Status.WAITING)
 
     def _gate(self, stage: Stage, run: Run) -> StageResult:
@@ -281,7 +299,8 @@ class AwsStageExecutor:
     def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
         """Return the template configuration; a failed endpoint accepts equal content only under another name."""
         machines, sample = self.use_case.machines.endpoint, self.use_case.sample
-        values = endpoint_parameters.parameters(self.outputs, machines, package, digest, sample)
+        container = self.services.registry.container(package)
+        values = endpoint_parameters.parameters(self.outputs, machines, package, digest, sample, container)
         salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
         return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
 

@@ -16,6 +16,8 @@ from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
 
 MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
+# The detail of a training whose model package brings packages for its container to install.
+INSTALLS, SERVING_REQUIREMENTS = "installs", "code/requirements.txt"
 
 
 def listing_digest(items: Iterable[S3Object]) -> str:
@@ -55,12 +57,14 @@ def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> Stag
     """Return the result of a training job; the digest of the archive is the model's identity."""
     model, reports = folder / "model.tar.gz", folder / "output.tar.gz"
     bucket.download(artifact + MODEL, model)
-    if not _members(model):
+    members = {name.removeprefix("./") for name in _members(model)}
+    if not members:
         raise StageFailed(f"{stage.script} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
     if bucket.exists(artifact + REPORTS):
         bucket.download(artifact + REPORTS, reports)
     text = _member(reports, "metrics.json") if reports.exists() else "{}"
-    return StageResult(digest_file(model), detail=_detail("metrics.json", text))
+    installs = {INSTALLS: True} if SERVING_REQUIREMENTS in members else {}
+    return StageResult(digest_file(model), detail={**_detail("metrics.json", text), **installs})
 
 
 def _members(archive: Path) -> list[str]:
