@@ -1,18 +1,19 @@
-"""Raw CSV files to cleaned, split, columnar data; as a SageMaker Processing job, or by hand:
+"""Turn raw CSV files into cleaned, split rows in Parquet files; as a SageMaker Processing job, or by hand:
 
     python preprocess.py --input-dir ../.mlops/data --output-dir /tmp/dataset --seed 42
 
-Reads every *.csv in the input folder and writes train/, validation/ and test/ (Parquet) and profile.json.
+The output folder gets train/, validation/ and test/ with part-*.parquet, and profile.json. Five steps lead there:
 
-- Texts are cleaned (cleaning.py); an empty result is dropped, and counted.
-- Of rows with the same cleaned text the first is kept, so that no text is in two splits. It gets every label of any of
-  them: a missed label is the likelier error.
-- Rows are ordered by a seeded hash of their text and assigned to the splits per combination of labels.
-- Memory does not grow with the input: the first pass streams the rows into buckets on disk, by hash; the second reads
-  the buckets in order, one by one. So the output depends only on the rows and the seed, not on the number of threads
-  nor on the size or order of the blocks.
-- Several instances each read their own files and then own a range of the buckets: they send each other its rows
-  (exchange.py). All their files together equal those of one machine.
+1. Read every *.csv of the input folder. A label that is not 0 or 1 is an error.
+2. Clean the texts (cleaning.py). A row without text is dropped, and counted.
+3. Merge the rows with the same text, so that no text is in two splits. The smallest id stays, with every label of any
+   of these rows: a missed label is the likelier error.
+4. Split the rows of each combination of labels by the fractions.
+5. Sort by a seeded hash of the text: any part of the output is a random sample of the whole.
+
+Steps 1 and 2 scatter the rows into buckets, by ranges of the hash; steps 3 to 5 take one bucket after the other. So
+memory does not grow with the number of rows, and the output depends on the rows and the seed alone. Several instances
+of a job, or several processes (--workers), share the steps by Dask (cluster.py) and write the same files as one.
 """
 
 from __future__ import annotations
@@ -23,13 +24,11 @@ import os
 import shutil
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 # Return freed memory at once: polars' allocator keeps it for a while by default.
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
@@ -39,240 +38,217 @@ import polars as pl
 
 import cleaning
 import usecase
-from buckets import Buckets, packed
-from exchange import Exchange, read_hosts
-from profiling import Profile
+from cluster import INPUT_DIR, OUTPUT_DIR, ClusterError, read_hosts, start_cluster, work_for
+from profiling import SPLITS, Profile
 from progress import Progress
-from records import BadInput, Block, read_blocks
-from splits import NAMES, Assignment
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 ID, TEXT, LABELS = usecase.id_column(), usecase.text_column(), usecase.labels()
-COLUMNS = list(usecase.columns())
-BUCKET_BYTES = 8 << 20
-GROUP_BLOCKS = 4
-RESOURCES = Path(os.environ.get("SM_RESOURCE_CONFIG_FILE", "/opt/ml/config/resourceconfig.json"))
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+COLUMNS = [ID, TEXT, *LABELS]
+BATCH_ROWS = 20_000
+BUCKETS = "buckets"  # a folder below the output folder, while the rows are scattered
+# A bucket is worked on in memory, and becomes a part of each split. Training workers share the parts: at least a few.
+BUCKET_BYTES, MIN_BUCKETS = 32 << 20, 4
 
 
-def preprocess(
-    input_dir: Path,
-    output_dir: Path,
-    validation_fraction: float,
-    test_fraction: float,
-    seed: int,
-    resource_config: Path = RESOURCES,
-) -> None:
-    """Raise BadInput, with no result in the output folder, or PeerGone."""
-    _clear(output_dir)
-    sources = sorted(input_dir.glob("*.csv"))
-    buckets = Buckets(output_dir / "buckets")
-    exchange = Exchange(*read_hosts(resource_config), buckets.append)
+class BadInput(Exception):
+    """Invalid raw data; the message names the file and the reason."""
+
+
+def preprocess(input_dir: Path, output_dir: Path, fractions: tuple[float, float], seed: int, workers: int = 1) -> None:
+    """Write the splits and profile.json. Raise BadInput or ClusterError, with nothing written.
+
+    ``fractions`` are those of validation and test. An instance that is not the first of its job works for the first.
+    """
+    clear(output_dir)
+    hosts, current = read_hosts()
+    os.environ |= {INPUT_DIR: str(input_dir.absolute()), OUTPUT_DIR: str(output_dir.absolute())}
     try:
-        shares = exchange.gather([(source.name, source.stat().st_size) for source in sources])
-        names = sorted(name for share in shares for name, _ in share)
-        if not names:
-            raise BadInput(f"{input_dir}: no *.csv file in it")
-        count = 1 + sum(size for share in shares for _, size in share) // BUCKET_BYTES
-        plan = Plan(count, {source: names.index(source.name) for source in sources}, exchange)
-        profile = Profile()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            fill(plan, seed, profile, pool)
-            assignment = Assignment(validation_fraction, test_fraction, seed)
-            deal(plan, buckets, output_dir, assignment, profile, pool)
-        write_profile(output_dir, profile, exchange)
-    finally:
-        exchange.close()
-        shutil.rmtree(output_dir / "buckets")
+        if current != hosts[0]:
+            work_for(hosts[0], workers)
+            return
+        if len(hosts) == workers == 1:
+            profile = preprocess_alone(input_dir, output_dir, fractions, seed)
+        else:
+            with start_cluster(hosts, workers) as client:
+                profile = preprocess_together(client, input_dir, fractions, seed)
+    except BaseException:
+        clear(output_dir)
+        raise
+    report = json.dumps(profile.report(LABELS), indent=1)
+    (output_dir / "profile.json").write_text(report + "\n", encoding="utf-8")
+    print(report, flush=True)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """``count`` buckets, assigned to the hosts in order; this host's files and their indices among all files."""
-
-    count: int
-    sources: dict[Path, int]
-    exchange: Exchange
-
-    def owner(self, bucket: int) -> int:
-        return bucket * self.exchange.size // self.count
-
-    @property
-    def own(self) -> list[int]:
-        return [bucket for bucket in range(self.count) if self.owner(bucket) == self.exchange.rank]
-
-
-def fill(plan: Plan, seed: int, profile: Profile, pool: ThreadPoolExecutor) -> None:
-    """First pass: every row, cleaned and checked, into the bucket of its hash."""
-
-    def prepare(block: Block) -> tuple[Profile, Block, pl.DataFrame]:
-        frame = cleaned(block)
-        full = frame.filter(pl.col(TEXT) != "")
-        read = Profile(rows_in=frame.height, empty=frame.height - full.height)
-        return read, block, with_hash(full, seed)
-
-    def pack(group: tuple[int, list[pl.DataFrame]]) -> tuple[int, dict[int, bytes]]:
-        order, frames = group
-        frame = without_duplicates(pl.concat(frames))
-        return order, {number: packed(part) for number, part in _parted(frame, plan.count)}
-
-    def groups() -> Iterator[tuple[int, list[pl.DataFrame]]]:
-        """Yield the prepared blocks of a file in groups: packing many small parts is slow."""
-        progress, done = Progress(sum(source.stat().st_size for source in plan.sources) >> 20), 0
-        for source, file_index in plan.sources.items():
-            group: list[pl.DataFrame] = []
-            order = file_index << 40  # leaves room for the position of a group in its file
-            for read, block, frame in in_order(pool, prepare, read_blocks(source)):
-                profile.merge(read)
-                group.append(frame)
-                done += len(block.content)
-                progress(done >> 20, "MB read")
-                if len(group) == GROUP_BLOCKS:
-                    yield order, group
-                    group, order = [], (file_index << 40) + block.start + len(block.content)
-            if group:
-                yield order, group
-
-    for order, parts in in_order(pool, pack, groups(), ahead=1):
-        for number, part in parts.items():
-            plan.exchange.send(plan.owner(number), number, order, part)
+def preprocess_alone(input_dir: Path, output_dir: Path, fractions: tuple[float, float], seed: int) -> Profile:
+    """Scatter the rows of all sources into buckets on disk, then write bucket after bucket."""
+    sources = find_sources(input_dir)
+    count = bucket_count(sources)
+    profile, progress = Profile(), Progress(len(sources) + count)
+    for number, source in enumerate(sources):
+        for batch_number, rows in enumerate(read_batches(source, seed, profile)):
+            for bucket, part in partition(rows, count):
+                path = output_dir / BUCKETS / f"{bucket:05d}" / f"{number:05d}-{batch_number:05d}.arrow"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part.write_ipc(path)
+        progress(number + 1, f"{source.name} read")
+    for bucket in range(count):
+        folder = output_dir / BUCKETS / f"{bucket:05d}"
+        parts = [pl.read_ipc(path) for path in sorted(folder.glob("*.arrow"))]
+        profile.merge(write_bucket(bucket, parts, output_dir, fractions))
+        shutil.rmtree(folder, ignore_errors=True)
+        progress(len(sources) + bucket + 1, "buckets written")
+    shutil.rmtree(output_dir / BUCKETS, ignore_errors=True)
+    return profile
 
 
-def deal(
-    plan: Plan,
-    buckets: Buckets,
-    output_dir: Path,
-    assignment: Assignment,
-    profile: Profile,
-    pool: ThreadPoolExecutor,
-) -> None:
-    """Second pass: each bucket's rows, without duplicates and in order of hash, into the splits."""
+def preprocess_together(client: Client, input_dir: Path, fractions: tuple[float, float], seed: int) -> Profile:
+    """Do the same by tasks of a cluster: one for each source, then one for each bucket, on its worker's own disk.
 
-    def prepare(number: int) -> pl.DataFrame:
-        frames = buckets.take(number)
-        return without_duplicates(pl.concat(frames)).sort("hash") if frames else pl.DataFrame()
+    When a worker dies, Dask repeats the tasks whose results are lost. So all results are kept until the end.
+    """
+    sources = find_sources(input_dir)
+    count = bucket_count(sources)
 
-    def count(number: int) -> Counter[int]:
-        """Return the rows per combination of a bucket; put its rows back without duplicates."""
-        frame = prepare(number)
-        if not frame.height:
-            return Counter()
-        buckets.append(number, 0, packed(frame))
-        return Counter(dict(frame["combination"].value_counts().iter_rows()))
+    def scatter(name: str) -> tuple[Profile, dict[int, pl.DataFrame]]:
+        profile, parts = Profile(), defaultdict(list)
+        for rows in read_batches(Path(os.environ[INPUT_DIR]) / name, seed, profile):
+            for bucket, part in partition(rows, count):
+                parts[bucket].append(part)
+        return profile, {bucket: pl.concat(parts[bucket]) for bucket in parts}
 
-    plan.exchange.gather(None)  # all rows are in their buckets now
-    if plan.exchange.size > 1:
-        counts = plan.exchange.gather(list(sum(in_order(pool, count, plan.own), Counter()).items()))
-        for before in counts[: plan.exchange.rank]:
-            assignment.pass_over(dict(before))
+    def choose(scattered: tuple[Profile, dict[int, pl.DataFrame]], bucket: int) -> pl.DataFrame | None:
+        return scattered[1].get(bucket)
 
-    def write(dealt: tuple[int, pl.DataFrame, pl.Series]) -> Profile:
-        number, frame, split_indices = dealt
-        written = Profile()
-        for split_index, name in enumerate(NAMES):
-            part = frame.filter(split_indices == split_index).select(COLUMNS)
-            written.add(name, part, TEXT, LABELS)
-            part.write_parquet(output_dir / name / f"part-{number:05d}.parquet", compression_level=1)
-        return written
+    def write(bucket: int, *parts: pl.DataFrame | None) -> Profile:
+        frames = [part for part in parts if part is not None]
+        return write_bucket(bucket, frames, Path(os.environ[OUTPUT_DIR]), fractions)
 
-    prepared = zip(plan.own, in_order(pool, prepare, plan.own), strict=True)
-    dealt = ((number, frame, assignment.split(frame["combination"])) for number, frame in prepared if frame.height)
-    progress = Progress(len(plan.own))
-    for done, written in enumerate(in_order(pool, write, dealt), 1):
-        profile.merge(written)
-        progress(done, "buckets written")
+    scattered = [client.submit(scatter, source.name) for source in sources]
+    tasks = [client.submit(lambda result: result[0], result) for result in scattered]
+    for bucket in range(count):
+        tasks.append(client.submit(write, bucket, *(client.submit(choose, result, bucket) for result in scattered)))
+    profile = Profile()
+    for part in client.gather(tasks):
+        profile.merge(part)
+    return profile
 
 
-def write_profile(output_dir: Path, profile: Profile, exchange: Exchange) -> None:
-    """Write the merged profile of all hosts, on the first of them."""
-    first, *rest_profiles = (Profile.parse(share) for share in exchange.gather(profile.plain))
-    for profile_part in rest_profiles:
-        first.merge(profile_part)
-    if exchange.rank == 0:
-        text = json.dumps(first.report(LABELS), indent=1) + "\n"
-        (output_dir / "profile.json").write_text(text, encoding="utf-8")
+def find_sources(folder: Path) -> list[Path]:
+    sources = sorted(folder.glob("*.csv"))
+    if not sources:
+        raise BadInput(f"{folder}: no *.csv file in it")
+    return sources
 
 
-def cleaned(block: Block) -> pl.DataFrame:
-    """Return the text cleaned, the labels as UInt8. Raise BadInput for an invalid label."""
-    raw = block.parse()
-    for label in LABELS:
-        wrong = raw.filter(~pl.col(label).str.strip_chars().is_in(["0", "1"]))
-        if not wrong.is_empty():
-            raise BadInput(
-                f"{block.path.name}: row {wrong[ID][0]!r} has {label} = {wrong[label][0]!r}, expected 0 or 1"
-            )
-    text = pl.col(TEXT)
+def bucket_count(sources: list[Path]) -> int:
+    return max(MIN_BUCKETS, sum(source.stat().st_size for source in sources) // BUCKET_BYTES)
+
+
+def read_batches(source: Path, seed: int, profile: Profile) -> Iterator[pl.DataFrame]:
+    """Yield the rows with a text, cleaned, with their hash; count them in ``profile``. Raise BadInput."""
+    text = pl.col(TEXT).fill_null("")
     for pattern, replacement in cleaning.RULES:
         text = text.str.replace_all(pattern, replacement)
-    return raw.with_columns(text, *((pl.col(label).str.strip_chars() == "1").cast(pl.UInt8) for label in LABELS))
+    label = pl.col(LABELS).str.strip_chars()
+    labels = pl.when(label == "1").then(1).when(label == "0").then(0).cast(pl.UInt8).name.keep()
+    try:
+        rows = pl.scan_csv(source, infer_schema=False)
+        if missing := [column for column in COLUMNS if column not in rows.collect_schema()]:
+            raise BadInput(f"{source.name}: no column {', '.join(missing)}")
+        for batch in rows.select(ID, text, labels).collect_batches(chunk_size=BATCH_ROWS):
+            if any(batch.select(LABELS).null_count().row(0)):
+                raise BadInput(f"{source.name}: {_wrong_label(rows)}")
+            kept = batch.filter(pl.col(TEXT) != "")
+            profile.rows_in += batch.height
+            profile.empty += batch.height - kept.height
+            yield kept.with_columns(hash_texts(kept[TEXT], seed))
+    except pl.exceptions.PolarsError as error:
+        raise BadInput(f"{source.name}: {str(error).splitlines()[0]}") from error
 
 
-def with_hash(frame: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Add the combination, and a hash of seed and text that is stable everywhere, unlike polars' own."""
+def hash_texts(texts: pl.Series, seed: int) -> pl.Series:
+    """Return a hash of seed and text that is the same everywhere, unlike that of polars."""
     key = str(seed).encode()
-    texts = frame[TEXT].cast(pl.Binary).to_list()
-    digests = b"".join([blake2b(text, digest_size=8, key=key).digest() for text in texts])
-    hashes = np.frombuffer(digests, ">u8").astype(np.uint64)
-    return _with_combination(frame.with_columns(pl.Series("hash", hashes)))
+    digests = [blake2b(text, digest_size=8, key=key).digest() for text in texts.cast(pl.Binary).to_list()]
+    return pl.Series("hash", np.frombuffer(b"".join(digests), ">u8").astype(np.uint64))
 
 
-def without_duplicates(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per text: the first one's id, with every label of any of them."""
-    repeated = frame["hash"].is_duplicated()
-    if not repeated.any():
-        return frame
-    other_columns = [column for column in frame.columns if column not in (TEXT, *LABELS)]
-    merged = (
-        frame.filter(repeated)
-        .group_by(TEXT)
-        .agg(pl.col(other_columns).first(), pl.col(LABELS).max())
-        .sort(TEXT)
-        .select(frame.columns)
+def partition(rows: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield the rows of each of ``count`` buckets: equal ranges of the hash."""
+    rows = rows.with_columns(bucket=pl.col("hash") // -(-(1 << 64) // count))
+    for (bucket,), part in rows.partition_by("bucket", as_dict=True, include_key=False).items():
+        yield bucket, part
+
+
+def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fractions: tuple[float, float]) -> Profile:
+    """Write a bucket's rows, merged, split and sorted, as one part of each split; count them."""
+    profile = Profile()
+    if not parts:
+        return profile
+    rows = merge_duplicates(pl.concat(parts)).sort("hash", TEXT)
+    rows = rows.with_columns(split=choose_split(*fractions))
+    for split in SPLITS:
+        part = rows.filter(split=split).select(COLUMNS)
+        (output_dir / split).mkdir(parents=True, exist_ok=True)
+        part.write_parquet(output_dir / split / f"part-{bucket:05d}.parquet", compression_level=1)
+        profile.add(split, part, TEXT, LABELS)
+    return profile
+
+
+def merge_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each text: the smallest id, and every label of any of its rows."""
+    repeated = rows["hash"].is_duplicated()
+    merged = rows.filter(repeated).group_by(TEXT).agg(pl.col(ID).min(), pl.col(LABELS).max(), pl.col("hash").first())
+    return pl.concat([rows.filter(~repeated), merged.select(rows.columns)])
+
+
+def choose_split(validation: float, test: float) -> pl.Expr:
+    """Return the split of each row: of the first n rows of a combination of labels, n * fraction, to the nearest or so.
+
+    Each combination starts at a random place of this count: else every rare one would go to train alone.
+    """
+    held_out = validation + test
+    number, start, share = pl.int_range(pl.len()), pl.col("hash").first(), validation / held_out if held_out else 0.0
+    held_out_before = (number * held_out + _fraction_of(start, 0)).floor()
+    is_held_out = ((number + 1) * held_out + _fraction_of(start, 0)).floor() > held_out_before
+    before = (held_out_before * share + _fraction_of(start, 20)).floor()
+    is_validation = ((held_out_before + 1) * share + _fraction_of(start, 20)).floor() > before
+    split = (
+        pl.when(~is_held_out)
+        .then(pl.lit("train"))
+        .when(is_validation)
+        .then(pl.lit("validation"))
+        .otherwise(pl.lit("test"))
     )
-    return pl.concat([frame.filter(~repeated), _with_combination(merged)]).sort("hash", maintain_order=True)
+    return split.over(LABELS)
 
 
-def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int = os.cpu_count() or 1
-) -> Iterator[Result]:
-    """Yield ``work`` of each item, run by the pool, in the items' order and at most ``ahead`` of the consumer."""
-    pending: deque[Future[Result]] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) > ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+def _fraction_of(value: pl.Expr, bit: int) -> pl.Expr:
+    """Return 20 bits of a hash, from ``bit`` on, as a number in [0, 1)."""
+    return (value // 2**bit % 2**20) / 2**20
 
 
-def _with_combination(frame: pl.DataFrame) -> pl.DataFrame:
-    bits = (pl.col(label).cast(pl.Int64) * (1 << bit) for bit, label in enumerate(LABELS))
-    return frame.with_columns(combination=pl.sum_horizontal(*bits))
+def _wrong_label(rows: pl.LazyFrame) -> str:
+    for label in LABELS:
+        wrong = rows.filter(~pl.col(label).fill_null("").str.strip_chars().is_in(["0", "1"])).head(1).collect()
+        if wrong.height:
+            return f"row {wrong[ID][0]!r} has {label} = {wrong[label][0] or ''!r}, expected 0 or 1"
+    raise AssertionError("every label is 0 or 1")
 
 
-def _parted(frame: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Yield the rows of each bucket; a bucket is a range of hashes, so buckets in order are in order of hash."""
-    width = -(-(1 << 64) // count)
-    ordered = frame.sort("hash")
-    bounds = [ordered["hash"].search_sorted(min(number * width, (1 << 64) - 1)) for number in range(1, count)]
-    for number, (start, end) in enumerate(zip([0, *bounds], [*bounds, frame.height], strict=True)):
-        if end > start:
-            yield number, ordered[start:end]
-
-
-def _clear(output_dir: Path) -> None:
+def clear(output_dir: Path) -> None:
     """Delete the output of an earlier, perhaps killed, run; keep other files."""
-    for name in (*NAMES, "buckets"):
-        if (output_dir / name).exists():
-            shutil.rmtree(output_dir / name)
+    for name in (*SPLITS, BUCKETS):
+        shutil.rmtree(output_dir / name, ignore_errors=True)
     (output_dir / "profile.json").unlink(missing_ok=True)
-    for name in NAMES:
-        (output_dir / name).mkdir(parents=True)
+    for split in SPLITS:
+        (output_dir / split).mkdir(parents=True)
 
 
-def _fraction(text: str) -> float:
+def fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value < 0.5:
         raise argparse.ArgumentTypeError(f"{text} is not in [0, 0.5)")
@@ -283,19 +259,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input-dir", type=Path, default=Path("/opt/ml/processing/input"))
     parser.add_argument("--output-dir", type=Path, default=Path("/opt/ml/processing/output"))
-    parser.add_argument("--validation_fraction", type=_fraction, default=0.1)
-    parser.add_argument("--test_fraction", type=_fraction, default=0.1)
+    parser.add_argument("--validation_fraction", type=fraction, default=0.1)
+    parser.add_argument("--test_fraction", type=fraction, default=0.1)
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--resource-config", type=Path, default=RESOURCES, help="which instances there are")
+    parser.add_argument("--workers", type=int, default=1, help="processes of this machine")
     arguments = parser.parse_args()
+    fractions = arguments.validation_fraction, arguments.test_fraction
     start = time.monotonic()
     try:
-        preprocess(**vars(arguments))
-    except (BadInput, OSError) as error:
+        preprocess(arguments.input_dir, arguments.output_dir, fractions, arguments.seed, arguments.workers)
+    except (BadInput, ClusterError, OSError) as error:
         print(f"preprocess.py: {error}", file=sys.stderr)
         return 1
-    profile = arguments.output_dir / "profile.json"
-    print(f"{profile.read_text() if profile.exists() else ''}{time.monotonic() - start:.1f} s", flush=True)
+    print(f"{time.monotonic() - start:.1f} s", flush=True)
     return 0
 
 

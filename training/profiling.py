@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from splits import NAMES
-
+SPLITS = ("train", "validation", "test")
 QUANTILES = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
@@ -21,23 +20,9 @@ class Profile:
     rows_in: int = 0
     empty: int = 0
     rows: Counter[str] = field(default_factory=Counter)
-    positives: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in NAMES})
+    positives: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in SPLITS})
     words: Counter[int] = field(default_factory=Counter)
     characters: Counter[int] = field(default_factory=Counter)
-
-    @classmethod
-    def parse(cls, content: dict[str, Any]) -> Profile:
-        """Return the Profile of a ``plain`` document after JSON, whose keys are text."""
-        return cls(
-            *(content["rows_in"], content["empty"]),
-            Counter(content["rows"]),
-            {name: Counter(counts) for name, counts in content["positives"].items()},
-            *(Counter({int(k): n for k, n in content[part].items()}) for part in ("words", "characters")),
-        )
-
-    @property
-    def plain(self) -> dict[str, Any]:
-        return dict(vars(self))
 
     def add(self, name: str, frame: pl.DataFrame, text: str, labels: list[str]) -> None:
         """Add the rows of ``frame`` to the split ``name``."""
@@ -52,7 +37,7 @@ class Profile:
         self.rows.update(source.rows)
         self.words.update(source.words)
         self.characters.update(source.characters)
-        for name in NAMES:
+        for name in SPLITS:
             self.positives[name].update(source.positives[name])
 
     def report(self, labels: list[str]) -> dict[str, Any]:
@@ -62,7 +47,7 @@ class Profile:
             "rows_out": rows_out,
             "empty_dropped": self.empty,
             "duplicates_dropped": self.rows_in - self.empty - rows_out,
-            "splits": {name: self._split(name, labels) for name in NAMES},
+            "splits": {name: self._split(name, labels) for name in SPLITS},
             "words": _quantiles(self.words),
             "characters": _quantiles(self.characters),
             "words_histogram": _doublings(self.words),

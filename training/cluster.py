@@ -1,0 +1,65 @@
+"""The instances of a Processing job, or the processes of one machine, as workers of a Dask cluster.
+
+The first instance has the scheduler and gives out the tasks. Only the instances of one job reach each other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+PORT = 8786
+SECONDS = 300  # instances start at different times
+# Each worker's folders: those of its own instance.
+INPUT_DIR, OUTPUT_DIR = "PREPROCESS_INPUT_DIR", "PREPROCESS_OUTPUT_DIR"
+
+
+class ClusterError(Exception):
+    """The workers cannot be reached, or too many of them have died."""
+
+
+def read_hosts() -> tuple[list[str], str]:
+    """Return all hosts in order, and this one, from SageMaker's file; without the file this is the only one."""
+    path = Path(os.environ.get("SM_RESOURCE_CONFIG_FILE", "/opt/ml/config/resourceconfig.json"))
+    if not path.is_file():
+        return ["127.0.0.1"], "127.0.0.1"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return sorted(content["hosts"]), content["current_host"]
+
+
+@contextmanager
+def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
+    """Yield a client of the cluster, on the first host; ``workers`` are the processes of each host."""
+    from distributed import Client, LocalCluster
+
+    host, _, port = hosts[0].partition(":")
+    address = {"host": host, "scheduler_port": int(port or PORT)} if len(hosts) > 1 else {}
+    try:
+        with (
+            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, **address) as cluster,
+            Client(cluster) as client,
+        ):
+            client.wait_for_workers(workers * len(hosts), timeout=SECONDS)
+            yield client
+            if len(hosts) > 1:
+                client.shutdown()  # the other hosts' workers, too
+    except (TimeoutError, RuntimeError) as error:
+        raise ClusterError(f"the workers cannot be reached: {error}") from error
+
+
+def work_for(first_host: str, workers: int) -> None:
+    """Run this host's workers until the scheduler ends. Raise ClusterError if they cannot reach it."""
+    host, _, port = first_host.partition(":")
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{host}:{port or PORT}"]
+    options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout", str(SECONDS)]
+    if code := subprocess.run([*command, *options], check=False).returncode:
+        raise ClusterError(f"the workers for {first_host} ended with {code}")
