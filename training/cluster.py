@@ -39,8 +39,10 @@ def read_hosts() -> tuple[list[str], str]:
 @contextmanager
 def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
     """Yield a client of the cluster, on the first host; ``workers`` are the processes of each host."""
-    from distributed import Client, LocalCluster
-
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ClusterError("several workers need Dask: pip install distributed") from error
     host, _, port = hosts[0].partition(":")
     address = {"host": host, "scheduler_port": int(port or PORT)} if len(hosts) > 1 else {}
     try:

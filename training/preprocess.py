@@ -86,20 +86,22 @@ def preprocess_alone(input_dir: Path, output_dir: Path, fractions: tuple[float, 
     """Scatter the rows of all sources into buckets on disk, then write bucket after bucket."""
     sources = find_sources(input_dir)
     count = bucket_count(sources)
-    profile, progress = Profile(), Progress(len(sources) + count)
+    profile, progress, size = Profile(), Progress(sum(source.stat().st_size for source in sources) >> 20), 0
     for number, source in enumerate(sources):
         for batch_number, rows in enumerate(read_batches(source, seed, profile)):
+            size += int(rows.estimated_size())
+            progress(size >> 20, "MB read")
             for bucket, part in partition(rows, count):
                 path = output_dir / BUCKETS / f"{bucket:05d}" / f"{number:05d}-{batch_number:05d}.arrow"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part.write_ipc(path)
-        progress(number + 1, f"{source.name} read")
+    progress = Progress(count)
     for bucket in range(count):
         folder = output_dir / BUCKETS / f"{bucket:05d}"
         parts = [pl.read_ipc(path) for path in sorted(folder.glob("*.arrow"))]
         profile.merge(write_bucket(bucket, parts, output_dir, fractions))
         shutil.rmtree(folder, ignore_errors=True)
-        progress(len(sources) + bucket + 1, "buckets written")
+        progress(bucket + 1, "buckets written")
     shutil.rmtree(output_dir / BUCKETS, ignore_errors=True)
     return profile
 
@@ -131,7 +133,8 @@ def preprocess_together(client: Client, input_dir: Path, fractions: tuple[float,
     for bucket in range(count):
         tasks.append(client.submit(write, bucket, *(client.submit(choose, result, bucket) for result in scattered)))
     profile = Profile()
-    for part in client.gather(tasks):
+    parts: list[Profile] = client.gather(tasks)
+    for part in parts:
         profile.merge(part)
     return profile
 
@@ -228,7 +231,7 @@ def choose_split(validation: float, test: float) -> pl.Expr:
 
 def _fraction_of(value: pl.Expr, bit: int) -> pl.Expr:
     """Return 20 bits of a hash, from ``bit`` on, as a number in [0, 1)."""
-    return (value // 2**bit % 2**20) / 2**20
+    return (value // 2**bit % 2**20).truediv(2**20)
 
 
 def _wrong_label(rows: pl.LazyFrame) -> str:

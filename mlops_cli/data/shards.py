@@ -1,4 +1,4 @@
-"""A dataset.csv in several files, one for each machine of a job."""
+"""A dataset.csv in several files, for the machines of a job."""
 
 from __future__ import annotations
 

@@ -285,9 +285,7 @@ def test_processes_of_one_machine_write_the_same_files(tmp_path: Path, alone: di
 
 
 @pytest.mark.slow
-def test_instances_write_what_one_writes_also_when_one_is_killed(
-    tmp_path: Path, alone: dict[str, str]
-) -> None:
+def test_instances_write_what_one_writes_also_when_one_is_killed(tmp_path: Path, alone: dict[str, str]) -> None:
     instances = start_instances(tmp_path, 3)
     try:
         wait_for(lambda: list((tmp_path / "2").rglob("*.parquet")) or instances[0].poll() is not None, 120)

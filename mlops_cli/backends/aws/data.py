@@ -27,7 +27,7 @@ class AwsData(Data):
     def download(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
         """Upload the dataset into the bucket, which is created if missing; the bool is True if anything changed.
 
-        For a job of several machines, upload it a second time, split into as many files.
+        For a job of several machines, upload it a second time, split into several files.
         """
         from mlops_cli.data.dataset import download
 
@@ -38,8 +38,9 @@ class AwsData(Data):
             bucket = deployed.infra_deployer.existing_bucket()
             existing = dataset.metadata_of(bucket) if bucket else None
             is_there = bucket and existing and existing.get("request") == request.key() and not request.refresh
-            if bucket and existing and is_there and dataset.has_shards(bucket, existing["sha256"], machines):
-                return dataset_info_from(project.data, existing), False
+            if bucket and existing and is_there:
+                if dataset.has_shards(bucket, existing["sha256"], existing["bytes"], machines):
+                    return dataset_info_from(project.data, existing), False
             downloaded, _ = download(request, project.data, report)
             bucket = bucket or deployed.infra_deployer.ensure_storage(_with_progress(report))
             return downloaded, _send(downloaded, bucket, machines, report)
@@ -52,7 +53,7 @@ class AwsData(Data):
 def _send(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> bool:
     """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one."""
     sent = bucket.upload(downloaded.path, dataset.FOLDER + CSV_NAME, report, downloaded.sha256)
-    if not dataset.has_shards(bucket, downloaded.sha256, machines):
+    if not dataset.has_shards(bucket, downloaded.sha256, downloaded.bytes, machines):
         _send_shards(downloaded, bucket, machines, report)
         sent = True
     metadata_sent = bucket.upload(downloaded.path.with_name(JSON_NAME), dataset.METADATA)
@@ -63,7 +64,7 @@ def _send_shards(downloaded: DatasetInfo, bucket: Bucket, machines: int, report:
     """Replace the shards of other data or of another number of machines."""
     bucket.delete(dataset.SHARDS)
     with tempfile.TemporaryDirectory(dir=downloaded.path.parent) as folder:
-        for shard in split(downloaded.path, machines, Path(folder)):
+        for shard in split(downloaded.path, dataset.shard_count(downloaded.bytes, machines), Path(folder)):
             bucket.upload(shard, dataset.shards_folder(downloaded.sha256, machines) + shard.name, report)
 
 

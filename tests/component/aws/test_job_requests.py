@@ -111,11 +111,10 @@ def test_the_machine_is_as_asked_for() -> None:
     assert cluster["InstanceType"] == "ml.g5.2xlarge"
 
 
-@pytest.mark.parametrize(("machines", "distribution"), [(1, "FullyReplicated"), (2, "ShardedByS3Key")])
-def test_several_machines_share_the_data_and_have_the_code_each(machines: int, distribution: str) -> None:
-    inputs = processing(machine=JobInstances("ml.m5.large", machines))["ProcessingInputs"]
-    found = {one["InputName"]: one["S3Input"]["S3DataDistributionType"] for one in inputs}
-    assert found == {"code": "FullyReplicated", "data": distribution}
+def test_each_of_several_machines_has_the_data_and_the_code() -> None:
+    inputs = processing(machine=JobInstances("ml.m5.large", 2))["ProcessingInputs"]
+    distributions = {each["InputName"]: each["S3Input"]["S3DataDistributionType"] for each in inputs}
+    assert distributions == {"code": "FullyReplicated", "data": "FullyReplicated"}
 
 
 def test_spot_waits_and_the_script_knows_where_checkpoints_are_kept() -> None:

@@ -12,6 +12,7 @@ from mlops_cli.errors import MlopsError
 FOLDER = "data/"
 METADATA = FOLDER + JSON_NAME
 SHARDS = f"{FOLDER}shards-"
+MAX_SHARD_BYTES = 256 << 20  # a machine works on a whole file in memory
 
 
 def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:
@@ -33,11 +34,11 @@ def shards_folder(sha256: str, machines: int) -> str:
     return f"{SHARDS}{sha256[:16]}-{machines}/"
 
 
-def dataset_prefix(bucket: Bucket, sha256: str, machines: int) -> str:
+def dataset_prefix(bucket: Bucket, sha256: str, size: int, machines: int) -> str:
     """Return the folder for a job of so many machines; raise MlopsError if the data are not split for them."""
     if machines == 1:
         return FOLDER
-    if not has_shards(bucket, sha256, machines):
+    if not has_shards(bucket, sha256, size, machines):
         raise MlopsError(
             f"[aws.preprocess] has {machines} instances, but the dataset in the bucket is not in as many files.",
             "Upload it again: mlops download-data",
@@ -45,6 +46,13 @@ def dataset_prefix(bucket: Bucket, sha256: str, machines: int) -> str:
     return shards_folder(sha256, machines)
 
 
-def has_shards(bucket: Bucket, sha256: str, machines: int) -> bool:
-    """Return True if the data are split into so many files, or if no split is needed."""
-    return machines == 1 or sum(1 for _ in bucket.list_objects(shards_folder(sha256, machines))) == machines
+def has_shards(bucket: Bucket, sha256: str, size: int, machines: int) -> bool:
+    """Return True if the data are split for so many machines, or if no split is needed."""
+    if machines == 1:
+        return True
+    return sum(1 for _ in bucket.list_objects(shards_folder(sha256, machines))) == shard_count(size, machines)
+
+
+def shard_count(size: int, machines: int) -> int:
+    """Return a number of files, the same for each machine, of which none is above MAX_SHARD_BYTES."""
+    return machines * max(1, -(-size // (machines * MAX_SHARD_BYTES)))

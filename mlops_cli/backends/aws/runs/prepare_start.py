@@ -24,7 +24,7 @@ def prepare_start(deployed: DeployedProject, request: RunRequest) -> StartReques
     outputs, data = deployed.pipeline_outputs, AwsData(deployed).dataset()
     if data is None:
         raise no_dataset_error(use_case)
-    dataset_prefix(deployed.bucket, data.sha256, use_case.machines.preprocess.instance_count)
+    dataset_prefix(deployed.bucket, data.sha256, data.bytes, use_case.machines.preprocess.instance_count)
     revision = source_upload.upload_source(
         outputs["SourceType"],
         project,

@@ -28,7 +28,6 @@ from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
-from mlops_cli.data.metadata import JSON_NAME
 from mlops_cli.files.model_archive import pack
 from mlops_cli.project.instances import InstanceSettings, JobInstances
 from mlops_cli.project.paths import Project
@@ -131,12 +130,9 @@ class JobBuilder:
         """Return the dataset as channel, or one channel per folder of the stage before."""
         (source,) = stage.inputs
         if source == DATA:
-            sha256 = self._bucket.get_json(dataset.FOLDER + JSON_NAME)["sha256"]
-            return {
-                "input": self._bucket.uri(
-                    dataset.dataset_prefix(self._bucket, sha256, self._machine(stage).instance_count)
-                )
-            }
+            metadata, machines = self._bucket.get_json(dataset.METADATA), self._machine(stage).instance_count
+            prefix = dataset.dataset_prefix(self._bucket, metadata["sha256"], metadata["bytes"], machines)
+            return {"input": self._bucket.uri(prefix)}
         artifact = run.stage(source).artifact
         below = {item.key.removeprefix(artifact).split("/")[0] for item in self._bucket.list_objects(artifact)}
         return {name: self._bucket.uri(f"{artifact}{name}/") for name in sorted(below) if name.isidentifier()}

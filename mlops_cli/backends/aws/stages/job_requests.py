@@ -88,7 +88,7 @@ def processing_request(
         },
         "ProcessingInputs": [
             _input("code", posixpath.dirname(spec.code) + "/", CODE),
-            _input("data", data, DATA, "ShardedByS3Key" if spec.machine.instance_count > 1 else REPLICATED),
+            _input("data", data, DATA),
         ],
         "ProcessingOutputConfig": {
             "Outputs": [
@@ -106,7 +106,7 @@ def processing_request(
     }
 
 
-def _input(name: str, uri: str, path: str, distribution: str = REPLICATED) -> Request:
+def _input(name: str, uri: str, path: str) -> Request:
     return {
         "InputName": name,
         "S3Input": {
@@ -114,7 +114,7 @@ def _input(name: str, uri: str, path: str, distribution: str = REPLICATED) -> Re
             "LocalPath": path,
             "S3DataType": "S3Prefix",
             "S3InputMode": "File",
-            "S3DataDistributionType": distribution,
+            "S3DataDistributionType": REPLICATED,
         },
     }
 
