@@ -231,7 +231,8 @@ def choose_split(validation: float, test: float) -> pl.Expr:
 
 def _fraction_of(value: pl.Expr, bit: int) -> pl.Expr:
     """Return 20 bits of a hash, from ``bit`` on, as a number in [0, 1)."""
-    return (value // 2**bit % 2**20).truediv(2**20)
+    bits: pl.Expr = value // 2**bit % 2**20
+    return bits.truediv(2**20)
 
 
 def _wrong_label(rows: pl.LazyFrame) -> str:
