@@ -36,11 +36,10 @@ os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0"
 import numpy as np
 import polars as pl
 
-import cleaning
-import usecase
-from cluster import INPUT_DIR, OUTPUT_DIR, ClusterError, read_hosts, start_cluster, work_for
-from profiling import SPLITS, Profile
-from progress import Progress
+from common import cleaning, usecase
+from common.progress import Progress
+from preparation.cluster import INPUT_DIR, OUTPUT_DIR, ClusterError, read_hosts, start_cluster, work_for
+from preparation.profiling import SPLITS, Profile
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -27,19 +27,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-import metrics
-import predictions
-import traits
-import usecase
-from batches import EmptySplit, Table, read_table
-from calibration import Calibration, calibrate, plain, read_rates, representative_weights
-from checkpoints import Checkpoints
-from features import Featurizer
-from lexicon import learn_lexicon
-from model import Classifier, Logits, Network, Shape
-from team import Team, assemble, hosts_of
-from trainer import Diverged, Trainer, label_rates, log_loss
-from workers import run_together
+from common import usecase
+from evaluation import metrics, predictions
+from fitting.batches import EmptySplit, Table, read_table
+from fitting.checkpoints import Checkpoints
+from fitting.team import Team, assemble, hosts_of
+from fitting.trainer import Diverged, Trainer, label_rates, log_loss
+from fitting.workers import run_together
+from model.calibration import Calibration, calibrate, plain, read_rates, representative_weights
+from model.features import Featurizer
+from model.lexicon import learn_lexicon
+from model.network import Classifier, Logits, Network, Shape
+from monitoring import traits
 
 
 @dataclass(frozen=True)

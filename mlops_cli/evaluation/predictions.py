@@ -1,4 +1,4 @@
-"""The reader of a training's predictions; training/predictions.py describes the format."""
+"""The reader of a training's predictions; training/evaluation/predictions.py describes the format."""
 
 from __future__ import annotations
 
@@ -107,5 +107,5 @@ def _is_digest(row: str) -> bool:
 
 def _malformed(name: str, reason: str) -> MlopsError:
     return MlopsError(
-        f"{name} is not valid: {reason}.", "training/predictions.py describes the format; then: mlops run"
+        f"{name} is not valid: {reason}.", "training/evaluation/predictions.py describes the format; then: mlops run"
     )

@@ -42,7 +42,7 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
     assert len(keys("data/shards-")) == 2
     with cli.start("run", "--json") as process:
         wait_for(lambda: keys("/notes.json") or process.poll() is not None, 240)
-        assert process.poll() is None, process.communicate()  # else the job was over too early
+        assert process.poll() is None, cli("logs", "--stage", "pre-training-tests")  # else the job was over too early
         (job,) = (one["TrainingJobName"] for one in sagemaker.list_training_jobs()["TrainingJobSummaries"])
         aws.control("sagemaker-interrupt", job=job)
         out, _ = process.communicate(timeout=600)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import metrics
-from calibration import PLAIN, calibrate, plain, read_rates, representative_weights
+from evaluation import metrics
+from model.calibration import PLAIN, calibrate, plain, read_rates, representative_weights
 
 LABELS = ["common", "rare"]
 

@@ -7,7 +7,7 @@ import random
 import polars as pl
 import pytest
 
-import cleaning
+from common import cleaning
 
 PIECES = [
     " ", "  ", "\n", "\t", "\r\n", "\x00", "\x1f", "\x7f", "\u00a0", "\u2003", "\u200b", "\u3000", "\ufeff", "\x85",
@@ -66,7 +66,7 @@ def test_tensorflow_cleans_as_polars_does(odd_texts: list[str]) -> None:
 def test_the_model_sees_the_same_words_in_raw_and_in_cleaned_texts(odd_texts: list[str]) -> None:
     import tensorflow as tf
 
-    from text import cleaned, words
+    from model.text import cleaned, words
 
     raw, clean = (words(cleaned(tf.constant(texts))).to_list() for texts in (odd_texts, in_polars(odd_texts)))
     assert raw == clean

@@ -15,7 +15,7 @@ import falcon
 import pytest
 from scripts import HEADER, TRAINING
 
-from traits import MODULES
+from monitoring.traits import MODULES
 
 LABELS = HEADER[2:]
 
@@ -155,6 +155,7 @@ def test_the_handlers_do_without_tensorflow() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         for name in ("inference.py", *MODULES):
-            shutil.copy(TRAINING / name, folder)
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
+            shutil.copy(TRAINING / name, Path(folder) / name)
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

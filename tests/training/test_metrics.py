@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-import metrics
+from evaluation import metrics
 
 
 @pytest.fixture(params=["many ties", "few ties", "rare"])

@@ -7,16 +7,16 @@ import polars as pl
 import pytest
 import tensorflow as tf
 
-from batches import Table, shuffled_batches, sorted_batches
-from checkpoints import Checkpoints
-from features import FIRST_WORDS, LAST_WORDS, Featurizer
-from lexicon import learn_lexicon
-from lstm import LSTM
-from model import Network, Shape
-from optimizer import Descent, LazyAdam
-from team import assemble
-from text import WORD_PATTERN, cleaned, words
-from trainer import Trainer
+from fitting.batches import Table, shuffled_batches, sorted_batches
+from fitting.checkpoints import Checkpoints
+from fitting.optimizer import Descent, LazyAdam
+from fitting.team import assemble
+from fitting.trainer import Trainer
+from model.features import FIRST_WORDS, LAST_WORDS, Featurizer
+from model.lexicon import learn_lexicon
+from model.lstm import LSTM
+from model.network import Network, Shape
+from model.text import WORD_PATTERN, cleaned, words
 
 pytestmark = pytest.mark.slow  # TensorFlow's import
 
@@ -198,8 +198,8 @@ def test_predictions_are_in_the_order_of_the_rows(featurizer: Featurizer, networ
 
 
 def test_the_loss_falls_and_what_no_longer_is_a_number_is_an_error(featurizer: Featurizer) -> None:
+    from fitting.trainer import Diverged
     from train import Hyperparameters
-    from trainer import Diverged
 
     settings = Hyperparameters(epochs=7, batch_size=16, learning_rate=0.05)
     network = Network(featurizer, np.array([0.5]), SHAPE, seed=1)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from scripts import HEADER, TRAINING
 
-from cleaning import RULES
-from observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
-from traits import Vocabulary, measure, words
+from common.cleaning import RULES
+from monitoring.observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
+from monitoring.traits import MODULES, Vocabulary, measure, words
 
 LABELS = HEADER[2:]
 
@@ -106,7 +106,7 @@ sys.path.insert(0, {str(TRAINING)!r})
 import json
 from pathlib import Path
 from types import SimpleNamespace as Some
-from observation import Observer
+from monitoring.observation import Observer
 
 observer = Observer(Path.cwd(), lambda texts, rows: {{"length": [len(text) for text in texts]}})
 answer = Some(request=Some(body=json.dumps({{"instances": ["a secret"]}})), content=b'{{"predictions": [[0.5]]}}')
@@ -181,8 +181,8 @@ def test_weighted_rows_are_as_many_as_they_are_worth(tmp_path: Path) -> None:
 def test_words_are_those_of_the_model() -> None:
     import tensorflow as tf
 
-    from text import cleaned
-    from text import words as models_words
+    from model.text import cleaned
+    from model.text import words as models_words
 
     texts = [
         "Visit http://x.y/z\tNOW!!  it's 192.168.0.1 ok ??",
@@ -216,9 +216,8 @@ def test_the_vocabulary_is_kept_without_its_words(tmp_path: Path) -> None:
 
 def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) -> None:
     code = tiny_training / "model" / "code"
-    assert {"inference.py", "observation.py", "traits.py", "cleaning.py", "words.bin", FILE} <= {
-        path.name for path in code.iterdir()
-    }
+    files = {path.relative_to(code).as_posix() for path in code.rglob("*")}
+    assert {"inference.py", *MODULES, "words.bin", FILE} <= files
     assert (code / FILE).read_bytes() == (tiny_training / "output" / FILE).read_bytes()
     measures = json.loads((code / FILE).read_text())["measures"]
     assert set(measures) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-import predictions
+from evaluation import predictions
 from mlops_cli.evaluation.predictions import read_predictions
 
 TEXTS = pl.Series(["one", "zwei ü", 'quote " \\ </script>'])

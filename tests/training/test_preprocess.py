@@ -17,9 +17,9 @@ import pytest
 from scripts import HEADER, TRAINING, Row, run_script, write_csv
 
 import preprocess
-from profiling import SPLITS
+from fitting.workers import free_ports
+from preparation.profiling import SPLITS
 from tests.conftest import wait_for
-from workers import free_ports
 
 LABELS = HEADER[2:]
 

@@ -43,7 +43,7 @@ def report(training: Path) -> Any:
 
 def test_the_reloaded_model_scores_as_the_trained_one_did(tiny_training: Path, sample_dataset: Path) -> None:
     """The metrics were measured before the export, on ids; these are from the exported graph, on raw texts."""
-    import metrics
+    from evaluation import metrics
 
     test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])
     scores = pl.DataFrame(predict([tiny_training], test["comment_text"].to_list())[0][0], orient="row").to_numpy()
@@ -105,7 +105,7 @@ def test_metrics_have_the_agreed_form(tiny_training: Path, sample_dataset: Path)
 
 
 def test_the_predictions_are_those_that_were_measured(tiny_training: Path, sample_dataset: Path) -> None:
-    import metrics
+    from evaluation import metrics
 
     found = read_predictions((tiny_training / "output" / "predictions.json").read_bytes())
     test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from scripts import TINY, TRAINING, job_variables, train
 
+from fitting.workers import free_ports
 from mlops_cli.files.model_archive import pack
-from workers import free_ports
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +105,7 @@ def test_a_killed_training_goes_on_to_the_very_weights_of_an_uninterrupted_one(
 def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    from checkpoints import Checkpoints
+    from fitting.checkpoints import Checkpoints
 
     class Part(tf.Module):  # type: ignore[misc]
         def __init__(self, value: float) -> None:
@@ -128,7 +128,7 @@ def test_a_state_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
     """As a copy may be that was taken while it was written."""
     import tensorflow as tf
 
-    from checkpoints import Checkpoints
+    from fitting.checkpoints import Checkpoints
 
     class Part(tf.Module):  # type: ignore[misc]
         def __init__(self, value: float) -> None:
@@ -170,14 +170,14 @@ DEVICES = """
 import json, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
-from batches import Table
-from checkpoints import Checkpoints
-from features import Featurizer
-from lexicon import learn_lexicon
-from model import Network, Shape
+from fitting.batches import Table
+from fitting.checkpoints import Checkpoints
+from model.features import Featurizer
+from model.lexicon import learn_lexicon
+from model.network import Network, Shape
 from train import Hyperparameters
-from trainer import Trainer
-from team import Team
+from fitting.trainer import Trainer
+from fitting.team import Team
 texts = tf.constant([f"you are kind {n % 7} words" for n in range(60)])
 table = Table(texts, (np.arange(60) % 7 < 2).astype(np.float32)[:, None], np.full(60, 5, np.int32))
 featurizer = Featurizer(learn_lexicon(table.batches(), 2, 100, 1000))

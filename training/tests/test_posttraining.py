@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-import usecase
+from common import usecase
 
 URL = os.environ["MLOPS_ENDPOINT_URL"]
 DIGEST = os.environ["MLOPS_MODEL_DIGEST"]

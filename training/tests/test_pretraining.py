@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import usecase
+from common import usecase
 
 FOLDER = Path(os.environ["MLOPS_DATA_DIR"])
 SPLITS = ("train", "validation", "test")

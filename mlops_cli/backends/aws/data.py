@@ -38,9 +38,13 @@ class AwsData(Data):
             bucket = deployed.infra_deployer.existing_bucket()
             existing = dataset.metadata_of(bucket) if bucket else None
             is_there = bucket and existing and existing.get("request") == request.key() and not request.refresh
-            if bucket and existing and is_there:
-                if dataset.has_shards(bucket, existing["sha256"], existing["bytes"], machines):
-                    return dataset_info_from(project.data, existing), False
+            if (
+                bucket
+                and existing
+                and is_there
+                and dataset.has_shards(bucket, existing["sha256"], existing["bytes"], machines)
+            ):
+                return dataset_info_from(project.data, existing), False
             downloaded, _ = download(request, project.data, report)
             bucket = bucket or deployed.infra_deployer.ensure_storage(_with_progress(report))
             return downloaded, _send(downloaded, bucket, machines, report)

@@ -63,7 +63,7 @@ def observing(packages: Any, package_of: Any, with_code: Any, tmp_path: Path) ->
         folder = tmp_path / name
         shutil.copytree(packages("plain").folder, folder)
         with_code(folder, code)
-        shutil.copy(ROOT / "training" / "observation.py", folder / "code")
+        shutil.copy(ROOT / "training" / "monitoring" / "observation.py", folder / "code")
         (folder / "code" / "observed.json").write_text(json.dumps(reference))
         (folder / "code" / "name").write_text(name)
         return package_of(folder)

@@ -1,1 +1,1 @@
-../../../../training/observation.py
+../../../../training/monitoring/observation.py

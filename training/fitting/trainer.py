@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from batches import Table, shuffled_batches, sorted_batches
-from checkpoints import Checkpoints, Notes
-from features import Features, Featurizer
-from model import Logits, Network
-from optimizer import Descent, LazyAdam
-from progress import Progress
-from team import Team, all_reduce_sum
+from common.progress import Progress
+from fitting.batches import Table, shuffled_batches, sorted_batches
+from fitting.checkpoints import Checkpoints, Notes
+from fitting.optimizer import Descent, LazyAdam
+from fitting.team import Team, all_reduce_sum
+from model.features import Features, Featurizer
+from model.network import Logits, Network
 
 PREDICT_ROWS = 256
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lexicon import BUCKETS, CHARACTER_BUCKETS, FINGERPRINTS, Lexicon, Reading, read, text_ngrams
-from ngrams import ngrams
+from model.lexicon import BUCKETS, CHARACTER_BUCKETS, FINGERPRINTS, Lexicon, Reading, read, text_ngrams
+from model.ngrams import ngrams
 
 FIRST_WORDS, LAST_WORDS = 120, 40
 MAX_WORDS = FIRST_WORDS + LAST_WORDS

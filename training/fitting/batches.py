@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import tensorflow as tf
 
-from features import MAX_WORDS, Featurizer
-from text import WORD_PATTERN
+from model.features import MAX_WORDS, Featurizer
+from model.text import WORD_PATTERN
 
 # A window is the shuffled rows of this many batches, sorted by length: a larger one needs less padding, but makes the
 # rows of a batch more alike.

@@ -11,7 +11,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PATH = Path(__file__).with_name("usecase.toml")
+PATH = Path(__file__).parents[1] / "usecase.toml"
 
 
 def columns() -> dict[str, str]:

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from calibration import Calibration
-from features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
-from lstm import LSTM, glorot
+from model.calibration import Calibration
+from model.features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
+from model.lstm import LSTM, glorot
 
 EXPORT_NUMBER = 1_000_000
 # More groups would need less padding, but a group must be worth a call of the kernel.

@@ -14,12 +14,18 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-import observation
-from cleaning import RULES
+from common.cleaning import RULES
+from monitoring import observation
 
 FILE = "words.bin"
 # The modules that inference.py imports.
-MODULES = ("observation.py", "traits.py", "cleaning.py")
+MODULES = (
+    "common/__init__.py",
+    "common/cleaning.py",
+    "monitoring/__init__.py",
+    "monitoring/observation.py",
+    "monitoring/traits.py",
+)
 # The limit of measured test rows: more would cost time without new information.
 MOST_ROWS = 20_000
 HASH_BYTES = 5
@@ -117,8 +123,8 @@ def export(
 
     ``weights`` adapt these rows to the population of use; ``scores`` are [rows, labels].
     """
-    code.mkdir(parents=True, exist_ok=True)
     for name in MODULES:
-        shutil.copyfile(Path(__file__).with_name(name), code / name)
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(__file__).parents[1] / name, code / name)
     vocabulary.write(code)
     observation.write_reference([code, output], measure(texts, scores, labels, vocabulary), weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-import cleaning
+from common import cleaning
 
 # On the cleaned text in lower case: each run of ! or ? is a word; words keep * @ $ '.
 _WORD_RULES = ((r"!+", " ! "), (r"\?+", " ? "), (r"[^\p{L}\p{N}'*@$!?]+", " "))

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ngrams import ngrams
-from text import cleaned, words
+from model.ngrams import ngrams
+from model.text import cleaned, words
 
 # Indices of hashed character n-grams come first, those of word n-grams after them.
 CHARACTER_BUCKETS, WORD_BUCKETS = 1 << 20, 1 << 19

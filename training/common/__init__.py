@@ -1,0 +1,1 @@
+"""Used by preprocess.py and by train.py: a change here runs both again."""

@@ -1,0 +1,1 @@
+"""The training: batches, loop, optimizers, checkpoints, several workers."""

@@ -1,0 +1,1 @@
+"""The network, from a text to its logits, and their calibration."""

@@ -1,0 +1,1 @@
+"""Statistics of the endpoint's requests. The model package has a copy."""
