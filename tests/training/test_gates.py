@@ -55,12 +55,12 @@ def pretraining(training: Path, dataset: Path, *only: str) -> tuple[int, str]:
 
 
 def change(dataset: Path, split: str, how: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    (path,) = (dataset / split).glob("*.parquet")
+    path = min((dataset / split).glob("*.parquet"))
     how(pl.read_parquet(path)).write_parquet(path)
 
 
 def appended(dataset: Path, split: str, source: str, rows: int = 3) -> None:
-    (path,) = (dataset / source).glob("*.parquet")
+    path = min((dataset / source).glob("*.parquet"))
     change(dataset, split, lambda frame: pl.concat([frame, pl.read_parquet(path).head(rows)]))
 
 
