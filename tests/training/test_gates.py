@@ -54,14 +54,21 @@ def pretraining(training: Path, dataset: Path, *only: str) -> tuple[int, str]:
     return gate(training, "test_pretraining.py", *only, MLOPS_DATA_DIR=str(dataset))
 
 
+def read(dataset: Path, split: str) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(path) for path in sorted((dataset / split).glob("*.parquet"))])
+
+
 def change(dataset: Path, split: str, how: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-    path = min((dataset / split).glob("*.parquet"))
-    how(pl.read_parquet(path)).write_parquet(path)
+    """Write the changed rows as the only part."""
+    rows = read(dataset, split)
+    for path in (dataset / split).glob("*.parquet"):
+        path.unlink()
+    how(rows).write_parquet(dataset / split / "part-00000.parquet")
 
 
 def appended(dataset: Path, split: str, source: str, rows: int = 3) -> None:
-    path = min((dataset / source).glob("*.parquet"))
-    change(dataset, split, lambda frame: pl.concat([frame, pl.read_parquet(path).head(rows)]))
+    added = read(dataset, source).head(rows)
+    change(dataset, split, lambda frame: pl.concat([frame, added]))
 
 
 def test_good_data_passes(training_copy: Path, dataset: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
 
 def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reference(tmp_path, x=[1.0, 2.0])
-    monkeypatch.setattr("observation.WAITING_BYTES", 100)
+    monkeypatch.setattr("monitoring.observation.WAITING_BYTES", 100)
     observer = Observer(tmp_path, lambda instances, _: {"x": [len(one) for one in instances]})
     monkeypatch.setattr(observer, "_work", lambda: None)
     for _ in range(10):
