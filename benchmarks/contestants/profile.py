@@ -14,16 +14,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "training"))
 
 import tensorflow as tf
-
 from batches import read_table, shuffled_batches
-from benchmarks.contestants.data import LABELS
 from checkpoints import Checkpoints
 from features import Featurizer
 from lexicon import learn_lexicon
-from model import Network, Shape
 from team import assemble
-from train import Hyperparameters
 from trainer import Trainer, label_rates
+
+from benchmarks.contestants.data import LABELS
+from model import Network, Shape
+from train import Hyperparameters
 
 
 def main() -> None:
