@@ -214,10 +214,12 @@ def test_nothing_is_pickled() -> None:
     assert {name for path in SOURCES + SCRIPTS for name in imports(path)} & forbidden == set()
 
 
-def test_the_model_page_names_every_script_of_the_use_case() -> None:
+def test_the_model_page_names_every_script_and_package_of_the_use_case() -> None:
     text = (ROOT / "docs" / "model.md").read_text()
     scripts = {path.name for path in (ROOT / "training").glob("*.py")}
-    assert {name for name in scripts if f"[`{name}`](../training/{name})" not in text} == {"train.py", "preprocess.py"}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "training").glob("*/__init__.py")}
+    assert {"preprocess.py", "train.py", "inference.py"} == scripts
+    assert {name for name in scripts | packages if f"[`{name}`](../training/{name.rstrip('/')})" not in text} == set()
 
 
 def test_the_architecture_page_names_every_module() -> None:
