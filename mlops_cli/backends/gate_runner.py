@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from mlops_cli.core.endpoint import GateReport
 from mlops_cli.core.script_environment import PassedVariables
-from mlops_cli.core.stages import Stage
+from mlops_cli.core.stages import FIRST_INPUT, Stage
 from mlops_cli.core.time_limits import TimeLimits, time_limit_message
 from mlops_cli.files.atomic import read_json
 from mlops_cli.plain_text import clipped, log_line
@@ -22,6 +22,14 @@ MOST_SHOWN = 5
 MOST_KEPT = 100
 # The result of a gate that ended before it could count its tests.
 NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
+
+
+def folder_variables(folders: Mapping[str, Path]) -> dict[str, str]:
+    """Return the variables with the gate's input folders, by their names."""
+    return {
+        "MLOPS_DATA_DIR" if name == FIRST_INPUT else f"MLOPS_DATA_DIR_{name.upper()}": str(folder)
+        for name, folder in folders.items()
+    }
 
 
 def execute_gate(

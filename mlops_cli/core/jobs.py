@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.core.stages import Kind
+from mlops_cli.core.stages import DATA, FIRST_INPUT, Kind, Stage
+from mlops_cli.errors import MlopsError
 
 # The folder for checkpoints of a training script; it survives the job, so an interrupted one continues from it.
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
@@ -52,9 +53,30 @@ def command_line(job: ScriptJob, python: str) -> list[str]:
     """Return the argv that runs the job as a plain process."""
     argv = [python, job.script.name]
     if job.kind is Kind.PROCESSING:
-        (channel,) = job.channels.values()
-        argv += ["--input-dir", str(channel), "--output-dir", str(job.output)]
+        for name, folder in job.channels.items():
+            argv += ["--input-dir" if name == FIRST_INPUT else f"--input-dir-{name}", str(folder)]
+        argv += ["--output-dir", str(job.output)]
     return argv + job.arguments
+
+
+def input_channels(stage: Stage, folders_of: Callable[[str], Iterable[str]]) -> dict[str, tuple[str, str]]:
+    """Return a job's channels: the source of each, and the folder in it ("" for the whole source).
+
+    A training gets a channel for each folder of its first input, if that is a stage's output; any other input is one
+    channel. Raise MlopsError if two channels have one name.
+    """
+    channels: dict[str, tuple[str, str]] = {}
+    for name, source in stage.folders.items():
+        added = {name: (source, "")}
+        if stage.kind is Kind.TRAINING and name == FIRST_INPUT and source != DATA:
+            added = {folder: (source, folder) for folder in sorted(folders_of(source)) if folder.isidentifier()}
+        if same := channels.keys() & added.keys():
+            raise MlopsError(
+                f"Two inputs of {stage.name} have a channel {min(same)!r}.",
+                f"Let {stage.folders[FIRST_INPUT]} write another folder, or rename a stage.",
+            )
+        channels |= added
+    return channels
 
 
 def progress_in(line: str) -> tuple[int, int, str] | None:

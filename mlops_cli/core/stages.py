@@ -9,6 +9,7 @@ from enum import Enum
 from mlops_cli.errors import ConfigurationError
 
 DATA = "data"
+FIRST_INPUT = "input"
 
 
 class Kind(str, Enum):
@@ -26,7 +27,7 @@ class Stage:
     """One step of the lifecycle.
 
     ``script`` is relative to ``training/``, as are the scripts that it ``packs`` into its output, if they exist.
-    ``inputs``: the stages whose output it reads, or DATA for the dataset of ``download-data``.
+    ``inputs``: the stages whose output it reads, the main one first, or DATA for the dataset of ``download-data``.
     """
 
     name: str
@@ -34,6 +35,16 @@ class Stage:
     script: str = ""
     inputs: tuple[str, ...] = ()
     packs: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """The inputs that are folders, by the name that a script knows them under; the first one is FIRST_INPUT."""
+        sources = [source for source in self.inputs if source != DEPLOYMENT.name]
+        return {source.replace("-", "_") if number else FIRST_INPUT: source for number, source in enumerate(sources)}
+
+    @property
+    def tests_endpoint(self) -> bool:
+        return DEPLOYMENT.name in self.inputs
 
 
 STAGES: tuple[Stage, ...] = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from mlops_cli.core.stages import JOBS, TRAINING, Stage
 from mlops_cli.core.time_limits import LONGEST
 from mlops_cli.project.settings import INSTANCE_TYPE
 
@@ -76,30 +77,35 @@ class EndpointConfig:
 
 @dataclass(frozen=True)
 class InstanceSettings:
-    preprocess: JobInstances = JobInstances()
-    train: JobInstances = JobInstances()
+    """``jobs`` by the names of their stages."""
+
+    jobs: Mapping[str, JobInstances] = field(default_factory=dict)
     endpoint: EndpointConfig = EndpointConfig()
+
+    def of(self, stage: Stage) -> JobInstances:
+        return self.jobs.get(stage.name, JobInstances())
 
     def trained_on(self, instance_type: str) -> InstanceSettings:
         """Return the same settings with another training instance; "" changes nothing."""
-        return replace(self, train=replace(self.train, instance_type=instance_type or self.train.instance_type))
+        training = self.of(TRAINING)
+        other = replace(training, instance_type=instance_type or training.instance_type)
+        return replace(self, jobs={**self.jobs, TRAINING.name: other})
 
 
 def read_instances(
     tables: dict[str, Any], problems: list[str], minutes: Mapping[str, int] | None = None
 ) -> InstanceSettings:
-    """Read [aws.preprocess], [aws.train] and [aws.endpoint]; add errors to ``problems``.
+    """Read a table for each job and [aws.endpoint]; add errors to ``problems``.
 
     ``minutes`` are the time limits of [time_limits]; a max_runtime_minutes in these tables beats them.
     """
     limits = minutes or {}
-    tables_known = [field.name for field in fields(InstanceSettings)]
+    tables_known = [*(stage.name for stage in JOBS), "endpoint"]
     problems += [
         f"[aws.{name}] is not known; known are {', '.join(tables_known)}" for name in tables if name not in tables_known
     ]
     return InstanceSettings(
-        preprocess=_read("preprocess", tables, _with_limit(limits.get("preprocess")), problems),
-        train=_read("train", tables, _with_limit(limits.get("train")), problems),
+        jobs={stage.name: _read(stage.name, tables, _with_limit(limits.get(stage.name)), problems) for stage in JOBS},
         endpoint=_read("endpoint", tables, EndpointConfig(), problems),
     )
 
@@ -119,7 +125,7 @@ def _read(name: str, tables: dict[str, Any], default: Read, problems: list[str])
     if not isinstance(table, dict):
         problems.append(f"[aws.{name}] must be a table")
         return default
-    defaults = {field.name: getattr(default, field.name) for field in fields(default)}
+    defaults = {entry.name: getattr(default, entry.name) for entry in fields(default)}
     wrong = [_value_problem(key, value, defaults) for key, value in table.items()]
     if any(wrong):
         problems += [f"aws.{name}.{problem}" for problem in wrong if problem]

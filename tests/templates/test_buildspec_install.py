@@ -12,7 +12,7 @@ import yaml
 
 from aws_simulator.codebuild import image
 from mlops_cli import __version__
-from mlops_cli.backends.aws.stages.codebuild_step import DECIDING
+from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.packaging import wheel
 from tests.conftest import ROOT

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.stages.codebuild_step import DECIDING
+from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.core.stages import STAGES, Kind
 from tests.templates.action_types import problems
 from tests.templates.template import VARIANTS, variant
@@ -89,6 +89,7 @@ def builds() -> list[tuple[str, dict[str, Any]]]:
 
 
 ROLLBACK = "#{variables.rollback}"
+KINDS = {stage.name: stage.kind.value for stage in STAGES}
 
 
 def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_started_with() -> None:
@@ -97,6 +98,7 @@ def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_start
     for name, step in builds():
         values = {one["name"]: one["value"] for one in json.loads(step["Configuration"]["EnvironmentVariables"])}
         assert values.pop("MLOPS_STAGE_NAME") == name
+        assert values.pop("MLOPS_STAGE_KIND") == {**KINDS, "rollback": "gate"}[name]
         assert values.pop("MLOPS_RUN_ID") == "#{codepipeline.PipelineExecutionId}"
         expected = {STAGES[0].name: declared - {ROLLBACK}, "deploy": {ROLLBACK}}
         assert set(values.values()) == expected.get(name, set())

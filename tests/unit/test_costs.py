@@ -163,8 +163,10 @@ def test_anything_but_one_price_is_none(found: list[dict[str, Any]], said: str) 
 
 def machines() -> InstanceSettings:
     return InstanceSettings(
-        JobInstances(max_runtime_minutes=30),
-        JobInstances("ml.g5.xlarge", 2, max_runtime_minutes=90),
+        {
+            "preprocess": JobInstances(max_runtime_minutes=30),
+            "train": JobInstances("ml.g5.xlarge", 2, max_runtime_minutes=90),
+        },
         EndpointConfig(max_instances=3),
     )
 
@@ -229,9 +231,9 @@ def test_a_run_from_a_later_stage_on_has_no_jobs_before_it_but_every_step() -> N
 
 
 def test_spot_is_the_on_demand_price_as_an_upper_bound() -> None:
-    spot = InstanceSettings(train=JobInstances(spot=True))
+    spot = InstanceSettings({"train": JobInstances(spot=True)})
     assert "spot: the on-demand price, which is its upper bound" in Estimate(spot).run({})[1].note
-    assert "spot" not in Estimate(InstanceSettings(preprocess=JobInstances(spot=True))).run({})[0].note
+    assert "spot" not in Estimate(InstanceSettings({"preprocess": JobInstances(spot=True)})).run({})[0].note
 
 
 def test_an_endpoint_with_its_alarms_and_a_serverless_one_by_use() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.core.stages import PREPARATION, TRAINING
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.instances import EndpointConfig, JobInstances, read_instances
 from mlops_cli.project.usecase import load_use_case
@@ -19,7 +20,7 @@ def read(**tables: object) -> tuple[object, list[str]]:
 
 def test_without_tables_there_are_defaults() -> None:
     machines = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml").machines
-    assert (machines.preprocess, machines.train, machines.endpoint) == (
+    assert (machines.of(PREPARATION), machines.of(TRAINING), machines.endpoint) == (
         JobInstances(),
         JobInstances(),
         EndpointConfig(),
@@ -31,13 +32,13 @@ def test_without_tables_there_are_defaults() -> None:
 def test_what_a_table_says_counts_and_the_rest_stays() -> None:
     machines, problems = read(train={"instance_type": "ml.g5.xlarge", "spot": True}, endpoint={"serverless": True})
     assert problems == []
-    assert machines.train == JobInstances("ml.g5.xlarge", spot=True)  # type: ignore[attr-defined]
+    assert machines.of(TRAINING) == JobInstances("ml.g5.xlarge", spot=True)  # type: ignore[attr-defined]
     assert machines.endpoint == EndpointConfig(serverless=True)  # type: ignore[attr-defined]
 
 
 def test_the_use_case_here_has_no_problem_and_costs_no_gpu() -> None:
     machines = load_use_case(ROOT / "training" / "usecase.toml").machines
-    assert machines.train.instance_type == "ml.m5.xlarge"
+    assert machines.of(TRAINING).instance_type == "ml.m5.xlarge"
 
 
 @pytest.mark.parametrize(

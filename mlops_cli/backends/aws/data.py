@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.base import Data
 from mlops_cli.core.progress import Report, ResourceEvent
+from mlops_cli.core.stages import PREPARATION
 from mlops_cli.data.metadata import CSV_NAME, JSON_NAME, DatasetInfo, dataset_info_from
 from mlops_cli.data.shards import split
 from mlops_cli.processes.project_lock import ProjectLock
@@ -33,7 +34,7 @@ class AwsData(Data):
 
         request.validate()
         deployed, project = self._deployed, self._deployed.project
-        machines = deployed.use_case.machines.preprocess.instance_count
+        machines = deployed.use_case.machines.of(PREPARATION).instance_count
         with hold_state_dir(project, ProjectLock(project.state / "lock"), "download-data"):
             bucket = deployed.infra_deployer.existing_bucket()
             existing = dataset.metadata_of(bucket) if bucket else None

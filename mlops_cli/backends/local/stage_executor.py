@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlops_cli.backends.gate_runner import folder_variables
 from mlops_cli.backends.local.owned_files import remove_unfinished
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.caching.inputs import hyperparameter_values, input_digests, no_dataset_error, use_case_inputs
@@ -22,8 +23,9 @@ from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Decision
 from mlops_cli.core.engine import RunView, StageResult
 from mlops_cli.core.evidence import SHORTFALLS
+from mlops_cli.core.jobs import input_channels
 from mlops_cli.core.runs import Run, StageRun, Status
-from mlops_cli.core.stages import DATA, DEPLOYMENT, Kind, Stage
+from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.data.metadata import changed_since, load
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
@@ -120,7 +122,7 @@ class LocalStageExecutor:
         if stage.kind is Kind.DEPLOY:
             address = f"{self.endpoint.host}:{self.endpoint.port}"
             return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
-        return {"the deployment": str(self.endpoint.status().since)} if DEPLOYMENT.name in stage.inputs else {}
+        return {"the deployment": str(self.endpoint.status().since)} if stage.tests_endpoint else {}
 
     def _data_digest(self) -> str:
         """Return the digest of the file's present content: its size and time alone do not prove it."""
@@ -243,16 +245,19 @@ class LocalStageExecutor:
         return {"dataset": {"source": dataset.source, "rows": dataset.rows, "synthetic": dataset.synthetic}}
 
     def _channels(self, stage: Stage, run: Run) -> dict[str, Path]:
-        (source,) = stage.inputs
-        folder = self.project.data if source == DATA else self.project.state / run.stage(source).artifact
-        if stage.kind is Kind.PROCESSING:
-            return {"input": folder}
-        return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name.isidentifier()}
+        def folders_of(source: str) -> list[str]:
+            return [path.name for path in self._input_folder(source, run).iterdir() if path.is_dir()]
+
+        channels = input_channels(stage, folders_of).items()
+        return {name: self._input_folder(source, run) / folder for name, (source, folder) in channels}
+
+    def _input_folder(self, source: str, run: Run) -> Path:
+        return self.project.data if source == DATA else self.project.state / run.stage(source).artifact
 
     def _gate_variables(self, stage: Stage, run: Run) -> dict[str, str]:
-        if DEPLOYMENT.name in stage.inputs:
-            return gate_variables(self.endpoint, run.deployment.output)
-        return {"MLOPS_DATA_DIR": str(self.project.state / run.stage(stage.inputs[0]).artifact)}
+        endpoint = gate_variables(self.endpoint, run.deployment.output) if stage.tests_endpoint else {}
+        folders = {name: self._input_folder(source, run) for name, source in stage.folders.items()}
+        return {**endpoint, **folder_variables(folders)}
 
     def _deploy(self, run: Run) -> StageResult:
         """Serve the approved model only: the file's digest is compared before and after."""
@@ -305,7 +310,7 @@ class LocalStageExecutor:
 
 def _framework_of(run: Run) -> str:
     """Return the framework that the run's model was trained with: usecase.toml may name another one by now."""
-    return str(run.stage("train").detail.get(FRAMEWORK, DEFAULT.name))
+    return str(run.training.detail.get(FRAMEWORK, DEFAULT.name))
 
 
 def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:

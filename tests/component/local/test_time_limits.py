@@ -14,7 +14,7 @@ from mlops_cli.caching.reads import Reads
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import CONTINUE, new_run
 from mlops_cli.core.script_environment import PassedVariables
-from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.core.stages import TRAINING, Kind, Stage
 from mlops_cli.core.time_limits import TimeLimits
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
@@ -86,11 +86,11 @@ def use_case(tmp_path: Path, text: str) -> UseCase:
 def test_both_targets_take_the_limit_of_the_use_case(tmp_path: Path) -> None:
     limited = use_case(tmp_path, "\n[time_limits]\ntrain = 300\npre-training-tests = 5\n")
     assert limited.time_limits.of(STAGE) == 300
-    assert limited.machines.train.max_runtime_minutes == 300
-    assert limited.machines.train.max_wait_minutes >= 300
+    assert limited.machines.of(TRAINING).max_runtime_minutes == 300
+    assert limited.machines.of(TRAINING).max_wait_minutes >= 300
     assert limited.time_limits.minutes["pre-training-tests"] == 5
     own = use_case(tmp_path, "\n[time_limits]\ntrain = 300\n[aws.train]\nmax_runtime_minutes = 30\n")
-    assert own.machines.train.max_runtime_minutes == 30, "what [aws] says beats it there"
+    assert own.machines.of(TRAINING).max_runtime_minutes == 30, "what [aws] says beats it there"
 
 
 @pytest.mark.parametrize(

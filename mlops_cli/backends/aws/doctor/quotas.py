@@ -9,6 +9,7 @@ from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.running_instances import RunningInstances
 from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.core.stages import JOBS, Kind
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ def quotas(subject: CheckContext, fleet: RunningInstances) -> Iterator[Finding]:
 def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[InstanceDemand]:
     """Yield the needs of a run and its endpoint; a deployment briefly holds the new and the old instances."""
     machines = subject.machines
-    spot = "spot training" if machines.train.spot else "training"
-    for kind, use, machine in (
-        (machines.preprocess.instance_type, "processing", machines.preprocess),
-        (machines.train.instance_type, spot, machines.train),
-    ):
+    counts: dict[tuple[str, str], int] = {}
+    for stage in JOBS:  # one after the other
+        machine = machines.of(stage)
+        use = "spot training" if stage.kind is Kind.TRAINING and machine.spot else stage.kind.value
+        key = (machine.instance_type, use)
+        counts[key] = max(counts.get(key, 0), machine.instance_count)
+    for (kind, use), count in counts.items():
         used = fleet.instances_of_jobs(use, kind)
-        count = machine.instance_count
         yield InstanceDemand(f"{kind} for {use} job usage", count, used, f"the {use} job", count)
     hosting = machines.endpoint
     if not hosting.serverless:

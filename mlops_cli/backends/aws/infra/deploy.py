@@ -14,6 +14,7 @@ from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, 
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
+from mlops_cli.backends.aws.infra.pipeline_template import render, without_comments
 from mlops_cli.backends.aws.infra.source_bundle import CONFIDENTIAL, SourceBundle, bundle_source
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.state_format import check_format, write_format
@@ -136,7 +137,7 @@ class InfraDeployer:
         name = self._names.storage_stack
         stack = self._stacks.wait_until_stable(name, watch)
         values = stack_parameters.storage(self._settings, self._account, self._names, stack)
-        return self._step(name, "storage.yaml", values, stack)
+        return self._step(name, self._template("storage.yaml"), values, stack)
 
     def _pipeline_step(self, bucket: str, watch: Watch) -> StackPlan:
         name = self._names.pipeline_stack
@@ -151,10 +152,11 @@ class InfraDeployer:
             self._names.key_prefix + self._wheel_key,
             self._names.key_prefix + self._template_key,
         )
-        return self._step(name, "pipeline.yaml", values, stack)
+        template = without_comments(render(self._template("pipeline.yaml")))
+        return self._step(name, template, values, stack)
 
     def _step(self, name: str, template: str, values: dict[str, str], stack: Stack | None) -> StackPlan:
-        spec = StackSpec(name, self._template(template), values, self._names.tags)
+        spec = StackSpec(name, template, values, self._names.tags)
         if stack and stack.status in NEVER_CREATED:
             failed = Change(
                 Action.REMOVE, f"stack {name}", f"its creation failed: {self._stacks.failure_reason(stack)}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.core.stages import TRAINING
 from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
@@ -64,7 +65,7 @@ def _settings(settings: Settings, stack: Stack) -> Iterator[str]:
 def _images(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
     """Yield a difference if the deployed image does not match the instance: images are for CPUs or for GPUs."""
     hosting = use_case.machines.endpoint
-    train = machines_of_runs(use_case, settings, stack).train.instance_type
+    train = machines_of_runs(use_case, settings, stack).of(TRAINING).instance_type
     instances = {"TrainingImage": train, **({} if hosting.serverless else {"ServingImage": hosting.instance_type})}
     for parameter, instance in instances.items():
         processor = "gpu" if re.match(r"ml\.[gp]", instance) else "cpu"

@@ -10,6 +10,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
@@ -76,7 +77,7 @@ def pipeline(
 ) -> dict[str, str]:
     endpoint = _endpoint_name(settings, use_case)
     source = source_type(settings, stack)
-    training = use_case.machines.trained_on(settings["INSTANCE"]).train.instance_type
+    training = use_case.machines.trained_on(settings["INSTANCE"]).of(TRAINING).instance_type
     hosting = use_case.machines.endpoint
     server = ANY_CPU if hosting.serverless else hosting.instance_type
     framework, version = use_case.framework, use_case.framework_version

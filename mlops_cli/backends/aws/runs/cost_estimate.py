@@ -19,7 +19,7 @@ from mlops_cli.backends.aws.runs.status import AFTER_LAST_GATE, COMMAND, GATE_RE
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.costs import CostItem, Costs, Unit
 from mlops_cli.core.runs import Run, Status
-from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position
+from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
 from mlops_cli.project.instances import InstanceSettings
 
 SUCCEEDED = "Succeeded"
@@ -93,7 +93,7 @@ class Estimate:
     """Costs of the jobs and the endpoint on these machines."""
 
     def __init__(self, machines: InstanceSettings) -> None:
-        self._machines = {Kind.PROCESSING: machines.preprocess, Kind.TRAINING: machines.train}
+        self._machines = machines
         self._hosting = machines.endpoint
 
     def run(self, earlier: Mapping[Action, ActionDuration], from_stage: str = "") -> list[UnpricedItem]:
@@ -112,7 +112,7 @@ class Estimate:
         return [self._job(stage, earlier) for stage in STAGES[first:] if stage.kind in KINDS]
 
     def _job(self, stage: Stage, earlier: Mapping[Action, ActionDuration]) -> UnpricedItem:
-        machine = self._machines[stage.kind]
+        machine = self._machines.of(stage)
         before = earlier.get((stage.name, JOB))
         hours = (before.seconds if before else machine.max_runtime_minutes * 60) / 3600
         note = _duration_source([before], "max_runtime_minutes")
@@ -144,8 +144,7 @@ class Estimate:
             return BUILD_LIMIT_MINUTES
         if name == GATE_RESULT:
             return 1  # the action only reports a result
-        kind = next(candidate.kind for candidate in STAGES if candidate.name == stage)
-        return self._machines[kind].max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
+        return self._machines.of(stage_named(stage)).max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
 
     def endpoint(self) -> list[UnpricedItem]:
         """Return the items of the endpoint that an approval creates, while it exists."""

@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.infra.dataset import dataset_prefix
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.caching.inputs import no_dataset_error
 from mlops_cli.core.runs import RunRequest
-from mlops_cli.core.stages import position
+from mlops_cli.core.stages import PREPARATION, position
 from mlops_cli.project.usecase import full_names
 
 
@@ -24,7 +24,7 @@ def prepare_start(deployed: DeployedProject, request: RunRequest) -> StartReques
     outputs, data = deployed.pipeline_outputs, AwsData(deployed).dataset()
     if data is None:
         raise no_dataset_error(use_case)
-    dataset_prefix(deployed.bucket, data.sha256, data.bytes, use_case.machines.preprocess.instance_count)
+    dataset_prefix(deployed.bucket, data.sha256, data.bytes, use_case.machines.of(PREPARATION).instance_count)
     revision = source_upload.upload_source(
         outputs["SourceType"],
         project,

@@ -23,10 +23,12 @@ from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Actor, Decision, arn_name
 from mlops_cli.core.evidence import SHORTFALLS, limits_of
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
-from mlops_cli.core.stages import APPROVAL, ENDPOINT_GATE, STAGES, Kind, Stage
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
 
 COMMAND, JOB, DECISION, ENDPOINT, GATE_RESULT = "command", "job", "decision", "endpoint", "gate-result"
 ROLLBACK = "rollback"
+# The steps that decide: they run no code of the repository, under a role of their own.
+DECIDING = (APPROVAL.name, DEPLOYMENT.name, ROLLBACK)
 # The action after the command step that does the stage's work, by the stage's kind.
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
 # After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.

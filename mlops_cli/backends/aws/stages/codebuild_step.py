@@ -32,9 +32,7 @@ from mlops_cli.core.runs import (
     has_all_before,
     new_run,
 )
-from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
-
-DECIDING = (APPROVAL.name, DEPLOYMENT.name, ROLLBACK)
+from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
 
 
 def run_stage_step(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
-from mlops_cli.backends.aws.infra.dataset import METADATA
+from mlops_cli.backends.aws.infra.dataset import FOLDER, METADATA
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.runs.approvals import approved_stage, objection
@@ -26,7 +26,7 @@ from mlops_cli.backends.aws.stages import auto_rollback, endpoint_parameters, jo
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
-from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
+from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
 from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
 from mlops_cli.caching.key import code_inputs, source_inputs
 from mlops_cli.caching.reads import Reads
@@ -38,7 +38,7 @@ from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.evidence import SHORTFALLS
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.script_environment import environment_inputs
-from mlops_cli.core.stages import DATA, DEPLOYMENT, Kind, Stage
+from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.frameworks import DEFAULT, framework_named
 from mlops_cli.processes.child_process import JobProcesses
@@ -115,9 +115,7 @@ class AwsStageExecutor:
                 "templates/endpoint.yaml": digest_bytes(self._template),
                 **hosting,
             }
-        return (
-            {"the deployment": self.endpoint.deployed_model().configuration} if DEPLOYMENT.name in stage.inputs else {}
-        )
+        return {"the deployment": self.endpoint.deployed_model().configuration} if stage.tests_endpoint else {}
 
     @cached_property
     def _template(self) -> bytes:
@@ -244,13 +242,20 @@ class AwsStageExecutor:
 
     @contextmanager
     def _gate_variables(self, stage: Stage, run: Run) -> Iterator[dict[str, str]]:
-        if DEPLOYMENT.name not in stage.inputs:
-            source = run.stage(stage.inputs[0])
-            folder = job_outputs.download(self.bucket, source.artifact, self._folder(source))
-            yield {"MLOPS_DATA_DIR": str(folder)}
+        folders = {name: self._input_folder(source, run) for name, source in stage.folders.items()}
+        if not stage.tests_endpoint:
+            yield folder_variables(folders)
             return
         with endpoint_proxy(self.endpoint.invoke, self.endpoint.deployed_model().digest) as url:
-            yield {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": run.deployment.output}
+            endpoint = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": run.deployment.output}
+            yield {**endpoint, **folder_variables(folders)}
+
+    def _input_folder(self, source: str, run: Run) -> Path:
+        """Return a local copy of the dataset or of a stage's output."""
+        if source == DATA:
+            return job_outputs.download(self.bucket, FOLDER, self.project.data)
+        record = run.stage(source)
+        return job_outputs.download(self.bucket, record.artifact, self._folder(record))
 
     def _folder(self, record: StageRun) -> Path:
         return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]

@@ -26,6 +26,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
 )
 from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.jobs import input_channels
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.model_archive import pack
@@ -127,18 +128,25 @@ class JobBuilder:
         return self._bucket.uri(key)
 
     def _channels(self, stage: Stage, run: Run) -> dict[str, str]:
-        """Return the dataset as channel, or one channel per folder of the stage before."""
-        (source,) = stage.inputs
+        """Return the channels' addresses."""
+
+        def folders_of(source: str) -> set[str]:
+            artifact = run.stage(source).artifact
+            paths = (item.key.removeprefix(artifact) for item in self._bucket.list_objects(artifact))
+            return {path.split("/")[0] for path in paths if "/" in path}
+
+        channels = input_channels(stage, folders_of).items()
+        return {name: self._bucket.uri(self._key_of(stage, run, source, folder)) for name, (source, folder) in channels}
+
+    def _key_of(self, stage: Stage, run: Run, source: str, folder: str) -> str:
+        """Return the key prefix of an input: the dataset, a stage's output, or a folder of it."""
         if source == DATA:
             metadata, machines = self._bucket.get_json(dataset.METADATA), self._machine(stage).instance_count
-            prefix = dataset.dataset_prefix(self._bucket, metadata["sha256"], metadata["bytes"], machines)
-            return {"input": self._bucket.uri(prefix)}
-        artifact = run.stage(source).artifact
-        below = {item.key.removeprefix(artifact).split("/")[0] for item in self._bucket.list_objects(artifact)}
-        return {name: self._bucket.uri(f"{artifact}{name}/") for name in sorted(below) if name.isidentifier()}
+            return dataset.dataset_prefix(self._bucket, metadata["sha256"], metadata["bytes"], machines)
+        return run.stage(source).artifact + (f"{folder}/" if folder else "")
 
     def _machine(self, stage: Stage) -> JobInstances:
-        return self._machines.preprocess if stage.kind is Kind.PROCESSING else self._machines.train
+        return self._machines.of(stage)
 
     def requirements(self) -> list[str]:
         """Return the packages to install in the container."""

@@ -18,7 +18,7 @@ from mlops_cli.backends.aws.stages import launcher
 from mlops_cli.core.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line
 from mlops_cli.core.script_environment import STEADY
 from mlops_cli.core.script_mode import Hyperparameter
-from mlops_cli.core.stages import Kind
+from mlops_cli.core.stages import FIRST_INPUT, Kind
 from mlops_cli.project.instances import JobInstances
 
 Request = dict[str, Any]
@@ -75,9 +75,8 @@ def processing_request(
     stage: str, script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec
 ) -> Request:
     """Return the parameters of CreateProcessingJob."""
-    channels = {name: Path(DATA) for name in spec.inputs}
+    channels = {name: Path(DATA if name == FIRST_INPUT else f"{DATA}-{name}") for name in spec.inputs}
     job = ScriptJob(stage, Kind.PROCESSING, Path(CODE) / script, Path(OUTPUT), channels, hyperparameters)
-    (data,) = spec.inputs.values()
     return {
         "ProcessingJobName": spec.name,
         "RoleArn": spec.role,
@@ -88,7 +87,7 @@ def processing_request(
         },
         "ProcessingInputs": [
             _input("code", posixpath.dirname(spec.code) + "/", CODE),
-            _input("data", data, DATA),
+            *(_input(channels[name].name, uri, str(channels[name])) for name, uri in spec.inputs.items()),
         ],
         "ProcessingOutputConfig": {
             "Outputs": [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.backends.aws.stack_outputs import from_environment
-from mlops_cli.backends.aws.stages.codebuild_step import DECIDING, run_stage_step
+from mlops_cli.backends.aws.stages.codebuild_step import run_stage_step
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.backends.base import StageRunner
 from mlops_cli.core.engine import RunView

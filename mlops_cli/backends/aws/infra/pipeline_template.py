@@ -1,0 +1,183 @@
+"""The parts of pipeline.yaml that follow from the list of stages: the pipeline's stages, and the roles' keys in S3.
+
+The template has them for the stages of this version, between two marks each. `deploy-infra` writes them again, so that
+a stage is one line in `core/stages.py` on AWS, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from mlops_cli.backends.aws.runs.status import COMMAND, DECIDING, DECISION, ENDPOINT, GATE_RESULT, JOB, ROLLBACK
+from mlops_cli.backends.aws.runs.store import DECIDED
+from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
+from mlops_cli.errors import ConfigurationError
+
+# CodePipeline cuts an artifact's name to so many characters for its folder.
+ARTIFACT_LENGTH = 10
+# CloudFormation takes no longer template in a request.
+LONGEST_TEMPLATE = 51_200
+ARN = "- !Sub arn:${AWS::Partition}:s3:::${BucketName}"
+RUN_ID = {"MLOPS_RUN_ID": "#{codepipeline.PipelineExecutionId}"}
+OPTIONS = {
+    "MLOPS_OVERRIDES": "#{variables.overrides}",
+    "MLOPS_FROM": "#{variables.from}",
+    "MLOPS_FORCE": "#{variables.force}",
+}
+
+
+def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
+    """Return the template with its marked parts written for these stages."""
+    steps = [stage.name for stage in stages] + [ROLLBACK]
+    code_steps = [stage.name for stage in stages if stage.kind not in (Kind.APPROVAL, Kind.DEPLOY)]
+    _check_artifacts(code_steps)
+    parts = {
+        "stages": "".join(_stage(stage, is_first=stage is stages[0]) for stage in stages),
+        "artifacts of code steps": _artifacts(code_steps),
+        "records of code steps": _records(stage.name for stage in stages if stage.name not in DECIDED),
+        "artifacts of decisions": _artifacts(name for name in steps if name in DECIDING),
+        "records of decisions": _records(sorted(stage.name for stage in stages if stage.name in DECIDED)),
+    }
+    for name, part in parts.items():
+        text = _replace(text, name, part)
+    return text
+
+
+def without_comments(text: str) -> str:
+    """Return the template as it is sent: comments are for readers of the file, and the length is limited."""
+    short = "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
+    short = re.sub(r'"},\n *\{"name"', '"}, {"name"', short)
+    if len(short.encode()) > LONGEST_TEMPLATE:
+        raise ConfigurationError(
+            f"The pipeline's template has {len(short.encode()):,} bytes, CloudFormation takes {LONGEST_TEMPLATE:,}.",
+            "Shorten templates/pipeline.yaml, or use fewer stages.",
+        )
+    return short
+
+
+def _replace(text: str, name: str, part: str) -> str:
+    marked = re.compile(rf"^( *)# begin: {name}\n.*?^ *# end: {name}\n", re.MULTILINE | re.DOTALL)
+    if not marked.search(text):
+        raise ConfigurationError(
+            f"templates/pipeline.yaml has no lines '# begin: {name}' and '# end: {name}'.",
+            "Copy the folder templates/ of the mlops repository into the project.",
+        )
+
+    def indented(match: re.Match[str]) -> str:
+        margin = match[1]
+        lines = [margin + line if line.strip() else line for line in part.splitlines(keepends=True)]
+        return f"{margin}# begin: {name}\n{''.join(lines)}{margin}# end: {name}\n"
+
+    return marked.sub(indented, text)
+
+
+def _check_artifacts(code_steps: Sequence[str]) -> None:
+    """Raise ConfigurationError if a step that runs the repository's code could write what a decision writes."""
+    decisions = {name[:ARTIFACT_LENGTH]: name for name in DECIDING}
+    for name in code_steps:
+        if decision := decisions.get(name[:ARTIFACT_LENGTH]):
+            raise ConfigurationError(
+                f"The stages {name} and {decision} begin with the same {ARTIFACT_LENGTH} characters: "
+                "CodePipeline keeps their artifacts in one folder.",
+                f"Rename {name} in core/stages.py.",
+            )
+
+
+def _artifacts(names: Iterable[str]) -> str:
+    folders = dict.fromkeys(name[:ARTIFACT_LENGTH] for name in names)
+    return "".join(f"{ARN}/${{ArtifactFolder}}/{folder}/*\n" for folder in folders)
+
+
+def _records(names: Iterable[str]) -> str:
+    return "".join(f"{ARN}/${{KeyPrefix}}records/{name}/*\n" for name in names)
+
+
+def _stage(stage: Stage, is_first: bool) -> str:
+    actions = [_command(stage.name, stage, COMMAND, 1, OPTIONS if is_first else {}), *_native(stage)]
+    return f"- Name: {stage.name}\n  Actions:\n" + "".join(_indented(action, 2) for action in actions)
+
+
+def _native(stage: Stage) -> list[str]:
+    """Return the actions after the command step."""
+    if stage.kind in (Kind.PROCESSING, Kind.TRAINING):
+        return [_state_machine(JOB, 2, stage.name)]
+    if stage.kind is Kind.APPROVAL:
+        return [MANUAL_APPROVAL]
+    if stage.kind is Kind.DEPLOY:
+        return [_cloudformation(2, stage.name)]
+    if stage.name == ENDPOINT_GATE.name:
+        return [
+            "# The gate's result comes from the repository; its consequence is decided without the repository's code.\n"
+            + _command(ROLLBACK, stage, ROLLBACK, 2, {}),
+            "# No change after a passed gate; otherwise the previous model is deployed.\n"
+            + _cloudformation(3, ROLLBACK),
+            _state_machine(GATE_RESULT, 4, ROLLBACK),
+        ]
+    return []
+
+
+def _command(step: str, stage: Stage, action: str, order: int, options: Mapping[str, str]) -> str:
+    """Return the CodeBuild action that runs `mlops stage`; its output artifact is named after the step."""
+    values = {"MLOPS_STAGE_NAME": step, "MLOPS_STAGE_KIND": stage.kind.value, **RUN_ID, **options}
+    if step == DEPLOYMENT.name:  # it rejects the model that a rollback replaces
+        values["MLOPS_ROLLBACK"] = "#{variables.rollback}"
+    variables = ",\n      ".join(f'{{"name": "{name}", "value": "{value}"}}' for name, value in values.items())
+    project = "DecisionProject" if step in DECIDING else "BuildProject"
+    return f"""\
+- Name: {action}
+  RunOrder: {order}
+  ActionTypeId: {{Category: Build, Owner: AWS, Provider: CodeBuild, Version: "1"}}
+  InputArtifacts: [{{Name: SourceOutput}}]
+  OutputArtifacts: [{{Name: {step}}}]
+  Configuration:
+    ProjectName: !Ref {project}
+    EnvironmentVariables: >-
+      [{variables}]
+"""
+
+
+def _state_machine(action: str, order: int, artifact: str) -> str:
+    return f"""\
+- Name: {action}
+  RunOrder: {order}
+  ActionTypeId: {{Category: Invoke, Owner: AWS, Provider: StepFunctions, Version: "1"}}
+  InputArtifacts: [{{Name: {artifact}}}]
+  Configuration:
+    StateMachineArn: !Ref StateMachine
+    InputType: FilePath
+    Input: request.json
+"""
+
+
+def _cloudformation(order: int, artifact: str) -> str:
+    return f"""\
+- Name: {ENDPOINT}
+  RunOrder: {order}
+  ActionTypeId: {{Category: Deploy, Owner: AWS, Provider: CloudFormation, Version: "1"}}
+  InputArtifacts: [{{Name: {artifact}}}]
+  Configuration:
+    ActionMode: CREATE_UPDATE
+    StackName: !Ref EndpointStackName
+    RoleArn: !GetAtt DeployRole.Arn
+    TemplatePath: {artifact}::endpoint.yaml
+    TemplateConfiguration: {artifact}::endpoint.json
+"""
+
+
+MANUAL_APPROVAL = f"""\
+- Name: {DECISION}
+  RunOrder: 2
+  ActionTypeId: {{Category: Approval, Owner: AWS, Provider: Manual, Version: "1"}}
+  Configuration:
+    NotificationArn: !Ref Topic
+    CustomData: >-
+      A model waits for a decision. See the evidence and decide:
+      mlops --target aws approve --run-id #{{codepipeline.PipelineExecutionId}}
+    ExternalEntityLink: !Sub "https://${{AWS::Region}}.console.aws.amazon.com/s3/object/${{BucketName}}\\
+      ?region=${{AWS::Region}}&prefix=${{KeyPrefix}}decisions/#{{codepipeline.PipelineExecutionId}}/report.html"
+"""
+
+
+def _indented(text: str, width: int) -> str:
+    return "".join(" " * width + line for line in text.splitlines(keepends=True))

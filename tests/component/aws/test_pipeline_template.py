@@ -1,0 +1,58 @@
+"""The pipeline's template follows from the list of stages."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from mlops_cli.backends.aws.infra.pipeline_template import LONGEST_TEMPLATE, render, without_comments
+from mlops_cli.core.stages import DATA, STAGES, Kind, Stage
+from mlops_cli.errors import ConfigurationError
+from tests.conftest import ROOT
+from tests.templates.template import Loader
+
+TEXT = (ROOT / "templates" / "pipeline.yaml").read_text()
+MORE = (
+    *STAGES[:1],
+    Stage("enrich", Kind.PROCESSING, "enrich.py", ("preprocess", DATA)),
+    Stage("enriched-tests", Kind.GATE, "tests/test_enriched.py", ("enrich", "preprocess")),
+    *STAGES[1:],
+)
+
+
+def test_the_template_in_the_repository_is_the_one_of_the_stages() -> None:
+    """To write it again: pathlib's write_text(render(read_text())) of templates/pipeline.yaml."""
+    assert render(TEXT) == TEXT
+
+
+def test_what_is_sent_means_the_same_and_is_short_enough() -> None:
+    assert yaml.load(without_comments(TEXT), Loader)["Resources"].keys() == yaml.load(TEXT, Loader)["Resources"].keys()
+    sent, text = (yaml.load(one, Loader)["Resources"]["Pipeline"] for one in (without_comments(TEXT), TEXT))
+    assert sent == text
+
+
+def test_further_stages_get_their_actions_and_their_keys() -> None:
+    text = without_comments(render(TEXT, MORE))
+    resources = yaml.load(text, Loader)["Resources"]
+    stages = resources["Pipeline"]["Properties"]["Stages"]
+    assert [stage["Name"] for stage in stages] == ["Source", *(stage.name for stage in MORE)]
+    actions = {stage["Name"]: [action["Name"] for action in stage["Actions"]] for stage in stages[1:]}
+    assert (actions["enrich"], actions["enriched-tests"]) == (["command", "job"], ["command"])
+    role = resources["StageRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    arns = [arn["Fn::Sub"] for statement in role[:2] for arn in statement["Resource"]]
+    keys = {arn.partition("${BucketName}/")[2] for arn in arns}
+    assert {"${ArtifactFolder}/enrich/*", "${ArtifactFolder}/enriched-t/*"} <= keys
+    assert {"${KeyPrefix}records/enrich/*", "${KeyPrefix}records/enriched-tests/*"} <= keys
+
+
+def test_a_stage_that_shares_a_folder_with_a_decision_is_refused() -> None:
+    """CodePipeline cuts the names of artifacts: its step could write what the deployment is made from."""
+    with pytest.raises(ConfigurationError, match="stages rollback and rollback begin with the same"):
+        render(TEXT, (*STAGES, Stage("rollback", Kind.GATE, "tests/test_x.py", ("train",))))
+
+
+def test_a_template_without_marks_and_one_that_is_too_long_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="has no lines '# begin: stages'"):
+        render("Resources: {}\n")
+    with pytest.raises(ConfigurationError, match="bytes, CloudFormation takes 51,200"):
+        without_comments("x" * (LONGEST_TEMPLATE + 1))

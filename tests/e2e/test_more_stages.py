@@ -1,0 +1,108 @@
+"""Two more stages are two more lines in core/stages.py: a job with two inputs and a gate on both, on either target."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aws_simulator.fixture import Aws, aws, aws_server
+from tests.conftest import ROOT, Cli
+from tests.e2e.cloud import Cloud, project, statuses
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server", "project"]
+
+BEFORE = '    Stage("train", Kind.TRAINING,'
+LINES = """\
+    Stage("enrich", Kind.PROCESSING, "enrich.py", ("preprocess", DATA)),
+    Stage("enriched-checks", Kind.GATE, "tests/test_enriched.py", ("enrich", "preprocess")),
+"""
+ENRICH = """\
+import argparse
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--input-dir", type=Path, required=True)
+parser.add_argument("--input-dir-data", type=Path, required=True)
+parser.add_argument("--output-dir", type=Path, required=True)
+parser.add_argument("--factor", type=int, default=1)
+arguments = parser.parse_args()
+counts = [
+    len((folder / "dataset.csv").read_text().splitlines()) - 1
+    for folder in (arguments.input_dir / "train", arguments.input_dir_data)
+]
+(arguments.output_dir / "counts.txt").write_text(" ".join(str(count * arguments.factor) for count in counts))
+"""
+CHECKS = """\
+import os
+from pathlib import Path
+
+
+def test_both_inputs_are_there():
+    counts = Path(os.environ["MLOPS_DATA_DIR"], "counts.txt").read_text()
+    assert counts == "60 60"
+
+
+def test_so_is_the_other_stages_output():
+    assert Path(os.environ["MLOPS_DATA_DIR_PREPROCESS"], "test", "dataset.csv").is_file()
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """The folder of a mlops_cli with the two lines."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "mlops_cli", folder / "mlops_cli", ignore=shutil.ignore_patterns("__pycache__"))
+    stages = folder / "mlops_cli" / "core" / "stages.py"
+    assert stages.read_text().count(BEFORE) == 1
+    stages.write_text(stages.read_text().replace(BEFORE, LINES + BEFORE))
+    return folder
+
+
+def add_scripts(folder: Path) -> None:
+    training = folder / "training"
+    (training / "enrich.py").write_text(ENRICH)
+    (training / "tests" / "test_enriched.py").write_text(CHECKS)
+    settings = training / "usecase.toml"
+    tables = "[hyperparameters.enrich]\nfactor = 3\n\n[hyperparameters.train]"
+    settings.write_text(settings.read_text().replace("[hyperparameters.train]", tables))
+
+
+def check_lifecycle(cli: Cli) -> None:
+    """From run to report, and a gate that fails."""
+    run = cli.json("run")
+    assert run["status"] == "waiting"
+    assert statuses(run) | {"enrich": "done", "enriched-checks": "done", "train": "done"} == statuses(run)
+    evidence = cli.json("approve", "--run-id", run["id"], "--yes")["evidence"]
+    assert (evidence["gates"]["enriched-checks"]["passed"], evidence["gates"]["enriched-checks"]["failed"]) == (2, 0)
+    assert cli.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+    assert "enriched-checks" in cli("status")
+    assert cli.json("report", run["id"])["report"]
+    assert "assert '40 40' == '60 60'" in cli("run", "--set", "enrich.factor=2", code=3)
+    failed = statuses(cli.json("status")["run"])
+    assert (failed["preprocess"], failed["enrich"], failed["enriched-checks"]) == ("reused", "done", "failed")
+
+
+def test_on_one_machine(tiny: Cli, package: Path) -> None:
+    add_scripts(tiny.folder)
+    tiny.environment = {"PYTHONPATH": str(package)}
+    check_lifecycle(tiny)
+
+
+def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
+    add_scripts(project)
+    with (project / "training" / "usecase.toml").open("a") as settings:
+        settings.write("\n[aws.enrich]\nvolume_gb = 41\n")
+    cloud = Cloud(project, aws, SOURCE="s3", PYTHONPATH=str(package)).ready()
+    check_lifecycle(cloud)
+    jobs = aws.client("sagemaker").list_processing_jobs()["ProcessingJobSummaries"]
+    name = next(job["ProcessingJobName"] for job in jobs if "-enrich-" in job["ProcessingJobName"])
+    job = aws.client("sagemaker").describe_processing_job(ProcessingJobName=name)
+    assert job["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"] == 41
+    inputs = {one["InputName"]: one["S3Input"]["S3Uri"] for one in job["ProcessingInputs"]}
+    assert inputs.keys() == {"code", "data", "data-data"}
+    assert "/artifacts/preprocess/" in inputs["data"]
+    assert aws.denials() == []
+    assert cloud("cleanup", "--yes")
