@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends import get_backend
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.paths import Project, find_project, named_project
 from mlops_cli.project.settings import Settings, load_settings
 
@@ -38,7 +38,7 @@ class AppContext:
 
     @cached_property
     def project(self) -> Project:
-        return find_project(Path.cwd()) if self.folder is None else named_project(self.folder)
+        return find_project(_current_folder()) if self.folder is None else named_project(self.folder)
 
     @cached_property
     def settings(self) -> Settings:
@@ -49,7 +49,7 @@ class AppContext:
         """Return the texts that no message shows; none if there is no project."""
         try:
             return self.settings.secrets
-        except MlopsError:
+        except (MlopsError, OSError):
             return frozenset()
 
     @cached_property
@@ -119,3 +119,13 @@ class AppContext:
         except MlopsError as error:
             messages.append(error.message)
         return messages
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            "The current folder no longer exists.",
+            "Change into the project's folder, or name it: mlops --project DIR ...",
+        ) from None
