@@ -11,6 +11,7 @@ from mlops_cli.core.jobs import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
 
 GOING_ON = (Status.PENDING, Status.RUNNING)
+UNSEEN = (Status.PENDING, "")
 Look = Callable[[], Run]
 Read = Callable[[Run, StageRun], Iterable[str]]
 
@@ -40,7 +41,7 @@ def follow(look: Look, read: Read, view: RunView, pace: PollInterval, shown_run:
     shown = {stage.name: (stage.status, stage.reason) for stage in (shown_run.stages if shown_run else ())}
     while True:
         run = look()
-        changed = [stage for stage in run.stages if _changed_stages(stage, shown)]
+        changed = [stage for stage in run.stages if shown.get(stage.name, UNSEEN) != (stage.status, stage.reason)]
         for stage in changed:
             _show_stage(run, stage, shown, view)
         if run.status not in GOING_ON:
@@ -51,13 +52,9 @@ def follow(look: Look, read: Read, view: RunView, pace: PollInterval, shown_run:
         pace.wait(bool(changed))
 
 
-def _changed_stages(stage: StageRun, shown: dict[str, tuple[Status, str]]) -> bool:
-    return shown.get(stage.name, (Status.PENDING, "")) != (stage.status, stage.reason)
-
-
 def _show_stage(run: Run, stage: StageRun, shown: dict[str, tuple[Status, str]], view: RunView) -> None:
     """Show the stage's change; show also the start of a stage that began and ended between two polls."""
-    before, _ = shown.get(stage.name, (Status.PENDING, ""))
+    before, _ = shown.get(stage.name, UNSEEN)
     if before is Status.PENDING and stage.status in (Status.DONE, Status.WAITING, Status.FAILED):
         view.stage_changed(run, replace(stage, status=Status.RUNNING, finished_at=None))
     shown[stage.name] = (stage.status, stage.reason)

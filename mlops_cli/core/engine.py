@@ -153,11 +153,18 @@ def run_or_reuse_stage(stage: Stage, run: Run, executor: StageExecutor, view: Ru
     if cache_decision.reuse:
         _reuse_result(record, cache_decision.reuse, cache_decision, run)
     else:
-        _mark_running(record, cache_decision)
+        record.status, record.reason = Status.RUNNING, cache_decision.reason
+        record.key, record.cache_inputs = cache_decision.key, cache_decision.cache_inputs
+        record.output, record.artifact, record.detail = "", "", {}
+        record.started_at, record.finished_at = clock.now(), None
         executor.save(run)
         view.stage_changed(run, record)
         with _save_on_error(record, run, executor, view):
-            _execute(stage, record, run, executor, view)
+            outcome = executor.execute(stage, run, view)
+            record.cache_inputs = with_reads(record.cache_inputs, outcome.read)
+            record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
+            record.status = outcome.status
+            record.finished_at = clock.now() if outcome.status.has_output else None
     executor.save(run)
     view.stage_changed(run, record)
 
@@ -173,41 +180,22 @@ def _reuse_result(record: StageRun, source: StageRun, cache_decision: CacheDecis
     record.log = source.log
 
 
-def _mark_running(record: StageRun, cache_decision: CacheDecision) -> None:
-    record.status, record.reason = Status.RUNNING, cache_decision.reason
-    record.key, record.cache_inputs = cache_decision.key, cache_decision.cache_inputs
-    record.output, record.artifact, record.detail = "", "", {}
-    record.started_at, record.finished_at = clock.now(), None
-
-
-def _execute(stage: Stage, record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> None:
-    outcome = executor.execute(stage, run, view)
-    record.cache_inputs = with_reads(record.cache_inputs, outcome.read)
-    record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
-    record.status = outcome.status
-    record.finished_at = clock.now() if outcome.status.has_output else None
-
-
 @contextmanager
 def _save_on_error(record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> Iterator[None]:
-    """Save the stage's record before any exception leaves the block."""
+    """Save the stage's record before any exception leaves the block.
+
+    Any MlopsError of a stage becomes its failure; the hint keeps the run's --set.
+    """
     try:
         yield
     except BaseException as error:
         _mark_failed(record, run, error)
         if isinstance(error, MlopsError):
-            _complete_error(error, run)
+            error.exit_code = EXIT_STAGE_FAILED if error.exit_code == EXIT_ERROR else error.exit_code
+            error.hint = continue_hint(run) if error.hint == CONTINUE else error.hint
         executor.save(run)
         view.stage_changed(run, record)
         raise
-
-
-def _complete_error(error: MlopsError, run: Run) -> None:
-    """Turn any MlopsError of a stage into its failure; the hint keeps the run's --set."""
-    if error.exit_code == EXIT_ERROR:
-        error.exit_code = EXIT_STAGE_FAILED
-    if error.hint == CONTINUE:
-        error.hint = continue_hint(run)
 
 
 def _mark_failed(record: StageRun, run: Run, error: BaseException) -> None:

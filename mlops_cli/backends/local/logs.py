@@ -42,12 +42,8 @@ def tail(path: Path, ended: Callable[[], bool]) -> Iterator[str]:
     with path.open(encoding="utf-8", errors="replace") as file:
         while True:
             last = ended()
-            yield from _whole_lines(file.readline)
+            while line := file.readline():
+                yield line.rstrip("\n")
             if last:
                 return
             time.sleep(POLL_SECONDS)
-
-
-def _whole_lines(readline: Callable[[], str]) -> Iterator[str]:
-    while line := readline():
-        yield line.rstrip("\n")

@@ -38,7 +38,7 @@ from mlops_cli.project.environment_info import environment_info
 from mlops_cli.project.paths import Project
 from mlops_cli.project.tracked_files import tracked_or_new_files
 from mlops_cli.project.usecase import UseCase
-from mlops_cli.serving.control import EndpointStatus, LocalEndpoint, ServerState
+from mlops_cli.serving.control import LocalEndpoint, ServerState
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.job_runner import JobRunner
@@ -274,7 +274,7 @@ class LocalStageExecutor:
                 f"The endpoint serves {status.model_digest}, but the approved model is {approved}.",
                 "Deploy again: mlops run --from deploy",
             )
-        return StageResult(output=approved, detail=_endpoint_detail(status))
+        return StageResult(output=approved, detail={"endpoint": status.name, "url": status.url, "since": status.since})
 
     def require_approved(self, run: Run) -> None:
         """Raise MlopsError, with the reason, unless the run's model is approved now. The caller holds the project."""
@@ -317,7 +317,3 @@ def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:
     """Return the variables of a gate on the endpoint; its requests are excluded from the statistics."""
     url = f"{endpoint.invocations_url}?{EXCLUDE_FROM_STATISTICS}" if endpoint.sample else endpoint.invocations_url
     return {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": digest}
-
-
-def _endpoint_detail(status: EndpointStatus) -> dict[str, Any]:
-    return {"endpoint": status.name, "url": status.url, "since": status.since}

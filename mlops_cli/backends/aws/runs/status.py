@@ -126,7 +126,8 @@ def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], sto
         return record  # copied from another run, or a result that the next step has refused
     if not actions:
         return replace(record, status=Status.PENDING)
-    if record.status is Status.FAILED and _command_succeeded(actions):
+    command_succeeded = any(action.name == COMMAND and action.status == SUCCEEDED for action in actions)
+    if record.status is Status.FAILED and command_succeeded:
         return record  # later actions have yet to report the failure
     status = _stage_status(stage, record, actions)
     ended = status not in (Status.RUNNING, Status.WAITING)
@@ -138,10 +139,6 @@ def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], sto
         started_at=began,
         finished_at=max(action.updated for action in actions) if ended else None,
     )
-
-
-def _command_succeeded(actions: Sequence[ActionRun]) -> bool:
-    return any(action.name == COMMAND and action.status == SUCCEEDED for action in actions)
 
 
 def _expected_actions(stage: Stage) -> int:
