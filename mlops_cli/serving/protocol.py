@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from mlops_cli.serving.connections import Connections
+
+log = logging.getLogger("mlops.server")
 
 HEAD_BYTES = 65_536
 MAX_HEADERS = 200
@@ -105,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().pause_writing()
         self._own.hold_unsent(self)
         if self._write_clock is None:
-            self._write_clock = self.loop.call_later(self._dispatcher.limits.write_seconds, self.transport.abort)
+            self._write_clock = self.loop.call_later(self._dispatcher.limits.write_seconds, self._drop)
 
     def resume_writing(self) -> None:
         self._own.release_unsent(self)
@@ -187,6 +190,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             self.transport.write(TIMEOUT)
         self.transport.close()
+
+    def _drop(self) -> None:
+        log.info("a client did not read its answer in time")
+        self.transport.abort()
 
     def _stop_clock(self) -> None:
         if self._clock is not None:

@@ -88,10 +88,10 @@ class Supervisor:
         await _first((*events, died))
         if self._stopped.is_set():
             return
-        if died.done() and not died.cancelled():
-            await self._revive(live, died.result())
-        elif self._called.is_set():
+        if self._called.is_set():
             await self._deploy()
+        elif died.done() and not died.cancelled():
+            await self._revive(live, died.result())
         elif self._hanging.is_set():
             await self._renew(live)
 
@@ -183,7 +183,6 @@ class Supervisor:
         computing, lost = self._front.dispatcher.lose(live.worker)
         reason = f"The worker died ({Worker.ending(code)}) and is started again."
         detail = f" It was computing {computing} requests; {lost} are lost." if computing else ""
-        log.error("worker %d: %s%s", live.worker.process.pid, reason, detail)
         self._front.reason = reason
         self._note_incident(f"the worker died ({Worker.ending(code)}) and was started again.{detail}")
         self._write_service(live.service(self._incidents, reason))
@@ -207,11 +206,11 @@ class Supervisor:
 
     async def _renew(self, live: ActiveDeployment) -> None:
         """Replace a worker that hangs by a fresh one of the same model."""
-        self._hanging.clear()
         try:
             fresh = await self._start(live.deployment, live.listener)
         except DeploymentError as error:
             log.error("the hanging worker cannot be replaced: %s", error)
+            self._hanging.clear()
             return
         self._put_into_service(fresh, live)
         self._write_service(fresh.service(self._incidents))

@@ -1,0 +1,329 @@
+"""Hostile handlers and clients: each harms its own request or connection, and the endpoint says what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from mlops_cli.core.endpoint import Endpoint, EndpointState
+from mlops_cli.serving.control import LocalEndpoint, ServerState
+from mlops_cli.serving.control_files import EndpointDirectory, Limits
+from mlops_cli.serving.log_file import LOG_BYTES
+
+HOSTILE = """
+import asyncio, ctypes, json, os, re, signal, sys, time
+from pathlib import Path
+
+def act(text):
+    if text == "exit":
+        os._exit(3)
+    elif text == "segfault":
+        ctypes.string_at(0)
+    elif text == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif text == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+    elif text == "hang":
+        time.sleep(3600)
+    elif text == "spin":  # holds Python's lock: no other thread of the process moves
+        re.match("(a|aa)*b", "a" * 60)
+    elif text == "cancel":
+        raise asyncio.CancelledError
+    elif text == "interrupt":
+        raise KeyboardInterrupt
+    elif text == "memory":
+        bytearray(1 << 60)
+    elif text == "flood":
+        for _ in range(300):
+            sys.stdout.write("x" * 99_999 + "\\n")
+    elif text == "pause":
+        time.sleep(0.2)
+    elif text == "file":
+        return Path(__file__).with_name("late.txt").read_text()
+    return text
+"""
+HANDLERS = {
+    "in a batch": HOSTILE
+    + """
+def input_handler(data, context):
+    body = data.read()
+    for text in json.loads(body)["instances"]:
+        act(text)
+    return body
+
+def output_handler(response, context):
+    return response.content, "application/json"
+""",
+    "alone": HOSTILE
+    + """
+import urllib.request
+
+def handler(data, context):
+    body = data.read()
+    texts = [act(text) for text in json.loads(body)["instances"]]
+    request = urllib.request.Request(context.rest_uri, body, {"Content-Type": "application/json"})
+    answer = json.load(urllib.request.urlopen(request, timeout=20))
+    return json.dumps({**answer, "texts": texts}), "application/json"
+""",
+}
+LIMITS = Limits(request_seconds=6, takeover_seconds=0.3, read_seconds=5)
+
+
+@pytest.fixture(scope="module")
+def hostile_package(packages: Any, package_of: Any, with_code: Any, tmp_path_factory: Any) -> Callable[[str], Any]:
+    """Packages whose handlers do what a request's texts say; each made once."""
+
+    @cache
+    def make(handlers: str) -> Any:
+        folder = tmp_path_factory.mktemp("hostile") / "package"
+        shutil.copytree(packages("plain").folder, folder)
+        with_code(folder, HANDLERS[handlers])
+        return package_of(folder)
+
+    return make
+
+
+@pytest.fixture
+def hostile(hostile_package: Any) -> Any:
+    return hostile_package("in a batch")
+
+
+def served(endpoint: LocalEndpoint, package: Any) -> LocalEndpoint:
+    endpoint.deploy(package.path, package.digest, 60)
+    return endpoint
+
+
+def ask(connect: Any, endpoint: LocalEndpoint, text: str) -> int:
+    return int(connect(endpoint).ask("POST", "/invocations", {"instances": [text]}).status)
+
+
+def ask_all(connect: Any, endpoint: LocalEndpoint, texts: list[str]) -> list[int]:
+    with ThreadPoolExecutor(len(texts)) as pool:
+        return list(pool.map(lambda text: ask(connect, endpoint, text), texts))
+
+
+def files_of(endpoint: LocalEndpoint) -> EndpointDirectory:
+    return EndpointDirectory(endpoint.status().log.parent)
+
+
+def worker_of(endpoint: LocalEndpoint) -> int | None:
+    service = files_of(endpoint).read_service()
+    return service.worker if service else None
+
+
+FATAL = {"in a batch": ("exit", "segfault", "kill", "terminate"), "alone": ("exit",)}
+
+
+@pytest.mark.parametrize("handlers", HANDLERS)
+def test_a_request_that_crashes_or_raises_is_the_only_one_that_fails(
+    make_endpoint: Any, hostile_package: Any, connect: Any, handlers: str
+) -> None:
+    endpoint = served(make_endpoint(LIMITS), hostile_package(handlers))
+    harmless = dict.fromkeys(("cancel", "interrupt", "memory"), 500)
+    for text, status in {**harmless, **dict.fromkeys(FATAL[handlers], 502)}.items():
+        statuses = ask_all(connect, endpoint, ["pause"] * 3 + [text] + ["pause"] * 3)
+        assert statuses == [200] * 3 + [status] + [200] * 3, text
+    status = endpoint.status()
+    assert status.state is ServerState.IN_SERVICE
+    assert len(status.incidents) == len(FATAL[handlers])
+    assert all("was started again" in incident for incident in status.incidents)
+    answer = connect(endpoint).ask("POST", "/endpoints/dev-comments/invocations", {"instances": ["exit"]})
+    assert (answer.status, answer.json()["OriginalStatusCode"]) == (424, 0)
+    assert ask(connect, endpoint, "x") == 200
+
+
+@pytest.mark.parametrize("handlers", HANDLERS)
+def test_requests_that_hang_cost_nobody_else_anything_and_the_worker_is_replaced(
+    make_endpoint: Any, hostile_package: Any, connect: Any, eventually: Any, handlers: str
+) -> None:
+    endpoint = served(make_endpoint(LIMITS), hostile_package(handlers))
+    worker = worker_of(endpoint)
+    with ThreadPoolExecutor(20) as pool:
+        hanging = [pool.submit(ask, connect, endpoint, "hang") for _ in range(20)]
+        assert ask_all(connect, endpoint, ["x"] * 5) == [200] * 5
+        assert worker_of(endpoint) == worker, "they were answered beside the ones that hang"
+        assert [future.result() for future in hanging] == [504] * 20
+        assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    assert ask(connect, endpoint, "x") == 200
+    status = endpoint.status()
+    assert status.state is ServerState.IN_SERVICE and "was not answered within 6 s" in status.incidents[-1]
+    assert eventually(lambda: len(list(files_of(endpoint).models.iterdir())) == 2), "the old worker has left"
+
+
+def test_a_request_that_holds_the_whole_process_costs_nobody_else_anything(
+    make_endpoint: Any, hostile: Any, connect: Any, eventually: Any
+) -> None:
+    limits = Limits(request_seconds=20, takeover_seconds=0.3)
+    endpoint = served(make_endpoint(limits), hostile)
+    with ThreadPoolExecutor(1) as pool:
+        spinning = pool.submit(ask, connect, endpoint, "spin")
+        assert ask_all(connect, endpoint, ["x"] * 5) == [200] * 5
+        assert eventually(lambda: endpoint.status().incidents)
+        assert "did not react" in endpoint.status().incidents[-1]
+        assert endpoint.status().state is ServerState.IN_SERVICE
+        endpoint.stop(10)
+        spinning.exception()
+
+
+def test_a_handler_that_prints_without_end_does_not_fill_the_disk(
+    make_endpoint: Any, hostile: Any, connect: Any
+) -> None:
+    endpoint = served(make_endpoint(), hostile)
+    assert ask_all(connect, endpoint, ["flood", "x"]) == [200, 200]
+    log = endpoint.status().log
+    sizes = [path.stat().st_size for path in log.parent.glob("server.log*")]
+    assert len(sizes) == 2 and max(sizes) < LOG_BYTES + 200_000
+
+
+def test_a_killed_worker_loses_at_most_what_it_was_computing(
+    make_endpoint: Any, hostile: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = served(make_endpoint(), hostile)
+    done, statuses = threading.Event(), Counter[int]()
+
+    def load() -> None:
+        client = connect(endpoint)
+        while not done.is_set():
+            statuses[client.ask("POST", "/invocations", {"instances": ["x"]}).status] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        loads = [pool.submit(load) for _ in range(8)]
+        for least in (50, 100):
+            assert eventually(lambda least=least: statuses[200] > least)
+            worker = worker_of(endpoint)
+            assert worker is not None
+            os.kill(worker, signal.SIGKILL)
+            assert eventually(lambda worker=worker: worker_of(endpoint) not in (None, worker))
+        done.set()
+        for future in loads:
+            future.result()
+    assert set(statuses) <= {200, 502} and statuses[502] <= 2, statuses
+
+
+def test_files_changed_on_disk_are_said_and_never_loaded(
+    make_endpoint: Any, hostile: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = served(make_endpoint(), hostile)
+    approved = endpoint.status()
+    (code,) = files_of(endpoint).models.glob("*/code")
+    (code / "late.txt").write_text("changed")
+    (code / "json.py").write_text("raise SystemExit")
+    names = ("code/json.py", "code/late.txt")
+    assert eventually(lambda: endpoint.status().changed_files) == names
+    shown = Endpoint("e", EndpointState.IN_SERVICE, "", hostile.digest, hostile.digest, changed_files=names)
+    assert not shown.is_approved
+    assert (
+        "whose files were changed on disk: code/json.py, code/late.txt"
+        in Endpoint(
+            "e", EndpointState.IN_SERVICE, "", hostile.digest, hostile.digest, "", "", hostile.digest, "", names
+        ).served
+    )
+    os.kill(worker_of(endpoint) or 0, signal.SIGKILL)
+    assert ask(connect, endpoint, "file") == 200
+    assert eventually(lambda: not endpoint.status().changed_files), "the next worker has the approved files again"
+    (archive,) = files_of(endpoint).models.glob("*.tar.gz")
+    archive.write_bytes(archive.read_bytes() + b"x")
+    assert eventually(lambda: endpoint.status().changed_files) == (archive.name,)
+    os.kill(worker_of(endpoint) or 0, signal.SIGKILL)
+    assert eventually(lambda: "was changed" in endpoint.status().reason)
+    assert endpoint.status().state is ServerState.FAILED
+    assert ask(connect, endpoint, "x") == 503
+    healed = endpoint.deploy(hostile.path, hostile.digest, 60)
+    assert (healed.pid, healed.model_digest, healed.changed_files) == (approved.pid, hostile.digest, ())
+    assert ask(connect, endpoint, "x") == 200
+
+
+def hold(endpoint: LocalEndpoint, count: int, start: bytes) -> list[socket.socket]:
+    address = urlsplit(endpoint.status().url)
+    connections = [socket.create_connection((str(address.hostname), address.port), timeout=20) for _ in range(count)]
+    for connection in connections:
+        connection.sendall(start)
+    return connections
+
+
+SLOW = {
+    "idle": b"",
+    "in its head": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nX-a: ",
+    "in its body": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("start", SLOW.values(), ids=SLOW)
+def test_more_connections_than_there_may_be_keep_nobody_out(
+    make_endpoint: Any, packages: Any, connect: Any, start: bytes
+) -> None:
+    endpoint = served(make_endpoint(Limits(connections=30)), packages("text-0"))
+    held = hold(endpoint, 100, start)
+    for _ in range(5):
+        assert ask(connect, endpoint, "x") == 200
+    pid = endpoint.status().pid
+    assert len(list(Path(f"/proc/{pid}/fd").iterdir())) < 70
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
+def test_without_a_file_for_a_connection_the_log_stays_small(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = served(make_endpoint(), packages("text-0"))
+    status = endpoint.status()
+    limits = resource.prlimit(status.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(status.pid, resource.RLIMIT_NOFILE, (8, limits[1]))
+    held = hold(endpoint, 100, b"")
+    assert eventually(lambda: "no connection can be taken at present" in status.log.read_text())
+    resource.prlimit(status.pid, resource.RLIMIT_NOFILE, limits)
+    assert ask(connect, endpoint, "x") == 200
+    assert status.log.read_text().count("no connection can be taken at present") == 1
+    for connection in held:
+        connection.close()
+
+
+def test_a_client_that_does_not_read_its_answer_is_dropped(
+    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+) -> None:
+    endpoint = served(make_endpoint(Limits(write_seconds=0.3)), packages("plain"))
+    body = json.dumps({"instances": ["x"] * 100_000}).encode()
+    address = urlsplit(endpoint.status().url)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect((str(address.hostname), address.port))
+        connection.sendall(
+            b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body) + body
+        )
+        assert eventually(lambda: lines_of(endpoint, "a client did not read its answer"))
+        received = drained(connection)
+    assert received < 5_000_000, "the whole answer was kept for it"
+    assert ask(connect, endpoint, "x") == 200
+
+
+def lines_of(endpoint: LocalEndpoint, text: str) -> int:
+    return endpoint.status().log.read_text().count(text)
+
+
+def drained(connection: socket.socket) -> int:
+    """Return how many bytes of the answer had come before the server gave the connection up."""
+    connection.settimeout(20)
+    size = 0
+    try:
+        while data := connection.recv(1 << 16):
+            size += len(data)
+    except ConnectionError:
+        pass
+    return size
