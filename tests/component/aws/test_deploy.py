@@ -133,7 +133,7 @@ def test_a_bucket_in_another_region_is_named(ground: Ground) -> None:
     ground.aws.client("s3").create_bucket(
         Bucket="far-away", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
-    with pytest.raises(MlopsError, match="lies in eu-west-1") as caught:
+    with pytest.raises(MlopsError, match="is in eu-west-1") as caught:
         ground.backend(BUCKET_NAME="far-away").infra.plan()
     assert "--region eu-west-1" in caught.value.hint
 
@@ -179,7 +179,9 @@ def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
     kept = [change for change in backend.infra.plan().changes if change.resource == "source"]
     assert "nothing is uploaded" in kept[0].reason
     backend.infra.deploy()
-    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli"], "the wheel and the endpoint's template"
+    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "format.json"], (
+        "wheel, endpoint template, format"
+    )
 
 
 @pytest.mark.parametrize(("use_case", "stage"), [("Tiny", "dev"), ("tiny", "x" * 38)])
