@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.data.metadata import DatasetInfo
+from mlops_cli.data.sources.kaggle_source import KaggleSource
 from mlops_cli.packaging.install_hint import install_arguments, install_command
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
@@ -42,7 +43,7 @@ def dataset_check(
         yield ok("dataset", f"{info.rows:,} rows, {info.bytes / 1e6:,.1f} MB, sha256 {info.sha256[:12]}")
         return
     yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run begins with one.", "mlops download-data")
-    if use_case.source == "kaggle":
+    if KaggleSource.accepts(use_case.source):
         yield from _kaggle(settings)
 
 

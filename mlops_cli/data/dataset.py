@@ -11,14 +11,10 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.compressed import CsvSource
-from mlops_cli.data.csv_sources import path_tables, tables
 from mlops_cli.data.metadata import (
     CSV_NAME,
     JSON_NAME,
@@ -28,17 +24,12 @@ from mlops_cli.data.metadata import (
     read_dataset_info,
     write_dataset_info,
 )
-from mlops_cli.data.origins import State, kaggle_origin, path_origin, state, url_origin
 from mlops_cli.data.request import DataRequest
+from mlops_cli.data.sources.catalog import sources_of, state_of
 from mlops_cli.data.sources.http.client import CONNECT_SECONDS
-from mlops_cli.data.sources.http.download import Download
-from mlops_cli.data.sources.http.urls import Remote, is_url
-from mlops_cli.data.sources.kaggle import download as kaggle_download
-from mlops_cli.data.sources.local_path import path_files, verify
-from mlops_cli.data.sources.sample import generator
+from mlops_cli.data.sources.source import OpenedSource, State
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.hashing import digest_file
 
 
 def download(request: DataRequest, folder: Path, report: Report) -> tuple[DatasetInfo, bool]:
@@ -66,12 +57,12 @@ def download(request: DataRequest, folder: Path, report: Report) -> tuple[Datase
 
 def _build(request: DataRequest, key: str, folder: Path, scratch: Path, report: Report) -> DatasetInfo:
     unfinished = scratch / CSV_NAME
-    sources: list[_Source] = []
+    opened_sources: list[OpenedSource] = []
     try:
         with unfinished.open("wb") as out:
             writer = Writer(out, request.schema)
-            for number, source in enumerate(request.sources):
-                sources.append(_add_source(request, source, writer, scratch / str(number), report))
+            for number, source in enumerate(sources_of(request)):
+                opened_sources.append(source.add_to(writer, scratch / str(number), report))
             writer.finish()
             out.flush()
             os.fsync(out.fileno())
@@ -79,73 +70,11 @@ def _build(request: DataRequest, key: str, folder: Path, scratch: Path, report: 
         unfinished.unlink(missing_ok=True)
         _remove_unpacked(scratch)
         raise
-    return _commit(request, key, folder, unfinished, writer, sources)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The tables of a source, the source's state when they were read, and notes for the user."""
-
-    tables: list[CsvSource]
-    origin: dict[str, Any]
-    remark: str = ""
-
-
-def _add_source(request: DataRequest, source: str, writer: Writer, scratch: Path, report: Report) -> _Source:
-    if source == "sample":
-        rows = request.rows or generator.DEFAULT_ROWS
-        writer.add_sample(generator.sample_blocks(request.schema.columns, rows, request.seed), rows, report)
-        return _Source([], {"kind": "sample", "shown": source})
-    opened = _opened(request, source, scratch, report)
-    for table in opened.tables:
-        writer.add_table(table, report)
-    return opened
-
-
-def _opened(request: DataRequest, source: str, scratch: Path, report: Report) -> _Source:
-    if source == "kaggle":
-        origin = kaggle_origin(request.competition)
-        path = kaggle_download(request.competition, scratch, report, request.most_bytes)
-        return _Source(_received(request, path, request.competition, scratch), origin)
-    if not is_url(source):
-        return _path_source(request, source, scratch)
-    remote = Remote.from_url(source)
-    download = Download(remote, scratch, report, request.most_bytes)
-    path = download.run()
-    remark = "" if download.is_length_known else (
-        f"{remote.name} came without its length: whether it is whole, only the number of rows or --sha256 can tell"
-    )  # fmt: skip
-    return _Source(_received(request, path, remote.file_name, scratch), url_origin(source, download.version), remark)
-
-
-def _path_source(request: DataRequest, source: str, scratch: Path) -> _Source:
-    if request.sha256 is not None:
-        for path in path_files(source, request.folder):
-            verify(path, request.sha256, str(path))
-    origin = path_origin(source, request.folder)
-    return _Source(path_tables(source, request.folder, request.file, scratch), origin)
-
-
-def _received(request: DataRequest, path: Path, name: str, scratch: Path) -> list[CsvSource]:
-    """Return the tables in the downloaded file, after a check of its digest."""
-    if request.sha256 is not None:
-        _verify_download(path, request.sha256, name, scratch)
-    return tables(path, name, request.file, scratch / "unpacked")
-
-
-def _verify_download(path: Path, sha256: str, name: str, scratch: Path) -> None:
-    received = scratch / "content"  # the body as sent, perhaps encoded: the user may know either digest
-    if received != path and digest_file(received) == sha256.lower():
-        return
-    try:
-        verify(path, sha256, name)
-    except MlopsError:
-        shutil.rmtree(scratch)  # else the next attempt would take it for complete
-        raise
+    return _commit(request, key, folder, unfinished, writer, opened_sources)
 
 
 def _commit(
-    request: DataRequest, key: str, folder: Path, unfinished: Path, writer: Writer, sources: Sequence[_Source]
+    request: DataRequest, key: str, folder: Path, unfinished: Path, writer: Writer, sources: Sequence[OpenedSource]
 ) -> DatasetInfo:
     """Move the files into place, dataset.json last: a kill in between leaves no dataset, never a wrong one."""
     rows = writer.checker.rows
@@ -157,7 +86,7 @@ def _commit(
         rows=rows,
         label_rates=rates,
         bytes=unfinished.stat().st_size,
-        synthetic="sample" in request.sources,
+        synthetic=any(source.is_synthetic for source in sources_of(request)),
         fetched_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ignored_columns=writer.ignored,
         path=path,
@@ -195,10 +124,9 @@ def _may_have_changed(request: DataRequest, folder: Path) -> bool:
     origins = (read_dataset_info(folder) or {}).get("origins", [])
     if len(origins) != len(request.sources):
         return True
-    fixed = ("sample", "path")  # the state of a path is a part of the request's key
     return any(
-        origin["kind"] not in fixed and state(origin, [source], CONNECT_SECONDS) is not State.SAME
-        for origin, source in zip(origins, request.sources, strict=True)
+        not source.is_state_in_identity and state_of(origin, [source.name], CONNECT_SECONDS) is not State.SAME
+        for origin, source in zip(origins, sources_of(request), strict=True)
     )
 
 

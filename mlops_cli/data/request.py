@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.data.schema import Schema
+from mlops_cli.data.sources.catalog import sources_of
 from mlops_cli.data.sources.http.download import MOST_BYTES
-from mlops_cli.data.sources.http.urls import is_url, shown_url
-from mlops_cli.data.sources.local_path import path_files
-from mlops_cli.data.sources.sample import generator
 from mlops_cli.errors import ConfigurationError
 
 _VERSION = 2  # of the dataset's format: one of another version is downloaded again
@@ -42,49 +40,28 @@ class DataRequest:
     def validate(self) -> None:
         if not self.sources or not all(source.strip() for source in self.sources):
             raise ConfigurationError("no source is given", "mlops download-data --source sample")
-        if self.rows is not None and ("sample" not in self.sources or self.rows < 1):
+        sources = sources_of(self)
+        if self.rows is not None and (not any(source.is_synthetic for source in sources) or self.rows < 1):
             raise ConfigurationError(
                 f"--rows {self.rows} is not valid: it is the number of rows of --source sample, at least 1",
                 "mlops download-data --source sample --rows 20000",
             )
-        if self.sha256 is not None and (len(self.sources) > 1 or self.sources[0] == "sample"):
+        if self.sha256 is not None and (len(sources) > 1 or sources[0].is_synthetic):
             raise ConfigurationError(
                 "--sha256 belongs to one file, URL or Kaggle archive", "leave it out, or give one source"
             )
         if self.sha256 is not None and (len(self.sha256) != 64 or set(self.sha256.lower()) - set("0123456789abcdef")):
             raise ConfigurationError(f"--sha256 {self.sha256!r} is not 64 hexadecimal digits", "copy it again")
-        if "kaggle" in self.sources and not self.competition:
-            raise ConfigurationError(
-                "no Kaggle competition is named", "set [data] competition in training/usecase.toml"
-            )
+        for source in sources:
+            source.validate()
 
     def key(self) -> str:
         """The digest of all that determines the dataset, except changes on servers; contains no secret."""
         parts: list[object] = [_VERSION, list(self.schema.columns.items())]
-        for source in self.sources:
-            parts += [source, self._identity(source)]
+        for source in sources_of(self):
+            parts += [source.name, source.identity()]
         return hashlib.sha256(json.dumps([*parts, self.sha256]).encode()).hexdigest()
-
-    def _identity(self, source: str) -> list[object]:
-        if source == "sample":
-            return [generator.VERSION, self.rows or generator.DEFAULT_ROWS, self.seed]
-        if source == "kaggle":
-            return [self.competition, self.file]
-        if is_url(source):
-            return [self.file]
-        stats = [
-            (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ctime_ns)
-            for path in path_files(source, self.folder)
-        ]
-        return [self.file, stats]
 
     def shown(self) -> str:
         """The sources for people: without secrets, and with a mark on synthetic data."""
-        return " + ".join(self._shown(source) for source in self.sources)
-
-    def _shown(self, source: str) -> str:
-        if source == "sample":
-            return f"sample (synthetic, {self.rows or generator.DEFAULT_ROWS} rows, seed {self.seed})"
-        if source == "kaggle":
-            return f"kaggle {self.competition}"
-        return shown_url(source) if is_url(source) else source
+        return " + ".join(source.shown for source in sources_of(self))

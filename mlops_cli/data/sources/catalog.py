@@ -1,0 +1,31 @@
+"""The kinds of data sources: the first one that accepts a name is its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mlops_cli.data.sources.kaggle_source import KaggleSource
+from mlops_cli.data.sources.path_source import PathSource
+from mlops_cli.data.sources.sample_source import SampleSource
+from mlops_cli.data.sources.source import Origin, Source, State
+from mlops_cli.data.sources.url_source import UrlSource
+
+if TYPE_CHECKING:
+    from mlops_cli.data.request import DataRequest
+
+SOURCES: tuple[type[Source], ...] = (SampleSource, KaggleSource, UrlSource, PathSource)
+
+
+def kind_of(name: str) -> type[Source]:
+    return next(kind for kind in SOURCES if kind.accepts(name))
+
+
+def sources_of(request: DataRequest) -> list[Source]:
+    return [kind_of(name)(name, request) for name in request.sources]
+
+
+def state_of(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:
+    """Return the present state of a downloaded source. Raise MlopsError if it is unreachable."""
+    kind = next((kind for kind in SOURCES if kind.kind == origin["kind"]), None)
+    return kind.state(origin, known_urls, seconds) if kind else State.UNKNOWN

@@ -1,0 +1,81 @@
+"""A kind of data source: one class in one file, and one line in ``catalog.SOURCES``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlops_cli.core.progress import Report
+
+if TYPE_CHECKING:
+    from mlops_cli.data.compressed import CsvSource
+    from mlops_cli.data.request import DataRequest
+    from mlops_cli.data.writer import Writer
+
+Origin = dict[str, Any]
+
+
+class State(Enum):
+    SAME = "same"
+    CHANGED = "changed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class OpenedSource:
+    """The tables of a source, its state when they were read (``origin``), and a remark for the user."""
+
+    origin: Origin
+    tables: list[CsvSource] = field(default_factory=list)
+    remark: str = ""
+
+
+class Source(ABC):
+    """One source of a request. The heavy imports of a kind are in its methods: `mlops run` asks for states only."""
+
+    kind: ClassVar[str]
+    is_synthetic: ClassVar[bool] = False
+    # A part of the request's key: then `download-data --refresh` need not ask for the state.
+    is_state_in_identity: ClassVar[bool] = False
+
+    def __init__(self, name: str, request: DataRequest) -> None:
+        self.name = name
+        self.request = request
+
+    @staticmethod
+    @abstractmethod
+    def accepts(name: str) -> bool:
+        """Return True for the names of this kind."""
+
+    def validate(self) -> None:
+        """Raise ConfigurationError if something is missing that the source needs."""
+        return
+
+    @abstractmethod
+    def identity(self) -> list[object]:
+        """Return what determines the source's content besides its name, except changes on servers; no secret."""
+
+    @property
+    def shown(self) -> str:
+        """The source for people: without secrets."""
+        return self.name
+
+    @abstractmethod
+    def open(self, scratch: Path, report: Report) -> OpenedSource:
+        """Download or find the source's tables. Raise MlopsError if they are unavailable."""
+
+    def add_to(self, writer: Writer, scratch: Path, report: Report) -> OpenedSource:
+        """Write the rows of the source."""
+        opened = self.open(scratch, report)
+        for table in opened.tables:
+            writer.add_table(table, report)
+        return opened
+
+    @staticmethod
+    def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004
+        """Return the present state of a source with this origin. Raise MlopsError if it is unreachable."""
+        return State.UNKNOWN
