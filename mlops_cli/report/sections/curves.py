@@ -32,9 +32,9 @@ def curves(context: ReportContext) -> str:
         if len(predictions.rows) < predictions.of
         else ""
     )
+    legend = "\n◇ the model at its threshold." if any(column.threshold is not None for column in chosen) else ""
     return f"""<section id="curves"><h2>Curves, one by one</h2>
-<p class="soft">On the {escape(predictions.split)} split{left_out}.{sample}
-◇ the model at its threshold.</p>
+<p class="soft">On the {escape(predictions.split)} split{left_out}.{sample}{legend}</p>
 {cards}</section>"""
 
 

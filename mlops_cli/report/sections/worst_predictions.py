@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mlops_cli.evaluation.curves import largest_errors, worst
@@ -23,7 +23,13 @@ def worst_predictions(context: ReportContext) -> str:
     parts = "".join(_of_column(column, context) for column in predictions.columns[:MOST_COLUMNS])
     return f"""<section id="mistakes"><h2>The worst predictions</h2>
 <p>Large errors often show a wrong label or a weakness of the model.</p>
-<details><summary>Show them: they quote the data, which may be offensive</summary>{parts}</details></section>"""
+<details><summary>{_summary(context.instances)}</summary>{parts}</details></section>"""
+
+
+def _summary(instances: Sequence[Any]) -> str:
+    """Return the line over the quotes; only texts of people can offend."""
+    warning = ", which may be offensive" if any(isinstance(instance, str) for instance in instances) else ""
+    return f"Show them: they quote the data{warning}"
 
 
 def _of_column(column: Column, context: ReportContext) -> str:

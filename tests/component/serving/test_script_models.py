@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mlops_cli.files.model_archive import pack
 from mlops_cli.frameworks import formats, framework_named
 from mlops_cli.frameworks.base import CSV, JSON, NPY, Framework, Image, Toolkit
+from mlops_cli.frameworks.package_check import obstacle
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.script_model import AnswerError, ScriptModel
@@ -240,8 +242,35 @@ def test_xgboost_answers_csv_rows(tmp_path: Path) -> None:
 def test_a_package_that_cannot_be_served_says_why(
     tmp_path: Path, name: str, inference: str | None, problem: str
 ) -> None:
+    """The server says it when it loads the package, and AWS without running it."""
+    folder = package(tmp_path / "package", inference)
+    if "conjunction" not in problem:
+        pack(folder, tmp_path / "model.tar.gz")
+        assert problem.removesuffix(" one") in obstacle(tmp_path / "model.tar.gz", framework_named(name))
     with pytest.raises(ModelError, match=problem):
-        ScriptModel(package(tmp_path / "package", inference), framework_named(name))
+        ScriptModel(folder, framework_named(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "inference", "problem"),
+    [
+        ("tensorflow", None, "no version folder with a saved_model.pb"),
+        ("sklearn", IRIS, ""),
+        ("sklearn", "from shared import *", ""),
+        ("sklearn", "try:\n    from shared import model_fn\nexcept ImportError:\n    model_fn = None", ""),
+        ("sklearn", "def model_fn(:", "is not valid Python"),
+        ("huggingface", "def model_fn(d): pass\ndef transform_fn(m, b, c, a): pass", ""),
+        ("pytorch", None, ""),
+    ],
+)
+def test_a_package_is_looked_at_without_running_it(
+    tmp_path: Path, name: str, inference: str | None, problem: str
+) -> None:
+    archive = tmp_path / "model.tar.gz"
+    pack(package(tmp_path / "package", inference), archive)
+    reason = obstacle(archive, framework_named(name))
+    assert problem in reason
+    assert bool(problem) == bool(reason)
 
 
 def test_the_server_answers_with_the_packages_functions(

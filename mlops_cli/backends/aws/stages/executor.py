@@ -41,6 +41,7 @@ from mlops_cli.core.script_environment import environment_inputs
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.frameworks import DEFAULT, framework_named
+from mlops_cli.frameworks.package_check import obstacle
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
 from mlops_cli.project.environment import job_environment_inputs
@@ -323,6 +324,9 @@ class AwsStageExecutor:
         record = run.stage(stage.name)
         outcome = job_outputs.outcome(stage, self.bucket, record.artifact, self._folder(record))
         if DATA not in stage.inputs:
+            framework = framework_named(record.detail.get("framework", DEFAULT.name))
+            if problem := obstacle(self._folder(record) / job_outputs.PACKAGE, framework):
+                raise StageFailed(f"The trained model cannot be served: {problem}.", CONTINUE)
             return outcome
         dataset = self._dataset()
         if dataset["sha256"] != record.cache_inputs["the data"]:

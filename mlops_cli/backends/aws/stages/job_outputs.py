@@ -15,6 +15,7 @@ from mlops_cli.core.runs import CONTINUE
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
 
+PACKAGE = "model.tar.gz"
 MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
 # The detail of a training whose model package brings packages for its container to install.
 INSTALLS, SERVING_REQUIREMENTS = "installs", "code/requirements.txt"
@@ -55,7 +56,7 @@ def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> St
 
 def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
     """Return the result of a training job; the digest of the archive is the model's identity."""
-    model, reports = folder / "model.tar.gz", folder / "output.tar.gz"
+    model, reports = folder / PACKAGE, folder / "output.tar.gz"
     bucket.download(artifact + MODEL, model)
     members = {name.removeprefix("./") for name in _members(model)}
     if not members:

@@ -1,0 +1,49 @@
+"""Look at a model package without running it: can the container of its framework serve it at all?"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlops_cli.frameworks.base import Framework
+
+INFERENCE = "code/inference.py"
+PARTS = ("input_fn", "predict_fn", "output_fn")
+
+
+def obstacle(package: Path, framework: Framework) -> str:
+    """Return why the package (a model.tar.gz) cannot be served; empty if nothing speaks against it."""
+    with tarfile.open(package) as archive:
+        members = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
+        script = archive.extractfile(members[INFERENCE]) if INFERENCE in members else None
+        source = script.read() if script else b""
+    if not framework.uses_handlers:
+        has_model = any(re.fullmatch(r"\d+/saved_model\.pb", name) for name in members)
+        return "" if has_model else "the model package has no version folder with a saved_model.pb (expected 1/)"
+    try:
+        names = set(_top_level_names(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"{INFERENCE} is not valid Python: {error}"
+    missing = [name for name in _required(framework, names) if name not in names]
+    if not missing or "*" in names:
+        return ""
+    return f"{INFERENCE} must define {' and '.join(missing)}: {framework.title} has no default for it"
+
+
+def _required(framework: Framework, names: set[str]) -> list[str]:
+    parts = () if "transform_fn" in names else PARTS
+    return [name for name in ("model_fn", *parts) if getattr(framework, name) is None]
+
+
+def _top_level_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module binds, also under ``if`` and ``try``; "*" for an import of everything."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
