@@ -14,6 +14,7 @@ import typer.main
 
 from mlops_cli.cli import app
 from mlops_cli.cli.app import GROUPS
+from mlops_cli.core.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
@@ -207,6 +208,19 @@ def test_only_config_reads_the_environment() -> None:
 
 def _attributes(path: Path) -> set[str]:
     return {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+
+
+def test_the_names_of_stages_stand_in_one_file() -> None:
+    """Elsewhere a stage is known by its role or its kind: another one is a line in core/stages.py."""
+    other_meanings = {("core/decision.py", "approval"), ("report/sections/distribution_shift.py", "train")}
+    names = {stage.name for stage in STAGES}
+    literals = {
+        (path.relative_to(PACKAGE).as_posix(), node.value)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert {literal for literal in literals if literal[0] != "core/stages.py"} == other_meanings
 
 
 def test_nothing_is_pickled() -> None:
