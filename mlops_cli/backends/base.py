@@ -58,6 +58,10 @@ class Infrastructure(ABC):
         """Return, in words, the dangers of the settings, which are shown before anything is deployed."""
         return []
 
+    def unsent_inputs(self) -> list[str]:
+        """Return, in words, what stages import or read on this machine and would not have on the target."""
+        return []
+
     def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (the local target costs nothing)
         """Return the target's costs."""
         return Costs()

@@ -18,26 +18,27 @@ SITES = ("site-packages", "dist-packages")
 def package_inputs(name: str, digest: Callable[[Path], str]) -> dict[str, str]:
     """Return the version of ``import name``, and every file of it outside of site-packages."""
     cache_inputs = {f"package {name}": installed_version(name)}
-    for location in _source_locations(name):
+    for location in source_locations(name):
         if location.is_file():
             cache_inputs[f"package {name}: {location.name}"] = digest(location)
             continue
         for file in walk_files(location, gitignore=False):
             cache_inputs[f"package {name}: {location.name}/{file}"] = digest(location / file)
     info = _info(name)
-    if info and _origin(info).get("url", "").startswith("file:"):
+    # From a folder, an archive or a repository: another commit may have the same version.
+    if info and _origin(info) and (info / "RECORD").is_file():
         cache_inputs[f"package {name}: as installed"] = digest(info / "RECORD")
     return cache_inputs
 
 
 def source_files(name: str) -> Iterator[Path]:
     """Yield the modules of a package outside of site-packages."""
-    for location in _source_locations(name):
+    for location in source_locations(name):
         yield from [location] if location.is_file() else sorted(location.rglob("*.py"))
 
 
 @cache
-def _source_locations(name: str) -> list[Path]:
+def source_locations(name: str) -> list[Path]:
     """Return the modules and folders outside of site-packages that ``import name`` loads from, as .pth files say."""
     mapped = [location for finder in _editable_finders() for location in _mapped(finder, name)]
     listed = [location for folder in _listed_folders() for location in (folder / f"{name}.py", folder / name)]

@@ -19,8 +19,6 @@ SYSTEM = (
     "/usr/", "/lib", "/bin/", "/sbin/", "/etc/", "/run/", "/var/lib/", "/var/cache/", "/var/log/", "/var/run/",
     "/System/", "/Library/", "/nix/store/", "/snap/",
 )  # fmt: skip
-# What lies there can be made or fetched again, and is, on AWS too.
-USER_CACHES = ("~/.cache", "~/Library/Caches")
 MISSING, CHANGING = "missing", "changed while the stage ran"
 
 
@@ -152,19 +150,6 @@ def _uses(log: Path) -> list[tuple[str, str]]:
     """Return the notes in order: how a path was used, and the path."""
     lines = os.fsdecode(log.read_bytes()).split("\0") if log.is_file() else []
     return [(line[0], line[1:]) for line in lines if line]
-
-
-def unsent(cache_inputs: Mapping[str, str]) -> list[str]:
-    """Return the files that a stage has read but a job on AWS would lack: those outside of training/ and caches."""
-    available = ("training/", *_user_caches())
-    names = [name.removeprefix(FILE) for name in cache_inputs if name.startswith(FILE)]
-    return [name for name in names if not name.startswith(available) and cache_inputs[f"{FILE}{name}"] != MISSING]
-
-
-def _user_caches() -> list[str]:
-    """Return the folders of caches, as they are named and as they resolve; a user without a home folder has none."""
-    paths = [os.path.expanduser(folder) for folder in USER_CACHES]  # noqa: PTH111 (pathlib's raises without a home)
-    return [os.path.join(name, "") for path in paths for name in (path, os.path.realpath(path))]  # noqa: PTH118
 
 
 def _changed_since(path: Path, moment_ns: int) -> bool:

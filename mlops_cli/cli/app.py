@@ -136,6 +136,12 @@ def show_warnings(infra: Infrastructure, console: Console) -> None:
         console.say(f"warning: {warning}")
 
 
+def show_unsent_inputs(infra: Infrastructure, console: Console) -> None:
+    """Show what the target would not have, before anything is sent to it."""
+    for unsent in infra.unsent_inputs():
+        console.say(f"note: {unsent}")
+
+
 def _version(ctx: typer.Context, requested: bool) -> None:
     """Print the version. Not eager, so that --json is parsed first, in either order."""
     if requested and not ctx.resilient_parsing:

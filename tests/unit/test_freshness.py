@@ -17,6 +17,7 @@ import pytest
 
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.backends.local.stage_executor import LocalStageExecutor
+from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.engine import decide_reuse, run_or_reuse_stage
 from mlops_cli.core.runs import Run, new_run
 from mlops_cli.core.stages import STAGES, Stage
@@ -107,7 +108,7 @@ class Bench:
         """As a command makes it: what another one has in memory is gone."""
         use_case = load_use_case(self.project.training / "usecase.toml")
         endpoint: Any = SimpleNamespace()
-        return LocalStageExecutor(
+        executor = LocalStageExecutor(
             self.project,
             use_case,
             self.store,
@@ -115,6 +116,9 @@ class Bench:
             JobProcesses(self.project.state / "children"),
             lambda run, against_live=True: [],
         )
+        trial: Any = SimpleNamespace(run=lambda *_, **__: None)  # a model is a text file, which nobody serves
+        executor.job_runner.trial = trial
+        return executor
 
     def run(self) -> Run:
         run, view = (
@@ -367,15 +371,25 @@ def test_a_package_that_is_installed_in_editable_form_counts_by_its_files(
     bench.run()
     assert bench.again() == {}
     assert "package another_package" in bench.store.finished(TRAIN)[0].cache_inputs
+    (note,) = describe_unsent(bench.root, bench.project.state)
+    assert note.startswith(f"the package shared_code is imported from {sources}")
     (sources / "shared_code" / "data" / "words.txt").write_text("b")
     assert bench.again().keys() == {TRAIN}
     assert "shared_code/data/words.txt changed" in bench.again()[TRAIN]
 
 
-def test_a_package_that_is_installed_from_a_folder_counts_by_what_was_installed(bench: Bench, site: Path) -> None:
+@pytest.mark.parametrize(
+    "origin",
+    [
+        '{"url": "file:///src/shared_code", "dir_info": {}}',
+        '{"url": "https://git.example/shared", "vcs_info": {"vcs": "git", "commit_id": "1"}}',
+        '{"url": "https://example.org/shared_code-1.0.tar.gz", "archive_info": {}}',
+    ],
+)
+def test_a_package_that_comes_from_no_index_counts_by_what_was_installed(bench: Bench, site: Path, origin: str) -> None:
     info = site / "shared_code-1.0.dist-info"
     info.mkdir()
-    (info / "direct_url.json").write_text('{"url": "file:///src/shared_code", "dir_info": {}}')
+    (info / "direct_url.json").write_text(origin)
     (info / "RECORD").write_text("shared_code/__init__.py,sha256=abc,10\n")
     bench.write("training/model.py", "def late():\n    import shared_code\nNAME = 'plain'\n")
     bench.run()
@@ -446,7 +460,10 @@ def test_what_a_script_reads_elsewhere_is_seen_by_the_run_itself(bench: Bench, h
     bench.stages = (STAGES[0], STAGES[2])
     run = bench.run()
     assert bench.again() == {}
-    assert str(file.relative_to(bench.root) if inside else file) in run.stage(TRAIN).detail["unsent"]
+    shown = str(file.relative_to(bench.root) if inside else file)
+    assert shown in run.stage(TRAIN).detail["unsent"]
+    notes = describe_unsent(bench.root, bench.project.state)
+    assert notes == [f"on this machine train has read {shown}: a job on AWS gets only training/"]
     file.write_text("SIZE = 2\n")
     assert bench.again().keys() == {TRAIN}
     assert "elsewhere.py changed" in bench.again()[TRAIN]
@@ -457,6 +474,7 @@ def test_what_a_script_reads_elsewhere_is_seen_by_the_run_itself(bench: Bench, h
     assert bench.again() == {}
     file.unlink()
     assert bench.again().keys() == {TRAIN}
+    assert describe_unsent(bench.root, bench.project.state) == []
 
 
 @pytest.mark.parametrize("linked", [False, True])

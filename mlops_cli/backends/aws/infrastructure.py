@@ -17,6 +17,7 @@ from mlops_cli.backends.aws.runs.cost_estimate import (
     with_prices,
 )
 from mlops_cli.backends.base import CostScope, Infrastructure
+from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.costs import Costs
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
@@ -32,6 +33,9 @@ class AwsInfrastructure(Infrastructure):
     def undeployed_settings(self) -> list[str]:
         deployed = self._deployed
         return differences(deployed.use_case, deployed.settings, deployed.pipeline_stack)
+
+    def unsent_inputs(self) -> list[str]:
+        return describe_unsent(self._deployed.project.root, self._deployed.project.state)
 
     def costs(self, occasion: CostScope) -> Costs:
         deployed = self._deployed

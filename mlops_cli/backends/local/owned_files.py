@@ -52,6 +52,7 @@ WORK = (
     OwnedPath("endpoint/(models|observed|children)", "the endpoint's files", is_folder=True),
     OwnedPath("reproduction", "files of an interrupted reproduction", is_folder=True),
     OwnedPath("children", "temporary files of processes", is_folder=True),
+    OwnedPath(f"unsent\\.json{UNFINISHED}", "files that jobs on AWS would not have"),
     OwnedPath(f"seen\\.json{UNFINISHED}", "run ids of aws for Tab completion"),
     OwnedPath(f"prices\\.json{UNFINISHED}", "AWS prices, cached for a day"),
     OwnedPath(f"({STAGE})\\.(json|reads)", "files of a step on AWS"),

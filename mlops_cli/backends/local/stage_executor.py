@@ -16,8 +16,9 @@ from mlops_cli.backends.local.owned_files import remove_unfinished
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.caching.inputs import hyperparameter_values, input_digests, no_dataset_error, use_case_inputs
 from mlops_cli.caching.key import code_inputs
-from mlops_cli.caching.reads import Reads, unsent
+from mlops_cli.caching.reads import Reads
 from mlops_cli.caching.stage_files import file_inputs
+from mlops_cli.caching.unsent import record_unsent, unsent_files
 from mlops_cli.core.approval import accepts, approvals_since_rejection, latest_decision
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.decision import Decision
@@ -223,7 +224,9 @@ class LocalStageExecutor:
         log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).cache_inputs
         with self._digests() as digest:
             read = self._reads(digest).cache_inputs(log, started_ns, counted)
-        return replace(outcome, read=read, detail={**outcome.detail, "unsent": unsent(read)})
+        files = unsent_files(read)
+        record_unsent(self.project.state, stage.name, files)
+        return replace(outcome, read=read, detail={**outcome.detail, "unsent": files})
 
     def save_environment(self, run: Run) -> None:
         """Save the environment of the run's model: at the run's start, and again when a training is executed."""

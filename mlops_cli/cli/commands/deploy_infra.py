@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_cli.cli.app import command, get_context, show_account, show_warnings
+from mlops_cli.cli.app import command, get_context, show_account, show_unsent_inputs, show_warnings
 from mlops_cli.cli.options import DryRun, Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
@@ -56,6 +56,7 @@ def show_and_deploy(
             plan = infra.plan(watch)
         output.show_plan(console, plan)
         show_warnings(infra, console)
+        show_unsent_inputs(infra, console)
         if not plan.active:
             console.say("no changes")
             return plan, False

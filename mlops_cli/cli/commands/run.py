@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_cli.cli import completion
-from mlops_cli.cli.app import command, get_context, show_account, show_undeployed_settings, show_warnings
+from mlops_cli.cli.app import (
+    command,
+    get_context,
+    show_account,
+    show_undeployed_settings,
+    show_unsent_inputs,
+    show_warnings,
+)
 from mlops_cli.cli.options import Json, Yes, YesCost
 from mlops_cli.core.runs import Run, RunRequest, Status, describe_kept_overrides, parse_overrides
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
@@ -67,6 +74,7 @@ def run(
     show_account(context.backend.infra, console)
     show_undeployed_settings(context.backend.infra, console)
     show_warnings(context.backend.infra, console)
+    show_unsent_inputs(context.backend.infra, console)
     export_kaggle(context.settings)
     source_check = SourceCheck(context.project.data, context.use_case.addresses)
     # A background run logs itself to MLflow at its end.

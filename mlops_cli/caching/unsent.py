@@ -1,0 +1,105 @@
+"""What a stage uses on this machine that a job on AWS would not have. One module decides it, for both targets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mlops_cli.caching.key import third_party
+from mlops_cli.caching.package_versions import installed_version, source_locations
+from mlops_cli.caching.reads import MISSING
+from mlops_cli.caching.sources import Sources
+from mlops_cli.core.cache_inputs import FILE
+from mlops_cli.core.stages import STAGES
+from mlops_cli.files.atomic import read_json, write_atomically
+
+# Other targets learn from this file in .mlops/ what stages on this machine have read.
+RECORD = "unsent.json"
+MOST_NAMES = 5
+# What lies there can be made or fetched again, and is, on AWS too.
+USER_CACHES = ("~/.cache", "~/Library/Caches")
+
+
+def unsent_files(cache_inputs: Mapping[str, str]) -> list[str]:
+    """Return the files that a stage has read but a job on AWS would lack: those outside of training/ and caches."""
+    available = ("training/", *_user_caches())
+    names = [name.removeprefix(FILE) for name in cache_inputs if name.startswith(FILE)]
+    return [name for name in names if not name.startswith(available) and cache_inputs[f"{FILE}{name}"] != MISSING]
+
+
+def record_unsent(state: Path, stage: str, files: Sequence[str]) -> None:
+    """Record the unsent files of a stage's last execution."""
+    before = read_json(state / RECORD) or {}
+    if before.get(stage, []) != list(files):
+        write_atomically(state / RECORD, json.dumps({**before, stage: list(files)}, indent=1))
+
+
+def describe_unsent(root: Path, state: Path) -> list[str]:
+    """Return, in words, what the project's stages import or have read that a job on AWS would not have."""
+    training = root / "training"
+    packages = _packages(training)
+    described = [
+        f"the package {name} is imported from {location}: a job on AWS does not have it; copy it into training/, or "
+        "publish it and name it in training/requirements.txt"
+        for name, location in packages.items()
+    ]
+    return [*described, *_requirements(training), *_files(root, state, list(packages.values()))]
+
+
+def _packages(training: Path) -> dict[str, Path]:
+    """Return the imported packages that are installed from a folder and that requirements.txt does not name."""
+    imports: dict[str, list[str]] = {}
+    sources = Sources(training, imports)
+    scripts = [training / stage.script for stage in STAGES if stage.script and (training / stage.script).is_file()]
+    names = {name for source in sources.of(scripts).values() for name in source.imports}
+    required = {_normalized(line) for line in _lines(training)}
+    located = {name: source_locations(name) for name in third_party(names, training, imports)}
+    return {
+        name: locations[0]
+        for name, locations in located.items()
+        if locations and _normalized(installed_version(name).split(" ")[0]) not in required
+    }
+
+
+def _requirements(training: Path) -> Iterator[str]:
+    """Yield the requirements that name a path outside of training/."""
+    for line in _lines(training):
+        requirement = re.sub(r"^(-e|--editable)[ =]*", "", line)
+        path = (requirement.partition(" @ ")[2] or requirement).removeprefix("file://")
+        if path.startswith((".", "/")) and not (training / path).resolve().is_relative_to(training.resolve()):
+            yield f"training/requirements.txt names {path}, which is not uploaded: a job on AWS cannot install it"
+
+
+def _files(root: Path, state: Path, described: Sequence[Path]) -> Iterator[str]:
+    """Yield, by stage, the files that stages on this machine have read, that still exist and are not described yet."""
+    for stage, files in (read_json(state / RECORD) or {}).items():
+        paths = {str(name): root / str(name) for name in files} if isinstance(files, list) else {}
+        names = [
+            name
+            for name, path in paths.items()
+            if path.is_file() and not any(path.resolve().is_relative_to(location) for location in described)
+        ]
+        if names:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            shown = ", ".join(names[:MOST_NAMES]) + more
+            yield f"on this machine {stage} has read {shown}: a job on AWS gets only training/"
+
+
+def _lines(training: Path) -> list[str]:
+    file = training / "requirements.txt"
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _normalized(requirement: str) -> str:
+    """Return the distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^A-Za-z0-9._-]", requirement)[0]).lower()
+
+
+def _user_caches() -> list[str]:
+    """Return the folders of caches, as they are named and as they resolve; a user without a home folder has none."""
+    paths = [os.path.expanduser(folder) for folder in USER_CACHES]  # noqa: PTH111 (pathlib's raises without a home)
+    return [os.path.join(name, "") for path in paths for name in (path, os.path.realpath(path))]  # noqa: PTH118
