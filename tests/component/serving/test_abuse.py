@@ -248,6 +248,22 @@ def test_files_changed_on_disk_are_said_and_never_loaded(
     assert ask(connect, endpoint, "x") == 200
 
 
+def test_a_server_whose_folder_is_removed_or_moved_ends(
+    make_endpoint: Any, packages: Any, is_alive: Any, eventually: Any
+) -> None:
+    removed, moved = (served(make_endpoint(), packages("plain")) for _ in range(2))
+    pids = [endpoint.status().pid or 0 for endpoint in (removed, moved)]
+    folders = [files_of(endpoint).root for endpoint in (removed, moved)]
+    workers = [worker_of(endpoint) or 0 for endpoint in (removed, moved)]
+    shutil.rmtree(folders[0])
+    target = folders[1].rename(folders[1].with_name("moved"))
+    assert eventually(lambda: not any(is_alive(pid) for pid in (*pids, *workers)))
+    service = EndpointDirectory(target).read_service()
+    assert service is not None and "was moved here" in service.reason
+    folders[0].mkdir()  # as the end of the test expects it
+    folders[1].mkdir()
+
+
 def hold(endpoint: LocalEndpoint, count: int, start: bytes) -> list[socket.socket]:
     address = urlsplit(endpoint.status().url)
     connections = [socket.create_connection((str(address.hostname), address.port), timeout=20) for _ in range(count)]
