@@ -6,6 +6,7 @@ socket of its requests. It ends with the supervisor, however that ends.
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import logging
@@ -38,6 +39,7 @@ log = logging.getLogger("mlops.server")
 HANDLER_THREADS = 16
 BEATS_IN_TAKEOVER = 8
 REASON_CHARACTERS = 4000
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def main() -> None:
     for descriptor in (task.requests, task.predictions, task.board, task.life):
         os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _die_with_supervisor()
     threading.Thread(target=_end_with_supervisor, args=(task.life,), daemon=True).start()
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -139,6 +142,12 @@ def _report(channel: socket.socket, fields: list[object]) -> None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:REASON_CHARACTERS]
+
+
+def _die_with_supervisor() -> None:
+    """Have Linux kill this process with its parent: a handler that holds Python's lock stops every thread here."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_with_supervisor(life: int) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from mlops_cli.core.endpoint import Endpoint, EndpointState
 from mlops_cli.serving.control import LocalEndpoint, ServerState
-from mlops_cli.serving.control_files import EndpointDirectory, Limits
+from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
 from mlops_cli.serving.log_file import LOG_BYTES
 
 HOSTILE = """
@@ -176,8 +176,10 @@ def test_a_request_that_holds_the_whole_process_costs_nobody_else_anything(
         assert eventually(lambda: endpoint.status().incidents)
         assert "did not react" in endpoint.status().incidents[-1]
         assert endpoint.status().state is ServerState.IN_SERVICE
-        endpoint.stop(10)
-        spinning.exception()
+        os.kill(endpoint.status().pid or 0, signal.SIGKILL)
+        assert spinning.exception() is not None
+        lock = files_of(endpoint).workers_lock
+        assert eventually(lambda: not is_locked(lock, shared=True)), "the one that spins is gone, too"
 
 
 def test_a_handler_that_prints_without_end_does_not_fill_the_disk(
