@@ -41,6 +41,8 @@ BEAT_SECONDS = 0.5
 # A worker that has not moved for so many times the takeover time does not react any more.
 STALLED = 5
 MAX_LEAVING = 3
+# Requests wait for a worker that cannot be started, up to so many tries; then they are refused.
+PATIENT_STARTS = 4
 KEPT_INCIDENTS = 5
 
 
@@ -189,14 +191,17 @@ class Supervisor:
         # A death by a request says nothing about the next one.
         was_stable = time.monotonic() - live.started > LASTING_SECONDS
         self._deaths = 0 if computing else 1 if was_stable else self._deaths + 1
+        failures = 0
         while not await self._interrupted(BACK_OFF[min(max(self._deaths, 1), len(BACK_OFF)) - 1]):
             try:
                 fresh = await self._start(live.deployment, live.listener)
             except DeploymentError as error:
                 log.error("the worker cannot be started again: %s", error)
                 self._deaths += 1
+                failures += 1
                 self._front.reason = f"{reason} That failed: {error}"
-                self._front.dispatcher.suspend(self._front.reason)
+                if failures >= PATIENT_STARTS:
+                    self._front.dispatcher.suspend(self._front.reason)
                 self._write_service(live.service(self._incidents, self._front.reason))
             else:
                 self._put_into_service(fresh, None)

@@ -373,7 +373,7 @@ def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, pac
 def test_a_handler_that_never_ends_costs_a_restart_not_the_endpoint(
     make_endpoint: Any, packages: Any, connect: Any, eventually: Any
 ) -> None:
-    endpoint = make_endpoint(Limits(request_seconds=0.4))
+    endpoint = make_endpoint(Limits(request_seconds=3))
     deploy(endpoint, packages("text-0"))
     worker = worker_of(endpoint)
     hung = connect(endpoint).ask("POST", "/invocations", {"instances": ["sleep 3600"]})
