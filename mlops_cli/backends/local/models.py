@@ -45,7 +45,8 @@ class LocalModels(Models):
         if plan.run_id:
             return services.get_run(plan.run_id)
         actor = services.caller()
-        reason = rollback.RollbackReason(actor, comment.strip(), shortfalls=plan.shortfalls)
+        limits = services.use_case.metrics.named()
+        reason = rollback.RollbackReason(actor, comment.strip(), limits, plan.shortfalls)
         away_from = deployed.named if deployed else None
         overtaken = run_selection.superseded_deploy(services.store)
         return rollback.start_rollback(plan.target, away_from, reason, services.store, overtaken)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.local.run_store import RunStore
 from mlops_cli.core import clock
 from mlops_cli.core.decision import Actor, Decision, DecisionKind, NamedModel
-from mlops_cli.core.evidence import limits_of
 from mlops_cli.core.model_versions import ModelVersion, approved_run, is_rolling_back
 from mlops_cli.core.rollback import LastRollback
 from mlops_cli.core.runs import Run, Status, copy_earlier_stages, new_run
@@ -18,12 +17,13 @@ from mlops_cli.core.stages import DEPLOYMENT
 
 @dataclass(frozen=True)
 class RollbackReason:
-    """The actor and comment of a rollback, its kind, and the model's shortfalls."""
+    """The actor and comment of a rollback, its kind, the present limits, and the model's shortfalls by them."""
 
     actor: Actor
     comment: str
-    kind: DecisionKind = DecisionKind.ROLLBACK
+    limits: Mapping[str, str]
     shortfalls: tuple[str, ...] = ()
+    kind: DecisionKind = DecisionKind.ROLLBACK
 
 
 def interrupted_rollback(store: RunStore) -> Run | None:
@@ -73,7 +73,7 @@ def start_rollback(
         rollback_to=target.named,
         rolled_back_from=away_from,
         shortfalls=reason.shortfalls,
-        limits=limits_of(gate),
+        limits=reason.limits,
     )
     gate.reason = f"approved {run.decision.by}"
     replaced_digest = away_from.digest if away_from else ""

@@ -62,8 +62,9 @@ class RunExecution:
         reason = rollback.RollbackReason(
             AUTOMATIC,
             f"the gate {ENDPOINT_GATE.name} failed in run {run.id}",
-            DecisionKind.AUTOMATIC_ROLLBACK,
+            services.use_case.metrics.named(),
             tuple(services.approval_evidence.shortfalls(source, against_live=False)),
+            DecisionKind.AUTOMATIC_ROLLBACK,
         )
         back = rollback.start_rollback(target, named_model(services.models(), failing), reason, services.store)
         services.lock.write_holder("rollback", back.id)

@@ -249,6 +249,7 @@ def test_a_rollback_to_what_falls_short_now_needs_a_reason_and_says_what_it_acce
     back = ground.rollback(comment="still better than v3")
     assert back.decision is not None
     assert back.decision.shortfalls == plan.shortfalls
+    assert back.decision.limits["minimum of macro roc_auc"] == "0.85", "those of now, as on AWS"
 
 
 @pytest.mark.parametrize(("versions", "to", "down"), [(2, "", False), (3, "", True), (3, "v2", False)])
