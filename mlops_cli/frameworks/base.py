@@ -49,7 +49,7 @@ class Framework:
     toolkit: Toolkit
     content_types: tuple[str, ...] = (JSON, CSV, NPY)
     installs_code: bool = False  # the serving container runs `pip install` at its start, which needs the network
-    has_gpu_images: bool = True
+    has_cpu_training: bool = True  # training images exist for CPUs, too
     model_fn: Callable[[Path], Any] | None = None
     input_fn: Callable[[Any, str], Any] | None = None
     predict_fn: Callable[[Any, Any], Any] | None = None

@@ -14,6 +14,7 @@ FRAMEWORK = Framework(
     serving=Image("5.5.3", python="py312", base_framework="pytorch2.6.0"),
     repository="huggingface-pytorch-inference",
     toolkit=Toolkit.INFERENCE,
+    has_cpu_training=False,
     content_types=(JSON, CSV, NPY),
     input_fn=formats.decode,
     output_fn=formats.encode,

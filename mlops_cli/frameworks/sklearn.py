@@ -29,7 +29,6 @@ FRAMEWORK = Framework(
     repository="sagemaker-scikit-learn",
     toolkit=Toolkit.CONTAINERS,
     installs_code=True,
-    has_gpu_images=False,
     input_fn=input_fn,
     predict_fn=predict_fn,
     output_fn=formats.encode_cells,

@@ -1,0 +1,66 @@
+"""A framework is one file in mlops_cli/frameworks and one entry in FRAMEWORKS; its images are those that exist."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from mlops_cli.backends.aws.infra import images
+from mlops_cli.errors import MlopsError
+from mlops_cli.frameworks import FRAMEWORKS, framework_named
+from mlops_cli.frameworks.base import Framework
+from mlops_cli.project.scaffold import STARTER, starters
+from tests.conftest import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+each_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+
+
+def test_every_file_that_defines_a_framework_is_listed() -> None:
+    files = (ROOT / "mlops_cli" / "frameworks").glob("*.py")
+    defined = {file.stem for file in files if "FRAMEWORK = Framework(" in file.read_text()}
+    assert defined == {framework.name for framework in FRAMEWORKS}
+
+
+@each_framework
+def test_a_framework_has_an_extra(framework: Framework) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert framework.extra in extras
+    assert framework.name in extras
+
+
+def test_a_starter_says_its_framework() -> None:
+    for name in starters()[1:]:
+        text = (STARTER / name / "training" / "usecase.toml").read_text()
+        assert tomllib.loads(text)["model"] == {"framework": name}
+
+
+@each_framework
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "ap-southeast-2"])
+def test_sagemaker_has_the_images(framework: Framework, region: str) -> None:
+    machine = "ml.m5.large" if framework.has_cpu_training else "ml.g5.xlarge"
+    training = images.training_image(framework, "", region, machine)
+    serving = images.serving_image(framework, "", region, "ml.m5.large")
+    assert f".dkr.ecr.{region}.amazonaws.com/" in training
+    assert framework.serves_with(serving)
+    assert [other.name for other in FRAMEWORKS if other.serves_with(serving)] == [framework.name]
+
+
+def test_a_version_of_ones_own_is_that_of_both_images() -> None:
+    sklearn = framework_named("sklearn")
+    assert images.training_image(sklearn, "1.2-1", "eu-west-1", "ml.m5.large").endswith(":1.2-1-cpu-py3")
+    assert images.serving_image(sklearn, "1.2-1", "eu-west-1", "ml.m5.large").endswith(":1.2-1-cpu-py3")
+    with pytest.raises(MlopsError, match=r"SageMaker has no scikit-learn 99 training image for ml\.m5\.large"):
+        images.training_image(sklearn, "99", "eu-west-1", "ml.m5.large")
+
+
+def test_an_image_that_is_not_for_the_instance_is_an_error_before_anything_is_created() -> None:
+    with pytest.raises(MlopsError, match=r"SageMaker has no Hugging Face 5\.3\.0 training image for ml\.m5\.large"):
+        images.training_image(framework_named("huggingface"), "", "eu-west-1", "ml.m5.large")
+    with pytest.raises(MlopsError, match="SageMaker has no scikit-learn"):
+        images.serving_image(framework_named("sklearn"), "", "eu-west-1", "ml.g5.xlarge")
