@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from mlops_cli.core.runs import Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.completion_cache import (
@@ -90,6 +89,8 @@ def run_ids(context: CompletionContext) -> Iterator[Suggestion]:
 @completer
 def waiting_run_ids(context: CompletionContext) -> Iterator[Suggestion]:
     """Return the runs that wait for approval."""
+    from mlops_cli.core.runs import Status
+
     yield from (_run_suggestion(run) for run in _runs(context) if run.status == Status.WAITING.value)
 
 

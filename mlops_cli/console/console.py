@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.plain_text import clipped, log_line, printable
-from mlops_cli.project.environment import plain_terminal, terminal_columns
+from mlops_cli.project.settings import plain_terminal, terminal_columns
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole

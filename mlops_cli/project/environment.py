@@ -17,8 +17,6 @@ from mlops_cli.core.script_environment import (
 )
 from mlops_cli.core.secrets import is_secret_variable, secret_variables
 
-LEAST_COLUMNS = 20
-
 
 def child_environment() -> dict[str, str]:
     """Return the process's environment without secrets."""
@@ -70,14 +68,3 @@ def step_variables() -> dict[str, str]:
 def claimed_names() -> list[str]:
     """Return the user names in the environment: unverified, anybody may set them."""
     return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]
-
-
-def terminal_columns() -> int | None:
-    """Return the width that COLUMNS demands; None without a usable one."""
-    columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() and LEAST_COLUMNS <= int(columns) <= 10_000 else None
-
-
-def plain_terminal() -> bool:
-    """True for a request for plain output: NO_COLOR, TERM=dumb or CI."""
-    return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

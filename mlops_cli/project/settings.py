@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from mlops_cli.core.secrets import is_secret_name, without_secrets
@@ -265,6 +264,8 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 
 def misspelled_names(dotenv_path: Path) -> dict[str, str]:
     """Return the names in .env that are almost the name of a setting, with that name."""
+    from difflib import get_close_matches
+
     known = [name for setting in SETTINGS for name in (setting.name, *setting.also)]
     unknown = [name for name in _read_dotenv(dotenv_path) if name not in known]
     near = {name: get_close_matches(name.upper(), known, 1, NEAR) for name in unknown}
@@ -289,3 +290,17 @@ def export_mlflow(settings: Settings) -> None:
         ("MLFLOW_DISABLE_TELEMETRY", "true"),
     ):
         os.environ.setdefault(name, value)
+
+
+LEAST_COLUMNS = 20
+
+
+def terminal_columns() -> int | None:
+    """Return the width that COLUMNS demands; None without a usable one."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and LEAST_COLUMNS <= int(columns) <= 10_000 else None
+
+
+def plain_terminal() -> bool:
+    """True for a request for plain output: NO_COLOR, TERM=dumb or CI."""
+    return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

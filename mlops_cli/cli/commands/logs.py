@@ -9,7 +9,6 @@ import typer
 from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json, RunId
-from mlops_cli.core.runs import Status
 
 if TYPE_CHECKING:
     from mlops_cli.core.runs import Run
@@ -42,6 +41,7 @@ def logs(
 
 def _stage_name(run: Run, name: str) -> str:
     """Return the named stage, or the last one that has a log. Raise MlopsError for an unknown name."""
+    from mlops_cli.core.runs import Status
     from mlops_cli.core.stages import STAGES, stage_named
 
     if name:

@@ -9,7 +9,6 @@ import typer
 
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json, Yes, YesCost
-from mlops_cli.core.runs import RunRequest, Status
 from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ def run_all_stages(
     from mlops_cli.cli.commands.deploy_infra import show_and_deploy
     from mlops_cli.cli.commands.run import start
     from mlops_cli.console import output
+    from mlops_cli.core.runs import RunRequest, Status
     from mlops_cli.monitoring.endpoint_check import check_endpoint
 
     console.require_person(yes)

@@ -8,7 +8,6 @@ import typer
 
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json, RunId
-from mlops_cli.core.runs import Status
 from mlops_cli.errors import MlopsError
 
 
@@ -23,6 +22,7 @@ def report(
     import webbrowser
 
     from mlops_cli.console.output import next_command
+    from mlops_cli.core.runs import Status
 
     context, console = get_context(ctx)
     run = context.backend.runs.get(run_id)

@@ -9,7 +9,6 @@ import typer
 from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context, show_warnings
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
-from mlops_cli.core.approval import has_reason
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def show_and_roll_back(
     from mlops_cli.backends.base import CostScope
     from mlops_cli.cli.commands.run import show_result
     from mlops_cli.console.models import show_models
+    from mlops_cli.core.approval import has_reason
     from mlops_cli.core.endpoint import EndpointState
 
     plan, models = backend.models.plan_rollback(version), backend.models.list_versions()

@@ -17,13 +17,13 @@ from mlops_cli.cli.app import (
     show_warnings,
 )
 from mlops_cli.cli.options import Json, Yes, YesCost
-from mlops_cli.core.runs import Run, RunRequest, Status, describe_kept_overrides, parse_overrides
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Approvals, Runs, ServedEndpoint
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
+    from mlops_cli.core.runs import Run, RunRequest
 
 
 @command("run", "mlops run --set train.epochs=3")
@@ -64,6 +64,7 @@ def run(
     The run stops at the approval, where a person decides.
     """
     from mlops_cli.console.output import run_dict, show_newer_data
+    from mlops_cli.core.runs import RunRequest, parse_overrides
     from mlops_cli.data.origins import SourceCheck
     from mlops_cli.project.settings import export_kaggle
 
@@ -95,6 +96,7 @@ def start(
 ) -> tuple[Run, bool]:
     """Start or continue a run; show it up to its end or the approval. Return it, and True if anything had changed."""
     from mlops_cli.console import output
+    from mlops_cli.core.runs import describe_kept_overrides
 
     try:
         with console.run_view(explain) as view:
@@ -123,6 +125,7 @@ def _kept(current: Run, request: RunRequest) -> dict[str, str]:
 def show_result(approvals: Approvals, endpoint: ServedEndpoint, console: Console, current: Run) -> None:
     """Show the evidence of a run that waits for approval, or the endpoint of a finished one; name the next command."""
     from mlops_cli.console import output
+    from mlops_cli.core.runs import Status
 
     if current.status is Status.WAITING:
         output.show_evidence(console, approvals.evidence(current))

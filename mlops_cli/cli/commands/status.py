@@ -8,11 +8,10 @@ import typer
 
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json, RunId
-from mlops_cli.core.runs import Status
 from mlops_cli.errors import EXIT_REJECTED, EXIT_STAGE_FAILED
 
-# The exit code of a followed run that did not succeed.
-EXIT_CODES = {Status.FAILED: EXIT_STAGE_FAILED, Status.REJECTED: EXIT_REJECTED}
+# The exit code of a followed run that did not succeed, by its status.
+EXIT_CODES = {"failed": EXIT_STAGE_FAILED, "rejected": EXIT_REJECTED}
 
 
 @command("status", "mlops status 3f2a")
@@ -43,5 +42,5 @@ def status(
         }
     )
     console.next(output.next_command(run))
-    if follow and run.status in EXIT_CODES:
-        raise typer.Exit(EXIT_CODES[run.status])
+    if follow and run.status.value in EXIT_CODES:
+        raise typer.Exit(EXIT_CODES[run.status.value])

@@ -6,13 +6,13 @@ import typer
 
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json, RunId
-from mlops_cli.core.runs import Status
 
 
 @command("stop", "mlops stop 3f2a")
 def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
     """Stop a run and its jobs."""
     from mlops_cli.console.output import next_command, run_dict
+    from mlops_cli.core.runs import Status
 
     context, console = get_context(ctx)
     run = context.backend.runs.get(run_id)
