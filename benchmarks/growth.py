@@ -39,7 +39,7 @@ class Start:
 
 def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
     channels = {f"SM_CHANNEL_{name.upper()}": str(data / name) for name in SPLITS}
-    places = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
+    folders = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
     command = [
         sys.executable,
         "train.py",
@@ -54,7 +54,7 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
     process = subprocess.Popen(
         command,
         cwd=ROOT / "training",
-        env={**os.environ, **channels, **places, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **channels, **folders, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -42,7 +42,7 @@ async def _measure(port: int, requests: list[bytes], connections: int, seconds: 
     lists = await asyncio.gather(
         *(_client(port, requests[n:] + requests[:n], start + seconds) for n in range(connections))
     )
-    times = [milliseconds for one in lists for milliseconds in one]
+    times = [milliseconds for times_of_client in lists for milliseconds in times_of_client]
     return Load(len(times), time.perf_counter() - start, times)
 
 

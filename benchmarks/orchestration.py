@@ -169,8 +169,8 @@ def main() -> None:
         "Metaflow": metaflow_ / "metaflow",
     }
     helps = medians([Contender(name, [str(p), "--help"], CACHE) for name, p in programs.items()], repeats)
-    runs, again = zip(mlops(ours), dvc(dvc_), kedro(kedro_), metaflow(metaflow_), strict=True)
-    first, second = medians(runs, repeats), medians(again, repeats)
+    runs, reruns = zip(mlops(ours), dvc(dvc_), kedro(kedro_), metaflow(metaflow_), strict=True)
+    first, second = medians(runs, repeats), medians(reruns, repeats)
     print(f"{machine()}; median of {repeats}, seconds (times mlops)\n")
     rows = {name: [cell(values, name) for values in (helps, first, second)] for name in programs}
     print(table("", ["--help", "six no-op stages", "nothing changed"], rows))

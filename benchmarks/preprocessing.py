@@ -80,8 +80,8 @@ def write_rows(path: Path, rows: int) -> None:
         frame = pl.read_csv(path, infer_schema=False)
         with path.open("wb") as file:
             for number in range(-(-rows // MOST_SAMPLED)):
-                again = frame.with_columns(pl.col("comment_text") + f" {number}").head(rows - number * MOST_SAMPLED)
-                again.write_csv(file, include_header=not number)
+                repeated = frame.with_columns(pl.col("comment_text") + f" {number}").head(rows - number * MOST_SAMPLED)
+                repeated.write_csv(file, include_header=not number)
 
 
 def contest(source: Path, rows: int, repeats: int) -> dict[str, list[tuple[float, float]]]:

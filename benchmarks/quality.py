@@ -92,9 +92,9 @@ def main() -> None:
                 seconds[NAMES[name]].append(report)
     source = name_of(arguments.source, arguments.sample_rows)
     print(f"{machine()}; {source}; mean of {arguments.seeds} seeds\n")
-    rows = {name: shown(held_out, found) for name, found in scores.items()}
+    rows = {name: shown(held_out, seeds) for name, seeds in scores.items()}
     print(table("ROC AUC, held out", [*held_out.sets, *LABELS], rows) + "\n")
-    rows = {name: effort(found) for name, found in seconds.items()}
+    rows = {name: effort(reports) for name, reports in seconds.items()}
     print(table("", ["preparation s", "training s", "together s", "samples/s in training"], rows) + "\n")
     if OURS in scores:
         print(table("mean ROC AUC, first seed", held_out.sets, certainty(held_out, scores)) + "\n")
@@ -129,9 +129,9 @@ def read(folder: Path, natural: set[str]) -> HeldOut:
     return HeldOut(frame.select(LABELS).to_numpy(), rows)
 
 
-def shown(held_out: HeldOut, found: list[np.ndarray]) -> list[str]:
+def shown(held_out: HeldOut, seeds: list[np.ndarray]) -> list[str]:
     """The means over the seeds: of the labels' AUC on each set, and each label's on all rows."""
-    aucs = [[held_out.aucs(scores, name) for name in held_out.sets] for scores in found]
+    aucs = [[held_out.aucs(scores, name) for name in held_out.sets] for scores in seeds]
     means = np.mean([[*map(np.mean, of_sets), *of_sets[-1]] for of_sets in aucs], axis=0)
     return [f"{value:.4f}" for value in means]
 
@@ -141,8 +141,8 @@ def certainty(held_out: HeldOut, scores: Scores) -> dict[str, list[str]]:
     rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name), "{:.4f}") for name in held_out.sets]}
     for rival in scores.keys() - {OURS}:
         models = (scores[OURS][0], scores[rival][0])
-        found = (np.subtract(*(held_out.resampled(model, name) for model in models)) for name in held_out.sets)
-        rows[f"{OURS} - {rival}"] = [interval(values, "{:+.4f}") for values in found]
+        differences = (np.subtract(*(held_out.resampled(model, name) for model in models)) for name in held_out.sets)
+        rows[f"{OURS} - {rival}"] = [interval(values, "{:+.4f}") for values in differences]
     return rows
 
 
@@ -154,17 +154,17 @@ def interval(values: np.ndarray, form: str) -> str:
 
 def calibration(errors: list[dict[str, list[float]]]) -> tuple[list[str], dict[str, list[str]]]:
     """As a table: ours, and what chance makes of the toxic probabilities if each of them is the very truth."""
-    low, middle, high = np.quantile([one["toxic, if true"] for one in errors], [0.025, 0.5, 0.975])
-    toxic = (one["labels"][LABELS.index("toxic")] for one in errors)
-    means = (mean(one["labels"]) for one in errors)
+    low, middle, high = np.quantile([error["toxic, if true"] for error in errors], [0.025, 0.5, 0.975])
+    toxic = (error["labels"][LABELS.index("toxic")] for error in errors)
+    means = (mean(error["labels"]) for error in errors)
     ours = [", ".join(f"{value:.4f}" for value in values) for values in (toxic, means)]
     perfect = [f"{middle:.4f} ({low:.4f} to {high:.4f})", "-"]
     return ["toxic", "mean of the labels"], {OURS: ours, "a perfectly calibrated model": perfect}
 
 
-def effort(found: list[dict[str, Any]]) -> list[str]:
-    preparation, training = (mean(one[part] for one in found) for part in ("preparation", "training"))
-    return [f"{value:.0f}" for value in (preparation, training, preparation + training, found[0]["rows"] / training)]
+def effort(reports: list[dict[str, Any]]) -> list[str]:
+    preparation, training = (mean(report[part] for report in reports) for part in ("preparation", "training"))
+    return [f"{value:.0f}" for value in (preparation, training, preparation + training, reports[0]["rows"] / training)]
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ page.write_text(report_html(made), "utf-8")
 
 def measure(folder: Path, rows: int, labels: int, repeats: int) -> tuple[float, float, int]:
     """Seconds on the clock and of the processor, and the page's size in bytes."""
-    names = tuple(f"label_{place}" for place in range(labels))
+    names = tuple(f"label_{index}" for index in range(labels))
     files = [folder / name for name in ("new.json", "live.json", "texts.json", "report.html")]
     files[0].write_bytes(predictions(names, rows))
     files[1].write_bytes(predictions(names, rows, quality=0.3, noise=99))
-    files[2].write_text(json.dumps([f"comment {place} " + "word " * 60 for place in range(rows)]))
+    files[2].write_text(json.dumps([f"comment {index} " + "word " * 60 for index in range(rows)]))
     command = [sys.executable, "-c", MAKE, *map(str, files), *names]
     clock, processor = zip(*(_seconds(command) for _ in range(repeats)), strict=True)
     return median(clock), median(processor), files[3].stat().st_size

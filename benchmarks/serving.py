@@ -57,7 +57,7 @@ OURS = Server("mlops", "/invocations", lambda text: {"instances": [text]})
 
 
 @dataclass
-class Found:
+class Measurements:
     first_answer: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     loads: dict[int, list[Load]] = field(default_factory=lambda: defaultdict(list))
@@ -102,7 +102,9 @@ def servers(folder: Path) -> list[Server]:
     ]
 
 
-def examine(server: Server, package: Path, model: Path, texts: list[str], seconds: float, found: Found) -> None:
+def measure_server(
+    server: Server, package: Path, model: Path, texts: list[str], seconds: float, measurements: Measurements
+) -> None:
     """Start it, wait for its first answer, put each load on it, stop it."""
     port = free_port()
     requests = [request(port, server.path, json.dumps(server.body(text)).encode()) for text in texts]
@@ -110,11 +112,11 @@ def examine(server: Server, package: Path, model: Path, texts: list[str], second
     stop, group = run_ours(package, port) if server.command is None else run_other(server, port, model)
     try:
         await_answer(port, requests[:1], start)
-        found.first_answer.append(time.perf_counter() - start)
+        measurements.first_answer.append(time.perf_counter() - start)
         for connections in CONCURRENCY:
             measure(port, requests, connections, min(1.0, seconds))
-            found.loads[connections].append(measure(port, requests, connections, seconds))
-        found.memory.append(memory_mb(group))
+            measurements.loads[connections].append(measure(port, requests, connections, seconds))
+        measurements.memory.append(memory_mb(group))
     finally:
         stop()
 
@@ -190,7 +192,7 @@ def in_process(model: Path, texts: list[str], calls: int = 300) -> dict[str, str
         "        batch = np.take(texts, range(n * size, n * size + size), mode='wrap')\n"
         "        start = time.perf_counter(); model.run({'text': batch})\n"
         "        times[size].append(time.perf_counter() - start)\n"
-        "print(json.dumps({size: [1000 * median(found), size / median(found)] for size, found in times.items()}))\n"
+        "print(json.dumps({size: [1000 * median(runs), size / median(runs)] for size, runs in times.items()}))\n"
     )
     done = subprocess.run(
         *([sys.executable, "-c", code],),
@@ -231,28 +233,30 @@ def main() -> None:
     if not chosen:
         names = ", ".join(server.name for server in servers(folder))
         raise SystemExit(f"There is no server {' '.join(arguments.only)}; there are {names}.")
-    found = {server.name: Found() for server in chosen}
+    measurements = {server.name: Measurements() for server in chosen}
     for turn in range(arguments.repeats):
         for server in chosen:
-            examine(server, package, folder / "model" / "1", texts, arguments.seconds, found[server.name])
-            print(f"turn {turn + 1}: {server.name}", *cells(found[server.name], None), file=sys.stderr, flush=True)
+            measure_server(server, package, folder / "model" / "1", texts, arguments.seconds, measurements[server.name])
+            print(
+                f"turn {turn + 1}: {server.name}", *cells(measurements[server.name], None), file=sys.stderr, flush=True
+            )
     print(f"{machine()}; median of {arguments.repeats}, {arguments.seconds:g} s each\n")
     limit = in_process(folder / "model" / "1", texts)
     print("In process: " + "; ".join(f"{name} {value}" for name, value in limit.items()) + "\n")
-    reference = found.get("MLflow")
+    reference = measurements.get("MLflow")
     loads = [f"{name} at {n}" for n in CONCURRENCY for name in ("requests/s", "p50 ms", "p99 ms")]
     columns = ["first answer s", "memory MB", *loads, "× MLflow at 32"]
-    print(table("", columns, {name: cells(one, reference) for name, one in found.items()}))
+    print(table("", columns, {name: cells(server, reference) for name, server in measurements.items()}))
 
 
-def cells(found: Found, reference: Found | None) -> list[str]:
-    shown = [f"{median(found.first_answer):.1f}", f"{median(found.memory):.0f}"]
-    for loads in found.loads.values():
+def cells(measurements: Measurements, reference: Measurements | None) -> list[str]:
+    shown = [f"{median(measurements.first_answer):.1f}", f"{median(measurements.memory):.0f}"]
+    for loads in measurements.loads.values():
         shown += [f"{median(load.rate for load in loads):.0f}"]
         shown += [f"{median(load.p50 for load in loads):.1f}", f"{median(load.p99 for load in loads):.0f}"]
     if reference is None:
         return shown
-    rates = [median(load.rate for load in one.loads[CONCURRENCY[-1]]) for one in (found, reference)]
+    rates = [median(load.rate for load in server.loads[CONCURRENCY[-1]]) for server in (measurements, reference)]
     return [*shown, f"{rates[0] / rates[1]:.1f}"]
 
 

@@ -32,19 +32,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--aucs", type=float, nargs="+", default=[0.9, 0.95, 0.96, 0.97])
     arguments = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ENTRANTS}
+    reports_by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in ENTRANTS}
     with tempfile.TemporaryDirectory() as folder:
         prepare(arguments.source, arguments.sample_rows, Path(folder))
         for repeat in range(1, arguments.repeats + 1):
             for name in ENTRANTS:
-                found[name].append(contest(Path(folder) / "data", name, repeat, "--points", str(POINTS)))
+                reports_by_name[name].append(contest(Path(folder) / "data", name, repeat, "--points", str(POINTS)))
         parts = profile(Path(folder) / "data")
     source = name_of(arguments.source, arguments.sample_rows)
     print(f"{machine()}; {source}; median of {arguments.repeats}\n")
     columns = ["samples/s", "times ours", *(f"s to AUC {auc}" for auc in arguments.aucs), "total s", "final AUC"]
     print(
         table(
-            "", columns, {NAMES[name]: cells(reports, found["ours"], arguments.aucs) for name, reports in found.items()}
+            "",
+            columns,
+            {
+                NAMES[name]: cells(reports, reports_by_name["ours"], arguments.aucs)
+                for name, reports in reports_by_name.items()
+            },
         )
     )
     print()

@@ -10,22 +10,22 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "training"))
 
+import metrics
 import numpy as np
 import tensorflow as tf
-
-import metrics
 import usecase
 from batches import Table, read_table
-from benchmarks.contestants.data import LABELS, Report, Split, run
 from calibration import Calibration, calibrate, plain, read_rates, representative_weights
 from checkpoints import Checkpoints, Notes
 from features import Featurizer
 from lexicon import learn_lexicon
+from team import assemble
+from trainer import Trainer, label_rates
+
+from benchmarks.contestants.data import LABELS, Report, Split, run
 from mlops_cli.project.usecase import load_use_case
 from model import Network, Shape
-from team import assemble
 from train import Hyperparameters
-from trainer import Trainer, label_rates
 
 BASE_RATES = load_use_case(usecase.PATH).hyperparameters["train"]["base_rates"]
 

@@ -21,7 +21,7 @@ class Comments(mlflow.pyfunc.PythonModel):
 
 
 if __name__ == "__main__":
-    here = Path(__file__)
-    mlflow.pyfunc.save_model(sys.argv[1], python_model=str(here), code_paths=[str(here.with_name("saved.py"))])
+    script = Path(__file__)
+    mlflow.pyfunc.save_model(sys.argv[1], python_model=str(script), code_paths=[str(script.with_name("saved.py"))])
 else:
     mlflow.models.set_model(Comments())

@@ -42,7 +42,7 @@ def dataset_check(
     if info:
         yield ok("dataset", f"{info.rows:,} rows, {info.bytes / 1e6:,.1f} MB, sha256 {info.sha256[:12]}")
         return
-    yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run begins with one.", "mlops download-data")
+    yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run needs a dataset.", "mlops download-data")
     if KaggleSource.accepts(use_case.source):
         yield from _kaggle(settings)
 
@@ -54,7 +54,7 @@ def _kaggle(settings: Settings) -> Iterator[Finding]:
             "kaggle",
             State.FAILURE,
             "The kaggle package is not installed.",
-            "training/usecase.toml says that the dataset comes from Kaggle.",
+            "Kaggle is the data source in training/usecase.toml.",
             f"{install_command('kaggle')} (it needs Python 3.11 or newer){alternative}",
         )
     location = _kaggle_credentials(settings)
@@ -65,7 +65,7 @@ def _kaggle(settings: Settings) -> Iterator[Finding]:
         "kaggle",
         State.FAILURE,
         "There are no Kaggle credentials.",
-        "training/usecase.toml says that the dataset comes from Kaggle.",
+        "Kaggle is the data source in training/usecase.toml.",
         "Create a token at https://www.kaggle.com/settings/api and put it in KAGGLE_API_TOKEN or "
         f"~/.kaggle/access_token{alternative}",
     )

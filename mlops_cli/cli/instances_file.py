@@ -23,7 +23,7 @@ def instances_from(path: Path) -> list[Any]:
     else:
         instances = [line for line in _LINE_END.split(text) if line.strip()]
     if not instances:
-        raise ConfigurationError(f"{path} holds nothing to predict.", "Put one text on each line, or JSON instances.")
+        raise ConfigurationError(f"{path} has nothing to predict.", "Put one text on each line, or JSON instances.")
     return instances
 
 

@@ -132,7 +132,7 @@ class Console:
     def require_person(self, yes: bool) -> None:
         """Raise ConfigurationError if a question cannot be answered: no --yes, and no terminal."""
         if not yes and not self.has_person:
-            raise ConfigurationError("This asks for a confirmation and there is no terminal.", "Add --yes to confirm.")
+            raise ConfigurationError("This needs a confirmation, but there is no terminal.", "Add --yes to confirm.")
 
     @contextmanager
     def progress(self) -> Iterator[ProgressDisplay]:

@@ -143,7 +143,7 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
     gates = ", ".join(
         f"{gate.name}: {gate.passed} passed, {gate.failed} failed" for gate in evidence.gates if gate.passed
     )
-    live = f"{short(evidence.live_digest)} of run {evidence.live_run}" if evidence.live_digest else "nothing yet"
+    live = f"{short(evidence.live_digest)} of run {evidence.live_run}" if evidence.live_digest else "none yet"
     properties = {
         "data": f"{data.get('source', '?')}, {data.get('rows', 0):,} rows, {short(evidence.data_digest)}{synthetic}",
         "model": short(evidence.model_digest),

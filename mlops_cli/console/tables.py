@@ -47,7 +47,7 @@ def elapsed(stage: StageRun) -> str:
 
 
 def run_table(runs: Iterable[Run]) -> PlainTable:
-    grid = table("run", "started", "status", "stands at", "model", "by")
+    grid = table("run", "started", "status", "stage", "model", "decided by")
     for run in runs:
         mark, style = MARKS[run.status]
         at, decision = run.current, run.decision

@@ -58,9 +58,7 @@ def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
 
 
 def _check_error(check: Check, message: str, hint: str) -> Finding:
-    return Finding(
-        check.name, State.WARNING, f"Not known: {message}", "It could not be looked at, so it may be wrong.", hint
-    )
+    return Finding(check.name, State.WARNING, f"Not known: {message}", "It was not checked, so it may be wrong.", hint)
 
 
 def ok(name: str, detail: str) -> Finding:
@@ -73,6 +71,6 @@ def settings_failure(problem: str) -> Finding:
         "settings",
         State.FAILURE,
         problem,
-        "No command works with it, and nothing of the target could be looked at.",
+        "No command works with it, and the target was not checked.",
         "Fix it (mlops config shows where each setting comes from), then check again: mlops doctor",
     )

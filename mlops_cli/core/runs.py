@@ -202,7 +202,7 @@ def continue_hint(run: Run) -> str:
 
 
 def superseded_error(run: Run, newer: str) -> MlopsError:
-    return MlopsError(f"Run {run.id} was superseded by a newer one.", f"Look at that: mlops status {newer}".rstrip())
+    return MlopsError(f"Run {run.id} was superseded by a newer one.", f"Show it: mlops status {newer}".rstrip())
 
 
 def has_decision(run: Run, approved: bool) -> bool:
@@ -233,11 +233,11 @@ def not_waiting_error(run: Run) -> MlopsError:
     if decision:
         going_on = "" if run.status is Status.DONE else " It has not finished: mlops run continues it."
         return MlopsError(
-            f"Run {run.id} was already approved by {decision.actor.name}.{going_on}", f"See it: mlops status {run.id}"
+            f"Run {run.id} was already approved by {decision.actor.name}.{going_on}", f"Show it: mlops status {run.id}"
         )
     return MlopsError(
         f"Run {run.id} does not wait for an approval: it is {run.status.value}.",
-        "Continue it: mlops run" if run.status in CONTINUABLE else f"See it: mlops status {run.id}",
+        "Continue it: mlops run" if run.status in CONTINUABLE else f"Show it: mlops status {run.id}",
     )
 
 

@@ -161,7 +161,7 @@ def _csv_reason(error: csv.Error) -> str:
     if "end of data" in text:
         return "a quoted cell is never closed"
     if "NUL" in text:
-        return "holds a NUL character"
+        return "contains a NUL character"
     return f"is not well quoted ({text})"
 
 

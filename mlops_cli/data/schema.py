@@ -168,7 +168,7 @@ def cell_problem(kind: str, cell: str) -> str:
         start = max(0, broken.start() - 20)
         return f"{shown(('…' if start else '') + cell[start:])} {NOT_UTF8}"
     if "\0" in cell:
-        return f"{shown(cell)} holds a NUL character"
+        return f"{shown(cell)} contains a NUL character"
     if kind == "label" and cell not in ("0", "1"):
         return f"{shown(cell)} is not 0 or 1"
     if kind in ("id", "text") and not cell.strip():

@@ -61,7 +61,9 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
     if not entry.is_archive:
         return _member_table(path, source, entry)
     if depth == _DEPTH:
-        raise MlopsError(f"{source} holds archives in archives, more than {_DEPTH} deep", "unpack it and give the CSV")
+        raise MlopsError(
+            f"{source} contains archives in archives, more than {_DEPTH} deep", "unpack it and give the CSV"
+        )
     return _inner_table(path, source, entry, member_name, scratch, depth)
 
 
@@ -82,7 +84,7 @@ def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
     if not candidates:
         names = _listed([entry.shown for entry in entries]) or "nothing in it"
         raise MlopsError(
-            f"{source} holds no {member_name or 'CSV'}: it has {names}", "give the CSV itself, or another archive"
+            f"{source} contains no {member_name or 'CSV'}: it has {names}", "give the CSV itself, or another archive"
         )
     return candidates[0]
 
@@ -91,7 +93,7 @@ def _several(source: str, candidates: Sequence[Entry]) -> MlopsError:
     kinds = {entry.is_csv for entry in candidates}
     noun = "tables" if len(kinds) > 1 else "CSVs" if kinds == {True} else "archives"
     return MlopsError(
-        f"{source} holds several {noun}: {_listed([entry.shown for entry in candidates])}",
+        f"{source} contains several {noun}: {_listed([entry.shown for entry in candidates])}",
         "unpack it and give those you mean, or name one in training/usecase.toml, under [data]: file = "
         f'"{candidates[0].shown}"',
     )

@@ -144,7 +144,7 @@ def _open(path: Path, flags: int) -> int:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise MlopsError(f"{path} is a link, which mlops never makes.", f"Remove it: rm {path}") from None
+        raise MlopsError(f"{path} is a link, which mlops never creates.", f"Remove it: rm {path}") from None
 
 
 def _is_still_at(path: Path, file: int) -> bool:

@@ -60,7 +60,7 @@ def named_project(folder: Path) -> Project:
     if not (folder / USE_CASE).is_file():
         raise ConfigurationError(
             f"There is no project in {folder}: it has no {USE_CASE}.",
-            f"Check --project, or make one: mlops init {shlex.quote(str(folder))}",
+            f"Check --project, or create one: mlops init {shlex.quote(str(folder))}",
         )
     return Project(folder.resolve())
 
@@ -81,7 +81,7 @@ def find_project(start: Path) -> Project:
             return project
     raise ConfigurationError(
         f"No project here: neither {folder} nor a folder above it has {USE_CASE}.",
-        "Make one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ...",
+        "Create one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ...",
     )
 
 

@@ -230,7 +230,7 @@ def _passed(table: dict[str, Any], problems: list[str]) -> PassedVariables:
         if not isinstance(value, Scalar)
     )
     problems.extend(
-        f"environment.set.{name} holds a NUL character, which no program can be given"
+        f"environment.set.{name} contains a NUL character, which no program can be given"
         for name, value in fixed.items()
         if "\0" in str(value)
     )
@@ -287,7 +287,9 @@ def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, di
             if not isinstance(value, Scalar):
                 problems.append(f"hyperparameters.{stage}.{name} must be a text, a number or true/false")
             elif "\0" in str(value):
-                problems.append(f"hyperparameters.{stage}.{name} holds a NUL character, which no program can be given")
+                problems.append(
+                    f"hyperparameters.{stage}.{name} contains a NUL character, which no program can be given"
+                )
     return {
         stage: {name: str(value) for name, value in values.items()}
         for stage, values in table.items()
@@ -350,5 +352,5 @@ def _locate(name: str, tables: dict[str, dict[str, str]]) -> tuple[str, str]:
     problem = f"is ambiguous: {', '.join(matches)}" if matches else f"is unknown; known are {', '.join(full_names)}"
     raise ConfigurationError(
         f"The hyperparameter {name!r} {problem}.",
-        "Write --set STAGE.NAME=VALUE; add further ones to usecase.toml under [hyperparameters.STAGE].",
+        "Write --set STAGE.NAME=VALUE; add new ones to usecase.toml under [hyperparameters.STAGE].",
     )

@@ -48,7 +48,7 @@ def report_html(context: ReportContext) -> str:
 <body>
 {summary(context)}
 <main>{_navigation(sections)}{sections}</main>
-<footer>Made by mlops {escape(__version__)}, {when(context.made_at)}. This file loads nothing from anywhere.</footer>
+<footer>Created by mlops {escape(__version__)}, {when(context.made_at)}. This file loads no external content.</footer>
 </body>
 </html>
 """

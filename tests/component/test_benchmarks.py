@@ -67,14 +67,14 @@ def test_comments_are_taken_from_a_folder_or_a_file(packed: bool, tmp_path: Path
         (["benchmarks.serving", "--bilstm", "--source", "nowhere"], "nowhere holds no train.csv"),
     ],
 )
-def test_what_is_missing_is_said_without_a_traceback(arguments: list[str], message: str) -> None:
+def test_what_is_missing_is_reported_without_a_traceback(arguments: list[str], message: str) -> None:
     done = benchmark(*arguments)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_damaged_or_other_comments_are_said(tmp_path: Path) -> None:
+def test_damaged_or_other_comments_are_reported(tmp_path: Path) -> None:
     (tmp_path / "train.csv.gz").write_bytes(b"no gzip")
     with pytest.raises(SystemExit, match="damaged"):
         write_comments(tmp_path, 0, tmp_path / "a")

@@ -131,7 +131,7 @@ def test_wrong_requests_start_nothing(ready: Backend) -> None:
     assert ready.runs.list_runs() == []
 
 
-def test_a_run_stops_for_a_decision_and_goes_on_after_it(ready: Backend) -> None:
+def test_a_run_stops_for_a_decision_and_continues_after_it(ready: Backend) -> None:
     view = Recorded()
     run, fresh = ready.runs.start(RunRequest(), view)
     assert (run.status, fresh) == (Status.WAITING, True)
@@ -153,7 +153,7 @@ def test_a_run_stops_for_a_decision_and_goes_on_after_it(ready: Backend) -> None
     assert ready.runs.get(run.id[:4]).status is Status.DONE
 
 
-def test_evidence_has_metrics_floors_gates_and_digests(ready: Backend) -> None:
+def test_evidence_has_metrics_limits_gates_and_digests(ready: Backend) -> None:
     run = live(ready)
     evidence = ready.approvals.evidence(run)
     macro = next(row for row in evidence.rows if row.name == "macro")

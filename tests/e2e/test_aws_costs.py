@@ -28,7 +28,7 @@ def limited(cloud: Cloud, **limits: str) -> Cloud:
     return Cloud(cloud.folder, cloud.aws, SOURCE="s3", **limits)
 
 
-def test_costs_are_said_before_they_arise_and_what_cleanup_ends(cloud: Cloud) -> None:
+def test_costs_are_reported_before_they_arise_and_what_cleanup_ends(cloud: Cloud) -> None:
     planned = cloud.json("deploy-infra", "--dry-run")
     assert (planned["costs"]["per_run"], planned["costs"]["per_month"]) == (0, MONTH)
     assert not (cloud.folder / ".mlops").exists(), "a dry run leaves nothing behind"

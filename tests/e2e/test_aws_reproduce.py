@@ -129,7 +129,7 @@ def killed(cloud: Cloud, run_id: str) -> None:
         process.communicate(timeout=60)
 
 
-def test_a_killed_one_is_made_anew_or_cleaned_up(shared: Cloud) -> None:
+def test_a_killed_one_is_made_again_or_cleaned_up(shared: Cloud) -> None:
     run = shared.live()
     held = shared.held("train.py")
     killed(shared, run["id"])

@@ -46,7 +46,7 @@ def test_before_anything_is_there_every_command_says_what_comes_first(account: C
     assert account.json("runs") == []
 
 
-def test_a_quota_that_is_used_up_is_said(shared: Cloud) -> None:
+def test_a_quota_that_is_used_up_is_reported(shared: Cloud) -> None:
     shared.aws.control("sagemaker-quota", quota="ml.m5.xlarge for training job usage", limit=0)
     assert "ml.m5.xlarge for training job usage" in shared("run", code=3)
     shared.aws.control("sagemaker-quota", quota="ml.m5.xlarge for training job usage", limit=20)
@@ -77,7 +77,7 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> 
     assert f"next: mlops approve --run-id {run_id}" in out
 
 
-def test_a_gate_that_fails_says_which_assertion_and_a_mended_one_goes_on(shared: Cloud) -> None:
+def test_a_gate_that_fails_says_which_assertion_and_a_fixed_one_continues(shared: Cloud) -> None:
     shared.edit("tests/test_pretraining.py", ">= 3", ">= 300")
     _, err = shared.both("run", code=3)
     assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
@@ -155,7 +155,7 @@ def test_a_newer_run_overtakes_one_that_waits_for_a_decision(shared: Cloud) -> N
     assert f"mlops status {new['id']}" in shared("approve", "--run-id", old["id"], "--yes", code=1)
 
 
-def test_a_first_deployment_that_fails_goes_on_once_its_cause_is_gone_and_shows_the_last_cause(shared: Cloud) -> None:
+def test_a_first_deployment_that_fails_continues_once_its_cause_is_gone_and_shows_the_last_cause(shared: Cloud) -> None:
     """CloudFormation only deletes a stack whose creation has failed: an update of it is refused at once."""
     quota = "ml.m5.large for endpoint usage"
     run = shared.json("run", "--set", "epochs=3")
@@ -213,7 +213,7 @@ def test_who_watches_a_run_decides_nothing(shared: Cloud) -> None:
     assert (done["id"], done["status"], set(statuses(done).values())) == (run_id, "done", {"reused"})
 
 
-def test_an_alarm_rolls_the_endpoint_back_and_is_said(shared: Cloud) -> None:
+def test_an_alarm_rolls_the_endpoint_back_and_is_reported(shared: Cloud) -> None:
     first = shared.live("--set", "epochs=4")
     live = shared.json("status")["endpoint"]["live_digest"]
     shared.aws.control("sagemaker-fire", endpoint="tiny-dev")

@@ -137,7 +137,7 @@ parser = argparse"""
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_who_ends_the_command_ends_the_stage_and_is_told_how_to_go_on(tiny: Cli, sign: signal.Signals) -> None:
+def test_who_ends_the_command_ends_the_stage_and_is_told_how_to_continue(tiny: Cli, sign: signal.Signals) -> None:
     edit(tiny, "train.py", "parser = argparse", HELPER)
     hold(tiny, "train")
     with tiny.start("run") as process:
@@ -180,7 +180,7 @@ def kill_training(cli: Cli, *arguments: str) -> None:
     [("no change", (), "the first code"), ("the first code", (), "nobody"), ("no change", ("--force",), "nobody")],
     ids=["the same code", "other code", "forced"],
 )
-def test_a_training_goes_on_only_from_what_the_same_code_has_learnt(
+def test_a_training_continues_only_from_what_the_same_code_has_learnt(
     tiny: Cli, old: str, arguments: tuple[str, ...], begins_with: str
 ) -> None:
     edit(tiny, "train.py", "model = Path", f"# no change\n{LEARNING}")
@@ -191,7 +191,7 @@ def test_a_training_goes_on_only_from_what_the_same_code_has_learnt(
     assert not (tiny.folder / ".mlops" / "artifacts" / "train" / ".checkpoints").exists(), "nothing piles up"
 
 
-def test_a_forced_training_goes_on_from_its_own(tiny: Cli) -> None:
+def test_a_forced_training_continues_from_its_own(tiny: Cli) -> None:
     edit(tiny, "train.py", "model = Path", LEARNING)
     kill_training(tiny, "--force")
     assert tiny.json("run")["status"] == "waiting"
@@ -280,7 +280,7 @@ def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:
     assert "no luck today" in tiny("status", "--follow", code=3)
 
 
-def test_a_run_that_goes_on_is_ended_from_elsewhere(tiny: Cli) -> None:
+def test_a_run_that_continues_is_ended_from_elsewhere(tiny: Cli) -> None:
     held = hold(tiny, "train")
     tiny("run", "--detach")
     wait_for(reached(tiny, "train").exists)

@@ -138,7 +138,7 @@ def why_a_stage_ran(tiny: Cli) -> None:
     assert "unchanged since run" in out
 
 
-def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_mend(tiny: Cli) -> None:
+def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_fix(tiny: Cli) -> None:
     edit(tiny, "tests/test_pretraining.py", ">= 3", ">= 300")
     _, err = tiny.both("run", code=3)
     assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
@@ -172,7 +172,7 @@ def test_a_rejected_model_is_not_deployed(tiny: Cli) -> None:
     assert "too rude" in again
 
 
-def test_a_model_under_its_floors_needs_a_reason(tiny: Cli) -> None:
+def test_a_model_under_its_minimum_needs_a_reason(tiny: Cli) -> None:
     edit(tiny, "usecase.toml", "roc_auc = 0.5", "roc_auc = 0.9")
     run_id = tiny.json("run")["id"]
     _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=2)
@@ -181,7 +181,7 @@ def test_a_model_under_its_floors_needs_a_reason(tiny: Cli) -> None:
     assert tiny.json("approve", "--run-id", run_id, "--yes", "--comment", "a start")["status"] == "done"
 
 
-def test_a_metric_that_is_not_a_number_is_under_its_floor(tiny: Cli) -> None:
+def test_a_metric_that_is_not_a_number_is_under_its_minimum(tiny: Cli) -> None:
     edit(tiny, "train.py", "quality = min(0.4 + 0.2 * arguments.epochs, 0.99)", "quality = float('nan')")
     run_id = tiny.json("run")["id"]
     _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=2)
@@ -311,7 +311,7 @@ def visible_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def test_cleanup_goes_on_after_it_was_killed(tiny: Cli) -> None:
+def test_cleanup_continues_after_it_was_killed(tiny: Cli) -> None:
     approved_run(tiny)
     with tiny.start("cleanup", "--yes") as process:
         wait_for(lambda: not (tiny.folder / ".mlops" / "runs").exists() or process.poll() is not None)

@@ -132,7 +132,7 @@ def examined(cli: Cli, *flats: dict, code: int = 0) -> dict:
     return cli.json("test-endpoint", "--file", "flats.json", code=code)
 
 
-def test_a_model_over_its_ceiling_needs_a_reason(rent: Cli) -> None:
+def test_a_model_over_its_maximum_needs_a_reason(rent: Cli) -> None:
     edit(rent, "training/usecase.toml", "rmse = 130", "rmse = 10")
     rent("download-data")
     run = rent.json("run")

@@ -103,7 +103,7 @@ def test_back_to_the_model_before_without_training_and_forth_again(tiny: Cli) ->
     assert live(tiny)["version"] == 1
 
 
-def test_what_waits_for_an_approval_waits_on_and_goes_on_when_it_was_approved(tiny: Cli) -> None:
+def test_what_waits_for_an_approval_waits_on_and_continues_when_it_was_approved(tiny: Cli) -> None:
     two_models(tiny)
     waiting = tiny.json("run", "--set", "epochs=3")
     tiny("rollback", "--yes")

@@ -62,7 +62,7 @@ def test_two_workers_have_equal_weights_and_make_the_steps_of_one(sample_dataset
     )
 
 
-def test_when_a_worker_is_killed_all_end_and_the_next_start_goes_on(sample_dataset: Path, tmp_path: Path) -> None:
+def test_when_a_worker_is_killed_all_end_and_the_next_start_continues(sample_dataset: Path, tmp_path: Path) -> None:
     command = (sys.executable, "train.py", *TINY, "--workers", 2, "--checkpoint_seconds", 0)
     environment = {"SM_CHECKPOINT_DIR": str(tmp_path / "checkpoints")}
     first = start(sample_dataset, tmp_path, *command, **environment)
@@ -84,7 +84,7 @@ def test_when_a_worker_is_killed_all_end_and_the_next_start_goes_on(sample_datas
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
-def test_a_killed_training_goes_on_to_the_very_weights_of_an_uninterrupted_one(
+def test_a_killed_training_continues_to_the_very_weights_of_an_uninterrupted_one(
     tiny_training: Path, sample_dataset: Path, tmp_path: Path
 ) -> None:
     arguments = (sys.executable, "train.py", *TINY, "--checkpoint_seconds", 0)

@@ -89,7 +89,7 @@ def test_versions_of_imported_packages_count_and_the_standard_library_does_not(t
     assert {name for name in cache_inputs if name.startswith("package ")} == {"package numpy"}
 
 
-def test_a_package_that_is_not_installed_is_said(training: Path) -> None:
+def test_a_package_that_is_not_installed_is_reported(training: Path) -> None:
     (training / "train.py").write_text("import nowhere_to_be_found\n")
     assert code_inputs(training / "train.py", {})["package nowhere_to_be_found"] == "not installed"
 

@@ -111,7 +111,7 @@ def test_a_quota_is_held_against_what_is_needed_used_and_needed_at_times(value: 
     assert ("--quota-code L-1" in found.fix) == (state is not OK)
 
 
-def test_a_quota_that_is_not_known_is_said_to_be_so() -> None:
+def test_a_quota_that_is_not_known_is_reported() -> None:
     found = quota_finding(InstanceDemand("ml.x9.big for endpoint usage", 1, 0, "the endpoint", 2), None, "eu-west-1")
     assert (found.state, "knows no 'ml.x9.big for endpoint usage' in eu-west-1" in found.message) == (WARNING, True)
 

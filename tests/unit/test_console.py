@@ -79,11 +79,11 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
         ({"roc_auc": "0.99"}, "toxic: roc_auc is not a number: 0.99"),
     ],
 )
-def test_what_has_not_reached_its_floor_says_why(row: dict[str, Any], said: str) -> None:
+def test_what_has_not_reached_its_minimum_says_why(row: dict[str, Any], said: str) -> None:
     assert said in evidence({"toxic": row}).shortfalls
 
 
-def test_what_has_reached_its_floor_says_nothing() -> None:
+def test_what_has_reached_its_minimum_says_nothing() -> None:
     assert evidence({"toxic": {"roc_auc": 0.8}, "macro": {"roc_auc": 0.9}}).shortfalls == []
 
 
@@ -110,13 +110,13 @@ def rents(**rows: dict[str, Any]) -> Evidence:
         ({"hill": {"rmse": 1.0, "mae": 1.0}}, ["metrics.json has no row 'rent', which has limits"]),
     ],
 )
-def test_an_error_has_a_ceiling(rows: dict[str, dict[str, Any]], said: list[str]) -> None:
+def test_an_error_has_a_maximum(rows: dict[str, dict[str, Any]], said: list[str]) -> None:
     found = rents(**rows)
     assert found.shortfalls == said
     assert found.lower_is_better
 
 
-def test_ceilings_are_shown_as_such() -> None:
+def test_maximum_limits_are_shown_as_such() -> None:
     lines = drawn(rents(rent={"rmse": 12_345.6, "r2": 0.95, "mae": 90.0}, hill={"rmse": 3.0, "mae": 1.0}), 80)
     assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "max"]
     assert lines[1].split() == ["rent", "12,346", "0.950", "90.000", "80.000", "✗", "above"]

@@ -96,7 +96,7 @@ def finished(bench: Memory) -> Run:
     return run
 
 
-def test_stops_at_the_gate_and_goes_on_after_the_approval() -> None:
+def test_stops_at_the_gate_and_continues_after_the_approval() -> None:
     bench = Memory()
     run = go(new_run(), bench)
     assert run.status is Status.WAITING
@@ -248,7 +248,7 @@ def test_a_stage_that_cannot_do_its_work_has_failed_whatever_raised_it(error: Ml
     assert (caught.value.exit_code, run.status, run.stage("clean").status) == (code, Status.FAILED, Status.FAILED)
 
 
-def test_what_a_failed_run_keeps_of_its_overrides_is_said_with_the_way_to_drop_it() -> None:
+def test_what_a_failed_run_keeps_of_its_overrides_is_reported_with_the_way_to_drop_it() -> None:
     bench, run = Memory(), new_run()
     run.overrides = {"fit.epochs": "0", "fit.name": "a b", "fit.rates": ""}
     bench.fail, bench.error = "fit", StageFailed("it broke", CONTINUE)

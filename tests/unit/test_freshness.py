@@ -652,7 +652,7 @@ def test_a_training_resumes_only_if_nothing_that_it_has_read_was_changed(
     assert not (bench.project.artifacts / "train" / ".checkpoints").exists()
 
 
-def test_a_training_starts_anew_if_a_file_that_it_has_looked_for_is_there_now(bench: Bench) -> None:
+def test_a_training_starts_again_if_a_file_that_it_has_looked_for_is_there_now(bench: Bench) -> None:
     _reads(bench, LEARNING.replace("LOCATION", repr(str(bench.root))))
     with pytest.raises(Exception, match="exit code 1"):
         bench.run()

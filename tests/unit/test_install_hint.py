@@ -102,7 +102,7 @@ def test_from_elsewhere_it_names_that_and_never_a_name_on_an_index(
     ],
     ids=str,
 )
-def test_an_environment_of_uv_or_pipx_is_made_anew_with_what_it_had(
+def test_an_environment_of_uv_or_pipx_is_made_again_with_what_it_had(
     receipt: str, content: str, origin: object, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path, origin, monkeypatch)

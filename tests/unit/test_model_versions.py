@@ -69,7 +69,7 @@ def test_a_version_is_found_by_number_and_by_digest(versions: list[ModelVersion]
 
 
 @pytest.mark.parametrize("name", ["9", "v0", "", "b", "dddd", "-1"])
-def test_what_is_no_version_is_said(versions: list[ModelVersion], name: str) -> None:
+def test_an_unknown_version_is_reported(versions: list[ModelVersion], name: str) -> None:
     with pytest.raises(MlopsError, match="does not exist"):
         find_version(versions, name)
 

@@ -70,7 +70,7 @@ def made(output: str = "m" * 64, epochs: str = "1", auc: float = 0.5) -> Run:
     return run
 
 
-def test_the_same_is_said_to_be_the_same() -> None:
+def test_the_same_is_reported_to_be_the_same() -> None:
     found = compare(made(), made())
     assert found.same
     assert found.metrics == ()

@@ -141,7 +141,7 @@ class NoRuns:
         return []
 
 
-def test_a_server_that_is_down_is_said_in_one_line_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_down_is_reported_in_one_line_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     settings = resolve({}, {"MLFLOW_TRACKING_URI": "http://kim:s3cr3t@127.0.0.1:9"}, {})
     track(trained_run(), NoRuns(), settings, RENT, said.append)

@@ -64,7 +64,7 @@ def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
     [
         ("\na = " + "[" * 100_000 + "]" * 100_000, "is not valid TOML: it nests too deeply"),
         ("\na = " + "{b = " * 100_000 + "1" + "}" * 100_000, "is not valid TOML: it nests too deeply"),
-        ('\n[environment.set]\nMODE = "a\\u0000b"\n', "environment.set.MODE holds a NUL character"),
+        ('\n[environment.set]\nMODE = "a\\u0000b"\n', "environment.set.MODE contains a NUL character"),
     ],
 )
 def test_what_no_program_can_be_given_is_refused(path: Path, text: str, problem: str) -> None:
@@ -78,4 +78,4 @@ def test_a_nul_character_in_a_hyperparameter_is_refused(path: Path) -> None:
     path.write_text(path.read_text().replace("[hyperparameters.train]", '[hyperparameters.train]\nnul = "a\\u0000b"'))
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)
-    assert "hyperparameters.train.nul holds a NUL character" in caught.value.message
+    assert "hyperparameters.train.nul contains a NUL character" in caught.value.message

@@ -95,7 +95,7 @@ class Account:
         region = self.session.region_name
         if not region:
             raise ConfigurationError(
-                "No AWS region is set.", "Name one: mlops --region eu-west-1 ..., or AWS_REGION in .env"
+                "No AWS region is set.", "Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env"
             )
         return str(region)
 

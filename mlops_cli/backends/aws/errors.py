@@ -250,7 +250,7 @@ def _no_profile(error: Exception, profile: str) -> Words:
 
 
 def _no_region(_: Exception, __: str) -> Words:
-    return "No AWS region is set.", "Name one: mlops --region eu-west-1 ..., or AWS_REGION in .env", EXIT_USAGE
+    return "No AWS region is set.", "Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env", EXIT_USAGE
 
 
 def _wrong_region(error: Exception, _: str) -> Words:

@@ -55,7 +55,8 @@ class Cleanup:
         if holder and holder.process != own_identity():
             changes.append(Change(Action.STOP, str(holder), "it is running in this project"))
         if status.state is not ServerState.ABSENT:
-            changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value} at {status.url}"))
+            address = f" at {status.url}" if status.url else ""
+            changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value}{address}"))
         for pid in {*self.children.orphans(), *self.server_processes.orphans()}:
             changes.append(Change(Action.STOP, f"process {pid}", "left by an earlier command"))
         return changes

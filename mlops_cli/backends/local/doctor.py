@@ -183,7 +183,7 @@ def store(services: LocalServices) -> Iterator[Finding]:
     except MlopsError as error:
         yield Finding("store", State.FAILURE, error.message, "All runs and decisions are in it.", error.hint)
     else:
-        yield ok("store", f"{len(runs)} runs")
+        yield ok("store", f"{len(runs)} run{'s' if len(runs) != 1 else ''}")
 
 
 def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
@@ -209,7 +209,7 @@ def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
             "mlops cleanup",
         )
     if not (stages or servers or without_folder):
-        yield ok("leftovers", "no process of a killed command")
+        yield ok("leftovers", "no processes of killed commands")
 
 
 def port(services: LocalServices) -> Iterator[Finding]:

@@ -38,11 +38,11 @@ def _folder_files(folder: Path, source: str) -> list[Path]:
     children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
     files = [child for child in children if is_table(child.name) and child.is_file()]
     if not files:
-        raise MlopsError(f"the folder {source} holds no .csv, .csv.gz or .zip", "give another --source")
+        raise MlopsError(f"the folder {source} contains no .csv, .csv.gz or .zip", "give another --source")
     left_out = [child for child in children if child not in files and _looks_like_data(child)]
     if left_out:
         raise MlopsError(
-            f"the folder {source} also holds {left_out[0].name}, which is not read",
+            f"the folder {source} also contains {left_out[0].name}, which is not read",
             "unpack it or move it out of the folder, or give each file with a --source of its own",
         )
     return files

@@ -50,7 +50,7 @@ def _identity(context: ReportContext) -> dict[str, str]:
     return {
         "model, sha256": _digest(evidence.model_digest),
         "data, sha256": _digest(evidence.data_digest),
-        "live model, sha256": _digest(evidence.live_digest) if evidence.live_digest else "nothing is live",
+        "live model, sha256": _digest(evidence.live_digest) if evidence.live_digest else "no live model",
         "use case": f"{escape(context.use_case.name)}: {escape(context.use_case.description)}",
         "interpreter": escape(context.run.training.cache_inputs.get("interpreter", "–")),
     }

@@ -49,7 +49,7 @@ def _primary_card(context: ReportContext) -> str:
 def _comparison_card(evidence: Evidence) -> str:
     name = "against the live model"
     if not evidence.has_champion:
-        return _card("", name, "–", "this model is live" if evidence.live_digest else "nothing is live yet")
+        return _card("", name, "–", "this model is live" if evidence.live_digest else "no live model yet")
     comparison = evidence.comparison
     delta = comparison.overall if comparison else None
     if comparison is None or delta is None or delta.value is None or delta.low is None or delta.high is None:

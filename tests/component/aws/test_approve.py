@@ -83,7 +83,7 @@ def ground() -> Ground:
 
 
 @pytest.mark.parametrize("approved", [True, False])
-def test_the_registry_is_told_before_the_pipeline_goes_on(ground: Ground, approved: bool) -> None:
+def test_the_registry_is_told_before_the_pipeline_continues(ground: Ground, approved: bool) -> None:
     ground.decider.send(ground.run, approved, "good", LIMITS)
     assert ground.said == [
         *([("endpoint stack",)] if approved else []),

@@ -185,7 +185,7 @@ def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize(("use_case", "stage"), [("Tiny", "dev"), ("tiny", "x" * 38)])
-def test_a_name_that_does_not_do_on_aws_is_said_first(ground: Ground, use_case: str, stage: str) -> None:
+def test_a_name_that_is_invalid_on_aws_is_reported_first(ground: Ground, use_case: str, stage: str) -> None:
     path = ground.root / "training" / "usecase.toml"
     path.write_text(path.read_text().replace('name = "tiny"', f'name = "{use_case}"'))
     backend = ground.backend(STAGE=stage)
@@ -205,7 +205,7 @@ def never_whole(ground: Ground) -> None:
     assert ground.stacks()[PIPELINE] == "ROLLBACK_COMPLETE"
 
 
-def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) -> None:
+def test_after_a_failed_creation_the_next_attempt_starts_again(ground: Ground) -> None:
     never_whole(ground)
     backend = ground.backend(SOURCE="codecommit")
     plan = backend.infra.plan()
@@ -217,7 +217,7 @@ def test_after_a_failed_creation_the_next_attempt_begins_anew(ground: Ground) ->
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
 
 
-def test_a_repositorys_name_that_is_taken_is_said(ground: Ground) -> None:
+def test_a_repositorys_name_that_is_taken_is_reported(ground: Ground) -> None:
     ground.aws.client("codecommit").create_repository(repositoryName="taken")
     with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\).*already exists") as caught:
         ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").infra.deploy()
@@ -261,7 +261,7 @@ def test_other_data_replace_the_first(ground: Ground) -> None:
     assert ground.backend().data.dataset() == dataset
 
 
-def test_data_without_their_facts_are_no_data(ground: Ground) -> None:
+def test_data_without_their_metadata_are_no_data(ground: Ground) -> None:
     put(ground, 9)
     ground.backend().deployed.bucket.put("data/dataset.csv", b"of an upload that was killed before the metadata")
     assert ground.backend().data.dataset() is None
@@ -275,7 +275,7 @@ def test_before_anything_is_made_there_is_no_data(ground: Ground) -> None:
     assert not ground.backend().infra.exists()
 
 
-def test_interrupted_it_says_what_goes_on_and_how_to_return(ground: Ground) -> None:
+def test_interrupted_it_says_what_continues_and_how_to_return(ground: Ground) -> None:
     slow = "Type: AWS::CloudFormation::WaitCondition\n    Properties: {Handle: !Ref Handle, Timeout: '8'}\n"
     handle = "  Handle:\n    Type: AWS::CloudFormation::WaitConditionHandle\n"
     ground.edit("storage.yaml", "\nResources:\n", f"\nResources:\n{handle}  Wait:\n    {slow}")

@@ -53,7 +53,7 @@ def test_what_the_caller_may_not_do_is_named(ground: Ground) -> None:
     assert "Get the permission cloudformation:DescribeStacks" in err
 
 
-def test_expired_and_wrong_credentials_are_told_apart_from_missing_ones(ground: Ground) -> None:
+def test_expired_and_wrong_credentials_are_distinguished_from_missing_ones(ground: Ground) -> None:
     _, err = ground.cli(AWS_ACCESS_KEY_ID="AKIANOBODY", AWS_SECRET_ACCESS_KEY="x").both("deploy-infra", "--yes", code=1)
     assert "does not accept your credentials" in err
     cli = ground.cli()

@@ -58,7 +58,7 @@ def stack(**parameters: str) -> Stack:
     ],
     ids=str,
 )
-def test_what_is_set_otherwise_than_it_was_deployed_is_said_with_what_to_do(
+def test_settings_that_differ_from_the_deployed_ones_is_reported_with_what_to_do(
     use_case: UseCase, settings: dict[str, str], parameters: dict[str, str], beginnings: list[str]
 ) -> None:
     found = differences(use_case, resolve({}, {}, settings), stack(**parameters))

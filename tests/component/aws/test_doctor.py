@@ -148,7 +148,7 @@ def test_an_instance_type_that_has_no_quota_is_not_known(ground: Ground) -> None
 
 
 @pytest.mark.slow
-def test_endpoints_that_nobody_asks_are_told_apart_by_whose_they_are(
+def test_endpoints_that_nobody_asks_are_distinguished_by_whose_they_are(
     ground: Ground, tiny_model: Path, tmp_path: Path
 ) -> None:
     models = Models(ground.aws, tiny_model, tmp_path)

@@ -37,7 +37,7 @@ def test_a_refusal_of_the_model_passes_as_such() -> None:
         assert (answer.code, answer.read()) == (400, b"no texts")
 
 
-def test_what_keeps_the_endpoint_from_answering_is_said() -> None:
+def test_what_keeps_the_endpoint_from_answering_is_reported() -> None:
     def fails(body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
         raise MlopsError("There is no endpoint tiny-dev.")
 

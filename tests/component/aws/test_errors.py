@@ -111,13 +111,13 @@ def account(environ: dict[str, str] | None = None, **settings: str) -> Account:
     return Account(resolve(settings, environ or {}, {}))
 
 
-def test_without_a_region_the_way_to_name_one_is_said() -> None:
+def test_without_a_region_the_way_to_name_one_is_reported() -> None:
     with pytest.raises(MlopsError, match="No AWS region is set") as caught:
         account().client("sts")
     assert "--region" in caught.value.hint
 
 
-def test_without_credentials_the_way_to_get_them_is_said() -> None:
+def test_without_credentials_the_way_to_get_them_is_reported() -> None:
     with pytest.raises(AwsError, match="There are no AWS credentials") as caught:
         _ = account(AWS_REGION="eu-west-1").identity
     assert "aws configure" in caught.value.hint

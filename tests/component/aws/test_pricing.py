@@ -75,7 +75,7 @@ def test_a_denied_price_names_the_permission(ground: Ground, monkeypatch: pytest
         ({"error": {"code": "InternalFailure", "status": 500}}, "AWS failed repeatedly at pricing:GetProducts"),
     ],
 )
-def test_trouble_with_the_price_list_is_said(
+def test_trouble_with_the_price_list_is_reported(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: dict[str, object], said: str
 ) -> None:
     (tmp_path / "proxy").mkdir()
@@ -86,7 +86,7 @@ def test_trouble_with_the_price_list_is_said(
 
 
 @pytest.mark.slow
-def test_a_price_list_out_of_reach_is_said(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_price_list_out_of_reach_is_reported(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:1")
     found = unknown_reason(endpoint(ground.backend()))
     assert len(found) == 2

@@ -80,7 +80,7 @@ def statuses(run: Run) -> list[Status]:
         (13, [D, D, D, D, D, R]),
     ],
 )
-def test_a_run_that_goes_on(count: int, expected: list[Status]) -> None:
+def test_a_run_that_continues(count: int, expected: list[Status]) -> None:
     run = build_run(execution(), recorded(), actions(count))
     assert statuses(run) == expected
     assert run.status is (W if W in expected else R)

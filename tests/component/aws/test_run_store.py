@@ -224,7 +224,7 @@ def test_a_script_need_not_write_metrics(bucket: Bucket, tmp_path: Path) -> None
     ("model", "metrics", "said"),
     [({}, "{}", "wrote no model into SM_MODEL_DIR"), ({"a": "x"}, "{", "metrics.json is not valid JSON")],
 )
-def test_what_a_training_lacks_is_said(
+def test_what_a_training_lacks_is_reported(
     bucket: Bucket, tmp_path: Path, model: dict[str, str], metrics: str, said: str
 ) -> None:
     upload(bucket, trained(tmp_path, metrics, **model), "artifacts/t/")

@@ -142,7 +142,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 @pytest.mark.parametrize(
     "error", [ResponseStreamingError(error="connection broken"), ConnectionResetError("reset by peer")], ids=repr
 )
-def test_a_file_that_breaks_off_again_and_again_is_said_and_leaves_nothing(
+def test_a_file_that_breaks_off_again_and_again_is_reported_and_leaves_nothing(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
     """boto3 has errors of its own for this, which are none of botocore's."""
@@ -158,7 +158,7 @@ def test_a_file_that_breaks_off_again_and_again_is_said_and_leaves_nothing(
     assert (caught.value.code, list(tmp_path.iterdir())) == (type(error).__name__, [])
 
 
-def test_a_file_that_s3_refuses_is_said_with_its_code(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_file_that_s3_refuses_is_reported_with_its_code(bucket: Bucket, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(AwsError, match="AWS refused s3:PutObject") as caught:
         bucket.client.upload_file(str(tmp_path / "file"), "nowhere-at-all", "file")

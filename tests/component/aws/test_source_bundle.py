@@ -113,7 +113,7 @@ def test_what_was_changed_is_sent_as_it_is_and_what_was_deleted_is_not(project: 
     assert "keys.py" not in parcel.files
 
 
-def test_a_module_that_a_stage_needs_and_git_does_not_track_is_said(project: Project) -> None:
+def test_a_module_that_a_stage_needs_and_git_does_not_track_is_reported(project: Project) -> None:
     tracked(project)
     (project.root / "training" / "extra.py").write_text("x = 1\n")
     train = project.training / "train.py"

@@ -161,7 +161,7 @@ def test_a_lost_answer_makes_no_second_commit(codecommit: Client, tmp_path: Path
     assert commits(codecommit, tip) == 2
 
 
-def test_a_missing_repository_is_said(codecommit: Client, tmp_path: Path) -> None:
+def test_a_missing_repository_is_reported(codecommit: Client, tmp_path: Path) -> None:
     with pytest.raises(AwsError, match="codecommit:"):
         source_upload.commit(codecommit, "nowhere", parcel(tmp_path, {"a": "1"}))
 

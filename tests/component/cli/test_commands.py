@@ -51,9 +51,7 @@ def test_the_help_names_every_command(cli: Cli) -> None:
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "config", "doctor")])
 def test_on_aws_each_command_without_a_region_says_how_to_name_one(cli: Cli, name: str) -> None:
     _, err = cli.both("--target", "aws", *CALLS.get(name, [name]), code=2)
-    assert err == (
-        "error: No AWS region is set.\nhint: Name one: mlops --region eu-west-1 ..., or AWS_REGION in .env\n"
-    )
+    assert err == ("error: No AWS region is set.\nhint: Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env\n")
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_what_was_seen_is_bounded_renewed_and_forgotten(far: tuple[Cli, Completi
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"toxic-comments-dev - -": {"runs": [["one"]]}}', "\xff"])
-def test_a_damaged_note_offers_nothing_and_is_written_anew(far: tuple[Cli, CompletionCache], content: str) -> None:
+def test_a_damaged_note_offers_nothing_and_is_rewritten(far: tuple[Cli, CompletionCache], content: str) -> None:
     cli, seen = far
     (cli.folder / ".mlops" / NAME).write_bytes(content.encode("latin-1"))
     assert asked(cli, "mlops --target aws status ") == []

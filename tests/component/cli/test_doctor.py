@@ -48,7 +48,7 @@ def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found["findings"] if one["state"] != "ok"}
 
 
-def test_a_project_that_is_well_has_nothing_to_mend(cli: Cli) -> None:
+def test_a_project_that_is_well_has_nothing_to_fix(cli: Cli) -> None:
     assert findings(cli) == {}
     out = cli("doctor")
     assert "✓ ok       tensorflow" in out
@@ -125,7 +125,7 @@ def test_kaggle_counts_only_as_long_as_there_are_no_data(project_folder: Path) -
 
 
 @pytest.mark.slow
-def test_an_endpoint_that_has_died_and_is_mended_as_it_says(tiny: Cli) -> None:
+def test_an_endpoint_that_has_died_and_is_fixed_as_it_says(tiny: Cli) -> None:
     run = tiny.json("run")
     tiny("approve", "--run-id", run["id"], "--yes")
     assert findings(tiny) == {}

@@ -75,17 +75,17 @@ def test_several_archives_and_none_is_wanted(request_for, tmp_path, csv_bytes, z
     if depth:
         content = zipped({"all.zip": content})
     message = refusal(request_for, tmp_path, content, file=file)
-    assert f"holds several archives: {', '.join(names)}" in message
+    assert f"contains several archives: {', '.join(names)}" in message
 
 
 def test_a_csv_beside_an_archive_and_none_is_wanted(request_for, tmp_path, csv_bytes, zipped):
     content = zipped({"a.csv": csv_bytes(), "old/b.csv.gz": gzip.compress(csv_bytes())})
-    assert "holds several tables: a.csv, old/b.csv.gz" in refusal(request_for, tmp_path, content)
+    assert "contains several tables: a.csv, old/b.csv.gz" in refusal(request_for, tmp_path, content)
 
 
 @pytest.mark.parametrize("name", ["more.csv.bz2", "more.tar", "more.7z"])
 def test_a_csv_beside_an_archive_that_is_not_read(request_for, tmp_path, csv_bytes, zipped, name):
-    assert "holds several tables" in refusal(request_for, tmp_path, zipped({"a.csv": csv_bytes(), name: b"x"}))
+    assert "contains several tables" in refusal(request_for, tmp_path, zipped({"a.csv": csv_bytes(), name: b"x"}))
     (tmp_path / "given.zip").unlink()
     assert "not read" in refusal(request_for, tmp_path, zipped({name: b"x"}))
 
@@ -112,7 +112,7 @@ def test_folders_in_archives_from_windows(request_for, tmp_path, csv_bytes, zipp
 
 
 def test_no_csv_at_all(request_for, tmp_path, zipped):
-    assert "holds no train.csv: it has readme.txt" in refusal(request_for, tmp_path, zipped({"readme.txt": b"x"}))
+    assert "contains no train.csv: it has readme.txt" in refusal(request_for, tmp_path, zipped({"readme.txt": b"x"}))
 
 
 @pytest.mark.parametrize(

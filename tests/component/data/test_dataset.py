@@ -54,7 +54,7 @@ def test_the_same_again_changes_nothing(request_for, source, folder):
 
 
 @pytest.mark.parametrize("change", ["source", "dataset", "metadata", "missing", "schema", "torn metadata"])
-def test_whatever_changed_is_made_anew(request_for, source, folder, csv_bytes, small, change):
+def test_a_change_is_made_again(request_for, source, folder, csv_bytes, small, change):
     request = request_for(source)
     download(request, folder, no_report)
     if change == "source":
@@ -90,7 +90,7 @@ def test_a_dataset_that_somebody_changed_is_not_loaded(request_for, source, fold
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"source": 1}'])
-def test_damaged_facts_are_an_error(request_for, source, folder, content):
+def test_damaged_metadata_are_an_error(request_for, source, folder, content):
     download(request_for(source), folder, no_report)
     (folder / "dataset.json").write_text(content)
     with pytest.raises(MlopsError, match=r"dataset\.json is damaged"):
@@ -124,7 +124,7 @@ def test_hidden_files_of_a_folder_are_passed_over(request_for, folder, tmp_path,
 
 
 @pytest.mark.parametrize("name", ["b.csv.bz2", "b.parquet", "b.gz", "b.tsv", "b.tar", "b.XLSX", "lost.csv", "more"])
-def test_what_a_folder_holds_and_is_not_read_is_said(request_for, folder, tmp_path, csv_bytes, name):
+def test_what_a_folder_holds_and_is_not_read_is_reported(request_for, folder, tmp_path, csv_bytes, name):
     given = tmp_path / "given"
     given.mkdir()
     (given / "a.csv").write_bytes(csv_bytes(2))
@@ -135,7 +135,7 @@ def test_what_a_folder_holds_and_is_not_read_is_said(request_for, folder, tmp_pa
         (given / name / "part.csv").write_bytes(csv_bytes(2))
     else:
         (given / name).write_bytes(b"x")
-    with pytest.raises(MlopsError, match=f"also holds {name}, which is not read"):
+    with pytest.raises(MlopsError, match=f"also contains {name}, which is not read"):
         download(request_for(given), folder, no_report)
 
 

@@ -164,7 +164,7 @@ def test_a_connection_that_is_cut_is_never_a_shorter_table(
     assert len(scripted.seen) == 5
 
 
-def test_an_encoded_download_goes_on_where_it_stopped(request_for, scripted, tmp_path, csv_bytes):
+def test_an_encoded_download_continues_where_it_stopped(request_for, scripted, tmp_path, csv_bytes):
     packed, figures = gzip.compress(csv_bytes(2000)), []
     extra = {"Content-Encoding": "gzip", "ETag": '"v1"'}
     scripted.answer = lambda number, headers: ranged(
@@ -200,7 +200,7 @@ def test_a_length_that_is_none_is_refused(request_for, scripted, tmp_path, csv_b
     refusal(request_for, scripted, tmp_path)
 
 
-def test_what_came_without_its_length_is_said(request_for, scripted, tmp_path, csv_bytes):
+def test_what_came_without_its_length_is_reported(request_for, scripted, tmp_path, csv_bytes):
     scripted.answer = lambda *_: Reply(csv_bytes(), has_length=False)
     dataset, _ = download(request_for(scripted.url), tmp_path, no_report)
     assert dataset.rows == 50
@@ -262,7 +262,7 @@ def test_two_versions_are_never_mixed(request_for, scripted, tmp_path, csv_bytes
         ({}, False),
     ],
 )
-def test_only_what_names_the_very_bytes_lets_a_download_go_on(
+def test_only_what_names_the_very_bytes_lets_a_download_continue(
     request_for, scripted, tmp_path, csv_bytes, named, resumed
 ):
     content = csv_bytes(400)

@@ -45,7 +45,7 @@ def test_the_same_again_needs_no_network(file_server, request_for, tmp_path, csv
     assert len(file_server.seen) == requests
 
 
-def test_a_broken_download_goes_on_where_it_stopped(file_server, request_for, tmp_path, csv_bytes):
+def test_a_broken_download_continues_where_it_stopped(file_server, request_for, tmp_path, csv_bytes):
     file_server.content = csv_bytes(2000)
     file_server.close_after = [1000, 500]
     assert download(request_for(f"{file_server.url}/a.csv"), tmp_path, no_report)[0].rows == 2000
@@ -99,7 +99,7 @@ def kill_when(arguments: list[str], folder: Path, reached: int) -> None:
     assert process.returncode == -9
 
 
-def test_a_killed_download_goes_on_where_it_stopped(file_server, request_for, tmp_path, csv_bytes):
+def test_a_killed_download_continues_where_it_stopped(file_server, request_for, tmp_path, csv_bytes):
     file_server.content, file_server.stall_after = csv_bytes(20_000), 300_000
     url = f"{file_server.url}/a.csv"
     kill_when([url, str(tmp_path)], tmp_path, 250_000)

@@ -95,7 +95,7 @@ def test_a_comment_in_the_words_of_a_rollback_keeps_nothing_live(ground: Ground)
     assert (back.decision.kind, back.decision.actor.name) == (DecisionKind.AUTOMATIC_ROLLBACK, "mlops")
 
 
-def test_a_rollback_that_fails_its_gate_is_said_to_be_so_and_the_next_one_goes_further(ground: Ground) -> None:
+def test_a_rollback_that_fails_its_gate_is_reported_and_the_next_one_goes_further(ground: Ground) -> None:
     three(ground)
     ground.stages.bad.add(ground.version("v2").digest)
     with pytest.raises(StageFailed):
@@ -325,7 +325,7 @@ def test_no_model_that_failed_its_gate_is_gone_back_to_unasked(ground: Ground) -
     assert ground.served == "v1"
 
 
-def test_a_stage_that_was_decided_about_is_not_made_anew(ground: Ground) -> None:
+def test_a_stage_that_was_decided_about_is_not_made_again(ground: Ground) -> None:
     run = ground.live(1)
     with pytest.raises(MlopsError, match="Somebody has decided"):
         ground.stage("train", run)

@@ -157,7 +157,7 @@ def test_what_was_approved_since_is_not_replaced_by_a_deployment_that_failed_bef
     assert select_run(RunRequest(), bench.store, bench).run.id != failed.id
 
 
-def test_what_waited_beside_a_newer_run_goes_on_once_it_was_approved(bench: Bench) -> None:
+def test_what_waited_beside_a_newer_run_continues_once_it_was_approved(bench: Bench) -> None:
     say(bench, go(bench), True)
     bench.version = "2"
     waiting = go(bench)

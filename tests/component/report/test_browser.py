@@ -92,7 +92,7 @@ def test_the_smallest_letters_can_be_read(browser: Browser, tmp_path: Path, widt
     assert min(sizes) >= 8
 
 
-def test_the_first_screen_of_a_phone_has_the_verdict_and_the_figures(browser: Browser, tmp_path: Path) -> None:
+def test_the_first_screen_of_a_phone_has_the_conclusion_and_the_figures(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(report_html(usual()), "utf-8")
     browser.open(path, 390, 844)

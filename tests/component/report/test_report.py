@@ -73,7 +73,7 @@ def page(material: Any) -> Page:
     return Page(report_html(material))
 
 
-def test_it_begins_with_the_verdict_and_the_figures_that_decide() -> None:
+def test_it_begins_with_the_conclusion_and_the_figures_that_decide() -> None:
     text = page(make()).text
     start = text[:700]
     assert "It meets every limit; it is better than the live model, beyond noise." in start
@@ -98,7 +98,7 @@ def test_it_begins_with_the_verdict_and_the_figures_that_decide() -> None:
         ({"case": use_case(metrics=Metrics("test", "roc_auc"))}, "No limit is set; it is better"),
     ],
 )
-def test_the_verdict_says_what_is_the_case(changes: dict[str, Any], said: str) -> None:
+def test_the_conclusion_says_what_is_the_case(changes: dict[str, Any], said: str) -> None:
     assert said in page(make(**changes)).text
 
 
@@ -234,7 +234,7 @@ def test_it_loads_nothing() -> None:
     assert "default-src 'none'" in html
 
 
-def test_nothing_is_said_by_colour_alone() -> None:
+def test_nothing_is_reported_by_colour_alone() -> None:
     """Every verdict has a word or a mark of its own, and no style is written into an element."""
     text = page(make(metrics=figures(LABELS, 0.75))).text
     assert "✗ under 0.700" not in text
@@ -291,7 +291,7 @@ def test_metrics_of_any_form_make_a_page(metrics: Any, about_data: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"rows": 3}'])
-def test_malformed_predictions_are_said_and_the_rest_is_shown(content: bytes) -> None:
+def test_malformed_predictions_are_reported_and_the_rest_is_shown(content: bytes) -> None:
     text = page(make(content=content, instances=None, rival=None)).text
     assert "predictions.json is not valid" in text
     assert "Quality, row by row" in text

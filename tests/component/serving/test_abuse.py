@@ -217,7 +217,7 @@ def test_a_killed_worker_loses_at_most_what_it_was_computing(
     assert set(statuses) <= {200, 502} and statuses[502] <= 2, statuses
 
 
-def test_files_changed_on_disk_are_said_and_never_loaded(
+def test_files_changed_on_disk_are_reported_and_never_loaded(
     make_endpoint: Any, hostile: Any, connect: Any, eventually: Any
 ) -> None:
     endpoint = served(make_endpoint(), hostile)

@@ -97,7 +97,7 @@ def test_other_codings_are_refused_by_name(client: Any, body: bytes, coding: str
     assert client.predict("still here")
 
 
-def test_continue_is_said_before_the_body_comes(running: LocalEndpoint) -> None:
+def test_continue_is_reported_before_the_body_comes(running: LocalEndpoint) -> None:
     fields = ("Content-Type: application/json", f"Content-Length: {len(BODY)}", "Expect: 100-continue")
     address = urlsplit(running.status().url)
     with socket.create_connection((str(address.hostname), address.port), timeout=20) as connection:

@@ -75,7 +75,7 @@ def test_only_common_rows_that_the_live_model_has_not_learnt_are_compared() -> N
     assert describe_rows(found) == "290 of 400 test rows; it was trained on 60 others"
 
 
-def test_nothing_in_common_is_said() -> None:
+def test_nothing_in_common_is_reported() -> None:
     found = compare("roc_auc", model(0.3), model(0.3, start=500, trained_on=[]))
     assert found.problem == "the live model was tested on other rows"
     assert summarize(found) == "not compared: the live model was tested on other rows"
@@ -124,7 +124,7 @@ def test_models_of_different_labels_are_compared_on_the_common_ones() -> None:
     )
 
 
-def test_a_metric_that_cannot_be_computed_is_said() -> None:
+def test_a_metric_that_cannot_be_computed_is_reported() -> None:
     assert compare("bleu", model(0.3), model(0.3)).problem == "mlops cannot compute bleu from predictions"
 
 
@@ -153,6 +153,6 @@ def test_a_comparison_survives_being_written_down() -> None:
     assert found.to_dict()["differences"]["macro"]["result"] == "better"
 
 
-def test_the_verdict_names_figures() -> None:
+def test_the_conclusion_names_figures() -> None:
     found = Comparison("roc_auc", 10, 10, differences=(MetricDelta("macro", 0.967, 0.961, 0.002, 0.01),))
     assert summarize(found) == "better: macro roc_auc 0.967 against 0.961, +0.006 (+0.002 to +0.010)"

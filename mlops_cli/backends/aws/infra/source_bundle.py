@@ -131,7 +131,7 @@ def _check_variables(project: Project) -> None:
     if names:
         raise ConfigurationError(
             f"Scripts get {', '.join(names)} from your environment, which AWS does not have.",
-            "Give the values in training/usecase.toml, in [environment.set] instead of [environment] pass.",
+            "Set the values in training/usecase.toml, in [environment.set] instead of [environment] pass.",
         )
 
 

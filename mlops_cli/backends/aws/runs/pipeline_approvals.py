@@ -47,7 +47,7 @@ class PipelineApprovals(Approvals):
             self._deployed.services.approval_sender.send(run, approved, comment.strip(), accepted)
         except KeyboardInterrupt:
             raise MlopsError(
-                "Stopped while the decision was being sent.", "See whether it was: mlops status", EXIT_INTERRUPTED
+                "Stopped while the decision was being sent.", "Check: mlops status", EXIT_INTERRUPTED
             ) from None
         run = self._followed(run, view)
         if approved:

@@ -45,7 +45,7 @@ class PipelineRuns(Runs):
                 run_id, fresh = services.starter.start(start_request, lambda: consent(self._costs(request)))
         except KeyboardInterrupt:
             raise MlopsError(
-                "Stopped while a run was being started.", "See whether it was: mlops status", EXIT_INTERRUPTED
+                "Stopped while a run was being started.", "Check: mlops status", EXIT_INTERRUPTED
             ) from None
         if fresh:
             self._save_environment(run_id)

@@ -103,7 +103,7 @@ class ApprovalReport:
         """
         key = key_of(run.id, REPORT)
         if not self._bucket.exists(key):
-            raise MlopsError(f"Run {run.id} has no report: it has not come to the approval.", "See it: mlops status")
+            raise MlopsError(f"Run {run.id} has no report: it has not come to the approval.", "Show it: mlops status")
         if run.status is Status.REJECTED:
             self.publish_decision(run)
         return self._bucket.presigned_url(key)
