@@ -13,6 +13,7 @@ STATE_SECONDS = 0.5
 LISTING_SECONDS = 0.2
 DETAILS, SUMMARY = "details", "summary"
 ARN, NAME = "arn", "name"
+SUCCEEDS, FAILS = "succeeds", "fails"
 
 
 class Views:
@@ -20,7 +21,8 @@ class Views:
 
     ``state``: seconds by which GetPipelineState is late; ``listing``: seconds until an execution is listed; ``texts``:
     where ListActionExecutions has a failure's text, in the "summary" or in the error's "details" as well;
-    ``external``: a Step Functions action's external id, an "arn" while it runs or, at its end, its "name".
+    ``external``: a Step Functions action's external id, an "arn" while it runs or, at its end, its "name";
+    ``unchanged``: what a CloudFormation action does that changes nothing, "succeeds" or "fails".
     """
 
     def __init__(self) -> None:
@@ -28,9 +30,10 @@ class Views:
 
     def clear(self) -> None:
         self.state, self.listing, self.texts, self.external = STATE_SECONDS, LISTING_SECONDS, SUMMARY, ARN
+        self.unchanged = FAILS
 
     def set(self, arguments: dict[str, Any]) -> None:
-        for name in ("state", "listing", "texts", "external"):
+        for name in ("state", "listing", "texts", "external", "unchanged"):
             setattr(self, name, arguments.get(name, getattr(self, name)))
 
     def is_listed(self, started: Any) -> bool:

@@ -73,6 +73,7 @@ def register(simulator: Simulator) -> None:
         "fail-next": service.pace.fail_next,
         "quota": service.pace.set_quota,
         "toolkit": service.pace.set_toolkit,
+        "rollback": service.pace.set_rollback,
         "interrupt": service.interrupt_training_job,
         "fire": service.pace.fire,
         "age": service.age,

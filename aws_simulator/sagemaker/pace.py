@@ -23,6 +23,7 @@ class Pace:
 
     def clear(self) -> None:
         self.toolkit: tuple[int, ...] = TOOLKIT
+        self.silent_rollback = False
         self.seconds = 0.0
         self.grace = GRACE_SECONDS
         self.baking = BAKING_SECONDS
@@ -42,6 +43,10 @@ class Pace:
     def set_toolkit(self, arguments: dict[str, Any]) -> None:
         """The control ``sagemaker-toolkit``: the ``version`` of sagemaker-training in the training image."""
         self.toolkit = tuple(int(part) for part in arguments["version"].split("."))
+
+    def set_rollback(self, arguments: dict[str, Any]) -> None:
+        """The control ``sagemaker-rollback``: ``silent`` lets CloudFormation take a rolled back update for good."""
+        self.silent_rollback = bool(arguments["silent"])
 
     @property
     def toolkit_has_shell(self) -> bool:

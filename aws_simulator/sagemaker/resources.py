@@ -137,7 +137,8 @@ class EndpointType(ApiType):
         """Wait until nothing is under way. Raises ValueError, in CloudFormation's words, if it is not as wished."""
         found = self._settled(resource, name)
         wished = resource.properties["EndpointConfigName"]
-        if found["EndpointStatus"] == "InService" and found["EndpointConfigName"] == wished:
+        silent = self.simulator.services["sagemaker"].pace.silent_rollback  # type: ignore[attr-defined]
+        if found["EndpointStatus"] == "InService" and (silent or found["EndpointConfigName"] == wished):
             return
         reason = found.get("FailureReason") or f"The endpoint is {found['EndpointStatus']}."
         what = f"Resource of type '{self.name}' with identifier '{found['EndpointArn']}' did not stabilize: {reason}"

@@ -209,6 +209,17 @@ def test_an_alarm_rolls_the_endpoint_and_the_stack_back(aws: Aws, stack: Stack) 
     eventually(lambda: "e-2" not in stack.left())
 
 
+def test_a_rolled_back_update_that_cloudformation_takes_for_a_success(aws: Aws, stack: Stack) -> None:
+    """Nobody knows whether its handler does; a client that waits for InService alone has been seen to."""
+    aws.control("sagemaker-rollback", silent=True)
+    assert stack.create() == "CREATE_COMPLETE", reasons(aws, "s")
+    aws.control("sagemaker-fire", endpoint="e")
+    assert stack.update("2") == "UPDATE_COMPLETE"
+    assert stack.models.sagemaker.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "e-1"
+    eventually(lambda: "e-1" not in stack.left())
+    assert stack.models.ask("e", "one") == [3.0]
+
+
 def test_an_unapproved_package_makes_no_stack(aws: Aws, stack: Stack) -> None:
     assert stack.create(package=stack.models.register("PendingManualApproval")) == "ROLLBACK_COMPLETE"
     (reason,) = [text for text in reasons(aws, "s") if "approval status" in text]

@@ -9,6 +9,7 @@ from ministack.services import cloudformation
 
 from aws_simulator.codepipeline.actions.job import ActionError, Job
 from aws_simulator.codepipeline.artifacts import get_file
+from aws_simulator.codepipeline.lag import SUCCEEDS
 
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
@@ -21,7 +22,7 @@ def run(job: Job) -> None:
     existing = _described(client, name)
     if existing and existing["StackStatus"].endswith("_IN_PROGRESS"):
         raise ActionError("JobFailed", f"Stack {name} is in {existing['StackStatus']} state and can not be updated")
-    changed = _submit(client, request, existing)
+    changed = _submit(job, client, request, existing)
     stack = _described(client, name)
     assert stack is not None
     job.action.external_id = stack["StackId"]
@@ -32,14 +33,15 @@ def run(job: Job) -> None:
     _conclude(job, client, name, "updated" if existing else "created")
 
 
-def _submit(client: Any, request: dict[str, Any], existing: dict[str, Any] | None) -> bool:
+def _submit(job: Job, client: Any, request: dict[str, Any], existing: dict[str, Any] | None) -> bool:
     """Whether there is something to wait for."""
     try:
         (client.update_stack if existing else client.create_stack)(**request)
     except client.exceptions.ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
-        if "No updates are to be performed" in error.response["Error"]["Message"]:
+        views = job.simulator.services["codepipeline"].views  # type: ignore[attr-defined]
+        if "No updates are to be performed" in error.response["Error"]["Message"] and views.unchanged == SUCCEEDS:
             return False
         raise ActionError("JobFailed", error.response["Error"]["Message"]) from error
     return True

@@ -50,9 +50,12 @@ def test_a_stack_is_made_with_its_configuration_and_its_outputs_are_variables(aw
     assert made["executionResult"]["externalExecutionSummary"].endswith("was created.")
     tags = aws.client("cloudformation").describe_stacks(StackName="made")["Stacks"][0]["Tags"]
     assert {"Key": "mlops:project", "Value": "p"} in tags
+    aws.control("codepipeline-views", unchanged="succeeds")
     second = line.start()
     line.passes("out", second)
     assert line.ended(second) == "Succeeded", "no updates are to be performed: that is a success"
+    aws.control("codepipeline-views", unchanged="fails")
+    assert line.ended(line.start()) == "Failed", "or it is none"
 
 
 def test_parameters_can_be_overridden(aws: Aws) -> None:

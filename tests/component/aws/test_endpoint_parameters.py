@@ -64,6 +64,9 @@ def test_the_same_deployment_has_the_same_revision_and_any_other_another_one() -
     assert sampled["Sample"] == "0.1"
     assert sampled["Revision"] != revision()
     others = [revision(TEMPLATE + b"#"), revision(instance_count=2, max_instances=2), revision(salt="run")]
+    given = parameters(SITE, EndpointConfig(), PACKAGE, DIGEST)
+    again = configuration(TEMPLATE, given, {}, deployment="0123456789abcdef")["Parameters"]
+    assert (again["Revision"], again["Deployment"]) == (revision(), "0123456789abcdef")
     assert revision() == revision()
     assert len({revision(), *others}) == 4
 

@@ -29,7 +29,8 @@ STATES = {
 class DeployedModel:
     """The deployed model. ``digest``: SHA-256 checksum that S3 computed; empty if the file is not in our prefix.
 
-    ``sample`` is the share of requests that is measured.
+    ``sample`` is the share of requests that is measured. ``is_unknown``: the endpoint's configuration or model was
+    deleted while it serves it, as after a rollback that CloudFormation took for a success.
     """
 
     configuration: str
@@ -37,6 +38,7 @@ class DeployedModel:
     run_id: str = ""
     digest: str = ""
     sample: float = 0.0
+    is_unknown: bool = False
 
 
 class SageMakerEndpoint:
@@ -80,8 +82,13 @@ class SageMakerEndpoint:
         configuration = description.get("EndpointConfigName", "")
         if not configuration:
             return DeployedModel("")
-        variants = self._client.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
-        model = self._client.describe_model(ModelName=variants[0]["ModelName"])
+        try:
+            variants = self._client.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
+            model = self._client.describe_model(ModelName=variants[0]["ModelName"])
+        except AwsError as error:
+            if not error.is_not_found:
+                raise
+            return DeployedModel(configuration, is_unknown=True)
         container = model.get("PrimaryContainer", {})
         package = container.get("ModelPackageName", "")
         sample = float(container.get("Environment", {}).get(SAMPLE) or 0)

@@ -46,11 +46,14 @@ def parameters(
 
 
 def configuration(
-    template: bytes, values: Mapping[str, str], tags: Mapping[str, str], salt: str = ""
+    template: bytes, values: Mapping[str, str], tags: Mapping[str, str], salt: str = "", deployment: str = "-"
 ) -> dict[str, dict[str, str]]:
-    """Return CloudFormation's template configuration. Equal content has an equal revision, unless ``salt`` differs."""
+    """Return CloudFormation's template configuration. Equal content has an equal revision, unless ``salt`` differs.
+
+    ``deployment`` changes nothing but the stack's outputs.
+    """
     whole = template + json.dumps([dict(values), salt], sort_keys=True).encode()
     return {
-        "Parameters": {**values, "Revision": digest_bytes(whole)[:REVISION_LENGTH]},
+        "Parameters": {**values, "Revision": digest_bytes(whole)[:REVISION_LENGTH], "Deployment": deployment},
         "Tags": dict(tags),
     }

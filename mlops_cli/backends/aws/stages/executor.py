@@ -7,6 +7,7 @@ collects its output (``collect_result``). The inputs of the next action lie in `
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -294,7 +295,8 @@ class AwsStageExecutor:
         self.write_action_input("request.json", REFUSED if run.endpoint_gate.status is Status.FAILED else REUSE)
 
     def _write_endpoint_inputs(self, configuration: Mapping[str, Any]) -> None:
-        self.write_action_input(CONFIGURATION, configuration)
+        parameters = {**configuration["Parameters"], "Deployment": os.urandom(8).hex()}
+        self.write_action_input(CONFIGURATION, {**configuration, "Parameters": parameters})
         (self.out / TEMPLATE).write_bytes(self._template)
 
     def prepare_rollback(self, run: Run) -> bool:
@@ -303,11 +305,16 @@ class AwsStageExecutor:
         return self.rollback_model is not None
 
     def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
-        """Return the template configuration; a failed endpoint accepts equal content only under another name."""
+        """Return the template configuration.
+
+        A failed endpoint accepts equal content only under another name. So does one that has gone back to a
+        configuration which is no longer there, since its stack holds that it has the newest.
+        """
         machines, sample = self.use_case.machines.endpoint, self.use_case.sample
         container = self.services.registry.container(package)
         values = endpoint_parameters.parameters(self.outputs, machines, package, digest, sample, container)
-        salt = run.id if self.endpoint.status("").state is EndpointState.FAILED else ""
+        unusable = self.endpoint.status("").state is EndpointState.FAILED or self.endpoint.deployed_model().is_unknown
+        salt = run.id if unusable else ""
         return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
 
     def collect_result(self, stage: Stage, run: Run) -> None:
@@ -359,7 +366,7 @@ class AwsStageExecutor:
         if (status.state, status.live_digest) != (EndpointState.IN_SERVICE, approved):
             raise StageFailed(
                 f"The endpoint {status.name} is {status.state.value} and serves "
-                f"{status.live_digest[:12] or 'nothing'}; {approved[:12]} is approved. {status.reason}".rstrip(),
+                f"{status.live_digest[:12] or 'another model'}; {approved[:12]} is approved. {status.reason}".rstrip(),
                 "Deploy again: mlops run --from deploy",
             )
         return StageResult(approved, detail={"endpoint": status.name, "url": status.url, "since": status.since})

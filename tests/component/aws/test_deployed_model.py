@@ -1,0 +1,42 @@
+"""Which model an endpoint serves, as far as SageMaker still says so."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients.endpoint import DeployedModel, SageMakerEndpoint
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.endpoint import EndpointState
+
+DESCRIPTION = {
+    "EndpointStatus": "InService",
+    "EndpointConfigName": "tiny-dev-01234567",
+    "LastModifiedTime": SimpleNamespace(isoformat=lambda: "2026-11-20T00:00:00"),
+}
+
+
+def missing(kind: str) -> Any:
+    def refuse(**_: Any) -> Any:
+        message = f'Could not find {kind} "arn:aws:sagemaker:us-east-1:000000000000:{kind}/tiny-dev-01234567".'
+        raise AwsError(message, "", code="ValidationException", aws_message=message)
+
+    return refuse
+
+
+@pytest.mark.parametrize("gone", ["endpoint configuration", "model"])
+def test_an_endpoint_whose_configuration_or_model_was_deleted_serves_an_unknown_one(gone: str) -> None:
+    variants = {"ProductionVariants": [{"ModelName": "tiny-dev-01234567"}]}
+    client = SimpleNamespace(
+        describe_endpoint=lambda **_: DESCRIPTION,
+        describe_endpoint_config=missing(gone) if gone != "model" else lambda **_: variants,
+        describe_model=missing(gone),
+        raw=SimpleNamespace(meta=SimpleNamespace(endpoint_url="https://runtime")),
+    )
+    account: Any = SimpleNamespace(client=lambda _: client)
+    endpoint = SageMakerEndpoint(account, "tiny-dev", SimpleNamespace())  # type: ignore[arg-type]
+    assert endpoint.deployed_model() == DeployedModel("tiny-dev-01234567", is_unknown=True)
+    status = endpoint.status("a" * 64)
+    assert (status.state, status.live_digest) == (EndpointState.IN_SERVICE, "")
