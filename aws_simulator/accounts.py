@@ -97,3 +97,17 @@ def eventually(look: Callable[[], Any]) -> Any:
             return value
         time.sleep(0.02)
     raise AssertionError("it did not happen in time")
+
+
+def aged(aws: Aws, name: str, days: int) -> None:
+    """Let a bucket's lifecycle rules do what they do to objects of that age, and to versions that old."""
+    client = aws.client("s3")
+    for rule in client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]:
+        listed = client.list_object_versions(Bucket=name, Prefix=(rule.get("Filter") or {}).get("Prefix", ""))
+        noncurrent = days >= (rule.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays", days + 1)
+        expires = days >= (rule.get("Expiration") or {}).get("Days", days + 1)
+        for version in listed.get("Versions", ()):
+            if expires and version["IsLatest"]:
+                client.delete_object(Bucket=name, Key=version["Key"])
+            if noncurrent and not version["IsLatest"]:
+                client.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from aws_simulator.accounts import aged
 from aws_simulator.fixture import aws_server
 from mlops_cli.core.stages import ENDPOINT_GATE
 from tests.component.aws.test_deploy import kill_after
@@ -24,6 +25,10 @@ def answer_with_5xx(cloud: Cloud) -> None:
     with pytest.raises(ClientError, match="timed out"):
         cloud.aws.client("sagemaker-runtime").invoke_endpoint(EndpointName="tiny-dev", Body=b"{}")
     cloud.aws.control("sagemaker-pace", invocation=60)
+
+
+def bucket_of(cloud: Cloud) -> str:
+    return next(one["Name"] for one in cloud.aws.client("s3").list_buckets()["Buckets"] if "storage" in one["Name"])
 
 
 def live(cloud: Cloud) -> dict[str, Any]:
@@ -43,6 +48,7 @@ def test_versions_and_the_way_back(shared: Cloud) -> None:
         "what is live is not rejected before its successor is started"
     )
     answer_with_5xx(shared)
+    aged(shared.aws, bucket_of(shared), days=4000)
     kill_after(shared, "PutApprovalResult", 1, "rollback")
     back = shared.json("rollback", "--yes")
     assert [one["id"] for one in shared.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"

@@ -278,6 +278,28 @@ def test_however_long_the_comment_is_the_model_is_named() -> None:
     assert read_summary(summary)[1].model_digest == GOOD
 
 
+def test_an_approval_outlives_codepipelines_memory_of_it(ground: Ground) -> None:
+    """After a year an execution is not listed any more; the step after the approval has recorded the decision."""
+    gate = ground.approved("r1")
+    decision = ground.decisions.for_run(_run_of(gate))
+    assert decision is not None
+    run = replace(_run_of(gate), decision=decision)
+    ground.records.save(run)
+    ground.summaries.clear()
+    assert ground.decisions.for_run(run) == decision
+    assert ground.decisions.approval(GOOD, KEY) is not None
+    pipeline: Any = SimpleNamespace(executions=lambda: iter(()), actions=lambda _: [])
+    ground.records.save_stage(StageRun("deploy", Status.DONE, key=KEY, output=GOOD, run_id="r1"))
+    nothing: Any = SimpleNamespace(client=None)
+    assert RunQueries(pipeline, ground.records, ground.decisions, nothing, nothing, nothing).deployed() == GOOD
+
+
+def _run_of(gate: StageRun) -> Run:
+    run = new_run(gate.run_id, {})
+    run.stages[3] = gate
+    return run
+
+
 @pytest.mark.parametrize(
     ("done", "returned", "expected"),
     [

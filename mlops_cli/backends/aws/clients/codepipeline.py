@@ -94,14 +94,22 @@ class Pipeline:
         }
 
     def actions(self, execution_id: str) -> list[ActionRun]:
-        """Return all actions of an execution, retried ones too, by their start."""
+        """Return all actions of an execution, retried ones too, by their start; none of one that is not known.
+
+        CodePipeline knows a new execution only after seconds, and forgets an old one after a year.
+        """
         details = self._client.pages(
             "list_action_executions",
             "actionExecutionDetails",
             pipelineName=self.name,
             filter={"pipelineExecutionId": execution_id},
         )
-        return sorted((_action(detail) for detail in details), key=lambda action: action.started)
+        try:
+            return sorted((_action(detail) for detail in details), key=lambda action: action.started)
+        except AwsError as error:
+            if error.code == "PipelineExecutionNotFoundException":
+                return []
+            raise
 
     def start(self, variables: Mapping[str, str], revision: Revision | None, token: str) -> str:
         """Start an execution and return its id; the same token within minutes returns the same one."""

@@ -52,7 +52,11 @@ class ApprovalHistory:
         return self._decision_of(run.approval, run.id)
 
     def _decision_of(self, gate: StageRun, run_id: str) -> Decision | None:
-        return decision_of(run_id, gate, self._pipeline.actions(run_id), self.load_accepted)
+        """Return CodePipeline's word about the decision; the recorded one if it has forgotten the run."""
+        actions = self._pipeline.actions(run_id)
+        if not actions:
+            return self._records.recorded_decision(run_id)
+        return decision_of(run_id, gate, actions, self.load_accepted)
 
     def for_model(self, model_digest: str) -> list[tuple[Decision, StageRun]]:
         """Return every decision about a model in any run, the newest first, with its request."""

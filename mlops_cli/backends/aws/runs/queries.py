@@ -38,7 +38,7 @@ from mlops_cli.core.runs import (
     not_waiting_error,
     superseded_error,
 )
-from mlops_cli.core.stages import APPROVAL, ENDPOINT_GATE, position
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, position
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 MAX_THREADS = 8
@@ -191,7 +191,8 @@ class RunQueries:
     def deployed(self) -> str:
         """Return the digest of the model that was deployed or restored last; empty if there was none.
 
-        CodePipeline knows that a deployment has finished; the deciding steps recorded its model.
+        CodePipeline knows that a deployment has finished; the deciding steps recorded its model. Of deployments that
+        CodePipeline has forgotten the newest is on record.
         """
         for execution in self.pipeline.executions():
             actions = self.pipeline.actions(execution.id)
@@ -202,7 +203,8 @@ class RunQueries:
                 return str(
                     returned["digest"] if returned and ENDPOINT_GATE.name in stages else record.deployment.output
                 )
-        return ""
+        latest = self.run_store.latest_stage(DEPLOYMENT.name)
+        return latest.output if latest else ""
 
     def _stop_superseded(self, run: Run) -> Run:
         """Stop an older run that waits for approval, once this run is queued behind it.

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.core.decision import Decision
 from mlops_cli.core.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import Run, StageRun, Status, run_from, stage_run_from
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, TRAINING, position
@@ -63,6 +64,11 @@ class S3RunStore:
         if run is None or [stage.name for stage in run.stages] != [stage.name for stage in STAGES]:
             return None
         return replace(run, id=run_id, stages=[replace(stage, run_id=run_id) for stage in run.stages])
+
+    def recorded_decision(self, run_id: str) -> Decision | None:
+        """Return the decision about a run that a deciding step has recorded; a rejection has no such step."""
+        run = self._load(DECISIONS, run_id)
+        return run.decision if run else None
 
     def save(self, run: Run) -> None:
         self.bucket.put_json(f"{DECISIONS if self.decides else STEPS}/{run.id}/{RUN}", asdict(run))
