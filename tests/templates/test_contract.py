@@ -123,7 +123,7 @@ def test_every_parameter_is_used(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_template_can_be_sent_as_it_is(name: str) -> None:
+def test_a_template_can_be_sent_before_there_is_a_bucket(name: str) -> None:
     """CloudFormation takes no longer one as TemplateBody."""
     assert len(without_comments((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")).encode()) <= 51_200
 

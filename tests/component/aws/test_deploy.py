@@ -171,6 +171,21 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     assert changed.deployed.stacks.required(PIPELINE)["SourceType"] == "codecommit"
 
 
+def test_a_template_that_is_too_long_for_a_request_is_sent_from_the_bucket(ground: Ground) -> None:
+    padding = "".join(f"  Padding{number}: {'x' * 100}\n" for number in range(60))
+    ground.edit("pipeline.yaml", "\nMetadata:\n", f"\nMetadata:\n{padding}")
+    backend = ground.backend(SOURCE="s3")
+    with pytest.raises(MlopsError, match="only from a bucket, and there is none yet") as caught:
+        backend.infra.plan()
+    assert caught.value.hint.startswith("Create the bucket first: mlops download-data")
+    backend.infra.discard_plan()
+    assert ground.stacks() == {}
+    backend.deployed.infra_deployer.ensure_storage()
+    assert "AWS::CodePipeline::Pipeline" in what(backend.infra.plan(), Action.ADD)
+    backend.infra.deploy()
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
 def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
     with pytest.raises(MlopsError, match="which connection and which repository"):
         ground.backend(SOURCE="connection").infra.plan()

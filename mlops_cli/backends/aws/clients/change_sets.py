@@ -16,6 +16,8 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_bytes
 
 EMPTY = "REVIEW_IN_PROGRESS"
+# The longest template that a request takes itself.
+INLINE_BYTES = 51_200
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 # The loss if a resource of this type is removed or replaced.
 HOLDS = {
@@ -33,12 +35,18 @@ VERBS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHANGE, "Remo
 
 @dataclass(frozen=True)
 class StackSpec:
-    """The desired state of a stack."""
+    """The desired state of a stack. ``template_url`` is where the template lies if it is too long for a request."""
 
     name: str
     template: str
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
+    template_url: str = ""
+
+    @property
+    def source(self) -> dict[str, str]:
+        """Return the template as an argument of CloudFormation's calls."""
+        return {"TemplateURL": self.template_url} if self.template_url else {"TemplateBody": self.template}
 
     @property
     def change_set(self) -> str:
@@ -147,7 +155,7 @@ def _create(client: Client, spec: StackSpec, kind: str) -> None:
             StackName=spec.name,
             ChangeSetName=spec.change_set,
             ChangeSetType=kind,
-            TemplateBody=spec.template,
+            **spec.source,
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in spec.parameters.items()],
             Tags=[{"Key": name, "Value": value} for name, value in spec.tags.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],

@@ -150,7 +150,7 @@ class Stacks:
 
     def preview(self, spec: StackSpec) -> tuple[Change, ...]:
         """Return the resource types of a template, if a change set is not possible yet."""
-        summary = self._client.get_template_summary(TemplateBody=spec.template)
+        summary = self._client.get_template_summary(**spec.source)
         return tuple(Change(Action.ADD, kind) for kind in sorted(summary.get("ResourceTypes", ())))
 
     def execute(self, change_set: ChangeSet, watch: Watch) -> Stack:

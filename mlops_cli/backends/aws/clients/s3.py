@@ -56,6 +56,12 @@ class Bucket:
     def uri(self, key: str = "") -> str:
         return f"s3://{self.name}/{self.full_key(key)}"
 
+    def https_url(self, key: str) -> str:
+        """Return the address of an object for services that take no s3:// one; it is read with credentials."""
+        region = self.client.raw.meta.region_name
+        domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        return f"https://s3.{region}.{domain}/{self.name}/{self.full_key(key)}"
+
     def key_of(self, uri: str) -> str:
         """Return the key of the project's object at ``uri``."""
         return uri.removeprefix(f"s3://{self.name}/").removeprefix(self.prefix)

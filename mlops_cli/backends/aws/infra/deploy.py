@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.clients.change_sets import ChangeSet, StackSpec
+from mlops_cli.backends.aws.clients.change_sets import INLINE_BYTES, ChangeSet, StackSpec
 from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, Stacks
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.s3 import Bucket
@@ -66,7 +66,7 @@ class InfraDeployer:
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
         if bucket:
             check_format(self._bucket(bucket))
-        pipeline = self._pipeline_step(bucket or PLACEHOLDER_BUCKET, watch)
+        pipeline = self._pipeline_step(self._bucket(bucket) if bucket else None, watch)
         if not bucket and pipeline.change_set:
             self._discard(pipeline.change_set)
             pipeline = replace(pipeline, change_set=None)
@@ -95,7 +95,7 @@ class InfraDeployer:
         bucket = self.storage_bucket()
         write_format(bucket)
         self._send(shown.stack, bucket, watch)
-        pipeline = self._pipeline_step(bucket.name, watch)
+        pipeline = self._pipeline_step(bucket, watch)
         _require_same(shown, pipeline)
         self._execute(pipeline, watch)
 
@@ -139,7 +139,7 @@ class InfraDeployer:
         values = stack_parameters.storage(self._settings, self._account, self._names, stack)
         return self._step(name, self._template("storage.yaml"), values, stack)
 
-    def _pipeline_step(self, bucket: str, watch: Watch) -> StackPlan:
+    def _pipeline_step(self, bucket: Bucket | None, watch: Watch) -> StackPlan:
         name = self._names.pipeline_stack
         stack = self._stacks.wait_until_stable(name, watch)
         values = stack_parameters.pipeline(
@@ -148,15 +148,18 @@ class InfraDeployer:
             self._account,
             self._names,
             stack,
-            bucket,
+            bucket.name if bucket else PLACEHOLDER_BUCKET,
             self._names.key_prefix + self._wheel_key,
             self._names.key_prefix + self._template_key,
         )
         template = without_comments(render(self._template("pipeline.yaml")))
-        return self._step(name, template, values, stack)
+        return self._step(name, template, values, stack, bucket)
 
-    def _step(self, name: str, template: str, values: dict[str, str], stack: Stack | None) -> StackPlan:
-        spec = StackSpec(name, template, values, self._names.tags)
+    def _step(
+        self, name: str, template: str, values: dict[str, str], stack: Stack | None, bucket: Bucket | None = None
+    ) -> StackPlan:
+        url = self._template_url(name, template, bucket) if len(template.encode()) > INLINE_BYTES else ""
+        spec = StackSpec(name, template, values, self._names.tags, url)
         if stack and stack.status in NEVER_CREATED:
             failed = Change(
                 Action.REMOVE, f"stack {name}", f"its creation failed: {self._stacks.failure_reason(stack)}"
@@ -166,6 +169,19 @@ class InfraDeployer:
         if change_set and change_set not in self._pending:
             self._pending.append(change_set)
         return StackPlan(spec, stack, change_set, change_set.changes if change_set else ())
+
+    def _template_url(self, name: str, text: str, bucket: Bucket | None) -> str:
+        """Return the address of a template that is too long for a request; raise MlopsError without a bucket."""
+        if bucket is None:
+            raise MlopsError(
+                f"The template of the stack {name} has {len(text.encode()):,} bytes. CloudFormation takes more than "
+                f"{INLINE_BYTES:,} only from a bucket, and there is none yet.",
+                "Create the bucket first: mlops download-data. Then: mlops deploy-infra",
+            )
+        key = f"cli/{digest_bytes(text.encode())[:16]}/{name}.yaml"
+        if not bucket.exists(key):
+            bucket.put(key, text.encode(), "application/yaml")
+        return bucket.https_url(key)
 
     def _template(self, name: str) -> str:
         return self._template_path(name).read_text(encoding="utf-8")
@@ -204,7 +220,7 @@ class InfraDeployer:
     @property
     def _template_key(self) -> str:
         """Return the key of the endpoint's template: only deploy-infra decides about the endpoint's resources."""
-        return f"cli/{digest_bytes(self._template(ENDPOINT).encode())[:16]}/{ENDPOINT}"
+        return f"cli/{digest_file(self._template_path(ENDPOINT))[:16]}/{ENDPOINT}"
 
     def _uploads(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
         """Return the uploads that must precede the pipeline."""

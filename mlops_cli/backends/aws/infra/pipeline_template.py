@@ -16,8 +16,6 @@ from mlops_cli.errors import ConfigurationError
 
 # CodePipeline cuts an artifact's name to so many characters for its folder.
 ARTIFACT_LENGTH = 10
-# CloudFormation takes no longer template in a request.
-LONGEST_TEMPLATE = 51_200
 ARN = "- !Sub arn:${AWS::Partition}:s3:::${BucketName}"
 RUN_ID = {"MLOPS_RUN_ID": "#{codepipeline.PipelineExecutionId}"}
 OPTIONS = {
@@ -47,13 +45,7 @@ def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
 def without_comments(text: str) -> str:
     """Return the template as it is sent: comments are for readers of the file, and the length is limited."""
     short = "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
-    short = re.sub(r'"},\n *\{"name"', '"}, {"name"', short)
-    if len(short.encode()) > LONGEST_TEMPLATE:
-        raise ConfigurationError(
-            f"The pipeline's template has {len(short.encode()):,} bytes, CloudFormation takes {LONGEST_TEMPLATE:,}.",
-            "Shorten templates/pipeline.yaml, or use fewer stages.",
-        )
-    return short
+    return re.sub(r'"},\n *\{"name"', '"}, {"name"', short)
 
 
 def _replace(text: str, name: str, part: str) -> str:
