@@ -44,15 +44,19 @@ FOREIGN = (
     ARN.format("codecommit", "toxic-comments-prod"),
     ARN.format("codepipeline", "mlops-toxic-comments-prod-pipeline"),
     ARN.format("logs", "log-group:/aws/codebuild/mlops-toxic-comments-prod-pipeline:log-stream:0"),
-    ARN.format("logs", "log-group:/aws/sagemaker/TrainingJobs:log-stream:toxic-comments-prod-train/algo-1"),
+    ARN.format("logs", "log-group:/aws/sagemaker/TrainingJobs:log-stream:toxic-comments-prod-train-3f2a91-k3x9/algo-1"),
     ARN.format("sagemaker", "endpoint/toxic-comments-prod"),
     ARN.format("sagemaker", "endpoint-config/toxic-comments-prod-0123abcd"),
     ARN.format("sagemaker", "model-package/toxic-comments-prod/1"),
     ARN.format("sagemaker", "model-package-group/toxic-comments-prod"),
-    ARN.format("sagemaker", "training-job/toxic-comments-prod-train-0"),
+    ARN.format("sagemaker", "training-job/toxic-comments-prod-train-3f2a91-k3x9"),
     ARN.format("sns", "mlops-toxic-comments-prod-pipeline-Topic"),
     ARN.format("states", "stateMachine:mlops-toxic-comments-prod-pipeline"),
     "arn:aws:iam::111122223333:role/mlops-toxic-comments-prod-pipeline-JobRole",
+)
+# Projects with a name that begins with this one and goes on.
+LONGER_NAMES = tuple(
+    one.replace("toxic-comments-prod", f"toxic-comments-dev-{more}") for one in FOREIGN for more in ("eu", "train", "0")
 )
 
 each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -143,7 +147,9 @@ def test_a_role_is_passed_to_one_service(policy: Policy) -> None:
 def test_another_environment_is_out_of_reach(policy: Policy) -> None:
     near = [one for one in policy.statements if not set(listed(one["Action"])) <= OF_SHARED_GROUPS]
     resources = [one for statement in near for one in listed(statement["Resource"]) if one != "*"]
-    assert [(one, foreign) for one in resources for foreign in FOREIGN if fnmatchcase(foreign, one)] == []
+    assert [
+        (one, foreign) for one in resources for foreign in (*FOREIGN, *LONGER_NAMES) if fnmatchcase(foreign, one)
+    ] == []
 
 
 # What runs code of the repository. ModelRole runs that of a model which a person has approved.

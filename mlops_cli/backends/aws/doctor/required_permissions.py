@@ -14,6 +14,13 @@ from mlops_cli.backends.aws.clients.logs import DECISIONS
 from mlops_cli.backends.aws.resource_names import ResourceNames
 
 SOME = "*"
+# What follows the endpoint's name in other names, character by character: another project's endpoint may have a name
+# that begins with this one's.
+REVISION = "-????????"
+JOB_NAMES = {
+    "Training": ("-train-??????-????", "-again-trai-??????-????"),
+    "Processing": ("-preprocess-??????-????", "-again-prep-??????-????"),
+}
 # CloudFormation adds two hyphens and up to 13 characters to stack name and logical ID, and cuts both to fit the limit.
 ADDED = 15
 ROLE_NAME, BUCKET_NAME = 64, 63
@@ -52,7 +59,7 @@ class RequiredPermission:
     @property
     def example(self) -> str:
         """Return one of the resources, for the simulation."""
-        return self.resource if self.resource == SOME else self.resource.replace(SOME, "doctor")
+        return self.resource if self.resource == SOME else self.resource.replace(SOME, "doctor").replace("?", "0")
 
 
 def required_permissions(context: ArnContext) -> tuple[RequiredPermission, ...]:
@@ -207,11 +214,12 @@ def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
     build = f"log-group:/aws/codebuild/{context.names.pipeline_stack}"
     yield RequiredPermission(context.arn("logs", f"{build}:*"), ("logs:DescribeLogStreams",), "logs, status")
     yield RequiredPermission(context.arn("logs", f"{build}:log-stream:*"), ("logs:GetLogEvents",), "logs, status")
-    for kind in ("Training", "Processing"):
+    for kind, names in JOB_NAMES.items():
         group = f"log-group:/aws/sagemaker/{kind}Jobs"
         yield RequiredPermission(context.arn("logs", f"{group}:*"), ("logs:DescribeLogStreams",), "logs, cleanup")
-        streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}-*")
-        yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
+        for name in names:
+            streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}{name}/*")
+            yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
     observed = context.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{context.endpoint}:*")
     yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift")
     looks = _actions("logs", "DescribeLogGroups DescribeIndexPolicies DescribeResourcePolicies")
@@ -236,7 +244,7 @@ def _serving(context: ArnContext) -> Iterator[RequiredPermission]:
     own = "DescribeEndpoint InvokeEndpoint DeleteEndpoint ListTags"
     yield RequiredPermission(endpoint, _actions("sagemaker", own), "status, test-endpoint, cleanup")
     for kind, noun in (("endpoint-config", "EndpointConfig"), ("model", "Model")):
-        arn = context.arn("sagemaker", f"{kind}/{context.endpoint}-*")
+        arn = context.arn("sagemaker", f"{kind}/{context.endpoint}{REVISION}")
         actions = f"Describe{noun} Delete{noun} ListTags"
         yield RequiredPermission(arn, _actions("sagemaker", actions), "status, test-endpoint, cleanup")
     listing = "ListEndpoints ListEndpointConfigs ListModels ListTrainingJobs ListProcessingJobs"
@@ -244,10 +252,11 @@ def _serving(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def _jobs(context: ArnContext) -> Iterator[RequiredPermission]:
-    for noun in ("Training", "Processing"):
-        arn = context.arn("sagemaker", f"{noun.lower()}-job/{context.endpoint}-*")
-        actions = f"Describe{noun}Job Stop{noun}Job Delete{noun}Job ListTags"
-        yield RequiredPermission(arn, _actions("sagemaker", actions), "status, stop, cleanup")
+    for noun, names in JOB_NAMES.items():
+        actions = _actions("sagemaker", f"Describe{noun}Job Stop{noun}Job Delete{noun}Job ListTags")
+        for name in names:
+            arn = context.arn("sagemaker", f"{noun.lower()}-job/{context.endpoint}{name}")
+            yield RequiredPermission(arn, actions, "status, stop, cleanup")
 
 
 def _source(context: ArnContext) -> Iterator[RequiredPermission]:
