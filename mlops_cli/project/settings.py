@@ -122,6 +122,12 @@ SETTINGS: tuple[Setting, ...] = (
         _matches(r"[a-z]{2,4}(-[a-z]+)+-\d", "a region such as eu-west-1"),
         also=("AWS_DEFAULT_REGION",),
     ),
+    Setting(
+        "OWNER",
+        "",
+        "aws: whose stacks these are; empty: the name of whoever creates them",
+        _matches(r"[\w .:/=+@-]{1,128}", "a name of letters, digits, spaces and . : / = + @ -"),
+    ),
     Setting("AWS_PROFILE", "", "aws: the named profile of your credentials", also=("AWS_DEFAULT_PROFILE",)),
     Setting(
         "INSTANCE",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OWNER_TAG = "mlops:owner"
+
 
 @dataclass(frozen=True)
 class ResourceNames:

@@ -157,6 +157,13 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     default = ground.backend()
     default.deployed.infra_deployer._settings = resolve({}, {}, {})
     assert actions(default.infra.plan()) == {Action.KEEP}
+    ben = ground.backend(OWNER="ben").infra
+    for refused in (ben.plan, lambda: ben.plan_cleanup(keep_data=False)):
+        with pytest.raises(
+            MlopsError, match=f"{PIPELINE.replace('pipeline', 'storage')} belongs to root, and you are ben"
+        ):
+            refused()
+    assert "owner root" in what(ground.backend(OWNER="root").infra.plan(), Action.KEEP)
     changed = ground.backend(SOURCE="codecommit")
     pipelines = ground.aws.client("codepipeline")
     run = pipelines.start_pipeline_execution(name=PIPELINE)["pipelineExecutionId"]

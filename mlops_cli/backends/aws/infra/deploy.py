@@ -14,9 +14,10 @@ from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, 
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
+from mlops_cli.backends.aws.infra.ownership import owner_name, owner_of, require_owner
 from mlops_cli.backends.aws.infra.pipeline_template import render, without_comments
 from mlops_cli.backends.aws.infra.source_bundle import CONFIDENTIAL, SourceBundle, bundle_source
-from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
 from mlops_cli.backends.aws.state_format import check_format, write_format
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.progress import ResourceEvent, Watch, no_watch
@@ -62,6 +63,7 @@ class InfraDeployer:
 
     def plan(self, watch: Watch = no_watch) -> Plan:
         """Return the changes. Change sets remain: apply or discard the plan."""
+        owner = require_owner(self._stacks, self._names, self._settings, self._account)
         storage = self._storage_step(watch)
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
         if bucket:
@@ -72,7 +74,8 @@ class InfraDeployer:
             pipeline = replace(pipeline, change_set=None)
         self._planned = (storage, pipeline)
         sent = self._uploads(pipeline.stack, self._bucket(bucket) if bucket else None)
-        return Plan((*_shown(storage), *sent, *_shown(pipeline)))
+        belongs = Change(Action.KEEP, f"owner {owner}", "of both stacks, by their tag; OWNER sets another name")
+        return Plan((belongs, *_shown(storage), *sent, *_shown(pipeline)))
 
     def discard_plan(self) -> None:
         """Remove the change sets that were not executed."""
@@ -114,6 +117,10 @@ class InfraDeployer:
                 f"Let it end, decide about it (mlops approve) or stop it (mlops stop {execution.id}), then: "
                 "mlops deploy-infra",
             )
+
+    def check_owner(self) -> None:
+        """Raise MlopsError if the stacks are a neighbour's."""
+        require_owner(self._stacks, self._names, self._settings, self._account)
 
     def existing_bucket(self) -> Bucket | None:
         """Return the project's part of the bucket, None before there is one."""
@@ -159,7 +166,8 @@ class InfraDeployer:
         self, name: str, template: str, values: dict[str, str], stack: Stack | None, bucket: Bucket | None = None
     ) -> StackPlan:
         url = self._template_url(name, template, bucket) if len(template.encode()) > INLINE_BYTES else ""
-        spec = StackSpec(name, template, values, self._names.tags, url)
+        owner = owner_of(stack, owner_name(self._settings, self._account))
+        spec = StackSpec(name, template, values, {**self._names.tags, OWNER_TAG: owner}, url)
         if stack and stack.status in NEVER_CREATED:
             failed = Change(
                 Action.REMOVE, f"stack {name}", f"its creation failed: {self._stacks.failure_reason(stack)}"

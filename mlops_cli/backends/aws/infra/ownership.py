@@ -1,0 +1,47 @@
+"""Whose stacks these are: two projects of the same use case and environment in one account have the same stacks."""
+
+from __future__ import annotations
+
+import re
+
+from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
+from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
+from mlops_cli.core.decision import arn_name
+from mlops_cli.errors import EXIT_USAGE, MlopsError
+from mlops_cli.project.settings import Settings
+
+ASSUMED_ROLE = ":assumed-role/"
+NOT_IN_TAGS = re.compile(r"[^\w .:/=+@-]")
+
+
+def owner_name(settings: Settings, account: Account) -> str:
+    """Return the setting, else the caller's name: a user's, or that of a role's session if it is a person's.
+
+    A session of a machine is called otherwise each time; its role's name stays.
+    """
+    if settings["OWNER"]:
+        return settings["OWNER"]
+    arn = account.identity.arn
+    role, _, session = arn.partition(ASSUMED_ROLE)[2].partition("/")
+    return NOT_IN_TAGS.sub("-", role if role and "@" not in session else arn_name(arn))
+
+
+def owner_of(stack: Stack | None, default: str) -> str:
+    """Return the owner of a stack, of a new one or one without an owner the default."""
+    return (stack.tags.get(OWNER_TAG) if stack else "") or default
+
+
+def require_owner(stacks: Stacks, names: ResourceNames, settings: Settings, account: Account) -> str:
+    """Return the owner; raise MlopsError if a stack of the project has another one."""
+    owner = owner_name(settings, account)
+    for name in (names.storage_stack, names.pipeline_stack):
+        stack = stacks.get_or_none(name)
+        other = owner_of(stack if stack and stacks.owns(stack) else None, owner)
+        if other != owner:
+            raise MlopsError(
+                f"The stack {name} belongs to {other}, and you are {owner}. Nothing was changed.",
+                f"For stacks of your own choose another STAGE. To work on those of {other}: set OWNER={other}",
+                EXIT_USAGE,
+            )
+    return owner
