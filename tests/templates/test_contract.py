@@ -11,6 +11,7 @@ import pytest
 from mlops_cli.backends.aws.infra.pipeline_template import without_comments
 from mlops_cli.backends.aws.stack_outputs import OUTPUTS, from_stack
 from mlops_cli.backends.aws.stages import endpoint_parameters
+from mlops_cli.frameworks.tensorflow import FRAMEWORK as TENSORFLOW
 from mlops_cli.project.instances import EndpointConfig
 from tests.conftest import ROOT
 from tests.templates.template import ENDPOINT, FOLDER, NAMES, VARIANTS, load, resolve, variant
@@ -96,8 +97,13 @@ def test_a_bad_deployment_is_rolled_back_by_the_alarms() -> None:
     assert alarms["Latency"]["Threshold"] == "1000000"  # microseconds
     for alarm in alarms.values():
         dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
-        assert dimensions.pop("EndpointConfigName") == endpoint("endpoint")["EndpointConfigName"]
-        assert dimensions == {"EndpointName": endpoint("endpoint")["EndpointName"], "VariantName": "AllTraffic"}
+        served = {name: endpoint("endpoint")[name] for name in ("EndpointName", "EndpointConfigName")}
+        assert dimensions == {**served, "VariantName": "AllTraffic"}, "of the new model alone"
+
+
+def test_the_serving_image_passes_on_the_refusals_of_a_handler() -> None:
+    """Containers before 2.20 answer 500 instead, and the alarm on 5XX answers would end every deployment."""
+    assert tuple(int(part) for part in TENSORFLOW.serving.version.split(".")) >= (2, 20)
 
 
 def test_a_serverless_endpoint_asks_for_nothing_that_it_cannot_have() -> None:
