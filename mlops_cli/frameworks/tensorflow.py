@@ -10,8 +10,8 @@ FRAMEWORK = Framework(
     extra="local",
     modules=("tensorflow",),
     training=Image("2.21", python="py312"),
-    # Not before 2.20: earlier containers answer 500 where a handler refuses a request with its own 4xx, and the alarm on
-    # 5XX answers would end the deployment.
+    # Not before 2.20: earlier containers answer 500 where a handler refuses a request with its own 4xx, and the alarm
+    # on 5XX answers would end the deployment.
     serving=Image("2.20"),
     repository="tensorflow-inference",
     toolkit=Toolkit.TENSORFLOW_SERVING,

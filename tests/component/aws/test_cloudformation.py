@@ -317,6 +317,12 @@ def test_a_change_says_what_it_replaces_and_what_is_lost(given: dict[str, Any], 
     assert as_change(given) == change
 
 
+def test_a_new_subscription_says_that_it_must_be_confirmed() -> None:
+    added = {"Action": "Add", "ResourceType": "AWS::SNS::Subscription", "LogicalResourceId": "Subscription"}
+    assert "until its link is clicked" in as_change(added).reason
+    assert as_change({**added, "Action": "Remove"}).reason == ""
+
+
 def event(name: str, kind: str, status: str, reason: str = "") -> ResourceEvent:
     return ResourceEvent("s", name, kind, status, reason)
 

@@ -30,6 +30,8 @@ HOLDS = {
     "AWS::SNS::Topic": "its subscriptions",
     "AWS::KMS::Key": "all data encrypted with it",
 }
+# What the user has to do for a new resource of this type.
+TO_DO = {"AWS::SNS::Subscription": "AWS sends one mail: nothing else arrives until its link is clicked"}
 VERBS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHANGE, "Remove": Action.REMOVE}
 
 
@@ -183,7 +185,9 @@ def as_change(resource: Mapping[str, Any]) -> Change:
         verb = Action.REPLACE
     gone = verb is Action.REMOVE or verb is Action.REPLACE
     loses = HOLDS.get(kind, "") if gone and not retained else ""
-    return Change(verb, description, _why(resource, replacement, retained), loses)
+    to_do = TO_DO.get(kind, "") if verb is Action.ADD or verb is Action.REPLACE else ""
+    reason = "; ".join(part for part in (_why(resource, replacement, retained), to_do) if part)
+    return Change(verb, description, reason, loses)
 
 
 def _why(resource: Mapping[str, Any], replacement: str, retained: bool) -> str:
