@@ -202,6 +202,27 @@ def test_clocks_that_disagree(ground: Ground, ahead: int, state: State, words: s
     assert (found.state, words in found.message) == (state, True)
 
 
+def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(ground: Ground) -> None:
+    """As an older version of mlops made it, and as the owner of a bucket may have it."""
+    ground.backend().deployed.infra_deployer.ensure_storage()
+    (fine,) = examined(ground, "expiry")
+    assert fine.state is State.OK
+    s3, name = ground.aws.client("s3"), ground.backend().deployed.bucket.name
+
+    def expires(prefix: str, **what: Any) -> list[State]:
+        rule = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": prefix}, **what}
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+        return [one.state for one in examined(ground, "expiry")]
+
+    days, noncurrent = {"Expiration": {"Days": 180}}, {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+    for prefix, what in (("", days), ("tiny-dev/runs/", days), ("tiny-dev/artifacts/train/", days), ("", noncurrent)):
+        assert expires(prefix, **what) == [State.WARNING], (prefix, what)
+    (found,) = examined(ground, "expiry")
+    assert (found.fix, "The lifecycle rule old of the bucket" in found.message) == ("mlops deploy-infra", True)
+    for prefix, what in (("others/", days), ("tiny-dev/artifacts/reproduction/", days), ("tiny-dev/runs/", noncurrent)):
+        assert expires(prefix, **what) == [State.OK], (prefix, what)
+
+
 def test_a_stack_that_is_somebody_elses_and_one_that_failed(ground: Ground) -> None:
     cloudformation = ground.aws.client("cloudformation")
     template = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})

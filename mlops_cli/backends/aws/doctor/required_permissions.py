@@ -114,6 +114,7 @@ def _bucket(context: ArnContext) -> Iterator[RequiredPermission]:
     bucket, names = f"arn:{context.partition}:s3:::{context.bucket}", context.names
     look = "ListBucket ListBucketVersions ListBucketMultipartUploads"
     yield RequiredPermission(bucket, _actions("s3", look), "download-data, run, cleanup")
+    yield RequiredPermission(bucket, ("s3:GetLifecycleConfiguration",), "doctor")
     if context.owned:
         make = (
             "CreateBucket DeleteBucket PutEncryptionConfiguration PutBucketVersioning PutBucketPublicAccessBlock "
