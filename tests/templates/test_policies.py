@@ -54,9 +54,13 @@ FOREIGN = (
     ARN.format("states", "stateMachine:mlops-toxic-comments-prod-pipeline"),
     "arn:aws:iam::111122223333:role/mlops-toxic-comments-prod-pipeline-JobRole",
 )
-# Projects with a name that begins with this one and goes on.
+# Projects with a name that begins with this one and goes on. The names of jobs go on with their stage, so that
+# their pattern cannot end where the project's name does.
 LONGER_NAMES = tuple(
-    one.replace("toxic-comments-prod", f"toxic-comments-dev-{more}") for one in FOREIGN for more in ("eu", "train", "0")
+    one.replace("toxic-comments-prod", f"toxic-comments-dev-{more}")
+    for one in FOREIGN
+    for more in ("eu", "train", "0")
+    if "training-job" not in one and "TrainingJobs" not in one
 )
 
 each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)

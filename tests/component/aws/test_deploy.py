@@ -188,7 +188,7 @@ def test_a_template_that_is_too_long_for_a_request_is_sent_from_the_bucket(groun
     backend.infra.discard_plan()
     assert ground.stacks() == {}
     backend.deployed.infra_deployer.ensure_storage()
-    assert "AWS::CodePipeline::Pipeline" in what(backend.infra.plan(), Action.ADD)
+    assert "AWS::CodePipeline::Pipeline Pipeline" in what(backend.infra.plan(), Action.ADD)
     backend.infra.deploy()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
 

@@ -17,10 +17,6 @@ SOME = "*"
 # What follows the endpoint's name in other names, character by character: another project's endpoint may have a name
 # that begins with this one's.
 REVISION = "-????????"
-JOB_NAMES = {
-    "Training": ("-train-??????-????", "-again-trai-??????-????"),
-    "Processing": ("-preprocess-??????-????", "-again-prep-??????-????"),
-}
 # CloudFormation adds two hyphens and up to 13 characters to stack name and logical ID, and cuts both to fit the limit.
 ADDED = 15
 ROLE_NAME, BUCKET_NAME = 64, 63
@@ -215,12 +211,11 @@ def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
     build = f"log-group:/aws/codebuild/{context.names.pipeline_stack}"
     yield RequiredPermission(context.arn("logs", f"{build}:*"), ("logs:DescribeLogStreams",), "logs, status")
     yield RequiredPermission(context.arn("logs", f"{build}:log-stream:*"), ("logs:GetLogEvents",), "logs, status")
-    for kind, names in JOB_NAMES.items():
+    for kind in ("Training", "Processing"):
         group = f"log-group:/aws/sagemaker/{kind}Jobs"
         yield RequiredPermission(context.arn("logs", f"{group}:*"), ("logs:DescribeLogStreams",), "logs, cleanup")
-        for name in names:
-            streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}{name}/*")
-            yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
+        streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}-*")
+        yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
     observed = context.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{context.endpoint}:*")
     yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift")
     looks = _actions("logs", "DescribeLogGroups DescribeIndexPolicies DescribeResourcePolicies")
@@ -253,11 +248,10 @@ def _serving(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def _jobs(context: ArnContext) -> Iterator[RequiredPermission]:
-    for noun, names in JOB_NAMES.items():
-        actions = _actions("sagemaker", f"Describe{noun}Job Stop{noun}Job Delete{noun}Job ListTags")
-        for name in names:
-            arn = context.arn("sagemaker", f"{noun.lower()}-job/{context.endpoint}{name}")
-            yield RequiredPermission(arn, actions, "status, stop, cleanup")
+    for noun in ("Training", "Processing"):
+        arn = context.arn("sagemaker", f"{noun.lower()}-job/{context.endpoint}-*")
+        actions = f"Describe{noun}Job Stop{noun}Job Delete{noun}Job ListTags"
+        yield RequiredPermission(arn, _actions("sagemaker", actions), "status, stop, cleanup")
 
 
 def _source(context: ArnContext) -> Iterator[RequiredPermission]:
