@@ -65,6 +65,7 @@ class EndpointStatus:
     sample: float = 0.0
     changed_files: tuple[str, ...] = ()  # of the served model package, on disk
     incidents: tuple[str, ...] = ()
+    host: str = ""  # the address that the server is bound to
 
 
 class ServerProcesses(Protocol):
@@ -347,7 +348,8 @@ class LocalEndpoint:
         sample = service.deployment.sample if service else 0.0
         changed, incidents = (service.changed, service.incidents) if service else ((), ())
         log = self._folder.log
-        return EndpointStatus(name, state, url, pid, digest, since, reason, log, sample, changed, incidents)
+        host = service.deployment.host if service else ""
+        return EndpointStatus(name, state, url, pid, digest, since, reason, log, sample, changed, incidents, host)
 
 
 def _reason(answer: Response) -> str:

@@ -219,11 +219,10 @@ def port(services: LocalServices) -> Iterator[Finding]:
     from mlops_cli.serving.worker_handle import DeploymentError
 
     server = services.server
-    if warning := public_address_warning(server.host):
-        yield Finding(
-            "port", State.WARNING, warning, "ENDPOINT_HOST is not an address of this machine alone.", LOOPBACK
-        )
     status = server.status()
+    if warning := public_address_warning((status.pid and status.host) or server.host):
+        reason = "ENDPOINT_HOST is not an address of this machine alone, or was not at the deployment."
+        yield Finding("port", State.WARNING, warning, reason, LOOPBACK)
     held = int(status.url.rpartition(":")[2]) if status.pid and status.url else 0
     if held and server.port in (0, held):
         yield ok("port", f"{held}, used by the endpoint {server.name}")
