@@ -5,13 +5,21 @@ from __future__ import annotations
 import ast
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlops_cli.frameworks.base import Framework
 
 INFERENCE = "code/inference.py"
+PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth")
+UNSAFE_FILES = "unsafe_files"
 PARTS = ("input_fn", "predict_fn", "output_fn")
+
+
+def pickles(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the entry of a training's detail for files that may run code when they are loaded; {} without one."""
+    unsafe = sorted(name for name in names if name.endswith(PICKLES))
+    return {UNSAFE_FILES: unsafe} if unsafe else {}
 
 
 def obstacle(package: Path, framework: Framework) -> str:

@@ -30,6 +30,7 @@ from mlops_cli.core.time_limits import TimeLimits, time_limit_message
 from mlops_cli.files.atomic import open_unless_link, remove_tree
 from mlops_cli.files.hashing import digest_folder, stat_digest
 from mlops_cli.files.model_archive import pack
+from mlops_cli.frameworks.package_check import pickles
 from mlops_cli.plain_text import MOST_CHARACTERS, clipped, log_line
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
@@ -205,8 +206,9 @@ def _training_output(job: ScriptJob) -> StageResult:
     if not any(job.model_folder.iterdir()):
         raise StageFailed(f"{job.script.name} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
     digest = pack(job.model_folder, job.output / PACKAGE)
+    unsafe = pickles(path.relative_to(job.model_folder).as_posix() for path in job.model_folder.rglob("*"))
     shutil.rmtree(job.model_folder)
-    return StageResult(output=digest, detail=_detail(job.data_folder / "metrics.json"))
+    return StageResult(output=digest, detail={**_detail(job.data_folder / "metrics.json"), **unsafe})
 
 
 def _processing_output(job: ScriptJob) -> StageResult:

@@ -8,6 +8,7 @@ from mlops_cli.core.comparison import ComparisonResult
 from mlops_cli.core.metric_bounds import MACRO
 from mlops_cli.evaluation.curves import calibration, calibration_error
 from mlops_cli.evaluation.predictions import LABEL
+from mlops_cli.frameworks.package_check import UNSAFE_FILES
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import count, escape, number, share, title
 from mlops_cli.report.sections.distribution_shift import shifted_features
@@ -22,13 +23,21 @@ MOST_DRIFTS = 4
 
 def warnings(context: ReportContext) -> list[str]:
     """Return sentences as HTML, the most important first."""
-    rules = (_synthetic, _unpredicted, _unfair, _worse_somewhere, _few, _gap, _overfit, _uncalibrated, _drift)
+    rules = (_synthetic, _unsafe, _unpredicted, _unfair, _worse_somewhere, _few, _gap, _overfit, _uncalibrated, _drift)
     return [remark for rule in rules for remark in rule(context)]
 
 
 def _synthetic(context: ReportContext) -> Iterator[str]:
     if context.evidence.data.get("synthetic"):
         yield "The data is <b>synthetic</b>: these figures say nothing about real input."
+
+
+def _unsafe(context: ReportContext) -> Iterator[str]:
+    """Warn of files that the package's own model_fn may load as pickles."""
+    names = context.run.training.detail.get(UNSAFE_FILES, [])
+    if isinstance(names, list) and names:
+        shown = ", ".join(f"<code>{escape(str(name))}</code>" for name in names[:MOST_DRIFTS])
+        yield f"The model package has files that may run code when they are loaded: {shown}."
 
 
 def _unpredicted(context: ReportContext) -> Iterator[str]:

@@ -387,3 +387,25 @@ def test_a_decision_is_in_the_report_and_the_commands_are_gone() -> None:
     text = page(make(decision=said)).text
     assert "This run was approved by ada, 2023-11-14 22:15 UTC: better on threat" in text
     assert "mlops approve" not in text
+
+
+def test_files_that_may_run_code_are_pointed_out() -> None:
+    assert "may run code" not in page(make()).text
+    text = page(make(metrics={**figures(LABELS), "unsafe_files": ["model.joblib", "<b>.pkl"]})).text
+    assert "The model package has files that may run code when they are loaded: model.joblib" in text
+    assert "<b>.pkl" in text
+
+
+def test_numbers_have_no_threshold_and_offend_nobody() -> None:
+    rows = [{"area": 50, "rooms": 2} for _ in json.loads(numbers())["rows"]]
+    case = use_case(metrics=Metrics("test", "mae", maximum={"price": {"mae": 50_000.0}}))
+    metrics = {"metrics": {"test": {"price": {"mae": 8000.0}}}}
+    instances = json.dumps(rows).encode()
+    context = make(
+        content=numbers(), rival=numbers(noise=0.3), instances=instances, metrics=metrics, case=case, about_data={}
+    )
+    text = page(context).text
+    assert "the model at its threshold" not in text
+    assert "offensive" not in text
+    assert "Show them: they quote the data" in text
+    assert "offensive" in page(make()).text

@@ -14,6 +14,7 @@ from mlops_cli.core.jobs import parse_json_output
 from mlops_cli.core.runs import CONTINUE
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
+from mlops_cli.frameworks.package_check import pickles
 
 PACKAGE = "model.tar.gz"
 MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
@@ -65,7 +66,7 @@ def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> Stag
         bucket.download(artifact + REPORTS, reports)
     text = _member(reports, "metrics.json") if reports.exists() else "{}"
     installs = {INSTALLS: True} if SERVING_REQUIREMENTS in members else {}
-    return StageResult(digest_file(model), detail={**_detail("metrics.json", text), **installs})
+    return StageResult(digest_file(model), detail={**_detail("metrics.json", text), **installs, **pickles(members)})
 
 
 def _members(archive: Path) -> list[str]:
