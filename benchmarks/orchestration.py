@@ -25,7 +25,7 @@ inputs = ["data", *names]
 stages.STAGES = tuple(
     stages.Stage(name, stages.Kind.PROCESSING, f"{name}.py", (source,)) for name, source in zip(names, inputs)
 )
-from mlops_cli.cli import main
+from mlops_cli.__main__ import main
 main()
 """
 SCRIPT = """
