@@ -37,7 +37,9 @@ class Reads:
         values: dict[str, str] = {}
         for path, use in _inputs(uses).items():
             name = self._name(Path(path), FOLDER if use == "l" else FILE)
-            if name.removeprefix(FILE) in counted or self._is_left_out(name, Path(path)):
+            # Earlier reads are in ``counted`` under their full names, and count again.
+            is_counted = name.startswith(FILE) and name.removeprefix(FILE) in counted
+            if is_counted or self._is_left_out(name, Path(path)):
                 continue
             if use == "a" and _changed_since(Path(path), started_ns):
                 continue  # the program has written it

@@ -552,6 +552,19 @@ def test_a_folder_that_was_listed_counts_by_its_names(bench: Bench) -> None:
     assert bench.again() == {TRAIN: "the folder texts changed"}
 
 
+def test_a_folder_that_was_listed_counts_after_a_second_execution_too(bench: Bench) -> None:
+    bench.write("texts/one.txt", "1")
+    bench.write("lib/words.txt", "a")
+    _reads(bench, "import os\nos.listdir('../texts')\nopen('../lib/words.txt').read()")
+    bench.run()
+    bench.write("lib/words.txt", "b")
+    assert bench.again() == {TRAIN: "the file lib/words.txt changed"}
+    bench.run()
+    assert bench.again() == {}
+    bench.write("texts/two.txt", "2")
+    assert bench.again() == {TRAIN: "the folder texts changed"}
+
+
 def test_a_file_that_changes_while_a_stage_reads_it_is_read_again(bench: Bench) -> None:
     bench.write("lib/words.txt", "a")
     _reads(bench, "open('../lib/words.txt').read()\nopen('../lib/words.txt', 'a').write('b')")
