@@ -105,7 +105,7 @@ def test_a_signal_in_the_middle_of_a_command_has_its_exit_code(
         _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + sign
     assert "Traceback" not in err
-    assert "hint: Go on with" in err
+    assert "hint: Continue" in err
 
 
 def test_a_signal_to_a_command_ends_all_that_it_has_started(tiny: Cli) -> None:
