@@ -22,8 +22,8 @@ def reproduce(
     run = backend.runs.get(run_id)
     account = show_account(backend.infra, console)
     show_undeployed_settings(backend.infra, console)
-    where = f"as jobs on {backend.target}, beside its runs" if account else "beside all else"
-    console.say(f"run {run.id} is made again from the scripts, settings and data that are here now, {where}")
+    where = f"as jobs on {backend.target}, without a pipeline execution" if account else "in isolation"
+    console.say(f"run {run.id} is reproduced with the present scripts, settings and data, {where}")
     cost_approval.approve(backend.infra.costs(CostScope.REPRODUCTION))
     try:
         with console.run_view(explain=True) as view:
