@@ -78,15 +78,18 @@ def mute_server(begun: Path) -> Iterator[str]:
 PAUSED = """
 import signal, sys
 from pathlib import Path
-from mlops_cli.backends.local.backend import LocalBackend
+from mlops_cli.backends.local.endpoint import LocalServedEndpoint
+from mlops_cli.backends.local.infrastructure import LocalInfrastructure
+from mlops_cli.backends.local.models import LocalModels
+from mlops_cli.backends.local.runs import LocalRuns
 from mlops_cli.cli import main
 
 def pause(self, *arguments):
     Path("paused").touch()
     signal.pause()
 
-for name in ("deploy_infra", "report", "request_statistics", "list_runs"):
-    setattr(LocalBackend, name, pause)
+LocalInfrastructure.deploy = LocalRuns.get = LocalServedEndpoint.request_statistics = pause
+LocalModels.list_versions = pause
 main()
 """
 

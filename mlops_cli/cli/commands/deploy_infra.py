@@ -70,11 +70,8 @@ def show_and_deploy(
         with console.resource_view() as watch:
             infra.deploy(watch)
     except KeyboardInterrupt:
-        raise MlopsError(
-            "Stopped; changes in progress continue on AWS" + (f" in {account.split(', as ')[0]}." if account else "."),
-            "Continue: mlops deploy-infra",
-            EXIT_INTERRUPTED,
-        ) from None
+        going_on = f"; changes in progress continue on AWS in {account.split(', as ')[0]}" if account else ""
+        raise MlopsError(f"Stopped{going_on}.", "Continue: mlops deploy-infra", EXIT_INTERRUPTED) from None
     finally:
         infra.discard_plan()
     console.say("done")
