@@ -126,7 +126,7 @@ class App:
         elif path == MODEL_ROUTE:
             route, methods = self._model_status(), ("GET", "HEAD")
         else:
-            raise HttpError(HTTPStatus.NOT_FOUND, "UnknownOperationException", "")
+            raise HttpError(HTTPStatus.NOT_FOUND, "UnknownOperationException", f"There is no {path:.200}.")
         if request.method not in methods:
             route.close()
             message = "The requested operation is not supported."

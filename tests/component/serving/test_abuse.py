@@ -129,6 +129,7 @@ def worker_of(endpoint: LocalEndpoint) -> int | None:
 FATAL = {"in a batch": ("exit", "segfault", "kill", "terminate"), "alone": ("exit",)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handlers", HANDLERS)
 def test_a_request_that_crashes_or_raises_is_the_only_one_that_fails(
     make_endpoint: Any, hostile_package: Any, connect: Any, handlers: str
@@ -147,6 +148,7 @@ def test_a_request_that_crashes_or_raises_is_the_only_one_that_fails(
     assert ask(connect, endpoint, "x") == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handlers", HANDLERS)
 def test_requests_that_hang_cost_nobody_else_anything_and_the_worker_is_replaced(
     make_endpoint: Any, hostile_package: Any, connect: Any, eventually: Any, handlers: str
@@ -165,6 +167,7 @@ def test_requests_that_hang_cost_nobody_else_anything_and_the_worker_is_replaced
     assert eventually(lambda: len(list(files_of(endpoint).models.iterdir())) == 2), "the old worker has left"
 
 
+@pytest.mark.slow
 def test_a_request_that_holds_the_whole_process_costs_nobody_else_anything(
     make_endpoint: Any, hostile: Any, connect: Any, eventually: Any
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_handler_that_prints_without_end_does_not_fill_the_disk(
     assert len(sizes) == 2 and max(sizes) < LOG_BYTES + 200_000
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_at_most_what_it_was_computing(
     make_endpoint: Any, hostile: Any, connect: Any, eventually: Any
 ) -> None:
