@@ -250,7 +250,8 @@ def test_records_of_another_format_are_refused(bucket: Bucket, content: bytes | 
         bucket.client.delete_object(Bucket=bucket.name, Key=bucket.full_key(MARKER))
     else:
         bucket.put(MARKER, content)
-    with pytest.raises(MlopsError, match=r"s3://ours/tiny-dev/ was written by another version of mlops .format (999|2|unknown)"):
+    message = r"s3://ours/tiny-dev/ was written by another version of mlops .format (999|2|unknown)"
+    with pytest.raises(MlopsError, match=message):
         check_format(bucket)
     write_format(bucket)
     if content is not None:
