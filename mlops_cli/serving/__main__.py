@@ -7,10 +7,10 @@ import logging
 import sys
 from pathlib import Path
 
-from mlops_cli.serving.connections import raise_descriptor_limit
 from mlops_cli.serving.control_files import EndpointDirectory, hold_lock
-from mlops_cli.serving.log_file import LogFile
-from mlops_cli.serving.supervisor import Supervisor
+from mlops_cli.serving.http.connections import raise_descriptor_limit
+from mlops_cli.serving.supervision.log_file import LogFile
+from mlops_cli.serving.supervision.supervisor import Supervisor
 
 
 def main() -> None:

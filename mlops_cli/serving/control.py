@@ -199,7 +199,7 @@ class LocalEndpoint:
 
     def read_statistics(self, digest: str, days: int) -> Counts:
         """Return the request statistics of a model for the last days."""
-        from mlops_cli.serving.request_statistics import read_counts
+        from mlops_cli.serving.supervision.request_statistics import read_counts
 
         return read_counts(self._folder.observed, digest, days)
 

@@ -215,8 +215,8 @@ def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
 def port(services: LocalServices) -> Iterator[Finding]:
     """Check that the endpoint's port is free, by binding it briefly, unless our own endpoint holds it."""
     from mlops_cli.serving.control_files import Deployment
-    from mlops_cli.serving.listen_socket import bind
-    from mlops_cli.serving.worker_handle import DeploymentError
+    from mlops_cli.serving.http.listen_socket import bind
+    from mlops_cli.serving.supervision.worker_handle import DeploymentError
 
     server = services.server
     status = server.status()

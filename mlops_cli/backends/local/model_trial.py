@@ -30,7 +30,7 @@ class ModelTrial:
         request.write_text(self.examples, encoding="utf-8")
         lines: list[str] = []
         names = (str(package), str(folder), self.framework, str(request))
-        command = [sys.executable, "-m", "mlops_cli.serving.trial", *names]
+        command = [sys.executable, "-m", "mlops_cli.serving.worker.trial", *names]
         try:
             with open(log, "ab", opener=open_unless_link) as file:
                 code = children.run(

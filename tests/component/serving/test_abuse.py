@@ -22,7 +22,7 @@ import pytest
 from mlops_cli.core.endpoint import Endpoint, EndpointState
 from mlops_cli.serving.control import LocalEndpoint, ServerState
 from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
-from mlops_cli.serving.log_file import LOG_BYTES
+from mlops_cli.serving.supervision.log_file import LOG_BYTES
 
 HOSTILE = """
 import asyncio, ctypes, json, os, re, signal, sys, time

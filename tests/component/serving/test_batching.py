@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.serving.batch import Batch, Invocation
-from mlops_cli.serving.container_answer import container_answer
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.frames import Frame, FrameReader, pack_frame
-from mlops_cli.serving.handlers import Context
-from mlops_cli.serving.lane import LARGE_BYTES, Engine, Lane, free_rows
-from mlops_cli.serving.progress_board import ProgressBoard, open_board_file
+from mlops_cli.serving.http.container_answer import container_answer
+from mlops_cli.serving.http.frames import Frame, FrameReader, pack_frame
+from mlops_cli.serving.worker.batch import Batch, Invocation
+from mlops_cli.serving.worker.handlers import Context
+from mlops_cli.serving.worker.lane import LARGE_BYTES, Engine, Lane, free_rows
+from mlops_cli.serving.worker.progress_board import ProgressBoard, open_board_file
 
 
 def test_concurrent_requests_get_their_own_answers(running: Any, connect: Any, client: Any) -> None:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mlops_cli.serving.allowed_callers import is_own_name
 from mlops_cli.serving.control import LocalEndpoint
+from mlops_cli.serving.http.allowed_callers import is_own_name
 
 AWS = "/endpoints/dev-comments/invocations"
 MODEL = "/v1/models/model:predict"

@@ -23,7 +23,7 @@ from mlops_cli.monitoring.statistics import (
 )
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import EndpointDirectory
-from mlops_cli.serving.request_statistics import add_counts, read_counts
+from mlops_cli.serving.supervision.request_statistics import add_counts, read_counts
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow

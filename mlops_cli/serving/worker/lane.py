@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from mlops_cli.serving.batch import Batch, Invocation
-from mlops_cli.serving.container_answer import container_answer
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.frames import Frame, FrameReader, pack_frame
-from mlops_cli.serving.progress_board import MAX_THREADS, ProgressBoard
+from mlops_cli.serving.http.container_answer import container_answer
+from mlops_cli.serving.http.frames import Frame, FrameReader, pack_frame
+from mlops_cli.serving.worker.batch import Batch, Invocation
+from mlops_cli.serving.worker.progress_board import MAX_THREADS, ProgressBoard
 
 log = logging.getLogger("mlops.server")
 

@@ -12,9 +12,9 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STATISTICS
-from mlops_cli.serving.allowed_callers import objection
 from mlops_cli.serving.control_files import Deployment
-from mlops_cli.serving.dispatcher import (
+from mlops_cli.serving.http.allowed_callers import objection
+from mlops_cli.serving.http.dispatcher import (
     ClientGoneError,
     Dispatcher,
     OutOfServiceError,
@@ -22,9 +22,9 @@ from mlops_cli.serving.dispatcher import (
     WorkerAnswer,
     WorkerDiedError,
 )
-from mlops_cli.serving.http_error import HttpError
-from mlops_cli.serving.request_body import read_body
-from mlops_cli.serving.worker_handle import PREDICT, Worker
+from mlops_cli.serving.http.http_error import HttpError
+from mlops_cli.serving.http.request_body import read_body
+from mlops_cli.serving.supervision.worker_handle import PREDICT, Worker
 
 log = logging.getLogger("mlops.server")
 

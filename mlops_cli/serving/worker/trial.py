@@ -1,4 +1,4 @@
-"""``python -m mlops_cli.serving.trial``: load a model package as the server does and answer the use case's examples.
+"""``python -m mlops_cli.serving.worker.trial``: load a model package as the server does, and answer the examples.
 
 Ends with 0 if the package can be served, else with 1 and the reason as its last line. A package whose ``handler``
 calls the model over HTTP is only loaded: it answers only inside a server.
@@ -14,8 +14,8 @@ import falcon
 
 from mlops_cli.files.model_archive import unpack
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.loading import load_model
-from mlops_cli.serving.progress_board import ProgressBoard, open_board_file
+from mlops_cli.serving.worker.loading import load_model
+from mlops_cli.serving.worker.progress_board import ProgressBoard, open_board_file
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import time
 import uvicorn
 from uvicorn.server import ServerState
 
-from mlops_cli.serving.connections import AcceptingSocket, Connections
-from mlops_cli.serving.http_api import App, Front
-from mlops_cli.serving.protocol import BoundedProtocol
-from mlops_cli.serving.worker_handle import Worker
+from mlops_cli.serving.http.connections import AcceptingSocket, Connections
+from mlops_cli.serving.http.protocol import BoundedProtocol
+from mlops_cli.serving.http.routes import App, Front
+from mlops_cli.serving.supervision.worker_handle import Worker
 
 
 class FrontServer:

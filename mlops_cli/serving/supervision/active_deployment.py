@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.serving.connections import AcceptingSocket
 from mlops_cli.serving.control_files import Deployment, EndpointDirectory, Service
-from mlops_cli.serving.package_files import PackageFiles
-from mlops_cli.serving.worker_handle import DeploymentError, Start, Worker
+from mlops_cli.serving.http.connections import AcceptingSocket
+from mlops_cli.serving.supervision.package_files import PackageFiles
+from mlops_cli.serving.supervision.worker_handle import DeploymentError, Start, Worker
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 

@@ -6,11 +6,11 @@ import zlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from mlops_cli.serving.dispatcher import ClientGoneError, Dispatcher
-from mlops_cli.serving.http_error import HttpError
+from mlops_cli.serving.http.dispatcher import ClientGoneError, Dispatcher
+from mlops_cli.serving.http.http_error import HttpError
 
 if TYPE_CHECKING:
-    from mlops_cli.serving.http_api import Request
+    from mlops_cli.serving.http.routes import Request
 
 # Of a too large body, so many times the limit is read and dropped, so that the client gets to read the answer.
 DISCARDED_BODIES = 4

@@ -7,7 +7,7 @@ import errno
 import socket
 
 from mlops_cli.serving.control_files import Deployment
-from mlops_cli.serving.worker_handle import DeploymentError
+from mlops_cli.serving.supervision.worker_handle import DeploymentError
 
 FIRST_PORT, LAST_PORT = 8080, 8179
 

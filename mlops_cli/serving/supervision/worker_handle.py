@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlops_cli.serving.control_files import Deployment, EndpointDirectory
-from mlops_cli.serving.frames import NEWS, Frame, FrameReader, pack_frame
-from mlops_cli.serving.progress_board import ProgressBoard, open_board_file
+from mlops_cli.serving.http.frames import NEWS, Frame, FrameReader, pack_frame
+from mlops_cli.serving.worker.progress_board import ProgressBoard, open_board_file
 
 log = logging.getLogger("mlops.server")
 
@@ -133,7 +133,7 @@ class Worker:
             }
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "mlops_cli.serving.worker", _command(start, descriptors)),
+                    *(sys.executable, "-m", "mlops_cli.serving.worker.worker", _command(start, descriptors)),
                     pass_fds=tuple(descriptors.values()),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output_end,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.worker_handle import Worker, WorkerRequest
+from mlops_cli.serving.supervision.worker_handle import Worker, WorkerRequest
 
 log = logging.getLogger("mlops.server")
 

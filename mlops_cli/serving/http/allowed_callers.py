@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from mlops_cli.serving.http_api import Request
+    from mlops_cli.serving.http.routes import Request
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@?#,\s]+)(?::\d{1,5})?")
 # Names that no other site's name server answers for.

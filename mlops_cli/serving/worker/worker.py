@@ -1,7 +1,7 @@
 """One worker process: loads one model package and computes the requests that the front sends.
 
-It runs as ``python -m mlops_cli.serving.worker JSON`` and reports ``ready``, or ``failed`` with the reason, on the
-socket of its requests. It ends with the supervisor, however that ends.
+It runs as ``python -m mlops_cli.serving.worker.worker JSON`` and reports ``ready``, or ``failed`` with the reason, on
+the socket of its requests. It ends with the supervisor, however that ends.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.serving import handlers
-from mlops_cli.serving.batch import Invocation
 from mlops_cli.serving.control_files import Deployment, EndpointDirectory, deployment_of, hold_lock
-from mlops_cli.serving.frames import NEWS, Frame, pack_frame
-from mlops_cli.serving.handlers import Context
-from mlops_cli.serving.lane import Lane, free_rows
-from mlops_cli.serving.loading import LoadedModel, load_model
-from mlops_cli.serving.progress_board import ProgressBoard
-from mlops_cli.serving.request_statistics import collect_statistics
+from mlops_cli.serving.http.frames import NEWS, Frame, pack_frame
 from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
+from mlops_cli.serving.supervision.request_statistics import collect_statistics
+from mlops_cli.serving.worker import handlers
+from mlops_cli.serving.worker.batch import Invocation
+from mlops_cli.serving.worker.handlers import Context
+from mlops_cli.serving.worker.lane import Lane, free_rows
+from mlops_cli.serving.worker.loading import LoadedModel, load_model
+from mlops_cli.serving.worker.progress_board import ProgressBoard
 
 log = logging.getLogger("mlops.server")
 

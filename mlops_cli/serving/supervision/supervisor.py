@@ -13,8 +13,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlops_cli.serving import active_deployment
-from mlops_cli.serving.active_deployment import TIME, ActiveDeployment, wait_until_unused
 from mlops_cli.serving.control_files import (
     Deployment,
     EndpointDirectory,
@@ -23,12 +21,14 @@ from mlops_cli.serving.control_files import (
     note_supervision,
     write_json,
 )
-from mlops_cli.serving.dispatcher import Dispatcher
-from mlops_cli.serving.front_server import FrontServer
-from mlops_cli.serving.http_api import Front
-from mlops_cli.serving.listen_socket import bind
-from mlops_cli.serving.log_file import LogFile
-from mlops_cli.serving.worker_handle import DeploymentError, Worker
+from mlops_cli.serving.http.dispatcher import Dispatcher
+from mlops_cli.serving.http.front_server import FrontServer
+from mlops_cli.serving.http.listen_socket import bind
+from mlops_cli.serving.http.routes import Front
+from mlops_cli.serving.supervision import active_deployment
+from mlops_cli.serving.supervision.active_deployment import TIME, ActiveDeployment, wait_until_unused
+from mlops_cli.serving.supervision.log_file import LogFile
+from mlops_cli.serving.supervision.worker_handle import DeploymentError, Worker
 
 log = logging.getLogger("mlops.server")
 

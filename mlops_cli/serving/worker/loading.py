@@ -9,11 +9,11 @@ from pathlib import Path
 
 from mlops_cli.frameworks import framework_named
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
-from mlops_cli.serving.batch import Batch, Invocation
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.handlers import MODEL_NAME, Context
-from mlops_cli.serving.lane import Engine
-from mlops_cli.serving.progress_board import ProgressBoard
+from mlops_cli.serving.worker.batch import Batch, Invocation
+from mlops_cli.serving.worker.handlers import MODEL_NAME, Context
+from mlops_cli.serving.worker.lane import Engine
+from mlops_cli.serving.worker.progress_board import ProgressBoard
 
 log = logging.getLogger("mlops.server")
 
@@ -58,14 +58,14 @@ def load_model(package: Path, framework_name: str, limits: Limits) -> LoadedMode
     """Load the package; raise ModelError, TensorFlowError or the package's own exception."""
     framework = framework_named(framework_name)
     if framework.uses_handlers:
-        from mlops_cli.serving.script_model import ScriptModel
-        from mlops_cli.serving.script_predictor import ScriptPredictor
+        from mlops_cli.serving.worker.script_model import ScriptModel
+        from mlops_cli.serving.worker.script_predictor import ScriptPredictor
 
         script_model = ScriptModel(package, framework)
         return LoadedModel(ScriptPredictor(script_model), script_model.version)
-    from mlops_cli.serving import handlers
-    from mlops_cli.serving.predictor import Predictor, WholeHandler
     from mlops_cli.serving.runtime.saved_model import Model
+    from mlops_cli.serving.worker import handlers
+    from mlops_cli.serving.worker.predictor import Predictor, WholeHandler
 
     model = Model(package, intra_threads=1, inter_threads=min(8, os.cpu_count() or 1))
     own = handlers.load(package)

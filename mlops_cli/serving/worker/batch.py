@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_cli.serving.handlers import Answer, Context
-from mlops_cli.serving.progress_board import ProgressBoard
+from mlops_cli.serving.worker.handlers import Answer, Context
+from mlops_cli.serving.worker.progress_board import ProgressBoard
 
 # Finished requests of a long batch are answered after so many seconds, before the others are computed.
 DELIVERY_SECONDS = 0.02

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlops_cli.serving.protocol import BoundedProtocol, Factory
+    from mlops_cli.serving.http.protocol import BoundedProtocol, Factory
 
 log = logging.getLogger("mlops.server")
 

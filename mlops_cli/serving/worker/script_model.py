@@ -20,8 +20,8 @@ import falcon
 
 from mlops_cli.frameworks.base import CSV, JSON, Framework, Toolkit
 from mlops_cli.frameworks.formats import UnsupportedFormatError
-from mlops_cli.serving.handlers import Answer, import_inference
 from mlops_cli.serving.runtime.saved_model import ModelError
+from mlops_cli.serving.worker.handlers import Answer, import_inference
 
 log = logging.getLogger("mlops.server")
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mlops_cli.serving.dispatcher import Dispatcher
-from mlops_cli.serving.worker_handle import WorkerRequest
+from mlops_cli.serving.http.dispatcher import Dispatcher
+from mlops_cli.serving.supervision.worker_handle import WorkerRequest
 
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-    from mlops_cli.serving.connections import Connections
+    from mlops_cli.serving.http.connections import Connections
 
 log = logging.getLogger("mlops.server")
 

@@ -10,12 +10,12 @@ from itertools import accumulate
 
 import numpy as np
 
-from mlops_cli.serving.batch import Batch, Invocation
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.handlers import DEFAULT, Handler, Handlers, Response
 from mlops_cli.serving.runtime.predict_api import PredictError, Prediction, parse, render
 from mlops_cli.serving.runtime.saved_model import Model
 from mlops_cli.serving.runtime.tensorflow_c import Array
+from mlops_cli.serving.worker.batch import Batch, Invocation
+from mlops_cli.serving.worker.handlers import DEFAULT, Handler, Handlers, Response
 
 log = logging.getLogger("mlops.server")
 

@@ -1,0 +1,1 @@
+"""The supervisor: it starts, watches and replaces workers, and keeps the files of the deployment."""

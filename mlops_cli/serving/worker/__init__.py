@@ -1,0 +1,1 @@
+"""The worker process: it loads a model package and answers requests."""
