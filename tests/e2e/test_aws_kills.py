@@ -6,7 +6,8 @@ import pytest
 
 from aws_simulator.fixture import aws_server
 from tests.component.aws.test_deploy import kill_after
-from tests.e2e.cloud import Cloud, shared
+from tests.conftest import wait_for
+from tests.e2e.cloud import Cloud, shared, statuses
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws_server", "shared"]
@@ -30,3 +31,20 @@ def test_a_decision_that_is_killed_half_way_is_made_by_the_same_command(shared: 
     endpoint = shared.json("test-endpoint")["endpoint"]
     stages = {stage["name"]: stage["output"] for stage in shared.json("status", run_id)["run"]["stages"]}
     assert (endpoint["is_what_was_approved"], endpoint["live_digest"]) == (True, stages["train"])
+
+
+def test_nobody_is_asked_about_an_output_that_another_run_has_changed(shared: Cloud) -> None:
+    """As a step or job of any other run could, in the role that they share."""
+    held, s3 = shared.held("train.py"), shared.aws.client("s3")
+    with shared.going("run", "--set", "epochs=7") as process:
+        sagemaker = shared.aws.client("sagemaker")
+        wait_for(lambda: sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"], 180)
+        bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if "mlops" in bucket["Name"])
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix="tiny-dev/artifacts/preprocess/")["Contents"]
+        for entry in listed:
+            s3.put_object(Bucket=bucket, Key=entry["Key"], Body=b"id,text,long\n1,changed,1\n")
+        held.unlink()
+        _, error = process.communicate(timeout=240)
+    assert process.returncode == 3
+    assert "The output of preprocess was changed after its job had written it" in " ".join(error.split())
+    assert statuses(shared.json("status")["run"])["approval"] == "failed"

@@ -49,6 +49,8 @@ def run_stage_step(
         return _rolled_back(run, executor, view)
     if not _is_copied(stage, run):
         run.stage(name).log = build_log(variables.get("CODEBUILD_BUILD_ID", ""))
+        if stage.kind is Kind.APPROVAL:
+            _verify_provenance(run, executor)
         _run_or_roll_back(stage, run, executor, view)
     elif stage.kind is Kind.APPROVAL:
         _verify_request(run, executor)
@@ -79,6 +81,15 @@ def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
     executor.save(run)
     executor.write_result_inputs(run)
     return run
+
+
+def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
+    try:
+        executor.verify_provenance(run)
+    except StageFailed as error:
+        run.approval.status, run.approval.reason = Status.FAILED, str(error)
+        executor.save(run)
+        raise
 
 
 def _verify_request(run: Run, executor: AwsStageExecutor) -> None:

@@ -27,6 +27,7 @@ from mlops_cli.backends.aws.stages import auto_rollback, endpoint_parameters, jo
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
+from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
 from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
 from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
 from mlops_cli.caching.key import code_inputs, source_inputs
@@ -316,6 +317,9 @@ class AwsStageExecutor:
         unusable = self.endpoint.status("").state is EndpointState.FAILED or self.endpoint.deployed_model().is_unknown
         salt = run.id if unusable else ""
         return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
+
+    def verify_provenance(self, run: Run) -> None:
+        JobProvenance(self.services, self.job_builder).verify(run)
 
     def collect_result(self, stage: Stage, run: Run) -> None:
         """Collect the result of the actions after a stage's command step; raise StageFailed if it is wrong."""

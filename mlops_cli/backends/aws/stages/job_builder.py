@@ -75,10 +75,13 @@ class JobBuilder:
         self._machines = machines
         self._scratch = scratch
 
-    def prepare(self, stage: Stage, run: Run) -> PreparedJob:
-        """Return the job. Each attempt has its own job and output: an earlier one's must never be mistaken for it."""
+    def prepare(self, stage: Stage, run: Run, name: str = "") -> PreparedJob:
+        """Return the job, or the one that has this name.
+
+        Each attempt has its own job and output: an earlier one's must never be mistaken for it.
+        """
         prefix = f"{REPRODUCE_PREFIX}{stage.name}" if self._scratch else stage.name
-        name = job_name(self._outputs.endpoint, prefix, run.id, os.urandom(2).hex())
+        name = name or job_name(self._outputs.endpoint, prefix, run.id, os.urandom(2).hex())
         key_prefix = f"{self._scratch or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
         parameters = hyperparameter_values(stage, run, self._use_case)
         launched = stage.kind is Kind.TRAINING and needs_launcher(parameters)

@@ -71,6 +71,11 @@ def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
     return f"{endpoint}-{stage[:10]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
 
 
+def name_of(request: Request) -> str:
+    """Return the name of a job."""
+    return str(request.get("TrainingJobName") or request.get("ProcessingJobName", ""))
+
+
 def processing_request(
     stage: str, script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec
 ) -> Request:
