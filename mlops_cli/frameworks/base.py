@@ -48,7 +48,7 @@ class Framework:
     repository: str  # of the serving images
     toolkit: Toolkit
     content_types: tuple[str, ...] = (JSON, CSV, NPY)
-    installs_code: bool = False  # the serving container runs `pip install` at its start, which needs the network
+    installs_code: bool = False  # the serving container installs packages at its start, which needs the network
     has_cpu_training: bool = True  # training images exist for CPUs, too
     model_fn: Callable[[Path], Any] | None = None
     input_fn: Callable[[Any, str], Any] | None = None
