@@ -7,6 +7,7 @@ import pytest
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.infra.deployed_settings import differences, machines_of_runs
 from mlops_cli.backends.base import CostScope
+from mlops_cli.core.stages import TRAINING
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import UseCase, load_use_case
 from tests.component.aws.conftest import Ground
@@ -68,9 +69,12 @@ def test_settings_that_differ_from_the_deployed_ones_is_reported_with_what_to_do
 
 def test_runs_get_the_instance_that_was_deployed_and_before_that_the_one_that_is_set(use_case: UseCase) -> None:
     settings = resolve({}, {}, {"INSTANCE": "ml.g5.xlarge"})
-    assert machines_of_runs(use_case, settings, None).train.instance_type == "ml.g5.xlarge"
-    assert machines_of_runs(use_case, settings, stack()).train.instance_type == "ml.m5.xlarge"
-    assert machines_of_runs(use_case, settings, stack(Instance="ml.c5.xlarge")).train.instance_type == "ml.c5.xlarge"
+    assert machines_of_runs(use_case, settings, None).of(TRAINING).instance_type == "ml.g5.xlarge"
+    assert machines_of_runs(use_case, settings, stack()).of(TRAINING).instance_type == "ml.m5.xlarge"
+    assert (
+        machines_of_runs(use_case, settings, stack(Instance="ml.c5.xlarge")).of(TRAINING).instance_type
+        == "ml.c5.xlarge"
+    )
     assert differences(use_case, settings, None) == []
 
 
