@@ -54,7 +54,7 @@ def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
     """The scripts and gates read the file, too."""
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert load_use_case(path).name == "toxic-comments"
-    script = "import usecase; print(usecase.gate('pre-training')['min_rows'])"
+    script = "from common import usecase; print(usecase.gate('pre-training')['min_rows'])"
     done = subprocess.run([sys.executable, "-c", script], cwd=path.parent, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1000\n", "")
 
