@@ -8,10 +8,9 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import keras
 import numpy as np
+import observation
 import tensorflow as tf
 from table import FEATURES, NUMBERS, TARGET, read
-
-import observation
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, required=True)
