@@ -62,6 +62,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in list(os.environ):
             if name.startswith(("AWS_", "KAGGLE_", "MLFLOW_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
                 patch.delenv(name)
+        patch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it in its workers
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield

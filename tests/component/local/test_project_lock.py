@@ -87,7 +87,7 @@ def test_the_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")
     (tmp_path / "lock").symlink_to(precious)
-    with pytest.raises(MlopsError, match="is a link, which mlops never makes"):
+    with pytest.raises(MlopsError, match="is a link, which mlops never creates"):
         ProjectLock(tmp_path / "lock").acquire("run")
     assert precious.read_text() == "mine"
 
