@@ -13,6 +13,7 @@ import yaml
 from aws_simulator.codebuild import image
 from mlops_cli import __version__
 from mlops_cli.backends.aws.runs.status import DECIDING
+from mlops_cli.core.stages import stage_named
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.packaging import wheel
 from tests.conftest import ROOT
@@ -42,7 +43,9 @@ class Build:
 
     def install(self, stage: str) -> subprocess.CompletedProcess[str]:
         """Run the commands of the phase one after the other, until one fails."""
-        variables = {"MLOPS_STAGE_NAME": stage, "MLOPS_WHEEL": self.key, "HOME": str(self.folder)}
+        kind = stage_named(stage).kind.value
+        variables = {"MLOPS_STAGE_NAME": stage, "MLOPS_STAGE_KIND": kind, "MLOPS_WHEEL": self.key}
+        variables["HOME"] = str(self.folder)
         index = {"PIP_INDEX_URL": (self.folder / "index").as_uri(), "PATH": f"{self.programs}:{os.defpath}"}
         spec = DECISIONS if stage in DECIDING else SPEC
         for command in spec["phases"]["install"]["commands"]:
