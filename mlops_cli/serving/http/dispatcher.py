@@ -14,6 +14,7 @@ from mlops_cli.serving.supervision.worker_handle import Worker, WorkerRequest
 log = logging.getLogger("mlops.server")
 
 MOST_DEATHS = 3
+SUSPECT_SECONDS = 5.0  # a suspect that takes longer keeps the next one waiting no more
 
 
 class QueueFullError(Exception):
@@ -53,6 +54,9 @@ class Dispatcher:
         self._on_hanging = on_hanging
         self._numbers = itertools.count(1)
         self._waiting: list[WorkerRequest] = []
+        # Requests that were being computed when a worker died: one at a time is sent, so that the fatal one stands out.
+        self._suspects: list[WorkerRequest] = []
+        self._suspect: WorkerRequest | None = None
         self._count = self._bytes = self._reading_bytes = 0
 
     async def submit(
@@ -85,6 +89,8 @@ class Dispatcher:
             clock.cancel()
             self._count -= 1
             self._bytes -= len(body)
+            if request is self._suspect:
+                self._send_suspect()
         status, content_type, headers = frame.fields
         return WorkerAnswer(status, content_type, headers, frame.body, digest)
 
@@ -113,18 +119,19 @@ class Dispatcher:
         waiting, self._waiting = self._waiting, []
         for request in waiting:
             self._send(request)
+        self._send_suspect()
 
     def suspend(self, reason: str) -> None:
         """Refuse requests until a worker is in service again."""
         self.out_of_service = reason
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._suspects = [*self._waiting, *self._suspects], [], []
         self._fail(waiting, OutOfServiceError(reason))
 
     def lose(self, worker: Worker) -> tuple[int, int]:
         """Deal with the requests of a dead worker; return how many it was computing, and how many are lost.
 
         What it did not compute is computed by the next worker. Of several that were being computed nobody knows which
-        one was fatal: each is tried alone.
+        one was fatal: they are tried one after the other.
         """
         if self.worker is worker:
             self.worker = None
@@ -136,7 +143,7 @@ class Dispatcher:
             request.deaths += 1
         lost = [request for request in suspects if len(suspects) == 1 or request.deaths >= MOST_DEATHS]
         self._fail(lost, WorkerDiedError())
-        for request in sorted(pending, key=lambda request: request.alone):
+        for request in pending:
             if request not in lost:
                 self._send(request)
         return len(suspects), len(lost)
@@ -152,11 +159,30 @@ class Dispatcher:
     def _send(self, request: WorkerRequest, worker: Worker | None = None) -> None:
         if request.answer.done():
             return
+        if request.alone:
+            self._suspects.append(request)
+            if request is self._suspect or self._suspect is None:
+                self._send_suspect()
+            return
         target = worker or self.worker
         if target is not None:
             target.send(request)
         else:
             self._waiting.append(request)
+
+    def _send_suspect(self) -> None:
+        """Send the suspect of the fewest deaths: the harmless ones are answered before the fatal one is tried again."""
+        self._suspect = None
+        self._suspects = [request for request in self._suspects if not request.answer.done()]
+        if self._suspects and self.worker is not None:
+            self._suspect = min(self._suspects, key=lambda request: request.deaths)
+            self._suspects.remove(self._suspect)
+            self.worker.send(self._suspect)
+            asyncio.get_running_loop().call_later(SUSPECT_SECONDS, self._pass_over, self._suspect)
+
+    def _pass_over(self, request: WorkerRequest) -> None:
+        if request is self._suspect:
+            self._send_suspect()
 
     def _expire(self, request: WorkerRequest) -> None:
         worker = request.worker
@@ -170,6 +196,8 @@ class Dispatcher:
             request.worker.forget(request)
         elif request in self._waiting:
             self._waiting.remove(request)
+        elif request in self._suspects:
+            self._suspects.remove(request)
 
     def _fail(self, requests: Iterable[WorkerRequest], error: Exception) -> None:
         for request in requests:

@@ -23,6 +23,7 @@ from mlops_cli.core.endpoint import Endpoint, EndpointState
 from mlops_cli.serving.control import LocalEndpoint, ServerState
 from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
 from mlops_cli.serving.supervision.log_file import LOG_BYTES
+from tests.conftest import wait_for
 
 HOSTILE = """
 import asyncio, ctypes, json, os, re, signal, sys, time
@@ -139,9 +140,10 @@ def test_a_request_that_crashes_or_raises_is_the_only_one_that_fails(
     for text, status in {**harmless, **dict.fromkeys(FATAL[handlers], 502)}.items():
         statuses = ask_all(connect, endpoint, ["pause"] * 3 + [text] + ["pause"] * 3)
         assert statuses == [200] * 3 + [status] + [200] * 3, text
+    wait_for(lambda: endpoint.status().state is ServerState.IN_SERVICE)
     status = endpoint.status()
-    assert status.state is ServerState.IN_SERVICE
-    assert len(status.incidents) == len(FATAL[handlers])
+    # A request that was being computed beside the fatal one is innocent: so the fatal one is tried again, by itself.
+    assert len(FATAL[handlers]) <= len(status.incidents) <= 3 * len(FATAL[handlers])
     assert all("was started again" in incident for incident in status.incidents)
     answer = connect(endpoint).ask("POST", "/endpoints/dev-comments/invocations", {"instances": ["exit"]})
     assert (answer.status, answer.json()["OriginalStatusCode"]) == (424, 0)
