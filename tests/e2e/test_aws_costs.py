@@ -118,7 +118,7 @@ def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
     assert "The cost is unknown (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, 7 builds" in nobody
     assert "add --yes-cost or --yes" in nobody
     kept = Denied(project, aws, keys, MAX_RUN_COST="5")("run", "--yes", code=2)
-    assert "so that MAX_RUN_COST cannot be kept. Nothing was started." in kept
+    assert "so MAX_RUN_COST cannot be checked. Nothing was started." in kept
     code, read = denied.on_a_terminal("n\n", "run")
     assert (code, "Continue anyway? [y/N]" in read, "Nothing was started." in read) == (1, True, True)
     assert denied.json("runs") == []

@@ -67,7 +67,7 @@ def data_that_were_sent_for_fewer_machines_are_sent_again(cli: Cli) -> None:
     path = cli.folder / "training" / "usecase.toml"
     path.write_text(path.read_text().replace("instance_count = 2\nvolume_gb", "instance_count = 3\nvolume_gb"))
     refused = cli("run", code=1)
-    assert "3 machines" in refused
+    assert "3 instances" in refused
     assert "mlops download-data" in refused
     assert cli.json("download-data", "--source", "sample", "--rows", str(ROWS))["changed"] is True
     assert cli.json("download-data", "--source", "sample", "--rows", str(ROWS))["changed"] is False

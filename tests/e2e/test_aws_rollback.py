@@ -97,7 +97,7 @@ def test_a_model_that_fails_its_gate_is_rolled_back_by_the_pipeline_and_said_by_
     found = shared.json("status", bad["id"])
     assert found["endpoint"]["is_what_was_approved"] is True
     reasons = {one["name"]: one["reason"] for one in found["run"]["stages"]}
-    assert f"Going back to the approved v{good['version']}" in reasons[ENDPOINT_GATE.name]
+    assert f"Rolling back to the approved v{good['version']}" in reasons[ENDPOINT_GATE.name]
     runs = shared.json("runs")
     assert [one["id"] for one in runs] == [bad["id"], *before], "no run of its own"
     assert runs[0]["status"] == "failed"
@@ -122,7 +122,7 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cl
     assert live(shared)["version"] == good["version"]
     assert shared.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
     said = shared("status", bad["id"], "--follow", code=3)
-    assert f"Going back to the approved v{good['version']}" in said
+    assert f"Rolling back to the approved v{good['version']}" in said
     assert len(shared.json("runs")) == runs
 
     wanted = {"pipelineName": PIPELINE, "stageName": ENDPOINT_GATE.name, "pipelineExecutionId": bad["id"]}

@@ -95,7 +95,11 @@ def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
     add_scripts(project)
     with (project / "training" / "usecase.toml").open("a") as settings:
         settings.write("\n[aws.enrich]\nvolume_gb = 41\n")
-    cloud = Cloud(project, aws, SOURCE="s3", PYTHONPATH=str(package)).ready()
+    cloud = Cloud(project, aws, SOURCE="s3", PYTHONPATH=str(package))
+    refused = cloud("deploy-infra", "--yes", code=1)
+    assert "Create the bucket first: mlops download-data" in refused, "two more stages make the template too long"
+    cloud("download-data", "--source", "tiny.csv")
+    cloud("deploy-infra", "--yes")
     check_lifecycle(cloud)
     jobs = aws.client("sagemaker").list_processing_jobs()["ProcessingJobSummaries"]
     name = next(job["ProcessingJobName"] for job in jobs if "-enrich-" in job["ProcessingJobName"])

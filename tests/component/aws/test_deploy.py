@@ -64,7 +64,7 @@ def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:
     ground.backend().infra.deploy()
     for one in ground.aws.client("cloudformation").describe_stacks()["Stacks"]:
         tags = {tag["Key"]: tag["Value"] for tag in one["Tags"]}
-        assert tags == {"mlops:project": "tiny", "mlops:environment": "dev"}
+        assert tags == {"mlops:project": "tiny", "mlops:environment": "dev", "mlops:owner": "root"}
 
 
 def test_a_changed_setting_is_planned_and_nothing_else_is(ground: Ground) -> None:

@@ -174,7 +174,7 @@ def test_endpoints_that_nobody_asks_are_distinguished_by_whose_they_are(
     (quota,) = [one for one in examined(ground, "quota") if "endpoint usage" in one.message]
     assert (quota.state, "4, 4 of it in use" in quota.message) == (State.WARNING, True), "its own is not counted"
     left = [one.message for one in examined(ground, "leftovers")]
-    assert any(one.startswith("endpoint tiny-dev is left of this project") for one in left)
+    assert any(one.startswith("endpoint tiny-dev belongs to this project") for one in left)
 
 
 def test_credentials_that_have_expired_are_a_finding_and_not_the_end(ground: Ground) -> None:
