@@ -256,6 +256,8 @@ def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(
     os.kill(before.pid, signal.SIGKILL)
     assert worker is not None
     assert eventually(lambda: not is_alive(worker) and not is_alive(before.pid))
+    # The kernel releases the lock when the last thread is gone, a moment after the process counts as dead.
+    assert eventually(lambda: endpoint.status().pid is None)
     dead = endpoint.status()
     assert (dead.state, dead.pid, dead.model_digest) == (ServerState.FAILED, None, None)
     assert "died" in dead.reason
