@@ -19,6 +19,7 @@ from scripts import HEADER, TRAINING, Row, run_script, write_csv
 
 import preprocess
 from fitting.workers import free_ports
+from preparation.cluster import ClusterError, start_cluster
 from preparation.profiling import SPLITS
 
 LABELS = HEADER[2:]
@@ -288,11 +289,13 @@ def test_processes_of_one_machine_write_the_same_files(tmp_path: Path, alone: di
 def test_instances_write_what_one_writes_also_when_one_is_killed(tmp_path: Path, alone: dict[str, str]) -> None:
     instances = start_instances(tmp_path, 3)
     try:
-        assert instances[2].stdout is not None
-        assert any("Registered to" in line for line in instances[2].stdout), "the worker did not reach the scheduler"
-        time.sleep(0.5)  # the tasks begin when all three workers are there
+        for instance in instances[1:]:
+            assert instance.stdout is not None
+            assert any("Registered to" in line for line in instance.stdout), "the worker did not reach the scheduler"
+        os.killpg(instances[1].pid, signal.SIGSTOP)  # so the work cannot be over
+        time.sleep(2)
         os.killpg(instances[2].pid, signal.SIGKILL)
-        assert not (tmp_path / "0" / "profile.json").exists(), "the work was over too early"
+        os.killpg(instances[1].pid, signal.SIGCONT)
         output = [instance.communicate(timeout=300)[0] for instance in instances]
     finally:
         for instance in instances:
@@ -310,3 +313,12 @@ def test_bad_input_ends_all_instances(tmp_path: Path) -> None:
     assert [instance.returncode for instance in instances] == [1, 0], output
     assert "wrong.csv: row 'a' has toxic = '5', expected 0 or 1" in output[0]
     assert [path for path in (tmp_path / "0").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_every_worker_is_an_error_of_the_cluster() -> None:
+    with (
+        pytest.raises(ClusterError, match="too many workers have died"),
+        start_cluster(["127.0.0.1"], 1) as client,
+    ):
+        client.submit(os._exit, 1).result()

@@ -40,7 +40,7 @@ def read_hosts() -> tuple[list[str], str]:
 def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
     """Yield a client of the cluster, on the first host; ``workers`` are the processes of each host."""
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client, KilledWorker, LocalCluster
     except ImportError as error:
         raise ClusterError("several workers need Dask: pip install distributed") from error
     host, _, port = hosts[0].partition(":")
@@ -56,6 +56,8 @@ def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
                 client.shutdown()  # the other hosts' workers, too
     except (TimeoutError, RuntimeError) as error:
         raise ClusterError(f"the workers cannot be reached: {error}") from error
+    except KilledWorker as error:
+        raise ClusterError(f"too many workers have died: {error}") from error
 
 
 def work_for(first_host: str, workers: int) -> None:
