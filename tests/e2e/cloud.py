@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws
-from tests.conftest import ROOT, USE_CASES, Cli
+from tests.conftest import ROOT, USE_CASES, Cli, wait_for
 
 PIPELINE = "mlops-tiny-dev-pipeline"
 
@@ -45,18 +45,22 @@ class Cloud(Cli):
         run = self.json("run", *arguments)
         return run if run["status"] == "done" else dict(self.json("approve", "--run-id", run["id"], "--yes"))
 
-    def said_in_the_console(self, status: str, summary: str) -> None:
-        """A decision that mlops does not see: what the console sends."""
+    def decide_in_the_console(self, status: str, summary: str) -> None:
+        """Send a decision as the console does, past mlops; the state view shows its token later than the run waits."""
         pipelines = self.aws.client("codepipeline")
-        states = pipelines.get_pipeline_state(name=PIPELINE)["stageStates"]
-        (gate,) = (one for one in states if one["stageName"] == "approval")
-        (waiting,) = (one["latestExecution"] for one in gate["actionStates"] if one["actionName"] == "decision")
+
+        def token() -> str:
+            stages = pipelines.get_pipeline_state(name=PIPELINE)["stageStates"]
+            (approval,) = (stage for stage in stages if stage["stageName"] == "approval")
+            (action,) = (state for state in approval["actionStates"] if state["actionName"] == "decision")
+            return str(action.get("latestExecution", {}).get("token", ""))
+
         pipelines.put_approval_result(
             pipelineName=PIPELINE,
             stageName="approval",
             actionName="decision",
             result={"summary": summary, "status": status},
-            token=waiting["token"],
+            token=wait_for(token),
         )
 
     @contextmanager

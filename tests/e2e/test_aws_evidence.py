@@ -33,7 +33,7 @@ def test_without_predictions_the_report_says_so(shared: Cloud) -> None:
 
 def test_a_model_that_is_rejected_in_the_console_has_it_in_its_report(shared: Cloud) -> None:
     run = shared.json("run")
-    shared.said_in_the_console("Rejected", "not today")
+    shared.decide_in_the_console("Rejected", "not today")
     wait_for(lambda: shared.json("status")["run"]["status"] == "rejected", 60)
     assert re.search("This run was <b>REJECTED</b> by .*: not today<", report_of(shared, run["id"])[0])
 

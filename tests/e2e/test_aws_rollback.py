@@ -111,7 +111,7 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cl
     good = good_model(shared)
     bad = spoiled(shared, good, epochs=4)
     runs = len(shared.json("runs"))
-    shared.said_in_the_console("Approved", "fine with me")
+    shared.decide_in_the_console("Approved", "fine with me")
     pipelines = shared.aws.client("codepipeline")
 
     def status() -> str:

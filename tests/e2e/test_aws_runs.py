@@ -171,7 +171,7 @@ def test_a_first_deployment_that_fails_continues_once_its_cause_is_gone_and_show
 def test_a_decision_in_the_aws_console_counts(shared: Cloud) -> None:
     assert "continues in the background" in shared("run", "--set", "epochs=4", "--detach")
     run_id = shared.json("status", "--follow")["run"]["id"]
-    shared.said_in_the_console("Approved", "seen in the console")
+    shared.decide_in_the_console("Approved", "seen in the console")
     done = shared.json("status", run_id, "--follow")
     assert (done["run"]["status"], done["run"]["decision"]["comment"]) == ("done", "seen in the console")
     assert done["endpoint"]["is_what_was_approved"] is True

@@ -57,7 +57,9 @@ def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None
     assert actions(again.infra.plan()) == {Action.KEEP}
     again.infra.deploy()
     assert ground.backend().infra.exists()
-    assert [key.split("/")[1] for key in ours(ground)] == ["cli", "cli", "format.json", "source"]
+    # CodePipeline begins a run as it makes a pipeline; deploy-infra stops it, before or after it has written.
+    folders = [key.split("/")[1] for key in ours(ground)]
+    assert [folder for folder in folders if folder != "runs"] == ["cli", "cli", "format.json", "source"]
 
 
 def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:
