@@ -15,8 +15,8 @@ from mlops_cli.core.progress import Watch, no_watch
 if TYPE_CHECKING:
     from mlops_cli.core.checks import Finding
     from mlops_cli.core.engine import RunView
-    from mlops_cli.core.evidence import Evidence
-    from mlops_cli.core.model_versions import ModelVersion
+    from mlops_cli.core.models.evidence import Evidence
+    from mlops_cli.core.models.model_versions import ModelVersion
     from mlops_cli.core.plan import Plan
     from mlops_cli.core.progress import Report
     from mlops_cli.core.reproducibility import Reproduction

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlops_cli.core.endpoint import GateReport
-from mlops_cli.core.script_environment import PassedVariables
+from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.time_limits import TimeLimits, time_limit_message
 from mlops_cli.core.stages import FIRST_INPUT, Stage
-from mlops_cli.core.time_limits import TimeLimits, time_limit_message
 from mlops_cli.files.atomic import read_json
 from mlops_cli.plain_text import clipped, log_line
 from mlops_cli.processes.child_process import Job, JobProcesses, TimeLimitError

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlops_cli.core.comparison import Comparison, comparison_from
 from mlops_cli.core.endpoint import InvocationResponse
+from mlops_cli.core.models.comparison import Comparison, comparison_from
 from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.models.evidence import Evidence
     from mlops_cli.core.runs import Run
     from mlops_cli.evaluation.predictions import Predictions
 

@@ -9,7 +9,7 @@ from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:
     from mlops_cli.backends.model_evaluation import RenderReport, TrainingOutputs
-    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.models.evidence import Evidence
     from mlops_cli.core.runs import Run
     from mlops_cli.report.context import ReportedUseCase
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from mlops_cli.core.engine import RunView
-from mlops_cli.core.jobs import progress_in
+from mlops_cli.core.jobs.script_job import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
 
 GOING_ON = (Status.PENDING, Status.RUNNING)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mlops_cli.core.jobs.script_mode import Hyperparameter, typed
 from mlops_cli.core.runs import Run
-from mlops_cli.core.script_mode import Hyperparameter, typed
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file

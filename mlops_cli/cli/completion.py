@@ -22,7 +22,7 @@ from mlops_cli.project.completion_cache import (
 )
 
 if TYPE_CHECKING:
-    from mlops_cli.core.model_versions import ModelVersion
+    from mlops_cli.core.models.model_versions import ModelVersion
     from mlops_cli.core.runs import Run
     from mlops_cli.project.paths import Project
     from mlops_cli.project.settings import Settings

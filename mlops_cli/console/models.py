@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.console.formatting import format_datetime, iso, number, short
 from mlops_cli.console.output import decision_dict
-from mlops_cli.core.model_versions import Interval, ModelVersion
+from mlops_cli.core.models.model_versions import Interval, ModelVersion
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from mlops_cli.console.console import Console
-    from mlops_cli.core.decision import Decision
+    from mlops_cli.core.models.decision import Decision
 
 
 def models_dict(models: Sequence[ModelVersion], live_digest: str) -> list[dict[str, Any]]:

@@ -7,15 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.console.formatting import format_datetime, iso, short
-from mlops_cli.core.comparison import ComparisonResult, describe_rows, summarize
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport
+from mlops_cli.core.models.comparison import ComparisonResult, describe_rows, summarize
 from mlops_cli.core.runs import CONTINUABLE, Run, StageRun, Status
 from mlops_cli.plain_text import clipped, one_line
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console
-    from mlops_cli.core.decision import Decision
-    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.models.decision import Decision
+    from mlops_cli.core.models.evidence import Evidence
     from mlops_cli.core.plan import Plan
     from mlops_cli.data.metadata import DatasetInfo
     from mlops_cli.data.origins import SourceCheck

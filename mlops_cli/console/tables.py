@@ -11,8 +11,8 @@ from rich.text import Text
 
 from mlops_cli.console.cells import PlainTable, joined, styled, table
 from mlops_cli.console.formatting import MARKS, describe_reason, duration, format_datetime, number, short
-from mlops_cli.core.comparison import CONFIDENCE, Comparison, ComparisonResult
-from mlops_cli.core.evidence import Evidence, MetricRow
+from mlops_cli.core.models.comparison import CONFIDENCE, Comparison, ComparisonResult
+from mlops_cli.core.models.evidence import Evidence, MetricRow
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.plain_text import one_line

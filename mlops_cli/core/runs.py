@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from mlops_cli.core import clock
-from mlops_cli.core.decision import Decision, decision_from
+from mlops_cli.core.models.decision import Decision, decision_from
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, PREPARATION, STAGES, TRAINING, Stage, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
 

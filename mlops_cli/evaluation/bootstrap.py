@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mlops_cli.core.comparison import CONFIDENCE
+from mlops_cli.core.models.comparison import CONFIDENCE
 from mlops_cli.evaluation.predictions import LABEL, NUMBER, Column
 
 RESAMPLES = 1000

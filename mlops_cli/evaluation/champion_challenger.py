@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mlops_cli.core.comparison import Comparison, MetricDelta
-from mlops_cli.core.metric_bounds import MACRO
+from mlops_cli.core.models.comparison import Comparison, MetricDelta
+from mlops_cli.core.models.metric_bounds import MACRO
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.bootstrap import RESAMPLES, confidence_interval, has_enough_rows, metric_for, resample
 from mlops_cli.evaluation.predictions import Column, Predictions

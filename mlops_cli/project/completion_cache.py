@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from mlops_cli.files.atomic import read_json, write_atomically
 
 if TYPE_CHECKING:
-    from mlops_cli.core.model_versions import ModelVersion
+    from mlops_cli.core.models.model_versions import ModelVersion
     from mlops_cli.core.runs import Run
 
 NAME = "seen.json"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlops_cli.core.script_environment import (
+from mlops_cli.core.jobs.script_environment import (
     PROXIES,
     PassedVariables,
     environment_inputs,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from mlops_cli.core.jobs.time_limits import LONGEST
 from mlops_cli.core.stages import JOBS, TRAINING, Stage
-from mlops_cli.core.time_limits import LONGEST
 from mlops_cli.project.settings import INSTANCE_TYPE
 
 MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)

@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.core.metric_bounds import Bounds, Metrics
-from mlops_cli.core.script_environment import PassedVariables, is_own
+from mlops_cli.core.jobs.script_environment import PassedVariables, is_own
+from mlops_cli.core.jobs.time_limits import LONGEST, TimeLimits
+from mlops_cli.core.models.metric_bounds import Bounds, Metrics
 from mlops_cli.core.stages import STAGES, Kind
-from mlops_cli.core.time_limits import LONGEST, TimeLimits
 from mlops_cli.data.schema import KINDS
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlops_cli.core.evidence import Evidence
-from mlops_cli.core.metric_bounds import MACRO
+from mlops_cli.core.models.evidence import Evidence
+from mlops_cli.core.models.metric_bounds import MACRO
 from mlops_cli.core.runs import Run
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.bootstrap import confidence_interval, has_enough_rows, resample

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlops_cli import __version__
-from mlops_cli.core.evidence import is_number, make_evidence
+from mlops_cli.core.models.evidence import is_number, make_evidence
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.stages import PREPARATION, STAGES, TRAINING, Kind
 from mlops_cli.project.usecase import UseCase

@@ -81,7 +81,7 @@ def test_kill_9_while_deploying_then_run_continues(tiny: Cli) -> None:
 STUCK_REPORT = """
 import signal, sys
 from pathlib import Path
-from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+from mlops_cli.backends.local.stages.approval_evidence import ApprovalEvidence
 from mlops_cli.cli import main
 
 def write_report(self, run, tell=None):
@@ -253,7 +253,7 @@ def test_a_detached_run_that_dies_leaves_word_and_the_status_says_where(tiny: Cl
 
 
 FAULTY = """
-from mlops_cli.backends.local.run_execution import RunExecution
+from mlops_cli.backends.local.runs.execution import RunExecution
 from mlops_cli.cli import main
 
 def run_stages(self, run, view, start):

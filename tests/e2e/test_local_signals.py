@@ -80,8 +80,8 @@ import signal, sys
 from pathlib import Path
 from mlops_cli.backends.local.endpoint import LocalServedEndpoint
 from mlops_cli.backends.local.infrastructure import LocalInfrastructure
-from mlops_cli.backends.local.models import LocalModels
-from mlops_cli.backends.local.runs import LocalRuns
+from mlops_cli.backends.local.models.local_models import LocalModels
+from mlops_cli.backends.local.runs.local_runs import LocalRuns
 from mlops_cli.cli import main
 
 def pause(self, *arguments):

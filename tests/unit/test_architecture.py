@@ -212,7 +212,7 @@ def _attributes(path: Path) -> set[str]:
 
 def test_the_names_of_stages_stand_in_one_file() -> None:
     """Elsewhere a stage is known by its role or its kind: another one is a line in core/stages.py."""
-    other_meanings = {("core/decision.py", "approval"), ("report/sections/distribution_shift.py", "train")}
+    other_meanings = {("core/models/decision.py", "approval"), ("report/sections/distribution_shift.py", "train")}
     names = {stage.name for stage in STAGES}
     literals = {
         (path.relative_to(PACKAGE).as_posix(), node.value)

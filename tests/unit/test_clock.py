@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.backends.local.runs.store import RunStore
 from mlops_cli.core import clock
-from mlops_cli.core.model_versions import deployed_version, versions_of
+from mlops_cli.core.models.model_versions import deployed_version, versions_of
 from mlops_cli.core.runs import Run, Status, new_run
 
 DAY = 86_400.0

@@ -8,7 +8,7 @@ import pwd
 
 import pytest
 
-from mlops_cli.core.decision import (
+from mlops_cli.core.models.decision import (
     AUTOMATIC,
     Actor,
     Decision,

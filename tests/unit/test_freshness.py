@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.local.run_store import RunStore
-from mlops_cli.backends.local.stage_executor import LocalStageExecutor
+from mlops_cli.backends.local.runs.store import RunStore
+from mlops_cli.backends.local.stages.executor import LocalStageExecutor
 from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.engine import decide_reuse, run_or_reuse_stage
 from mlops_cli.core.runs import Run, new_run

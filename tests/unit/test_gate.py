@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed, run_gate
-from mlops_cli.core.script_environment import PassedVariables
+from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.time_limits import TimeLimits
 from mlops_cli.core.stages import stage_named
-from mlops_cli.core.time_limits import TimeLimits
 from mlops_cli.processes.child_process import JobProcesses
 
 STAGE = stage_named("pre-training-tests")

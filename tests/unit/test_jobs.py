@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core import script_mode
-from mlops_cli.core.jobs import ScriptJob, command_line, parse_json_output, progress_in
+from mlops_cli.core.jobs import script_mode
+from mlops_cli.core.jobs.script_job import ScriptJob, command_line, parse_json_output, progress_in
 from mlops_cli.core.stages import Kind
 
 TRAIN = ScriptJob(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_cli.core.decision import Actor, Decision
-from mlops_cli.core.model_versions import Interval, ModelVersion, find_version, rollback_target, versions_of
+from mlops_cli.core.models.decision import Actor, Decision
+from mlops_cli.core.models.model_versions import Interval, ModelVersion, find_version, rollback_target, versions_of
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import MlopsError

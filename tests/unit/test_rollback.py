@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_cli.core.decision import Actor, Decision
-from mlops_cli.core.model_versions import Interval, ModelVersion
-from mlops_cli.core.rollback import LastRollback, choose_rollback
+from mlops_cli.core.models.decision import Actor, Decision
+from mlops_cli.core.models.model_versions import Interval, ModelVersion
+from mlops_cli.core.models.rollback import LastRollback, choose_rollback
 from mlops_cli.core.runs import Status, new_run
 from mlops_cli.errors import MlopsError
 

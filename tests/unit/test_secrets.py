@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.script_environment import PassedVariables
+from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.core.secrets import (
     has_secret_content,
     is_secret_file,

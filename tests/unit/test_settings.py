@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.script_environment import PassedVariables
+from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.environment import job_environment, job_environment_inputs
 from mlops_cli.project.settings import SETTINGS, load_settings, misspelled_names, resolve

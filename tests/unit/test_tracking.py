@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import MlopsError

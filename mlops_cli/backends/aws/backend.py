@@ -10,11 +10,11 @@ from mlops_cli.backends.aws.data import AwsData
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.endpoint import AwsServedEndpoint
 from mlops_cli.backends.aws.infrastructure import AwsInfrastructure
-from mlops_cli.backends.aws.runs.pipeline_approvals import PipelineApprovals
+from mlops_cli.backends.aws.models.pipeline_approvals import PipelineApprovals
+from mlops_cli.backends.aws.models.rollback import AwsModels
 from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
 from mlops_cli.backends.aws.runs.prepare_start import prepare_start
 from mlops_cli.backends.aws.runs.reproduce import AwsReproductions
-from mlops_cli.backends.aws.runs.rollback import AwsModels
 from mlops_cli.backends.aws.stages.step_runner import StepRunner
 from mlops_cli.backends.base import Backend
 from mlops_cli.backends.report_page import report_renderer

@@ -11,12 +11,12 @@ from mlops_cli.backends.aws.clients.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.clients.logs import Logs
 from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
 from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimitsStore
+from mlops_cli.backends.aws.models.approvals import ApprovalHistory
+from mlops_cli.backends.aws.models.approve import ApprovalSender
+from mlops_cli.backends.aws.models.model_versions import ModelVersions
 from mlops_cli.backends.aws.resource_names import ResourceNames
-from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimitsStore
-from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
-from mlops_cli.backends.aws.runs.approve import ApprovalSender
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
-from mlops_cli.backends.aws.runs.model_versions import ModelVersions
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.start import RunStarter
 from mlops_cli.backends.aws.runs.stop import RunStopper
@@ -25,7 +25,7 @@ from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages.approval_report import ApprovalReport
 from mlops_cli.backends.aws.state_format import check_format
 from mlops_cli.backends.model_evaluation import RenderReport
-from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.core.models.metric_bounds import Metrics
 
 
 class AwsServices:

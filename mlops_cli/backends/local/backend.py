@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Backend
-from mlops_cli.backends.local.approvals import LocalApprovals
-from mlops_cli.backends.local.dataset import LocalData
+from mlops_cli.backends.local.data import LocalData
 from mlops_cli.backends.local.endpoint import LocalServedEndpoint
 from mlops_cli.backends.local.infrastructure import LocalInfrastructure
-from mlops_cli.backends.local.models import LocalModels
-from mlops_cli.backends.local.reproduce import LocalReproductions
-from mlops_cli.backends.local.run_execution import RunExecution
-from mlops_cli.backends.local.runs import LocalRuns, LocalStages
+from mlops_cli.backends.local.models.approvals import LocalApprovals
+from mlops_cli.backends.local.models.local_models import LocalModels
+from mlops_cli.backends.local.runs.execution import RunExecution
+from mlops_cli.backends.local.runs.local_runs import LocalRuns, LocalStages
+from mlops_cli.backends.local.runs.reproduce import LocalReproductions
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.backends.report_page import report_renderer
 from mlops_cli.project.paths import Project

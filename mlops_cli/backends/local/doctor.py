@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.common_checks import dataset_check
-from mlops_cli.backends.local.infra import has_infra, missing_packages, plan_infra
+from mlops_cli.backends.local.infra.deploy import has_infra, missing_packages, plan_infra
 from mlops_cli.backends.local.public_address import LOOPBACK, public_address_warning
 from mlops_cli.core.checks import Check, Finding, State, ok
 from mlops_cli.core.endpoint import EndpointState

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mlops_cli.backends.base import ServedEndpoint
 from mlops_cli.backends.local.services import LocalServices
-from mlops_cli.backends.local.stage_executor import gate_variables
+from mlops_cli.backends.local.stages.executor import gate_variables
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport, InvocationResponse
-from mlops_cli.core.model_versions import deployed_version
+from mlops_cli.core.models.model_versions import deployed_version
 from mlops_cli.core.stages import ENDPOINT_GATE, TRAINING
 from mlops_cli.monitoring.preconditions import check_statistics_available, read_reference
 from mlops_cli.monitoring.statistics import FILE, RequestStatistics

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Infrastructure
-from mlops_cli.backends.local.infra import deploy_infra, has_infra, plan_infra
+from mlops_cli.backends.local.infra.deploy import deploy_infra, has_infra, plan_infra
 from mlops_cli.backends.local.public_address import public_address_warning
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.local.cleanup import Cleanup
+    from mlops_cli.backends.local.cleanup.steps import Cleanup
 
 
 class LocalInfrastructure(Infrastructure):
@@ -42,7 +42,7 @@ class LocalInfrastructure(Infrastructure):
         return self._cleanup(keep_data).apply()
 
     def _cleanup(self, keep_data: bool) -> Cleanup:
-        from mlops_cli.backends.local.cleanup import Cleanup
+        from mlops_cli.backends.local.cleanup.steps import Cleanup
 
         services = self._services
         return Cleanup(

@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_cli.backends.local.infra import require_infra
-from mlops_cli.backends.local.run_selection import with_actual_status
-from mlops_cli.backends.local.run_store import RunStore
+from mlops_cli.backends.local.infra.deploy import require_infra
+from mlops_cli.backends.local.runs.selection import with_actual_status
+from mlops_cli.backends.local.runs.store import RunStore
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
-from mlops_cli.backends.local.stage_executor import LocalStageExecutor
-from mlops_cli.core.decision import Actor, person
-from mlops_cli.core.model_versions import ModelVersion, versions_of
+from mlops_cli.backends.local.stages.executor import LocalStageExecutor
+from mlops_cli.core.models.decision import Actor, person
+from mlops_cli.core.models.model_versions import ModelVersion, versions_of
 from mlops_cli.core.runs import Run, find_run
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.project_lock import ProjectLock
@@ -26,7 +26,7 @@ from mlops_cli.project.usecase import UseCase
 from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+    from mlops_cli.backends.local.stages.approval_evidence import ApprovalEvidence
     from mlops_cli.backends.model_evaluation import RenderReport
 
 
@@ -53,7 +53,7 @@ class OpenStore:
 
     @cached_property
     def approval_evidence(self) -> ApprovalEvidence:
-        from mlops_cli.backends.local.approval_evidence import ApprovalEvidence
+        from mlops_cli.backends.local.stages.approval_evidence import ApprovalEvidence
 
         services = self._services
         return ApprovalEvidence(

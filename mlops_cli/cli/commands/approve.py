@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
-    from mlops_cli.core.evidence import Evidence
+    from mlops_cli.core.models.evidence import Evidence
     from mlops_cli.core.runs import Run
 
 
@@ -65,7 +65,7 @@ def show_and_decide(
     """Show the evidence, ask, record the decision; after an approval deploy and test the endpoint."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
-    from mlops_cli.core.evidence import require_reason
+    from mlops_cli.core.models.evidence import require_reason
     from mlops_cli.core.runs import has_decision
 
     run = backend.runs.get(run_id)

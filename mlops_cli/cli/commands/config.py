@@ -13,7 +13,7 @@ from mlops_cli.errors import EXIT_USAGE
 def config(ctx: typer.Context, as_json: Json = False) -> None:
     """Show every setting and its origin."""
     from mlops_cli.console.output import show_settings
-    from mlops_cli.core.script_environment import PassedVariables
+    from mlops_cli.core.jobs.script_environment import PassedVariables
     from mlops_cli.project.environment import withheld_variables
     from mlops_cli.project.settings import misspelled_names
 

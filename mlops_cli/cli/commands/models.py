@@ -44,7 +44,7 @@ def show_model(
 ) -> None:
     """Show one model: origin, metrics, decision, service time."""
     from mlops_cli.console.models import model_dict, show_version
-    from mlops_cli.core.model_versions import find_version
+    from mlops_cli.core.models.model_versions import find_version
 
     context, console = get_context(ctx)
     model = find_version(context.backend.models.list_versions(), version)

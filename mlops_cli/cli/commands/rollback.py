@@ -51,8 +51,8 @@ def show_and_roll_back(
     from mlops_cli.backends.base import CostScope
     from mlops_cli.cli.commands.run import show_result
     from mlops_cli.console.models import show_models
-    from mlops_cli.core.approval import has_reason
     from mlops_cli.core.endpoint import EndpointState
+    from mlops_cli.core.models.approval import has_reason
 
     plan, models = backend.models.plan_rollback(version), backend.models.list_versions()
     endpoint = backend.endpoint.status()

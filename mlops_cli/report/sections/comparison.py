@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_cli.core.comparison import CONFIDENCE, Comparison, ComparisonResult, MetricDelta, describe_rows
+from mlops_cli.core.models.comparison import CONFIDENCE, Comparison, ComparisonResult, MetricDelta, describe_rows
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import escape, number, short, signed, title
 from mlops_cli.report.svg import Plot, tick, ticks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.core.comparison import ComparisonResult
-from mlops_cli.core.metric_bounds import MACRO
+from mlops_cli.core.models.comparison import ComparisonResult
+from mlops_cli.core.models.metric_bounds import MACRO
 from mlops_cli.evaluation.curves import calibration, calibration_error
 from mlops_cli.evaluation.predictions import LABEL
 from mlops_cli.frameworks.package_check import UNSAFE_FILES

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_cli.backends.aws.runs.approval_summary import SUMMARY_LENGTH, DecisionDetails, read_summary, summary_of
-from mlops_cli.core.decision import DecisionKind, NamedModel
+from mlops_cli.backends.aws.models.approval_summary import SUMMARY_LENGTH, DecisionDetails, read_summary, summary_of
+from mlops_cli.core.models.decision import DecisionKind, NamedModel
 
 ROLLBACK = DecisionDetails(DecisionKind.ROLLBACK, NamedModel("v1", "a" * 64), NamedModel("v2", "b" * 64))
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import Execution
-from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits
-from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, summary_of
-from mlops_cli.backends.aws.runs.approve import ApprovalSender
-from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
+from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, summary_of
+from mlops_cli.backends.aws.models.approve import ApprovalSender
+from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlops_cli.backends.aws.clients.logs import build_log
-from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails
+from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.runs.pipeline_variables import (
     LENGTH,
     NO_ROLLBACK,
@@ -15,7 +15,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     encode_rollback,
 )
 from mlops_cli.backends.aws.stack_outputs import VARIABLES, from_environment, from_stack
-from mlops_cli.core.decision import DecisionKind, NamedModel
+from mlops_cli.core.models.decision import DecisionKind, NamedModel
 from mlops_cli.errors import ConfigurationError
 
 

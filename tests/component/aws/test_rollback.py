@@ -11,14 +11,14 @@ import pytest
 from mlops_cli.backends.aws.clients.codepipeline import Execution, Revision
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits
+from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
+from mlops_cli.backends.aws.models.rollback import AwsModels
 from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
 from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode_rollback
-from mlops_cli.backends.aws.runs.rollback import AwsModels
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.backends.report_page import report_renderer
-from mlops_cli.core.decision import Actor, Decision, DecisionKind
-from mlops_cli.core.model_versions import Interval, ModelVersion
+from mlops_cli.core.models.decision import Actor, Decision, DecisionKind
+from mlops_cli.core.models.model_versions import Interval, ModelVersion
 from mlops_cli.core.runs import Run, RunRequest, Status, new_run
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project.paths import Project

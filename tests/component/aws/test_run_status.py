@@ -9,7 +9,7 @@ import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.runs.status import APPROVAL_TIMEOUT_SECONDS, build_run
-from mlops_cli.core.decision import arn_name
+from mlops_cli.core.models.decision import arn_name
 from mlops_cli.core.runs import Run, Status, new_run
 
 ID = "0b5e8a52-0000-4000-8000-000000000001"

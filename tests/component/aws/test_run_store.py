@@ -15,8 +15,8 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages import job_outputs
 from mlops_cli.backends.aws.state_format import MARKER, check_format, write_format
-from mlops_cli.core.decision import Actor, Decision
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import stage_named
 from mlops_cli.errors import MlopsError

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.local.infra import deploy_infra
-from mlops_cli.backends.local.run_store import RunStore
-from mlops_cli.core.decision import Actor, Decision
-from mlops_cli.core.model_versions import versions_of
+from mlops_cli.backends.local.infra.deploy import deploy_infra
+from mlops_cli.backends.local.runs.store import RunStore
+from mlops_cli.core.models.decision import Actor, Decision
+from mlops_cli.core.models.model_versions import versions_of
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.project.completion_cache import MAX_ROWS, NAME, CompletionCache

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.local.backend import LocalBackend
-from mlops_cli.backends.local.infra import deploy_infra
+from mlops_cli.backends.local.infra.deploy import deploy_infra
 from mlops_cli.core.engine import StageFailed, StageResult
-from mlops_cli.core.jobs import parse_json_output
-from mlops_cli.core.model_versions import ModelVersion
+from mlops_cli.core.jobs.script_job import parse_json_output
+from mlops_cli.core.models.model_versions import ModelVersion
 from mlops_cli.core.runs import Run, RunRequest, StageRun
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.errors import MlopsError

@@ -11,9 +11,9 @@ import pytest
 
 from mlops_cli.backends.local.doctor import endpoint as examine_endpoint
 from mlops_cli.core.checks import State
-from mlops_cli.core.decision import Actor, DecisionKind
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.models.decision import Actor, DecisionKind
 from mlops_cli.core.runs import Status
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from tests.component.local.ground import Ground, killed_at

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.local.run_selection import (
+from mlops_cli.backends.local.runs.selection import (
     check_waiting,
     record_decision,
     select_run,
     supersede_older,
     with_actual_status,
 )
-from mlops_cli.backends.local.run_store import LONGEST_PATH, RunStore
-from mlops_cli.core.decision import Actor, Decision
+from mlops_cli.backends.local.runs.store import LONGEST_PATH, RunStore
 from mlops_cli.core.engine import StageResult, run_stages
+from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.runs import Run, RunRequest, StageRun, Status, find_run
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.errors import ConfigurationError, MlopsError

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.backends.local.backend import LocalBackend
-from mlops_cli.backends.local.infra import deploy_infra
-from mlops_cli.backends.local.owned_files import unknown_paths
+from mlops_cli.backends.local.cleanup.owned_files import unknown_paths
+from mlops_cli.backends.local.infra.deploy import deploy_infra
 from mlops_cli.core.checks import State
 from mlops_cli.core.runs import RunRequest
 from mlops_cli.errors import ConfigurationError, MlopsError

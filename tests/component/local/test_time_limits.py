@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.local.checkpoints import Checkpoints
-from mlops_cli.backends.local.job_runner import JobRunner
+from mlops_cli.backends.local.stages.checkpoints import Checkpoints
+from mlops_cli.backends.local.stages.job_runner import JobRunner
 from mlops_cli.caching.reads import Reads
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.time_limits import TimeLimits
 from mlops_cli.core.runs import CONTINUE, new_run
-from mlops_cli.core.script_environment import PassedVariables
 from mlops_cli.core.stages import TRAINING, Kind, Stage
-from mlops_cli.core.time_limits import TimeLimits
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError

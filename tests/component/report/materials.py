@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mlops_cli.core.comparison import Comparison
-from mlops_cli.core.decision import Decision
-from mlops_cli.core.evidence import make_evidence
-from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.core.models.comparison import Comparison
+from mlops_cli.core.models.decision import Decision
+from mlops_cli.core.models.evidence import make_evidence
+from mlops_cli.core.models.metric_bounds import Metrics
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.evaluation.champion_challenger import compare

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.core.models.metric_bounds import Metrics
 from mlops_cli.evaluation.bootstrap import AT_THRESHOLD, FEWEST, OF_NUMBERS, PLAIN, RESAMPLES
 from mlops_cli.evaluation.predictions import read_predictions
 from mlops_cli.report import report_html

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlops_cli.core.comparison import (
+from mlops_cli.core.models.comparison import (
     Comparison,
     ComparisonResult,
     MetricDelta,

@@ -7,7 +7,7 @@ import re
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
-from mlops_cli.core.decision import arn_name
+from mlops_cli.core.models.decision import arn_name
 from mlops_cli.errors import EXIT_USAGE, MlopsError
 from mlops_cli.project.settings import Settings
 

@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, GATE_RESULT, ROLLBACK, latest_attempt
-from mlops_cli.core.jobs import progress_in
+from mlops_cli.core.jobs.script_job import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
 from mlops_cli.plain_text import clipped

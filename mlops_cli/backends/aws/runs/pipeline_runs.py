@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.models.rollback import AwsModels
 from mlops_cli.backends.aws.runs.cost_estimate import LOGGED, STORED, VOLUMES, Estimate, recent_durations, with_prices
-from mlops_cli.backends.aws.runs.rollback import AwsModels
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
 from mlops_cli.backends.base import Runs

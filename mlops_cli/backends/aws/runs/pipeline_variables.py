@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 
-from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, read_summary, summary_of
+from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, read_summary, summary_of
 from mlops_cli.errors import ConfigurationError
 
 # Defaults of the pipeline variables: they cannot be empty.

@@ -18,15 +18,15 @@ from mlops_cli.backends.aws.clients.codepipeline import (
     Pipeline,
 )
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
-from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, forwarded, summary_of
-from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
+from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, forwarded, summary_of
+from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
 from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode, decode_rollback, encode
 from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, JOB, build_run, latest_attempt
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.run_follower import PollInterval, follow
 from mlops_cli.core.engine import RunView, StageFailed
-from mlops_cli.core.model_versions import ROLLED_BACK_TO
+from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     ALREADY_APPROVED,
     Run,

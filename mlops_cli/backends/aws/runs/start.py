@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, IN_PROGRESS, Execution, Revision
-from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
+from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.pipeline_variables import (
     LENGTH,
     NO_ROLLBACK,
@@ -17,7 +17,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
 )
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import OUTDATED
-from mlops_cli.core.model_versions import ROLLED_BACK_TO
+from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     CONTINUABLE,
     Run,

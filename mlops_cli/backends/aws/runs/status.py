@@ -17,11 +17,11 @@ from mlops_cli.backends.aws.clients.codepipeline import (
     ActionRun,
     Execution,
 )
-from mlops_cli.backends.aws.runs.accepted_limits import AcceptedLimits, LoadAccepted, none_accepted
-from mlops_cli.backends.aws.runs.approval_summary import read_summary
+from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits, LoadAccepted, none_accepted
+from mlops_cli.backends.aws.models.approval_summary import read_summary
 from mlops_cli.core.cache_inputs import digest_cache_inputs
-from mlops_cli.core.decision import Actor, Decision, arn_name
-from mlops_cli.core.evidence import SHORTFALLS, limits_of
+from mlops_cli.core.models.decision import Actor, Decision, arn_name
+from mlops_cli.core.models.evidence import SHORTFALLS, limits_of
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
 

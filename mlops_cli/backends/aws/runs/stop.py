@@ -7,7 +7,7 @@ from mlops_cli.backends.aws.clients.codepipeline import IN_PROGRESS, STEP_FUNCTI
 from mlops_cli.backends.aws.clients.stepfunctions import stop_execution
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.queries import RunQueries
-from mlops_cli.core.decision import person
+from mlops_cli.core.models.decision import person
 from mlops_cli.core.runs import Run, Status
 from mlops_cli.project.environment import claimed_names
 

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
-from mlops_cli.core.decision import Decision
-from mlops_cli.core.model_versions import ROLLED_BACK_TO
+from mlops_cli.core.models.decision import Decision
+from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import Run, StageRun, Status, run_from, stage_run_from
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, TRAINING, position
 

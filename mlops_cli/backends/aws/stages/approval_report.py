@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from mlops_cli.backends.aws.clients.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.clients.s3 import Bucket
-from mlops_cli.backends.aws.runs.approvals import ApprovalHistory
+from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.store import DECISIONS, S3RunStore
 from mlops_cli.backends.aws.stages.job_outputs import training_outputs
 from mlops_cli.backends.model_evaluation import (
@@ -25,10 +25,10 @@ from mlops_cli.backends.model_evaluation import (
     TrainingOutputs,
     compare_models,
 )
-from mlops_cli.core.comparison import Comparison
 from mlops_cli.core.endpoint import InvocationResponse
-from mlops_cli.core.evidence import Evidence, make_evidence, shortfalls_alone
-from mlops_cli.core.metric_bounds import Metrics
+from mlops_cli.core.models.comparison import Comparison
+from mlops_cli.core.models.evidence import Evidence, make_evidence, shortfalls_alone
+from mlops_cli.core.models.metric_bounds import Metrics
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.errors import MlopsError
 

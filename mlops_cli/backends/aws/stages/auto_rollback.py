@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.aws.clients.model_registry import PENDING
-from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails, rejection_comment
+from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, rejection_comment
 from mlops_cli.backends.aws.services import AwsServices
-from mlops_cli.core.decision import DecisionKind
-from mlops_cli.core.model_versions import (
+from mlops_cli.core.models.decision import DecisionKind
+from mlops_cli.core.models.model_versions import (
     ROLLED_BACK_TO,
     ModelVersion,
     approved_run,

@@ -23,7 +23,7 @@ from mlops_cli.backends.aws.runs.status import ROLLBACK
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.core.engine import RunView, StageFailed, run_or_reuse_stage
-from mlops_cli.core.model_versions import ROLLED_BACK_TO
+from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     Run,
     Status,

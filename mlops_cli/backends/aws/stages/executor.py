@@ -20,8 +20,8 @@ from typing import Any
 from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
 from mlops_cli.backends.aws.infra.dataset import FOLDER, METADATA
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
-from mlops_cli.backends.aws.runs.approval_summary import DecisionDetails
-from mlops_cli.backends.aws.runs.approvals import approved_stage, objection
+from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
+from mlops_cli.backends.aws.models.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stages import auto_rollback, endpoint_parameters, job_outputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
@@ -33,13 +33,13 @@ from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_i
 from mlops_cli.caching.key import code_inputs, source_inputs
 from mlops_cli.caching.reads import Reads
 from mlops_cli.caching.stage_files import file_inputs
-from mlops_cli.core.approval import accepts
 from mlops_cli.core.cache_inputs import FILE, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
-from mlops_cli.core.evidence import SHORTFALLS
+from mlops_cli.core.jobs.script_environment import environment_inputs
+from mlops_cli.core.models.approval import accepts
+from mlops_cli.core.models.evidence import SHORTFALLS
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
-from mlops_cli.core.script_environment import environment_inputs
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.frameworks import DEFAULT, framework_named

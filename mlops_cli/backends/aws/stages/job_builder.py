@@ -26,7 +26,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
 )
 from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.core.engine import StageFailed
-from mlops_cli.core.jobs import input_channels
+from mlops_cli.core.jobs.script_job import input_channels
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.model_archive import pack

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_cli.backends.aws.clients.s3 import Bucket, S3Object
 from mlops_cli.core.engine import StageFailed, StageResult
-from mlops_cli.core.jobs import parse_json_output
+from mlops_cli.core.jobs.script_job import parse_json_output
 from mlops_cli.core.runs import CONTINUE
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder

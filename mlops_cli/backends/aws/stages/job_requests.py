@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.stages import launcher
-from mlops_cli.core.jobs import CHECKPOINT_VARIABLE, ScriptJob, command_line
-from mlops_cli.core.script_environment import STEADY
-from mlops_cli.core.script_mode import Hyperparameter
+from mlops_cli.core.jobs.script_environment import STEADY
+from mlops_cli.core.jobs.script_job import CHECKPOINT_VARIABLE, ScriptJob, command_line
+from mlops_cli.core.jobs.script_mode import Hyperparameter
 from mlops_cli.core.stages import FIRST_INPUT, Kind
 from mlops_cli.project.instances import JobInstances
 

@@ -1,0 +1,1 @@
+"""Models on AWS: approve, list, roll back."""

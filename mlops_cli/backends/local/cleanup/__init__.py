@@ -1,0 +1,1 @@
+"""Remove everything that mlops made on this machine, and verify it."""

@@ -1,0 +1,163 @@
+"""Cleanup on this machine: remove everything that mlops made, keep the rest, then list everything again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_cli.backends.local.cleanup.owned_files import folders, frame, owned_paths, unknown_paths
+from mlops_cli.backends.local.server_processes import LocalServerProcesses
+from mlops_cli.core.plan import Action, Change, Plan
+from mlops_cli.data.metadata import load
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.atomic import remove_tree
+from mlops_cli.files.process_identity import own_identity
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.project_lock import ProjectLock, ProjectLockedError, acquire_by_force
+from mlops_cli.project.paths import Project
+from mlops_cli.project.state_dir import create_state_dir, is_state_dir
+from mlops_cli.serving.control import LocalEndpoint, ServerState
+
+STOP_SECONDS = 15.0
+WRITERS_SECONDS = 10.0
+PAUSE_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Cleanup:
+    """The project, and everything that runs in it."""
+
+    project: Project
+    server: LocalEndpoint
+    server_processes: LocalServerProcesses
+    lock: ProjectLock
+    children: JobProcesses
+    keep_data: bool
+
+    def plan(self) -> Plan:
+        """Return the processes and files to stop and remove, and those that stay, with reasons."""
+        without_folder = [
+            Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed")
+            for pid in self.server_processes.without_folder()
+        ]
+        if not is_state_dir(self.project):
+            return Plan((*without_folder, *_check_owner(self.project)))
+        removals, kept = _removals(self.project, self.keep_data), _kept(self.project, self.keep_data)
+        return Plan((*self._processes(), *without_folder, *removals, *kept))
+
+    def _processes(self) -> list[Change]:
+        status, holder = self.server.status(), self.lock.holder()
+        changes = []
+        if holder and holder.process != own_identity():
+            changes.append(Change(Action.STOP, str(holder), "it is running in this project"))
+        if status.state is not ServerState.ABSENT:
+            address = f" at {status.url}" if status.url else ""
+            changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value}{address}"))
+        for pid in {*self.children.orphans(), *self.server_processes.orphans()}:
+            changes.append(Change(Action.STOP, f"process {pid}", "left by an earlier command"))
+        return changes
+
+    def apply(self) -> Plan:
+        """Stop, remove, list again; return the plan that remains, without active changes if all went well."""
+        project, lock = self.project, self.lock
+        if not is_state_dir(project):
+            self.server_processes.end_without_folder()
+            if _is_empty(project.state):
+                project.state.rmdir()
+            return self.plan()
+        _unlink(path for path in (lock.path, project.endpoint, self.children.folder) if path.is_symlink())
+        acquire_by_force(lock, "cleanup")
+        try:
+            self.server.stop(STOP_SECONDS)
+            self.children.kill_orphans(owned=True)
+            _remove(project, lock, self.keep_data)
+            return self.plan()
+        finally:
+            lock.release()
+
+
+def _check_owner(project: Project) -> list[Change]:
+    if not os.path.lexists(project.state):
+        return []
+    if _is_empty(project.state):
+        return [Change(Action.REMOVE, project.state.name, "empty, left by a killed command")]
+    return [Change(Action.KEEP, str(project.state), "not created by mlops, or a link")]
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+
+
+def _removals(project: Project, keep_data: bool) -> list[Change]:
+    owned = owned_paths(project, keep_data)
+    if not keep_data and not unknown_paths(project):
+        owned = [*owned, *frame(project)]
+    descriptions = {_shown(project, path): description for path, description in owned}
+    return [Change(Action.REMOVE, path, description) for path, description in descriptions.items()]
+
+
+def _shown(project: Project, path: Path) -> str:
+    """Return the folder named in commands and documentation, rather than each file in it."""
+    parts = path.relative_to(project.root).parts
+    return "/".join(parts if parts[1] == project.data.name else parts[:2])
+
+
+def _kept(project: Project, keep_data: bool) -> list[Change]:
+    try:
+        dataset = load(project.data)
+    except MlopsError:  # a damaged dataset is about to be removed
+        dataset = None
+    kept = [Change(Action.KEEP, "training/, .env", "yours")]
+    if dataset:
+        kept.append(Change(Action.KEEP, dataset.source, "the source of the data"))
+    if keep_data:
+        kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data", created_by_mlops=True))
+    unknown = unknown_paths(project)
+    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not created by mlops") for path in unknown]
+    if unknown or keep_data:
+        why = "needed while .mlops/ contains other files"
+        names = [str(path.relative_to(project.root)) for path, _ in frame(project)]
+        kept += [Change(Action.KEEP, name, why, created_by_mlops=True) for name in names]
+    return kept
+
+
+def _remove(project: Project, lock: ProjectLock, keep_data: bool) -> None:
+    """Remove mlops' files until they stay away: another command may still be writing its last file."""
+    deadline = time.monotonic() + WRITERS_SECONDS
+    while not _is_removed(project, lock, keep_data) and time.monotonic() < deadline:
+        time.sleep(PAUSE_SECONDS)
+
+
+def _is_removed(project: Project, lock: ProjectLock, keep_data: bool) -> bool:
+    for path, _ in owned_paths(project, keep_data):
+        with suppress(FileNotFoundError):
+            remove_tree(path)
+    for folder in folders(project, keep_data):
+        with suppress(OSError):  # the folder is not empty
+            folder.rmdir()
+    if owned_paths(project, keep_data):
+        return False
+    return keep_data or bool(unknown_paths(project)) or _is_closed(project, lock)
+
+
+def _is_closed(project: Project, lock: ProjectLock) -> bool:
+    """Remove the frame and the folder; if another command wrote into it, restore the frame and return False."""
+    _unlink(path for path, _ in frame(project))
+    try:
+        project.state.rmdir()
+    except OSError:
+        create_state_dir(project)
+        lock.release()
+        with suppress(ProjectLockedError):  # held by a command that sees the removal, or sets up anew
+            lock.acquire("cleanup")
+        return False
+    return True
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The state that the local target needs before a run."""

@@ -1,0 +1,1 @@
+"""Models on this machine: approve, list, roll back."""

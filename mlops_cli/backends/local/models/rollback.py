@@ -1,0 +1,94 @@
+"""Roll back to an earlier approved model: a run that copies the model's stages and starts at the deployment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mlops_cli.backends.local.runs.store import RunStore
+from mlops_cli.core import clock
+from mlops_cli.core.models.decision import Actor, Decision, DecisionKind, NamedModel
+from mlops_cli.core.models.model_versions import ModelVersion, approved_run, is_rolling_back
+from mlops_cli.core.models.rollback import LastRollback
+from mlops_cli.core.runs import Run, Status, copy_earlier_stages, new_run
+from mlops_cli.core.stages import DEPLOYMENT
+
+
+@dataclass(frozen=True)
+class RollbackReason:
+    """The actor and comment of a rollback, its kind, the present limits, and the model's shortfalls by them."""
+
+    actor: Actor
+    comment: str
+    limits: Mapping[str, str]
+    shortfalls: tuple[str, ...] = ()
+    kind: DecisionKind = DecisionKind.ROLLBACK
+
+
+def interrupted_rollback(store: RunStore) -> Run | None:
+    """Return the newest run if it is an unfinished rollback."""
+    latest = next(iter(store.runs()), None)
+    half_way = (Status.RUNNING, Status.INTERRUPTED)
+    return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
+
+
+def last_rollback(store: RunStore) -> LastRollback | None:
+    """Return the rollback of the last approving decision, None if that is none."""
+    last = next((decision for decision in store.decisions() if decision.approved), None)
+    runs = store.runs()
+    run = next((run for run in runs if last and last.is_rollback and run.id == last.run_id), None)
+    if run is None:
+        return None
+    replaced = run.decision.rolled_back_from if run.decision else None
+    return LastRollback(run, run.approval.output, replaced.digest if replaced else "", run.id == runs[0].id)
+
+
+def start_rollback(
+    target: ModelVersion,
+    away_from: NamedModel | None,
+    reason: RollbackReason,
+    store: RunStore,
+    overtaken: Sequence[Run] = (),
+) -> Run:
+    """Return the run that deploys ``target``; reject the replaced model, so that no later run restores it.
+
+    Everything is recorded before the deployment, including the superseded runs: killed at any point, ``mlops run``
+    completes the rollback.
+    """
+    source = approved_run(store.runs(), target.digest)
+    run = new_run(os.urandom(4).hex(), source.overrides)
+    copy_earlier_stages(DEPLOYMENT.name, run, source)
+    gate = run.approval
+    run.status = Status.RUNNING
+    run.decision = Decision(
+        run.id,
+        True,
+        reason.actor,
+        reason.comment,
+        clock.now(),
+        gate.key,
+        gate.output,
+        reason.kind,
+        rollback_to=target.named,
+        rolled_back_from=away_from,
+        shortfalls=reason.shortfalls,
+        limits=reason.limits,
+    )
+    gate.reason = f"approved {run.decision.by}"
+    replaced_digest = away_from.digest if away_from else ""
+    rejections = [
+        replace(
+            run.decision,
+            run_id=decision.run_id,
+            approved=False,
+            key=decision.key,
+            model_digest=replaced_digest,
+            shortfalls=(),
+        )
+        for decision in {
+            decision.key: decision for decision in store.decisions() if decision.model_digest == replaced_digest
+        }.values()
+    ]
+    store.save(*overtaken, run, decisions=[*rejections, run.decision])
+    return run

@@ -1,0 +1,1 @@
+"""Runs on this machine: start, continue, follow, stop, reproduce, record."""

@@ -1,0 +1,1 @@
+"""The work of a stage on this machine: jobs and gates as subprocesses."""

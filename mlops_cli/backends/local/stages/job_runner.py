@@ -1,0 +1,233 @@
+"""Run one job or one gate: its process, log, progress lines, output, and its failure in plain words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
+from mlops_cli.backends.local.stages.checkpoints import Checkpoints
+from mlops_cli.backends.local.stages.model_trial import ModelTrial
+from mlops_cli.core.engine import RunView, StageFailed, StageResult
+from mlops_cli.core.jobs import script_mode
+from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.script_job import (
+    CHECKPOINT_VARIABLE,
+    ScriptJob,
+    command_line,
+    parse_json_output,
+    progress_in,
+)
+from mlops_cli.core.jobs.script_mode import Hyperparameter
+from mlops_cli.core.jobs.time_limits import TimeLimits, time_limit_message
+from mlops_cli.core.runs import CONTINUE, Run
+from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.files.atomic import open_unless_link, remove_tree
+from mlops_cli.files.hashing import digest_folder, stat_digest
+from mlops_cli.files.model_archive import pack
+from mlops_cli.frameworks.package_check import pickles
+from mlops_cli.plain_text import MOST_CHARACTERS, clipped, log_line
+from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
+from mlops_cli.processes.output_lines import LastLines, OutputLine
+from mlops_cli.project.environment import job_environment, unpassed_variables
+from mlops_cli.project.paths import Project
+
+TAIL_LINES = 8
+PACKAGE = "model.tar.gz"
+
+
+class JobRunner:
+    """Runs the scripts of one project."""
+
+    def __init__(
+        self,
+        project: Project,
+        children: JobProcesses,
+        passed: PassedVariables,
+        time_limits: TimeLimits,
+        checkpoints: Checkpoints,
+        trial: ModelTrial,
+    ) -> None:
+        self.project = project
+        self.children = children
+        self.passed = passed
+        self.time_limits = time_limits
+        self.checkpoints = checkpoints
+        self.trial = trial
+
+    def job(
+        self,
+        stage: Stage,
+        run: Run,
+        hyperparameters: Mapping[str, Hyperparameter],
+        channels: Mapping[str, Path],
+        view: RunView,
+    ) -> StageResult:
+        """Run a script; its output appears under artifacts/ as a whole or not at all."""
+        key = run.stage(stage.name).key[:16]
+        draft = _empty_folder(self.project.artifacts / stage.name / f".tmp-{key}")
+        job = ScriptJob(stage.name, stage.kind, self.project.training / stage.script, draft, channels, hyperparameters)
+        if stage.kind is Kind.TRAINING:
+            _prepare_folders(job)
+        environment = self._environment(job, stage, run)
+        try:
+            self._run(stage, run, command_line(job, sys.executable), environment, view)
+        except StageFailed as failure:
+            raise failure.with_note(_noted_failure(job)) if _noted_failure(job) else failure from None
+        remove_tree(script_mode.input_folder(job))
+        outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
+        if stage.kind is Kind.TRAINING:
+            self.trial.run(draft / PACKAGE, self.children, self.log(run.id, stage.name))
+        # The output is part of the name: a forced run whose output differs must not take an approved model away.
+        folder = draft.with_name(f"{key}-{outcome.output[:12]}")
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+        self.checkpoints.remove_all(stage)
+        detail = {**outcome.detail, "files": stat_digest(folder), "content": digest_folder(folder)}
+        return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
+
+    def _environment(self, job: ScriptJob, stage: Stage, run: Run) -> dict[str, str]:
+        if job.kind is not Kind.TRAINING:
+            return {}
+        checkpoints = self.checkpoints.prepare(stage, run, self.reads(run.id, stage.name))
+        return {**script_mode.environment(job, os.cpu_count() or 1), CHECKPOINT_VARIABLE: str(checkpoints)}
+
+    def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> StageResult:
+        """Run a pytest suite; raise StageFailed with the failing assertions if it does not pass."""
+        watched = {**variables, **self._watched(stage, run)}
+        environment = gate_environment(self.project.training, watched, self.passed)
+        tail = LastLines(TAIL_LINES)
+        log = self._log(stage, run)
+        report = log.with_suffix(".json")
+        with open(log, "wb", opener=open_unless_link) as file:
+            on_line = _progress_reader(stage.name, tail, view)
+            detail = execute_gate(
+                stage, self.project.training, environment, self.children, report, file, on_line, self.time_limits
+            )
+        if has_passed(detail):
+            return StageResult(output=run.stage(stage.name).key, detail=detail)
+        message = gate_failure(stage, detail, tail.texts, log)
+        raise StageFailed(f"{message}{self._unpassed(message)}", CONTINUE, detail)
+
+    def _unpassed(self, output: str) -> str:
+        """Return a line about variables that the output names and that scripts do not get."""
+        names = unpassed_variables(output, self.passed)
+        if not names:
+            return ""
+        return f"\nScripts do not get {', '.join(names)}: see [environment] pass in docs/what-counts.md."
+
+    def log(self, run_id: str, stage: str) -> Path:
+        return self.project.runs / run_id / f"{stage}.log"
+
+    def reads(self, run_id: str, stage: str) -> Path:
+        """Return the file in which the processes of a stage note the files that they use."""
+        return self.project.runs / run_id / f"{stage}.reads"
+
+    def _watched(self, stage: Stage, run: Run) -> dict[str, str]:
+        notes = self.reads(run.id, stage.name)
+        notes.unlink(missing_ok=True)
+        return {"MLOPS_READS": str(notes.resolve())}
+
+    def _log(self, stage: Stage, run: Run) -> Path:
+        """Return the stage's next log, and note it in the run."""
+        log = self.log(run.id, stage.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        run.stage(stage.name).log = str(log.relative_to(self.project.state))
+        return log
+
+    def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
+        tail = LastLines(TAIL_LINES)
+        log = self._log(stage, run)
+        watched = {**env, **self._watched(stage, run)}
+        environment = job_environment(watched, self.project.training, self.passed)
+        with open(log, "wb", opener=open_unless_link) as file:
+            on_line = _progress_reader(stage.name, tail, view)
+            minutes = self.time_limits.of(stage)
+            try:
+                code = self.children.run(argv, self.project.training, environment, file, on_line, minutes * 60)
+            except TimeLimitError:
+                reason = f"{stage.script} takes too long: {time_limit_message(stage.name, minutes)}"
+                raise StageFailed(f"{reason}.\n{_shown(tail)}\nLog: {log}", CONTINUE) from None
+        if code != 0:
+            lines = _shown(tail)
+            message = f"{stage.script} {describe_exit(code)}.\n{lines}{self._unpassed(lines)}\nLog: {log}"
+            raise StageFailed(message, CONTINUE, {"exit_code": code})
+
+
+def _shown(tail: LastLines) -> str:
+    return "\n".join(f"  {line}" for line in tail.texts) or "  (it printed nothing)"
+
+
+def _empty_folder(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _prepare_folders(job: ScriptJob) -> None:
+    """Make the folders and files that a training job finds in SageMaker's container."""
+    folder = script_mode.input_folder(job)
+    for path in (job.model_folder, job.data_folder, folder / "config", folder / "data"):
+        path.mkdir(parents=True)
+    for name, text in script_mode.config_files(job).items():
+        (folder / "config" / name).write_text(text, encoding="utf-8")
+    for name, channel in job.channels.items():
+        (folder / "data" / name).symlink_to(channel.resolve())
+
+
+def _noted_failure(job: ScriptJob) -> str:
+    """Return what the script has written into the file for its failure, as SageMaker shows it."""
+    file = job.output / "failure"
+    if job.kind is not Kind.TRAINING or not file.is_file():
+        return ""
+    with file.open("rb") as stream:
+        return clipped(log_line(stream.read(MOST_CHARACTERS * 4).decode("utf-8", "replace").strip()))
+
+
+def _progress_reader(stage: str, tail: LastLines, view: RunView) -> Callable[[OutputLine], None]:
+    """Return a function that passes progress lines to the view and keeps the last of the other lines."""
+
+    def on_line(line: OutputLine) -> None:
+        if progress := progress_in(line.text):
+            view.progress(stage, *progress)
+        else:
+            tail.add(line)
+
+    return on_line
+
+
+def _training_output(job: ScriptJob) -> StageResult:
+    """Pack the model folder as SageMaker does; the digest of the archive is the model's identity."""
+    if not any(job.model_folder.iterdir()):
+        raise StageFailed(f"{job.script.name} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
+    digest = pack(job.model_folder, job.output / PACKAGE)
+    unsafe = pickles(path.relative_to(job.model_folder).as_posix() for path in job.model_folder.rglob("*"))
+    shutil.rmtree(job.model_folder)
+    return StageResult(output=digest, detail={**_detail(job.data_folder / "metrics.json"), **unsafe})
+
+
+def _processing_output(job: ScriptJob) -> StageResult:
+    links = [path for path in (job.output, *job.output.rglob("*")) if path.is_symlink()]
+    if links:
+        raise StageFailed(f"{links[0]} is a link: its target would not be saved.", "Copy it, then: mlops run")
+    return StageResult(output=digest_folder(job.output), detail=_detail(job.output / "profile.json"))
+
+
+def _detail(path: Path) -> dict[str, Any]:
+    """Return the script's optional JSON file about its output."""
+    if not path.is_file():
+        return {}
+    try:
+        return parse_json_output(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StageFailed(f"{path.name} is not valid JSON: {error}.", CONTINUE) from None
+
+
+def describe_exit(code: int) -> str:
+    """Return the end of a process in words."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -1,0 +1,1 @@
+"""Jobs as data: scripts, their environment and time limits. No IO."""

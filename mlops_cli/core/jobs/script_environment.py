@@ -1,0 +1,77 @@
+"""The environment of scripts and gates: a short list, and the use case's additions. No IO.
+
+PYTHON* is not on the list: these variables switch assertions off, load other modules or hide the scripts' folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mlops_cli.files.hashing import digest_bytes
+
+# Guaranteed to a script on every target.
+STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+# Their addresses may hold a password: scripts get them all the same, the endpoint does not.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+# Locations and network access: they differ between terminals, so they are not cache inputs.
+LOCATIONS = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", *PROXIES, "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "TF_CPP_MIN_LOG_LEVEL",
+)  # fmt: skip
+# Variables that can change a result: cache inputs by the digest of their value.
+BEHAVIOUR = (
+    "LANG", "LANGUAGE", "LC_*", "TZ", "LD_LIBRARY_PATH", "DYLD_*", "CUDA_*", "NVIDIA_*", "ROCR_*", "HIP_*", "OMP_*",
+    "KMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*", "TF_*", "XLA_*", "KERAS_*",
+)  # fmt: skip
+# Set for scripts and gates by mlops itself, or able to make a gate's assertions void.
+OWN = ("SM_*", "MLOPS_*", "PYTEST_*", "PYTHONOPTIMIZE", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+LOOPBACK = "127.0.0.1,localhost,::1"
+# Loaded by Python at its start, in scripts, gates and their Python subprocesses.
+BOOTSTRAP = Path(__file__).parents[1] / "bootstrap"
+
+
+@dataclass(frozen=True)
+class PassedVariables:
+    """The additions of usecase.toml: names to pass on, and variables with values."""
+
+    names: tuple[str, ...] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_own(name: str) -> bool:
+    return _matches(name, OWN)
+
+
+def script_environment(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
+    """Return the scripts' part of ``environ``, and the use case's own variables."""
+    listed = {name: environ[name] for name in passed.names if name in environ}
+    return {**inherited_environment(environ), **listed, **passed.fixed, **STEADY}
+
+
+def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the short list; requests to this machine take no proxy."""
+    inherited = {name: value for name, value in environ.items() if _matches(name, (*LOCATIONS, *BEHAVIOUR))}
+    return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
+
+
+def with_paths(environment: Mapping[str, str], training: Path) -> dict[str, str]:
+    """Return the environment with the scripts' folder on Python's path, for any way to start a script."""
+    listed = environment.get("PYTHONPATH")
+    folders = [str(BOOTSTRAP), str(training), *([listed] if listed else [])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
+
+
+def environment_inputs(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
+    """Return the variables that can change a result, by the digest of their values: a value may be a secret."""
+    counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in LOCATIONS}
+    listed = {name: environ[name] for name in passed.names if name in environ}
+    values = {**counted, **listed, **passed.fixed}
+    return {f"variable {name}": digest_bytes(value.encode(errors="surrogateescape")) for name, value in values.items()}
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

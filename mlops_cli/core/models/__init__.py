@@ -1,0 +1,1 @@
+"""Models as data: evidence, decisions, versions, comparison, rollback. No IO."""

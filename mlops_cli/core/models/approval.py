@@ -1,0 +1,28 @@
+"""The approvals of a model that hold now, and the shortfalls that they accept. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+
+from mlops_cli.core.models.decision import Decision
+
+
+def latest_decision(decisions: Iterable[Decision], digest: str) -> Decision | None:
+    """Return the last decision about a model, in any run; ``decisions`` come the newest first."""
+    return next((decision for decision in decisions if decision.model_digest == digest), None)
+
+
+def approvals_since_rejection(decisions: Iterable[Decision], digest: str) -> list[Decision]:
+    """Return the approvals of a model since its last rejection, the newest first."""
+    about = (decision for decision in decisions if decision.model_digest == digest)
+    return list(takewhile(lambda decision: decision.approved, about))
+
+
+def accepts(decision: Decision, shortfalls: Sequence[str]) -> bool:
+    """True if the approval accepts each of the shortfalls, with a reason."""
+    return not shortfalls or (has_reason(decision.comment) and set(shortfalls) <= set(decision.shortfalls))
+
+
+def has_reason(comment: str) -> bool:
+    return any(character.isalnum() for character in comment)

@@ -1,0 +1,262 @@
+"""Evidence: the basis of an approval, as data, from the records of the run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from mlops_cli.core.models.approval import has_reason
+from mlops_cli.core.models.comparison import Comparison, summarize
+from mlops_cli.core.models.decision import Decision
+from mlops_cli.core.models.metric_bounds import Metrics
+from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.core.stages import STAGES, Kind
+from mlops_cli.errors import ConfigurationError
+
+Rows = dict[str, dict[str, Any]]
+# In the detail of the approval's stage: the shortfalls at the time of the request.
+SHORTFALLS = "shortfalls"
+LONGEST = 40  # characters of a value that is not a number
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One row of the metrics (a label, or the mean over all) with its limits and the live model's value.
+
+    ``not_numbers``: values of a script that are no numbers, for example Infinity or true.
+    """
+
+    name: str
+    metrics: dict[str, float | None]
+    minimum: dict[str, float]
+    live: dict[str, float | None]
+    maximum: dict[str, float] = field(default_factory=dict)
+    not_numbers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def below(self) -> list[str]:
+        """The metrics under their minimum; one that could not be computed counts as under it."""
+        values = {name: self.metrics.get(name) for name in self.minimum}
+        return [name for name, value in values.items() if not (value is not None and value >= self.minimum[name])]
+
+    @property
+    def above(self) -> list[str]:
+        """The metrics over their maximum; one that could not be computed counts as over it."""
+        values = {name: self.metrics.get(name) for name in self.maximum}
+        return [name for name, value in values.items() if not (value is not None and value <= self.maximum[name])]
+
+    @property
+    def out_of_bounds(self) -> list[str]:
+        return [*self.below, *self.above]
+
+    def bound(self, name: str) -> tuple[str, float] | None:
+        """Return a metric's minimum, or else its maximum, with its kind."""
+        sides = (("minimum", self.minimum), ("maximum", self.maximum))
+        return next(((side_name, side[name]) for side_name, side in sides if name in side), None)
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """The violated limits, as text."""
+        under = [_shown(self, name, f"under {self.minimum[name]:g}") for name in self.below]
+        return under + [_shown(self, name, f"over {self.maximum[name]:g}") for name in self.above]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    name: str
+    status: str
+    passed: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence. ``comparison``: with the live model, if that is another one; ``report``: the HTML report's address.
+
+    ``before``: the shortfalls at the time of the request, if the limits have changed since.
+    """
+
+    run_id: str
+    split: str
+    primary: str
+    rows: tuple[MetricRow, ...]
+    gates: tuple[GateResult, ...]
+    data: dict[str, Any]
+    data_digest: str
+    model_digest: str
+    live_digest: str
+    live_run: str
+    earlier: Decision | None
+    lower_is_better: bool = False
+    missing: tuple[str, ...] = ()
+    must_beat_live: bool = False
+    comparison: Comparison | None = None
+    report: str = ""
+    before: tuple[str, ...] = ()
+
+    @property
+    def comment_reasons(self) -> list[str]:
+        """The reasons why an approval needs a comment: present shortfalls, and those at the time of the request."""
+        return [*self.shortfalls, *self.before]
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """The shortfalls, as text.
+
+        Violated limits, missing metrics with a limit, a failed demand to beat the live model.
+        """
+        problems = [problem for row in self.rows for problem in row.shortfalls]
+        problems += [f"metrics.json has no row {name!r}, which has limits" for name in self.missing if self.rows]
+        if not any(self.primary in row.metrics for row in self.rows):
+            problems.append(f"metrics.json has no {self.primary!r}, the primary metric")
+        return [*problems, *self._not_better()]
+
+    @property
+    def has_champion(self) -> bool:
+        """True if another model than this one is live."""
+        return self.live_digest not in ("", self.model_digest)
+
+    def _not_better(self) -> list[str]:
+        if not (self.must_beat_live and self.has_champion):
+            return []
+        if self.comparison is None:
+            return ["must_beat_live: not compared with the live model"]
+        return [] if self.comparison.better else [f"must_beat_live: {summarize(self.comparison)}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run_id,
+            "split": self.split,
+            "metrics": {row.name: row.metrics for row in self.rows},
+            "minimum": {row.name: row.minimum for row in self.rows},
+            "maximum": {row.name: row.maximum for row in self.rows},
+            "lower_is_better": self.lower_is_better,
+            "live_metrics": {row.name: row.live for row in self.rows},
+            "shortfalls": self.shortfalls,
+            "shortfalls_when_asked": list(self.before),
+            "not_numbers": {row.name: row.not_numbers for row in self.rows if row.not_numbers},
+            "gates": {gate.name: asdict(gate) for gate in self.gates},
+            "data": {**self.data, "digest": self.data_digest},
+            "model_digest": self.model_digest,
+            "live": {"digest": self.live_digest, "run": self.live_run} if self.live_digest else None,
+            "comparison": self.comparison.to_dict() if self.comparison else None,
+            "must_beat_live": self.must_beat_live,
+            "report": self.report,
+        }
+
+
+def shortfalls_alone(run: Run, metrics: Metrics) -> list[str]:
+    """Return the shortfalls of a run's model by its own metrics, without a comparison with the live model."""
+    return make_evidence(run, replace(metrics, must_beat_live=False), {}, None, None).shortfalls
+
+
+def _shown(row: MetricRow, name: str, beyond: str) -> str:
+    """Return a violated limit as text."""
+    value = row.metrics.get(name)
+    if name in row.not_numbers:
+        return f"{row.name}: {name} is not a number: {row.not_numbers[name]}"
+    absence = "is not in metrics.json" if name not in row.metrics else "is null in metrics.json: it was not computed"
+    return f"{row.name}: {name} {absence if value is None else f'{value:.3f} is {beyond}'}"
+
+
+def make_evidence(
+    run: Run,
+    metrics: Metrics,
+    data: dict[str, Any],
+    live: StageRun | None,
+    earlier: Decision | None,
+    comparison: Comparison | None = None,
+    report: str = "",
+) -> Evidence:
+    """Combine the records of the run's model; ``live`` is the training of the live model."""
+    trained = run.training
+    rows = _metric_rows(trained.detail, metrics, live.detail if live else {})
+    return Evidence(
+        run_id=run.id,
+        split=metrics.split,
+        primary=metrics.primary,
+        rows=rows,
+        gates=tuple(_gate_result(run.stage(stage.name)) for stage in STAGES if stage.kind is Kind.GATE),
+        data=data,
+        data_digest=run.preparation.cache_inputs.get("the data", ""),
+        model_digest=trained.output,
+        live_digest=live.output if live else "",
+        live_run=live.run_id if live else "",
+        earlier=earlier,
+        lower_is_better=metrics.lower_is_better,
+        missing=tuple(name for name in metrics.rows if name not in [row.name for row in rows]),
+        must_beat_live=metrics.must_beat_live,
+        comparison=comparison,
+        report=report,
+        before=_before(run.approval, metrics),
+    )
+
+
+def limits_of(gate: StageRun) -> dict[str, str]:
+    """Return the limits and demands of an approval request, by name."""
+    return {name: value for name, value in gate.cache_inputs.items() if not name.startswith("the output of ")}
+
+
+def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
+    """Return the shortfalls at the time of the request, if usecase.toml has other limits now."""
+    requested = limits_of(gate)
+    if not requested or requested == metrics.named():
+        return ()
+    return tuple(f"{shortfall}, at the time of the request" for shortfall in gate.detail.get(SHORTFALLS, ()))
+
+
+def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
+    """Return the rows of a split of metrics.json, in its order, with their limits and the live model's rows."""
+    rows, live_rows = _rows(report, metrics.split), _rows(live, metrics.split)
+    return tuple(
+        MetricRow(
+            name=name,
+            metrics=row,
+            minimum=metrics.minimum_of(name),
+            live=live_rows.get(name, {}),
+            maximum=metrics.maximum_of(name),
+            not_numbers=_not_numbers(report["metrics"][metrics.split][name]),
+        )
+        for name, row in rows.items()
+    )
+
+
+def _rows(report: dict[str, Any], split: str) -> Rows:
+    """Return the rows of a split with their numbers; a malformed row or value counts as missing."""
+    splits = report.get("metrics")
+    rows = splits.get(split) if isinstance(splits, dict) else None
+    if not isinstance(rows, dict):
+        return {}
+    return {str(name): _numbers(row) for name, row in rows.items() if isinstance(row, dict)}
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if is_number(value) else None for name, value in row.items()}
+
+
+def _not_numbers(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        name: json.dumps(value, allow_nan=True)[:LONGEST].strip('"')
+        for name, value in row.items()
+        if value is not None and not is_number(value)
+    }
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite number: neither a bool, nor Infinity, NaN or 1e999."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _gate_result(stage: StageRun) -> GateResult:
+    return GateResult(stage.name, stage.status.value, stage.detail.get("passed", 0), stage.detail.get("failed", 0))
+
+
+def require_reason(evidence: Evidence, comment: str) -> None:
+    """Raise ConfigurationError for the approval of a model with shortfalls and without a reason."""
+    if evidence.comment_reasons and not has_reason(comment):
+        raise ConfigurationError(
+            f"The model falls short ({'; '.join(evidence.comment_reasons)}): approving it needs a reason.",
+            f"mlops approve --run-id {evidence.run_id} --comment 'WHY', or --reject",
+        )

@@ -1,0 +1,57 @@
+"""The choice of a rollback, for both targets: its version, and the unfinished one that a repeated command completes.
+
+No IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlops_cli.core.models.model_versions import ModelVersion, find_version, rollback_target
+from mlops_cli.core.runs import Run, Status
+
+UNDER_WAY = (Status.RUNNING, Status.WAITING, Status.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class LastRollback:
+    """The newest rollback, if nobody has approved another model since: its run, and its models by their digests.
+
+    ``is_newest``: no run was started after it.
+    """
+
+    run: Run
+    target: str
+    replaced: str
+    is_newest: bool
+
+    def is_unfinished(self, deployed: str) -> bool:
+        """Return True if a repeated command completes it, even with no work left after its last record.
+
+        It no longer counts once a third model is deployed.
+        """
+        if self.run.status in UNDER_WAY:
+            return deployed in ("", self.target, self.replaced)
+        return self.run.status is Status.DONE and self.is_newest and deployed == self.target
+
+
+@dataclass(frozen=True)
+class RollbackChoice:
+    """The version to deploy and the digest of the model to reject; ``unfinished`` is the rollback to complete."""
+
+    target: ModelVersion
+    replaced: str
+    unfinished: Run | None = None
+
+
+def choose_rollback(
+    models: Sequence[ModelVersion], deployed: str, version: str, last: LastRollback | None
+) -> RollbackChoice:
+    """Return the unfinished rollback to this version (or to any, if empty), or else the choice of a new one.
+
+    Raise MlopsError, with the reason, if there is no such version.
+    """
+    if last and last.is_unfinished(deployed) and (not version or find_version(models, version).digest == last.target):
+        return RollbackChoice(find_version(models, last.target), last.replaced, last.run)
+    return RollbackChoice(rollback_target(models, deployed, version), deployed)
