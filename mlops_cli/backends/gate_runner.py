@@ -11,6 +11,7 @@ from typing import IO, Any
 from mlops_cli.core.endpoint import GateReport
 from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.core.jobs.time_limits import TimeLimits, time_limit_message
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.core.stages import FIRST_INPUT, Stage
 from mlops_cli.files.atomic import read_json
 from mlops_cli.plain_text import clipped, log_line
@@ -51,7 +52,10 @@ def execute_gate(
     except TimeLimitError:
         return {**NOTHING_RAN, "failures": [time_limit_message(stage.name, minutes)]}
     outcome = {**NOTHING_RAN, **(read_json(report) or {})}
-    return {**outcome, "failures": [clipped(log_line(reason)) for reason in outcome["failures"][:MOST_KEPT]]}
+    return {
+        **outcome,
+        "failures": [clipped(without_secrets(log_line(reason))) for reason in outcome["failures"][:MOST_KEPT]],
+    }
 
 
 def has_passed(detail: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from mlops_cli import __version__
 from mlops_cli.cli import completion
 from mlops_cli.cli.context import AppContext
 from mlops_cli.console import Console
+from mlops_cli.core.secrets import set_known_secrets
 from mlops_cli.errors import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -76,15 +77,16 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
         console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
         ctx.meta["console"] = console
         interruption.interrupt_on_signals()
+        set_known_secrets(ctx.obj.secrets)
         try:
             function(ctx, *args, **options)
         except (MlopsError, OSError, KeyboardInterrupt) as error:
-            raise typer.Exit(_report(console, error, ctx.obj.secrets)) from None
+            raise typer.Exit(_report(console, error)) from None
 
     return call
 
 
-def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt, secrets: frozenset[str]) -> int:
+def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
     if isinstance(error, KeyboardInterrupt):
         error = MlopsError("Interrupted.", "Continue with the same command: finished work is kept.", EXIT_INTERRUPTED)
     if isinstance(error, BrokenPipeError):
@@ -93,10 +95,10 @@ def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt, s
     if isinstance(error, MlopsError):
         code = interruption.exit_code() if error.exit_code == EXIT_INTERRUPTED else error.exit_code
         with suppress(OSError):  # the terminal may have been closed
-            console.error(error.message, error.hint, code, secrets)
+            console.error(error.message, error.hint, code)
         return code
     at = f": {error.filename}" if error.filename else ""
-    console.error(f"{_problem(error)}{at}.", _hint(error), EXIT_ERROR, secrets)
+    console.error(f"{_problem(error)}{at}.", _hint(error), EXIT_ERROR)
     return EXIT_ERROR
 
 

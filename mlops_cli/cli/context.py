@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends import get_backend
+from mlops_cli.core.secrets import known_secrets
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.paths import Project, find_project, named_project
 from mlops_cli.project.settings import Settings, load_settings
@@ -46,11 +48,11 @@ class AppContext:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Return the texts that no message shows; none if there is no project."""
+        """Return the texts that are never shown; without a project, those of the environment."""
         try:
             return self.settings.secrets
         except (MlopsError, OSError):
-            return frozenset()
+            return known_secrets(os.environ.items())
 
     @cached_property
     def use_case(self) -> UseCase:

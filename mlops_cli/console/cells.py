@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.plain_text import printable
 
 # The least characters of a last column, whose text wraps.
@@ -58,7 +59,7 @@ def _stacked(headers: Sequence[Any], row: Sequence[Any]) -> PlainTable:
 
 def styled(text: str, style: str = "") -> Text:
     """Return any text as itself, in a style of ours."""
-    return Text(printable(text), style=style)
+    return Text(printable(without_secrets(text)), style=style)
 
 
 def joined(*texts: Text | str) -> Text:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mlops_cli.core.secrets import without_secrets
+from mlops_cli.core.secrets import hidden, without_secrets
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.plain_text import clipped, log_line, printable
 from mlops_cli.project.settings import plain_terminal, terminal_columns
@@ -95,21 +95,20 @@ class Console:
     def print_log(self, lines: Iterable[str]) -> None:
         """Print a program's output; not with --json."""
         for line in () if self.as_json else lines:
-            print(log_line(line), flush=True)
+            print(without_secrets(log_line(line)), flush=True)
 
     def result(self, value: Any) -> None:
         """Print the result as JSON; only with --json."""
         if self.as_json:
-            print(json.dumps(value, indent=2, default=str), flush=True)
+            print(json.dumps(hidden(value), indent=2, default=str), flush=True)
 
     def next(self, *commands: str) -> None:
         """Name the next commands."""
         for command in commands:
             self.say(f"next: {command}")
 
-    def error(self, message: str, hint: str, exit_code: int, secrets: Iterable[str] = ()) -> None:
-        """Print the error without ``secrets``, and without passwords in addresses."""
-        message, hint = (_clipped(without_secrets(text, secrets)) for text in (message, hint))
+    def error(self, message: str, hint: str, exit_code: int) -> None:
+        message, hint = (_clipped(without_secrets(text)) for text in (message, hint))
         print(f"error: {printable(message)}", file=sys.stderr)
         if hint:
             print(f"hint: {printable(hint)}", file=sys.stderr)
@@ -121,7 +120,7 @@ class Console:
         if yes:
             return True
         self.require_person(yes)
-        print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+        print(f"{printable(without_secrets(question))} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from mlops_cli.core import clock
 from mlops_cli.core.cache_inputs import with_reads
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status, continue_hint
+from mlops_cli.core.secrets import hidden, names_secret_value, without_secrets
 from mlops_cli.core.stages import STAGES, Stage, position
 from mlops_cli.errors import EXIT_ERROR, EXIT_STAGE_FAILED, MlopsError
 
@@ -113,8 +114,8 @@ def describe_change(name: str, before: dict[str, str], after: dict[str, str]) ->
         return f"{name} is new"
     if name not in after:
         return f"{name} is gone"
-    digests = any(len(value) == 64 for value in (before[name], after[name]))
-    return f"{name} changed" if digests else f"{name} {before[name]} → {after[name]}"
+    no_text = names_secret_value(name) or any(len(value) == 64 for value in (before[name], after[name]))
+    return f"{name} changed" if no_text else f"{name} {before[name]} → {after[name]}"
 
 
 def is_up_to_date(run: Run, executor: StageExecutor, stages: Sequence[Stage] = STAGES) -> bool:
@@ -162,7 +163,7 @@ def run_or_reuse_stage(stage: Stage, run: Run, executor: StageExecutor, view: Ru
         with _save_on_error(record, run, executor, view):
             outcome = executor.execute(stage, run, view)
             record.cache_inputs = with_reads(record.cache_inputs, outcome.read)
-            record.output, record.artifact, record.detail = outcome.output, outcome.artifact, outcome.detail
+            record.output, record.artifact, record.detail = outcome.output, outcome.artifact, hidden(outcome.detail)
             record.status = outcome.status
             record.finished_at = clock.now() if outcome.status.has_output else None
     executor.save(run)
@@ -203,6 +204,6 @@ def _mark_failed(record: StageRun, run: Run, error: BaseException) -> None:
     if record.status is not Status.RUNNING:  # it failed before it began; the start on record is an earlier one's
         record.started_at = clock.now()
     record.status = run.status = Status.FAILED if failed else Status.INTERRUPTED
-    record.reason = str(error) if failed else "stopped by the user"
-    record.detail = error.detail if isinstance(error, StageFailed) else {}
+    record.reason = without_secrets(str(error)) if failed else "stopped by the user"
+    record.detail = hidden(error.detail) if isinstance(error, StageFailed) else {}
     record.finished_at = clock.now()

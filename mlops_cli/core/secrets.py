@@ -1,6 +1,7 @@
 """Decide what may be secret: files, variables, parts of a text. The only place that does. No IO.
 
-A secret is withheld from scripts, gates and the endpoint, is never sent to AWS, and is not shown.
+A secret is withheld from scripts, gates and the endpoint, is never sent to AWS, and is not shown: every text on its way
+to a log, a record, a page, MLflow or the terminal passes through ``without_secrets`` or ``hidden``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote
 
 HIDDEN = "…"
 # Files and folders by name, in lower case; a folder's content is as secret as the folder.
@@ -56,14 +59,37 @@ BETWEEN = re.compile(
 KNOWN_TOKENS = (
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{18,}|sk-[\w-]{20,}"
     r"|xox[abeoprs]-[\w-]{10,}|AIza[\w-]{35}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|dapi[0-9a-f]{32}|KGAT_[0-9a-f]{20,}"
-    r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}\b|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
 )
 PRIVATE_KEY = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
 # user:password@, token@; not a port, a path and an @ behind it.
-USER_INFO = r"(?<=//)(?!\[|[^\s/@:?#]*:\d{1,5}[/?#])(?:[^\s/@:?#]*:[^\s\"']*|[^\s/@:?#]+)(?=@)"
+USER_INFO = r"(?<=//)(?!\[|[^\s/@:?#]*:\d{1,5}[/?#])(?:[^\s/@:?#]{0,300}:[^\s\"']{0,300}|[^\s/@:?#]{1,300})(?=@)"
 QUERY = r"(?<=[?&;])(?P<name>[\w.-]*(?:token|secret|passw|credential|key|sig|auth|code|jwt|sas)[\w.-]*=)[^&\s\"'#]+"
+# The end of a name whose value is a secret, in a message or among hyperparameters; "token" alone is a word of text.
+NAME = (
+    r"(?:passw(?:or)?d|passphrase|secret(?:[-_]?access)?(?:[-_]?key)?|(?:api|access|private)[-_]?key"
+    r"|(?:access|api|auth|bearer|hf|id|personal|refresh|security|session)[-_]?token)"
+)
+VALUE = r"""(?:"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^\s"',;&(){}\[\]]+)"""
+# NAME=value; "NAME": "value"; --NAME value, unless it stands for one; NAME: value with a digit or a sign in it.
+ASSIGNED = (
+    rf"(?P<name>{NAME}[\"']?\s*=\s*|{NAME}[\"']\s*:\s*|--(?=\w)[\w-]{{0,40}}{NAME}[\"']?(?:,\s*|\s+)(?!(?-i:[A-Z_]+)\b)"
+    rf"|{NAME}:\s+(?=\S*[\d!$%*+/=?@^~])(?=\S{{6}})|;\s*pwd=|authorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer)\s+"
+    rf"|\bbearer\s+(?=\S*\d)(?=\S{{8}})){VALUE}"
+)
 _PARTS = re.compile(f"{USER_INFO}|{KNOWN_TOKENS}|{PRIVATE_KEY}", re.DOTALL)
 _QUERY = re.compile(QUERY, re.IGNORECASE)
+_ASSIGNED = re.compile(ASSIGNED, re.IGNORECASE)
+_NAMED = re.compile(f"{NAME}$", re.IGNORECASE)
+# Without one of these a text has no secret of the patterns; they are faster to find.
+PART_HINTS = (
+    "//", "hf_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "xox", "AIza", "npm_", "pypi-",
+    "dapi", "KGAT_", "AKIA", "ASIA", "eyJ", "PRIVATE KEY",
+)  # fmt: skip
+NAME_HINTS = ("passw", "passphrase", "secret", "key", "token", "pwd=", "bearer", "authorization", "?", "&", ";")
+LEAST_KNOWN = 8
+# The values of this process that are secrets whatever they look like: the settings' reader sets them.
+_known: list[str] = []
 
 
 def is_secret_file(name: str) -> bool:
@@ -86,7 +112,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_secret_variable(name: str, value: str) -> bool:
-    return is_secret_name(name) or without_secrets(value) != value
+    return is_secret_name(name) or _without_patterns(value) != value
 
 
 def secret_variables(environ: Mapping[str, str]) -> list[str]:
@@ -94,11 +120,51 @@ def secret_variables(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name, value in environ.items() if value and is_secret_variable(name, value))
 
 
-def without_secrets(text: str, known: Iterable[str] = ()) -> str:
-    """Return the text without passwords in addresses, tokens of a known form, private keys, and ``known`` secrets."""
-    for secret in sorted(filter(None, known), key=len, reverse=True):
+def known_secrets(variables: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return the values that are secrets in any text: of variables with such a name, and passwords in addresses.
+
+    A path is none, nor a value so short that it may stand anywhere.
+    """
+    values = [value for name, value in variables if is_secret_name(name)]
+    values += [unquote(part) for _, value in variables for part in re.findall(r"://[^\s/@:]*:([^\s/@]+)@", value)]
+    lines = [line.strip() for value in values for line in (value, *value.splitlines())]
+    unique = [line for line in lines if len(line) >= LEAST_KNOWN and not line.startswith(("/", "~", "."))]
+    return frozenset(form for line in unique for form in (line, quote(line, safe="")))
+
+
+def set_known_secrets(values: Iterable[str]) -> None:
+    """Hide these values, too, in every text of this process."""
+    _known[:] = sorted(filter(None, values), key=len, reverse=True)
+
+
+def without_secrets(text: str) -> str:
+    """Return the text without passwords, keys and tokens, by their form or their name, and without known secrets."""
+    for secret in _known:
         text = text.replace(secret, HIDDEN)
-    return _QUERY.sub(rf"\g<name>{HIDDEN}", _PARTS.sub(HIDDEN, text))
+    return _without_patterns(text)
+
+
+def hidden(value: Any, name: str = "") -> Any:
+    """Return a document with every text in it without secrets; ``name`` is the value's own."""
+    if isinstance(value, str):
+        return HIDDEN if value and names_secret_value(name) else without_secrets(value)
+    if isinstance(value, Mapping):
+        return {key: hidden(part, str(key)) for key, part in value.items()}
+    return [hidden(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def names_secret_value(name: str) -> bool:
+    """Return True if the value of a hyperparameter or field of this name is not shown."""
+    return _NAMED.search(name) is not None
+
+
+def _without_patterns(text: str) -> str:
+    if any(hint in text for hint in PART_HINTS):
+        text = _PARTS.sub(HIDDEN, text)
+    lower = text.lower()
+    if any(hint in lower for hint in NAME_HINTS):
+        text = _ASSIGNED.sub(rf"\g<name>{HIDDEN}", _QUERY.sub(rf"\g<name>{HIDDEN}", text))
+    return text
 
 
 def _is_listed(part: str) -> bool:

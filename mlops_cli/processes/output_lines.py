@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.plain_text import clipped, log_line
 
 FRAME_SECONDS = 1.0
@@ -91,4 +92,4 @@ class LastLines:
 
 
 def _plain(line: bytes) -> str:
-    return log_line(line.decode("utf-8", "replace"))
+    return without_secrets(log_line(line.decode("utf-8", "replace")))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_cli.core.secrets import is_secret_name, without_secrets
+from mlops_cli.core.secrets import known_secrets, without_secrets
 from mlops_cli.errors import ConfigurationError
 
 Check = Callable[[str], str]
@@ -56,7 +56,6 @@ class Setting:
     secret: bool = False
 
 
-LEAST_SECRET = 8
 NEAR = 0.8
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}"
@@ -215,12 +214,7 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv:
     """Return every setting's value and origin, unchecked."""
     values = {setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS}
     variables = [(name, text) for source in (environ, dotenv) for name, text in source.items()]
-    return Settings(values, frozenset(text for name, text in variables if is_secret_name(name) and _is_unique(text)))
-
-
-def _is_unique(secret: str) -> bool:
-    """True unless it is a path, or so short that it may stand anywhere."""
-    return len(secret) >= LEAST_SECRET and not secret.startswith(("/", "~", "."))
+    return Settings(values, known_secrets(variables))
 
 
 def _find(

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from mlops_cli.core import figures
+from mlops_cli.core.secrets import without_secrets
 
 # Control characters that would reverse, hide or break the text around them: shown as their code instead.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
@@ -21,7 +22,7 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 def escape(value: Any) -> str:
     """Return text that is safe in HTML, also inside a quoted attribute, and cannot disturb its surroundings."""
-    text = _HALVES.sub("\ufffd", str(value))
+    text = _HALVES.sub("\ufffd", without_secrets(str(value)))
     text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return html.escape(_MARKS.sub(r"\1", text), quote=True)
 

@@ -44,4 +44,4 @@ def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: C
 
 def _not_logged(run: Run, reason: str, settings: Settings) -> str:
     detail = f"at {settings['MLFLOW_TRACKING_URI']}: {reason.rstrip('.')}"
-    return f"run {run.id} is not logged to MLflow {without_secrets(detail, settings.secrets)}"
+    return f"run {run.id} is not logged to MLflow {without_secrets(detail)}"

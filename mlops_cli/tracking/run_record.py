@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mlops_cli import __version__
 from mlops_cli.core.models.evidence import is_number, make_evidence
 from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.core.secrets import hidden
 from mlops_cli.core.stages import PREPARATION, STAGES, TRAINING, Kind
 from mlops_cli.project.usecase import UseCase
 
@@ -142,4 +143,4 @@ def _decision(run: Run) -> dict[str, str]:
 
 
 def _shortened(texts: dict[str, str]) -> dict[str, str]:
-    return {name: text[:LONGEST] for name, text in texts.items()}
+    return {name: text[:LONGEST] for name, text in hidden(texts).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -157,6 +158,27 @@ def test_a_script_that_fails_shows_its_last_lines(tiny: Cli) -> None:
     assert "train.py ended with exit code 1" in err
     assert "Traceback" not in err
     assert list((tiny.folder / ".mlops" / "artifacts" / "train").glob("[!.]*")) == [], "a failed stage leaves no output"
+
+
+def test_a_secret_is_neither_kept_nor_shown(tiny: Cli) -> None:
+    secrets = ("correct-horse-battery", "hunter2", "s3cretpw", "abc123def456")
+    text = f"{secrets[0]} refused, password={secrets[1]} postgres://app:{secrets[2]}@db Bearer {secrets[3]}"
+    with (tiny.folder / ".env").open("a") as settings:
+        settings.write(f"DB_PASSWORD={secrets[0]}\n")
+    encoded = base64.b64encode(text.encode()).decode()  # so that no copy of the script holds them
+    reveal = f"import base64\nsecrets = base64.b64decode('{encoded}').decode()\n"
+    edit(tiny, "train.py", "model = Path", f"{reveal}print(secrets)\nmodel = Path")
+    run_id = tiny.json("run")["id"]
+    outputs = ["".join(tiny.both("approve", "--run-id", run_id, "--yes", "--reject", "--comment", text))]
+    outputs += ["".join(tiny.both("report", run_id))]
+    edit(tiny, "train.py", "print(secrets)", "raise SystemExit(secrets)")
+    outputs += ["".join(tiny.both("run", *options, code=3)) for options in ((), ("--json",))]
+    commands = [(name, *options) for name in ("status", "logs", "runs") for options in ((), ("--json",))]
+    outputs += ["".join(tiny.both(*command)) for command in commands]
+    files = [path for path in (tiny.folder / ".mlops").rglob("*") if path.is_file()]
+    outputs += [path.read_bytes().decode("latin-1") for path in files]
+    assert sum("refused, password=" in output for output in outputs) >= 9, "they are there, but for the secrets"
+    assert [secret for secret in secrets for output in outputs if secret in output] == []
 
 
 def test_a_rejected_model_is_not_deployed(tiny: Cli) -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.core.engine import describe_change
 from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.core.secrets import (
     has_secret_content,
+    hidden,
     is_secret_file,
     is_secret_variable,
     secret_variables,
+    set_known_secrets,
     without_secrets,
 )
 from mlops_cli.project.environment import job_environment, server_environment, unpassed_variables, withheld_variables
@@ -154,6 +157,20 @@ def test_the_endpoint_gets_the_short_list_only(monkeypatch: pytest.MonkeyPatch) 
         ("sent hf_" + "a" * 34 + ".", "sent …."),
         ("Authorization: Bearer eyJhbGciOiJI.eyJzdWIiOiIx.c2ln", "Authorization: Bearer …"),
         ("key:\n-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nend", "key:\n…\nend"),
+        ("login failed: password=hunter2 for bob", "login failed: password=… for bob"),
+        ('{"db_password": "hun\\"ter2", "epochs": 1}', '{"db_password": …, "epochs": 1}'),
+        ("{'api_key': 'abc', 'max_tokens': 512}", "{'api_key': …, 'max_tokens': 512}"),
+        ("['mysql', '--password', 'hunter2', 'x']", "['mysql', '--password', …, 'x']"),
+        ("run --client-secret hunter now", "run --client-secret … now"),
+        ("usage: x [--api-key API_KEY]", "usage: x [--api-key API_KEY]"),
+        ("password: hunter2!", "password: …"),
+        ("Invalid password: authentication failed", "Invalid password: authentication failed"),
+        ("Server=x;Uid=sa;Pwd=abc;", "Server=x;Uid=sa;Pwd=…;"),
+        ("Authorization: Basic dXNlcjpwdw==", "Authorization: Basic …"),
+        ("sent Bearer abcdef1234", "sent Bearer …"),
+        ("AKIAABCDEFGHIJKLMNOP is bad", "… is bad"),
+        ("eos_token=</s> tokens=3 token=5 key=val", "eos_token=</s> tokens=3 token=5 key=val"),
+        ("KeyError: 'HF_TOKEN'", "KeyError: 'HF_TOKEN'"),
         ("http://127.0.0.1:8080/users/@me", "http://127.0.0.1:8080/users/@me"),
         ("mail a@b.example, see https://h/x?page=2", "mail a@b.example, see https://h/x?page=2"),
         ("s3://bucket/key, arn:aws:iam::1:role/x", "s3://bucket/key, arn:aws:iam::1:role/x"),
@@ -167,9 +184,20 @@ def test_values_of_dotenv_and_of_the_environment_are_not_shown(tmp_path: Path, m
     (tmp_path / ".env").write_text("OTHER_TOOL_API_KEY=abcdefgh1234\nKAGGLE_KEY=kkkkkkkk\nSTAGE=prod\n")
     monkeypatch.setenv("DB_PASSWORD", "correct horse")
     monkeypatch.setenv("KUBECONFIG", "/home/me/.kube/config")
-    secrets = load_settings(tmp_path / ".env", {}).secrets
-    message = "refused: abcdefgh1234, kkkkkkkk, correct horse, prod, /home/me/.kube/config"
-    assert without_secrets(message, secrets) == "refused: …, …, …, prod, /home/me/.kube/config"
+    monkeypatch.setenv("DATABASE_URL", "postgres://app:p%40ssword1@db/app")
+    monkeypatch.setenv("DEPLOY_KEY", "-----BEGIN X-----\nMIIEvQIBADAN\n-----END X-----")
+    set_known_secrets(load_settings(tmp_path / ".env", {}).secrets)
+    message = "refused: abcdefgh1234, kkkkkkkk, correct horse, correct%20horse, prod, /home/me/.kube/config"
+    assert without_secrets(message) == "refused: …, …, …, …, prod, /home/me/.kube/config"
+    assert without_secrets("p@ssword1 and p%40ssword1\nMIIEvQIBADAN") == "… and …\n…"
+    document = {"a": ["kkkkkkkk", 1, None], "train.api_key": "x", "api_key": 3, "keys": ("kkkkkkkk!",)}
+    assert hidden(document) == {"a": ["…", 1, None], "train.api_key": "…", "api_key": 3, "keys": ["…!"]}
+    set_known_secrets(())
+    assert without_secrets(message) == message
+
+
+def test_the_change_of_a_secret_hyperparameter_is_named_without_its_values() -> None:
+    assert describe_change("train.api_key", {"train.api_key": "a"}, {"train.api_key": "b"}) == "train.api_key changed"
 
 
 def test_config_hides_what_stands_in_an_address() -> None:

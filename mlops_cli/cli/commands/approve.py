@@ -9,6 +9,7 @@ import typer
 from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context, show_account, show_warnings
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def approve(
     show_account(context.backend.infra, console)
     cost_approval = context.cost_approval(console, yes, yes_cost)
     with context.log_to_tracking(console.say, run_id):
-        run, evidence = show_and_decide(context.backend, console, run_id, not reject, comment, yes, cost_approval)
+        run, evidence = show_and_decide(
+            context.backend, console, run_id, not reject, without_secrets(comment), yes, cost_approval
+        )
     console.result({**run_dict(run), "evidence": evidence.to_dict(), "costs": cost_approval.to_dict()})
 
 

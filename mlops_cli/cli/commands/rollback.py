@@ -9,6 +9,7 @@ import typer
 from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context, show_warnings
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def rollback(
 
     context, console = get_context(ctx)
     cost_approval = context.cost_approval(console, yes, yes_cost)
-    run = show_and_roll_back(context.backend, console, to, comment, yes, cost_approval)
+    run = show_and_roll_back(context.backend, console, to, without_secrets(comment), yes, cost_approval)
     console.result({**run_dict(run), "costs": cost_approval.to_dict()})
 
 

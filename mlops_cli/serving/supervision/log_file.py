@@ -8,6 +8,8 @@ import os
 import threading
 from pathlib import Path
 
+from mlops_cli.core.secrets import without_secrets
+
 LOG_BYTES = 5_000_000
 STDOUT, STDERR = 1, 2
 
@@ -27,7 +29,8 @@ class LogFile(logging.Handler):
         self.write(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
 
     def write(self, data: bytes) -> None:
-        """Append; what does not fit on the disk is dropped."""
+        """Append, without secrets; what does not fit on the disk is dropped."""
+        data = without_secrets(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         with self._write_lock, contextlib.suppress(OSError):
             os.write(STDERR, data)
             self._size += len(data)

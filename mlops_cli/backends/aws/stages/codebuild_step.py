@@ -32,6 +32,7 @@ from mlops_cli.core.runs import (
     has_all_before,
     new_run,
 )
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
 
 
@@ -87,7 +88,7 @@ def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
     try:
         executor.verify_provenance(run)
     except StageFailed as error:
-        run.approval.status, run.approval.reason = Status.FAILED, str(error)
+        run.approval.status, run.approval.reason = Status.FAILED, without_secrets(str(error))
         executor.save(run)
         raise
 
@@ -131,7 +132,7 @@ def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
     try:
         executor.collect_result(stage, run)
     except Exception as error:
-        record.status, record.reason = Status.FAILED, str(error)
+        record.status, record.reason = Status.FAILED, without_secrets(str(error))
         executor.save(run)
         raise
     record.finished_at = time.time()
