@@ -65,7 +65,7 @@ def has_passed(detail: Mapping[str, Any]) -> bool:
 
 def _command(script: str) -> list[str]:
     """Return the command of pytest for one file, independent of any configuration around the project."""
-    options = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "mlops_gate", "-c", os.devnull, "--rootdir", "."]
+    options = ["-v", "--no-header", "-p", "no:cacheprovider", "-p", "mlops_gate", "-c", os.devnull, "--rootdir", "."]
     return [sys.executable, "-m", "pytest", *options, script]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends import get_backend
-from mlops_cli.core.secrets import known_secrets
 from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.project.environment import environment_secrets
 from mlops_cli.project.paths import Project, find_project, named_project
 from mlops_cli.project.settings import Settings, load_settings
 
@@ -52,7 +51,7 @@ class AppContext:
         try:
             return self.settings.secrets
         except (MlopsError, OSError):
-            return known_secrets(os.environ.items())
+            return environment_secrets()
 
     @cached_property
     def use_case(self) -> UseCase:

@@ -60,6 +60,17 @@ def plan_dict(plan: Plan) -> list[dict[str, Any]]:
     return [{**asdict(change), "action": change.action.value} for change in plan.changes]
 
 
+def show_next(console: Console, run: Run, endpoint: Endpoint) -> None:
+    """Name the command that mends the endpoint, and the one that continues the run: a finished run has none then."""
+    is_wrong = endpoint.state is EndpointState.FAILED or (
+        endpoint.state is EndpointState.IN_SERVICE and not endpoint.is_approved
+    )
+    if is_wrong:
+        console.next(endpoint.fix_command)
+    if not is_wrong or run.status is not Status.DONE:
+        console.next(next_command(run))
+
+
 def next_command(run: Run) -> str:
     """Return the command that continues the run."""
     if run.status is Status.WAITING:
@@ -116,18 +127,17 @@ def show_run(console: Console, run: Run, explain: bool = False) -> None:
 
 
 def show_endpoint(console: Console, endpoint: Endpoint) -> None:
-    """Show one line; for a dead endpoint also the reason and the command that starts it again."""
+    """Show one line, and what is wrong with the endpoint or has happened to it."""
     if endpoint.state is EndpointState.ABSENT:
         console.say(f"endpoint {endpoint.name}: none yet")
     elif endpoint.state is EndpointState.FAILED:
         console.say(f"endpoint {endpoint.name}: FAILED, {endpoint.reason}")
         if endpoint.objection:
             console.say(f"its model {short(endpoint.deployed_digest)} {endpoint.objection}")
-        console.next(endpoint.fix_command)
     else:
         console.say(f"endpoint {endpoint.name}: {endpoint.state.value} at {endpoint.url}, serves {endpoint.served}")
-        if endpoint.state is EndpointState.IN_SERVICE and not endpoint.is_approved:
-            console.next(endpoint.fix_command)
+    if endpoint.hosts:
+        console.say(f"note: it answers to {', '.join(endpoint.hosts)}, too (ENDPOINT_HOSTS)")
     for incident in endpoint.incidents[-1:]:
         console.say(f"note: {incident}")
 

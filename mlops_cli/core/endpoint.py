@@ -25,7 +25,7 @@ class Endpoint:
 
     ``approved_digest`` equals ``deployed_digest`` if that model should be live; else ``objection`` is the reason
     against it. ``changed_files`` of the model package were changed on disk while it is served; ``incidents`` are the
-    last restarts of the server's worker.
+    last restarts of the server's worker; ``hosts`` are the host names of ENDPOINT_HOSTS that it answers to.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Endpoint:
     objection: str = ""
     changed_files: tuple[str, ...] = ()
     incidents: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
     @property
     def is_approved(self) -> bool:

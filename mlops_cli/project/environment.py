@@ -15,7 +15,7 @@ from mlops_cli.core.jobs.script_environment import (
     script_environment,
     with_paths,
 )
-from mlops_cli.core.secrets import is_secret_variable, secret_variables
+from mlops_cli.core.secrets import is_secret_variable, known_secrets, secret_variables
 
 
 def child_environment() -> dict[str, str]:
@@ -28,6 +28,11 @@ def server_environment() -> dict[str, str]:
     environ = child_environment()
     listed = {"PYTHONPATH": environ["PYTHONPATH"]} if "PYTHONPATH" in environ else {}
     return {**inherited_environment(environ), **listed}
+
+
+def environment_secrets() -> frozenset[str]:
+    """Return the values that are never shown."""
+    return known_secrets(os.environ.items())
 
 
 def withheld_variables(passed: PassedVariables) -> list[str]:

@@ -44,6 +44,17 @@ def _host(value: str) -> str:
     return "expected an IP address such as 127.0.0.1"
 
 
+def _hosts(value: str) -> str:
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+    is_name = re.compile(rf"{label}(\.{label})*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*").fullmatch
+    return "" if all(map(is_name, host_names(value))) else "expected host names without ports"
+
+
+def host_names(value: str) -> tuple[str, ...]:
+    """Return the names in a list that is separated by commas or spaces."""
+    return tuple(value.lower().replace(",", " ").split())
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting: its name in the environment and in .env, alternative names, and its check."""
@@ -68,6 +79,12 @@ SETTINGS: tuple[Setting, ...] = (
         _matches(NAME, "letters, digits and -"),
     ),
     Setting("ENDPOINT_HOST", "127.0.0.1", "the address that the local endpoint binds to", _host),
+    Setting(
+        "ENDPOINT_HOSTS",
+        "",
+        "more host names that callers of the local endpoint may use, separated by commas; for a proxy in front of it",
+        _hosts,
+    ),
     Setting("ENDPOINT_PORT", "0", "the local endpoint's port; 0: the first free one from 8080 on", _port),
     Setting(
         "BUCKET_NAME",

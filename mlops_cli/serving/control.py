@@ -66,6 +66,7 @@ class EndpointStatus:
     changed_files: tuple[str, ...] = ()  # of the served model package, on disk
     incidents: tuple[str, ...] = ()
     host: str = ""  # the address that the server is bound to
+    hosts: tuple[str, ...] = ()  # more host names that callers may use
 
 
 class ServerProcesses(Protocol):
@@ -92,10 +93,11 @@ class LocalEndpoint:
         sample: float = 0.0,
         environment: Mapping[str, str] | None = None,
         examples: str = "",
+        hosts: tuple[str, ...] = (),
     ) -> None:
         """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own.
 
-        ``examples`` is the body of a request for the model's first call.
+        ``examples`` is the body of a request for the model's first call; callers may use the host names ``hosts``, too.
         """
         self._folder = EndpointDirectory(folder)
         self.name = name
@@ -105,6 +107,7 @@ class LocalEndpoint:
         self.limits = limits or Limits()
         self.sample = sample
         self._environment = environment or {}
+        self.hosts = hosts
         # It is a part of a command line, which has at most 128 KiB.
         self._examples = examples if len(examples.encode()) <= EXAMPLES_BYTES else ""
 
@@ -129,6 +132,7 @@ class LocalEndpoint:
             self.sample,
             framework,
             self._examples,
+            self.hosts,
         )
         self._store_package(model, deployment)
         write_json(self._folder.deployment, deployment)
@@ -217,11 +221,11 @@ class LocalEndpoint:
             return False
         deployment = service.deployment
         same_port = self.port in (0, service.port)
-        desired = (self.name, self.host, self.limits, self.sample)
+        desired = (self.name, self.host, self.hosts, self.limits, self.sample)
         return (
             same_port
             and not service.changed
-            and (deployment.name, deployment.host, deployment.limits, deployment.sample) == desired
+            and (deployment.name, deployment.host, deployment.hosts, deployment.limits, deployment.sample) == desired
         )
 
     def _store_package(self, model: Path, deployment: Deployment) -> None:
@@ -342,14 +346,25 @@ class LocalEndpoint:
         digest: str | None = None,
         reason: str = "",
     ) -> EndpointStatus:
-        name = service.deployment.name if service else self.name
-        url = base_url(service.deployment.host, service.port) if service else ""
-        since = service.since if service else None
-        sample = service.deployment.sample if service else 0.0
-        changed, incidents = (service.changed, service.incidents) if service else ((), ())
         log = self._folder.log
-        host = service.deployment.host if service else ""
-        return EndpointStatus(name, state, url, pid, digest, since, reason, log, sample, changed, incidents, host)
+        if service is None:
+            return EndpointStatus(self.name, state, "", pid, digest, None, reason, log)
+        deployment = service.deployment
+        return EndpointStatus(
+            deployment.name,
+            state,
+            base_url(deployment.host, service.port),
+            pid,
+            digest,
+            service.since,
+            reason,
+            log,
+            deployment.sample,
+            service.changed,
+            service.incidents,
+            deployment.host,
+            deployment.hosts,
+        )
 
 
 def _reason(answer: Response) -> str:

@@ -49,6 +49,7 @@ class Deployment:
     sample: float = 0.0  # the share of requests that is measured
     framework: str = "tensorflow"
     examples: str = ""  # a request for the first call of the model
+    hosts: tuple[str, ...] = ()  # more host names that callers may use
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class EndpointDirectory:
 
 
 def deployment_of(content: dict[str, Any]) -> Deployment:
-    return Deployment(**{**content, "limits": Limits(**content["limits"])})
+    return Deployment(**{**content, "limits": Limits(**content["limits"]), "hosts": tuple(content["hosts"])})
 
 
 def service_of(content: dict[str, Any]) -> Service:

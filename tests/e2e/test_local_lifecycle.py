@@ -60,6 +60,7 @@ def test_from_run_to_cleanup(tiny: Cli) -> None:
     assert found["endpoint"]["is_what_was_approved"] is True
     assert found["gate"] == {"passed": 1, "failed": 0, "failures": []}
 
+    assert "test_there_are_rows PASSED" in tiny("logs", "--stage", "pre-training-tests", "--follow")
     again = tiny.json("run")
     assert (again["id"], again["changed"]) == (run_id, False)
     the_endpoint_survives_the_cli_and_answers_plain_http(tiny)
@@ -270,7 +271,7 @@ def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
     subprocess.run(["pkill", "-9", "-f", f"mlops_cli.serving.*{tiny.folder}"], check=True)
     out = tiny("status")
     assert "FAILED" in out
-    assert "next: mlops run --from deploy" in out
+    assert [line for line in out.splitlines() if line.startswith("next: ")] == ["next: mlops run --from deploy"]
     _, err = tiny.both("test-endpoint", code=3)
     assert "hint: Bring it back: mlops run --from deploy" in err
     edit(tiny, "train.py", "import argparse", "import argparse  # half-way through an edit")

@@ -161,6 +161,7 @@ SERVED_WITH = (
     "mlops_cli.plain_text",
     "mlops_cli.files",
     "mlops_cli.monitoring.statistics",
+    "mlops_cli.core.secrets",
 )
 
 

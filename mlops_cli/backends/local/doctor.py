@@ -225,7 +225,8 @@ def port(services: LocalServices) -> Iterator[Finding]:
         yield Finding("port", State.WARNING, warning, reason, LOOPBACK)
     held = int(status.url.rpartition(":")[2]) if status.pid and status.url else 0
     if held and server.port in (0, held):
-        yield ok("port", f"{held}, used by the endpoint {server.name}")
+        also = f", which answers to {', '.join(status.hosts)}, too" if status.hosts else ""
+        yield ok("port", f"{held}, used by the endpoint {server.name}{also}")
         return
     try:
         with bind(Deployment("doctor", server.name, server.host, server.port, "", 0.0), 0) as listener:

@@ -34,6 +34,7 @@ class LocalServedEndpoint(ServedEndpoint):
             objection,
             status.changed_files,
             status.incidents,
+            status.hosts,
         )
 
     def invoke(self, body: bytes, content_type: str) -> InvocationResponse:

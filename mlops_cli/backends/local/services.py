@@ -21,7 +21,7 @@ from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.environment import claimed_names
 from mlops_cli.project.git import author
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import Settings
+from mlops_cli.project.settings import Settings, host_names
 from mlops_cli.project.usecase import UseCase
 from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
 
@@ -78,6 +78,7 @@ class LocalServices:
             int(settings["ENDPOINT_PORT"]),
             sample=use_case.sample,
             examples=use_case.example_request,
+            hosts=host_names(settings["ENDPOINT_HOSTS"]),
         )
         self._open_store = OpenStore(self)
 

@@ -127,8 +127,11 @@ def show_result(approvals: Approvals, endpoint: ServedEndpoint, console: Console
     from mlops_cli.console import output
     from mlops_cli.core.runs import Status
 
+    if current.status is Status.DONE:
+        served = endpoint.status()
+        output.show_endpoint(console, served)
+        output.show_next(console, current, served)
+        return
     if current.status is Status.WAITING:
         output.show_evidence(console, approvals.evidence(current))
-    elif current.status is Status.DONE:
-        output.show_endpoint(console, endpoint.status())
     console.next(output.next_command(current))

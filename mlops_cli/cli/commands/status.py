@@ -41,6 +41,6 @@ def status(
             "manifest": context.backend.reproductions.manifest(run),
         }
     )
-    console.next(output.next_command(run))
+    output.show_next(console, run, endpoint)
     if follow and run.status.value in EXIT_CODES:
         raise typer.Exit(EXIT_CODES[run.status.value])

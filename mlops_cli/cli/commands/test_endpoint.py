@@ -41,6 +41,8 @@ def test_endpoint(
     for failure in gate.failures:
         console.say(f"  - {failure}")
     console.result(output.endpoint_test_dict(endpoint, predictions, gate))
+    if not endpoint.is_approved:
+        console.next(endpoint.fix_command)
     if gate.failed or not endpoint.is_approved:
         raise typer.Exit(EXIT_STAGE_FAILED)
 

@@ -17,13 +17,17 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@?#,\s]+)(?::\d{1,5})?")
 LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
 
-def objection(request: Request, bound: str) -> str:
-    """Return why the request is not answered, or ""; ``bound`` is the address that the endpoint listens on."""
+def objection(request: Request, bound: str, names: tuple[str, ...]) -> str:
+    """Return why the request is not answered, or "".
+
+    ``bound`` is the address that the endpoint listens on; ``names`` are the host names that its owner allows.
+    """
     host = request.header(b"host")
-    if host is not None and not is_own_name(host, bound):
-        return f"The endpoint does not answer to the name {host!r:.80}: use its address."
+    is_allowed = host is not None and _name(host) in names
+    if host is not None and not is_allowed and not is_own_name(host, bound):
+        return f"The endpoint does not answer to the name {host!r:.80}: use its address, or set ENDPOINT_HOSTS."
     origin = request.header(b"origin")
-    if origin is not None and not _is_own_origin(origin, host):
+    if origin is not None and not _is_own_origin(origin, host, is_allowed):
         return "The endpoint does not answer to web pages."
     site = request.header(b"sec-fetch-site")
     if site is not None and site.strip().lower() not in ("same-origin", "none"):
@@ -45,11 +49,14 @@ def is_own_name(host: str, bound: str) -> bool:
     return is_local or name in (bound.lower(), socket.gethostname().lower())
 
 
-def _is_own_origin(origin: str, host: str | None) -> bool:
-    """Return True for a page of this very endpoint, at an address or at localhost: no other name is proof enough."""
+def _is_own_origin(origin: str, host: str | None, is_allowed: bool) -> bool:
+    """Return True for a page of this very endpoint, at an address, localhost or an allowed name.
+
+    Any other name is no proof.
+    """
     if host is None or urlsplit(origin.strip()).netloc.lower() != host.strip().lower():
         return False
-    return _name(host) == "localhost" or _address(_name(host)) is not None
+    return is_allowed or _name(host) == "localhost" or _address(_name(host)) is not None
 
 
 def _name(host: str) -> str:

@@ -111,7 +111,7 @@ class App:
         await self._send(send, answer)
 
     async def _answer(self, request: Request) -> Answer:
-        if reason := objection(request, self._front.deployment.host):
+        if reason := objection(request, self._front.deployment.host, self._front.deployment.hosts):
             raise HttpError(HTTPStatus.FORBIDDEN, "AccessDeniedException", reason)
         path = request.path
         methods: tuple[str, ...] = ("POST",)

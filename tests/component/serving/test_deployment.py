@@ -338,10 +338,12 @@ def test_the_port_can_be_changed_while_it_serves(
     before = deploy(endpoint, packages("text-0"))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    moved = LocalEndpoint(before.log.parent, NAME, LocalServerProcesses(before.log.parent), port=port)
+    processes = LocalServerProcesses(before.log.parent)
+    moved = LocalEndpoint(before.log.parent, NAME, processes, port=port, hosts=("model.example.org",))
     after = deploy(moved, packages("text-0"))
     assert after.url == f"http://127.0.0.1:{port}" != before.url
-    assert connect(moved).predict("x")
+    assert connect(moved).ask("GET", "/ping", headers={"Host": "model.example.org"}).status == 200
+    assert after.hosts == ("model.example.org",)
     assert eventually(lambda: is_refused(before.url))
 
 

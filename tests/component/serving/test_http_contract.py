@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from mlops_cli.serving.control import LocalEndpoint
-from mlops_cli.serving.http.allowed_callers import is_own_name
+from mlops_cli.serving.http.allowed_callers import is_own_name, objection
+from mlops_cli.serving.http.routes import Request
 
 AWS = "/endpoints/dev-comments/invocations"
 MODEL = "/v1/models/model:predict"
@@ -237,6 +238,37 @@ def test_web_pages_are_not_answered(running: LocalEndpoint, fields: tuple[str, .
 def test_a_person_who_types_the_address_is_answered(running: LocalEndpoint) -> None:
     answer = exchange(running, head("GET /ping HTTP/1.1", "Sec-Fetch-Site: none", "Connection: close"))
     assert status_of(answer) == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "fields", "status"),
+    [
+        ("model.example.org", (), 200),
+        ("MODEL.example.org.:443", (), 200),
+        ("192.0.2.7", (), 200),
+        ("other.example.org", (), 403),
+        ("model.example.org.evil.example", (), 403),
+        ("model.example.org", ("Origin: https://model.example.org", "Sec-Fetch-Site: same-origin"), 200),
+        ("model.example.org", ("Origin: https://evil.example", "Sec-Fetch-Site: cross-site"), 403),
+        ("localhost", ("Origin: https://model.example.org",), 403),
+    ],
+)
+def test_a_name_that_its_owner_allows_is_answered(host: str, fields: tuple[str, ...], status: int) -> None:
+    headers = [tuple(part.strip().lower().encode() for part in field.split(":", 1)) for field in fields]
+    request = Request(
+        {
+            "method": "POST",
+            "path": "/invocations",
+            "query_string": b"",
+            "http_version": "1.1",
+            "extensions": {},
+            "headers": [(b"host", host.encode()), *headers],
+        },
+        receive=None,  # type: ignore[arg-type]
+    )
+    problem = objection(request, "127.0.0.1", ("model.example.org", "192.0.2.7"))
+    assert bool(problem) == (status == 403)
+    assert "answer to the name" not in problem or "ENDPOINT_HOSTS" in problem
 
 
 def test_a_public_address_answers_to_every_address_but_to_no_foreign_name() -> None:

@@ -121,7 +121,7 @@ class LocalStageExecutor:
     def _environment(self, stage: Stage) -> dict[str, str]:
         """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
         if stage.kind is Kind.DEPLOY:
-            address = f"{self.endpoint.host}:{self.endpoint.port}"
+            address = " ".join((f"{self.endpoint.host}:{self.endpoint.port}", *self.endpoint.hosts))
             return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
         return {"the deployment": str(self.endpoint.status().since)} if stage.tests_endpoint else {}
 
