@@ -25,7 +25,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -262,10 +262,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input-dir", type=Path, default=Path("/opt/ml/processing/input"))
     parser.add_argument("--output-dir", type=Path, default=Path("/opt/ml/processing/output"))
-    parser.add_argument("--validation_fraction", type=fraction, default=0.1)
-    parser.add_argument("--test_fraction", type=fraction, default=0.1)
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--workers", type=int, default=1, help="processes of this machine")
+    kinds: dict[str, Callable[[str], float]] = {"validation_fraction": fraction, "test_fraction": fraction}
+    for name, value in usecase.hyperparameters("preprocess").items():
+        parser.add_argument(f"--{name}", type=kinds.get(name, int), default=str(value))
     arguments = parser.parse_args()
     fractions = arguments.validation_fraction, arguments.test_fraction
     start = time.monotonic()

@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import usecase
+from common.hyperparameters import Hyperparameters, add_arguments
 from evaluation import metrics, predictions
 from fitting.batches import EmptySplit, Table, read_table
 from fitting.checkpoints import Checkpoints
@@ -37,49 +38,8 @@ from fitting.workers import run_together
 from model.calibration import Calibration, calibrate, plain, read_rates, representative_weights
 from model.features import Featurizer
 from model.lexicon import learn_lexicon
-from model.network import Classifier, Logits, Network, Shape
+from model.network import Classifier, Logits, Network
 from monitoring import traits
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """Each is a flag of this script, and settable in usecase.toml under [hyperparameters.train]."""
-
-    # Duration and learning rates. The rates are the maximum: a linear warm-up, then a linear decay to zero.
-    epochs: int = 2
-    batch_size: int = 64
-    learning_rate: float = 0.012
-    wide_learning_rate: float = 80.0  # so high because an n-gram's share of a normalised text is small
-    warm_up: float = 0.05  # share of all steps
-    clip_norm: float = 1.0  # an unusual batch must not destroy the weights
-
-    # The network's input and size.
-    words: int = 30_000
-    min_count: int = 3  # rarer words are represented by their character n-grams alone
-    ngrams: int = 260_000
-    embedding_size: int = 64
-    lstm_units: int = 48  # in each direction
-
-    # Regularization.
-    word_dropout: float = 0.1
-    spatial_dropout: float = 0.3
-    dropout: float = 0.2
-
-    # A positive of a label with rate p has the weight ((1 - p) / p) ** this in the LSTM's loss: else rare labels are
-    # hardly learnt.
-    positive_weight_power: float = 0.6
-
-    # Worker processes on this machine, if it is alone; with several hosts there is one on each.
-    workers: int = 1
-
-    # An interrupted training continues from its last checkpoint: one per interval, and one after each epoch.
-    checkpoint_seconds: float = 60.0
-
-    # Each label's frequency in the population of use, as "toxic=0.1,threat=0.003"; by default that of the data.
-    # Probabilities, thresholds and F1 are for these rates.
-    base_rates: str = ""
-
-    seed: int = 42
 
 
 @dataclass(frozen=True)
@@ -121,8 +81,7 @@ def train_and_evaluate(hyperparameters: Hyperparameters, folders: Folders, team:
     words, ngrams = hyperparameters.words, hyperparameters.ngrams
     lexicon = learn_lexicon(splits.train.batches(), hyperparameters.min_count, words, ngrams)
     featurizer = Featurizer(lexicon)
-    shape = Shape(**{field.name: getattr(hyperparameters, field.name) for field in fields(Shape)})
-    make_network = partial(Network, featurizer, label_rates(splits.train.labels), shape, hyperparameters.seed)
+    make_network = partial(Network, featurizer, label_rates(splits.train.labels), hyperparameters, hyperparameters.seed)
     with team.strategy.scope():
         network = make_network()
     clock.lap("preparation")
@@ -265,13 +224,9 @@ def parse(arguments: list[str]) -> tuple[Hyperparameters, Folders]:
         )
     checkpoints = os.environ.get("SM_CHECKPOINT_DIR")
     parser.add_argument("--checkpoint-dir", type=Path, default=checkpoints, help="default: SM_CHECKPOINT_DIR, or none")
-    for field in fields(Hyperparameters):
-        parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
+    add_arguments(parser)
     values = vars(parser.parse_args(arguments))
     folders = Folders(**{field.name: values.pop(f"{field.name.removesuffix('s')}_dir") for field in fields(Folders)})
-    for name in ("epochs", "batch_size", "words", "min_count", "ngrams", "workers", "embedding_size", "lstm_units"):
-        if values[name] < 1:
-            parser.error(f"argument --{name}: {values[name]} is too small, expected at least 1")
     try:
         read_rates(values["base_rates"], usecase.labels())
     except ValueError as error:

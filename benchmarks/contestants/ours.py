@@ -23,15 +23,15 @@ from team import assemble
 from trainer import Trainer, label_rates
 
 from benchmarks.contestants.data import LABELS, Report, Split, run
+from common.hyperparameters import Hyperparameters
 from mlops_cli.project.usecase import load_use_case
-from model import Network, Shape
-from train import Hyperparameters
+from model import Network
 
 BASE_RATES = load_use_case(usecase.PATH).hyperparameters["train"]["base_rates"]
 
 
 def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
-    settings = Hyperparameters(seed=seed, checkpoint_seconds=0)
+    settings = Hyperparameters.of_use_case(seed=seed, checkpoint_seconds=0)
     team = assemble([""], "")
     tf.config.experimental.enable_op_determinism()
     report.begin()
@@ -39,11 +39,7 @@ def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
         read_table(Path(sys.argv[1]) / name, "comment_text", LABELS) for name in ("train", "validation", "test")
     )
     featurizer = Featurizer(learn_lexicon(rows.batches(), settings.min_count, settings.words, settings.ngrams))
-    shape = Shape(
-        *(settings.embedding_size, settings.lstm_units),
-        *(settings.word_dropout, settings.spatial_dropout, settings.dropout),
-    )
-    network = Network(featurizer, label_rates(rows.labels), shape, seed)
+    network = Network(featurizer, label_rates(rows.labels), settings, seed)
     report.prepared()
     trainer = Trainer(network, featurizer, settings, rows, team)
     steps = settings.epochs * (len(rows) // settings.batch_size)

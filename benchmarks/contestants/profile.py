@@ -22,12 +22,12 @@ from team import assemble
 from trainer import Trainer, label_rates
 
 from benchmarks.contestants.data import LABELS
-from model import Network, Shape
-from train import Hyperparameters
+from common.hyperparameters import Hyperparameters
+from model import Network
 
 
 def main() -> None:
-    settings, team = Hyperparameters(), assemble([""], "")
+    settings, team = Hyperparameters.of_use_case(), assemble([""], "")
     tf.config.experimental.enable_op_determinism()
     seconds: dict[str, float] = {}
     rows = timed(seconds, "read the rows", lambda: read_table(Path(sys.argv[1]) / "train", "comment_text", LABELS))
@@ -37,11 +37,7 @@ def main() -> None:
     )
     featurizer = Featurizer(lexicon)
     batches = shuffled_batches(rows.lengths, settings.batch_size, [settings.seed, 1])
-    shape = Shape(
-        *(settings.embedding_size, settings.lstm_units),
-        *(settings.word_dropout, settings.spatial_dropout, settings.dropout),
-    )
-    network = Network(featurizer, label_rates(rows.labels), shape, settings.seed)
+    network = Network(featurizer, label_rates(rows.labels), settings, settings.seed)
     data = rows.featurized(featurizer, batches[:-1])
     timed(seconds, "features of one epoch", lambda: sum(1 for _ in data))
     kept = list(data)

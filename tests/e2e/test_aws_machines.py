@@ -24,7 +24,7 @@ def project(project_folder: Path) -> Path:
     shutil.copytree(ROOT / "templates", project_folder / "templates")
     path = project_folder / "training" / "usecase.toml"
     text = path.read_text().replace("instance_count = 1\nvolume_gb", "instance_count = 2\nvolume_gb")
-    text = text.replace("spot = false", "spot = true").replace("epochs = 2\n", "epochs = 2\ncheckpoint_seconds = 0.1\n")
+    text = text.replace("spot = false", "spot = true").replace("checkpoint_seconds = 60.0", "checkpoint_seconds = 0.1")
     path.write_text(text)
     return project_folder
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import tensorflow as tf
 
+from common.hyperparameters import Hyperparameters
 from fitting.batches import Table, shuffled_batches, sorted_batches
 from fitting.checkpoints import Checkpoints
 from fitting.optimizer import Descent, LazyAdam
@@ -15,12 +16,12 @@ from fitting.trainer import Trainer
 from model.features import FIRST_WORDS, LAST_WORDS, Featurizer
 from model.lexicon import learn_lexicon
 from model.lstm import LSTM
-from model.network import Network, Shape
+from model.network import Network
 from model.text import WORD_PATTERN, cleaned, words
 
 pytestmark = pytest.mark.slow  # TensorFlow's import
 
-SHAPE = Shape(embedding_size=5, lstm_units=3, word_dropout=0.1, spatial_dropout=0.3, dropout=0.2)
+SHAPE = Hyperparameters.of_use_case(embedding_size=5, lstm_units=3)
 ALONE = assemble([""], "")
 TEXTS = ["you are kind", "you are not kind at all", "kind words, kind deeds", "are all words kind?"]
 
@@ -190,18 +191,16 @@ def table(repeats: int = 64) -> Table:
 
 
 def test_predictions_are_in_the_order_of_the_rows(featurizer: Featurizer, network: Network) -> None:
-    from train import Hyperparameters
 
     mixed = Table(tf.constant(TEXTS), np.zeros([4, 2], np.float32), np.array([3, 6, 4, 5], np.int32))
-    predicted = Trainer(network, featurizer, Hyperparameters(), mixed, ALONE).predict(mixed)
+    predicted = Trainer(network, featurizer, SHAPE, mixed, ALONE).predict(mixed)
     np.testing.assert_allclose(np.stack(predicted), logits(featurizer, network, *TEXTS), atol=1e-5)
 
 
 def test_the_loss_falls_and_what_no_longer_is_a_number_is_an_error(featurizer: Featurizer) -> None:
     from fitting.trainer import Diverged
-    from train import Hyperparameters
 
-    settings = Hyperparameters(epochs=7, batch_size=16, learning_rate=0.05)
+    settings = Hyperparameters.of_use_case(epochs=7, batch_size=16, learning_rate=0.05)
     network = Network(featurizer, np.array([0.5]), SHAPE, seed=1)
     trainer = Trainer(network, featurizer, settings, table(), ALONE)
     nowhere = Checkpoints(None, [])

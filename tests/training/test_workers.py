@@ -174,18 +174,19 @@ from fitting.batches import Table
 from fitting.checkpoints import Checkpoints
 from model.features import Featurizer
 from model.lexicon import learn_lexicon
-from model.network import Network, Shape
-from train import Hyperparameters
+from model.network import Network
+from common.hyperparameters import Hyperparameters
 from fitting.trainer import Trainer
 from fitting.team import Team
 texts = tf.constant([f"you are kind {n % 7} words" for n in range(60)])
 table = Table(texts, (np.arange(60) % 7 < 2).astype(np.float32)[:, None], np.full(60, 5, np.int32))
 featurizer = Featurizer(learn_lexicon(table.batches(), 2, 100, 1000))
-settings = Hyperparameters(epochs=2, batch_size=16, word_dropout=0, spatial_dropout=0, dropout=0, clip_norm=1000)
+exact = {"word_dropout": 0, "spatial_dropout": 0, "dropout": 0, "clip_norm": 1000}
+settings = Hyperparameters.of_use_case(epochs=2, batch_size=16, embedding_size=4, lstm_units=3, **exact)
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     team = Team(0, 1, strategy)
     with strategy.scope():
-        network = Network(featurizer, np.array([0.3]), Shape(4, 3, 0, 0, 0), seed=1)
+        network = Network(featurizer, np.array([0.3]), settings, seed=1)
     trainer = Trainer(network, featurizer, settings, table, team)
     for epoch in (1, 2):
         trainer.epoch(epoch, [], Checkpoints(None, [], network=network))

@@ -1,4 +1,4 @@
-"""The scripts' only reader of usecase.toml: names of columns, and thresholds of gates."""
+"""The scripts' only reader of usecase.toml: names of columns, hyperparameters, and thresholds of gates."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def text_column() -> str:
 
 def id_column() -> str:
     return _only("id")
+
+
+def hyperparameters(stage: str) -> dict[str, Any]:
+    """Return the hyperparameters of a stage: ``preprocess`` or ``train``."""
+    return dict(_table("hyperparameters")[stage])
 
 
 def gate(name: str) -> dict[str, Any]:

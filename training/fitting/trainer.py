@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from common.hyperparameters import Hyperparameters
 from common.progress import Progress
 from fitting.batches import Table, shuffled_batches, sorted_batches
 from fitting.checkpoints import Checkpoints, Notes
@@ -24,29 +25,6 @@ from model.network import Logits, Network
 PREDICT_ROWS = 256
 
 
-class Settings(Protocol):
-    """The hyperparameters of the loop; train.py explains them."""
-
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def wide_learning_rate(self) -> float: ...
-    @property
-    def warm_up(self) -> float: ...
-    @property
-    def clip_norm(self) -> float: ...
-    @property
-    def positive_weight_power(self) -> float: ...
-    @property
-    def checkpoint_seconds(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-
-
 class Diverged(Exception):
     """The weights have become NaN or infinite."""
 
@@ -54,7 +32,9 @@ class Diverged(Exception):
 class Trainer:
     """Trains ``network``, created in the scope of the team's strategy, on the rows of a table."""
 
-    def __init__(self, network: Network, featurizer: Featurizer, settings: Settings, table: Table, team: Team) -> None:
+    def __init__(
+        self, network: Network, featurizer: Featurizer, settings: Hyperparameters, table: Table, team: Team
+    ) -> None:
         self._network, self._featurizer, self._settings, self._table = network, featurizer, settings, table
         self._team = team
         self._weights = tf.constant(positive_weights(table.labels, settings.positive_weight_power))

@@ -7,7 +7,6 @@ wide half is a linear model of character and word n-grams, independent of their 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
+from common.hyperparameters import Hyperparameters
 from model.calibration import Calibration
 from model.features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
 from model.lstm import LSTM, glorot
@@ -22,17 +22,6 @@ from model.lstm import LSTM, glorot
 EXPORT_NUMBER = 1_000_000
 # More groups would need less padding, but a group must be worth a call of the kernel.
 LENGTH_GROUPS = 4
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The network's size and regularization."""
-
-    embedding_size: int
-    lstm_units: int
-    word_dropout: float
-    spatial_dropout: float
-    dropout: float
 
 
 class Logits(NamedTuple):
@@ -45,7 +34,7 @@ class Logits(NamedTuple):
 class Deep(tf.Module):  # type: ignore[misc]
     """Words in order to logits. ``bias``: the logits of an unknown text."""
 
-    def __init__(self, words: int, bias: np.ndarray, shape: Shape, seed: int) -> None:
+    def __init__(self, words: int, bias: np.ndarray, shape: Hyperparameters, seed: int) -> None:
         super().__init__(name="deep")
         self._shape = shape
         self.words = tf.Variable(_vectors(words, shape, [seed, 1]), name="words")
@@ -135,7 +124,7 @@ class Wide(tf.Module):  # type: ignore[misc]
 class Network(tf.Module):  # type: ignore[misc]
     """Both halves; ``rates``: the labels' frequencies in the training rows."""
 
-    def __init__(self, featurizer: Featurizer, rates: np.ndarray, shape: Shape, seed: int) -> None:
+    def __init__(self, featurizer: Featurizer, rates: np.ndarray, shape: Hyperparameters, seed: int) -> None:
         super().__init__(name="network")
         bias = np.log(rates / (1 - rates)).astype(np.float32)
         self.deep = Deep(featurizer.words, bias, shape, seed)
@@ -193,7 +182,7 @@ def _number_functions_from(number: int) -> None:
         pass
 
 
-def _vectors(count: int, shape: Shape, seed: list[int]) -> tf.Tensor:
+def _vectors(count: int, shape: Hyperparameters, seed: list[int]) -> tf.Tensor:
     return tf.random.stateless_normal([count, shape.embedding_size], seed, stddev=0.1)
 
 
