@@ -8,7 +8,6 @@ import os
 import re
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,16 +18,14 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree
 from mlops_cli.files.process_identity import has_own_proc
 from mlops_cli.processes.output_lines import OutputLine, OutputLines
+from mlops_cli.processes.subreaper import KILL_SECONDS, LINUX, TOKEN, Subreaper, is_subreaper
 
 if TYPE_CHECKING:
     import subprocess
 
-TOKEN = "MLOPS_JOB"  # noqa: S105 (the name of a variable)
-PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 5.0
 DRAIN_SECONDS = 1.0
 TOKENS = re.compile("[0-9a-f]+")
-LINUX = sys.platform == "linux"
 # The socket path that multiprocessing adds to TMPDIR, and the longest path that the systems accept.
 SOCKET, LONGEST_SOCKET = "/pymp-12345678/listener-12345678", 103
 SHORT = "/tmp"  # noqa: S108 (holds a link to our own folder, under an unpredictable name)
@@ -159,7 +156,7 @@ class Job:
         on_line: Callable[[OutputLine], None],
         seconds: float = float("inf"),
     ) -> int:
-        with _start(argv, cwd, self.environment(env)) as child:
+        with _start(argv, cwd, self.environment(env), self.token) as child:
             for line in _lines(child, time.monotonic() + seconds):
                 log.write(line.text.encode() + b"\n")
                 log.flush()
@@ -174,15 +171,9 @@ class Job:
         return {"KERAS_HOME": f"{folder}/keras", **env, TOKEN: self.token, "TMPDIR": folder}
 
     def end(self) -> list[int]:
-        """Kill all processes with the token, then remove its folder; return the processes that do not end."""
-        deadline = time.monotonic() + GRACE_SECONDS
-        while processes := find_by_token(self.token):
-            if time.monotonic() > deadline:
-                return processes
-            for pid in processes:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
+        """Kill all processes of the job, then remove its folder; return the processes that do not end."""
+        if processes := kill_by_token(self.token):
+            return processes
         link = Path(SHORT, f"mlops-{self.token}")
         if link.is_symlink() and link.readlink().name == self.token:
             link.unlink()
@@ -200,9 +191,31 @@ class Job:
 
 
 def find_by_token(token: str) -> list[int]:
-    """Return the processes that carry the token in their environment."""
+    """Return the processes that carry the token in their environment, and their subreaper."""
     mark = f"{TOKEN}={token}".encode()
-    return [pid for pid, environment in environments() if mark in environment.split(b"\0" if LINUX else None)]
+    return [
+        pid
+        for pid, environment in environments()
+        if mark in environment.split(b"\0" if LINUX else None) or is_subreaper(pid, token)
+    ]
+
+
+def kill_by_token(token: str) -> list[int]:
+    """Kill these processes; return those that do not end.
+
+    The subreaper is killed only if it does not end by itself: it ends those that do not carry the token.
+    """
+    started = time.monotonic()
+    while processes := find_by_token(token):
+        is_late = time.monotonic() > started + GRACE_SECONDS
+        if time.monotonic() > started + 2 * GRACE_SECONDS:
+            return processes
+        for pid in processes:
+            if is_late or not is_subreaper(pid, token):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    return []
 
 
 def environments() -> Iterator[tuple[int, bytes]]:
@@ -219,7 +232,7 @@ def environments() -> Iterator[tuple[int, bytes]]:
 
 
 @contextmanager
-def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], token: str) -> Iterator[subprocess.Popen[bytes]]:
     import subprocess
 
     child = subprocess.Popen(
@@ -230,7 +243,7 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Iterator[s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_end_with_parent(),
+        preexec_fn=Subreaper(token, GRACE_SECONDS, DRAIN_SECONDS, os.getpid()).fork if LINUX else None,
     )
     try:
         yield child
@@ -264,33 +277,23 @@ def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the child's whole group: SIGTERM first if the child still runs, SIGKILL in any case."""
+    """End the child and all that it has started: SIGTERM first if it still runs, SIGKILL in any case."""
     import subprocess
 
-    try:
+    def end(seconds: float) -> None:
         if child.poll() is None:
             child.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(GRACE_SECONDS)
+                child.wait(seconds)
+
+    try:
+        end(GRACE_SECONDS + DRAIN_SECONDS)
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        assert child.stdout is not None
-        child.stdout.close()
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux, let the kernel end the child with its parent; elsewhere the next command's sweep does."""
-    if not LINUX:
-        return None
-    import ctypes
-
-    libc, parent = ctypes.CDLL(None), os.getpid()
-
-    def arrange() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return arrange
+        try:
+            end(KILL_SECONDS)  # at the second signal a subreaper kills its processes
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            assert child.stdout is not None
+            child.stdout.close()

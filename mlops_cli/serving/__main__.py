@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import os
 import sys
 from pathlib import Path
 
-from mlops_cli.serving.control_files import EndpointDirectory, hold_lock
-from mlops_cli.serving.http.connections import raise_descriptor_limit
-from mlops_cli.serving.supervision.log_file import LogFile
-from mlops_cli.serving.supervision.supervisor import Supervisor
+from mlops_cli.processes.subreaper import LINUX, TOKEN, Subreaper
+
+# It answers the requests in progress before it ends.
+GRACE_SECONDS = 15.0
 
 
 def main() -> None:
-    folder = EndpointDirectory(Path(sys.argv[1]))
+    if LINUX:  # before the imports: the process that stays needs little memory
+        Subreaper(os.environ.get(TOKEN, ""), GRACE_SECONDS, closes=False).fork()
+    serve(Path(sys.argv[1]))
+
+
+def serve(root: Path) -> None:
+    import asyncio
+    import logging
+
+    from mlops_cli.serving.control_files import EndpointDirectory, hold_lock
+    from mlops_cli.serving.http.connections import raise_descriptor_limit
+    from mlops_cli.serving.supervision.log_file import LogFile
+    from mlops_cli.serving.supervision.supervisor import Supervisor
+
+    folder = EndpointDirectory(root)
     output = LogFile(folder.log)
     logging.basicConfig(handlers=[output], level=logging.INFO)
     raise_descriptor_limit()

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=30, help="random: kills of each command")
     parser.add_argument("--signal", default="KILL", help="random: KILL, TERM, HUP or INT")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new try after these")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         model = built_model(Path(folder) / "model")
         names = options.commands or list(CASES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,8 @@ from pathlib import Path
 import mlops_cli
 from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.files.process_identity import has_own_proc
-from mlops_cli.processes.child_process import LINUX, TOKEN, JobProcesses, find_by_token
+from mlops_cli.processes.child_process import JobProcesses, find_by_token, kill_by_token
+from mlops_cli.processes.subreaper import LINUX, TOKEN
 from mlops_cli.project.environment import server_environment
 
 SERVER = b"mlops_cli.serving"
@@ -56,14 +56,15 @@ class LocalServerProcesses:
         No file leads to them, but the kernel still knows their folder. Linux only: elsewhere a process's folder cannot
         be read, and the server ends by itself.
         """
-        folder = self._folder.resolve()
-        tokens = {token for pid in _servers() if _had_folder(pid, folder) for token in _token(pid)}
-        return sorted({pid for token in tokens for pid in find_by_token(token)})
+        return sorted({pid for token in self._lost_tokens() for pid in find_by_token(token)})
 
     def end_without_folder(self) -> None:
-        for pid in self.without_folder():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for token in self._lost_tokens():
+            kill_by_token(token)
+
+    def _lost_tokens(self) -> set[str]:
+        folder = self._folder.resolve()
+        return {token for pid in _servers() if _had_folder(pid, folder) for token in _token(pid)}
 
 
 def process_environment() -> dict[str, str]:

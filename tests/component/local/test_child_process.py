@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.processes import child_process
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import OutputLine
 
 RUN = """
 import sys
 from pathlib import Path
+from mlops_cli.processes import child_process
 from mlops_cli.processes.child_process import JobProcesses
 folder = Path(sys.argv[1])
 with (folder / "log").open("wb") as log:
@@ -166,6 +168,55 @@ def test_what_a_finished_stage_left_in_a_session_of_its_own_is_ended(tmp_path: P
     assert not alive(int(lines[0]))
 
 
+# Leaves its session, its parents and its environment: nothing about it names the stage.
+LOST = """
+import os, time
+if not os.fork():
+    os.setsid()
+    if daemon := os.fork():
+        os.write(1, b"%d\\n" % daemon)
+        os._exit(0)
+    os.closerange(0, 3)
+    os.execve("/bin/sleep", ["sleep", "60"], {})
+os.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+def test_a_daemon_without_any_mark_ends_with_its_stage(tmp_path: Path) -> None:
+    status, lines, _ = run(tmp_path, LOST)
+    assert status == 0
+    assert not alive(int(lines[0]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_a_daemon_without_any_mark_ends_with_mlops(tmp_path: Path, sign: signal.Signals) -> None:
+    command = [sys.executable, "-c", RUN, str(tmp_path), f"{LOST}\ntime.sleep(60)"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:
+        log = tmp_path / "log"
+        assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+        daemon = int(log.read_text())
+        assert alive(daemon)
+        parent.send_signal(sign)
+        parent.wait(15)
+        JobProcesses(tmp_path / "children").kill_orphans()
+    assert not alive(daemon)
+    assert not (tmp_path / "children").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+def test_a_script_that_ignores_the_signal_is_killed_with_its_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{LOST}\ntime.sleep(60)"
+    monkeypatch.setattr(child_process, "GRACE_SECONDS", 0.2)
+    children = JobProcesses(tmp_path / "children")
+    with (tmp_path / "log").open("w+b") as log, pytest.raises(TimeLimitError):
+        children.run([sys.executable, "-c", code], tmp_path, {}, log, lambda line: None, seconds=1.0)
+    assert not alive(int((tmp_path / "log").read_text()))
+
+
 LEAVES_FILES = "import tempfile; print(tempfile.mkdtemp(), flush=True); import time; time.sleep({seconds})"
 
 
@@ -228,6 +279,7 @@ ELSEWHERE = """
 import os, sys
 from pathlib import Path
 from mlops_cli.files.process_identity import own_identity
+from mlops_cli.processes import child_process
 from mlops_cli.processes.child_process import JobProcesses, environments
 assert os.readlink("/proc/self") != str(os.getpid()), "this is no foreign /proc"
 processes = JobProcesses(Path(sys.argv[1]))

@@ -309,6 +309,40 @@ def test_stopping_ends_everything_and_may_be_repeated(
     assert deploy(endpoint, packages("text-0")).state is ServerState.IN_SERVICE
 
 
+# Started by the package's code; it leaves its session, its parents and its environment.
+DAEMON = """
+import os, tempfile
+from pathlib import Path
+if not os.fork():
+    os.setsid()
+    if daemon := os.fork():
+        Path(tempfile.gettempdir(), "daemon").write_text(f"{daemon}\\n")
+        os._exit(0)
+    os.closerange(0, 1000)
+    os.execve("/bin/sleep", ["sleep", "60"], {})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_daemon_of_the_packages_code_ends_with_the_server(
+    make_endpoint: Any, packages: Any, package_of: Any, is_alive: Any, tmp_path: Path, how: str
+) -> None:
+    endpoint = make_endpoint()
+    folder = tmp_path / "daemon"
+    inference = copy_of(packages("text-0").folder, folder) / "code" / "inference.py"
+    inference.write_text(inference.read_text() + DAEMON)
+    status = deploy(endpoint, package_of(folder))
+    (note,) = folder_of(endpoint).root.glob("children/*/daemon")
+    daemon = int(note.read_text())
+    assert is_alive(daemon)
+    if how == "killed":
+        os.kill(status.pid, signal.SIGKILL)
+    endpoint.stop(10)
+    assert not is_alive(daemon)
+    assert not list(folder_of(endpoint).root.glob("children"))
+
+
 def test_stopping_does_not_wait_for_a_hung_server(make_endpoint: Any, packages: Any, is_alive: Any) -> None:
     endpoint = make_endpoint()
     status = deploy(endpoint, packages("text-0"))
