@@ -36,7 +36,7 @@ class AwsData(Data):
         deployed, project = self._deployed, self._deployed.project
         machines = deployed.use_case.machines.of(PREPARATION).instance_count
         with hold_state_dir(project, ProjectLock(project.state / "lock"), "download-data"):
-            deployed.infra_deployer.check_owner()
+            deployed.require_owner()
             bucket = deployed.infra_deployer.existing_bucket()
             existing = dataset.metadata_of(bucket) if bucket else None
             is_there = bucket and existing and existing.get("request") == request.key() and not request.refresh

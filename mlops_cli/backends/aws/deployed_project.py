@@ -9,6 +9,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra.deploy import InfraDeployer
 from mlops_cli.backends.aws.infra.deployed_settings import machines_of_runs
+from mlops_cli.backends.aws.infra.ownership import require_owner
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stack_outputs import StackOutputs, from_stack
@@ -33,6 +34,10 @@ class DeployedProject:
     @cached_property
     def stacks(self) -> Stacks:
         return Stacks(self.account, self.names)
+
+    def require_owner(self) -> None:
+        """Raise MlopsError if the stacks are a neighbour's: each use of them calls this first."""
+        require_owner(self.stacks, self.names, self.settings, self.account)
 
     @property
     def endpoint_name(self) -> str:

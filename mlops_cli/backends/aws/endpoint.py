@@ -31,6 +31,7 @@ class AwsServedEndpoint(ServedEndpoint):
         return replace(endpoint, deployed_digest=deployed, objection=objection)
 
     def invoke(self, body: bytes, content_type: str) -> InvocationResponse:
+        self._deployed.require_owner()
         return self._deployed.services.endpoint.invoke(body, content_type)[0]
 
     def run_gate(self) -> GateReport:
@@ -38,6 +39,7 @@ class AwsServedEndpoint(ServedEndpoint):
         from mlops_cli.processes.child_process import JobProcesses
         from mlops_cli.project.state_dir import create_state_dir
 
+        self._deployed.require_owner()
         project = self._deployed.project
         create_state_dir(project)
         endpoint = self.status()

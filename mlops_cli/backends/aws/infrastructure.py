@@ -7,7 +7,6 @@ from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra.deployed_settings import differences
-from mlops_cli.backends.aws.infra.ownership import require_owner
 from mlops_cli.backends.aws.runs.cost_estimate import (
     LOGGED,
     STORED,
@@ -76,5 +75,5 @@ class AwsInfrastructure(Infrastructure):
 
     def _cleanup(self, keep_data: bool) -> Cleanup:
         deployed = self._deployed
-        require_owner(deployed.stacks, deployed.names, deployed.settings, deployed.account)
+        deployed.require_owner()
         return Cleanup(deployed.project, deployed.endpoint_name, deployed.account, deployed.names, keep_data)

@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.backend import AwsBackend
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import load_use_case
-from tests.conftest import ROOT, USE_CASES, Cli
+from tests.conftest import ROOT, USE_CASES, Cli, wait_for
 
 __all__ = ["aws", "aws_server"]
 
@@ -46,6 +46,20 @@ class Ground:
         """The status of every stack that is there."""
         found = self.aws.client("cloudformation").describe_stacks()["Stacks"]
         return {one["StackName"]: one["StackStatus"] for one in found}
+
+    def tag_stack(self, name: str, tags: dict[str, str]) -> None:
+        """Give a stack these tags and no others."""
+        client = self.aws.client("cloudformation")
+        stack = client.describe_stacks(StackName=name)["Stacks"][0]
+        kept = [{"ParameterKey": one["ParameterKey"], "UsePreviousValue": True} for one in stack["Parameters"]]
+        client.update_stack(
+            StackName=name,
+            UsePreviousTemplate=True,
+            Parameters=kept,
+            Capabilities=["CAPABILITY_IAM"],
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+        wait_for(lambda: self.stacks()[name].endswith("_COMPLETE"))
 
     def keys(self, bucket: str) -> list[str]:
         """Every version's key in a bucket."""

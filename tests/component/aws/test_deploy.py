@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from mlops_cli.backends.aws.backend import AwsBackend
+from mlops_cli.core.engine import RunView
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
+from mlops_cli.core.runs import RunRequest, new_run
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.data_request import data_request
 from mlops_cli.project.settings import resolve
@@ -159,13 +163,6 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     default = ground.backend()
     default.deployed.infra_deployer._settings = resolve({}, {}, {})
     assert actions(default.infra.plan()) == {Action.KEEP}
-    ben = ground.backend(OWNER="ben").infra
-    for refused in (ben.plan, lambda: ben.plan_cleanup(keep_data=False)):
-        with pytest.raises(
-            MlopsError, match=f"{PIPELINE.replace('pipeline', 'storage')} belongs to root, and you are ben"
-        ):
-            refused()
-    assert "owner root" in what(ground.backend(OWNER="root").infra.plan(), Action.KEEP)
     changed = ground.backend(SOURCE="codecommit")
     pipelines = ground.aws.client("codepipeline")
     run = pipelines.start_pipeline_execution(name=PIPELINE)["pipelineExecutionId"]
@@ -178,6 +175,47 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     pipelines.stop_pipeline_execution(pipelineName=PIPELINE, pipelineExecutionId=run, abandon=True)
     changed.infra.deploy()
     assert changed.deployed.stacks.required(PIPELINE)["SourceType"] == "codecommit"
+
+
+def uses_of(backend: AwsBackend) -> list[Callable[[], object]]:
+    """Everything that changes, uses or pays for the stacks of a project."""
+    run, view = new_run("0" * 36, {}), cast("RunView", None)
+    request = data_request(backend.deployed.use_case, ["tiny.csv"])
+    return [
+        lambda: backend.infra.plan_cleanup(keep_data=False),
+        lambda: backend.infra.cleanup(keep_data=True),
+        lambda: backend.data.download(request, no_report),
+        lambda: backend.runs.start(RunRequest(), view),
+        lambda: backend.runs.stop(run),
+        lambda: backend.approvals.check_waiting(run),
+        lambda: backend.approvals.approve(run, True, "", view),
+        lambda: backend.models.plan_rollback(""),
+        lambda: backend.models.rollback("", "", view),
+        lambda: backend.reproductions.reproduce(run, view),
+        lambda: backend.endpoint.invoke(b"", "text/csv"),
+        backend.endpoint.run_gate,
+    ]
+
+
+def test_nobody_uses_the_stacks_of_a_neighbour_or_those_without_an_owner(ground: Ground) -> None:
+    ground.backend().infra.deploy()
+    ben = ground.backend(OWNER="ben")
+    for use in (*uses_of(ben), ben.infra.plan):
+        with pytest.raises(
+            MlopsError, match=f"{STORAGE} belongs to root, and you are ben. Nothing was changed"
+        ) as caught:
+            use()
+        assert "OWNER=root" in caught.value.hint
+    assert "owner root" in what(ground.backend(OWNER="root").infra.plan(), Action.KEEP)
+    ground.tag_stack(STORAGE, {"mlops:project": "tiny", "mlops:environment": "dev"})
+    for use in uses_of(ground.backend()):
+        with pytest.raises(MlopsError, match=f"{STORAGE} has no owner") as caught:
+            use()
+        assert "mlops deploy-infra" in caught.value.hint
+    ground.tag_stack(PIPELINE, {"mlops:project": "tiny", "mlops:environment": "dev"})
+    ben.infra.deploy()
+    with pytest.raises(MlopsError, match=f"{STORAGE} belongs to ben, and you are root"):
+        ground.backend().approvals.check_waiting(new_run("r1", {}))
 
 
 def test_a_template_that_is_too_long_for_a_request_is_sent_from_the_bucket(ground: Ground) -> None:

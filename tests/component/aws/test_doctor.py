@@ -45,7 +45,7 @@ def keys(credentials: dict[str, str]) -> dict[str, str]:
 
 def allowed(ground: Ground, name: str, found: Iterable[RequiredPermission]) -> Cli:
     """`mlops` as a user who may do exactly this."""
-    return ground.cli(**keys(user(ground.aws, name, *policy(found)["Statement"])))
+    return ground.cli(OWNER="root", **keys(user(ground.aws, name, *policy(found)["Statement"])))
 
 
 def examined(ground: Ground, *names: str) -> list[Finding]:

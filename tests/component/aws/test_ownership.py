@@ -20,8 +20,8 @@ def account(arn: str = ANN) -> Any:
     return SimpleNamespace(identity=SimpleNamespace(arn=arn))
 
 
-def stacks(owner: str, is_ours: bool = True) -> Any:
-    stack = Stack("mlops-tiny-dev-storage", "id", "CREATE_COMPLETE", tags={"mlops:owner": owner} if owner else {})
+def stacks(owner: str, is_ours: bool = True, status: str = "CREATE_COMPLETE") -> Any:
+    stack = Stack("mlops-tiny-dev-storage", "id", status, tags={"mlops:owner": owner} if owner else {})
     return SimpleNamespace(get_or_none=lambda name: stack if "storage" in name else None, owns=lambda _: is_ours)
 
 
@@ -41,11 +41,23 @@ def test_the_owner_is_the_caller_by_a_name_that_stays(arn: str, name: str) -> No
     assert owner_name(resolve({"OWNER": "team nlp"}, {}, {}), account(arn)) == "team nlp"
 
 
-@pytest.mark.parametrize(("owner", "is_ours"), [("ann", True), ("", True), ("ben", False)])
-def test_stacks_of_ones_own_of_nobody_and_of_no_project_are_no_neighbours(owner: str, is_ours: bool) -> None:
+@pytest.mark.parametrize(("owner", "is_ours"), [("ann", True), ("ben", False), ("", False)])
+def test_stacks_of_ones_own_and_of_no_project_are_no_neighbours(owner: str, is_ours: bool) -> None:
     """A stack that mlops did not create is refused, or kept, wherever it is met."""
     names = ResourceNames("tiny", "dev")
     assert require_owner(stacks(owner, is_ours), names, resolve({}, {}, {}), account()) == "ann"
+
+
+def test_a_stack_without_an_owner_gets_one_from_deploy_infra_alone() -> None:
+    names, settings = ResourceNames("tiny", "dev"), resolve({}, {}, {})
+    with pytest.raises(
+        MlopsError, match="mlops-tiny-dev-storage has no owner: its tag mlops:owner is missing"
+    ) as caught:
+        require_owner(stacks(""), names, settings, account())
+    assert "mlops deploy-infra sets the tag to ann" in caught.value.hint
+    assert require_owner(stacks(""), names, settings, account(), claims=True) == "ann"
+    planned = stacks("", status="REVIEW_IN_PROGRESS")
+    assert require_owner(planned, names, settings, account()) == "ann", "it only holds a plan, which may have no tags"
 
 
 def test_a_neighbours_stacks_are_refused_with_both_ways_out() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.credentials import CallerIdentity
 from mlops_cli.backends.aws.doctor.expiry import expiry
-from mlops_cli.backends.aws.doctor.leftovers import failed_stacks, orphaned_resources, records
+from mlops_cli.backends.aws.doctor.leftovers import failed_stacks, orphaned_resources, owner, records
 from mlops_cli.backends.aws.doctor.permissions import permissions
 from mlops_cli.backends.aws.doctor.quotas import quotas
 from mlops_cli.backends.aws.doctor.requirements import requirements
@@ -41,6 +41,7 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
             Check("quota", lambda: quotas(subject, fleet)),
             Check("dataset", lambda: dataset_check(subject.use_case, subject.settings, subject.dataset)),
             Check("stack", lambda: failed_stacks(subject)),
+            Check("owner", lambda: owner(subject)),
             Check("expiry", lambda: expiry(subject)),
             Check("store", lambda: records(subject)),
             Check("leftovers", lambda: orphaned_resources(subject)),

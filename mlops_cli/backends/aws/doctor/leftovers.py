@@ -10,6 +10,7 @@ from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, STABLE,
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.infra.ownership import require_owner
 from mlops_cli.backends.aws.state_format import check_format
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.errors import MlopsError
@@ -21,6 +22,16 @@ def failed_stacks(subject: CheckContext) -> Iterator[Finding]:
         stack = subject.stacks.get_or_none(name)
         if stack:
             yield _stack_finding(subject, stack)
+
+
+def owner(subject: CheckContext) -> Iterator[Finding]:
+    """Yield a failure if the stacks are a neighbour's, or nobody's."""
+    try:
+        require_owner(subject.stacks, subject.names, subject.settings, subject.account)
+    except AwsError:
+        raise
+    except MlopsError as error:
+        yield Finding("owner", State.FAILURE, error.message, "Whoever owns them decides what they serve.", error.hint)
 
 
 def _stack_finding(subject: CheckContext, stack: Stack) -> Finding:

@@ -63,7 +63,7 @@ class InfraDeployer:
 
     def plan(self, watch: Watch = no_watch) -> Plan:
         """Return the changes. Change sets remain: apply or discard the plan."""
-        owner = require_owner(self._stacks, self._names, self._settings, self._account)
+        owner = require_owner(self._stacks, self._names, self._settings, self._account, claims=True)
         storage = self._storage_step(watch)
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
         if bucket:
@@ -117,10 +117,6 @@ class InfraDeployer:
                 f"Let it end, decide about it (mlops approve) or stop it (mlops stop {execution.id}), then: "
                 "mlops deploy-infra",
             )
-
-    def check_owner(self) -> None:
-        """Raise MlopsError if the stacks are a neighbour's."""
-        require_owner(self._stacks, self._names, self._settings, self._account)
 
     def existing_bucket(self) -> Bucket | None:
         """Return the project's part of the bucket, None before there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.change_sets import EMPTY
 from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
 from mlops_cli.core.models.decision import arn_name
@@ -32,13 +33,26 @@ def owner_of(stack: Stack | None, default: str) -> str:
     return (stack.tags.get(OWNER_TAG) if stack else "") or default
 
 
-def require_owner(stacks: Stacks, names: ResourceNames, settings: Settings, account: Account) -> str:
-    """Return the owner; raise MlopsError if a stack of the project has another one."""
+def require_owner(
+    stacks: Stacks, names: ResourceNames, settings: Settings, account: Account, claims: bool = False
+) -> str:
+    """Return the owner; raise MlopsError if a stack of the project has another one, or none.
+
+    ``claims``: for `deploy-infra`, which gives a stack without an owner one.
+    """
     owner = owner_name(settings, account)
     for name in (names.storage_stack, names.pipeline_stack):
         stack = stacks.get_or_none(name)
-        other = owner_of(stack if stack and stacks.owns(stack) else None, owner)
-        if other != owner:
+        if stack is None or not stacks.owns(stack):
+            continue
+        other = stack.tags.get(OWNER_TAG, "")
+        if not other and not claims and stack.status != EMPTY:
+            raise MlopsError(
+                f"The stack {name} has no owner: its tag {OWNER_TAG} is missing. Nothing was changed.",
+                f"If it is yours, make it so: mlops deploy-infra sets the tag to {owner} (or to OWNER).",
+                EXIT_USAGE,
+            )
+        if other not in ("", owner):
             raise MlopsError(
                 f"The stack {name} belongs to {other}, and you are {owner}. Nothing was changed.",
                 f"For stacks of your own choose another STAGE. To work on those of {other}: set OWNER={other}",

@@ -36,9 +36,11 @@ class PipelineApprovals(Approvals):
         return self._report.report(run)
 
     def check_waiting(self, run: Run) -> None:
+        self._deployed.require_owner()
         self._deployed.services.approval_sender.check(run)
 
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
+        self._deployed.require_owner()
         if has_decision(run, approved):
             return self._completed(run, view) if approved else run
         try:

@@ -39,12 +39,14 @@ class AwsModels(Models):
         return models
 
     def plan_rollback(self, version: str) -> RollbackPlan:
+        self._deployed.require_owner()
         choice = self.rollback_runs.choose(self.list_versions(), version)
         if choice.unfinished:
             return RollbackPlan(choice.target, choice.unfinished.id)
         return RollbackPlan(choice.target, shortfalls=self._accepted_for(choice.target).shortfalls)
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
+        self._deployed.require_owner()
         return self._finish_rollback(self.rollback_runs.choose(self.list_versions(), version), comment.strip(), view)
 
     @property

@@ -34,6 +34,7 @@ class PipelineRuns(Runs):
 
         An unfinished rollback comes first, as long as nobody asks for a certain stage.
         """
+        self._deployed.require_owner()
         services = self._deployed.services
         try:
             start_request, rollback_runs = self._prepare(request), self._models.rollback_runs
@@ -81,6 +82,7 @@ class PipelineRuns(Runs):
         return self._cached(self._deployed.services.runs.follow(run.id, view))
 
     def stop(self, run: Run) -> Run:
+        self._deployed.require_owner()
         return self._cached(self._deployed.services.stopper.stop(run.id))
 
     def _cached(self, run: Run) -> Run:

@@ -49,6 +49,7 @@ class AwsReproductions(Reproductions):
         return manifest(run, {"revision": revision, **noted, "machine": machine, "requirements": requirements})
 
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
+        self._deployed.require_owner()
         check_trained(run)
         deployed, client = self._deployed, self._deployed.account.client
         job_builder = deployed.job_builder(deployed.outputs, deployed.bucket, deployed.machines, scratch_prefix(run.id))
