@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import random
 import zipfile
 
 import pytest
@@ -207,3 +209,58 @@ def test_damage_of_any_kind_is_named(schema, tmp_path, csv_bytes, method):
             assert "given.zip" in error.message
         else:
             assert writer.checker.rows == 3
+
+
+TABLE = b"id,text,bad\n" + b"".join(b"%d,text %d,%d\n" % (n, n, n % 2) for n in range(300))
+
+
+def archive_of(kind: str) -> bytes:
+    if kind == "gz":
+        return gzip.compress(TABLE)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if kind == "nested" else int(kind)) as archive:
+        if kind == "nested":
+            archive.writestr("train.csv.zip", archive_of(str(zipfile.ZIP_DEFLATED)))
+            archive.writestr("other.csv.gz", gzip.compress(TABLE))
+        else:
+            archive.writestr("train.csv", TABLE)
+    return out.getvalue()
+
+
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """Return the content with bytes changed, cut off and put in between."""
+    result = bytearray(content)
+    for _ in range(chance.choice([1, 1, 2, 4, 20])):
+        place, how = chance.randrange(len(result)), chance.random()
+        if how < 0.7:
+            result[place] = chance.randrange(256)
+        elif how < 0.85:
+            del result[max(place, 1) :]
+        else:
+            result[place:place] = chance.randbytes(chance.randrange(1, 9))
+    return bytes(result)
+
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+@pytest.mark.parametrize("kind", ["gz", "nested", *map(str, METHODS)])
+def test_a_damaged_archive_is_refused_or_gives_the_whole_table(small, tmp_path, kind):
+    """Damage at random places; the same every time."""
+    source, chance, whole = tmp_path / "given.zip", random.Random(kind), archive_of(kind)
+    for number in range(100):
+        source.write_bytes(damaged(whole, chance))
+        out = io.BytesIO()
+        writer = Writer(out, small)
+        try:
+            for table in tables(source, "given.zip", "train.csv", tmp_path / str(number)):
+                writer.add_table(table, no_report)
+            writer.finish()
+        except MlopsError as error:
+            assert "given.zip" in error.message and error.hint
+        else:
+            assert rows_in(out.getvalue()) == rows_in(TABLE)
+
+
+def rows_in(table: bytes) -> list[list[str]]:
+    return list(csv.reader(table.decode().splitlines()))
