@@ -139,6 +139,8 @@ GARBAGE = [
     b'{"instances": [{"b64": "***"}]}',
     b'{"instances": ["a", null]}',
     b'"instances"',
+    b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    b'{"instances": ' + b"[" * 60 + b'"a"' + b"]" * 60 + b"}",
 ]
 
 

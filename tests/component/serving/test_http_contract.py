@@ -145,6 +145,7 @@ def test_letters_of_all_alphabets_pass(client: Any) -> None:
     assert client.predict(*texts) == [pytest.approx(row) for row in rows]
 
 
+CHUNKED_HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 ODD = {
     "HTTP/0.9": b"GET /ping\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -164,6 +165,10 @@ ODD = {
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "no chunk size": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "another coding": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a NUL in a header": b"GET /ping HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n",
+    "a URL of 100 kB": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a chunk extension of 100 kB": CHUNKED_HEAD + b"5;" + b"x" * 100_000 + b"\r\nabcde\r\n0\r\n\r\n",
+    "a trailer of 100 kB": CHUNKED_HEAD + b"0\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
     "1,000 headers": b"GET /ping HTTP/1.1\r\nHost: localhost\r\n" + b"X: 1\r\n" * 1000 + b"\r\n",
     "a header of 1 MB": b"GET /ping HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n",
 }
@@ -175,9 +180,32 @@ def test_what_is_no_request_gets_a_400_and_harms_nobody(
 ) -> None:
     try:
         answer = exchange(running, request_bytes, finish=True)
-    except ConnectionError:  # the server had closed while this was being sent
+    except OSError:  # the server had closed while this was being sent
         answer = b"HTTP/1.1 400"
     assert answer.startswith(b"HTTP/1.1 400"), answer
+    assert client.predict("still here")
+
+
+NAMES = ("dev-comments%00", "a%0d%0aX-Evil:%201", "%2e%2e%2f%2e%2e%2fetc", "..", "a" * 3000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_odd_name_is_another_endpoint_s(running: LocalEndpoint, name: str) -> None:
+    answer = exchange(running, post(f"/endpoints/{name}/invocations"))
+    start, _, _ = answer.partition(b"\r\n\r\n")
+    assert status_of(answer) in (400, 404) and b"x-evil" not in start.lower()
+
+
+@pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/etc/passwd", "http://localhost/etc/passwd", "*"])
+def test_a_path_is_never_one_of_a_file_or_another_site(running: LocalEndpoint, path: str) -> None:
+    answer = exchange(running, head(f"GET {path} HTTP/1.1", "Connection: close"))
+    assert status_of(answer) in (400, 404) and b"root:" not in answer
+
+
+def test_what_follows_a_body_is_not_a_part_of_it(running: LocalEndpoint, client: Any) -> None:
+    fields = ("Content-Type: application/json", "Content-Length: 10")
+    answer = exchange(running, head("POST /invocations HTTP/1.1", *fields) + BODY, finish=True)
+    assert status_of(answer) == 400 and b"predictions" not in answer
     assert client.predict("still here")
 
 

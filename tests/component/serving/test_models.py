@@ -100,6 +100,7 @@ def test_strings_may_be_named_plain_or_base64() -> None:
         {"inputs": {"count": [1]}},
         {"inputs": [1]},
         {"instances": [{"count": 1, "features": [1, 2, 3]}], "signature_name": "other"},
+        {"instances": [{"count": 1, "features": [1, 2, 3]}], "signature_name": {"a": 1}},
         [],
     ],
 )
