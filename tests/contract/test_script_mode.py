@@ -45,7 +45,9 @@ model = Path(os.environ["SM_MODEL_DIR"])
 root = model.parent
 files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 variables = {name: value for name, value in os.environ.items() if name.startswith("SM_")}
+config = {path.name: path.read_text() for path in (root / "input" / "config").iterdir()}
 seen = {"argv": sys.argv, "cwd": os.getcwd(), "variables": variables, "files": files, "root": str(root)}
+seen["config"] = config
 Path(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json").write_text(json.dumps(seen))
 if "--fail" in sys.argv:
     raise ValueError("it was told to fail")
@@ -162,6 +164,7 @@ def test_the_simulator_gives_a_script_what_the_toolkit_gives_it(
     assert ours["argv"] == theirs["argv"]
     assert ours["cwd"] == theirs["cwd"] == "/opt/ml/code"
     assert ours["files"] == theirs["files"]
+    assert ours["config"] == theirs["config"], "byte by byte"
     assert ours["variables"].keys() == theirs["variables"].keys()
     assert json.loads(ours["variables"].pop("SM_TRAINING_ENV")) == json.loads(
         theirs["variables"].pop("SM_TRAINING_ENV")
@@ -181,6 +184,13 @@ def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
     given = {name: json.loads(value) for name, value in plain.items()}
     job = ScriptJob("local", Kind.TRAINING, root / "code" / "train.py", root, folders, given)
     assert command_line(job, "python3")[1:] == seen["argv"]
+    in_the_service = seen["config"]
+    own = {name: value for name, value in json.loads(in_the_service["hyperparameters.json"]).items() if name in plain}
+    assert script_mode.config_files(job) == {
+        "hyperparameters.json": json.dumps(own),
+        "inputdataconfig.json": in_the_service["inputdataconfig.json"],
+        "resourceconfig.json": in_the_service["resourceconfig.json"].replace("ml.m5.xlarge", script_mode.INSTANCE_TYPE),
+    }
     theirs, ours = seen["variables"], script_mode.environment(job, os.cpu_count() or 1)
     theirs.pop("SM_STUDIO_LOCAL_MODE")
     assert ours.keys() == theirs.keys()

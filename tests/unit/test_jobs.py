@@ -61,6 +61,27 @@ def test_values_have_their_types_as_in_sagemaker() -> None:
     assert json.loads(json.loads(script_mode.config_files(job)["hyperparameters.json"])["epochs"]) == 3
 
 
+def test_the_configuration_files_have_the_form_of_sagemaker_s_developer_guide() -> None:
+    channels = {"train": Path("/a"), "evaluation": Path("/b")}
+    job = ScriptJob("train", Kind.TRAINING, Path("train.py"), Path("/out"), channels, {"num_round": 128, "eta": 0.001})
+    files = {name: json.loads(text) for name, text in script_mode.config_files(job).items()}
+    channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+    assert files == {
+        "hyperparameters.json": {"num_round": "128", "eta": "0.001"},
+        "inputdataconfig.json": {"evaluation": channel, "train": channel},
+        "resourceconfig.json": {
+            "current_host": "algo-1",
+            "current_instance_type": "local",
+            "current_group_name": "homogeneousCluster",
+            "hosts": ["algo-1"],
+            "instance_groups": [
+                {"instance_group_name": "homogeneousCluster", "instance_type": "local", "hosts": ["algo-1"]}
+            ],
+            "network_interface_name": "lo",
+        },
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
