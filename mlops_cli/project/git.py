@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -20,12 +21,22 @@ def author(root: Path) -> str:
 def git(root: Path, *arguments: str) -> bytes:
     """Return the output of git. Raise MlopsError, with git's message, if it fails or is not installed."""
     environment = {name: value for name, value in child_environment().items() if not name.startswith("GIT_")}
+    environment |= {"LC_ALL": "C", "LANGUAGE": ""}  # its messages are read below
     command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, env=environment, check=False)
     except FileNotFoundError:
         raise MlopsError("git is not on this machine.", "Install it, then repeat the command.") from None
     if done.returncode:
-        errors = done.stderr.decode(errors="replace").strip().splitlines()
-        raise MlopsError(f"git {arguments[0]} failed in {root}: {errors[-1] if errors else done.returncode}.")
+        raise _failure(root, arguments[0], done)
     return done.stdout
+
+
+def _failure(root: Path, command: str, done: subprocess.CompletedProcess[bytes]) -> MlopsError:
+    """Return the error with git's own reason, and the command that git names for a repository of another user."""
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    reasons = [line.partition(": ")[2] for line in lines if line.startswith(("fatal: ", "error: "))]
+    reason = (reasons or lines[-1:] or [f"exit code {done.returncode}"])[0].rstrip(".")
+    trust = next((line for line in lines if line.startswith("git config --global --add safe.directory")), "")
+    hint = f"If you trust its owner: {trust}" if trust else f"Look: git -C {shlex.quote(str(root))} status"
+    return MlopsError(f"git {command} failed in {root}: {reason}.", hint)

@@ -21,7 +21,8 @@ GZIP_HEADER = 16 + zlib.MAX_WBITS
 async def read_body(request: Request, dispatcher: Dispatcher) -> bytes:
     """Return the body, decoded. Raise HttpError, also as soon as it exceeds the limit, or ClientGoneError."""
     limit = dispatcher.limits.body_bytes
-    coding = (request.header(b"content-encoding") or "identity").strip().lower()
+    codings = [coding.strip().lower() for coding in (request.header(b"content-encoding") or "").split(",")]
+    coding = ", ".join(coding for coding in codings if coding not in ("", "identity"))
     if (request.content_length or 0) > limit * DISCARDED_BODIES:
         raise _too_large(limit, close=True)
     reserved = 0
@@ -46,7 +47,7 @@ async def read_body(request: Request, dispatcher: Dispatcher) -> bytes:
     if size > limit:
         raise _too_large(limit, close=False)
     body = b"".join(chunks)
-    if coding == "identity" or not body:
+    if not coding or not body:
         return body
     if coding not in GZIP:
         message = f"The Content-Encoding {coding:.40} is not supported: send the body as it is, or with gzip."

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.errors import MlopsError
+from mlops_cli.project.git import git
 from tests.conftest import Cli
 
 
@@ -58,3 +60,32 @@ def test_config_names_the_secrets_that_scripts_do_not_get(cli: Cli) -> None:
     assert {"HF_TOKEN", "DATABASE_URL"} <= set(line.replace(",", "").split())
     assert "hf_secret_value" not in out
     assert "did you mean STAGE?" in out
+
+
+REFUSAL = """fatal: detected dubious ownership in repository at '/srv/it is'
+To add an exception for this directory, call:
+
+\tgit config --global --add safe.directory '/srv/it is'
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "hint"),
+    [
+        (REFUSAL, "detected dubious ownership in repository at '/srv/it is'", "safe.directory '/srv/it is'"),
+        ("fatal: bad config line 1 in file .git/config\n", "bad config line 1 in file .git/config", "Look: git -C"),
+        ("warning: a\nerror: index file corrupt\nfatal: it ends\n", "index file corrupt", "Look: git -C"),
+        ("", "exit code 128", "Look: git -C"),
+    ],
+)
+def test_git_s_reason_is_shown_and_the_command_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, message: str, hint: str
+) -> None:
+    (tmp_path / "answer").write_text(answer)
+    (tmp_path / "git").write_text(f"#!/bin/sh\ncat {tmp_path}/answer >&2\nexit 128\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(MlopsError) as caught:
+        git(tmp_path, "ls-files")
+    assert caught.value.message == f"git ls-files failed in {tmp_path}: {message}."
+    assert hint in caught.value.hint

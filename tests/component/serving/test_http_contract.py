@@ -88,6 +88,12 @@ def test_a_gzipped_body_is_unpacked(client: Any, path: str) -> None:
         (BODY, "br", 415),
         (BODY, "gzip, gzip", 415),
         (BODY, "identity", 200),
+        (BODY, "", 200),
+        (gzip.compress(BODY), "identity, gzip", 200),
+        (gzip.compress(BODY), "gzip,", 200),
+        (gzip.compress(BODY), " X-GZIP ", 200),
+        (BODY, "deflate", 415),
+        (BODY, "zstd", 415),
     ],
 )
 def test_other_codings_are_refused_by_name(client: Any, body: bytes, coding: str, status: int) -> None:
