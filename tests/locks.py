@@ -1,4 +1,6 @@
-"""Makes the lists in mlops_cli/locks from pyproject.toml: ``python -m tests.locks``, with uv on the PATH.
+"""Makes the lists in mlops_cli/locks from pyproject.toml, and the lock of the use case's own list.
+
+``python -m tests.locks``, with uv on the PATH.
 
 All lists agree on versions, since each is cut out of one resolution. Only PyPI is asked, for every Python and platform.
 """
@@ -11,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.backends.aws.infra.gate_packages import requirements_of
 from mlops_cli.locks import LOCKS, path_of
 from tests.conftest import ROOT
 
@@ -20,6 +23,7 @@ else:
     import tomli as tomllib
 
 PYPI = "https://pypi.org/simple"
+GATES = ROOT / "training" / "tests" / "requirements.txt"
 HEAD = "# Made by python -m tests.locks from pyproject.toml.\n"
 
 
@@ -55,6 +59,8 @@ def main() -> None:
         for lock in LOCKS:
             text = compiled(requirements(lock), folder, "--generate-hashes", "--constraint", str(every))
             path_of(lock).write_text(HEAD + text)
+        text = compiled(requirements_of(GATES), folder, "--generate-hashes", "--constraint", str(every))
+        GATES.with_suffix(".lock").write_text(f"# Made by python -m tests.locks.\n{text}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def build(tmp_path: Path) -> Build:
 
 @pytest.mark.parametrize("stage", ["train", "pre-training-tests", "approval"])
 def test_a_step_takes_the_wheel_that_was_deployed_and_what_it_needs(build: Build, stage: str) -> None:
-    (build.source / "training" / "requirements.txt").write_text("polars>=1.34\n")
+    shutil.copytree(ROOT / "training" / "tests", build.source / "training" / "tests")
     done = build.install(stage)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert build.python("-I", "-m", "mlops_cli", "--version") == f"mlops {__version__}\n"
@@ -97,10 +98,25 @@ def test_a_wheel_that_was_exchanged_in_the_bucket_is_not_taken(build: Build, sta
     assert "No module named mlops_cli" in build.python("-I", "-m", "mlops_cli", "--version")
 
 
-def test_a_requirement_with_a_hash_binds_all_of_them(build: Build) -> None:
-    lines = ["unknown-name", "polars==0.0.1 --hash=sha256:" + "0" * 64]
-    (build.source / "training" / "requirements.txt").write_text("\n".join(lines))
-    taken_over(build.folder / "index", {"unknown-name": "1.0", "polars": "0.0.1"})
+@pytest.mark.parametrize("folder", ["training", "training/tests"])
+@pytest.mark.parametrize("lines", [["polars>=1"], ["iniconfig", "polars==0.0.1 --hash=sha256:" + "0" * 64]])
+def test_a_gate_installs_nothing_without_a_hash(build: Build, folder: str, lines: list[str]) -> None:
+    file = build.source / folder / "requirements.txt"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("\n".join(["taken-over", *lines]))
+    taken_over(build.folder / "index", {"taken-over": "1.0", "polars": "0.0.1"})
     done = build.install("post-training-tests")
     assert done.returncode == 1
     assert "hashes" in done.stderr
+
+
+@pytest.mark.parametrize("added", ["polars>=99", "taken-over"])
+def test_a_list_that_asks_for_more_than_its_lock_fails_and_takes_nothing_else(build: Build, added: str) -> None:
+    shutil.copytree(ROOT / "training" / "tests", build.source / "training" / "tests")
+    with (build.source / "training" / "tests" / "requirements.txt").open("a") as file:
+        file.write(f"{added}\n")
+    taken_over(build.folder / "index", {"taken-over": "1.0", "polars": "99.0"})
+    done = build.install("pre-training-tests")
+    assert done.returncode == 1
+    assert added in done.stderr
+    assert "hash" not in done.stderr, "its lock is installed"

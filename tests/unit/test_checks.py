@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ from mlops_cli.backends import common_checks
 from mlops_cli.backends.aws.doctor.credentials import expiry, skew
 from mlops_cli.backends.aws.doctor.quotas import InstanceDemand, Quota, quota_finding
 from mlops_cli.backends.aws.doctor.requirements import requirements
+from mlops_cli.backends.aws.infra.gate_packages import check_gate_packages
 from mlops_cli.backends.local import doctor as local
 from mlops_cli.console.checks import findings_dict, show_findings
 from mlops_cli.console.console import Console
 from mlops_cli.core.checks import Check, Finding, State, ok, run_checks
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import resolve
 from tests.conftest import ROOT
@@ -155,21 +157,53 @@ def test_for_scripts_they_are_data() -> None:
     assert found["findings"][0] == {"name": "python", "state": "ok", "message": "3.12.1", "reason": "", "fix": ""}
 
 
+HASH = "--hash=sha256:12"
+
+
 @pytest.mark.parametrize(
-    ("text", "states"),
+    ("files", "refused"),
     [
-        (None, []),
-        ("# nothing but a comment\n\n", []),
-        ("polars>=1.34\n", [WARNING]),
-        ("polars==1.34.0\n", [WARNING]),
-        ("polars==1.34.0 \\\n    --hash=sha256:12\n", [OK]),
+        ({}, ""),
+        ({"requirements.txt": "# nothing but a comment\n\n"}, ""),
+        ({"requirements.txt": "polars>=1.34\n"}, "training/requirements.txt names polars>=1.34 without a hash"),
+        ({"requirements.txt": "polars==1.34.0\n"}, "names polars==1.34.0 without"),
+        ({"requirements.txt": f"polars==1.34.0 \\\n    {HASH}\n"}, ""),
+        ({"requirements.txt": f"a\npolars==1.34.0 {HASH}\n"}, "names a without"),
+        ({"requirements.txt": "My_Pack[x,y] >=1 ; python_version>'3'", "requirements.lock": f"my-pack==2 {HASH}"}, ""),
+        ({"requirements.txt": "polars\nfalcon", "requirements.lock": f"polars==2 {HASH}"}, "names falcon without"),
+        ({"requirements.txt": "polars", "requirements.lock": "polars==2"}, "names polars without"),
+        ({"requirements.txt": "-e ./lib", "requirements.lock": f"lib==2 {HASH}"}, "names -e ./lib without"),
+        ({"requirements.txt": "./lib", "requirements.lock": f"lib==2 {HASH}"}, "names ./lib without"),
+        ({"requirements.txt": "a @ https://e.example/a.whl"}, "names a @ https://e.example/a.whl without"),
+        ({"requirements.txt": "polars", "tests/requirements.txt": "# none"}, ""),
+        (
+            {"tests/requirements.txt": "polars", "requirements.lock": f"polars==2 {HASH}"},
+            "training/tests/requirements.txt",
+        ),
+        ({"tests/requirements.txt": "a\nb\nc\nd"}, "names a, b, c and 1 more without"),
     ],
 )
-def test_packages_of_the_scripts_without_hashes_are_a_warning(
-    tmp_path: Path, text: str | None, states: list[State]
+def test_packages_of_the_gates_without_hashes_are_refused_before_anything_is_sent(
+    tmp_path: Path, files: dict[str, str], refused: str
 ) -> None:
-    (tmp_path / "training").mkdir()
-    if text is not None:
-        (tmp_path / "training" / "requirements.txt").write_text(text)
+    (tmp_path / "training" / "tests").mkdir(parents=True)
+    for name, text in files.items():
+        (tmp_path / "training" / name).write_text(text)
     subject: Any = SimpleNamespace(project=Project(tmp_path))
-    assert [found.state for found in requirements(subject)] == states
+    failures = [finding for finding in requirements(subject) if finding.state is State.FAILURE]
+    assert len(failures) == bool(refused)
+    if not refused:
+        check_gate_packages(tmp_path)
+        return
+    with pytest.raises(ConfigurationError, match=re.escape(refused)) as error:
+        check_gate_packages(tmp_path)
+    assert error.value.hint.endswith(failures[0].fix)
+    assert "uv pip compile --universal --generate-hashes training/" in failures[0].fix
+
+
+@pytest.mark.parametrize(("line", "states"), [("polars", [FAILURE, WARNING]), (f"polars==2 {HASH}", [OK])])
+def test_what_jobs_install_is_said(tmp_path: Path, line: str, states: list[State]) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "requirements.txt").write_text(line)
+    subject: Any = SimpleNamespace(project=Project(tmp_path))
+    assert [finding.state for finding in requirements(subject)] == states

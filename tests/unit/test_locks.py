@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from packaging.markers import Marker, default_environment
@@ -12,9 +13,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from mlops_cli.backends.aws.infra.gate_packages import requirements_of
 from mlops_cli.locks import LOCKS, path_of
 from mlops_cli.packaging.install_hint import DISTRIBUTION
-from tests.locks import requirements
+from tests.locks import GATES, requirements
 
 LINE = re.compile(r"([a-z0-9-]+)==([^ ]+)(?: ; ([^\\]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")
 PLATFORMS = [
@@ -29,9 +31,9 @@ PLATFORMS = [
 ]
 
 
-def locked(name: str) -> list[tuple[str, Version, Marker | None]]:
+def locked(path: Path) -> list[tuple[str, Version, Marker | None]]:
     """Every package of a list; what is not a version with its hashes fails the test."""
-    text = re.sub(r" \\\n +", " ", path_of(name).read_text())
+    text = re.sub(r" \\\n +", " ", path.read_text())
     entries = []
     for line in text.splitlines():
         if line.startswith("#"):
@@ -48,7 +50,7 @@ def holds(marker: Marker | None, platform: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_package_has_one_version_and_hashes_and_is_not_ours(name: str) -> None:
-    entries = locked(name)
+    entries = locked(path_of(name))
     for platform in PLATFORMS:
         names = [package for package, _, marker in entries if holds(marker, platform)]
         assert len(names) == len(set(names)), platform
@@ -59,17 +61,28 @@ def test_every_package_has_one_version_and_hashes_and_is_not_ours(name: str) -> 
 def test_the_versions_are_in_the_ranges_of_pyproject(name: str) -> None:
     """Where this fails, pyproject.toml was changed: python -m tests.locks makes the lists anew."""
     for platform in PLATFORMS:
-        versions = {package: version for package, version, marker in locked(name) if holds(marker, platform)}
+        versions = {package: version for package, version, marker in locked(path_of(name)) if holds(marker, platform)}
         for requirement in map(Requirement, requirements(name)):
             if holds(requirement.marker, platform):
                 version = versions[canonicalize_name(requirement.name)]
                 assert version in requirement.specifier, (requirement, version, platform)
 
 
+def test_the_use_cases_own_lock_holds_what_its_list_asks_for_and_agrees_with_ours() -> None:
+    """Where this fails, training/tests/requirements.txt was changed: python -m tests.locks makes the lock anew."""
+    entries = locked(GATES.with_suffix(".lock"))
+    ours = {(name, version) for lock in LOCKS for name, version, _ in locked(path_of(lock))}
+    assert {(name, version) for name, version, _ in entries} <= ours
+    for platform in PLATFORMS:
+        versions = {package: version for package, version, marker in entries if holds(marker, platform)}
+        for requirement in map(Requirement, requirements_of(GATES)):
+            assert not holds(requirement.marker, platform) or versions[requirement.name] in requirement.specifier
+
+
 def test_the_lists_agree_on_versions() -> None:
     versions: dict[tuple[str, str], set[Version]] = {}
     for name in LOCKS:
-        for package, version, marker in locked(name):
+        for package, version, marker in locked(path_of(name)):
             versions.setdefault((package, str(marker or "")), set()).add(version)
     assert {key for key, several in versions.items() if len(several) > 1} == set()
 

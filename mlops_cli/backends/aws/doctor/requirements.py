@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.infra.gate_packages import (
+    LISTS,
+    gate_list,
+    lock_command,
+    lock_of,
+    requirements_of,
+    without_hash,
+)
 from mlops_cli.core.checks import Finding, State, ok
 
-FILES = ("training/requirements.txt", "training/tests/requirements.txt")
+JOBS = LISTS[-1]
 
 
 def requirements(subject: CheckContext) -> Iterator[Finding]:
     """Check the use case's own packages; yield nothing if it has none. Those of mlops are installed by hash."""
-    for name in FILES:
-        yield from _file(subject.project.root / name, name)
-
-
-def _file(path: Path, name: str) -> Iterator[Finding]:
-    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    if not lines:
-        return
-    if any("--hash=" in line for line in lines):
-        yield ok("requirements", f"{name} has a hash for every package")
-        return
-    yield Finding(
-        "requirements",
-        State.WARNING,
-        f"{name} names packages without their hashes.",
-        "Gates and jobs install whatever the package index serves under these names.",
-        f"Rename it to {name.removesuffix('.txt')}.in, then: "
-        f"uv pip compile --universal --generate-hashes {name.removesuffix('.txt')}.in -o {name}",
-    )
+    root = subject.project.root
+    name = gate_list(root)
+    if missing := without_hash(root, name):
+        yield Finding(
+            "requirements",
+            State.FAILURE,
+            f"{name} names {', '.join(missing)} without a hash.",
+            "mlops deploy-infra would be refused: a gate installs only what has a hash.",
+            lock_command(name),
+        )
+    elif requirements_of(root / name):
+        file = lock_of(name) if (root / lock_of(name)).is_file() else name
+        yield ok("requirements", f"gates install {file}, every package by its hash")
+    if any("--hash=" not in line for line in requirements_of(root / JOBS)):
+        yield Finding(
+            "requirements",
+            State.WARNING,
+            f"Jobs install {JOBS} in the container, without hashes.",
+            "They take whatever the package index serves under these names, in versions that fit the container.",
+            "Where that is not enough, give the lines of this file hashes of versions that fit the container",
+        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from mlops_cli.backends.aws.infra.gate_packages import check_gate_packages
 from mlops_cli.backends.aws.infra.git_files import is_in_git, list_files
 from mlops_cli.caching.key import source_inputs
 from mlops_cli.caching.stage_files import stages_of
@@ -150,6 +151,7 @@ def _check(project: Project, bundle: SourceBundle) -> None:
         why = bundle.left_out.get(name, "git ignores it")
         raise _unsent(name, why)
     _check_others(project, bundle)
+    check_gate_packages(project.root)
 
 
 def _check_others(project: Project, bundle: SourceBundle) -> None:

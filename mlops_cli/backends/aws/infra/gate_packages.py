@@ -1,0 +1,61 @@
+"""The packages that a gate's build step installs: a list of the project, and the hashes of every file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mlops_cli.errors import ConfigurationError
+
+# The first of these that exists is the gates' list, as templates/buildspec.yml reads it.
+LISTS = ("training/tests/requirements.txt", "training/requirements.txt")
+
+
+def gate_list(root: Path) -> str:
+    """Return the gates' list, or the one that they would have."""
+    return next((name for name in LISTS if (root / name).is_file()), LISTS[-1])
+
+
+def lock_of(name: str) -> str:
+    """Return the file with the hashes, beside the list."""
+    return f"{name.removesuffix('.txt')}.lock"
+
+
+def lock_command(name: str) -> str:
+    return f"uv pip compile --universal --generate-hashes {name} -o {lock_of(name)}"
+
+
+def requirements_of(path: Path) -> list[str]:
+    """Return the requirements in a list, each with its hashes; a list that does not exist has none."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in re.sub(r"\\\r?\n", " ", text).splitlines()]
+    return [line for line in lines if line]
+
+
+def without_hash(root: Path, name: str) -> list[str]:
+    """Return the requirements of a list that neither it nor the file beside it gives a hash for."""
+    lock = requirements_of(root / lock_of(name))
+    hashed = {_distribution(line) for line in lock if "--hash=" in line}
+    return [
+        line
+        for line in requirements_of(root / name)
+        if "--hash=" not in line and (not _distribution(line) or _distribution(line) not in hashed)
+    ]
+
+
+def check_gate_packages(root: Path) -> None:
+    """Raise ConfigurationError for packages without hashes: a gate's step would refuse to install them."""
+    name = gate_list(root)
+    missing = without_hash(root, name)
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ConfigurationError(
+            f"{name} names {', '.join(missing[:3])}{more} without a hash: a gate on AWS would not install it.",
+            f"Write the hashes beside it: {lock_command(name)}",
+        )
+
+
+def _distribution(requirement: str) -> str:
+    """Return the package's name as indexes compare it; empty for an option, a path or an address."""
+    name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(\[|[=<>!~;@(]|--hash|$))", requirement)
+    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
