@@ -49,12 +49,14 @@ class SizeLimitedStream(io.RawIOBase):
 class CsvSource:
     """One CSV: its name for messages, its size on disk in bytes, and a function that opens it.
 
-    ``open`` returns the bytes of the CSV and a function with the number of bytes of ``size`` used so far.
+    ``open`` returns the bytes of the CSV and a function with the number of bytes of ``size`` used so far. ``remarks``
+    say what beside it is not read.
     """
 
     source: str
     size: int
     _open: Callable[[], tuple[BinaryIO, Callable[[], int]]]
+    remarks: tuple[str, ...] = ()
 
     @contextmanager
     def open(self) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:

@@ -90,7 +90,7 @@ def _commit(
         fetched_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ignored_columns=writer.ignored,
         path=path,
-        remarks=[source.remark for source in sources if source.remark],
+        remarks=[remark for source in sources for remark in source.all_remarks()],
     )
     unfinished_metadata = unfinished.with_name(JSON_NAME)
     write_dataset_info(

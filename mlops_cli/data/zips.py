@@ -6,7 +6,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -24,6 +24,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.plain_text import one_line
 
 _DEPTH = 3
+LOCAL_HEADER = b"PK\x03\x04"
 _UNREAD = (".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z", ".rar")
 _ARCHIVES = (".zip", ".gz", *_UNREAD)
 _NAMED = 10
@@ -56,15 +57,34 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
     if there are several and none is named ``member_name``, or if the archive is damaged or dangerous.
     """
     with translate_archive_errors(source), zipfile.ZipFile(path) as archive:
+        _require_one_archive(path, archive, source)
         entries = _checked(archive, source)
     entry = _chosen(entries, source, member_name)
     if not entry.is_archive:
-        return _member_table(path, source, entry)
-    if depth == _DEPTH:
+        table = _member_table(path, source, entry)
+    elif depth == _DEPTH:
         raise MlopsError(
             f"{source} contains archives in archives, more than {_DEPTH} deep", "unpack it and give the CSV"
         )
-    return _inner_table(path, source, entry, member_name, scratch, depth)
+    else:
+        table = _inner_table(path, source, entry, member_name, scratch, depth)
+    unread = [other.shown for other in entries if other is not entry]
+    remark = f"not read: {_listed(unread)} in {source}" if unread else ""
+    return replace(table, remarks=(*filter(None, [remark]), *table.remarks))
+
+
+def _require_one_archive(path: Path, archive: zipfile.ZipFile, source: str) -> None:
+    """Raise MlopsError if files come before those that the archive lists, as in two archives one after the other.
+
+    A program before an archive unpacks itself; it is no loss.
+    """
+    with path.open("rb") as stream:
+        begins_with_file = stream.read(4) == LOCAL_HEADER
+    if begins_with_file and all(info.header_offset for info in archive.infolist()):
+        raise MlopsError(
+            f"{source} is damaged, or several archives in one file: it lists only the last files in it",
+            "get it again, or unpack it and give the CSV",
+        )
 
 
 def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:

@@ -33,6 +33,9 @@ class OpenedSource:
     tables: list[CsvSource] = field(default_factory=list)
     remark: str = ""
 
+    def all_remarks(self) -> list[str]:
+        return [*filter(None, [self.remark]), *(remark for table in self.tables for remark in table.remarks)]
+
 
 class Source(ABC):
     """One source of a request. The heavy imports of a kind are in its methods: `mlops run` asks for states only."""

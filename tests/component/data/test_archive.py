@@ -50,6 +50,28 @@ def test_of_several_takes_the_wanted_one(request_for, tmp_path, csv_bytes, zippe
     assert download(request_for(tmp_path / "given.zip"), tmp_path / "data", no_report)[0].rows == 50
 
 
+def test_what_is_not_read_beside_the_table_is_said(request_for, tmp_path, csv_bytes, zipped):
+    inner = zipped({"readme.txt": b"x", "train.csv": csv_bytes()})
+    path = tmp_path / "data.zip"
+    path.write_bytes(zipped({"train.csv.zip": inner, "more.data": b"1", "b/more.parquet": b"2"}))
+    dataset, _ = download(request_for(path), tmp_path / "data", no_report)
+    first, second = dataset.remarks
+    assert first == f"not read: more.data, b/more.parquet in {path}"
+    assert second == f"not read: readme.txt in {path}/train.csv.zip"
+
+
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("a.csv", "a.csv")])
+def test_archives_one_after_the_other_are_not_taken_for_the_last(request_for, tmp_path, csv_bytes, zipped, names):
+    content = b"".join(zipped({name: csv_bytes()}) for name in names)
+    assert "several archives in one file" in refusal(request_for, tmp_path, content)
+
+
+def test_a_program_before_an_archive_is_no_loss(request_for, tmp_path, csv_bytes, zipped):
+    path = tmp_path / "self.zip"
+    path.write_bytes(b"MZ program" * 9 + zipped({"a.csv": csv_bytes()}))
+    assert download(request_for(path), tmp_path / "data", no_report)[0].rows == 50
+
+
 def test_of_several_takes_the_wanted_packed_one(request_for, tmp_path, csv_bytes, zipped):
     members = {"test.csv.gz": gzip.compress(b"id\n1\n"), "train.csv.gz": gzip.compress(csv_bytes())}
     (tmp_path / "given.zip").write_bytes(zipped(members))
