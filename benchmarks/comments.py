@@ -6,11 +6,13 @@ import argparse
 import csv
 import gzip
 import random
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlops_cli.data.sources.sample.generator import write_sample
-
+ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_ROWS = 41_600
 # The competition's rows at their natural rates, and more of those that are toxic.
 NATURAL, ENRICHED = "train", "extra"
@@ -34,9 +36,17 @@ def write_comments(source: Path | None, rows: int, folder: Path) -> set[str]:
     for name, path in files.items():
         (folder / f"{name}.csv").write_bytes(_content(path))
     if not files:
-        with (folder / f"{NATURAL}.csv").open("w", newline="", encoding="utf-8") as file:
-            write_sample(file, rows=rows)
+        write_sample(folder / f"{NATURAL}.csv", rows)
     return {row["id"] for row in _rows(folder / f"{NATURAL}.csv")}
+
+
+def write_sample(path: Path, rows: int) -> None:
+    """Write made-up comments, those of `mlops download-data --source sample`."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        options = ["--output-dir", folder, "--rows", str(rows), "--seed", "42"]
+        command = [sys.executable, "-m", "sample.generate", *options]
+        subprocess.run(command, cwd=ROOT / "training", check=True, stdout=subprocess.DEVNULL)
+        Path(folder, "comments.csv").replace(path)
 
 
 def some_texts(source: Path | None, rows: int, count: int, folder: Path) -> list[str]:

@@ -22,8 +22,8 @@ from statistics import median
 
 import polars as pl
 
+from benchmarks.comments import write_sample
 from benchmarks.harness import environment, machine
-from mlops_cli.data.sources.sample.generator import write_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_SAMPLED = 1_000_000
@@ -74,8 +74,7 @@ def make_rows(path: Path, rows: int) -> None:
 
 def write_rows(path: Path, rows: int) -> None:
     """``rows`` different comments."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        write_sample(file, rows=min(rows, MOST_SAMPLED))
+    write_sample(path, min(rows, MOST_SAMPLED))
     if rows > MOST_SAMPLED:
         frame = pl.read_csv(path, infer_schema=False)
         with path.open("wb") as file:

@@ -44,11 +44,12 @@ def dataset_check(
         return
     yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run needs a dataset.", "mlops download-data")
     if KaggleSource.accepts(use_case.source):
-        yield from _kaggle(settings)
+        yield from _kaggle(settings, use_case)
 
 
-def _kaggle(settings: Settings) -> Iterator[Finding]:
-    alternative = "; to try it without Kaggle: mlops download-data --source sample"
+def _kaggle(settings: Settings, use_case: UseCase) -> Iterator[Finding]:
+    other = use_case.alternative
+    alternative = f"; to try it without Kaggle: mlops download-data --source {other}" if other else ""
     if find_spec("kaggle") is None:
         yield Finding(
             "kaggle",

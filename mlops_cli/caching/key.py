@@ -17,9 +17,13 @@ def code_inputs(
     imports_by_digest: MutableMapping[str, list[str]],
     packs: Sequence[str] = (),
     digest: Callable[[Path], str] = digest_file,
+    root: Path | None = None,
 ) -> dict[str, str]:
-    """Return the sources of a script that runs in this environment, the interpreter, and its packages."""
-    root = training_of(script)
+    """Return the sources of a script that runs in this environment, the interpreter, and its packages.
+
+    ``root`` is the folder of the project's modules, by default the script's own.
+    """
+    root = root or training_of(script)
     sources = Sources(root, imports_by_digest)
     own = sources.of([script, *_packed(root, packs)])
     # The packages of packed scripts are not needed here: they run elsewhere.

@@ -18,14 +18,22 @@ UNREAD = rules_of(("README*", "LICENSE*", "CHANGELOG*", ".git*", ".editorconfig"
 Files = Mapping[str, tuple[str, ...]]
 
 
-def other_files(stage: Stage, training: Path, names: Sequence[str], files: Files, sources: Sources) -> list[str]:
+def other_files(
+    stage: Stage,
+    training: Path,
+    names: Sequence[str],
+    files: Files,
+    sources: Sources,
+    data_scripts: Sequence[str] = (),
+) -> list[str]:
     """Return those ``names`` (relative to ``training``) that count for the stage though no script imports them.
 
-    A module that a script imports counts for its importers only, and each gate's own suite for that gate. All other
+    A module that a script imports counts for its importers only, and each gate's own suite for that gate; what the
+    ``data_scripts`` consist of counts for the data. All other
     files count for every script, those below tests/ for both gates, unless ``files`` (patterns and stages) says
     otherwise.
     """
-    imported = _imported(training, sources)
+    imported = _imported(training, sources, data_scripts)
     return [
         name for name in names if name not in imported and name != USE_CASE and stage.name in stages_of(name, files)
     ]
@@ -50,9 +58,10 @@ def is_declared(name: str, pattern: str) -> bool:
     return any(is_ignored(rules_of([pattern]), head, head != name) for head in heads)
 
 
-def _imported(training: Path, sources: Sources) -> set[str]:
+def _imported(training: Path, sources: Sources, data_scripts: Sequence[str]) -> set[str]:
     """Return the scripts and every module that any of them imports."""
-    scripts = [training / name for stage in STAGES if stage.script for name in (stage.script, *stage.packs)]
+    names = [name for stage in STAGES if stage.script for name in (stage.script, *stage.packs)]
+    scripts = [training / name for name in (*names, *data_scripts)]
     paths = sources.of([script for script in scripts if script.is_file()])
     return {path.relative_to(training).as_posix() for path in paths}
 
@@ -64,9 +73,11 @@ def file_inputs(
     files: Files,
     imports_by_digest: MutableMapping[str, list[str]],
     digest: Callable[[Path], str],
+    data_scripts: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the digests of the other files that count for the stage."""
-    counted_files = other_files(stage, training, names, files, Sources(training, imports_by_digest))
+    sources = Sources(training, imports_by_digest)
+    counted_files = other_files(stage, training, names, files, sources, data_scripts)
     return {f"training/{name}": _digest(training / name, digest) for name in counted_files}
 
 

@@ -148,10 +148,17 @@ def hyperparameters(context: CompletionContext) -> Iterator[Suggestion]:
 
 
 @completer
-def sources(_: CompletionContext) -> Iterator[Suggestion]:
-    """Return the names of the built-in sources. If none fits, the shell offers files."""
-    yield "sample", "synthetic comments"
+def sources(context: CompletionContext) -> Iterator[Suggestion]:
+    """Return the sources that have a name. If none fits, the shell offers files."""
+    yield from ((name, f"written by training/{script.file}") for name, script in context.use_case.scripts.items())
     yield "kaggle", "the competition that usecase.toml names"
+
+
+@completer
+def script_arguments(context: CompletionContext) -> Iterator[Suggestion]:
+    """Return the arguments of the scripts that write data, with their values."""
+    for source, script in context.use_case.scripts.items():
+        yield from ((f"{name}={value}", f"of {source}") for name, value in script.arguments.items())
 
 
 @completer

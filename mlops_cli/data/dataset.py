@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from mlops_cli.core.progress import Report
 from mlops_cli.data.metadata import (
@@ -42,8 +43,7 @@ def download(request: DataRequest, folder: Path, report: Report) -> tuple[Datase
     with _translate_io_errors(folder):
         key = request.key()
         existing = _existing(folder)
-        is_same_request = existing is not None and (read_dataset_info(folder) or {}).get("request") == key
-        if existing and is_same_request and not (request.refresh and _may_have_changed(request, folder)):
+        if existing and is_current(request, key, read_dataset_info(folder) or {}):
             return existing, False
         folder.mkdir(parents=True, exist_ok=True)
         _remove_other_partials(folder, key)
@@ -53,6 +53,20 @@ def download(request: DataRequest, folder: Path, report: Report) -> tuple[Datase
         shutil.rmtree(folder / PARTIAL)
         is_same = existing and (dataset.sha256, dataset.source) == (existing.sha256, existing.source)
         return dataset, not is_same
+
+
+def is_current(request: DataRequest, key: str, document: dict[str, Any]) -> bool:
+    """Return True if the dataset with this metadata is what the request would download."""
+    origins = document.get("origins", [])
+    if document.get("request") != key or len(origins) != len(request.sources):
+        return False
+    pairs = list(zip(sources_of(request), origins, strict=True))
+    if any(state_of(origin, [], 0) is State.CHANGED for source, origin in pairs if source.is_state_local):
+        return False
+    return not request.refresh or not any(
+        not source.is_state_in_identity and state_of(origin, [source.name], CONNECT_SECONDS) is not State.SAME
+        for source, origin in pairs
+    )
 
 
 def _build(request: DataRequest, key: str, folder: Path, scratch: Path, report: Report) -> DatasetInfo:
@@ -117,17 +131,6 @@ def _existing(folder: Path) -> DatasetInfo | None:
         return load(folder)
     except MlopsError:  # a new one replaces it
         return None
-
-
-def _may_have_changed(request: DataRequest, folder: Path) -> bool:
-    """True unless every source is known to be unchanged; for a URL or Kaggle only the server knows."""
-    origins = (read_dataset_info(folder) or {}).get("origins", [])
-    if len(origins) != len(request.sources):
-        return True
-    return any(
-        not source.is_state_in_identity and state_of(origin, [source.name], CONNECT_SECONDS) is not State.SAME
-        for origin, source in zip(origins, sources_of(request), strict=True)
-    )
 
 
 def _remove_other_partials(folder: Path, key: str) -> None:

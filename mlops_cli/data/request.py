@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_cli.data.schema import Schema
+from mlops_cli.data.scripts import DataScript, ScriptRunner
 from mlops_cli.data.sources.catalog import sources_of
 from mlops_cli.data.sources.http.download import MOST_BYTES
+from mlops_cli.data.sources.script_source import ScriptSource
 from mlops_cli.errors import ConfigurationError
 
 _VERSION = 2  # of the dataset's format: one of another version is downloaded again
@@ -18,35 +20,37 @@ _VERSION = 2  # of the dataset's format: one of another version is downloaded ag
 
 @dataclass(frozen=True)
 class DataRequest:
-    """A request: sources are "kaggle", "sample", URLs and paths; several are concatenated.
+    """A request: sources are "kaggle", URLs, paths and scripts of the project; several are concatenated.
 
-    ``rows`` is for the sample only, ``sha256`` for a single file, URL or Kaggle archive as downloaded. ``competition``
-    and ``file`` select from Kaggle (``file`` also the CSV of an archive with several). ``folder`` is the base of
-    relative paths; ``most_bytes`` limits the download of one source; ``refresh`` asks servers again for downloaded
-    files.
+    ``arguments`` are for the scripts among them, ``sha256`` for a single file, URL or Kaggle archive as downloaded.
+    ``competition`` and ``file`` select from Kaggle (``file`` also the CSV of an archive with several). ``folder`` is
+    the base of relative paths; ``most_bytes`` limits the download of one source; ``refresh`` asks servers again for
+    downloaded files. ``scripts`` have a name in usecase.toml, and a target's ``runner`` runs them; ``alternative`` is a
+    source that needs no account.
     """
 
     sources: Sequence[str]
     schema: Schema
-    rows: int | None = None
-    seed: int = 42
+    arguments: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
     competition: str = ""
     file: str = ""
     folder: Path = Path()
     most_bytes: int = MOST_BYTES
     refresh: bool = False
+    scripts: Mapping[str, DataScript] = field(default_factory=dict)
+    runner: ScriptRunner | None = None
+    alternative: str = ""
 
     def validate(self) -> None:
         if not self.sources or not all(source.strip() for source in self.sources):
-            raise ConfigurationError("no source is given", "mlops download-data --source sample")
-        sources = sources_of(self)
-        if self.rows is not None and (not any(source.is_synthetic for source in sources) or self.rows < 1):
             raise ConfigurationError(
-                f"--rows {self.rows} is not valid: it is the number of rows of --source sample, at least 1",
-                "mlops download-data --source sample --rows 20000",
+                "no source is given",
+                "name it: mlops download-data --source PATH, or [data] source in training/usecase.toml",
             )
-        if self.sha256 is not None and (len(sources) > 1 or sources[0].is_synthetic):
+        sources = sources_of(self)
+        self._check_arguments()
+        if self.sha256 is not None and (len(sources) > 1 or isinstance(sources[0], ScriptSource)):
             raise ConfigurationError(
                 "--sha256 belongs to one file, URL or Kaggle archive", "leave it out, or give one source"
             )
@@ -54,6 +58,19 @@ class DataRequest:
             raise ConfigurationError(f"--sha256 {self.sha256!r} is not 64 hexadecimal digits", "copy it again")
         for source in sources:
             source.validate()
+
+    def _check_arguments(self) -> None:
+        """Raise ConfigurationError for an argument of which no script among the sources knows."""
+        scripts = {name: self.scripts[name] for name in self.sources if name in self.scripts}
+        known = {argument for script in scripts.values() for argument in script.arguments}
+        for argument in sorted(self.arguments.keys() - known):
+            having = [name for name, script in self.scripts.items() if argument in script.arguments]
+            raise ConfigurationError(
+                f"{argument} is no argument of the source {' + '.join(self.sources)}",
+                f"mlops download-data --source {having[0]} --set {argument}={self.arguments[argument]}"
+                if having
+                else "leave it out, or add it to [data.scripts] in training/usecase.toml",
+            )
 
     def key(self) -> str:
         """The digest of all that determines the dataset, except changes on servers; contains no secret."""

@@ -28,13 +28,6 @@ class Writer:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
-    def add_sample(self, blocks: Iterator[list[list[str]]], total: int, report: Report) -> None:
-        for rows in blocks:
-            if not self.checker.is_valid(rows):
-                raise AssertionError("the sample does not fit its own schema")
-            self._write(formatted(rows, self._schema).encode())
-            report("sample", self.checker.rows, total, "rows")
-
     def add_table(self, table: CsvSource, report: Report) -> None:
         self._tables.append(table)
         before = self.checker.rows + self.checker.findings.count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +14,22 @@ from mlops_cli.project.usecase import UseCase
 def data_request(
     use_case: UseCase,
     sources: Sequence[str] = (),
-    rows: int | None = None,
-    seed: int = 42,
+    arguments: Mapping[str, str] | None = None,
     sha256: str | None = None,
 ) -> DataRequest:
     """Return the request of ``download-data``; without sources, with those of usecase.toml."""
     # A path in usecase.toml is relative to the project, not to the current folder.
     folder = Path() if sources else use_case.root
-    schema = Schema(use_case.columns)
     return DataRequest(
-        sources or [use_case.source], schema, rows, seed, sha256, use_case.competition, use_case.file, folder
+        sources=sources or [use_case.source],
+        schema=Schema(use_case.columns),
+        arguments=arguments or {},
+        sha256=sha256,
+        competition=use_case.competition,
+        file=use_case.file,
+        folder=folder,
+        scripts=use_case.scripts,
+        alternative=use_case.alternative,
     )
 
 

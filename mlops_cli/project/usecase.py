@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.jobs.script_environment import PassedVariables, is_own
-from mlops_cli.core.jobs.time_limits import LONGEST, TimeLimits
+from mlops_cli.core.jobs.time_limits import DOWNLOAD, LONGEST, TimeLimits
 from mlops_cli.core.models.metric_bounds import Bounds, Metrics
 from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.data.schema import KINDS
+from mlops_cli.data.scripts import RESERVED, DataScript, is_script
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import Framework
@@ -43,14 +44,15 @@ TABLES = (
     "aws",
 )
 Scalar = (str, int, float, bool)
+SCRIPT_KEYS = ("file", "arguments", "synthetic")
 # The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
 KEYS = {
-    "data": ("source", "quickstart", "competition", "file", "columns"),
+    "data": ("source", "quickstart", "competition", "file", "columns", "scripts"),
     "model": ("framework", "version"),
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
     "environment": ("pass", "set"),
-    "time_limits": tuple(stage.name for stage in STAGES if stage.script),
+    "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script)),
     "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
 }
 
@@ -76,6 +78,7 @@ class UseCase:
     texts: frozenset[str] = frozenset()  # the hyperparameters that are texts, as stage.name
     framework: Framework = DEFAULT
     framework_version: str = ""  # of the images on AWS; empty: the framework's own
+    scripts: dict[str, DataScript] = field(default_factory=dict)  # those that write data, by the name of the source
 
     @property
     def example_request(self) -> str:
@@ -94,7 +97,18 @@ class UseCase:
     @property
     def get_data(self) -> str:
         """The command that downloads the data, for hints."""
-        return "mlops download-data" + (" (or --source sample)" if self.quickstart == "sample" else "")
+        return "mlops download-data" + (f" (or --source {self.alternative})" if self.alternative else "")
+
+    @property
+    def alternative(self) -> str:
+        """Another source than the usual one, that needs no account; empty if there is none."""
+        return "" if self.quickstart == self.source else self.quickstart
+
+    @property
+    def data_scripts(self) -> tuple[str, ...]:
+        """The scripts in training/ that write data: no stage depends on them, but on the data."""
+        paths = [name.removeprefix("training/") for name in self.addresses if is_script(name)]
+        return (*paths, *(script.file for script in self.scripts.values()))
 
 
 def load_use_case(path: Path) -> UseCase:
@@ -120,11 +134,12 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
     return UseCase(
         name=_name(document, problems),
         description=str(document.get("description", "")),
-        source=str(data.get("source", "sample")),
-        quickstart=str(data.get("quickstart", data.get("source", "sample"))),
+        source=str(data.get("source", "")),
+        quickstart=str(data.get("quickstart", data.get("source", ""))),
         competition=str(data.get("competition", "")),
         file=str(data.get("file", "train.csv")),
         columns=_columns(data, problems),
+        scripts=_scripts(data, problems),
         hyperparameters=_hyperparameters(_check_keys(document, "hyperparameters", problems), problems),
         metrics=Metrics(
             split=str(metrics.get("split", "test")),
@@ -279,22 +294,50 @@ def _columns(data: dict[str, Any], problems: list[str]) -> dict[str, str]:
     return {str(name): str(kind) for name, kind in columns.items()}
 
 
+def _scripts(data: dict[str, Any], problems: list[str]) -> dict[str, DataScript]:
+    """Return the scripts that write data, by the name of the source."""
+    tables = _table(data, "scripts", problems, "data.scripts")
+    for name in tables:
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", name) or name in RESERVED:
+            problems.append(f"data.scripts has {name!r}, expected a name of letters, digits, _ and - (not kaggle)")
+    return {name: _script(_table(tables, name, problems, f"data.scripts.{name}"), name, problems) for name in tables}
+
+
+def _script(table: dict[str, Any], name: str, problems: list[str]) -> DataScript:
+    title = f"data.scripts.{name}"
+    problems += [_unknown(f"{title}.{key}", key, SCRIPT_KEYS) for key in table if key not in SCRIPT_KEYS]
+    file = _text(table, "file", problems, f"{title}.")
+    if file and (not file.endswith(".py") or Path(file).is_absolute() or ".." in Path(file).parts):
+        problems.append(f"{title}.file is {file!r}, expected a Python file in training/")
+    arguments = _table(table, "arguments", problems, f"{title}.arguments")
+    _check_values(arguments, f"{title}.arguments", problems)
+    return DataScript(
+        file,
+        {argument: str(value) for argument, value in arguments.items()},
+        _flag(table, "synthetic", problems, f"{title}."),
+    )
+
+
 def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, dict[str, str]]:
     for stage in table:
-        for name, value in _table(table, stage, problems, f"hyperparameters.{stage}").items():
-            if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
-                problems.append(f"hyperparameters.{stage} has {name!r}, expected a name of letters, digits, _ and -")
-            if not isinstance(value, Scalar):
-                problems.append(f"hyperparameters.{stage}.{name} must be a text, a number or true/false")
-            elif "\0" in str(value):
-                problems.append(
-                    f"hyperparameters.{stage}.{name} contains a NUL character, which no program can be given"
-                )
+        title = f"hyperparameters.{stage}"
+        _check_values(_table(table, stage, problems, title), title, problems)
     return {
         stage: {name: str(value) for name, value in values.items()}
         for stage, values in table.items()
         if isinstance(values, dict)
     }
+
+
+def _check_values(values: dict[str, Any], title: str, problems: list[str]) -> None:
+    """Report what cannot be an option of a script."""
+    for name, value in values.items():
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
+            problems.append(f"{title} has {name!r}, expected a name of letters, digits, _ and -")
+        if not isinstance(value, Scalar):
+            problems.append(f"{title}.{name} must be a text, a number or true/false")
+        elif "\0" in str(value):
+            problems.append(f"{title}.{name} contains a NUL character, which no program can be given")
 
 
 def _texts(table: dict[str, Any]) -> frozenset[str]:

@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
-from mlops_cli.data.sources.sample.generator import write_sample
-from tests.conftest import USE_CASES, Cli
+from tests.conftest import ROOT, USE_CASES, Cli
 from tests.e2e.test_own_usecase import FLAT, edit, examined, project, said_of_rents
 from tests.e2e.test_tracking import logged
 
@@ -162,7 +161,7 @@ def test_comments(comments: Cli) -> None:
     assert run["status"] == "waiting", "all that its scripts and gates import came along with `init`"
     comments("approve", "--run-id", run["id"], "--yes", "--comment", "to look at its requests")
     send = over_http(comments)
-    fresh = unseen(700)
+    fresh = unseen(700, comments.folder.parent)
     for text in fresh:
         send([text])
     found = drift_when(comments, 700)
@@ -178,12 +177,12 @@ def test_comments(comments: Cli) -> None:
     assert [path for path in kept if b"quizzaciously" in path.read_bytes()] == []
 
 
-def unseen(count: int) -> list[str]:
+def unseen(count: int, folder: Path) -> list[str]:
     """Comments of the same kind that come after those of the training."""
-    rows = io.StringIO(newline="")
-    write_sample(rows, rows=6000 + count, seed=42)
-    rows.seek(0)
-    return [row["comment_text"] for row in csv.DictReader(rows)][6000:]
+    options = ["--output-dir", str(folder), "--rows", str(6000 + count), "--seed", "42"]
+    subprocess.run([sys.executable, "-m", "sample.generate", *options], cwd=ROOT / "training", check=True)
+    with (folder / "comments.csv").open(newline="", encoding="utf-8") as rows:
+        return [row["comment_text"] for row in csv.DictReader(rows)][6000:]
 
 
 def test_on_aws(tmp_path: Path, aws: Aws) -> None:

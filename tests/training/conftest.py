@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.data.sources.sample.generator import write_sample
 from tests.conftest import made_once
 
 HERE = Path(__file__).resolve().parent
@@ -20,12 +19,11 @@ from scripts import TINY, TRAINING, run_script, train  # noqa: E402
 
 @pytest.fixture(scope="session")
 def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Preprocess' output for 3,000 rows of the built-in sample."""
+    """Preprocess' output for 3,000 made-up comments."""
 
     def make(folder: Path) -> None:
-        (folder / "raw").mkdir(parents=True)
-        with (folder / "raw" / "dataset.csv").open("w", newline="", encoding="utf-8") as file:
-            write_sample(file, rows=3_000, seed=5)
+        rows = ("-m", "sample.generate", "--output-dir", folder / "raw", "--rows", 3000, "--seed", 5)
+        assert run_script(*rows).returncode == 0
         done = run_script("preprocess.py", "--input-dir", folder / "raw", "--output-dir", folder / "out")
         assert done.returncode == 0, done.stderr
 

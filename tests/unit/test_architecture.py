@@ -113,6 +113,12 @@ def test_the_use_case_and_the_tool_never_import_each_other() -> None:
     assert files_importing("training", SOURCES) == set()
 
 
+def test_the_tool_knows_nothing_of_the_use_case_but_that_init_copies_it() -> None:
+    words = re.compile(r"toxic|jigsaw|obscene|insult|comment_text|made-up comments|wikipedia", re.IGNORECASE)
+    knowing = {path.relative_to(PACKAGE).as_posix() for path in SOURCES if words.search(path.read_text())}
+    assert knowing == {"cli/commands/init.py", "project/scaffold.py"}
+
+
 @pytest.mark.parametrize("heavy", ["tensorflow", "boto3", "polars", "kaggle", "numpy", "falcon", "uvicorn"])
 def test_heavy_packages_are_imported_where_they_are_used(heavy: str) -> None:
     """At the top of a file only in the model server's worker process, which is never part of a command.

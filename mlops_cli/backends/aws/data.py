@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +31,18 @@ class AwsData(Data):
 
         For a job of several machines, upload it a second time, split into several files.
         """
-        from mlops_cli.data.dataset import download
+        from mlops_cli.backends.data_scripts import DataScripts
+        from mlops_cli.data.dataset import download, is_current
 
-        request.validate()
         deployed, project = self._deployed, self._deployed.project
+        request = replace(request, runner=DataScripts(project, deployed.use_case))
+        request.validate()
         machines = deployed.use_case.machines.of(PREPARATION).instance_count
         with hold_state_dir(project, ProjectLock(project.state / "lock"), "download-data"):
             deployed.require_owner()
             bucket = deployed.infra_deployer.existing_bucket()
             existing = dataset.metadata_of(bucket) if bucket else None
-            is_there = bucket and existing and existing.get("request") == request.key() and not request.refresh
+            is_there = bucket and existing and is_current(request, request.key(), existing)
             if (
                 bucket
                 and existing

@@ -31,7 +31,7 @@ class LocalBackend(Backend):
         self.services = services = LocalServices(project, use_case, settings, report_renderer(use_case))
         execution = RunExecution(services)
         self.infra = LocalInfrastructure(services)
-        self.data = LocalData(project, services.lock)
+        self.data = LocalData(project, use_case, services.lock)
         self.runs = LocalRuns(services, execution)
         self.stages = LocalStages(services)
         self.approvals = LocalApprovals(services, execution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Data
@@ -10,19 +11,23 @@ from mlops_cli.core.progress import Report
 from mlops_cli.data.metadata import DatasetInfo, load
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
+from mlops_cli.project.usecase import UseCase
 
 if TYPE_CHECKING:
     from mlops_cli.data.request import DataRequest
 
 
 class LocalData(Data):
-    def __init__(self, project: Project, lock: ProjectLock) -> None:
+    def __init__(self, project: Project, use_case: UseCase, lock: ProjectLock) -> None:
         self._project = project
+        self._use_case = use_case
         self._lock = lock
 
     def download(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
+        from mlops_cli.backends.data_scripts import DataScripts
         from mlops_cli.data.dataset import download
 
+        request = replace(request, runner=DataScripts(self._project, self._use_case))
         with set_up(self._project, self._lock, "download-data"):
             return download(request, self._project.data, report)
 

@@ -148,7 +148,7 @@ def memory() -> Iterator[Finding]:
         State.WARNING,
         f"{text}.",
         "When memory runs out, the system kills the training without a message (exit code -9).",
-        "End other programs, or train on less: mlops download-data --source sample --rows 5000",
+        "End other programs, or train on fewer rows.",
     )
 
 

@@ -18,12 +18,25 @@ def download_data(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="kaggle, sample, a URL or a path. Repeat the option to join several sources.",
+            help="kaggle, a URL, a path, or a script of the project. Repeat the option to join several sources.",
             autocompletion=completion.sources,
         ),
     ] = None,
-    rows: Annotated[int | None, typer.Option(help="The number of rows of the sample.", show_default="20000")] = None,
-    seed: Annotated[int, typer.Option(help="The random seed of the sample.")] = 42,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override an argument of a script. Can be repeated.",
+            autocompletion=completion.script_arguments,
+        ),
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option("--rows", metavar="N", min=1, help="The same as --set rows=N.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="The same as --set seed=N.", show_default=False)
+    ] = None,
     sha256: Annotated[
         str | None, typer.Option(help="The expected SHA-256 of the downloaded file.", show_default=False)
     ] = None,
@@ -34,15 +47,17 @@ def download_data(
 ) -> None:
     """Download the dataset and check every row.
 
-    Without --source, training/usecase.toml names the source.
+    Without --source, training/usecase.toml names the source. A script of the project runs on this machine.
     """
     from mlops_cli.console.output import show_dataset, show_newer_data
+    from mlops_cli.core.runs import parse_overrides
     from mlops_cli.data.origins import SourceCheck
     from mlops_cli.project.data_request import data_request
     from mlops_cli.project.settings import export_kaggle
 
     context, console = get_context(ctx)
-    request = data_request(context.use_case, source or [], rows, seed, sha256)
+    shortcuts = [f"{name}={value}" for name, value in (("rows", rows), ("seed", seed)) if value is not None]
+    request = data_request(context.use_case, source or [], parse_overrides([*(set_ or []), *shortcuts]), sha256)
     request = replace(request, most_bytes=context.most_download_bytes, refresh=refresh)
     export_kaggle(context.settings)
     show_account(context.backend.infra, console)

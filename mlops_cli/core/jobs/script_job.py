@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,9 +37,8 @@ class ScriptJob:
 
     @property
     def arguments(self) -> list[str]:
-        """The hyperparameters on the command line, sorted by name; a name of one letter has one dash."""
-        pairs = [(name, str(value)) for name, value in sorted(self.hyperparameters.items())]
-        return [part for name, text in pairs for part in (f"--{name}" if len(name) > 1 else f"-{name}", text)]
+        """The hyperparameters on the command line."""
+        return named_arguments(self.hyperparameters)
 
     @property
     def model_folder(self) -> Path:
@@ -47,6 +47,17 @@ class ScriptJob:
     @property
     def data_folder(self) -> Path:
         return self.output / "output"
+
+
+def named_arguments(values: Mapping[str, Any]) -> list[str]:
+    """Return values as options of a script, sorted by name; a name of one letter has one dash."""
+    pairs = [(name, str(value)) for name, value in sorted(values.items())]
+    return [part for name, text in pairs for part in (f"--{name}" if len(name) > 1 else f"-{name}", text)]
+
+
+def describe_exit(code: int) -> str:
+    """Return the end of a process in words."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def command_line(job: ScriptJob, python: str) -> list[str]:

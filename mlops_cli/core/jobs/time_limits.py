@@ -10,6 +10,8 @@ from mlops_cli.core.stages import Kind, Stage
 # In minutes: far above what a stage takes that makes progress.
 DEFAULTS = {Kind.PROCESSING: 240, Kind.GATE: 30, Kind.TRAINING: 24 * 60}
 LONGEST = 28 * 24 * 60
+# A script that writes the data, in [data] of usecase.toml.
+DOWNLOAD = "download-data"
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,10 @@ class TimeLimits:
 
     def of(self, stage: Stage) -> int:
         return self.minutes.get(stage.name, DEFAULTS[stage.kind])
+
+    @property
+    def of_download(self) -> int:
+        return self.minutes.get(DOWNLOAD, DEFAULTS[Kind.PROCESSING])
 
 
 def time_limit_message(stage: str, minutes: float) -> str:

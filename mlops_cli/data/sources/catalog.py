@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from mlops_cli.data.sources.kaggle_source import KaggleSource
 from mlops_cli.data.sources.path_source import PathSource
-from mlops_cli.data.sources.sample_source import SampleSource
+from mlops_cli.data.sources.script_source import ScriptSource
 from mlops_cli.data.sources.source import Origin, Source, State
 from mlops_cli.data.sources.url_source import UrlSource
 
 if TYPE_CHECKING:
     from mlops_cli.data.request import DataRequest
+    from mlops_cli.data.scripts import DataScript
 
-SOURCES: tuple[type[Source], ...] = (SampleSource, KaggleSource, UrlSource, PathSource)
+SOURCES: tuple[type[Source], ...] = (KaggleSource, UrlSource, ScriptSource, PathSource)
 
 
-def kind_of(name: str) -> type[Source]:
-    return next(kind for kind in SOURCES if kind.accepts(name))
+def kind_of(name: str, scripts: Mapping[str, DataScript]) -> type[Source]:
+    """Return the kind of a source; ``scripts``: those that usecase.toml gives a name."""
+    return ScriptSource if name in scripts else next(kind for kind in SOURCES if kind.accepts(name))
 
 
 def sources_of(request: DataRequest) -> list[Source]:
-    return [kind_of(name)(name, request) for name in request.sources]
+    return [kind_of(name, request.scripts)(name, request) for name in request.sources]
 
 
 def state_of(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:

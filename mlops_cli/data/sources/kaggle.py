@@ -24,10 +24,7 @@ _T = TypeVar("_T")
 _KaggleApi = Any
 _LISTED_FILES = 200
 _SETTINGS = "https://www.kaggle.com/settings/api"
-_CREDENTIALS_HINT = (
-    f"create a token at {_SETTINGS} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token; "
-    "to try without an account: mlops download-data --source sample"
-)
+_CREDENTIALS_HINT = f"create a token at {_SETTINGS} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token"
 
 
 def download(competition: str, folder: Path, report: Report, most: int = MOST_BYTES) -> Path:
@@ -194,7 +191,7 @@ def _network_problem(error: Exception) -> MlopsError:
         reason = "the connection failed"
     return MlopsError(
         f"Kaggle cannot be reached: {reason}",
-        "check the network, then repeat the command; without network: mlops download-data --source sample",
+        "check the network, then repeat the command",
     )
 
 

@@ -39,7 +39,13 @@ class KaggleSource(Source):
 
         request = self.request
         origin = kaggle_origin(request.competition)
-        path = download(request.competition, scratch, report, request.most_bytes)
+        try:
+            path = download(request.competition, scratch, report, request.most_bytes)
+        except MlopsError as error:
+            if not request.alternative:
+                raise
+            hint = f"{error.hint}; to try it without Kaggle: mlops download-data --source {request.alternative}"
+            raise MlopsError(error.message, hint, error.exit_code) from None
         return OpenedSource(origin, received_tables(request, path, request.competition, scratch))
 
     @staticmethod

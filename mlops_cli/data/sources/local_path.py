@@ -22,7 +22,7 @@ def path_files(source: str, folder: Path) -> list[Path]:
     if not path.exists():
         raise MlopsError(
             f"there is no file {source}",
-            "give --source an existing .csv, .csv.gz, .zip or folder, a URL, kaggle or sample",
+            "give --source an existing .csv, .csv.gz, .zip or folder, a URL, kaggle or a script of the project",
         )
     if not path.is_file():
         raise MlopsError(f"{source} is neither a file nor a folder", "give another --source")

@@ -41,7 +41,8 @@ class Source(ABC):
     """One source of a request. The heavy imports of a kind are in its methods: `mlops run` asks for states only."""
 
     kind: ClassVar[str]
-    is_synthetic: ClassVar[bool] = False
+    # The state is known without a server: then `download-data` always asks for it.
+    is_state_local: ClassVar[bool] = False
     # A part of the request's key: then `download-data --refresh` need not ask for the state.
     is_state_in_identity: ClassVar[bool] = False
 
@@ -57,6 +58,11 @@ class Source(ABC):
     def validate(self) -> None:
         """Raise ConfigurationError if something is missing that the source needs."""
         return
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Return True if the rows are made up: other data may replace them."""
+        return False
 
     @abstractmethod
     def identity(self) -> list[object]:

@@ -14,9 +14,11 @@ import pytest
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
+from mlops_cli.data.scripts import DataScript
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 ROOT = Path(__file__).parents[3]
+MADE = {"made": DataScript("make.py", {"rows": "3"})}
 
 
 @pytest.fixture
@@ -139,12 +141,6 @@ def test_what_a_folder_holds_and_is_not_read_is_reported(request_for, folder, tm
         download(request_for(given), folder, no_report)
 
 
-def test_sample_and_file_together_are_synthetic(request_for, source, folder):
-    dataset, _ = download(request_for("sample", source, rows=100), folder, no_report)
-    assert (dataset.rows, dataset.synthetic) == (150, True)
-    assert dataset.source == f"sample (synthetic, 100 rows, seed 42) + {source}"
-
-
 @pytest.mark.parametrize("name", ["missing.csv", "empty-folder"])
 def test_names_a_path_that_holds_nothing(request_for, folder, tmp_path, name):
     (tmp_path / "empty-folder").mkdir()
@@ -156,9 +152,9 @@ def test_names_a_path_that_holds_nothing(request_for, folder, tmp_path, name):
     ("sources", "settings", "words"),
     [
         ([], {}, "no source"),
-        (["a.csv"], {"rows": 10}, "--rows 10"),
-        (["sample"], {"rows": 0}, "--rows 0"),
-        (["sample"], {"sha256": "0" * 64}, "--sha256 belongs"),
+        (["a.csv"], {"arguments": {"rows": "10"}}, "rows is no argument of the source a.csv"),
+        (["made"], {"arguments": {"seed": "1"}, "scripts": MADE}, "seed is no argument of the source made"),
+        (["made"], {"sha256": "0" * 64, "scripts": MADE}, "--sha256 belongs"),
         (["a.csv", "b.csv"], {"sha256": "0" * 64}, "--sha256 belongs"),
         (["a.csv"], {"sha256": "abc"}, "not 64"),
         (["kaggle"], {"competition": ""}, "no Kaggle competition"),
@@ -190,8 +186,11 @@ def test_a_failure_leaves_the_former_dataset_and_the_users_file(request_for, sou
 
 
 @pytest.mark.parametrize("step", range(1, 4))
-def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, monkeypatch, step):
-    download(request_for("sample", rows=10), folder, no_report)
+def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, tmp_path, csv_bytes, monkeypatch, step):
+    source, other = tmp_path / "source.csv", tmp_path / "other.csv"
+    source.write_bytes(csv_bytes(10))
+    other.write_bytes(csv_bytes(20))
+    download(request_for(source), folder, no_report)
     steps = []
 
     def stopping(original):
@@ -207,9 +206,9 @@ def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, 
         patch.setattr(Path, "unlink", stopping(Path.unlink))
         patch.setattr(Path, "replace", stopping(Path.replace))
         with pytest.raises(KeyboardInterrupt):
-            download(request_for("sample", rows=20), folder, no_report)
+            download(request_for(other), folder, no_report)
     assert load(folder) is None or load(folder).rows == 10
-    assert download(request_for("sample", rows=20), folder, no_report)[0].rows == 20
+    assert download(request_for(other), folder, no_report)[0].rows == 20
     assert load(folder).rows == 20
 
 
@@ -232,22 +231,38 @@ import resource, signal, sys
 from pathlib import Path
 from mlops_cli.data.dataset import download
 from mlops_cli.data.request import DataRequest
-from mlops_cli.data.sources.sample.generator import COLUMNS
 from mlops_cli.data.schema import Schema
 from mlops_cli.errors import MlopsError
 from mlops_cli.core.progress import no_report
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
-    download(DataRequest(["sample"], Schema(COLUMNS), rows=5000), Path(sys.argv[1]), no_report)
+    download(DataRequest([sys.argv[2]], Schema({"id": "id", "text": "text"})), Path(sys.argv[1]), no_report)
 except MlopsError as error:
     print(error.message)
 """
 
 
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(folder):
+TEXT = "this is the text of a row " * 16
+
+
+def numbered_rows(path: Path, rows: int) -> Path:
+    """Write them one by one: a process that is started has the memory of its parent as its own peak."""
+    with path.open("w") as file:
+        file.write("id,text\n")
+        file.writelines(f"{n},{n} {TEXT}\n" for n in range(rows))
+    return path
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(folder, tmp_path):
+    source = numbered_rows(tmp_path / "source.csv", 10_000)
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", FULL, str(folder), str(source)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert done.stdout == f"the disk is full while writing to {folder}\n"
     assert files(folder) == []
@@ -255,9 +270,10 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(folder):
 
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     def peak(rows: int) -> int:
-        code = FULL.replace("200_000, 200_000", "-1, -1").replace("rows=5000", f"rows={rows}")
+        code = FULL.replace("200_000, 200_000", "-1, -1")
         code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-        command = [sys.executable, "-c", code, str(tmp_path / "data")]
+        source = numbered_rows(tmp_path / "source.csv", rows)
+        command = [sys.executable, "-c", code, str(tmp_path / "data"), str(source)]
         return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout)
 
     # Ids are kept as eight bytes each; ten times the text would be 30 MB more.

@@ -83,8 +83,7 @@ from mlops_cli.data.schema import Schema
 from mlops_cli.core.progress import no_report
 labels = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 schema = Schema({"id": "id", "comment_text": "text"} | dict.fromkeys(labels, "label"))
-rows = int(sys.argv[3]) if len(sys.argv) > 3 else None
-request = DataRequest([sys.argv[1]], schema, rows=rows, competition="toxic", file="train.csv")
+request = DataRequest([sys.argv[1]], schema, competition="toxic", file="train.csv")
 download(request, Path(sys.argv[2]), no_report)
 """
 
@@ -111,13 +110,17 @@ def test_a_killed_download_continues_where_it_stopped(file_server, request_for, 
     assert start >= 250_000
 
 
-def test_a_killed_acquisition_leaves_the_former_dataset(request_for, tmp_path):
-    before, _ = download(request_for("sample", rows=100), tmp_path, no_report)
-    kill_when(["sample", str(tmp_path), "1000000"], tmp_path, 1_000_000)
-    assert load(tmp_path) == before
-    again, new = download(request_for("sample", rows=200), tmp_path, no_report)
+def test_a_killed_acquisition_leaves_the_former_dataset(request_for, tmp_path, csv_bytes):
+    source, folder = tmp_path / "source.csv", tmp_path / "data"
+    source.write_bytes(csv_bytes(100))
+    before, _ = download(request_for(source), folder, no_report)
+    source.write_bytes(csv_bytes(1_000_000))
+    kill_when([str(source), str(folder)], folder, 1_000_000)
+    assert load(folder) == before
+    source.write_bytes(csv_bytes(200))
+    again, new = download(request_for(source), folder, no_report)
     assert (again.rows, new) == (200, True)
-    assert not (tmp_path / "partial").exists()
+    assert not (folder / "partial").exists()
 
 
 def test_follows_redirects(file_server, request_for, tmp_path, csv_bytes):

@@ -105,7 +105,9 @@ class AwsStageExecutor:
     def _other_files(self, stage: Stage) -> dict[str, str]:
         """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
         names, training = sent_code(self.project.root), self.project.training
-        return file_inputs(stage, training, names, self.use_case.files, self._imports, digest_file)
+        return file_inputs(
+            stage, training, names, self.use_case.files, self._imports, digest_file, self.use_case.data_scripts
+        )
 
     def _environment(self, stage: Stage) -> dict[str, str]:
         """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""

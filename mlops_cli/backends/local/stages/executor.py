@@ -106,7 +106,9 @@ class LocalStageExecutor:
         names = sorted(trackables - self.store.files_written_by_stages())
         with self._digests() as digest:
             code = code_inputs(training / stage.script, imports, stage.packs, digest)
-            counted_files = file_inputs(stage, training, names, self.use_case.files, imports, digest)
+            counted_files = file_inputs(
+                stage, training, names, self.use_case.files, imports, digest, self.use_case.data_scripts
+            )
         self.store.save_imports({digest: imports[digest] for digest in imports.keys() - before})
         return {**counted_files, **code}
 

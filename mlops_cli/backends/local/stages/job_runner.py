@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlops_cli.core.jobs.script_job import (
     CHECKPOINT_VARIABLE,
     ScriptJob,
     command_line,
+    describe_exit,
     parse_json_output,
     progress_in,
 )
@@ -226,8 +226,3 @@ def _detail(path: Path) -> dict[str, Any]:
         return parse_json_output(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StageFailed(f"{path.name} is not valid JSON: {error}.", CONTINUE) from None
-
-
-def describe_exit(code: int) -> str:
-    """Return the end of a process in words."""
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

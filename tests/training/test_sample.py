@@ -7,10 +7,8 @@ from collections import Counter
 
 import pytest
 
-from mlops_cli.core.progress import no_report
-from mlops_cli.data.sources.sample.generator import COLUMNS, LABELS, sample_blocks, write_sample
-from mlops_cli.data.sources.sample.phrases import KINDS, asserted, denied
-from mlops_cli.errors import ConfigurationError
+from sample.generate import LABELS, sample_blocks, write_sample
+from sample.phrases import KINDS, asserted, denied
 
 BASE_RATES = {
     "toxic": 0.097,
@@ -24,11 +22,11 @@ BASE_RATES = {
 
 @pytest.fixture(scope="module")
 def comments() -> list[list[str]]:
-    return [row for block in sample_blocks(COLUMNS, 12_000, 42) for row in block]
+    return [row for block in sample_blocks(12_000, 42) for row in block]
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_one_others():
-    first, again, other = (list(sample_blocks(COLUMNS, 1500, seed)) for seed in (1, 1, 2))
+    first, again, other = (list(sample_blocks(1500, seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert [len(block) for block in first] == [1000, 500]
@@ -63,23 +61,12 @@ def test_texts_look_like_talk_pages(comments):
     assert comments[0][0] == "sample_0000001"
 
 
-def test_writes_a_csv_in_the_order_of_the_columns():
+def test_the_csv_can_be_read_as_it_was_written(comments):
     out = io.StringIO(newline="")
-    seen = []
-    columns = {"toxic": "label", "comment": "text", "key": "id"}
-    write_sample(out, columns, rows=2500, seed=3, report=lambda *told: seen.append(told))
+    assert list(write_sample(out, rows=2500, seed=42)) == [1000, 2000, 2500]
     rows = list(csv.reader(io.StringIO(out.getvalue(), newline=""), strict=True))
-    assert rows[0] == ["toxic", "comment", "key"]
-    assert [row[2] for row in rows[1:]] == [f"sample_{n:07d}" for n in range(1, 2501)]
-    assert seen[-1] == ("sample", 2500, 2500, "rows")
-
-
-@pytest.mark.parametrize(
-    "columns", [{"text": "text", "happy": "label"}, {"a": "text", "b": "text"}, {"size": "number"}]
-)
-def test_says_what_it_cannot_fill(columns):
-    with pytest.raises(ConfigurationError, match="the built-in sample cannot fill"):
-        write_sample(io.StringIO(), columns, 10, 1, no_report)
+    assert rows[0] == ["id", "comment_text", *LABELS]
+    assert rows[1:] == comments[:2500]
 
 
 def test_denied_phrases_hold_the_words_of_asserted_ones():

@@ -1,4 +1,4 @@
-"""Ordinary talk-page prose for the built-in sample: endless, with a long-tailed vocabulary."""
+"""Ordinary talk-page prose for the made-up comments: endless, with a long-tailed vocabulary."""
 
 from __future__ import annotations
 

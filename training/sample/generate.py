@@ -1,6 +1,6 @@
-"""The built-in sample: synthetic comments, seeded, as many as wanted, written while they are made.
+"""Write made-up comments: a source of `mlops download-data`, seeded, as many as wanted, written while they are made.
 
-    python -c "import sys; from mlops_cli.data.sources.sample.generator import write_sample as w; w(sys.stdout)" > s.csv
+    python -m sample.generate --output-dir /tmp/sample --rows 20000 --seed 42
 
 The labels come at the base rates of the Jigsaw comments, lengths and vocabulary are long-tailed like theirs. Many
 harmless rows hold the very words of the toxic ones, denied or quoted, so that only word order tells them apart.
@@ -8,23 +8,19 @@ harmless rows hold the very words of the toxic ones, denied or quoted, so that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from random import Random
 from statistics import NormalDist
 from typing import TextIO, TypeVar
 
-from mlops_cli.core.progress import Report, no_report
-from mlops_cli.data.csv_reader import formatted, header_line
-from mlops_cli.data.schema import Schema
-from mlops_cli.data.sources.sample.phrases import KINDS, affirmed, asserted, denied, negated
-from mlops_cli.data.sources.sample.sentences import SentenceGenerator
-from mlops_cli.errors import ConfigurationError
+from sample.phrases import KINDS, affirmed, asserted, denied, negated
+from sample.sentences import SentenceGenerator
 
 _T = TypeVar("_T")
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
-COLUMNS: dict[str, str] = {"id": "id", "comment_text": "text"} | dict.fromkeys(LABELS, "label")
-DEFAULT_ROWS = 20_000
-VERSION = 1  # of the generator: the same seed gives the same rows only within one version
+COLUMNS = ("id", "comment_text", *LABELS)
 
 # The number of comments with each combination of LABELS among 20,000 of Jigsaw's.
 _COMBINATIONS = {
@@ -42,49 +38,43 @@ _DENIED_WEIGHTS = {"toxic": 3, "severe_toxic": 3, "obscene": 4, "threat": 1, "in
 _ENDS = (". ", ". ", "! ", "!!! ", "\n", ".\n\n", ", ", "... ", " - ")
 
 
-def write_sample(
-    stream: TextIO,
-    columns: Mapping[str, str] = COLUMNS,
-    rows: int = DEFAULT_ROWS,
-    seed: int = 42,
-    report: Report = no_report,
-) -> None:
-    """Write a CSV with a header and ``rows`` rows to ``stream`` (opened with newline="")."""
-    schema = Schema(dict(columns))
-    stream.write(header_line(schema))
-    for done, block in enumerate(sample_blocks(columns, rows, seed)):
-        stream.write(formatted(block, schema))
-        report("sample", min((done + 1) * _BLOCK, rows), rows, "rows")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output-dir", type=Path, required=True)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    arguments = parser.parse_args()
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    with (arguments.output_dir / "comments.csv").open("w", encoding="utf-8", newline="") as stream:
+        for done in write_sample(stream, arguments.rows, arguments.seed):
+            print(f"progress {done}/{arguments.rows} rows", flush=True)
 
 
-def sample_blocks(columns: Mapping[str, str], rows: int, seed: int) -> Iterator[list[list[str]]]:
-    """Yield lists of up to 1,000 rows, each row in the order of ``columns``; the same for the same seed."""
-    order = _order(columns)
-    comments = _Comments(Random(seed))  # noqa: S311 (no secret: the same seed must give the same rows)
+def write_sample(stream: TextIO, rows: int, seed: int = 42) -> Iterator[int]:
+    """Write a CSV with a header and ``rows`` rows to ``stream`` (opened with newline=""); yield how many are there."""
+    stream.write(",".join(COLUMNS) + "\n")
+    done = 0
+    for block in sample_blocks(rows, seed):
+        stream.write("".join([_line(row) for row in block]))
+        done += len(block)
+        yield done
+
+
+def _line(row: Sequence[str]) -> str:
+    text = row[1].replace('"', '""')
+    return f'"{row[0]}","{text}",{",".join(row[2:])}\n'
+
+
+def sample_blocks(rows: int, seed: int) -> Iterator[list[list[str]]]:
+    """Yield lists of up to 1,000 rows in the order of COLUMNS; the same for the same seed."""
+    comments = _Comments(Random(seed))
     number = 0
     while number < rows:
         block = []
         for text, flags in comments.block()[: rows - number]:
             number += 1
-            cells = [f"sample_{number:07d}", text, *flags]
-            block.append([cells[position] for position in order])
+            block.append([f"sample_{number:07d}", text, *flags])
         yield block
-
-
-def _order(columns: Mapping[str, str]) -> list[int]:
-    """Return the positions of the user's columns in (id, text, *LABELS)."""
-    kinds = list(columns.values())
-    unknown = [n for n, k in columns.items() if (k == "label" and n not in LABELS) or k not in {"id", "text", "label"}]
-    if unknown or kinds.count("id") > 1 or kinds.count("text") > 1:
-        raise ConfigurationError(
-            f"the built-in sample cannot fill {', '.join(unknown) or 'several id or text columns'}: "
-            f"it has one id, one text and the labels {', '.join(LABELS)}",
-            "give your own data: mlops download-data --source PATH",
-        )
-    return [
-        {"id": 0, "text": 1}.get(kind, 2 + LABELS.index(name) if kind == "label" else 0)
-        for name, kind in columns.items()
-    ]
 
 
 class _Comments:
@@ -187,3 +177,7 @@ def _lengths(count: int) -> list[int]:
     """Return equally likely comment lengths in words."""
     quantiles = (NormalDist().inv_cdf((i + 0.5) / count) for i in range(count))
     return [max(2, min(_MAX_WORDS, round(_MEDIAN_WORDS * 2.718281828 ** (_SIGMA * q)))) for q in quantiles]
+
+
+if __name__ == "__main__":
+    main()

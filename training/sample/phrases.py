@@ -1,4 +1,4 @@
-"""The language of the built-in sample: mild, synthetic English whose meaning depends on word order.
+"""The language of the made-up comments: mild English whose meaning depends on word order.
 
 Each kind of toxic phrase comes asserted ("you are an idiot") and denied or quoted ("you are not an idiot", "he called
 me an idiot"), and so do neutral ones, so that the same words occur in both classes.

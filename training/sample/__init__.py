@@ -1,0 +1,1 @@
+"""Made-up comments with labels, for everybody without the real ones."""
