@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from mlops_cli.core import figures
-from mlops_cli.core.runs import ALREADY_APPROVED, StageRun, Status
+from mlops_cli.core.runs import ALREADY_APPROVED, FOR_A_DECISION, StageRun, Status
 
 # A mark beside the word, so that no meaning is in the colour alone.
 MARKS = {
@@ -56,7 +56,7 @@ def describe_stage(stage: StageRun, explain: bool) -> str:
 
 def describe_reason(stage: StageRun, explain: bool) -> str:
     if stage.status is Status.WAITING:
-        return stage.reason if stage.reason.startswith(ALREADY_APPROVED) else "for a decision"
+        return stage.reason if stage.reason.startswith((ALREADY_APPROVED, FOR_A_DECISION)) else FOR_A_DECISION
     if stage.status is Status.DONE and not explain:
         return ""
     return stage.reason.split("\n")[0].rstrip(".:")

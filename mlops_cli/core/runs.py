@@ -35,6 +35,7 @@ class Status(str, Enum):
 
 # The prefix of the reason of an approval that waits only to be sent an existing approval of its model.
 ALREADY_APPROVED = "decided already"
+FOR_A_DECISION = "for a decision"
 CONTINUE = "Fix it, then continue: mlops run"
 CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 

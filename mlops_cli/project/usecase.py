@@ -52,7 +52,7 @@ KEYS = {
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
     "environment": ("pass", "set"),
-    "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script)),
+    "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script or stage.kind is Kind.DEPLOY)),
     "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
 }
 

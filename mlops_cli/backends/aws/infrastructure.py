@@ -8,6 +8,7 @@ from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra.deployed_settings import differences
 from mlops_cli.backends.aws.runs.cost_estimate import (
+    BUILD_LIMIT_MINUTES,
     LOGGED,
     STORED,
     VOLUMES,
@@ -21,6 +22,7 @@ from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.costs import Costs
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
+from mlops_cli.core.stages import STAGES, Kind
 
 
 class AwsInfrastructure(Infrastructure):
@@ -33,6 +35,15 @@ class AwsInfrastructure(Infrastructure):
     def undeployed_settings(self) -> list[str]:
         deployed = self._deployed
         return differences(deployed.use_case, deployed.settings, deployed.pipeline_stack)
+
+    def warnings(self) -> list[str]:
+        limits = self._deployed.use_case.time_limits
+        gates = [stage for stage in STAGES if stage.kind is Kind.GATE and limits.of(stage) > BUILD_LIMIT_MINUTES]
+        return [
+            f"{gate.name} has {limits.of(gate)} minutes in [time_limits], but on AWS its build ends after "
+            f"{BUILD_LIMIT_MINUTES}."
+            for gate in gates
+        ]
 
     def unsent_inputs(self) -> list[str]:
         return describe_unsent(self._deployed.project.root, self._deployed.project.state)

@@ -22,6 +22,7 @@ from mlops_cli.serving.worker.progress_board import ProgressBoard, open_board_fi
 log = logging.getLogger("mlops.server")
 
 PREDICT = "predict"
+SLOWER = "Make it load faster, or allow more minutes: deploy in [time_limits] of training/usecase.toml; then: mlops run"
 # A dead worker's last answers may be on their way for so long; a child of it may hold the socket open.
 LAST_ANSWERS_SECONDS = 0.5
 LEAVE_SECONDS = 3.0
@@ -165,7 +166,7 @@ class Worker:
         if ended.done():
             raise DeploymentError(f"The new server ended before it was ready ({self.ending(ended.result())}).")
         ended.cancel()
-        raise DeploymentError(f"The new server was not ready after {seconds:g} s.")
+        raise DeploymentError(f"The new server was not ready after {seconds:g} s, its time limit.", SLOWER)
 
     def send(self, request: WorkerRequest) -> None:
         request.worker = self

@@ -152,6 +152,11 @@ def test_a_rejection_is_no_failure() -> None:
     assert run.decision.approved is False
 
 
+def test_the_end_of_a_wait_for_a_decision_is_named() -> None:
+    waiting = build_run(execution(), recorded(), actions(7)).stage("approval")
+    assert waiting.reason == "for a decision until 1970-01-08 00:00 UTC"
+
+
 def test_seven_days_without_a_decision_are_none() -> None:
     late = actions(7, "Failed")
     late[-1] = replace(late[-1], updated=late[-1].started + APPROVAL_TIMEOUT_SECONDS)

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun
+from mlops_cli.backends.aws.infrastructure import AwsInfrastructure
+from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
 from mlops_cli.backends.local.stages.checkpoints import Checkpoints
 from mlops_cli.backends.local.stages.job_runner import JobRunner
 from mlops_cli.caching.reads import Reads
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.core.jobs.time_limits import TimeLimits
-from mlops_cli.core.runs import CONTINUE, new_run
-from mlops_cli.core.stages import TRAINING, Kind, Stage
+from mlops_cli.core.runs import CONTINUE, Status, new_run
+from mlops_cli.core.stages import DEPLOYMENT, TRAINING, Kind, Stage
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
@@ -108,3 +111,24 @@ def test_a_wrong_limit_is_named(tmp_path: Path, text: str, problem: str) -> None
     with pytest.raises(ConfigurationError) as caught:
         use_case(tmp_path, f"\n[time_limits]\n{text}\n")
     assert problem in caught.value.message
+
+
+def test_a_deployment_has_a_limit_too(tmp_path: Path) -> None:
+    assert use_case(tmp_path, "").time_limits.of(DEPLOYMENT) == 2
+    assert use_case(tmp_path, "\n[time_limits]\ndeploy = 10\n").time_limits.of(DEPLOYMENT) == 10
+
+
+def test_a_gate_that_is_longer_than_a_build_on_aws_is_named_before_it_starts(tmp_path: Path) -> None:
+    limited = use_case(tmp_path, "\n[time_limits]\npre-training-tests = 61\npost-training-tests = 60\n")
+    warnings = AwsInfrastructure(SimpleNamespace(use_case=limited)).warnings()  # type: ignore[arg-type]
+    assert warnings == ["pre-training-tests has 61 minutes in [time_limits], but on AWS its build ends after 60."]
+
+
+def test_a_build_that_timed_out_names_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FailureExplainer, "_tail", lambda *_: [])
+    run = new_run("r", {})
+    gate = run.stage("pre-training-tests")
+    run.preparation.status, gate.status = Status.DONE, Status.FAILED
+    timed_out = ActionRun(gate.name, "command", "Failed", 1.0, 2.0, error="Build terminated with state: TIMED_OUT")
+    explained = FailureExplainer(None, None, "").explain(run, None, [timed_out])  # type: ignore[arg-type]
+    assert "TIMED_OUT. A build has at most 60 minutes." in explained.stage(gate.name).reason

@@ -111,6 +111,7 @@ def test_a_model_that_cannot_be_served_leaves_the_old_one_in_service(
     with pytest.raises(MlopsError, match=r"(?s)Log: .*server\.log\n  ") as caught:
         endpoint.deploy(broken.path, broken.digest, 2.5 if "sleep" in code else 60)
     assert ("was not ready after" in caught.value.message) == ("sleep" in code)
+    assert ("deploy in [time_limits]" in caught.value.hint) == ("sleep" in code)
     if "labels" in code:
         assert "RuntimeError: the labels are missing" in caught.value.message
     assert endpoint.status() == before

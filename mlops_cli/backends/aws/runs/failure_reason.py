@@ -10,6 +10,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stacks
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.runs.cost_estimate import BUILD_LIMIT_MINUTES
 from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, GATE_RESULT, ROLLBACK, latest_attempt
 from mlops_cli.core.jobs.script_job import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
@@ -44,7 +45,7 @@ class FailureExplainer:
         log = f"Log: mlops logs {run_id} --stage {stage.name}"
         if action.name in (COMMAND, ROLLBACK):
             tail = self._tail(build_log(action.external))
-            return "\n".join([f"The command step of {stage.name} failed: {action.error}", *tail, log])
+            return "\n".join([f"The command step of {stage.name} failed: {_build_error(action)}", *tail, log])
         if action.name == ENDPOINT:
             return f"The endpoint could not be deployed: {self._stack_reason(action)}"
         if action.name == GATE_RESULT:
@@ -84,3 +85,10 @@ class FailureExplainer:
         lines = Logs(self._account.client("logs")).tail(address, READ_LINES)
         text = [f"  {clipped(line)}" for line in lines if not progress_in(line)]
         return text[-TAIL_LINES:]
+
+
+def _build_error(action: ActionRun) -> str:
+    """Return CodePipeline's message; for a build that timed out with its limit."""
+    if "timed out" in action.error.lower() or "TIMED_OUT" in action.error:
+        return f"{action.error.rstrip('.')}. A build has at most {BUILD_LIMIT_MINUTES} minutes."
+    return action.error

@@ -5,6 +5,7 @@ Status comes from CodePipeline; keys, digests and reasons come from the records.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ from mlops_cli.backends.aws.models.approval_summary import read_summary
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.models.decision import Actor, Decision, arn_name
 from mlops_cli.core.models.evidence import SHORTFALLS, limits_of
-from mlops_cli.core.runs import Run, StageRun, Status, new_run
+from mlops_cli.core.runs import FOR_A_DECISION, Run, StageRun, Status, new_run
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
 
 COMMAND, JOB, DECISION, ENDPOINT, GATE_RESULT = "command", "job", "decision", "endpoint", "gate-result"
@@ -34,7 +35,8 @@ NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kin
 # After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.
 AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, GATE_RESULT)
 # CodePipeline's timeout of a manual approval is seven days.
-APPROVAL_TIMEOUT_SECONDS = 7 * 86400 - 60
+APPROVAL_SECONDS = 7 * 86400
+APPROVAL_TIMEOUT_SECONDS = APPROVAL_SECONDS - 60
 
 
 OUTDATED = "the pipeline was changed while it waited, so it goes no further"
@@ -169,6 +171,9 @@ def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> s
         return f"by {arn_name(last.actor)}: {read_summary(last.summary)[0]}".rstrip(": ")
     if status is Status.FAILED and _expired(last):
         return "nobody has decided within seven days"
+    if status is Status.WAITING:
+        end = time.gmtime(last.started + APPROVAL_SECONDS)
+        return time.strftime(f"{FOR_A_DECISION} until %Y-%m-%d %H:%M UTC", end)
     if status is Status.FAILED and record.status is not Status.FAILED:
         return last.error
     stale = record.status is Status.FAILED and status is not Status.FAILED

@@ -44,7 +44,6 @@ from mlops_cli.serving.control import LocalEndpoint, ServerState
 if TYPE_CHECKING:
     from mlops_cli.backends.local.stages.job_runner import JobRunner
 
-DEPLOY_SECONDS = 120.0
 FRAMEWORK = "framework"  # in the detail of a training
 
 
@@ -201,7 +200,7 @@ class LocalStageExecutor:
             detail = {SHORTFALLS: self.shortfalls(run)}
             return StageResult(output=run.training.output, detail=detail, status=Status.WAITING)
         if stage.kind is Kind.DEPLOY:
-            return self._deploy(run)
+            return self._deploy(stage, run)
         started = time.time_ns()
         try:
             outcome = self._run_script(stage, run, view)
@@ -264,7 +263,7 @@ class LocalStageExecutor:
         folders = {name: self._input_folder(source, run) for name, source in stage.folders.items()}
         return {**endpoint, **folder_variables(folders)}
 
-    def _deploy(self, run: Run) -> StageResult:
+    def _deploy(self, stage: Stage, run: Run) -> StageResult:
         """Serve the approved model only: the file's digest is compared before and after."""
         approved = run.approval.output
         self.require_approved(run)
@@ -273,7 +272,8 @@ class LocalStageExecutor:
             raise MlopsError(
                 f"The approved model {approved[:12]} is gone: {model} is missing.", "Train it again: mlops run"
             )
-        status = self.endpoint.deploy(model, approved, DEPLOY_SECONDS, _framework_of(run))
+        seconds = self.use_case.time_limits.of(stage) * 60.0
+        status = self.endpoint.deploy(model, approved, seconds, _framework_of(run))
         if status.model_digest != approved:
             raise MlopsError(
                 f"The endpoint serves {status.model_digest}, but the approved model is {approved}.",
