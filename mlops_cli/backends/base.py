@@ -67,7 +67,8 @@ class Infrastructure(ABC):
         return Costs()
 
     @abstractmethod
-    def exists(self) -> bool: ...
+    def is_ready_to_run(self) -> bool:
+        """Return True if ``run`` needs no ``deploy-infra`` before it."""
 
     @abstractmethod
     def plan(self, watch: Watch = no_watch) -> Plan:

@@ -53,7 +53,7 @@ class CommandGroups(typer.core.TyperGroup):
 app = typer.Typer(
     cls=CommandGroups,
     help="Run the whole lifecycle of a machine-learning model, on this machine or on AWS, with the same commands.",
-    epilog="Start here: mlops quickstart",
+    epilog="Start here: mlops init churn --framework sklearn",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

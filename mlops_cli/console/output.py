@@ -74,7 +74,7 @@ def show_next(console: Console, run: Run, endpoint: Endpoint) -> None:
 def next_command(run: Run) -> str:
     """Return the command that continues the run."""
     if run.status is Status.WAITING:
-        return f"mlops approve --run-id {run.id}"
+        return f"mlops approve {run.id}"
     if run.status is Status.RUNNING:
         return "mlops logs --follow"
     if run.status in CONTINUABLE:

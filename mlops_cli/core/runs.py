@@ -171,14 +171,18 @@ class RunRequest:
 def find_run(runs: list[Run], prefix: str) -> Run:
     """Return the one run whose id starts with ``prefix``; without a prefix the first of ``runs`` (the newest)."""
     if not runs:
-        raise MlopsError("There is no run yet.", "Start one: mlops run")
+        raise no_run_error()
     matches = [run for run in runs if run.id.startswith(prefix)] if prefix else runs[:1]
     if len(matches) == 1:
         return matches[0]
     if matches:
         ids = ", ".join(run.id for run in matches)
-        raise MlopsError(f"The run id {prefix!r} is ambiguous: {ids}.", "Give more of its characters.")
-    raise MlopsError(f"There is no run {prefix!r}.", "List the runs: mlops runs")
+        raise ConfigurationError(f"The run id {prefix!r} is ambiguous: {ids}.", "Give more of its characters.")
+    raise ConfigurationError(f"There is no run {prefix!r}.", "List the runs: mlops runs")
+
+
+def no_run_error() -> MlopsError:
+    return MlopsError("There is no run yet.", "Start one: mlops run")
 
 
 def set_options(overrides: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Settings: a flag beats the environment, the environment beats .env, .env beats the default.
 
-Every value keeps its origin, and all problems are reported at once.
+Every value keeps its origin, and all problems are reported at once. A name that CI systems and other tools set, such as
+BRANCH, has a second one with MLOPS_ before it; the bare one is read from the environment only on aws.
 """
 
 from __future__ import annotations
@@ -66,7 +67,18 @@ class Setting:
     also: tuple[str, ...] = ()
     secret: bool = False
 
+    @property
+    def is_common_word(self) -> bool:
+        """True if other tools may use the name for something else."""
+        return self.name in COMMON_WORDS
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the setting; the first one that is set counts."""
+        return (*([f"MLOPS_{self.name}"] if self.is_common_word else []), self.name, *self.also)
+
+
+COMMON_WORDS = ("STAGE", "SOURCE", "BRANCH", "OWNER", "INSTANCE", "BUCKET_NAME", "REPOSITORY_NAME")
 NEAR = 0.8
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,40}"
@@ -229,7 +241,9 @@ class Settings:
 
 def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
     """Return every setting's value and origin, unchecked."""
-    values = {setting.name: _find(setting, flags, environ, dotenv) for setting in SETTINGS}
+    target = _find(SETTINGS[0], flags, environ, dotenv).text
+    own = environ if target == "aws" else {name: environ[name] for name in environ if name not in COMMON_WORDS}
+    values = {setting.name: _find(setting, flags, own, dotenv) for setting in SETTINGS}
     variables = [(name, text) for source in (environ, dotenv) for name, text in source.items()]
     return Settings(values, known_secrets(variables))
 
@@ -241,7 +255,7 @@ def _find(
     if flag is not None:
         return Value(flag, "flag", setting)
     for origin, source in (("environment", environ), (".env", dotenv)):
-        for name in (setting.name, *setting.also):
+        for name in setting.names:
             if source.get(name):
                 where = origin if name == setting.name else f"{origin} ({name})"
                 return Value(source[name], where, setting)
@@ -279,11 +293,16 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     return values
 
 
+def unread_variables(settings: Settings) -> list[str]:
+    """Return the variables of the environment that have a setting's name and are not read on this target."""
+    return [name for name in COMMON_WORDS if settings.target != "aws" and os.environ.get(name)]
+
+
 def misspelled_names(dotenv_path: Path) -> dict[str, str]:
     """Return the names in .env that are almost the name of a setting, with that name."""
     from difflib import get_close_matches
 
-    known = [name for setting in SETTINGS for name in (setting.name, *setting.also)]
+    known = [name for setting in SETTINGS for name in setting.names]
     unknown = [name for name in _read_dotenv(dotenv_path) if name not in known]
     near = {name: get_close_matches(name.upper(), known, 1, NEAR) for name in unknown}
     return {name: matches[0] for name, matches in near.items() if matches}

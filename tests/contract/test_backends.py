@@ -142,7 +142,7 @@ def test_a_run_stops_for_a_decision_and_continues_after_it(ready: Backend) -> No
     assert "progress 1/1 epoch 1" in list(ready.runs.read_log(run, "train", follow=True))
     with urllib.request.urlopen(ready.approvals.report(run)) as answer:
         page = answer.read().decode()
-    assert f"mlops approve --run-id {run.id}" in page
+    assert f"mlops approve {run.id}" in page
     assert ready.approvals.evidence(run).report.endswith(f"/{REPORTS[ready.target]}/{run.id}/report.html")
 
     ready.approvals.check_waiting(run)

@@ -26,7 +26,7 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
 
     out = cloud("run")
     (run,) = cloud.json("runs")
-    assert f"next: mlops approve --run-id {run['id']}" in out
+    assert f"next: mlops approve {run['id']}" in out
     assert "Evidence for run" in out
     status = cloud.json("status")
     assert (status["run"]["status"], status["endpoint"]["state"]) == ("waiting", "absent")

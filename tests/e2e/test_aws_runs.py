@@ -74,7 +74,7 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> 
         held.unlink()
         out, _ = watcher.communicate(timeout=120)
     assert watcher.returncode == 0
-    assert f"next: mlops approve --run-id {run_id}" in out
+    assert f"next: mlops approve {run_id}" in out
 
 
 def test_a_gate_that_fails_says_which_assertion_and_a_fixed_one_continues(shared: Cloud) -> None:
@@ -206,7 +206,7 @@ def test_who_watches_a_run_decides_nothing(shared: Cloud) -> None:
     seen = watcher("status", "--follow")
     run_id = shared.json("runs")[0]["id"]
     assert "decided already, approved by root" in " ".join(seen.split())
-    assert f"next: mlops approve --run-id {run_id}" in seen
+    assert f"next: mlops approve {run_id}" in seen
     (gate,) = (one for one in shared.json("status")["run"]["stages"] if one["name"] == "approval")
     assert gate["reason"].startswith("decided already")
     done = shared.json("run", "--set", "epochs=4")

@@ -57,10 +57,10 @@ def test_every_run_that_waits_has_a_report_and_a_rejected_one_keeps_it(judged: C
     path = f".mlops/runs/{run_id}/report.html"
     assert ["report", path] in [line.split() for line in out.splitlines()]
     html = (judged.folder / path).read_text("utf-8")
-    assert f"mlops approve --run-id {run_id}" in html
+    assert f"mlops approve {run_id}" in html
     assert "it would be the first model to go live" in html
     assert judged("report", run_id[:4]) == (
-        f"report of run {run_id}: {(judged.folder / path).as_uri()}\nnext: mlops approve --run-id {run_id}\n"
+        f"report of run {run_id}: {(judged.folder / path).as_uri()}\nnext: mlops approve {run_id}\n"
     )
     the_browser_gets_the_page(judged, tmp_path)
 

@@ -52,10 +52,10 @@ class Reader:
                 check(command, masked(self.run(command)), masked(shown))
 
     def run(self, command: str) -> str:
-        if "--run-id" in command:
+        if re.match(r"mlops approve \w", command):
             newest = self.run("mlops runs --json")
             run_id = re.search(r'"id": "(\w+)"', newest)[1]
-            command = re.sub(r"--run-id \w+", f"--run-id {run_id}", command)
+            command = re.sub(r"^mlops approve \w+", f"mlops approve {run_id}", command)
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,

@@ -39,17 +39,19 @@ def statuses(run: dict) -> dict[str, str]:
 def approved_run(cli: Cli) -> dict:
     run = cli.json("run")
     assert run["status"] == "waiting"
-    return cli.json("approve", "--run-id", run["id"][:5], "--yes")
+    return cli.json("approve", "--yes")
 
 
 def test_from_run_to_cleanup(tiny: Cli) -> None:
     out = tiny("run")
     run_id = tiny.json("status")["run"]["id"]
-    assert f"next: mlops approve --run-id {run_id}" in out
+    assert f"next: mlops approve {run_id}" in out
     assert "Evidence for run" in out
     assert tiny.json("status")["endpoint"]["state"] == "absent"
 
-    done = tiny.json("approve", "--run-id", run_id[:4], "--comment", "fine", "--yes")
+    done = tiny.json("approve", run_id[:4], "--comment", "fine", "--yes")
+    assert f"run {run_id} was approved already by" in tiny("approve", "--yes"), "safe to repeat, without an id too"
+    assert tiny.json("models", "list") == tiny.json("models")
     assert done["status"] == "done"
     assert set(statuses(done).values()) == {"done"}
     assert done["decision"]["comment"] == "fine"

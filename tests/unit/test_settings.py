@@ -8,19 +8,19 @@ import pytest
 from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.environment import job_environment, job_environment_inputs
-from mlops_cli.project.settings import SETTINGS, load_settings, misspelled_names, resolve
+from mlops_cli.project.settings import COMMON_WORDS, SETTINGS, load_settings, misspelled_names, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_flag_beats_the_environment_beats_dotenv_beats_the_default() -> None:
     dotenv = {"STAGE": "from-file", "ENDPOINT_PORT": "1", "MLOPS_TARGET": "aws"}
-    environ = {"STAGE": "from-environment", "MLOPS_TARGET": "aws"}
+    environ = {"MLOPS_STAGE": "from-environment", "MLOPS_TARGET": "aws"}
     settings = resolve({"MLOPS_TARGET": "local"}, environ, dotenv)
     origins = {name: settings.values[name].origin for name in ("MLOPS_TARGET", "STAGE", "ENDPOINT_PORT", "INSTANCE")}
     assert origins == {
         "MLOPS_TARGET": "flag",
-        "STAGE": "environment",
+        "STAGE": "environment (MLOPS_STAGE)",
         "ENDPOINT_PORT": ".env",
         "INSTANCE": "default",
     }
@@ -29,6 +29,22 @@ def test_a_flag_beats_the_environment_beats_dotenv_beats_the_default() -> None:
         "from-environment",
         "1",
     )
+
+
+@pytest.mark.parametrize("name", COMMON_WORDS)
+def test_a_name_that_ci_systems_set_is_read_from_the_environment_only_on_aws(name: str) -> None:
+    environ = {name: "!not a value of mlops!", f"MLOPS_{name}": "s3"}
+    assert resolve({}, {name: environ[name]}, {}).problems == []
+    assert resolve({}, {}, {name: "s3"}).values[name].origin == ".env"
+    assert resolve({"MLOPS_TARGET": "aws"}, {name: "s3"}, {}).values[name].origin == "environment"
+    for target in ("local", "aws"):
+        value = resolve({"MLOPS_TARGET": target}, environ, {name: "prod"}).values[name]
+        assert (value.text, value.origin) == ("s3", f"environment (MLOPS_{name})")
+
+
+def test_the_target_of_dotenv_decides_which_names_are_read() -> None:
+    assert resolve({}, {"STAGE": "prod"}, {"MLOPS_TARGET": "aws"})["STAGE"] == "prod"
+    assert resolve({"MLOPS_TARGET": "local"}, {"STAGE": "prod"}, {"MLOPS_TARGET": "aws"})["STAGE"] == "dev"
 
 
 def test_both_names_of_the_region_are_read() -> None:

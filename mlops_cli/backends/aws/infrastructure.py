@@ -60,14 +60,14 @@ class AwsInfrastructure(Infrastructure):
             items, by_use = estimate.endpoint(), estimate.by_use
         return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, STORED, LOGGED))
 
-    def exists(self) -> bool:
+    def is_ready_to_run(self) -> bool:
         return self._deployed.stacks.outputs(self._deployed.names.pipeline_stack) is not None
 
     def plan(self, watch: Watch = no_watch) -> Plan:
         return self._deployed.infra_deployer.plan(watch)
 
     def deploy(self, watch: Watch = no_watch) -> None:
-        deployed, is_new = self._deployed, not self.exists()
+        deployed, is_new = self._deployed, not self.is_ready_to_run()
         deployed.infra_deployer.apply(watch)
         outputs = deployed.stacks.required(deployed.names.pipeline_stack)
         Pipeline(deployed.account.client("codepipeline"), outputs["PipelineName"]).stop_first(is_new)

@@ -238,7 +238,7 @@ def port(services: LocalServices) -> Iterator[Finding]:
 def endpoint(project: Project, served: ServedEndpoint) -> Iterator[Finding]:
     """Check that the endpoint serves the approved model that should be live."""
     if not has_infra(project):
-        yield Finding("endpoint", State.OK, "not set up yet: mlops deploy-infra")
+        yield Finding("endpoint", State.OK, "none yet")
         return
     status = served.status()
     if status.state is EndpointState.FAILED:

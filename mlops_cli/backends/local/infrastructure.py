@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Infrastructure
-from mlops_cli.backends.local.infra.deploy import deploy_infra, has_infra, plan_infra
+from mlops_cli.backends.local.infra.deploy import deploy_infra, plan_infra
 from mlops_cli.backends.local.public_address import public_address_warning
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.plan import Plan
@@ -23,8 +23,8 @@ class LocalInfrastructure(Infrastructure):
         warning = public_address_warning(self._services.server.host)
         return [warning] if warning else []
 
-    def exists(self) -> bool:
-        return has_infra(self._services.project)
+    def is_ready_to_run(self) -> bool:
+        return True
 
     def plan(self, watch: Watch = no_watch) -> Plan:  # noqa: ARG002 (no step takes long)
         return plan_infra(self._services.project, self._services.use_case.framework)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_cli.backends.local.infra.deploy import require_infra
+from mlops_cli.backends.local.infra.deploy import is_set_up, require_infra
 from mlops_cli.backends.local.runs.selection import with_actual_status
 from mlops_cli.backends.local.runs.store import RunStore
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
@@ -116,6 +116,8 @@ class LocalServices:
         return find_run(self.list_runs(), prefix)
 
     def list_runs(self) -> list[Run]:
+        if not is_set_up(self.project):
+            return []
         holder = self.lock.holder()
         live = holder.run_id if holder else ""
         return [with_actual_status(run, run.id == live, self.run_log(run)) for run in self.store.runs()]
@@ -125,5 +127,7 @@ class LocalServices:
         return self.project.runs / run.id / "run.log"
 
     def models(self, status: EndpointStatus | None = None) -> list[ModelVersion]:
+        if not is_set_up(self.project):
+            return []
         status = status or self.server.status()
         return versions_of(self.list_runs(), self.store.decisions(), status.model_digest or "")

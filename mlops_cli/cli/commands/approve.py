@@ -13,25 +13,33 @@ from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Backend, Runs
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.core.models.evidence import Evidence
     from mlops_cli.core.runs import Run
 
 
-@command("approve", "mlops approve --run-id 3f2a --comment 'better on threat'")
+@command("approve", "mlops approve 3f2a --comment 'better on threat'")
 def approve(
     ctx: typer.Context,
     run_id: Annotated[
-        str,
-        typer.Option(
-            "--run-id",
-            help="The id of the run, or its first characters.",
+        str | None,
+        typer.Argument(
+            help="The id of a run, or its first characters. Default: the run that waits.",
             show_default=False,
             autocompletion=completion.waiting_run_ids,
         ),
-    ],
+    ] = None,
+    run_id_option: Annotated[
+        str | None,
+        typer.Option(
+            "--run-id",
+            help="Same as the argument.",
+            show_default=False,
+            autocompletion=completion.waiting_run_ids,
+        ),
+    ] = None,
     reject: Annotated[bool, typer.Option("--reject", help="Reject the model: it is not deployed.")] = False,
     comment: Comment = "",
     yes: Yes = False,
@@ -45,15 +53,49 @@ def approve(
     from mlops_cli.console.output import run_dict
 
     context, console = get_context(ctx)
-    if not run_id.strip():
-        raise ConfigurationError("--run-id is empty.", "List the runs: mlops runs")
+    named = _named_run(run_id, run_id_option)
     show_account(context.backend.infra, console)
     cost_approval = context.cost_approval(console, yes, yes_cost)
+    run_id = named or run_to_decide(context.backend.runs, not reject)
     with context.log_to_tracking(console.say, run_id):
         run, evidence = show_and_decide(
             context.backend, console, run_id, not reject, without_secrets(comment), yes, cost_approval
         )
     console.result({**run_dict(run), "evidence": evidence.to_dict(), "costs": cost_approval.to_dict()})
+
+
+def _named_run(argument: str | None, option: str | None) -> str:
+    """Return the id that the command line names; "" for none. Raise ConfigurationError for an empty or a second one."""
+    if argument is not None and option is not None and argument != option:
+        raise ConfigurationError(f"Two runs are named: {argument} and {option}.", "Name one: mlops approve ID")
+    named = option if argument is None else argument
+    if named is not None and not named.strip():
+        raise ConfigurationError("The run's id is empty.", "List the runs: mlops runs")
+    return named or ""
+
+
+def run_to_decide(runs: Runs, approved: bool) -> str:
+    """Return the id of the one run that waits; if none does, of the newest run with this decision, to complete it.
+
+    Raise MlopsError, with the ids, if several wait.
+    """
+    from mlops_cli.console.formatting import format_datetime
+    from mlops_cli.core.runs import Status, has_decision
+
+    known = runs.list_runs()
+    waiting = [run for run in known if run.status is Status.WAITING]
+    if len(waiting) > 1:
+        ids = ", ".join(f"{run.id} (started {format_datetime(run.created_at)})" for run in waiting)
+        option = "" if approved else " --reject"
+        raise ConfigurationError(
+            f"{len(waiting)} runs wait for a decision: {ids}.", f"Name one: mlops approve ID{option}"
+        )
+    decided = [run for run in known[:1] if has_decision(run, approved)]
+    for run in (*waiting, *decided):
+        return run.id
+    raise MlopsError(
+        "No run waits for a decision.", "Start or continue one: mlops run" if known else "Start one: mlops run"
+    )
 
 
 def show_and_decide(
@@ -82,7 +124,7 @@ def show_and_decide(
         require_reason(evidence, comment)
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
-        console.say(f"The run keeps waiting. To reject the model: mlops approve --run-id {run.id} --reject")
+        console.say(f"The run keeps waiting. To reject the model: mlops approve {run.id} --reject")
         return run, evidence
     run = _decide(backend, console, run, approved, comment)
     if not approved:

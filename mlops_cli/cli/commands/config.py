@@ -15,7 +15,7 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     from mlops_cli.console.output import show_settings
     from mlops_cli.core.jobs.script_environment import PassedVariables
     from mlops_cli.project.environment import withheld_variables
-    from mlops_cli.project.settings import misspelled_names
+    from mlops_cli.project.settings import misspelled_names, unread_variables
 
     context, console = get_context(ctx)
     settings = context.settings
@@ -24,6 +24,8 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     withheld = withheld_variables(PassedVariables() if problems else context.use_case.passed)
     for name, setting in misspelled_names(context.project.dotenv).items():
         console.say(f"note: {name} in .env is not a setting; did you mean {setting}?")
+    for name in unread_variables(settings):
+        console.say(f"note: {name} of the environment is read on aws only, as CI systems set it; use MLOPS_{name}")
     if withheld:
         console.say(f"secrets that scripts, gates and the endpoint do not get: {', '.join(withheld)}")
     console.result(

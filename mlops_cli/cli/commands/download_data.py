@@ -70,4 +70,4 @@ def download_data(
             console, SourceCheck(context.project.data, request.sources), context.use_case.source
         )
     console.result({**asdict(dataset), "changed": changed, "newer_data": newer_data})
-    console.next("mlops run" if context.backend.infra.exists() else "mlops deploy-infra")
+    console.next("mlops run" if context.backend.infra.is_ready_to_run() else "mlops deploy-infra")

@@ -18,10 +18,20 @@ app.add_typer(models_app, name="models")
 @handle_errors
 def models(ctx: typer.Context, as_json: Json = False) -> None:
     """List all models: origin, metrics, decision, service time."""
+    if not ctx.invoked_subcommand:
+        _list_models(ctx)
+
+
+@models_app.command("list", epilog="Example: mlops models list")
+@handle_errors
+def list_models(ctx: typer.Context, as_json: Json = False) -> None:
+    """List all models, as `mlops models` alone does."""
+    _list_models(ctx)
+
+
+def _list_models(ctx: typer.Context) -> None:
     from mlops_cli.console.models import models_dict, show_models
 
-    if ctx.invoked_subcommand:
-        return
     context, console = get_context(ctx)
     versions, endpoint = context.backend.models.list_versions(), context.backend.endpoint.status()
     show_models(console, versions, endpoint.live_digest)

@@ -49,12 +49,13 @@ def run_all_stages(
 
     console.require_person(yes)
     _download_data(backend.data, console, use_case, most_bytes)
-    console.say("\n$ mlops deploy-infra")
-    show_and_deploy(backend.infra, console, False, yes, cost_approval)
+    if not backend.infra.is_ready_to_run():
+        console.say("\n$ mlops deploy-infra")
+        show_and_deploy(backend.infra, console, False, yes, cost_approval)
     console.say("\n$ mlops run")
     run, _ = start(backend.runs, console, RunRequest(), cost_approval)
     if run.status is Status.WAITING:
-        console.say(f"\n$ mlops approve --run-id {run.id}")
+        console.say(f"\n$ mlops approve {run.id}")
         run, _ = show_and_decide(backend, console, run.id, True, "", yes, cost_approval)
     if run.status is not Status.DONE:
         console.next(output.next_command(run))

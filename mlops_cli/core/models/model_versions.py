@@ -14,7 +14,7 @@ from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.models.decision import Decision, NamedModel
 from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 
 # In the detail of a failed gate: the version and digest of the model that its own stage has rolled back to.
 ROLLED_BACK_TO = "returned"
@@ -168,7 +168,7 @@ def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
         matches = [version for version in versions if len(name) >= 4 and version.digest.startswith(name)]
     if len(matches) != 1:
         problem = "is ambiguous" if matches else "does not exist"
-        raise MlopsError(f"The model version {name!r} {problem}.", "List the versions: mlops models")
+        raise ConfigurationError(f"The model version {name!r} {problem}.", "List the versions: mlops models")
     return matches[0]
 
 
@@ -206,7 +206,7 @@ def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name
     if not version.approved:
         decision = version.decision
         state = f"was rejected by {decision.actor.name}" if decision else "was never approved"
-        way_out = "List the versions: mlops models" if decision else f"mlops approve --run-id {version.run_id}"
+        way_out = "List the versions: mlops models" if decision else f"mlops approve {version.run_id}"
         raise MlopsError(f"{version.name} {state}: only an approved model is deployed.", way_out)
     return version
 

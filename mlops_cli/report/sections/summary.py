@@ -83,7 +83,7 @@ def _commands(context: ReportContext) -> str:
     run = context.run
     if run.decision or run.status in DECIDED or run.approval.status.has_output:
         return ""
-    base = f"mlops approve --run-id {escape(run.id)}"
+    base = f"mlops approve {escape(run.id)}"
     reason = " --comment 'WHY'" if context.evidence.comment_reasons else ""
     yes, no = f"<code>{base}{reason}</code>", f"<code>{base} --reject --comment 'WHY'</code>"
     return f'<div class="commands"><p><b>yes</b> {yes}</p><p><b>no</b> {no}</p></div>'

@@ -115,14 +115,14 @@ def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
     ground.waiting_token = ""
     with pytest.raises(MlopsError, match="did not accept the decision") as caught:
         ground.decider.send(ground.run, True, "", LIMITS)
-    assert caught.value.hint == "Try again: mlops approve --run-id r1"
+    assert caught.value.hint == "Try again: mlops approve r1"
 
 
 @pytest.mark.parametrize(
     ("status", "gate", "reason", "said", "hint"),
     [
         (Status.RUNNING, Status.RUNNING, "", "does not wait for an approval: it is running", "mlops run"),
-        (Status.RUNNING, Status.PENDING, "queued behind run r0", "queued behind run r0", "approve --run-id r0"),
+        (Status.RUNNING, Status.PENDING, "queued behind run r0", "queued behind run r0", "approve r0"),
         (Status.FAILED, Status.FAILED, "nobody has decided within seven days", "within seven days", "mlops run"),
         (Status.SUPERSEDED, Status.INTERRUPTED, "", "superseded by a newer one", "mlops status r2"),
         (Status.INTERRUPTED, Status.INTERRUPTED, "", "it is interrupted", "mlops run"),

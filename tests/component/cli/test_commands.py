@@ -54,12 +54,16 @@ def test_on_aws_each_command_without_a_region_says_how_to_name_one(cli: Cli, nam
     assert err == ("error: No AWS region is set.\nhint: Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env\n")
 
 
-@pytest.mark.parametrize(
-    "name", ["run", "status", "runs", "logs", "approve", "report", "models", "rollback", "reproduce"]
-)
-def test_before_deploy_infra_each_command_says_what_to_do(cli: Cli, name: str) -> None:
-    _, err = cli.both(*CALLS.get(name, [name]), code=2)
-    assert err == ("error: The local target is not set up in this project yet.\nhint: Set it up: mlops deploy-infra\n")
+@pytest.mark.parametrize("name", ["status", "logs", "approve", "report", "rollback", "reproduce"])
+def test_before_the_first_run_each_command_says_what_to_do(cli: Cli, name: str) -> None:
+    _, err = cli.both(*CALLS.get(name, [name]), code=1)
+    assert err == "error: There is no run yet.\nhint: Start one: mlops run\n"
+
+
+@pytest.mark.parametrize(("name", "word"), [("runs", "runs"), ("models", "models")])
+def test_before_the_first_run_the_lists_are_empty(cli: Cli, name: str, word: str) -> None:
+    assert cli(name) == f"no {word} yet\nnext: mlops run\n"
+    assert cli.json(name) == []
 
 
 @pytest.mark.parametrize("name", ["status", "quickstart", "run", "config"])
@@ -87,8 +91,8 @@ def test_version(cli: Cli) -> None:
 
 def test_json_may_stand_before_the_command_too(cli: Cli) -> None:
     assert json.loads(cli("--json", "config")) == cli.json("config")
-    error = json.loads(cli.both("--json", "status", code=2)[0])["error"]
-    assert error["hint"] == "Set it up: mlops deploy-infra"
+    error = json.loads(cli.both("--json", "status", code=1)[0])["error"]
+    assert error["hint"] == "Start one: mlops run"
 
 
 def test_deploy_infra_plans_then_makes_then_has_nothing_to_do(cli: Cli) -> None:
@@ -173,14 +177,23 @@ def test_closed_and_narrow_streams_do_no_harm(cli: Cli) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_an_empty_run_id_approves_nothing(cli: Cli) -> None:
-    cli("deploy-infra")
-    _, err = cli.both("approve", "--run-id", "", "--yes", code=2)
-    assert "--run-id is empty" in err
+@pytest.mark.parametrize("arguments", [["--run-id", ""], [""], [" "], ["", "--run-id", ""]])
+def test_an_empty_run_id_approves_nothing(cli: Cli, arguments: list[str]) -> None:
+    _, err = cli.both("approve", *arguments, "--yes", code=2)
+    assert "The run's id is empty" in err
+
+
+def test_two_run_ids_approve_nothing(cli: Cli) -> None:
+    _, err = cli.both("approve", "3f2a", "--run-id", "77aa", "--yes", code=2)
+    assert "Two runs are named: 3f2a and 77aa" in err
+
+
+def test_without_a_waiting_run_approve_says_so(cli: Cli) -> None:
+    _, err = cli.both("approve", "--yes", code=1)
+    assert err == "error: No run waits for a decision.\nhint: Start one: mlops run\n"
 
 
 def test_run_without_data_says_where_to_get_it(cli: Cli) -> None:
-    cli("deploy-infra")
     _, err = cli.both("run", code=1)
     assert err == "error: There is no data yet.\nhint: Get it: mlops download-data (or --source sample)\n"
 
@@ -191,9 +204,9 @@ def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:
 
 
 def test_errors_are_json_too(cli: Cli) -> None:
-    error = cli.json("run", code=2)["error"]
-    assert error["exit_code"] == 2
-    assert error["hint"] == "Set it up: mlops deploy-infra"
+    error = cli.json("run", code=1)["error"]
+    assert error["exit_code"] == 1
+    assert error["hint"] == "Get it: mlops download-data (or --source sample)"
 
 
 @pytest.mark.parametrize(

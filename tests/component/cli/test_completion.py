@@ -78,7 +78,7 @@ def asked(cli: Cli, line: str, shell: str = "bash") -> list[str]:
     [
         ("mlops status ", ["99999999", "1affffff", "1a2b3c4d"]),
         ("mlops logs 1a", ["1affffff", "1a2b3c4d"]),
-        ("mlops approve --run-id ", ["1affffff"]),
+        ("mlops approve ", ["1affffff"]),
         ("mlops run --from p", ["preprocess", "pre-training-tests", "post-training-tests"]),
         ("mlops logs --stage tr", ["train"]),
         ("mlops run --set train.ep", ["train.epochs=2"]),
@@ -151,7 +151,7 @@ def test_what_was_seen_is_bounded_renewed_and_forgotten(far: tuple[Cli, Completi
         seen.save_run(run_of(f"{number:08d}", Status.RUNNING))
     seen.save_run(run_of(f"{MAX_ROWS:08d}", Status.WAITING))
     assert len(asked(cli, "mlops --target aws status ")) == MAX_ROWS
-    assert asked(cli, "mlops --target aws approve --run-id ") == [f"{MAX_ROWS:08d}"]
+    assert asked(cli, "mlops --target aws approve ") == [f"{MAX_ROWS:08d}"]
     assert asked(cli, "mlops --target aws --region eu-west-1 status ") == [], "another account is another matter"
     seen.clear()
     assert asked(cli, "mlops --target aws status ") == []
@@ -211,7 +211,7 @@ def test_in_bash(cli: Cli, command: dict[str, str]) -> None:
 
 
 def test_in_fish(cli: Cli, command: dict[str, str]) -> None:
-    script = 'mlops --show-completion fish | source; complete -C "mlops approve --run-id "'
+    script = 'mlops --show-completion fish | source; complete -C "mlops approve "'
     assert said_by(["fish", "--no-config", "-c", script], cli, command)[0] == "1affffff"
 
 

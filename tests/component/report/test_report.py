@@ -82,7 +82,7 @@ def test_it_begins_with_the_conclusion_and_the_figures_that_decide() -> None:
     assert "minimum 0.800" in start
     assert "on the same 600 test rows" in start
     assert "✓ 55 none failed" in start
-    assert "mlops approve --run-id ab12cd34" in text
+    assert "mlops approve ab12cd34" in text
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ MANUAL_APPROVAL = f"""\
     NotificationArn: !Ref Topic
     CustomData: >-
       A model waits for a decision. See the evidence and decide:
-      mlops --target aws approve --run-id #{{codepipeline.PipelineExecutionId}}
+      mlops --target aws approve #{{codepipeline.PipelineExecutionId}}
     ExternalEntityLink: !Sub "https://${{AWS::Region}}.console.aws.amazon.com/s3/object/${{BucketName}}\\
       ?region=${{AWS::Region}}&prefix=${{KeyPrefix}}decisions/#{{codepipeline.PipelineExecutionId}}/report.html"
 """

@@ -30,7 +30,7 @@ class ApprovalSender:
             holder = at.reason.rpartition(" ")[2]
             raise MlopsError(
                 f"Run {run.id} is {at.reason}, which waits for a decision.",
-                f"Decide on that run first: mlops approve --run-id {holder} (--reject)",
+                f"Decide on that run first: mlops approve {holder} (--reject)",
             )
         if at is not None and at.name == APPROVAL.name and at.status is Status.FAILED:
             raise MlopsError(
@@ -49,9 +49,7 @@ class ApprovalSender:
         self.check(run)
         gate = run.approval
         if gate.output != model:
-            raise MlopsError(
-                f"Run {run_id} asks about another model now.", f"Show it again: mlops approve --run-id {run_id}"
-            )
+            raise MlopsError(f"Run {run_id} asks about another model now.", f"Show it again: mlops approve {run_id}")
         package = gate.detail["package"]
         details = DecisionDetails(model=model, accepted=self._accepted_limits.save(accepted))
         if approved:
@@ -70,4 +68,4 @@ class ApprovalSender:
         if run.decision:
             self._registry.decide(package, run.decision.approved, run.decision.by)
         self.check(run)
-        raise MlopsError("AWS did not accept the decision.", f"Try again: mlops approve --run-id {run.id}")
+        raise MlopsError("AWS did not accept the decision.", f"Try again: mlops approve {run.id}")

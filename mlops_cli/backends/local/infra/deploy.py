@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from mlops_cli.backends.local.runs.store import RunStore, check_path
 from mlops_cli.core.plan import Action, Change, Plan
-from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.core.runs import no_run_error
+from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.processes.project_lock import ProjectLock
@@ -56,10 +57,22 @@ def has_infra(project: Project) -> bool:
     return is_state_dir(project) and project.database.exists()
 
 
-def require_infra(project: Project) -> None:
+def is_set_up(project: Project) -> bool:
+    """Return True if there is a run store. Raise MlopsError for a link in its place."""
     check_no_links(project)
-    if not has_infra(project):
-        raise ConfigurationError("The local target is not set up in this project yet.", "Set it up: mlops deploy-infra")
+    return has_infra(project)
+
+
+def require_infra(project: Project) -> None:
+    if not is_set_up(project):
+        raise no_run_error()
+
+
+def ensure_infra(project: Project, framework: Framework) -> None:
+    """Create what is missing, like ``deploy-infra``; raise MlopsError where its plan does."""
+    if not is_set_up(project):
+        plan_infra(project, framework)
+        deploy_infra(project)
 
 
 def missing_packages(framework: Framework) -> list[str]:

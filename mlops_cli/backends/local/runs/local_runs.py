@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mlops_cli.backends.base import Runs, StageRunner
-from mlops_cli.backends.local.infra.deploy import require_infra
+from mlops_cli.backends.local.infra.deploy import ensure_infra
 from mlops_cli.backends.local.runs.execution import RunExecution
 from mlops_cli.backends.local.runs.logs import POLL_SECONDS, LogFollower, log_file, tail
 from mlops_cli.backends.local.runs.selection import RunSelection, check_ready, finish_single_stage, select_run
@@ -49,12 +49,12 @@ class LocalRuns(Runs):
     def _checked_request(self, request: RunRequest) -> RunRequest:
         """Return the request with full names; raise MlopsError for invalid requests before anything is started."""
         project, use_case = self._services.project, self._services.use_case
-        require_infra(project)
         request = replace(request, overrides=full_names(use_case, request.overrides))
         if request.from_stage:
             position(request.from_stage)
         if load(project.data) is None:
             raise no_dataset_error(use_case)
+        ensure_infra(project, use_case.framework)
         return request
 
     def _run_in_background(self, choice: RunSelection) -> Run:
