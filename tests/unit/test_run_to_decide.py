@@ -30,7 +30,7 @@ def test_the_only_run_that_waits_is_meant_even_if_it_is_not_the_newest(approved:
 @pytest.mark.parametrize(("approved", "command"), [(True, "mlops approve ID"), (False, "mlops approve ID --reject")])
 def test_of_several_none_is_chosen_and_all_are_listed(approved: bool, command: str) -> None:
     runs = listed(run("b1", Status.WAITING), run("a2", Status.WAITING))
-    with pytest.raises(MlopsError, match="2 runs wait for a decision: b1 .*, a2 ") as caught:
+    with pytest.raises(MlopsError, match=r"2 runs wait for a decision: b1 .*, a2 ") as caught:
         run_to_decide(runs, approved)
     assert (caught.value.hint, caught.value.exit_code) == (f"Name one: {command}", 2)
 
