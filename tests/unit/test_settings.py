@@ -97,7 +97,7 @@ def test_aws_keys_in_dotenv_are_neither_used_nor_shown(tmp_path: Path, monkeypat
 
 
 def test_all_problems_are_named_at_once() -> None:
-    settings = resolve({}, {"MLOPS_TARGET": "azure", "ENDPOINT_PORT": "99999", "BUCKET_NAME": "No_Good"}, {})
+    settings = resolve({}, {"MLOPS_TARGET": "azure", "ENDPOINT_PORT": "99999", "MLOPS_BUCKET_NAME": "No_Good"}, {})
     with pytest.raises(ConfigurationError) as caught:
         settings.validated()
     for word in ("azure", "99999", "No_Good", "environment"):
