@@ -14,7 +14,7 @@ __all__ = ["aws", "aws_server"]
 
 
 def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
-    Cli(tmp_path)("init", "churn", "--framework", "sklearn")
+    Cli(tmp_path)("init", "churn", "--framework", "sklearn", "--aws")
     cli = Cli(tmp_path / "churn", {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
     out = cli("quickstart", "--yes")
     assert "months 2, tickets 6, price 85" in out

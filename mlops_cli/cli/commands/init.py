@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from mlops_cli.cli.app import command, get_context
-from mlops_cli.cli.options import Json
+from mlops_cli.cli.options import DryRun, Json
 
 
-@command("init", "mlops init churn --minimal")
+@command("init", "mlops init churn --framework sklearn")
 def init(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project's folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder: a new one, or your repository.")],
     name: Annotated[str, typer.Option(help="The name of the use case.", show_default="the folder's name")] = "",
     minimal: Annotated[
         bool, typer.Option("--minimal", help="Use short scripts for a table instead of the toxic comments' use case.")
@@ -23,25 +23,41 @@ def init(
     framework: Annotated[
         str, typer.Option(help="Use short scripts of this framework: tensorflow, sklearn or xgboost.")
     ] = "",
+    aws: Annotated[bool, typer.Option("--aws", help="Add the CloudFormation templates of the aws target.")] = False,
+    github: Annotated[bool, typer.Option("--github", help="Add a workflow of GitHub Actions.")] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Create a project that runs at once.
+    """Create a project that runs at once, also in a repository with code.
 
-    Without --minimal or --framework the project is the toxic comments' use case. See docs/your-own-use-case.md.
+    Only what is missing is added; no file that exists is changed. Without --minimal or --framework the project is the
+    toxic comments' use case. See docs/your-own-use-case.md.
     """
     from mlops_cli.console import output
-    from mlops_cli.project.scaffold import plan_project, project_files, project_name, write_project
+    from mlops_cli.project.new_project import new_project, write_project
+    from mlops_cli.project.scaffold import Kind, project_name
 
     _, console = get_context(ctx)
     minimal = minimal or bool(framework)
-    name = project_name(name, folder, minimal)
-    files = project_files(name, minimal, framework)
-    plan = plan_project(folder, files)
-    write_project(folder, files)
+    kind = Kind(project_name(name, folder, minimal), minimal, framework, aws or github, github)
+    project = new_project(folder, kind)
+    plan = project.plan
     output.show_plan(console, plan)
-    console.say(f"{folder} holds the use case {name}" if plan.active else "no changes")
-    is_current_folder = folder.resolve() == Path.cwd()
-    console.next("mlops quickstart" if is_current_folder else f"cd {shlex.quote(str(folder))} && mlops quickstart")
+    if dry_run:
+        console.say("dry run: nothing was changed")
+    else:
+        write_project(project)
+        console.say(f"{folder} holds the use case {project.name}" if plan.active else "no changes")
+        for note in project.notes:
+            console.say(f"note: {note}")
+        is_current_folder = folder.resolve() == Path.cwd()
+        console.next("mlops quickstart" if is_current_folder else f"cd {shlex.quote(str(folder))} && mlops quickstart")
     console.result(
-        {"project": str(folder.resolve()), "name": name, "files": sorted(files), "changed": bool(plan.active)}
+        {
+            "project": str(folder.resolve()),
+            "name": project.name,
+            "files": sorted(project.files),
+            "added": sorted(project.missing),
+            "changed": bool(plan.active) and not dry_run,
+        }
     )

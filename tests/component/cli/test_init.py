@@ -46,6 +46,7 @@ def test_minimal_is_a_few_lines(cli: Cli) -> None:
     scripts = {name: content.decode().splitlines() for name, content in files.items() if name.endswith(".py")}
     assert sum(map(len, scripts.values())) < 160
     assert Cli(cli.folder / "churn").json("config")["problems"] == []
+    assert not [name for name in files if name.startswith(("templates/", ".github/"))], "only if they are asked for"
 
 
 def test_both_kinds_name_the_use_case_as_told(cli: Cli) -> None:
@@ -73,23 +74,82 @@ def test_an_empty_folder_and_a_fresh_repository_are_taken(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "named"),
-    [("thesis.txt", "thesis.txt"), ("training/train.py", "training/train.py"), (".gitignore", ".gitignore")],
+    ("file", "options", "problem"),
+    [
+        ("training/train.py", ["--minimal"], "training already contains other files: training/train.py."),
+        ("src/shop.py", [], "here already contains other files: src. Say which framework the new use case is of."),
+        ("training", ["--minimal"], "training is in the way of a folder"),
+        (".env.example/x", ["--minimal"], ".env.example is in the way of a file"),
+    ],
 )
-def test_nothing_of_yours_is_touched(cli: Cli, file: str, named: str) -> None:
+def test_what_is_in_the_way_is_named_and_nothing_is_written(
+    cli: Cli, file: str, options: list[str], problem: str
+) -> None:
     mine = cli.folder / "here" / file
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    _, err = cli.both("init", "here", "--minimal", code=2)
-    assert f"here already contains other files: {named}." in err
+    _, err = cli.both("init", "here", *options, code=2)
+    assert problem in err
     assert contents(cli.folder / "here") == {file: b"mine"}
+
+
+@pytest.fixture
+def repository(cli: Cli) -> dict[str, bytes]:
+    """A repository with code, in the folder `shop`; return its files."""
+    files = {
+        "src/shop/features.py": "X = 1\n",
+        "data.csv": "a,b\n1,2\n",
+        ".gitignore": "*.pyc\n",
+        "README.md": "Shop\n",
+    }
+    for name, text in files.items():
+        (cli.folder / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
+        (cli.folder / "shop" / name).write_text(text)
+    subprocess.run(["git", "init", "-q", "shop"], cwd=cli.folder, check=True)
+    return {name: text.encode() for name, text in files.items()}
+
+
+def test_in_a_repository_only_what_is_missing_is_added(cli: Cli, repository: dict[str, bytes]) -> None:
+    shop = Cli(cli.folder / "shop")
+    command = ("init", ".", "--framework", "sklearn")
+    plan = shop(*command, "--dry-run")
+    assert "keep  .gitignore    is there already, and stays as it is" in plan
+    assert not (shop.folder / "training").exists()
+    out = shop(*command)
+    assert plan.splitlines()[:-1] == out.splitlines()[: len(plan.splitlines()) - 1]
+    assert "note: your .gitignore does not name .env" in out
+    files = contents(shop.folder)
+    assert {name: files[name] for name in repository} == repository
+    own = {name for name in files if not name.startswith(".git/")} - repository.keys()
+    assert {name.split("/")[0] for name in own} == {".env.example", "training"}
+    assert 'source = "training/data.csv"' in files["training/usecase.toml"].decode(), "the table's place was taken"
+    assert shop.json("config")["problems"] == []
+    assert shop.json(*command)["changed"] is False
+
+
+def test_a_project_gets_templates_and_a_workflow_when_they_are_asked_for(cli: Cli) -> None:
+    cli("init", "churn", "--framework", "sklearn")
+    (cli.folder / "churn" / "training" / "train.py").write_text("print('mine')\n")
+    usecase = cli.folder / "churn" / "training" / "usecase.toml"
+    usecase.write_text(usecase.read_text().replace("accuracy = 0.7", "accuracy = 0.8"))
+    before = contents(cli.folder / "churn")
+    (cli.folder / "churn" / "training" / "preprocess.py").unlink()
+    added = cli.json("init", "churn", "--aws", "--github")["added"]
+    assert {name.split("/")[0] for name in added} == {"templates", ".github"}, "a script that was removed stays so"
+    after = contents(cli.folder / "churn")
+    assert {name: after[name] for name in before if name in after} == {
+        name: content for name, content in before.items() if name != "training/preprocess.py"
+    }
+    assert b"mlops_cli.locks server" in after[".github/workflows/mlops.yml"], "without TensorFlow"
 
 
 def test_a_link_is_not_followed(cli: Cli) -> None:
     (cli.folder / "precious").mkdir()
     (cli.folder / "here").mkdir()
-    (cli.folder / "here" / "training").symlink_to(cli.folder / "precious")
-    cli("init", "here", "--minimal", code=2)
+    for name in ("training", ".env.example", ".github"):
+        (cli.folder / "here" / name).symlink_to(cli.folder / "precious")
+        cli("init", "here", "--minimal", "--github", code=2)
+        (cli.folder / "here" / name).unlink()
     assert contents(cli.folder / "precious") == {}
 
 
@@ -145,6 +205,13 @@ def test_when_it_fails_nothing_is_left(cli: Cli, when: int) -> None:
     assert list(cli.folder.iterdir()) == []
 
 
+def test_when_it_fails_in_a_repository_only_its_own_files_are_left(cli: Cli) -> None:
+    (cli.folder / "deep" / "churn").mkdir(parents=True)
+    (cli.folder / "deep" / "churn" / "mine.txt").write_text("mine")
+    assert broken(cli, "raise OSError(28, 'No space left on device')", 5) == 1
+    assert sorted(path.name for path in cli.folder.rglob("*")) == ["churn", "deep", "mine.txt"]
+
+
 @pytest.mark.parametrize("when", [1, 2, 5])
 def test_when_it_is_killed_there_is_no_half_project_and_a_repetition_finishes_it(cli: Cli, when: int) -> None:
     assert broken(cli, "os._exit(9)", when) == 9
@@ -161,7 +228,7 @@ def test_an_installed_package_writes_what_the_source_tree_does(cli: Cli) -> None
     (wheel,) = (cli.folder / "dist").glob("*.whl")
     zipfile.ZipFile(wheel).extractall(cli.folder / "installed")
     environment = {**os.environ, "PYTHONPATH": str(cli.folder / "installed")}
-    for options in (["--name", "a"], ["--name", "a", "--minimal"]):
+    for options in (["--name", "a", "--github"], ["--name", "a", "--minimal", "--github"]):
         installed, source = f"installed{len(options)}", f"source{len(options)}"
         command = [sys.executable, "-m", "mlops_cli", "init", installed, *options]
         subprocess.run(command, cwd=cli.folder, env=environment, check=True)

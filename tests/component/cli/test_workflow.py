@@ -49,7 +49,7 @@ def actionlint() -> str:
 
 def test_both_kinds_of_project_get_it(tmp_path: Path) -> None:
     for options in ([], ["--minimal"]):
-        Cli(tmp_path)("init", f"p{len(options)}", *options)
+        Cli(tmp_path)("init", f"p{len(options)}", "--github", *options)
         made = tmp_path / f"p{len(options)}" / ".github" / "workflows" / "mlops.yml"
         assert made.read_bytes() == WORKFLOW.read_bytes()
 
@@ -64,6 +64,25 @@ def test_it_has_no_fault_that_actionlint_knows(actionlint: str, tmp_path: Path) 
     for file in (WORKFLOW, tmp_path / "mlops.yml"):
         done = subprocess.run([actionlint, "-no-color", str(file)], capture_output=True, text=True)
         assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_of_a_project_in_a_subfolder_it_stands_where_github_reads_it(actionlint: str, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    for name, framework in (("churn", "sklearn"), ("price", "xgboost")):
+        made = Cli(tmp_path).json("init", f"models/{name}", "--framework", framework, "--github")
+        assert f"../../.github/workflows/mlops-{name}.yml" in made["files"]
+        text = (tmp_path / ".github" / "workflows" / f"mlops-{name}.yml").read_text()
+        job = yaml.safe_load(text)
+        assert job["defaults"] == {"run": {"working-directory": f"models/{name}"}}
+        assert job["jobs"]["aws"]["concurrency"] == {"group": f"mlops-{name}"}
+        assert "mlops_cli.locks server" in text
+        assert "mlops_cli.locks local" not in text, "a model of another framework needs no TensorFlow"
+        named = re.findall(r"(?:dependency-path|path): (\S+)", text)
+        assert [path for path in named if not path.startswith(f"models/{name}/")] == []
+        done = subprocess.run([actionlint, "-no-color", "-"], input=text, capture_output=True, text=True)
+        assert (done.stdout, done.returncode) == ("", 0)
+        assert (tmp_path / "models" / name / ".github" / "mlops" / "wheel.txt").is_file()
+    assert not (tmp_path / "models" / "churn" / ".github" / "workflows").exists()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +145,7 @@ def test_what_is_installed_sees_no_secret() -> None:
 @pytest.mark.parametrize("job", ["local", "aws"])
 def test_a_foreign_package_of_our_name_is_not_taken(tmp_path: Path, job: str) -> None:
     """The installation, executed where everything that it needs but mlops is there, as in the simulated build image."""
-    Cli(tmp_path)("init", "churn", "--minimal")
+    Cli(tmp_path)("init", "churn", "--minimal", "--github")
     index = taken_over(tmp_path / "index", {"mlops-cli": "99.0"})
     programs = image.make(tmp_path / "image", image.packages(tmp_path / "packages", ROOT / "mlops_cli" / "locks"))
     environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "PIP_INDEX_URL": index}
@@ -156,7 +175,7 @@ def refused(arguments: list[str], folder: Path) -> str:
 
 
 def test_a_wheel_that_was_exchanged_in_the_project_is_not_taken(tmp_path: Path) -> None:
-    Cli(tmp_path)("init", "churn", "--minimal")
+    Cli(tmp_path)("init", "churn", "--minimal", "--github")
     (wheel,) = (tmp_path / "churn" / ".github" / "mlops").glob("*.whl")
     wheel.write_bytes(wheel.read_bytes() + b" ")
     for job in ("local", "aws"):
@@ -175,7 +194,7 @@ def test_a_package_that_was_exchanged_on_the_index_is_not_taken(tmp_path: Path, 
 @pytest.mark.slow
 def test_the_local_job_runs_through(tmp_path: Path) -> None:
     """Its own lines, in its own shell, in a project as `mlops init` makes it."""
-    Cli(tmp_path)("init", "churn", "--minimal")
+    Cli(tmp_path)("init", "churn", "--minimal", "--github")
     folder, programs = tmp_path / "churn", tmp_path / "bin"
     programs.mkdir()
     (programs / "mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mlops_cli "$@"\n')

@@ -193,9 +193,7 @@ class InfraDeployer:
     def _template_path(self, name: str) -> Path:
         path = self._project.root / "templates" / name
         if not path.is_file():
-            raise ConfigurationError(
-                f"The project has no templates/{name}.", "Copy the folder templates/ of the mlops repository into it."
-            )
+            raise ConfigurationError(f"The project has no templates/{name}.", "Add the templates: mlops init . --aws")
         return path
 
     def _execute(self, step: StackPlan, watch: Watch) -> None:

@@ -53,7 +53,7 @@ def _replace(text: str, name: str, part: str) -> str:
     if not marked.search(text):
         raise ConfigurationError(
             f"templates/pipeline.yaml has no lines '# begin: {name}' and '# end: {name}'.",
-            "Copy the folder templates/ of the mlops repository into the project.",
+            "Move it away, then add it anew: mlops init . --aws",
         )
 
     def indented(match: re.Match[str]) -> str:

@@ -1,0 +1,191 @@
+"""``mlops init``: add what a folder lacks to be a project, completely or not at all, and touch nothing that exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from mlops_cli.core.plan import Action, Change, Plan
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project import scaffold
+from mlops_cli.project.ignore_rules import is_ignored, rules_of
+from mlops_cli.project.scaffold import MARKER, SAMPLE, SCRIPTS, Kind
+
+STAGING = ".mlops-init"
+MOST_SHOWN = 5
+MEANINGS = {
+    ".env.example": "every setting, with its default",
+    ".github": "a workflow: local on a pull request, aws on main; and the mlops that it installs",
+    ".gitignore": "keeps .env and .mlops/ out of git",
+    "data.csv": "a sample table, made up",
+    "templates": "CloudFormation templates of the aws target",
+    "training": "the use case: usecase.toml, scripts, gates",
+}
+
+
+@dataclass(frozen=True)
+class NewProject:
+    """The files of a project by path, relative to ``folder``; ``missing``: those to write, the others stay."""
+
+    folder: Path
+    name: str
+    files: Mapping[str, bytes]
+    missing: tuple[str, ...]
+
+    @property
+    def plan(self) -> Plan:
+        missing = {_entry(path) for path in self.missing}
+        entries = sorted({_entry(path) for path in self.files})
+        return Plan(
+            tuple(
+                Change(Action.ADD, entry, MEANINGS.get(entry, MEANINGS[".github"]))
+                if entry in missing
+                else Change(Action.KEEP, entry, "is there already, and stays as it is")
+                for entry in entries
+            )
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """Return, in words, what the folder's own files lack for a project."""
+        own = self.folder / ".gitignore"
+        if ".gitignore" in self.missing or not own.is_file():
+            return []
+        rules = rules_of(own.read_text(encoding="utf-8", errors="replace").splitlines())
+        return [] if is_ignored(rules, ".env") else ["your .gitignore does not name .env, the file for secrets; add it"]
+
+
+def new_project(folder: Path, kind: Kind) -> NewProject:
+    """Return what ``init`` writes. Raise ConfigurationError if something is in its way."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is not a folder.", "Name another one: mlops init DIR")
+    present = (folder / MARKER).is_file()
+    scripts = scaffold.script_files(kind)
+    is_finished = present and (folder / MARKER).read_bytes() == scripts[MARKER]
+    if present and not is_finished:
+        kind, scripts = _of_existing(folder, kind), {MARKER: b""}
+    else:
+        _check_kind(folder, kind, scripts)
+        scripts = _with_free_sample(folder, scripts)
+        _check_scripts(folder, scripts)
+    files = {**scripts, **scaffold.common_files(kind)}
+    if kind.github:
+        files |= scaffold.workflow_files(kind, _below_repository(folder))
+    for path in files:
+        _check_way(folder, path)
+    missing = sorted((path for path in files if not (folder / path).is_file()), key=lambda path: path == MARKER)
+    return NewProject(folder, kind.name, dict(sorted(files.items())), tuple(missing))
+
+
+def _of_existing(folder: Path, kind: Kind) -> Kind:
+    """Return the kind of the project that the folder is already."""
+    from mlops_cli.project.usecase import load_use_case
+
+    use_case = load_use_case(folder / MARKER)
+    return replace(kind, name=use_case.name, framework=use_case.framework.name)
+
+
+def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
+    """Raise ConfigurationError for code of one's own without a word about the model."""
+    if kind.minimal or not folder.is_dir():
+        return
+    ours = {_entry(path) for path in (*scripts, *scaffold.common_files(kind))} | {".git", ".github", STAGING}
+    if others := sorted(path.name for path in folder.iterdir() if path.name not in ours):
+        raise ConfigurationError(
+            f"{folder} already contains other files: {_shown(others)}. Say which framework the new use case is of.",
+            f"mlops init {shlex.quote(str(folder))} --framework {scaffold.starters()[1]}",
+        )
+
+
+def _with_free_sample(folder: Path, scripts: dict[str, bytes]) -> dict[str, bytes]:
+    path = folder / SAMPLE
+    taken = SAMPLE in scripts and path.exists() and not _is_there(path, scripts[SAMPLE])
+    return scaffold.with_sample_beside_scripts(scripts) if taken else scripts
+
+
+def _check_scripts(folder: Path, scripts: Mapping[str, bytes]) -> None:
+    """Raise ConfigurationError if the scripts' folder holds other files: they would count as the use case's."""
+    own = folder / SCRIPTS
+    paths = (path for path in own.rglob("*") if path.is_file()) if own.is_dir() and not own.is_symlink() else ()
+    names = [path.relative_to(folder).as_posix() for path in paths if "__pycache__" not in path.parts]
+    others = sorted(name for name in names if not (name in scripts and _is_there(folder / name, scripts[name])))
+    if others:
+        raise ConfigurationError(
+            f"{own} already contains other files: {_shown(others)}.",
+            f"Name a folder of its own for the use case: mlops init {shlex.quote(str(folder / 'model'))}",
+        )
+
+
+def _check_way(folder: Path, path: str) -> None:
+    """Raise ConfigurationError for a link, or the wrong kind of file, at the path of a file: no link is followed."""
+    parts = PurePosixPath(path).parts
+    for count in range(1, len(parts) + 1):
+        target = folder.joinpath(*parts[:count])
+        if target.is_symlink() and parts[count - 1] != "..":
+            raise ConfigurationError(f"{target} is a link.", "Move it away, or name a new folder: mlops init DIR")
+        if target.exists() and target.is_dir() != (count < len(parts)):
+            raise ConfigurationError(
+                f"{target} is in the way of a {'file' if target.is_dir() else 'folder'}.",
+                "Move it away, or name a new folder: mlops init DIR",
+            )
+
+
+def _below_repository(folder: Path) -> str:
+    """Return the folder's path in its git repository; "" for the root, and without a repository."""
+    path = folder.resolve()
+    root = next((parent for parent in (path, *path.parents) if (parent / ".git").exists()), path)
+    below = path.relative_to(root).as_posix()
+    if not re.fullmatch(r"[\w./-]*", below, re.ASCII):
+        raise ConfigurationError(f"A workflow cannot name the folder {below!r}.", "Use letters, digits, _, . and -.")
+    return "" if below == "." else below
+
+
+def write_project(project: NewProject) -> None:
+    """Write the missing files. Each appears complete; the one that makes the folder a project is last.
+
+    After an error nothing is left; after a kill a repetition finishes it.
+    """
+    folder, staging = project.folder, project.folder / STAGING
+    placed: list[Path] = []
+    new_folders: list[Path] = []
+    try:
+        _make_folders(folder, new_folders)
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        for number, path in enumerate(project.missing):
+            (staging / str(number)).write_bytes(project.files[path])
+        for number, path in enumerate(project.missing):
+            _make_folders((folder / path).parent, new_folders)
+            placed.append((staging / str(number)).rename(folder / path))
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        for file in placed:
+            file.unlink()
+        for made in reversed(new_folders):
+            made.rmdir()
+        raise
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    for path in reversed([parent for parent in (folder, *folder.parents) if not parent.exists()]):
+        path.mkdir()
+        made.append(path)
+
+
+def _entry(path: str) -> str:
+    """Return the first part of a path; all of one that leads out of the folder."""
+    first = PurePosixPath(path).parts[0]
+    return path if first == ".." else first
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:MOST_SHOWN]) + (", ..." if len(names) > MOST_SHOWN else "")
+
+
+def _is_there(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
