@@ -165,16 +165,17 @@ def write_project(project: NewProject) -> None:
         shutil.rmtree(staging, ignore_errors=True)
         for file in placed:
             file.unlink()
-        for made in reversed(new_folders):
-            made.rmdir()
+        for new_folder in reversed(new_folders):
+            new_folder.rmdir()
         raise
     shutil.rmtree(staging, ignore_errors=True)
 
 
-def _make_folders(folder: Path, made: list[Path]) -> None:
+def _make_folders(folder: Path, new_folders: list[Path]) -> None:
+    """Make the folder and those above it, and add each new one to ``new_folders``."""
     for path in reversed([parent for parent in (folder, *folder.parents) if not parent.exists()]):
         path.mkdir()
-        made.append(path)
+        new_folders.append(path)
 
 
 def _entry(path: str) -> str:

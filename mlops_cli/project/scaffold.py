@@ -1,4 +1,4 @@
-"""The files of a new project: a starter for a framework, or the toxic comments; if asked for, templates and a workflow."""
+"""The files of a new project: a starter or the toxic comments; if asked for, templates and a workflow."""
 
 from __future__ import annotations
 
