@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mlops_cli.caching.package_versions import package_inputs, source_files
 from mlops_cli.caching.sources import Source, Sources
-from mlops_cli.files.hashing import digest_file
+from mlops_cli.core.jobs.script_environment import LIBRARY
+from mlops_cli.files.hashing import digest_bytes, digest_file
 
 
 def code_inputs(
@@ -32,6 +33,7 @@ def code_inputs(
     return {
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
         **_named(own, root),
+        **_library(own.values()),
         **{name: value for package in packages for name, value in package_inputs(package, digest).items()},
     }
 
@@ -46,7 +48,16 @@ def source_inputs(
     ConfigurationError if the script is missing or is not valid Python.
     """
     root = training_of(script)
-    return _named(Sources(root, imports_by_digest).of([script, *_packed(root, packs)]), root)
+    sources = Sources(root, imports_by_digest).of([script, *_packed(root, packs)])
+    return {**_named(sources, root), **_library(sources.values())}
+
+
+def _library(sources: Iterable[Source]) -> dict[str, str]:
+    """Return the digest of the package for scripts, if one of them imports it."""
+    if not any(LIBRARY.name in source.imports for source in sources):
+        return {}
+    digests = [f"{path.name} {digest_file(path)}" for path in sorted(LIBRARY.glob("*.py"))]
+    return {f"package {LIBRARY.name}": digest_bytes("\n".join(digests).encode())}
 
 
 def training_of(script: Path) -> Path:
@@ -76,4 +87,4 @@ def third_party(names: Iterable[str], root: Path, imports_by_digest: MutableMapp
 
 def _is_third_party(name: str, root: Path) -> bool:
     ours = (root / f"{name}.py").is_file() or (root / name).is_dir() or (root / "tests" / f"{name}.py").is_file()
-    return not ours and name not in sys.stdlib_module_names
+    return not ours and name not in (LIBRARY.name, *sys.stdlib_module_names)

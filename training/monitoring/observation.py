@@ -88,7 +88,15 @@ class Observer:
         """Put this request into the queue if it is in the sample."""
         if random.random() >= self._share or UNOBSERVED in (context.custom_attributes or ""):
             return
-        request_body, answered = response.request.body, response.content
+        self._put(response.request.body, response.content)
+
+    def offer_rows(self, instances: Sequence[Any], predictions: Sequence[Any]) -> None:
+        """Put a request into the queue if it is in the sample: for handlers that see no response, as predict_fn."""
+        if random.random() < self._share:
+            request_body = json.dumps({"instances": list(instances)})
+            self._put(request_body, json.dumps({"predictions": list(predictions)}).encode())
+
+    def _put(self, request_body: str | bytes, answered: bytes) -> None:
         with self._lock:
             if self._waiting + len(request_body) + len(answered) > WAITING_BYTES:
                 return

@@ -32,6 +32,8 @@ OWN = ("SM_*", "MLOPS_*", "PYTEST_*", "PYTHONOPTIMIZE", "PYTHONHASHSEED", "PYTHO
 LOOPBACK = "127.0.0.1,localhost,::1"
 # Loaded by Python at its start, in scripts, gates and their Python subprocesses.
 BOOTSTRAP = Path(__file__).parents[1] / "bootstrap"
+# The package that scripts may import on every target.
+LIBRARY = BOOTSTRAP / "mlops_scripts"
 
 
 @dataclass(frozen=True)

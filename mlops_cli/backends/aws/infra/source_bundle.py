@@ -141,7 +141,10 @@ def _check(project: Project, bundle: SourceBundle) -> None:
     imports: dict[str, list[str]] = {}
     stages = [stage for stage in STAGES if stage.script]
     required = {
-        name for stage in stages for name in source_inputs(project.training / stage.script, imports, stage.packs)
+        name
+        for stage in stages
+        for name in source_inputs(project.training / stage.script, imports, stage.packs)
+        if name.startswith("training/")
     }
     for name in sorted({*NEEDED, *required} - set(bundle.files)):
         if not (project.root / name).exists():

@@ -26,6 +26,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
 )
 from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.jobs.script_environment import LIBRARY
 from mlops_cli.core.jobs.script_job import input_channels
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
@@ -112,12 +113,10 @@ class JobBuilder:
         )
 
     def _upload_code(self, launched: bool) -> str:
-        """Upload the code, with ``launched`` and the launcher; return its address."""
+        """Upload the code and the package for scripts, with ``launched`` also the launcher; return its address."""
         with tempfile.TemporaryDirectory() as folder:
-            archive, code, names = Path(folder) / ARCHIVE, self._project.training, sent_code(self._project.root)
-            if launched:
-                code = _copied(code, names, Path(folder) / "code")
-                names = [*names, LAUNCHER]
+            archive, code = Path(folder) / ARCHIVE, Path(folder) / "code"
+            names = _copy_code(self._project.training, sent_code(self._project.root), code, launched)
             digest = pack(code, archive, names)
             key = f"{self._scratch}code/{digest[:16]}/{ARCHIVE}"
             uploaded = self._bucket.metadata(key) or self._bucket.put_once(
@@ -158,10 +157,13 @@ class JobBuilder:
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def _copied(training: Path, names: Sequence[str], folder: Path) -> Path:
-    """Return ``folder`` with a copy of the code's files, and the launcher beside them."""
-    for name in names:
+def _copy_code(training: Path, names: Sequence[str], folder: Path, launched: bool) -> list[str]:
+    """Copy the code's files, the package for scripts and perhaps the launcher into ``folder``; return their names."""
+    sources = {name: training / name for name in names}
+    sources |= {f"{LIBRARY.name}/{path.name}": path for path in sorted(LIBRARY.glob("*.py"))}
+    if launched:
+        sources[LAUNCHER] = Path(launcher.__file__)
+    for name, source in sources.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(training / name, folder / name)
-    shutil.copyfile(launcher.__file__, folder / LAUNCHER)
-    return folder
+        shutil.copy2(source, folder / name)
+    return list(sources)

@@ -1,0 +1,30 @@
+"""What scripts need again and again: `import mlops_scripts` in training/, on one machine and in the containers on AWS.
+
+It needs nothing but Python. `mlops` puts it on the path of every script and gate, and sends it with the code of a job.
+"""
+
+from __future__ import annotations
+
+from mlops_scripts.classes import class_metrics, classes_as_labels
+from mlops_scripts.endpoint import predict
+from mlops_scripts.metrics import label_metrics, number_metrics
+from mlops_scripts.outputs import add_files, labels, numbers, write_metrics, write_predictions
+from mlops_scripts.packing import pack_code, save_skops
+from mlops_scripts.tables import read_rows, split_csv
+
+__all__ = [
+    "add_files",
+    "class_metrics",
+    "classes_as_labels",
+    "label_metrics",
+    "labels",
+    "number_metrics",
+    "numbers",
+    "pack_code",
+    "predict",
+    "read_rows",
+    "save_skops",
+    "split_csv",
+    "write_metrics",
+    "write_predictions",
+]

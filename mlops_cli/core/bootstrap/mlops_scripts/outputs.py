@@ -1,0 +1,98 @@
+"""The files of a training beside the model: metrics.json, predictions.json, instances.json, plots of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+# More rows would make the report slow; they are chosen by their hash, which is a fair sample.
+MOST_ROWS = 20_000
+# The files in this folder of SM_OUTPUT_DATA_DIR are shown in the report and kept in MLflow.
+FILES = "files"
+
+
+def write_metrics(rows: Mapping[str, Mapping[str, Any]], split: str = "test", **more: Any) -> None:
+    """Write metrics.json: ``rows`` of numbers by label, class, group or target; ``macro`` is the row of their mean.
+
+    ``more``: ``confusion`` and ``history`` (a list of {"epoch": 1, "loss": 0.4, ...}), which the report draws.
+    """
+    _write_json("metrics.json", {"metrics": {split: rows}, **more}, 1)
+
+
+def labels(truth: Sequence[int], probability: Sequence[float], threshold: float | None = None) -> dict[str, Any]:
+    """Return a column of ``write_predictions``: of each row the truth, 0 or 1, and the predicted probability."""
+    chances = [float(f"{float(chance):.6g}") for chance in probability]
+    return {"kind": "label", "truth": [int(value) for value in truth], "predicted": chances, "threshold": threshold}
+
+
+def numbers(truth: Sequence[float], predicted: Sequence[float]) -> dict[str, Any]:
+    """Return a column of ``write_predictions``: of each row the true number and the predicted one."""
+    return {"kind": "number", "truth": [float(value) for value in truth], "predicted": [float(x) for x in predicted]}
+
+
+def write_predictions(
+    columns: Mapping[str, Mapping[str, Any]],
+    instances: Sequence[Any],
+    trained_on: Sequence[Any] | None = None,
+    split: str = "test",
+) -> None:
+    """Write the predictions on the rows of ``split``, so that the report shows curves and `mlops` compares models.
+
+    ``instances``: each row as the endpoint takes it, which also names the row. ``trained_on``: the training rows in the
+    same form; a comparison leaves them out.
+    """
+    digests = [_digest(instance) for instance in instances]
+    chosen = sorted(range(len(digests)), key=digests.__getitem__)[:MOST_ROWS]
+    content = {
+        "split": split,
+        "of": len(instances),
+        "rows": [digests[row].hex() for row in chosen],
+        "columns": {name: _chosen(column, chosen) for name, column in columns.items()},
+        "trained_on": None if trained_on is None else _packed(trained_on),
+    }
+    _write_json("predictions.json", content)
+    _write_json("instances.json", [instances[row] for row in chosen])
+
+
+def add_files(*paths: str | Path) -> None:
+    """Copy plots and other files into the output: the report shows images, MLflow keeps all of them."""
+    folder = _output() / FILES
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        shutil.copy(path, folder)
+
+
+def _chosen(column: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    return {name: [value[row] for row in rows] if isinstance(value, list) else value for name, value in column.items()}
+
+
+def _digest(instance: Any) -> bytes:
+    """Return a row's name: of a text its own hash, of anything else that of its JSON."""
+    text = instance if isinstance(instance, str) else json.dumps(instance, sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=8).digest()
+
+
+def _packed(instances: Sequence[Any]) -> str:
+    heads = sorted(int.from_bytes(_digest(instance)[:4], "big") for instance in instances)
+    return base64.b64encode(b"".join(head.to_bytes(4, "little") for head in heads)).decode()
+
+
+def _output() -> Path:
+    return Path(os.environ["SM_OUTPUT_DATA_DIR"])
+
+
+def _write_json(name: str, content: Any, indent: int | None = None) -> None:
+    _output().mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False, default=_plain)
+    (_output() / name).write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy or pandas as one of Python."""
+    return value.item() if hasattr(value, "item") else str(value)
