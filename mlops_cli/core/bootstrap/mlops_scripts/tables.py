@@ -27,8 +27,10 @@ def split_csv(test: float = 0.2, seed: int = 42) -> None:
 
 
 def read_rows(split: str, name: str = "data.csv") -> list[dict[str, str]]:
-    """Return the rows of a split, the folder SM_CHANNEL_split, by the columns' names; every value is a text."""
-    header, *rows = _read(Path(os.environ[f"SM_CHANNEL_{split.upper()}"], name))
+    """Return the rows of a split, in a training or a gate, by the columns' names; every value is a text."""
+    channel = os.environ.get(f"SM_CHANNEL_{split.upper()}")
+    folder = Path(channel) if channel else Path(os.environ["MLOPS_DATA_DIR"], split)
+    header, *rows = _read(folder / name)
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 

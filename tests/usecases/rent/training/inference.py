@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from observation import Observer
+from mlops_scripts.observation import Observer
 
 
 def measure(instances, predictions):

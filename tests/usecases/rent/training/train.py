@@ -1,16 +1,15 @@
 import argparse
-import json
 import os
-import shutil
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import keras
-import numpy as np
-import observation
 import tensorflow as tf
 from table import FEATURES, NUMBERS, TARGET, read
+
+from mlops_scripts import number_metrics, pack_code, write_metrics
+from mlops_scripts.observation import write_reference
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, required=True)
@@ -25,14 +24,8 @@ def features(table):
 
 
 def errors(table):
-    truth = table[TARGET].to_numpy()
-    off = model.predict(features(table), batch_size=4096, verbose=0)[:, 0] - truth
-    return {
-        "rmse": float(np.sqrt(np.mean(off**2))),
-        "mae": float(np.mean(np.abs(off))),
-        "r2": float(1 - np.sum(off**2) / np.sum((truth - truth.mean()) ** 2)),
-        "rows": len(truth),
-    }
+    predicted = model.predict(features(table), batch_size=4096, verbose=0)[:, 0]
+    return number_metrics(table[TARGET].to_list(), predicted)
 
 
 scale = keras.layers.Normalization()
@@ -55,15 +48,12 @@ for epoch in range(1, arguments.epochs + 1):
     print(f"progress {epoch}/{arguments.epochs} loss {loss:,.0f}", flush=True)
 
 by_district = {name: errors(part) for (name,), part in sorted(test.group_by("district"))}
-report = {"metrics": {"test": {"rent": errors(test), **by_district}}, "history": history}
-Path(os.environ["SM_OUTPUT_DATA_DIR"], "metrics.json").write_text(json.dumps(report))
+write_metrics({"rent": errors(test), **by_district}, history=history)
 
 folder = Path(os.environ["SM_MODEL_DIR"])
 model.export(folder / "1", verbose=False)
 (folder / "1" / "fingerprint.pb").unlink()
-(folder / "code").mkdir()
-for name in ("inference.py", "observation.py"):
-    shutil.copy(Path(__file__).with_name(name), folder / "code")
+code = pack_code()
 predicted = model.predict(features(test), batch_size=4096, verbose=0)[:, 0].tolist()
 measured = {**{name: test[name].to_list() for name in NUMBERS}, "rent": predicted}
-observation.write_reference([folder / "code", Path(os.environ["SM_OUTPUT_DATA_DIR"])], measured)
+write_reference([code, Path(os.environ["SM_OUTPUT_DATA_DIR"])], measured)

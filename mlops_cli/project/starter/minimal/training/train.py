@@ -1,11 +1,7 @@
 """Trains a network on SM_CHANNEL_TRAIN; writes the model to SM_MODEL_DIR and its metrics to SM_OUTPUT_DATA_DIR."""
 
 import argparse
-import csv
-import json
 import os
-import shutil
-import sys
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -14,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-csv.field_size_limit(sys.maxsize)  # else a cell has at most 131,072 characters
+from mlops_scripts import label_metrics, labels, pack_code, read_rows, write_metrics, write_predictions
+
 FEATURES, TARGET = ["months", "tickets", "price"], "left"
 
 parser = argparse.ArgumentParser()
@@ -24,15 +21,19 @@ arguments = parser.parse_args()
 keras.utils.set_random_seed(arguments.seed)
 
 
-def read(split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The features by name and the target of a split."""
-    with Path(os.environ[f"SM_CHANNEL_{split}"], "data.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
-    columns = {name: np.array([float(row[name]) for row in rows]) for name in [*FEATURES, TARGET]}
-    return {name: columns[name] for name in FEATURES}, columns[TARGET]
+def read(split: str) -> tuple[list[dict[str, float]], np.ndarray]:
+    """The rows of a split as the endpoint takes them, and the target."""
+    rows = read_rows(split)
+    instances = [{name: float(row[name]) for name in FEATURES} for row in rows]
+    return instances, np.array([float(row[TARGET]) for row in rows])
 
 
-features, target = read("TRAIN")
+def columns(instances: list[dict[str, float]]) -> dict[str, np.ndarray]:
+    return {name: np.array([instance[name] for instance in instances]) for name in FEATURES}
+
+
+instances, target = read("train")
+features = columns(instances)
 scale = keras.layers.Normalization()
 scale.adapt(np.stack(list(features.values()), axis=1))
 
@@ -42,23 +43,24 @@ hidden = scale(keras.ops.stack(list(inputs.values()), axis=1))
 hidden = keras.layers.Dense(16, activation="relu")(hidden)
 model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
 model.compile(keras.optimizers.Adam(0.01), loss="binary_crossentropy")
+history = []
 for epoch in range(1, arguments.epochs + 1):
     loss = model.fit(features, target, verbose=0).history["loss"][0]
+    history.append({"epoch": epoch, "loss": loss})
     print(f"progress {epoch}/{arguments.epochs} loss {loss:.4f}", flush=True)
 
-features, target = read("TEST")
-chance = model.predict(features, verbose=0)[:, 0]
-metrics = {"accuracy": float(np.mean((chance > 0.5) == target)), "rows": len(target)}
-Path(os.environ["SM_OUTPUT_DATA_DIR"], "metrics.json").write_text(json.dumps({"metrics": {"test": {TARGET: metrics}}}))
+tests, truth = read("test")
+chance = model.predict(columns(tests), verbose=0)[:, 0]
+write_metrics({TARGET: label_metrics(truth, chance)}, history=history)
+write_predictions({TARGET: labels(truth, chance, threshold=0.5)}, tests, trained_on=instances)
 
 # 1/ is a version that TensorFlow Serving insists on. Saved like this, and without the random id, the same training
 # gives the same package; by model.export() it would not.
 exported = tf.Module()
 exported.weights = [variable.value for variable in model.variables]
-columns = {name: tf.TensorSpec([None], name=name) for name in FEATURES}
-serve = tf.function(lambda columns: {TARGET: model(columns)}, input_signature=[columns])
-folder = Path(os.environ["SM_MODEL_DIR"])
-tf.saved_model.save(exported, str(folder / "1"), signatures=serve)
-(folder / "1" / "fingerprint.pb").unlink()
-(folder / "code").mkdir()
-shutil.copy(Path(__file__).with_name("inference.py"), folder / "code")
+signature = {name: tf.TensorSpec([None], name=name) for name in FEATURES}
+serve = tf.function(lambda columns: {TARGET: model(columns)}, input_signature=[signature])
+folder = Path(os.environ["SM_MODEL_DIR"], "1")
+tf.saved_model.save(exported, str(folder), signatures=serve)
+(folder / "fingerprint.pb").unlink()
+pack_code()

@@ -1,22 +1,13 @@
 """Trains a model on SM_CHANNEL_TRAIN; writes it to SM_MODEL_DIR and its metrics to SM_OUTPUT_DATA_DIR."""
 
 import argparse
-import csv
-import io
-import json
-import os
-import re
-import shutil
-import sys
-import zipfile
-from pathlib import Path
 
-import skops.io
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-csv.field_size_limit(sys.maxsize)  # else a cell has at most 131,072 characters
+from mlops_scripts import label_metrics, labels, pack_code, read_rows, save_skops, write_metrics, write_predictions
+
 FEATURES, TARGET = ["months", "tickets", "price"], "left"
 
 parser = argparse.ArgumentParser()
@@ -25,39 +16,23 @@ parser.add_argument("--seed", type=int, required=True)
 arguments = parser.parse_args()
 
 
-def read(split: str) -> tuple[list[list[float]], list[int]]:
-    """The features and the target of a split."""
-    with Path(os.environ[f"SM_CHANNEL_{split}"], "data.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
-    return [[float(row[name]) for name in FEATURES] for row in rows], [int(row[TARGET]) for row in rows]
+def read(split: str) -> tuple[list[dict[str, float]], list[int]]:
+    """The rows of a split as the endpoint takes them, and the target."""
+    rows = read_rows(split)
+    return [{name: float(row[name]) for name in FEATURES} for row in rows], [int(row[TARGET]) for row in rows]
 
 
-def save(model: object, path: Path) -> None:
-    """Write the model without the times and memory addresses that skops notes: equal models give equal files."""
-    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as dumped:
-        files = {name: dumped.read(name) for name in dumped.namelist()}
-    schema = files.pop("schema.json").decode()
-    address = re.compile(r'(?<="__id__": )\d+|\d+(?=\.npy)')
-    numbers: dict[str, str] = {}
-    schema = address.sub(lambda match: numbers.setdefault(match[0], str(len(numbers))), schema)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("schema.json"), schema)
-        renamed = {address.sub(lambda match: numbers[match[0]], name): content for name, content in files.items()}
-        for name, content in sorted(renamed.items()):
-            archive.writestr(zipfile.ZipInfo(name), content)
+def table(instances: list[dict[str, float]]) -> list[list[float]]:
+    return [[instance[name] for name in FEATURES] for instance in instances]
 
 
-rows, target = read("TRAIN")
+instances, target = read("train")
 model = make_pipeline(StandardScaler(), LogisticRegression(C=arguments.strength, random_state=arguments.seed))
-model.fit(rows, target)
+model.fit(table(instances), target)
 
-rows, target = read("TEST")
-metrics = {"accuracy": float(model.score(rows, target)), "rows": len(target)}
-Path(os.environ["SM_OUTPUT_DATA_DIR"], "metrics.json").write_text(json.dumps({"metrics": {"test": {TARGET: metrics}}}))
-
-folder = Path(os.environ["SM_MODEL_DIR"])
-save(model, folder / "model.skops")
-# The container imports code/inference.py and installs code/requirements.txt.
-(folder / "code").mkdir()
-for name in ("inference.py", "requirements.txt"):
-    shutil.copy(Path(__file__).with_name(name), folder / "code")
+tests, truth = read("test")
+chance = model.predict_proba(table(tests))[:, 1]
+write_metrics({TARGET: label_metrics(truth, chance)})
+write_predictions({TARGET: labels(truth, chance, threshold=0.5)}, tests, trained_on=instances)
+save_skops(model)
+pack_code()
