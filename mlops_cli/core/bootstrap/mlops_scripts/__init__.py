@@ -5,7 +5,7 @@ It needs nothing but Python. `mlops` puts it on the path of every script and gat
 
 from __future__ import annotations
 
-from mlops_scripts.classes import class_metrics, classes_as_labels
+from mlops_scripts.classes import class_metrics, classes
 from mlops_scripts.endpoint import predict
 from mlops_scripts.metrics import label_metrics, number_metrics
 from mlops_scripts.outputs import add_files, labels, numbers, write_metrics, write_predictions
@@ -15,7 +15,7 @@ from mlops_scripts.tables import read_rows, split_csv
 __all__ = [
     "add_files",
     "class_metrics",
-    "classes_as_labels",
+    "classes",
     "label_metrics",
     "labels",
     "number_metrics",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlops_scripts.metrics import precision_and_recall
+from mlops_scripts.outputs import labels
 
 
-def class_metrics(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str] = ()) -> dict[str, Any]:
+def class_metrics(truth: Iterable[Any], predicted: Iterable[Any], classes: Iterable[Any] = ()) -> dict[str, Any]:
     """Return the keywords of ``write_metrics``: ``rows`` by class and ``macro``, and ``confusion`` for the report.
 
     ``classes``: their order; by default sorted. ``macro`` has the mean of the classes and the accuracy over all rows.
     """
-    names = [str(name) for name in classes] or sorted({str(name) for name in (*truth, *predicted)})
     pairs = [(str(true), str(guess)) for true, guess in zip(truth, predicted, strict=True)]
+    names = [str(name) for name in classes] or sorted({name for pair in pairs for name in pair})
     unknown = sorted({name for pair in pairs for name in pair} - set(names))
     if unknown:
         raise ValueError(f"not among the classes: {', '.join(unknown)}")
@@ -32,15 +33,11 @@ def class_metrics(truth: Sequence[str], predicted: Sequence[str], classes: Seque
     return {"rows": {**rows, "macro": {**macro, "rows": len(pairs)}}, "confusion": {"classes": names, "counts": counts}}
 
 
-def classes_as_labels(
-    truth: Sequence[str], probabilities: Sequence[Mapping[str, float]]
-) -> dict[str, dict[str, list[Any]]]:
-    """Return the ``columns`` of ``write_predictions``: each class as a label of its own, without a threshold."""
-    from mlops_scripts.outputs import labels
-
-    names = list(probabilities[0]) if probabilities else []
+def classes(truth: Sequence[Any], probabilities: Mapping[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
+    """Return the ``columns`` of ``write_predictions(..., one_of=True)`` from each class's probabilities, row by row."""
     return {
-        name: labels([int(str(true) == name) for true in truth], [row[name] for row in probabilities]) for name in names
+        str(name): labels([int(str(true) == str(name)) for true in truth], chances)
+        for name, chances in probabilities.items()
     }
 
 

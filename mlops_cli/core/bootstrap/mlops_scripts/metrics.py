@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 Row = dict[str, "float | int | None"]
 
 
-def label_metrics(truth: Sequence[int], probability: Sequence[float], threshold: float = 0.5) -> Row:
+def label_metrics(truth: Iterable[Any], probability: Iterable[Any], threshold: float = 0.5) -> Row:
     """Return accuracy, precision, recall, f1 and roc_auc of a label; None for what the rows do not determine."""
     true, chances = [int(value) for value in truth], [float(value) for value in probability]
     predicted = [int(chance >= threshold) for chance in chances]
@@ -19,7 +20,7 @@ def label_metrics(truth: Sequence[int], probability: Sequence[float], threshold:
     }
 
 
-def number_metrics(truth: Sequence[float], predicted: Sequence[float]) -> Row:
+def number_metrics(truth: Iterable[Any], predicted: Iterable[Any]) -> Row:
     """Return rmse, mae, mape (a share; only without a true zero) and r2 of predicted numbers."""
     pairs = [(float(true), float(value)) for true, value in zip(truth, predicted, strict=True)]
     count = len(pairs)

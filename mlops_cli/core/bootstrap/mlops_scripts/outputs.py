@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ def write_metrics(rows: Mapping[str, Mapping[str, Any]], split: str = "test", **
     _write_json("metrics.json", {"metrics": {split: rows}, **more}, 1)
 
 
-def labels(truth: Sequence[int], probability: Sequence[float], threshold: float | None = None) -> dict[str, Any]:
+def labels(truth: Iterable[Any], probability: Iterable[Any], threshold: float | None = None) -> dict[str, Any]:
     """Return a column of ``write_predictions``: of each row the truth, 0 or 1, and the predicted probability."""
     chances = [float(f"{float(chance):.6g}") for chance in probability]
     return {"kind": "label", "truth": [int(value) for value in truth], "predicted": chances, "threshold": threshold}
 
 
-def numbers(truth: Sequence[float], predicted: Sequence[float]) -> dict[str, Any]:
+def numbers(truth: Iterable[Any], predicted: Iterable[Any]) -> dict[str, Any]:
     """Return a column of ``write_predictions``: of each row the true number and the predicted one."""
     return {"kind": "number", "truth": [float(value) for value in truth], "predicted": [float(x) for x in predicted]}
 
@@ -41,11 +41,12 @@ def write_predictions(
     instances: Sequence[Any],
     trained_on: Sequence[Any] | None = None,
     split: str = "test",
+    one_of: bool = False,
 ) -> None:
     """Write the predictions on the rows of ``split``, so that the report shows curves and `mlops` compares models.
 
     ``instances``: each row as the endpoint takes it, which also names the row. ``trained_on``: the training rows in the
-    same form; a comparison leaves them out.
+    same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class.
     """
     digests = [_digest(instance) for instance in instances]
     chosen = sorted(range(len(digests)), key=digests.__getitem__)[:MOST_ROWS]
@@ -53,6 +54,7 @@ def write_predictions(
         "split": split,
         "of": len(instances),
         "rows": [digests[row].hex() for row in chosen],
+        "one_of": one_of,
         "columns": {name: _chosen(column, chosen) for name, column in columns.items()},
         "trained_on": None if trained_on is None else _packed(trained_on),
     }
