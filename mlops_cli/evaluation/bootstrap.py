@@ -100,6 +100,26 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> Metr
     return _mean((predicted >= threshold) == (truth == 1))
 
 
+def precision(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> Metric:
+    """Return precision; 0 if no row is predicted positive."""
+    return _share_of_hits(truth == 1, predicted >= threshold, 0.0)
+
+
+def recall(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> Metric:
+    return _share_of_hits(predicted >= threshold, truth == 1, np.nan)
+
+
+def _share_of_hits(first: np.ndarray, second: np.ndarray, empty: float) -> Metric:
+    """Return the share of the rows of ``second`` that are also in ``first``."""
+    matrix = np.stack([first & second, second]).astype(np.float32)
+
+    def metric(weights: np.ndarray) -> np.ndarray:
+        hits, rows = matrix @ weights
+        return _ratio(hits, rows, empty)
+
+    return metric
+
+
 def log_loss(truth: np.ndarray, predicted: np.ndarray) -> Metric:
     likelihood = np.where(truth == 1, predicted, 1 - predicted)
     return _mean(-np.log(np.clip(likelihood, 1e-7, None)))
@@ -116,6 +136,13 @@ def mae(truth: np.ndarray, predicted: np.ndarray) -> Metric:
 def rmse(truth: np.ndarray, predicted: np.ndarray) -> Metric:
     mean = _mean((predicted - truth) ** 2)
     return lambda weights: np.sqrt(mean(weights))
+
+
+def mape(truth: np.ndarray, predicted: np.ndarray) -> Metric:
+    """Return the mean absolute error as a share of the truth; undefined if a true value is 0."""
+    if not truth.all():
+        return lambda weights: np.full(weights.shape[1], np.nan)
+    return _mean(np.abs((predicted - truth) / truth))
 
 
 def r2(truth: np.ndarray, predicted: np.ndarray) -> Metric:
@@ -137,14 +164,17 @@ def _ratio(part: np.ndarray, whole: np.ndarray, empty: float = np.nan) -> np.nda
 
 
 PLAIN = {"roc_auc": roc_auc, "average_precision": average_precision, "log_loss": log_loss, "brier": brier}
-AT_THRESHOLD = {"f1": f1, "accuracy": accuracy}
-OF_NUMBERS = {"mae": mae, "rmse": rmse, "r2": r2}
+AT_THRESHOLD = {"f1": f1, "accuracy": accuracy, "precision": precision, "recall": recall}
+OF_NUMBERS = {"mae": mae, "rmse": rmse, "mape": mape, "r2": r2}
 
 
 def metric_for(name: str, column: Column) -> Metric | None:
     """Return the metric of this name for a column; None if it is not implemented."""
     if column.kind == NUMBER:
         return OF_NUMBERS[name](column.truth, column.predicted) if name in OF_NUMBERS else None
+    if column.chosen is not None and column.hits is not None and name in AT_THRESHOLD:
+        # The accuracy is one number for all classes, so that their mean is this number, too.
+        return _mean(column.hits) if name == "accuracy" else AT_THRESHOLD[name](column.truth, column.chosen, 1.0)
     if name in AT_THRESHOLD and column.threshold is not None:
         return AT_THRESHOLD[name](column.truth, column.predicted, column.threshold)
     return PLAIN[name](column.truth, column.predicted) if name in PLAIN else None

@@ -12,7 +12,7 @@ from mlops_cli.core.models.comparison import Comparison, MetricDelta
 from mlops_cli.core.models.metric_bounds import MACRO
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.bootstrap import RESAMPLES, confidence_interval, has_enough_rows, metric_for, resample
-from mlops_cli.evaluation.predictions import Column, Predictions
+from mlops_cli.evaluation.predictions import Column, Predictions, with_choices
 
 
 def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
@@ -76,7 +76,10 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
         return replace(comparison, problem="the two models predict different things")
     if all(metric_for(metric, column) is None for column, _ in pairs):
         return replace(comparison, problem=f"mlops cannot compute {metric} from predictions")
-    return replace(comparison, differences=_differences(metric, pairs))
+    differences = _differences(metric, pairs)
+    if new.one_of and metric == "accuracy":  # one number for all classes
+        differences = differences[-1:]
+    return replace(comparison, differences=differences)
 
 
 def _nothing_common(comparison: Comparison) -> str:
@@ -90,7 +93,12 @@ def _pairs(new: Predictions, live: Predictions) -> list[tuple[Column, Column]]:
     """Return the columns that both predict, with the new model's truth for both."""
     theirs = {(column.name, column.kind): column for column in live.columns}
     matches = [(column, theirs.get((column.name, column.kind))) for column in new.columns]
-    return [(mine, replace(live_column, truth=mine.truth)) for mine, live_column in matches if live_column is not None]
+    pairs = [(mine, replace(live_column, truth=mine.truth)) for mine, live_column in matches if live_column is not None]
+    if not new.one_of or not pairs:
+        return pairs
+    # Both choose among the classes that both know.
+    mine, live_columns = (with_choices(tuple(columns)) for columns in zip(*pairs, strict=True))
+    return list(zip(mine, live_columns, strict=True))
 
 
 def _differences(metric: str, pairs: list[tuple[Column, Column]]) -> tuple[MetricDelta, ...]:

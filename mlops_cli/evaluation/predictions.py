@@ -20,27 +20,36 @@ DIGEST = re.compile("[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Column:
-    """One output of the model: ``truth`` and ``predicted`` are float64 [rows]."""
+    """One output of the model: ``truth`` and ``predicted`` are float64 [rows].
+
+    Of a class, bool [rows]: ``chosen`` where it is the likeliest, ``hits`` where the likeliest class is the truth.
+    """
 
     name: str
     kind: str
     truth: np.ndarray
     predicted: np.ndarray
     threshold: float | None = None
+    chosen: np.ndarray | None = None
+    hits: np.ndarray | None = None
 
     def take(self, positions: np.ndarray) -> Column:
-        return replace(self, truth=self.truth[positions], predicted=self.predicted[positions])
+        return replace(self, truth=self.truth[positions], predicted=self.predicted[positions], chosen=None, hits=None)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """A model's predictions on (a sample of) its test rows; ``trained_on``: the hash prefixes of its training rows."""
+    """A model's predictions on (a sample of) its test rows; ``trained_on``: the hash prefixes of its training rows.
+
+    ``one_of``: the columns are classes, of which each row has exactly one.
+    """
 
     split: str
     of: int
     rows: tuple[str, ...]
     columns: tuple[Column, ...]
     trained_on: np.ndarray | None
+    one_of: bool = False
 
     @cached_property
     def row_positions(self) -> dict[str, int]:
@@ -58,6 +67,24 @@ class Predictions:
         rows = tuple(self.rows[position] for position in positions)
         return replace(self, rows=rows, columns=tuple(column.take(positions) for column in self.columns))
 
+    @cached_property
+    def measured(self) -> tuple[Column, ...]:
+        """Return the columns as metrics need them: of classes, with the class that the model chooses."""
+        return with_choices(self.columns) if self.one_of else self.columns
+
+    def confusion(self) -> list[list[int]]:
+        """Return the rows of each class, in the order of the columns, by the class that the model chooses."""
+        columns = with_choices(self.columns)
+        chosen = np.stack([np.asarray(column.chosen) for column in columns])
+        return [[int(np.sum((column.truth == 1) & row)) for row in chosen] for column in columns]
+
+
+def with_choices(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Return the classes with what the model chooses; the first one of equally likely ones."""
+    best = np.stack([column.predicted for column in columns]).argmax(axis=0)
+    hits = np.stack([column.truth for column in columns])[best, np.arange(len(best))] == 1
+    return tuple(replace(column, chosen=best == place, hits=hits) for place, column in enumerate(columns))
+
 
 def read_predictions(content: bytes, name: str = "predictions.json") -> Predictions:
     """Parse predictions. Raise MlopsError, with the problem, for another form."""
@@ -66,7 +93,8 @@ def read_predictions(content: bytes, name: str = "predictions.json") -> Predicti
         columns = tuple(_column(key, value) for key, value in document["columns"].items())
         rows = tuple(str(row) for row in document["rows"])
         trained_on = _unpacked(document.get("trained_on"))
-        predictions = Predictions(str(document["split"]), int(document["of"]), rows, columns, trained_on)
+        one_of = document.get("one_of") is True
+        predictions = Predictions(str(document["split"]), int(document["of"]), rows, columns, trained_on, one_of)
     except KeyError as error:
         raise _malformed(name, f"{error} is missing") from error
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
@@ -96,6 +124,11 @@ def _checked(predictions: Predictions, name: str) -> Predictions:
             raise _malformed(name, f"{column.name} is a label whose truth is not only 0 and 1")
     if not predictions.rows or not predictions.columns:
         raise _malformed(name, "there is no row or no column in it")
+    if predictions.one_of:
+        if any(column.kind != LABEL for column in predictions.columns):
+            raise _malformed(name, "with one_of, every column is a label")
+        if not (np.stack([column.truth for column in predictions.columns]).sum(axis=0) == 1).all():
+            raise _malformed(name, "with one_of, exactly one label of each row is 1")
     if predictions.trained_on is not None and not all(_is_digest(row) for row in predictions.rows):
         raise _malformed(name, "with trained_on, each row's name must begin with 8 hex digits")
     return predictions

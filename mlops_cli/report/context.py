@@ -101,7 +101,7 @@ def _instances(content: bytes | None, predicted: Predictions) -> tuple[Any, ...]
 
 
 def _intervals(metric: str, predicted: Predictions) -> dict[str, Interval]:
-    (values,) = resample(metric, [predicted.columns])
+    (values,) = resample(metric, [predicted.measured])
     names = [*(column.name for column in predicted.columns), MACRO]
     tells = [
         *(has_enough_rows(column) for column in predicted.columns),

@@ -55,8 +55,8 @@ def share(value: float | None) -> str:
     return f"{value:.0%}" if value in (0, 1) else f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
 
 
-def count(amount: int, noun: str) -> str:
-    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+def count(amount: int, noun: str, plural: str = "s") -> str:
+    return f"{amount:,} {noun}" + ("" if amount == 1 else plural)
 
 
 def short(digest: str) -> str:

@@ -8,6 +8,7 @@ from mlops_cli import __version__
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import escape, when
 from mlops_cli.report.sections.comparison import comparison
+from mlops_cli.report.sections.confusion import confusion
 from mlops_cli.report.sections.curves import curves
 from mlops_cli.report.sections.data import data
 from mlops_cli.report.sections.labels import labels
@@ -20,6 +21,7 @@ from mlops_cli.report.sections.worst_predictions import worst_predictions
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 NAMES = {
     "labels": "Quality",
+    "confusion": "Confusion",
     "live": "Against the live model",
     "curves": "Curves",
     "mistakes": "Mistakes",
@@ -32,7 +34,8 @@ NAMES = {
 def report_html(context: ReportContext) -> str:
     """Return the whole report of one run as a page that loads nothing."""
     sections = "".join(
-        make(context) for make in (labels, comparison, curves, worst_predictions, training_curves, data, lineage)
+        make(context)
+        for make in (labels, confusion, comparison, curves, worst_predictions, training_curves, data, lineage)
     )
     return f"""<!doctype html>
 <html lang="en">

@@ -15,7 +15,7 @@ Bounds = dict[str, float]
 MACRO, LABEL = "macro", "label"
 
 
-ERRORS = ("log_loss", "brier", "mae", "rmse")
+ERRORS = ("log_loss", "brier", "mae", "rmse", "mape")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from mlops_cli.core.models.evidence import MetricRow
 from mlops_cli.evaluation import curves as measured
+from mlops_cli.evaluation.bootstrap import metric_for
 from mlops_cli.evaluation.predictions import LABEL, Column
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import count, escape, number, share, title
@@ -22,6 +23,8 @@ def curves(context: ReportContext) -> str:
         return ""
     chosen = _weakest(predictions.columns, context)
     cards = "".join(_card(column, context) for column in chosen)
+    if predictions.one_of:  # a screen for each of many classes would hide what comes after
+        cards = f"<details><summary>Show the curves of {count(len(chosen), 'class', 'es')}</summary>{cards}</details>"
     left_out = (
         f", of the {len(chosen)} weakest of {len(predictions.columns)}"
         if len(chosen) < len(predictions.columns)
@@ -46,16 +49,23 @@ def _weakest(columns: tuple[Column, ...], context: ReportContext) -> list[Column
 
 def _card(column: Column, context: ReportContext) -> str:
     row = next((row for row in context.evidence.rows if row.name == column.name), None)
-    panels = _label_panels(column, row) if column.kind == LABEL else _number_panels(column)
-    about = _label_summary(column) if column.kind == LABEL else _number_summary(column)
+    panels = _label_panels(column, row, _is_class(context)) if column.kind == LABEL else _number_panels(column)
+    about = _label_summary(column, _is_class(context)) if column.kind == LABEL else _number_summary(column)
     return (
         f'<article class="card"><h3>{title(column.name)}</h3><p>{about}</p><div class="panels">{panels}</div></article>'
     )
 
 
-def _label_summary(column: Column) -> str:
+def _is_class(context: ReportContext) -> bool:
+    """Return True if the labels are classes, of which the likeliest is chosen: no threshold decides."""
+    return context.predictions is not None and context.predictions.one_of
+
+
+def _label_summary(column: Column, is_class: bool) -> str:
     positives, rows = int(column.truth.sum()), len(column.truth)
     base = f"{count(positives, 'positive')} in {count(rows, 'row')} ({share(positives / rows)})"
+    if is_class:
+        return f"{base}."
     if column.threshold is None:
         return f"{base}; no threshold"
     confusion = measured.confusion(column, column.threshold)
@@ -65,17 +75,26 @@ def _label_summary(column: Column) -> str:
     )
 
 
-def _label_panels(column: Column, row: MetricRow | None) -> str:
-    values = row.metrics if row else {}
+def _label_panels(column: Column, row: MetricRow | None, is_class: bool) -> str:
+    values = {**_areas(column), **(row.metrics if row else {})}
     bins = measured.calibration(column)
     named = {
         f"ROC <b>area {number(values.get('roc_auc'))}</b>": _roc(column),
         f"Precision–recall <b>area {number(values.get('average_precision'))}</b>": _precision_recall(column),
         f"Calibration <b>off by {share(measured.calibration_error(bins))}</b>": _calibration(column, bins),
-        "By threshold <b>━ precision &nbsp;╌ recall</b>": _sweep(column),
     }
+    if not is_class:
+        named["By threshold <b>━ precision &nbsp;╌ recall</b>"] = _sweep(column)
     figures = "".join(_figure(caption, plot) for caption, plot in named.items())
     return figures + (_confusion(column, column.threshold) if column.threshold is not None else "")
+
+
+def _areas(column: Column) -> dict[str, float | None]:
+    """Return the areas under the drawn curves, for a metrics.json without them."""
+    whole = np.ones((len(column.truth), 1), np.float32)
+    metrics = {name: metric_for(name, column) for name in ("roc_auc", "average_precision")}
+    values = {name: float(metric(whole)[0]) for name, metric in metrics.items() if metric}
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def _figure(caption: str, plot: Plot) -> str:

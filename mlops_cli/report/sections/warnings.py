@@ -103,7 +103,7 @@ def _overfit(context: ReportContext) -> Iterator[str]:
 
 def _uncalibrated(context: ReportContext) -> Iterator[str]:
     columns = context.predictions.columns if context.predictions else ()
-    for column in columns:
+    for column in columns[:MOST_DRIFTS] if context.predictions and context.predictions.one_of else columns:
         if column.kind == LABEL:
             error = calibration_error(calibration(column))
             if error > POOR_CALIBRATION:

@@ -1,0 +1,151 @@
+"""`mlops_scripts`, the package that scripts import: its metrics against scikit-learn's, its files against their readers."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from mlops_cli.core.jobs.script_environment import LIBRARY
+from mlops_cli.evaluation.predictions import read_predictions
+from tests.conftest import ROOT
+
+sys.path.append(str(LIBRARY.parent))
+
+import mlops_scripts
+
+CHANCE = random.Random(1)
+TRUTH = [int(CHANCE.random() < 0.3) for _ in range(300)]
+SCORES = [round(min(max(CHANCE.gauss(0.3 + 0.3 * true, 0.2), 0), 1), 2) for true in TRUTH]
+CLASSES = ["billing", "delivery", "other"]
+TOPICS = [CHANCE.choice(CLASSES) for _ in range(300)]
+GUESSES = [topic if CHANCE.random() < 0.7 else CHANCE.choice(CLASSES) for topic in TOPICS]
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(tmp_path / "output"))
+    monkeypatch.setenv("SM_MODEL_DIR", str(tmp_path / "model"))
+    (tmp_path / "model").mkdir()
+    return tmp_path / "output"
+
+
+def test_the_metrics_of_a_label_are_those_of_scikit_learn() -> None:
+    predicted = [score >= 0.5 for score in SCORES]
+    assert mlops_scripts.label_metrics(TRUTH, SCORES) == {
+        "accuracy": pytest.approx(sklearn_metrics.accuracy_score(TRUTH, predicted)),
+        "precision": pytest.approx(sklearn_metrics.precision_score(TRUTH, predicted)),
+        "recall": pytest.approx(sklearn_metrics.recall_score(TRUTH, predicted)),
+        "f1": pytest.approx(sklearn_metrics.f1_score(TRUTH, predicted)),
+        "roc_auc": pytest.approx(sklearn_metrics.roc_auc_score(TRUTH, SCORES)),
+        "rows": 300,
+    }
+
+
+@pytest.mark.parametrize(("truth", "scores"), [([0, 0], [0.1, 0.9]), ([1], [0.2]), ([], [])])
+def test_what_the_rows_do_not_determine_is_no_number(truth: list[int], scores: list[float]) -> None:
+    assert mlops_scripts.label_metrics(truth, scores)["roc_auc"] is None
+
+
+def test_the_metrics_of_a_number_are_those_of_scikit_learn() -> None:
+    truth, predicted = [1.0, 2.0, 4.0, 8.0], [1.5, 1.0, 4.0, 9.0]
+    assert mlops_scripts.number_metrics(truth, predicted) == {
+        "rmse": pytest.approx(sklearn_metrics.root_mean_squared_error(truth, predicted)),
+        "mae": pytest.approx(sklearn_metrics.mean_absolute_error(truth, predicted)),
+        "mape": pytest.approx(sklearn_metrics.mean_absolute_percentage_error(truth, predicted)),
+        "r2": pytest.approx(sklearn_metrics.r2_score(truth, predicted)),
+        "rows": 4,
+    }
+    assert mlops_scripts.number_metrics([0.0, 1.0], [1.0, 1.0])["mape"] is None
+    assert mlops_scripts.number_metrics([3.0, 3.0], [1.0, 1.0])["r2"] is None
+
+
+@pytest.mark.parametrize("names", [CLASSES, ["other", "never", "billing", "delivery"]])
+def test_the_metrics_of_classes_are_those_of_scikit_learn(names: list[str]) -> None:
+    result = mlops_scripts.class_metrics(TOPICS, GUESSES, names)
+    options = {"labels": names, "zero_division": 0}
+    for metric in ("precision", "recall", "f1"):
+        score = getattr(sklearn_metrics, f"{metric}_score")
+        expected = score(TOPICS, GUESSES, average=None, **options).tolist()
+        assert [result["rows"][name][metric] or 0.0 for name in names] == pytest.approx(expected)
+        assert result["rows"]["macro"][metric] == pytest.approx(score(TOPICS, GUESSES, average="macro", **options))
+    assert result["rows"]["macro"]["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(TOPICS, GUESSES))
+    matrix = sklearn_metrics.confusion_matrix(TOPICS, GUESSES, labels=names).tolist()
+    assert result["confusion"] == {"classes": names, "counts": matrix}
+
+
+def test_a_class_that_is_not_named_is_refused() -> None:
+    with pytest.raises(ValueError, match="not among the classes: billing"):
+        mlops_scripts.class_metrics(["billing"], ["other"], ["other", "delivery"])
+
+
+def test_what_is_written_can_be_read(output: Path) -> None:
+    instances = [{"row": row, "text": "ä"} for row in range(300)]
+    chances = {name: [float(guess == name) for guess in GUESSES] for name in CLASSES}
+    mlops_scripts.write_predictions(
+        mlops_scripts.classes(TOPICS, chances), instances, trained_on=[{"row": 7, "text": "ä"}], one_of=True
+    )
+    predicted = read_predictions((output / "predictions.json").read_bytes())
+    written = json.loads((output / "instances.json").read_text())
+    assert (predicted.one_of, predicted.of, len(written)) == (True, 300, 300)
+    order = [instance["row"] for instance in written]
+    assert [column.truth.tolist() for column in predicted.columns] == [
+        [float(TOPICS[row] == name) for row in order] for name in CLASSES
+    ]
+    learnt = predicted.is_training_row(predicted.rows)
+    assert [row for row, known in zip(order, learnt, strict=True) if known] == [7]
+
+
+def test_equal_rows_have_equal_names_whatever_the_order_of_their_columns(output: Path) -> None:
+    rows = []
+    for instances in ([{"a": 1, "b": 2}, "text"], [{"b": 2, "a": 1}, "text"]):
+        mlops_scripts.write_predictions({"x": mlops_scripts.numbers([1, 2], [1, 2])}, instances)
+        rows.append(json.loads((output / "predictions.json").read_text())["rows"])
+    assert rows[0] == rows[1]
+
+
+def test_numbers_of_numpy_are_written_as_numbers(output: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    row = mlops_scripts.label_metrics(numpy.array(TRUTH), numpy.array(SCORES, "float32"))
+    mlops_scripts.write_metrics({"left": {**row, "share": numpy.float32(0.5), "count": numpy.int64(3)}})
+    metrics = json.loads((output / "metrics.json").read_text())["metrics"]["test"]["left"]
+    assert (metrics["share"], metrics["count"]) == (0.5, 3)
+
+
+def test_the_package_goes_with_handlers_that_import_it(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = tmp_path / "training"
+    (training / "shop" / "__pycache__").mkdir(parents=True)
+    (training / "shop" / "__pycache__" / "x.pyc").write_bytes(b"")
+    (training / "shop" / "features.py").write_text("X = 1\n")
+    (training / "inference.py").write_text("import shop.features\n")
+    monkeypatch.setattr(sys, "argv", [str(training / "train.py")])
+
+    def packed() -> set[str]:
+        code = mlops_scripts.pack_code("shop")
+        names = {path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file()}
+        subprocess.run(["rm", "-r", code], check=True)
+        return names
+
+    assert packed() == {"inference.py", "shop/features.py"}
+    (training / "inference.py").write_text("from mlops_scripts.observation import Observer\n")
+    (training / "requirements.txt").write_text("skops\n")
+    own = {f"mlops_scripts/{path.name}" for path in LIBRARY.glob("*.py")}
+    assert packed() == {"inference.py", "requirements.txt", "shop/features.py"} | own
+
+
+def test_it_needs_nothing_but_python() -> None:
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import mlops_scripts, mlops_scripts.observation"
+    subprocess.run([sys.executable, "-I", "-S", "-c", script, str(LIBRARY.parent)], check=True)
+
+
+def test_the_toxic_comments_carry_the_same_module() -> None:
+    """Their scripts run without mlops, too."""
+    own = ROOT / "training" / "monitoring" / "observation.py"
+    assert own.read_bytes() == (LIBRARY / "observation.py").read_bytes()
