@@ -103,8 +103,8 @@ def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
 
 def _with_free_sample(folder: Path, scripts: dict[str, bytes]) -> dict[str, bytes]:
     path = folder / SAMPLE
-    taken = SAMPLE in scripts and path.exists() and not _is_there(path, scripts[SAMPLE])
-    return scaffold.with_sample_beside_scripts(scripts) if taken else scripts
+    is_in_the_way = SAMPLE in scripts and path.exists() and not _is_there(path, scripts[SAMPLE])
+    return scaffold.with_sample_beside_scripts(scripts) if is_in_the_way else scripts
 
 
 def _check_scripts(folder: Path, scripts: Mapping[str, bytes]) -> None:

@@ -19,10 +19,11 @@ from mlops_cli.core.stages import STAGES
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
 STARTER = PACKAGE / "project" / "starter"  # the first scripts of other projects
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
+LIBRARY = PACKAGE / "core" / "bootstrap" / "mlops_scripts"  # what scripts import
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not {STARTER, LIBRARY} & {*path.parents})
 NUMERIC = ("mlops_cli/evaluation/", "mlops_cli/report/")
 NUMERIC_PACKAGES = ("mlops_cli.evaluation", "mlops_cli.report")
-SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py")])
+SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py"), *LIBRARY.rglob("*.py")])
 
 
 @cache

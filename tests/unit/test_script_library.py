@@ -1,4 +1,4 @@
-"""`mlops_scripts`, the package that scripts import: its metrics against scikit-learn's, its files against their readers."""
+"""`mlops_scripts`, the package that scripts import: its metrics against scikit-learn's, its files as they are read."""
 
 from __future__ import annotations
 

@@ -108,8 +108,9 @@ def test_rows_without_exactly_one_class_are_refused(change: Any, problem: str) -
 
 def test_the_mape_is_that_of_scikit_learn_and_undefined_with_a_zero() -> None:
     truth, predicted = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])
+    share = sklearn_metrics.mean_absolute_percentage_error(truth, predicted)
     for values, expected in (
-        (truth, sklearn_metrics.mean_absolute_percentage_error(truth, predicted)),
+        (truth, share),
         (truth - 1, None),
     ):
         columns = {"price": {"kind": "number", "truth": values.tolist(), "predicted": predicted.tolist()}}
