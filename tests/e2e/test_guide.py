@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT, free_port
 from tests.e2e.test_readme import check, masked
 
-PAGES = ("your-own-use-case.md", "frameworks.md", "other-tools.md", "drift.md")
+PAGES = ("your-own-use-case.md", "frameworks.md", "other-tools.md", "drift.md", "scripts.md")
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
