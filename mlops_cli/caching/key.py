@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -19,17 +20,18 @@ def code_inputs(
     packs: Sequence[str] = (),
     digest: Callable[[Path], str] = digest_file,
     root: Path | None = None,
+    code: Sequence[Path] = (),
 ) -> dict[str, str]:
     """Return the sources of a script that runs in this environment, the interpreter, and its packages.
 
-    ``root`` is the folder of the project's modules, by default the script's own.
+    ``root`` is the folder of the project's modules, by default the script's own; ``code``: folders of shared ones.
     """
     root = root or training_of(script)
-    sources = Sources(root, imports_by_digest)
+    sources = Sources(root, imports_by_digest, code)
     own = sources.of([script, *_packed(root, packs)])
     # The packages of packed scripts are not needed here: they run elsewhere.
     needed = {name for path in sources.of([script]) for name in sources.read(path).imports}
-    packages = third_party(needed, root, imports_by_digest)
+    packages = third_party(needed, root, imports_by_digest, code)
     return {
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
         **_named(own, root),
@@ -39,7 +41,10 @@ def code_inputs(
 
 
 def source_inputs(
-    script: Path, imports_by_digest: MutableMapping[str, list[str]], packs: Sequence[str] = ()
+    script: Path,
+    imports_by_digest: MutableMapping[str, list[str]],
+    packs: Sequence[str] = (),
+    code: Sequence[Path] = (),
 ) -> dict[str, str]:
     """Return the script and every module of its project that it imports, found without running it.
 
@@ -48,7 +53,7 @@ def source_inputs(
     ConfigurationError if the script is missing or is not valid Python.
     """
     root = training_of(script)
-    sources = Sources(root, imports_by_digest).of([script, *_packed(root, packs)])
+    sources = Sources(root, imports_by_digest, code).of([script, *_packed(root, packs)])
     return {**_named(sources, root), **_library(sources.values())}
 
 
@@ -70,21 +75,32 @@ def _packed(root: Path, packs: Sequence[str]) -> list[Path]:
 
 
 def _named(sources: Mapping[Path, Source], root: Path) -> dict[str, str]:
-    return {f"training/{path.relative_to(root).as_posix()}": source.digest for path, source in sources.items()}
+    return {_name(path, root): source.digest for path, source in sources.items()}
 
 
-def third_party(names: Iterable[str], root: Path, imports_by_digest: MutableMapping[str, list[str]]) -> list[str]:
+def _name(path: Path, root: Path) -> str:
+    """Return a module's path relative to the project, the folder above ``root``."""
+    if path.is_relative_to(root):
+        return f"training/{path.relative_to(root).as_posix()}"
+    return Path(os.path.relpath(path, root.parent)).as_posix()
+
+
+def third_party(
+    names: Iterable[str], root: Path, imports_by_digest: MutableMapping[str, list[str]], code: Sequence[Path] = ()
+) -> list[str]:
     """Return the packages among the names, and the packages that those installed from a folder import themselves."""
     sources, packages, waiting = Sources(root, imports_by_digest), set[str](), set(names)
     while waiting:
         name = waiting.pop()
-        if name in packages or not _is_third_party(name, root):
+        if name in packages or not _is_third_party(name, root, code):
             continue
         packages.add(name)
         waiting.update(more for path in source_files(name) for more in sources.peek(path))
     return sorted(packages)
 
 
-def _is_third_party(name: str, root: Path) -> bool:
-    ours = (root / f"{name}.py").is_file() or (root / name).is_dir() or (root / "tests" / f"{name}.py").is_file()
+def _is_third_party(name: str, root: Path, code: Sequence[Path]) -> bool:
+    folders = (root, *code)
+    ours = any((folder / f"{name}.py").is_file() or (folder / name).is_dir() for folder in folders)
+    ours = ours or (root / "tests" / f"{name}.py").is_file()
     return not ours and name not in (LIBRARY.name, *sys.stdlib_module_names)

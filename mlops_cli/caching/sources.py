@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +20,11 @@ class Source:
 
 @dataclass
 class Sources:
-    """Modules below ``root`` and their imports; each file is read once."""
+    """Modules below ``root`` and in the folders ``code``, and their imports; each file is read once."""
 
     root: Path
     imports_by_digest: MutableMapping[str, list[str]]
+    code: Sequence[Path] = ()
     _read: dict[Path, Source] = field(default_factory=dict)
 
     def of(self, scripts: list[Path]) -> dict[Path, Source]:
@@ -35,7 +36,8 @@ class Sources:
             if path not in sources:
                 sources[path] = self.read(path)
                 names = sources[path].imports
-                waiting.extend(file for name in names for file in _project_files(name, path.parent, self.root))
+                folders = dict.fromkeys((path.parent, self.root, *self.code))
+                waiting.extend(file for name in names for file in _project_files(name, folders))
         return dict(sorted(sources.items()))
 
     def read(self, path: Path) -> Source:
@@ -58,9 +60,9 @@ def _conftest_files(script: Path, root: Path) -> list[Path]:
     return [path for path in {root / "conftest.py", script.parent / "conftest.py"} if path.is_file()]
 
 
-def _project_files(name: str, folder: Path, root: Path) -> Iterator[Path]:
+def _project_files(name: str, folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the project's own files that importing ``name`` loads: the module, or all of its package."""
-    for base in {folder, root}:
+    for base in folders:
         if (base / f"{name}.py").is_file():
             yield base / f"{name}.py"
         if (base / name).is_dir():

@@ -63,7 +63,7 @@ def _imported(training: Path, sources: Sources, data_scripts: Sequence[str]) -> 
     names = [name for stage in STAGES if stage.script for name in (stage.script, *stage.packs)]
     scripts = [training / name for name in (*names, *data_scripts)]
     paths = sources.of([script for script in scripts if script.is_file()])
-    return {path.relative_to(training).as_posix() for path in paths}
+    return {path.relative_to(training).as_posix() for path in paths if path.is_relative_to(training)}
 
 
 def file_inputs(
@@ -74,9 +74,10 @@ def file_inputs(
     imports_by_digest: MutableMapping[str, list[str]],
     digest: Callable[[Path], str],
     data_scripts: Sequence[str] = (),
+    code: Sequence[Path] = (),
 ) -> dict[str, str]:
     """Return the digests of the other files that count for the stage."""
-    sources = Sources(training, imports_by_digest)
+    sources = Sources(training, imports_by_digest, code)
     counted_files = other_files(stage, training, names, files, sources, data_scripts)
     return {f"training/{name}": _digest(training / name, digest) for name in counted_files}
 

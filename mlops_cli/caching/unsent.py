@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mlops_cli.caching.key import third_party
@@ -19,15 +20,28 @@ from mlops_cli.files.atomic import read_json, write_atomically
 # Other targets learn from this file in .mlops/ what stages on this machine have read.
 RECORD = "unsent.json"
 MOST_NAMES = 5
+# Sent only in training/ and templates/: stages may need the files there.
+DATA = (
+    "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
+    "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
+)  # fmt: skip
 # What lies there can be made or fetched again, and is, on AWS too.
 USER_CACHES = ("~/.cache", "~/Library/Caches")
 
 
-def unsent_files(cache_inputs: Mapping[str, str]) -> list[str]:
-    """Return the files that a stage has read but a job on AWS would lack: those outside of training/ and caches."""
-    available = ("training/", *_user_caches())
+def unsent_files(cache_inputs: Mapping[str, str], root: Path, code: Sequence[Path] = ()) -> list[str]:
+    """Return the files that a stage has read but a job on AWS would lack: not in training/, ``code`` or caches."""
+    shared = tuple(f"{folder.relative_to(root).as_posix()}/" for folder in code if folder.is_relative_to(root))
+    available = ("training/", *shared, *_user_caches())
     names = [name.removeprefix(FILE) for name in cache_inputs if name.startswith(FILE)]
-    return [name for name in names if not name.startswith(available) and cache_inputs[f"{FILE}{name}"] != MISSING]
+    unsent = [
+        name for name in names if not name.startswith(available) or (name.startswith(shared) and is_data_file(name))
+    ]
+    return [name for name in unsent if cache_inputs[f"{FILE}{name}"] != MISSING]
+
+
+def is_data_file(name: str) -> bool:
+    return any(fnmatchcase(name.lower(), pattern) for pattern in DATA)
 
 
 def record_unsent(state: Path, stage: str, files: Sequence[str]) -> None:
@@ -37,26 +51,26 @@ def record_unsent(state: Path, stage: str, files: Sequence[str]) -> None:
         write_atomically(state / RECORD, json.dumps({**before, stage: list(files)}, indent=1))
 
 
-def describe_unsent(root: Path, state: Path) -> list[str]:
+def describe_unsent(root: Path, state: Path, code: Sequence[Path] = ()) -> list[str]:
     """Return, in words, what the project's stages import or have read that a job on AWS would not have."""
     training = root / "training"
-    packages = _packages(training)
+    packages = _packages(training, code)
     described = [
-        f"the package {name} is imported from {location}: a job on AWS does not have it; copy it into training/, or "
-        "publish it and name it in training/requirements.txt"
+        f"the package {name} is imported from {location}: a job on AWS does not have it; name its folder in "
+        "training/usecase.toml, [code] path, or publish it and name it in training/requirements.txt"
         for name, location in packages.items()
     ]
     return [*described, *_requirements(training), *_files(root, state, list(packages.values()))]
 
 
-def _packages(training: Path) -> dict[str, Path]:
+def _packages(training: Path, code: Sequence[Path]) -> dict[str, Path]:
     """Return the imported packages that are installed from a folder and that requirements.txt does not name."""
     imports: dict[str, list[str]] = {}
-    sources = Sources(training, imports)
+    sources = Sources(training, imports, code)
     scripts = [training / stage.script for stage in STAGES if stage.script and (training / stage.script).is_file()]
     names = {name for source in sources.of(scripts).values() for name in source.imports}
     required = {_normalized(line) for line in _lines(training)}
-    located = {name: source_locations(name) for name in third_party(names, training, imports)}
+    located = {name: source_locations(name) for name in third_party(names, training, imports, code)}
     return {
         name: locations[0]
         for name, locations in located.items()

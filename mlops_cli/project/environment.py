@@ -49,7 +49,8 @@ def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
 
 def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:
     """Return the environment of a job or a gate with scripts in ``training``."""
-    return with_paths({**script_environment(child_environment() | _parse_list(passed), passed), **extra}, training)
+    environment = script_environment(child_environment() | _parse_list(passed), passed)
+    return with_paths({**environment, **extra}, training, passed.code)
 
 
 def job_environment_inputs(passed: PassedVariables) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ TABLES = (
     "data",
     "hyperparameters",
     "environment",
+    "code",
     "files",
     "metrics",
     "gates",
@@ -53,6 +55,7 @@ KEYS = {
     "endpoint": ("examples", "sample"),
     "environment": ("pass", "set"),
     "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script or stage.kind is Kind.DEPLOY)),
+    "code": ("path",),
     "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
 }
 
@@ -158,7 +161,10 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         files=_files(_table(document, "files", problems), problems),
         framework=_framework(model, problems),
         framework_version=_version(model, problems),
-        passed=_passed(_check_keys(document, "environment", problems), problems),
+        passed=replace(
+            _passed(_check_keys(document, "environment", problems), problems),
+            code=_code_folders(_check_keys(document, "code", problems), path.parent.parent, problems),
+        ),
     )
 
 
@@ -250,6 +256,21 @@ def _passed(table: dict[str, Any], problems: list[str]) -> PassedVariables:
         if "\0" in str(value)
     )
     return PassedVariables(tuple(names), {name: str(value) for name, value in fixed.items()})
+
+
+def _code_folders(table: dict[str, Any], root: Path, problems: list[str]) -> tuple[Path, ...]:
+    """Return the folders beside training/ whose packages scripts may import."""
+    names = table.get("path", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        problems.append('code.path must be a list of folders, such as ["src"]')
+        return ()
+    folders = tuple(Path(os.path.normpath(root / name)) for name in names)
+    for name, folder in zip(names, folders, strict=True):
+        if Path(name).is_absolute() or not folder.is_dir():
+            problems.append(f"code.path has {name!r}, expected a folder, relative to the project's")
+        elif folder == root or folder in root.parents or folder.is_relative_to(root / "training"):
+            problems.append(f"code.path has {name!r}, expected a folder beside training/")
+    return folders
 
 
 def _name(document: dict[str, Any], problems: list[str]) -> str:

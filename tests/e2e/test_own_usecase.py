@@ -76,6 +76,33 @@ def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, fram
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
 
 
+def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    (shop / "src" / "shop").mkdir(parents=True)
+    (shop / "src" / "shop" / "__init__.py").write_text("")
+    (shop / "src" / "shop" / "features.py").write_text("def row(customer):\n    return [customer['months']]\n")
+    (shop / "data.csv").write_text("mine\n")
+    subprocess.run(["git", "init", "-q"], cwd=shop, check=True)
+    cli = Cli(shop, {"ENDPOINT_PORT": str(free_port())})
+    cli("init", ".", "--framework", "sklearn")
+    edit(cli, "training/usecase.toml", "[metrics]", '[code]\npath = ["src"]\n\n[metrics]')
+    for script, old in (
+        ("train", "[instance[name] for name in FEATURES]"),
+        ("inference", "[float(instance[name]) for name in FEATURES]"),
+    ):
+        edit(cli, f"training/{script}.py", old, "row(instance)")
+        edit(cli, f"training/{script}.py", "FEATURES, TARGET", "from shop.features import row\n\nFEATURES, TARGET")
+    edit(cli, "training/train.py", "pack_code()", 'pack_code("shop")')
+    assert "months 2, tickets 6, price 85" in cli("quickstart", "--yes")
+    assert (shop / "data.csv").read_text() == "mine\n"
+    edit(cli, "src/shop/features.py", "customer['months']]", "customer['months'], customer['tickets']]")
+    out = cli("run", "--explain")
+    assert "src/shop/features.py changed" in out
+    assert "preprocess           reused" in out
+    assert "has read" not in out, "AWS has it, too"
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+
+
 def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_path: Path) -> None:
     Cli(tmp_path)("init", "churn", "--framework", "sklearn")
     cli = Cli(tmp_path / "churn", {"ENDPOINT_PORT": "0"})

@@ -35,6 +35,28 @@ def files_of(script: Path) -> set[str]:
     return {name for name in code_inputs(script, {}) if name.startswith("training/")}
 
 
+def test_modules_of_the_folders_of_shared_code_count_for_the_scripts_that_import_them(tmp_path: Path) -> None:
+    training, shared = tmp_path / "training", tmp_path / "src"
+    for name, text in {
+        "training/train.py": "import shop.features\n",
+        "training/preprocess.py": "import json\n",
+        "src/shop/__init__.py": "",
+        "src/shop/features.py": "import prices\n",
+        "src/prices.py": "import nowhere_to_be_found\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = code_inputs(training / "train.py", {}, code=(shared,))
+    assert {name for name in found if "/" in name} == {
+        "training/train.py", "src/shop/__init__.py", "src/shop/features.py", "src/prices.py"
+    }  # fmt: skip
+    assert "package shop" not in found
+    assert found["package nowhere_to_be_found"] == "not installed"
+    assert [name for name in code_inputs(training / "preprocess.py", {}, code=(shared,)) if "src" in name] == []
+    (shared / "prices.py").write_text("import json\n")
+    assert code_inputs(training / "train.py", {}, code=(shared,)) != found
+
+
 def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -> None:
     expected = {
         "training/train.py",

@@ -195,6 +195,11 @@ def test_scripts_see_a_short_list_of_variables_and_what_the_use_case_names(monke
     assert more["PYTHONPATH"].endswith(":/training:given")
 
 
+def test_folders_of_shared_code_are_on_the_path_of_scripts() -> None:
+    passed = PassedVariables(code=(Path("/project/src"), Path("/project/lib")))
+    assert job_environment({}, Path("/training"), passed)["PYTHONPATH"].endswith(":/training:/project/src:/project/lib")
+
+
 def test_a_variable_counts_by_its_digest_if_it_can_change_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = PassedVariables(("NAMED",), {"MODE": "a"})
     monkeypatch.setenv("NAMED", "s3cr3t")

@@ -46,7 +46,9 @@ class AwsInfrastructure(Infrastructure):
         ]
 
     def unsent_inputs(self) -> list[str]:
-        return describe_unsent(self._deployed.project.root, self._deployed.project.state)
+        return describe_unsent(
+            self._deployed.project.root, self._deployed.project.state, self._deployed.use_case.passed.code
+        )
 
     def costs(self, occasion: CostScope) -> Costs:
         deployed = self._deployed

@@ -6,7 +6,7 @@ PYTHON* is not on the list: these variables switch assertions off, load other mo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -38,10 +38,11 @@ LIBRARY = BOOTSTRAP / "mlops_scripts"
 
 @dataclass(frozen=True)
 class PassedVariables:
-    """The additions of usecase.toml: names to pass on, and variables with values."""
+    """The additions of usecase.toml: names to pass on, variables with values, folders of code on Python's path."""
 
     names: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
+    code: tuple[Path, ...] = ()
 
 
 def is_own(name: str) -> bool:
@@ -60,10 +61,10 @@ def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
 
 
-def with_paths(environment: Mapping[str, str], training: Path) -> dict[str, str]:
-    """Return the environment with the scripts' folder on Python's path, for any way to start a script."""
+def with_paths(environment: Mapping[str, str], training: Path, code: Sequence[Path] = ()) -> dict[str, str]:
+    """Return the environment with the scripts' folder and ``code`` on Python's path, for any way to start a script."""
     listed = environment.get("PYTHONPATH")
-    folders = [str(BOOTSTRAP), str(training), *([listed] if listed else [])]
+    folders = [str(BOOTSTRAP), str(training), *map(str, code), *([listed] if listed else [])]
     return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 

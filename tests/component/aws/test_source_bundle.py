@@ -12,7 +12,7 @@ import pytest
 
 from mlops_cli.backends.aws.infra import git_files
 from mlops_cli.backends.aws.infra.deploy import excluded_files
-from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source, shared_code
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
 from tests.conftest import ROOT
@@ -199,3 +199,43 @@ def test_a_key_in_a_file_of_any_name_is_not_sent(project: Project) -> None:
     (project.root / "my-project-123456-0a1b2c3d4e5f.json").write_text('{"type": "service_account"}')
     bundle = bundle_source(tracked(project))
     assert bundle.left_out["my-project-123456-0a1b2c3d4e5f.json"] == "it may hold a secret"
+
+
+@pytest.fixture
+def shared(project: Project) -> Project:
+    """The project with a package of the repository, which its training imports."""
+    for name, text in {
+        "src/shop/__init__.py": "",
+        "src/shop/rates.csv": "1\n",
+        "src/shop/features.py": "X = 1\n",
+    }.items():
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / name).write_text(text)
+    usecase = project.training / "usecase.toml"
+    usecase.write_text(usecase.read_text().replace("[metrics]", '[code]\npath = ["src"]\n\n[metrics]', 1))
+    script = project.training / "train.py"
+    script.write_text(script.read_text().replace("import argparse", "import argparse\nimport shop.features", 1))
+    return project
+
+
+def test_shared_code_is_sent_and_reaches_the_jobs_under_its_own_names(shared: Project) -> None:
+    assert {"src/shop/__init__.py", "src/shop/features.py"} <= set(bundle_source(shared).files)
+    files = shared_code(shared.root, (shared.root / "src",))
+    assert files == {name: shared.root / "src" / name for name in ("shop/__init__.py", "shop/features.py")}
+
+
+def test_shared_code_that_git_ignores_is_refused_before_the_upload(shared: Project) -> None:
+    (shared.root / ".gitignore").write_text("src/shop/features.py\n")
+    git(shared, "init", "-q")
+    git(shared, "add", ".")
+    with pytest.raises(MlopsError, match=r"src/shop/features.py would not be uploaded, but a stage on AWS needs it"):
+        bundle_source(shared)
+
+
+def test_shared_code_outside_of_the_project_or_of_one_name_is_refused(shared: Project) -> None:
+    with pytest.raises(MlopsError, match="is outside of the project's folder"):
+        shared_code(shared.root, (shared.root.parent,))
+    (shared.root / "lib" / "shop").mkdir(parents=True)
+    (shared.root / "lib" / "shop" / "features.py").write_text("X = 2\n")
+    with pytest.raises(MlopsError, match="would be one file on AWS"):
+        shared_code(shared.root, (shared.root / "src", shared.root / "lib"))

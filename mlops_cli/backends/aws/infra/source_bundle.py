@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from mlops_cli.backends.aws.infra.gate_packages import check_gate_packages
 from mlops_cli.backends.aws.infra.git_files import is_in_git, list_files
 from mlops_cli.caching.key import source_inputs
 from mlops_cli.caching.stage_files import stages_of
+from mlops_cli.caching.unsent import is_data_file
 from mlops_cli.core.secrets import has_secret_content, is_secret_file
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError, MlopsError
@@ -23,11 +25,6 @@ from mlops_cli.project.usecase import load_use_case
 
 # Tracked or not, these are never sent. Every part of a path is compared in lower case.
 NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
-# Only outside of training/ and templates/: stages may need the files there.
-DATA = (
-    "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
-    "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
-)  # fmt: skip
 DATA_FOLDERS = ("data", "datasets")
 CODE_FOLDERS = ("training", "templates")
 CONFIDENTIAL = "it may hold a secret"
@@ -75,17 +72,35 @@ def bundle_source(project: Project) -> SourceBundle:
     return bundle
 
 
-def sent_code(root: Path) -> list[str]:
-    """Return the jobs' files, relative to training/: those to be sent, or in a step on AWS all that were."""
+def sent_code(root: Path, folder: str = "training") -> list[str]:
+    """Return the jobs' files, relative to a folder: those to be sent, or in a step on AWS all that were."""
     if is_in_git(root) and (tracked := list_files(root)[0]):
-        names = [name for name in tracked if name.startswith("training/") and not _exclusion_reason(root, name)]
+        names = [name for name in tracked if name.startswith(f"{folder}/") and not _exclusion_reason(root, name)]
     else:
         names = [
-            name
-            for name in walk_files(root, "training", gitignore=False, clutter=())
-            if not _exclusion_reason(root, name)
+            name for name in walk_files(root, folder, gitignore=False, clutter=()) if not _exclusion_reason(root, name)
         ]
-    return [name.removeprefix("training/") for name in names]
+    return [name.removeprefix(f"{folder}/") for name in names]
+
+
+def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the files of the folders of [code] path, by their path on Python's path.
+
+    Raise ConfigurationError for a folder outside of the project, and for files of one name.
+    """
+    files: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_relative_to(root):
+            raise ConfigurationError(
+                f"{folder}, in [code] path of usecase.toml, is outside of the project's folder: AWS does not get it.",
+                "Move the folder, or training/, so that both are in one folder.",
+            )
+        for name in sent_code(root, folder.relative_to(root).as_posix()):
+            if files.setdefault(name, folder / name) != folder / name:
+                raise ConfigurationError(
+                    f"{files[name]} and {folder / name} would be one file on AWS.", "Rename one of them."
+                )
+    return files
 
 
 def _exclusion_reason(root: Path, name: str) -> str:
@@ -99,7 +114,7 @@ def _exclusion_reason(root: Path, name: str) -> str:
         return "a link to somewhere else"
     if not path.is_file():
         return "not a file"
-    if parts[0] not in CODE_FOLDERS and (parts[0] in DATA_FOLDERS or _matches_any(parts[-1:], DATA)):
+    if parts[0] not in CODE_FOLDERS and (parts[0] in DATA_FOLDERS or is_data_file(parts[-1])):
         return "data: mlops download-data uploads it"
     return CONFIDENTIAL if has_secret_content(name, _head(path)) else ""
 
@@ -139,12 +154,14 @@ def _check_variables(project: Project) -> None:
 def _check(project: Project, bundle: SourceBundle) -> None:
     """Raise MlopsError unless all imports of the stages and all files that the pipeline reads are sent."""
     imports: dict[str, list[str]] = {}
+    shared = load_use_case(project.training / "usecase.toml").passed.code
+    shared_code(project.root, shared)
     stages = [stage for stage in STAGES if stage.script]
     required = {
         name
         for stage in stages
-        for name in source_inputs(project.training / stage.script, imports, stage.packs)
-        if name.startswith("training/")
+        for name in source_inputs(project.training / stage.script, imports, stage.packs, shared)
+        if not name.startswith("package ")
     }
     for name in sorted({*NEEDED, *required} - set(bundle.files)):
         if not (project.root / name).exists():

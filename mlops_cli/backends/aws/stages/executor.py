@@ -94,19 +94,21 @@ class AwsStageExecutor:
     def _code(self, stage: Stage) -> dict[str, str]:
         """Return the code's cache inputs: a gate runs in this environment, a job in an image with the requirements."""
         if stage.kind is Kind.GATE:
-            code = code_inputs(self.project.training / stage.script, self._imports)
+            code = code_inputs(self.project.training / stage.script, self._imports, code=self.use_case.passed.code)
             return {**self._other_files(stage), **code, **job_environment_inputs(self.use_case.passed)}
         if not stage.script:
             return {}
-        sources = source_inputs(self.project.training / stage.script, self._imports, stage.packs)
+        script, shared = self.project.training / stage.script, self.use_case.passed.code
+        sources = source_inputs(script, self._imports, stage.packs, shared)
         variables = environment_inputs({}, self.use_case.passed)
         return {"image": self.outputs.training_image, **self._other_files(stage), **sources, **variables}
 
     def _other_files(self, stage: Stage) -> dict[str, str]:
         """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
         names, training = sent_code(self.project.root), self.project.training
+        data_scripts, shared = self.use_case.data_scripts, self.use_case.passed.code
         return file_inputs(
-            stage, training, names, self.use_case.files, self._imports, digest_file, self.use_case.data_scripts
+            stage, training, names, self.use_case.files, self._imports, digest_file, data_scripts, shared
         )
 
     def _environment(self, stage: Stage) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
-from mlops_cli.backends.aws.infra.source_bundle import sent_code
+from mlops_cli.backends.aws.infra.source_bundle import sent_code, shared_code
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages import launcher
 from mlops_cli.backends.aws.stages.job_requests import (
@@ -30,6 +30,7 @@ from mlops_cli.core.jobs.script_environment import LIBRARY
 from mlops_cli.core.jobs.script_job import input_channels
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.model_archive import pack
 from mlops_cli.project.instances import InstanceSettings, JobInstances
 from mlops_cli.project.paths import Project
@@ -116,7 +117,7 @@ class JobBuilder:
         """Upload the code and the package for scripts, with ``launched`` also the launcher; return its address."""
         with tempfile.TemporaryDirectory() as folder:
             archive, code = Path(folder) / ARCHIVE, Path(folder) / "code"
-            names = _copy_code(self._project.training, sent_code(self._project.root), code, launched)
+            names = _copy_code(self._code_files(), code, launched)
             digest = pack(code, archive, names)
             key = f"{self._scratch}code/{digest[:16]}/{ARCHIVE}"
             uploaded = self._bucket.metadata(key) or self._bucket.put_once(
@@ -128,6 +129,17 @@ class JobBuilder:
                 f"See who wrote it, then remove it: aws s3 rm {self._bucket.uri(key)}",
             )
         return self._bucket.uri(key)
+
+    def _code_files(self) -> dict[str, Path]:
+        """Return the jobs' files by their paths in the code's folder: those of training/, and shared ones."""
+        root, training = self._project.root, self._project.training
+        own = {name: training / name for name in sent_code(root)}
+        shared = shared_code(root, self._use_case.passed.code)
+        if same := sorted(own.keys() & shared.keys()):
+            raise ConfigurationError(
+                f"{own[same[0]]} and {shared[same[0]]} would be one file on AWS.", "Rename one of them."
+            )
+        return {**own, **shared}
 
     def _channels(self, stage: Stage, run: Run) -> dict[str, str]:
         """Return the channels' addresses."""
@@ -157,10 +169,9 @@ class JobBuilder:
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def _copy_code(training: Path, names: Sequence[str], folder: Path, launched: bool) -> list[str]:
+def _copy_code(files: Mapping[str, Path], folder: Path, launched: bool) -> list[str]:
     """Copy the code's files, the package for scripts and perhaps the launcher into ``folder``; return their names."""
-    sources = {name: training / name for name in names}
-    sources |= {f"{LIBRARY.name}/{path.name}": path for path in sorted(LIBRARY.glob("*.py"))}
+    sources = {**files} | {f"{LIBRARY.name}/{path.name}": path for path in sorted(LIBRARY.glob("*.py"))}
     if launched:
         sources[LAUNCHER] = Path(launcher.__file__)
     for name, source in sources.items():

@@ -104,9 +104,10 @@ class LocalStageExecutor:
         trackables = {name.removeprefix("training/") for name in tracked_or_new_files(self.project.root, "training")}
         names = sorted(trackables - self.store.files_written_by_stages())
         with self._digests() as digest:
-            code = code_inputs(training / stage.script, imports, stage.packs, digest)
+            shared = self.use_case.passed.code
+            code = code_inputs(training / stage.script, imports, stage.packs, digest, code=shared)
             counted_files = file_inputs(
-                stage, training, names, self.use_case.files, imports, digest, self.use_case.data_scripts
+                stage, training, names, self.use_case.files, imports, digest, self.use_case.data_scripts, shared
             )
         self.store.save_imports({digest: imports[digest] for digest in imports.keys() - before})
         return {**counted_files, **code}
@@ -225,7 +226,7 @@ class LocalStageExecutor:
         log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).cache_inputs
         with self._digests() as digest:
             read = self._reads(digest).cache_inputs(log, started_ns, counted)
-        files = unsent_files(read)
+        files = unsent_files(read, self.project.root, self.use_case.passed.code)
         record_unsent(self.project.state, stage.name, files)
         return replace(outcome, read=read, detail={**outcome.detail, "unsent": files})
 
