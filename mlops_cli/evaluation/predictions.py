@@ -83,7 +83,7 @@ def with_choices(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Return the classes with what the model chooses; the first one of equally likely ones."""
     best = np.stack([column.predicted for column in columns]).argmax(axis=0)
     hits = np.stack([column.truth for column in columns])[best, np.arange(len(best))] == 1
-    return tuple(replace(column, chosen=best == place, hits=hits) for place, column in enumerate(columns))
+    return tuple(replace(column, chosen=best == position, hits=hits) for position, column in enumerate(columns))
 
 
 def read_predictions(content: bytes, name: str = "predictions.json") -> Predictions:

@@ -80,7 +80,9 @@ def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_pa
     shop = tmp_path / "shop"
     (shop / "src" / "shop").mkdir(parents=True)
     (shop / "src" / "shop" / "__init__.py").write_text("")
-    (shop / "src" / "shop" / "features.py").write_text("def row(customer):\n    return [customer['months']]\n")
+    (shop / "src" / "shop" / "features.py").write_text(
+        "def row(customer):\n    return [customer[name] for name in ('months', 'tickets', 'price')]\n"
+    )
     (shop / "data.csv").write_text("mine\n")
     subprocess.run(["git", "init", "-q"], cwd=shop, check=True)
     cli = Cli(shop, {"ENDPOINT_PORT": str(free_port())})
@@ -95,7 +97,7 @@ def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_pa
     edit(cli, "training/train.py", "pack_code()", 'pack_code("shop")')
     assert "months 2, tickets 6, price 85" in cli("quickstart", "--yes")
     assert (shop / "data.csv").read_text() == "mine\n"
-    edit(cli, "src/shop/features.py", "customer['months']]", "customer['months'], customer['tickets']]")
+    edit(cli, "src/shop/features.py", ", 'price')", ")")
     out = cli("run", "--explain")
     assert "src/shop/features.py changed" in out
     assert "preprocess           reused" in out

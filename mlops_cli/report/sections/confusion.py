@@ -1,4 +1,4 @@
-"""The confusion matrix of a model that chooses one of several classes, and its most frequent mistakes."""
+"""The confusion matrix of a model that chooses one of several classes, and its most frequent errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import count, escape, share, title
 
-# A larger matrix cannot be read: the most frequent mistakes still are.
+# A larger matrix cannot be read: the most frequent errors still are.
 MOST_CLASSES = 20
-MOST_MISTAKES = 8
+MOST_ERRORS = 8
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ConfusionMatrix:
     classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
-    def mistakes(self) -> list[tuple[int, str, str]]:
+    def errors(self) -> list[tuple[int, str, str]]:
         """Return the pairs of a true and another predicted class with their rows, the most frequent first."""
         pairs = [
             (self.counts[row][column], true, predicted)
@@ -35,13 +35,13 @@ def confusion(context: ReportContext) -> str:
     matrix = _matrix(context)
     if matrix is None:
         return ""
-    mistakes = matrix.mistakes()
+    errors = matrix.errors()
     total = sum(map(sum, matrix.counts))
-    wrong = sum(rows for rows, _, _ in mistakes)
+    wrong = sum(rows for rows, _, _ in errors)
     shown = _table(matrix) if len(matrix.classes) <= MOST_CLASSES else ""
     return f"""<section id="confusion"><h2>Which classes are confused</h2>
 <p>{count(wrong, "row")} of {total:,} ({share(wrong / total if total else None)}) are predicted as another class.</p>
-{shown}{_list(mistakes, matrix)}</section>"""
+{shown}{_list(errors, matrix)}</section>"""
 
 
 def _matrix(context: ReportContext) -> ConfusionMatrix | None:
@@ -73,8 +73,8 @@ def _is_count(value: object) -> bool:
 def _table(matrix: ConfusionMatrix) -> str:
     heads = "".join(f"<th>{title(name)}</th>" for name in matrix.classes)
     rows = "".join(
-        f'<tr><th scope="row">{title(true)}</th>{_cells(matrix.counts[place], place)}</tr>'
-        for place, true in enumerate(matrix.classes)
+        f'<tr><th scope="row">{title(true)}</th>{_cells(matrix.counts[position], position)}</tr>'
+        for position, true in enumerate(matrix.classes)
     )
     corner = "<th>true ↓ &nbsp; predicted →</th>"
     return (
@@ -85,19 +85,19 @@ def _table(matrix: ConfusionMatrix) -> str:
 
 def _cells(counts: Sequence[int], right: int) -> str:
     total = sum(counts)
-    kinds = [' class="right"' if place == right else "" for place in range(len(counts))]
+    kinds = [' class="right"' if position == right else "" for position in range(len(counts))]
     shares = [share(rows / total if total else None) for rows in counts]
     return "".join(
         f"<td{kind}>{rows:,}<small>{part}</small></td>" for kind, rows, part in zip(kinds, counts, shares, strict=True)
     )
 
 
-def _list(mistakes: Sequence[tuple[int, str, str]], matrix: ConfusionMatrix) -> str:
-    """Return the most frequent mistakes in words, where there are more than can be seen at a glance."""
-    if len(matrix.classes) < 4 or not mistakes:
+def _list(errors: Sequence[tuple[int, str, str]], matrix: ConfusionMatrix) -> str:
+    """Return the most frequent errors in words, where there are more than can be seen at a glance."""
+    if len(matrix.classes) < 4 or not errors:
         return ""
     items = "".join(
         f"<li>{count(rows, 'row')} of {escape(true)} as {escape(predicted)}</li>"
-        for rows, true, predicted in mistakes[:MOST_MISTAKES]
+        for rows, true, predicted in errors[:MOST_ERRORS]
     )
     return f"<ul>{items}</ul>"
