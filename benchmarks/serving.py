@@ -63,43 +63,53 @@ class Measurements:
     loads: dict[int, list[Load]] = field(default_factory=lambda: defaultdict(list))
 
 
-def servers(folder: Path) -> list[Server]:
-    bento, lit, flow = (
-        environment("serving-bentoml", "bentoml", TENSORFLOW),
-        environment("serving-litserve", "litserve", TENSORFLOW),
-        environment("serving-mlflow", "mlflow", TENSORFLOW),
+QUIET = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+ADDRESS = ("--host", "127.0.0.1", "--port")
+
+
+def mlflow(folder: Path) -> Server:
+    bin_folder = environment("serving-mlflow", "mlflow", TENSORFLOW)
+    model = folder / "mlflow-model"
+    write = [str(bin_folder / "python"), str(SERVERS / "flow.py"), str(model)]
+    subprocess.run(write, check=True, capture_output=True)
+    command = [str(bin_folder / "mlflow"), "models", "serve", "-m", str(model), "--env-manager", "local", *ADDRESS]
+    return Server(
+        "MLflow",
+        "/invocations",
+        lambda text: {"dataframe_split": {"columns": ["text"], "data": [[text]]}},
+        lambda port: [*command, str(port)],
+        {**QUIET, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
     )
-    flow_model = folder / "mlflow-model"
-    subprocess.run([str(flow / "python"), str(SERVERS / "flow.py"), str(flow_model)], check=True, capture_output=True)
-    quiet = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    address = ["--host", "127.0.0.1", "--port"]
-    in_path = {"PYTHONPATH": str(SERVERS), **quiet}
-    path = {**quiet, "PATH": f"{flow}:{os.environ['PATH']}"}
-    return [
-        OURS,
-        Server(
-            *("MLflow", "/invocations", lambda text: {"dataframe_split": {"columns": ["text"], "data": [[text]]}}),
-            lambda port: [
-                *(str(flow / "mlflow"), "models", "serve", "-m", str(flow_model), "--env-manager", "local"),
-                *(*address, str(port)),
-            ],
-            path,
-        ),
-        Server(
-            *("BentoML", "/predict", lambda text: {"texts": [text]}),
-            lambda port: [str(bento / "bentoml"), "serve", "bento:Comments", *address, str(port)],
-            in_path,
-        ),
-        Server(
-            *("LitServe", "/predict", lambda text: {"text": text}),
-            lambda port: [str(lit / "python"), str(SERVERS / "lit.py"), str(port)],
-            quiet,
-        ),
-        Server(
-            *("one call per request", "/predict", lambda text: {"instances": [text]}),
-            lambda port: [str(lit / "python"), str(SERVERS / "single.py"), str(port)],
-        ),
-    ]
+
+
+def bentoml(folder: Path) -> Server:
+    command = [str(environment("serving-bentoml", "bentoml", TENSORFLOW) / "bentoml"), "serve", "bento:Comments"]
+    variables = {"PYTHONPATH": str(SERVERS), **QUIET}
+    return Server(
+        "BentoML", "/predict", lambda text: {"texts": [text]}, lambda port: [*command, *ADDRESS, str(port)], variables
+    )
+
+
+def litserve(folder: Path) -> Server:
+    command = [str(environment("serving-litserve", "litserve", TENSORFLOW) / "python"), str(SERVERS / "lit.py")]
+    return Server("LitServe", "/predict", lambda text: {"text": text}, lambda port: [*command, str(port)], QUIET)
+
+
+def single(folder: Path) -> Server:
+    """A plain FastAPI app, which comes with LitServe."""
+    command = [str(environment("serving-litserve", "litserve", TENSORFLOW) / "python"), str(SERVERS / "single.py")]
+    return Server(
+        "one call per request", "/predict", lambda text: {"instances": [text]}, lambda port: [*command, str(port)]
+    )
+
+
+ALL: dict[str, Callable[[Path], Server]] = {
+    OURS.name: lambda _: OURS,
+    "MLflow": mlflow,
+    "BentoML": bentoml,
+    "LitServe": litserve,
+    "one call per request": single,
+}
 
 
 def measure_server(
@@ -216,7 +226,7 @@ def main() -> None:
     add_source(parser)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--only", nargs="+", default=[], choices=ALL, metavar="SERVER", help=", ".join(ALL))
     arguments = parser.parse_args()
     folder = CACHE / "work" / "serving"
     shutil.rmtree(folder, ignore_errors=True)
@@ -228,11 +238,7 @@ def main() -> None:
         pack(package, folder / "model.tar.gz")
         package = folder / "model.tar.gz"
     unpack(package, folder / "model")
-    chosen = [OURS] if arguments.only == [OURS.name] else servers(folder)
-    chosen = [server for server in chosen if not arguments.only or server.name in arguments.only]
-    if not chosen:
-        names = ", ".join(server.name for server in servers(folder))
-        raise SystemExit(f"There is no server {' '.join(arguments.only)}; there are {names}.")
+    chosen = [ALL[name](folder) for name in arguments.only or ALL]
     measurements = {server.name: Measurements() for server in chosen}
     for turn in range(arguments.repeats):
         for server in chosen:

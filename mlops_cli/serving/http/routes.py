@@ -71,12 +71,15 @@ class Request:
         self.version: str = scope["http_version"]
         self.extensions: dict[str, Any] = scope["extensions"]
         self.receive = receive
-        self._headers = scope["headers"]
+        self._headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            earlier = self._headers.get(name)
+            self._headers[name] = value if earlier is None else b"%b,%b" % (earlier, value)
 
     def header(self, name: bytes) -> str | None:
         """Return the header's value; several of the same name are joined by a comma."""
-        values = [value for key, value in self._headers if key == name]
-        return b",".join(values).decode("latin-1") if values else None
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     @property
     def content_length(self) -> int | None:
