@@ -211,17 +211,44 @@ class ServedEndpoint(ABC):
 
 
 class Backend(ABC):
-    """A target. All methods of its parts raise MlopsError for problems that a user can solve."""
+    """A target. All methods of its parts raise MlopsError for problems that a user can solve.
+
+    A part is built on first use: a command imports only what it needs.
+    """
 
     target: str
-    infra: Infrastructure
-    data: Data
-    runs: Runs
-    stages: StageRunner
-    approvals: Approvals
-    models: Models
-    reproductions: Reproductions
-    endpoint: ServedEndpoint
+
+    @property
+    @abstractmethod
+    def infra(self) -> Infrastructure: ...
+
+    @property
+    @abstractmethod
+    def data(self) -> Data: ...
+
+    @property
+    @abstractmethod
+    def runs(self) -> Runs: ...
+
+    @property
+    @abstractmethod
+    def stages(self) -> StageRunner: ...
+
+    @property
+    @abstractmethod
+    def approvals(self) -> Approvals: ...
+
+    @property
+    @abstractmethod
+    def models(self) -> Models: ...
+
+    @property
+    @abstractmethod
+    def reproductions(self) -> Reproductions: ...
+
+    @property
+    @abstractmethod
+    def endpoint(self) -> ServedEndpoint: ...
 
     @abstractmethod
     def run_checks(self) -> Iterator[Finding]:

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.backends import get_backend
 from mlops_cli.errors import ConfigurationError, MlopsError
-from mlops_cli.project.environment import environment_secrets
 from mlops_cli.project.paths import Project, find_project, named_project
-from mlops_cli.project.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from mlops_cli.console import Console
     from mlops_cli.core.checks import Finding
     from mlops_cli.core.runs import Run
+    from mlops_cli.project.settings import Settings
     from mlops_cli.project.usecase import UseCase
 
 
@@ -43,6 +42,8 @@ class AppContext:
 
     @cached_property
     def settings(self) -> Settings:
+        from mlops_cli.project.settings import load_settings
+
         return load_settings(self.project.dotenv, self.flags)
 
     @property
@@ -51,6 +52,8 @@ class AppContext:
         try:
             return self.settings.secrets
         except (MlopsError, OSError):
+            from mlops_cli.project.environment import environment_secrets
+
             return environment_secrets()
 
     @cached_property

@@ -68,12 +68,13 @@ class StageRun:
         return self.finished_at - self.started_at
 
 
+_STAGE_RUN_FIELDS = tuple(attribute.name for attribute in fields(StageRun))
+
+
 def stage_run_from(values: Mapping[str, Any]) -> StageRun:
     """Return the StageRun of a ``dataclasses.asdict`` document, perhaps of another version of mlops."""
-    values_known = {
-        attribute.name: values[attribute.name] for attribute in fields(StageRun) if attribute.name in values
-    }
-    return StageRun(**{**values_known, "status": Status(values["status"])})
+    attributes = {name: values[name] for name in _STAGE_RUN_FIELDS if name in values}
+    return StageRun(**{**attributes, "status": Status(values["status"])})
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 HIDDEN = "…"
+# The patterns are texts: `re` compiles one on first use, and most commands use none.
 # Files and folders by name, in lower case; a folder's content is as secret as the folder.
 FILES = (
     ".env", ".env.*", ".env-*", ".env_*", "*.env", ".envrc", ".dev.vars", ".dev.vars.*", ".flaskenv", "*.pem",
@@ -31,7 +32,7 @@ FILES = (
     "*_token", "*-token.txt", "*_token.txt", "wallet.dat",
 )  # fmt: skip
 # A file whose name says so in a word of its own: prod-credentials.json, db_password.txt, api-key.
-WORDED = re.compile(
+WORDED = (
     r"(?:^|[-_. ])(?:credentials?|passwords?|passwd|passphrase|secrets?|(?:api|private|access)[-_]?keys?"
     r"|service[-_]?account[-_]?keys?|(?:gcp|gcs|aws|azure|account|deploy|master)[-_]?keys?)(?:$|[-_. ])"
 )
@@ -41,19 +42,17 @@ CODE = (
     ".rs", ".c", ".h", ".cpp",
 )  # fmt: skip
 EXAMPLES = ("example", "sample", "template", "dist")
-CONTENT = re.compile(
-    rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|\"type\"\s*:\s*\"(?:service_account|authorized_user)\""
-    rb"|^\s*aws_secret_access_key\s*=\s*\S|^//.*:_authToken=|^\s*(?:client|users)-?(?:key|certificate)-data:",
-    re.MULTILINE,
+CONTENT = (
+    rb"(?m)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|\"type\"\s*:\s*\"(?:service_account|authorized_user)\""
+    rb"|^\s*aws_secret_access_key\s*=\s*\S|^//.*:_authToken=|^\s*(?:client|users)-?(?:key|certificate)-data:"
 )
 # Variables by a word in their name, whatever stands around it, and by a word between underscores.
-ANYWHERE = re.compile(
-    "TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ACCOUNT_?KEY|CONN(ECTION)?_?STR", re.I
+ANYWHERE = (
+    "(?i)TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ACCOUNT_?KEY|CONN(ECTION)?_?STR"
 )
-BETWEEN = re.compile(
-    "(^|_)(KEY|KEYS|PASS|PW|PASSWD|AUTH|PAT|PSK|JWT|BEARER|DSN|SAS|COOKIE|COOKIES|SIGNATURE|WEBHOOK|OTP|PIN|PEM|KUBECONFIG"
-    "|NETRC|LOGIN|CREDS?)($|_)|._PWD$|^PGPASS",
-    re.I,
+BETWEEN = (
+    "(?i)(^|_)(KEY|KEYS|PASS|PW|PASSWD|AUTH|PAT|PSK|JWT|BEARER|DSN|SAS|COOKIE|COOKIES|SIGNATURE|WEBHOOK|OTP|PIN|PEM|KUBECONFIG"
+    "|NETRC|LOGIN|CREDS?)($|_)|._PWD$|^PGPASS"
 )
 # Values that are secret under any name: an address with a password, a private key, a token of a known form.
 KNOWN_TOKENS = (
@@ -77,10 +76,10 @@ ASSIGNED = (
     rf"|{NAME}:\s+(?=\S*[\d!$%*+/=?@^~])(?=\S{{6}})|;\s*pwd=|authorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer)\s+"
     rf"|\bbearer\s+(?=\S*\d)(?=\S{{8}})){VALUE}"
 )
-_PARTS = re.compile(f"{USER_INFO}|{KNOWN_TOKENS}|{PRIVATE_KEY}", re.DOTALL)
-_QUERY = re.compile(QUERY, re.IGNORECASE)
-_ASSIGNED = re.compile(ASSIGNED, re.IGNORECASE)
-_NAMED = re.compile(f"{NAME}$", re.IGNORECASE)
+_PARTS = f"(?s){USER_INFO}|{KNOWN_TOKENS}|{PRIVATE_KEY}"
+_QUERY = f"(?i){QUERY}"
+_ASSIGNED = f"(?i){ASSIGNED}"
+_NAMED = f"(?i){NAME}$"
 # Without one of these a text has no secret of the patterns; they are faster to find.
 PART_HINTS = (
     "//", "hf_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "xox", "AIza", "npm_", "pypi-",
@@ -97,18 +96,18 @@ def is_secret_file(name: str) -> bool:
     parts = PurePosixPath(name.lower()).parts
     if _is_example(parts[-1]) and not any(_is_listed(part) for part in parts[:-1]):
         return False
-    is_worded = not parts[-1].endswith(CODE) and WORDED.search(parts[-1]) is not None
+    is_worded = not parts[-1].endswith(CODE) and re.search(WORDED, parts[-1]) is not None
     return is_worded or any(map(_is_listed, parts))
 
 
 def has_secret_content(name: str, head: bytes) -> bool:
     """Return True if the beginning of a file that is no program shows a key."""
-    return not name.lower().endswith(CODE) and CONTENT.search(head) is not None
+    return not name.lower().endswith(CODE) and re.search(CONTENT, head) is not None
 
 
 def is_secret_name(name: str) -> bool:
     """Return True if a variable of this name may hold a secret, whatever its value."""
-    return bool(ANYWHERE.search(name) or BETWEEN.search(name))
+    return bool(re.search(ANYWHERE, name) or re.search(BETWEEN, name))
 
 
 def is_secret_variable(name: str, value: str) -> bool:
@@ -155,15 +154,15 @@ def hidden(value: Any, name: str = "") -> Any:
 
 def names_secret_value(name: str) -> bool:
     """Return True if the value of a hyperparameter or field of this name is not shown."""
-    return _NAMED.search(name) is not None
+    return re.search(_NAMED, name) is not None
 
 
 def _without_patterns(text: str) -> str:
     if any(hint in text for hint in PART_HINTS):
-        text = _PARTS.sub(HIDDEN, text)
+        text = re.sub(_PARTS, HIDDEN, text)
     lower = text.lower()
     if any(hint in lower for hint in NAME_HINTS):
-        text = _ASSIGNED.sub(rf"\g<name>{HIDDEN}", _QUERY.sub(rf"\g<name>{HIDDEN}", text))
+        text = re.sub(_ASSIGNED, rf"\g<name>{HIDDEN}", re.sub(_QUERY, rf"\g<name>{HIDDEN}", text))
     return text
 
 

@@ -129,6 +129,11 @@ class Bench:
             run_or_reuse_stage(stage, run, self.workbench, view, STAGES)
         return run
 
+    def last_inputs(self, stage: str) -> dict[str, str]:
+        last = self.store.last_finished(stage)
+        assert last is not None
+        return last.cache_inputs
+
     def again(self) -> dict[str, str]:
         """The stages that would be executed now, each with the reason, judged beside the same inputs as before."""
         latest = self.store.runs()[0]
@@ -370,7 +375,7 @@ def test_a_package_that_is_installed_in_editable_form_counts_by_its_files(
     bench.write("training/model.py", "def late():\n    import shared_code\nNAME = 'plain'\n")
     bench.run()
     assert bench.again() == {}
-    assert "package another_package" in bench.store.finished(TRAIN)[0].cache_inputs
+    assert "package another_package" in bench.last_inputs(TRAIN)
     (note,) = describe_unsent(bench.root, bench.project.state)
     assert note.startswith(f"the package shared_code is imported from {sources}")
     (sources / "shared_code" / "data" / "words.txt").write_text("b")
@@ -414,7 +419,7 @@ def test_a_package_that_links_lead_to_where_it_is_installed_counts_by_its_versio
     monkeypatch.syspath_prepend(str(linked))
     bench.write("training/model.py", "def late():\n    import shared_code\nNAME = 'plain'\n")
     bench.run()
-    cache_inputs = bench.store.finished(TRAIN)[0].cache_inputs
+    cache_inputs = bench.last_inputs(TRAIN)
     packages = {name: value for name, value in cache_inputs.items() if name.startswith("package ")}
     assert packages == {"package shared_code": "shared_code 1.0"}
 

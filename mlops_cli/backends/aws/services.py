@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.clients.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.clients.logs import Logs
 from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
 from mlops_cli.backends.aws.clients.s3 import Bucket
-from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimitsStore
+from mlops_cli.backends.aws.models.accepted_limits_store import AcceptedLimitsStore
 from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.models.approve import ApprovalSender
 from mlops_cli.backends.aws.models.model_versions import ModelVersions
@@ -23,6 +23,7 @@ from mlops_cli.backends.aws.runs.stop import RunStopper
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages.approval_report import ApprovalReport
+from mlops_cli.backends.aws.stages.auto_rollback import AutoRollback
 from mlops_cli.backends.aws.state_format import check_format
 from mlops_cli.backends.model_evaluation import RenderReport
 from mlops_cli.core.models.metric_bounds import Metrics
@@ -100,6 +101,10 @@ class AwsServices:
     @cached_property
     def versions(self) -> ModelVersions:
         return ModelVersions(self.run_store, self.approvals, self.registry)
+
+    @cached_property
+    def auto_rollback(self) -> AutoRollback:
+        return AutoRollback(self.run_store, self.approvals, self.registry, self.bucket)
 
     @cached_property
     def approval_report(self) -> ApprovalReport:

@@ -14,7 +14,6 @@ from mlops_cli.backends.local.runs.store import RunStore
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.backends.local.stages.executor import LocalStageExecutor
 from mlops_cli.core.models.decision import Actor, person
-from mlops_cli.core.models.model_versions import ModelVersion, versions_of
 from mlops_cli.core.runs import Run, find_run
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.project_lock import ProjectLock
@@ -28,6 +27,7 @@ from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
 if TYPE_CHECKING:
     from mlops_cli.backends.local.stages.approval_evidence import ApprovalEvidence
     from mlops_cli.backends.model_evaluation import RenderReport
+    from mlops_cli.core.models.model_versions import ModelVersion
 
 
 class OpenStore:
@@ -127,6 +127,8 @@ class LocalServices:
         return self.project.runs / run.id / "run.log"
 
     def models(self, status: EndpointStatus | None = None) -> list[ModelVersion]:
+        from mlops_cli.core.models.model_versions import versions_of
+
         if not is_set_up(self.project):
             return []
         status = status or self.server.status()

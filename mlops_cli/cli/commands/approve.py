@@ -136,7 +136,7 @@ def show_and_decide(
 
 
 def _decide(backend: Backend, console: Console, run: Run, approved: bool, comment: str) -> Run:
-    from mlops_cli.cli.commands.run import show_result
+    from mlops_cli.cli.run_result import show_result
 
     try:
         with console.run_view() as view:

@@ -50,7 +50,7 @@ def show_and_roll_back(
 ) -> Run:
     """Show the live model and the one that replaces it, ask, deploy and test the endpoint."""
     from mlops_cli.backends.base import CostScope
-    from mlops_cli.cli.commands.run import show_result
+    from mlops_cli.cli.run_result import show_result
     from mlops_cli.console.models import show_models
     from mlops_cli.core.endpoint import EndpointState
     from mlops_cli.core.models.approval import has_reason

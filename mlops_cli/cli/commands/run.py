@@ -120,18 +120,3 @@ def _kept(current: Run, request: RunRequest) -> dict[str, str]:
     return {
         name: value for name, value in current.overrides.items() if overrides.isdisjoint((name, name.split(".")[-1]))
     }
-
-
-def show_result(approvals: Approvals, endpoint: ServedEndpoint, console: Console, current: Run) -> None:
-    """Show the evidence of a run that waits for approval, or the endpoint of a finished one; name the next command."""
-    from mlops_cli.console import output
-    from mlops_cli.core.runs import Status
-
-    if current.status is Status.DONE:
-        served = endpoint.status()
-        output.show_endpoint(console, served)
-        output.show_next(console, current, served)
-        return
-    if current.status is Status.WAITING:
-        output.show_evidence(console, approvals.evidence(current))
-    console.next(output.next_command(current))

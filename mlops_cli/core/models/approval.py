@@ -7,6 +7,9 @@ from itertools import takewhile
 
 from mlops_cli.core.models.decision import Decision
 
+# In the detail of the approval's stage: the shortfalls at the time of the request.
+SHORTFALLS = "shortfalls"
+
 
 def latest_decision(decisions: Iterable[Decision], digest: str) -> Decision | None:
     """Return the last decision about a model, in any run; ``decisions`` come the newest first."""

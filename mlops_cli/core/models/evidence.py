@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mlops_cli.core.models.approval import has_reason
+from mlops_cli.core.models.approval import SHORTFALLS, has_reason
 from mlops_cli.core.models.comparison import Comparison, summarize
 from mlops_cli.core.models.decision import Decision
 from mlops_cli.core.models.metric_bounds import Metrics
@@ -16,8 +16,6 @@ from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.errors import ConfigurationError
 
 Rows = dict[str, dict[str, Any]]
-# In the detail of the approval's stage: the shortfalls at the time of the request.
-SHORTFALLS = "shortfalls"
 LONGEST = 40  # characters of a value that is not a number
 
 

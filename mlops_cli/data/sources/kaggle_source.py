@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.sources.http.client import CONNECT_SECONDS
 from mlops_cli.data.sources.source import OpenedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError, MlopsError
 
@@ -59,6 +58,7 @@ class KaggleSource(Source):
 
 def kaggle_origin(competition: str) -> dict[str, Any]:
     """Return the competition's files by name, size and time; without them if Kaggle does not list them."""
+    from mlops_cli.data.sources.http.client import CONNECT_SECONDS
     from mlops_cli.data.sources.kaggle import list_files
 
     origin = {"kind": "kaggle", "shown": "kaggle", "competition": competition}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.sources.http.response_head import Answer
 from mlops_cli.data.sources.http.urls import Remote, is_url, shown_url
 from mlops_cli.data.sources.source import OpenedSource, Origin, Source, State
+
+if TYPE_CHECKING:
+    from mlops_cli.data.sources.http.response_head import Answer
 
 
 class UrlSource(Source):
@@ -67,6 +69,7 @@ def _digest(url: str) -> str:
 def _url_state(origin: dict[str, Any], url: str, seconds: float) -> State:
     """Return the state by a HEAD request; by a GET without its body if the server has no HEAD."""
     from mlops_cli.data.sources.http.client import Client
+    from mlops_cli.data.sources.http.response_head import Answer
 
     remote = Remote.from_url(url)
     conditions = {"If-None-Match": origin.get("etag"), "If-Modified-Since": origin.get("last_modified")}

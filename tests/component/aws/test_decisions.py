@@ -11,7 +11,8 @@ import pytest
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.clients.model_registry import APPROVED, PENDING, REJECTED
 from mlops_cli.backends.aws.clients.s3 import S3Object
-from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits, AcceptedLimitsStore
+from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
+from mlops_cli.backends.aws.models.accepted_limits_store import AcceptedLimitsStore
 from mlops_cli.backends.aws.models.approval_summary import SUMMARY_LENGTH, DecisionDetails, read_summary, summary_of
 from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.queries import RunQueries
@@ -20,8 +21,8 @@ from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.models.approval import SHORTFALLS
 from mlops_cli.core.models.decision import DecisionKind, NamedModel
-from mlops_cli.core.models.evidence import SHORTFALLS
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project

@@ -41,11 +41,10 @@ class Bench:
             return (
                 StageRun(stage.name, output=said.model_digest, run_id=said.run_id) if said and said.approved else None
             )
-        found = self.store.finished(stage.name, key)
-        return next(iter([record for record in found if record.run_id == run.id] or found), None)
+        return next(self.store.finished(stage.name, key, run.id), None)
 
     def previous(self, stage: Stage) -> StageRun | None:
-        return next(iter(self.store.finished(stage.name)), None)
+        return self.store.last_finished(stage.name)
 
     def execute(self, stage: Stage, run: Run, view: object) -> StageResult:
         if stage.name == self.broken:

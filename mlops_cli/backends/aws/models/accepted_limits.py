@@ -1,11 +1,4 @@
-"""The limits of a decision and the shortfalls that it accepts: one document in S3 for each content.
-
-::
-
-    decisions/accepted/DIGEST.json
-
-The decision's summary, which is too short for them, holds the digest. The repository's code cannot write there.
-"""
+"""The limits of a decision and the shortfalls that it accepts, as one document; its digest names it. No IO."""
 
 from __future__ import annotations
 
@@ -13,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mlops_cli.backends.aws.clients.s3 import JSON_TYPE, Bucket
 from mlops_cli.core.models.decision import Decision
 from mlops_cli.files.hashing import digest_bytes
 
@@ -39,37 +31,9 @@ def accepted_by(decision: Decision) -> AcceptedLimits:
     return AcceptedLimits(decision.limits, decision.shortfalls)
 
 
-class AcceptedLimitsStore:
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
-        self._known: dict[str, AcceptedLimits | None] = {}
-
-    def save(self, accepted: AcceptedLimits) -> str:
-        """Save the document; return its digest."""
-        self._bucket.put(_key(accepted.digest), accepted.content, JSON_TYPE)
-        return accepted.digest
-
-    def load(self, digest: str) -> AcceptedLimits | None:
-        """Return the document with this digest; None if it does not exist or its content has another digest."""
-        if digest not in self._known:
-            self._known[digest] = self._load(digest)
-        return self._known[digest]
-
-    def _load(self, digest: str) -> AcceptedLimits | None:
-        content = self._bucket.get(_key(digest)) if digest else None
-        if content is None or digest_bytes(content)[:DIGEST_LENGTH] != digest:
-            return None
-        values = json.loads(content)
-        return AcceptedLimits(values["limits"], tuple(values["shortfalls"]))
-
-
 LoadAccepted = Callable[[str], AcceptedLimits | None]
 
 
 def none_accepted(digest: str) -> AcceptedLimits | None:  # noqa: ARG001
     """Load nothing, for callers that do not need the limits."""
     return None
-
-
-def _key(digest: str) -> str:
-    return f"decisions/accepted/{digest}.json"

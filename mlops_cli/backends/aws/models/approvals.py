@@ -12,9 +12,8 @@ from mlops_cli.backends.aws.models.accepted_limits import LoadAccepted
 from mlops_cli.backends.aws.runs.status import decision_of
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.engine import StageFailed
-from mlops_cli.core.models.approval import has_reason
+from mlops_cli.core.models.approval import SHORTFALLS, has_reason
 from mlops_cli.core.models.decision import Decision
-from mlops_cli.core.models.evidence import SHORTFALLS
 from mlops_cli.core.runs import Run, StageRun, Status
 
 

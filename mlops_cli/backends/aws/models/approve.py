@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
-from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits, AcceptedLimitsStore
+from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
+from mlops_cli.backends.aws.models.accepted_limits_store import AcceptedLimitsStore
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import DECISION

@@ -21,8 +21,9 @@ from mlops_cli.backends.aws.clients.codepipeline import (
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits, LoadAccepted, none_accepted
 from mlops_cli.backends.aws.models.approval_summary import read_summary
 from mlops_cli.core.cache_inputs import digest_cache_inputs
+from mlops_cli.core.models.approval import SHORTFALLS
 from mlops_cli.core.models.decision import Actor, Decision, arn_name
-from mlops_cli.core.models.evidence import SHORTFALLS, limits_of
+from mlops_cli.core.models.evidence import limits_of
 from mlops_cli.core.runs import FOR_A_DECISION, Run, StageRun, Status, new_run
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
 

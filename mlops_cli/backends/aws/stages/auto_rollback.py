@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mlops_cli.backends.aws.clients.model_registry import PENDING
+from mlops_cli.backends.aws.clients.model_registry import PENDING, ModelRegistry
+from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, rejection_comment
-from mlops_cli.backends.aws.services import AwsServices
+from mlops_cli.backends.aws.models.approvals import ApprovalHistory
+from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.models.decision import DecisionKind
 from mlops_cli.core.models.model_versions import (
     ROLLED_BACK_TO,
@@ -39,71 +41,75 @@ class RollbackModel:
     package: str
 
 
-def select_rollback_model(run: Run, services: AwsServices) -> RollbackModel | None:
-    """Select the previous model and record it as live from now on; return None if there is none.
+class AutoRollback:
+    def __init__(
+        self, run_store: S3RunStore, approvals: ApprovalHistory, registry: ModelRegistry, bucket: Bucket
+    ) -> None:
+        self._run_store = run_store
+        self._approvals = approvals
+        self._registry = registry
+        self._bucket = bucket
 
-    Repeated after a kill, it selects the same model: the run's record is written first and names it.
-    """
-    if not needs_rollback(replace(run, decision=services.approvals.for_run(run))):
-        return None
-    target = _previous_model(run, services)
-    if target is None:
-        return None
-    gate = run.endpoint_gate
-    reason = gate.reason.partition(ROLLING_BACK)[0]
-    gate.reason = f"{reason}{ROLLING_BACK}{target.name} ({target.digest[:12]})."
-    gate.finished_at = time.time()  # the restored model's deployment comes after the failing one's
-    gate.detail = {**gate.detail, ROLLED_BACK_TO: {"version": target.name, "digest": target.digest}}
-    services.run_store.save(run)
-    failing = run.deployment
-    _reject(
-        failing.output,
-        rejection_comment(
-            DecisionKind.AUTOMATIC_ROLLBACK, target.name, f"the gate {ENDPOINT_GATE.name} failed in run {run.id}"
-        ),
-        services,
-    )
-    services.run_store.save_stage(replace(failing, status=Status.REUSED, output=target.digest))
-    return target
+    def select_model(self, run: Run) -> RollbackModel | None:
+        """Select the previous model and record it as live from now on; return None if there is none.
 
+        Repeated after a kill, it selects the same model: the run's record is written first and names it.
+        """
+        if not needs_rollback(replace(run, decision=self._approvals.for_run(run))):
+            return None
+        target = self._previous_model(run)
+        if target is None:
+            return None
+        gate = run.endpoint_gate
+        reason = gate.reason.partition(ROLLING_BACK)[0]
+        gate.reason = f"{reason}{ROLLING_BACK}{target.name} ({target.digest[:12]})."
+        gate.finished_at = time.time()  # the restored model's deployment comes after the failing one's
+        gate.detail = {**gate.detail, ROLLED_BACK_TO: {"version": target.name, "digest": target.digest}}
+        self._run_store.save(run)
+        failing = run.deployment
+        self._reject(
+            failing.output,
+            rejection_comment(
+                DecisionKind.AUTOMATIC_ROLLBACK, target.name, f"the gate {ENDPOINT_GATE.name} failed in run {run.id}"
+            ),
+        )
+        self._run_store.save_stage(replace(failing, status=Status.REUSED, output=target.digest))
+        return target
 
-def _previous_model(run: Run, services: AwsServices) -> RollbackModel | None:
-    """Return the approved model that was live before this run's, if all files for its deployment exist."""
-    runs = list(services.run_store.runs())
-    digests = {run_record.training.output for run_record in runs} - {""}
-    decisions = [decision for digest in digests for decision, _ in services.approvals.for_model(digest)]
-    models = versions_of(runs, sorted(decisions, key=lambda decision: decision.at, reverse=True))
-    targets = (_rollback_model(model, runs, services) for model in previously_live(models, run.deployment.output))
-    return next((target for target in targets if target), None)
+    def _previous_model(self, run: Run) -> RollbackModel | None:
+        """Return the approved model that was live before this run's, if all files for its deployment exist."""
+        runs = list(self._run_store.runs())
+        digests = {run_record.training.output for run_record in runs} - {""}
+        decisions = [decision for digest in digests for decision, _ in self._approvals.for_model(digest)]
+        models = versions_of(runs, sorted(decisions, key=lambda decision: decision.at, reverse=True))
+        targets = (self._rollback_model(model, runs) for model in previously_live(models, run.deployment.output))
+        return next((target for target in targets if target), None)
 
+    def _rollback_model(self, model: ModelVersion, runs: Sequence[Run]) -> RollbackModel | None:
+        try:
+            gate = approved_run(runs, model.digest).approval
+        except MlopsError:  # its records are gone
+            return None
+        approval = self._approvals.approval(model.digest, gate.key)
+        if approval is None or not self._bucket.exists(f"models/{model.digest}/model.tar.gz"):
+            return None
+        numbers = [_number(request) for request in self._run_store.approval_requests(model.digest)]
+        return RollbackModel(f"v{min(numbers)}", model.digest, approval.detail["package"])
 
-def _rollback_model(model: ModelVersion, runs: Sequence[Run], services: AwsServices) -> RollbackModel | None:
-    try:
-        gate = approved_run(runs, model.digest).approval
-    except MlopsError:  # its records are gone
-        return None
-    approval = services.approvals.approval(model.digest, gate.key)
-    if approval is None or not services.bucket.exists(f"models/{model.digest}/model.tar.gz"):
-        return None
-    numbers = [_number(request) for request in services.run_store.approval_requests(model.digest)]
-    return RollbackModel(f"v{min(numbers)}", model.digest, approval.detail["package"])
+    def reject_replaced(self, why: str, details: DecisionDetails) -> None:
+        """Reject the model that a rollback replaces: whoever approves the rollback, no later run restores that model."""
+        if details.rollback_to and details.rolled_back_from:
+            reason = rejection_comment(details.kind, details.rollback_to.version, why)
+            self._reject(details.rolled_back_from.digest, reason)
+
+    def _reject(self, digest: str, why: str) -> None:
+        """Reject the model: no later run deploys it without a new decision."""
+        for request in self._run_store.approval_requests(digest):
+            package = request.detail["package"]
+            if self._registry.status(package) != PENDING:
+                self._registry.decide(package, False, why)
 
 
 def _number(request: StageRun) -> int:
     """Return the number of the package: a version has the number of its first package."""
     return int(request.detail["package"].rpartition("/")[2])
-
-
-def reject_replaced(why: str, details: DecisionDetails, services: AwsServices) -> None:
-    """Reject the model that a rollback replaces: whoever approves the rollback, no later run restores that model."""
-    if details.rollback_to and details.rolled_back_from:
-        reason = rejection_comment(details.kind, details.rollback_to.version, why)
-        _reject(details.rolled_back_from.digest, reason, services)
-
-
-def _reject(digest: str, why: str, services: AwsServices) -> None:
-    """Reject the model: no later run deploys it without a new decision."""
-    for request in services.run_store.approval_requests(digest):
-        package = request.detail["package"]
-        if services.registry.status(package) != PENDING:
-            services.registry.decide(package, False, why)

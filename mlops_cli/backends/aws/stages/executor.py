@@ -23,8 +23,9 @@ from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.models.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices
-from mlops_cli.backends.aws.stages import auto_rollback, endpoint_parameters, job_outputs
+from mlops_cli.backends.aws.stages import endpoint_parameters, job_outputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
+from mlops_cli.backends.aws.stages.auto_rollback import RollbackModel
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
 from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
@@ -37,8 +38,7 @@ from mlops_cli.core.cache_inputs import FILE, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs.script_environment import environment_inputs
-from mlops_cli.core.models.approval import accepts
-from mlops_cli.core.models.evidence import SHORTFALLS
+from mlops_cli.core.models.approval import SHORTFALLS, accepts
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file
@@ -69,7 +69,7 @@ class AwsStageExecutor:
         self.job_builder = job_builder
         self.out = project.state / "stage"
         self._imports: dict[str, list[str]] = {}
-        self.rollback_model: auto_rollback.RollbackModel | None = None
+        self.rollback_model: RollbackModel | None = None
         # The reason and the details of the rollback that this run was started for.
         self.rollback_decision: tuple[str, DecisionDetails] | None = None
 
@@ -306,7 +306,7 @@ class AwsStageExecutor:
 
     def prepare_rollback(self, run: Run) -> bool:
         """Select the previous model; return False if there is none, or no failed model to replace."""
-        self.rollback_model = auto_rollback.select_rollback_model(run, self.services)
+        self.rollback_model = self.services.auto_rollback.select_model(run)
         return self.rollback_model is not None
 
     def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
@@ -323,7 +323,8 @@ class AwsStageExecutor:
         return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
 
     def verify_provenance(self, run: Run) -> None:
-        JobProvenance(self.services, self.job_builder).verify(run)
+        state_machines = self.services.account.client("stepfunctions")
+        JobProvenance(self.services.pipeline, state_machines, self.bucket, self.job_builder).verify(run)
 
     def collect_result(self, stage: Stage, run: Run) -> None:
         """Collect the result of the actions after a stage's command step; raise StageFailed if it is wrong."""
@@ -365,7 +366,7 @@ class AwsStageExecutor:
         run.decision = decision
         self.services.registry.decide(package, True, decision.by)
         if self.rollback_decision:
-            auto_rollback.reject_replaced(*self.rollback_decision, self.services)
+            self.services.auto_rollback.reject_replaced(*self.rollback_decision)
         return StageResult(record.output)
 
     def _deploy_result(self, run: Run) -> StageResult:

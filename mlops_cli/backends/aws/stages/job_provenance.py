@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_cli.backends.aws.clients.codepipeline import ActionRun
+from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Pipeline
+from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra.dataset import FOLDER
 from mlops_cli.backends.aws.runs.status import JOB, latest_attempt
-from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stages.job_builder import JobBuilder
 from mlops_cli.backends.aws.stages.job_requests import name_of
 from mlops_cli.core.engine import StageFailed
@@ -31,13 +32,15 @@ HINT = (
 
 
 class JobProvenance:
-    def __init__(self, services: AwsServices, job_builder: JobBuilder) -> None:
-        self._services = services
+    def __init__(self, pipeline: Pipeline, state_machines: Client, bucket: Bucket, job_builder: JobBuilder) -> None:
+        self._pipeline = pipeline
+        self._state_machines = state_machines
+        self._bucket = bucket
         self._job_builder = job_builder
 
     def verify(self, run: Run) -> None:
         """Raise StageFailed for the output of another job, of other code, or one that was written twice."""
-        actions = self._services.pipeline.actions(run.id)
+        actions = self._pipeline.actions(run.id)
         for stage in JOBS:
             jobs = [action for action in latest_attempt(stage.name, actions) if action.name == JOB and action.external]
             document = self._executed(jobs[-1]) if jobs else {}
@@ -51,8 +54,7 @@ class JobProvenance:
 
     def _executed(self, job: ActionRun) -> dict[str, Any]:
         """Return the document that the state machine was started with."""
-        client = self._services.account.client("stepfunctions")
-        document = json.loads(client.describe_execution(executionArn=job.external)["input"])
+        document = json.loads(self._state_machines.describe_execution(executionArn=job.external)["input"])
         return document if isinstance(document, dict) else {}
 
     def _verify_request(self, stage: Stage, run: Run, document: dict[str, Any]) -> None:
@@ -63,12 +65,12 @@ class JobProvenance:
 
     def _comparable(self, document: Mapping[str, Any]) -> str:
         """Return the document as text; whichever dataset: another one may have come since, from a person."""
-        datasets = self._services.bucket.uri(FOLDER)
+        datasets = self._bucket.uri(FOLDER)
         return re.sub(re.escape(datasets) + r'[^"]*', datasets, json.dumps(document, sort_keys=True))
 
     def _verify_objects(self, stage: Stage, artifact: str, ended: float) -> None:
         """Raise StageFailed if an object below the artifact has two versions, or is newer than the job's end."""
-        versions = list(self._services.bucket.versions(artifact)) if artifact else []
+        versions = list(self._bucket.versions(artifact)) if artifact else []
         counts = Counter(version["Key"] for version in versions)
         changed = [key for key, count in counts.items() if count > 1]
         changed += [version["Key"] for version in versions if version["LastModified"].timestamp() > ended]

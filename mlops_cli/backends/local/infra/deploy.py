@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mlops_cli.backends.local.runs.store import RunStore, check_path
-from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.runs import no_run_error
 from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks.base import Framework
-from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
 from mlops_cli.project.state_dir import check_no_links, check_state_dir_owner, hold_state_dir, is_state_dir
+
+if TYPE_CHECKING:
+    from mlops_cli.core.plan import Plan
 
 SERVER = ("falcon", "uvicorn", "pytest")
 
 
 def plan_infra(project: Project, framework: Framework) -> Plan:
     """Return the plan; raise MlopsError if packages are missing, or .mlops/ or the run store cannot be used."""
+    from mlops_cli.core.plan import Action, Change, Plan
+
     _check_packages(framework)
     check_path(project.database)
     check_state_dir_owner(project)
@@ -85,6 +89,8 @@ def missing_packages(framework: Framework) -> list[str]:
 def _check_packages(framework: Framework) -> None:
     missing = missing_packages(framework)
     if missing:
+        from mlops_cli.packaging.install_hint import install_command
+
         raise MlopsError(
             f"The local target needs packages that are not installed: {', '.join(missing)}.",
             f"Install them: {install_command(framework.extra)}",

@@ -26,9 +26,9 @@ class RollbackReason:
     kind: DecisionKind = DecisionKind.ROLLBACK
 
 
-def interrupted_rollback(store: RunStore) -> Run | None:
-    """Return the newest run if it is an unfinished rollback."""
-    latest = next(iter(store.runs()), None)
+def interrupted_rollback(runs: Sequence[Run]) -> Run | None:
+    """Return the newest run if it is an unfinished rollback; ``runs`` come the newest first."""
+    latest = next(iter(runs), None)
     half_way = (Status.RUNNING, Status.INTERRUPTED)
     return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
 

@@ -48,7 +48,7 @@ def select_run(request: RunRequest, store: RunStore, executor: StageExecutor) ->
     latest = _latest(runs)
     if request.from_stage:
         return _from_stage(request, runs, executor)
-    if (going_back := interrupted_rollback(store)) is not None:
+    if (going_back := interrupted_rollback(runs)) is not None:
         return RunSelection(going_back, DEPLOYMENT.name)
     if request.force or latest is None:
         return RunSelection(_new_run(request.overrides, STAGES[0].name if request.force else ""))

@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, look TEXT NOT NULL, d
 """
 
 
+FINISHED = "SELECT run_id, record FROM stages WHERE name=? AND status IN ('done','reused')"
 # SQLite opens no longer path, and needs eight bytes of it for its journals' names.
 LONGEST_PATH = 512 - 8
 
@@ -145,16 +146,15 @@ class RunStore:
         rows = self._query("SELECT * FROM runs ORDER BY rowid DESC")
         return [_run(row, stages.get(row["id"], {}), decisions.get(row["id"])) for row in rows]
 
-    def finished(self, name: str, key: str = "") -> list[StageRun]:
-        """Return the successful executions of a stage (with this key, if given), the newest first."""
-        rows = self._query(
-            "SELECT run_id, record FROM stages WHERE name=? AND (?='' OR key=?) AND status IN ('done','reused') "
-            "ORDER BY rowid DESC",
-            name,
-            key,
-            key,
-        )
-        return [_stage_run(row) for row in rows]
+    def finished(self, name: str, key: str, run_id: str) -> Iterator[StageRun]:
+        """Yield the successful executions of a stage with this key: the run's own first, then the newest first."""
+        rows = self._query(f"{FINISHED} AND key=? ORDER BY run_id<>?, rowid DESC", name, key, run_id)
+        yield from map(_stage_run, rows)
+
+    def last_finished(self, name: str) -> StageRun | None:
+        """Return the last successful execution of a stage."""
+        rows = self._query(f"{FINISHED} ORDER BY rowid DESC LIMIT 1", name)
+        return _stage_run(rows[0]) if rows else None
 
     def known_imports(self) -> dict[str, list[str]]:
         """Return the imports of source files, by the digest of their content."""

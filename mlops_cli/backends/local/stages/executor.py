@@ -22,9 +22,8 @@ from mlops_cli.caching.unsent import record_unsent, unsent_files
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.engine import RunView, StageResult
 from mlops_cli.core.jobs.script_job import input_channels
-from mlops_cli.core.models.approval import accepts, approvals_since_rejection, latest_decision
+from mlops_cli.core.models.approval import SHORTFALLS, accepts, approvals_since_rejection, latest_decision
 from mlops_cli.core.models.decision import Decision
-from mlops_cli.core.models.evidence import SHORTFALLS
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.data.metadata import changed_since, load
@@ -84,10 +83,14 @@ class LocalStageExecutor:
         return JobRunner(self.project, self.children, self.use_case.passed, time_limits, checkpoints, trial)
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
-        code = {**self._code(stage), **job_environment_inputs(self.use_case.passed)} if stage.script else {}
+        code = {**self._code(stage), **self._environment_inputs} if stage.script else {}
         inputs = input_digests(stage, run, self._data_digest() if DATA in stage.inputs else "")
         use_case = use_case_inputs(stage, run, self.use_case)
         return {**code, **inputs, **use_case, **self._environment(stage), **self._read_before(stage)}
+
+    @cached_property
+    def _environment_inputs(self) -> dict[str, str]:
+        return job_environment_inputs(self.use_case.passed)
 
     def _read_before(self, stage: Stage) -> dict[str, str]:
         """Return the present values of the files that the last execution has read."""
@@ -145,13 +148,12 @@ class LocalStageExecutor:
             return self._approved(stage, key, run)
         with self._digests() as digest:
             reads = self._reads(digest)
-            records = [
+            usable = (
                 record
-                for record in self.store.finished(stage.name, key)
+                for record in self.store.finished(stage.name, key, run.id)
                 if self._is_usable(stage, record) and reads.are_same(record.cache_inputs)
-            ]
-        own = [record for record in records if record.run_id == run.id]
-        return next(iter(own or records), None)
+            )
+            return next(usable, None)
 
     def _approved(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         """Return the approval of the same model under the same limits, unless a later decision revoked it."""
@@ -191,7 +193,7 @@ class LocalStageExecutor:
         return bool(digest_folder(folder) == record.detail["content"])
 
     def previous(self, stage: Stage) -> StageRun | None:
-        return next(iter(self.store.finished(stage.name)), None)
+        return self.store.last_finished(stage.name)
 
     def save(self, run: Run) -> None:
         self.store.save(run)
