@@ -196,7 +196,7 @@ def find_by_token(token: str) -> list[int]:
     return [
         pid
         for pid, environment in environments()
-        if mark in environment.split(b"\0" if LINUX else None) or is_subreaper(pid, token)
+        if (mark in environment and mark in environment.split(b"\0" if LINUX else None)) or is_subreaper(pid, token)
     ]
 
 
@@ -226,9 +226,10 @@ def environments() -> Iterator[tuple[int, bytes]]:
         listing = subprocess.run(["ps", "-axEww", "-o", "pid=,command="], capture_output=True, check=True).stdout
         yield from ((int(line.split()[0]), line) for line in listing.splitlines() if line.strip())
         return
-    for folder in Path("/proc").glob("[0-9]*") if has_own_proc() else ():
+    for name in os.listdir("/proc") if has_own_proc() else ():  # noqa: PTH208 (each stage ends with this)
         with contextlib.suppress(OSError):
-            yield int(folder.name), (folder / "environ").read_bytes()
+            if name.isdecimal():
+                yield int(name), Path("/proc", name, "environ").read_bytes()
 
 
 @contextmanager

@@ -6,9 +6,11 @@ PYTHON* is not on the list: these variables switch assertions off, load other mo
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from pathlib import Path
 
 from mlops_cli.files.hashing import digest_bytes
@@ -77,4 +79,9 @@ def environment_inputs(environ: Mapping[str, str], passed: PassedVariables) -> d
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return re.fullmatch(_alternatives(patterns), name) is not None
+
+
+@cache
+def _alternatives(patterns: tuple[str, ...]) -> str:
+    return "|".join(map(translate, patterns))
