@@ -20,7 +20,7 @@ from mlops_cli.cli.options import Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Approvals, Runs, ServedEndpoint
+    from mlops_cli.backends.base import Runs
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.core.runs import Run, RunRequest
@@ -63,6 +63,7 @@ def run(
 
     The run stops at the approval, where a person decides.
     """
+    from mlops_cli.cli.run_result import show_result
     from mlops_cli.console.output import run_dict, show_newer_data
     from mlops_cli.core.runs import RunRequest, parse_overrides
     from mlops_cli.data.origins import SourceCheck
