@@ -31,19 +31,17 @@ class Ground:
             record.status, record.artifact = Status.DONE, f"artifacts/{stage.name}/k/{stage.name}-1/"
             self.documents[stage.name] = self.prepare(stage, self.run, f"{stage.name}-1").document
             self.versions += [f"{record.artifact}output/model.tar.gz", f"{record.artifact}output/output.tar.gz"]
-        services: Any = SimpleNamespace(
-            pipeline=SimpleNamespace(actions=lambda run_id: self.actions),
-            account=SimpleNamespace(client=lambda name: self),
-            bucket=SimpleNamespace(
-                uri=lambda key: f"s3://b/{key}",
-                versions=lambda prefix: (
-                    {"Key": key, "LastModified": datetime.fromtimestamp(self.modified, timezone.utc)}
-                    for key in self.versions
-                    if key.startswith(prefix)
-                ),
+        pipeline: Any = SimpleNamespace(actions=lambda run_id: self.actions)
+        bucket: Any = SimpleNamespace(
+            uri=lambda key: f"s3://b/{key}",
+            versions=lambda prefix: (
+                {"Key": key, "LastModified": datetime.fromtimestamp(self.modified, timezone.utc)}
+                for key in self.versions
+                if key.startswith(prefix)
             ),
         )
-        self.provenance = JobProvenance(services, self)  # type: ignore[arg-type]
+        state_machines: Any = self
+        self.provenance = JobProvenance(pipeline, state_machines, bucket, self)  # type: ignore[arg-type]
 
     @property
     def actions(self) -> list[ActionRun]:
