@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 SETTING_NAMES = {setting.name for setting in SETTINGS}
 ROOT = Path(__file__).resolve().parent.parent
 USE_CASES = ROOT / "tests" / "usecases"
-SHARED = {"shared", "account"}
+SHARED = {"shared", "either", "account"}
 """Fixtures of a module whose tests go on with what the tests before have left."""
 JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 
@@ -129,6 +130,17 @@ class Cli:
         """The JSON on stdout; anything else there fails."""
         return json.loads(self.both(*arguments, "--json", code=code)[0])
 
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text in a file of the use case."""
+        path = self.folder / "training" / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def live(self, *arguments: str) -> dict[str, Any]:
+        """Return a run whose model is live; a test that shares the project may find that it is already."""
+        run = self.json("run", *arguments)
+        return dict(run if run["status"] == "done" else self.json("approve", "--run-id", run["id"], "--yes"))
+
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """Return a folder that one worker makes for all of them; ``make`` gets a folder that is not there yet."""
@@ -155,10 +167,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path, tiny_model: Path) -> Iterator[Cli]:
-    """A project with the tiny use case, its data in place; everything it started is stopped in the end."""
-    folder = tmp_path / "tiny"
+    with tiny_project(tmp_path / "tiny", tiny_model) as cli:
+        yield cli
+
+
+@contextmanager
+def tiny_project(folder: Path, model: Path) -> Iterator[Cli]:
+    """Provide a project with the tiny use case, its data in place; stop everything that it started in the end."""
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
-    shutil.copytree(tiny_model, folder / "training" / "model")
+    shutil.copytree(model, folder / "training" / "model")
     rows = "".join(f"{number},text number {number},{number % 2}\n" for number in range(20))
     (folder / "tiny.csv").write_text("id,text,long\n" + rows)
     (folder / ".env").write_text(f"ENDPOINT_PORT={free_port()}\n")

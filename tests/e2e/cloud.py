@@ -24,11 +24,6 @@ class Cloud(Cli):
         super().__init__(folder, {**aws.environment, "MLOPS_TARGET": "aws", **settings})
         self.aws = aws
 
-    def edit(self, file: str, old: str, new: str) -> None:
-        path = self.folder / "training" / file
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
-
     def ready(self) -> Cloud:
         """With infrastructure and data."""
         self("deploy-infra", "--yes")
@@ -39,11 +34,6 @@ class Cloud(Cli):
         run = self.json("run", *arguments)
         assert run["status"] == "waiting"
         return dict(self.json("approve", "--run-id", run["id"][:8], "--yes"))
-
-    def live(self, *arguments: str) -> dict[str, Any]:
-        """Return a run whose model is live; who shares a project may find that it is already."""
-        run = self.json("run", *arguments)
-        return run if run["status"] == "done" else dict(self.json("approve", "--run-id", run["id"], "--yes"))
 
     def decide_in_the_console(self, status: str, summary: str) -> None:
         """Send a decision as the console does, past mlops; the state view shows its token later than the run waits."""

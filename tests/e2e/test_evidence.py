@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.parse
+import re
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from aws_simulator.fixture import aws_server
+from tests.conftest import Cli, wait_for
+from tests.e2e.cloud import Cloud, shared
 from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows
+from tests.e2e.targets import either
 
 pytestmark = pytest.mark.slow
+__all__ = ["aws_server", "either", "shared"]
 
 
 def get_data(cli: Cli, rows: list[str]) -> None:
@@ -35,8 +40,9 @@ def approve(cli: Cli, *overrides: str) -> Any:
 
 
 def report_of(cli: Cli, *arguments: str) -> str:
-    address = cli.json("report", *arguments)["report"]
-    return Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).read_text("utf-8")
+    """Return the page at the address that the command gives."""
+    with urllib.request.urlopen(cli.json("report", *arguments)["report"]) as answer:
+        return str(answer.read().decode())
 
 
 def demand_better(cli: Cli) -> None:
@@ -44,7 +50,15 @@ def demand_better(cli: Cli) -> None:
     path.write_text(path.read_text().replace('primary = "roc_auc"', 'primary = "roc_auc"\nmust_beat_live = true'))
 
 
-def test_every_run_that_waits_has_a_report_and_a_rejected_one_keeps_it(judged: Cli, tmp_path: Path) -> None:
+def test_without_predictions_the_report_says_so_and_a_rejected_run_keeps_it(either: Cli) -> None:
+    run = either.json("run")
+    assert "the training wrote no predictions.json" in report_of(either, run["id"])
+    assert either.json("run")["status"] == "waiting"
+    either("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
+    assert re.search("This run was <b>REJECTED</b> by .+: too rude<", report_of(either, run["id"]))
+
+
+def test_every_run_that_waits_has_a_report(judged: Cli, tmp_path: Path) -> None:
     gate = judged.folder / "training" / "tests" / "test_pretraining.py"
     gate.write_text(gate.read_text().replace(">= 3", ">= 3000"))
     judged.both("run", code=3)
@@ -63,10 +77,6 @@ def test_every_run_that_waits_has_a_report_and_a_rejected_one_keeps_it(judged: C
         f"report of run {run_id}: {(judged.folder / path).as_uri()}\nnext: mlops approve {run_id}\n"
     )
     the_browser_gets_the_page(judged, tmp_path)
-
-    judged("approve", "--run-id", run_id, "--yes", "--reject", "--comment", "too short")
-    assert "<b>REJECTED</b>" in report_of(judged, run_id)
-    assert "too short" in report_of(judged, run_id)
 
 
 def the_browser_gets_the_page(judged: Cli, tmp_path: Path) -> None:
@@ -157,3 +167,38 @@ def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_comp
     assert "must_beat_live: not compared" in report_of(tiny)
     _, err = tiny.both("approve", "--run-id", tiny.json("runs")[0]["id"], "--yes", code=2)
     assert "must_beat_live: not compared: the training wrote no predictions.json" in err
+
+
+def test_a_model_that_is_rejected_in_the_console_has_it_in_its_report(shared: Cloud) -> None:
+    run = shared.json("run")
+    shared.decide_in_the_console("Rejected", "not today")
+    wait_for(lambda: shared.json("status")["run"]["status"] == "rejected", 60)
+    assert re.search("This run was <b>REJECTED</b> by .*: not today<", report_of(shared, run["id"]))
+
+
+def test_on_aws_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Cloud) -> None:
+    script = shared.folder / "training" / "train.py"
+    script.write_text(script.read_text() + PREDICTIONS)
+    write_rows(shared.folder / "tiny.csv", *first_rows())
+    shared("download-data", "--source", "tiny.csv")
+    first = shared.json("run")
+    assert "This run was" not in report_of(shared, first["id"])
+    shared("approve", "--run-id", first["id"], "--comment", "go ahead", "--yes")
+    html = report_of(shared, first["id"])
+    assert "it would be the first model to go live" in html, "as it was when the decision fell"
+    assert re.search("This run was <b>approved</b> by root, .*: go ahead<", html)
+    with urllib.request.urlopen(shared.json("report", first["id"])["report"]) as answer:
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+
+    second = shared.approved("--set", "epochs=4")
+    comparison = second["evidence"]["comparison"]
+    assert (comparison["result"], comparison["rows"], comparison["of"], comparison["asked"]) == ("better", 200, 200, 0)
+    html = report_of(shared, second["id"])
+    assert "it is better than the live model, beyond noise" in html
+    assert second["evidence"]["report"].endswith(f"decisions/{second['id']}/report.html")
+
+    write_rows(shared.folder / "tiny.csv", *later_rows())
+    shared("download-data", "--source", "tiny.csv")
+    run = shared.json("run", "--set", "epochs=4")
+    shown = shared("approve", "--run-id", run["id"], "--yes")
+    assert "240 of 300 test rows, 140 of them predicted by the live endpoint; it was trained on 60 others" in shown

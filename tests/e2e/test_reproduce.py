@@ -1,51 +1,172 @@
-"""A run made again through the CLI."""
+"""A run made again through the CLI: beside everything else, with the same result or a named difference."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+from typing import Any
 
 import pytest
 
+from aws_simulator.fixture import aws_server
 from tests.conftest import Cli, wait_for
+from tests.e2e.cloud import Cloud, git, shared
+from tests.e2e.targets import either
 from tests.e2e.test_local_lifecycle import approved_run, edit, hold, reached
 
 pytestmark = pytest.mark.slow
+__all__ = ["aws_server", "either", "shared"]
 
 
-def test_a_run_made_again_is_the_same_or_what_differs_is_named(tiny: Cli) -> None:
-    run = approved_run(tiny)
-    before = tiny.json("runs")
-    found = tiny.json("reproduce", run["id"][:4])
-    assert (found["same"], found["run_id"], found["metrics"]) == (True, run["id"], [])
-    assert f"run {run['id']}: same" in tiny("reproduce")
-    assert tiny.json("runs") == before, "it is no run of its own"
-    assert tiny.json("run")["changed"] is False, "and it has touched nothing"
-    assert not (tiny.folder / ".mlops" / "reproduction").exists()
-
-    edit(tiny, "train.py", "0.4 + 0.2", "0.3 + 0.2")
-    edit(tiny, "train.py", "str(arguments.epochs)", "'other'")
-    out = tiny("reproduce", run["id"], code=3)
-    assert "preprocess: same output" in out
-    assert "  training/train.py: " in out
-    assert "metric test macro roc_auc: 0.6 → 0.5" in out
-    assert f"run {run['id']}: DIFFERENT" in out
-    assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+def keys(cloud: Cloud) -> dict[str, str]:
+    """Every object of the project and its version, CodePipeline's own artifacts aside."""
+    s3 = cloud.aws.client("s3")
+    (bucket,) = (bucket["Name"] for bucket in s3.list_buckets()["Buckets"])
+    listed = s3.list_object_versions(Bucket=bucket, Prefix="tiny-dev/")
+    return {entry["Key"]: entry["VersionId"] for entry in [*listed["Versions"], *listed.get("DeleteMarkers", ())]}
 
 
-def test_what_was_never_trained_cannot_be_made_again_and_a_manifest_tells_where_a_run_was_made(tiny: Cli) -> None:
-    edit(tiny, "tests/test_pretraining.py", ">= 3", ">= 300")
-    tiny.both("run", code=3)
-    _, err = tiny.both("reproduce", code=1)
-    assert "has no trained model to reproduce" in err
-    edit(tiny, "tests/test_pretraining.py", ">= 300", ">= 3")
-    run = tiny.json("run")
-    found = tiny.json("status", run["id"])["manifest"]
-    assert found["machine"]["cpus"] >= 1
-    assert found["git"] is None
-    assert set(found["stages"]) >= {"preprocess", "train"}
-    assert "package" not in found["stages"]["train"]["output"]
+def jobs(cloud: Cloud) -> dict[str, str]:
+    summaries = cloud.aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    return {job["TrainingJobName"]: job["TrainingJobStatus"] for job in summaries}
+
+
+def again(cli: Cli) -> dict[str, str]:
+    """Return the training jobs of reproductions, by name with their status; none on one machine."""
+    if not isinstance(cli, Cloud):
+        return {}
+    return {name: status for name, status in jobs(cli).items() if name.startswith("tiny-dev-again-")}
+
+
+def state(cli: Cli) -> dict[str, Any]:
+    """Return everything that a reproduction must leave as it was."""
+    objects = keys(cli) if isinstance(cli, Cloud) else (cli.folder / ".mlops" / "reproduction").exists()
+    return {"objects": objects, "runs": cli.json("runs"), "models": cli.json("models")}
+
+
+def test_a_run_without_a_trained_model_cannot_be_made_again(either: Cli) -> None:
+    either.edit("tests/test_pretraining.py", ">= 3", ">= 300")
+    either("run", code=3)
+    assert "has no trained model to reproduce" in either("reproduce", code=1)
+    either.edit("tests/test_pretraining.py", ">= 300", ">= 3")
+
+
+def test_a_run_made_again_is_the_same_and_touches_nothing(either: Cli) -> None:
+    run = either.live()
+    before, jobs_before = state(either), again(either)
+    reproduction = either.json("reproduce", run["id"][:8])
+    assert (reproduction["same"], reproduction["run_id"], reproduction["metrics"]) == (True, run["id"], [])
+    assert [stage["input_changes"] for stage in reproduction["stages"]] == [[], []]
+    assert state(either) == before
+    ended = [status for name, status in again(either).items() if name not in jobs_before]
+    assert ended == (["Completed"] if isinstance(either, Cloud) else [])
+    assert either.json("run")["changed"] is False
+
+
+def test_the_manifest_has_the_origin_of_a_run(either: Cli) -> None:
+    assert either.json("status", either.live()["id"])["manifest"]["git"] is None
+    (either.folder / ".gitignore").write_text(".mlops/\nreached-*\n*.csv\n__pycache__\n")
+    git(either.folder, "init", "-q")
+    git(either.folder, "add", ".")
+    git(either.folder, "commit", "-qm", "first")
+    either.edit("train.py", "0.4 + 0.2", "0.3 + 0.2")
+    run = either.json("run", "--set", "epochs=2")
+    either.edit("train.py", "0.3 + 0.2", "0.4 + 0.2")
+    manifest = either.json("status", run["id"])["manifest"]
+    origin = manifest["git"]
+    assert (len(origin["commit"]), origin["dirty"], len(origin["diff_sha256"])) == (40, True, 64)
+    train = manifest["stages"]["train"]["cache_inputs"]
+    assert (train["epochs"], len(train["training/train.py"])) == ("2", 64)
+    assert len(manifest["stages"]["preprocess"]["cache_inputs"]["the data"]) == 64
+    assert "package" not in manifest["stages"]["train"]["output"]
+    if isinstance(either, Cloud):
+        assert manifest["machine"]["train"]["instance_type"] == "ml.m5.xlarge"
+        assert (manifest["requirements"]["train"], "tensorflow-training" in train["image"]) == ([], True)
+    else:
+        assert manifest["machine"]["cpus"] >= 1
+
+
+def on_a_larger_machine(cli: Cli) -> tuple[Cli, list[str]]:
+    """Change the project's machine; return the project with it, and the lines that say so. Nothing on one machine."""
+    if not isinstance(cli, Cloud):
+        return cli, []
+    use_case = cli.folder / "training" / "usecase.toml"
+    use_case.write_text(f'{use_case.read_text()}\n[aws.train]\ninstance_type = "ml.m5.2xlarge"\n')
+    # INSTANCE is of no effect: the pipeline was deployed without it.
+    lines = [
+        "with the present scripts, settings and data, as jobs on aws",
+        "note: INSTANCE is ml.m5.4xlarge (environment), and the pipeline was deployed with none",
+        "  machine instance_type: ml.m5.xlarge → ml.m5.2xlarge",
+    ]
+    return Cloud(cli.folder, cli.aws, SOURCE="s3", INSTANCE="ml.m5.4xlarge"), lines
+
+
+def test_a_difference_is_named_and_a_script_that_fails_shows_its_last_lines(either: Cli) -> None:
+    run, training = either.live(), either.folder / "training"
+    before = {file: file.read_text() for file in (training / "train.py", training / "usecase.toml")}
+    either.edit("train.py", "0.4 + 0.2", "0.3 + 0.2")
+    either.edit("train.py", "str(arguments.epochs)", "'other'")
+    changed, lines = on_a_larger_machine(either)
+    out = changed("reproduce", run["id"], "--yes", code=3)
+    for line in (
+        "preprocess: same output",
+        "  training/train.py: ",
+        "metric test macro roc_auc: 0.6 → 0.5",
+        f"run {run['id']}: DIFFERENT",
+        *lines,
+    ):
+        assert line in out
+    either.edit("train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
+    _, err = changed.both("reproduce", run["id"], "--yes", code=3)
+    assert ("train.py failed: AlgorithmError" if lines else "train.py ended with exit code 1") in err
+    assert "no luck today" in err
+    for file, content in before.items():
+        file.write_text(content)
+    assert either.json("status")["endpoint"]["is_what_was_approved"] is True
+
+
+def test_ctrl_c_stops_the_job_on_aws(shared: Cloud) -> None:
+    run = shared.live()
+    before, jobs_before = keys(shared), again(shared)
+    held = shared.held("train.py")
+    with shared.going("reproduce", run["id"]) as process:
+        wait_for(lambda: "InProgress" in again(shared).values(), 120)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Stopped; the job on AWS was stopped, too." in err
+    assert "Traceback" not in err
+
+    def ending() -> set[str]:
+        return {status for name, status in again(shared).items() if name not in jobs_before}
+
+    # One that was still fetching what lay in the folder that is gone fails before it is stopped.
+    wait_for(lambda: ending() in ({"Stopped"}, {"Failed"}), 120)
+    assert keys(shared).keys() <= before.keys()
+    held.unlink()
+
+
+def killed(cloud: Cloud, run_id: str) -> None:
+    """A reproduction that is killed while its training goes on."""
+    with cloud.going("reproduce", run_id) as process:
+        wait_for(lambda: "InProgress" in again(cloud).values(), 120)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+
+
+def test_a_killed_reproduction_on_aws_is_made_again_or_cleaned_up(shared: Cloud) -> None:
+    run = shared.live()
+    held = shared.held("train.py")
+    killed(shared, run["id"])
+    held.unlink()
+    shared.edit("train.py", "import time\n", "import time  # changed\n")
+    assert shared.json("reproduce", run["id"])["same"] is True, "how a script is written is not what it makes"
+    assert "InProgress" not in again(shared).values()
+    held.touch()
+    killed(shared, run["id"])
+    assert "state machine execution" in shared("cleanup", "--dry-run")
+    assert "verified: no resources created by mlops remain" in shared("cleanup", "--yes")
 
 
 def test_the_manifest_names_the_commit_that_the_model_was_made_at(tiny: Cli) -> None:
@@ -90,5 +211,6 @@ def test_a_killed_reproduction_leaves_nothing_that_stays(tiny: Cli) -> None:
     assert f"hint: Start again: mlops reproduce {run['id']}" in err
     held.unlink()
     assert tiny.json("status")["run"]["status"] == "done"
-    assert tiny.json("reproduce", run["id"])["same"] is True
+    assert f"run {run['id']}: same" in tiny("reproduce", run["id"])
+    assert not (tiny.folder / ".mlops" / "reproduction").exists()
     assert "verified: no resources created by mlops remain" in tiny("cleanup", "--yes")
