@@ -46,6 +46,11 @@ class AppContext:
 
         return load_settings(self.project.dotenv, self.flags)
 
+    def set_flag(self, name: str, value: str | None) -> None:
+        """Set an option of one command, which beats all other origins of the setting."""
+        self.flags[name] = value
+        self.__dict__.pop("settings", None)  # they may have been read already
+
     @property
     def secrets(self) -> frozenset[str]:
         """Return the texts that are never shown; without a project, those of the environment."""

@@ -33,7 +33,7 @@ def deploy_infra(
     from mlops_cli.console.output import plan_dict
 
     context, console = get_context(ctx)
-    context.flags["SOURCE"] = source
+    context.set_flag("SOURCE", source)
     cost_approval = context.cost_approval(console, yes, yes_cost)
     plan, changed = show_and_deploy(context.backend.infra, console, dry_run, yes, cost_approval)
     result = {"place": context.backend.infra.account_label(), "plan": plan_dict(plan), "changed": changed}

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import falcon
 
 from mlops_cli.serving.runtime.predict_api import PredictError
+from mlops_cli.serving.runtime.script_model import AnswerError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
 from mlops_cli.serving.worker.batch import Invocation
-from mlops_cli.serving.worker.script_model import AnswerError
 
 log = logging.getLogger("mlops.server")
 

@@ -1,1 +1,1 @@
-"""The TensorFlow runtime: load a SavedModel, run it, speak TensorFlow Serving's JSON."""
+"""How models run: a SavedModel of TensorFlow, with TensorFlow Serving's JSON; all others by their scripts."""

@@ -58,7 +58,7 @@ def load_model(package: Path, framework_name: str, limits: Limits) -> LoadedMode
     """Load the package; raise ModelError, TensorFlowError or the package's own exception."""
     framework = framework_named(framework_name)
     if framework.uses_handlers:
-        from mlops_cli.serving.worker.script_model import ScriptModel
+        from mlops_cli.serving.runtime.script_model import ScriptModel
         from mlops_cli.serving.worker.script_predictor import ScriptPredictor
 
         script_model = ScriptModel(package, framework)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mlops_cli.serving.runtime.script_model import AnswerError, ScriptModel
 from mlops_cli.serving.worker.batch import Batch, Invocation
-from mlops_cli.serving.worker.script_model import AnswerError, ScriptModel
 
 
 class ScriptPredictor:

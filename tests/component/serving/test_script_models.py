@@ -20,7 +20,7 @@ from mlops_cli.frameworks.base import CSV, JSON, NPY, Framework, Image, Toolkit
 from mlops_cli.frameworks.package_check import obstacle
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.runtime.saved_model import ModelError
-from mlops_cli.serving.worker.script_model import AnswerError, ScriptModel
+from mlops_cli.serving.runtime.script_model import AnswerError, ScriptModel
 
 pytest.importorskip("sagemaker_inference", reason="it comes with the extra: pip install -e '.[test]'")
 
