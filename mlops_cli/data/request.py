@@ -62,8 +62,8 @@ class DataRequest:
     def _check_arguments(self) -> None:
         """Raise ConfigurationError for an argument of which no script among the sources knows."""
         scripts = {name: self.scripts[name] for name in self.sources if name in self.scripts}
-        known = {argument for script in scripts.values() for argument in script.arguments}
-        for argument in sorted(self.arguments.keys() - known):
+        arguments = {argument for script in scripts.values() for argument in script.arguments}
+        for argument in sorted(self.arguments.keys() - arguments):
             having = [name for name, script in self.scripts.items() if argument in script.arguments]
             raise ConfigurationError(
                 f"{argument} is no argument of the source {' + '.join(self.sources)}",

@@ -68,7 +68,7 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
         )
     else:
         table = _inner_table(path, source, entry, member_name, scratch, depth)
-    unread = [other.shown for other in entries if other is not entry]
+    unread = [candidate.shown for candidate in entries if candidate is not entry]
     remark = f"not read: {_listed(unread)} in {source}" if unread else ""
     return replace(table, remarks=(*filter(None, [remark]), *table.remarks))
 

@@ -15,8 +15,8 @@ BINS = 10
 Z = 1.96  # for 95 %
 
 
-def _ratio(part: int, rest: int) -> float | None:
-    return part / (part + rest) if part + rest else None
+def _ratio(part: int, complement: int) -> float | None:
+    return part / (part + complement) if part + complement else None
 
 
 @dataclass(frozen=True)

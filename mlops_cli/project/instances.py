@@ -88,8 +88,8 @@ class InstanceSettings:
     def trained_on(self, instance_type: str) -> InstanceSettings:
         """Return the same settings with another training instance; "" changes nothing."""
         training = self.of(TRAINING)
-        other = replace(training, instance_type=instance_type or training.instance_type)
-        return replace(self, jobs={**self.jobs, TRAINING.name: other})
+        changed = replace(training, instance_type=instance_type or training.instance_type)
+        return replace(self, jobs={**self.jobs, TRAINING.name: changed})
 
 
 def read_instances(

@@ -94,9 +94,9 @@ def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
     if kind.minimal or not folder.is_dir():
         return
     ours = {_entry(path) for path in (*scripts, *scaffold.common_files(kind))} | {".git", ".github", STAGING}
-    if others := sorted(path.name for path in folder.iterdir() if path.name not in ours):
+    if foreign := sorted(path.name for path in folder.iterdir() if path.name not in ours):
         raise ConfigurationError(
-            f"{folder} already contains other files: {_shown(others)}. Say which framework the new use case is of.",
+            f"{folder} already contains other files: {_shown(foreign)}. Say which framework the new use case is of.",
             f"mlops init {shlex.quote(str(folder))} --framework {scaffold.starters()[1]}",
         )
 
@@ -112,10 +112,10 @@ def _check_scripts(folder: Path, scripts: Mapping[str, bytes]) -> None:
     own = folder / SCRIPTS
     paths = (path for path in own.rglob("*") if path.is_file()) if own.is_dir() and not own.is_symlink() else ()
     names = [path.relative_to(folder).as_posix() for path in paths if "__pycache__" not in path.parts]
-    others = sorted(name for name in names if not (name in scripts and _is_there(folder / name, scripts[name])))
-    if others:
+    foreign = sorted(name for name in names if not (name in scripts and _is_there(folder / name, scripts[name])))
+    if foreign:
         raise ConfigurationError(
-            f"{own} already contains other files: {_shown(others)}.",
+            f"{own} already contains other files: {_shown(foreign)}.",
             f"Name a folder of its own for the use case: mlops init {shlex.quote(str(folder / 'model'))}",
         )
 

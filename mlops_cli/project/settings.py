@@ -302,9 +302,9 @@ def misspelled_names(dotenv_path: Path) -> dict[str, str]:
     """Return the names in .env that are almost the name of a setting, with that name."""
     from difflib import get_close_matches
 
-    known = [name for setting in SETTINGS for name in setting.names]
-    unknown = [name for name in _read_dotenv(dotenv_path) if name not in known]
-    near = {name: get_close_matches(name.upper(), known, 1, NEAR) for name in unknown}
+    names = [name for setting in SETTINGS for name in setting.names]
+    unknown = [name for name in _read_dotenv(dotenv_path) if name not in names]
+    near = {name: get_close_matches(name.upper(), names, 1, NEAR) for name in unknown}
     return {name: matches[0] for name, matches in near.items() if matches}
 
 

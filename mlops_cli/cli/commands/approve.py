@@ -82,19 +82,19 @@ def run_to_decide(runs: Runs, approved: bool) -> str:
     from mlops_cli.console.formatting import format_datetime
     from mlops_cli.core.runs import Status, has_decision
 
-    known = runs.list_runs()
-    waiting = [run for run in known if run.status is Status.WAITING]
+    every_run = runs.list_runs()
+    waiting = [run for run in every_run if run.status is Status.WAITING]
     if len(waiting) > 1:
         ids = ", ".join(f"{run.id} (started {format_datetime(run.created_at)})" for run in waiting)
         option = "" if approved else " --reject"
         raise ConfigurationError(
             f"{len(waiting)} runs wait for a decision: {ids}.", f"Name one: mlops approve ID{option}"
         )
-    decided = [run for run in known[:1] if has_decision(run, approved)]
+    decided = [run for run in every_run[:1] if has_decision(run, approved)]
     for run in (*waiting, *decided):
         return run.id
     raise MlopsError(
-        "No run waits for a decision.", "Start or continue one: mlops run" if known else "Start one: mlops run"
+        "No run waits for a decision.", "Start or continue one: mlops run" if every_run else "Start one: mlops run"
     )
 
 

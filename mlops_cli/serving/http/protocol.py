@@ -165,13 +165,13 @@ class BoundedProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self.send_400_response("Invalid HTTP request received.")
 
-    def _parse_again(self, rest: bytes) -> None:
+    def _parse_again(self, remainder: bytes) -> None:
         """Give the request to a new parser without its Upgrade, which made the first one end it at its head."""
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in (b"upgrade", b"http2-settings")]
         self.parser = httptools.HttpRequestParser(self)
-        self._parse(b"\r\n".join((*lines, b"", b"")) + rest)
+        self._parse(b"\r\n".join((*lines, b"", b"")) + remainder)
 
     def _watch(self, request: WorkerRequest) -> None:
         """Give the request up when its client hangs up."""

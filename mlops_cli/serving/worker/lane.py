@@ -153,10 +153,10 @@ class Lane:
         patience = self._engine.patience * self._limits.takeover_seconds / (IMPATIENCE if hanging else 1)
         for row, batch in running:
             if batch.kept is None and self._rows and batch.busy_seconds(now) > patience:
-                rest = batch.hand_over()
-                log.info("a request takes long: thread %d keeps it, another one goes on with %d", row, len(rest))
+                requests = batch.hand_over()
+                log.info("a request takes long: thread %d keeps it, another one goes on with %d", row, len(requests))
                 self._deliver(batch)
-                self._start_thread(rest)
+                self._start_thread(requests)
 
     def _start_thread(self, invocations: list[Invocation]) -> None:
         row = self._rows.pop()

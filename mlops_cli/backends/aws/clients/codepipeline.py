@@ -175,7 +175,7 @@ class Pipeline:
         deadline = time.monotonic() + LATE_SECONDS
         while not execution.revision and execution.status == IN_PROGRESS and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
-            execution = next((again for again in self.executions() if again.id == execution.id), execution)
+            execution = next((current for current in self.executions() if current.id == execution.id), execution)
         return execution
 
     def under_way(self) -> Execution | None:
@@ -196,8 +196,8 @@ class Pipeline:
         """Return the approval token as soon as CodePipeline shows it; empty once nobody waits for a decision."""
         deadline = time.monotonic() + LATE_SECONDS
         while not (token := self.token(execution_id, stage, action)) and time.monotonic() < deadline:
-            asked = [run for run in self.actions(execution_id) if (run.stage, run.name) == (stage, action)]
-            if not asked or asked[-1].status != IN_PROGRESS:
+            action_runs = [run for run in self.actions(execution_id) if (run.stage, run.name) == (stage, action)]
+            if not action_runs or action_runs[-1].status != IN_PROGRESS:
                 break
             time.sleep(LOOK_SECONDS)
         return token

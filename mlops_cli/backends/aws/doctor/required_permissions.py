@@ -77,14 +77,14 @@ def _statement(need: RequiredPermission) -> dict[str, Any]:
 
 def generated_role(stack: str) -> str:
     """Return a pattern of the names that CloudFormation generates for a stack's roles."""
-    left = ROLE_NAME - ADDED
-    return f"{stack}-*" if len(stack) + LONGEST_ROLE_ID <= left else f"{stack[: left // 2]}*"
+    limit = ROLE_NAME - ADDED
+    return f"{stack}-*" if len(stack) + LONGEST_ROLE_ID <= limit else f"{stack[: limit // 2]}*"
 
 
 def generated_bucket(names: ResourceNames) -> str:
     """Return a pattern of the name that CloudFormation generates for the bucket."""
-    stack, left = names.storage_stack.lower(), BUCKET_NAME - ADDED
-    return f"{stack}-bucket-*" if len(stack) + len("bucket") <= left else f"{stack[: left // 2]}*"
+    stack, limit = names.storage_stack.lower(), BUCKET_NAME - ADDED
+    return f"{stack}-bucket-*" if len(stack) + len("bucket") <= limit else f"{stack[: limit // 2]}*"
 
 
 def _actions(service: str, names: str) -> tuple[str, ...]:

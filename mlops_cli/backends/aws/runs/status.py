@@ -115,8 +115,8 @@ def request_key(gate: StageRun, limits: Mapping[str, str]) -> str:
     """Return the cache key that the request would have under other limits."""
     if limits == limits_of(gate):
         return gate.key
-    others = {name: value for name, value in gate.cache_inputs.items() if name not in limits_of(gate)}
-    return digest_cache_inputs({**limits, **others})
+    inputs = {name: value for name, value in gate.cache_inputs.items() if name not in limits_of(gate)}
+    return digest_cache_inputs({**limits, **inputs})
 
 
 def _expired(decision: ActionRun) -> bool:

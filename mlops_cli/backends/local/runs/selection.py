@@ -198,7 +198,7 @@ def check_still_approved(run: Run, store: RunStore, executor: StageExecutor) -> 
     decided_at = run.decision.at if run.decision else gate.finished_at or run.created_at
     last = next((decision for decision in store.decisions() if decision.approved), None)
     digests = {last.model_digest} if last and last.at > decided_at else set()
-    for deployment in (other.deployment for other in store.runs()):
+    for deployment in (earlier.deployment for earlier in store.runs()):
         if deployment.status.has_output and (deployment.finished_at or 0.0) > decided_at:
             digests.add(deployment.output)
     if digests - {gate.output} or executor.find(STAGES[GATE], gate.key, run) is None:
