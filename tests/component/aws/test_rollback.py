@@ -52,6 +52,7 @@ class Ground:
         self.runs: Any = PipelineRuns(deployed, self.models, prepare)
         self.runs._costs = lambda request: None
         self.runs._save_environment = lambda run_id: None
+        deployed.require_owner = lambda: None
         deployed.completion_cache = SimpleNamespace(save_run=lambda run: None, save_versions=lambda models: None)
         deployed.services = SimpleNamespace(
             pipeline=SimpleNamespace(executions=lambda: iter(self.executions), variables=lambda run_id: self.variables),
