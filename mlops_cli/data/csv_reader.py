@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
 
-from mlops_cli.data.foreign import foreign, has_no_header, misspelled
+from mlops_cli.data.foreign import foreign, has_no_header, line_with_names, misspelled
 from mlops_cli.data.schema import Problem, Problems, Record, Schema, lines_of, shown
 from mlops_cli.errors import MlopsError
 
@@ -128,7 +128,9 @@ class TableReader:
         missing = [name for name in names if name not in self._header]
         if missing:
             self._require_csv()
-            raise MlopsError(*_missing_columns(location, missing, self._header))
+            message, hint = _missing_columns(location, missing, self._header)
+            line = line_with_names(self._head, names) or self._header_line
+            raise MlopsError(message, hint if line == self._header_line else f"remove the lines above line {line}")
         repeated = [name for name in names if self._header.count(name) > 1]
         if repeated:
             raise MlopsError(f"{location}: the column {shown(repeated[0])} is there twice", "rename one of them")

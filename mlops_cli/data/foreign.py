@@ -44,6 +44,9 @@ _BEGINNINGS = {
     b"\x78\x9c": ("is packed with zlib", _UNPACK),
     b"\x78\xda": ("is packed with zlib", _UNPACK),
     b"7z\xbc\xaf": ("is a 7z archive", _UNPACK),
+    b"Rar!": ("is a RAR archive", _UNPACK),
+    b"\x7fELF": ("is a program", "give a table"),
+    b"-----BEGIN ": ("is an encrypted or signed text", "decrypt it and give the CSV"),
     b"\xd0\xcf\x11\xe0": ("is an old Excel workbook", _EXPORT),
     b"SQLite format 3": ("is an SQLite database", _EXPORT),
     b"%PDF": ("is a PDF", _EXPORT),
@@ -58,6 +61,7 @@ _TEXTS = {
     "<": ("is a web page, not a CSV", _ADDRESS),
     "{": ("is JSON", _EXPORT),
     "[": ("is JSON", _EXPORT),
+    "@relation": ("is an ARFF file", _EXPORT),
     "sep=": ("begins with Excel's sep= line", "remove that line, and " + _COMMAS),
 }
 _SEPARATORS = ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars"))
@@ -82,7 +86,17 @@ def foreign(head: bytes) -> tuple[str, str] | None:
     for separator, name in _SEPARATORS:
         if line.count(separator) > line.count(","):
             return f"has {name} between the cells", _COMMAS
+    if "\0" in line:
+        return "is a binary file, not a CSV", _EXPORT
     return None
+
+
+def line_with_names(head: bytes, names: Sequence[str]) -> int | None:
+    """Return the line, from 1, that has all these names as cells; None if no line of the beginning has them."""
+    lines = head.decode("utf-8", "replace").splitlines()
+    cells = ({_plain(cell) for cell in line.split(",")} for line in lines)
+    wanted = {_plain(name) for name in names}
+    return next((number for number, present in enumerate(cells, 1) if wanted <= present), None)
 
 
 def misspelled(header: Sequence[str], missing: Sequence[str]) -> dict[str, str]:

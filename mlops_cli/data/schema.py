@@ -37,6 +37,9 @@ class Schema:
         return [name for name, kind in self.columns.items() if kind == "label"]
 
 
+NO_LABEL = "is not 0 or 1"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One problem; ``line`` is the physical line (from 1) on which the record begins."""
@@ -170,7 +173,7 @@ def cell_problem(kind: str, cell: str) -> str:
     if "\0" in cell:
         return f"{shown(cell)} contains a NUL character"
     if kind == "label" and cell not in ("0", "1"):
-        return f"{shown(cell)} is not 0 or 1"
+        return f"{shown(cell)} {NO_LABEL}"
     if kind in ("id", "text") and not cell.strip():
         return "is empty"
     if kind == "number" and not _is_number(cell):

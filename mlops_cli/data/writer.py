@@ -9,7 +9,7 @@ from typing import BinaryIO
 from mlops_cli.core.progress import Report
 from mlops_cli.data.compressed import CsvSource, translate_archive_errors
 from mlops_cli.data.csv_reader import TableReader, formatted, header_line
-from mlops_cli.data.schema import MAX_PROBLEMS, Checker, Problems, Record, Schema
+from mlops_cli.data.schema import MAX_PROBLEMS, NO_LABEL, Checker, Problems, Record, Schema
 from mlops_cli.errors import MlopsError
 
 
@@ -77,6 +77,8 @@ def _validation_error(findings: Problems) -> MlopsError:
     rows = "1 problem" if findings.count == 1 else f"{findings.count:,} problems"
     lines += [f"  {cells} cells of {file} are not UTF-8" for file, cells in findings.misencoded.items() if cells > 1]
     hint = "fix these rows, or change [data.columns] in training/usecase.toml, then repeat the command"
+    if all(problem.reason.endswith(NO_LABEL) for problem in findings.named):
+        hint = 'write 0 and 1, or make the column "any" in [data.columns] and convert it in preprocess.py'
     if findings.misencoded:
-        hint = "save the file as UTF-8, then give NEW.csv: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv"
+        hint = "save the file as UTF-8. From Windows or Excel: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv"
     return MlopsError("\n".join([f"the data do not fit the schema, {rows}:", *lines]), hint)

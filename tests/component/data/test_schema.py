@@ -156,6 +156,12 @@ def test_names_what_is_wrong_with_the_header(problems, header, problem):
         (b'[{"id": "a"}]\n', "is JSON"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is XML"),
         (b"<head><title>Sign in</title></head>\n", "is a web page"),
+        (b"Rar!\x1a\x07\x00xx\n", "is a RAR archive"),
+        (b"\x7fELF\x02\x01\n", "is a program"),
+        (b"@RELATION iris\n@attribute a\n", "is an ARFF file"),
+        (b"-----BEGIN PGP MESSAGE-----\n\nx\n", "is an encrypted or signed text"),
+        (bytes(100), "is a binary file"),
+        (b"\x01\x02\x00\x03,\x00\n", "is a binary file"),
     ],
 )
 def test_says_what_a_file_is_that_is_no_csv(problems, content, described):
@@ -170,6 +176,9 @@ def test_says_what_a_file_is_that_is_no_csv(problems, content, described):
         (b"\xef\xbb\xbf\xef\xbb\xbfid,text,bad", "write the names in the file exactly so"),
         (b"1,7,0.5", "put a line with the columns' names before it"),
         (b"x,y,z", "give a file with these columns"),
+        (b"Customers of 2024\nid,text,bad", "remove the lines above line 2"),
+        (b"# exported\n# by us\n'ID',Text,bad", "remove the lines above line 3"),
+        (b"a,b\n\nid,text", "give a file with these columns"),
     ],
 )
 def test_a_header_that_nearly_fits_is_recognized(request_for, small, tmp_path, header, hint):
@@ -301,3 +310,11 @@ def test_an_unreadable_file_is_named(request_for, small, tmp_path):
     source.chmod(0)
     with pytest.raises(MlopsError, match=r"a\.csv may not be read"):
         download(request_for(source, schema=small), tmp_path / "data", no_report)
+
+
+@pytest.mark.parametrize("cell", ["Yes", "true", "1.0", "-1"])
+def test_labels_in_other_words_are_told_how_to_become_labels(request_for, small, tmp_path, cell):
+    (tmp_path / "x.csv").write_text(f"id,text,bad\na,x,{cell}\nb,y,0\n")
+    with pytest.raises(MlopsError) as caught:
+        download(request_for(tmp_path / "x.csv", schema=small), tmp_path / "data", no_report)
+    assert 'make the column "any" in [data.columns] and convert it in preprocess.py' in caught.value.hint
