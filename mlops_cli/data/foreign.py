@@ -95,8 +95,8 @@ def line_with_names(head: bytes, names: Sequence[str]) -> int | None:
     """Return the line, from 1, that has all these names as cells; None if no line of the beginning has them."""
     lines = head.decode("utf-8", "replace").splitlines()
     cells = ({_plain(cell) for cell in line.split(",")} for line in lines)
-    wanted = {_plain(name) for name in names}
-    return next((number for number, present in enumerate(cells, 1) if wanted <= present), None)
+    plain_names = {_plain(name) for name in names}
+    return next((number for number, present in enumerate(cells, 1) if plain_names <= present), None)
 
 
 def misspelled(header: Sequence[str], missing: Sequence[str]) -> dict[str, str]:

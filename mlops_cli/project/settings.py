@@ -268,6 +268,8 @@ def load_settings(dotenv_path: Path, flags: Mapping[str, str | None]) -> Setting
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder.", "Remove it, or write the settings into a file of this name.")
     if not path.is_file():
         return {}
     from dotenv.parser import parse_stream

@@ -118,8 +118,12 @@ def load_use_case(path: Path) -> UseCase:
     """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        problem = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path} is not UTF-8 (line {line}).", "Save the file as UTF-8.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        message = re.sub(r"\(('[^']*'(?:, '[^']*')*),?\)", r"\1", str(error))  # tomllib shows a key as a tuple
+        problem = "it nests too deeply" if isinstance(error, RecursionError) else message
         raise ConfigurationError(f"{path} is not valid TOML: {problem}.", f"Fix {path.name} and try again.") from None
     problems = [_unknown(f"[{name}]", name, TABLES) for name in document if name not in TABLES]
     use_case = _read(document, path, problems)
@@ -136,16 +140,16 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
     model = _check_keys(document, "model", problems)
     return UseCase(
         name=_name(document, problems),
-        description=str(document.get("description", "")),
-        source=str(data.get("source", "")),
-        quickstart=str(data.get("quickstart", data.get("source", ""))),
-        competition=str(data.get("competition", "")),
-        file=str(data.get("file", "train.csv")),
+        description=_optional_text(document, "description", problems),
+        source=_optional_text(data, "source", problems, "data."),
+        quickstart=_optional_text({"quickstart": data.get("source", ""), **data}, "quickstart", problems, "data."),
+        competition=_optional_text(data, "competition", problems, "data."),
+        file=_optional_text(data, "file", problems, "data.", "train.csv"),
         columns=_columns(data, problems),
         scripts=_scripts(data, problems),
         hyperparameters=_hyperparameters(_check_keys(document, "hyperparameters", problems), problems),
         metrics=Metrics(
-            split=str(metrics.get("split", "test")),
+            split=_optional_text(metrics, "split", problems, "metrics.", "test"),
             primary=_text(metrics, "primary", problems, "metrics."),
             minimum=_bounds(metrics, "minimum", problems),
             maximum=_bounds(metrics, "maximum", problems),
@@ -201,6 +205,14 @@ def _flag(table: dict[str, Any], key: str, problems: list[str], prefix: str = ""
     if not isinstance(value, bool):
         problems.append(f"{prefix}{key} must be true or false")
     return value is True
+
+
+def _optional_text(table: dict[str, Any], key: str, problems: list[str], prefix: str = "", default: str = "") -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str):
+        problems.append(f"{prefix}{key} must be a text")
+        return default
+    return value
 
 
 def _fraction(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> float:

@@ -225,3 +225,9 @@ def test_every_setting_is_explained_in_the_example_file() -> None:
     ]
     known = {setting.name for setting in SETTINGS}
     assert [name for name in unknown if name not in known] == []
+
+
+def test_a_folder_in_the_place_of_dotenv_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        load_settings(tmp_path / ".env", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,27 @@ def test_a_nul_character_in_a_hyperparameter_is_refused(path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)
     assert "hyperparameters.train.nul contains a NUL character" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ('source = "kaggle"', 'source = ["kaggle"]', "data.source must be a text"),
+        ('file = "train.csv"', "file = 3", "data.file must be a text"),
+        ("[data]", "[data]\n[data]", "Cannot declare 'data' twice"),
+    ],
+)
+def test_what_is_no_text_and_what_stands_twice_is_named(path: Path, before: str, after: str, problem: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(ConfigurationError, match=re.escape(problem)):
+        load_use_case(path)
+
+
+@pytest.mark.parametrize("content", ["name = 1\n# é".encode("latin-1"), "\nname = 1\n".encode("utf-16")])
+def test_another_encoding_is_named(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="is not UTF-8") as caught:
+        load_use_case(path)
+    assert caught.value.hint == "Save the file as UTF-8."
