@@ -49,7 +49,7 @@ COLUMNS = [ID, TEXT, *LABELS]
 BATCH_ROWS = 20_000
 BUCKETS = "buckets"  # a folder below the output folder, while the rows are scattered
 # A bucket is worked on in memory, and becomes a part of each split. Training workers share the parts: at least a few.
-BUCKET_BYTES, MIN_BUCKETS = 32 << 20, 4
+BUCKET_BYTES, MIN_BUCKETS = 32 << 20, 8
 
 
 class BadInput(Exception):
@@ -146,7 +146,13 @@ def find_sources(folder: Path) -> list[Path]:
 
 
 def bucket_count(sources: list[Path]) -> int:
-    return max(MIN_BUCKETS, sum(source.stat().st_size for source in sources) // BUCKET_BYTES)
+    """Return a number that is the same if the rows are in one file or in several, each with the header."""
+    headers = 0
+    for source in sources:
+        with source.open("rb") as lines:
+            headers += len(lines.readline())
+    size = sum(source.stat().st_size for source in sources) - headers
+    return max(MIN_BUCKETS, size // BUCKET_BYTES)
 
 
 def read_batches(source: Path, seed: int, profile: Profile) -> Iterator[pl.DataFrame]:

@@ -18,7 +18,8 @@ MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 class JobInstances:
     """The instances of a job.
 
-    ``spot`` is cheaper and may be interrupted; ``max_wait_minutes`` bounds waiting and running.
+    ``spot`` is cheaper and may be interrupted; ``max_wait_minutes`` bounds waiting and running. Each instance gets only
+    its own files of ``sharded_channel``, and all files of the other channels.
     """
 
     instance_type: str = "ml.m5.xlarge"
@@ -27,6 +28,7 @@ class JobInstances:
     max_runtime_minutes: int = 60
     spot: bool = False
     max_wait_minutes: int = 120
+    sharded_channel: str = ""
 
     @property
     def problems(self) -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +32,34 @@ def project(project_folder: Path) -> Path:
     return project_folder
 
 
+def pause_in_each_bucket(script: Path, folder: Path) -> None:
+    """Let each worker of preprocess.py wait in its first bucket for a file in ``folder``; its number is a file there."""
+    folder.mkdir()
+    start = "    profile = Profile()\n    if not parts:\n"
+    text = script.read_text()
+    assert text.count(start) == 1
+    waiting = f"while not (Path({str(folder)!r}) / 'go-on').exists():"
+    pause = f"    (Path({str(folder)!r}) / str(os.getpid())).touch()\n    {waiting}\n        time.sleep(0.05)\n"
+    script.write_text(text.replace(start, pause + start))
+
+
+def kill_the_workers_of(instance: str, folder: Path) -> None:
+    """Kill the worker that waits in a bucket on this instance, and the process that would start it again."""
+
+    def waiting_worker() -> int | None:
+        workers = [int(path.name) for path in folder.glob("[0-9]*")]
+        return next((pid for pid in workers if f"/{instance}/" in str(Path(f"/proc/{pid}/cwd").readlink())), None)
+
+    worker = wait_for(waiting_worker, 240)
+    (parent,) = re.findall(r"^PPid:\s+(\d+)", Path(f"/proc/{worker}/status").read_text(), re.M)
+    assert "dask_worker" in Path(f"/proc/{parent}/cmdline").read_text()
+    for pid in (int(parent), worker):
+        os.kill(pid, signal.SIGKILL)
+    (folder / "go-on").touch()
+
+
 def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, tmp_path: Path) -> None:
+    pause_in_each_bucket(project / "training" / "preprocess.py", tmp_path / "paused")
     cli = Cli(project, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
     cli("deploy-infra", "--yes")
     cli("download-data", "--source", "sample", "--rows", str(ROWS))
@@ -41,6 +71,7 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
 
     assert len(keys("data/shards-")) == 2
     with cli.start("run", "--json") as process:
+        kill_the_workers_of("algo-2", tmp_path / "paused")
         wait_for(lambda: keys("/notes.json") or process.poll() is not None, 240)
         assert process.poll() is None, cli("logs", "--stage", "pre-training-tests")  # else the job was over too early
         (job,) = (one["TrainingJobName"] for one in sagemaker.list_training_jobs()["TrainingJobSummaries"])
@@ -49,7 +80,11 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
     assert process.returncode == 0, cli("logs", "--stage", "train")[-3000:]
     run = json.loads(out)
     assert run["status"] == "waiting"
+    assert "the workers were killed by signal 9 and start again" in cli("logs", run["id"], "--stage", "preprocess")
     assert "resumes after step" in cli("logs", run["id"], "--stage", "train")
+    channels = sagemaker.describe_training_job(TrainingJobName=job)["InputDataConfig"]
+    sources = {channel["ChannelName"]: channel["DataSource"]["S3DataSource"] for channel in channels}
+    assert sources["train"]["S3DataDistributionType"] == "ShardedByS3Key"
     transitions = sagemaker.describe_training_job(TrainingJobName=job)["SecondaryStatusTransitions"]
     assert "Interrupted" in [one["Status"] for one in transitions]
 

@@ -13,10 +13,12 @@ HEADER = ["id", "comment_text", "toxic", "severe_toxic", "obscene", "threat", "i
 Row = tuple[str, str, int, int, int, int, int, int]
 
 
-def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> int:
+    """Write rows below the header; return the size of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
+    return path.stat().st_size
 
 
 def run_script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -66,7 +66,7 @@ def test_tensorflow_cleans_as_polars_does(odd_texts: list[str]) -> None:
 def test_the_model_sees_the_same_words_in_raw_and_in_cleaned_texts(odd_texts: list[str]) -> None:
     import tensorflow as tf
 
-    from model.text import cleaned, words
+    from model.text import clean, split_words
 
-    raw, clean = (words(cleaned(tf.constant(texts))).to_list() for texts in (odd_texts, in_polars(odd_texts)))
-    assert raw == clean
+    raw, cleaned = (split_words(clean(tf.constant(texts))).to_list() for texts in (odd_texts, in_polars(odd_texts)))
+    assert raw == cleaned

@@ -16,7 +16,7 @@ import falcon
 import pytest
 from scripts import HEADER, TRAINING
 
-from monitoring.traits import MODULES
+from monitoring.text_statistics import MODULES
 
 LABELS = HEADER[2:]
 
@@ -128,7 +128,8 @@ def test_an_answer_that_cannot_be_made_is_a_406_before_the_model_is_asked(infere
 
 
 def answer(inference: ModuleType, rows: list[list[float]], accept: str) -> tuple[str, str]:
-    response = Response(json.dumps({"predictions": rows}).encode())
+    answers = [{"probabilities": row, "words": 2, "unknown_words": 0.5} for row in rows]
+    response = Response(json.dumps({"predictions": answers}).encode())
     body, content_type = inference.output_handler(response, Context(accept_header=accept))
     return body, content_type
 

@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
 
 from common.hyperparameters import Hyperparameters
-from fitting.batches import Table, shuffled_batches, sorted_batches
+from fitting import dataset
 from fitting.checkpoints import Checkpoints
-from fitting.optimizer import Descent, LazyAdam
-from fitting.team import assemble
-from fitting.trainer import Trainer
+from fitting.dataset import Split, TrainingStream, open_split, shuffle_batches, sort_batches, word_counts
+from fitting.distributed import connect
+from fitting.optimizer import LazyAdam
+from fitting.trainer import Diverged, Trainer
 from model.features import FIRST_WORDS, LAST_WORDS, Featurizer
-from model.lexicon import learn_lexicon
 from model.lstm import LSTM
 from model.network import Network
-from model.text import WORD_PATTERN, cleaned, words
+from model.text import clean, split_words
+from model.vocabulary import Vocabulary, choose_words, count_words
 
 pytestmark = pytest.mark.slow  # TensorFlow's import
 
-SHAPE = Hyperparameters.of_use_case(embedding_size=5, lstm_units=3)
-ALONE = assemble([""], "")
+SMALL = Hyperparameters.of_use_case(embedding_size=5, lstm_units=3, batch_size=16, seed=1)
+ALONE = connect([""], "")
 TEXTS = ["you are kind", "you are not kind at all", "kind words, kind deeds", "are all words kind?"]
+LABELS = ["first", "second"]
+
+
+def learn(*batches: list[str], min_count: int = 2, most: int = 100) -> Vocabulary:
+    return choose_words(*count_words(map(tf.constant, batches), 1000), min_count, most)
 
 
 @pytest.fixture(scope="module")
 def featurizer() -> Featurizer:
-    return Featurizer(learn_lexicon([tf.constant(TEXTS)], min_count=2, most_words=100, most_ngrams=1000))
+    return Featurizer(learn(TEXTS))
 
 
 @pytest.fixture
 def network(featurizer: Featurizer) -> Network:
-    """With weights in its wide half, too, which starts from zero."""
-    made = Network(featurizer, np.array([0.2, 0.4]), SHAPE, seed=1)
-    made.wide.weights.assign(tf.random.stateless_normal(made.wide.weights.shape, [1, 2]))
-    return made
+    return Network(featurizer.words, np.array([0.2, 0.4]), SMALL)
 
 
 def logits(featurizer: Featurizer, network: Network, *texts: str) -> np.ndarray:
-    """Of both halves: [2, texts, labels]."""
-    return np.stack(network(featurizer(tf.constant(texts))))
+    return np.asarray(network(featurizer(tf.constant(texts))))
+
+
+def write_split(folder: Path, texts: list[str], parts: int = 1) -> Split:
+    """Write texts, the first of two with the first label, in parts."""
+    folder.mkdir()
+    for number, rows in enumerate(np.array_split(np.arange(len(texts)), parts)):
+        labels = {"first": (rows + 1) % 2, "second": rows % 2}
+        frame = pl.DataFrame(
+            {"text": [texts[row] for row in rows]} | labels, schema_overrides=dict.fromkeys(LABELS, pl.UInt8)
+        )
+        frame.write_parquet(folder / f"part-{number:05d}.parquet")
+    return open_split(folder, "text", LABELS)
 
 
 def plain_lstm(lstm: LSTM, inputs: tf.Tensor) -> tf.Tensor:
@@ -86,64 +104,47 @@ def test_the_weights_are_packed_for_cudnn_as_keras_packs_its_own() -> None:
 
 @pytest.mark.parametrize("text", ["you are kind", "", "?!", "unheard of", "words " * 400, "\u00e9t\u00e9 \U0001f600"])
 def test_a_text_in_a_batch_is_the_text_alone(featurizer: Featurizer, network: Network, text: str) -> None:
-    """Padding changes nothing, nor does the company of other words and n-grams; and there are always numbers."""
+    """Padding changes nothing, nor does the company of other words; and there are always numbers."""
     alone = logits(featurizer, network, text)
     company = ["all words are kind", text, "you " * 30, *TEXTS]
     assert np.isfinite(alone).all()
     for size in (3, len(company), 3 * len(company)):
         together = logits(featurizer, network, *(3 * company)[:size])
-        np.testing.assert_allclose(together[:, 1], alone[:, 0], atol=1e-5)
+        np.testing.assert_allclose(together[1], alone[0], atol=1e-5)
 
 
-def test_word_order_matters_to_the_lstm(featurizer: Featurizer, network: Network) -> None:
-    (forward, backward), _ = logits(featurizer, network, "you are kind", "kind are you")
+def test_word_order_matters(featurizer: Featurizer, network: Network) -> None:
+    forward, backward = logits(featurizer, network, "you are kind", "kind are you")
     assert np.abs(forward - backward).max() > 1e-4
 
 
 def test_a_word_that_was_never_seen_is_known_by_its_spelling(featurizer: Featurizer, network: Network) -> None:
-    (one, other), _ = logits(featurizer, network, "kindest", "wordless")
-    assert np.abs(one - other).max() > 1e-4
-
-
-def test_the_wide_half_is_a_linear_model_of_weighted_ngrams(featurizer: Featurizer, network: Network) -> None:
-    features = featurizer(tf.constant(["kind kind words", "xyzzy"]))
-    inputs = np.zeros([2, featurizer.ngrams])
-    np.add.at(inputs, tuple(features.ngrams.numpy().T), features.ngram_values.numpy())
-    expected = inputs @ network.wide.weights.numpy() + network.wide.bias.numpy()
-    np.testing.assert_allclose(network.wide(features), expected, atol=1e-5)
-    assert (inputs[0] ** 2).sum() == pytest.approx(2, abs=1e-5)  # characters and words, each of length 1
-    assert len(np.unique(features.ngrams.numpy(), axis=0)) == len(features.ngrams)
-
-
-def test_the_wide_half_s_gradient_is_tensorflow_s(featurizer: Featurizer, network: Network) -> None:
-    features, labels = featurizer(tf.constant(TEXTS[:2])), tf.constant([[1.0, 0.0], [0.0, 1.0]])
-    with tf.GradientTape() as tape:
-        scores = network.wide(features)
-        loss = tf.reduce_mean(tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, scores), axis=1))
-    rows, bias = network.wide.gradient(features, (tf.sigmoid(scores) - labels) / 2)
-    expected = tape.gradient(loss, [network.wide.weights, network.wide.bias])
-    np.testing.assert_allclose(tf.convert_to_tensor(rows), expected[0], atol=1e-6)
-    np.testing.assert_allclose(bias, expected[1], atol=1e-6)
+    first, second = logits(featurizer, network, "kindest", "wordless")
+    assert np.abs(first - second).max() > 1e-4
 
 
 def test_what_a_word_is() -> None:
     texts = ["Don't SHOUT!!! at www.a.b, you f*ck???", "\u00c9COLE 1.2.3.4", ""]
-    found = words(cleaned(tf.constant(texts)))
-    assert found[0].numpy().tolist() == [b"don't", b"shout", b"!", b"at", b"url", b"you", b"f*ck", b"?"]
-    assert [word.decode() for word in found[1].numpy()] == ["\u00e9cole", "ipaddr"]
-    counted = pl.Series([text.decode() for text in cleaned(tf.constant(texts)).numpy()]).str.count_matches(WORD_PATTERN)
-    assert counted.to_list() == found.row_lengths().numpy().tolist()
+    words = split_words(clean(tf.constant(texts)))
+    assert words[0].numpy().tolist() == [b"don't", b"shout", b"!", b"at", b"url", b"you", b"f*ck", b"?"]
+    assert [word.decode() for word in words[1].numpy()] == ["\u00e9cole", "ipaddr"]
 
 
-def test_the_lexicon_is_what_is_frequent_and_how_rare_it_is() -> None:
-    batches = [tf.constant(["aa bb aa", "aa bb cc"]), tf.constant(["aa", "dd"])]
-    found = learn_lexicon(batches, min_count=2, most_words=9, most_ngrams=1000)
-    assert len(found.fingerprints) == 2
-    assert len(learn_lexicon(batches, min_count=1, most_words=3, most_ngrams=2).fingerprints) == 3
-    # In two texts of four: "aa b" and the like; in three: those of " aa".
-    assert {round(float(idf), 4) for idf in found.idf} == {
-        round(float(np.log(5 / (1 + texts)) + 1), 4) for texts in (2, 3)
-    }
+def test_the_model_counts_its_words_and_those_that_it_does_not_know(featurizer: Featurizer) -> None:
+    features = featurizer(tf.constant(["You are kind!!", "", "kind unheard", "kind " * 300 + "x"]))
+    assert features.word_counts.numpy().tolist() == [4, 0, 2, 301]
+    np.testing.assert_allclose(features.unknown_shares, [1 / 4, 0, 1 / 2, 1 / (FIRST_WORDS + LAST_WORDS)])
+
+
+def test_the_vocabulary_is_what_is_frequent() -> None:
+    batches = ["aa bb aa", "aa bb cc"], ["aa", "dd"]
+    assert len(learn(*batches, most=9)) == 2
+    assert len(learn(*batches, min_count=1, most=3)) == 3
+    apart = [
+        np.concatenate(parts)
+        for parts in zip(*(count_words([tf.constant(batch)], 10) for batch in batches), strict=True)
+    ]
+    np.testing.assert_array_equal(choose_words(*apart, 2, 9).fingerprints, learn(*batches, most=9).fingerprints)
 
 
 def test_of_a_long_text_the_beginning_and_the_end_are_read(featurizer: Featurizer) -> None:
@@ -166,46 +167,83 @@ def test_lazy_adam_is_adam_for_the_rows_it_touches() -> None:
     np.testing.assert_array_equal(table[1], [1.0, 1.0])
 
 
-def test_descent_adds_up_the_rows_of_a_table() -> None:
-    table = tf.Variable(tf.ones([3, 1]))
-    Descent([table]).apply([tf.IndexedSlices(tf.constant([[1.0], [2.0], [3.0]]), tf.constant([2, 0, 2]), [3, 1])], 0.5)
-    np.testing.assert_allclose(table, [[0.0], [1.0], [-1.0]])
-
-
 def test_batches_hold_every_row_once_and_have_like_lengths() -> None:
     lengths = np.random.default_rng(1).integers(0, 160, 5_000)
-    batches = shuffled_batches(lengths, 64, [1, 1])
+    batches, others = (shuffle_batches(lengths, 64, np.random.default_rng(seed)) for seed in (1, 2))
     assert sorted(np.concatenate(batches)) == list(range(5_000))
     spread = np.mean([np.ptp(lengths[rows]) for rows in batches])
     assert spread < 10
     assert {len(rows) for rows in batches[:-1]} == {64}
-    assert [rows.tolist() for rows in batches] != [rows.tolist() for rows in shuffled_batches(lengths, 64, [1, 2])]
-    assert [lengths[rows].min() for rows in sorted_batches(lengths, 64)] == sorted(
-        lengths[rows].min() for rows in sorted_batches(lengths, 64)
-    )
+    assert [rows.tolist() for rows in batches] != [rows.tolist() for rows in others]
+    smallest = [lengths[rows].min() for rows in sort_batches(lengths, 64)]
+    assert smallest == sorted(smallest)
 
 
-def table(repeats: int = 64) -> Table:
-    labels = np.tile(np.array([[1.0], [0.0]], np.float32), (repeats, 1))
-    return Table(tf.constant(["you are kind", "words at all"] * repeats), labels, np.full(2 * repeats, 3, np.int32))
+def test_blocks_are_the_rows_in_order_wherever_the_parts_end(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(103)]
+    split = write_split(tmp_path / "split", texts, parts=7)
+    for size in (1, 10, 14, 15, 200):
+        blocks = list(split.blocks(size))
+        assert [text for block in blocks for text in block["text"]] == texts
+        assert {block.height for block in blocks[:-1]} <= {size}
+        later = [text for block in split.blocks(size, 3) for text in block["text"]]
+        assert later == texts[3 * size :]
+    assert split.label_counts().tolist() == [52, 51]
+    assert len(split.limited(20)) == 30
+    shuffled = split.shuffled(np.random.default_rng(1))
+    assert sorted(text for block in shuffled.blocks() for text in block["text"]) == sorted(texts)
 
 
-def test_predictions_are_in_the_order_of_the_rows(featurizer: Featurizer, network: Network) -> None:
+@pytest.mark.parametrize(("batch_size", "devices"), [(8, 1), (10, 4), (64, 1)])
+def test_a_stream_has_every_row_once_in_each_pass_and_goes_on_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, devices: int
+) -> None:
+    monkeypatch.setattr(dataset, "BLOCK_ROWS", 24)
+    split = write_split(tmp_path / "split", [f"text {number}" for number in range(103)], parts=7)
+    stream = TrainingStream(split, batch_size, devices, seed=1)
+    steps = stream.steps_per_pass
+    batches = [texts.tolist() for texts, _ in islice(stream.batches(0), 3 * steps)]
+    passes = [list(chain(*batches[start : start + steps])) for start in range(0, 3 * steps, steps)]
+    rows = 103 if 103 % batch_size >= devices else 103 - 103 % batch_size
+    assert [(len(rows), len(set(rows))) for rows in passes] == 3 * [(rows, rows)]
+    assert passes[0] != passes[1] != passes[2]
+    for step in range(3 * steps):
+        texts, labels = next(stream.batches(step))
+        assert texts.tolist() == batches[step]
+        assert labels[:, 1].tolist() == [int(text.split()[1]) % 2 for text in texts]
 
-    mixed = Table(tf.constant(TEXTS), np.zeros([4, 2], np.float32), np.array([3, 6, 4, 5], np.int32))
-    predicted = Trainer(network, featurizer, SHAPE, mixed, ALONE).predict(mixed)
-    np.testing.assert_allclose(np.stack(predicted), logits(featurizer, network, *TEXTS), atol=1e-5)
+
+def test_workers_read_different_parts_and_all_of_them(tmp_path: Path) -> None:
+    write_split(tmp_path / "split", [str(number) for number in range(50)], parts=5)
+    shares = [open_split(tmp_path / "split", "text", LABELS, rank, 2) for rank in range(2)]
+    assert [len(share) for share in shares] == [30, 20]
+    texts = [int(text) for share in shares for block in share.blocks() for text in block["text"]]
+    assert texts != sorted(texts) == list(range(50))
+    with pytest.raises(dataset.EmptySplit, match="no rows in it for worker 6 of 6"):
+        open_split(tmp_path / "split", "text", LABELS, 5, 6)
 
 
-def test_the_loss_falls_and_what_no_longer_is_a_number_is_an_error(featurizer: Featurizer) -> None:
-    from fitting.trainer import Diverged
+def test_predictions_are_in_the_order_of_the_rows(
+    featurizer: Featurizer, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = write_split(tmp_path / "split", TEXTS, parts=2)
+    trainer = Trainer(network, featurizer, SMALL, split, np.array([0.2, 0.4]), ALONE)
+    predicted = trainer.predict(split)
+    np.testing.assert_allclose(predicted.logits, logits(featurizer, network, *TEXTS), atol=1e-5)
+    assert predicted.labels.tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+    assert predicted.word_counts.tolist() == [3, 6, 4, 5]
+    assert word_counts(next(split.blocks()), "text").tolist() == [3, 6, 4, 4]
 
-    settings = Hyperparameters.of_use_case(epochs=7, batch_size=16, learning_rate=0.05)
-    network = Network(featurizer, np.array([0.5]), SHAPE, seed=1)
-    trainer = Trainer(network, featurizer, settings, table(), ALONE)
+
+def test_the_loss_falls_and_what_no_longer_is_a_number_is_an_error(featurizer: Featurizer, tmp_path: Path) -> None:
+    split = write_split(tmp_path / "split", ["you are kind", "words at all"] * 64)
+    settings = replace(SMALL, epochs=7, learning_rate=0.05)
+    rates = np.array([0.5, 0.5])
+    network = Network(featurizer.words, rates, settings)
+    trainer = Trainer(network, featurizer, settings, split, rates, ALONE)
     nowhere = Checkpoints(None, [])
     losses = [trainer.epoch(epoch, [], nowhere) for epoch in range(1, 7)]
     assert losses[-1] < 0.01 < losses[0]
-    network.deep.bias.assign([float("nan")])
+    network.bias.assign([float("nan")] * 2)
     with pytest.raises(Diverged, match="lower the learning rate"):
         trainer.epoch(7, [], nowhere)

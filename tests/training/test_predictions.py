@@ -18,8 +18,9 @@ TRUTH = np.array([[0, 1], [1, 1], [0, 0]], np.float32)
 SCORES = np.array([[0.123456789, 0.9], [1e-12, 0.5], [1.0, 0.0]], np.float32)
 
 
-def write(folder: Path, trained_on: tuple[pl.Series, ...] = ()) -> None:
-    predictions.write(folder, TEXTS, TRUTH, SCORES, {"toxic": 0.4, "threat": None}, trained_on)
+def write(folder: Path, *trained_on: np.ndarray, texts: pl.Series = TEXTS) -> None:
+    prefixes = predictions.row_prefixes(trained_on)
+    predictions.write(folder, texts, TRUTH, SCORES, {"toxic": 0.4, "threat": None}, prefixes)
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
@@ -39,14 +40,13 @@ def test_a_row_has_the_same_name_in_every_run(tmp_path: Path) -> None:
 
 
 def test_what_was_learnt_is_known(tmp_path: Path) -> None:
-    write(tmp_path, (pl.Series(["one", "another"]), pl.Series(["third"])))
+    write(tmp_path, np.array([b"one", b"another"]), np.array([b"third"]))
     found = read_predictions((tmp_path / "predictions.json").read_bytes())
     assert found.is_training_row(found.rows).tolist() == [True, False, False]
 
 
-def test_of_very_many_rows_the_first_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictions, "MOST_ROWS", 2)
-    write(tmp_path)
+def test_of_very_many_rows_the_first_are_kept(tmp_path: Path) -> None:
+    write(tmp_path, texts=TEXTS.head(2))
     found = read_predictions((tmp_path / "predictions.json").read_bytes())
     assert (found.of, len(found.rows), len(found.columns[0].truth)) == (3, 2, 2)
     assert len(json.loads((tmp_path / "instances.json").read_text())) == 2

@@ -18,7 +18,7 @@ import pytest
 from scripts import HEADER, TRAINING, Row, run_script, write_csv
 
 import preprocess
-from fitting.workers import free_ports
+from fitting.local_workers import free_ports
 from preparation.cluster import ClusterError, start_cluster
 from preparation.profiling import SPLITS
 
@@ -127,6 +127,22 @@ def test_many_buckets_hold_the_same_rows_in_the_same_order(tmp_path: Path, monke
     assert hashes == [sorted(column) for column in hashes]
     for name in SPLITS:
         assert abs(split(few, name).height - split(many, name).height) < 60
+
+
+def test_rows_in_several_files_are_in_as_many_buckets_as_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the headers of the files would make another bucket."""
+    rows = random_rows(400)
+    size = write_csv(tmp_path / "raw" / "dataset.csv", rows) - len(",".join(HEADER)) - 2
+    monkeypatch.setattr(preprocess, "BUCKET_BYTES", -(-size // 12) + 1)
+    single = run(tmp_path, rows)
+    (tmp_path / "shards").mkdir()
+    for number in range(5):
+        write_csv(tmp_path / "shards" / f"{number}.csv", rows[80 * number : 80 * (number + 1)])
+    preprocess.preprocess(tmp_path / "shards", tmp_path / "several", (0.1, 0.1), 42)
+    assert len(list((single / "train").iterdir())) == 11
+    assert digests(tmp_path / "several") == digests(single)
 
 
 def test_the_same_rows_and_seed_give_the_same_bytes(tmp_path: Path) -> None:

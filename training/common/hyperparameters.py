@@ -14,12 +14,10 @@ class Hyperparameters:
     epochs: int
     batch_size: int
     learning_rate: float
-    wide_learning_rate: float
     warm_up: float
     clip_norm: float
     words: int
     min_count: int
-    ngrams: int
     embedding_size: int
     lstm_units: int
     word_dropout: float

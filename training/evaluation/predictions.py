@@ -38,23 +38,31 @@ def write(
     truth: np.ndarray,
     scores: np.ndarray,
     thresholds: dict[str, float | None],
-    trained_on: Iterable[pl.Series],
+    trained_on: np.ndarray,
 ) -> None:
-    """Write both files; ``truth`` and ``scores`` are [rows, labels], the labels in the order of ``thresholds``."""
-    kept = texts.head(MOST_ROWS)
+    """Write both files; ``truth`` and ``scores`` are [rows, labels], the labels in the order of ``thresholds``.
+
+    ``texts`` are those of the first rows; ``trained_on`` comes from ``row_prefixes``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "split": "test",
-        "of": len(texts),
-        "rows": [digest.hex() for digest in _digests(kept)],
+        "of": len(truth),
+        "rows": [_digest(text.encode()).hex() for text in texts],
         "columns": {
-            label: _column(truth[: len(kept), index], scores[: len(kept), index], threshold)
+            label: _column(truth[: len(texts), index], scores[: len(texts), index], threshold)
             for index, (label, threshold) in enumerate(thresholds.items())
         },
-        "trained_on": _packed(trained_on),
+        "trained_on": base64.b64encode(np.sort(trained_on).astype("<u4").tobytes()).decode(),
     }
     _write_json(folder / "predictions.json", content)
-    _write_json(folder / "instances.json", kept.to_list())
+    _write_json(folder / "instances.json", texts.to_list())
+
+
+def row_prefixes(batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the first 4 bytes of the name of each text, as numbers, from arrays of bytes."""
+    prefixes = [np.frombuffer(b"".join(_digest(text)[:4] for text in batch), ">u4") for batch in batches]
+    return np.concatenate([np.array([], np.int64), *prefixes])
 
 
 def _column(truth: np.ndarray, scores: np.ndarray, threshold: float | None) -> dict[str, Any]:
@@ -63,13 +71,8 @@ def _column(truth: np.ndarray, scores: np.ndarray, threshold: float | None) -> d
     return {"kind": "label", "truth": truth.astype(int).tolist(), "predicted": predicted, "threshold": threshold}
 
 
-def _digests(texts: pl.Series) -> list[bytes]:
-    return [blake2b(text, digest_size=8).digest() for text in texts.cast(pl.Binary).to_list()]
-
-
-def _packed(parts: Iterable[pl.Series]) -> str:
-    heads = b"".join(digest[:4] for part in parts for digest in _digests(part))
-    return base64.b64encode(np.sort(np.frombuffer(heads, ">u4")).astype("<u4").tobytes()).decode()
+def _digest(text: bytes) -> bytes:
+    return blake2b(text, digest_size=8).digest()
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers that update only the table rows in a batch: most words and n-grams are in few batches.
+"""An optimizer that updates only the table rows in a batch: most words and n-grams are in few batches.
 
 With several devices each calls ``apply`` for itself, with the same gradients.
 """
@@ -52,26 +52,6 @@ class LazyAdam(tf.Module):  # type: ignore[misc]
         mean.scatter_update(tf.IndexedSlices(new_mean, rows))
         square.scatter_update(tf.IndexedSlices(new_square, rows))
         variable.scatter_sub(tf.IndexedSlices(rate * new_mean / (tf.sqrt(new_square) + self._epsilon), rows))
-
-
-class Descent(tf.Module):  # type: ignore[misc]
-    """Plain gradient descent: for a linear model of many rare inputs better than Adam, which overfits it."""
-
-    def __init__(self, variables: Sequence[tf.Variable]) -> None:
-        super().__init__(name="descent")
-        self._variables = variables
-
-    def apply(self, gradients: Sequence[Any], learning_rate: tf.Tensor) -> None:
-        """Apply one step with ``gradients``, in the order of the variables."""
-        for variable, gradient in zip(self._variables, gradients, strict=True):
-            _on_every_device(variable, self._update, gradient, learning_rate)
-
-    @staticmethod
-    def _update(variable: Any, gradient: Any, rate: tf.Tensor) -> None:
-        if isinstance(gradient, tf.IndexedSlices):
-            variable.scatter_sub(tf.IndexedSlices(rate * gradient.values, gradient.indices))
-        else:
-            variable.assign_sub(rate * gradient)
 
 
 def _on_every_device(variable: tf.Variable, update: Update, *arguments: Any) -> None:

@@ -1,26 +1,26 @@
-"""The training loop: a loss and an optimizer for each half, a learning rate with warm-up and decay, progress.
+"""The training loop: the loss, a learning rate with warm-up and decay, progress.
 
-It runs on one device, or on several devices and hosts (team.py): each takes its share of the rows of each batch.
+It runs on one device, or on several devices and hosts (distributed.py): each trains on its own rows, and all sum their
+gradients in each step.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from common.hyperparameters import Hyperparameters
 from common.progress import Progress
-from fitting.batches import Table, shuffled_batches, sorted_batches
 from fitting.checkpoints import Checkpoints, Notes
-from fitting.optimizer import Descent, LazyAdam
-from fitting.team import Team, all_reduce_sum
+from fitting.dataset import Split, TrainingStream, featurize, select, sort_batches, word_counts
+from fitting.distributed import DistributedContext, all_reduce_sum
+from fitting.optimizer import LazyAdam
 from model.features import Features, Featurizer
-from model.network import Logits, Network
+from model.network import Network
 
 PREDICT_ROWS = 256
 
@@ -29,37 +29,59 @@ class Diverged(Exception):
     """The weights have become NaN or infinite."""
 
 
+class Predictions(NamedTuple):
+    """Of rows in order: labels and logits [rows, labels], and the model's word counts [rows]."""
+
+    labels: np.ndarray
+    logits: np.ndarray
+    word_counts: np.ndarray
+    unknown_shares: np.ndarray
+
+
 class Trainer:
-    """Trains ``network``, created in the scope of the team's strategy, on the rows of a table."""
+    """Trains ``network``, created in the scope of the context's strategy.
+
+    ``split`` has this worker's rows; ``rates`` are the labels' frequencies in the rows of all workers.
+    """
 
     def __init__(
-        self, network: Network, featurizer: Featurizer, settings: Hyperparameters, table: Table, team: Team
+        self,
+        network: Network,
+        featurizer: Featurizer,
+        hyperparameters: Hyperparameters,
+        split: Split,
+        rates: np.ndarray,
+        context: DistributedContext,
     ) -> None:
-        self._network, self._featurizer, self._settings, self._table = network, featurizer, settings, table
-        self._team = team
-        self._weights = tf.constant(positive_weights(table.labels, settings.positive_weight_power))
-        self._deep = network.deep.trainable_variables
-        with team.strategy.scope():
-            self.adam = LazyAdam(self._deep)
-            self.descent = Descent([network.wide.weights, network.wide.bias])
-        self._steps_per_epoch = len(table) // settings.batch_size + (len(table) % settings.batch_size >= team.devices)
-        self._steps = settings.epochs * self._steps_per_epoch
+        self._network, self._featurizer, self._hyperparameters = network, featurizer, hyperparameters
+        self._context, self._labels = context, len(rates)
+        self._positive_weights = tf.constant(((1 - rates) / rates) ** hyperparameters.positive_weight_power, tf.float32)
+        with context.strategy.scope():
+            self.optimizer = LazyAdam(network.trainable_variables)
+        start, end = (hyperparameters.batch_size * (context.rank + step) // context.world_size for step in (0, 1))
+        self._stream = TrainingStream(split, max(end - start, 1), context.local_devices, hyperparameters.seed)
+        # All workers make equally many steps. The one with fewer rows begins its next pass earlier.
+        self._epoch_steps = int(context.sum(np.array([self._stream.steps_per_pass]))[0]) // context.world_size
+        self._steps = hyperparameters.epochs * self._epoch_steps
         self._progress = Progress(self._steps)
-        features, labels = table.featurized(featurizer, [np.arange(1)]).element_spec
-        scalars = [tf.TensorSpec([], kind) for kind in (tf.float32, tf.float32, tf.int32)]
+        features, labels = featurize(iter(()), self._labels, featurizer).element_spec[0]
+        signature = [(features, labels), *(tf.TensorSpec([], kind) for kind in (tf.float32, tf.int32))]
         # With several devices there is no fixed signature: TensorFlow infers it from the first batches.
-        signature = [(features, labels), *scalars] if len(team.shares) == 1 else None
         self._step = tf.function(
-            self._learn_everywhere, input_signature=signature, reduce_retracing=signature is None, autograph=False
+            self._train_on_all_devices,
+            input_signature=signature if context.local_devices == 1 else None,
+            reduce_retracing=context.local_devices > 1,
+            autograph=False,
         )
-        self._logits = tf.function(network, input_signature=[features], autograph=False)
-        self._done, self._loss = 0, 0.0
+        self._predict = tf.function(self._predict_features, input_signature=[features], autograph=False)
+        self._batches: Any = None
+        self._done, self._loss, self._rows = 0, 0.0, 0.0
 
     def resume(self, checkpoints: Checkpoints) -> list[dict[str, Any]]:
         """Restore an interrupted training; return its finished epochs."""
         notes = checkpoints.restore()
-        self._done, self._loss = notes.get("step", 0), notes.get("loss", 0.0)
-        if notes and self._team.is_chief:
+        self._done, self._loss, self._rows = (notes.get(name, 0) for name in ("step", "loss", "rows"))
+        if notes and self._context.is_chief:
             print(f"resumes after step {self._done} of {self._steps}", flush=True)
         return list(notes.get("history", []))
 
@@ -68,102 +90,92 @@ class Trainer:
 
         Raise Diverged as soon as the loss is NaN.
         """
+        if self._batches is None:
+            batches = self._stream.batches(self._done)
+            self._batches = iter(featurize(batches, self._labels, self._featurizer, self._context.local_devices))
         saved = time.monotonic()
-        for shares, rows in self._shares(epoch):
-            scalars = (tf.constant(rows, tf.float32), tf.constant(self._schedule(self._done)), tf.constant(self._done))
-            loss = float(self._step(shares, *scalars))
+        while self._done < epoch * self._epoch_steps:
+            batch = self._context.distribute(next(self._batches))
+            loss, rows = self._step(batch, tf.constant(self._schedule(self._done)), tf.constant(self._done))
             self._done += 1
             if not math.isfinite(loss):
                 raise Diverged(f"the loss is {loss} at step {self._done} of {self._steps}; lower the learning rate")
-            self._loss += loss * rows
-            if self._team.is_chief:
-                self._progress(self._done, f"epoch {epoch}/{self._settings.epochs} loss {loss:.4f}")
-            if time.monotonic() - saved >= self._settings.checkpoint_seconds:
+            self._loss += float(loss) * float(rows)
+            self._rows += float(rows)
+            if self._context.is_chief:
+                self._progress(self._done, f"epoch {epoch}/{self._hyperparameters.epochs} loss {loss:.4f}")
+            if time.monotonic() - saved >= self._hyperparameters.checkpoint_seconds:
                 self.save(history, checkpoints)
                 saved = time.monotonic()
-        mean, self._loss = self._loss / len(self._table), 0.0
+        mean, self._loss, self._rows = self._loss / max(self._rows, 1.0), 0.0, 0.0
         return mean
 
     def save(self, history: list[dict[str, Any]], checkpoints: Checkpoints) -> None:
-        if self._team.is_chief:
-            notes: Notes = {"step": self._done, "loss": self._loss, "history": history}
+        if self._context.is_chief:
+            notes: Notes = {"step": self._done, "loss": self._loss, "rows": self._rows, "history": history}
             checkpoints.save(self._done, notes)
 
-    def predict(self, table: Table) -> Logits:
-        """Return the logits of all rows, in order, as arrays."""
-        batches = sorted_batches(table.lengths, PREDICT_ROWS)
-        data = table.featurized(self._featurizer, batches)
-        sides = zip(*([side.numpy() for side in self._logits(features)] for features, _ in data), strict=True)
-        order = np.argsort(np.concatenate(batches))
-        return Logits(*(np.concatenate(side)[order] for side in sides))
-
-    def _shares(self, epoch: int) -> Iterator[tuple[Any, int]]:
-        """Yield each device's share of the epoch's remaining batches, with the size of the batch."""
-        batches = shuffled_batches(self._table.lengths, self._settings.batch_size, [self._settings.seed, epoch])
-        remaining = batches[self._done - (epoch - 1) * self._steps_per_epoch : self._steps_per_epoch]
-        if remaining:
+    def predict(self, split: Split) -> Predictions:
+        """Return the predictions for all rows, in order."""
+        blocks = []
+        for block in split.blocks():
+            batches = sort_batches(word_counts(block, split.text), PREDICT_ROWS)
             parts = [
-                self._table.featurized(self._featurizer, [rows[share :: self._team.devices] for rows in remaining])
-                for share in self._team.shares
+                Predictions(*(part.numpy() for part in (labels, *self._predict(features))))
+                for ((features, labels),) in featurize(select(split, block, batches), self._labels, self._featurizer)
             ]
-            for rows, shares in zip(remaining, zip(*parts, strict=True), strict=True):
-                yield self._team.distributed(shares), len(rows)
+            order = np.argsort(np.concatenate(batches))
+            blocks.append(Predictions(*(np.concatenate(part)[order] for part in zip(*parts, strict=True))))
+        return Predictions(*map(np.concatenate, zip(*blocks, strict=True)))
+
+    def _predict_features(self, features: Features) -> tuple[tf.Tensor, ...]:
+        return self._network(features), features.word_counts, features.unknown_shares
 
     def _schedule(self, step: int) -> float:
         """Return a step's factor of the learning rate."""
-        warm_up = max(1, round(self._settings.warm_up * self._steps))
+        warm_up = max(1, round(self._hyperparameters.warm_up * self._steps))
         rising, falling = (step + 1) / warm_up, (self._steps - step) / max(1, self._steps - warm_up)
         return min(1.0, rising, falling)
 
-    def _learn_everywhere(self, shares: Any, rows: tf.Tensor, schedule: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        return self._team.first(self._team.strategy.run(self._learn, (*shares, rows, schedule, step)))
+    def _train_on_all_devices(self, batch: Any, schedule: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        results = self._context.strategy.run(self._train, (*batch, schedule, step))
+        return tuple(self._context.local_result(result) for result in results)
 
-    def _learn(
-        self, features: Features, labels: tf.Tensor, rows: tf.Tensor, schedule: tf.Tensor, step: tf.Tensor
-    ) -> tf.Tensor:
-        """Train one step on a device's share of a batch of ``rows`` rows.
-
-        Return the mean log loss of the whole batch.
-        """
-        deep, deep_gradients = self._deep_gradients(features, labels, rows, step)
-        wide, wide_gradients = self._wide_gradients(features, labels, rows)
-        loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, (deep + wide) / 2))
-        *gradients, loss = all_reduce_sum([*deep_gradients, *wide_gradients, loss])
-        deep_gradients, wide_gradients = gradients[: len(self._deep)], gradients[len(self._deep) :]
-        deep_gradients, _ = tf.clip_by_global_norm(deep_gradients, self._settings.clip_norm)
-        self.adam.apply(deep_gradients, schedule * self._settings.learning_rate, step + 1)
-        self.descent.apply(wide_gradients, schedule * self._settings.wide_learning_rate)
-        return loss / (rows * labels.shape[1])
-
-    def _deep_gradients(
-        self, features: Features, labels: tf.Tensor, rows: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, list[Any]]:
+    def _train(
+        self, features: Features, labels: tf.Tensor, schedule: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Train one step on a device's rows; return the mean log loss of all devices' rows, and their number."""
         device = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.stack([self._settings.seed, step * self._team.devices + device])
+        seed = tf.stack([self._hyperparameters.seed, step * self._context.devices + device])
         with tf.GradientTape() as tape:
-            logits = self._network.deep(features, seed)
+            logits = self._network(features, seed)
             # A weight of w for positives makes a network overestimate its logit by log(w). Adding it here keeps the
             # network's own probabilities as they would be without weights.
-            weighted = logits + tf.math.log(self._weights)
-            losses = tf.nn.weighted_cross_entropy_with_logits(labels, weighted, self._weights)
-            loss = tf.reduce_sum(losses) / (rows * labels.shape[1])
-        return logits, tape.gradient(loss, self._deep)
+            weighted = logits + tf.math.log(self._positive_weights)
+            losses = tf.nn.weighted_cross_entropy_with_logits(labels, weighted, self._positive_weights)
+            loss = tf.reduce_sum(losses)
+        gradients = tape.gradient(loss, self._network.trainable_variables)
+        unweighted = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+        *gradients, unweighted, rows = all_reduce_sum(
+            [*gradients, unweighted, tf.cast(tf.shape(labels)[0], tf.float32)]
+        )
+        values = rows * self._labels
+        gradients = [_divide(gradient, values) for gradient in gradients]
+        gradients, _ = tf.clip_by_global_norm(gradients, self._hyperparameters.clip_norm)
+        self.optimizer.apply(gradients, schedule * self._hyperparameters.learning_rate, step + 1)
+        return unweighted / values, rows
 
-    def _wide_gradients(self, features: Features, labels: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, list[Any]]:
-        logits = self._network.wide(features)
-        error = (tf.sigmoid(logits) - labels) / rows  # the gradient of the mean log loss
-        return logits, list(self._network.wide.gradient(features, error))
+
+def _divide(gradient: Any, values: tf.Tensor) -> Any:
+    """Return a sum over rows and labels as a mean."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values / values, gradient.indices, gradient.dense_shape)
+    return gradient / values
 
 
-def label_rates(labels: np.ndarray) -> np.ndarray:
+def label_rates(counts: np.ndarray, rows: int) -> np.ndarray:
     """Return each label's frequency, never 0 or 1."""
-    return np.asarray((labels.sum(axis=0) + 1) / (len(labels) + 2))
-
-
-def positive_weights(labels: np.ndarray, power: float) -> np.ndarray:
-    """Return the weight of a positive of each label: ((1 - p) / p) ** power for its rate p."""
-    rates = label_rates(labels)
-    return np.asarray(((1 - rates) / rates) ** power, np.float32)
+    return np.asarray((counts + 1) / (rows + 2))
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:

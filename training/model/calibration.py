@@ -12,25 +12,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A prior towards the plain mean of both halves, so that a rare label is not fitted to noise.
-PLAIN, TRUST = np.array([0.5, 0.5, 0.0]), np.array([10.0, 10.0, 1.0])
+# A prior towards the network's own probabilities, so that a rare label is not fitted to noise.
+PLAIN, TRUST = np.array([1.0, 0.0]), np.array([10.0, 1.0])
 STEPS = 100
 
 
 class Calibration(NamedTuple):
-    """Per label: the factors of the logits of both halves, and the bias."""
+    """Per label: the factor of the logit, and the bias."""
 
-    deep: np.ndarray
-    wide: np.ndarray
+    scale: np.ndarray
     shift: np.ndarray
 
-    def probabilities(self, deep: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return probabilities for logits [rows, labels]."""
-        return _sigmoid(self.deep * deep + self.wide * wide + self.shift)
+        return _sigmoid(self.scale * logits + self.shift)
 
 
-def plain(labels: int) -> Calibration:
-    """Return the mean of both halves."""
+def uncalibrated(labels: int) -> Calibration:
+    """Return the network's own probabilities."""
     return Calibration(*(np.full(labels, value) for value in PLAIN))
 
 
@@ -68,12 +67,12 @@ def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str
     return np.asarray(_tilted(observed, tilt) * len(truth))
 
 
-def calibrate(deep: np.ndarray, wide: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Calibration:
+def calibrate(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Calibration:
     """Return the best Calibration for these rows by weighted log loss.
 
     ``weights`` are [rows], the others [rows, labels].
     """
-    inputs = np.stack([deep, wide, np.ones_like(deep)], axis=2)
+    inputs = np.stack([logits, np.ones_like(logits)], axis=2)
     fitted = [_fit(inputs[:, label], truth[:, label], weights) for label in range(truth.shape[1])]
     return Calibration(*np.array(fitted).T)
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from model.lexicon import BUCKETS, CHARACTER_BUCKETS, FINGERPRINTS, Lexicon, Reading, read, text_ngrams
 from model.ngrams import ngrams
+from model.text import FINGERPRINTS, clean, fingerprint, split_words
+from model.vocabulary import Vocabulary
 
 FIRST_WORDS, LAST_WORDS = 120, 40
 MAX_WORDS = FIRST_WORDS + LAST_WORDS
@@ -22,75 +23,56 @@ class Features(NamedTuple):
     # The words for the LSTM, as indices into the distinct words [n, time >= 1], and the lengths.
     words: tf.Tensor
     lengths: tf.Tensor
-    # The distinct words, after one for padding: their indices in the lexicon, and (index, bucket) of each one's
+    # The distinct words, after one for padding: their indices in the vocabulary, and (index, bucket) of each one's
     # character n-grams.
-    different: tf.Tensor
-    subword_places: tf.Tensor
+    distinct_words: tf.Tensor
+    subword_positions: tf.Tensor
     subwords: tf.Tensor
-    # The n-grams of the whole text that are in the lexicon: (text, index), and the value of each.
-    ngrams: tf.Tensor
-    ngram_values: tf.Tensor
+    # Of each text, for the monitoring: the number of all its words, and the share of unknown ones among those that the
+    # network reads.
+    word_counts: tf.Tensor
+    unknown_shares: tf.Tensor
 
 
 class Featurizer(tf.Module):  # type: ignore[misc]
-    """Strings [n] to Features, by a Lexicon."""
+    """Strings [n] to Features, by a vocabulary."""
 
-    def __init__(self, lexicon: Lexicon) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(name="featurizer")
-        self.words, self.ngrams = len(lexicon.fingerprints) + 1, len(lexicon.buckets)
-        numbers = np.full(BUCKETS, -1, np.int32)
-        numbers[lexicon.buckets] = np.arange(self.ngrams)
-        self._first_of_words = int(np.searchsorted(lexicon.buckets, CHARACTER_BUCKETS))
-        self._numbers = _fixed(numbers, "numbers")
-        self._rarity = _fixed(lexicon.idf.astype(np.float32), "idf")
-        # The last one belongs to no word: a search always ends at an entry.
-        self._fingerprints = _fixed(np.append(lexicon.fingerprints, FINGERPRINTS), "fingerprints")
+        self.words = len(vocabulary) + 1
+        # The last one belongs to no word: a search always ends at an entry. This is a variable, since a constant would
+        # be a part of the graph, whose size is limited.
+        fingerprints = np.append(vocabulary.fingerprints, FINGERPRINTS)
+        self._fingerprints = tf.Variable(fingerprints, trainable=False, name="fingerprints")
 
     def __call__(self, texts: tf.Tensor) -> Features:
-        reading = read(texts)
-        return Features(*self._words(reading), *self._ngrams(reading, tf.size(texts)))
-
-    def _words(self, reading: Reading) -> tuple[tf.Tensor, ...]:
-        words, fingerprints = (_ends(ragged) for ragged in (reading.words, reading.fingerprints))
-        different, positions = tf.unique(fingerprints.flat_values)
-        first = tf.math.unsorted_segment_min(tf.range(tf.size(positions)), positions, tf.size(different))
+        all_words = split_words(clean(texts))
+        words = _first_and_last(all_words)
+        lengths = tf.cast(words.row_lengths(), tf.int32)
+        fingerprints, positions = tf.unique(fingerprint(words.flat_values))
+        first = tf.math.unsorted_segment_min(tf.range(tf.size(positions)), positions, tf.size(fingerprints))
         spellings = tf.strings.join(["<", tf.gather(words.flat_values, first), ">"])
-        subword_places, subwords = ngrams(tf.strings.unicode_decode(spellings, "UTF-8"), 3, 4, SUBWORD_BUCKETS)
+        subword_positions, subwords = ngrams(tf.strings.unicode_decode(spellings, "UTF-8"), 3, 4, SUBWORD_BUCKETS)
+        indices = self._indices(fingerprints)
         padded = words.with_flat_values(positions + 1).to_tensor(PADDING)
         no_words = tf.cast(tf.equal(tf.shape(padded)[1], 0), tf.int32)
-        padded = tf.pad(padded, [[0, 0], [0, no_words]])
-        numbers = tf.concat([[UNKNOWN], self._known(different)], 0)
-        return padded, tf.cast(words.row_lengths(), tf.int32), numbers, subword_places + 1, subwords
+        unknown = words.with_flat_values(tf.cast(tf.equal(tf.gather(indices, positions), UNKNOWN), tf.float32))
+        return Features(
+            words=tf.pad(padded, [[0, 0], [0, no_words]]),
+            lengths=lengths,
+            distinct_words=tf.concat([[UNKNOWN], indices], 0),
+            subword_positions=subword_positions + 1,
+            subwords=subwords,
+            word_counts=tf.cast(all_words.row_lengths(), tf.int32),
+            unknown_shares=tf.reduce_sum(unknown, axis=1) / tf.cast(tf.maximum(lengths, 1), tf.float32),
+        )
 
-    def _known(self, fingerprints: tf.Tensor) -> tf.Tensor:
-        """Return indices of words from 1 on, 0 for a word outside of the lexicon."""
+    def _indices(self, fingerprints: tf.Tensor) -> tf.Tensor:
+        """Return indices of words from 1 on, 0 for a word outside of the vocabulary."""
         position = tf.searchsorted(self._fingerprints, fingerprints)
         return tf.where(tf.equal(tf.gather(self._fingerprints, position), fingerprints), position + 1, UNKNOWN)
 
-    def _ngrams(self, reading: Reading, count: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return (1 + log(count)) * idf.
 
-        Each text's vectors of character and of word n-grams are normalized separately.
-        """
-        rows, buckets = text_ngrams(reading)
-        numbers = tf.gather(self._numbers, buckets)
-        known_rows = tf.where(numbers >= 0)[:, 0]
-        keys = tf.cast(tf.gather(rows, known_rows), tf.int64) * self.ngrams + tf.cast(
-            tf.gather(numbers, known_rows), tf.int64
-        )
-        keys, _, often = tf.unique_with_counts(keys)
-        rows, numbers = keys // self.ngrams, keys % self.ngrams
-        values = (1 + tf.math.log(tf.cast(often, tf.float32))) * tf.gather(self._rarity, numbers)
-        halves = 2 * rows + tf.cast(numbers >= self._first_of_words, tf.int64)
-        lengths = tf.sqrt(tf.math.unsorted_segment_sum(values**2, halves, 2 * count))
-        return tf.stack([rows, numbers], axis=1), values / tf.gather(lengths, halves)
-
-
-def _ends(ragged: tf.RaggedTensor) -> tf.RaggedTensor:
+def _first_and_last(words: tf.RaggedTensor) -> tf.RaggedTensor:
     """Return the beginning and the end of a longer row."""
-    return tf.concat([ragged[:, :FIRST_WORDS], ragged[:, FIRST_WORDS:][:, -LAST_WORDS:]], axis=1)
-
-
-def _fixed(values: np.ndarray, name: str) -> tf.Variable:
-    """Return a constant as a variable: unlike a constant it is not part of the graph, whose size is limited."""
-    return tf.Variable(values, trainable=False, name=name)
+    return tf.concat([words[:, :FIRST_WORDS], words[:, FIRST_WORDS:][:, -LAST_WORDS:]], axis=1)

@@ -1,4 +1,4 @@
-"""The tokenization into words, inside the TensorFlow graph."""
+"""What a word is: the only definition, inside the TensorFlow graph."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import tensorflow as tf
 
 from common import cleaning
 
-# On the cleaned text in lower case: each run of ! or ? is a word; words keep * @ $ '.
+# On the cleaned text: each run of ! or ? is a word; words keep * @ $ '.
 _WORD_RULES = ((r"!+", " ! "), (r"\?+", " ? "), (r"[^\p{L}\p{N}'*@$!?]+", " "))
-# The same words for an engine that only counts them.
-WORD_PATTERN = r"[\p{L}\p{N}'*@$]+|!+|\?+"
+# Words are identified by 63 bits of a hash that TensorFlow keeps stable.
+FINGERPRINTS = (1 << 63) - 1
 
 
-def cleaned(texts: tf.Tensor) -> tf.Tensor:
+def clean(texts: tf.Tensor) -> tf.Tensor:
     """Return strings [n], cleaned and in lower case."""
-    return tf.strings.lower(_replaced(texts, cleaning.RULES), encoding="utf-8")
+    return tf.strings.lower(_replace(texts, cleaning.RULES), encoding="utf-8")
 
 
-def words(texts: tf.Tensor) -> tf.RaggedTensor:
+def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
     """Return the words of each cleaned text: strings [n] to a ragged tensor of strings [n, words]."""
-    return tf.strings.split(_replaced(texts, _WORD_RULES))
+    return tf.strings.split(_replace(texts, _WORD_RULES))
 
 
-def _replaced(texts: tf.Tensor, rules: tuple[tuple[str, str], ...]) -> tf.Tensor:
+def fingerprint(words: tf.Tensor) -> tf.Tensor:
+    return tf.strings.to_hash_bucket_fast(words, FINGERPRINTS)
+
+
+def _replace(texts: tf.Tensor, rules: tuple[tuple[str, str], ...]) -> tf.Tensor:
     for pattern, replacement in rules:
         texts = tf.strings.regex_replace(texts, pattern, replacement)
     return texts

@@ -61,9 +61,11 @@ def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
 
 
 def work_for(first_host: str, workers: int) -> None:
-    """Run this host's workers until the scheduler ends. Raise ClusterError if they cannot reach it."""
+    """Run this host's workers until the scheduler ends, again if they are killed. Raise ClusterError if they fail."""
     host, _, port = first_host.partition(":")
     command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{host}:{port or PORT}"]
     options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout", str(SECONDS)]
-    if code := subprocess.run([*command, *options], check=False).returncode:
+    while (code := subprocess.run([*command, *options], check=False).returncode) < 0:
+        print(f"the workers were killed by signal {-code} and start again", flush=True)
+    if code:
         raise ClusterError(f"the workers for {first_host} ended with {code}")

@@ -117,6 +117,17 @@ def test_each_of_several_machines_has_the_data_and_the_code() -> None:
     assert distributions == {"code": "FullyReplicated", "data": "FullyReplicated"}
 
 
+def test_of_the_sharded_channel_each_of_several_machines_has_its_own_files() -> None:
+    def distributions(instance_count: int) -> dict[str, str]:
+        machine = JobInstances("ml.m5.large", instance_count, sharded_channel="train")
+        channels = training_request("train.py", {}, order(machine=machine))["InputDataConfig"]
+        sources = {channel["ChannelName"]: channel["DataSource"]["S3DataSource"] for channel in channels}
+        return {name: source["S3DataDistributionType"] for name, source in sources.items()}
+
+    assert distributions(1) == {"test": "FullyReplicated", "train": "FullyReplicated"}
+    assert distributions(2) == {"test": "FullyReplicated", "train": "ShardedByS3Key"}
+
+
 def test_spot_waits_and_the_script_knows_where_checkpoints_are_kept() -> None:
     spot = JobInstances("ml.m5.large", max_runtime_minutes=90, spot=True, max_wait_minutes=120)
     request = training_request("train.py", {}, order(machine=spot))

@@ -30,7 +30,7 @@ RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # lists the job's machin
 CHECKPOINTS = "/opt/ml/checkpoints"
 ARCHIVE = "sourcedir.tar.gz"
 PYTHON = "python3"
-REPLICATED = "FullyReplicated"
+REPLICATED, SHARDED = "FullyReplicated", "ShardedByS3Key"
 # One string, of at most 256 characters. The next arguments are $0 and the script's command line.
 ENTRYPOINT = (
     f"cd {CODE} && tar -xzf {ARCHIVE} && "
@@ -133,7 +133,7 @@ def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter],
         "RoleArn": spec.role,
         "AlgorithmSpecification": {"TrainingImage": spec.image, "TrainingInputMode": "File"},
         "HyperParameters": _hyperparameters(script, hyperparameters, spec),
-        "InputDataConfig": [_channel(name, uri) for name, uri in sorted(spec.inputs.items())],
+        "InputDataConfig": [_channel(name, uri, spec.machine) for name, uri in sorted(spec.inputs.items())],
         "OutputDataConfig": {"S3OutputPath": spec.output},
         "ResourceConfig": _cluster(spec.machine),
         "StoppingCondition": _stopping_condition(spec.machine),
@@ -166,8 +166,9 @@ def _hyperparameters(script: str, hyperparameters: Mapping[str, Hyperparameter],
     return {name: json.dumps(value) for name, value in values.items()}
 
 
-def _channel(name: str, uri: str) -> Request:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": REPLICATED}
+def _channel(name: str, uri: str, machine: JobInstances) -> Request:
+    distribution = SHARDED if machine.instance_count > 1 and name == machine.sharded_channel else REPLICATED
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": distribution}
     return {"ChannelName": name, "InputMode": "File", "DataSource": {"S3DataSource": source}}
 
 

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from scripts import HEADER, TRAINING
 
-from common.cleaning import RULES
-from monitoring.observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
-from monitoring.traits import MODULES, Vocabulary, measure, words
+from monitoring.request_sampler import FILE, LINE, SECONDS, UNOBSERVED, RequestSampler, Tally, write_reference
+from monitoring.text_statistics import MODULES, measure
 
 LABELS = HEADER[2:]
 
@@ -57,9 +56,9 @@ def context(attributes: str | None = None) -> Any:
 def test_without_sampling_not_even_the_answer_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reference(tmp_path, x=[1.0, 2.0])
     monkeypatch.delenv("MLOPS_SAMPLE", raising=False)
-    Observer(tmp_path, lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
+    RequestSampler(tmp_path, lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
     monkeypatch.setenv("MLOPS_SAMPLE", "1")
-    Observer(tmp_path / "elsewhere", lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
+    RequestSampler(tmp_path / "elsewhere", lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
 
 
 def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: Path, lines: list[str]) -> None:
@@ -72,13 +71,13 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
         measuring.append(threading.current_thread().name)
         return {"x": instances}
 
-    observer = Observer(tmp_path, measured)
+    observer = RequestSampler(tmp_path, measured)
     observer.offer(response([1, 5], [[0], [0]]), context("tfs-model-name=model"))
     observer.offer(response([1], [[0]]), context(UNOBSERVED))
     deadline = threading.Event()
     while not lines and not deadline.wait(0.05):
         pass
-    assert set(measuring) == {"observer"}
+    assert set(measuring) == {"request-sampler"}
     (line,) = lines
     told = json.loads(line.removeprefix(f"{LINE} "))
     assert {name: told[name] for name in ("model", "requests", "rows", "squares")} == {
@@ -90,8 +89,8 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
 
 def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reference(tmp_path, x=[1.0, 2.0])
-    monkeypatch.setattr("monitoring.observation.WAITING_BYTES", 100)
-    observer = Observer(tmp_path, lambda instances, _: {"x": [len(one) for one in instances]})
+    monkeypatch.setattr("monitoring.request_sampler.WAITING_BYTES", 100)
+    observer = RequestSampler(tmp_path, lambda instances, _: {"x": [len(one) for one in instances]})
     monkeypatch.setattr(observer, "_work", lambda: None)
     for _ in range(10):
         observer.offer(response(["a" * 30], [[0]]), context())
@@ -106,9 +105,9 @@ sys.path.insert(0, {str(TRAINING)!r})
 import json
 from pathlib import Path
 from types import SimpleNamespace as Some
-from monitoring.observation import Observer
+from monitoring.request_sampler import RequestSampler
 
-observer = Observer(Path.cwd(), lambda texts, rows: {{"length": [len(text) for text in texts]}})
+observer = RequestSampler(Path.cwd(), lambda texts, rows: {{"length": [len(text) for text in texts]}})
 answer = Some(request=Some(body=json.dumps({{"instances": ["a secret"]}})), content=b'{{"predictions": [[0.5]]}}')
 for _ in range(3):
     observer.offer(answer, Some(custom_attributes=None))
@@ -178,46 +177,25 @@ def test_weighted_rows_are_as_many_as_they_are_worth(tmp_path: Path) -> None:
     assert sum(found["counts"]) == pytest.approx(20**2 / (90 / 81 + 10), abs=0.01)
 
 
-def test_words_are_those_of_the_model() -> None:
-    import tensorflow as tf
-
-    from model.text import cleaned
-    from model.text import words as models_words
-
-    texts = [
-        "Visit http://x.y/z\tNOW!!  it's 192.168.0.1 ok ??",
-        "  naïve Ünïcode \u3000 f*ck @$$ ½ ٣ 中文 don't",
-        "ÀÉ \x00\x1f a_b-c ... \ufeffend",
-        "",
+def test_a_text_and_its_answer_become_numbers() -> None:
+    texts = ["The CAT sleeps!", "", "the the"]
+    counts = [(4, 0.5), (0, 0.0), (2, 0.0)]
+    answers = [
+        {"probabilities": [0.1 * number] * 6, "words": words, "unknown_words": unknown}
+        for number, (words, unknown) in enumerate(counts, 1)
     ]
-    theirs = [[word.decode() for word in row] for row in models_words(cleaned(tf.constant(texts))).to_list()]
-    assert [words(text) for text in texts] == theirs
-    assert any("\\x{" in pattern for pattern, _ in RULES), "there is something to translate"
-
-
-def test_a_text_becomes_numbers() -> None:
-    vocabulary = Vocabulary.learn(["the cat sat", "the cat ran", "the dog"], min_count=2, most=10)
-    found = measure(["The CAT sleeps!", "", "the the"], [[0.1] * 6, [0.2] * 6, [0.3] * 6], LABELS, vocabulary)
-    assert found["characters"] == [15, 0, 7]
-    assert found["words"] == [4, 0, 2]
-    assert found["unknown words"] == [0.5, None, 0]
-    assert found[f"score {LABELS[0]}"] == [0.1, 0.2, 0.3]
-    assert set(found) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}
-
-
-def test_the_vocabulary_is_kept_without_its_words(tmp_path: Path) -> None:
-    texts = ["common"] * 3 + ["frequent"] * 2 + ["rare"]
-    Vocabulary.learn(texts, min_count=2, most=1).write(tmp_path)
-    (file,) = tmp_path.iterdir()
-    assert b"common" not in file.read_bytes()
-    known = Vocabulary.read(tmp_path)
-    assert [known.unknown([word]) for word in ("common", "frequent", "rare")] == [0, 1, 1]
+    measured = measure(LABELS, texts, answers)
+    assert measured["characters"] == [15, 0, 7]
+    assert measured["words"] == [4, 0, 2]
+    assert measured["unknown words"] == [0.5, None, 0]
+    assert measured[f"score {LABELS[0]}"] == pytest.approx([0.1, 0.2, 0.3])
+    assert set(measured) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}
 
 
 def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) -> None:
     code = tiny_training / "model" / "code"
     files = {path.relative_to(code).as_posix() for path in code.rglob("*")}
-    assert {"inference.py", *MODULES, "words.bin", FILE} <= files
+    assert {"inference.py", *MODULES, FILE} <= files
     assert (code / FILE).read_bytes() == (tiny_training / "output" / FILE).read_bytes()
     measures = json.loads((code / FILE).read_text())["measures"]
     assert set(measures) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}

@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.1
 GRACE_SECONDS = 5.0
 
 
-def run_together(count: int, command: Sequence[str]) -> int:
+def run_workers(count: int, command: Sequence[str]) -> int:
     """Run the command ``count`` times; return the exit code of all: 0, or 1 as soon as one has failed."""
     workers = start(count, command)
     signal.signal(signal.SIGTERM, lambda *_: end(workers))

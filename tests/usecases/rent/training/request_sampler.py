@@ -1,0 +1,1 @@
+../../../../training/monitoring/request_sampler.py

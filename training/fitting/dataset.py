@@ -1,0 +1,173 @@
+"""A split of the data, streamed from its Parquet parts in batches of texts of similar length: they need less padding.
+
+preprocess.py writes the rows in the order of a hash: every part, and every block of rows, is a random sample of the
+split. So a block that is shuffled in memory does what a shuffle of the whole split would do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import tensorflow as tf
+
+from model.features import MAX_WORDS, Featurizer
+
+BLOCK_ROWS = 1 << 16
+# A window is the shuffled rows of this many batches, sorted by length: a larger one needs less padding, but makes the
+# rows of a batch more alike.
+WINDOW_BATCHES = 64
+TEXTS, READ_BYTES = 1024, 1 << 20
+
+# Texts as an array of bytes [rows], labels as float32 [rows, labels].
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class EmptySplit(Exception):
+    """A split without rows; the message names the folder."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Parquet parts in the order of reading, and the number of rows in each."""
+
+    paths: tuple[Path, ...]
+    rows: tuple[int, ...]
+    text: str
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return sum(self.rows)
+
+    def limited(self, rows: int) -> Split:
+        """Return the first parts, with at least ``rows`` rows if there are as many."""
+        parts = int(np.searchsorted(np.cumsum(self.rows), rows)) + 1
+        return Split(self.paths[:parts], self.rows[:parts], self.text, self.labels)
+
+    def shuffled(self, random: np.random.Generator) -> Split:
+        """Return the parts in another order, so that other rows share a block."""
+        order = random.permutation(len(self.paths))
+        paths, rows = (tuple(values[index] for index in order) for values in (self.paths, self.rows))
+        return Split(paths, rows, self.text, self.labels)
+
+    def blocks(self, size: int = BLOCK_ROWS, first: int = 0) -> Iterator[pl.DataFrame]:
+        """Yield blocks of ``size`` rows, in order, from the block ``first`` on; the last one may be shorter."""
+        ends = np.cumsum(self.rows)
+        for start in range(first * size, len(self), size):
+            parts = []
+            for index in range(int(np.searchsorted(ends, start, "right")), len(self.paths)):
+                offset = max(0, start - int(ends[index]) + self.rows[index])
+                wanted = start + size - (int(ends[index]) - self.rows[index]) - offset
+                if wanted <= 0:
+                    break
+                part = pl.scan_parquet(self.paths[index]).select(self.text, *self.labels)
+                parts.append(part.slice(offset, min(wanted, self.rows[index] - offset)).collect())
+            yield pl.concat(parts)
+
+    def texts(self) -> Iterator[np.ndarray]:
+        """Yield all texts in order, as arrays of bytes."""
+        for block in self.blocks():
+            texts = block[self.text].cast(pl.Binary).to_numpy()
+            yield from (texts[start : start + TEXTS] for start in range(0, len(texts), TEXTS))
+
+    def first_texts(self, rows: int) -> pl.Series:
+        return next(self.blocks(rows))[self.text]
+
+    def label_counts(self) -> np.ndarray:
+        """Return the number of positive rows of each label."""
+        counts = pl.scan_parquet([*self.paths]).select(pl.col(self.labels).cast(pl.Int64).sum())
+        return np.array(counts.collect(engine="streaming").row(0), np.int64)
+
+    def digest(self) -> bytes:
+        """Return a digest of all rows."""
+        digest = hashlib.sha256()
+        for path in self.paths:
+            with path.open("rb") as file:
+                while chunk := file.read(READ_BYTES):
+                    digest.update(chunk)
+        return digest.digest()
+
+
+def open_split(folder: Path, text: str, labels: list[str], rank: int = 0, size: int = 1) -> Split:
+    """Return every ``size``-th part of a split, from the part ``rank`` on. Raise EmptySplit without rows."""
+    paths = sorted(folder.glob("*.parquet"))[rank::size]
+    rows = [int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in paths]
+    if not sum(rows):
+        share = f" for worker {rank + 1} of {size}" if size > 1 else ""
+        raise EmptySplit(f"{folder}: no rows in it{share}")
+    return Split(tuple(paths), tuple(rows), text, tuple(labels))
+
+
+class TrainingStream:
+    """The batches of a training without an end: pass after pass through a split, each in another order."""
+
+    def __init__(self, split: Split, batch_size: int, devices: int, seed: int) -> None:
+        self._split, self._batch_size, self._devices, self._seed = split, batch_size, devices, seed
+        self._block_steps = -(-BLOCK_ROWS // batch_size)
+        # A rest that is too small for the devices is left out.
+        self.steps_per_pass = len(split) // batch_size + (len(split) % batch_size >= devices)
+
+    def batches(self, step: int) -> Iterator[Batch]:
+        """Yield the batches from number ``step`` on; only a pass' last one may be short."""
+        for number in count(step // self.steps_per_pass):
+            done = max(0, step - number * self.steps_per_pass)
+            first, skipped = divmod(done, self._block_steps)
+            blocks = self._split.shuffled(np.random.default_rng([self._seed, number])).blocks(
+                self._block_steps * self._batch_size, first
+            )
+            for block_number, block in enumerate(blocks, first):
+                random = np.random.default_rng([self._seed, number, block_number])
+                batches = shuffle_batches(word_counts(block, self._split.text), self._batch_size, random)
+                if len(batches[-1]) < self._devices:
+                    batches.pop()
+                yield from select(self._split, block, batches[skipped:])
+                skipped = 0
+
+
+def select(split: Split, block: pl.DataFrame, batches: list[np.ndarray]) -> Iterator[Batch]:
+    """Yield batches of a block, given as indices of its rows."""
+    texts = block[split.text].cast(pl.Binary).to_numpy()
+    labels = block.select(split.labels).to_numpy().astype(np.float32)
+    for rows in batches:
+        yield texts[rows], labels[rows]
+
+
+def featurize(batches: Iterator[Batch], labels: int, featurizer: Featurizer, devices: int = 1) -> tf.data.Dataset:
+    """Return each device's (features, labels) of each batch, computed ahead of its use."""
+
+    def load(texts: tf.Tensor, truth: tf.Tensor) -> tuple[Any, ...]:
+        return tuple((featurizer(texts[device::devices]), truth[device::devices]) for device in range(devices))
+
+    signature = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, labels], tf.float32)
+    return tf.data.Dataset.from_generator(lambda: batches, output_signature=signature).map(load).prefetch(2)
+
+
+def word_counts(block: pl.DataFrame, text: str) -> np.ndarray:
+    """Return about the number of each text's words that the network reads: good enough to sort by."""
+    counts: pl.Series = block[text].str.count_matches(" ", literal=True) + 1
+    return np.asarray(counts.clip(upper_bound=MAX_WORDS))
+
+
+def shuffle_batches(lengths: np.ndarray, batch_size: int, random: np.random.Generator) -> list[np.ndarray]:
+    """Return every row once, in batches of similar length and random order; only the last may be short."""
+    order = random.permutation(len(lengths))
+    window = batch_size * WINDOW_BATCHES
+    batches = []
+    for start in range(0, len(order), window):
+        rows = order[start : start + window]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    shuffled = [batches[index] for index in random.permutation(len(batches))]
+    return sorted(shuffled, key=lambda rows: len(rows) < batch_size)
+
+
+def sort_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Return every row once, the shortest first: for evaluation, independent of the order."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]

@@ -1,0 +1,54 @@
+"""The vocabulary: the frequent words of the training texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from model.text import clean, fingerprint, split_words
+
+# Enough texts for stable frequencies: more cost time without a better model.
+ENOUGH_TEXTS = 200_000
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The fingerprints of the words, in ascending order, so that an index does not depend on ties."""
+
+    fingerprints: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.fingerprints)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.fingerprints.tobytes()).hexdigest()
+
+
+def count_words(batches: Iterable[tf.Tensor], texts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fingerprint of each word of the first ``texts`` texts, and its number of occurrences."""
+
+    def read(batch: tf.Tensor) -> tf.Tensor:
+        return fingerprint(split_words(clean(batch)).flat_values)
+
+    read_batch = tf.function(read, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    fingerprints, counted = [], 0
+    for batch in batches:
+        fingerprints.append(read_batch(batch[: texts - counted]).numpy())
+        counted += len(batch)
+        if counted >= texts:
+            break
+    words, counts = np.unique(np.concatenate(fingerprints), return_counts=True)
+    return words, counts
+
+
+def choose_words(words: np.ndarray, counts: np.ndarray, min_count: int, most: int) -> Vocabulary:
+    """Return the ``most`` most frequent words that occur at least ``min_count`` times; a word may be there twice."""
+    words, positions = np.unique(words, return_inverse=True)
+    counts = np.bincount(positions, counts, len(words)).astype(np.int64)
+    order = np.argsort(-counts, kind="stable")[:most]
+    return Vocabulary(np.sort(words[order[counts[order] >= min_count]]))
