@@ -1,4 +1,4 @@
-"""The project's own model as training/train.py trains it, and each of its halves alone."""
+"""The project's own model as training/train.py trains it."""
 
 from __future__ import annotations
 
@@ -10,43 +10,49 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "training"))
 
-import metrics
 import numpy as np
 import tensorflow as tf
-import usecase
-from batches import Table, read_table
-from calibration import Calibration, calibrate, plain, read_rates, representative_weights
-from checkpoints import Checkpoints, Notes
-from features import Featurizer
-from lexicon import learn_lexicon
-from team import assemble
-from trainer import Trainer, label_rates
 
 from benchmarks.contestants.data import LABELS, Report, Split, run
+from common import usecase
 from common.hyperparameters import Hyperparameters
-from mlops_cli.project.usecase import load_use_case
-from model import Network
+from evaluation import metrics
+from fitting import dataset
+from fitting.checkpoints import Checkpoints, Notes
+from fitting.dataset import open_split
+from fitting.distributed import connect
+from fitting.trainer import Trainer, label_rates
+from model.calibration import calibrate, read_rates, representative_weights, uncalibrated
+from model.features import Featurizer
+from model.network import Network
+from model.vocabulary import ENOUGH_TEXTS, choose_words, count_words
 
-BASE_RATES = load_use_case(usecase.PATH).hyperparameters["train"]["base_rates"]
+BASE_RATES = usecase.hyperparameters("train")["base_rates"]
 
 
 def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
     settings = Hyperparameters.of_use_case(seed=seed, checkpoint_seconds=0)
-    team = assemble([""], "")
+    context = connect([""], "")
     tf.config.experimental.enable_op_determinism()
     report.begin()
     rows, validation, held_out = (
-        read_table(Path(sys.argv[1]) / name, "comment_text", LABELS) for name in ("train", "validation", "test")
+        open_split(Path(sys.argv[1]) / name, "comment_text", LABELS) for name in ("train", "validation", "test")
     )
-    featurizer = Featurizer(learn_lexicon(rows.batches(), settings.min_count, settings.words, settings.ngrams))
-    network = Network(featurizer, label_rates(rows.labels), settings, seed)
+    words = count_words(rows.texts(), ENOUGH_TEXTS)
+    featurizer = Featurizer(choose_words(*words, settings.min_count, settings.words))
+    rates = label_rates(rows.label_counts(), len(rows))
+    network = Network(featurizer.words, rates, settings)
     report.prepared()
-    trainer = Trainer(network, featurizer, settings, rows, team)
+    trainer = Trainer(network, featurizer, settings, rows, rates, context)
     steps = settings.epochs * (len(rows) // settings.batch_size)
     for epoch in range(1, settings.epochs + 1):
         trainer.epoch(epoch, [], Measuring(report, steps, lambda: probabilities(trainer, held_out)))
     report.trained(settings.epochs * len(rows))
-    score(trainer, held_out, calibrated(trainer, validation), report)
+    predicted, tested = trainer.predict(validation), trainer.predict(held_out)
+    calibration = calibrate(predicted.logits, predicted.labels, natural_weights(predicted.labels))
+    scores = calibration.probabilities(tested.logits)
+    report.scores("ours", scores)
+    report.content["calibration"] = calibration_errors(tested.labels, scores)
 
 
 class Measuring(Checkpoints):
@@ -60,37 +66,23 @@ class Measuring(Checkpoints):
         self._report.point(step / self._steps, self._predict)
 
 
-def probabilities(trainer: Trainer, table: Table) -> np.ndarray:
-    return plain(len(LABELS)).probabilities(*trainer.predict(table))
+def probabilities(trainer: Trainer, split: dataset.Split) -> np.ndarray:
+    return uncalibrated(len(LABELS)).probabilities(trainer.predict(split).logits)
 
 
-def score(trainer: Trainer, held_out: Table, calibration: Calibration, report: Report) -> None:
-    logits = trainer.predict(held_out)
-    probabilities = calibration.probabilities(*logits)
-    report.scores("ours", probabilities)
-    report.scores("its LSTM half alone", logits.deep)
-    report.scores("its wide half alone", logits.wide)
-    report.content["calibration"] = calibration_errors(held_out, probabilities)
+def natural_weights(truth: np.ndarray) -> np.ndarray:
+    return representative_weights(LABELS, truth, read_rates(BASE_RATES, LABELS))
 
 
-def calibrated(trainer: Trainer, validation: Table) -> Calibration:
-    """As train.py does it."""
-    return calibrate(*trainer.predict(validation), validation.labels, natural_weights(validation))
-
-
-def natural_weights(table: Table) -> np.ndarray:
-    return representative_weights(LABELS, table.labels, read_rates(BASE_RATES, LABELS))
-
-
-def calibration_errors(held_out: Table, probabilities: np.ndarray) -> dict[str, list[float]]:
+def calibration_errors(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, list[float]]:
     """Expected calibration errors of the labels; and those that toxic would show if its probabilities were true."""
-    weights, random = natural_weights(held_out), np.random.default_rng(42)
-    columns = zip(held_out.labels.T, probabilities.T, strict=True)
+    weights, random = natural_weights(truth), np.random.default_rng(42)
+    columns = zip(truth.T, probabilities.T, strict=True)
     toxic = probabilities[:, LABELS.index("toxic")]
     drawn = (random.random(len(toxic)) < toxic for _ in range(1000))
     return {
-        "labels": [metrics.calibration_error(truth, column, weights) for truth, column in columns],
-        "toxic, if true": [metrics.calibration_error(truth, toxic, weights) for truth in drawn],
+        "labels": [metrics.calibration_error(of_label, column, weights) for of_label, column in columns],
+        "toxic, if true": [metrics.calibration_error(of_label, toxic, weights) for of_label in drawn],
     }
 
 

@@ -33,7 +33,7 @@ def project(project_folder: Path) -> Path:
 
 
 def pause_in_each_bucket(script: Path, folder: Path) -> None:
-    """Let each worker of preprocess.py wait in its first bucket for a file in ``folder``; its number is a file there."""
+    """Let each worker of preprocess.py wait in its first bucket for a file in ``folder``, where it names itself."""
     folder.mkdir()
     start = "    profile = Profile()\n    if not parts:\n"
     text = script.read_text()

@@ -148,8 +148,8 @@ def test_the_vocabulary_is_what_is_frequent() -> None:
 
 
 def test_of_a_long_text_the_beginning_and_the_end_are_read(featurizer: Featurizer) -> None:
-    numbered = " ".join(f"w{number}" for number in range(200))
-    ends = " ".join(f"w{number}" for number in (*range(FIRST_WORDS), *range(200 - LAST_WORDS, 200)))
+    numbered = " ".join(f"w{number}" for number in range(400))
+    ends = " ".join(f"w{number}" for number in (*range(FIRST_WORDS), *range(400 - LAST_WORDS, 400)))
     whole, cut = featurizer(tf.constant([numbered])), featurizer(tf.constant([ends]))
     np.testing.assert_array_equal(whole.words, cut.words)
     np.testing.assert_array_equal(whole.subwords, cut.subwords)

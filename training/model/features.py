@@ -11,7 +11,7 @@ from model.ngrams import ngrams
 from model.text import FINGERPRINTS, clean, fingerprint, split_words
 from model.vocabulary import Vocabulary
 
-FIRST_WORDS, LAST_WORDS = 120, 40
+FIRST_WORDS, LAST_WORDS = 220, 60
 MAX_WORDS = FIRST_WORDS + LAST_WORDS
 PADDING = UNKNOWN = 0
 SUBWORD_BUCKETS = 1 << 15
