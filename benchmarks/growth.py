@@ -1,10 +1,10 @@
 """How time and memory grow with the rows and the workers: preprocess.py as a whole, train.py in its first minute.
 
-    python -m benchmarks.growth --rows 10000 100000 1000000 10000000 --workers 1 2
+    python -m benchmarks.growth --rows 100000 1000000 10000000 --workers 1 --seconds 20
 
 The rows are those of the preprocessing benchmark. A training is watched from its start until it has made steps for
---seconds and is then ended, unless it is over before; what two epochs would take is worked out from its speed. Memory
-is the peak of each process (Linux). Prints a Markdown table.
+--seconds and is then ended, unless it is over before; what all epochs would take is worked out from its speed, without
+the evaluation. Memory is the peak of each process (Linux). Ten million rows need 12 GB of disk. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -22,10 +22,20 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 from benchmarks.preprocessing import ROOT, make_rows, measure
+from mlops_cli.project.usecase import load_use_case
 
-EPOCHS, BATCH = 2, 64
+SETTINGS = load_use_case(ROOT / "training" / "usecase.toml").hyperparameters["train"]
 SPLITS = ("train", "validation", "test")
-COLUMNS = ["rows", "preprocess.py s", "MB", "workers", "until the first step s", "samples/s", "MB each", "two epochs s"]
+COLUMNS = [
+    "rows",
+    "preprocess.py s",
+    "MB",
+    "workers",
+    "until the first step s",
+    "samples/s",
+    "MB each",
+    "whole training s",
+]
 
 
 @dataclass(frozen=True)
@@ -40,16 +50,7 @@ class Start:
 def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
     channels = {f"SM_CHANNEL_{name.upper()}": str(data / name) for name in SPLITS}
     folders = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
-    command = [
-        sys.executable,
-        "train.py",
-        "--epochs",
-        str(EPOCHS),
-        "--batch_size",
-        str(BATCH),
-        "--workers",
-        str(workers),
-    ]
+    command = [sys.executable, "train.py", "--workers", str(workers)]
     started = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -73,7 +74,7 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
     if len(points) < 2:
         raise SystemExit(f"The training of {data} ended before its second step: give more --rows.")
     (begun, first), (ended, last) = points[0], points[-1]
-    return Start(begun - started, BATCH * (last - first) / (ended - begun), peak)
+    return Start(begun - started, SETTINGS["batch_size"] * (last - first) / (ended - begun), peak)
 
 
 def largest(session: int) -> float:
@@ -106,7 +107,7 @@ def main() -> None:
             (folder / "raw" / "dataset.csv").unlink()
             for workers in arguments.workers:
                 start = watch(folder / "data", folder / "out", workers, arguments.seconds)
-                whole = start.preparation + EPOCHS * 0.8 * rows / start.rate
+                whole = start.preparation + SETTINGS["epochs"] * 0.8 * rows / start.rate
                 figures = [f"{start.preparation:.0f}", f"{start.rate:,.0f}", f"{start.megabytes:,.0f}", f"{whole:,.0f}"]
                 print(f"| {rows:,} | {spent:.1f} | {peak:.0f} | {workers} | {' | '.join(figures)} |", flush=True)
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 ID, TEXT, LABELS = usecase.id_column(), usecase.text_column(), usecase.labels()
 COLUMNS = [ID, TEXT, *LABELS]
 BATCH_ROWS = 20_000
+GOLDEN_RATIO = (1 + 5**0.5) / 2
 BUCKETS = "buckets"  # a folder below the output folder, while the rows are scattered
 # A bucket is worked on in memory, and becomes a part of each split. Training workers share the parts: at least a few.
 BUCKET_BYTES, MIN_BUCKETS = 32 << 20, 8
@@ -214,30 +215,15 @@ def merge_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def choose_split(validation: float, test: float) -> pl.Expr:
-    """Return the split of each row: of the first n rows of a combination of labels, n * fraction, to the nearest or so.
+    """Return the split of each row: of the first n rows of a combination of labels, about n * fraction for any n.
 
-    Each combination starts at a random place of this count: else every rare one would go to train alone.
+    Multiples of the golden ratio fill [0, 1) evenly. Each combination starts at a random position: else every rare one
+    would go to train alone.
     """
-    held_out = validation + test
-    number, start, share = pl.int_range(pl.len()), pl.col("hash").first(), validation / held_out if held_out else 0.0
-    held_out_before = (number * held_out + _fraction_of(start, 0)).floor()
-    is_held_out = ((number + 1) * held_out + _fraction_of(start, 0)).floor() > held_out_before
-    before = (held_out_before * share + _fraction_of(start, 20)).floor()
-    is_validation = ((held_out_before + 1) * share + _fraction_of(start, 20)).floor() > before
-    split = (
-        pl.when(~is_held_out)
-        .then(pl.lit("train"))
-        .when(is_validation)
-        .then(pl.lit("validation"))
-        .otherwise(pl.lit("test"))
-    )
-    return split.over(LABELS)
-
-
-def _fraction_of(value: pl.Expr, bit: int) -> pl.Expr:
-    """Return 20 bits of a hash, from ``bit`` on, as a number in [0, 1)."""
-    bits: pl.Expr = value // 2**bit % 2**20
-    return bits.truediv(2**20)
+    start = pl.col("hash").first() % 2**20 / 2**20
+    position = (pl.int_range(pl.len()) * GOLDEN_RATIO + start) % 1
+    held_out = pl.when(position < validation).then(pl.lit("validation")).when(position < validation + test)
+    return held_out.then(pl.lit("test")).otherwise(pl.lit("train")).over(LABELS)
 
 
 def _wrong_label(rows: pl.LazyFrame) -> str:
