@@ -74,7 +74,7 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
     if len(points) < 2:
         raise SystemExit(f"The training of {data} ended before its second step: give more --rows.")
     (begun, first), (ended, last) = points[0], points[-1]
-    return Start(begun - started, SETTINGS["batch_size"] * (last - first) / (ended - begun), peak)
+    return Start(begun - started, int(SETTINGS["batch_size"]) * (last - first) / (ended - begun), peak)
 
 
 def largest(session: int) -> float:
@@ -107,7 +107,7 @@ def main() -> None:
             (folder / "raw" / "dataset.csv").unlink()
             for workers in arguments.workers:
                 start = watch(folder / "data", folder / "out", workers, arguments.seconds)
-                whole = start.preparation + SETTINGS["epochs"] * 0.8 * rows / start.rate
+                whole = start.preparation + int(SETTINGS["epochs"]) * 0.8 * rows / start.rate
                 figures = [f"{start.preparation:.0f}", f"{start.rate:,.0f}", f"{start.megabytes:,.0f}", f"{whole:,.0f}"]
                 print(f"| {rows:,} | {spent:.1f} | {peak:.0f} | {workers} | {' | '.join(figures)} |", flush=True)
 

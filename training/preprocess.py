@@ -68,6 +68,7 @@ def preprocess(input_dir: Path, output_dir: Path, fractions: tuple[float, float]
     try:
         if current != hosts[0]:
             work_for(hosts[0], workers)
+            shutil.rmtree(output_dir / BUCKETS, ignore_errors=True)
             return
         if len(hosts) == workers == 1:
             profile = preprocess_alone(input_dir, output_dir, fractions, seed)
@@ -77,6 +78,7 @@ def preprocess(input_dir: Path, output_dir: Path, fractions: tuple[float, float]
     except BaseException:
         clear(output_dir)
         raise
+    shutil.rmtree(output_dir / BUCKETS, ignore_errors=True)
     report = json.dumps(profile.report(LABELS), indent=1)
     (output_dir / "profile.json").write_text(report + "\n", encoding="utf-8")
     print(report, flush=True)
@@ -102,7 +104,6 @@ def preprocess_alone(input_dir: Path, output_dir: Path, fractions: tuple[float, 
         profile.merge(write_bucket(bucket, parts, output_dir, fractions))
         shutil.rmtree(folder, ignore_errors=True)
         progress(bucket + 1, "buckets written")
-    shutil.rmtree(output_dir / BUCKETS, ignore_errors=True)
     return profile
 
 
@@ -201,8 +202,10 @@ def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fract
     rows = rows.with_columns(split=choose_split(*fractions))
     for split in SPLITS:
         part = rows.filter(split=split).select(COLUMNS)
-        (output_dir / split).mkdir(parents=True, exist_ok=True)
-        part.write_parquet(output_dir / split / f"part-{bucket:05d}.parquet", compression_level=1)
+        # A worker may be killed while it writes: a file in its place is whole.
+        unfinished = output_dir / BUCKETS / f"{split}-{bucket:05d}-{os.getpid()}.parquet"
+        part.write_parquet(unfinished, compression_level=1, mkdir=True)
+        unfinished.replace(output_dir / split / f"part-{bucket:05d}.parquet")
         profile.add(split, part, TEXT, LABELS)
     return profile
 

@@ -1,7 +1,7 @@
 """The network: words in order to logits, and the exported model around it.
 
 A word's vector is its own and the mean of its character n-grams' vectors. A bidirectional LSTM reads the words; the
-maximum and the mean of its states give the logits.
+maximum and the mean of its states and of the word vectors give the logits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Network(tf.Module):  # type: ignore[misc]
         self.subwords = tf.Variable(subwords, name="subwords")
         self.forward = LSTM(size, units, [seed, 3], "forward")
         self.backward = LSTM(size, units, [seed, 4], "backward")
-        self.kernel = tf.Variable(glorot([4 * units, len(rates)], [seed, 5]), name="kernel")
+        self.kernel = tf.Variable(glorot([4 * units + 2 * size, len(rates)], [seed, 5]), name="kernel")
         self.bias = tf.Variable(np.log(rates / (1 - rates)).astype(np.float32), name="bias")
 
     def __call__(self, features: Features, dropout_seed: tf.Tensor = None) -> tf.Tensor:
@@ -78,17 +78,16 @@ class Network(tf.Module):  # type: ignore[misc]
         return tf.cond(count < 2 * LENGTH_GROUPS, lambda: self._pool(vectors, lengths), grouped)
 
     def _pool(self, vectors: tf.Tensor, lengths: tf.Tensor, on_gpu: bool = False) -> tf.Tensor:
-        """Return the maximum and the mean of the hidden states over each text's own words, both directions."""
+        """Return the maximum and the mean over each text's own words: of the hidden states, and of the word vectors."""
         backwards = tf.reverse_sequence(vectors, lengths, seq_axis=1)
         forward_states = self.forward(tf.transpose(vectors, [1, 0, 2]), on_gpu)
         # These stay in reading order, last word first: pooling ignores the order.
         backward_states = self.backward(tf.transpose(backwards, [1, 0, 2]), on_gpu)
-        states = tf.concat([forward_states, backward_states], axis=2)
+        states = tf.concat([forward_states, backward_states, tf.transpose(vectors, [1, 0, 2])], axis=2)
         mask = tf.transpose(tf.sequence_mask(lengths, tf.shape(vectors)[1], tf.float32))[:, :, None]
-        states *= mask
-        mean = tf.reduce_sum(states, axis=0) / tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
-        largest = tf.reduce_max(states + mask - 1, axis=0)  # states are above -1, so padding is never the maximum
-        return tf.concat([largest, mean], axis=1)
+        mean = tf.reduce_sum(states * mask, axis=0) / tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
+        largest = tf.reduce_max(tf.where(mask > 0, states, tf.float32.min), axis=0)
+        return tf.concat([tf.where(lengths[:, None] > 0, largest, 0.0), mean], axis=1)
 
     @property
     def digest(self) -> str:

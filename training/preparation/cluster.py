@@ -61,11 +61,16 @@ def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
 
 
 def work_for(first_host: str, workers: int) -> None:
-    """Run this host's workers until the scheduler ends, again if they are killed. Raise ClusterError if they fail."""
+    """Run this host's workers until the scheduler ends, again if they are killed.
+
+    Raise ClusterError if they fail. Workers that start again may come when the others have done the work.
+    """
     host, _, port = first_host.partition(":")
     command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{host}:{port or PORT}"]
     options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout", str(SECONDS)]
+    killed = False
     while (code := subprocess.run([*command, *options], check=False).returncode) < 0:
         print(f"the workers were killed by signal {-code} and start again", flush=True)
-    if code:
+        killed = True
+    if code and not killed:
         raise ClusterError(f"the workers for {first_host} ended with {code}")

@@ -28,6 +28,7 @@ class Profile:
         """Add the rows of ``frame`` to the split ``name``."""
         self.rows[name] += frame.height
         self.positives[name].update({label: int(frame[label].sum()) for label in labels})
+        # The size of a text, by the blanks in it. What the model takes for a word is defined in its graph alone.
         self.words.update(_histogram(frame[text].str.count_matches(" ", literal=True) + 1))
         self.characters.update(_histogram(frame[text].str.len_chars()))
 
