@@ -92,7 +92,8 @@ def train(
         if epoch < hyperparameters.epochs:
             trainer.save(history, checkpoints)
     print(f"weights {network.digest}", flush=True)
-    trained_on = context.gather(predictions.row_prefixes(training.texts()))
+    names_trained_on = rows <= predictions.MOST_TRAINED_ON
+    trained_on = context.gather(predictions.row_prefixes(training.texts())) if names_trained_on else None
     clock.lap("training")
     if not context.is_chief:
         return context.wait()
@@ -107,9 +108,10 @@ def train(
         "validation": metrics.evaluate(labels, predicted.labels, scores, thresholds, weights),
         "test": metrics.evaluate(labels, tested.labels, test_scores, thresholds, test_weights),
     }
-    seen = np.concatenate([trained_on, predictions.row_prefixes(validation.texts())])
+    if trained_on is not None:
+        trained_on = np.concatenate([trained_on, predictions.row_prefixes(validation.texts())])
     test_texts = test.first_texts(predictions.MOST_ROWS)
-    predictions.write(folders["output"], test_texts, tested.labels, test_scores, thresholds, seen)
+    predictions.write(folders["output"], test_texts, tested.labels, test_scores, thresholds, trained_on)
     clock.lap("evaluation")
 
     served = Network(featurizer.words, rates, hyperparameters).copy_weights(network)  # independent of the strategy

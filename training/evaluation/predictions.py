@@ -30,6 +30,8 @@ import polars as pl
 
 # The rows come in the order of a hash, so the first ones are a fair sample.
 MOST_ROWS = 20_000
+# Four bytes each. With more training rows their names are left out.
+MOST_TRAINED_ON = 20_000_000
 
 
 def write(
@@ -38,7 +40,7 @@ def write(
     truth: np.ndarray,
     scores: np.ndarray,
     thresholds: dict[str, float | None],
-    trained_on: np.ndarray,
+    trained_on: np.ndarray | None,
 ) -> None:
     """Write both files; ``truth`` and ``scores`` are [rows, labels], the labels in the order of ``thresholds``.
 
@@ -53,8 +55,9 @@ def write(
             label: _column(truth[: len(texts), index], scores[: len(texts), index], threshold)
             for index, (label, threshold) in enumerate(thresholds.items())
         },
-        "trained_on": base64.b64encode(np.sort(trained_on).astype("<u4").tobytes()).decode(),
     }
+    if trained_on is not None:
+        content["trained_on"] = base64.b64encode(np.sort(trained_on).astype("<u4").tobytes()).decode()
     _write_json(folder / "predictions.json", content)
     _write_json(folder / "instances.json", texts.to_list())
 
