@@ -18,12 +18,12 @@ from typing import BinaryIO, Protocol
 import falcon
 
 from monitoring import text_statistics
-from monitoring.request_sampler import RequestSampler, Response
+from monitoring.observation import Observer, Response
 
 LABELS: list[str] = json.loads(Path(__file__).with_name("labels.json").read_text(encoding="utf-8"))
 JSON, CSV = "application/json", "text/csv"
 MAX_TEXTS = 1000
-SAMPLER = RequestSampler(Path(__file__).parent, text_statistics.measure_with(LABELS))
+OBSERVER = Observer(Path(__file__).parent, text_statistics.measure_with(LABELS))
 csv.field_size_limit(16 << 20)  # above the size of any request, so that a long text is no CSV error
 
 
@@ -47,7 +47,7 @@ def input_handler(data: BinaryIO, context: Context) -> str:
 
 def output_handler(response: Response, context: Context) -> tuple[str, str]:
     """Return TensorFlow Serving's response as (body, content type)."""
-    SAMPLER.offer(response, context)
+    OBSERVER.offer(response, context)
     rows = [answer["probabilities"] for answer in json.loads(response.content)["predictions"]]
     if _answer_type(context.accept_header) == CSV:
         return _as_csv(rows), CSV

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monitoring import request_sampler
+from monitoring import observation
 
 # The modules that inference.py imports.
-MODULES = ("monitoring/__init__.py", "monitoring/request_sampler.py", "monitoring/text_statistics.py")
+MODULES = ("monitoring/__init__.py", "monitoring/observation.py", "monitoring/text_statistics.py")
 
 # The outputs of the model for one text, by name.
 Answer = Mapping[str, Any]
@@ -34,7 +34,7 @@ def measure(labels: Sequence[str], texts: Sequence[str], answers: Sequence[Answe
     }
 
 
-def measure_with(labels: Sequence[str]) -> request_sampler.Measure:
+def measure_with(labels: Sequence[str]) -> observation.Measure:
     """Return ``measure`` for these labels."""
     return partial(measure, labels)
 
@@ -54,4 +54,4 @@ def export(
     for name in MODULES:
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(__file__).parents[1] / name, code / name)
-    request_sampler.write_reference([code, output], measure(labels, texts, answers), weights)
+    observation.write_reference([code, output], measure(labels, texts, answers), weights)

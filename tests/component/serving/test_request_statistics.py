@@ -31,20 +31,20 @@ pytestmark = pytest.mark.slow
 OBSERVING = """
 import json
 from pathlib import Path
-from request_sampler import RequestSampler
+from observation import Observer
 
 def measure(texts, rows):
     if "broken" in texts:
         raise ValueError(texts)
     return {"length": [len(text) for text in texts], "first": [row[0] for row in rows]}
 
-SAMPLER = RequestSampler(Path(__file__).parent, measure)
+OBSERVER = Observer(Path(__file__).parent, measure)
 
 def input_handler(data, context):
     return data.read()
 
 def output_handler(response, context):
-    SAMPLER.offer(response, context)
+    OBSERVER.offer(response, context)
     return response.content, "application/json"
 """
 REFERENCE = {
@@ -63,7 +63,7 @@ def observing(packages: Any, package_of: Any, with_code: Any, tmp_path: Path) ->
         folder = tmp_path / name
         shutil.copytree(packages("plain").folder, folder)
         with_code(folder, code)
-        shutil.copy(ROOT / "training" / "monitoring" / "request_sampler.py", folder / "code")
+        shutil.copy(ROOT / "training" / "monitoring" / "observation.py", folder / "code")
         (folder / "code" / "observed.json").write_text(json.dumps(reference))
         (folder / "code" / "name").write_text(name)
         return package_of(folder)
@@ -191,8 +191,8 @@ def test_a_request_that_cannot_be_measured_is_answered_and_its_text_is_in_no_log
 
 
 TALKATIVE = OBSERVING.replace(
-    "SAMPLER = ",
-    "import request_sampler\nobservation.log.info('mlops-observed %s', '{\"requests\": \"a text\"}')\nOBSERVER = ",
+    "OBSERVER = ",
+    "import observation\nobservation.log.info('mlops-observed %s', '{\"requests\": \"a text\"}')\nOBSERVER = ",
 )
 
 

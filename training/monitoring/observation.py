@@ -5,7 +5,7 @@ inference.py and works the same in AWS's serving container and on the local serv
 
     train.py       write_reference([code_folder, output_folder], {"words": [12, 7, ...], ...}) on rows outside of the
                    training split: observed.json has the bins, and the counts of these rows
-    inference.py   SAMPLER = RequestSampler(folder, measure), and SAMPLER.offer(response, context) in output_handler;
+    inference.py   OBSERVER = Observer(folder, measure), and OBSERVER.offer(response, context) in output_handler;
                    measure(instances, predictions) returns the same names: {"words": [9], ...}
 
 MLOPS_SAMPLE in the environment is the measured share of requests; without it nothing is measured. The counts go to the
@@ -66,7 +66,7 @@ class Context(Protocol):
     def custom_attributes(self) -> str | None: ...
 
 
-class RequestSampler:
+class Observer:
     """Measures a share of the requests in a thread of its own: a request costs one random number, and a queue's put."""
 
     def __init__(self, folder: Path, measure: Measure) -> None:
@@ -103,7 +103,7 @@ class RequestSampler:
             self._waiting += len(request_body) + len(answered)
             self._queue.put((request_body, answered))
             if self._thread is None:  # here, not at import: a server may fork after the import
-                self._thread = threading.Thread(target=self._work, name="request-sampler", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="observer", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
 

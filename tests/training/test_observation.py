@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from scripts import HEADER, TRAINING
 
-from monitoring.request_sampler import FILE, LINE, SECONDS, UNOBSERVED, RequestSampler, Tally, write_reference
+from monitoring.observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
 from monitoring.text_statistics import MODULES, measure
 
 LABELS = HEADER[2:]
@@ -56,9 +56,9 @@ def context(attributes: str | None = None) -> Any:
 def test_without_sampling_not_even_the_answer_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reference(tmp_path, x=[1.0, 2.0])
     monkeypatch.delenv("MLOPS_SAMPLE", raising=False)
-    RequestSampler(tmp_path, lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
+    Observer(tmp_path, lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
     monkeypatch.setenv("MLOPS_SAMPLE", "1")
-    RequestSampler(tmp_path / "elsewhere", lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
+    Observer(tmp_path / "elsewhere", lambda *_: {}).offer(None, None)  # type: ignore[arg-type]
 
 
 def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: Path, lines: list[str]) -> None:
@@ -71,13 +71,13 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
         measuring.append(threading.current_thread().name)
         return {"x": instances}
 
-    observer = RequestSampler(tmp_path, measured)
+    observer = Observer(tmp_path, measured)
     observer.offer(response([1, 5], [[0], [0]]), context("tfs-model-name=model"))
     observer.offer(response([1], [[0]]), context(UNOBSERVED))
     deadline = threading.Event()
     while not lines and not deadline.wait(0.05):
         pass
-    assert set(measuring) == {"request-sampler"}
+    assert set(measuring) == {"observer"}
     (line,) = lines
     told = json.loads(line.removeprefix(f"{LINE} "))
     assert {name: told[name] for name in ("model", "requests", "rows", "squares")} == {
@@ -89,8 +89,8 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
 
 def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reference(tmp_path, x=[1.0, 2.0])
-    monkeypatch.setattr("monitoring.request_sampler.WAITING_BYTES", 100)
-    observer = RequestSampler(tmp_path, lambda instances, _: {"x": [len(one) for one in instances]})
+    monkeypatch.setattr("monitoring.observation.WAITING_BYTES", 100)
+    observer = Observer(tmp_path, lambda instances, _: {"x": [len(one) for one in instances]})
     monkeypatch.setattr(observer, "_work", lambda: None)
     for _ in range(10):
         observer.offer(response(["a" * 30], [[0]]), context())
@@ -105,9 +105,9 @@ sys.path.insert(0, {str(TRAINING)!r})
 import json
 from pathlib import Path
 from types import SimpleNamespace as Some
-from monitoring.request_sampler import RequestSampler
+from monitoring.observation import Observer
 
-observer = RequestSampler(Path.cwd(), lambda texts, rows: {{"length": [len(text) for text in texts]}})
+observer = Observer(Path.cwd(), lambda texts, rows: {{"length": [len(text) for text in texts]}})
 answer = Some(request=Some(body=json.dumps({{"instances": ["a secret"]}})), content=b'{{"predictions": [[0.5]]}}')
 for _ in range(3):
     observer.offer(answer, Some(custom_attributes=None))

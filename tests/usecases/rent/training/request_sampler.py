@@ -1,1 +1,0 @@
-../../../../training/monitoring/request_sampler.py
