@@ -13,6 +13,7 @@ import pytest
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
+from mlops_cli.data.sources.http.content_encoding import codings_of
 from mlops_cli.errors import ConfigurationError, MlopsError
 from tests.component.data.conftest import files_in
 
@@ -184,3 +185,25 @@ def test_a_web_page_is_not_data(file_server, request_for, tmp_path):
 def test_an_address_without_a_host(request_for, tmp_path):
     with pytest.raises(ConfigurationError, match="not a web address"):
         download(request_for("http:///a.csv"), tmp_path, no_report)
+
+
+@pytest.mark.parametrize(
+    ("header", "codings"),
+    [
+        ("", []),
+        ("identity", []),
+        ("aws-chunked", []),
+        ("UTF-8", []),
+        ("gzip, aws-chunked", ["gzip"]),
+        ("x-gzip", ["x-gzip"]),
+        ("deflate, gzip", ["deflate", "gzip"]),
+    ],
+)
+def test_what_servers_write_for_plain_content_is_no_coding(header, codings):
+    assert codings_of(header, "x.csv") == codings
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress"])
+def test_another_coding_is_named(coding):
+    with pytest.raises(MlopsError, match=f"Content-Encoding '{coding}', which cannot be undone"):
+        codings_of(f"gzip, {coding}", "x.csv")

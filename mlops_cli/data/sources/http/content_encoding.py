@@ -12,6 +12,8 @@ from mlops_cli.data.inflate import Inflated
 from mlops_cli.errors import MlopsError
 
 _GZIP = ("gzip", "x-gzip")
+# Under these the content is sent as it is: S3 keeps what an upload was framed with, other servers a charset.
+_PLAIN = ("", "identity", "none", "binary", "aws-chunked", "utf-8", "utf8")
 
 
 def codings_of(header: str, name: str) -> list[str]:
@@ -20,7 +22,7 @@ def codings_of(header: str, name: str) -> list[str]:
     Raise MlopsError for an unsupported one.
     """
     codings = [coding.strip().lower() for coding in header.split(",")]
-    codings = [coding for coding in codings if coding not in ("", "identity")]
+    codings = [coding for coding in codings if coding not in _PLAIN]
     for coding in codings:
         if coding not in (*_GZIP, "deflate"):
             raise MlopsError(
