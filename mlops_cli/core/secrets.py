@@ -87,6 +87,7 @@ PART_HINTS = (
 )  # fmt: skip
 NAME_HINTS = ("passw", "passphrase", "secret", "key", "token", "pwd=", "bearer", "authorization", "?", "&", ";")
 LEAST_KNOWN = 8
+OWN = "MLOPS_"
 # The values of this process that are secrets whatever they look like: the settings' reader sets them.
 _known: list[str] = []
 
@@ -122,9 +123,11 @@ def secret_variables(environ: Mapping[str, str]) -> list[str]:
 def known_secrets(variables: Iterable[tuple[str, str]]) -> frozenset[str]:
     """Return the values that are secrets in any text: of variables with such a name, and passwords in addresses.
 
-    A path is none, nor a value so short that it may stand anywhere.
+    A path is none, nor a value so short that it may stand anywhere, nor one of mlops' own variables: those name what it
+    works with, for example the prefix of the keys in a bucket.
     """
-    values = [value for name, value in variables if is_secret_name(name)]
+    variables = list(variables)
+    values = [value for name, value in variables if is_secret_name(name) and not name.startswith(OWN)]
     values += [unquote(part) for _, value in variables for part in re.findall(r"://[^\s/@:]*:([^\s/@]+)@", value)]
     lines = [line.strip() for value in values for line in (value, *value.splitlines())]
     unique = [line for line in lines if len(line) >= LEAST_KNOWN and not line.startswith(("/", "~", "."))]

@@ -184,11 +184,14 @@ def test_values_of_dotenv_and_of_the_environment_are_not_shown(tmp_path: Path, m
     (tmp_path / ".env").write_text("OTHER_TOOL_API_KEY=abcdefgh1234\nKAGGLE_KEY=kkkkkkkk\nSTAGE=prod\n")
     monkeypatch.setenv("DB_PASSWORD", "correct horse")
     monkeypatch.setenv("KUBECONFIG", "/home/me/.kube/config")
+    monkeypatch.setenv("MLOPS_KEY_PREFIX", "churn-dev/")
     monkeypatch.setenv("DATABASE_URL", "postgres://app:p%40ssword1@db/app")
     monkeypatch.setenv("DEPLOY_KEY", "-----BEGIN X-----\nMIIEvQIBADAN\n-----END X-----")
     set_known_secrets(load_settings(tmp_path / ".env", {}).secrets)
-    message = "refused: abcdefgh1234, kkkkkkkk, correct horse, correct%20horse, prod, /home/me/.kube/config"
-    assert without_secrets(message) == "refused: …, …, …, …, prod, /home/me/.kube/config"
+    message = (
+        "refused: abcdefgh1234, kkkkkkkk, correct horse, correct%20horse, prod, /home/me/.kube/config, churn-dev/1"
+    )
+    assert without_secrets(message) == "refused: …, …, …, …, prod, /home/me/.kube/config, churn-dev/1"
     assert without_secrets("p@ssword1 and p%40ssword1\nMIIEvQIBADAN") == "… and …\n…"
     document = {"a": ["kkkkkkkk", 1, None], "train.api_key": "x", "api_key": 3, "keys": ("kkkkkkkk!",)}
     assert hidden(document) == {"a": ["…", 1, None], "train.api_key": "…", "api_key": 3, "keys": ["…!"]}
