@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
 from aws_simulator.endpoint_server import load, no_server
-from aws_simulator.server import serve
+from aws_simulator.server import Equipment, serve
 
 
 def main() -> None:
@@ -25,15 +26,20 @@ def main() -> None:
     parser.add_argument(
         "--locks", type=Path, help="pip requirement lists (*.txt): builds find these versions installed"
     )
+    parser.add_argument("--remove-folder", action="store_true", help="remove the folder in the end, however it comes")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="aws-simulator-") as folder:
-        serve(
-            arguments.port,
-            (arguments.folder or Path(folder)).resolve(),
-            arguments.leashed,
-            arguments.endpoint_server,
-            arguments.locks,
-        )
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="aws-simulator-"))
+    equipment = Equipment(
+        folder.resolve(),
+        arguments.remove_folder or arguments.folder is None,
+        arguments.endpoint_server,
+        arguments.locks,
+    )
+    try:
+        serve(arguments.port, arguments.leashed, equipment)
+    finally:
+        if equipment.removes_folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

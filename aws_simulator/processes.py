@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,13 @@ class Processes:
     """Everything that the simulator has started. Each process carries a token in its environment, by which it and
     its descendants are found for certain; the reaper ends them when the simulator dies, however it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """``folder``: removed by the reaper when everything has ended."""
         self.token = secrets.token_hex(8)
         self._running: set[Process] = set()
         self._lock = threading.Lock()
         self._reaper = subprocess.Popen(
-            [sys.executable, "-m", __name__, self.token],
+            [sys.executable, "-m", __name__, self.token, *([str(folder)] if folder else [])],
             cwd=Path(__file__).resolve().parents[1],
             stdin=subprocess.PIPE,
             start_new_session=True,
@@ -115,15 +117,17 @@ def _environments() -> Iterator[tuple[int, bytes]]:
             yield int(folder.name), (folder / "environ").read_bytes()
 
 
-def reap(token: str) -> None:
-    """Wait until the simulator is gone, then end what it has left behind."""
+def reap(token: str, folder: str = "") -> None:
+    """Wait until the simulator is gone, then end what it has left behind, and remove its folder."""
     sys.stdin.buffer.read()
     while left := bearers(token):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    reap(sys.argv[1])
+    reap(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Boots ministack with IAM enforced, our plug-ins in it and the tests' controls beside it."""
+"""Boots ministack with IAM enforced, our plug-ins in it and the controls beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,35 @@ from aws_simulator.endpoint_server import ServerFactory
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+KEEP = b"keep"
 
 
-def serve(port: int, folder: Path, leashed: bool, endpoint_server: ServerFactory, locks: Path | None) -> None:
+@dataclass(frozen=True)
+class Equipment:
+    """What the simulated AWS consists of beside itself.
+
+    ``folder``: all files lie below it; ``removes_folder``: it is removed in the end, also after a kill. ``locks``:
+    lists for pip, whose versions builds find installed.
+    """
+
+    folder: Path
+    removes_folder: bool
+    endpoint_server: ServerFactory
+    locks: Path | None
+
+
+def serve(port: int, leashed: bool, equipment: Equipment) -> None:
     """Serve until told to end; ``leashed``: also when standard input closes, that is when the parent dies.
 
-    Prints one line of JSON, {"url": …}, as soon as it answers.
+    A parent that writes "keep" before lets it go on. Prints one line of JSON, {"url": …}, as soon as it answers.
     """
     listener = socket.create_server(("127.0.0.1", port))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    _set_environment(folder, listener.getsockname()[1])
+    equipment.folder.mkdir(parents=True, exist_ok=True)
+    _set_environment(equipment.folder, listener.getsockname()[1])
     from aws_simulator.simulator import Simulator
 
-    simulator = Simulator(folder, url, endpoint_server, locks)
+    simulator = Simulator(equipment.folder, url, equipment.endpoint_server, equipment.locks, equipment.removes_folder)
     try:
         simulator.install()
         asyncio.run(_serve(simulator, listener, url, leashed))
@@ -90,7 +106,8 @@ async def _serve(simulator: Any, listener: socket.socket, url: str, leashed: boo
 
 
 def _watch(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
-    sys.stdin.buffer.read()
+    if sys.stdin.buffer.read().strip() == KEEP:
+        return
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(end.set)
 
@@ -103,7 +120,7 @@ async def _announce(url: str) -> None:
             writer.close()
             break
         await asyncio.sleep(0.01)
-    print(json.dumps({"url": url}), flush=True)
+    print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)
 
 
 def _front(simulator: Any) -> Callable[..., Awaitable[None]]:
@@ -144,7 +161,7 @@ async def _control(simulator: Any, scope: Any, receive: Any, send: Any) -> None:
     if act is not None:
         try:
             status, answer = 200, await asyncio.to_thread(act, json.loads(body or b"{}"))
-        except Exception as error:  # noqa: BLE001 (whatever it is, the test sees it)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the caller sees it)
             status, answer = 400, repr(error)
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(answer, default=str).encode()})

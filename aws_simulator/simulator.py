@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import pkgutil
@@ -31,24 +32,35 @@ from aws_simulator.resources import (
     in_context,
     slow_down,
 )
-from aws_simulator.roles import Caller
+from aws_simulator.roles import ROOT_KEY, Caller
 from aws_simulator.service import Service
 
 logger = logging.getLogger("simulator")
 Control = Callable[[dict[str, Any]], Any]
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 
 
 class Simulator:
     """What a plug-in's ``register(simulator)`` gets."""
 
-    def __init__(self, folder: Path, url: str, endpoint_server: ServerFactory, locks: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        endpoint_server: ServerFactory,
+        locks: Path | None = None,
+        removes_folder: bool = False,
+    ) -> None:
         self.folder = folder
         """Everything on disk lies below it."""
         self.url = url
         self.locks = locks
+        self.images: dict[str, list[str]] = {}
+        """The requirements that images meet, by repository: nothing else is importable in these."""
         self.endpoint_server = endpoint_server
         """Makes the model server behind an endpoint."""
-        self.processes = Processes()
+        self.processes = Processes(folder if removes_folder else None)
         self.ledger = Ledger()
         self.services: dict[str, Service] = {}
         self.controls: dict[str, Control] = {}
@@ -70,6 +82,9 @@ class Simulator:
         self._stack_roles.install()
         self.add_control("permissions", lambda _: self.ledger.entries())
         self.add_control("people", lambda _: self.ledger.people())
+        self.add_control("images", self._set_images)
+        self.add_control("resources", lambda _: self._resources())
+        self.add_control("administrator", lambda arguments: self._administrator(**arguments))
         self.add_control("denials", lambda _: self.ledger.entries(allowed=False))
         self.add_control("unused-permissions", lambda _: self.ledger.unused())
         self.add_control("drift", lambda _: self.drift)
@@ -102,7 +117,7 @@ class Simulator:
         add_resource_type(kind)
 
     def add_control(self, name: str, act: Control) -> None:
-        """A switch for tests: POST /_simulator/NAME with a JSON object gives ``act(object)`` as JSON."""
+        """A switch: POST /_simulator/NAME with a JSON object gives ``act(object)`` as JSON."""
         self.controls[name] = act
 
     def on_reset(self, act: Callable[[], None]) -> None:
@@ -121,8 +136,36 @@ class Simulator:
         self.ledger.clear()
         self.drift.clear()
         self.ahead = 0.0
+        self.images = {}
         self.failed_invocations.clear()
         self.client.cache_clear()
+
+    def _administrator(self, name: str) -> dict[str, str]:
+        """Make a user who may do everything, and whose requests are on record; return credentials for boto3."""
+        iam = self.client("iam", Caller(ROOT_KEY, ACCOUNT, REGION))
+        statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="administrator", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+    def _resources(self) -> list[dict[str, str]]:
+        """Return the resources of all stacks, and the jobs: stack, name, type."""
+        owner = Caller(ROOT_KEY, ACCOUNT, REGION)
+        stacks, sagemaker = self.client("cloudformation", owner), self.client("sagemaker", owner)
+        listed = [
+            {"stack": stack["StackName"], "name": each["LogicalResourceId"], "type": each["ResourceType"]}
+            for stack in stacks.describe_stacks()["Stacks"]
+            for each in stacks.list_stack_resources(StackName=stack["StackName"])["StackResourceSummaries"]
+        ]
+        processing = sagemaker.list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]
+        training = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+        listed += [{"stack": "", "name": job["ProcessingJobName"], "type": "processing job"} for job in processing]
+        return listed + [{"stack": "", "name": job["TrainingJobName"], "type": "training job"} for job in training]
+
+    def _set_images(self, arguments: dict[str, list[str]]) -> None:
+        self.images = dict(arguments)
 
     def _set_clock(self, arguments: dict[str, Any]) -> None:
         self.ahead = float(arguments["ahead"])
@@ -185,6 +228,7 @@ FOUNDATION = {
     "errors",
     "fixture",
     "ledger",
+    "packages",
     "processes",
     "resources",
     "roles",

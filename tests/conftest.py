@@ -77,7 +77,12 @@ def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def aws_simulator_options() -> list[str]:
     """What the simulated AWS has of this project: the model server behind its endpoints, the lists of its builds."""
-    return ["--endpoint-server", "tests.endpoint_server:ModelServer", "--locks", str(ROOT / "mlops_cli" / "locks")]
+    return [
+        "--endpoint-server",
+        "mlops_cli.rehearsal.model_server:ModelServer",
+        "--locks",
+        str(ROOT / "mlops_cli" / "locks"),
+    ]
 
 
 @pytest.fixture

@@ -1,17 +1,20 @@
-"""What stands for a build image: a virtual environment that sees the packages of the tests' own, and no index.
+"""What stands for an image: a virtual environment that sees the packages of this machine, and no index.
 
 The packages are seen through links in a folder called site-packages, all but this project's own: a build must install
-the CLI that it was given. What the lists of --locks name has the version there, whatever is installed here: to pip it
-is what they ask for.
+the CLI that it was given. Of an image whose content is known, only its packages and their dependencies are seen. What
+the lists of --locks name has the version there, whatever is installed here: to pip it is what they ask for.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import site
 import sys
 import threading
 import venv
+from collections.abc import Iterable
 from pathlib import Path
 
 import pip
@@ -19,21 +22,33 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from aws_simulator.codebuild import installer, s3_copy
+from aws_simulator.packages import entries, with_dependencies
 
 MAKING = threading.Lock()
+BUILD = "build"
+"""The name of the build image among those whose content is known (--images)."""
 OWN = ("mlops_cli", "mlops-cli", "_editable", "__editable__")
 
 
-def packages(folder: Path, locks: Path | None) -> Path:
-    """A folder of links to every installed package but our own, with an installer around pip's; made once."""
+def packages(images: Path, locks: Path | None, content: Iterable[str] | None = None) -> Path:
+    """A folder of links to every installed package but our own, with an installer around pip's; made once.
+
+    ``content``: the requirements that the image meets, if they are known: no other package is linked.
+    """
+    known_content = None if content is None else sorted(content)
+    name = hashlib.sha256(json.dumps([known_content, str(locks)]).encode()).hexdigest()[:16]
+    folder = images / name / "site-packages"
     with MAKING:
         if not folder.exists():
             partial = folder.with_name(f"{folder.name}.partial")
             partial.mkdir(parents=True)
             versions = locked_versions(locks)
+            known = None if known_content is None else entries(with_dependencies([*known_content, *versions]))
             for entry in Path(site.getsitepackages()[0]).iterdir():
-                if not entry.name.startswith((*OWN, "pip-")) and entry.name != "pip" and entry.suffix != ".pth":
-                    place(entry, partial, versions)
+                is_other = known is not None and entry.name not in known
+                if is_other or entry.name.startswith((*OWN, "pip-")) or entry.name == "pip" or entry.suffix == ".pth":
+                    continue
+                place(entry, partial, versions)
             (partial / "pip").mkdir()
             shutil.copy(installer.__file__, partial / "pip" / "__main__.py")
             installer.real(folder).mkdir()

@@ -69,7 +69,8 @@ class Runner:
     def _in_container(self, role: Caller, log: BuildLog) -> str:
         build, s3 = self.build, self.simulator.client("s3", role)
         with build.phase("PROVISIONING"):
-            linked = image.packages(self.simulator.folder / "image" / "site-packages", self.simulator.locks)
+            images = self.simulator.folder / "images"
+            linked = image.packages(images, self.simulator.locks, self.simulator.images.get(image.BUILD))
             commands = image.make(self.folder / "image", linked)
         with build.phase("DOWNLOAD_SOURCE"):
             self._download(s3)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
-import sys
+import tarfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aws_simulator.packages import requirements_of
 from aws_simulator.processes import Process
-from aws_simulator.sagemaker import metrics, storage
+from aws_simulator.sagemaker import container, metrics, storage
 from aws_simulator.sagemaker.common import echoed, now
 from aws_simulator.sagemaker.job import Ending, Job, Stopped, end, mapped, network_names
 from aws_simulator.sagemaker.logs import LogStream
@@ -99,7 +100,7 @@ class ProcessingJob(Job):
         private = self.folder / host
         (private / "tmp").mkdir()
         env = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{self._commands(root, private)}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(private),
             "TMPDIR": str(private / "tmp"),
             "LANG": "C.UTF-8",
@@ -108,10 +109,17 @@ class ProcessingJob(Job):
             "PROCESSING_JOB_NAME": self.name,
             "AWS_ENDPOINT_URL": self.simulator.url,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **({"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"} if self.simulator.images else {}),
             **self.role.credentials,
             **{name: mapped(value, root) for name, value in self.request.get("Environment", {}).items()},
         }
         return self.start([mapped(part, root) for part in argv], private, env, stream)
+
+    def _commands(self, root: Path, private: Path) -> Path:
+        """Return the container's commands; what the inputs' requirements.txt names can be installed."""
+        archives = sorted((root / "processing").rglob("*.tar.gz"))
+        required = [line for archive in archives for line in requirements_of(_member(archive, "requirements.txt"))]
+        return container.commands(self.simulator, self.request["AppSpecification"]["ImageUri"], private, required)
 
     def _look(self) -> Any:
         """Uploads the outputs that are uploaded as they appear."""
@@ -160,3 +168,13 @@ class ProcessingJob(Job):
             **ended,
             **({"FailureReason": self.failure_reason} if self.failure_reason else {}),
         }
+
+
+def _member(archive: Path, name: str) -> bytes:
+    """Return the content of a file in an archive; nothing if it is not there."""
+    with tarfile.open(archive) as opened:
+        try:
+            file = opened.extractfile(name)
+        except KeyError:
+            return b""
+        return file.read() if file else b""

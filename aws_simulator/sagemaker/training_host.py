@@ -10,14 +10,12 @@ import sys
 import tarfile
 from collections import deque
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-
+from aws_simulator.packages import is_installed, requirements_in
 from aws_simulator.processes import Process
-from aws_simulator.sagemaker import scriptmode, storage
+from aws_simulator.sagemaker import container, scriptmode, storage
 from aws_simulator.sagemaker.job import Job, mapped
 from aws_simulator.sagemaker.storage import Failure
 
@@ -126,10 +124,8 @@ class TrainingHost:
 
     def _check_requirements(self) -> None:
         """The toolkit installs them; here the test's environment is the image, and must have them."""
-        file = self.root / "code" / "requirements.txt"
-        for line in file.read_text().splitlines() if file.exists() else []:
-            wanted = line.partition("#")[0].strip()
-            if wanted and not wanted.startswith("-") and not _is_installed(wanted):
+        for wanted in requirements_in(self.root / "code" / "requirements.txt"):
+            if not is_installed(wanted):
                 message = f"ERROR: No matching distribution found for {wanted}"
                 self._line(message)
                 command = f"{sys.executable} -m pip install -r requirements.txt"
@@ -140,7 +136,7 @@ class TrainingHost:
         (private / "tmp").mkdir()
         given = {name: mapped(value, self.root) for name, value in self._request.get("Environment", {}).items()}
         env = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{self._commands()}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(private),
             "TMPDIR": str(private / "tmp"),
             "LANG": "C.UTF-8",
@@ -156,6 +152,11 @@ class TrainingHost:
         }
         self.process = self._job.start(argv, folder, env, self._line)
         return self.process
+
+    def _commands(self) -> Path:
+        image = self._request["AlgorithmSpecification"]["TrainingImage"]
+        required = requirements_in(self.root / "code" / "requirements.txt")
+        return container.commands(self._job.simulator, image, self.root.parent.parent, required)
 
     def failure(self) -> str:
         """FailureReason, in the toolkit's and in SageMaker's words; the main process has failed."""
@@ -186,17 +187,3 @@ class TrainingHost:
     def _line(self, line: str) -> None:
         self.tail.append(line)
         self._on_line(line)
-
-
-def _is_installed(wanted: str) -> bool:
-    try:
-        requirement = Requirement(wanted)
-    except InvalidRequirement:
-        return False
-    if requirement.marker is not None and not requirement.marker.evaluate():
-        return True
-    try:
-        version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return False
-    return requirement.specifier.contains(version, prereleases=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # The disk, the quota or the permitted file size.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GROUPS = {
-    "Project": ("init", "quickstart", "config", "doctor"),
+    "Project": ("init", "quickstart", "config", "doctor", "rehearse"),
     "Data and infrastructure": ("download-data", "deploy-infra", "cleanup"),
     "Runs": ("run", "status", "runs", "logs", "stop", "reproduce"),
     "Models": ("approve", "report", "models", "rollback"),

@@ -43,8 +43,8 @@ def _item_dict(line: CostItem) -> dict[str, Any]:
     }
 
 
-def show_costs(console: Console, costs: Costs, heading: str) -> None:
-    """Show a table, the date of its prices, the items not in it, and the reason of missing prices.
+def show_costs(console: Console, costs: Costs, heading: str, origin: str = "") -> None:
+    """Show a table, the date of its prices or their ``origin``, the items not in it, and the reason of missing prices.
 
     Nothing if nothing costs.
     """
@@ -53,7 +53,8 @@ def show_costs(console: Console, costs: Costs, heading: str) -> None:
     if costs.lines and not console.as_json:
         console.show(_table(costs, heading))
     if costs.prices:
-        console.say(f"prices: AWS's price list, {_times(costs)}; without taxes, free tiers and discounts")
+        origin = origin or f"AWS's price list, {_times(costs)}"
+        console.say(f"prices: {origin}; without taxes, free tiers and discounts")
     if costs.by_use:
         console.say(f"not included, billed by use: {'; '.join(costs.by_use)}")
     for why in dict.fromkeys(line.unknown_reason for line in costs.unknown):

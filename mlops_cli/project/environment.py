@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,6 +65,28 @@ def _parse_list(passed: PassedVariables) -> dict[str, str]:
     A proxy's address may hold a password, and without it there is no network.
     """
     return {name: os.environ[name] for name in (*passed.names, *PROXIES) if name in os.environ}
+
+
+def local_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that keeps to this machine: no secrets, no AWS, files below ``folder``."""
+    kept = {name: value for name, value in child_environment().items() if not _leads_out(name)}
+    return {**kept, "HOME": str(folder), "TMPDIR": str(folder), "NO_PROXY": "*", "no_proxy": "*"}
+
+
+def meet_only(aws: Mapping[str, str], folder: Path) -> None:
+    """Let this process know no AWS but the one of these variables, no proxy, and no folder for its files but this one.
+
+    ``aws`` names files with credentials: neither those of the environment nor those of the home folder are read.
+    """
+    for name in [name for name in os.environ if _leads_out(name)]:
+        del os.environ[name]
+    own = {"AWS_EC2_METADATA_DISABLED": "true", "TMPDIR": str(folder), "NO_PROXY": "*", "no_proxy": "*"}
+    os.environ.update({**own, **aws})
+    tempfile.tempdir = None
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith(("AWS_", "MLFLOW_", "KAGGLE_")) or name in PROXIES
 
 
 def step_variables() -> dict[str, str]:

@@ -48,9 +48,9 @@ def _framework(container: Container) -> Framework:
     framework = next((each for each in FRAMEWORKS if each.serves_with(container.image)), None)
     if framework is None:
         raise StartError(f"no framework has the image {container.image}")
-    given = {name: container.environment.get(name, "") for name in framework.environment}
-    if given != framework.environment:
-        raise StartError(f"the container of {framework.title} finds no functions: its environment has {given}")
+    variables = {name: container.environment.get(name, "") for name in framework.environment}
+    if variables != framework.environment:
+        raise StartError(f"the container of {framework.title} finds no functions: its environment has {variables}")
     if framework.installs_code and container.isolated:
         raise StartError("pip install . --no-build-isolation: ERROR: Could not find a version (network isolation)")
     return framework
@@ -58,5 +58,5 @@ def _framework(container: Container) -> Framework:
 
 def _free_port() -> int:
     """Far from where the tests' local endpoints look for a free one."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

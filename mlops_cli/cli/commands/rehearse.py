@@ -1,0 +1,89 @@
+"""``mlops rehearse``: run the other commands against a simulated AWS on this machine, and report what they show."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.options import Json, Yes
+from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_cli.console import Console
+    from mlops_cli.project.paths import Project
+    from mlops_cli.rehearsal.simulated_aws import SimulatedAws
+
+
+# They would take precedence over the files that the variables name.
+UNSET = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
+
+
+@command("rehearse", "mlops rehearse --yes")
+def rehearse(
+    ctx: typer.Context,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The data, as in download-data. Default: the project's dataset, else usecase.toml's file or sample.",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Do not clean up; leave the simulated AWS running, and print how to use it.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Run all stages on a simulated AWS, here, and report.
+
+    A copy of the project goes through its whole lifecycle, with the permissions of every role enforced: without an
+    account, Docker or network. The report tells what would fail on AWS, and why. The project itself stays as it is.
+    """
+    from mlops_cli.cli.rehearsal_steps import go_through
+    from mlops_cli.console.rehearsal import rehearsal_dict, show_rehearsal
+    from mlops_cli.rehearsal.images import require_installed
+    from mlops_cli.rehearsal.simulated_aws import require_simulator, simulated_aws
+
+    context, console = get_context(ctx)
+    console.require_person(yes)
+    context.settings.validated()
+    require_simulator()
+    require_installed(context.project)
+    console.say("starting a simulated AWS on this machine")
+    try:
+        with simulated_aws() as aws:
+            variables = aws.environment()
+            rehearsal, copy = go_through(aws, variables, context, console, source or [], keep, yes)
+            show_rehearsal(console, rehearsal)
+            result = rehearsal_dict(rehearsal)
+            if keep and copy:
+                result["kept"] = {
+                    "url": aws.url,
+                    "environment": variables,
+                    "project": str(copy.root),
+                    "pid": aws.pid,
+                }
+                _show_kept(console, aws, copy, variables)
+                aws.keep()
+    except KeyboardInterrupt:
+        raise MlopsError("Stopped; nothing is left of it.", "Again: mlops rehearse", EXIT_INTERRUPTED) from None
+    console.result(result)
+    if rehearsal.has_failed:
+        raise typer.Exit(EXIT_STAGE_FAILED)
+
+
+def _show_kept(console: Console, aws: SimulatedAws, copy: Project, variables: Mapping[str, str]) -> None:
+    """Print the lines that point mlops, the AWS CLI and boto3 at the simulated AWS, and the one that ends it."""
+    values = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    console.say("\nThe simulated AWS goes on. A shell that uses it, for mlops, aws and boto3:")
+    console.say(f"unset {' '.join(UNSET)}; export {values}")
+    console.say(f"mlops --project {shlex.quote(str(copy.root))} status")
+    console.say("aws cloudformation list-stacks")
+    console.say("""python -c 'import boto3; print(boto3.client("sagemaker").list_endpoints()["Endpoints"])'""")
+    console.say("To end it, and to remove its files:")
+    console.say(f"kill {aws.pid}")

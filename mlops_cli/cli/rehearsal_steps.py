@@ -1,0 +1,232 @@
+"""The commands of a rehearsal in their order, each with its time and its problem."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlops_cli.cli.context import AppContext
+from mlops_cli.cli.cost_approval import CostApproval
+from mlops_cli.core.checks import Finding, ok
+from mlops_cli.core.rehearsal import Rehearsal, Step
+from mlops_cli.core.runs import Run, RunRequest, Status
+from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.project.environment import meet_only
+from mlops_cli.rehearsal import findings
+from mlops_cli.rehearsal.images import image_packages, known_images, other_versions
+from mlops_cli.rehearsal.project_copy import (
+    CONNECTION,
+    copy_project,
+    has_templates,
+    rehearsed_data,
+    rehearsed_settings,
+)
+
+if TYPE_CHECKING:
+    from mlops_cli.console import Console
+    from mlops_cli.core.costs import Costs
+    from mlops_cli.data.request import DataRequest
+    from mlops_cli.project.paths import Project
+    from mlops_cli.rehearsal.simulated_aws import SimulatedAws
+
+COMMENT = "rehearsal"
+NOT_SHOWN = (
+    "images: jobs and builds run in this machine's Python with the packages of AWS's images, not in the images",
+    "quotas: a new account's may be 0 for an instance type; mlops --target aws doctor reads them",
+    "your account: your own permissions, its policies, an existing bucket",
+    "time, load, memory and prices: AWS's instances are other machines, and nothing was billed",
+    "regions: this was us-east-1",
+)
+
+
+@dataclass
+class NotedCosts(CostApproval):
+    """Accept any costs, and keep them for the report."""
+
+    excess: list[str] = field(default_factory=list)
+
+    def show(self, costs: Costs, heading: str = "may cost") -> None:  # noqa: ARG002 (the report shows them)
+        self.costs = costs
+
+    def approve(self, costs: Costs, heading: str = "may cost") -> None:
+        self.show(costs, heading)
+        self.excess += [text for text in self.limits.exceeded_limits(costs) if text not in self.excess]
+
+
+def go_through(
+    aws: SimulatedAws,
+    variables: Mapping[str, str],
+    context: AppContext,
+    console: Console,
+    sources: Sequence[str],
+    keep: bool,
+    yes: bool,
+) -> tuple[Rehearsal, Project | None]:
+    """Take a copy of the project through its lifecycle; return what that has shown, and the copy if it could be made.
+
+    From here on this process meets no AWS but the simulated one.
+    """
+    aws.set_images(known_images(context.project, context.use_case))
+    settings = rehearsed_settings(context.settings)
+    request = rehearsed_data(context.project, context.use_case, sources)
+    meet_only(variables, aws.folder)
+    try:
+        project = copy_project(context.project, aws.folder / "project", settings)
+    except MlopsError as error:
+        return Rehearsal(findings=[findings.problem("files", error)]), None
+    steps = RehearsalSteps(AppContext(dict(settings), project.root), console, request, yes)
+    if not has_templates(context.project):
+        steps.warnings.append(findings.no_templates())
+    steps.rehearsal.not_shown += [*NOT_SHOWN, *_not_shown(context)]
+    steps.run_all()
+    steps.rehearsal.resources, unused = aws.resources(), aws.unused()
+    if not keep:
+        steps.clean_up()
+    steps.rehearsal.unused = unused
+    _add_findings(aws, context.project, steps)
+    return steps.rehearsal, project
+
+
+def _not_shown(context: AppContext) -> Iterable[str]:
+    """Yield what a rehearsal of this project in particular cannot show."""
+    if context.settings["SOURCE"] == CONNECTION:
+        yield "the connection to your repository: the rehearsal uploaded the files instead"
+    if context.settings["BUCKET_NAME"]:
+        yield f"the bucket {context.settings['BUCKET_NAME']}: the rehearsal created one of this name"
+    if not image_packages(context.use_case):
+        yield f"packages that the image of {context.use_case.framework.title} lacks: its list is not known"
+    for name, (here, there) in other_versions(context.use_case).items():
+        yield f"another version of {name}: {here} here, {there} in the image"
+
+
+def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) -> None:
+    """Add what the simulated AWS has recorded, and the findings that follow from it."""
+    rehearsal = steps.rehearsal
+    rehearsal.decisions = aws.decisions()
+    rehearsal.unused = [grant for grant in rehearsal.unused if not rehearsal.has_needed(grant)]
+    problems, rehearsal.findings = rehearsal.findings, []
+    rehearsal.findings += findings.refusals(rehearsal.decisions, project, bool(problems))
+    rehearsal.findings += findings.missing_modules(steps.texts, project)
+    rehearsal.findings += [*problems, *findings.excess(steps.costs.excess), *steps.warnings]
+    rehearsal.findings += findings.drift(aws.drift())
+    if not rehearsal.findings:
+        rehearsal.findings.append(ok("lifecycle", "every command did what it should; no role was refused anything"))
+
+
+class RehearsalSteps:
+    """``texts``: errors and logs of what failed."""
+
+    def __init__(self, context: AppContext, console: Console, request: DataRequest, yes: bool) -> None:
+        self.rehearsal = Rehearsal()
+        self.costs = NotedCosts(console, context.cost_approval(console).limits, True, True)
+        self.texts: list[str] = []
+        self.warnings: list[Finding] = []
+        self._context = context
+        self._console = console
+        self._request = request
+        self._yes = yes
+        self._run: Run | None = None
+
+    def run_all(self) -> None:
+        """Go from the infrastructure to the tested endpoint; stop at the first command that fails."""
+        steps = {
+            "deploy-infra": self._deploy,
+            "download-data": self._download,
+            "run": self._start,
+            "approve": self._approve,
+            "test-endpoint": self._test,
+        }
+        for name, act in steps.items():
+            if name == "test-endpoint" and (self._run is None or self._run.status is not Status.DONE):
+                self.rehearsal.not_shown.append("deployment and endpoint: the model was not approved")
+                break
+            if not self._succeeds(name, act):
+                break
+
+    def clean_up(self) -> None:
+        self._succeeds("cleanup", self._clean_up)
+
+    def _succeeds(self, name: str, act: Callable[[], None]) -> bool:
+        self._console.say(f"\n$ mlops {name}")
+        started, problem = time.monotonic(), ""
+        try:
+            act()
+        except MlopsError as error:
+            if error.exit_code == EXIT_INTERRUPTED:
+                raise KeyboardInterrupt from None
+            problem = error.message
+            self._console.say(f"error: {error.message}")
+            self.rehearsal.findings.append(findings.problem(name, error))
+            self.texts += [error.message, *self._log()]
+        self.rehearsal.steps.append(Step(name, round(time.monotonic() - started, 1), problem))
+        return not problem
+
+    def _log(self) -> list[str]:
+        """Return the log of the stage that failed, if there is one."""
+        with suppress(MlopsError):
+            runs = self._context.backend.runs
+            run = runs.get()
+            if run.current and run.current.status is Status.FAILED:
+                return list(runs.read_log(run, run.current.name, False))
+        return []
+
+    def _deploy(self) -> None:
+        from mlops_cli.cli.commands.deploy_infra import show_and_deploy
+
+        show_and_deploy(self._context.backend.infra, self._console, False, True, self.costs)
+        self.rehearsal.run_costs = self.costs.costs
+
+    def _download(self) -> None:
+        from mlops_cli.console import output
+
+        with self._console.progress() as report:
+            dataset, changed = self._context.backend.data.download(self._request, report)
+        output.show_dataset(self._console, dataset, changed)
+
+    def _start(self) -> None:
+        from mlops_cli.cli.commands.run import start
+
+        try:
+            run, _ = start(self._context.backend.runs, self._console, RunRequest(), self.costs)
+        finally:
+            self.rehearsal.run_costs = self.costs.costs
+        _require_success(run)
+        self._run = run
+
+    def _approve(self) -> None:
+        from mlops_cli.cli.commands.approve import show_and_decide
+
+        assert self._run is not None
+        backend = self._context.backend
+        run, evidence = show_and_decide(backend, self._console, self._run.id, True, COMMENT, self._yes, self.costs)
+        self.warnings += findings.shortfalls(evidence.comment_reasons)
+        _require_success(run)
+        self._run = run
+
+    def _test(self) -> None:
+        from mlops_cli.console import output
+        from mlops_cli.monitoring.endpoint_check import check_endpoint
+
+        endpoint = self._context.backend.endpoint
+        predictions = check_endpoint(endpoint.invoke, list(self._context.use_case.examples))
+        output.show_endpoint_check(self._console, predictions)
+        gate = endpoint.run_gate()
+        self._console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
+        if gate.failed:
+            raise MlopsError("\n".join(["The tests of the endpoint failed.", *gate.failures]), "", EXIT_STAGE_FAILED)
+
+    def _clean_up(self) -> None:
+        from mlops_cli.cli.commands.cleanup import show_and_remove
+
+        _, remaining = show_and_remove(self._context.backend.infra, self._console, False, False, True, self.costs)
+        if remaining.active:
+            names = ", ".join(change.resource for change in remaining.active)
+            raise MlopsError(f"cleanup left {names}.", "Repeat it: mlops cleanup")
+
+
+def _require_success(run: Run) -> None:
+    if run.status in (Status.FAILED, Status.INTERRUPTED) and run.current:
+        raise MlopsError(run.current.reason or f"{run.current.name} failed.", "", EXIT_STAGE_FAILED)

@@ -1,0 +1,109 @@
+"""What a rehearsal has found, as findings like those of `doctor`: what, why, and what to change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from mlops_cli.core.checks import Finding, State
+from mlops_cli.core.rehearsal import AccessDecision, short_role
+from mlops_cli.core.runs import CONTINUE
+from mlops_cli.errors import MlopsError
+from mlops_cli.plain_text import clipped
+from mlops_cli.project.paths import Project
+from mlops_cli.rehearsal.images import GATE_LIST, JOB_LIST
+
+LONGEST = 400
+AGAIN = "then: mlops rehearse"
+MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+
+
+def problem(step: str, error: MlopsError) -> Finding:
+    """Return the failure of a command: its first line, the rest as the reason."""
+    first, _, rest = error.message.partition("\n")
+    lines = [line.strip() for line in rest.splitlines() if not line.startswith("Log: ")]
+    reason = " ".join(lines[-3:]) or "The same command on AWS would fail so, too."
+    fix = error.hint if error.hint != CONTINUE else ""
+    return Finding(step, State.FAILURE, clipped(first, LONGEST), reason, fix or f"Fix it, {AGAIN}")
+
+
+def missing_modules(texts: Iterable[str], project: Project) -> Iterator[Finding]:
+    """Yield the modules that scripts have imported in vain, by the texts of errors and logs."""
+    for module in sorted({match for text in texts for match in MISSING_MODULE.findall(text)}):
+        lists = [name for name in (JOB_LIST, GATE_LIST) if (project.training / name).is_file()] or [JOB_LIST]
+        yield Finding(
+            "requirements",
+            State.FAILURE,
+            f"A script imports {module}, which the image on AWS does not have.",
+            f"training/{' and training/'.join(lists)} does not name its package, so nothing installs it there.",
+            f"Add the package of {module} to training/{lists[-1]}, {AGAIN}",
+        )
+
+
+def refusals(decisions: Iterable[AccessDecision], project: Project, has_failed: bool) -> Iterator[Finding]:
+    """Yield what roles were refused; a warning if the run went on without it."""
+    refused = sorted((each for each in decisions if not each.allowed), key=lambda each: (each.principal, each.action))
+    for (role, action), group in groupby(refused, key=lambda each: (each.principal, each.action)):
+        resources = sorted({decision.resource for decision in group})
+        others = f" and {len(resources) - 1} others" if len(resources) > 1 else ""
+        yield Finding(
+            "permissions",
+            State.FAILURE if has_failed else State.WARNING,
+            f"{short_role(role)} may not {action} on {resources[0]}{others}.",
+            "No policy of the role allows it; IAM on AWS would refuse it as well.",
+            f"Allow it {_definition(project, short_role(role))}, or do without it; {AGAIN}",
+        )
+
+
+def _definition(project: Project, role: str) -> str:
+    """Return where the role is defined."""
+    for path in sorted((project.root / "templates").glob("*.y*ml")):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            if line.rstrip() == f"  {role}:":
+                return f"in {Path('templates') / path.name}, line {number}, {role}"
+    return f"in the policies of {role}"
+
+
+def no_templates() -> Finding:
+    return Finding(
+        "templates",
+        State.WARNING,
+        "The project has no templates of the aws target.",
+        "The rehearsal used those that come with mlops.",
+        "mlops init . --aws",
+    )
+
+
+def shortfalls(reasons: Iterable[str]) -> Iterator[Finding]:
+    for reason in reasons:
+        yield Finding(
+            "limits",
+            State.WARNING,
+            f"The model falls short: {reason}.",
+            "Its approval needs a reason, which the rehearsal gave.",
+            "Train longer, or change the limits in training/usecase.toml, [metrics]",
+        )
+
+
+def excess(texts: Iterable[str]) -> Iterator[Finding]:
+    for text in texts:
+        yield Finding(
+            "costs",
+            State.FAILURE,
+            f"{text[0].upper()}{text[1:]}.",
+            "mlops would refuse to start it (by the list prices of us-east-1).",
+            "Choose other instance types, or raise the limit in .env",
+        )
+
+
+def drift(answers: Iterable[str]) -> Iterator[Finding]:
+    for answer in answers:
+        yield Finding(
+            "simulation",
+            State.WARNING,
+            f"The simulated AWS did what AWS does not do: {answer}",
+            "What follows from it says nothing about AWS.",
+            "Report it as a bug of mlops",
+        )

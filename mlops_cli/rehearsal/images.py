@@ -1,0 +1,78 @@
+"""What the images on AWS have: their packages, from the lists in images/, and those of the builds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops_cli.errors import MlopsError
+from mlops_cli.packaging.install_hint import pip_install
+from mlops_cli.project.paths import Project
+from mlops_cli.project.usecase import UseCase
+
+FOLDER = Path(__file__).with_name("images")
+BUILD = "build"
+# The same package under another name, as it may be installed on this machine.
+OTHER_NAMES = {"tensorflow-cpu": "tensorflow", "xgboost": "xgboost-cpu"}
+TRAINING_REPOSITORIES = {
+    "tensorflow": "tensorflow-training",
+    "sklearn": "sagemaker-scikit-learn",
+    "xgboost": "sagemaker-xgboost",
+}
+PACKAGES = {"tensorflow": "tensorflow-cpu", "sklearn": "scikit-learn", "xgboost": "xgboost"}
+# Relative to training/: what jobs install, and what the builds of gates install instead, if it is there.
+JOB_LIST, GATE_LIST = "requirements.txt", "tests/requirements.txt"
+
+
+def image_packages(use_case: UseCase) -> dict[str, str]:
+    """Return the versions of the training image's packages; nothing if they are not known."""
+    own_version = use_case.framework_version
+    repository = TRAINING_REPOSITORIES.get(use_case.framework.name)
+    if repository is None or own_version not in ("", use_case.framework.training.version):
+        return {}
+    lines = (FOLDER / f"{repository}.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
+    """Return the names of packages that builds and jobs can import, by repository; no entry: nobody knows."""
+    from aws_simulator.packages import requirements_in
+
+    gates = next((path for name in (GATE_LIST, JOB_LIST) if (path := project.training / name).is_file()), Path())
+    known = {BUILD: requirements_in(gates)}
+    if packages := image_packages(use_case):
+        repository = TRAINING_REPOSITORIES[use_case.framework.name]
+        known[repository] = [*packages, *(OTHER_NAMES[name] for name in packages if name in OTHER_NAMES)]
+    return known
+
+
+def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:
+    """Return the version here and that in the image of the framework's packages, where they differ."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    def here(name: str) -> str:
+        for installed in (name, OTHER_NAMES.get(name, name)):
+            try:
+                return version(installed)
+            except PackageNotFoundError:
+                continue
+        return ""
+
+    image: Mapping[str, str] = image_packages(use_case)
+    names = [name for name in (PACKAGES.get(use_case.framework.name, ""), "numpy") if name in image and here(name)]
+    return {name: (here(name), image[name]) for name in names if here(name) != image[name]}
+
+
+def require_installed(project: Project) -> None:
+    """Raise MlopsError if the project's requirements are not installed here: a rehearsal has no network."""
+    from aws_simulator.packages import is_installed, requirements_in
+
+    for name in (JOB_LIST, GATE_LIST):
+        path = project.training / name
+        missing = [requirement for requirement in requirements_in(path) if not is_installed(requirement)]
+        if missing:
+            raise MlopsError(
+                f"training/{name} asks for {', '.join(missing)}, which this machine does not have: jobs on AWS would"
+                " install it, a rehearsal cannot.",
+                f"Install it here: {pip_install()} -r {path}",
+            )

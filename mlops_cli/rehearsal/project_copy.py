@@ -1,0 +1,75 @@
+"""The project as AWS would get it: a copy of exactly the files that would be sent, and the settings for AWS."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_cli.backends.aws.infra.git_files import list_files
+from mlops_cli.backends.aws.infra.source_bundle import bundle_source
+from mlops_cli.data.metadata import load
+from mlops_cli.data.request import DataRequest
+from mlops_cli.project.data_request import data_request, quickstart_request
+from mlops_cli.project.paths import Project
+from mlops_cli.project.scaffold import TEMPLATES, Kind, common_files
+from mlops_cli.project.settings import SETTINGS, Settings
+from mlops_cli.project.usecase import UseCase
+from mlops_cli.rehearsal.simulated_aws import REGION
+
+# The others concern this machine, its credentials and services outside of AWS.
+REHEARSED = (
+    "STAGE", "BUCKET_NAME", "SOURCE", "REPOSITORY_NAME", "BRANCH", "NOTIFICATION_EMAIL", "OWNER", "INSTANCE",
+    "MAX_RUN_COST", "MAX_MONTHLY_COST", "MAX_DOWNLOAD_GB",
+)  # fmt: skip
+UPLOAD, CONNECTION = "s3", "connection"
+
+
+def has_templates(project: Project) -> bool:
+    return (project.root / TEMPLATES).is_dir()
+
+
+def copy_project(project: Project, folder: Path, settings: dict[str, str]) -> Project:
+    """Copy what would be sent into ``folder``, a project without templates with those of mlops.
+
+    Raise MlopsError if something that AWS needs would not be sent.
+    """
+    names = bundle_source(project).files if has_templates(project) else list_files(project.root)[0]
+    for name in names:
+        source, target = project.root / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    if not has_templates(project):
+        for name, content in common_files(Kind(settings["STAGE"], aws=True)).items():
+            if name.startswith(f"{TEMPLATES}/"):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+        bundle_source(Project(folder))
+    lines = [f"{name}='{value}'" for name, value in settings.items() if value]
+    (folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return Project(folder.resolve())
+
+
+def rehearsed_settings(settings: Settings) -> dict[str, str]:
+    """Return every setting for the copy: nothing comes from the environment of this process."""
+    values = {setting.name: setting.default for setting in SETTINGS}
+    values |= {name: settings[name] for name in REHEARSED}
+    if values["SOURCE"] == CONNECTION:
+        values["SOURCE"] = UPLOAD
+    return {**values, "MLOPS_TARGET": "aws", "AWS_REGION": REGION}
+
+
+def rehearsed_data(project: Project, use_case: UseCase, sources: Sequence[str]) -> DataRequest:
+    """Return a request for the named data, the project's own dataset, a file that usecase.toml names, or the sample."""
+    if sources:
+        return data_request(use_case, sources)
+    dataset = load(project.data)
+    if dataset is not None:
+        return data_request(use_case, [str(dataset.path)])
+    file = project.root / use_case.source
+    if file.is_file():
+        return data_request(use_case, [str(file)])
+    request = quickstart_request(use_case)
+    return replace(request, folder=project.root)

@@ -1,0 +1,150 @@
+"""`mlops rehearse`: the lifecycle of a project on a simulated AWS of its own, and what it finds."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws_simulator.fixture import Aws, aws, aws_server
+from mlops_cli.cli.context import AppContext
+from mlops_cli.cli.rehearsal_steps import go_through
+from mlops_cli.console import Console
+from mlops_cli.core.checks import Finding, State
+from mlops_cli.core.rehearsal import Rehearsal, short_role
+from mlops_cli.rehearsal.simulated_aws import SimulatedAws
+from tests.conftest import ROOT, Cli, wait_for
+from tests.e2e.cloud import project
+from tests.e2e.test_readme import check, masked
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server", "project"]
+PAGE = (ROOT / "docs" / "aws.md").read_text()
+
+
+@pytest.fixture
+def simulator(aws: Aws) -> Iterator[SimulatedAws]:
+    """The tests' simulated AWS as a rehearsal sees it; this process gets its environment back."""
+    before = dict(os.environ)
+    process: Any = aws.process
+    yield SimulatedAws(aws.url, aws.folder, process)
+    os.environ.clear()
+    os.environ.update(before)
+    tempfile.tempdir = None
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def rehearsed(simulator: SimulatedAws, project: Path, tmp_path: Path) -> Rehearsal:
+    simulator.folder = tmp_path / "workspace"
+    simulator.folder.mkdir()
+    context = AppContext({"SOURCE": "s3"}, project)
+    console, sources = Console(quiet=True), [str(project / "tiny.csv")]
+    return go_through(simulator, simulator.environment(), context, console, sources, False, True)[0]
+
+
+def processes_with(text: str) -> list[int]:
+    """Return the processes whose environment has a text."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if text.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def is_documented(finding: Finding) -> bool:
+    """Return True if docs/aws.md shows the finding, numbers aside."""
+    page = " ".join(masked("\n".join(line.strip() for line in PAGE.splitlines())))
+    parts = (finding.message.partition(" on ")[0], finding.reason, finding.fix)
+    return all(" ".join(masked(part)) in page for part in parts)
+
+
+def failures(rehearsal: Rehearsal) -> dict[str, Finding]:
+    return {finding.name: finding for finding in rehearsal.findings if finding.state is State.FAILURE}
+
+
+def test_a_permission_that_a_role_lacks(simulator: SimulatedAws, project: Path, tmp_path: Path) -> None:
+    edit(project / "templates" / "pipeline.yaml", "[s3:AbortMultipartUpload, s3:PutObject]", "s3:AbortMultipartUpload")
+    rehearsal = rehearsed(simulator, project, tmp_path)
+    assert [step.command for step in rehearsal.steps] == ["deploy-infra", "download-data", "run", "cleanup"]
+    finding = failures(rehearsal)["permissions"]
+    line = 1 + (project / "templates" / "pipeline.yaml").read_text().splitlines().index("  JobRole:")
+    assert "JobRole may not s3:PutObject on arn:aws:s3:::" in finding.message
+    assert f"templates/pipeline.yaml, line {line}, JobRole" in finding.fix
+    assert failures(rehearsal)["run"].message.startswith("preprocess.py failed")
+    assert is_documented(finding)
+    assert {(short_role(each.principal), each.action) for each in rehearsal.refused} == {("JobRole", "s3:PutObject")}
+
+
+def test_a_package_that_the_image_lacks(simulator: SimulatedAws, project: Path, tmp_path: Path) -> None:
+    edit(project / "training" / "preprocess.py", "import shutil\n", "import shutil\n\nimport polars\n")
+    rehearsal = rehearsed(simulator, project, tmp_path)
+    finding = failures(rehearsal)["requirements"]
+    assert finding.message == "A script imports polars, which the image on AWS does not have."
+    assert is_documented(finding)
+    assert not rehearsal.refused
+
+
+def test_a_minimal_project_as_the_page_shows_it(tmp_path: Path) -> None:
+    Cli(tmp_path)("init", "churn", "--minimal", "--aws")
+    before = sorted((tmp_path / "churn").rglob("*"))
+    block = re.search(r"<!-- rehearsal.*?-->\n```\n\$ .*?\n(.*?)```", PAGE, re.S)
+    assert block
+    cli = Cli(tmp_path / "churn", {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_PROFILE": "mine"})
+    check("rehearse", masked(cli("rehearse", "--yes")), masked(block[1]))
+    assert sorted((tmp_path / "churn").rglob("*")) == before
+
+
+def test_a_gate_that_fails_while_the_simulated_aws_is_kept(project: Path) -> None:
+    edit(project / "training" / "tests" / "test_pretraining.py", "len(rows) >= 3,", "len(rows) >= 3000,")
+    cli = Cli(project, {"SOURCE": "s3"})
+    report = cli.json("rehearse", "--source", "tiny.csv", "--keep", "--yes", code=3)
+    kept = report["kept"]
+    try:
+        (finding,) = (each for each in report["findings"] if each["state"] == "failure")
+        assert finding["message"] == "The gate pre-training-tests failed: 1 of 1 tests."
+        assert (finding["name"], finding["fix"]) == ("run", "Fix it, then: mlops rehearse")
+        assert is_documented(
+            Finding(finding["name"], State.FAILURE, *(finding[key] for key in ("message", "reason", "fix")))
+        )
+        there = Cli(Path(kept["project"]), kept["environment"])
+        listing = "import boto3; print([one['Name'] for one in boto3.client('s3').list_buckets()['Buckets']])"
+        for arguments in (["-c", listing], ["-m", "awscli", "s3", "ls"]):
+            shown = subprocess.run(
+                [sys.executable, *arguments], env={**os.environ, **kept["environment"]}, capture_output=True, text=True
+            )
+            assert "mlops-tiny-dev-storage-bucket" in shown.stdout, shown.stderr
+        assert there.json("status")["run"]["status"] == "failed"
+    finally:
+        os.kill(kept["pid"], signal.SIGTERM)
+    wait_for(lambda: not Path(kept["project"]).parent.exists())
+    assert not (project / ".mlops").exists()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill"])
+def test_nothing_is_left_of_a_rehearsal_that_is_ended(project: Path, tmp_path: Path, sign: signal.Signals) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    cli = Cli(project, {"SOURCE": "s3", "TMPDIR": str(files)})
+    with cli.start("rehearse", "--source", "tiny.csv", "--yes") as process:
+        assert process.stdout is not None
+        wait_for(lambda: "CREATE_COMPLETE" in process.stdout.readline(), seconds=60)
+        process.send_signal(sign)
+        process.communicate(timeout=60)
+    wait_for(lambda: list(files.iterdir()) == [])
+    wait_for(lambda: processes_with(str(files)) == [])
+    assert process.returncode == (130 if sign is signal.SIGINT else -signal.SIGKILL)
+    assert not (project / ".mlops").exists()
