@@ -25,6 +25,8 @@ def install_command(extra: str) -> str:
     source = _source(_origin(), extra)
     if not source:
         return packages_command(*_requirements(extra))
+    if runner := _runner():
+        return f"{_joined(*runner, source[-1])} mlops ..."
     if _is_made_by(UV_RECEIPT):
         return _joined("uv", "tool", "install", "--force", *source)
     if _is_made_by(PIPX_RECEIPT):
@@ -45,7 +47,9 @@ def pip_install() -> str:
 
     if find_spec("pip") is None:
         return f"uv pip install --python {shlex.quote(sys.executable)}"
-    return f"{shlex.quote(sys.executable)} -m pip install"
+    # The system's own Python refuses without this; mlops was installed into it in the same way (PEP 668).
+    forced = " --break-system-packages" if _is_externally_managed() else ""
+    return f"{shlex.quote(sys.executable)} -m pip install{forced}"
 
 
 def install_arguments(extra: str) -> str:
@@ -55,6 +59,20 @@ def install_arguments(extra: str) -> str:
 
 def _joined(*words: str) -> str:
     return " ".join(map(shlex.quote, words))
+
+
+def _runner() -> tuple[str, ...]:
+    """Return the command that made this environment for one call only, as uvx and pipx run do; () for any other."""
+    parts = Path(sys.prefix).parts
+    if "uv" in parts and any(part.startswith(("archive-v", "environments-v")) for part in parts):
+        return ("uvx", "--from")
+    return ("pipx", "run", "--spec") if "pipx" in parts and {".cache", "Caches"} & {*parts} else ()
+
+
+def _is_externally_managed() -> bool:
+    import sysconfig
+
+    return sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file()
 
 
 def _is_made_by(receipt: str) -> bool:

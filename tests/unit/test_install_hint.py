@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,32 @@ def test_an_environment_without_a_pip_of_its_own_and_one_of_pipx(
     (tmp_path / "pipx_metadata.json").write_text("{}")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert install_hint.packages_command("mlflow") == "pipx inject mlops-cli mlflow"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "command"),
+    [
+        ("/home/a/.cache/uv/archive-v0/f00", "uvx --from '/a b/c[local]' mlops ..."),
+        ("/home/a/.cache/uv/environments-v2/f00", "uvx --from '/a b/c[local]' mlops ..."),
+        ("/home/a/.local/pipx/.cache/f00", "pipx run --spec '/a b/c[local]' mlops ..."),
+        ("/home/a/uv/project/.venv", f"{PYTHON} -m pip install '/a b/c[local]'"),
+        ("/home/a/.cache/venv", f"{PYTHON} -m pip install '/a b/c[local]'"),
+    ],
+)
+def test_an_environment_for_one_call_is_not_installed_into(
+    prefix: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, FOLDER, monkeypatch)
+    monkeypatch.setattr(sys, "prefix", prefix)
+    assert install_hint.install_command("local") == command
+
+
+def test_the_systems_python_is_told_that_it_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    assert "--break-system-packages" not in install_hint.pip_install()
+    monkeypatch.setattr(sys, "base_prefix", sys.prefix)
+    assert install_hint.pip_install() == f"{PYTHON} -m pip install --break-system-packages"
 
 
 def test_nothing_that_is_printed_or_written_installs_a_name_that_nobody_owns() -> None:
