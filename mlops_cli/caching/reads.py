@@ -39,7 +39,7 @@ class Reads:
             name = self._name(Path(path), FOLDER if use == "l" else FILE)
             # Earlier reads are in ``counted`` under their full names, and count again.
             is_counted = name.startswith(FILE) and name.removeprefix(FILE) in counted
-            if is_counted or self._is_left_out(name, Path(path)):
+            if is_counted or self._is_left_out(name, Path(path), use):
                 continue
             if use == "a" and _changed_since(Path(path), started_ns):
                 continue  # the program has written it
@@ -103,13 +103,15 @@ class Reads:
         roots = [root for root in (self.root, self.root.resolve()) if path.is_relative_to(root)]
         return path.relative_to(roots[0]) if roots else None
 
-    def _is_left_out(self, name: str, path: Path) -> bool:
+    def _is_left_out(self, name: str, path: Path, use: str) -> bool:
         """Return True for paths that are no inputs: of the system, of mlops, temporary, or excluded by usecase.toml."""
         inside = self._inside(path)
-        if self._is_of_system(path) or (inside is None and (not path.is_file() or name.startswith(FOLDER))):
+        if self._is_of_system(path):
             return True
         if name.startswith(FOLDER):
             return inside is None or inside.parts[:1] == ("training",) or not path.is_dir()
+        if inside is None and not path.is_file() and (use != "m" or path.exists()):
+            return True
         return path.is_dir() or self._is_declared_idle(path)
 
     def _is_of_system(self, path: Path) -> bool:

@@ -28,19 +28,27 @@ def _matches(pattern: str, expected: str) -> Check:
 
 
 def _port(value: str) -> str:
-    return "" if value.isdecimal() and int(value) < 65536 else "expected a port from 0 (choose one) to 65535"
+    return (
+        ""
+        if re.fullmatch("[0-9]{1,5}", value) and int(value) < 65536
+        else "expected a port from 0 (choose one) to 65535"
+    )
 
 
 def _amount_problem(value: str) -> str:
-    return "" if not value or re.fullmatch(r"\d{1,9}(\.\d{1,4})?", value) else "expected an amount such as 5 or 0.50"
+    return (
+        "" if not value or re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,4})?", value) else "expected an amount such as 5 or 0.50"
+    )
 
 
 def _size(value: str) -> str:
-    return "" if re.fullmatch(r"\d{1,6}(\.\d{1,4})?", value) else "expected a number of gigabytes such as 20 or 0.5"
+    return (
+        "" if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,4})?", value) else "expected a number of gigabytes such as 20 or 0.5"
+    )
 
 
 def _host(value: str) -> str:
-    if value == "localhost" or re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|\d{1,3}(\.\d{1,3}){3}", value):
+    if value == "localhost" or re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*|[0-9]{1,3}(\.[0-9]{1,3}){3}", value):
         return ""
     return "expected an IP address such as 127.0.0.1"
 
@@ -127,7 +135,7 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "aws: with SOURCE=connection, the CodeConnections connection",
         _matches(
-            r"arn:aws[a-z-]*:(codestar-connections|codeconnections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]+",
+            r"arn:aws[a-z-]*:(codestar-connections|codeconnections):[a-z0-9-]+:[0-9]{12}:connection/[0-9a-f-]+",
             "the ARN of a connection",
         ),
     ),
@@ -147,7 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
         "AWS_REGION",
         "",
         "aws: the region; empty: the region of the profile",
-        _matches(r"[a-z]{2,4}(-[a-z]+)+-\d", "a region such as eu-west-1"),
+        _matches(r"[a-z]{2,4}(-[a-z]+)+-[0-9]", "a region such as eu-west-1"),
         also=("AWS_DEFAULT_REGION",),
     ),
     Setting(
@@ -336,7 +344,9 @@ LEAST_COLUMNS = 20
 def terminal_columns() -> int | None:
     """Return the width that COLUMNS demands; None without a usable one."""
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() and LEAST_COLUMNS <= int(columns) <= 10_000 else None
+    return (
+        int(columns) if columns.isascii() and columns.isdecimal() and LEAST_COLUMNS <= int(columns) <= 10_000 else None
+    )
 
 
 def plain_terminal() -> bool:

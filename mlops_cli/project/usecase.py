@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
@@ -121,7 +120,7 @@ def load_use_case(path: Path) -> UseCase:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(f"{path} is not UTF-8 (line {line}).", "Save the file as UTF-8.") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         message = re.sub(r"\(('[^']*'(?:, '[^']*')*),?\)", r"\1", str(error))  # tomllib shows a key as a tuple
         problem = "it nests too deeply" if isinstance(error, RecursionError) else message
         raise ConfigurationError(f"{path} is not valid TOML: {problem}.", f"Fix {path.name} and try again.") from None
@@ -399,9 +398,15 @@ def _bounds(metrics: dict[str, Any], side: str, problems: list[str]) -> dict[str
 def _numbers(tables: dict[str, Any], row: str, problems: list[str], title: str) -> Bounds:
     table = _table(tables, row, problems, title)
     for name, value in table.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not _is_finite(value):
             problems.append(f"{title}.{name} must be a number")
-    return {name: float(value) for name, value in table.items() if isinstance(value, (int, float))}
+    return {name: float(value) for name, value in table.items() if _is_finite(value)}
+
+
+def _is_finite(value: Any) -> bool:
+    """True for a number that a float holds: an integer in TOML may have any length."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
 
 
 def full_names(use_case: UseCase, overrides: dict[str, str]) -> dict[str, str]:

@@ -134,6 +134,7 @@ def why_a_stage_ran(tiny: Cli) -> None:
     edit(tiny, "hold.py", "0.02", "0.01")
     out = tiny("run", "--explain")
     assert "training/hold.py changed" in out
+    assert "not seen: files outside training/ that another program or native code" in out
     (tiny.folder / "training" / "inference.py").open("a").write("\n# another answer\n")
     out = tiny("run", "--explain")
     assert "training/inference.py changed" in out

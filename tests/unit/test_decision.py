@@ -8,6 +8,7 @@ import pwd
 
 import pytest
 
+from mlops_cli.core.models.approval import has_reason
 from mlops_cli.core.models.decision import (
     AUTOMATIC,
     Actor,
@@ -84,3 +85,11 @@ def test_whoever_decides_is_the_system_s_user_and_all_else_a_claim(claims: list[
 def test_the_names_in_the_environment_are_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "alice")
     assert "alice" in claimed_names()
+
+
+@pytest.mark.parametrize(
+    "comment", ["", " ", "\t\n", "...", "\u200b", "\u2800", "\xa0", "\u3164", "\u115f\u1160", "\uffa0"]
+)
+def test_a_reason_that_nobody_can_see_is_none(comment: str) -> None:
+    assert not has_reason(comment)
+    assert has_reason(f"{comment}é")

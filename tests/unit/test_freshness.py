@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -538,12 +539,47 @@ def test_a_file_that_git_ignores_counts_if_it_is_read(bench: Bench) -> None:
     assert bench.again() == {TRAIN: "the file training/any.log changed"}
 
 
-def test_a_file_that_was_looked_for_counts_when_it_is_there(bench: Bench) -> None:
-    _reads(bench, "try: open('../override.yaml').read()\nexcept FileNotFoundError: pass")
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_file_that_was_looked_for_counts_when_it_is_there(bench: Bench, inside: bool) -> None:
+    file = (bench.root if inside else bench.root.parent) / "override.yaml"
+    _reads(bench, f"try: open({str(file)!r}).read()\nexcept FileNotFoundError: pass")
     bench.run()
     assert bench.again() == {}
-    bench.write("override.yaml", "x: 1\n")
-    assert bench.again() == {TRAIN: "the file override.yaml changed"}
+    file.write_text("x: 1\n")
+    assert bench.again() == {TRAIN: f"the file {file.name if inside else file} changed"}
+
+
+@pytest.mark.parametrize("code", ["import importlib\nimportlib.import_module('_speedups')", "ctypes.CDLL(LIBRARY)"])
+def test_a_compiled_module_and_a_library_count(bench: Bench, code: str) -> None:
+    import markupsafe._speedups as compiled
+
+    file = bench.root / "lib" / Path(compiled.__file__).name
+    file.parent.mkdir()
+    shutil.copy(compiled.__file__, file)
+    _reads(bench, f"import ctypes\nLIBRARY = {str(file)!r}\nsys.path.insert(0, '../lib')\n{code}\nctypes.CDLL(None)")
+    bench.run()
+    assert bench.again() == {}
+    with file.open("ab") as library:
+        library.write(b"changed")
+    assert bench.again() == {TRAIN: f"the file lib/{file.name} changed"}
+
+
+def test_a_virtual_environment_in_the_projects_folder_hides_no_file_of_the_project(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv.EnvBuilder(symlinks=True, with_pip=False).create(bench.root)
+    monkeypatch.setattr(sys, "executable", str(bench.root / "bin" / "python"))
+    for folder in ("lib", "share", "bin", "etc"):
+        bench.write(f"{folder}/words.txt", "a")
+    _reads(bench, "for name in ('lib', 'share', 'bin', 'etc'): open(f'../{name}/words.txt').read()\nimport json, email")
+    bench.stages = (STAGES[0], STAGES[2])
+    run = bench.run()
+    assert bench.again() == {}
+    assert sorted(run.stage(TRAIN).detail["unsent"]) == [f"{name}/words.txt" for name in ("bin", "etc", "lib", "share")]
+    for folder in ("lib", "share", "bin", "etc"):
+        bench.write(f"{folder}/words.txt", "b")
+        assert bench.again() == {TRAIN: f"the file {folder}/words.txt changed"}
+        bench.write(f"{folder}/words.txt", "a")
 
 
 def test_a_folder_that_was_listed_counts_by_its_names(bench: Bench) -> None:

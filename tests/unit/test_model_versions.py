@@ -68,7 +68,7 @@ def test_a_version_is_found_by_number_and_by_digest(versions: list[ModelVersion]
     assert find_version(versions, name).version == 2
 
 
-@pytest.mark.parametrize("name", ["9", "v0", "", "b", "dddd", "-1"])
+@pytest.mark.parametrize("name", ["9", "v0", "", "b", "dddd", "-1", "\u0662", "v\u0662", "\uff12", " 2", "2\n"])
 def test_an_unknown_version_is_reported(versions: list[ModelVersion], name: str) -> None:
     with pytest.raises(MlopsError, match="does not exist"):
         find_version(versions, name)

@@ -104,6 +104,15 @@ def test_all_problems_are_named_at_once() -> None:
         assert word in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ENDPOINT_PORT", "\u0668\u0660\u0668\u0660"), ("MAX_RUN_COST", "\uff15"), ("MAX_DOWNLOAD_GB", "\u0665")],
+)
+def test_digits_of_other_scripts_are_no_numbers(name: str, value: str) -> None:
+    (problem,) = resolve({}, {name: value}, {}).problems
+    assert name in problem
+
+
 def test_the_defaults_have_no_problem() -> None:
     assert resolve({}, {}, {}).problems == []
 

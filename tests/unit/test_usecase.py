@@ -46,6 +46,18 @@ def test_a_misspelt_key_is_named(path: Path, right: str, wrong: str, problem: st
     assert problem in caught.value.message
 
 
+FEWEST = """
+name = "a"
+[data]
+source = "x.csv"
+[data.columns]
+a = "number"
+b = "label"
+[metrics]
+primary = "auc"
+"""
+
+
 def test_the_gates_are_free_to_have_keys_of_their_own(path: Path) -> None:
     path.write_text(path.read_text() + "\n[gates.post-training.more]\nanything = 1\n")
     assert load_use_case(path).name == "toxic-comments"
@@ -104,3 +116,18 @@ def test_another_encoding_is_named(path: Path, content: bytes) -> None:
     with pytest.raises(ConfigurationError, match="is not UTF-8") as caught:
         load_use_case(path)
     assert caught.value.hint == "Save the file as UTF-8."
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400", "9" * 400, "true", '"0.5"', "[1]"])
+def test_a_limit_that_is_no_number_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "usecase.toml"
+    path.write_text(FEWEST + f"[metrics.minimum.b]\nauc = {value}\n")
+    with pytest.raises(ConfigurationError, match=r"metrics\.minimum\.b\.auc must be a number"):
+        load_use_case(path)
+
+
+def test_a_number_that_python_does_not_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "usecase.toml"
+    path.write_text(FEWEST + f"[metrics.minimum.b]\nauc = {'9' * 5000}\n")
+    with pytest.raises(ConfigurationError, match="is not valid TOML"):
+        load_use_case(path)

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from mlops_cli.console import Console
     from mlops_cli.core.runs import Run, RunRequest
 
+# What --explain cannot know: these processes note no file that they open.
+UNSEEN = (
+    "not seen: files outside training/ that another program or native code (tf.data, Polars, PyArrow) opens; "
+    "in training/ every file counts"
+)
+
 
 @command("run", "mlops run --set train.epochs=3")
 def run(
@@ -112,6 +118,8 @@ def start(
         console.say(f"nothing changed since run {current.id}, which is {current.status.value}")
         if explain:
             output.show_run(console, current, explain=True)
+    if explain:
+        console.say(UNSEEN)
     return current, changed
 
 

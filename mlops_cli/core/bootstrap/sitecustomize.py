@@ -19,11 +19,18 @@ PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 def _installed_folders() -> tuple[str, ...]:
     """Return the folders of Python and of installed packages; not a whole prefix, because projects may lie below it."""
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    below = ("lib", "lib64", "bin", "include", "share", "etc")
-    own = [os.path.join(prefix, "pyvenv.cfg") for prefix in prefixes]
     system = ("/proc/", "/sys/", "/dev/", FOLDER + os.sep)
-    return (*(os.path.join(prefix, name, "") for prefix in prefixes for name in below), *own, *system)
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    return (*(path for prefix in prefixes for path in _installed_below(prefix)), *system)
+
+
+def _installed_below(prefix: str) -> list[str]:
+    """Return the beginnings of installed paths; a virtual environment may lie in the project's own folder."""
+    if not os.path.exists(os.path.join(prefix, "pyvenv.cfg")):
+        return [os.path.join(prefix, name, "") for name in ("lib", "lib64", "bin", "include", "share", "etc")]
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    libraries = [os.path.join(prefix, name, version, "") for name in ("lib", "lib64", "include")]
+    return [*libraries, os.path.join(prefix, "bin", "python"), os.path.join(prefix, "pyvenv.cfg")]
 
 
 def _is_installed(path: str, folders: tuple[str, ...]) -> bool:
@@ -48,7 +55,10 @@ def _compile_from_sources(folders: tuple[str, ...]) -> None:
 def _watch(log: str, folders: tuple[str, ...]) -> None:
     """Record each path once per use: "r" read, "m" missing, "w" written, "l" listed, "a" a program's argument."""
     recorded: set[tuple[str, str]] = set()
-    events = {"open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"}
+    events = {
+        "open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect",
+        "import", "ctypes.dlopen",
+    }  # fmt: skip
     programs = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"}
     # These list folders to find modules and tests, and both are cache inputs anyway.
     finders = ("<frozen importlib", f"{os.sep}_pytest{os.sep}")
@@ -71,6 +81,10 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
             return arguments[1], "w"
         if event == "sqlite3.connect":
             return arguments[0], "r"
+        if event == "import":  # its file is given for a compiled module only, which is loaded and not opened
+            return arguments[1], ("r" if arguments[1] else "")
+        if event == "ctypes.dlopen":  # a name without a folder is one of the system's libraries
+            return arguments[0], ("r" if arguments[0] and os.sep in fsdecode(arguments[0]) else "")
         caller = frame(2).f_code.co_filename
         return (arguments[0] or "."), ("" if finders[0] in caller or finders[1] in caller else "l")
 

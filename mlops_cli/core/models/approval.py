@@ -9,6 +9,8 @@ from mlops_cli.core.models.decision import Decision
 
 # In the detail of the approval's stage: the shortfalls at the time of the request.
 SHORTFALLS = "shortfalls"
+# Unicode counts these fillers as letters, but nothing is to be seen of them.
+BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
 
 
 def latest_decision(decisions: Iterable[Decision], digest: str) -> Decision | None:
@@ -28,4 +30,4 @@ def accepts(decision: Decision, shortfalls: Sequence[str]) -> bool:
 
 
 def has_reason(comment: str) -> bool:
-    return any(character.isalnum() for character in comment)
+    return any(character.isalnum() and character not in BLANK_LETTERS for character in comment)

@@ -161,7 +161,7 @@ def _deployments(run: Run, served: str) -> Iterator[tuple[float, str]]:
 
 def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
     """Return the version with this number (``3`` or ``v3``) or this prefix of its digest."""
-    number = re.fullmatch(r"v?(\d{1,6})", name)
+    number = re.fullmatch(r"v?([0-9]{1,6})", name)
     if number:
         matches = [version for version in versions if version.version == int(number[1])]
     else:
