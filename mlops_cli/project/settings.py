@@ -243,7 +243,7 @@ class Settings:
     def validated(self) -> Settings:
         """Return self. Raise ConfigurationError with all problems, if any."""
         if self.problems:
-            raise ConfigurationError("; ".join(self.problems) + ".", "List them: mlops config")
+            raise ConfigurationError("; ".join(self.problems) + ".", "See every setting and its origin: mlops config")
         return self
 
 

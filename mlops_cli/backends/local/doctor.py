@@ -221,7 +221,7 @@ def port(services: LocalServices) -> Iterator[Finding]:
     server = services.server
     status = server.status()
     if warning := public_address_warning((status.pid and status.host) or server.host):
-        reason = "ENDPOINT_HOST is not an address of this machine alone, or was not at the deployment."
+        reason = "ENDPOINT_HOST is an address that other machines reach, or was one at the deployment."
         yield Finding("port", State.WARNING, warning, reason, LOOPBACK)
     held = int(status.url.rpartition(":")[2]) if status.pid and status.url else 0
     if held and server.port in (0, held):

@@ -277,7 +277,7 @@ def test_a_limit_that_is_no_amount_is_one_clear_message(cli: Cli, name: str) -> 
     (cli.folder / ".env").write_text("MAX_RUN_COST=$50\n")
     _, err = cli.both(*CALLS.get(name, [name]), code=2)
     assert err.startswith("error: MAX_RUN_COST is '$50' (from .env)")
-    assert err.endswith("hint: List them: mlops config\n")
+    assert err.endswith("hint: See every setting and its origin: mlops config\n")
 
 
 def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:
