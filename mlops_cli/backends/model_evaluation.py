@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_cli.core.endpoint import InvocationResponse
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mlops_cli.evaluation.predictions import Predictions
 
 PREDICTIONS, INSTANCES = "predictions.json", "instances.json"
+# A folder of the training's output: plots and other files of its own.
+FILES = "files"
+# A larger report could not be opened.
+MOST_FILES, LARGEST_FILE = 24, 2_000_000
 BATCH_ROWS = 100
 Invoke = Callable[[bytes, str], InvocationResponse]
 Notify = Callable[[int, int, str], None]
@@ -31,10 +35,14 @@ def no_message(done: int, total: int, message: str) -> None:
 
 @dataclass(frozen=True)
 class TrainingOutputs:
-    """The contents of a training's files beside metrics.json; None for a file that it did not write."""
+    """The contents of a training's files beside metrics.json; None for a file that it did not write.
+
+    ``files``: its own plots and other files by name; None for one that is too large to be shown.
+    """
 
     predictions: bytes | None = None
     instances: bytes | None = None
+    files: Mapping[str, bytes | None] = field(default_factory=dict)
 
 
 class RenderReport(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,7 +37,8 @@ class ReportedUseCase(Protocol):
 class ReportContext:
     """``intervals``: confidence intervals of the primary metric by row; ``problem``: the reason of missing ones.
 
-    ``instances``: the inputs of the predicted rows; ``live_profile``: profile.json of the live model's data.
+    ``instances``: the inputs of the predicted rows; ``live_profile``: profile.json of the live model's data;
+    ``files``: the training's own files, None for one that is too large.
     """
 
     use_case: ReportedUseCase
@@ -49,6 +50,7 @@ class ReportContext:
     intervals: Mapping[str, Interval]
     problem: str
     made_at: float
+    files: Mapping[str, bytes | None] = field(default_factory=dict)
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -68,6 +70,7 @@ def gather(
     predictions: bytes | None,
     instances: bytes | None,
     live_profile: Mapping[str, Any],
+    files: Mapping[str, bytes | None] | None = None,
 ) -> ReportContext:
     """Return the inputs of a run's report; ``predictions`` and ``instances`` are the contents of the training's files.
 
@@ -76,7 +79,9 @@ def gather(
     predicted, problem = _predictions(predictions, evidence.split)
     inputs = _instances(instances, predicted) if predicted else ()
     intervals = _intervals(evidence.primary, predicted) if predicted else {}
-    return ReportContext(use_case, run, evidence, predicted, inputs, live_profile, intervals, problem, time.time())
+    return ReportContext(
+        use_case, run, evidence, predicted, inputs, live_profile, intervals, problem, time.time(), files or {}
+    )
 
 
 def _predictions(content: bytes | None, split: str) -> tuple[Predictions | None, str]:

@@ -13,12 +13,14 @@ from mlops_cli.report.sections.curves import curves
 from mlops_cli.report.sections.data import data
 from mlops_cli.report.sections.labels import labels
 from mlops_cli.report.sections.lineage import lineage
+from mlops_cli.report.sections.own_files import own_files
 from mlops_cli.report.sections.summary import summary
 from mlops_cli.report.sections.training_curves import training_curves
 from mlops_cli.report.sections.worst_predictions import worst_predictions
 
 # Even if a text got through as markup, a browser would neither run nor load anything.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+IMAGES = "; img-src data:"  # the training's own, which are part of the page
 NAMES = {
     "labels": "Quality",
     "confusion": "Confusion",
@@ -26,6 +28,7 @@ NAMES = {
     "curves": "Curves",
     "mistakes": "Mistakes",
     "training": "Training",
+    "files": "Files",
     "data": "Data",
     "origin": "Gates and origin",
 }
@@ -35,14 +38,24 @@ def report_html(context: ReportContext) -> str:
     """Return the whole report of one run as a page that loads nothing."""
     sections = "".join(
         make(context)
-        for make in (labels, confusion, comparison, curves, worst_predictions, training_curves, data, lineage)
+        for make in (
+            labels,
+            confusion,
+            comparison,
+            curves,
+            worst_predictions,
+            training_curves,
+            own_files,
+            data,
+            lineage,
+        )
     )
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}{IMAGES if context.files else ""}">
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
 <title>{escape(context.use_case.name)} · run {escape(context.run.id)}</title>

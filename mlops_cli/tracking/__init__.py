@@ -32,7 +32,9 @@ def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: C
     try:
         tracker.check()
         record = run_record(run, use_case, settings.target, settings["STAGE"])
-        page = tracker.send(record, runs.list_runs())
+        folder = use_case.root / ".mlops" / run.training.artifact / "output" / "files"
+        is_local = settings.target == "local" and bool(run.training.artifact)
+        page = tracker.send(record, runs.list_runs(), folder if is_local and folder.is_dir() else None)
         location = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
         say(f"run {run.id} is logged to MLflow: {without_secrets(location)}")
     except MlopsError as error:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOOK_SECONDS = 3.0
+# The folder of a run with the files of its training.
+FILES = "files"
 # MLflow's limits for one request.
 MOST_METRICS, MOST_OTHERS = 1000, 100
 DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
@@ -58,8 +60,11 @@ class Tracker:
         if self.uri.startswith(("http://", "https://")):
             _find_run(self.uri)
 
-    def send(self, record: RunRecord, runs: Iterable[Run]) -> str:
-        """Update the run's MLflow run, and those of ``runs`` that no longer wait; return its page."""
+    def send(self, record: RunRecord, runs: Iterable[Run], files: Path | None = None) -> str:
+        """Update the run's MLflow run, and those of ``runs`` that no longer wait; return its page.
+
+        ``files``: the folder of the training's own files, which are kept in MLflow once.
+        """
         from mlflow import MlflowClient  # its import sets up its logging
 
         with _silenced():
@@ -67,6 +72,8 @@ class Tracker:
             experiment_id = _experiment(client, self.experiment)
             logged = _search(client, experiment_id, record) or _create_run(client, experiment_id, record)
             _log(client, logged, record)
+            if files and not client.list_artifacts(logged.info.run_id, FILES):
+                client.log_artifacts(logged.info.run_id, str(files), FILES)
             _set_state(client, logged, record.run)
             _update_superseded(client, experiment_id, {run.id: run for run in runs})
         return self._page(experiment_id, logged.info.run_id)

@@ -99,6 +99,7 @@ def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_
     before = report_of(judged, first)
     assert "a good start" in before
     assert "it would be the first model to go live" in before
+    assert "This model went <b>live</b> on" in before
 
     out = judged("run", "--set", "epochs=4")
     assert "▲ better" in out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops_cli.core.models.comparison import Comparison, ComparisonResult
 from mlops_cli.core.models.decision import Decision
-from mlops_cli.core.models.evidence import Evidence
+from mlops_cli.core.models.evidence import OUTCOME, Evidence
 from mlops_cli.core.runs import Status
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import escape, when
@@ -21,7 +21,7 @@ def summary(context: ReportContext) -> str:
     return f"""<header>
 <p class="kicker">{escape(context.use_case.name)} · run <b>{escape(run.id)}</b> · started {when(run.created_at)}</p>
 <div class="headline"><span class="mark {kind}" aria-hidden="true">{MARKS[kind]}</span><div>
-<h1>{headline}</h1>{f"<ul>{reasons}</ul>" if reasons else ""}{_decisions(context)}</div></div>
+<h1>{headline}</h1>{f"<ul>{reasons}</ul>" if reasons else ""}{_decisions(context)}{OUTCOME}</div></div>
 <div class="tiles">{summary_cards(context)}</div>
 {_warnings(context)}{_commands(context)}
 </header>"""

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.backends.report_page import with_outcome
 from mlops_cli.core.models.comparison import Comparison
 from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.models.metric_bounds import Metrics
+from mlops_cli.core.runs import Status
 from mlops_cli.report import ReportContext, report_html
 from tests.component.report.materials import LABELS, figures, make, numbers, predictions, profile, use_case
 
@@ -232,6 +234,67 @@ def test_it_loads_nothing() -> None:
     for loader in ("http:", "https:", "//", "url(", "@import", "src=", "<script", "<link", "<img", "<iframe", "data:"):
         assert loader not in html.replace("<!doctype html>", ""), loader
     assert "default-src 'none'" in html
+
+
+PNG = b"\x89PNG\r\n\x1a\n\x00"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(2)</script></svg>'
+
+
+def test_plots_of_the_training_are_part_of_the_page_and_nothing_in_them_runs() -> None:
+    files = {"a.png": PNG, "b/plot.svg": SVG, HOSTILE: b"text", "page.png": b"<html>", "big.npy": None}
+    context = replace(make(), files=files)
+    html = report_html(context)
+    assert html.count("<img ") == html.count('src="data:image/') == 2
+    assert "default-src 'none'" in html
+    assert "img-src data:" in html
+    assert "alert(2)" not in html, "an SVG is only data"
+    assert HOSTILE not in html
+    assert "big.npy, too large to be shown" in page(context).text
+    assert "page.png, 6 bytes" in page(context).text
+
+
+def test_a_matrix_shows_which_classes_are_confused() -> None:
+    confusion = {"classes": ["billing", "delivery", HOSTILE], "counts": [[8, 2, 0], [1, 9, 0], [0, 0, 5]]}
+    context = make(metrics={**figures(LABELS), "confusion": confusion})
+    text = " ".join(page(context).text.split())
+    assert "3 rows of 25 (12.0%) are predicted as another class" in text
+    assert HOSTILE not in report_html(context)
+    html = report_html(context)
+    assert '<td class="right">8<small>80.0%</small></td><td>2<small>20.0%</small></td>' in html
+
+
+@pytest.mark.parametrize(
+    "confusion",
+    [None, [], {"classes": ["a"]}, {"classes": ["a"], "counts": [[-1]]}, {"classes": ["a"], "counts": [[1, 2]]}],
+)
+def test_a_matrix_of_another_form_is_left_out(confusion: Any) -> None:
+    assert 'id="confusion"' not in report_html(make(metrics={**figures(LABELS), "confusion": confusion}))
+
+
+def test_of_classes_no_threshold_is_shown_and_the_matrix_comes_from_the_predictions() -> None:
+    content = json.loads(predictions(LABELS, rows=60))
+    for position, name in enumerate(LABELS):
+        content["columns"][name]["truth"] = [int(row % len(LABELS) == position) for row in range(60)]
+        content["columns"][name].pop("threshold")
+    context = make(LABELS, content=json.dumps({**content, "one_of": True}).encode(), rival=None)
+    html, text = report_html(context), page(context).text
+    assert "are predicted as another class" in text
+    assert "threshold" not in html[html.index('id="curves"') : html.index('id="mistakes"')].lower()
+    assert f"Show the curves of {len(LABELS)} classes" in text
+
+
+def test_a_finished_run_says_once_that_its_model_went_live() -> None:
+    context = make()
+    html, run = report_html(context), context.run
+    assert with_outcome(html, run).count("went <b>live</b> on") == 1
+    run.deployment.finished_at, run.endpoint_gate.detail = None, {"passed": 3, "failed": 0}
+    assert with_outcome(html, run) == html
+    run.deployment.finished_at = 1_700_000_000.0
+    finished = with_outcome(html, run)
+    assert "on 2023-11-14 22:13 UTC; all 3 tests of the endpoint passed" in finished
+    assert with_outcome(finished, run) == finished
+    run.endpoint_gate.status = Status.FAILED
+    assert with_outcome(html, run) == html
 
 
 def test_nothing_is_reported_by_colour_alone() -> None:

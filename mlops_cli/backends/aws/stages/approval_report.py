@@ -16,15 +16,19 @@ from mlops_cli.backends.aws.clients.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.store import DECISIONS, S3RunStore
-from mlops_cli.backends.aws.stages.job_outputs import training_outputs
+from mlops_cli.backends.aws.stages.job_outputs import own_files, training_outputs
 from mlops_cli.backends.model_evaluation import (
+    FILES,
     INSTANCES,
+    LARGEST_FILE,
+    MOST_FILES,
     PREDICTIONS,
     ModelPair,
     RenderReport,
     TrainingOutputs,
     compare_models,
 )
+from mlops_cli.backends.report_page import with_outcome
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.models.comparison import Comparison
 from mlops_cli.core.models.evidence import Evidence, make_evidence, shortfalls_alone
@@ -96,6 +100,15 @@ class ApprovalReport:
         html = self._render_report(run, evidence, outputs, live_run)
         self._bucket.put(key, html.encode(), HTML)
 
+    def publish_outcome(self, run: Run) -> None:
+        """Say in the report of a finished run that its model is live."""
+        key = key_of(run.id, REPORT)
+        content = self._bucket.get(key)
+        html = content.decode() if content else ""
+        finished = with_outcome(html, run)
+        if finished != html:
+            self._bucket.put(key, finished.encode(), HTML)
+
     def report(self, run: Run) -> str:
         """Return a URL of the report that is valid for an hour; raise MlopsError if there is no report yet.
 
@@ -137,7 +150,9 @@ class ApprovalReport:
         return source if source and source.training.output == live.digest else None
 
     def _training_outputs(self, trained: StageRun) -> TrainingOutputs:
-        return TrainingOutputs(*training_outputs(self._bucket, trained.artifact, PREDICTIONS, INSTANCES))
+        predictions, instances = training_outputs(self._bucket, trained.artifact, PREDICTIONS, INSTANCES)
+        files = own_files(self._bucket, trained.artifact, FILES, MOST_FILES, LARGEST_FILE)
+        return TrainingOutputs(predictions, instances, files)
 
     def _invoke(self, body: bytes, content_type: str) -> InvocationResponse:
         return self._endpoint.invoke(body, content_type)[0]

@@ -79,6 +79,7 @@ def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
     """Roll back the model if it has failed its gate and an earlier one is available."""
     if run.endpoint_gate.status is Status.FAILED and executor.prepare_rollback(run):
         view.stage_changed(run, run.endpoint_gate)
+    executor.publish_outcome(run)
     executor.save(run)
     executor.write_result_inputs(run)
     return run

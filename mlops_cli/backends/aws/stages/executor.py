@@ -304,6 +304,10 @@ class AwsStageExecutor:
         self.write_action_input(CONFIGURATION, {**configuration, "Parameters": parameters})
         (self.out / TEMPLATE).write_bytes(self._template)
 
+    def publish_outcome(self, run: Run) -> None:
+        """Say in the run's report that its model is live, once the endpoint has passed its gate."""
+        self.services.approval_report.publish_outcome(run)
+
     def prepare_rollback(self, run: Run) -> bool:
         """Select the previous model; return False if there is none, or no failed model to replace."""
         self.rollback_model = self.services.auto_rollback.select_model(run)

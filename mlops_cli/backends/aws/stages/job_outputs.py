@@ -95,6 +95,18 @@ def training_outputs(bucket: Bucket, artifact: str, *names: str) -> list[bytes |
         return [file.read() if file else None for file in opened]
 
 
+def own_files(bucket: Bucket, artifact: str, folder: str, most: int, largest: int) -> dict[str, bytes | None]:
+    """Return the files in a folder of a training's output by name; None for a file larger than ``largest``."""
+    content = bucket.get(artifact + REPORTS)
+    if content is None:
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
+        names = sorted(name for name in named if name.startswith(f"{folder}/"))[:most]
+        opened = {name: archive.extractfile(named[name]) if named[name].size <= largest else None for name in names}
+        return {name.removeprefix(f"{folder}/"): file.read() if file else None for name, file in opened.items()}
+
+
 def _detail(name: str, text: str) -> dict[str, Any]:
     try:
         return parse_json_output(text)

@@ -37,6 +37,8 @@ class RunExecution:
         has_report = services.approval_evidence.report_file(run).is_file()
         if run.training.output and (run.status is Status.WAITING or not has_report):
             self.write_report(run, view)
+        if run.status is Status.DONE:
+            services.approval_evidence.write_outcome(run)
         return run
 
     def write_report(self, run: Run, view: RunView) -> None:

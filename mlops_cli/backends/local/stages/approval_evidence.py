@@ -8,7 +8,10 @@ from pathlib import Path
 
 from mlops_cli.backends.local.runs.store import RunStore
 from mlops_cli.backends.model_evaluation import (
+    FILES,
     INSTANCES,
+    LARGEST_FILE,
+    MOST_FILES,
     PREDICTIONS,
     ModelPair,
     Notify,
@@ -17,6 +20,7 @@ from mlops_cli.backends.model_evaluation import (
     compare_models,
     no_message,
 )
+from mlops_cli.backends.report_page import with_outcome
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.models.approval import latest_decision
 from mlops_cli.core.models.comparison import Comparison
@@ -76,6 +80,15 @@ class ApprovalEvidence:
         self._write(file, html)
         return file
 
+    def write_outcome(self, run: Run) -> None:
+        """Say in the report of a finished run that its model is live."""
+        file = self.report_file(run)
+        if file.is_file():
+            html = file.read_text(encoding="utf-8")
+            finished = with_outcome(html, run)
+            if finished != html:
+                self._write(file, finished)
+
     def _write(self, file: Path, text: str) -> None:
         """Write a file of a run without the project's lock; a folder that cleanup is removing is not created again."""
         try:
@@ -105,8 +118,18 @@ class ApprovalEvidence:
     def _training_outputs(self, trained: StageRun) -> TrainingOutputs:
         folder = self.project.state / trained.artifact / "output"
         files = (folder / name for name in (PREDICTIONS, INSTANCES))
-        return TrainingOutputs(*(file.read_bytes() if file.is_file() else None for file in files))
+        predictions, instances = (file.read_bytes() if file.is_file() else None for file in files)
+        return TrainingOutputs(predictions, instances, _own_files(folder / FILES))
 
     def _invoke(self, body: bytes, content_type: str) -> InvocationResponse:
         response = self.server.invoke(body, content_type)
         return InvocationResponse(response.status, response.body, response.seconds)
+
+
+def _own_files(folder: Path) -> dict[str, bytes | None]:
+    """Return the training's own files by their names below the folder; no link is followed."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.stat().st_size <= LARGEST_FILE else None
+        for path in paths[:MOST_FILES]
+    }
