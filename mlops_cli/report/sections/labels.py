@@ -88,13 +88,18 @@ def _row(
 ) -> str:
     primary = context.evidence.primary
     value, bound = row.metrics.get(primary), row.bound(primary)
-    cells = "".join(f'<td class="num">{_plain(row, name)}</td>' for name in other_metrics)
+    cells = "".join(_cell(name, _plain(row, name)) for name in other_metrics)
     plot = _range_plot(row.name, value, bound, context.intervals.get(row.name), champion.get(row.name), span)
     kind = ' class="all"' if row.name == MACRO else ""
     return (
-        f'<tr{kind}><th scope="row">{title(row.name)}</th><td class="num"><b>{number(value)}</b></td>'
-        f'<td class="plot">{plot}</td><td class="num">{_bound(row, primary, bound)}</td>{cells}</tr>'
+        f'<tr{kind}><th scope="row">{title(row.name)}</th>{_cell(primary, f"<b>{number(value)}</b>")}'
+        f'<td class="plot">{plot}</td>{_cell("limit", _bound(row, primary, bound))}{cells}</tr>'
     )
+
+
+def _cell(name: str, content: str) -> str:
+    """Return a cell that also carries its column's name: a phone has no room for columns (see style.css)."""
+    return f'<td class="num" data-name="{escape(name)}">{content}</td>' if content else '<td class="num"></td>'
 
 
 def _plain(row: MetricRow, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import typer.main
 
 from mlops_cli.cli import app
-from mlops_cli.project.settings import SETTINGS
+from mlops_cli.project.settings import COMMON_WORDS, SETTINGS
 from tests.conftest import ROOT
 
 HEAD = """# Commands and settings
@@ -53,7 +53,12 @@ def argument(parameter: Any) -> str:
 
 def settings() -> str:
     rows = [f"| `{setting.name}` | {setting.default or '-'} | {setting.meaning} |\n" for setting in SETTINGS]
-    head = "## Settings\n\nA flag beats the environment, the environment beats `.env`, `.env` beats the default.\n\n"
+    words = ", ".join(f"`{name}`" for name in COMMON_WORDS)
+    head = (
+        "## Settings\n\nA flag beats the environment, the environment beats `.env`, `.env` beats the default. "
+        f"{words} have a second name with `MLOPS_` before it, such as `MLOPS_STAGE`: CI systems set the short ones, "
+        "which are read on one machine from `.env` only.\n\n"
+    )
     return head + "| setting | default | meaning |\n|---|---|---|\n" + "".join(rows)
 
 

@@ -67,6 +67,13 @@ def test_nothing_sticks_out_nothing_is_loaded_and_nothing_goes_wrong(browser: Br
     assert browser.told("Runtime.consoleAPICalled") == []
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_the_table_is_whole_on_a_phone(browser: Browser, file: Path, width: int) -> None:
+    browser.open(file, width)
+    hidden = "[...document.querySelectorAll('#labels .scroll')].map(one => one.scrollWidth - one.clientWidth)"
+    assert [pixels for pixels in browser.value(hidden) if pixels > 0] == []
+
+
 def test_what_may_offend_is_seen_only_after_a_click(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(report_html(usual()), "utf-8")

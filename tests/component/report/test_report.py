@@ -19,7 +19,7 @@ from mlops_cli.core.runs import Status
 from mlops_cli.report import ReportContext, report_html
 from tests.component.report.materials import LABELS, figures, make, numbers, predictions, profile, use_case
 
-VOID = {"meta", "br", "wbr"}
+VOID = {"meta", "br", "wbr", "img"}
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "nav", "section", "article", "div",
     "span", "p", "h1", "h2", "h3", "a", "b", "q", "br", "wbr", "small", "code", "ul", "li", "table", "thead", "tbody",
