@@ -26,7 +26,7 @@ def with_outcome(html: str, run: Run) -> str:
         return html
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.deployment.finished_at))
     passed = run.endpoint_gate.detail.get("passed")
-    tests = f"; all {passed} tests of the endpoint passed" if isinstance(passed, int) else ""
+    tests = f"; the endpoint has passed its tests: {passed}" if isinstance(passed, int) else ""
     return html.replace(
         OUTCOME, f"<p>This model went <b>live</b> on {at}{tests}. Live now: <code>mlops models</code></p>"
     )

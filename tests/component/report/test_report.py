@@ -291,7 +291,7 @@ def test_a_finished_run_says_once_that_its_model_went_live() -> None:
     assert with_outcome(html, run) == html
     run.deployment.finished_at = 1_700_000_000.0
     finished = with_outcome(html, run)
-    assert "on 2023-11-14 22:13 UTC; all 3 tests of the endpoint passed" in finished
+    assert "on 2023-11-14 22:13 UTC; the endpoint has passed its tests: 3" in finished
     assert with_outcome(finished, run) == finished
     run.endpoint_gate.status = Status.FAILED
     assert with_outcome(html, run) == html
