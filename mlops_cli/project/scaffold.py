@@ -26,9 +26,8 @@ SAMPLE = "data.csv"
 WORKFLOW = ".github/workflows/mlops.yml"
 # The project contains its mlops wheel, for the workflow: the name on the package index is not ours.
 PINNED = ".github/mlops"
-# Of the frameworks whose packages are in no list of hashes.
+# Of frameworks whose packages a project does not name, because the images on AWS have them.
 PACKAGES = {
-    "sklearn": "scikit-learn skops",
     "xgboost": "xgboost-cpu",
     "pytorch": "torch safetensors",
     "huggingface": "transformers torch safetensors",
@@ -102,10 +101,9 @@ def workflow_files(kind: Kind, below: str) -> dict[str, bytes]:
     text = (STARTER / "shared" / WORKFLOW).read_text(encoding="utf-8")
     if kind.framework not in ("", DEFAULT.name):
         text = text.replace("mlops_cli.locks local)", "mlops_cli.locks server)")
-        text = text.replace(
-            "          [ ! -f training/",
-            f"          python -m pip install {PACKAGES[kind.framework]}\n          [ ! -f training/",
-        )
+        if packages := PACKAGES.get(kind.framework):
+            line = "          [ ! -f training/"
+            text = text.replace(line, f"          python -m pip install {packages}\n{line}")
     if not below:
         return {WORKFLOW: text.encode(), **_pinned_mlops()}
     text = text.replace("name: mlops\n", f"name: mlops {kind.name}\n").replace(
