@@ -58,10 +58,10 @@ class Console:
     def width(self) -> int:
         return self.rich().width
 
-    def say(self, text: str = "") -> None:
-        """Show a message; not with -q."""
+    def say(self, text: str = "", address: str = "") -> None:
+        """Show a message; not with -q. ``address`` ends it whole: its signature is what the user has asked for."""
         if not self.quiet:
-            print(printable(without_secrets(text)), file=self.messages, flush=True)
+            print(printable(without_secrets(text)) + printable(address), file=self.messages, flush=True)
 
     def note(self, text: str) -> None:
         """Show a detail; only with -v."""
@@ -97,10 +97,11 @@ class Console:
         for line in () if self.as_json else lines:
             print(without_secrets(log_line(line)), flush=True)
 
-    def result(self, value: Any) -> None:
-        """Print the result as JSON; only with --json."""
+    def result(self, value: Any, **addresses: str) -> None:
+        """Print the result as JSON; only with --json. ``addresses`` are added whole, as by ``say``."""
         if self.as_json:
-            print(json.dumps(hidden(value), indent=2, default=str), flush=True)
+            shown = {**hidden(value), **addresses} if addresses else hidden(value)
+            print(json.dumps(shown, indent=2, default=str), flush=True)
 
     def next(self, *commands: str) -> None:
         """Name the next commands."""

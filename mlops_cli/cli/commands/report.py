@@ -27,9 +27,9 @@ def report(
     context, console = get_context(ctx)
     run = context.backend.runs.get(run_id)
     address = context.backend.approvals.report(run)
-    console.say(f"report of run {run.id}: {address}")
+    console.say(f"report of run {run.id}: ", address)
     if in_browser and not webbrowser.open(address):
         raise MlopsError("No browser was found on this machine.", f"Open the report elsewhere: {address}")
     if run.status is Status.WAITING:
         console.next(next_command(run))
-    console.result({"run": run.id, "report": address, "opened": in_browser})
+    console.result({"run": run.id, "opened": in_browser}, report=address)

@@ -7,6 +7,7 @@ collects its output (``collect_result``). The inputs of the next action lie in `
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -41,6 +42,7 @@ from mlops_cli.core.jobs.script_environment import environment_inputs
 from mlops_cli.core.models.approval import SHORTFALLS, accepts
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.frameworks import DEFAULT, framework_named
 from mlops_cli.frameworks.package_check import obstacle
@@ -305,8 +307,11 @@ class AwsStageExecutor:
         (self.out / TEMPLATE).write_bytes(self._template)
 
     def publish_outcome(self, run: Run) -> None:
-        """Say in the run's report that its model is live, once the endpoint has passed its gate."""
-        self.services.approval_report.publish_outcome(run)
+        """Say in the run's report that its model is live; log a failure, since no run fails for its report."""
+        try:
+            self.services.approval_report.publish_outcome(run)
+        except MlopsError as error:
+            logging.getLogger("mlops").warning("The report of run %s could not be completed: %s", run.id, error)
 
     def prepare_rollback(self, run: Run) -> bool:
         """Select the previous model; return False if there is none, or no failed model to replace."""

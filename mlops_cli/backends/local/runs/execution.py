@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from mlops_cli.backends.local.models import rollback
 from mlops_cli.backends.local.runs.selection import supersede_older
 from mlops_cli.backends.local.services import LocalServices
@@ -38,15 +41,18 @@ class RunExecution:
         if run.training.output and (run.status is Status.WAITING or not has_report):
             self.write_report(run, view)
         if run.status is Status.DONE:
-            services.approval_evidence.write_outcome(run)
+            self._attempt(run, lambda: services.approval_evidence.write_outcome(run))
         return run
 
     def write_report(self, run: Run, view: RunView) -> None:
         """Write the report; log a failure, since neither a run nor a decision fails for its report."""
+        evidence = self._services.approval_evidence
+        notify = partial(view.progress, APPROVAL.name)
+        self._attempt(run, lambda: evidence.write_report(run, notify))
+
+    def _attempt(self, run: Run, write: Callable[[], object]) -> None:
         try:
-            self._services.approval_evidence.write_report(
-                run, lambda done, total, message: view.progress(APPROVAL.name, done, total, message)
-            )
+            write()
         except Exception as error:  # noqa: BLE001 (made of files of user scripts, on a possibly full disk)
             import logging  # only now: most commands need none
 
