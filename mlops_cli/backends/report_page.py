@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlops_cli.core.models.evidence import OUTCOME
-from mlops_cli.core.runs import Run
 from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:
     from mlops_cli.backends.model_evaluation import RenderReport, TrainingOutputs
     from mlops_cli.core.models.evidence import Evidence
+    from mlops_cli.core.runs import Run
     from mlops_cli.report.context import ReportedUseCase
 
 
 def report_renderer(use_case: ReportedUseCase) -> RenderReport:
     return partial(_render_report, use_case)
-
-
-def with_outcome(html: str, run: Run) -> str:
-    """Return the report of a finished run with a sentence that its model is live; the evidence stays as it was."""
-    if not run.endpoint_gate.status.has_output or run.deployment.finished_at is None:
-        return html
-    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.deployment.finished_at))
-    passed = run.endpoint_gate.detail.get("passed")
-    tests = f"; the endpoint has passed its tests: {passed}" if isinstance(passed, int) else ""
-    return html.replace(
-        OUTCOME, f"<p>This model went <b>live</b> on {at}{tests}. Live now: <code>mlops models</code></p>"
-    )
 
 
 def _render_report(

@@ -16,8 +16,6 @@ from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.errors import ConfigurationError
 
 Rows = dict[str, dict[str, Any]]
-# In a report, where its run's end is said once it has one.
-OUTCOME = "<!--outcome-->"
 LONGEST = 40  # characters of a value that is not a number
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mlops_cli.core.models.comparison import Comparison, ComparisonResult
 from mlops_cli.core.models.decision import Decision
-from mlops_cli.core.models.evidence import OUTCOME, Evidence
+from mlops_cli.core.models.evidence import Evidence
+from mlops_cli.core.models.outcome import OUTCOME
 from mlops_cli.core.runs import Status
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import escape, when

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.report_page import with_outcome
 from mlops_cli.core.models.comparison import Comparison
 from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.models.metric_bounds import Metrics
+from mlops_cli.core.models.outcome import with_outcome
 from mlops_cli.core.runs import Status
 from mlops_cli.report import ReportContext, report_html
 from tests.component.report.materials import LABELS, figures, make, numbers, predictions, profile, use_case

@@ -28,11 +28,11 @@ from mlops_cli.backends.model_evaluation import (
     TrainingOutputs,
     compare_models,
 )
-from mlops_cli.backends.report_page import with_outcome
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.models.comparison import Comparison
 from mlops_cli.core.models.evidence import Evidence, make_evidence, shortfalls_alone
 from mlops_cli.core.models.metric_bounds import Metrics
+from mlops_cli.core.models.outcome import with_outcome
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.errors import MlopsError
 

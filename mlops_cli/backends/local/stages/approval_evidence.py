@@ -20,12 +20,12 @@ from mlops_cli.backends.model_evaluation import (
     compare_models,
     no_message,
 )
-from mlops_cli.backends.report_page import with_outcome
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.models.approval import latest_decision
 from mlops_cli.core.models.comparison import Comparison
 from mlops_cli.core.models.evidence import Evidence, make_evidence, shortfalls_alone
 from mlops_cli.core.models.model_versions import ModelVersion, deployed_version, versions_of
+from mlops_cli.core.models.outcome import with_outcome
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import MlopsError

@@ -1,0 +1,22 @@
+"""The end of a run in its report, which is written before the deployment."""
+
+from __future__ import annotations
+
+import time
+
+from mlops_cli.core.runs import Run
+
+# In a report, where the end of its run is said once it has one.
+OUTCOME = "<!--outcome-->"
+
+
+def with_outcome(html: str, run: Run) -> str:
+    """Return the report of a finished run with a sentence that its model is live; the evidence stays as it was."""
+    if not run.endpoint_gate.status.has_output or run.deployment.finished_at is None:
+        return html
+    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.deployment.finished_at))
+    passed = run.endpoint_gate.detail.get("passed")
+    tests = f"; the endpoint has passed its tests: {passed}" if isinstance(passed, int) else ""
+    return html.replace(
+        OUTCOME, f"<p>This model went <b>live</b> on {at}{tests}. Live now: <code>mlops models</code></p>"
+    )
