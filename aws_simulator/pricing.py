@@ -1,4 +1,4 @@
-"""The Price List API: GetProducts over a price list of a few products, whose prices are made up for tests.
+"""The Price List API: GetProducts over a price list of a few products, at their list prices in us-east-1 of 2026.
 
 Of each product there is one in two regions. Control ``price`` (usage, amount) sets the price of a usage type in both,
 takes the product out of the list without an amount, and ``reset`` puts everything back.

@@ -148,7 +148,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "NOTIFICATION_EMAIL",
         "",
-        "aws: the address that gets a mail when a model waits for a decision",
+        "aws: the address that gets a mail when a model waits for a decision, once it has confirmed AWS's link",
         _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+", "a mail address"),
     ),
     Setting(

@@ -75,7 +75,13 @@ class InfraDeployer:
         self._planned = (storage, pipeline)
         sent = self._uploads(pipeline.stack, self._bucket(bucket) if bucket else None)
         belongs = Change(Action.KEEP, f"owner {owner}", "of both stacks, by their tag; OWNER sets another name")
-        return Plan((belongs, *_shown(storage), *sent, *_shown(pipeline)))
+        return Plan((belongs, *self._mail(), *_shown(storage), *sent, *_shown(pipeline)))
+
+    def _mail(self) -> tuple[Change, ...]:
+        """Return what the address of mails has to do: AWS sends none to it before."""
+        address = self._settings["NOTIFICATION_EMAIL"]
+        reason = "once it has confirmed the subscription: AWS sends it a link when it is new"
+        return (Change(Action.KEEP, f"mail to {address}", reason),) if address else ()
 
     def discard_plan(self) -> None:
         """Remove the change sets that were not executed."""
