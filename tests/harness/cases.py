@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,8 +144,10 @@ def cleaned(project: Project) -> list[str]:
     faults += [f"cleanup left {extra}"] if extra else []
     faults += [f"a process lives: {line}" for line in project.processes()]
     faults += [f"in TMPDIR: {path.name}" for path in project.temporary.iterdir()]
-    links = [path for path in Path("/tmp").glob("mlops-*") if path.is_symlink()]
-    faults += [f"in /tmp: {link}" for link in links if str(link.readlink()).startswith(f"{project.folder}/")]
+    for link in Path("/tmp").glob("mlops-*"):
+        with suppress(OSError):  # of another project, which has just removed it
+            if str(link.readlink()).startswith(f"{project.folder}/"):
+                faults.append(f"in /tmp: {link}")
     for path in project.temporary.iterdir():
         path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
     return faults
