@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,6 +30,7 @@ from mlops_cli.data.sources.http.client import CONNECT_SECONDS
 from mlops_cli.data.sources.source import OpenedSource, State
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.atomic import remove_tree
 
 
 def download(request: DataRequest, folder: Path, report: Report) -> tuple[DatasetInfo, bool]:
@@ -50,7 +50,7 @@ def download(request: DataRequest, folder: Path, report: Report) -> tuple[Datase
         scratch = folder / PARTIAL / key[:16]
         scratch.mkdir(parents=True, exist_ok=True)
         dataset = _build(request, key, folder, scratch, report)
-        shutil.rmtree(folder / PARTIAL)
+        remove_tree(folder / PARTIAL)
         is_same = existing and (dataset.sha256, dataset.source) == (existing.sha256, existing.source)
         return dataset, not is_same
 
@@ -137,7 +137,7 @@ def _remove_other_partials(folder: Path, key: str) -> None:
     """Remove the unfinished files of other requests: they will not be continued."""
     for path in (folder / PARTIAL).glob("*"):
         if path.name != key[:16]:
-            shutil.rmtree(path)
+            remove_tree(path)
 
 
 def _remove_unpacked(scratch: Path) -> None:

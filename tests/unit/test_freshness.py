@@ -3,6 +3,7 @@ cannot matter. The scripts are plain and fast; a model is a text file."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -765,3 +767,45 @@ def test_a_script_sees_its_own_sitecustomize_and_its_folder_first(bench: Bench) 
     bench.write("training/sitecustomize.py", "import builtins\nbuiltins.CUSTOM = 1\n")
     _reads(bench, "assert CUSTOM == 1\nassert sys.path[0] == os.getcwd(), sys.path")
     bench.run()
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+def _without_privileges(work: Callable[[], None]) -> None:
+    """Do the work in a thread for which permissions hold even if root runs the tests."""
+
+    def run() -> None:
+        header, none = _Capabilities(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert ctypes.CDLL(None).capset(ctypes.byref(header), none) == 0
+        work()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes privileges from a thread")
+def test_folders_that_scripts_leave_read_only_are_in_nobodys_way(tmp_path: Path) -> None:
+    """As copies of what lies read-only in a cache or a store."""
+    closing = "import os\nfor folder, _, _ in os.walk({folder}, topdown=False): os.chmod(folder, 0o500)\n"
+    temporary = "import tempfile\nos.chmod(tempfile.mkdtemp(), 0o500)\n"
+    failing = "if not os.path.exists('../go'): raise SystemExit(1)\n"
+
+    def work() -> None:
+        bench = Bench(tmp_path / "project")
+        bench.stages = (STAGES[0], STAGES[2])
+        bench.write("training/preprocess.py", COPY + closing.format(folder="given.output_dir") + temporary + failing)
+        folder = "os.environ['SM_MODEL_DIR']"
+        code = f"{FILES['training/train.py']}os.mkdir({folder} + '/part')\nopen({folder} + '/part/a', 'w').close()\n"
+        bench.write("training/train.py", code + closing.format(folder=folder) + temporary)
+        with pytest.raises(Exception, match="exit code 1"):
+            bench.run()
+        bench.write("go", "")
+        bench.run()
+        assert bench.again() == {}
+        shutil.rmtree(bench.project.state / "artifacts" / "train")
+        bench.run()
+        assert not list((bench.project.state / "children").glob("*"))
+
+    _without_privileges(work)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from mlops_cli.core.progress import Report
 from mlops_cli.data.scripts import DataScript, ScriptRunner, is_script
 from mlops_cli.data.sources.source import OpenedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.files.atomic import remove_tree
 from mlops_cli.files.hashing import digest_file
 
 
@@ -57,7 +57,7 @@ class ScriptSource(Source):
         from mlops_cli.data.sources.local_path import path_files
 
         output, script = scratch / "output", self.script
-        shutil.rmtree(output, ignore_errors=True)
+        remove_tree(output)
         output.mkdir(parents=True)
         files = self._runner.run(self.name, script, output, report)
         if links := [path for path in output.rglob("*") if path.is_symlink()]:

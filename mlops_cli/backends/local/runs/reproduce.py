@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mlops_cli.core.engine import RunView, run_or_reuse_stage
 from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
 from mlops_cli.core.runs import Run, StageRun, new_run
 from mlops_cli.core.stages import STAGES, Stage, stage_named
+from mlops_cli.files.atomic import remove_tree
 from mlops_cli.project.paths import Project
 
 
@@ -61,7 +61,7 @@ class ReproduceExecutor(LocalStageExecutor):
 def _reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Reproduction:
     """Train the run's model again and compare. After a failed script the folder stays, with its log."""
     scratch_project = ScratchProject(executor.project.root)
-    shutil.rmtree(scratch_project.state, ignore_errors=True)
+    remove_tree(scratch_project.state)
     repeating = ReproduceExecutor(
         scratch_project, executor.use_case, executor.store, executor.endpoint, executor.children, executor.shortfalls
     )
@@ -69,5 +69,5 @@ def _reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Re
     run = new_run(f"{original.id} again", original.overrides, REPRODUCED[0])
     for name in REPRODUCED:
         run_or_reuse_stage(stage_named(name), run, repeating, view, STAGES)
-    shutil.rmtree(scratch_project.state)
+    remove_tree(scratch_project.state)
     return compare(original, run, executor.use_case.metrics.split)

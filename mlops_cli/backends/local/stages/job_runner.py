@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,7 +84,7 @@ class JobRunner:
             self.trial.run(draft / PACKAGE, self.children, self.log(run.id, stage.name))
         # The output is part of the name: a forced run whose output differs must not take an approved model away.
         folder = draft.with_name(f"{key}-{outcome.output[:12]}")
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         draft.rename(folder)
         self.checkpoints.remove_all(stage)
         detail = {**outcome.detail, "files": stat_digest(folder), "content": digest_folder(folder)}
@@ -164,7 +163,7 @@ def _shown(tail: LastLines) -> str:
 
 
 def _empty_folder(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     folder.mkdir(parents=True)
     return folder
 
@@ -207,7 +206,7 @@ def _training_output(job: ScriptJob) -> StageResult:
         raise StageFailed(f"{job.script.name} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
     digest = pack(job.model_folder, job.output / PACKAGE)
     unsafe = pickles(path.relative_to(job.model_folder).as_posix() for path in job.model_folder.rglob("*"))
-    shutil.rmtree(job.model_folder)
+    remove_tree(job.model_folder)
     return StageResult(output=digest, detail={**_detail(job.data_folder / "metrics.json"), **unsafe})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from mlops_cli.backends.local.server_processes import process_environment
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import CONTINUE
-from mlops_cli.files.atomic import open_unless_link
+from mlops_cli.files.atomic import open_unless_link, remove_tree
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 
 SECONDS = 120.0  # as for a deployment
@@ -40,7 +39,7 @@ class ModelTrial:
             message = f"The trained model cannot be served: it was not ready within {SECONDS:g} s.\nLog: {log}"
             raise StageFailed(message, CONTINUE) from None
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             request.unlink(missing_ok=True)
         if code != 0:
             reason = next((line for line in reversed(lines) if line.strip()), f"its process ended with {code}")
