@@ -39,7 +39,7 @@ def is_installed(requirement: str) -> bool:
 
 def with_dependencies(requirements: Iterable[str]) -> set[str]:
     """Return the names of the installed packages that the requirements name, and of all that these depend on."""
-    waiting = [requirement for text in requirements for requirement in _parsed(text, "")]
+    waiting = [requirement for text in requirements for requirement in applicable(text, "")]
     known: set[tuple[str, str]] = set()
     while waiting:
         requirement = waiting.pop()
@@ -57,10 +57,10 @@ def _dependencies(name: str, extra: str) -> Iterator[Requirement]:
     except metadata.PackageNotFoundError:
         return
     for line in lines:
-        yield from _parsed(line, extra)
+        yield from applicable(line, extra)
 
 
-def _parsed(text: str, extra: str) -> Iterator[Requirement]:
+def applicable(text: str, extra: str = "") -> Iterator[Requirement]:
     """Yield the requirement if its marker is true here."""
     try:
         requirement = Requirement(text)

@@ -18,11 +18,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pip
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from aws_simulator.codebuild import installer, s3_copy
-from aws_simulator.packages import entries, with_dependencies
+from aws_simulator.packages import applicable, entries, with_dependencies
 
 MAKING = threading.Lock()
 BUILD = "build"
@@ -33,7 +32,8 @@ OWN = ("mlops_cli", "mlops-cli", "_editable", "__editable__")
 def packages(images: Path, locks: Path | None, content: Iterable[str] | None = None) -> Path:
     """A folder of links to every installed package but our own, with an installer around pip's; made once.
 
-    ``content``: the requirements that the image meets, if they are known: no other package is linked.
+    ``content``: the requirements that the image meets, if they are known: no other package is linked. One that asks for
+    one version has that version there, as those of ``locks`` have.
     """
     known_content = None if content is None else sorted(content)
     name = hashlib.sha256(json.dumps([known_content, str(locks)]).encode()).hexdigest()[:16]
@@ -42,7 +42,7 @@ def packages(images: Path, locks: Path | None, content: Iterable[str] | None = N
         if not folder.exists():
             partial = folder.with_name(f"{folder.name}.partial")
             partial.mkdir(parents=True)
-            versions = locked_versions(locks)
+            versions = {**pinned(known_content or ()), **locked_versions(locks)}
             known = None if known_content is None else entries(with_dependencies([*known_content, *versions]))
             for entry in Path(site.getsitepackages()[0]).iterdir():
                 is_other = known is not None and entry.name not in known
@@ -59,13 +59,17 @@ def packages(images: Path, locks: Path | None, content: Iterable[str] | None = N
 
 def locked_versions(locks: Path | None) -> dict[str, str]:
     """Return the version of every package that a list names for this Python and platform."""
+    paths = sorted(locks.glob("*.txt")) if locks else ()
+    return pinned(line.rstrip("\\ ") for path in paths for line in path.read_text().splitlines() if "==" in line)
+
+
+def pinned(requirements: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the requirements that ask for one version on this Python and platform."""
     versions: dict[str, str] = {}
-    for path in sorted(locks.glob("*.txt")) if locks else ():
-        for line in path.read_text().splitlines():
-            if "==" in line:
-                requirement = Requirement(line.rstrip("\\ "))
-                if requirement.marker is None or requirement.marker.evaluate():
-                    versions[requirement.name] = str(requirement.specifier).removeprefix("==")
+    for requirement in (each for text in requirements for each in applicable(text)):
+        pins = [each for each in requirement.specifier if each.operator == "==" and "*" not in each.version]
+        if pins:
+            versions[canonicalize_name(requirement.name)] = pins[0].version
     return versions
 
 

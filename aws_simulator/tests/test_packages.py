@@ -46,3 +46,12 @@ def test_an_image_of_known_content_can_import_nothing_else(tmp_path: Path) -> No
     subprocess.run([python, "-c", "import rich, pygments"], check=True)
     failed = subprocess.run([python, "-c", "import numpy"], capture_output=True, text=True)
     assert "No module named 'numpy'" in failed.stderr
+
+
+def test_an_image_has_the_versions_that_its_content_pins(tmp_path: Path) -> None:
+    content = ["rich==0.0.1", "numpy==9 ; sys_platform == 'win32'", "typer==0.*", "./lib", "pygments"]
+    linked = image.packages(tmp_path / "images", None, content)
+    python = image.make(tmp_path / "container", linked) / "python"
+    code = "from importlib.metadata import version; print(version('rich'), version('pygments'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0.0.1", version("pygments")]

@@ -38,8 +38,10 @@ def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
     """Return the names of packages that builds and jobs can import, by repository; no entry: nobody knows."""
     from aws_simulator.packages import requirements_in
 
-    gates = next((path for name in (GATE_LIST, JOB_LIST) if (path := project.training / name).is_file()), Path())
-    known = {BUILD: requirements_in(gates)}
+    gates = next(
+        (path for name in (GATE_LIST, JOB_LIST) if (path := project.training / name).is_file()), Path(JOB_LIST)
+    )
+    known = {BUILD: [*requirements_in(gates), *requirements_in(gates.with_suffix(".lock"))]}
     if packages := image_packages(use_case):
         repository = TRAINING_REPOSITORIES[use_case.framework.name]
         known[repository] = [*packages, *(OTHER_NAMES[name] for name in packages if name in OTHER_NAMES)]
