@@ -13,12 +13,13 @@ import pytest
 from mlops_cli.backends.aws.clients import change_sets, codepipeline
 from mlops_cli.backends.aws.clients.change_sets import StackSpec
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Pipeline
+from mlops_cli.backends.aws.clients.stack_events import StackOperation
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.plan import Action, Change
 
 FOLDER = Path(__file__).parent / "recorded"
 EXECUTION = "00000000-0000-4000-8000-00000000000a"
-TIMES = ("startTime", "lastUpdateTime", "lastStatusChange", "created", "updated")
+TIMES = ("startTime", "lastUpdateTime", "lastStatusChange", "created", "updated", "Timestamp")
 
 
 def recorded(service: str) -> dict[str, Any]:
@@ -166,3 +167,29 @@ def test_a_change_set_whose_execution_was_not_heard_of_is_not_executed_twice() -
     assert prepared is not None
     client.answers["describe_change_set"] = [told["an executed change set by its ARN"]]
     assert change_sets.execute(client, prepared) is False
+
+
+@pytest.mark.parametrize("older", [0, 1], ids=["its only operation", "with older ones"])
+def test_the_cause_of_a_creation_that_failed_is_the_resource_and_not_the_rollback(older: int) -> None:
+    recording = recorded("cloudformation")["events of a creation that failed and was rolled back"]
+    events = recording["StackEvents"]
+    client: Any = Recorded(describe_stack_events=[{"StackEvents": events + events[-1:] * older}])
+    operation = StackOperation(client, events[0]["StackId"])
+    shown = operation.events()
+    assert [event.status for event in shown[:2]] == ["CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS"]
+    assert (len(shown), shown[-1].status) == (12, "ROLLBACK_COMPLETE")
+    cause = operation.cause()
+    assert cause is not None
+    assert (cause.name, cause.kind, cause.status) == ("BadQueue", "AWS::SQS::Queue", "CREATE_FAILED")
+    assert "Reason: Dead letter target does not exist." in cause.reason
+
+
+def test_a_stack_is_followed_from_its_first_new_event_to_the_end_of_the_rollback() -> None:
+    recording = recorded("cloudformation")["events of a creation that failed and was rolled back"]
+    events, seen = recording["StackEvents"], []
+    answers = [{"StackEvents": events[count:]} for count in (12, 6, 0)]
+    states = [{"Stacks": [{"StackStatus": status}]} for status in ("CREATE_IN_PROGRESS",) * 2 + ("ROLLBACK_COMPLETE",)]
+    client: Any = Recorded(describe_stack_events=answers, describe_stacks=states)
+    stack = StackOperation(client, events[0]["StackId"]).follow(seen.append)
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert [event.at for event in seen] == sorted(event["Timestamp"].timestamp() for event in events)
