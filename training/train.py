@@ -19,6 +19,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,11 +30,11 @@ from common import usecase
 from common.hyperparameters import Hyperparameters, add_arguments
 from evaluation import metrics, predictions
 from fitting.checkpoints import Checkpoints
-from fitting.dataset import EmptySplit, open_split
+from fitting.dataset import EmptySplit, Split, open_split
 from fitting.distributed import DistributedContext, connect, is_sharded, read_hosts
 from fitting.local_workers import run_workers
-from fitting.trainer import Diverged, Trainer, label_rates, log_loss
-from model.calibration import calibrate, read_rates, representative_weights, uncalibrated
+from fitting.trainer import Diverged, Predictions, Trainer, label_rates, log_loss
+from model.calibration import Calibration, calibrate, read_rates, representative_weights, uncalibrated
 from model.features import Featurizer
 from model.network import OUTPUTS, Classifier, Network
 from model.vocabulary import ENOUGH_TEXTS, choose_words, count_words
@@ -46,8 +47,20 @@ FOLDERS = {
     "model": "SM_MODEL_DIR",
     "output": "SM_OUTPUT_DATA_DIR",
 }
+# Their durations are in metrics.json.
+PARTS = ("preparation", "training", "evaluation", "export")
 # The first rows are a random sample, and so many of them measure a model as well as more would.
 EVALUATED_ROWS = 200_000
+
+
+class Evaluation(NamedTuple):
+    """Calibration, thresholds and metrics, for the rates of the population of use; ``weights`` adapt the test rows."""
+
+    calibration: Calibration
+    thresholds: dict[str, float | None]
+    metrics: dict[str, metrics.Metrics]
+    test_scores: np.ndarray
+    weights: np.ndarray
 
 
 def train(
@@ -56,15 +69,14 @@ def train(
     checkpoint_folder: Path | None,
     context: DistributedContext,
 ) -> None:
-    """Open the splits, choose the vocabulary, train, calibrate, evaluate, export."""
+    """Open the splits, choose the vocabulary, train, evaluate, export."""
     tf.config.experimental.enable_op_determinism()
-    clock, labels, text = Clock(), usecase.labels(), usecase.text_column()
+    times, labels, text = [time.monotonic()], usecase.labels(), usecase.text_column()
     share = (0, 1) if is_sharded(os.environ, "train") else (context.rank, context.world_size)
     training = open_split(folders["train"], text, labels, *share)
     validation, test = (
         open_split(folders[name], text, labels).limited(EVALUATED_ROWS) for name in ("validation", "test")
     )
-
     texts = ENOUGH_TEXTS // context.world_size
     words, counts = (context.gather(part) for part in count_words(training.texts(), texts))
     vocabulary = choose_words(words, counts, hyperparameters.min_count, hyperparameters.words)
@@ -77,86 +89,90 @@ def train(
     data = context.gather(np.frombuffer(training.digest(), np.int32).astype(np.int64)).tolist()
     identity = [asdict(hyperparameters), vocabulary.digest, data, context.devices]
     checkpoints = Checkpoints(checkpoint_folder, identity, network=network, optimizer=trainer.optimizer)
-    clock.lap("preparation")
+    times.append(time.monotonic())
 
-    history = trainer.resume(checkpoints)
-    for epoch in range(len(history) + 1, hyperparameters.epochs + 1):
-        history.append({"epoch": epoch, "loss": trainer.epoch(epoch, history, checkpoints)})
-        if context.is_chief:
-            predicted = trainer.predict(validation)
-            scores = uncalibrated(len(labels)).probabilities(predicted.logits)
-            aucs = [metrics.roc_auc(*column) for column in zip(predicted.labels.T, scores.T, strict=True)]
-            loss, auc = log_loss(predicted.labels, scores), metrics.mean(aucs)
-            history[-1] |= {"validation_loss": loss, "validation_roc_auc": auc}
-            print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
-        if epoch < hyperparameters.epochs:
-            trainer.save(history, checkpoints)
+    history, validated = fit(trainer, hyperparameters.epochs, validation, checkpoints, context)
     print(f"weights {network.digest}", flush=True)
-    names_trained_on = rows <= predictions.MOST_TRAINED_ON
-    trained_on = context.gather(predictions.row_prefixes(training.texts())) if names_trained_on else None
-    clock.lap("training")
-    if not context.is_chief:
+    names_rows = rows <= predictions.MOST_TRAINED_ON
+    trained_on = context.gather(predictions.row_prefixes(training.texts())) if names_rows else None
+    times.append(time.monotonic())
+    if validated is None:
         return context.wait()
 
-    population = read_rates(hyperparameters.base_rates, labels)
-    tested = trainer.predict(test)
-    weights, test_weights = (representative_weights(labels, each.labels, population) for each in (predicted, tested))
-    calibration = calibrate(predicted.logits, predicted.labels, weights)
-    scores, test_scores = (calibration.probabilities(each.logits) for each in (predicted, tested))
-    thresholds = metrics.thresholds(labels, predicted.labels, scores, weights)
-    measured = {
-        "validation": metrics.evaluate(labels, predicted.labels, scores, thresholds, weights),
-        "test": metrics.evaluate(labels, tested.labels, test_scores, thresholds, test_weights),
-    }
+    tested, test_texts = trainer.predict(test), test.first_texts(predictions.MOST_ROWS)
+    evaluation = evaluate(labels, read_rates(hyperparameters.base_rates, labels), validated, tested)
     if trained_on is not None:
         trained_on = np.concatenate([trained_on, predictions.row_prefixes(validation.texts())])
-    test_texts = test.first_texts(predictions.MOST_ROWS)
-    predictions.write(folders["output"], test_texts, tested.labels, test_scores, thresholds, trained_on)
-    clock.lap("evaluation")
+    scores = evaluation.test_scores
+    predictions.write(folders["output"], test_texts, tested.labels, scores, evaluation.thresholds, trained_on)
+    times.append(time.monotonic())
 
     served = Network(featurizer.words, rates, hyperparameters).copy_weights(network)  # independent of the strategy
-    Classifier(featurizer, served, calibration).save(str(folders["model"] / "1"))  # TensorFlow Serving wants a version
-    (
-        folders["model"] / "1" / "fingerprint.pb"
-    ).unlink()  # a random id: without it the same inputs give the same package
-    code = folders["model"] / "code"
-    code.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).with_name("inference.py"), code / "inference.py")
-    write_json(code / "labels.json", labels)
-    columns = (part[: len(test_texts)].tolist() for part in (test_scores, tested.word_counts, tested.unknown_shares))
-    answers = [dict(zip(OUTPUTS, row, strict=True)) for row in zip(*columns, strict=True)]
-    weights = test_weights[: len(test_texts)].tolist()
-    text_statistics.export(code, folders["output"], test_texts.to_list(), answers, labels, weights)
-    clock.lap("export")
+    export(Classifier(featurizer, served, evaluation.calibration), folders["model"], labels)
+    outputs = (part[: len(test_texts)].tolist() for part in (scores, tested.word_counts, tested.unknown_shares))
+    answers = [dict(zip(OUTPUTS, row, strict=True)) for row in zip(*outputs, strict=True)]
+    weights = evaluation.weights[: len(test_texts)].tolist()
+    text_statistics.export(folders["model"] / "code", folders["output"], test_texts.to_list(), answers, labels, weights)
+    times.append(time.monotonic())
     report = {
-        "metrics": measured,
+        "metrics": evaluation.metrics,
         "history": history,
         "rows": {"train": rows, "validation": len(validation), "test": len(test)},
         "words": len(vocabulary),
         "hyperparameters": asdict(hyperparameters),
-        "seconds": clock.laps,
+        "seconds": dict(zip(PARTS, np.diff(times).round(2).tolist(), strict=True)),
     }
     write_json(folders["output"] / "metrics.json", report)
     checkpoints.clear()
     return context.wait()
 
 
+def fit(
+    trainer: Trainer, epochs: int, validation: Split, checkpoints: Checkpoints, context: DistributedContext
+) -> tuple[list[dict[str, Any]], Predictions | None]:
+    """Train the remaining epochs; return the points of their curves, and on the chief the last predictions."""
+    history, predicted = trainer.resume(checkpoints), None
+    for epoch in range(len(history) + 1, epochs + 1):
+        history.append({"epoch": epoch, "loss": trainer.epoch(epoch, history, checkpoints)})
+        if context.is_chief:
+            predicted = trainer.predict(validation)
+            scores = uncalibrated(predicted.labels.shape[1]).probabilities(predicted.logits)
+            aucs = [metrics.roc_auc(*column) for column in zip(predicted.labels.T, scores.T, strict=True)]
+            loss, auc = log_loss(predicted.labels, scores), metrics.mean(aucs)
+            history[-1] |= {"validation_loss": loss, "validation_roc_auc": auc}
+            print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
+        if epoch < epochs:
+            trainer.save(history, checkpoints)
+    return history, predicted
+
+
+def evaluate(labels: list[str], rates: dict[str, float], validated: Predictions, tested: Predictions) -> Evaluation:
+    """Choose calibration and thresholds by the validation rows; measure these and the test rows."""
+    truth, test_truth = validated.labels, tested.labels
+    weights, test_weights = (representative_weights(labels, each, rates) for each in (truth, test_truth))
+    calibration = calibrate(validated.logits, truth, weights)
+    scores, test_scores = (calibration.probabilities(each.logits) for each in (validated, tested))
+    thresholds = metrics.thresholds(labels, truth, scores, weights)
+    measured = {
+        "validation": metrics.evaluate(labels, truth, scores, thresholds, weights),
+        "test": metrics.evaluate(labels, test_truth, test_scores, thresholds, test_weights),
+    }
+    return Evaluation(calibration, thresholds, measured, test_scores, test_weights)
+
+
+def export(classifier: Classifier, folder: Path, labels: list[str]) -> None:
+    """Write the model package's content; TensorFlow Serving needs the folder 1/, a version."""
+    classifier.save(str(folder / "1"))
+    (folder / "1" / "fingerprint.pb").unlink()  # a random id: without it the same inputs give the same package
+    code = folder / "code"
+    code.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(__file__).with_name("inference.py"), code / "inference.py")
+    write_json(code / "labels.json", labels)
+
+
 def write_json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-class Clock:
-    """Durations of the parts, in seconds."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name] = round(now - self._last, 2)
-        self._last = now
 
 
 def parse(arguments: list[str]) -> tuple[Hyperparameters, dict[str, Path], Path | None]:
