@@ -20,6 +20,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
     processing_request,
     training_request,
 )
+from mlops_cli.errors import MlopsError
 from mlops_cli.project.instances import JobInstances
 
 TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
@@ -126,6 +127,12 @@ def test_of_the_sharded_channel_each_of_several_machines_has_its_own_files() -> 
 
     assert distributions(1) == {"test": "FullyReplicated", "train": "FullyReplicated"}
     assert distributions(2) == {"test": "FullyReplicated", "train": "ShardedByS3Key"}
+
+
+def test_a_sharded_channel_that_is_none_of_the_training_is_named() -> None:
+    machine = JobInstances("ml.m5.large", 2, sharded_channel="trian")
+    with pytest.raises(MlopsError, match="no channel 'trian': its channels are test, train"):
+        training_request("train.py", {}, order(machine=machine))
 
 
 def test_spot_waits_and_the_script_knows_where_checkpoints_are_kept() -> None:

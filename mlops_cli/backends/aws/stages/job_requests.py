@@ -19,6 +19,7 @@ from mlops_cli.core.jobs.script_environment import STEADY
 from mlops_cli.core.jobs.script_job import CHECKPOINT_VARIABLE, ScriptJob, command_line
 from mlops_cli.core.jobs.script_mode import Hyperparameter
 from mlops_cli.core.stages import FIRST_INPUT, Kind
+from mlops_cli.errors import MlopsError
 from mlops_cli.project.instances import JobInstances
 
 Request = dict[str, Any]
@@ -124,10 +125,16 @@ def _input(name: str, uri: str, path: str) -> Request:
 
 
 def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec) -> Request:
-    """Return the parameters of CreateTrainingJob, in script mode.
+    """Return the parameters of CreateTrainingJob, in script mode. Raise MlopsError for an unknown sharded channel.
 
     The network stays open even without requirements: the container's toolkit fetches the code itself.
     """
+    sharded, channels = spec.machine.sharded_channel, sorted(spec.inputs)
+    if sharded and sharded not in channels:
+        raise MlopsError(
+            f"The training has no channel {sharded!r}: its channels are {', '.join(channels)}.",
+            "Change sharded_channel in [aws.train] of training/usecase.toml.",
+        )
     return {
         "TrainingJobName": spec.name,
         "RoleArn": spec.role,
