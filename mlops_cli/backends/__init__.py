@@ -1,4 +1,4 @@
-"""The targets. Only ``get_backend`` knows how to build a backend."""
+"""The targets. Only this module knows how to build a backend, and what reads data from S3."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
+    from mlops_cli.data.objects import ObjectStore
     from mlops_cli.project.paths import Project
     from mlops_cli.project.settings import Settings
     from mlops_cli.project.usecase import UseCase
@@ -21,3 +22,10 @@ def get_backend(settings: Settings, project: Project, use_case: UseCase) -> Back
     from mlops_cli.backends.local.backend import LocalBackend
 
     return LocalBackend(project, use_case, settings)
+
+
+def object_store(settings: Settings) -> ObjectStore:
+    """Return what reads sources in S3, for every target; nothing of AWS is loaded before it is used."""
+    from mlops_cli.backends.aws.objects import S3Objects
+
+    return S3Objects(settings)

@@ -40,7 +40,7 @@ def dataset_check(
     """Check the dataset; if there is none, check that its source can be reached from here."""
     info = dataset()
     if info:
-        yield ok("dataset", f"{info.rows:,} rows, {info.bytes / 1e6:,.1f} MB, sha256 {info.sha256[:12]}")
+        yield ok("dataset", f"{info.amount}, {info.bytes / 1e6:,.1f} MB, sha256 {info.sha256[:12]}")
         return
     yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run needs a dataset.", "mlops download-data")
     if KaggleSource.accepts(use_case.source):

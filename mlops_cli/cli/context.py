@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_cli.backends import get_backend
+from mlops_cli.backends import get_backend, object_store
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.paths import Project, find_project, named_project
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlops_cli.console import Console
     from mlops_cli.core.checks import Finding
     from mlops_cli.core.runs import Run
+    from mlops_cli.data.objects import ObjectStore
+    from mlops_cli.data.request import DataRequest
     from mlops_cli.project.settings import Settings
     from mlops_cli.project.usecase import UseCase
 
@@ -70,6 +72,15 @@ class AppContext:
     @cached_property
     def backend(self) -> Backend:
         return get_backend(self.settings, self.project, self.use_case)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Return what reads data from S3."""
+        return object_store(self.settings)
+
+    def completed(self, request: DataRequest) -> DataRequest:
+        """Return the request with what settings and this machine add."""
+        return replace(request, most_bytes=self.most_download_bytes, objects=self.objects)
 
     @property
     def most_download_bytes(self) -> int:

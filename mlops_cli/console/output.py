@@ -10,6 +10,7 @@ from mlops_cli.console.formatting import format_datetime, iso, short
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport
 from mlops_cli.core.models.comparison import ComparisonResult, describe_rows, summarize
 from mlops_cli.core.runs import CONTINUABLE, Run, StageRun, Status
+from mlops_cli.data.metadata import describe_amount
 from mlops_cli.plain_text import clipped, one_line
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
     )
     live = f"{short(evidence.live_digest)} of run {evidence.live_run}" if evidence.live_digest else "none yet"
     properties = {
-        "data": f"{data.get('source', '?')}, {data.get('rows', 0):,} rows, {short(evidence.data_digest)}{synthetic}",
+        "data": f"{data.get('source', '?')}, {describe_amount(data)}, {short(evidence.data_digest)}{synthetic}",
         "model": short(evidence.model_digest),
         "live now": live,
         "gates": gates or "-",
@@ -193,7 +194,7 @@ def _against_live(evidence: Evidence) -> dict[str, str]:
 def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
     rates = ", ".join(f"{label} {rate:.1%}" for label, rate in dataset.label_rates.items())
     heading = "dataset" if changed else "no changes"
-    console.say(f"{heading}: {dataset.source}, {dataset.rows:,} rows, sha256 {short(dataset.sha256)}")
+    console.say(f"{heading}: {dataset.source}, {dataset.amount}, sha256 {short(dataset.sha256)}")
     if dataset.ignored_columns:
         ignored = ", ".join(clipped(one_line(name), 40) for name in dataset.ignored_columns[:MOST_COLUMNS])
         if len(dataset.ignored_columns) > MOST_COLUMNS:

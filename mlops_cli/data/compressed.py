@@ -47,9 +47,9 @@ class SizeLimitedStream(io.RawIOBase):
 
 @dataclass(frozen=True)
 class CsvSource:
-    """One CSV: its name for messages, its size on disk in bytes, and a function that opens it.
+    """One table, mostly a CSV: its name for messages, its size on disk in bytes, and a function that opens it.
 
-    ``open`` returns the bytes of the CSV and a function with the number of bytes of ``size`` used so far. ``remarks``
+    ``open`` returns the bytes of the file and a function with the number of bytes of ``size`` used so far. ``remarks``
     say what beside it is not read.
     """
 
@@ -57,6 +57,8 @@ class CsvSource:
     size: int
     _open: Callable[[], tuple[BinaryIO, Callable[[], int]]]
     remarks: tuple[str, ...] = ()
+    format: str = "csv"  # or "jsonl"; "parquet" is read from ``path``
+    path: Path | None = None
 
     @contextmanager
     def open(self) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:

@@ -1,7 +1,7 @@
 """The project's dataset: downloaded from any source, checked row by row, written completely or not at all.
 
-``download`` leaves two files in its folder: dataset.csv (UTF-8, the schema's columns) and, written last, its metadata
-dataset.json. Unfinished files are in partial/ and are either continued or replaced.
+``download`` leaves the data in its folder, dataset.csv (UTF-8, the schema's columns) or files/ (without a schema) and,
+written last, the metadata dataset.json. Unfinished files are in partial/ and are either continued or replaced.
 """
 
 from __future__ import annotations
@@ -10,24 +10,30 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.progress import Report
+from mlops_cli.data.archives import unpack
+from mlops_cli.data.csv_sources import path_tables
+from mlops_cli.data.files import FileCollector
 from mlops_cli.data.metadata import (
     CSV_NAME,
+    FILES,
     JSON_NAME,
     PARTIAL,
     DatasetInfo,
     load,
+    look_of,
     read_dataset_info,
     write_dataset_info,
 )
 from mlops_cli.data.request import DataRequest
 from mlops_cli.data.sources.catalog import sources_of, state_of
 from mlops_cli.data.sources.http.client import CONNECT_SECONDS
-from mlops_cli.data.sources.source import OpenedSource, State
+from mlops_cli.data.sources.source import FetchedSource, State
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree
@@ -64,57 +70,111 @@ def is_current(request: DataRequest, key: str, document: dict[str, Any]) -> bool
     if any(state_of(origin, [], 0) is State.CHANGED for source, origin in pairs if source.is_state_local):
         return False
     return not request.refresh or not any(
-        not source.is_state_in_identity and state_of(origin, [source.name], CONNECT_SECONDS) is not State.SAME
+        not source.is_state_in_identity
+        and state_of(origin, [source.name], CONNECT_SECONDS, request.objects) is not State.SAME
         for source, origin in pairs
     )
 
 
 def _build(request: DataRequest, key: str, folder: Path, scratch: Path, report: Report) -> DatasetInfo:
-    unfinished = scratch / CSV_NAME
-    opened_sources: list[OpenedSource] = []
+    unfinished = scratch / (CSV_NAME if request.is_table else FILES)
     try:
-        with unfinished.open("wb") as out:
-            writer = Writer(out, request.schema)
-            for number, source in enumerate(sources_of(request)):
-                opened_sources.append(source.add_to(writer, scratch / str(number), report))
-            writer.finish()
-            out.flush()
-            os.fsync(out.fileno())
+        build = _build_table if request.is_table else _build_files
+        return _commit(folder, unfinished, *build(request, key, unfinished, report))
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        remove_tree(unfinished)
         _remove_unpacked(scratch)
         raise
-    return _commit(request, key, folder, unfinished, writer, opened_sources)
 
 
-def _commit(
-    request: DataRequest, key: str, folder: Path, unfinished: Path, writer: Writer, sources: Sequence[OpenedSource]
-) -> DatasetInfo:
-    """Move the files into place, dataset.json last: a kill in between leaves no dataset, never a wrong one."""
+def _build_table(request: DataRequest, key: str, unfinished: Path, report: Report) -> tuple[DatasetInfo, Path]:
+    """Write the checked rows of all sources, and the metadata."""
+    assert request.schema is not None
+    fetched_sources: list[FetchedSource] = []
+    remarks: list[str] = []
+    scratch = unfinished.parent
+    with unfinished.open("wb") as out:
+        writer = Writer(out, request.schema)
+        for number, source in enumerate(sources_of(request)):
+            fetched = source.fetch(scratch / str(number), report)
+            for table in path_tables(fetched.path, fetched.name, request.file, scratch / str(number) / "unpacked"):
+                writer.add_table(table, report)
+                remarks += table.remarks
+            fetched_sources.append(fetched)
+        writer.finish()
+        out.flush()
+        os.fsync(out.fileno())
     rows = writer.checker.rows
-    rates = {name: count / rows for name, count in writer.checker.positives.items()}
-    path = folder / CSV_NAME
     dataset = DatasetInfo(
-        source=request.shown(),
+        **_origin_of(request),
         sha256=writer.sha256,
         rows=rows,
-        label_rates=rates,
+        label_rates={name: count / rows for name, count in writer.checker.positives.items()},
         bytes=unfinished.stat().st_size,
-        synthetic=any(source.is_synthetic for source in sources_of(request)),
-        fetched_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         ignored_columns=writer.ignored,
-        path=path,
-        remarks=[remark for source in sources for remark in source.all_remarks()],
+        path=unfinished,
+        remarks=[*_remarks(fetched_sources), *remarks],
     )
-    unfinished_metadata = unfinished.with_name(JSON_NAME)
-    write_dataset_info(
-        dataset, key, unfinished.stat().st_mtime_ns, unfinished_metadata, [source.origin for source in sources]
+    return dataset, _write_metadata(dataset, key, fetched_sources)
+
+
+def _build_files(request: DataRequest, key: str, unfinished: Path, report: Report) -> tuple[DatasetInfo, Path]:
+    """Write the files of all sources, those in archives unpacked, and the metadata."""
+    remove_tree(unfinished)
+    collector, fetched_sources = FileCollector(unfinished, report), []
+    for number, source in enumerate(sources_of(request)):
+        fetched = source.fetch(unfinished.parent / str(number), report)
+        if fetched.is_archive:
+            unpack(fetched.path, fetched.name, collector)
+        elif fetched.path.is_dir():
+            collector.add_folder(fetched.path)
+        else:
+            collector.add_file(fetched.path, Path(fetched.name).name)
+        fetched_sources.append(fetched)
+    collector.finish(request.shown())
+    dataset = DatasetInfo(
+        **_origin_of(request),
+        sha256=collector.sha256,
+        rows=0,
+        label_rates={},
+        bytes=collector.bytes,
+        ignored_columns=[],
+        path=unfinished,
+        remarks=_remarks(fetched_sources),
+        files=collector.count,
     )
+    return dataset, _write_metadata(dataset, key, fetched_sources)
+
+
+def _origin_of(request: DataRequest) -> dict[str, Any]:
+    return {
+        "source": request.shown(),
+        "synthetic": any(source.is_synthetic for source in sources_of(request)),
+        "fetched_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _remarks(sources: Sequence[FetchedSource]) -> list[str]:
+    return [source.remark for source in sources if source.remark]
+
+
+def _write_metadata(dataset: DatasetInfo, key: str, sources: Sequence[FetchedSource]) -> Path:
+    path = dataset.path.with_name(JSON_NAME)
+    write_dataset_info(dataset, key, look_of(dataset.path), path, [source.origin for source in sources])
+    return path
+
+
+def _commit(folder: Path, unfinished: Path, dataset: DatasetInfo, metadata: Path) -> DatasetInfo:
+    """Move the data into place, dataset.json last: a kill in between leaves no dataset, never a wrong one."""
     (folder / JSON_NAME).unlink(missing_ok=True)
-    unfinished.replace(path)
-    unfinished_metadata.replace(folder / JSON_NAME)
+    for name in {CSV_NAME, FILES} - {unfinished.name}:
+        remove_tree(folder / name)
+    if dataset.files:
+        remove_tree(folder / FILES)
+    path = unfinished.replace(folder / unfinished.name)
+    metadata.replace(folder / JSON_NAME)
     _sync_folder(folder)
-    return dataset
+    return replace(dataset, path=path)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,23 +1,26 @@
-"""The metadata of a dataset: dataset.json beside dataset.csv."""
+"""The metadata of a dataset: dataset.json beside dataset.csv, or beside files/, a dataset without a schema."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.hashing import digest_file
+from mlops_cli.files.hashing import digest_file, digest_folder, stat_digest
 
-CSV_NAME, JSON_NAME, PARTIAL = "dataset.csv", "dataset.json", "partial"
+CSV_NAME, JSON_NAME, FILES, PARTIAL = "dataset.csv", "dataset.json", "files", "partial"
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset's metadata. ``label_rates`` are shares of rows (0 to 1), ``bytes`` is the size of ``path``."""
+    """A dataset's metadata. ``label_rates`` are shares of rows (0 to 1), ``bytes`` is the size of ``path``.
+
+    ``files``: how many files a dataset without a schema has; 0 for a table.
+    """
 
     source: str
     sha256: str
@@ -29,14 +32,43 @@ class DatasetInfo:
     ignored_columns: list[str]
     path: Path
     remarks: list[str] = field(default_factory=list)
+    files: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """The folder that a stage reads."""
+        return self.path if self.files else self.path.parent
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a run keeps of its dataset, which may be replaced later."""
+        return record_of(asdict(self))
+
+    @property
+    def amount(self) -> str:
+        return describe_amount(asdict(self))
+
+
+def record_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run keeps of a dataset with this metadata."""
+    names = ("source", "rows", "synthetic", *(["files"] if document.get("files") else []))
+    return {name: document[name] for name in names}
+
+
+def describe_amount(document: Mapping[str, Any]) -> str:
+    """Return how much data there is, by the metadata."""
+    files = document.get("files") or 0
+    return f"{files:,} file{'s' * (files > 1)}" if files else f"{document.get('rows') or 0:,} rows"
 
 
 def load(folder: Path) -> DatasetInfo | None:
     """Return the dataset in ``folder``, None if there is none. Raise MlopsError if it was modified."""
     document = read_dataset_info(folder)
-    if document is None or not (folder / CSV_NAME).exists():
+    if document is None:
         return None
     dataset = dataset_info_from(folder, document)
+    if not dataset.path.exists():
+        return None
     if not is_same_file(dataset.path, document):
         raise changed_since(dataset.path)
     return dataset
@@ -47,10 +79,10 @@ def changed_since(path: Path) -> MlopsError:
 
 
 def write_dataset_info(
-    dataset: DatasetInfo, request: str, mtime_ns: int, path: Path, origins: Sequence[dict[str, Any]] = ()
+    dataset: DatasetInfo, request: str, look: str, path: Path, origins: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Write the metadata with the request's key, the data's mtime and the sources' states; sync the file."""
-    document = asdict(dataset) | {"request": request, "mtime_ns": mtime_ns, "origins": list(origins)}
+    """Write the metadata with the request's key, the data's times and the sources' states; sync the file."""
+    document = asdict(dataset) | {"request": request, "look": look, "origins": list(origins)}
     del document["path"]
     with path.open("w", encoding="utf-8") as out:
         out.write(json.dumps(document, indent=2) + "\n")
@@ -76,7 +108,8 @@ def dataset_info_from(folder: Path, document: dict[str, Any]) -> DatasetInfo:
     required = {each.name for each in fields(DatasetInfo) if each.default_factory is MISSING} - {"path"}
     if not required <= document.keys() or not isinstance(document["label_rates"], dict):
         raise _corrupt(folder / JSON_NAME)
-    return DatasetInfo(**{name: document[name] for name in names & document.keys()}, path=folder / CSV_NAME)
+    path = folder / (FILES if document.get("files") else CSV_NAME)
+    return DatasetInfo(**{name: document[name] for name in names & document.keys()}, path=path)
 
 
 def _corrupt(path: Path) -> MlopsError:
@@ -84,9 +117,16 @@ def _corrupt(path: Path) -> MlopsError:
 
 
 def is_same_file(path: Path, document: dict[str, Any]) -> bool:
-    """True if the file is unmodified: by size and time, else (a copied project) by content."""
-    if not path.exists() or path.stat().st_size != document.get("bytes"):
-        return False
-    if path.stat().st_mtime_ns == document.get("mtime_ns"):
+    """True if the file or folder is unmodified: by sizes and times, else (a copied project) by content."""
+    if look_of(path) == document.get("look"):
         return True
-    return bool(digest_file(path) == document.get("sha256"))
+    if path.is_dir():
+        return digest_folder(path) == document.get("sha256")
+    return path.is_file() and digest_file(path) == document.get("sha256")
+
+
+def look_of(path: Path) -> str:
+    """Return the sizes and times of a file, or of all files in a folder."""
+    if path.is_dir():
+        return stat_digest(path)
+    return f"{path.stat().st_size}:{path.stat().st_mtime_ns}" if path.is_file() else ""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_cli.data.metadata import read_dataset_info
+from mlops_cli.data.objects import ObjectStore
 from mlops_cli.data.sources.catalog import state_of
 from mlops_cli.data.sources.source import State
 from mlops_cli.errors import MlopsError
@@ -19,8 +20,9 @@ PATIENCE_SECONDS = 2.0
 class SourceCheck:
     """Compare a dataset's sources with their present state in the background of a command."""
 
-    def __init__(self, folder: Path, known_urls: Sequence[str]) -> None:
-        """``known_urls``: addresses in the project itself."""
+    def __init__(self, folder: Path, known_urls: Sequence[str], objects: ObjectStore | None = None) -> None:
+        """``known_urls``: addresses in the project itself; ``objects`` reads from S3."""
+        self._objects = objects
         self._changed: list[str] = []
         self.sources: list[str] = []
         self._thread = threading.Thread(target=self._ask, args=(folder, list(known_urls)), daemon=True)
@@ -32,7 +34,7 @@ class SourceCheck:
             origins = (read_dataset_info(folder) or {}).get("origins", [])
             self.sources = [str(origin["shown"]) for origin in origins]
             for origin in origins:
-                if state_of(origin, known_urls, PATIENCE_SECONDS) is State.CHANGED:
+                if state_of(origin, known_urls, PATIENCE_SECONDS, self._objects) is State.CHANGED:
                     self._changed.append(origin["shown"])
 
     def changed(self, seconds: float = PATIENCE_SECONDS) -> list[str]:

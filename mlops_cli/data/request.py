@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlops_cli.data.objects import ObjectStore
 from mlops_cli.data.schema import Schema
 from mlops_cli.data.scripts import DataScript, ScriptRunner
 from mlops_cli.data.sources.catalog import sources_of
@@ -20,17 +21,19 @@ _VERSION = 2  # of the dataset's format: one of another version is downloaded ag
 
 @dataclass(frozen=True)
 class DataRequest:
-    """A request: sources are "kaggle", URLs, paths and scripts of the project; several are concatenated.
+    """A request: sources are "kaggle", URLs, s3://, paths and scripts of the project; several are concatenated.
+
+    Without a ``schema`` the dataset is the files of the sources as they are.
 
     ``arguments`` are for the scripts among them, ``sha256`` for a single file, URL or Kaggle archive as downloaded.
     ``competition`` and ``file`` select from Kaggle (``file`` also the CSV of an archive with several). ``folder`` is
     the base of relative paths; ``most_bytes`` limits the download of one source; ``refresh`` asks servers again for
     downloaded files. ``scripts`` have a name in usecase.toml, and a target's ``runner`` runs them; ``alternative`` is a
-    source that needs no account.
+    source that needs no account; ``objects`` reads from S3.
     """
 
     sources: Sequence[str]
-    schema: Schema
+    schema: Schema | None
     arguments: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
     competition: str = ""
@@ -41,6 +44,11 @@ class DataRequest:
     scripts: Mapping[str, DataScript] = field(default_factory=dict)
     runner: ScriptRunner | None = None
     alternative: str = ""
+    objects: ObjectStore | None = None
+
+    @property
+    def is_table(self) -> bool:
+        return self.schema is not None
 
     def validate(self) -> None:
         if not self.sources or not all(source.strip() for source in self.sources):
@@ -74,7 +82,7 @@ class DataRequest:
 
     def key(self) -> str:
         """The digest of all that determines the dataset, except changes on servers; contains no secret."""
-        parts: list[object] = [_VERSION, list(self.schema.columns.items())]
+        parts: list[object] = [_VERSION, list(self.schema.columns.items()) if self.schema else []]
         for source in sources_of(self):
             parts += [source.name, source.identity()]
         return hashlib.sha256(json.dumps([*parts, self.sha256]).encode()).hexdigest()

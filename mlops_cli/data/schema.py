@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import math
 import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from mlops_cli.data.columns import KINDS, Column, column
 from mlops_cli.errors import ConfigurationError
 
-KINDS = ("id", "text", "label", "number", "any")
 MAX_PROBLEMS = 10
 NOT_UTF8 = "is not UTF-8"
 
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns by name, in the order of dataset.csv, each with one of KINDS."""
+    """Columns by name, in the order of dataset.csv, each as ``columns.written`` gives it."""
 
     columns: dict[str, str]
 
     def __post_init__(self) -> None:
         if not self.columns:
             raise ConfigurationError("[data.columns] names no column", "name them in training/usecase.toml")
-        for name, kind in self.columns.items():
-            if kind not in KINDS:
+        for name, text in self.columns.items():
+            if not text.startswith("[") and text.removesuffix("?") not in KINDS:
                 raise ConfigurationError(
-                    f"[data.columns] {name} = {kind!r} is none of {', '.join(KINDS)}",
+                    f"[data.columns] {name} = {text!r} is none of {', '.join(KINDS)}",
                     "fix it in training/usecase.toml",
                 )
 
+    @cached_property
+    def parsed(self) -> dict[str, Column]:
+        return {name: column(text) for name, text in self.columns.items()}
+
     @property
     def labels(self) -> list[str]:
-        return [name for name, kind in self.columns.items() if kind == "label"]
-
-
-NO_LABEL = "is not 0 or 1"
+        return [name for name, parsed in self.parsed.items() if parsed.kind == "label"]
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,11 @@ class Checker:
     """Checks rows in blocks: a valid block in a few passes in C, an invalid one cell by cell."""
 
     def __init__(self, schema: Schema) -> None:
-        self._columns = list(schema.columns.items())
+        self._columns = list(schema.parsed.items())
         self.findings = Problems()
         self.rows = 0
         self.positives: Counter[str] = Counter(dict.fromkeys(schema.labels, 0))
-        self._ids = {name: Fingerprints() for name, kind in self._columns if kind == "id"}
+        self._ids = {name: Fingerprints() for name, each in self._columns if each.kind == "id"}
 
     def is_valid(self, rows: Sequence[Sequence[str]]) -> bool:
         """Return True, and count the rows, if every row is valid."""
@@ -101,13 +102,13 @@ class Checker:
             return False
         if len(columns) != len(self._columns):
             return False
-        for (_, kind), cells in zip(self._columns, columns, strict=True):
-            if not _COLUMN_CHECKS[kind](cells):
+        for (_, each), cells in zip(self._columns, columns, strict=True):
+            if not each.allows(cells):
                 return False
-        for (name, kind), cells in zip(self._columns, columns, strict=True):
-            if kind == "label":
+        for (name, each), cells in zip(self._columns, columns, strict=True):
+            if each.kind == "label":
                 self.positives[name] += cells.count("1")
-            elif kind == "id":
+            elif each.kind == "id":
                 self._ids[name].extend(cells)
         self.rows += len(rows)
         return True
@@ -115,13 +116,13 @@ class Checker:
     def collect_errors(self, records: Iterable[Record]) -> None:
         """Add the errors in these records to the findings."""
         for record in records:
-            for (name, kind), cell in zip(self._columns, record.cells, strict=True):
-                reason = cell_problem(kind, cell)
+            for (name, each), cell in zip(self._columns, record.cells, strict=True):
+                reason = cell_problem(each, cell)
                 if reason.endswith(NOT_UTF8):
                     self.findings.add_misencoded(Problem(record.location, record.line, name, reason))
                 elif reason:
                     self.findings.add(Problem(record.location, record.line, name, reason))
-                elif kind == "id":
+                elif each.kind == "id":
                     self._ids[name].extend([cell])
 
     def has_duplicates(self) -> dict[str, set[int]]:
@@ -165,20 +166,14 @@ class Fingerprints:
         return values
 
 
-def cell_problem(kind: str, cell: str) -> str:
-    """Return the reason why a cell is invalid in a column of this kind; "" if valid."""
+def cell_problem(each: Column, cell: str) -> str:
+    """Return the reason why a cell is invalid in this column; "" if valid."""
     if not cell.isascii() and (broken := re.search("[\ud800-\udfff]", cell)):
         start = max(0, broken.start() - 20)
         return f"{shown(('…' if start else '') + cell[start:])} {NOT_UTF8}"
     if "\0" in cell:
         return f"{shown(cell)} contains a NUL character"
-    if kind == "label" and cell not in ("0", "1"):
-        return f"{shown(cell)} {NO_LABEL}"
-    if kind in ("id", "text") and not cell.strip():
-        return "is empty"
-    if kind == "number" and not _is_number(cell):
-        return f"{shown(cell)} is not a number"
-    return ""
+    return each.problem(cell, shown(cell))
 
 
 def shown(cell: str, limit: int = 40) -> str:
@@ -192,34 +187,6 @@ def _escaped(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character if character.isprintable() else character.encode("unicode_escape").decode()
-
-
-def _is_number(cell: str) -> bool:
-    """True for a number in any language: Python alone accepts 1_000 and other alphabets' digits, too."""
-    try:
-        return math.isfinite(float(cell)) and cell.isascii() and "_" not in cell
-    except ValueError:
-        return False
-
-
-def _filled(cells: Sequence[str]) -> bool:
-    # isspace is true only of a cell of nothing but blanks.
-    return "" not in cells and not any(map(str.isspace, cells))
-
-
-def _labels(cells: Sequence[str]) -> bool:
-    return set(cells) <= {"0", "1"}
-
-
-def _numbers(cells: Sequence[str]) -> bool:
-    return all(map(_is_number, cells))
-
-
-def _anything(_: Sequence[str]) -> bool:
-    return True
-
-
-_COLUMN_CHECKS = {"id": _filled, "text": _filled, "label": _labels, "number": _numbers, "any": _anything}
 
 
 def lines_of(cells: Iterable[str]) -> int:

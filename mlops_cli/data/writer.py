@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from mlops_cli.core.progress import Report
+from mlops_cli.data.columns import NO_LABEL
 from mlops_cli.data.compressed import CsvSource, translate_archive_errors
-from mlops_cli.data.csv_reader import TableReader, formatted, header_line
-from mlops_cli.data.schema import MAX_PROBLEMS, NO_LABEL, Checker, Problems, Record, Schema
+from mlops_cli.data.csv_reader import formatted, header_line
+from mlops_cli.data.record_readers import table_reader
+from mlops_cli.data.schema import MAX_PROBLEMS, Checker, Problems, Record, Schema
 from mlops_cli.errors import MlopsError
 
 
@@ -32,11 +34,11 @@ class Writer:
         self._tables.append(table)
         before = self.checker.rows + self.checker.findings.count
         with translate_archive_errors(table.source), table.open() as (stream, position):
-            reader = TableReader(table.source, stream, self._schema, self.checker.findings)
-            self.ignored += [name for name in reader.ignored if name not in self.ignored]
+            reader = table_reader(table, stream, self._schema, self.checker.findings)
             for block in reader.blocks():
                 self._add_rows(block.rows, block.records())
                 report("check", position(), table.size, "B")
+            self.ignored += [name for name in reader.ignored if name not in self.ignored]
         if self.checker.rows + self.checker.findings.count == before:
             raise MlopsError(f"{table.source} has a header but no rows", "give a file with rows")
 
@@ -62,7 +64,7 @@ class Writer:
     def _check_duplicates(self) -> Iterator[Record]:
         for table in self._tables:
             with table.open() as (stream, _):
-                for block in TableReader(table.source, stream, self._schema, Problems()).blocks():
+                for block in table_reader(table, stream, self._schema, Problems()).blocks():
                     yield from block.records()
 
     def _write(self, encoded: bytes) -> None:

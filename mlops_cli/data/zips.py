@@ -58,7 +58,7 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
     """
     with translate_archive_errors(source), zipfile.ZipFile(path) as archive:
         _require_one_archive(path, archive, source)
-        entries = _checked(archive, source)
+        entries = checked_entries(archive, source)
     entry = _chosen(entries, source, member_name)
     if not entry.is_archive:
         table = _member_table(path, source, entry)
@@ -160,7 +160,7 @@ def _member_table(path: Path, source: str, entry: Entry) -> CsvSource:
     return CsvSource(member_source, entry.info.file_size, open_)
 
 
-def _checked(archive: zipfile.ZipFile, source: str) -> list[Entry]:
+def checked_entries(archive: zipfile.ZipFile, source: str) -> list[Entry]:
     """Return the archive's files. Raise MlopsError if any entry is outside of it or unpacks to an absurd size."""
     entries = []
     for info in archive.infolist():

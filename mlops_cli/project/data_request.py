@@ -22,7 +22,7 @@ def data_request(
     folder = Path() if sources else use_case.root
     return DataRequest(
         sources=sources or [use_case.source],
-        schema=Schema(use_case.columns),
+        schema=Schema(use_case.columns) if use_case.columns else None,
         arguments=arguments or {},
         sha256=sha256,
         competition=use_case.competition,

@@ -16,7 +16,7 @@ from mlops_cli.core.jobs.script_environment import PassedVariables, is_own
 from mlops_cli.core.jobs.time_limits import DOWNLOAD, LONGEST, TimeLimits
 from mlops_cli.core.models.metric_bounds import Bounds, Metrics
 from mlops_cli.core.stages import STAGES, Kind
-from mlops_cli.data.schema import KINDS
+from mlops_cli.data.columns import written
 from mlops_cli.data.scripts import RESERVED, DataScript, is_script
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
@@ -318,12 +318,13 @@ def _examples(endpoint: dict[str, Any], problems: list[str]) -> tuple[Any, ...]:
 
 def _columns(data: dict[str, Any], problems: list[str]) -> dict[str, str]:
     columns = _table(data, "columns", problems, "data.columns")
-    if not columns:
-        problems.append("[data.columns] must name at least one column")
-    for name, kind in columns.items():
-        if kind not in KINDS:
-            problems.append(f"data.columns.{name} is {kind!r}, expected one of {', '.join(KINDS)}")
-    return {str(name): str(kind) for name, kind in columns.items()}
+    texts = {}
+    for name, spec in columns.items():
+        try:
+            texts[str(name)] = written(spec)
+        except ValueError as error:
+            problems.append(f"data.columns.{name} is {error}")
+    return texts
 
 
 def _scripts(data: dict[str, Any], problems: list[str]) -> dict[str, DataScript]:

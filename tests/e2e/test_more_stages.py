@@ -1,4 +1,7 @@
-"""Two more stages are two more lines in core/stages.py: a job with two inputs and a gate on both, on either target."""
+"""Two more stages are two more lines in core/stages.py: a job with two inputs and a gate on both, on either target.
+
+The dataset is a folder of files without a schema, which the job gets as it is.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ counts = [
     len((folder / "dataset.csv").read_text().splitlines()) - 1
     for folder in (arguments.input_dir / "train", arguments.input_dir_data)
 ]
+assert (arguments.input_dir_data / "images" / "1.png").read_bytes() == b"PNG"
 (arguments.output_dir / "counts.txt").write_text(" ".join(str(count * arguments.factor) for count in counts))
 """
 CHECKS = """\
@@ -61,13 +65,20 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
-def add_scripts(folder: Path) -> None:
-    training = folder / "training"
+def add_scripts(folder: Path) -> Path:
+    """Add the stages' scripts; return a folder with the data, of which usecase.toml has no schema."""
+    training, data = folder / "training", folder.parent / "files"
+    (data / "images").mkdir(parents=True)
+    (data / "images" / "1.png").write_bytes(b"PNG")
+    shutil.copyfile(folder / "tiny.csv", data / "dataset.csv")
     (training / "enrich.py").write_text(ENRICH)
     (training / "tests" / "test_enriched.py").write_text(CHECKS)
     settings = training / "usecase.toml"
     tables = "[hyperparameters.enrich]\nfactor = 3\n\n[hyperparameters.train]"
-    settings.write_text(settings.read_text().replace("[hyperparameters.train]", tables))
+    text = settings.read_text().replace("[hyperparameters.train]", tables)
+    schema = text[text.index("[data.columns]") : text.index("[hyperparameters.preprocess]")]
+    settings.write_text(text.replace(schema, ""))
+    return data
 
 
 def check_lifecycle(cli: Cli) -> None:
@@ -86,19 +97,22 @@ def check_lifecycle(cli: Cli) -> None:
 
 
 def test_on_one_machine(tiny: Cli, package: Path) -> None:
-    add_scripts(tiny.folder)
+    data = add_scripts(tiny.folder)
     tiny.environment = {"PYTHONPATH": str(package)}
+    assert "2 files" in tiny("download-data", "--source", str(data))
     check_lifecycle(tiny)
 
 
 def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
-    add_scripts(project)
+    data = add_scripts(project)
     with (project / "training" / "usecase.toml").open("a") as settings:
         settings.write("\n[aws.enrich]\nvolume_gb = 41\n")
     cloud = Cloud(project, aws, SOURCE="s3", PYTHONPATH=str(package))
     refused = cloud("deploy-infra", "--yes", code=1)
     assert "Create the bucket first: mlops download-data" in refused, "two more stages make the template too long"
-    cloud("download-data", "--source", "tiny.csv")
+    shutil.make_archive(str(data), "gztar", data)
+    assert cloud.json("download-data", "--source", f"{data}.tar.gz")["changed"] is True
+    assert cloud.json("download-data", "--source", f"{data}.tar.gz")["changed"] is False
     cloud("deploy-infra", "--yes")
     check_lifecycle(cloud)
     jobs = aws.client("sagemaker").list_processing_jobs()["ProcessingJobSummaries"]
@@ -108,5 +122,6 @@ def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
     inputs = {one["InputName"]: one["S3Input"]["S3Uri"] for one in job["ProcessingInputs"]}
     assert inputs.keys() == {"code", "data", "data-data"}
     assert "/artifacts/preprocess/" in inputs["data"]
+    assert "/data/files-" in inputs["data-data"]
     assert aws.denials() == []
     assert cloud("cleanup", "--yes")

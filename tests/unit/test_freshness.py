@@ -24,7 +24,7 @@ from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.engine import decide_reuse, run_or_reuse_stage
 from mlops_cli.core.runs import Run, new_run
 from mlops_cli.core.stages import STAGES, Stage
-from mlops_cli.data.metadata import DatasetInfo, write_dataset_info
+from mlops_cli.data.metadata import DatasetInfo, look_of, write_dataset_info
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import load_use_case
@@ -100,7 +100,7 @@ class Bench:
             "data.csv", hashlib.sha256(content).hexdigest(), 1, {}, len(content), False, "", [],
             self.project.data / "dataset.csv",
         )  # fmt: skip
-        write_dataset_info(dataset, "", dataset.path.stat().st_mtime_ns, self.project.data / "dataset.json")
+        write_dataset_info(dataset, "", look_of(dataset.path), self.project.data / "dataset.json")
 
     def write(self, name: str, text: str) -> None:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)

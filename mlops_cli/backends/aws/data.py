@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,7 @@ class AwsData(Data):
             bucket = deployed.infra_deployer.existing_bucket()
             existing = dataset.metadata_of(bucket) if bucket else None
             is_there = bucket and existing and is_current(request, request.key(), existing)
-            if (
-                bucket
-                and existing
-                and is_there
-                and dataset.has_shards(bucket, existing["sha256"], existing["bytes"], machines)
-            ):
+            if bucket and existing and is_there and dataset.has_shards(bucket, existing, machines):
                 return dataset_info_from(project.data, existing), False
             downloaded, _ = download(request, project.data, report)
             bucket = bucket or deployed.infra_deployer.ensure_storage(_with_progress(report))
@@ -61,12 +56,30 @@ class AwsData(Data):
 
 def _send(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> bool:
     """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one."""
+    if downloaded.files:
+        return _send_files(downloaded, bucket, report)
     sent = bucket.upload(downloaded.path, dataset.FOLDER + CSV_NAME, report, downloaded.sha256)
-    if not dataset.has_shards(bucket, downloaded.sha256, downloaded.bytes, machines):
+    if not dataset.has_shards(bucket, asdict(downloaded), machines):
         _send_shards(downloaded, bucket, machines, report)
         sent = True
     metadata_sent = bucket.upload(downloaded.path.with_name(JSON_NAME), dataset.METADATA)
     return sent or metadata_sent
+
+
+def _send_files(downloaded: DatasetInfo, bucket: Bucket, report: Report) -> bool:
+    """Upload a dataset without a schema; the files of earlier ones are deleted when the metadata names this one."""
+    prefix = dataset.data_prefix(asdict(downloaded))
+    sizes = {item.key.removeprefix(prefix): item.size for item in bucket.list_objects(prefix)}
+    paths = {path.relative_to(downloaded.path).as_posix(): path for path in sorted(downloaded.path.rglob("*"))}
+    missing = [name for name, path in paths.items() if path.is_file() and sizes.get(name) != path.stat().st_size]
+    for number, name in enumerate(missing, 1):
+        bucket.upload(paths[name], prefix + name)
+        report("upload", number, len(missing), "files")
+    metadata_sent = bucket.upload(downloaded.path.with_name(JSON_NAME), dataset.METADATA)
+    keys = (item.key.removeprefix(dataset.FILES) for item in bucket.list_objects(dataset.FILES))
+    for folder in sorted({f"{dataset.FILES}{key.split('/')[0]}/" for key in keys} - {prefix}):
+        bucket.delete(folder)
+    return bool(missing) or metadata_sent
 
 
 def _send_shards(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> None:

@@ -119,8 +119,11 @@ def folder(project: Project, framework: Framework) -> Iterator[Finding]:
 
 
 def disk(project: Project) -> Iterator[Finding]:
-    data = project.data / "dataset.csv"
-    needed = DISK_BYTES + DATA_COPIES * (data.stat().st_size if data.is_file() else 0)
+    try:
+        dataset = load(project.data)
+    except MlopsError:  # another check tells it
+        dataset = None
+    needed = DISK_BYTES + DATA_COPIES * (dataset.bytes if dataset else 0)
     free = shutil.disk_usage(project.root).free
     text = f"{free / 1e9:,.1f} GB are free, and a run takes about {needed / 1e9:,.1f} GB"
     if free >= 2 * needed:

@@ -18,7 +18,7 @@ def download_data(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="kaggle, a URL, a path, or a script of the project. Repeat the option to join several sources.",
+            help="kaggle, a URL, s3://, a path, or a script of the project. Repeat the option to join several sources.",
             autocompletion=completion.sources,
         ),
     ] = None,
@@ -58,7 +58,7 @@ def download_data(
     context, console = get_context(ctx)
     shortcuts = [f"{name}={value}" for name, value in (("rows", rows), ("seed", seed)) if value is not None]
     request = data_request(context.use_case, source or [], parse_overrides([*(set_ or []), *shortcuts]), sha256)
-    request = replace(request, most_bytes=context.most_download_bytes, refresh=refresh)
+    request = replace(context.completed(request), refresh=refresh)
     export_kaggle(context.settings)
     show_account(context.backend.infra, console)
     with console.progress() as report:
@@ -67,7 +67,7 @@ def download_data(
     newer_data = []
     if not changed and not refresh:
         newer_data = show_newer_data(
-            console, SourceCheck(context.project.data, request.sources), context.use_case.source
+            console, SourceCheck(context.project.data, request.sources, context.objects), context.use_case.source
         )
     console.result({**asdict(dataset), "changed": changed, "newer_data": newer_data})
     console.next("mlops run" if context.backend.infra.is_ready_to_run() else "mlops deploy-infra")

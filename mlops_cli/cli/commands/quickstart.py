@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend, Data
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
+    from mlops_cli.data.request import DataRequest
     from mlops_cli.project.usecase import UseCase
 
 
@@ -27,14 +29,17 @@ def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, 
     context, console = get_context(ctx)
     cost_approval = context.cost_approval(console, yes, yes_cost)
     with context.log_to_tracking(console.say):
-        result = run_all_stages(
-            context.backend, console, context.use_case, yes, cost_approval, context.most_download_bytes
-        )
+        result = run_all_stages(context.backend, console, context.use_case, yes, cost_approval, context.completed)
     console.result(result)
 
 
 def run_all_stages(
-    backend: Backend, console: Console, use_case: UseCase, yes: bool, cost_approval: CostApproval, most_bytes: int
+    backend: Backend,
+    console: Console,
+    use_case: UseCase,
+    yes: bool,
+    cost_approval: CostApproval,
+    completed: Callable[[DataRequest], DataRequest],
 ) -> dict[str, Any]:
     """Go from data to predictions of the endpoint; end early at a "no".
 
@@ -48,7 +53,7 @@ def run_all_stages(
     from mlops_cli.monitoring.endpoint_check import check_endpoint
 
     console.require_person(yes)
-    _download_data(backend.data, console, use_case, most_bytes)
+    _download_data(backend.data, console, use_case, completed)
     if not backend.infra.is_ready_to_run():
         console.say("\n$ mlops deploy-infra")
         show_and_deploy(backend.infra, console, False, yes, cost_approval)
@@ -67,12 +72,14 @@ def run_all_stages(
     return {"run": output.run_dict(run), "probe": asdict(predictions)}
 
 
-def _download_data(data: Data, console: Console, use_case: UseCase, most_bytes: int) -> None:
+def _download_data(
+    data: Data, console: Console, use_case: UseCase, completed: Callable[[DataRequest], DataRequest]
+) -> None:
     """Download the use case's quickstart data; keep a dataset of another source."""
     from mlops_cli.console import output
     from mlops_cli.project.data_request import quickstart_request
 
-    request = replace(quickstart_request(use_case), most_bytes=most_bytes)
+    request = completed(quickstart_request(use_case))
     present = data.dataset()
     if present and not present.synthetic and present.source != request.shown():
         raise MlopsError(

@@ -84,7 +84,7 @@ def run(
     show_warnings(context.backend.infra, console)
     show_unsent_inputs(context.backend.infra, console)
     export_kaggle(context.settings)
-    source_check = SourceCheck(context.project.data, context.use_case.addresses)
+    source_check = SourceCheck(context.project.data, context.use_case.addresses, context.objects)
     # A background run logs itself to MLflow at its end.
     with nullcontext() if detach else context.log_to_tracking(console.say):
         current, changed = start(context.backend.runs, console, request, cost_approval, explain)

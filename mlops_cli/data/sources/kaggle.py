@@ -27,33 +27,58 @@ _SETTINGS = "https://www.kaggle.com/settings/api"
 _CREDENTIALS_HINT = f"create a token at {_SETTINGS} and put it in KAGGLE_API_TOKEN or ~/.kaggle/access_token"
 
 
-def download(competition: str, folder: Path, report: Report, most: int = MOST_BYTES) -> Path:
-    """Return the competition's archive. Raise MlopsError for errors of Kaggle, the network or the credentials."""
+def download(reference: str, folder: Path, report: Report, most: int = MOST_BYTES) -> Path:
+    """Return the archive of a competition, or of a dataset OWNER/NAME.
+
+    Raise MlopsError for errors of Kaggle, the network or the credentials.
+    """
     # The library prints help, warnings and (under -v) headers with the token: never on our stdout.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _time_limit():
-        api = _authenticated(competition)
-        response, remote = _translate_errors(api, competition)
+        api = _authenticated(reference)
+        response, remote = _translate_errors(api, reference)
     if remote is None:
-        return _save(response, competition, folder, report, most)
+        return _save(response, reference, folder, report, most)
     response.close()
     return Download(remote, folder, report, most).run()
 
 
-def list_files(competition: str, seconds: float) -> list[list[Any]]:
-    """Return the name, size and time of each file of the competition, by one request. Raise MlopsError."""
+def list_files(reference: str, seconds: float) -> list[list[Any]]:
+    """Return the name, size and time of each file, by one request. Raise MlopsError."""
     try:
-        from kagglesdk.competitions.services.competition_api_service import CompetitionApiClient
-        from kagglesdk.competitions.types.competition_api_service import ApiListDataFilesRequest
         from kagglesdk.kaggle_http_client import KaggleHttpClient
     except ImportError:
         raise MlopsError("Kaggle needs the kaggle package, which is not installed", install_command("kaggle")) from None
-    request = ApiListDataFilesRequest()
-    request.competition_name, request.page_size = competition, _LISTED_FILES
     # The package's client reads a token itself, and these only when it is authenticated, by another request.
     username, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
     with _time_limit(seconds), KaggleHttpClient(username=username, password=key) as client:
-        answer = _guarded(competition, lambda: CompetitionApiClient(client).list_data_files(request))
-    return sorted([file.name, file.total_bytes, str(file.creation_date)] for file in answer.files)
+        files = _guarded(reference, lambda: _list(client, reference))
+    return sorted([file.name, file.total_bytes, str(file.creation_date)] for file in files)
+
+
+def is_dataset(reference: str) -> bool:
+    """Return True for OWNER/DATASET; a competition has one name."""
+    return "/" in reference
+
+
+def subject(reference: str) -> str:
+    return f"the Kaggle {'dataset' if is_dataset(reference) else 'competition'} {reference}"
+
+
+def _list(client: Any, reference: str) -> list[Any]:
+    if is_dataset(reference):
+        from kagglesdk.datasets.services.dataset_api_service import DatasetApiClient
+        from kagglesdk.datasets.types.dataset_api_service import ApiListDatasetFilesRequest
+
+        of_dataset = ApiListDatasetFilesRequest()
+        of_dataset.owner_slug, of_dataset.dataset_slug = reference.split("/", 1)
+        of_dataset.page_size = _LISTED_FILES
+        return list(DatasetApiClient(client).list_dataset_files(of_dataset).dataset_files or [])
+    from kagglesdk.competitions.services.competition_api_service import CompetitionApiClient
+    from kagglesdk.competitions.types.competition_api_service import ApiListDataFilesRequest
+
+    of_competition = ApiListDataFilesRequest()
+    of_competition.competition_name, of_competition.page_size = reference, _LISTED_FILES
+    return list(CompetitionApiClient(client).list_data_files(of_competition).files or [])
 
 
 def _api() -> type[_KaggleApi]:
@@ -73,10 +98,10 @@ def _api() -> type[_KaggleApi]:
     return client
 
 
-def _authenticated(competition: str) -> _KaggleApi:
-    api = _guarded(competition, _api)()
+def _authenticated(reference: str) -> _KaggleApi:
+    api = _guarded(reference, _api)()
     try:
-        _guarded(competition, api.authenticate)
+        _guarded(reference, api.authenticate)
     except SystemExit:
         raise _no_credentials() from None
     return api
@@ -97,30 +122,41 @@ def _wrong_token(which: str) -> MlopsError:
     return MlopsError(f"Kaggle does not accept {which} (401)", f"create a new one at {_SETTINGS}")
 
 
-def _translate_errors(api: _KaggleApi, competition: str) -> tuple[requests.Response, Remote | None]:
+def _translate_errors(api: _KaggleApi, reference: str) -> tuple[requests.Response, Remote | None]:
     """Return Kaggle's response, and the address of its redirect, if any."""
-    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
     def ask() -> requests.Response:
         with api.build_kaggle_client() as client:
-            request = ApiDownloadDataFilesRequest()
-            request.competition_name = competition
-            answer: requests.Response = client.competitions.competition_api_client.download_data_files(request)
+            answer: requests.Response = _ask(client, reference)
             return answer
 
-    response = _guarded(competition, ask)
+    response = _guarded(reference, ask)
     if response.request.method != "GET":
         return response, None
     kept = {name: str(value) for name, value in response.request.headers.items() if name.lower() == "authorization"}
-    return response, Remote(response.url, f"the Kaggle competition {competition}", kept)
+    return response, Remote(response.url, subject(reference), kept)
 
 
-def _save(response: requests.Response, competition: str, folder: Path, report: Report, most: int) -> Path:
+def _ask(client: Any, reference: str) -> Any:
+    if is_dataset(reference):
+        from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
+
+        of_dataset = ApiDownloadDatasetRequest()
+        of_dataset.owner_slug, of_dataset.dataset_slug = reference.split("/", 1)
+        return client.datasets.dataset_api_client.download_dataset(of_dataset)
+    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
+
+    of_competition = ApiDownloadDataFilesRequest()
+    of_competition.competition_name = reference
+    return client.competitions.competition_api_client.download_data_files(of_competition)
+
+
+def _save(response: requests.Response, reference: str, folder: Path, report: Report, most: int) -> Path:
     """Save a response that is the archive itself: it cannot be resumed."""
     from urllib3.exceptions import HTTPError
 
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"the Kaggle competition {competition}"
+    name = subject(reference)
     length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else None
     done = 0
@@ -142,7 +178,7 @@ def _save(response: requests.Response, competition: str, folder: Path, report: R
     return folder / "content"
 
 
-def _guarded(competition: str, call: Callable[[], _T]) -> _T:
+def _guarded(reference: str, call: Callable[[], _T]) -> _T:
     """Call, and raise MlopsError for the exceptions of the library's HTTP client."""
     try:
         import requests
@@ -152,7 +188,7 @@ def _guarded(competition: str, call: Callable[[], _T]) -> _T:
         return call()
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        raise _http_problem(competition, status) from None
+        raise _http_problem(reference, status) from None
     except requests.Timeout:
         raise MlopsError(
             f"Kaggle did not answer within {READ_SECONDS:.0f} seconds", "check the network, then repeat the command"
@@ -161,18 +197,23 @@ def _guarded(competition: str, call: Callable[[], _T]) -> _T:
         raise _network_problem(error) from None
 
 
-def _http_problem(competition: str, status: int) -> MlopsError:
-    page = f"https://www.kaggle.com/competitions/{competition}"
+def _http_problem(reference: str, status: int) -> MlopsError:
+    if is_dataset(reference) and status in (403, 404):
+        return MlopsError(
+            f"Kaggle has no dataset {reference} for you ({status})",
+            f"check its address, https://www.kaggle.com/datasets/{reference}, and whether it is private",
+        )
+    page = f"https://www.kaggle.com/competitions/{reference}"
     if status == 401:
         return _wrong_token("your token")
     if status == 403:
         return MlopsError(
-            f"Kaggle refuses the data (403): the rules of the competition {competition} are not accepted yet",
+            f"Kaggle refuses the data (403): the rules of the competition {reference} are not accepted yet",
             f"log in, accept them at {page}/rules, then repeat the command",
         )
     if status == 404:
         return MlopsError(
-            f"Kaggle knows no competition {competition} (404)", "check [data] competition in training/usecase.toml"
+            f"Kaggle knows no competition {reference} (404)", "check [data] competition in training/usecase.toml"
         )
     if status == 429:
         return MlopsError("Kaggle allows no more requests for now (429)", "wait a while, then repeat the command")

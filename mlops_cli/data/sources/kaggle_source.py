@@ -1,14 +1,15 @@
-"""A Kaggle competition."""
+"""A Kaggle competition, kaggle or kaggle:NAME; or a dataset, kaggle:OWNER/NAME."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.sources.source import OpenedSource, Origin, Source, State
+from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 
@@ -17,35 +18,47 @@ class KaggleSource(Source):
 
     @staticmethod
     def accepts(name: str) -> bool:
-        return name == "kaggle"
+        return name == "kaggle" or name.startswith("kaggle:")
+
+    @property
+    def reference(self) -> str:
+        return self.name.partition(":")[2] or self.request.competition
 
     def validate(self) -> None:
-        if not self.request.competition:
+        if not self.reference:
             raise ConfigurationError(
-                "no Kaggle competition is named", "set [data] competition in training/usecase.toml"
+                "no Kaggle competition is named",
+                "set [data] competition in training/usecase.toml, or name it: --source kaggle:COMPETITION, or "
+                "kaggle:OWNER/DATASET",
+            )
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", self.reference):
+            raise ConfigurationError(
+                f"{self.name} is neither a competition nor a dataset",
+                "write kaggle:COMPETITION or kaggle:OWNER/DATASET",
             )
 
     def identity(self) -> list[object]:
-        return [self.request.competition, self.request.file]
+        return [self.reference, self.request.file]
 
     @property
     def shown(self) -> str:
-        return f"kaggle {self.request.competition}"
+        return f"kaggle {self.reference}"
 
-    def open(self, scratch: Path, report: Report) -> OpenedSource:
+    def fetch(self, scratch: Path, report: Report) -> FetchedSource:
         from mlops_cli.data.sources.kaggle import download
-        from mlops_cli.data.sources.received import received_tables
+        from mlops_cli.data.sources.received import verify_download
 
         request = self.request
-        origin = kaggle_origin(request.competition)
+        origin = kaggle_origin(self.reference, self.name)
         try:
-            path = download(request.competition, scratch, report, request.most_bytes)
+            path = download(self.reference, scratch, report, request.most_bytes)
         except MlopsError as error:
             if not request.alternative:
                 raise
             hint = f"{error.hint}; to try it without Kaggle: mlops download-data --source {request.alternative}"
             raise MlopsError(error.message, hint, error.exit_code) from None
-        return OpenedSource(origin, received_tables(request, path, request.competition, scratch))
+        verify_download(request, path, self.reference, scratch)
+        return FetchedSource(origin, path, self.reference, is_archive=True)
 
     @staticmethod
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004
@@ -56,12 +69,12 @@ class KaggleSource(Source):
         return State.SAME if list_files(origin["competition"], seconds) == origin["files"] else State.CHANGED
 
 
-def kaggle_origin(competition: str) -> dict[str, Any]:
+def kaggle_origin(competition: str, shown: str = "kaggle") -> dict[str, Any]:
     """Return the competition's files by name, size and time; without them if Kaggle does not list them."""
     from mlops_cli.data.sources.http.client import CONNECT_SECONDS
     from mlops_cli.data.sources.kaggle import list_files
 
-    origin = {"kind": "kaggle", "shown": "kaggle", "competition": competition}
+    origin = {"kind": "kaggle", "shown": shown, "competition": competition}
     with contextlib.suppress(MlopsError):  # the download itself says what is wrong
         return {**origin, "files": list_files(competition, CONNECT_SECONDS)}
     return origin

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlops_cli.data.files import plain_files
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
 TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
+PARQUET, JSON_LINES = (".parquet",), (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
 def is_table(name: str) -> bool:
     return name.lower().endswith(TABLE_ENDINGS)
 
 
-def path_files(source: str, folder: Path) -> list[Path]:
-    """Return the files at a path relative to ``folder``. Raise MlopsError if there are none."""
+def path_files(source: str, folder: Path, of_tables: bool = True) -> list[Path]:
+    """Return the files at a path relative to ``folder``: its tables or, in a folder, all. Raise MlopsError without."""
     path = folder / Path(source).expanduser()
     if path.is_dir():
-        return _folder_files(path, source)
+        return folder_tables(path, source) if of_tables else [file for _, file in plain_files(path)]
     if not path.exists():
         raise MlopsError(
             f"there is no file {source}",
-            "give --source an existing .csv, .csv.gz, .zip or folder, a URL, kaggle or a script of the project",
+            "give --source an existing file (.csv, .csv.gz, .zip, .tar, .parquet, .jsonl) or folder, a URL, s3://, "
+            "kaggle or a script of the project",
         )
     if not path.is_file():
         raise MlopsError(f"{source} is neither a file nor a folder", "give another --source")
@@ -30,15 +33,21 @@ def path_files(source: str, folder: Path) -> list[Path]:
 
 
 _UNREAD = (".csv.bz2", ".csv.xz", ".csv.zst", ".tsv", ".tsv.gz", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
-_ALSO_UNREAD = (".parquet", ".xlsx", ".xls", ".gz")
+_ALSO_UNREAD = (*PARQUET, *JSON_LINES, ".xlsx", ".xls", ".gz")
 
 
-def _folder_files(folder: Path, source: str) -> list[Path]:
+def folder_tables(folder: Path, source: str) -> list[Path]:
     """Return the tables of a folder. Raise MlopsError if there are none, or if a similar file would be ignored."""
     children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    files = [child for child in children if is_table(child.name) and child.is_file()]
+    plain = [child for child in children if child.is_file()]
+    groups = (
+        [child for child in plain if child.name.lower().endswith(kind)] for kind in (TABLE_ENDINGS, PARQUET, JSON_LINES)
+    )
+    files = next((group for group in groups if group), [])
     if not files:
-        raise MlopsError(f"the folder {source} contains no .csv, .csv.gz or .zip", "give another --source")
+        raise MlopsError(
+            f"the folder {source} contains no .csv, .csv.gz, .zip, .parquet or .jsonl", "give another --source"
+        )
     left_out = [child for child in children if child not in files and _looks_like_data(child)]
     if left_out:
         raise MlopsError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_cli.core.progress import Report
 from mlops_cli.data.sources.local_path import path_files, verify
-from mlops_cli.data.sources.source import OpenedSource, Origin, Source, State
+from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.files.hashing import digest_file
 
 # Larger files are compared by size and times only: reading them would delay the command.
@@ -26,32 +26,34 @@ class PathSource(Source):
     def identity(self) -> list[object]:
         stats = [
             (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ctime_ns)
-            for path in path_files(self.name, self.request.folder)
+            for path in path_files(self.name, self.request.folder, self.request.is_table)
         ]
         return [self.request.file, stats]
 
-    def open(self, scratch: Path, report: Report) -> OpenedSource:  # noqa: ARG002 (reading reports itself)
-        from mlops_cli.data.csv_sources import path_tables
+    def fetch(self, scratch: Path, report: Report) -> FetchedSource:  # noqa: ARG002 (reading reports itself)
+        from mlops_cli.data.archives import is_archive
 
         request = self.request
         if request.sha256 is not None:
-            for path in path_files(self.name, request.folder):
+            for path in path_files(self.name, request.folder, request.is_table):
                 verify(path, request.sha256, str(path))
-        origin = path_origin(self.name, request.folder)
-        return OpenedSource(origin, path_tables(self.name, request.folder, request.file, scratch))
+        origin = path_origin(self.name, request.folder, request.is_table)
+        path = request.folder / Path(self.name).expanduser()
+        return FetchedSource(origin, path, self.name, is_archive=is_archive(path.name) and path.is_file())
 
     @staticmethod
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004
         return _path_state(origin)
 
 
-def path_origin(source: str, folder: Path) -> dict[str, Any]:
+def path_origin(source: str, folder: Path, of_tables: bool = True) -> dict[str, Any]:
     """Return the stat data and digests of a path's files, taken before they are read."""
     return {
         "kind": "path",
         "shown": source,
         "folder": str(folder.resolve()),
-        "files": [{**_look(path), "sha256": digest_file(path)} for path in path_files(source, folder)],
+        "of_tables": of_tables,
+        "files": [{**_look(path), "sha256": digest_file(path)} for path in path_files(source, folder, of_tables)],
     }
 
 
@@ -67,7 +69,7 @@ def _look(path: Path) -> dict[str, Any]:
 
 
 def _path_state(origin: dict[str, Any]) -> State:
-    paths = path_files(origin["shown"], Path(origin["folder"]))
+    paths = path_files(origin["shown"], Path(origin["folder"]), origin["of_tables"])
     before = {file["path"]: file for file in origin["files"]}
     if [str(path.resolve()) for path in paths] != list(before):
         return State.CHANGED

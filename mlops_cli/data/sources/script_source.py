@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlops_cli.core.progress import Report
 from mlops_cli.data.scripts import DataScript, ScriptRunner, is_script
-from mlops_cli.data.sources.source import OpenedSource, Origin, Source, State
+from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.files.atomic import remove_tree
 from mlops_cli.files.hashing import digest_file
@@ -52,10 +52,7 @@ class ScriptSource(Source):
     def identity(self) -> list[object]:
         return [self.request.file, self.script.file, self._runner.inputs(self.script)]
 
-    def open(self, scratch: Path, report: Report) -> OpenedSource:
-        from mlops_cli.data.csv_sources import tables
-        from mlops_cli.data.sources.local_path import path_files
-
+    def fetch(self, scratch: Path, report: Report) -> FetchedSource:
         output, script = scratch / "output", self.script
         remove_tree(output)
         output.mkdir(parents=True)
@@ -63,14 +60,9 @@ class ScriptSource(Source):
         if links := [path for path in output.rglob("*") if path.is_symlink()]:
             raise MlopsError(f"{script.file} wrote the link {links[0].name}", "let it write a copy of the target")
         if not any(output.iterdir()):
-            raise MlopsError(f"{script.file} wrote nothing into its --output-dir", "let it write a CSV there")
-        opened_tables = [
-            table
-            for path in path_files(str(output), output)
-            for table in tables(path, f"{self.name}: {path.name}", self.request.file, scratch / "unpacked")
-        ]
+            raise MlopsError(f"{script.file} wrote nothing into its --output-dir", "let it write a file there")
         origin = {"kind": self.kind, "shown": self.name, "script": script.file, "arguments": dict(script.arguments)}
-        return OpenedSource({**origin, "files": files}, opened_tables)
+        return FetchedSource({**origin, "files": files}, output, self.name)
 
     @property
     def _runner(self) -> ScriptRunner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mlops_cli.core.progress import Report
 
 if TYPE_CHECKING:
-    from mlops_cli.data.compressed import CsvSource
     from mlops_cli.data.request import DataRequest
-    from mlops_cli.data.writer import Writer
 
 Origin = dict[str, Any]
 
@@ -26,15 +24,14 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class OpenedSource:
-    """The tables of a source, its state when they were read (``origin``), and a remark for the user."""
+class FetchedSource:
+    """A file or folder on this machine, its name for messages, the source's state (``origin``), and a remark."""
 
     origin: Origin
-    tables: list[CsvSource] = field(default_factory=list)
+    path: Path
+    name: str
     remark: str = ""
-
-    def all_remarks(self) -> list[str]:
-        return [*filter(None, [self.remark]), *(remark for table in self.tables for remark in table.remarks)]
+    is_archive: bool = False
 
 
 class Source(ABC):
@@ -74,15 +71,8 @@ class Source(ABC):
         return self.name
 
     @abstractmethod
-    def open(self, scratch: Path, report: Report) -> OpenedSource:
-        """Download or find the source's tables. Raise MlopsError if they are unavailable."""
-
-    def add_to(self, writer: Writer, scratch: Path, report: Report) -> OpenedSource:
-        """Write the rows of the source."""
-        opened = self.open(scratch, report)
-        for table in opened.tables:
-            writer.add_table(table, report)
-        return opened
+    def fetch(self, scratch: Path, report: Report) -> FetchedSource:
+        """Download or find what the source has. Raise MlopsError if it is unavailable."""
 
     @staticmethod
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.progress import Report
 from mlops_cli.data.sources.http.urls import Remote, is_url, shown_url
-from mlops_cli.data.sources.source import OpenedSource, Origin, Source, State
+from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 
 if TYPE_CHECKING:
     from mlops_cli.data.sources.http.response_head import Answer
@@ -29,9 +29,10 @@ class UrlSource(Source):
     def shown(self) -> str:
         return shown_url(self.name)
 
-    def open(self, scratch: Path, report: Report) -> OpenedSource:
+    def fetch(self, scratch: Path, report: Report) -> FetchedSource:
+        from mlops_cli.data.archives import is_archive
         from mlops_cli.data.sources.http.download import Download
-        from mlops_cli.data.sources.received import received_tables
+        from mlops_cli.data.sources.received import verify_download
 
         request, remote = self.request, Remote.from_url(self.name)
         download = Download(remote, scratch, report, request.most_bytes)
@@ -39,8 +40,9 @@ class UrlSource(Source):
         remark = "" if download.is_length_known else (
             f"{remote.name} came without its length: whether it is whole, only the number of rows or --sha256 can tell"
         )  # fmt: skip
-        opened_tables = received_tables(request, path, remote.file_name, scratch)
-        return OpenedSource(url_origin(self.name, download.version), opened_tables, remark)
+        verify_download(request, path, remote.file_name, scratch)
+        origin, name = url_origin(self.name, download.version), remote.file_name
+        return FetchedSource(origin, path, name, remark, is_archive(name))
 
     @staticmethod
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mlops_cli.data.metadata import describe_amount
 from mlops_cli.monitoring.psi import population_stability_index
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import escape, number, share, title
@@ -26,7 +27,7 @@ def data(context: ReportContext) -> str:
     if not body:
         return ""
     about = context.evidence.data
-    source = f"<p>{escape(about.get('source', '?'))}, {number(about.get('rows'))} rows{_compared(context)}.</p>"
+    source = f"<p>{escape(about.get('source', '?'))}, {describe_amount(about)}{_compared(context)}.</p>"
     return f'<section id="data"><h2>Data</h2>{source}{body}</section>'
 
 

@@ -72,7 +72,7 @@ def _comparison_card(evidence: Evidence) -> str:
 
 def _data_card(context: ReportContext) -> str:
     data, predictions = context.evidence.data, context.predictions
-    rows = data.get("rows")
+    noun = "files" if data.get("files") else "rows"
     tested = f"{predictions.of:,} in the {escape(predictions.split)} split" if predictions else ""
     positives = (
         [(int(column.truth.sum()), column.name) for column in predictions.columns if column.kind == LABEL]
@@ -81,7 +81,7 @@ def _data_card(context: ReportContext) -> str:
     )
     rarest = f"fewest positives there: {min(positives)[0]:,} ({title(min(positives)[1])})" if positives else ""
     kind = "warn" if data.get("synthetic") else ""
-    return _card(kind, "rows of data", number(rows), "SYNTHETIC, not real" if kind else "", tested, rarest)
+    return _card(kind, f"{noun} of data", number(data.get(noun)), "SYNTHETIC, not real" if kind else "", tested, rarest)
 
 
 def _gates_card(evidence: Evidence) -> str:

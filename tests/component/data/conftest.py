@@ -188,14 +188,15 @@ class FakeKaggle:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if self.path.endswith("IntrospectToken"):
                     return self._json(200, {"active": kaggle.token_known, "username": "someone"})
-                is_listing = self.path.endswith("ListDataFiles")
-                assert is_listing or self.path.endswith("DownloadDataFiles")
+                of_dataset = "Dataset" in self.path
+                is_listing = self.path.endswith("ListDatasetFiles" if of_dataset else "ListDataFiles")
+                assert is_listing or self.path.endswith("DownloadDataset" if of_dataset else "DownloadDataFiles")
                 if is_listing:
                     kaggle.listings.append(self.headers.get("Authorization", ""))
                 if kaggle.status == 200 and is_listing:
                     size = len(kaggle.archive)
                     file = {"name": "train.csv.zip", "totalBytes": size, "creationDate": kaggle.created}
-                    return self._json(200, {"files": [file]})
+                    return self._json(200, {"datasetFiles" if of_dataset else "files": [file]})
                 if kaggle.status != 200:
                     return self._json(kaggle.status, {"code": kaggle.status, "message": "s3cret-token refused"})
                 return _head(self, 302, {"Location": "/storage/toxic.zip?signature=abc", "Content-Length": "0"})

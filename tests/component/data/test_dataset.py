@@ -185,7 +185,7 @@ def test_a_failure_leaves_the_former_dataset_and_the_users_file(request_for, sou
     assert files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
 
 
-@pytest.mark.parametrize("step", range(1, 4))
+@pytest.mark.parametrize("step", range(1, 5))
 def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, tmp_path, csv_bytes, monkeypatch, step):
     source, other = tmp_path / "source.csv", tmp_path / "other.csv"
     source.write_bytes(csv_bytes(10))

@@ -297,7 +297,7 @@ def test_a_whole_download_is_only_used_while_it_is_the_servers(request_for, scri
     content = csv_bytes(100)
     scripted.answer = lambda _, headers: ranged(content, headers, {"ETag": f'"{len(content)}"'})
     with monkeypatch.context() as patch:
-        patch.setattr("mlops_cli.data.sources.received.tables", interrupted)
+        patch.setattr("mlops_cli.data.dataset.path_tables", interrupted)
         with pytest.raises(KeyboardInterrupt):
             download(request_for(scripted.url), tmp_path, no_report)
     kept = [path.name for path in files_in(tmp_path)]

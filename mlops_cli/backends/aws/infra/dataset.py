@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mlops_cli.errors import MlopsError
 FOLDER = "data/"
 METADATA = FOLDER + JSON_NAME
 SHARDS = f"{FOLDER}shards-"
+FILES = f"{FOLDER}files-"
 MAX_SHARD_BYTES = 256 << 20  # a machine works on a whole file in memory
 
 
@@ -24,33 +26,47 @@ def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:
 def metadata_of(bucket: Bucket) -> dict[str, Any] | None:
     """Return the metadata if the data in the bucket are exactly those that it describes."""
     metadata = bucket.get_json(METADATA)
+    if isinstance(metadata, dict) and metadata.get("files"):
+        return dict(metadata) if has_files(bucket, metadata) else None
     data = bucket.metadata(FOLDER + CSV_NAME) if isinstance(metadata, dict) else None
     if data is None or data.sha256 != metadata.get("sha256"):
         return None
     return dict(metadata)
 
 
+def data_prefix(metadata: Mapping[str, Any]) -> str:
+    """Return the folder of the data with this metadata: one of its own for files, which are never changed in place."""
+    return f"{FILES}{metadata['sha256'][:16]}/" if metadata.get("files") else FOLDER
+
+
+def has_files(bucket: Bucket, metadata: Mapping[str, Any]) -> bool:
+    """Return True if all files of a dataset without a schema are in the bucket."""
+    sizes = [item.size for item in bucket.list_objects(data_prefix(metadata))]
+    return (len(sizes), sum(sizes)) == (metadata["files"], metadata["bytes"])
+
+
 def shards_folder(sha256: str, machines: int) -> str:
     return f"{SHARDS}{sha256[:16]}-{machines}/"
 
 
-def dataset_prefix(bucket: Bucket, sha256: str, size: int, machines: int) -> str:
-    """Return the folder for a job of so many machines; raise MlopsError if the data are not split for them."""
-    if machines == 1:
-        return FOLDER
-    if not has_shards(bucket, sha256, size, machines):
+def dataset_prefix(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -> str:
+    """Return the folder for a job of so many machines; raise MlopsError if a table is not split for them."""
+    if machines == 1 or metadata.get("files"):
+        return data_prefix(metadata)
+    if not has_shards(bucket, metadata, machines):
         raise MlopsError(
             f"[aws.preprocess] has {machines} instances, but the dataset in the bucket is not in as many files.",
             "Upload it again: mlops download-data",
         )
-    return shards_folder(sha256, machines)
+    return shards_folder(metadata["sha256"], machines)
 
 
-def has_shards(bucket: Bucket, sha256: str, size: int, machines: int) -> bool:
+def has_shards(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -> bool:
     """Return True if the data are split for so many machines, or if no split is needed."""
-    if machines == 1:
+    if machines == 1 or metadata.get("files"):
         return True
-    return sum(1 for _ in bucket.list_objects(shards_folder(sha256, machines))) == shard_count(size, machines)
+    shards = bucket.list_objects(shards_folder(metadata["sha256"], machines))
+    return sum(1 for _ in shards) == shard_count(metadata["bytes"], machines)
 
 
 def shard_count(size: int, machines: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from mlops_cli.backends.aws.data import AwsData
 from mlops_cli.backends.aws.deployed_project import DeployedProject
@@ -24,7 +24,7 @@ def prepare_start(deployed: DeployedProject, request: RunRequest) -> StartReques
     outputs, data = deployed.pipeline_outputs, AwsData(deployed).dataset()
     if data is None:
         raise no_dataset_error(use_case)
-    dataset_prefix(deployed.bucket, data.sha256, data.bytes, use_case.machines.of(PREPARATION).instance_count)
+    dataset_prefix(deployed.bucket, asdict(data), use_case.machines.of(PREPARATION).instance_count)
     revision = source_upload.upload_source(
         outputs["SourceType"],
         project,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
-from mlops_cli.backends.aws.infra.dataset import FOLDER, METADATA
+from mlops_cli.backends.aws.infra.dataset import METADATA, data_prefix
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.models.approvals import approved_stage, objection
@@ -42,6 +42,7 @@ from mlops_cli.core.jobs.script_environment import environment_inputs
 from mlops_cli.core.models.approval import SHORTFALLS, accepts
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
+from mlops_cli.data.metadata import dataset_info_from, record_of
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.frameworks import DEFAULT, framework_named
@@ -262,7 +263,10 @@ class AwsStageExecutor:
     def _input_folder(self, source: str, run: Run) -> Path:
         """Return a local copy of the dataset or of a stage's output."""
         if source == DATA:
-            return job_outputs.download(self.bucket, FOLDER, self.project.data)
+            dataset = self._dataset()
+            return job_outputs.download(
+                self.bucket, data_prefix(dataset), dataset_info_from(self.project.data, dataset).folder
+            )
         record = run.stage(source)
         return job_outputs.download(self.bucket, record.artifact, self._folder(record))
 
@@ -356,8 +360,7 @@ class AwsStageExecutor:
         dataset = self._dataset()
         if dataset["sha256"] != record.cache_inputs["the data"]:
             raise StageFailed("The data was replaced while it was being prepared.", "Prepare it again: mlops run")
-        dataset_detail = {name: dataset[name] for name in ("source", "rows", "synthetic")}
-        return replace(outcome, detail={**outcome.detail, "dataset": dataset_detail})
+        return replace(outcome, detail={**outcome.detail, "dataset": record_of(dataset)})
 
     def _approval_result(self, stage: Stage, run: Run) -> StageResult:
         """Approve the model package of a run that was approved, here or in the AWS console."""

@@ -156,7 +156,7 @@ class JobBuilder:
         """Return the key prefix of an input: the dataset, a stage's output, or a folder of it."""
         if source == DATA:
             metadata, machines = self._bucket.get_json(dataset.METADATA), self._machine(stage).instance_count
-            return dataset.dataset_prefix(self._bucket, metadata["sha256"], metadata["bytes"], machines)
+            return dataset.dataset_prefix(self._bucket, metadata, machines)
         return run.stage(source).artifact + (f"{folder}/" if folder else "")
 
     def _machine(self, stage: Stage) -> JobInstances:

@@ -62,6 +62,7 @@ WORK = (
 DATA = (
     OwnedPath(rf"data/dataset\.(csv|json){UNFINISHED}", "the downloaded dataset"),
     OwnedPath(r"data/script\.(log|reads)", "the log of the script that wrote the dataset"),
+    OwnedPath("data/files", "the downloaded dataset", is_folder=True),
     OwnedPath("data/partial", "unfinished downloads", is_folder=True),
 )
 # The marker is removed last: as long as it exists, a killed cleanup can be repeated.

@@ -136,8 +136,9 @@ class LocalStageExecutor:
         if dataset is None:
             raise no_dataset_error(self.use_case)
         with self._digests() as digest:
-            if digest(dataset.path) != dataset.sha256:
-                raise changed_since(dataset.path)
+            content = digest_folder(dataset.path, digest) if dataset.files else digest(dataset.path)
+        if content != dataset.sha256:
+            raise changed_since(dataset.path)
         return dataset.sha256
 
     def key(self, cache_inputs: dict[str, str]) -> str:
@@ -249,7 +250,7 @@ class LocalStageExecutor:
         dataset = load(self.project.data) if DATA in stage.inputs else None
         if dataset is None:
             return {}
-        return {"dataset": {"source": dataset.source, "rows": dataset.rows, "synthetic": dataset.synthetic}}
+        return {"dataset": dataset.record}
 
     def _channels(self, stage: Stage, run: Run) -> dict[str, Path]:
         def folders_of(source: str) -> list[str]:
@@ -259,7 +260,10 @@ class LocalStageExecutor:
         return {name: self._input_folder(source, run) / folder for name, (source, folder) in channels}
 
     def _input_folder(self, source: str, run: Run) -> Path:
-        return self.project.data if source == DATA else self.project.state / run.stage(source).artifact
+        if source != DATA:
+            return self.project.state / run.stage(source).artifact
+        dataset = load(self.project.data)
+        return dataset.folder if dataset else self.project.data
 
     def _gate_variables(self, stage: Stage, run: Run) -> dict[str, str]:
         endpoint = gate_variables(self.endpoint, run.deployment.output) if stage.tests_endpoint else {}

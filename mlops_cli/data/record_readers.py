@@ -1,0 +1,138 @@
+"""Read JSON lines and Parquet as tables: blocks of rows in the order of the schema, as the CSV reader gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mlops_cli.data.compressed import CsvSource
+from mlops_cli.data.csv_reader import BLOCK, LONGEST_CELL, MOST_NAMES, Block, TableReader
+from mlops_cli.data.schema import Problem, Problems, Schema, shown
+from mlops_cli.errors import MlopsError
+from mlops_cli.packaging.install_hint import packages_command
+
+
+def table_reader(
+    table: CsvSource, stream: BinaryIO, schema: Schema, findings: Problems
+) -> TableReader | JsonLinesReader | ParquetReader:
+    if table.format == "jsonl":
+        return JsonLinesReader(table.source, stream, schema, findings)
+    if table.format == "parquet" and table.path is not None:
+        return ParquetReader(table.source, table.path, schema)
+    return TableReader(table.source, stream, schema, findings)
+
+
+class JsonLinesReader:
+    """One object on each line; a key that is missing is an empty cell."""
+
+    def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
+        self._source, self._stream, self._findings = source, stream, findings
+        self._names = list(schema.columns)
+        self.ignored: list[str] = []
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all rows that are objects; add the other lines to the findings."""
+        rows: list[list[str]] = []
+        first = 1
+        for number, line in enumerate(self._lines(), 1):
+            row = self._row(number, line)
+            if row is not None:
+                first = first if rows else number
+                rows.append(row)
+            if rows and (row is None or len(rows) == BLOCK):
+                yield _block(self._source, first, rows)
+                rows = []
+        if rows:
+            yield _block(self._source, first, rows)
+
+    def _lines(self) -> Iterator[bytes]:
+        while line := self._stream.readline(LONGEST_CELL):
+            if len(line) == LONGEST_CELL:
+                raise MlopsError(f"{self._source} has a line of more than {LONGEST_CELL:,} bytes", "give JSON lines")
+            yield line
+
+    def _row(self, number: int, line: bytes) -> list[str] | None:
+        text = line.decode("utf-8", "surrogateescape").strip().removeprefix("\ufeff")
+        if not text:
+            return None
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            self._findings.add(Problem(self._source, number, "", f"{shown(text)} is not JSON"))
+            return None
+        if not isinstance(content, dict):
+            self._findings.add(Problem(self._source, number, "", f"{shown(text)} is no object with the columns' names"))
+            return None
+        self._note_ignored(content)
+        return [_cell(content.get(name)) for name in self._names]
+
+    def _note_ignored(self, content: Mapping[str, Any]) -> None:
+        if len(self.ignored) < MOST_NAMES:
+            self.ignored += [name for name in content if name not in self._names and name not in self.ignored]
+
+
+class ParquetReader:
+    """The rows of a Parquet file, in batches; the line of a problem is the row's number."""
+
+    def __init__(self, source: str, path: Path, schema: Schema) -> None:
+        try:
+            import polars as pl
+        except ImportError:
+            raise MlopsError(
+                "reading Parquet needs polars, which is not installed", packages_command("polars")
+            ) from None
+        self._source, self._names, self._errors = source, list(schema.columns), pl.exceptions.PolarsError
+        self._rows = pl.scan_parquet(path)
+        try:
+            columns = self._rows.collect_schema().names()
+        except self._errors as error:
+            raise self._damaged(error) from None
+        missing = [name for name in self._names if name not in columns]
+        if missing:
+            present = ", ".join(shown(name) for name in columns[:MOST_NAMES])
+            raise MlopsError(
+                f"{source}: the columns {', '.join(missing)} are missing; it has {present}",
+                "give a file with these columns, or change [data.columns] in training/usecase.toml",
+            )
+        self.ignored = [name for name in columns if name not in self._names]
+
+    def blocks(self) -> Iterator[Block]:
+        first = 1
+        try:
+            for batch in self._rows.select(self._names).collect_batches(chunk_size=BLOCK, maintain_order=True):
+                for start in range(0, batch.height, BLOCK):
+                    rows = [[_cell(value) for value in row] for row in batch.slice(start, BLOCK).iter_rows()]
+                    yield _block(self._source, first, rows)
+                    first += len(rows)
+        except self._errors as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> MlopsError:
+        reason = (str(error).splitlines() or ["?"])[0]
+        return MlopsError(f"{self._source} is damaged or no Parquet file: {reason}", "get it again")
+
+
+def _block(source: str, first: int, rows: list[list[str]]) -> Block:
+    return Block(source, first, rows, rows, _one_line)
+
+
+def _one_line(_: Iterable[str]) -> int:
+    return 1
+
+
+def _cell(value: Any) -> str:
+    """Return a value as the text of a CSV's cell; nothing for a missing one."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

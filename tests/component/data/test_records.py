@@ -1,0 +1,122 @@
+"""Tables with a schema that are no CSV: JSON lines, Parquet, and tables in a tar archive."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mlops_cli.core.progress import no_report
+from mlops_cli.data.dataset import download
+from mlops_cli.data.schema import Schema
+from mlops_cli.errors import MlopsError
+
+SCHEMA = Schema({"id": "id", "text": "text", "bad": "label", "price": "number?", "day": "date?"})
+ROWS = [
+    {"id": "a", "text": 'two\n"lines"', "bad": 1, "price": 1.5, "day": date(2026, 11, 29), "more": "x"},
+    {"id": "b", "text": "é", "bad": 0, "price": None, "day": None, "more": "y"},
+]
+TABLE = 'id,text,bad,price,day\n"a","two\n""lines""",1,1.5,2026-11-29\n"b","é",0,,\n'
+
+
+def json_lines(rows: list[dict]) -> bytes:
+    return "".join(json.dumps(row, default=str) + "\n" for row in rows).encode()
+
+
+def parquet(rows: list[dict]) -> bytes:
+    out = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(out)
+    return out.getvalue()
+
+
+def in_tar(name: str, content: bytes, *others: str) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for member in (name, *others):
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.fixture
+def get(request_for: Callable, tmp_path: Path) -> Callable:
+    def get_(name: str, content: bytes, **settings: object):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        source = tmp_path / name.split("/")[0]
+        return download(request_for(source, schema=SCHEMA, **settings), tmp_path / "data", no_report)[0]
+
+    return get_
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.jsonl", json_lines(ROWS)),
+        ("rows.ndjson", b"\xef\xbb\xbf" + json_lines(ROWS[:1]) + b"\n\r\n" + json_lines(ROWS[1:]).strip()),
+        ("rows.jsonl.gz", gzip.compress(json_lines(ROWS))),
+        ("rows.parquet", parquet(ROWS)),
+        ("folder/rows.parquet", parquet(ROWS)),
+        ("rows.tar.gz", in_tar("a/rows.jsonl", json_lines(ROWS))),
+        ("rows.tgz", in_tar("rows.parquet", parquet(ROWS), "notes.txt")),
+        ("rows.tar.gz", in_tar("train.csv", TABLE.encode(), "test.csv")),
+    ],
+)
+def test_every_form_gives_the_same_table(get: Callable, name: str, content: bytes) -> None:
+    dataset = get(name, content)
+    assert dataset.path.read_text() == TABLE
+    assert (dataset.rows, dataset.label_rates) == (2, {"bad": 0.5})
+    assert dataset.ignored_columns == ([] if b"train.csv" in gzip_free(content) else ["more"])
+
+
+def gzip_free(content: bytes) -> bytes:
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('{"id": "a", "text": "x", "bad": 2}', 'rows.jsonl line 2, column bad: "2" is not 0 or 1'),
+        ('{"id": "a", "bad": 1}', "rows.jsonl line 2, column text: is empty"),
+        ('{"id": "a", "text": "x", "bad": 1, "price": NaN}', 'line 2, column price: "nan" is not a number'),
+        ('{"id": "a", "text": "x", "bad": 1', 'rows.jsonl line 2: "{'),
+        ('["a", "x", 1]', 'rows.jsonl line 2: "['),
+        ('{"id": "0", "text": "x", "bad": 1}', 'rows.jsonl line 2, column id: "0" duplicates line 1'),
+        ('\n{"id": "a", "text": "x", "bad": 1, "day": "soon"}', 'line 3, column day: "soon" is not a date'),
+        ('{"id": "a", "text": "\\ud800", "bad": 1}', "line 2, column text: "),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number(get: Callable, lines: str, problem: str) -> None:
+    with pytest.raises(MlopsError) as caught:
+        get("rows.jsonl", b'{"id": "0", "text": "x\\ny", "bad": 1}\n' + lines.encode() + b"\n")
+    assert problem in caught.value.message
+
+
+def test_a_bad_row_of_parquet_is_told_with_its_number(get: Callable) -> None:
+    rows = [{**ROWS[0], "id": str(number), "bad": 5 if number == 2_500 else 1} for number in range(3_000)]
+    with pytest.raises(MlopsError, match=r'rows\.parquet line 2501, column bad: "5" is not 0 or 1'):
+        get("rows.parquet", parquet(rows))
+    with pytest.raises(MlopsError, match=r"the columns text, bad, price, day are missing; it has \"id\""):
+        get("rows.parquet", parquet([{"id": "a"}]))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 40 + b"PAR1", parquet(ROWS)[:-20], b"id,text\n"])
+def test_a_damaged_parquet_file_is_one_error(get: Callable, content: bytes) -> None:
+    with pytest.raises(MlopsError, match=r"rows\.parquet is damaged or no Parquet file"):
+        get("rows.parquet", content)
+
+
+def test_several_tables_in_a_tar_are_named(get: Callable) -> None:
+    with pytest.raises(MlopsError, match=r"rows\.tar\.gz contains several tables: it has a\.csv, b\.csv"):
+        get("rows.tar.gz", in_tar("a.csv", TABLE.encode(), "b.csv"))
+    assert get("rows.tar.gz", in_tar("a.csv", TABLE.encode(), "b.csv"), file="b.csv").rows == 2
+    with pytest.raises(MlopsError, match=r"contains no table: it has notes\.txt"):
+        get("rows.tar.gz", in_tar("notes.txt", b"x"))
