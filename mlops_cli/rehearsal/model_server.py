@@ -52,7 +52,7 @@ def _framework(container: Container) -> Framework:
     if variables != framework.environment:
         raise StartError(f"the container of {framework.title} finds no functions: its environment has {variables}")
     if framework.installs_code and container.isolated:
-        raise StartError("pip install . --no-build-isolation: ERROR: Could not find a version (network isolation)")
+        raise StartError("the container installs code/ with pip, and network isolation lets it reach no index")
     return framework
 
 

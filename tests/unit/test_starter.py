@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mlops_cli.core.jobs.script_environment import BOOTSTRAP
 from tests.conftest import ROOT
 
 TRAINING = ROOT / "mlops_cli" / "project" / "starter" / "minimal" / "training"
@@ -27,7 +28,7 @@ def test_no_row_is_torn(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     command = [sys.executable, str(TRAINING / "preprocess.py"), "--input-dir", str(tmp_path), "--output-dir", str(out)]
-    subprocess.run(command, check=True, env={"LC_ALL": "C", "PYTHONUTF8": "0"})
+    subprocess.run(command, check=True, env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": str(BOOTSTRAP)})
     splits = {split: table(out / split / "data.csv") for split in ("train", "test")}
     assert {split: (header, len(part)) for split, (header, *part) in splits.items()} == {
         "train": (HEADER, 240),
@@ -35,5 +36,10 @@ def test_no_row_is_torn(tmp_path):
     }
     assert sorted([*splits["train"][1:], *splits["test"][1:]]) == sorted(rows)
     gate = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TRAINING / "tests/test_pretraining.py")]
-    done = subprocess.run(gate, env={"MLOPS_DATA_DIR": str(out), "LC_ALL": "C"}, capture_output=True, text=True)
+    done = subprocess.run(
+        gate,
+        env={"MLOPS_DATA_DIR": str(out), "LC_ALL": "C", "PYTHONPATH": str(BOOTSTRAP)},
+        capture_output=True,
+        text=True,
+    )
     assert "2 passed" in done.stdout, done.stdout

@@ -15,6 +15,7 @@ from mlops_cli.cli.cost_approval import CostApproval
 from mlops_cli.console import Console
 from mlops_cli.core.costs import Costs, Limits
 from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.time_limits import TimeLimits
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.project.paths import Project
 
@@ -93,7 +94,8 @@ def test_deploy_infra_names_it_before_anything_is_sent(
 ) -> None:
     (project.root / "words.txt").write_text("a")
     record_unsent(project.state, "train", ["words.txt"])
-    deployed: Any = SimpleNamespace(project=project, use_case=SimpleNamespace(passed=PassedVariables()))
+    use_case = SimpleNamespace(passed=PassedVariables(), time_limits=TimeLimits())
+    deployed: Any = SimpleNamespace(project=project, use_case=use_case)
     console = Console(False, False, False)
     show_and_deploy(Infrastructure(deployed), console, dry_run, True, CostApproval(console, Limits({}), True, True))
     said = capsys.readouterr().out
