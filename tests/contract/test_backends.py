@@ -107,10 +107,9 @@ def waiting(ready: Backend, epochs: int) -> Run:
 
 def test_a_plan_changes_nothing_and_providing_twice_is_safe(backend: Backend) -> None:
     assert backend.infra.plan().active
-    assert not backend.infra.exists()
     for _ in range(2):
         backend.infra.deploy()
-        assert backend.infra.exists()
+        assert backend.infra.is_ready_to_run()
         assert not backend.infra.plan().active
 
 

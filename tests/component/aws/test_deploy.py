@@ -314,7 +314,7 @@ def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> 
     again, changed = backend.data.download(data_request(backend.deployed.use_case, [str(path)]), no_report)
     assert (again, changed) == (dataset, False)
     assert ground.backend().data.dataset() == dataset
-    assert not ground.backend().infra.exists()
+    assert not ground.backend().infra.is_ready_to_run()
 
 
 def test_other_data_replace_the_first(ground: Ground) -> None:
@@ -335,7 +335,7 @@ def test_data_without_their_metadata_are_no_data(ground: Ground) -> None:
 
 def test_before_anything_is_made_there_is_no_data(ground: Ground) -> None:
     assert ground.backend().data.dataset() is None
-    assert not ground.backend().infra.exists()
+    assert not ground.backend().infra.is_ready_to_run()
 
 
 def test_interrupted_it_says_what_continues_and_how_to_return(ground: Ground) -> None:
