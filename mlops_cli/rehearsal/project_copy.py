@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.infra.git_files import list_files
 from mlops_cli.backends.aws.infra.source_bundle import bundle_source
 from mlops_cli.data.metadata import load
 from mlops_cli.data.request import DataRequest
+from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.data_request import data_request, quickstart_request
 from mlops_cli.project.paths import Project
 from mlops_cli.project.scaffold import TEMPLATES, Kind, common_files
@@ -24,6 +25,7 @@ REHEARSED = (
     "MAX_RUN_COST", "MAX_MONTHLY_COST", "MAX_DOWNLOAD_GB",
 )  # fmt: skip
 UPLOAD, CONNECTION = "s3", "connection"
+KAGGLE = "kaggle"
 
 
 def has_templates(project: Project) -> bool:
@@ -62,7 +64,10 @@ def rehearsed_settings(settings: Settings) -> dict[str, str]:
 
 
 def rehearsed_data(project: Project, use_case: UseCase, sources: Sequence[str]) -> DataRequest:
-    """Return a request for the named data, the project's own dataset, a file that usecase.toml names, or the sample."""
+    """Return a request for the named data, the project's own dataset, a file that usecase.toml names, or the sample.
+
+    Raise ConfigurationError if the data is elsewhere: a rehearsal has no network.
+    """
     if sources:
         return data_request(use_case, sources)
     dataset = load(project.data)
@@ -71,5 +76,10 @@ def rehearsed_data(project: Project, use_case: UseCase, sources: Sequence[str]) 
     file = project.root / use_case.source
     if file.is_file():
         return data_request(use_case, [str(file)])
+    if "://" in use_case.quickstart or use_case.quickstart == KAGGLE:
+        raise ConfigurationError(
+            f"The project has no data yet, and a rehearsal has no network to get it from {use_case.quickstart}.",
+            "Download it, then rehearse: mlops download-data. Or name a file: mlops rehearse --source FILE",
+        )
     request = quickstart_request(use_case)
     return replace(request, folder=project.root)

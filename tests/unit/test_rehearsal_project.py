@@ -1,0 +1,79 @@
+"""What a rehearsal takes of a project: its files, settings and data."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.paths import Project
+from mlops_cli.project.settings import SETTINGS, resolve
+from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.rehearsal.project_copy import copy_project, rehearsed_data, rehearsed_settings
+from tests.conftest import ROOT, USE_CASES
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    shutil.copytree(USE_CASES / "tiny" / "training", tmp_path / "tiny" / "training")
+    return Project(tmp_path / "tiny")
+
+
+@pytest.fixture
+def use_case(project: Project) -> UseCase:
+    return load_use_case(project.training / "usecase.toml")
+
+
+@pytest.mark.parametrize("source", ["kaggle", "https://example.org/a.csv", "s3://bucket/a.csv"])
+def test_data_that_is_elsewhere_is_not_fetched(project: Project, use_case: UseCase, source: str) -> None:
+    use_case = replace(use_case, source=source, quickstart=source)
+    with pytest.raises(ConfigurationError, match="no network") as error:
+        rehearsed_data(project, use_case, ())
+    assert "mlops download-data" in error.value.hint
+    assert rehearsed_data(project, use_case, ["here.csv"]).sources == ["here.csv"]
+
+
+def test_a_file_of_the_project_is_its_data(project: Project, use_case: UseCase) -> None:
+    (project.root / "rows.csv").write_text("id,text,long\n")
+    request = rehearsed_data(project, replace(use_case, source="rows.csv", quickstart="rows.csv"), ())
+    assert request.sources == [str(project.root / "rows.csv")]
+
+
+def test_settings_of_this_machine_and_of_other_services_stay_here() -> None:
+    given = {
+        "AWS_PROFILE": "mine",
+        "AWS_REGION": "eu-west-1",
+        "SOURCE": "connection",
+        "STAGE": "prod",
+        "KAGGLE_KEY": "k",
+    }
+    rehearsed = rehearsed_settings(resolve(given, {}, {}))
+    assert set(rehearsed) == {setting.name for setting in SETTINGS}
+    shown = {name: rehearsed[name] for name in (*given, "MLOPS_TARGET")}
+    assert shown == {
+        "AWS_PROFILE": "",
+        "AWS_REGION": "us-east-1",
+        "SOURCE": "s3",
+        "STAGE": "prod",
+        "KAGGLE_KEY": "",
+        "MLOPS_TARGET": "aws",
+    }
+
+
+def test_only_what_would_be_sent_is_copied(project: Project, tmp_path: Path) -> None:
+    (project.root / ".env").write_text("KAGGLE_KEY=k\n")
+    (project.root / ".mlops").mkdir()
+    (project.root / ".mlops" / "state.db").write_text("")
+    (project.root / "training" / "train.py").touch()
+    settings = rehearsed_settings(resolve({"STAGE": "prod"}, {}, {}))
+    copy = copy_project(project, tmp_path / "copy", settings)
+    assert "STAGE='prod'" in copy.dotenv.read_text()
+    assert "KAGGLE_KEY" not in copy.dotenv.read_text()
+    assert not copy.state.exists()
+    assert (copy.training / "train.py").is_file()
+    assert (copy.root / "templates" / "pipeline.yaml").read_bytes() == (
+        ROOT / "templates" / "pipeline.yaml"
+    ).read_bytes()
