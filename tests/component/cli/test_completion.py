@@ -81,7 +81,7 @@ def asked(cli: Cli, line: str, shell: str = "bash") -> list[str]:
         ("mlops approve ", ["1affffff"]),
         ("mlops run --from p", ["preprocess", "pre-training-tests", "post-training-tests"]),
         ("mlops logs --stage tr", ["train"]),
-        ("mlops run --set train.ep", ["train.epochs=2"]),
+        ("mlops run --set train.ep", ["train.epochs=3"]),
         ("mlops --target ", ["local", "aws"]),
         ("mlops download-data --source k", ["kaggle"]),
         ("mlops models show ", ["v2", "v1"]),
