@@ -188,6 +188,7 @@ def test_on_aws_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Clo
     html = report_of(shared, first["id"])
     assert "it would be the first model to go live" in html, "as it was when the decision fell"
     assert re.search("This run was <b>approved</b> by root, .*: go ahead<", html)
+    assert "This model went <b>live</b> on" in html
     with urllib.request.urlopen(shared.json("report", first["id"])["report"]) as answer:
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
 
