@@ -76,7 +76,7 @@ def rehearsed_data(project: Project, use_case: UseCase, sources: Sequence[str]) 
     file = project.root / use_case.source
     if file.is_file():
         return data_request(use_case, [str(file)])
-    if "://" in use_case.quickstart or use_case.quickstart == KAGGLE:
+    if "://" in use_case.quickstart or use_case.quickstart.partition(":")[0] == KAGGLE:
         raise ConfigurationError(
             f"The project has no data yet, and a rehearsal has no network to get it from {use_case.quickstart}.",
             "Download it, then rehearse: mlops download-data. Or name a file: mlops rehearse --source FILE",
