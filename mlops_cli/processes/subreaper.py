@@ -47,7 +47,8 @@ def _load_libc() -> ctypes.CDLL:
 class Subreaper:
     """``parent``: the process with which it ends, 0 for none. ``closes``: whether it closes its descriptors.
 
-    SIGTERM is passed on, and the script has ``grace_seconds`` to end. What it leaves behind has ``drain_seconds``.
+    SIGTERM is passed on, and the script has ``grace_seconds`` to end. What it leaves behind, such as a program of a
+    shell's pipe, has ``drain_seconds`` to write its last output.
     """
 
     token: str
@@ -74,15 +75,15 @@ class Subreaper:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _stay(self, script: int) -> NoReturn:
-        status = 1
         try:
+            output = f"pipe:[{os.fstat(1).st_ino}]"
             os.chdir("/")  # it must not keep the project's folder in use
             if self.closes:
                 _close_descriptors()
             for sign in (signal.SIGINT, signal.SIGHUP):
                 signal.signal(sign, signal.SIG_IGN)
             status, was_asked = self._wait(script)
-            self._end_descendants(0.0 if was_asked else self.drain_seconds)
+            self._end_descendants(output, 0.0 if was_asked else self.drain_seconds)
             _exit_like(status)
         finally:
             os._exit(1)
@@ -99,12 +100,13 @@ class Subreaper:
                 os.kill(script, signal.SIGKILL)
         return status, deadline < float("inf")
 
-    def _end_descendants(self, drain_seconds: float) -> None:
+    def _end_descendants(self, output: str, drain_seconds: float) -> None:
         """Kill what is left, until nothing is; give up what does not end even so."""
         patience = time.monotonic() + drain_seconds
         while _has_children() and time.monotonic() < patience + KILL_SECONDS:
-            if time.monotonic() >= patience:
-                for pid in children(os.getpid()):
+            left = list(children(os.getpid()))
+            if time.monotonic() >= patience or not any(_has_open(pid, output) for pid in left):
+                for pid in left:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGKILL)
             if _next_signal(PAUSE_SECONDS) is signal.SIGTERM:
@@ -121,6 +123,12 @@ def children(parent: int) -> Iterator[int]:
             # The command's name, in brackets, may hold anything; the parent is the second field after it.
             if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == parent:
                 yield int(folder.name)
+
+
+def _has_open(pid: int, file: str) -> bool:
+    with contextlib.suppress(OSError):
+        return any(os.readlink(link) == file for link in Path(f"/proc/{pid}/fd").iterdir())  # noqa: PTH115 (no path)
+    return False
 
 
 def is_subreaper(pid: int, token: str) -> bool:

@@ -19,6 +19,11 @@ CALLS = "rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync,fda
 # The same as Python tells it to who listens; what SQLite does is not among it.
 EVENTS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "sqlite3.connect"}
 LIMIT_SECONDS = 120.0
+# What a script may leave behind: it has left its session, its parents and its environment.
+DAEMON = """
+import subprocess
+subprocess.Popen("exec env -i setsid sleep 300 </dev/null >/dev/null 2>&1 &", shell=True).wait()
+"""
 
 
 class Project:
@@ -35,6 +40,8 @@ class Project:
     def make(self) -> None:
         shutil.copytree(USE_CASE / "training", self.folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(self.model, self.folder / "training" / "model")
+        script = self.folder / "training" / "train.py"
+        script.write_text(script.read_text() + DAEMON)
         settings = self.folder / "training" / "usecase.toml"
         settings.write_text(settings.read_text().replace('source = "sample"\nfile = "tiny.csv"', 'source = "tiny.csv"'))
         rows = "".join(f"{number},text number {number},{number % 2}\n" for number in range(20))

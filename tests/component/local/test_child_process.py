@@ -190,6 +190,12 @@ def test_a_daemon_without_any_mark_ends_with_its_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+def test_what_still_writes_when_the_script_has_ended_may_finish(tmp_path: Path) -> None:
+    code = "import subprocess; subprocess.Popen('sleep 0.3; echo late', shell=True)"
+    assert run(tmp_path, code)[:2] == (0, ["late"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_daemon_without_any_mark_ends_with_mlops(tmp_path: Path, sign: signal.Signals) -> None:
     command = [sys.executable, "-c", RUN, str(tmp_path), f"{LOST}\ntime.sleep(60)"]

@@ -327,15 +327,16 @@ if not os.fork():
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_a_daemon_of_the_packages_code_ends_with_the_server(
-    make_endpoint: Any, packages: Any, package_of: Any, is_alive: Any, tmp_path: Path, how: str
+    make_endpoint: Any, packages: Any, package_of: Any, is_alive: Any, eventually: Any, tmp_path: Path, how: str
 ) -> None:
     endpoint = make_endpoint()
     folder = tmp_path / "daemon"
     inference = copy_of(packages("text-0").folder, folder) / "code" / "inference.py"
     inference.write_text(inference.read_text() + DAEMON)
     status = deploy(endpoint, package_of(folder))
-    (note,) = folder_of(endpoint).root.glob("children/*/daemon")
-    daemon = int(note.read_text())
+    root = folder_of(endpoint).root
+    assert eventually(lambda: [note for note in root.glob("children/*/daemon") if note.read_text().endswith("\n")])
+    daemon = int(next(root.glob("children/*/daemon")).read_text())
     assert is_alive(daemon)
     if how == "killed":
         os.kill(status.pid, signal.SIGKILL)
