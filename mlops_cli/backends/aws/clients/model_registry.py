@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlops_cli.backends.aws.account import Client
@@ -127,6 +128,12 @@ class ModelRegistry:
                 ModelApprovalStatus=status,
                 ApprovalDescription=" ".join(description.split())[:DESCRIPTION_LENGTH],
             )
+
+    def reject(self, packages: Iterable[str], why: str) -> None:
+        """Reject packages of a model, except those that wait for a decision: it needs a new one to be deployed."""
+        for package in packages:
+            if self.status(package) != PENDING:
+                self.decide(package, False, why)
 
     def require_kept(self, package: str, digest: str) -> None:
         """Raise StageFailed unless the package is of this model and its file has this digest."""

@@ -36,9 +36,7 @@ class ModelVersions:
 
     def reject(self, digest: str, why: str) -> None:
         """Reject the model: no later run deploys it without a new decision."""
-        for package in self._registry.packages():
-            if package.digest == digest and package.status != PENDING:
-                self._registry.decide(package.arn, False, why)
+        self._registry.reject([package.arn for package in self._registry.packages() if package.digest == digest], why)
 
 
 def _with_package_number(version: ModelVersion, packages: Sequence[Package]) -> ModelVersion:

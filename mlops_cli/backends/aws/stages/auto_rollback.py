@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mlops_cli.backends.aws.clients.model_registry import PENDING, ModelRegistry
+from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, rejection_comment
 from mlops_cli.backends.aws.models.approvals import ApprovalHistory
@@ -104,10 +104,8 @@ class AutoRollback:
 
     def _reject(self, digest: str, why: str) -> None:
         """Reject the model: no later run deploys it without a new decision."""
-        for request in self._run_store.approval_requests(digest):
-            package = request.detail["package"]
-            if self._registry.status(package) != PENDING:
-                self._registry.decide(package, False, why)
+        requests = self._run_store.approval_requests(digest)
+        self._registry.reject([request.detail["package"] for request in requests], why)
 
 
 def _number(request: StageRun) -> int:
