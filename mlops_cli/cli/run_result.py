@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Approvals, ServedEndpoint
+    from mlops_cli.backends.base import Backend
     from mlops_cli.console import Console
     from mlops_cli.core.runs import Run
 
 
-def show_result(approvals: Approvals, endpoint: ServedEndpoint, console: Console, current: Run) -> None:
+def show_result(backend: Backend, console: Console, current: Run) -> None:
     """Show the evidence of a run that waits for approval, or the endpoint of a finished one; name the next command."""
     from mlops_cli.console import output
     from mlops_cli.core.runs import Status
 
     if current.status is Status.DONE:
-        served = endpoint.status()
+        served = backend.endpoint.status()
         output.show_endpoint(console, served)
         output.show_next(console, current, served)
         return
     if current.status is Status.WAITING:
-        output.show_evidence(console, approvals.evidence(current))
+        output.show_evidence(console, backend.approvals.evidence(current))
     console.next(output.next_command(current))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.console.formatting import format_datetime, iso, short
 from mlops_cli.core.endpoint import Endpoint, EndpointState, GateReport
-from mlops_cli.core.models.comparison import ComparisonResult, describe_rows, summarize
 from mlops_cli.core.runs import CONTINUABLE, Run, StageRun, Status
 from mlops_cli.data.metadata import describe_amount
 from mlops_cli.plain_text import clipped, one_line
@@ -176,6 +175,8 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
 
 def _within(evidence: Evidence) -> str:
     """Return the sentence for a model without a shortfall."""
+    from mlops_cli.core.models.comparison import ComparisonResult
+
     has_limits = any(row.minimum or row.maximum for row in evidence.rows)
     limits = "all metrics are within their limits" if has_limits else "usecase.toml sets no limits"
     is_worse = evidence.comparison is not None and evidence.comparison.result is ComparisonResult.WORSE
@@ -184,6 +185,8 @@ def _within(evidence: Evidence) -> str:
 
 def _against_live(evidence: Evidence) -> dict[str, str]:
     """Return the comparison with the live model, and its rows."""
+    from mlops_cli.core.models.comparison import describe_rows, summarize
+
     comparison = evidence.comparison
     if comparison is None:
         return {}

@@ -144,7 +144,7 @@ def _decide(backend: Backend, console: Console, run: Run, approved: bool, commen
     except KeyboardInterrupt:
         raise MlopsError("Stopped; the decision is on record.", "Continue: mlops run", EXIT_INTERRUPTED) from None
     if approved:
-        show_result(backend.approvals, backend.endpoint, console, run)
+        show_result(backend, console, run)
     return run
 
 

@@ -78,5 +78,5 @@ def show_and_roll_back(
             run = backend.models.rollback(target.digest, comment, view)
     except KeyboardInterrupt:
         raise MlopsError("Stopped; the rollback is on record.", "Continue: mlops run", EXIT_INTERRUPTED) from None
-    show_result(backend.approvals, backend.endpoint, console, run)
+    show_result(backend, console, run)
     return run

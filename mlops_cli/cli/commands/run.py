@@ -93,7 +93,7 @@ def run(
         console.say(f"run {current.id} continues in the background")
         console.next("mlops logs --follow")
     else:
-        show_result(context.backend.approvals, context.backend.endpoint, console, current)
+        show_result(context.backend, console, current)
     result = {**run_dict(current), "changed": changed, "newer_data": newer_data}
     console.result({**result, "costs": cost_approval.to_dict()})
 
