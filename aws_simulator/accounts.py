@@ -42,7 +42,7 @@ def role(aws: Aws, name: str, service: str, *statements: Mapping[str, Any]) -> s
 
 def grant(aws: Aws, name: str, *statements: Mapping[str, Any]) -> None:
     """Replace what a role may do."""
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
     if statements:
         aws.client("iam").put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
 
@@ -51,7 +51,7 @@ def user(aws: Aws, name: str, *statements: Mapping[str, Any]) -> dict[str, str]:
     """A user; gives credentials for ``aws.client``."""
     iam = aws.client("iam")
     iam.create_user(UserName=name)
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
     if statements:
         iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName=name)["AccessKey"]

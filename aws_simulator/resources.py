@@ -206,8 +206,8 @@ class StackRoles:
         """Who acts for the stack that a request is about: its role, if it has one."""
         if asked.get("Action") not in STACK_ACTIONS:
             return caller
-        given = asked.get("StackName", "")
-        name = given.split("/")[1] if given.startswith("arn:") else given
+        stack_name = asked.get("StackName", "")
+        name = stack_name.split("/")[1] if stack_name.startswith("arn:") else stack_name
         key = (caller.account, caller.region, name)
         if cloudformation._stacks.get(name, {}).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
             self._roles.pop(key, None)  # a new stack of an old name has the old one's role no more

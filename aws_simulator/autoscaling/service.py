@@ -121,7 +121,7 @@ class Autoscaling(Service):
 
     @operation()
     def describe_scalable_targets(self, request: Request, caller: Caller) -> dict[str, Any]:
-        wanted = request.get("ResourceIds")
+        resource_ids = request.get("ResourceIds")
         rows = [
             {
                 **{name: target.request[name] for name in (*KEY, "MinCapacity", "MaxCapacity")},
@@ -131,7 +131,7 @@ class Autoscaling(Service):
             }
             for target in self.targets.values()
             if target.request["ServiceNamespace"] == request["ServiceNamespace"]
-            and (not wanted or target.request["ResourceId"] in wanted)
+            and (not resource_ids or target.request["ResourceId"] in resource_ids)
         ]
         return page(rows, request, "ScalableTargets", "MaxResults", "NextToken", 50)
 

@@ -14,13 +14,13 @@ class Project(ResourceType):
 
     def create(self, resource: Resource) -> tuple[str, dict[str, Any]]:
         request = self._request(resource, "CreateProjectInput")
-        made = self.simulator.client("codebuild", resource.caller).create_project(**request)["project"]
-        return request["name"], {"Arn": made["arn"]}
+        project = self.simulator.client("codebuild", resource.caller).create_project(**request)["project"]
+        return request["name"], {"Arn": project["arn"]}
 
     def update(self, resource: Resource) -> tuple[str, dict[str, Any]]:
         request = {**self._request(resource, "UpdateProjectInput"), "name": resource.physical_id}
-        made = self.simulator.client("codebuild", resource.caller).update_project(**request)["project"]
-        return resource.physical_id, {"Arn": made["arn"]}
+        project = self.simulator.client("codebuild", resource.caller).update_project(**request)["project"]
+        return resource.physical_id, {"Arn": project["arn"]}
 
     def delete(self, resource: Resource) -> None:
         self.simulator.client("codebuild", resource.caller).delete_project(name=resource.physical_id)

@@ -147,7 +147,10 @@ class Runner:
     def _variables(self, spec: Buildspec, role: Caller, commands: Path) -> dict[str, str]:
         """The build's environment: what AWS sets, the role's credentials, the project's own; no way to the network."""
         build = self.build
-        own = {one["name"]: one["value"] for one in build.project["environment"].get("environmentVariables", [])}
+        own = {
+            variable["name"]: variable["value"]
+            for variable in build.project["environment"].get("environmentVariables", [])
+        }
         inputs = build.pipeline.inputs if build.pipeline else ()
         return {
             "PATH": f"{commands}:/usr/local/bin:/usr/bin:/bin",

@@ -170,7 +170,7 @@ def _check(project: dict[str, Any]) -> None:
 def _overridden(project: dict[str, Any], request: Request) -> dict[str, Any]:
     """The project as one build sees it."""
     environment, source = dict(project["environment"]), dict(project["source"])
-    variables = {one["name"]: one for one in environment.get("environmentVariables", [])}
+    variables = {variable["name"]: variable for variable in environment.get("environmentVariables", [])}
     variables.update({one["name"]: one for one in request.get("environmentVariablesOverride", [])})
     environment["environmentVariables"] = list(variables.values())
     source.update({OVERRIDES[name]: request[name] for name in OVERRIDES if name in request})

@@ -42,7 +42,9 @@ class Repository(ResourceType):
 
     def update(self, resource: Resource) -> tuple[str, dict[str, Any]]:
         properties, service = _checked(resource.properties), self._service()
-        stored = next(one for one in service.repositories.values() if one.id == resource.physical_id)
+        stored = next(
+            repository for repository in service.repositories.values() if repository.id == resource.physical_id
+        )
         del service.repositories[stored.name]
         stored.name, stored.description = properties["RepositoryName"], properties.get("RepositoryDescription", "")
         stored.tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}

@@ -91,7 +91,10 @@ class CodeCommit(Service):
         return {"repositoryMetadata": self.found(request).metadata()}
 
     def list_repositories(self, request: Request, caller: Caller) -> dict[str, Any]:
-        rows = [{"repositoryName": one.name, "repositoryId": one.id} for one in self.repositories.values()]
+        rows = [
+            {"repositoryName": repository.name, "repositoryId": repository.id}
+            for repository in self.repositories.values()
+        ]
         return page(rows, request, "repositories", "", "nextToken", size=1000, bad=BAD_TOKEN)
 
     @operation(ARN)

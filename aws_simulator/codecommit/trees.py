@@ -29,7 +29,7 @@ def folder(git: Git, request: Request) -> dict[str, Any]:
         "commitId": commit,
         "folderPath": path,
         "treeId": tree,
-        "subFolders": [{"treeId": one.id, **_paths(one, path)} for one in entries if one.kind == "tree"],
+        "subFolders": [{"treeId": entry.id, **_paths(entry, path)} for entry in entries if entry.kind == "tree"],
         "files": [_file(one, path) for one in entries if one.kind == "blob" and NAMES[one.mode] != "SYMLINK"],
         "symbolicLinks": [_file(one, path) for one in entries if one.kind == "blob" and NAMES[one.mode] == "SYMLINK"],
         "subModules": [{"commitId": one.id, **_paths(one, path)} for one in entries if one.kind == "commit"],
@@ -38,15 +38,15 @@ def folder(git: Git, request: Request) -> dict[str, Any]:
 
 def file(git: Git, request: Request) -> dict[str, Any]:
     commit = specified(git, request.get("commitSpecifier", "HEAD"))
-    found = git.entry(commit, request["filePath"].lstrip("/"))
-    if found is None or found.kind != "blob":
+    entry = git.entry(commit, request["filePath"].lstrip("/"))
+    if entry is None or entry.kind != "blob":
         raise ServiceError("FileDoesNotExistException", f"File {request['filePath']} does not exist")
-    content = git.content(found.id)
+    content = git.content(entry.id)
     return {
         "commitId": commit,
-        "blobId": found.id,
-        "filePath": found.path,
-        "fileMode": NAMES[found.mode],
+        "blobId": entry.id,
+        "filePath": entry.path,
+        "fileMode": NAMES[entry.mode],
         "fileSize": len(content),
         "fileContent": content,
     }

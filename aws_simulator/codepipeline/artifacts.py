@@ -22,7 +22,7 @@ def place(action: Action, name: str) -> Artifact:
 
 
 def places(action: Action) -> list[Artifact]:
-    return [place(action, one["name"]) for one in action.declaration.get("outputArtifacts", [])]
+    return [place(action, output_artifact["name"]) for output_artifact in action.declaration.get("outputArtifacts", [])]
 
 
 def put(s3: Any, artifact: Artifact, body: bytes) -> None:

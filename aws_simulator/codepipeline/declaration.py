@@ -94,7 +94,9 @@ def _check_flow(pipeline: Declaration) -> None:
             for action in group:
                 _check_inputs(action, made)
                 _check_references(action, namespaces, declared)
-            outputs = [one["name"] for action in group for one in action.get("outputArtifacts", [])]
+            outputs = [
+                output_artifact["name"] for action in group for output_artifact in action.get("outputArtifacts", [])
+            ]
             _unique("output artifact", [*made, *outputs], "InvalidActionDeclarationException")
             made.update(outputs)
             found = [action["namespace"] for action in group if action.get("namespace")]

@@ -124,7 +124,10 @@ class Engine:
             action.configuration = {key: variables.resolved(value, values) for key, value in configuration.items()}
         except variables.UnresolvedError as error:
             action.error = ("InvalidActionConfiguration", str(error))
-        action.inputs = [execution.artifacts[one["name"]] for one in action.declaration.get("inputArtifacts", [])]
+        action.inputs = [
+            execution.artifacts[input_artifact["name"]]
+            for input_artifact in action.declaration.get("inputArtifacts", [])
+        ]
         self._start(action)
 
     def _continue(self, execution: Execution, stage: Stage) -> None:

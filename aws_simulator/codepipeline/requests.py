@@ -59,14 +59,14 @@ def tagged(service: CodePipeline, request: Request) -> Pipeline:
 
 def started(found: Pipeline, request: Request) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
     """The variables and source revisions of a start."""
-    declared = {one["name"]: one for one in found.declaration.get("variables", [])}
+    declared = {variable["name"]: variable for variable in found.declaration.get("variables", [])}
     variables = {one["name"]: one["value"] for one in request.get("variables", [])}
     if unknown := sorted(set(variables) - set(declared)):
         raise ServiceError("ValidationException", f"Variable {unknown[0]} is not declared in pipeline {found.name}")
     missing = [name for name, one in declared.items() if "defaultValue" not in one and name not in variables]
     if missing:
         raise ServiceError("ValidationException", f"Variable {missing[0]} has no default value and none was given")
-    actions = {one["name"]: one for one in found.declaration["stages"][0]["actions"]}
+    actions = {action["name"]: action for action in found.declaration["stages"][0]["actions"]}
     revisions = {}
     for one in request.get("sourceRevisions", []):
         _check_revision(one, actions.get(one["actionName"]))

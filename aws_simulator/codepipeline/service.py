@@ -98,14 +98,14 @@ class CodePipeline(Service):
     def list_pipelines(self, request: Request, caller: Caller) -> dict[str, Any]:
         rows = [
             {
-                "name": one.name,
-                "version": one.version,
-                "pipelineType": one.declaration["pipelineType"],
-                "executionMode": one.mode,
-                "created": one.created,
-                "updated": one.updated,
+                "name": pipeline.name,
+                "version": pipeline.version,
+                "pipelineType": pipeline.declaration["pipelineType"],
+                "executionMode": pipeline.mode,
+                "created": pipeline.created,
+                "updated": pipeline.updated,
             }
-            for one in self.pipelines.values()
+            for pipeline in self.pipelines.values()
         ]
         return page(rows, request, "pipelines", "maxResults", "nextToken", size=1000, bad=BAD_TOKEN)
 
@@ -135,7 +135,9 @@ class CodePipeline(Service):
     @operation(PIPELINE)
     def list_pipeline_executions(self, request: Request, caller: Caller) -> dict[str, Any]:
         pipeline = requests.pipeline(self, request["pipelineName"])
-        found = [one for one in pipeline.executions.values() if self.views.is_listed(one.started)][::-1]
+        found = [execution for execution in pipeline.executions.values() if self.views.is_listed(execution.started)][
+            ::-1
+        ]
         if stage := ((request.get("filter") or {}).get("succeededInStage") or {}).get("stageName"):
             found = [one for one in found if stage in one.passed]
         rows = [views.summary(one) for one in found]
@@ -143,7 +145,7 @@ class CodePipeline(Service):
 
     @operation(PIPELINE)
     def list_action_executions(self, request: Request, caller: Caller) -> dict[str, Any]:
-        rows = [views.action(one, self.views) for one in requests.actions(self, request)]
+        rows = [views.action(action, self.views) for action in requests.actions(self, request)]
         return page(rows, request, "actionExecutionDetails", "maxResults", "nextToken", bad=BAD_TOKEN)
 
     @operation(STAGE + "/{actionName}")

@@ -165,9 +165,9 @@ def _describe_events(describe: Handler) -> Handler:
         named = ("ChangeSetName", "ChangeSetId") if wanted else ("StackName", "StackId")
         found = [
             event
-            for one in cloudformation._change_sets.values()
-            if (wanted or of) in [one[name] for name in named]
-            for event in one.get("_operation_events", [])
+            for change_set in cloudformation._change_sets.values()
+            if (wanted or of) in [change_set[name] for name in named]
+            for event in change_set.get("_operation_events", [])
         ]
         stack = found and cloudformation._stacks.get(found[0]["StackId"].split("/")[1])
         if not stack:

@@ -160,7 +160,7 @@ class Endpoints(Base):
 
     def age(self, arguments: dict[str, Any]) -> None:
         """The control ``sagemaker-age``: an endpoint, and when it was last changed, so many days older."""
-        found = next(one for one in self.endpoints.values() if one.name == arguments["endpoint"])
+        found = next(endpoint for endpoint in self.endpoints.values() if endpoint.name == arguments["endpoint"])
         found.created -= datetime.timedelta(days=arguments["days"])
         found.modified -= datetime.timedelta(days=arguments["days"])
 

@@ -46,8 +46,13 @@ class ProcessingJobs(Base):
         check(request)
         self._check_processing_quota(request)
         role = assume_role(request["RoleArn"])
-        for given in request.get("ProcessingInputs", []):
-            check_data(self.simulator.client("s3", role), given["S3Input"]["S3Uri"], request["RoleArn"], caller.region)
+        for processing_input in request.get("ProcessingInputs", []):
+            check_data(
+                self.simulator.client("s3", role),
+                processing_input["S3Input"]["S3Uri"],
+                request["RoleArn"],
+                caller.region,
+            )
         job = ProcessingJob(self.simulator, self.pace, request["ProcessingJobName"], arn, request)
         self.processing_jobs[arn] = job
         self.tag(arn, request.get("Tags"))
@@ -105,7 +110,7 @@ def check(request: Mapping[str, Any]) -> None:
     """What SageMaker asks for beside its model."""
     if "ClusterConfig" not in request["ProcessingResources"]:
         raise invalid("ClusterConfig is required in ProcessingResources.")
-    inputs = [given.get("S3Input") for given in request.get("ProcessingInputs", [])]
+    inputs = [processing_input.get("S3Input") for processing_input in request.get("ProcessingInputs", [])]
     outputs = [output.get("S3Output") for output in request.get("ProcessingOutputConfig", {}).get("Outputs", [])]
     for place in [*inputs, *outputs]:
         if place is None:

@@ -70,8 +70,8 @@ class ProcessingJob(Job):
         (root / "config" / "resourceconfig.json").write_text(json.dumps(resources))
         description = {**self.request, "ProcessingJobArn": self.arn}
         (root / "config" / "processingjobconfig.json").write_text(json.dumps(description, default=str))
-        for given in self.request.get("ProcessingInputs", []):
-            source = given["S3Input"]
+        for processing_input in self.request.get("ProcessingInputs", []):
+            source = processing_input["S3Input"]
             share = (number, len(self.hosts)) if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
             storage.download(self.client("s3"), source["S3Uri"], self._local(host, source["LocalPath"]), share)
         for output in self._outputs():

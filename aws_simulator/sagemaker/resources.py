@@ -135,13 +135,13 @@ class EndpointType(ApiType):
 
     def stabilize(self, resource: Resource, name: str) -> None:
         """Wait until nothing is under way. Raises ValueError, in CloudFormation's words, if it is not as wished."""
-        found = self._settled(resource, name)
+        settled = self._settled(resource, name)
         wished = resource.properties["EndpointConfigName"]
         silent = self.simulator.services["sagemaker"].pace.silent_rollback  # type: ignore[attr-defined]
-        if found["EndpointStatus"] == "InService" and (silent or found["EndpointConfigName"] == wished):
+        if settled["EndpointStatus"] == "InService" and (silent or settled["EndpointConfigName"] == wished):
             return
-        reason = found.get("FailureReason") or f"The endpoint is {found['EndpointStatus']}."
-        what = f"Resource of type '{self.name}' with identifier '{found['EndpointArn']}' did not stabilize: {reason}"
+        reason = settled.get("FailureReason") or f"The endpoint is {settled['EndpointStatus']}."
+        what = f"Resource of type '{self.name}' with identifier '{settled['EndpointArn']}' did not stabilize: {reason}"
         token = f"(RequestToken: {uuid.uuid4()}, HandlerErrorCode: NotStabilized)"
         raise ValueError(f'Resource handler returned message: "{what}" {token}')
 

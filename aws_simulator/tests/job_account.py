@@ -66,8 +66,8 @@ class Jobs:
         return bytes(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
     def keys(self, prefix: str) -> list[str]:
-        found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-        return [entry["Key"].removeprefix(prefix) for entry in found]
+        contents = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        return [entry["Key"].removeprefix(prefix) for entry in contents]
 
     def training(self, name: str, script: str, **more: Any) -> dict[str, Any]:
         """A request; ``hyperparameters``, ``files`` beside the script, ``instances``, ``channels``, members of it."""

@@ -136,7 +136,7 @@ def test_a_build_has_its_role_and_nothing_more(builds: Builds) -> None:
     assert "hello" in builds.log(build)
     assert builds.run(fetch.replace("KEY", "secret"))["buildStatus"] == "FAILED"
     assert {("builder", "s3:GetObject", "arn:aws:s3:::data/secret")} == {
-        (one["role"], one["action"], one["resource"]) for one in builds.aws.denials()
+        (denial["role"], denial["action"], denial["resource"]) for denial in builds.aws.denials()
     }
 
 

@@ -35,15 +35,15 @@ def test_commits_are_read_back_as_trees_files_and_differences(codecommit: Any) -
     facts = codecommit.get_commit(repositoryName=NAME, commitId=first["commitId"])["commit"]
     assert (facts["message"].strip(), facts["committer"]["name"], facts["parents"]) == ("1st", "Ann", [])
     folder = codecommit.get_folder(repositoryName=NAME, folderPath="", commitSpecifier=first["commitId"])
-    assert [one["absolutePath"] for one in folder["files"]] == ["a.txt"]
-    assert [one["absolutePath"] for one in folder["subFolders"]] == ["dir"]
+    assert [file["absolutePath"] for file in folder["files"]] == ["a.txt"]
+    assert [sub_folder["absolutePath"] for sub_folder in folder["subFolders"]] == ["dir"]
     inner = codecommit.get_folder(repositoryName=NAME, folderPath="dir", commitSpecifier=first["commitId"])
     assert [(one["absolutePath"], one["relativePath"]) for one in inner["files"]] == [("dir/b.txt", "b.txt")]
     assert codecommit.get_file(repositoryName=NAME, filePath="a.txt")["fileContent"] == b"new"
     differences = codecommit.get_differences(
         repositoryName=NAME, beforeCommitSpecifier=first["commitId"], afterCommitSpecifier="main"
     )["differences"]
-    assert sorted(one["changeType"] for one in differences) == ["D", "M"]
+    assert sorted(difference["changeType"] for difference in differences) == ["D", "M"]
 
 
 def test_a_branch_made_from_a_commit_moves_on_its_own(codecommit: Any) -> None:

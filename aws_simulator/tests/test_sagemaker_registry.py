@@ -44,8 +44,8 @@ def test_versions_are_numbered_described_approved_and_listed(aws: Aws) -> None:
     package = sagemaker.describe_model_package(ModelPackageName="ours/1")
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Approved", "by somebody: good")
     assert package["CustomerMetadataProperties"] == {"digest": "abc", "run": "2"}
-    found = sagemaker.list_model_packages(ModelPackageGroupName="ours", ModelApprovalStatus="Approved")
-    assert [row["ModelPackageVersion"] for row in found["ModelPackageSummaryList"]] == [1]
+    model_packages = sagemaker.list_model_packages(ModelPackageGroupName="ours", ModelApprovalStatus="Approved")
+    assert [row["ModelPackageVersion"] for row in model_packages["ModelPackageSummaryList"]] == [1]
     (row,) = sagemaker.list_model_package_groups(NameContains="our")["ModelPackageGroupSummaryList"]
     assert row["ModelPackageGroupArn"] == group
 

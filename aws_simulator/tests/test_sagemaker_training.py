@@ -302,9 +302,9 @@ def test_names_are_unique_lists_are_paged_and_what_is_over_can_be_deleted(jobs: 
         assert jobs.trained(f"n{number}")["TrainingJobStatus"] == "Completed"
     page = jobs.sagemaker.list_training_jobs(SortBy="CreationTime", SortOrder="Ascending")
     assert [row["TrainingJobName"] for row in page["TrainingJobSummaries"]] == [f"n{number}" for number in range(10)]
-    rest = jobs.sagemaker.list_training_jobs(SortOrder="Ascending", NextToken=page["NextToken"])
-    assert len(rest["TrainingJobSummaries"]) == 2
-    assert "NextToken" not in rest
+    training_jobs = jobs.sagemaker.list_training_jobs(SortOrder="Ascending", NextToken=page["NextToken"])
+    assert len(training_jobs["TrainingJobSummaries"]) == 2
+    assert "NextToken" not in training_jobs
     assert len(jobs.sagemaker.list_training_jobs(NameContains="N1")["TrainingJobSummaries"]) == 3
     jobs.sagemaker.delete_training_job(TrainingJobName="n1")
     with pytest.raises(ClientError, match=r"ValidationException.*Requested resource not found"):

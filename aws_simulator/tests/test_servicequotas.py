@@ -13,7 +13,7 @@ QUOTA = "ml.m5.xlarge for training job usage"
 
 def named(aws: Aws, operation: str) -> dict[str, float]:
     pages = aws.client("service-quotas").get_paginator(operation).paginate(ServiceCode="sagemaker")
-    return {one["QuotaName"]: one["Value"] for page in pages for one in page["Quotas"]}
+    return {quota["QuotaName"]: quota["Value"] for page in pages for quota in page["Quotas"]}
 
 
 def test_applied_quotas_are_those_that_were_set_and_all_have_a_default(aws: Aws) -> None:
@@ -40,13 +40,13 @@ def test_iam_simulates_every_resource_with_its_context(aws: Aws) -> None:
 
     def decisions(service: str, principal: str = arn) -> list[str]:
         key = {"ContextKeyName": "iam:PassedToService", "ContextKeyValues": [service], "ContextKeyType": "string"}
-        found = aws.client("iam").simulate_principal_policy(
+        policy = aws.client("iam").simulate_principal_policy(
             PolicySourceArn=principal,
             ActionNames=["iam:PassRole"],
             ResourceArns=["arn:aws:iam::123456789012:role/a", "arn:aws:iam::123456789012:role/b"],
             ContextEntries=[key],
         )
-        return [one["EvalDecision"] for one in found["EvaluationResults"]]
+        return [evaluation_result["EvalDecision"] for evaluation_result in policy["EvaluationResults"]]
 
     assert decisions("states.amazonaws.com") == ["allowed", "implicitDeny"]
     assert decisions("events.amazonaws.com") == ["implicitDeny", "implicitDeny"]

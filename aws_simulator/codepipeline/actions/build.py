@@ -49,12 +49,14 @@ def _stop(client: Any, build: str) -> None:
 
 
 def _conclude(job: Job, build: dict[str, Any], outputs: list[Artifact]) -> None:
-    job.action.variables = {one["name"]: one["value"] for one in build.get("exportedEnvironmentVariables", [])}
+    job.action.variables = {
+        variable["name"]: variable["value"] for variable in build.get("exportedEnvironmentVariables", [])
+    }
     if build["buildStatus"] == SUCCEEDED:
         job.action.outputs = outputs
         return
     message = f"Build terminated with state: {build['buildStatus']}"
-    failed = [one for one in build["phases"] if one.get("phaseStatus", SUCCEEDED) != SUCCEEDED]
+    failed = [phase for phase in build["phases"] if phase.get("phaseStatus", SUCCEEDED) != SUCCEEDED]
     if failed and (context := failed[0]["contexts"][0]).get("statusCode"):
         why = f"Phase: {failed[0]['phaseType']}, Code: {context['statusCode']}, Message: {context['message']}"
         message = f"{message}. {why}"

@@ -59,7 +59,7 @@ def _conclude(job: Job, client: Any, name: str, verb: str) -> None:
         job.action.summary = message[:2048]
         raise ActionError("JobFailed", message[:5000])
     job.action.summary = f"Stack {stack['StackId']} was {verb}."
-    job.action.variables = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+    job.action.variables = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def _described(client: Any, name: str) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ def action(name: str, kind: str, configuration: Mapping[str, str], **more: Any) 
         "actionTypeId": {"category": category, "owner": "AWS", "provider": provider, "version": "1"},
         "configuration": dict(configuration),
         "inputArtifacts": [{"name": one} for one in more.pop("inputs", [])],
-        "outputArtifacts": [{"name": one} for one in more.pop("outputs", [])],
+        "outputArtifacts": [{"name": output} for output in more.pop("outputs", [])],
     }
     return {**found, **more}
 
@@ -70,8 +70,8 @@ class Line:
         return str(self.client.start_pipeline_execution(name="line", **more)["pipelineExecutionId"])
 
     def status(self, execution: str) -> str:
-        found = self.client.get_pipeline_execution(pipelineName="line", pipelineExecutionId=execution)
-        return str(found["pipelineExecution"]["status"])
+        pipeline_execution = self.client.get_pipeline_execution(pipelineName="line", pipelineExecutionId=execution)
+        return str(pipeline_execution["pipelineExecution"]["status"])
 
     def ended(self, execution: str) -> str:
         return str(eventually(lambda: (status := self.status(execution)) not in ("InProgress", "Stopping") and status))
@@ -82,7 +82,9 @@ class Line:
 
     def latest(self, stage: str, name: str) -> dict[str, Any]:
         """The latest execution of an action; empty when there is none."""
-        found = next(one for one in self.stage(stage)["actionStates"] if one["actionName"] == name)
+        found = next(
+            action_state for action_state in self.stage(stage)["actionStates"] if action_state["actionName"] == name
+        )
         return dict(found.get("latestExecution", {}))
 
     def token(self, stage: str, execution: str, name: str = "gate") -> str:
@@ -92,7 +94,7 @@ class Line:
             state = self.stage(stage)
             if state.get("latestExecution", {}).get("pipelineExecutionId") != execution:
                 return ""
-            action = next(one for one in state["actionStates"] if one["actionName"] == name)
+            action = next(action_state for action_state in state["actionStates"] if action_state["actionName"] == name)
             return str(action.get("latestExecution", {}).get("token", ""))
 
         return str(eventually(look))
@@ -111,8 +113,10 @@ class Line:
 
     def actions(self, execution: str) -> list[dict[str, Any]]:
         """Oldest first."""
-        found = self.client.list_action_executions(pipelineName="line", filter={"pipelineExecutionId": execution})
-        return list(found["actionExecutionDetails"][::-1])
+        action_executions = self.client.list_action_executions(
+            pipelineName="line", filter={"pipelineExecutionId": execution}
+        )
+        return list(action_executions["actionExecutionDetails"][::-1])
 
     def failure(self, execution: str) -> dict[str, str]:
         """errorDetails of the action that failed."""
@@ -134,4 +138,4 @@ def prepared(aws: Aws, files: Mapping[str, str] | None = None) -> Any:
 
 def denied(aws: Aws, name: str) -> set[tuple[str, str]]:
     """What a role was refused: (action, resource)."""
-    return {(one["action"], one["resource"]) for one in aws.denials() if one["role"] == name}
+    return {(denial["action"], denial["resource"]) for denial in aws.denials() if denial["role"] == name}

@@ -45,9 +45,9 @@ def test_a_stack_is_made_with_its_configuration_and_its_outputs_are_variables(aw
     )
     line.passes("out", line.first)
     assert line.ended(line.first) == "Succeeded"
-    made = line.actions(line.first)[1]["output"]
-    assert made["outputVariables"] == {"Arn": "arn:aws:codecommit:us-east-1:123456789012:first"}
-    assert made["executionResult"]["externalExecutionSummary"].endswith("was created.")
+    output = line.actions(line.first)[1]["output"]
+    assert output["outputVariables"] == {"Arn": "arn:aws:codecommit:us-east-1:123456789012:first"}
+    assert output["executionResult"]["externalExecutionSummary"].endswith("was created.")
     tags = aws.client("cloudformation").describe_stacks(StackName="made")["Stacks"][0]["Tags"]
     assert {"Key": "mlops:project", "Value": "p"} in tags
     aws.control("codepipeline-views", unchanged="succeeds")

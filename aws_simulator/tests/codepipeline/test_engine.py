@@ -120,7 +120,7 @@ def test_a_retry_runs_what_failed_or_everything_in_the_same_execution(aws: Aws, 
         line.passes("first", line.first, "before")
     line.passes("first", line.first)
     assert line.ended(line.first) == "Succeeded"
-    names = [one["actionName"] for one in line.actions(line.first)]
+    names = [action["actionName"] for action in line.actions(line.first)]
     assert (names.count("before"), names.count("gate")) == (times, 2)
     latest = line.client.list_action_executions(
         pipelineName="line",
@@ -243,7 +243,7 @@ def test_lists_come_in_pages_newest_first(line: Line) -> None:
     sizes, found = [], []
     for page in pages:
         sizes.append(len(page["pipelineExecutionSummaries"]))
-        found += [one["pipelineExecutionId"] for one in page["pipelineExecutionSummaries"]]
+        found += [summary["pipelineExecutionId"] for summary in page["pipelineExecutionSummaries"]]
     assert (sizes, found) == ([2, 2, 1], started[::-1])
     with pytest.raises(ClientError, match="InvalidNextTokenException"):
         line.client.list_pipeline_executions(pipelineName="line", nextToken="made up")

@@ -94,7 +94,7 @@ def test_codecommit_gives_the_tip_or_the_commit_that_was_asked_for(aws: Aws) -> 
     asked = line.start(sourceRevisions=[{"actionName": "source", "revisionType": "COMMIT_ID", "revisionValue": first}])
     line.token("next", asked)
     summaries = line.client.list_pipeline_executions(pipelineName="line")["pipelineExecutionSummaries"]
-    assert [one["sourceRevisions"][0]["revisionId"] for one in summaries] == [first, second]
+    assert [summary["sourceRevisions"][0]["revisionId"] for summary in summaries] == [first, second]
     assert summaries[0]["sourceRevisions"][0]["revisionSummary"] == "first"
     assert aws.denials() == []
     assert aws.unused_permissions() == []
@@ -129,4 +129,4 @@ def test_an_action_can_have_a_role_of_its_own(aws: Aws) -> None:
     grant(aws, "line", {"Action": "sts:AssumeRole", "Resource": own})
     line = Line(aws, {"Source": [source(roleArn=own)], "next": [gate()]})
     line.token("next", line.first)
-    assert {one["role"] for one in aws.permissions() if one["action"].startswith("s3:")} == {"own"}
+    assert {permission["role"] for permission in aws.permissions() if permission["action"].startswith("s3:")} == {"own"}

@@ -20,9 +20,9 @@ def rule(aws: Aws, pattern: dict[str, Any], *statements: dict[str, Any]) -> str:
     """A rule whose target is the pipeline; gives the rule's ARN."""
     arn = role(aws, "trigger", "events.amazonaws.com", *statements)
     events = aws.client("events")
-    made = events.put_rule(Name="trigger", EventPattern=json.dumps(pattern))["RuleArn"]
+    rule_arn = events.put_rule(Name="trigger", EventPattern=json.dumps(pattern))["RuleArn"]
     events.put_targets(Rule="trigger", Targets=[{"Id": "pipeline", "Arn": PIPELINE, "RoleArn": arn}])
-    return str(made)
+    return str(rule_arn)
 
 
 def newest(line: Line) -> dict[str, Any]:

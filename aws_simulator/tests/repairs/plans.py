@@ -25,8 +25,8 @@ def plan(aws: Aws, stack: str, template: Template, create: bool = True, name: st
     )
 
     def ended() -> Any:
-        found = cloudformation.describe_change_set(StackName=stack, ChangeSetName=name)
-        return found["Status"] in ("CREATE_COMPLETE", "FAILED") and found
+        change_set = cloudformation.describe_change_set(StackName=stack, ChangeSetName=name)
+        return change_set["Status"] in ("CREATE_COMPLETE", "FAILED") and change_set
 
     return eventually(ended)
 
@@ -44,12 +44,12 @@ def carried_out(aws: Aws, stack: str, template: Template, create: bool = True, *
 
 def changes(found: Any) -> dict[str, tuple[str, str]]:
     """By logical id: the action, and whether it replaces."""
-    rows = [one["ResourceChange"] for one in found["Changes"]]
-    return {one["LogicalResourceId"]: (one["Action"], one.get("Replacement", "")) for one in rows}
+    rows = [change["ResourceChange"] for change in found["Changes"]]
+    return {row["LogicalResourceId"]: (row["Action"], row.get("Replacement", "")) for row in rows}
 
 
 def events(aws: Aws, stack: str) -> list[tuple[str, str, str]]:
     """(logical id, status, reason), oldest first."""
-    found = aws.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+    stack_events = aws.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
     names = ("LogicalResourceId", "ResourceStatus", "ResourceStatusReason")
-    return [tuple(one.get(name, "") for name in names) for one in reversed(found)]  # type: ignore[misc]
+    return [tuple(stack_event.get(name, "") for name in names) for stack_event in reversed(stack_events)]  # type: ignore[misc]

@@ -37,8 +37,8 @@ def test_a_bucket_with_a_version_or_a_marker_in_it_is_not_deleted_and_the_stack_
     cloudformation.delete_stack(StackName="s")
     assert settled(aws, "s") == "DELETE_FAILED"
     assert "The bucket you tried to delete is not empty" in reasons(aws, "s")[0]
-    found = s3.list_object_versions(Bucket="ours")
-    for one in (*found["Versions"], *found["DeleteMarkers"]):
+    object_versions = s3.list_object_versions(Bucket="ours")
+    for one in (*object_versions["Versions"], *object_versions["DeleteMarkers"]):
         s3.delete_object(Bucket="ours", Key=one["Key"], VersionId=one["VersionId"])
     cloudformation.delete_stack(StackName="s")
     assert settled(aws, "s") == "DELETE_COMPLETE"
