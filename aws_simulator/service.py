@@ -139,13 +139,17 @@ class Service:
     def _authorize(self, act: Any, operation: OperationModel, request: Request, caller: Caller) -> None:
         permission: Permission = getattr(act, "permission", Permission())
         action = permission.action or f"{self.prefix or self.name}:{operation.name}"
-        context = {**tag_context(request), **permission.context(request)}
+        context = {**tag_context(request), **permission.context(request), **self.resource_tags(request, caller)}
         for resource in self._resources(permission, request, caller):
             caller.require(action, resource, context)
         for path, service in permission.passes.items():
             found = jmespath.search(path, request)
             for role in found if isinstance(found, list) else [found] if found else []:
                 caller.require_pass_role(role, service)
+
+    def resource_tags(self, request: Request, caller: Caller) -> Mapping[str, str]:
+        """aws:ResourceTag/… of what an operation is about, of services whose permissions are narrowed by them."""
+        return {}
 
     def _resources(self, permission: Permission, request: Request, caller: Caller) -> Iterator[str]:
         facts = {"account": caller.account, "region": caller.region}

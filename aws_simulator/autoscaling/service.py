@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +68,11 @@ class Autoscaling(Service):
         super().__init__(simulator)
         self.targets: dict[str, Target] = {}
 
+    def resource_tags(self, request: Request, caller: Caller) -> Mapping[str, str]:
+        arn = request.get("ResourceARN") or (target_arns(self, request, caller)[0] if "ResourceId" in request else "")
+        target = self.targets.get(arn)
+        return {f"aws:ResourceTag/{name}": value for name, value in target.tags.items()} if target else {}
+
     def is_scaled(self, resource: str) -> bool:
         """Whether "endpoint/NAME/variant/NAME" is a target."""
         return any(target.request["ResourceId"] == resource for target in self.targets.values())
@@ -74,7 +81,8 @@ class Autoscaling(Service):
     def register_scalable_target(self, request: Request, caller: Caller) -> dict[str, Any]:
         (arn,) = target_arns(self, request, caller)
         if request.get("Tags"):
-            caller.require("application-autoscaling:TagResource", arn, tag_context(request))
+            tags = {**tag_context(request), **self.resource_tags(request, caller)}
+            caller.require("application-autoscaling:TagResource", arn, tags)
         known = self.targets.get(arn)
         if known is None and not {"MinCapacity", "MaxCapacity"} <= request.keys():
             raise ServiceError("ValidationException", "MinCapacity and MaxCapacity are required for a new target.")
@@ -109,7 +117,9 @@ class Autoscaling(Service):
         arn = f"arn:aws:iam::{caller.account}:role/aws-service-role/{LINKED}/{LINKED_ROLE}"
         if iam._roles.get(LINKED_ROLE) is None:
             caller.require("iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": LINKED})
-            self.simulator.client("iam", root()).create_service_linked_role(AWSServiceName=LINKED)
+            client = self.simulator.client("iam", root())
+            with suppress(client.exceptions.EntityAlreadyExistsException):  # ministack calls it otherwise
+                client.create_service_linked_role(AWSServiceName=LINKED)
         return arn
 
     @operation(target_arns, context=conditions)

@@ -68,6 +68,35 @@ def test_a_target_its_policy_and_their_alarms(aws: Aws, models: Models) -> None:
         scaling.deregister_scalable_target(**TARGET)
 
 
+def test_a_tag_says_whose_a_target_is(aws: Aws, models: Models) -> None:
+    """Register, change and remove by the tag that a target has, or gets as it is made."""
+    own, anything = {"StringEquals": {"aws:ResourceTag/whose": "ours"}}, {"Action": "sagemaker:*", "Resource": "*"}
+    new = {"StringEquals": {"aws:RequestTag/whose": "ours"}, "Null": {"aws:ResourceTag/whose": "true"}}
+    statements = [
+        {"Action": ["application-autoscaling:*", "iam:*", "cloudwatch:*"], "Resource": "*", "Condition": own},
+        {"Action": "application-autoscaling:*", "Resource": "*", "Condition": new},
+        {"Action": ["iam:*", "cloudwatch:*"], "Resource": "*"},
+        anything,
+    ]
+    ours = aws.client("application-autoscaling", **user(aws, "ours", *statements))
+    with pytest.raises(ClientError, match="not authorized to perform: application-autoscaling:RegisterScalableTarget"):
+        ours.register_scalable_target(**TARGET, MinCapacity=1, MaxCapacity=2)
+    ours.register_scalable_target(**TARGET, MinCapacity=1, MaxCapacity=2, Tags={"whose": "ours"})
+    ours.register_scalable_target(**TARGET, MinCapacity=1, MaxCapacity=3)
+    ours.put_scaling_policy(PolicyName="p", **TARGET, **TRACKING)
+    ours.deregister_scalable_target(**TARGET)
+    root = aws.client("application-autoscaling")
+    root.register_scalable_target(**TARGET, MinCapacity=1, MaxCapacity=2, Tags={"whose": "theirs"})
+    for refused in (
+        lambda: ours.register_scalable_target(**TARGET, MinCapacity=9, MaxCapacity=9),
+        lambda: ours.register_scalable_target(**TARGET, MinCapacity=9, MaxCapacity=9, Tags={"whose": "ours"}),
+        lambda: ours.put_scaling_policy(PolicyName="p", **TARGET, **TRACKING),
+        lambda: ours.deregister_scalable_target(**TARGET),
+    ):
+        with pytest.raises(ClientError, match="not authorized"):
+            refused()
+
+
 def test_who_registers_needs_what_the_scaling_will_do(aws: Aws, models: Models) -> None:
     register = {"Action": "application-autoscaling:RegisterScalableTarget", "Resource": "*"}
     looking = {"Action": ["sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"], "Resource": "*"}

@@ -36,7 +36,7 @@ def again(cli: Cli) -> dict[str, str]:
     """Return the training jobs of reproductions, by name with their status; none on one machine."""
     if not isinstance(cli, Cloud):
         return {}
-    return {name: status for name, status in jobs(cli).items() if name.startswith("tiny-dev-again-")}
+    return {name: status for name, status in jobs(cli).items() if name.startswith("tiny-dev--again-")}
 
 
 def state(cli: Cli) -> dict[str, Any]:

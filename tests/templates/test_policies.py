@@ -44,23 +44,21 @@ FOREIGN = (
     ARN.format("codecommit", "toxic-comments-prod"),
     ARN.format("codepipeline", "mlops-toxic-comments-prod-pipeline"),
     ARN.format("logs", "log-group:/aws/codebuild/mlops-toxic-comments-prod-pipeline:log-stream:0"),
-    ARN.format("logs", "log-group:/aws/sagemaker/TrainingJobs:log-stream:toxic-comments-prod-train-3f2a91-k3x9/algo-1"),
+    ARN.format(
+        "logs", "log-group:/aws/sagemaker/TrainingJobs:log-stream:toxic-comments-prod--train-3f2a91-k3x9/algo-1"
+    ),
     ARN.format("sagemaker", "endpoint/toxic-comments-prod"),
     ARN.format("sagemaker", "endpoint-config/toxic-comments-prod-0123abcd"),
     ARN.format("sagemaker", "model-package/toxic-comments-prod/1"),
     ARN.format("sagemaker", "model-package-group/toxic-comments-prod"),
-    ARN.format("sagemaker", "training-job/toxic-comments-prod-train-3f2a91-k3x9"),
+    ARN.format("sagemaker", "training-job/toxic-comments-prod--train-3f2a91-k3x9"),
     ARN.format("sns", "mlops-toxic-comments-prod-pipeline-Topic"),
     ARN.format("states", "stateMachine:mlops-toxic-comments-prod-pipeline"),
     "arn:aws:iam::111122223333:role/mlops-toxic-comments-prod-pipeline-JobRole",
 )
-# Projects with a name that begins with this one and goes on. The names of jobs go on with their stage, so that
-# their pattern cannot end where the project's name does.
+# Projects with a name that begins with this one and goes on.
 LONGER_NAMES = tuple(
-    one.replace("toxic-comments-prod", f"toxic-comments-dev-{more}")
-    for one in FOREIGN
-    for more in ("eu", "train", "0")
-    if "training-job" not in one and "TrainingJobs" not in one
+    one.replace("toxic-comments-prod", f"toxic-comments-dev-{more}") for one in FOREIGN for more in ("eu", "train", "0")
 )
 
 each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from typing import Any
 
 import botocore.session
@@ -152,5 +153,13 @@ def test_everything_is_tagged_and_isolated_as_asked() -> None:
 
 def test_a_job_name_fits_whatever_the_endpoint_is_called() -> None:
     name = job_name("e" * 40, "preprocess", "3f2a91c0-1234", "k3x9")
-    assert name == "e" * 40 + "-preprocess-3f2a91-k3x9"
+    assert name == "e" * 40 + "--preproces-3f2a91-k3x9"
     assert len(name) <= NAME_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "other"), [("x-dev", "x-dev-eu"), ("x-dev", "x-dev-train"), ("x-dev-eu", "x-dev")]
+)
+def test_the_pattern_of_an_endpoints_jobs_matches_no_job_of_another_one(endpoint: str, other: str) -> None:
+    assert fnmatchcase(job_name(endpoint, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")
+    assert not fnmatchcase(job_name(other, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")

@@ -214,7 +214,7 @@ def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
     for kind in ("Training", "Processing"):
         group = f"log-group:/aws/sagemaker/{kind}Jobs"
         yield RequiredPermission(context.arn("logs", f"{group}:*"), ("logs:DescribeLogStreams",), "logs, cleanup")
-        streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}-*")
+        streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}--*")
         yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
     observed = context.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{context.endpoint}:*")
     yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift")
@@ -249,7 +249,7 @@ def _serving(context: ArnContext) -> Iterator[RequiredPermission]:
 
 def _jobs(context: ArnContext) -> Iterator[RequiredPermission]:
     for noun in ("Training", "Processing"):
-        arn = context.arn("sagemaker", f"{noun.lower()}-job/{context.endpoint}-*")
+        arn = context.arn("sagemaker", f"{noun.lower()}-job/{context.endpoint}--*")
         actions = f"Describe{noun}Job Stop{noun}Job Delete{noun}Job ListTags"
         yield RequiredPermission(arn, _actions("sagemaker", actions), "status, stop, cleanup")
 

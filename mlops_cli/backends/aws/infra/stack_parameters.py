@@ -105,10 +105,10 @@ def pipeline(
 def _endpoint_name(settings: Settings, use_case: UseCase) -> str:
     """Return the name, checked by SageMaker's and IAM's rules: names of other resources begin with it."""
     name = settings.endpoint_name(use_case.name)
-    if len(name) > 40 or not re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", name):
+    if len(name) > 40 or not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", name):
         raise ConfigurationError(
             f"The endpoint's name {name!r} (the use case's name, - and STAGE) is not valid on AWS: "
-            "it must have at most 40 small letters, digits and -.",
+            "it must have at most 40 small letters, digits and single dashes.",
             "Change name in training/usecase.toml, or STAGE.",
         )
     return name

@@ -102,7 +102,7 @@ class JobRunner:
             time.sleep(SHORTEST)
 
     def _orphaned_executions(self, run_id: str) -> list[str]:
-        begin, middle = f"{self.endpoint}-{REPRODUCE_PREFIX}", f"-{run_id[:6]}-"
+        begin, middle = f"{self.endpoint}--{REPRODUCE_PREFIX}", f"-{run_id[:6]}-"
         return [arn for name, arn in self.machine.running() if name.startswith(begin) and middle in name]
 
 

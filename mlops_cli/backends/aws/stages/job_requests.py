@@ -68,8 +68,11 @@ class JobSpec:
 
 
 def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
-    """Return a name, unique per execution and attempt, with the endpoint's name as prefix: the roles require it."""
-    return f"{endpoint}-{stage[:10]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
+    """Return a name, unique per execution and attempt, with the endpoint's name as prefix: the roles require it.
+
+    An endpoint's name has no two dashes, so these end it: `x-dev--*` are no jobs of the endpoint `x-dev-eu`.
+    """
+    return f"{endpoint}--{stage[:9]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
 
 
 def name_of(request: Request) -> str:
