@@ -179,6 +179,15 @@ def test_the_repositorys_code_writes_what_it_makes() -> None:
     assert reaches(named("JobRole"), "s3:PutObject", f"{OURS}/artifacts/x")
 
 
+def test_nothing_is_written_beside_the_code_of_another_runs_job() -> None:
+    """A processing job gets all that lies in the folder of its archive: a numpy.py there would be imported."""
+    code = f"{OURS}/code/0123456789abcdef"
+    assert reaches(named("StageRole"), "s3:PutObject", f"{code}/sourcedir.tar.gz")
+    for role in REPOSITORY:
+        for name in ("numpy.py", "requirements.txt", "x/sourcedir.tar.gz", "sourcedir.tar.gz.py"):
+            assert not reaches(named(role), "s3:PutObject", f"{code}/{name}")
+
+
 def test_the_repositorys_code_decides_makes_and_passes_on_nothing() -> None:
     allowed = {
         action for role in REPOSITORY for statement in named(role).statements for action in listed(statement["Action"])
