@@ -19,6 +19,7 @@ from mlops_cli.core.runs import Run, RunRequest, Status
 from mlops_cli.core.stages import STAGES, position, stage_named
 from mlops_cli.data.metadata import load
 from mlops_cli.processes.project_lock import acquire_by_force
+from mlops_cli.project.state_dir import check_no_links
 from mlops_cli.project.usecase import full_names
 from mlops_cli.tracking import track
 
@@ -52,6 +53,7 @@ class LocalRuns(Runs):
         request = replace(request, overrides=full_names(use_case, request.overrides))
         if request.from_stage:
             position(request.from_stage)
+        check_no_links(project)
         if load(project.data) is None:
             raise no_dataset_error(use_case)
         ensure_infra(project, use_case.framework)
