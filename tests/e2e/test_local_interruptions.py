@@ -235,7 +235,7 @@ def test_a_detached_run_is_watched_from_elsewhere(tiny: Cli) -> None:
         out, _ = watcher.communicate(timeout=20)
     assert watcher.returncode == 0
     assert "train                done" in out
-    assert "next: mlops approve --run-id" in out
+    assert "next: mlops approve " in out
     tiny("run", "--set", "epochs=2", "--detach")
     assert tiny.json("status", "--follow")["run"]["status"] == "waiting"
 

@@ -50,7 +50,7 @@ def versions_are_told(tiny: Cli, first: dict, second: dict) -> None:
     assert oldest["digest"] in shown
     assert "approved by" in shown
     assert tiny.json("models", "show", oldest["digest"][:8]) == oldest
-    _, err = tiny.both("models", "show", "7", code=1)
+    _, err = tiny.both("models", "show", "7", code=2)
     assert err == "error: The model version '7' does not exist.\nhint: List the versions: mlops models\n"
 
 

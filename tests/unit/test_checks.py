@@ -68,11 +68,8 @@ def test_the_disk_is_held_against_what_a_run_takes(
 
 def test_a_large_dataset_needs_a_larger_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * 10**9))
-    project = Project(tmp_path)
-    project.data.mkdir(parents=True)
-    with (project.data / "dataset.csv").open("wb") as file:
-        file.truncate(10**9)
-    (found,) = local.disk(project)
+    monkeypatch.setattr(local, "load", lambda _: SimpleNamespace(bytes=10**9))
+    (found,) = local.disk(Project(tmp_path))
     assert (found.state, "6.1 GB" in found.message) == (FAILURE, True)
 
 
