@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -189,7 +190,9 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
     """The same commands and words, also in MLflow; the counts are lines in the endpoint's log, written with the model's
     role."""
     local = project(tmp_path / "rent", USE_CASES / "rent")
-    rent = Cli(next(local).folder, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
+    folder = next(local).folder
+    shutil.copytree(ROOT / "templates", folder / "templates")
+    rent = Cli(folder, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
     rent("deploy-infra", "--yes")
     tracking = f"sqlite:///{tmp_path}/mlflow.db"
     with_tracking = Cli(rent.folder, {**rent.environment, "MLFLOW_TRACKING_URI": tracking})

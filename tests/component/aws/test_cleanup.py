@@ -269,7 +269,8 @@ def test_a_log_group_that_only_has_a_name_of_ours_stays(ground: Ground) -> None:
     (kept,) = kept_groups(ground)
     assert kept.startswith(f"log group {name} no proof that mlops created it")
     assert kept.endswith(f"aws logs delete-log-group --log-group-name {name} --region us-east-1")
-    ground.aws.client("cloudformation").create_stack(StackName=PIPELINE, TemplateBody=TOPIC, Tags=tags())
+    ours = tags({**TAGS, "mlops:owner": "root"})
+    ground.aws.client("cloudformation").create_stack(StackName=PIPELINE, TemplateBody=TOPIC, Tags=ours)
     assert clean(ground).active == ()
     assert log_groups(ground) == [name], "a stack of ours that has not made it shows nothing"
 
