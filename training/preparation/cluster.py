@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PORT = 8786
 SECONDS = 300  # instances start at different times
+RESTART_SECONDS = 20  # the scheduler runs already, or the others have done the work
 # Each worker's folders: those of its own instance.
 INPUT_DIR, OUTPUT_DIR = "PREPROCESS_INPUT_DIR", "PREPROCESS_OUTPUT_DIR"
 
@@ -67,9 +68,13 @@ def work_for(first_host: str, workers: int) -> None:
     """
     host, _, port = first_host.partition(":")
     command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{host}:{port or PORT}"]
-    options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout", str(SECONDS)]
+    options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout"]
     killed = False
-    while (code := subprocess.run([*command, *options], check=False).returncode) < 0:
+    while (
+        code := subprocess.run(
+            [*command, *options, str(RESTART_SECONDS if killed else SECONDS)], check=False
+        ).returncode
+    ) < 0:
         print(f"the workers were killed by signal {-code} and start again", flush=True)
         killed = True
     if code and not killed:
