@@ -69,13 +69,9 @@ def work_for(first_host: str, workers: int) -> None:
     host, _, port = first_host.partition(":")
     command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{host}:{port or PORT}"]
     options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout"]
-    killed = False
-    while (
-        code := subprocess.run(
-            [*command, *options, str(RESTART_SECONDS if killed else SECONDS)], check=False
-        ).returncode
-    ) < 0:
+    seconds, killed = SECONDS, False
+    while (code := subprocess.run([*command, *options, str(seconds)], check=False).returncode) < 0:
         print(f"the workers were killed by signal {-code} and start again", flush=True)
-        killed = True
+        seconds, killed = RESTART_SECONDS, True
     if code and not killed:
         raise ClusterError(f"the workers for {first_host} ended with {code}")
