@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 import typer.core
@@ -31,12 +31,20 @@ if TYPE_CHECKING:
 
 # The disk, the quota or the permitted file size.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Group(NamedTuple):
+    title: str
+    commands: tuple[str, ...]
+
+
+# By folder of commands/, in the order of the help.
 GROUPS = {
-    "Project": ("init", "quickstart", "config", "doctor", "rehearse"),
-    "Data and infrastructure": ("download-data", "deploy-infra", "cleanup"),
-    "Runs": ("run", "status", "runs", "logs", "stop", "reproduce"),
-    "Models": ("approve", "report", "models", "rollback"),
-    "Endpoint": ("test-endpoint", "drift"),
+    "project": Group("Project", ("init", "quickstart", "config", "doctor", "rehearse")),
+    "infrastructure": Group("Data and infrastructure", ("download-data", "deploy-infra", "cleanup")),
+    "runs": Group("Runs", ("run", "status", "runs", "logs", "stop", "reproduce", "stage")),
+    "models": Group("Models", ("approve", "report", "models", "rollback")),
+    "endpoint": Group("Endpoint", ("test-endpoint", "drift")),
 }
 
 
@@ -45,9 +53,11 @@ class CommandGroups(typer.core.TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         width = formatter.width - 6 - max(map(len, self.commands))
-        for title, names in GROUPS.items():
-            with formatter.section(title):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in names])
+        for group in GROUPS.values():
+            commands = [(name, self.commands[name]) for name in group.commands]
+            shown = [(name, command.get_short_help_str(width)) for name, command in commands if not command.hidden]
+            with formatter.section(group.title):
+                formatter.write_dl(shown)
 
 
 app = typer.Typer(

@@ -174,7 +174,7 @@ class RehearsalSteps:
         return []
 
     def _deploy(self) -> None:
-        from mlops_cli.cli.commands.deploy_infra import show_and_deploy
+        from mlops_cli.cli.commands.infrastructure.deploy_infra import show_and_deploy
 
         show_and_deploy(self._context.backend.infra, self._console, False, True, self.costs)
         self.rehearsal.run_costs = self.costs.costs
@@ -187,7 +187,7 @@ class RehearsalSteps:
         output.show_dataset(self._console, dataset, changed)
 
     def _start(self) -> None:
-        from mlops_cli.cli.commands.run import start
+        from mlops_cli.cli.commands.runs.run import start
 
         try:
             run, _ = start(self._context.backend.runs, self._console, RunRequest(), self.costs)
@@ -197,7 +197,7 @@ class RehearsalSteps:
         self._run = run
 
     def _approve(self) -> None:
-        from mlops_cli.cli.commands.approve import show_and_decide
+        from mlops_cli.cli.commands.models.approve import show_and_decide
 
         assert self._run is not None
         backend = self._context.backend
@@ -219,7 +219,7 @@ class RehearsalSteps:
             raise MlopsError("\n".join(["The tests of the endpoint failed.", *gate.failures]), "", EXIT_STAGE_FAILED)
 
     def _clean_up(self) -> None:
-        from mlops_cli.cli.commands.cleanup import show_and_remove
+        from mlops_cli.cli.commands.infrastructure.cleanup import show_and_remove
 
         _, remaining = show_and_remove(self._context.backend.infra, self._console, False, False, True, self.costs)
         if remaining.active:

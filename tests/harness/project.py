@@ -63,6 +63,7 @@ class Project:
         """Fork: the imports of a command take longer than most commands."""
         import mlops_cli.cli
 
+        mlops_cli.cli.register_commands()
         log = self._log(arguments)
         sys.stdout.flush()
         sys.stderr.flush()

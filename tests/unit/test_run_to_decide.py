@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.cli.commands.approve import run_to_decide
+from mlops_cli.cli.commands.models.approve import run_to_decide
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.errors import MlopsError
 

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_cli.backends.aws.infrastructure import AwsInfrastructure
 from mlops_cli.caching.unsent import describe_unsent, record_unsent
-from mlops_cli.cli.commands.deploy_infra import show_and_deploy
+from mlops_cli.cli.commands.infrastructure.deploy_infra import show_and_deploy
 from mlops_cli.cli.cost_approval import CostApproval
 from mlops_cli.console import Console
 from mlops_cli.core.costs import Costs, Limits

@@ -1,1 +1,1 @@
-"""One module per command, named like it."""
+"""One folder per group of the help; one module per command, named like it."""

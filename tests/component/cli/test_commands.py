@@ -299,7 +299,10 @@ def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:
 
 
 def test_heavy_packages_are_not_imported_for_the_help(cli: Cli) -> None:
-    code = "import sys; import mlops_cli.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    code = (
+        "import sys, mlops_cli.cli; mlops_cli.cli.register_commands(); "
+        "print(sorted({m.split('.')[0] for m in sys.modules}))"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     heavy = ("boto3", "botocore", "tensorflow", "rich", "polars", "numpy", "kaggle", "falcon", "uvicorn", "sqlite3")
     assert [name for name in heavy if f"'{name}'" in loaded] == []

@@ -7,7 +7,8 @@ from typing import Any
 
 import typer.main
 
-from mlops_cli.cli import app
+from mlops_cli.cli import app, register_commands
+from mlops_cli.cli.app import GROUPS
 from mlops_cli.project.settings import COMMON_WORDS, SETTINGS
 from tests.conftest import ROOT
 
@@ -18,17 +19,17 @@ Made from the commands themselves (`python -m tests.component.cli.test_docs > do
 
 
 def commands_page() -> str:
+    register_commands()
     group: Any = typer.main.get_command(app)
-    commands = [
-        found for name, command in group.commands.items() for found in with_subcommands(f"mlops {name}", command)
-    ]
-    sections = [section(title, command) for title, command in commands if not command.hidden]
+    names = [name for commands in GROUPS.values() for name in commands.commands]
+    shown = [pair for name in names for pair in with_subcommands(f"mlops {name}", group.commands[name])]
+    sections = [section(title, command) for title, command in shown if not command.hidden]
     return "\n".join([HEAD, section("mlops", group, "Before the command."), *sections, settings()])
 
 
 def with_subcommands(title: str, command: Any) -> list[tuple[str, Any]]:
     below = getattr(command, "commands", {})
-    return [(title, command), *((f"{title} {name}", one) for name, one in below.items())]
+    return [(title, command), *((f"{title} {name}", subcommand) for name, subcommand in below.items())]
 
 
 def section(title: str, command: Any, about: str = "") -> str:

@@ -45,9 +45,9 @@ def run_all_stages(
 
     Raise ConfigurationError for a model that falls short: its approval needs a reason.
     """
-    from mlops_cli.cli.commands.approve import show_and_decide
-    from mlops_cli.cli.commands.deploy_infra import show_and_deploy
-    from mlops_cli.cli.commands.run import start
+    from mlops_cli.cli.commands.infrastructure.deploy_infra import show_and_deploy
+    from mlops_cli.cli.commands.models.approve import show_and_decide
+    from mlops_cli.cli.commands.runs.run import start
     from mlops_cli.console import output
     from mlops_cli.core.runs import RunRequest, Status
     from mlops_cli.monitoring.endpoint_check import check_endpoint
