@@ -11,6 +11,7 @@ from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.data.metadata import DatasetInfo
 from mlops_cli.data.sources.kaggle_source import KaggleSource
 from mlops_cli.packaging.install_hint import install_arguments, install_command
+from mlops_cli.project.script_secrets import missing_hint, missing_message, missing_secrets, secret_origins
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
@@ -32,6 +33,16 @@ def python_version_check(version: tuple[int, ...] = sys.version_info[:3]) -> Ite
         f"mlops and TensorFlow need {oldest} or newer, and older than {too_new}.",
         f"python3.12 -m venv .venv && .venv/bin/python -m pip {install_arguments('local')}",
     )
+
+
+def secrets_check(use_case: UseCase, dotenv: Path) -> Iterator[Finding]:
+    """Check that the secrets of usecase.toml are set on this machine; nothing if it names none."""
+    names = use_case.passed.secrets
+    if missing := missing_secrets(names, dotenv):
+        reason = "Scripts and gates get it; they do not start without it."
+        yield Finding("secrets", State.FAILURE, missing_message(missing), reason, missing_hint(missing))
+    elif names:
+        yield ok("secrets", ", ".join(f"{name} ({origin})" for name, origin in secret_origins(names, dotenv).items()))
 
 
 def dataset_check(

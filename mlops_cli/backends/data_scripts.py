@@ -26,6 +26,7 @@ from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.environment import job_environment, job_environment_inputs
 from mlops_cli.project.paths import Project
+from mlops_cli.project.script_secrets import required_secrets
 from mlops_cli.project.usecase import UseCase
 
 LOG, READS = "script.log", "script.reads"
@@ -64,7 +65,9 @@ class DataScripts:
         log.unlink(missing_ok=True)
         argv = [sys.executable, script.file, "--output-dir", str(output.resolve()), *named_arguments(script.arguments)]
         training, minutes = self._project.training, self._use_case.time_limits.of_download
-        environment = job_environment({"MLOPS_READS": str(reads.resolve())}, training, self._use_case.passed)
+        passed = self._use_case.passed
+        secrets = required_secrets(passed.secrets, self._project.dotenv)
+        environment = job_environment({**secrets, "MLOPS_READS": str(reads.resolve())}, training, passed)
         with open(log, "wb", opener=open_unless_link) as file:
             on_line = _reader(name, tail, report)
             try:

@@ -86,7 +86,7 @@ PART_HINTS = (
     "dapi", "KGAT_", "AKIA", "ASIA", "eyJ", "PRIVATE KEY",
 )  # fmt: skip
 NAME_HINTS = ("passw", "passphrase", "secret", "key", "token", "pwd=", "bearer", "authorization", "?", "&", ";")
-LEAST_KNOWN = 8
+LEAST_KNOWN, LEAST_DECLARED = 8, 4
 OWN = "MLOPS_"
 # The values of this process that are secrets whatever they look like: the settings' reader sets them.
 _known: list[str] = []
@@ -129,14 +129,27 @@ def known_secrets(variables: Iterable[tuple[str, str]]) -> frozenset[str]:
     variables = list(variables)
     values = [value for name, value in variables if is_secret_name(name) and not name.startswith(OWN)]
     values += [unquote(part) for _, value in variables for part in re.findall(r"://[^\s/@:]*:([^\s/@]+)@", value)]
-    lines = [line.strip() for value in values for line in (value, *value.splitlines())]
-    unique = [line for line in lines if len(line) >= LEAST_KNOWN and not line.startswith(("/", "~", "."))]
-    return frozenset(form for line in unique for form in (line, quote(line, safe="")))
+    unique = [line for line in _lines(values) if len(line) >= LEAST_KNOWN and not line.startswith(("/", "~", "."))]
+    return _forms(unique)
 
 
 def set_known_secrets(values: Iterable[str]) -> None:
     """Hide these values, too, in every text of this process."""
     _known[:] = sorted(filter(None, values), key=len, reverse=True)
+
+
+def add_known_secrets(values: Iterable[str]) -> None:
+    """Hide the values of declared secrets, too: they are secret whatever they look like."""
+    set_known_secrets({*_known, *_forms(line for line in _lines(values) if len(line) >= LEAST_DECLARED)})
+
+
+def _lines(values: Iterable[str]) -> list[str]:
+    return [line.strip() for value in values for line in (value, *value.splitlines())]
+
+
+def _forms(lines: Iterable[str]) -> frozenset[str]:
+    """Return the forms in which a text may have these lines."""
+    return frozenset(form for line in lines for form in (line, quote(line, safe="")))
 
 
 def without_secrets(text: str) -> str:

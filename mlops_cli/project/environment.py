@@ -38,14 +38,16 @@ def environment_secrets() -> frozenset[str]:
 
 def withheld_variables(passed: PassedVariables) -> list[str]:
     """Return the variables with a secret that scripts, gates and the endpoint do not get."""
-    return [name for name in secret_variables(os.environ) if name not in (*passed.names, *PROXIES)]
+    given = (*passed.names, *passed.secrets, *PROXIES)
+    return [name for name in secret_variables(os.environ) if name not in given]
 
 
 def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
     """Return the variables of this process that a script has named in its output, and did not get."""
     words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|(?<=KeyError: ')\w+", text))
     environment = job_environment({}, Path(), passed)
-    return sorted(name for name in words if name in os.environ and name not in environment)
+    given = {*environment, *passed.secrets}
+    return sorted(name for name in words if name in os.environ and name not in given)
 
 
 def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:

@@ -272,10 +272,11 @@ def _find(
 
 def load_settings(dotenv_path: Path, flags: Mapping[str, str | None]) -> Settings:
     """Return the settings from the process's environment and the project's .env, unchecked."""
-    return resolve(flags, os.environ, _read_dotenv(dotenv_path))
+    return resolve(flags, os.environ, read_dotenv(dotenv_path))
 
 
-def _read_dotenv(path: Path) -> dict[str, str]:
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return the values in a file of lines NAME=VALUE. Raise ConfigurationError for any other."""
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder.", "Remove it, or write the settings into a file of this name.")
     if not path.is_file():
@@ -313,7 +314,7 @@ def misspelled_names(dotenv_path: Path) -> dict[str, str]:
     from difflib import get_close_matches
 
     names = [name for setting in SETTINGS for name in setting.names]
-    unknown = [name for name in _read_dotenv(dotenv_path) if name not in names]
+    unknown = [name for name in read_dotenv(dotenv_path) if name not in names]
     near = {name: get_close_matches(name.upper(), names, 1, NEAR) for name in unknown}
     return {name: matches[0] for name, matches in near.items() if matches}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.jobs.script_environment import PassedVariables, is_own
+from mlops_cli.core.jobs.secret_addresses import EXPECTED, is_address
 from mlops_cli.core.jobs.time_limits import DOWNLOAD, LONGEST, TimeLimits
 from mlops_cli.core.models.metric_bounds import Bounds, Metrics
 from mlops_cli.core.stages import STAGES, Kind
@@ -36,6 +37,7 @@ TABLES = (
     "data",
     "hyperparameters",
     "environment",
+    "secrets",
     "code",
     "files",
     "metrics",
@@ -53,6 +55,7 @@ KEYS = {
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
     "environment": ("pass", "set"),
+    "secrets": ("names", "aws"),
     "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script or stage.kind is Kind.DEPLOY)),
     "code": ("path",),
     "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
@@ -137,6 +140,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
     endpoint = _check_keys(document, "endpoint", problems)
     time_limits = _time_limits(_check_keys(document, "time_limits", problems), problems)
     model = _check_keys(document, "model", problems)
+    passed = _passed(_check_keys(document, "environment", problems), problems)
     return UseCase(
         name=_name(document, problems),
         description=_optional_text(document, "description", problems),
@@ -165,8 +169,9 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         framework=_framework(model, problems),
         framework_version=_version(model, problems),
         passed=replace(
-            _passed(_check_keys(document, "environment", problems), problems),
+            passed,
             code=_code_folders(_check_keys(document, "code", problems), path.parent.parent, problems),
+            secrets=_secrets(_check_keys(document, "secrets", problems), passed, problems),
         ),
     )
 
@@ -247,15 +252,8 @@ def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, .
 
 def _passed(table: dict[str, Any], problems: list[str]) -> PassedVariables:
     """Return the environment variables that scripts get beside the common ones."""
-    names, fixed = table.get("pass", []), _table(table, "set", problems, "environment.set")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        problems.append("environment.pass must be a list of names")
-        names = []
-    for name in (*names, *fixed):
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            problems.append(f"environment has {name!r}, expected the name of a variable")
-        elif is_own(name):
-            problems.append(f"environment has {name}, which mlops sets itself")
+    names, fixed = _names(table, "pass", problems, "environment."), _table(table, "set", problems, "environment.set")
+    _check_variables((*names, *fixed), "environment", problems)
     problems.extend(
         f"environment.set.{name} must be a text, a number or true/false"
         for name, value in fixed.items()
@@ -267,6 +265,37 @@ def _passed(table: dict[str, Any], problems: list[str]) -> PassedVariables:
         if "\0" in str(value)
     )
     return PassedVariables(tuple(names), {name: str(value) for name, value in fixed.items()})
+
+
+def _secrets(table: dict[str, Any], passed: PassedVariables, problems: list[str]) -> dict[str, str]:
+    """Return the names of the secrets that scripts get, with their addresses on AWS. A wrong value is not shown."""
+    names, addresses = _names(table, "names", problems, "secrets."), _table(table, "aws", problems, "secrets.aws")
+    _check_variables(names, "secrets", problems)
+    twice = sorted({*names} & {*passed.names, *passed.fixed})
+    problems += [f"secrets and environment both have {name}" for name in twice]
+    problems += [_unknown(f"secrets.aws.{name}", name, names) for name in addresses if name not in names]
+    problems += [
+        f"secrets.aws.{name} must be {EXPECTED}"
+        for name, address in addresses.items()
+        if not isinstance(address, str) or not is_address(address)
+    ]
+    return {name: str(addresses.get(name, "")) for name in names}
+
+
+def _names(table: dict[str, Any], key: str, problems: list[str], prefix: str) -> list[str]:
+    names = table.get(key, [])
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return names
+    problems.append(f"{prefix}{key} must be a list of names")
+    return []
+
+
+def _check_variables(names: Sequence[str], title: str, problems: list[str]) -> None:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            problems.append(f"{title} has {name!r}, expected the name of a variable")
+        elif is_own(name):
+            problems.append(f"{title} has {name}, which mlops sets itself")
 
 
 def _code_folders(table: dict[str, Any], root: Path, problems: list[str]) -> tuple[Path, ...]:

@@ -185,6 +185,34 @@ def test_a_secret_is_neither_kept_nor_shown(tiny: Cli) -> None:
     assert [secret for secret in secrets for output in outputs if secret in output] == []
 
 
+def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) -> None:
+    keys = ("wxy-4711", "quiet-otter")
+    edit(tiny, "usecase.toml", "[metrics]\n", '[secrets]\nnames = ["FEED", "SHOP_LOGIN"]\n\n[metrics]\n')
+    for script in ("preprocess.py", "train.py", "tests/test_pretraining.py"):
+        path = tiny.folder / "training" / script
+        path.write_text("import os\nprint(os.environ['FEED'], os.environ['SHOP_LOGIN'])\n" + path.read_text())
+    _, err = tiny.both("run", code=2)
+    assert "The secrets FEED, SHOP_LOGIN of training/usecase.toml are not set." in err
+    assert "in the environment or in .env: FEED=..." in err
+    assert "The secrets FEED, SHOP_LOGIN of training/usecase.toml are not set." in tiny("doctor", code=1)
+
+    with (tiny.folder / ".env").open("a") as settings:
+        settings.write(f"FEED={keys[0]}\nSHOP_LOGIN={keys[1]}\n")
+    assert "secrets that scripts and gates get: FEED (.env), SHOP_LOGIN (.env)" in tiny("config")
+    run = tiny.json("run")
+    assert run["status"] == "waiting"
+    logs = tiny("logs", run["id"], "--stage", "train")
+    files = [path.read_bytes() for path in (tiny.folder / ".mlops").rglob("*") if path.is_file()]
+    assert "… …" in logs
+    assert [key for key in keys if key in logs or any(key.encode() in content for content in files)] == []
+    again = Cli(tiny.folder, {**tiny.environment, "FEED": "another-key"})
+    assert again.json("run")["changed"] is False, "another value is no reason to train again"
+    edit(tiny, "usecase.toml", ', "SHOP_LOGIN"', "")
+    out, err = tiny.both("run", "--explain", code=3)
+    assert "secret SHOP_LOGIN" in out
+    assert "KeyError: 'SHOP_LOGIN'" in err
+
+
 def test_a_rejected_model_is_not_deployed(tiny: Cli) -> None:
     run_id = tiny.json("run")["id"]
     assert (

@@ -135,6 +135,7 @@ def test_no_secret_reaches_scripts_or_the_endpoint(monkeypatch: pytest.MonkeyPat
     assert {*SECRET_VARIABLES, "TF_VAR_url"} <= {*withheld_variables(PassedVariables())}
     assert "HF_TOKEN" in job_environment({}, Path("/training"), PassedVariables(("HF_TOKEN",)))
     assert "HF_TOKEN" not in withheld_variables(PassedVariables(("HF_TOKEN",)))
+    assert "HF_TOKEN" not in withheld_variables(PassedVariables(secrets={"HF_TOKEN": ""}))
 
 
 def test_the_endpoint_gets_the_short_list_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.core.jobs.secret_addresses import addresses, arns
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.usecase import load_use_case
 
@@ -85,6 +86,44 @@ def test_what_no_program_can_be_given_is_refused(path: Path, text: str, problem:
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)
     assert problem in caught.value.message
+
+
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/db-AbC123"
+
+
+def test_secrets_are_names_with_an_address_on_aws(path: Path) -> None:
+    path.write_text(
+        f'{path.read_text()}\n[secrets]\nnames = ["FEED", "DB", "PIN"]\naws = {{ FEED = "/x/y", DB = "{ARN}" }}\n'
+    )
+    secrets = load_use_case(path).passed.secrets
+    assert addresses(secrets, "shop-dev") == {"DB": ARN, "FEED": "/x/y", "PIN": "/mlops/shop-dev/PIN"}
+    assert arns(addresses(secrets, "shop-dev").values(), "aws", "us-east-1", "1") == [
+        ARN,
+        "arn:aws:ssm:us-east-1:1:parameter/mlops/shop-dev/PIN",
+        "arn:aws:ssm:us-east-1:1:parameter/x/y",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ('names = "FEED"', "secrets.names must be a list of names"),
+        ('FEED = "hunter2"', "secrets.FEED is not known; known are names, aws"),
+        ('names = ["SM_FEED"]', "secrets has SM_FEED, which mlops sets itself"),
+        ('names = ["A-B"]', "secrets has 'A-B', expected the name of a variable"),
+        ('names = ["MODE"]\n[environment]\npass = ["MODE"]', "secrets and environment both have MODE"),
+        ('names = ["FEED"]\naws = { FEDE = "/x" }', "secrets.aws.FEDE is not known; did you mean FEED?"),
+        ('names = ["FEED"]\naws = { FEED = "hunter2" }', "secrets.aws.FEED must be a path of Parameter Store"),
+        (f'names = ["FEED"]\naws = {{ FEED = "{ARN[:-7]}" }}', "secrets.aws.FEED must be a path of Parameter Store"),
+        ('names = ["FEED"]\naws = { FEED = 3 }', "secrets.aws.FEED must be a path of Parameter Store"),
+    ],
+)
+def test_a_wrong_secret_is_refused_and_no_value_is_shown(path: Path, lines: str, problem: str) -> None:
+    path.write_text(f"{path.read_text()}\n[secrets]\n{lines}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    assert problem in caught.value.message
+    assert "hunter2" not in caught.value.message
 
 
 def test_a_nul_character_in_a_hyperparameter_is_refused(path: Path) -> None:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_cli.backends.common_checks import dataset_check
+from mlops_cli.backends.common_checks import dataset_check, secrets_check
 from mlops_cli.backends.local.infra.deploy import has_infra, missing_packages, plan_infra
 from mlops_cli.backends.local.public_address import LOOPBACK, public_address_warning
 from mlops_cli.core.checks import Check, Finding, State, ok
@@ -42,6 +42,7 @@ def checks(services: LocalServices, served: ServedEndpoint) -> tuple[Check, ...]
         Check("leftovers", lambda: orphaned_processes(services)),
         Check("store", lambda: store(services)),
         Check("dataset", lambda: dataset_check(services.use_case, services.settings, lambda: load(project.data))),
+        Check("secrets", lambda: secrets_check(services.use_case, project.dotenv)),
         Check("port", lambda: port(services)),
         Check("endpoint", lambda: endpoint(project, served)),
     )

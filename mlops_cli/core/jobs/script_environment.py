@@ -40,11 +40,15 @@ LIBRARY = BOOTSTRAP / "mlops_scripts"
 
 @dataclass(frozen=True)
 class PassedVariables:
-    """The additions of usecase.toml: names to pass on, variables with values, folders of code on Python's path."""
+    """The additions of usecase.toml: names to pass on, variables with values, folders of code on Python's path.
+
+    ``secrets``: names of secrets, with their address on AWS, or nothing.
+    """
 
     names: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
     code: tuple[Path, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_own(name: str) -> bool:
@@ -71,11 +75,18 @@ def with_paths(environment: Mapping[str, str], training: Path, code: Sequence[Pa
 
 
 def environment_inputs(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
-    """Return the variables that can change a result, by the digest of their values: a value may be a secret."""
+    """Return the variables that can change a result, by the digest of their values: a value may be a secret.
+
+    A secret counts by its name only: a new password is no reason to train again.
+    """
     counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in LOCATIONS}
     listed = {name: environ[name] for name in passed.names if name in environ}
     values = {**counted, **listed, **passed.fixed}
-    return {f"variable {name}": digest_bytes(value.encode(errors="surrogateescape")) for name, value in values.items()}
+    digests = {name: digest_bytes(value.encode(errors="surrogateescape")) for name, value in values.items()}
+    return {
+        **{f"variable {name}": digest for name, digest in digests.items()},
+        **{f"secret {name}": "by its name" for name in passed.secrets},
+    }
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -35,6 +35,7 @@ from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.environment import job_environment, unpassed_variables
 from mlops_cli.project.paths import Project
+from mlops_cli.project.script_secrets import required_secrets
 
 TAIL_LINES = 8
 PACKAGE = "model.tar.gz"
@@ -99,7 +100,7 @@ class JobRunner:
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> StageResult:
         """Run a pytest suite; raise StageFailed with the failing assertions if it does not pass."""
         watched = {**variables, **self._watched(stage, run)}
-        environment = gate_environment(self.project.training, watched, self.passed)
+        environment = gate_environment(self.project.training, {**self._secrets(), **watched}, self.passed)
         tail = LastLines(TAIL_LINES)
         log = self._log(stage, run)
         report = log.with_suffix(".json")
@@ -118,7 +119,10 @@ class JobRunner:
         names = unpassed_variables(output, self.passed)
         if not names:
             return ""
-        return f"\nScripts do not get {', '.join(names)}: see [environment] pass in docs/what-counts.md."
+        return f"\nScripts do not get {', '.join(names)}: see [environment] and [secrets] in docs/what-counts.md."
+
+    def _secrets(self) -> dict[str, str]:
+        return required_secrets(self.passed.secrets, self.project.dotenv)
 
     def log(self, run_id: str, stage: str) -> Path:
         return self.project.runs / run_id / f"{stage}.log"
@@ -142,7 +146,7 @@ class JobRunner:
     def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
         tail = LastLines(TAIL_LINES)
         log = self._log(stage, run)
-        watched = {**env, **self._watched(stage, run)}
+        watched = {**self._secrets(), **env, **self._watched(stage, run)}
         environment = job_environment(watched, self.project.training, self.passed)
         with open(log, "wb", opener=open_unless_link) as file:
             on_line = _progress_reader(stage.name, tail, view)

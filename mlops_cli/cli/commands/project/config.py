@@ -15,22 +15,28 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     from mlops_cli.console.output import show_settings
     from mlops_cli.core.jobs.script_environment import PassedVariables
     from mlops_cli.project.environment import withheld_variables
+    from mlops_cli.project.script_secrets import secret_origins
     from mlops_cli.project.settings import misspelled_names, unread_variables
 
     context, console = get_context(ctx)
     settings = context.settings
     show_settings(console, settings)
     problems = context.problems
-    withheld = withheld_variables(PassedVariables() if problems else context.use_case.passed)
+    passed = PassedVariables() if problems else context.use_case.passed
+    withheld, given = withheld_variables(passed), secret_origins(passed.secrets, context.project.dotenv)
     for name, setting in misspelled_names(context.project.dotenv).items():
         console.say(f"note: {name} in .env is not a setting; did you mean {setting}?")
     for name in unread_variables(settings):
         console.say(f"note: {name} of the environment is read on aws only, as CI systems set it; use MLOPS_{name}")
+    if given:
+        shown = ", ".join(f"{name} ({origin or 'not set'})" for name, origin in given.items())
+        console.say(f"secrets that scripts and gates get: {shown}")
     if withheld:
         console.say(f"secrets that scripts, gates and the endpoint do not get: {', '.join(withheld)}")
     console.result(
         {
             "settings": settings.to_dict(),
+            "secrets": given,
             "withheld": withheld,
             "problems": problems,
             "project": str(context.project.root),

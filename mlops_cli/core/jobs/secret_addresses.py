@@ -1,0 +1,51 @@
+"""Where AWS keeps the secrets of [secrets] in usecase.toml. No IO.
+
+An address is a path of Parameter Store, or the ARN of a secret in Secrets Manager. No address is itself secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+PARAMETER = r"/[\w.-]+(/[\w.-]+)*"
+# Secrets Manager adds six characters to a secret's name; IAM compares with them.
+MANAGED_ARN = r"arn:aws[a-z-]*:secretsmanager:(?P<region>[a-z0-9-]+):[0-9]{12}:secret:[\w/+=.@-]+-[A-Za-z0-9]{6}"
+EXPECTED = (
+    "a path of Parameter Store, such as /shop/token, or the whole ARN of a secret in Secrets Manager; never the secret "
+    "itself"
+)
+
+
+def is_address(text: str) -> bool:
+    return bool(re.fullmatch(f"{PARAMETER}|{MANAGED_ARN}", text, re.ASCII))
+
+
+def is_parameter(address: str) -> bool:
+    return address.startswith("/")
+
+
+def addresses(secrets: Mapping[str, str], endpoint: str) -> dict[str, str]:
+    """Return the address of every secret by its name; without one in usecase.toml it is /mlops/ENDPOINT/NAME."""
+    return {name: address or f"/mlops/{endpoint}/{name}" for name, address in sorted(secrets.items())}
+
+
+def arns(known: Iterable[str], partition: str, region: str, account: str) -> list[str]:
+    """Return what a role must be allowed to read."""
+    parameters = f"arn:{partition}:ssm:{region}:{account}:parameter"
+    return sorted({f"{parameters}{address}" if is_parameter(address) else address for address in known})
+
+
+def location(address: str) -> str:
+    """Return an address in words."""
+    if is_parameter(address):
+        return f"Parameter Store, {address}"
+    return f"Secrets Manager, {address.partition(':secret:')[2]}"
+
+
+def create_command(address: str) -> str:
+    """Return the command that stores the value of a missing secret."""
+    if is_parameter(address):
+        return f"aws ssm put-parameter --type SecureString --name {address} --value ..."
+    name = address.partition(":secret:")[2].rpartition("-")[0]
+    return f"aws secretsmanager create-secret --name {name} --secret-string ..., then its ARN in [secrets.aws]"

@@ -1,0 +1,48 @@
+"""The secrets of [secrets] in usecase.toml on this machine: the environment beats .env. No other module reads them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mlops_cli.core.secrets import add_known_secrets
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.settings import read_dotenv
+
+
+def secret_origins(names: Iterable[str], dotenv: Path) -> dict[str, str]:
+    """Return where each secret is set: "environment", ".env", or "" if it is not."""
+    names = list(names)
+    file = read_dotenv(dotenv) if names else {}
+    return {name: "environment" if os.environ.get(name) else ".env" if file.get(name) else "" for name in sorted(names)}
+
+
+def present_secrets(names: Iterable[str], dotenv: Path) -> dict[str, str]:
+    """Return the values of the secrets that are set, and hide them in every text of this process."""
+    origins = secret_origins(names, dotenv)
+    sources: dict[str, Mapping[str, str]] = {"environment": os.environ, ".env": read_dotenv(dotenv) if origins else {}}
+    values = {name: sources[origin][name] for name, origin in origins.items() if origin}
+    add_known_secrets(values.values())
+    return values
+
+
+def required_secrets(names: Iterable[str], dotenv: Path) -> dict[str, str]:
+    """Return the values of all secrets. Raise ConfigurationError if one is not set."""
+    missing = missing_secrets(names, dotenv)
+    if missing:
+        raise ConfigurationError(missing_message(missing), missing_hint(missing))
+    return present_secrets(names, dotenv)
+
+
+def missing_secrets(names: Iterable[str], dotenv: Path) -> list[str]:
+    return [name for name, origin in secret_origins(names, dotenv).items() if not origin]
+
+
+def missing_message(missing: list[str]) -> str:
+    words = ("secret", "is") if len(missing) == 1 else ("secrets", "are")
+    return f"The {words[0]} {', '.join(missing)} of training/usecase.toml {words[1]} not set."
+
+
+def missing_hint(missing: list[str]) -> str:
+    return f"Set {'it' if len(missing) == 1 else 'them'} in the environment or in .env: {missing[0]}=..."
