@@ -208,6 +208,7 @@ def test_only_config_reads_the_environment() -> None:
     allowed = {
         "mlops_cli/project/settings.py",
         "mlops_cli/project/environment.py",
+        "mlops_cli/project/script_secrets.py",
         "mlops_cli/data/sources/kaggle.py",  # hands the kaggle package's own variables to its client
     }
     # Processes of their own.
