@@ -38,16 +38,16 @@ def environment_secrets() -> frozenset[str]:
 
 def withheld_variables(passed: PassedVariables) -> list[str]:
     """Return the variables with a secret that scripts, gates and the endpoint do not get."""
-    given = (*passed.names, *passed.secrets, *PROXIES)
-    return [name for name in secret_variables(os.environ) if name not in given]
+    passed_on = (*passed.names, *passed.secrets, *PROXIES)
+    return [name for name in secret_variables(os.environ) if name not in passed_on]
 
 
 def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
     """Return the variables of this process that a script has named in its output, and did not get."""
     words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|(?<=KeyError: ')\w+", text))
     environment = job_environment({}, Path(), passed)
-    given = {*environment, *passed.secrets}
-    return sorted(name for name in words if name in os.environ and name not in given)
+    passed_on = {*environment, *passed.secrets}
+    return sorted(name for name in words if name in os.environ and name not in passed_on)
 
 
 def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:

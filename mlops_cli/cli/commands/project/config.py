@@ -23,20 +23,20 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     show_settings(console, settings)
     problems = context.problems
     passed = PassedVariables() if problems else context.use_case.passed
-    withheld, given = withheld_variables(passed), secret_origins(passed.secrets, context.project.dotenv)
+    withheld, origins = withheld_variables(passed), secret_origins(passed.secrets, context.project.dotenv)
     for name, setting in misspelled_names(context.project.dotenv).items():
         console.say(f"note: {name} in .env is not a setting; did you mean {setting}?")
     for name in unread_variables(settings):
         console.say(f"note: {name} of the environment is read on aws only, as CI systems set it; use MLOPS_{name}")
-    if given:
-        shown = ", ".join(f"{name} ({origin or 'not set'})" for name, origin in given.items())
+    if origins:
+        shown = ", ".join(f"{name} ({origin or 'not set'})" for name, origin in origins.items())
         console.say(f"secrets that scripts and gates get: {shown}")
     if withheld:
         console.say(f"secrets that scripts, gates and the endpoint do not get: {', '.join(withheld)}")
     console.result(
         {
             "settings": settings.to_dict(),
-            "secrets": given,
+            "secrets": origins,
             "withheld": withheld,
             "problems": problems,
             "project": str(context.project.root),
