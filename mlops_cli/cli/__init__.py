@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
+from functools import partial
 from importlib import import_module
 
+from mlops_cli import backends
 from mlops_cli.cli.app import GROUPS, app
+from mlops_cli.cli.context import AppContext
 from mlops_cli.cli.stdio import open_streams
 
 HELP = frozenset(("-h", "--help"))
@@ -19,7 +22,7 @@ __all__ = ["app", "main", "register_commands"]
 def main() -> None:
     open_streams()
     register_commands(sys.argv[1:])
-    app(prog_name="mlops")
+    app(prog_name="mlops", obj=partial(AppContext, backends))
 
 
 def register_commands(words: Collection[str] = ()) -> None:

@@ -15,8 +15,7 @@ import typer
 import typer.core
 
 from mlops_cli import __version__
-from mlops_cli.cli import completion
-from mlops_cli.cli.context import AppContext
+from mlops_cli.cli.completion import complete_targets
 from mlops_cli.console import Console
 from mlops_cli.core.secrets import set_known_secrets
 from mlops_cli.errors import (
@@ -28,6 +27,7 @@ from mlops_cli.processes import interruption
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Infrastructure
+    from mlops_cli.cli.context import AppContext
 
 # The disk, the quota or the permitted file size.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -67,7 +67,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": AppContext},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -168,9 +168,7 @@ def main_options(
     ctx: typer.Context,
     target: Annotated[
         str | None,
-        typer.Option(
-            help="Where the stages run: local or aws.", show_default="local", autocompletion=completion.targets
-        ),
+        typer.Option(help="Where the stages run: local or aws.", show_default="local", autocompletion=complete_targets),
     ] = None,
     project: Annotated[Path | None, typer.Option(help="The project's folder.", show_default="the current one")] = None,
     profile: Annotated[
@@ -190,4 +188,4 @@ def main_options(
     ] = False,
 ) -> None:
     flags = {"MLOPS_TARGET": target, "AWS_PROFILE": profile, "AWS_REGION": region}
-    ctx.obj = AppContext(flags, project, quiet, verbose, as_json)
+    ctx.obj = ctx.obj(flags, project, quiet, verbose, as_json)  # the constructor that main passes

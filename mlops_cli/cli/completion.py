@@ -46,7 +46,7 @@ class Lists(Protocol):
 
 
 class CompletionContext(Protocol):
-    """The parts of a command's context that completion reads. ``app.py`` puts its constructor into click's ``obj``."""
+    """The parts of a command's context that completion reads. ``main`` puts its constructor into click's ``obj``."""
 
     @property
     def project(self) -> Project: ...
@@ -82,12 +82,12 @@ def completer(suggestions: Callable[[CompletionContext], Iterable[Suggestion]]) 
 
 
 @completer
-def run_ids(context: CompletionContext) -> Iterator[Suggestion]:
+def complete_run_ids(context: CompletionContext) -> Iterator[Suggestion]:
     yield from map(_run_suggestion, _runs(context))
 
 
 @completer
-def waiting_run_ids(context: CompletionContext) -> Iterator[Suggestion]:
+def complete_waiting_run_ids(context: CompletionContext) -> Iterator[Suggestion]:
     """Return the runs that wait for approval."""
     from mlops_cli.core.runs import Status
 
@@ -112,12 +112,12 @@ def _run_suggestion(run: CachedRun) -> Suggestion:
 
 
 @completer
-def versions(context: CompletionContext) -> Iterator[Suggestion]:
+def complete_versions(context: CompletionContext) -> Iterator[Suggestion]:
     yield from map(_version_suggestion, _versions(context))
 
 
 @completer
-def approved_versions(context: CompletionContext) -> Iterator[Suggestion]:
+def complete_approved_versions(context: CompletionContext) -> Iterator[Suggestion]:
     """Return the approved models; one of them may be live."""
     yield from (_version_suggestion(version) for version in _versions(context) if version.approved)
 
@@ -136,32 +136,32 @@ def _version_suggestion(version: CachedVersion) -> Suggestion:
 
 
 @completer
-def stage_names(_: CompletionContext) -> Iterator[Suggestion]:
+def complete_stage_names(_: CompletionContext) -> Iterator[Suggestion]:
     yield from ((stage.name, stage.kind.value) for stage in STAGES)
 
 
 @completer
-def hyperparameters(context: CompletionContext) -> Iterator[Suggestion]:
+def complete_hyperparameters(context: CompletionContext) -> Iterator[Suggestion]:
     """Return the hyperparameters of usecase.toml with their values."""
     for stage, values in context.use_case.hyperparameters.items():
         yield from ((f"{stage}.{name}={value}", f"of {stage}") for name, value in values.items())
 
 
 @completer
-def sources(context: CompletionContext) -> Iterator[Suggestion]:
+def complete_sources(context: CompletionContext) -> Iterator[Suggestion]:
     """Return the sources that have a name. If none fits, the shell offers files."""
     yield from ((name, f"written by training/{script.file}") for name, script in context.use_case.scripts.items())
     yield "kaggle", "the competition that usecase.toml names"
 
 
 @completer
-def script_arguments(context: CompletionContext) -> Iterator[Suggestion]:
+def complete_script_arguments(context: CompletionContext) -> Iterator[Suggestion]:
     """Return the arguments of the scripts that write data, with their values."""
     for source, script in context.use_case.scripts.items():
         yield from ((f"{name}={value}", f"of {source}") for name, value in script.arguments.items())
 
 
 @completer
-def targets(_: CompletionContext) -> Iterator[Suggestion]:
+def complete_targets(_: CompletionContext) -> Iterator[Suggestion]:
     yield "local", "this machine"
     yield "aws", "an AWS account"

@@ -7,9 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from mlops_cli.backends import get_backend, object_store
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.paths import Project, find_project, named_project
 
@@ -25,6 +24,14 @@ if TYPE_CHECKING:
     from mlops_cli.project.usecase import UseCase
 
 
+class Targets(Protocol):
+    """How the objects that reach a target are made. ``main`` passes it, so that no command imports a target."""
+
+    def get_backend(self, settings: Settings, project: Project, use_case: UseCase) -> Backend: ...
+
+    def object_store(self, settings: Settings) -> ObjectStore: ...
+
+
 @dataclass
 class AppContext:
     """The options of one call, and the objects that follow from them, made on first use.
@@ -32,6 +39,7 @@ class AppContext:
     ``flags``: settings by name.
     """
 
+    targets: Targets
     flags: dict[str, str | None]
     folder: Path | None = None
     quiet: bool = False
@@ -71,12 +79,12 @@ class AppContext:
 
     @cached_property
     def backend(self) -> Backend:
-        return get_backend(self.settings, self.project, self.use_case)
+        return self.targets.get_backend(self.settings, self.project, self.use_case)
 
     @property
     def objects(self) -> ObjectStore:
         """Return what reads data from S3."""
-        return object_store(self.settings)
+        return self.targets.object_store(self.settings)
 
     def completed(self, request: DataRequest) -> DataRequest:
         """Return the request with what settings and this machine add."""

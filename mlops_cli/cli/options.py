@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import completion
+from mlops_cli.cli.completion import complete_run_ids
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to every question.")]
@@ -23,6 +23,6 @@ RunId = Annotated[
     typer.Argument(
         help="The id of a run, or its first characters. Default: the newest run.",
         show_default=False,
-        autocompletion=completion.run_ids,
+        autocompletion=complete_run_ids,
     ),
 ]

@@ -77,7 +77,7 @@ def go_through(
         project = copy_project(context.project, aws.folder / "project", settings)
     except MlopsError as error:
         return Rehearsal(findings=[findings.problem("files", error)]), None
-    steps = RehearsalSteps(AppContext(dict(settings), project.root), console, request, yes)
+    steps = RehearsalSteps(AppContext(context.targets, dict(settings), project.root), console, request, yes)
     if not has_templates(context.project):
         steps.warnings.append(findings.no_templates())
     steps.rehearsal.not_shown += [*NOT_SHOWN, *_not_shown(context)]

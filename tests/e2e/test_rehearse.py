@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
+from mlops_cli import backends
 from mlops_cli.cli.context import AppContext
 from mlops_cli.cli.rehearsal_steps import go_through
 from mlops_cli.console import Console
@@ -50,7 +51,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def rehearsed(simulator: SimulatedAws, project: Path, tmp_path: Path) -> Rehearsal:
     simulator.folder = tmp_path / "workspace"
     simulator.folder.mkdir()
-    context = AppContext({"SOURCE": "s3"}, project)
+    context = AppContext(backends, {"SOURCE": "s3"}, project)
     console, sources = Console(quiet=True), [str(project / "tiny.csv")]
     return go_through(simulator, simulator.environment(), context, console, sources, False, True)[0]
 

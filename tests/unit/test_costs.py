@@ -11,13 +11,13 @@ import pytest
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.clients.pricing import Cache, Product, quote
 from mlops_cli.backends.aws.runs.cost_estimate import (
-    BUILD_LIMIT_MINUTES,
     DEPLOY_LIMIT_MINUTES,
     ActionDuration,
     Estimate,
     endpoint_items,
     recent_durations,
 )
+from mlops_cli.backends.aws.runs.status import BUILD_LIMIT_MINUTES
 from mlops_cli.core.costs import HOURS_PER_MONTH, CostItem, Costs, Limits, Price, Unit, money
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.core.stages import STAGES

@@ -8,7 +8,6 @@ from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra.deployed_settings import differences
 from mlops_cli.backends.aws.runs.cost_estimate import (
-    BUILD_LIMIT_MINUTES,
     LOGGED,
     STORED,
     VOLUMES,
@@ -17,6 +16,7 @@ from mlops_cli.backends.aws.runs.cost_estimate import (
     recent_durations,
     with_prices,
 )
+from mlops_cli.backends.aws.runs.status import BUILD_LIMIT_MINUTES
 from mlops_cli.backends.base import CostScope, Infrastructure
 from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.costs import Costs

@@ -79,9 +79,13 @@ class AwsServices:
 
     @cached_property
     def runs(self) -> RunQueries:
-        reasons = FailureExplainer(self.account, self.stacks, self.names.endpoint_stack)
+        reasons = FailureExplainer(self.account, self._endpoint_failure)
         logs = Logs(self.account.client("logs"))
         return RunQueries(self.pipeline, self.run_store, self.approvals, reasons, logs, self._clear_endpoint_stack)
+
+    def _endpoint_failure(self, since: float) -> str:
+        stack = self.stacks.find(self.names.endpoint_stack)
+        return self.stacks.failure_reason(stack, since) if stack else ""
 
     def _clear_endpoint_stack(self) -> None:
         self.stacks.delete_never_created(self.names.endpoint_stack)

@@ -130,5 +130,5 @@ def test_a_build_that_timed_out_names_its_limit(monkeypatch: pytest.MonkeyPatch)
     gate = run.stage("pre-training-tests")
     run.preparation.status, gate.status = Status.DONE, Status.FAILED
     timed_out = ActionRun(gate.name, "command", "Failed", 1.0, 2.0, error="Build terminated with state: TIMED_OUT")
-    explained = FailureExplainer(None, None, "").explain(run, None, [timed_out])  # type: ignore[arg-type]
+    explained = FailureExplainer(None, lambda _: "").explain(run, None, [timed_out])  # type: ignore[arg-type]
     assert "TIMED_OUT. A build has at most 60 minutes." in explained.stage(gate.name).reason

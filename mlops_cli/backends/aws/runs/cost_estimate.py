@@ -15,7 +15,15 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices, Product
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.runs.status import AFTER_LAST_GATE, COMMAND, GATE_RESULT, JOB, NATIVE, ROLLBACK
+from mlops_cli.backends.aws.runs.status import (
+    AFTER_LAST_GATE,
+    BUILD_LIMIT_MINUTES,
+    COMMAND,
+    GATE_RESULT,
+    JOB,
+    NATIVE,
+    ROLLBACK,
+)
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.costs import CostItem, Costs, Unit
 from mlops_cli.core.runs import Run, Status
@@ -24,9 +32,7 @@ from mlops_cli.project.instances import InstanceSettings
 
 SUCCEEDED = "Succeeded"
 LOOK_BACK = 5  # runs; older ones predict little
-# Time limits of a step: TimeoutInMinutes of the build project in pipeline.yaml, and
 # MaximumExecutionTimeoutInSeconds of the endpoint in endpoint.yaml.
-BUILD_LIMIT_MINUTES = 60
 DEPLOY_LIMIT_MINUTES = 120
 ALARMS, SCALING_ALARMS = 2, 2
 BUILD = Product("CodeBuild", "Build-Min:Linux:g1.small", Unit.MINUTE)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.clients.cloudformation import Stacks
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.runs.cost_estimate import BUILD_LIMIT_MINUTES
-from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, GATE_RESULT, ROLLBACK, latest_attempt
+from mlops_cli.backends.aws.runs.status import (
+    BUILD_LIMIT_MINUTES,
+    COMMAND,
+    DECISION,
+    ENDPOINT,
+    GATE_RESULT,
+    ROLLBACK,
+    latest_attempt,
+)
 from mlops_cli.core.jobs.script_job import progress_in
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
@@ -23,10 +29,11 @@ READ_LINES = 40
 
 
 class FailureExplainer:
-    def __init__(self, account: Account, stacks: Stacks, endpoint_stack: str) -> None:
+    """``endpoint_failure``: the reason of the endpoint stack's failure since a time, "" without one."""
+
+    def __init__(self, account: Account, endpoint_failure: Callable[[float], str]) -> None:
         self._account = account
-        self._stacks = stacks
-        self._endpoint_stack = endpoint_stack
+        self._endpoint_failure = endpoint_failure
 
     def explain(self, run: Run, record: Run | None, actions: Sequence[ActionRun]) -> Run:
         """Return the run with its failure's reason, looked up at its source in AWS."""
@@ -47,15 +54,11 @@ class FailureExplainer:
             tail = self._tail(build_log(action.external))
             return "\n".join([f"The command step of {stage.name} failed: {_build_error(action)}", *tail, log])
         if action.name == ENDPOINT:
-            return f"The endpoint could not be deployed: {self._stack_reason(action)}"
+            # CodePipeline's reason if the stack refused the update and has no event of it.
+            return f"The endpoint could not be deployed: {self._endpoint_failure(action.started) or action.error}"
         if action.name == GATE_RESULT:
             return action.error
         return "\n".join([f"{stage.script} failed: {self._job_reason(stage, at, action)}", *self._tail(at.log), log])
-
-    def _stack_reason(self, action: ActionRun) -> str:
-        """Return the stack's reason; CodePipeline's if the stack refused the update and has no event of it."""
-        stack = self._stacks.find(self._endpoint_stack)
-        return (self._stacks.failure_reason(stack, action.started) if stack else "") or action.error
 
     def _job_reason(self, stage: Stage, at: StageRun, action: ActionRun) -> str:
         """Return SageMaker's reason for a job; for a job that never began, the state machine's."""

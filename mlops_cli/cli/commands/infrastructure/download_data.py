@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context, show_account
+from mlops_cli.cli.completion import complete_script_arguments, complete_sources
 from mlops_cli.cli.options import Json
 
 
@@ -19,7 +19,7 @@ def download_data(
         list[str] | None,
         typer.Option(
             help="kaggle, a URL, s3://, a path, or a script of the project. Repeat the option to join several sources.",
-            autocompletion=completion.sources,
+            autocompletion=complete_sources,
         ),
     ] = None,
     set_: Annotated[
@@ -28,7 +28,7 @@ def download_data(
             "--set",
             metavar="KEY=VALUE",
             help="Override an argument of a script. Can be repeated.",
-            autocompletion=completion.script_arguments,
+            autocompletion=complete_script_arguments,
         ),
     ] = None,
     rows: Annotated[

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context, show_account, show_warnings
+from mlops_cli.cli.completion import complete_waiting_run_ids
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
@@ -28,7 +28,7 @@ def approve(
         typer.Argument(
             help="The id of a run, or its first characters. Default: the run that waits.",
             show_default=False,
-            autocompletion=completion.waiting_run_ids,
+            autocompletion=complete_waiting_run_ids,
         ),
     ] = None,
     run_id_option: Annotated[
@@ -37,7 +37,7 @@ def approve(
             "--run-id",
             help="Same as the argument.",
             show_default=False,
-            autocompletion=completion.waiting_run_ids,
+            autocompletion=complete_waiting_run_ids,
         ),
     ] = None,
     reject: Annotated[bool, typer.Option("--reject", help="Reject the model: it is not deployed.")] = False,

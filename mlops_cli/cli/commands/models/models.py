@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import completion
 from mlops_cli.cli.app import app, get_context, handle_errors
+from mlops_cli.cli.completion import complete_versions
 from mlops_cli.cli.options import Json
 
 models_app = typer.Typer(rich_markup_mode=None)
@@ -47,7 +47,7 @@ def show_model(
         typer.Argument(
             help="The number of a version, or the first characters of a digest.",
             show_default=False,
-            autocompletion=completion.versions,
+            autocompletion=complete_versions,
         ),
     ],
     as_json: Json = False,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context, show_warnings
+from mlops_cli.cli.completion import complete_approved_versions
 from mlops_cli.cli.options import Comment, Json, Yes, YesCost
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
@@ -28,7 +28,7 @@ def rollback(
             "--to",
             metavar="VERSION",
             help="The version to deploy. Default: the one that was live before.",
-            autocompletion=completion.approved_versions,
+            autocompletion=complete_approved_versions,
         ),
     ] = "",
     comment: Comment = "",

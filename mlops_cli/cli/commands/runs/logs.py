@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_cli.cli import completion
 from mlops_cli.cli.app import command, get_context
+from mlops_cli.cli.completion import complete_stage_names
 from mlops_cli.cli.options import Json, RunId
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def logs(
         typer.Option(
             help="The stage, for example train. Default: the last stage that has a log.",
             show_default=False,
-            autocompletion=completion.stage_names,
+            autocompletion=complete_stage_names,
         ),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the stage ends.")] = False,

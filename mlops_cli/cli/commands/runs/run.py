@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_cli.cli import completion
 from mlops_cli.cli.app import (
     command,
     get_context,
@@ -16,6 +15,7 @@ from mlops_cli.cli.app import (
     show_unsent_inputs,
     show_warnings,
 )
+from mlops_cli.cli.completion import complete_hyperparameters, complete_stage_names
 from mlops_cli.cli.options import Json, Yes, YesCost
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
@@ -43,7 +43,7 @@ def run(
             metavar="STAGE",
             help="Start a new run at this stage; take the earlier stages as they are.",
             show_default=False,
-            autocompletion=completion.stage_names,
+            autocompletion=complete_stage_names,
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Run every stage, even if nothing has changed.")] = False,
@@ -54,7 +54,7 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Override a hyperparameter. Can be repeated.",
-            autocompletion=completion.hyperparameters,
+            autocompletion=complete_hyperparameters,
         ),
     ] = None,
     workers: Annotated[
