@@ -29,6 +29,8 @@ def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]
     if stage.kind is Kind.DEPLOY:
         return {"endpoint.sample": f"{use_case.sample:g}"} if use_case.sample else {}
     columns = {f"column {name}": kind for name, kind in use_case.columns.items()}
+    for table, files in use_case.tables.items():
+        columns |= {f"column {table}.{name}": kind for name, kind in files.schema.columns.items()}
     if stage.kind is Kind.TRAINING:
         columns |= model_inputs(use_case)
     return {**columns, **hyperparameters(stage, run, use_case)}

@@ -43,7 +43,7 @@ class TableReader:
     """One CSV; ``ignored`` are its columns outside of the schema."""
 
     def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
-        self._source, self._findings = source, findings
+        self._source, self._findings, self._title = source, findings, schema.title
         self._head = _head(stream)
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         self._reader = csv.reader(text, strict=True)
@@ -130,7 +130,7 @@ class TableReader:
         missing = [name for name in names if name not in self._header]
         if missing:
             self._require_csv()
-            message, hint = _missing_columns(location, missing, self._header)
+            message, hint = _missing_columns(location, missing, self._header, self._title)
             line = line_with_names(self._head, names) or self._header_line
             raise MlopsError(message, hint if line == self._header_line else f"remove the lines above line {line}")
         repeated = [name for name in names if self._header.count(name) > 1]
@@ -144,7 +144,7 @@ def _head(stream: BinaryIO) -> bytes:
     return stream.peek(HEAD_BYTES)[:HEAD_BYTES] if isinstance(stream, io.BufferedReader) else b""
 
 
-def _missing_columns(location: str, missing: Sequence[str], header: Sequence[str]) -> tuple[str, str]:
+def _missing_columns(location: str, missing: Sequence[str], header: Sequence[str], title: str) -> tuple[str, str]:
     """Return the message about missing columns, and its hint."""
     present = ", ".join(shown(name) for name in header[:MOST_NAMES])
     be = "the column {} is missing" if len(missing) == 1 else "the columns {} are missing"
@@ -152,10 +152,10 @@ def _missing_columns(location: str, missing: Sequence[str], header: Sequence[str
     near = misspelled(header, missing)
     if near:
         pairs = ", ".join(f"{shown(name)} as {column}" for column, name in near.items())
-        return message, f"write the names in the file exactly so, or change [data.columns]: {pairs}"
+        return message, f"write the names in the file exactly so, or change {title}: {pairs}"
     if has_no_header(header):
         return message, "the first line holds numbers: put a line with the columns' names before it"
-    return message, "give a file with these columns, or change [data.columns] in training/usecase.toml"
+    return message, f"give a file with these columns, or change {title} in training/usecase.toml"
 
 
 def _csv_reason(error: csv.Error) -> str:

@@ -34,6 +34,7 @@ from mlops_cli.data.request import DataRequest
 from mlops_cli.data.sources.catalog import sources_of, state_of
 from mlops_cli.data.sources.http.client import CONNECT_SECONDS
 from mlops_cli.data.sources.source import FetchedSource, State
+from mlops_cli.data.tables import check_tables
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree
@@ -132,6 +133,7 @@ def _build_files(request: DataRequest, key: str, unfinished: Path, report: Repor
             collector.add_file(fetched.path, Path(fetched.name).name)
         fetched_sources.append(fetched)
     collector.finish(request.shown())
+    tables = check_tables(unfinished, request.tables, unfinished.parent / "tables", report)
     dataset = DatasetInfo(
         **_origin_of(request),
         sha256=collector.sha256,
@@ -140,7 +142,7 @@ def _build_files(request: DataRequest, key: str, unfinished: Path, report: Repor
         bytes=collector.bytes,
         ignored_columns=[],
         path=unfinished,
-        remarks=_remarks(fetched_sources),
+        remarks=[*_remarks(fetched_sources), *tables],
         files=collector.count,
     )
     return dataset, _write_metadata(dataset, key, fetched_sources)

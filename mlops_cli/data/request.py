@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_cli.data.objects import ObjectStore
-from mlops_cli.data.schema import Schema
+from mlops_cli.data.schema import Schema, TableFiles
 from mlops_cli.data.scripts import DataScript, ScriptRunner
 from mlops_cli.data.sources.catalog import sources_of
 from mlops_cli.data.sources.http.download import MOST_BYTES
@@ -23,7 +23,7 @@ _VERSION = 2  # of the dataset's format: one of another version is downloaded ag
 class DataRequest:
     """A request: sources are "kaggle", URLs, s3://, paths and scripts of the project; several are concatenated.
 
-    Without a ``schema`` the dataset is the files of the sources as they are.
+    Without a ``schema`` the dataset is the files of the sources as they are; ``tables`` among them have their own.
 
     ``arguments`` are for the scripts among them, ``sha256`` for a single file, URL or Kaggle archive as downloaded.
     ``competition`` and ``file`` select from Kaggle (``file`` also the CSV of an archive with several). ``folder`` is
@@ -45,6 +45,7 @@ class DataRequest:
     runner: ScriptRunner | None = None
     alternative: str = ""
     objects: ObjectStore | None = None
+    tables: Mapping[str, TableFiles] = field(default_factory=dict)
 
     @property
     def is_table(self) -> bool:
@@ -85,6 +86,8 @@ class DataRequest:
         parts: list[object] = [_VERSION, list(self.schema.columns.items()) if self.schema else []]
         for source in sources_of(self):
             parts += [source.name, source.identity()]
+        for name, table in self.tables.items():
+            parts += [name, table.file, list(table.schema.columns.items())]
         return hashlib.sha256(json.dumps([*parts, self.sha256]).encode()).hexdigest()
 
     def shown(self) -> str:

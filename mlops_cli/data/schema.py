@@ -18,17 +18,21 @@ NOT_UTF8 = "is not UTF-8"
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns by name, in the order of dataset.csv, each as ``columns.written`` gives it."""
+    """Columns by name, in the order of dataset.csv, each as ``columns.written`` gives it.
+
+    ``title``: the table of usecase.toml that has them.
+    """
 
     columns: dict[str, str]
+    title: str = "[data.columns]"
 
     def __post_init__(self) -> None:
         if not self.columns:
-            raise ConfigurationError("[data.columns] names no column", "name them in training/usecase.toml")
+            raise ConfigurationError(f"{self.title} names no column", "name them in training/usecase.toml")
         for name, text in self.columns.items():
             if not text.startswith("[") and text.removesuffix("?") not in KINDS:
                 raise ConfigurationError(
-                    f"[data.columns] {name} = {text!r} is none of {', '.join(KINDS)}",
+                    f"{self.title} {name} = {text!r} is none of {', '.join(KINDS)}",
                     "fix it in training/usecase.toml",
                 )
 
@@ -39,6 +43,14 @@ class Schema:
     @property
     def labels(self) -> list[str]:
         return [name for name, parsed in self.parsed.items() if parsed.kind == "label"]
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """A table among a dataset's files; ``file`` is the name of its file, or a pattern of the names of several."""
+
+    file: str
+    schema: Schema
 
 
 @dataclass(frozen=True)

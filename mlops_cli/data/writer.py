@@ -59,7 +59,7 @@ class Writer:
             self.checker.collect_duplicates(repeated, self._check_duplicates())
         findings = self.checker.findings
         if findings.count:
-            raise _validation_error(findings)
+            raise _validation_error(findings, self._schema.title)
 
     def _check_duplicates(self) -> Iterator[Record]:
         for table in self._tables:
@@ -72,15 +72,15 @@ class Writer:
         self._out.write(encoded)
 
 
-def _validation_error(findings: Problems) -> MlopsError:
+def _validation_error(findings: Problems, title: str) -> MlopsError:
     lines = [f"  {problem}" for problem in findings.named]
     if findings.count > MAX_PROBLEMS:
         lines.append(f"  and {findings.count - MAX_PROBLEMS:,} more")
     rows = "1 problem" if findings.count == 1 else f"{findings.count:,} problems"
     lines += [f"  {cells} cells of {file} are not UTF-8" for file, cells in findings.misencoded.items() if cells > 1]
-    hint = "fix these rows, or change [data.columns] in training/usecase.toml, then repeat the command"
+    hint = f"fix these rows, or change {title} in training/usecase.toml, then repeat the command"
     if all(problem.reason.endswith(NO_LABEL) for problem in findings.named):
-        hint = 'write 0 and 1, or make the column "any" in [data.columns] and convert it in preprocess.py'
+        hint = f'write 0 and 1, or make the column "any" in {title} and convert it in preprocess.py'
     if findings.misencoded:
         hint = "save the file as UTF-8. From Windows or Excel: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv"
     return MlopsError("\n".join([f"the data do not fit the schema, {rows}:", *lines]), hint)

@@ -29,6 +29,7 @@ def data_request(
         file=use_case.file,
         folder=folder,
         scripts=use_case.scripts,
+        tables=use_case.tables,
         alternative=use_case.alternative,
     )
 

@@ -18,6 +18,7 @@ from mlops_cli.core.jobs.time_limits import DOWNLOAD, LONGEST, TimeLimits
 from mlops_cli.core.models.metric_bounds import Bounds, Metrics
 from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.data.columns import written
+from mlops_cli.data.schema import Schema, TableFiles
 from mlops_cli.data.scripts import RESERVED, DataScript, is_script
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
@@ -47,10 +48,11 @@ TABLES = (
     "aws",
 )
 Scalar = (str, int, float, bool)
+TABLE_KEYS = ("file", "columns")
 SCRIPT_KEYS = ("file", "arguments", "synthetic")
 # The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
 KEYS = {
-    "data": ("source", "quickstart", "competition", "file", "columns", "scripts"),
+    "data": ("source", "quickstart", "competition", "file", "columns", "tables", "scripts"),
     "model": ("framework", "version"),
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
@@ -84,6 +86,7 @@ class UseCase:
     framework: Framework = DEFAULT
     framework_version: str = ""  # of the images on AWS; empty: the framework's own
     scripts: dict[str, DataScript] = field(default_factory=dict)  # those that write data, by the name of the source
+    tables: dict[str, TableFiles] = field(default_factory=dict)  # those among the files that have a schema
 
     @property
     def example_request(self) -> str:
@@ -148,7 +151,8 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         quickstart=_optional_text({"quickstart": data.get("source", ""), **data}, "quickstart", problems, "data."),
         competition=_optional_text(data, "competition", problems, "data."),
         file=_optional_text(data, "file", problems, "data.", "train.csv"),
-        columns=_columns(data, problems),
+        columns=_columns(data, "data.columns", problems),
+        tables=_tables(data, problems),
         scripts=_scripts(data, problems),
         hyperparameters=_hyperparameters(_check_keys(document, "hyperparameters", problems), problems),
         metrics=Metrics(
@@ -345,15 +349,36 @@ def _examples(endpoint: dict[str, Any], problems: list[str]) -> tuple[Any, ...]:
     return ()
 
 
-def _columns(data: dict[str, Any], problems: list[str]) -> dict[str, str]:
-    columns = _table(data, "columns", problems, "data.columns")
+def _columns(parent: dict[str, Any], title: str, problems: list[str]) -> dict[str, str]:
+    columns = _table(parent, "columns", problems, title)
     texts = {}
     for name, spec in columns.items():
         try:
             texts[str(name)] = written(spec)
         except ValueError as error:
-            problems.append(f"data.columns.{name} is {error}")
+            problems.append(f"{title}.{name} is {error}")
     return texts
+
+
+def _tables(data: dict[str, Any], problems: list[str]) -> dict[str, TableFiles]:
+    """Return the tables among the files that have a schema, by name."""
+    tables = _table(data, "tables", problems, "data.tables")
+    if tables and data.get("columns"):
+        problems.append("data has both columns and tables; give each table its own columns")
+    declared = {}
+    for name in tables:
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
+            problems.append(f"data.tables has {name!r}, expected a name of letters, digits, _ and -")
+        title = f"data.tables.{name}"
+        table = _table(tables, name, problems, title)
+        problems += [_unknown(f"{title}.{key}", key, TABLE_KEYS) for key in table if key not in TABLE_KEYS]
+        columns = _columns(table, f"{title}.columns", problems)
+        if not columns:
+            problems.append(f"{title} names no columns")
+            continue
+        file = _optional_text(table, "file", problems, f"{title}.") or f"{name}.csv"
+        declared[name] = TableFiles(file, Schema(columns, f"[{title}.columns]"))
+    return declared
 
 
 def _scripts(data: dict[str, Any], problems: list[str]) -> dict[str, DataScript]:

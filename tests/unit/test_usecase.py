@@ -91,6 +91,40 @@ def test_what_no_program_can_be_given_is_refused(path: Path, text: str, problem:
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/db-AbC123"
 
 
+TABLES = """
+[data.tables.sales]
+file = "sales/*.csv"
+columns = { day = "date", amount = "number?" }
+[data.tables.stores.columns]
+store = ["a", "b"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ('amount = "number?"', 'amount = "money"', "data.tables.sales.columns.amount is 'money', expected one of"),
+        ("columns = {", "colums = {", "data.tables.sales.colums is not known; did you mean columns?"),
+        ("columns = {", "colums = {", "data.tables.sales names no columns"),
+        ('file = "sales/*.csv"', "file = 3", "data.tables.sales.file must be a text"),
+        ("[data.tables.sales]", '[data.tables."my sales"]', "data.tables has 'my sales', expected a name of letters"),
+        ("[data.tables.sales]", "[data.columns]\nday = 'date'\n[data.tables.sales]", "both columns and tables"),
+    ],
+)
+def test_tables_have_columns_each(path: Path, before: str, after: str, problem: str) -> None:
+    text = path.read_text()
+    single = text[text.index("[data.columns]") : text.index("[hyperparameters.preprocess]")]
+    path.write_text(text.replace(single, TABLES))
+    use_case = load_use_case(path)
+    assert {name: (table.file, table.schema.columns) for name, table in use_case.tables.items()} == {
+        "sales": ("sales/*.csv", {"day": "date", "amount": "number?"}),
+        "stores": ("stores.csv", {"store": '["a", "b"]'}),
+    }
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.raises(ConfigurationError, match=re.escape(problem)):
+        load_use_case(path)
+
+
 def test_secrets_are_names_with_an_address_on_aws(path: Path) -> None:
     path.write_text(
         f'{path.read_text()}\n[secrets]\nnames = ["FEED", "DB", "PIN"]\naws = {{ FEED = "/x/y", DB = "{ARN}" }}\n'

@@ -15,6 +15,7 @@ from mlops_cli.core.progress import no_report
 from mlops_cli.data import archives
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load, read_dataset_info
+from mlops_cli.data.schema import Schema, TableFiles
 from mlops_cli.data.sources.catalog import state_of
 from mlops_cli.data.sources.source import State
 from mlops_cli.errors import MlopsError
@@ -295,3 +296,68 @@ def test_a_table_takes_the_place_of_files(get, request_for, source: Path, tmp_pa
 def test_what_counts_as_an_archive() -> None:
     names = {"a.zip", "a.tar", "a.tar.gz", "A.TGZ", "a.tar.xz", "a.csv.gz", "a.parquet", "a.xlsx", "zip"}
     assert {name for name in names if archives.is_archive(name)} == {"a.zip", "a.tar", "a.tar.gz", "A.TGZ", "a.tar.xz"}
+
+
+SALES = TableFiles("sales/*.csv", Schema({"day": "date", "amount": "number"}, "[data.tables.sales.columns]"))
+STORES = TableFiles("stores.jsonl", Schema({"store": "id", "city": "text?"}, "[data.tables.stores.columns]"))
+SHOP = {
+    "sales/1.csv": b"day,amount,note\n2026-01-01,3,x\n",
+    "sales/2.csv": b"amount,day\n4,2026-01-02\n5,2026-01-03\n",
+    "stores.jsonl": b'{"store": "a", "city": "Bern"}\n{"store": "b"}\n',
+    "photo.png": b"\x89PNG",
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "shop", SHOP)
+
+
+def test_tables_among_the_files_have_a_schema_each(get: Callable, shop: Path, folder: Path) -> None:
+    dataset, _ = get(shop, tables={"sales": SALES, "stores": STORES})
+    assert written(folder / "files") == SHOP, "they stay as they are"
+    assert dataset.remarks == [
+        "table sales: 2 files, 3 rows; without a schema: note",
+        "table stores: stores.jsonl, 2 rows",
+    ]
+    (shop / "sales" / "2.csv").write_bytes(b"amount,day\nmany,2026-01-02\n5,soon\n")
+    with pytest.raises(MlopsError) as caught:
+        get(shop, tables={"sales": SALES, "stores": STORES})
+    assert caught.value.message.splitlines()[1:] == [
+        '  sales/2.csv line 2, column amount: "many" is not a number',
+        '  sales/2.csv line 3, column day: "soon" is not a date such as 2026-11-29',
+    ]
+    assert "change [data.tables.sales.columns] in training/usecase.toml" in caught.value.hint
+    assert written(folder / "files") == SHOP, "the earlier data stay"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("stores.jsonl", b'{"store": "a"}\n{"store": "a"}\n', '"a" duplicates line 1 of stores.jsonl'),
+        ("sales/1.csv", b"day,amuont\n2026-01-01,3\n", "sales/1.csv line 1: the column amount is missing"),
+        ("sales/1.csv", b"day,amount\n", "sales/1.csv has a header but no rows"),
+        ("sales/1.csv", b"day,amount\n2026-01-01,3,4\n", "sales/1.csv line 2: has 3 cells where the header has 2"),
+        ("sales/1.csv", b"\x89PNG\r\n\x1a\n", "sales/1.csv"),
+    ],
+)
+def test_a_table_that_does_not_fit_its_schema(
+    get: Callable, shop: Path, folder: Path, name: str, content: bytes, message: str
+) -> None:
+    (shop / name).write_bytes(content)
+    with pytest.raises(MlopsError) as caught:
+        get(shop, tables={"sales": SALES, "stores": STORES})
+    assert message in caught.value.message
+    assert not (folder / "files").exists()
+
+
+def test_a_table_without_a_file_and_another_schema(get: Callable, shop: Path) -> None:
+    with pytest.raises(MlopsError) as caught:
+        get(shop, tables={"prices": TableFiles("prices.csv", SALES.schema)})
+    assert "the data have no file prices.csv for the table prices; they have photo.png, sales/1.csv" in str(
+        caught.value
+    )
+    assert get(shop, tables={"stores": STORES})[1] is True
+    assert get(shop, tables={"stores": STORES})[1] is False
+    with pytest.raises(MlopsError, match='"a" is none of'):
+        get(shop, tables={"stores": TableFiles("stores.jsonl", Schema({"store": '["b", "c"]'}))})
