@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import errno
+import fcntl
 import logging
 import resource
 import socket
+import termios
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,8 @@ BACKLOG = 64
 # Descriptors that are kept for files, pipes and workers.
 OTHER_DESCRIPTORS = 64
 PAUSE_SECONDS = 0.2
+# Until a server whose connections are all busy looks again.
+FULL_SECONDS = 0.02
 LOG_SECONDS = 60.0
 UNSENT_BYTES = 268_435_456
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -28,10 +33,10 @@ class Connections:
     """When there are too many, the one that has been idle or incomplete for longest is closed."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = min(limit, _descriptors() - OTHER_DESCRIPTORS)
+        # Half of the descriptors are for the other side: a handler's own calls, or those who wait for the handler.
+        self._limit = min(limit, (_descriptors() - OTHER_DESCRIPTORS) // 2)
         self._open: dict[BoundedProtocol, None] = {}  # the longest untouched first
         self._unsent: dict[BoundedProtocol, int] = {}
-        self.waiting: set[AcceptingSocket] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -45,19 +50,17 @@ class Connections:
 
     def remove(self, protocol: BoundedProtocol) -> None:
         self._open.pop(protocol, None)
-        for accepting in list(self.waiting):
-            accepting.resume()
 
-    def make_room(self, arriving: int) -> bool:
-        """Return True if one more connection can be taken; close an idle one if that helps."""
-        if len(self._open) + arriving < self._limit:
-            return True
-        for protocol in self._open:
-            if protocol.is_idle:
-                del self._open[protocol]
-                protocol.transport.abort()
-                return True
-        return False
+    def is_full(self, arriving: int) -> bool:
+        return len(self._open) + arriving >= self._limit
+
+    def longest_idle(self) -> BoundedProtocol | None:
+        idle = (protocol for protocol in self._open if protocol.is_idle)
+        return next((protocol for protocol in idle if not _has_unread_bytes(protocol.transport)), None)
+
+    def drop(self, protocol: BoundedProtocol) -> None:
+        self._open.pop(protocol, None)
+        protocol.transport.abort()
 
     def hold_unsent(self, protocol: BoundedProtocol) -> None:
         """Note an answer that its client does not read; of too many bytes drop the oldest."""
@@ -83,49 +86,63 @@ class AcceptingSocket:
         self._is_open = True
         self._logged = 0.0
         listener.setblocking(False)
-        self.resume()
-
-    def resume(self) -> None:
-        self._connections.waiting.discard(self)
-        if self._is_open:
-            self._loop.add_reader(self.listener, self._accept)
+        self._resume()
 
     def close(self) -> None:
         self._is_open = False
-        self._connections.waiting.discard(self)
         self._loop.remove_reader(self.listener)
         self.listener.close()
 
     def _accept(self) -> None:
         for _ in range(BACKLOG):
-            if not self._connections.make_room(len(self._arriving)):
-                self._loop.remove_reader(self.listener)
-                self._connections.waiting.add(self)
+            is_full = self._connections.is_full(len(self._arriving))
+            idle = self._connections.longest_idle() if is_full else None
+            if is_full and idle is None:
+                self._pause(FULL_SECONDS)
                 return
             try:
                 connection, _ = self.listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._pause(error)
+                self._log(error)
+                self._pause(PAUSE_SECONDS)
                 return
+            if idle is not None:
+                self._connections.drop(idle)
             connection.setblocking(False)
             task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
             self._arriving.add(task)
             task.add_done_callback(self._arrived)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self.listener)
+        self._loop.call_later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        if self._is_open:
+            self._loop.add_reader(self.listener, self._accept)
 
     def _arrived(self, task: asyncio.Task[object]) -> None:
         self._arriving.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.info("a connection was not taken: %s", error)
 
-    def _pause(self, error: OSError) -> None:
-        """Try again later; a server without free descriptors says so once a minute, not thousands of times."""
+    def _log(self, error: OSError) -> None:
+        """Say once a minute, not thousands of times, that the server has no free descriptors."""
         if time.monotonic() - self._logged > LOG_SECONDS:
             self._logged = time.monotonic()
             log.error("no connection can be taken at present: %s", error)
-        self._loop.remove_reader(self.listener)
-        self._loop.call_later(PAUSE_SECONDS, self.resume)
+
+
+def _has_unread_bytes(transport: asyncio.Transport) -> bool:
+    """Return True if a client has sent what the server has not read yet: its connection only looks idle."""
+    size = array.array("i", [0])
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, size)
+    except (OSError, ValueError):  # it is closed
+        return False
+    return size[0] > 0
 
 
 def raise_descriptor_limit() -> None:

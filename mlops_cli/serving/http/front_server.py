@@ -23,7 +23,6 @@ class FrontServer:
     def __init__(self, front: Front) -> None:
         self._front = front
         self._state = ServerState()
-        self._connections = Connections(front.deployment.limits.connections)
         self._public: AcceptingSocket | None = None
         self._date = asyncio.create_task(self._keep_date())
 
@@ -45,6 +44,8 @@ class FrontServer:
 
     def _accept(self, listener: socket.socket, worker: Worker | None) -> AcceptingSocket:
         limits = self._front.deployment.limits
+        # Each socket has its own: requests that wait for a handler never keep the handler's own calls out.
+        connections = Connections(limits.connections)
         config = uvicorn.Config(
             App(self._front, worker),
             loop="none",
@@ -61,8 +62,8 @@ class FrontServer:
         dispatcher = self._front.dispatcher
         return AcceptingSocket(
             listener,
-            lambda: BoundedProtocol(config, self._state, self._connections, dispatcher),
-            self._connections,
+            lambda: BoundedProtocol(config, self._state, connections, dispatcher),
+            connections,
         )
 
     async def _keep_date(self) -> None:

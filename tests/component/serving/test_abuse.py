@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import resource
 import shutil
 import signal
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -270,84 +265,3 @@ def test_a_server_whose_folder_is_removed_or_moved_ends(
     assert service is not None and "was moved here" in service.reason
     folders[0].mkdir()  # as the end of the test expects it
     folders[1].mkdir()
-
-
-def hold(endpoint: LocalEndpoint, count: int, start: bytes) -> list[socket.socket]:
-    address = urlsplit(endpoint.status().url)
-    connections = [socket.create_connection((str(address.hostname), address.port), timeout=20) for _ in range(count)]
-    for connection in connections:
-        connection.sendall(start)
-    return connections
-
-
-SLOW = {
-    "idle": b"",
-    "in its head": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nX-a: ",
-    "in its body": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n\r\n{",
-}
-
-
-@pytest.mark.parametrize("start", SLOW.values(), ids=SLOW)
-def test_more_connections_than_there_may_be_keep_nobody_out(
-    make_endpoint: Any, packages: Any, connect: Any, start: bytes
-) -> None:
-    endpoint = served(make_endpoint(Limits(connections=30)), packages("text-0"))
-    held = hold(endpoint, 100, start)
-    for _ in range(5):
-        assert ask(connect, endpoint, "x") == 200
-    pid = endpoint.status().pid
-    assert len(list(Path(f"/proc/{pid}/fd").iterdir())) < 70
-    for connection in held:
-        connection.close()
-
-
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
-def test_without_a_file_for_a_connection_the_log_stays_small(
-    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
-) -> None:
-    endpoint = served(make_endpoint(), packages("text-0"))
-    status = endpoint.status()
-    limits = resource.prlimit(status.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(status.pid, resource.RLIMIT_NOFILE, (8, limits[1]))
-    held = hold(endpoint, 100, b"")
-    assert eventually(lambda: "no connection can be taken at present" in status.log.read_text())
-    resource.prlimit(status.pid, resource.RLIMIT_NOFILE, limits)
-    assert ask(connect, endpoint, "x") == 200
-    assert status.log.read_text().count("no connection can be taken at present") == 1
-    for connection in held:
-        connection.close()
-
-
-def test_a_client_that_does_not_read_its_answer_is_dropped(
-    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
-) -> None:
-    endpoint = served(make_endpoint(Limits(write_seconds=0.3)), packages("plain"))
-    body = json.dumps({"instances": ["x"] * 100_000}).encode()
-    address = urlsplit(endpoint.status().url)
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        connection.connect((str(address.hostname), address.port))
-        connection.sendall(
-            b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(body) + body
-        )
-        assert eventually(lambda: lines_of(endpoint, "a client did not read its answer"))
-        received = drained(connection)
-    assert received < 5_000_000, "the whole answer was kept for it"
-    assert ask(connect, endpoint, "x") == 200
-
-
-def lines_of(endpoint: LocalEndpoint, text: str) -> int:
-    return endpoint.status().log.read_text().count(text)
-
-
-def drained(connection: socket.socket) -> int:
-    """Return how many bytes of the answer had come before the server gave the connection up."""
-    connection.settimeout(20)
-    size = 0
-    try:
-        while data := connection.recv(1 << 16):
-            size += len(data)
-    except ConnectionError:
-        pass
-    return size
