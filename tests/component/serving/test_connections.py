@@ -67,9 +67,10 @@ def address_of(endpoint: LocalEndpoint) -> tuple[str, int]:
 
 
 def hold(address: tuple[str, int], count: int, start: bytes) -> list[socket.socket]:
-    connections = [socket.create_connection(address, timeout=60) for _ in range(count)]
-    for connection in connections:
-        connection.sendall(start)
+    connections = []
+    for _ in range(count):
+        connections.append(socket.create_connection(address, timeout=60))
+        connections[-1].sendall(start)  # at once: a connection without a request may be closed for the next one
     return connections
 
 
