@@ -159,9 +159,7 @@ def bucket_count(sources: list[Path]) -> int:
 
 def read_batches(source: Path, seed: int, profile: Profile) -> Iterator[pl.DataFrame]:
     """Yield the rows with a text, cleaned, with their hash; count them in ``profile``. Raise BadInput."""
-    text = pl.col(TEXT).fill_null("")
-    for pattern, replacement in cleaning.RULES:
-        text = text.str.replace_all(pattern, replacement)
+    text = pl.col(TEXT).fill_null("").map_batches(cleaning.clean, pl.String, is_elementwise=True)
     label = pl.col(LABELS).str.strip_chars()
     labels = pl.when(label == "1").then(1).when(label == "0").then(0).cast(pl.UInt8).name.keep()
     try:

@@ -1,13 +1,15 @@
-"""The cleaning rules do the same in polars, in TensorFlow, and when they are applied again."""
+"""The cleaning rules do the same in preprocess.py, in TensorFlow, and when they are applied again."""
 
 from __future__ import annotations
 
 import random
+import re
 
 import polars as pl
 import pytest
 
 from common import cleaning
+from tests.training.scripts import TRAINING
 
 PIECES = [
     " ", "  ", "\n", "\t", "\r\n", "\x00", "\x1f", "\x7f", "\u00a0", "\u2003", "\u200b", "\u3000", "\ufeff", "\x85",
@@ -16,11 +18,8 @@ PIECES = [
 ]  # fmt: skip
 
 
-def in_polars(texts: list[str]) -> list[str]:
-    text = pl.col("text")
-    for pattern, replacement in cleaning.RULES:
-        text = text.str.replace_all(pattern, replacement)
-    return pl.DataFrame({"text": texts}).select(text).to_series().to_list()
+def cleaned_before_training(texts: list[str]) -> list[str]:
+    return cleaning.clean(pl.Series(texts)).to_list()
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +42,35 @@ def odd_texts() -> list[str]:
     ],
 )
 def test_what_cleaning_does(raw: str, cleaned: str) -> None:
-    assert in_polars([raw]) == [cleaned]
+    assert cleaned_before_training([raw]) == [cleaned]
+
+
+def test_no_other_engine_runs_a_regular_expression() -> None:
+    other = re.compile(
+        r"^\s*(?:import re\b|from re import)"
+        r"|\.str\.(?:contains|count_matches|extract|extract_all|extract_groups|find|replace|replace_all)"
+        r"\((?!.*literal=True)",
+        re.M,
+    )
+    sources = {path.relative_to(TRAINING): path.read_text() for path in TRAINING.rglob("*.py")}
+    assert len(sources) > 20
+    assert [str(path) for path, source in sources.items() if other.search(source)] == []
 
 
 def test_cleaning_twice_is_cleaning_once(odd_texts: list[str]) -> None:
-    once = in_polars(odd_texts)
+    once = cleaned_before_training(odd_texts)
     assert once != odd_texts
-    assert in_polars(once) == once
+    assert cleaned_before_training(once) == once
 
 
 @pytest.mark.slow
-def test_tensorflow_cleans_as_polars_does(odd_texts: list[str]) -> None:
+def test_tensorflow_cleans_as_preprocessing_does(odd_texts: list[str]) -> None:
     import tensorflow as tf
 
     texts = tf.constant(odd_texts)
     for pattern, replacement in cleaning.RULES:
         texts = tf.strings.regex_replace(texts, pattern, replacement)
-    assert [text.decode() for text in texts.numpy()] == in_polars(odd_texts)
+    assert [text.decode() for text in texts.numpy()] == cleaned_before_training(odd_texts)
 
 
 @pytest.mark.slow
@@ -68,5 +79,7 @@ def test_the_model_sees_the_same_words_in_raw_and_in_cleaned_texts(odd_texts: li
 
     from model.text import clean, split_words
 
-    raw, cleaned = (split_words(clean(tf.constant(texts))).to_list() for texts in (odd_texts, in_polars(odd_texts)))
+    raw, cleaned = (
+        split_words(clean(tf.constant(texts))).to_list() for texts in (odd_texts, cleaned_before_training(odd_texts))
+    )
     assert raw == cleaned

@@ -152,7 +152,7 @@ def same_words_everywhere(dataset: Path) -> None:
         (empty_a_text, "empty_or_endless", "1 texts of the test split are empty"),
         (one_endless_text, "empty_or_endless", "a text of the train split has 20,001 words, expected at most 10,000"),
         (shorten_every_text, "long_as_expected", "half of the texts have up to 3 words, expected 10 to 200"),
-        (same_words_everywhere, "vocabulary", "the training texts have . different words, expected at least 500"),
+        (same_words_everywhere, "vocabulary", "the training texts repeat . different words, expected at least 500"),
     ],
     ids=lambda value: value.__name__ if callable(value) else None,
 )

@@ -1,16 +1,17 @@
 """The cleaning of a comment: rules for preprocess.py and for the model's own graph.
 
 The model takes raw text and cleans it itself. preprocess.py has cleaned the training data before (to recognize
-duplicates and to remove personal addresses); this changes nothing for the model, because the rules are idempotent. Two
-engines run these patterns (Rust's `regex` in polars, RE2 in TensorFlow), so they avoid the constructs with different
-meanings: \\s, \\w, \\b and (?i).
+duplicates and to remove personal addresses); this changes nothing for the model, because the rules are idempotent. RE2
+runs them on both sides: that of pyarrow here, that of TensorFlow in the graph (model/text.py).
 """
 
 from __future__ import annotations
 
+import polars as pl
+
 # White space and control characters, except a single plain blank, which stays (for speed).
 _BLANKS = r"\x00-\x1f\x7f\x{80}-\x{a0}\x{1680}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}"
-_URL = r"(?:[hH][tT][tT][pP][sS]?://|[fF][tT][pP]://|[wW][wW][wW]\.)[^ ]*"
+_URL = r"(?:[hH][tT][tT][pP][sS]?://|[fF][tT][pP]://|[wW][wW][wW]\.)[^ ]*"  # (?i) would fold ſ to s, too
 _IP = r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}"
 
 # (pattern, replacement), in this order: the later ones rely on single blanks as the only white space.
@@ -20,3 +21,21 @@ RULES: tuple[tuple[str, str], ...] = (
     (_IP, "ipaddr"),
     (r"^ | $", ""),
 )
+
+
+def clean(texts: pl.Series) -> pl.Series:
+    """Return texts, cleaned."""
+    import pyarrow.compute as pc  # here, since a training cleans in its graph
+
+    cleaned = texts.to_arrow()
+    for pattern, replacement in RULES:
+        cleaned = pc.replace_substring_regex(cleaned, pattern, replacement)
+    return pl.Series(texts.name, cleaned)
+
+
+def rough_word_count(text: str) -> pl.Expr:
+    """Return the number of pieces between blanks in a column of cleaned texts: their size.
+
+    What the model takes for a word is defined in its graph alone (model/text.py).
+    """
+    return pl.col(text).str.count_matches(" ", literal=True) + 1

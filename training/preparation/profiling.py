@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from common.cleaning import rough_word_count
+
 SPLITS = ("train", "validation", "test")
 QUANTILES = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
@@ -28,8 +30,7 @@ class Profile:
         """Add the rows of ``frame`` to the split ``name``."""
         self.rows[name] += frame.height
         self.positives[name].update({label: int(frame[label].sum()) for label in labels})
-        # The size of a text, by the blanks in it. What the model takes for a word is defined in its graph alone.
-        self.words.update(_histogram(frame[text].str.count_matches(" ", literal=True) + 1))
+        self.words.update(_histogram(frame.select(rough_word_count(text)).to_series()))
         self.characters.update(_histogram(frame[text].str.len_chars()))
 
     def merge(self, source: Profile) -> None:
