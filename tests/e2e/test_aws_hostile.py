@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
+from tests.conftest import wait_for
 from tests.e2e.cloud import PIPELINE, Cloud, project, statuses
 
 pytestmark = pytest.mark.slow
@@ -166,7 +168,7 @@ def test_a_hostile_commit_reaches_nothing_that_is_decided_or_live(project: Path,
     assert packages(aws) == {approved["id"]: "Approved", run["id"]: "PendingManualApproval"}
 
     done = cloud.json("approve", "--run-id", run["id"], "--comment", "nobody has looked", "--yes")
-    assert (done["status"], set(statuses(done).values())) == ("done", {"done", "reused"})
+    assert (done["status"], set(statuses(done).values())) == ("done", {"done"})
     template = aws.client("cloudformation").get_template(StackName=known["stack"])["TemplateBody"]
     assert "Foreign" not in str(template), "what is deployed is made from what deploy-infra has sent"
 
@@ -186,3 +188,81 @@ def packages(aws: Aws) -> dict[str, str]:
     listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
     found = [sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"]) for one in listed]
     return {one["CustomerMetadataProperties"]["run"]: one["ModelApprovalStatus"] for one in found}
+
+
+def beside(aws: Aws, bucket: str) -> tuple[Callable[[str], Any], Callable[[str, Any], None]]:
+    """Read and write documents as the steps and jobs of another run may: below runs/, records/ and artifacts/."""
+    s3 = aws.client("s3")
+
+    def read(key: str) -> Any:
+        return json.loads(s3.get_object(Bucket=bucket, Key=f"tiny-dev/{key}")["Body"].read())
+
+    def write(key: str, document: Any) -> None:
+        s3.put_object(Bucket=bucket, Key=f"tiny-dev/{key}", Body=json.dumps(document).encode())
+
+    return read, write
+
+
+def job_at_work(aws: Aws, kind: str) -> str:
+    """The name of the job that a script holds; empty while none is in progress."""
+    sagemaker = aws.client("sagemaker")
+    listed = {"train": sagemaker.list_training_jobs, "preprocess": sagemaker.list_processing_jobs}[kind]
+    name = {"train": "TrainingJob", "preprocess": "ProcessingJob"}[kind]
+    found = listed(StatusEquals="InProgress")[f"{name}Summaries"]
+    return str(found[0][f"{name}Name"]) if found else ""
+
+
+def lied(recorded: dict[str, Any], **stages: dict[str, Any]) -> dict[str, Any]:
+    """A run's record as another run would have it."""
+    changed = [{**stage, **stages.get(stage["name"].replace("-", "_"), {})} for stage in recorded["stages"]]
+    return {**recorded, "overrides": {"train.epochs": "99"}, "stages": changed}
+
+
+def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: Aws) -> None:
+    cloud = Cloud(project, aws, SOURCE="s3").ready()
+    outputs = aws.client("cloudformation").describe_stacks(StackName=PIPELINE)["Stacks"][0]["Outputs"]
+    (bucket,) = (one["OutputValue"] for one in outputs if one["OutputKey"] == "BucketName")
+    read, write = beside(aws, bucket)
+
+    held = cloud.held("train.py")
+    with cloud.going("run", "--json") as process:
+        wait_for(lambda: job_at_work(aws, "train"), 240)
+        run_id = cloud.json("runs")[0]["id"]
+        recorded = read(f"runs/{run_id}/run.json")
+        gate = {"status": "done", "detail": {"passed": 99, "failed": 0, "failures": []}}
+        evil = {"artifact": "artifacts/preprocess/evil/evil/", "output": "e" * 64}
+        write(f"runs/{run_id}/run.json", lied(recorded, preprocess=evil, pre_training_tests=gate))
+        held.unlink()
+        out, _ = process.communicate(timeout=300)
+    run = json.loads(out)
+    assert (run["status"], run["overrides"]) == ("waiting", {})
+    preparation, tests = (next(one for one in recorded["stages"] if one["name"] == name) for name in STEPS[:2])
+    first = next(one for one in run["stages"] if one["name"] == "preprocess")
+    assert (first["artifact"], first["output"]) == (preparation["artifact"], preparation["output"])
+    done = cloud.json("approve", "--run-id", run_id, "--yes")
+    assert done["status"] == "done"
+    assert done["evidence"]["gates"]["pre-training-tests"]["passed"] == tests["detail"]["passed"] < 99
+    failed = {"status": "failed", "reason": "says another run", "detail": {"passed": 0, "failed": 9, "failures": []}}
+    write(f"runs/{run_id}/run.json", lied(read(f"decisions/{run_id}/run.json"), post_training_tests=failed))
+    assert statuses(cloud.json("status", run_id)["run"])["post-training-tests"] == "done"
+
+    held = cloud.held("preprocess.py")
+    with cloud.going("run") as process:
+        job = wait_for(lambda: job_at_work(aws, "preprocess"), 240)
+        described = aws.client("sagemaker").describe_processing_job(ProcessingJobName=job)
+        uri = described["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
+        write(uri.partition("/tiny-dev/")[2] + "more.csv", "rows of another run")
+        held.unlink()
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 3
+    assert "The output of preprocess is not what its job has written" in err
+    assert "mlops run --force" in err
+    assert "The output of preprocess is not what its job has written" in cloud("run", code=3), "repeated, too"
+
+    forced = cloud.json("run", "--force")
+    assert forced["status"] == "waiting"
+    record = next(one for one in forced["stages"] if one["name"] == "preprocess")
+    write(f"records/preprocess/{record['key']}.json", {**preparation, "key": record["key"]})
+    _, err = cloud.both("run", "--set", "epochs=3", code=3)
+    assert "The output of preprocess that this run reuses is not that of the same job" in err
+    assert aws.denials() == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.runs.status import DECIDING
-from mlops_cli.core.stages import STAGES, Kind
+from mlops_cli.core.stages import APPROVAL, STAGES, Kind
 from tests.templates.action_types import problems
 from tests.templates.template import VARIANTS, variant
 
@@ -92,6 +92,18 @@ ROLLBACK = "#{variables.rollback}"
 KINDS = {stage.name: stage.kind.value for stage in STAGES}
 
 
+# What the steps before have exported: the version of the run's record, and the name of its checkpoints' folder.
+TOLD: dict[str, set[str]] = {
+    "preprocess": set(),
+    "pre-training-tests": {"#{preprocess.MLOPS_RECORD}"},
+    "train": {"#{pre-training-tests.MLOPS_RECORD}", "#{preprocess.MLOPS_SECRET}"},
+    "approval": {"#{train.MLOPS_RECORD}", "#{preprocess.MLOPS_SECRET}"},
+    "deploy": set(),
+    "post-training-tests": {"#{train.MLOPS_RECORD}"},
+    "rollback": {"#{post-training-tests.MLOPS_RECORD}"},
+}
+
+
 def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_started_with() -> None:
     """The deployment is told of the rollback that the run was started for: it rejects the replaced model."""
     declared = {f"#{{variables.{one['Name']}}}" for one in pipeline()["Variables"]}
@@ -100,8 +112,10 @@ def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_start
         assert values.pop("MLOPS_STAGE_NAME") == name
         assert values.pop("MLOPS_STAGE_KIND") == {**KINDS, "rollback": "gate"}[name]
         assert values.pop("MLOPS_RUN_ID") == "#{codepipeline.PipelineExecutionId}"
-        expected = {STAGES[0].name: declared - {ROLLBACK}, "deploy": {ROLLBACK}}
-        assert set(values.values()) == expected.get(name, set())
+        started = declared - {ROLLBACK}
+        expected = {STAGES[0].name: started, APPROVAL.name: started, "deploy": {ROLLBACK}}
+        assert set(values.values()) - TOLD[name] == expected.get(name, set())
+        assert TOLD[name] <= set(values.values())
 
 
 def test_what_decides_is_a_project_of_its_own_and_only_that_says_what_is_deployed() -> None:

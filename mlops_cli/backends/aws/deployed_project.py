@@ -92,7 +92,7 @@ class DeployedProject:
         return CompletionCache(self.project.state, self.settings.cache_location(self.use_case.name))
 
     def job_builder(
-        self, outputs: StackOutputs, bucket: Bucket, machines: InstanceSettings, scratch: str = ""
+        self, outputs: StackOutputs, bucket: Bucket, machines: InstanceSettings, scratch: str = "", secret: str = ""
     ) -> JobBuilder:
         region, tags = self.account.region, self.names.tags
-        return JobBuilder(self.project, self.use_case, outputs, bucket, region, tags, machines, scratch)
+        return JobBuilder(self.project, self.use_case, outputs, bucket, region, tags, machines, scratch, secret)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -14,34 +15,70 @@ from mlops_cli.backends.aws.stages.job_builder import PreparedJob
 from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, Status, new_run
-from mlops_cli.core.stages import JOBS, Stage
+from mlops_cli.core.stages import JOBS, Kind, Stage
+from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.instances import JobInstances
+
+FILES = ("profile.json", "test/rows.csv", "train/rows.csv")
+CODE = {"ours": b"our code", "same": b"our code, packed with another train.py", "evil": b"evil code"}
 
 
 class Ground:
-    """A run of two jobs: the documents that were carried out, and the versions in the bucket."""
+    """A run of two jobs: the documents that were carried out, SageMaker's records, and the versions in the bucket."""
 
     def __init__(self) -> None:
         self.run = new_run("r1", {})
         self.documents: dict[str, Any] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
         self.versions: list[str] = []
-        self.modified, self.dataset = 3.0, ""
+        self.contents: dict[str, bytes] = {f"code/{name}/sourcedir.tar.gz": body for name, body in CODE.items()}
+        self.modified, self.dataset, self.version = 3.0, "", "v1"
         for stage in JOBS:
             record = self.run.stage(stage.name)
             record.status, record.artifact = Status.DONE, f"artifacts/{stage.name}/k/{stage.name}-1/"
             self.documents[stage.name] = self.prepare(stage, self.run, f"{stage.name}-1").document
-            self.versions += [f"{record.artifact}output/model.tar.gz", f"{record.artifact}output/output.tar.gz"]
+            if stage.kind is Kind.TRAINING:
+                self.versions += [f"{record.artifact}output/model.tar.gz", f"{record.artifact}output/output.tar.gz"]
+            else:
+                record.output = self.writes(f"{stage.name}-1", *FILES)
         pipeline: Any = SimpleNamespace(actions=lambda run_id: self.actions)
         bucket: Any = SimpleNamespace(
             uri=lambda key: f"s3://b/{key}",
+            key_of=lambda uri: uri.removeprefix("s3://b/"),
+            full_key=lambda key: f"tiny-dev/{key}",
+            get=self.contents.get,
             versions=lambda prefix: (
-                {"Key": key, "LastModified": datetime.fromtimestamp(self.modified, timezone.utc)}
+                {
+                    "Key": f"tiny-dev/{key}",
+                    "VersionId": self.version,
+                    "LastModified": datetime.fromtimestamp(self.modified, timezone.utc),
+                }
                 for key in self.versions
                 if key.startswith(prefix)
             ),
         )
-        state_machines: Any = self
-        self.provenance = JobProvenance(pipeline, state_machines, bucket, self)  # type: ignore[arg-type]
+        aws: Any = self
+        self.provenance = JobProvenance(pipeline, aws, aws, bucket, aws, self.is_same_code)
+
+    def is_same_code(self, stage: Stage, run: Run, archive: bytes) -> bool:
+        return archive.startswith(b"our code")
+
+    def writes(self, job: str, *names: str) -> str:
+        """A processing job writes these files and says so; gives their digest."""
+        rows = "".join(f"{name}\0{digest_bytes(name.encode())}\n" for name in names).encode()
+        digest = digest_bytes(rows)
+        self.contents[f"artifacts/preprocess/k/{job}-digests/{digest}"] = rows
+        request = self.prepare(JOBS[0], self.run, job).document["request"]
+        self.jobs[job] = {**copy.deepcopy(request), "ExitMessage": f"{digest}\n", "ProcessingJobStatus": "Completed"}
+        self.versions += [f"artifacts/preprocess/k/{job}/{name}" for name in names]
+        return digest
+
+    def reuses(self, job: str) -> None:
+        """The run has no job of its own for its preprocessing, and says that this one's output is what it needs."""
+        record = self.run.preparation
+        record.status, record.artifact = Status.REUSED, f"artifacts/preprocess/k/{job}/"
+        record.output = self.jobs[job]["ExitMessage"].strip() if job in self.jobs else "0" * 64
+        self.documents["preprocess"] = {"kind": "reuse", "request": {}}
 
     @property
     def actions(self) -> list[ActionRun]:
@@ -51,11 +88,30 @@ class Ground:
     def describe_execution(self, executionArn: str) -> dict[str, str]:
         return {"input": json.dumps(self.documents[executionArn])}
 
+    def describe_processing_job(self, ProcessingJobName: str) -> dict[str, Any]:
+        return self.jobs[ProcessingJobName]
+
     def prepare(self, stage: Stage, run: Run, name: str) -> PreparedJob:
         kind = "TrainingJobName" if stage.kind.value == "training" else "ProcessingJobName"
-        request = {kind: name, "code": "s3://b/code/ours/", "data": f"s3://b/data/{self.dataset}"}
-        document = {"kind": stage.kind.value, "request": request}
-        return PreparedJob(name, f"artifacts/{stage.name}/k/{name}/", document, JobInstances())
+        artifact = f"artifacts/{stage.name}/k/{name}/"
+        inputs = {"/code": "s3://b/code/ours/", "/data": f"s3://b/data/{self.dataset}"}
+        request = {
+            kind: name,
+            "RoleArn": "arn:job",
+            "Environment": {"A": "1"},
+            "AppSpecification": {"ImageUri": "image", "ContainerEntrypoint": ["bash"], "ContainerArguments": ["x"]},
+            "ProcessingInputs": [
+                {"S3Input": {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix"}} for path, uri in inputs.items()
+            ],
+            "ProcessingOutputConfig": {
+                "Outputs": [{"S3Output": {"S3Uri": f"s3://b/{artifact}", "LocalPath": "/output"}}]
+            },
+        }
+        return PreparedJob(name, artifact, {"kind": stage.kind.value, "request": request}, JobInstances())
+
+    def verify(self, is_copied: bool = False) -> None:
+        for stage in JOBS:
+            self.provenance.verify(stage, self.run, is_copied)
 
 
 @pytest.fixture
@@ -64,48 +120,147 @@ def ground() -> Ground:
 
 
 def test_a_run_with_its_own_jobs_passes(ground: Ground) -> None:
-    ground.provenance.verify(ground.run)
+    ground.verify()
     ground.documents = {stage.name: {"kind": "reuse", "request": {}} for stage in JOBS}
-    ground.provenance.verify(ground.run)
+    ground.verify()
     ground.documents = {}
-    ground.provenance.verify(ground.run)
+    ground.verify(is_copied=True)
 
 
 def test_a_dataset_that_was_replaced_since_and_what_sagemaker_adds_are_no_objection(ground: Ground) -> None:
     ground.dataset = "shards-2/"
     ground.versions += [f"{ground.run.training.artifact}profiler-output/framework.json"] * 2
-    ground.provenance.verify(ground.run)
+    ground.verify()
 
 
-@pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
-def test_an_object_with_a_second_version_was_changed(ground: Ground, stage: str) -> None:
-    ground.versions.append(f"artifacts/{stage}/k/{stage}-1/output/model.tar.gz")
-    with pytest.raises(StageFailed, match=f"The output of {stage} was changed after its job had written it"):
-        ground.provenance.verify(ground.run)
+@pytest.mark.parametrize("key", ["preprocess/k/preprocess-1/train/rows.csv", "train/k/train-1/output/model.tar.gz"])
+def test_an_object_with_a_second_version_was_changed(ground: Ground, key: str) -> None:
+    ground.versions.append(f"artifacts/{key}")
+    with pytest.raises(
+        StageFailed, match=f"The output of {key.split('/')[0]} was changed after its job had written it"
+    ):
+        ground.verify()
 
 
-def test_a_file_that_was_added_after_the_job_is_refused(ground: Ground) -> None:
+@pytest.mark.parametrize("is_copied", [False, True])
+@pytest.mark.parametrize("moment", [1.0, 3.0, 5.0])
+def test_a_file_that_its_job_has_not_written_is_refused_whenever_it_was_added(
+    ground: Ground, moment: float, is_copied: bool
+) -> None:
+    """The time of an object tells nothing: an upload in parts has that of its beginning."""
+    ground.versions.append("artifacts/preprocess/k/preprocess-1/train/more.csv")
+    ground.modified = moment
+    with pytest.raises(StageFailed, match=r"not what its job has written: tiny-dev/.*/train/more.csv"):
+        ground.verify(is_copied)
+
+
+def test_a_file_that_is_missing_is_refused(ground: Ground) -> None:
+    ground.versions.remove("artifacts/preprocess/k/preprocess-1/test/rows.csv")
+    with pytest.raises(StageFailed, match="not what its job has written"):
+        ground.verify()
+
+
+def test_a_list_of_files_that_was_exchanged_or_is_not_there_is_refused(ground: Ground) -> None:
+    (name,) = (key for key in ground.contents if "-digests/" in key)
+    rows = ground.contents[name]
+    ground.contents[name] = rows + b"train/more.csv\0" + b"0" * 64 + b"\n"
+    with pytest.raises(StageFailed, match="The list of the files that the job preprocess-1 has written was changed"):
+        ground.verify()
+    del ground.contents[name]
+    with pytest.raises(StageFailed, match="was changed"):
+        ground.verify()
+    ground.jobs["preprocess-1"]["ExitMessage"] = ""
+    with pytest.raises(StageFailed, match="has not said what it has written"):
+        ground.verify()
+
+
+def test_a_digest_that_is_not_the_jobs_own_is_refused(ground: Ground) -> None:
+    ground.run.preparation.output = "e" * 64
+    with pytest.raises(StageFailed, match="is not what its job says that it has written"):
+        ground.verify()
+
+
+def test_each_of_several_machines_says_what_it_has_written(ground: Ground) -> None:
+    ground.writes("preprocess-1", "a.csv", "z.csv")
+    second = ground.jobs["preprocess-1"]["ExitMessage"]
+    ground.versions = [key for key in ground.versions if key.startswith("artifacts/train/")]
+    ground.writes("preprocess-1", *FILES)
+    ground.jobs["preprocess-1"]["ExitMessage"] += second
+    ground.versions += [f"artifacts/preprocess/k/preprocess-1/{name}" for name in ("a.csv", "z.csv")]
+    names = sorted((*FILES, "a.csv", "z.csv"))
+    rows = "".join(f"{name}\0{digest_bytes(name.encode())}\n" for name in names)
+    ground.run.preparation.output = digest_bytes(rows.encode())
+    ground.verify()
+
+
+def test_a_bucket_without_versions_is_refused(ground: Ground) -> None:
+    ground.version = "null"
+    with pytest.raises(StageFailed, match="The bucket keeps no versions") as caught:
+        ground.verify()
+    assert "put-bucket-versioning" in caught.value.hint
+
+
+def test_a_model_that_is_newer_than_its_job_is_refused(ground: Ground) -> None:
     ground.modified = 5.0
-    with pytest.raises(StageFailed, match="was changed after its job had written it"):
-        ground.provenance.verify(ground.run)
+    with pytest.raises(StageFailed, match="The output of train was changed after its job had written it"):
+        ground.verify()
 
 
 @pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
 def test_a_record_that_names_another_jobs_output_is_refused(ground: Ground, stage: str) -> None:
     ground.run.stage(stage).artifact = f"artifacts/{stage}/k/{stage}-2/"
     with pytest.raises(StageFailed, match=f"The output of {stage} is not that of this run's own job"):
-        ground.provenance.verify(ground.run)
+        ground.verify()
 
 
 @pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
 def test_a_request_that_was_exchanged_is_refused_though_the_record_says_the_same(ground: Ground, stage: str) -> None:
     ground.documents[stage]["request"]["code"] = "s3://b/code/evil/"
     with pytest.raises(StageFailed, match="is not that of this run's own job"):
-        ground.provenance.verify(ground.run)
+        ground.verify()
 
 
 def test_a_record_that_claims_reuse_does_not_hide_a_job(ground: Ground) -> None:
     ground.run.training.status = Status.REUSED
     ground.run.training.artifact = "artifacts/train/k/of-another-run/"
     with pytest.raises(StageFailed, match="is not that of this run's own job"):
-        ground.provenance.verify(ground.run)
+        ground.verify()
+
+
+@pytest.mark.parametrize("code", ["ours", "same"])
+def test_the_output_of_a_job_that_did_the_same_is_reused(ground: Ground, code: str) -> None:
+    ground.writes("earlier", *FILES)
+    ground.jobs["earlier"]["ProcessingInputs"][0]["S3Input"]["S3Uri"] = f"s3://b/code/{code}/"
+    ground.jobs["earlier"]["ProcessingInputs"][1]["S3Input"]["S3Uri"] = "s3://b/data/earlier/"
+    ground.reuses("earlier")
+    ground.verify()
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("AppSpecification", {"ImageUri": "evil", "ContainerEntrypoint": ["bash"], "ContainerArguments": ["x"]}),
+        ("AppSpecification", {"ImageUri": "image", "ContainerEntrypoint": ["evil"], "ContainerArguments": ["x"]}),
+        ("AppSpecification", {"ImageUri": "image", "ContainerEntrypoint": ["bash"], "ContainerArguments": ["--evil"]}),
+        ("Environment", {"A": "1", "PYTHONSTARTUP": "evil.py"}),
+        ("RoleArn", "arn:evil"),
+        ("ProcessingOutputConfig", {"Outputs": [{"S3Output": {"S3Uri": "s3://b/elsewhere/", "LocalPath": "/output"}}]}),
+        ("code", "s3://b/code/evil/"),
+        ("code", "s3://b/code/not-there/"),
+        ("code", "s3://b/artifacts/train/k/x/"),
+        ("input", {"S3Uri": "s3://b/artifacts/", "LocalPath": "/evil", "S3DataType": "S3Prefix"}),
+    ],
+)
+def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, value: Any) -> None:
+    """Whatever the record says that its cache key is: another run's step has written that."""
+    ground.writes("evil", *FILES)
+    job = ground.jobs["evil"]
+    if part == "code":
+        job["ProcessingInputs"][0]["S3Input"]["S3Uri"] = value
+    elif part == "input":
+        job["ProcessingInputs"].append({"S3Input": value})
+    else:
+        job[part] = value
+    ground.reuses("evil")
+    with pytest.raises(StageFailed, match="reuses is not that of the same job"):
+        ground.verify()

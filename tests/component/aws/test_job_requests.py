@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from mlops_cli.backends.aws.stages import launcher
+from mlops_cli.backends.aws.stages import launcher, output_digests
 from mlops_cli.backends.aws.stages.job_requests import (
     ENTRYPOINT,
     LAUNCHER,
+    MOST_MACHINES,
     NAME_LENGTH,
     JobSpec,
     job_name,
@@ -21,7 +23,8 @@ from mlops_cli.backends.aws.stages.job_requests import (
     processing_request,
     training_request,
 )
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.files.hashing import digest_file, digest_folder
 from mlops_cli.project.instances import JobInstances
 
 TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
@@ -101,6 +104,26 @@ def test_a_processing_job_runs_the_same_command_line_as_a_local_one() -> None:
     assert len(ENTRYPOINT) <= 256, "SageMaker takes no longer string"
     places = {one["InputName"]: one["S3Input"]["S3Uri"] for one in processing()["ProcessingInputs"]}
     assert places == {"code": "s3://bucket/tiny-dev/code/0123456789abcdef/", "data": "s3://bucket/tiny-dev/data/"}
+
+
+def test_a_processing_job_says_what_it_has_written_and_lists_it_beside_its_output(tmp_path: Path) -> None:
+    output = processing(output="s3://bucket/a/job-1/")["ProcessingOutputConfig"]["Outputs"]
+    places = {one["OutputName"]: (one["S3Output"]["S3Uri"], one["S3Output"]["LocalPath"]) for one in output}
+    assert places["digests"] == ("s3://bucket/a/job-1-digests/", "/opt/ml/processing/digests")
+    written = tmp_path / "processing" / "output"
+    (written / "train").mkdir(parents=True)
+    for name in ("a.csv", "a-b.csv", "train/rows.csv"):
+        (written / name).write_text(name)
+    output_digests.write(tmp_path)
+    message = (tmp_path / "output" / "message").read_text().strip()
+    assert message == digest_folder(written), "the same digest as on one machine"
+    assert digest_file(tmp_path / "processing" / "digests" / message) == message
+
+
+def test_more_machines_than_sagemaker_keeps_messages_of_are_refused() -> None:
+    assert processing(machine=JobInstances("ml.m5.large", MOST_MACHINES))
+    with pytest.raises(ConfigurationError, match="preprocess has 16 machines; a processing job can have 15 at most"):
+        processing(machine=JobInstances("ml.m5.large", MOST_MACHINES + 1))
 
 
 def test_the_machine_is_as_asked_for() -> None:

@@ -11,8 +11,10 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     NO_ROLLBACK,
     decode,
     decode_rollback,
+    decode_start,
     encode,
     encode_rollback,
+    encode_start,
 )
 from mlops_cli.backends.aws.stack_outputs import VARIABLES, from_environment, from_stack
 from mlops_cli.core.models.decision import DecisionKind, NamedModel
@@ -34,6 +36,12 @@ def test_no_overrides_are_the_variables_default() -> None:
 def test_overrides_that_mlops_has_not_written_are_refused(variable: str) -> None:
     with pytest.raises(ConfigurationError, match="base64url"):
         decode(variable)
+
+
+@pytest.mark.parametrize("start", [("", "", ""), ("train", "", ""), ("train", "r1", ""), ("train", "r1", "v.1_x")])
+def test_where_a_run_starts_passes_through_a_pipeline_variable(start: tuple[str, str, str]) -> None:
+    assert decode_start(encode_start(*start)) == start
+    assert encode_start("", "", "") == "-"
 
 
 @pytest.mark.parametrize("why", ["too rude", "", "ü" * 400, "\N{PILE OF POO}" * 512, 'two lines\n"{x}"'])

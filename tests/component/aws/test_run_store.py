@@ -34,6 +34,12 @@ def bucket(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     return Bucket(Account(resolve({}, {}, {})).client("s3"), "ours", "tiny-dev/")
 
 
+@pytest.fixture
+def versioned(bucket: Bucket) -> Bucket:
+    bucket.client.put_bucket_versioning(Bucket="ours", VersioningConfiguration={"Status": "Enabled"})
+    return bucket
+
+
 def stage(name: str = "train", key: str = "k1", output: str = "o1", run_id: str = "r1") -> StageRun:
     return StageRun(name, Status.DONE, "first run", key, {"epochs": "1"}, output, detail={"a": 1.5}, run_id=run_id)
 
@@ -109,6 +115,36 @@ def test_of_what_the_steps_that_decide_know_only_their_word_counts(bucket: Bucke
     assert [one.output for one in run.stages] == ["", "", "good", "good", "good", "k"]
     gate = run.stage("post-training-tests")
     assert (gate.status, gate.detail) == (Status.DONE, {"passed": 3}), "what it has said is its own step's to say"
+
+
+def test_a_step_reads_the_version_that_the_step_before_it_has_named(versioned: Bucket) -> None:
+    records = S3RunStore(versioned)
+    records.save(told("r1", Status.DONE, preprocess="good"))
+    named = records.saved_version
+    S3RunStore(versioned).save(told("r1", Status.DONE, preprocess="evil"))
+    assert [run and run.preparation.output for run in (records.named("r1", named), records.load("r1"))] == [
+        "good",
+        "evil",
+    ]
+    assert records.named("r1", "") is records.named("r1", "3" * 32) is records.named("r2", named) is None
+
+
+def test_the_last_gate_is_what_the_deciding_step_has_verified(versioned: Bucket) -> None:
+    steps, decisions = S3RunStore(versioned), S3RunStore(versioned, decides=True)
+    decisions.save(told("r1", Status.PENDING, train="m1"))
+    passed = told("r1", Status.PENDING)
+    passed.endpoint_gate.status, passed.endpoint_gate.detail = Status.DONE, {"passed": 3}
+    steps.save(passed)
+    named, lie = steps.saved_version, told("r1", Status.PENDING)
+    lie.endpoint_gate.status, lie.endpoint_gate.detail = Status.FAILED, {"failed": 9}
+    S3RunStore(versioned).save(lie)
+    verified = decisions.named("r1", named)
+    assert verified is not None
+    assert (verified.training.output, verified.endpoint_gate.detail) == ("m1", {"passed": 3})
+    decisions.save(verified)
+    shown = steps.load("r1")
+    assert shown is not None
+    assert (shown.endpoint_gate.status, shown.endpoint_gate.detail) == (Status.DONE, {"passed": 3})
 
 
 def test_what_is_written_of_a_run_is_about_no_other_one(bucket: Bucket) -> None:

@@ -37,6 +37,7 @@ class Ground:
         self.asked = 0
         self.calls: list[str] = []
         self.revision = ""
+        self.exported: dict[str, str] = {}
         self.pipeline = self.run_store = self
 
     def executions(self) -> Iterator[Execution]:
@@ -84,7 +85,8 @@ class Ground:
         return self.retryable
 
     def actions(self, execution_id: str) -> list[ActionRun]:
-        return [ActionRun(self.stopped_at, "command", "Failed", 1.0, 2.0)]
+        done = ActionRun("preprocess", "command", "Succeeded", 0.0, 1.0, variables=self.exported)
+        return [done, ActionRun(self.stopped_at, "command", "Failed", 1.0, 2.0)]
 
     def approval(self, digest: str, key: str) -> StageRun | None:
         return StageRun("approval") if self.approved else None
@@ -242,6 +244,18 @@ def test_from_a_stage_that_nothing_leads_to(ground: Ground) -> None:
     with pytest.raises(MlopsError, match="before approval: preprocess, pre-training-tests, train"):
         ground.starts(from_stage="approval")
     assert ground.starts(from_stage="train") == ("new", True)
+
+
+def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_record(ground: Ground) -> None:
+    """The step that takes them runs the repository's code, so it is not left to choose."""
+    ground.stands(Status.FAILED, "train")
+    ground.exported = {"MLOPS_RECORD": "v7"}
+    assert ground.starts(from_stage="train") == ("new", True)
+    assert ground.started[-1]["from"] == "train@old:v7"
+    ground.given = ground.started[-1]
+    ground.run.status = Status.RUNNING
+    ground.exported = {"MLOPS_RECORD": "v8"}
+    assert ground.starts(from_stage="train") == ("old", True), "it is under way, whichever run it takes them from"
 
 
 def test_a_model_that_was_rejected_later_is_not_brought_back(ground: Ground) -> None:

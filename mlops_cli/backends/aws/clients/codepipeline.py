@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
@@ -46,7 +46,7 @@ class ActionRun:
     """One execution of an action.
 
     ``actor`` is the approver's ARN, ``external`` the id of its build or the ARN of its state machine's execution,
-    ``version`` the version of the pipeline that it belongs to.
+    ``version`` the version of the pipeline that it belongs to, ``variables`` what its build has exported.
     """
 
     stage: str
@@ -60,6 +60,7 @@ class ActionRun:
     external: str = ""
     error: str = ""
     version: int = 0
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -278,6 +279,7 @@ def _action(detail: Mapping[str, Any]) -> ActionRun:
         external=_external(detail, result.get("externalExecutionId", "")),
         error=result.get("errorDetails", {}).get("message") or failure,
         version=int(detail.get("pipelineVersion", 0)),
+        variables=detail.get("output", {}).get("outputVariables", {}),
     )
 
 

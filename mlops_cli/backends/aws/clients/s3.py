@@ -15,13 +15,15 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.progress import Report, no_report
 from mlops_cli.files.hashing import digest_file
 
-ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+ABSENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchVersion"})
 # Connections that break while the content is read: botocore repeats requests, not the reading of answers.
 BROKEN_OFF = frozenset(
     {"ResponseStreamingError", "IncompleteReadError", "ReadTimeoutError", "ConnectionClosedError"}
     | {"FlexibleChecksumError"}
 )
 PART_BYTES = 16 << 20
+# The version of all objects in a bucket that keeps none.
+UNVERSIONED = "null"
 DELETE_AT_ONCE = 1000
 JSON_TYPE = "application/json"
 
@@ -98,11 +100,11 @@ class Bucket:
         for entry in entries:
             yield S3Object(entry["Key"].removeprefix(self.prefix), entry["Size"], entry["LastModified"].timestamp())
 
-    def get(self, key: str) -> bytes | None:
-        """Return an object's content, None without an object."""
+    def get(self, key: str, version: str = "") -> bytes | None:
+        """Return an object's content, or that of one version of it; None without an object."""
         for last in (False, False, False, True):
             try:
-                return self._read(key)
+                return self._read(key, version)
             except AwsError as error:
                 if error.code in ABSENT:
                     return None
@@ -110,8 +112,9 @@ class Bucket:
                     raise
         raise AssertionError
 
-    def _read(self, key: str) -> bytes:
-        answer = self.client.get_object(Bucket=self.name, Key=self.full_key(key))
+    def _read(self, key: str, version: str) -> bytes:
+        which = {"VersionId": version} if version else {}
+        answer = self.client.get_object(Bucket=self.name, Key=self.full_key(key), **which)
         with self.client.reading():
             return bytes(answer["Body"].read())
 
@@ -120,9 +123,9 @@ class Bucket:
         target = {"Bucket": self.name, "Key": self.full_key(key)}
         return str(self.client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
 
-    def get_json(self, key: str) -> Any:
-        """Return the value of a JSON object, None without an object."""
-        content = self.get(key)
+    def get_json(self, key: str, version: str = "") -> Any:
+        """Return the value of a JSON object, or of one version of it; None without an object."""
+        content = self.get(key, version)
         return None if content is None else json.loads(content)
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream", **conditions: str) -> str:

@@ -140,7 +140,7 @@ def _roles(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def _pipeline(context: ArnContext) -> Iterator[RequiredPermission]:
-    name = context.names.pipeline_stack
+    name = context.names.pipeline
     make = "CreatePipeline GetPipeline UpdatePipeline DeletePipeline TagResource UntagResource ListTagsForResource"
     yield RequiredPermission(context.arn("codepipeline", name), _actions("codepipeline", make), "deploy-infra, cleanup")
     act = (

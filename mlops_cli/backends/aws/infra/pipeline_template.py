@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from mlops_cli.backends.aws.runs.pipeline_variables import RECORD, SECRET
 from mlops_cli.backends.aws.runs.status import COMMAND, DECIDING, DECISION, ENDPOINT, GATE_RESULT, JOB, ROLLBACK
 from mlops_cli.backends.aws.runs.store import DECIDED
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
@@ -16,6 +17,10 @@ from mlops_cli.errors import ConfigurationError
 
 # CodePipeline cuts an artifact's name to so many characters for its folder.
 ARTIFACT_LENGTH = 10
+# The metadata of one resource.
+CHECKERS_NOTES = re.compile(r"^( +)Metadata:\n\1  checkov:\n(?:\1 {3,}.*\n)+", re.MULTILINE)
+# A list of actions, one a line.
+ACTIONS = re.compile(r"^( +)Action:\n((?:\1  - [\w:-]+\n)+)", re.MULTILINE)
 ARN = "- !Sub arn:${AWS::Partition}:s3:::${BucketName}"
 RUN_ID = {"MLOPS_RUN_ID": "#{codepipeline.PipelineExecutionId}"}
 OPTIONS = {
@@ -31,7 +36,7 @@ def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
     code_steps = [stage.name for stage in stages if stage.kind not in (Kind.APPROVAL, Kind.DEPLOY)]
     _check_artifacts(code_steps)
     parts = {
-        "stages": "".join(_stage(stage, is_first=stage is stages[0]) for stage in stages),
+        "stages": "".join(_stage(stage, _step_before(stage, stages)) for stage in stages),
         "artifacts of code steps": _artifacts(code_steps),
         "records of code steps": _records(stage.name for stage in stages if stage.name not in DECIDED),
         "artifacts of decisions": _artifacts(name for name in steps if name in DECIDING),
@@ -43,9 +48,16 @@ def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
 
 
 def without_comments(text: str) -> str:
-    """Return the template as it is sent: comments are for readers of the file, and the length is limited."""
-    short = "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
+    """Return the template as it is sent: its length is limited, and comments and checkers' notes are for the file."""
+    lines = text.splitlines(keepends=True)
+    short = "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    short = ACTIONS.sub(_in_one_line, CHECKERS_NOTES.sub("", short))
     return re.sub(r'"},\n *\{"name"', '"}, {"name"', short)
+
+
+def _in_one_line(actions: re.Match[str]) -> str:
+    names = (line.strip(" -") for line in actions[2].splitlines())
+    return f"{actions[1]}Action: [{', '.join(names)}]\n"
 
 
 def _replace(text: str, name: str, part: str) -> str:
@@ -85,8 +97,17 @@ def _records(names: Iterable[str]) -> str:
     return "".join(f"{ARN}/${{KeyPrefix}}records/{name}/*\n" for name in names)
 
 
-def _stage(stage: Stage, is_first: bool) -> str:
-    actions = [_command(stage.name, stage, COMMAND, 1, OPTIONS if is_first else {}), *_native(stage)]
+def _step_before(stage: Stage, stages: Sequence[Stage]) -> str:
+    """Return the last step before a stage's that runs the repository's code; empty for the first one."""
+    before = [candidate.name for candidate in stages[: stages.index(stage)] if candidate.name not in DECIDING]
+    return before[-1] if before else ""
+
+
+def _stage(stage: Stage, before: str) -> str:
+    options = OPTIONS if not before or stage.kind is Kind.APPROVAL else {}
+    record = {} if stage.kind is Kind.DEPLOY else _exported(RECORD, before)
+    secret = _exported(SECRET, STAGES[0].name) if stage.kind in (Kind.TRAINING, Kind.APPROVAL) else {}
+    actions = [_command(stage.name, stage, COMMAND, 1, {**options, **record, **secret}), *_native(stage)]
     return f"- Name: {stage.name}\n  Actions:\n" + "".join(_indented(action, 2) for action in actions)
 
 
@@ -101,7 +122,7 @@ def _native(stage: Stage) -> list[str]:
     if stage.name == ENDPOINT_GATE.name:
         return [
             "# The gate's result comes from the repository; its consequence is decided without the repository's code.\n"
-            + _command(ROLLBACK, stage, ROLLBACK, 2, {}),
+            + _command(ROLLBACK, stage, ROLLBACK, 2, _exported(RECORD, stage.name)),
             "# No change after a passed gate; otherwise the previous model is deployed.\n"
             + _cloudformation(3, ROLLBACK),
             _state_machine(GATE_RESULT, 4, ROLLBACK),
@@ -109,19 +130,24 @@ def _native(stage: Stage) -> list[str]:
     return []
 
 
+def _exported(name: str, step: str) -> dict[str, str]:
+    """Return a variable that a step of the same run has exported; none for the first step."""
+    return {name: f"#{{{step}.{name}}}"} if step else {}
+
+
 def _command(step: str, stage: Stage, action: str, order: int, options: Mapping[str, str]) -> str:
     """Return the CodeBuild action that runs `mlops stage`; its output artifact is named after the step."""
     values = {"MLOPS_STAGE_NAME": step, "MLOPS_STAGE_KIND": stage.kind.value, **RUN_ID, **options}
     if step == DEPLOYMENT.name:  # it rejects the model that a rollback replaces
         values["MLOPS_ROLLBACK"] = "#{variables.rollback}"
-    variables = ",\n      ".join(f'{{"name": "{name}", "value": "{value}"}}' for name, value in values.items())
-    project = "DecisionProject" if step in DECIDING else "BuildProject"
+    variables = ",\n      ".join(f'{{"name":"{name}","value":"{value}"}}' for name, value in values.items())
+    project, namespace = ("DecisionProject", "") if step in DECIDING else ("BuildProject", f"\n  Namespace: {step}")
     return f"""\
 - Name: {action}
   RunOrder: {order}
   ActionTypeId: {{Category: Build, Owner: AWS, Provider: CodeBuild, Version: "1"}}
   InputArtifacts: [{{Name: SourceOutput}}]
-  OutputArtifacts: [{{Name: {step}}}]
+  OutputArtifacts: [{{Name: {step}}}]{namespace}
   Configuration:
     ProjectName: !Ref {project}
     EnvironmentVariables: >-

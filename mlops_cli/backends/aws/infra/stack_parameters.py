@@ -87,6 +87,7 @@ def pipeline(
         "BucketName": bucket,
         "KeyPrefix": names.key_prefix,
         "ArtifactFolder": names.artifact_folder,
+        "PipelineName": names.pipeline,
         "EndpointName": endpoint,
         "EndpointStackName": names.endpoint_stack,
         "SourceType": source,

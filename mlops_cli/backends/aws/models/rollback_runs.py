@@ -84,7 +84,7 @@ class RollbackRuns:
         why, details = self._services.runs.rollback_decision(run.id) or ("", DecisionDetails())
         run_id = run.id
         if run.status is Status.INTERRUPTED:
-            _, source = decode_start(self._services.pipeline.variables(run.id)["from"])
+            _, source, _ = decode_start(self._services.pipeline.variables(run.id)["from"])
             request = replace(self._start_request(), source=source, rollback=encode_rollback(why, details))
             run_id = self._services.starter.start_rollback(request)
         if details.rollback_to and details.rolled_back_from:

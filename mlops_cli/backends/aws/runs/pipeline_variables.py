@@ -9,20 +9,28 @@ from collections.abc import Mapping
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, read_summary, summary_of
 from mlops_cli.errors import ConfigurationError
 
+# What a step of a run tells the next one, and no step of another run: the version of the run's record that it has
+# written, and the name of the folder of the run's checkpoints.
+RECORD, SECRET = "MLOPS_RECORD", "MLOPS_SECRET"
 # Defaults of the pipeline variables: they cannot be empty.
 NO_STAGE, NO, NO_ROLLBACK = "-", "false", "-"
 LENGTH = 1000
 
 
-def encode_start(stage: str, run_id: str = "") -> str:
-    """Return the variable ``from``: the first stage to run, and the run to copy earlier ones from (else the newest)."""
-    return f"{stage}@{run_id}" if run_id else stage or NO_STAGE
+def encode_start(stage: str, run_id: str = "", version: str = "") -> str:
+    """Return the variable ``from``: the first stage to run, and the run to copy earlier ones from.
+
+    ``version`` is that of the run's record, if the run has not come to a deciding step.
+    """
+    source = f"{run_id}:{version}" if version else run_id
+    return f"{stage}@{source}" if source else stage or NO_STAGE
 
 
-def decode_start(variable: str) -> tuple[str, str]:
+def decode_start(variable: str) -> tuple[str, str, str]:
     """Return the arguments of ``encode_start``; an empty stage if there were none."""
-    stage, _, run_id = variable.partition("@")
-    return ("" if stage == NO_STAGE else stage), run_id
+    stage, _, source = variable.partition("@")
+    run_id, _, version = source.partition(":")
+    return ("" if stage == NO_STAGE else stage), run_id, version
 
 
 def encode(overrides: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, IN_PROGRESS, Execution, Revision
@@ -11,7 +11,9 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     LENGTH,
     NO_ROLLBACK,
     NO_STAGE,
+    RECORD,
     decode,
+    decode_start,
     encode,
     encode_start,
 )
@@ -35,7 +37,7 @@ from mlops_cli.files.hashing import digest_bytes
 class StartRequest:
     """The inputs of a run: the project's revision, the data, and the options.
 
-    ``source`` is the run to copy the stages before the first own one from; if empty, the newest that has them.
+    ``source`` is the run to copy the stages before the first own one from, ``record`` the version of its record.
     ``rollback`` is the variable of that name.
     """
 
@@ -43,6 +45,7 @@ class StartRequest:
     data: str
     request: RunRequest
     source: str = ""
+    record: str = ""
     rollback: str = NO_ROLLBACK
 
     @property
@@ -53,7 +56,7 @@ class StartRequest:
                 "These are too many overrides for a pipeline variable.", "Write them into training/usecase.toml."
             )
         force = str(self.request.force).lower()
-        start = encode_start(self.request.from_stage, self.source)
+        start = encode_start(self.request.from_stage, self.source, self.record)
         return {"overrides": overrides, "from": start, "force": force, "rollback": self.rollback}
 
 
@@ -83,7 +86,8 @@ class RunStarter:
         ``before`` is called before anything is started or deployed.
         """
         if start_request.request.from_stage:
-            self._check_start(start_request.request.from_stage)
+            source = self._source_of(start_request.request.from_stage)
+            start_request = replace(start_request, source=source, record=self._record_of(source))
         latest = self._latest()
         if latest is None:
             before()
@@ -116,8 +120,13 @@ class RunStarter:
         execution = self._pipeline.with_revision(execution)
         return LatestExecution(execution, self._runs.load(execution), self._pipeline.variables(execution.id))
 
-    def _check_start(self, stage: str) -> None:
-        """Raise MlopsError if no run has all stages before this one."""
+    def _record_of(self, run_id: str) -> str:
+        """Return the version of the run's record that its last finished step has named."""
+        actions = reversed(self._pipeline.actions(run_id))
+        return next((action.variables[RECORD] for action in actions if action.variables.get(RECORD)), "")
+
+    def _source_of(self, stage: str) -> str:
+        """Return the newest run that has all stages before this one; raise MlopsError without one."""
         source = next((run for run in self._runs.run_store.runs() if has_all_before(stage, run)), None)
         if source is None:
             raise earlier_stages_missing_error(stage)
@@ -128,13 +137,14 @@ class RunStarter:
                 "Approve another one: mlops run",
                 EXIT_REJECTED,
             )
+        return source.id
 
     def _is_under_way(self, latest: LatestExecution, start_request: StartRequest) -> bool:
         """Return True if the requested run is already in progress, perhaps started by a killed command."""
         going_on = latest.run.status in (Status.RUNNING, Status.WAITING)
         is_explicit = start_request.request.from_stage or start_request.request.force
         same = (
-            latest.variables == start_request.variables
+            _without_source(latest.variables) == _without_source(start_request.variables)
             if is_explicit
             else latest.overrides == start_request.request.overrides
         )
@@ -189,3 +199,8 @@ class RunStarter:
         words = [start_request.revision.value, start_request.data, *start_request.variables.values(), after]
         token = digest_bytes(" ".join(words).encode())
         return self._pipeline.start(start_request.variables, start_request.revision, token)
+
+
+def _without_source(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without the run to copy from: the newest one with the stages may be the very same run."""
+    return {**variables, "from": decode_start(variables.get("from", NO_STAGE))[0]}

@@ -8,7 +8,8 @@
     records/STAGE/latest.json        the newest finished execution of a stage with any key
     records/approval/MODEL/ID.json   the request of run ID for a decision about this model
 
-The repository's code can write neither below decisions/ nor the records of the stages in ``DECIDED``.
+The repository's code can write neither below decisions/ nor the records of the stages in ``DECIDED``. All runs' steps
+may write below runs/, so a step reads only the version that the step before it in the same run has named (``named``).
 """
 
 from __future__ import annotations
@@ -35,27 +36,34 @@ class S3RunStore:
     def __init__(self, bucket: Bucket, decides: bool = False) -> None:
         self.bucket = bucket
         self.decides = decides
+        self.saved_version = ""
 
     def load(self, run_id: str) -> Run | None:
-        """Return a run as its steps have recorded it; None before the first step and for unknown ids."""
+        """Return a run as its steps have recorded it; None before the first step and for unknown ids.
+
+        Before the approval this is the word of whoever wrote last, to be shown and no more.
+        """
         recorded, decided = self._load(STEPS, run_id), self._load(DECISIONS, run_id)
         if decided is None:
             return _without_approval(recorded) if recorded else None
-        if (
-            recorded and ROLLED_BACK_TO not in decided.endpoint_gate.detail
-        ):  # the last gate is the only stage after the deciding ones
-            gate = recorded.endpoint_gate
-            detail = {name: value for name, value in gate.detail.items() if name != ROLLED_BACK_TO}
-            decided.stages[position(ENDPOINT_GATE.name)] = replace(gate, detail=detail)
-        return decided
+        is_verified = decided.endpoint_gate.status in (Status.DONE, Status.REUSED, Status.FAILED)
+        return _with_gate_of(recorded, decided) if recorded and not is_verified else decided
 
-    def _load(self, folder: str, run_id: str) -> Run | None:
+    def named(self, run_id: str, version: str) -> Run | None:
+        """Return a run as its own steps have recorded it: the version that its last step has named, and decisions."""
+        recorded = self._load(STEPS, run_id, version) if version else None
+        decided = self._load(DECISIONS, run_id)
+        if decided is None:
+            return _without_approval(recorded) if recorded else None
+        return _with_gate_of(recorded, decided) if recorded else decided
+
+    def _load(self, folder: str, run_id: str, version: str = "") -> Run | None:
         """Return the record with the run id of its key, regardless of the ids in it.
 
         The repository's code may write below ``STEPS``: an invalid record there counts as absent.
         """
         try:
-            values = self.bucket.get_json(f"{folder}/{run_id}/{RUN}")
+            values = self.bucket.get_json(f"{folder}/{run_id}/{RUN}", version)
             run = None if values is None else run_from(values)
         except (ValueError, KeyError, TypeError, AttributeError):
             if folder != STEPS:
@@ -71,7 +79,8 @@ class S3RunStore:
         return run.decision if run else None
 
     def save(self, run: Run) -> None:
-        self.bucket.put_json(f"{DECISIONS if self.decides else STEPS}/{run.id}/{RUN}", asdict(run))
+        key = f"{DECISIONS if self.decides else STEPS}/{run.id}/{RUN}"
+        self.saved_version = self.bucket.put_json(key, asdict(run))
 
     def runs(self) -> Iterator[Run]:
         """Yield every recorded run, the last written first."""
@@ -108,6 +117,15 @@ class S3RunStore:
         )
         documents = (self.bucket.get_json(item.key) for item in items)
         return [stage_run_from(values) for values in documents if values]
+
+
+def _with_gate_of(recorded: Run, decided: Run) -> Run:
+    """Return the decided run with the last gate as recorded: it is the only stage after the deciding ones."""
+    if ROLLED_BACK_TO not in decided.endpoint_gate.detail:
+        gate = recorded.endpoint_gate
+        detail = {name: value for name, value in gate.detail.items() if name != ROLLED_BACK_TO}
+        decided.stages[position(ENDPOINT_GATE.name)] = replace(gate, detail=detail)
+    return decided
 
 
 def _without_approval(run: Run) -> Run:

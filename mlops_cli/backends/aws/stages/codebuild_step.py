@@ -1,7 +1,9 @@
 """One command step of the pipeline: collect earlier results, run the stage, write the next action's inputs.
 
-The steps in ``DECIDING`` run no code of the repository, under their own role. Records by the other steps are claims to
-them: they verify each with data that only they, CodePipeline and the model registry can write.
+A step reads the record of its run in the version that the step before it has named: CodePipeline carries that from
+one step of a run to the next, and no other run can change it. The steps in ``DECIDING`` run no code of the repository,
+under their own role. Records by the other steps are claims to them: they verify each with data that only they,
+CodePipeline, SageMaker and the model registry can write.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     NO,
     NO_ROLLBACK,
     NO_STAGE,
+    RECORD,
     decode,
     decode_rollback,
     decode_start,
@@ -33,7 +36,7 @@ from mlops_cli.core.runs import (
     new_run,
 )
 from mlops_cli.core.secrets import without_secrets
-from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
+from mlops_cli.core.stages import ENDPOINT_GATE, JOBS, STAGES, TRAINING, Kind, Stage, position, stage_named
 
 
 def run_stage_step(
@@ -41,8 +44,10 @@ def run_stage_step(
 ) -> Run:
     """Run the command step of one stage; raise StageFailed, with the run saved."""
     stage = stage_named(ENDPOINT_GATE.name if name == ROLLBACK else name)
-    run = executor.run_store.load(run_id) or _new_run(run_id, executor.run_store, variables)
+    run = executor.run_store.named(run_id, variables.get(RECORD, "")) or _new_run(run_id, executor.run_store, variables)
     run.status = Status.RUNNING
+    if stage.kind is Kind.APPROVAL:
+        _require_requested(run, _new_run(run_id, executor.run_store, variables), executor)
     executor.rollback_decision = decode_rollback(variables.get("MLOPS_ROLLBACK", NO_ROLLBACK))
     for before in STAGES[: position(stage.name)]:
         _collect_output(before, run, executor)
@@ -85,13 +90,37 @@ def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
     return run
 
 
+def _require_requested(run: Run, requested: Run, executor: AwsStageExecutor) -> None:
+    """Take options and copied stages from the pipeline's variables, and the training's result from what was trained.
+
+    The step that has written them runs the repository's code.
+    """
+    run.overrides, run.forced_from = requested.overrides, requested.forced_from
+    for index, stage in enumerate(STAGES):
+        if _is_copied(stage, run):
+            run.stages[index] = requested.stages[index]
+    trained = run.training
+    if _is_copied(TRAINING, run) or not trained.status.has_output:
+        return
+    if trained.status is Status.REUSED:
+        record = executor.run_store.find_stage(TRAINING.name, trained.key)
+        if record is None or record.artifact != trained.artifact:
+            raise StageFailed("The model that this run reuses is not on record.", "Train it again: mlops run --force")
+        trained.output, trained.detail, trained.cache_inputs = record.output, record.detail, record.cache_inputs
+    else:  # only a deciding step collects a model
+        trained.status = Status.RUNNING
+
+
 def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
-    try:
-        executor.verify_provenance(run)
-    except StageFailed as error:
-        run.approval.status, run.approval.reason = Status.FAILED, without_secrets(str(error))
-        executor.save(run)
-        raise
+    """Raise StageFailed, with the run saved, for an output that is not what this run's job has written."""
+    for stage in JOBS:
+        try:
+            executor.verify_provenance(stage, run, _is_copied(stage, run))
+        except StageFailed as error:
+            record = run.stage(stage.name)
+            record.status, record.reason = Status.FAILED, str(error)
+            executor.save(run)
+            raise
 
 
 def _verify_request(run: Run, executor: AwsStageExecutor) -> None:
@@ -107,14 +136,18 @@ def _verify_request(run: Run, executor: AwsStageExecutor) -> None:
 
 def _new_run(run_id: str, records: S3RunStore, variables: Mapping[str, str]) -> Run:
     """Return a run with the options in the pipeline's variables."""
-    start, source_id = decode_start(variables.get("MLOPS_FROM", NO_STAGE))
+    start, source_id, version = decode_start(variables.get("MLOPS_FROM", NO_STAGE))
     forced_from = STAGES[0].name if variables.get("MLOPS_FORCE", NO) != NO else ""
     run = new_run(run_id, decode(variables.get("MLOPS_OVERRIDES", "") or encode({})), forced_from)
     if not start:
         return run
-    sources = [named] if source_id and (named := records.load(source_id)) else records.runs()
-    source = next((candidate for candidate in sources if has_all_before(start, candidate)), None)
+    source = records.named(source_id, version) if source_id else None
     if source is None:
+        raise StageFailed(
+            f"The pipeline variable from is {variables['MLOPS_FROM']!r}: it must name the run to take stages from.",
+            f"Start it by: mlops run --from {start}",
+        )
+    if not has_all_before(start, source):
         raise earlier_stages_missing_error(start)
     run.forced_from, run.overrides = start, {**source.overrides, **run.overrides}
     copy_earlier_stages(start, run, source)
@@ -137,7 +170,8 @@ def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
         executor.save(run)
         raise
     record.finished_at = time.time()
-    _save_result(stage, run, executor)
+    if stage.kind is not Kind.TRAINING:  # it is saved with the request, once its provenance is verified
+        _save_result(stage, run, executor)
     executor.save(run)
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,15 +25,16 @@ from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.models.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices
-from mlops_cli.backends.aws.stages import endpoint_parameters, job_outputs
+from mlops_cli.backends.aws.stages import endpoint_parameters, job_code, job_outputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.auto_rollback import RollbackModel
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
 from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
+from mlops_cli.backends.aws.stages.job_requests import DIGESTS
 from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
 from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
-from mlops_cli.caching.key import code_inputs, source_inputs
+from mlops_cli.caching.key import code_inputs
 from mlops_cli.caching.reads import Reads
 from mlops_cli.caching.stage_files import file_inputs
 from mlops_cli.core.cache_inputs import FILE, digest_cache_inputs
@@ -101,10 +103,11 @@ class AwsStageExecutor:
             return {**self._other_files(stage), **code, **job_environment_inputs(self.use_case.passed)}
         if not stage.script:
             return {}
-        script, shared = self.project.training / stage.script, self.use_case.passed.code
-        sources = source_inputs(script, self._imports, stage.packs, shared)
         variables = environment_inputs({}, self.use_case.passed)
-        return {"image": self.outputs.training_image, **self._other_files(stage), **sources, **variables}
+        packed = {DIGESTS: job_code.digests_script()} if stage.kind is Kind.PROCESSING else {}
+        names, shared = sent_code(self.project.root), self.use_case.passed.code
+        sources = job_code.inputs(stage, self.project.training, names, self.use_case, self._imports, shared)
+        return {"image": self.outputs.training_image, **packed, **sources, **variables}
 
     def _other_files(self, stage: Stage) -> dict[str, str]:
         """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
@@ -150,6 +153,8 @@ class AwsStageExecutor:
             return own
         if stage.kind is Kind.APPROVAL:
             return self._approved(key, run)
+        if stage.kind is Kind.GATE:  # its result in another run is the word of another commit's build
+            return None
         record = self.run_store.find_stage(stage.name, key)
         usable = record is not None and self._is_usable(stage, record) and self._reads().are_same(record.cache_inputs)
         return record if usable else None
@@ -335,9 +340,19 @@ class AwsStageExecutor:
         salt = run.id if unusable else ""
         return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
 
-    def verify_provenance(self, run: Run) -> None:
-        state_machines = self.services.account.client("stepfunctions")
-        JobProvenance(self.services.pipeline, state_machines, self.bucket, self.job_builder).verify(run)
+    def verify_provenance(self, stage: Stage, run: Run, is_copied: bool) -> None:
+        """Raise StageFailed unless the stage's output is what its job has written, by this run's files."""
+        account = self.services.account
+        clients = account.client("stepfunctions"), account.client("sagemaker")
+        provenance = JobProvenance(self.services.pipeline, *clients, self.bucket, self.job_builder, self._is_same_code)
+        provenance.verify(stage, run, is_copied)
+
+    def _is_same_code(self, stage: Stage, run: Run, archive: bytes) -> bool:
+        shared = [folder.relative_to(self.project.root) for folder in self.use_case.passed.code]
+        with tempfile.TemporaryDirectory() as folder:
+            ours = Path(folder) / self.project.training.name
+            self.job_builder.copy_code(ours, stage)
+            return job_code.is_same(stage, run, archive, ours, self.use_case, shared)
 
     def collect_result(self, stage: Stage, run: Run) -> None:
         """Collect the result of the actions after a stage's command step; raise StageFailed if it is wrong."""

@@ -13,9 +13,10 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.aws.infra.source_bundle import sent_code, shared_code
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
-from mlops_cli.backends.aws.stages import launcher
+from mlops_cli.backends.aws.stages import launcher, output_digests
 from mlops_cli.backends.aws.stages.job_requests import (
     ARCHIVE,
+    DIGESTS,
     LAUNCHER,
     JobSpec,
     Request,
@@ -28,6 +29,7 @@ from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.jobs.script_environment import LIBRARY
 from mlops_cli.core.jobs.script_job import input_channels
+from mlops_cli.core.jobs.script_mode import Hyperparameter
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import ConfigurationError
@@ -67,6 +69,7 @@ class JobBuilder:
         tags: Mapping[str, str],
         machines: InstanceSettings,
         scratch: str = "",
+        secret: str = "",
     ) -> None:
         self._project = project
         self._use_case = use_case
@@ -76,18 +79,18 @@ class JobBuilder:
         self._tags = tags
         self._machines = machines
         self._scratch = scratch
+        self._secret = secret
 
     def prepare(self, stage: Stage, run: Run, name: str = "") -> PreparedJob:
-        """Return the job, or the one that has this name.
+        """Return the job, or the one that has this name, whose code was sent already.
 
         Each attempt has its own job and output: an earlier one's must never be mistaken for it.
         """
-        prefix = f"{REPRODUCE_PREFIX}{stage.name}" if self._scratch else stage.name
+        prefix, sends = f"{REPRODUCE_PREFIX}{stage.name}" if self._scratch else stage.name, not name
         name = name or job_name(self._outputs.endpoint, prefix, run.id, os.urandom(2).hex())
         key_prefix = f"{self._scratch or 'artifacts/'}{stage.name}/{run.stage(stage.name).key[:16]}/"
         parameters = hyperparameter_values(stage, run, self._use_case)
-        launched = stage.kind is Kind.TRAINING and needs_launcher(parameters)
-        spec = self._job_spec(stage, run, name, key_prefix, launched)
+        spec = self._job_spec(stage, run, name, key_prefix, self._code_address(stage, parameters, sends))
         if stage.kind is Kind.TRAINING:
             request = training_request(stage.script, parameters, spec)
         else:
@@ -95,35 +98,49 @@ class JobBuilder:
         document = {"kind": stage.kind.value, "request": request}
         return PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
 
-    def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str, launched: bool) -> JobSpec:
+    def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str, code: str) -> JobSpec:
         """Return the specification; SageMaker itself adds a folder of the job's name to a training job's output."""
         return JobSpec(
             name=name,
             image=self._outputs.training_image,
             role=self._outputs.job_role,
             region=self._region,
-            code=self._upload_code(launched),
+            code=code,
             output=self._bucket.uri(key_prefix if stage.kind is Kind.TRAINING else f"{key_prefix}{name}/"),
             inputs=self._channels(stage, run),
             machine=self._machine(stage),
-            # Per run: a forced run must not load the weights of an earlier one.
-            checkpoints=self._bucket.uri(f"{key_prefix}checkpoints-{run.id}/"),
+            checkpoints=self._bucket.uri(self._checkpoints_prefix(stage, run, key_prefix)),
             isolated=not self.requirements(),
             tags=self._tags,
             variables=self._use_case.passed.fixed,
         )
 
-    def _upload_code(self, launched: bool) -> str:
-        """Upload the code and the package for scripts, with ``launched`` also the launcher; return its address."""
+    def _checkpoints_prefix(self, stage: Stage, run: Run, key_prefix: str) -> str:
+        """Return a prefix of this run alone: a forced run must not load the weights of an earlier one.
+
+        A job trusts what it finds there, so the name is a secret of the run's steps: no other job can write below it.
+        """
+        if self._scratch:
+            return f"{key_prefix}checkpoints-{run.id}/"
+        return f"checkpoints/{self._secret}/{stage.name}/{run.stage(stage.name).key[:16]}/"
+
+    def copy_code(
+        self, folder: Path, stage: Stage, parameters: Mapping[str, Hyperparameter] | None = None
+    ) -> list[str]:
+        """Copy all files that a job gets into ``folder``; return their names."""
+        return _copy_code({**self._code_files(), **_own_files(stage, parameters or {})}, folder)
+
+    def _code_address(self, stage: Stage, parameters: Mapping[str, Hyperparameter], sends: bool) -> str:
+        """Return the address of a job's code, which is sent unless it is there; a deciding step may send none."""
         with tempfile.TemporaryDirectory() as folder:
             archive, code = Path(folder) / ARCHIVE, Path(folder) / "code"
-            names = _copy_code(self._code_files(), code, launched)
+            names = self.copy_code(code, stage, parameters)
             digest = pack(code, archive, names)
             key = f"{self._scratch}code/{digest[:16]}/{ARCHIVE}"
-            uploaded = self._bucket.metadata(key) or self._bucket.put_once(
-                key, archive.read_bytes(), "application/gzip"
-            )
-        if uploaded.checksum != digest:
+            uploaded = self._bucket.metadata(key)
+            if uploaded is None and sends:
+                uploaded = self._bucket.put_once(key, archive.read_bytes(), "application/gzip")
+        if uploaded and uploaded.checksum != digest:
             raise StageFailed(
                 f"{self._bucket.uri(key)} holds other code than its name says: S3 has {uploaded.checksum[:12]}.",
                 f"See who wrote it, then remove it: aws s3 rm {self._bucket.uri(key)}",
@@ -169,11 +186,16 @@ class JobBuilder:
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def _copy_code(files: Mapping[str, Path], folder: Path, launched: bool) -> list[str]:
-    """Copy the code's files, the package for scripts and perhaps the launcher into ``folder``; return their names."""
+def _own_files(stage: Stage, parameters: Mapping[str, Hyperparameter]) -> dict[str, Path]:
+    """Return mlops' own files that the job's container executes, by name."""
+    if stage.kind is Kind.TRAINING:
+        return {LAUNCHER: Path(launcher.__file__)} if needs_launcher(parameters) else {}
+    return {DIGESTS: Path(output_digests.__file__)}
+
+
+def _copy_code(files: Mapping[str, Path], folder: Path) -> list[str]:
+    """Copy the files and the package for scripts into ``folder``; return their names."""
     sources = {**files} | {f"{LIBRARY.name}/{path.name}": path for path in sorted(LIBRARY.glob("*.py"))}
-    if launched:
-        sources[LAUNCHER] = Path(launcher.__file__)
     for name, source in sources.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, folder / name)

@@ -1,8 +1,9 @@
-"""Verify, before anybody is asked, that the outputs of a run are those of its own jobs, and unchanged since.
+"""Verify, before anybody is asked, that the outputs of a run are what its jobs have written, and unchanged since.
 
-The steps and jobs of all runs share two roles, so the records and artifacts of one run may be changed by another. Three
-things may not: CodePipeline's list of a run's actions, the input of a state machine's execution, and the versions of an
-object. The steps that decide read these, and the run's own files.
+The steps and jobs of all runs share two roles, so the artifacts of one run may be written by another. Some things may
+not: CodePipeline's list of a run's actions, the input of a state machine's execution, SageMaker's record of a job with
+the request and the job's own message, and the versions of an object, which no role can delete. The deciding steps read
+these, and the run's own files.
 """
 
 from __future__ import annotations
@@ -11,53 +12,80 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Pipeline
-from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.clients.s3 import UNVERSIONED, Bucket
+from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.infra.dataset import FOLDER
 from mlops_cli.backends.aws.runs.status import JOB, latest_attempt
 from mlops_cli.backends.aws.stages.job_builder import JobBuilder
-from mlops_cli.backends.aws.stages.job_requests import name_of
+from mlops_cli.backends.aws.stages.job_outputs import MODEL, REPORTS
+from mlops_cli.backends.aws.stages.job_requests import digests_prefix, name_of
 from mlops_cli.core.engine import StageFailed
-from mlops_cli.core.runs import Run
-from mlops_cli.core.stages import JOBS, Kind, Stage
+from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.files.hashing import digest_bytes
 
 HINT = (
     "Another run may have changed it (mlops runs), or deploy-infra has changed the jobs while this run was under way. "
     "Train again: mlops run --force"
 )
+ARTIFACT = re.compile(r"(artifacts/[^/]+/[^/]+/[^/]+/)(.*)")
 
 
 class JobProvenance:
-    def __init__(self, pipeline: Pipeline, state_machines: Client, bucket: Bucket, job_builder: JobBuilder) -> None:
+    """``is_same_code`` compares the archive of another run's job with this run's files."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        state_machines: Client,
+        sagemaker: Client,
+        bucket: Bucket,
+        job_builder: JobBuilder,
+        is_same_code: Callable[[Stage, Run, bytes], bool],
+    ) -> None:
         self._pipeline = pipeline
         self._state_machines = state_machines
+        self._sagemaker = sagemaker
         self._bucket = bucket
         self._job_builder = job_builder
+        self._is_same_code = is_same_code
 
-    def verify(self, run: Run) -> None:
-        """Raise StageFailed for the output of another job, of other code, or one that was written twice."""
-        actions = self._pipeline.actions(run.id)
-        for stage in JOBS:
-            jobs = [action for action in latest_attempt(stage.name, actions) if action.name == JOB and action.external]
-            document = self._executed(jobs[-1]) if jobs else {}
-            output, ended = run.stage(stage.name).artifact, math.inf
-            if document.get("kind") == stage.kind.value:
-                self._verify_request(stage, run, document)
-                ended = jobs[-1].updated
-            if output and stage.kind is Kind.TRAINING:  # SageMaker itself writes more beside it
-                output += "output/"
-            self._verify_objects(stage, output, ended)
+    def verify(self, stage: Stage, run: Run, is_copied: bool) -> None:
+        """Raise StageFailed for the output of another job, of other code, or one that was written twice.
 
-    def _executed(self, job: ActionRun) -> dict[str, Any]:
-        """Return the document that the state machine was started with."""
+        What a run has copied was verified with the files of the run that it is from.
+        """
+        record = run.stage(stage.name)
+        if not record.artifact:
+            raise StageFailed(f"The run has no output of {stage.name}.", HINT)
+        job, executed = self._executed(stage, run)
+        ended = math.inf
+        if job and executed.get("kind") == stage.kind.value:
+            self._verify_own_request(stage, run, executed)
+            ended = job.updated
+        elif stage.kind is Kind.PROCESSING and not is_copied:
+            self._verify_reused(stage, run)
+        if stage.kind is Kind.PROCESSING:
+            self._verify_folder(stage, record)
+        else:
+            self._verify_archives(stage, record, ended)
+
+    def _executed(self, stage: Stage, run: Run) -> tuple[ActionRun | None, dict[str, Any]]:
+        """Return the action that waits for this run's job, and the document that its state machine was started with."""
+        actions = latest_attempt(stage.name, self._pipeline.actions(run.id))
+        jobs = [action for action in actions if action.name == JOB and action.external]
+        return (jobs[-1], self._document(jobs[-1])) if jobs else (None, {})
+
+    def _document(self, job: ActionRun) -> dict[str, Any]:
         document = json.loads(self._state_machines.describe_execution(executionArn=job.external)["input"])
         return document if isinstance(document, dict) else {}
 
-    def _verify_request(self, stage: Stage, run: Run, document: dict[str, Any]) -> None:
+    def _verify_own_request(self, stage: Stage, run: Run, document: dict[str, Any]) -> None:
         expected = self._job_builder.prepare(stage, run, name_of(document["request"]))
         is_own = self._comparable(expected.document) == self._comparable(document)
         if not is_own or run.stage(stage.name).artifact != expected.artifact:
@@ -68,13 +96,117 @@ class JobProvenance:
         datasets = self._bucket.uri(FOLDER)
         return re.sub(re.escape(datasets) + r'[^"]*', datasets, json.dumps(document, sort_keys=True))
 
-    def _verify_objects(self, stage: Stage, artifact: str, ended: float) -> None:
-        """Raise StageFailed if an object below the artifact has two versions, or is newer than the job's end."""
-        versions = list(self._bucket.versions(artifact)) if artifact else []
-        counts = Counter(version["Key"] for version in versions)
-        changed = [key for key, count in counts.items() if count > 1]
-        changed += [version["Key"] for version in versions if version["LastModified"].timestamp() > ended]
-        if changed:
-            raise StageFailed(
-                f"The output of {stage.name} was changed after its job had written it: {changed[0]}.", HINT
-            )
+    def _verify_reused(self, stage: Stage, run: Run) -> None:
+        """Raise StageFailed unless the job of another run has executed what this run's own one would have executed."""
+        artifact = run.stage(stage.name).artifact
+        name = artifact.rstrip("/").rpartition("/")[2]
+        expected, executed = self._job_builder.prepare(stage, run, name), self._description(stage, name)
+        request = expected.document["request"]
+        same = expected.artifact == artifact and all(
+            _processing_part(part, executed) == _processing_part(part, request)
+            for part in ("AppSpecification", "Environment", "RoleArn", "outputs")
+        )
+        if not (same and self._has_same_inputs(stage, run, request, executed)):
+            raise StageFailed(f"The output of {stage.name} that this run reuses is not that of the same job.", HINT)
+
+    def _has_same_inputs(self, stage: Stage, run: Run, request: Mapping[str, Any], executed: Mapping[str, Any]) -> bool:
+        expected, actual = _inputs(request), _inputs(executed)
+        if expected.keys() != actual.keys():
+            return False
+        return all(
+            uri == actual[place] or self._is_equal_input(stage, run, uri, actual[place])
+            for place, uri in expected.items()
+        )
+
+    def _is_equal_input(self, stage: Stage, run: Run, expected: str, actual: str) -> bool:
+        """Return True if an input at another address has the same content: a dataset, code, or an output."""
+        keys = [self._bucket.key_of(uri) for uri in (expected, actual)]
+        if all(key.startswith(FOLDER) for key in keys):
+            return True
+        if all(key.startswith("code/") for key in keys):
+            archive = self._bucket.get(f"{keys[1]}sourcedir.tar.gz")
+            return archive is not None and self._is_same_code(stage, run, archive)
+        ours, theirs = (ARTIFACT.fullmatch(key) for key in keys)
+        if not (ours and theirs and ours[2] == theirs[2]):
+            return False
+        source = next(record for record in run.stages if record.artifact == ours[1])
+        return self._folder_digest(source.name, theirs[1]) == source.output
+
+    def _verify_folder(self, stage: Stage, record: StageRun) -> None:
+        """Raise StageFailed unless a processing job's output has the files that the job itself has said, each once."""
+        if self._folder_digest(stage.name, record.artifact) != record.output:
+            raise StageFailed(f"The output of {stage.name} is not what its job says that it has written.", HINT)
+
+    def _folder_digest(self, name: str, artifact: str) -> str:
+        rows = self._rows(name, artifact)
+        written = {self._bucket.full_key(artifact + row.partition("\0")[0]) for row in rows}
+        versions = list(self._bucket.versions(artifact))
+        _require_once(name, versions)
+        if extra := {version["Key"] for version in versions} ^ written:
+            raise StageFailed(f"The output of {name} is not what its job has written: {min(extra)}.", HINT)
+        return digest_bytes("".join(sorted(rows)).encode())
+
+    def _rows(self, stage: str, artifact: str) -> list[str]:
+        """Return name and digest of each file that the job has written, by its message, which nobody else can write."""
+        job = artifact.rstrip("/").rpartition("/")[2]
+        description = self._sagemaker.describe_processing_job(ProcessingJobName=job)
+        rows: list[str] = []
+        for digest in str(description.get("ExitMessage", "")).split():
+            content = self._bucket.get(digests_prefix(artifact) + digest)
+            if content is None or digest_bytes(content) != digest:
+                raise StageFailed(f"The list of the files that the job {job} has written was changed.", HINT)
+            rows += content.decode().splitlines(keepends=True)
+        if not rows:
+            raise StageFailed(f"The job {job} of {stage} has not said what it has written.", HINT)
+        return rows
+
+    def _description(self, stage: Stage, name: str) -> dict[str, Any]:
+        try:
+            return dict(self._sagemaker.describe_processing_job(ProcessingJobName=name))
+        except AwsError as error:
+            if error.is_not_found or error.code == "ValidationException":
+                raise StageFailed(
+                    f"SageMaker knows no job {name}, which {stage.name} is said to be of.", HINT
+                ) from None
+            raise
+
+    def _verify_archives(self, stage: Stage, record: StageRun, ended: float) -> None:
+        """Raise StageFailed if model or reports of a training have a second version, or are newer than their job."""
+        keys = {self._bucket.full_key(record.artifact + name) for name in (MODEL, REPORTS)}
+        versions = [version for version in self._bucket.versions(record.artifact + "output/") if version["Key"] in keys]
+        _require_once(stage.name, versions)
+        if late := [version["Key"] for version in versions if version["LastModified"].timestamp() > ended]:
+            raise StageFailed(f"The output of {stage.name} was changed after its job had written it: {late[0]}.", HINT)
+
+
+def no_versions_error() -> StageFailed:
+    return StageFailed(
+        "The bucket keeps no versions, so nobody could see whether another run has changed what this one has written.",
+        "Enable them: aws s3api put-bucket-versioning --bucket BUCKET --versioning-configuration Status=Enabled",
+    )
+
+
+def _require_once(stage: str, versions: Sequence[Mapping[str, Any]]) -> None:
+    counts = Counter(version["Key"] for version in versions)
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        raise StageFailed(f"The output of {stage} was changed after its job had written it: {min(twice)}.", HINT)
+    if any(version["VersionId"] == UNVERSIONED for version in versions):
+        raise no_versions_error()
+
+
+def _processing_part(name: str, request: Mapping[str, Any]) -> Any:
+    """Return one part of a processing job's request, or of SageMaker's description of it."""
+    if name == "AppSpecification":
+        parts = ("ImageUri", "ContainerEntrypoint", "ContainerArguments")
+        return {part: request[name].get(part) for part in parts}
+    if name == "outputs":
+        outputs = (output["S3Output"] for output in request["ProcessingOutputConfig"]["Outputs"])
+        return sorted((output["S3Uri"], output["LocalPath"]) for output in outputs)
+    return request.get(name)
+
+
+def _inputs(request: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return the addresses of a processing job's inputs by their places in the container and kinds."""
+    inputs = (entry["S3Input"] for entry in request.get("ProcessingInputs", ()))
+    return {(entry["LocalPath"], entry["S3DataType"]): entry["S3Uri"] for entry in inputs}

@@ -19,7 +19,7 @@ from mlops_cli.core.jobs.script_environment import STEADY
 from mlops_cli.core.jobs.script_job import CHECKPOINT_VARIABLE, ScriptJob, command_line
 from mlops_cli.core.jobs.script_mode import Hyperparameter
 from mlops_cli.core.stages import FIRST_INPUT, Kind
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.instances import JobInstances
 
 Request = dict[str, Any]
@@ -27,16 +27,21 @@ Request = dict[str, Any]
 CODE = "/opt/ml/processing/input/code"
 DATA = "/opt/ml/processing/input/data"
 OUTPUT = "/opt/ml/processing/output"
+DIGESTS_FOLDER = "/opt/ml/processing/digests"
 RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # lists the job's machines and names this one
 CHECKPOINTS = "/opt/ml/checkpoints"
 ARCHIVE = "sourcedir.tar.gz"
 PYTHON = "python3"
 REPLICATED, SHARDED = "FullyReplicated", "ShardedByS3Key"
+# The script that says what a processing job has written, packed beside the job's own.
+DIGESTS = "mlops_digests.py"
+# SageMaker keeps 1,024 bytes of the messages of all machines, and each says one digest.
+MOST_MACHINES = 15
 # One string, of at most 256 characters. The next arguments are $0 and the script's command line.
 ENTRYPOINT = (
     f"cd {CODE} && tar -xzf {ARCHIVE} && "
     f"if [ -f requirements.txt ]; then {PYTHON} -m pip install -q -r requirements.txt; fi && "
-    'exec "$@"'
+    f'"$@" && {PYTHON} -I {DIGESTS} /opt/ml'
 )
 NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"
@@ -84,6 +89,11 @@ def processing_request(
     stage: str, script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec
 ) -> Request:
     """Return the parameters of CreateProcessingJob."""
+    if spec.machine.instance_count > MOST_MACHINES:
+        raise ConfigurationError(
+            f"{stage} has {spec.machine.instance_count} machines; a processing job can have {MOST_MACHINES} at most.",
+            "Change instance_count in training/usecase.toml.",
+        )
     channels = {name: Path(DATA if name == FIRST_INPUT else f"{DATA}-{name}") for name in spec.inputs}
     job = ScriptJob(stage, Kind.PROCESSING, Path(CODE) / script, Path(OUTPUT), channels, hyperparameters)
     return {
@@ -100,10 +110,8 @@ def processing_request(
         ],
         "ProcessingOutputConfig": {
             "Outputs": [
-                {
-                    "OutputName": "output",
-                    "S3Output": {"S3Uri": spec.output, "LocalPath": OUTPUT, "S3UploadMode": "EndOfJob"},
-                }
+                _output("output", spec.output, OUTPUT),
+                _output("digests", digests_prefix(spec.output), DIGESTS_FOLDER),
             ]
         },
         "ProcessingResources": {"ClusterConfig": _cluster(spec.machine)},
@@ -112,6 +120,15 @@ def processing_request(
         "NetworkConfig": {"EnableNetworkIsolation": spec.isolated},
         "Tags": _tags(spec),
     }
+
+
+def digests_prefix(output: str) -> str:
+    """Return where the lists of files lie that a processing job has written to ``output``: beside it."""
+    return f"{output.rstrip('/')}-digests/"
+
+
+def _output(name: str, uri: str, path: str) -> Request:
+    return {"OutputName": name, "S3Output": {"S3Uri": uri, "LocalPath": path, "S3UploadMode": "EndOfJob"}}
 
 
 def _input(name: str, uri: str, path: str) -> Request:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from mlops_cli.backends.aws.clients.s3 import Bucket
+import os
+
+from mlops_cli.backends.aws.clients.s3 import UNVERSIONED, Bucket
 from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.runs.pipeline_variables import RECORD, SECRET
 from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.backends.aws.stack_outputs import from_environment
 from mlops_cli.backends.aws.stages.codebuild_step import run_stage_step
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.backends.aws.stages.job_provenance import no_versions_error
 from mlops_cli.backends.base import StageRunner
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.runs import Run
 from mlops_cli.project.environment import step_variables
+
+EXPORTS = "exports.sh"
 
 
 class StepRunner(StageRunner):
@@ -25,6 +31,16 @@ class StepRunner(StageRunner):
         services = deployed.services_of(outputs, bucket, decides=stage in DECIDING)
         # The variable INSTANCE of a build step is the value of the stack's last deployment.
         machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
-        job_builder = deployed.job_builder(outputs, bucket, machines)
+        secret = variables.get(SECRET) or os.urandom(16).hex()
+        job_builder = deployed.job_builder(outputs, bucket, machines, secret=secret)
         executor = AwsStageExecutor(deployed.project, deployed.use_case, services, job_builder)
-        return run_stage_step(stage, run_id, executor, variables, view)
+        run = run_stage_step(stage, run_id, executor, variables, view)
+        if services.run_store.saved_version in ("", UNVERSIONED):
+            raise no_versions_error()
+        self._export({RECORD: services.run_store.saved_version, SECRET: secret})
+        return run
+
+    def _export(self, values: dict[str, str]) -> None:
+        """Write what the buildspec exports to the next steps of this run: CodePipeline shows it to no other run."""
+        text = "".join(f"export {name}={value}\n" for name, value in values.items())
+        (self._deployed.project.state / EXPORTS).write_text(text, encoding="utf-8")

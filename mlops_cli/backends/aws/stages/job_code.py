@@ -1,0 +1,65 @@
+"""The code of a job that an output depends on: of this checkout, and of the archive that another job has executed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+
+from mlops_cli.backends.aws.stages import output_digests
+from mlops_cli.backends.aws.stages.job_requests import ARCHIVE, DIGESTS
+from mlops_cli.caching.inputs import use_case_inputs
+from mlops_cli.caching.key import source_inputs
+from mlops_cli.caching.stage_files import file_inputs
+from mlops_cli.core.runs import Run
+from mlops_cli.core.stages import Stage
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.hashing import digest_file
+from mlops_cli.files.model_archive import unpack
+from mlops_cli.project.paths import USE_CASE
+from mlops_cli.project.usecase import UseCase, load_use_case
+
+
+def inputs(
+    stage: Stage,
+    training: Path,
+    names: Sequence[str],
+    use_case: UseCase,
+    imports: MutableMapping[str, list[str]],
+    shared: Sequence[Path] = (),
+) -> dict[str, str]:
+    """Return the digests of those files of ``training``, and of ``shared`` code, that a job of the stage depends on."""
+    others = file_inputs(stage, training, names, use_case.files, imports, digest_file, use_case.data_scripts, shared)
+    return {**others, **source_inputs(training / stage.script, imports, stage.packs, shared)}
+
+
+def digests_script() -> str:
+    """Return the digest of mlops' own script in the archive of a processing job."""
+    return digest_file(Path(output_digests.__file__))
+
+
+def is_same(stage: Stage, run: Run, archive: bytes, ours: Path, use_case: UseCase, shared: Sequence[Path] = ()) -> bool:
+    """Return True if a job with this archive has executed what one with the files in ``ours`` would execute.
+
+    ``ours`` has all that is packed for a job, in the same places; ``shared`` are the folders that usecase.toml names,
+    relative to the project's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        packed, unpacked = Path(folder) / ARCHIVE, Path(folder) / ours.name
+        packed.write_bytes(archive)
+        for path in shared:
+            (Path(folder) / path).mkdir(parents=True, exist_ok=True)
+        try:
+            unpack(packed, unpacked)
+            if digest_file(unpacked / DIGESTS) != digests_script():
+                return False
+            theirs = load_use_case(unpacked / USE_CASE.name)
+            return _counted(stage, run, unpacked, theirs, use_case) == _counted(stage, run, ours, use_case, use_case)
+        except (MlopsError, OSError):  # an archive that this run's step would not have made
+            return False
+
+
+def _counted(stage: Stage, run: Run, folder: Path, settings: UseCase, use_case: UseCase) -> dict[str, str]:
+    """Return what counts for the stage by this run's use case, and the stage's part of ``settings``."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {**inputs(stage, folder, names, use_case, {}), **use_case_inputs(stage, run, settings)}

@@ -1,0 +1,39 @@
+"""Say at the end of a processing job which files it has written: packed beside its script; imports nothing of mlops.
+
+SageMaker keeps the message with the job, and nobody else can write it. It is the digest of a list of the files with
+their digests, which is uploaded beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+
+def write(root: Path) -> None:
+    """Write the list and the message; ``root`` is the container's /opt/ml."""
+    output, lists, message = (
+        root / "processing" / "output",
+        root / "processing" / "digests",
+        root / "output" / "message",
+    )
+    names = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
+    rows = "".join(f"{name}\0{digest_of(output / name)}\n" for name in names).encode()
+    digest = hashlib.sha256(rows).hexdigest()
+    for file in (lists / digest, message):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    (lists / digest).write_bytes(rows)
+    message.write_text(f"{digest}\n", encoding="utf-8")
+
+
+def digest_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,36 @@
+"""What is called as a project and environment is no other one's, however alike their names are."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from itertools import combinations
+
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.stages.job_requests import NAME_LENGTH, job_name
+
+NAMES = [
+    *(ResourceNames("toxic-comments", stage) for stage in ("dev", "prod", "dev-eu", "dev-2")),
+    *(ResourceNames("tiny", stage) for stage in ("dev", "prod", "dev-eu", "dev-pipeline")),
+    *(ResourceNames("toxic-comments-of-ours", stage) for stage in ("dev", "eu")),
+]
+
+
+def test_the_artifacts_of_two_pipelines_in_one_bucket_lie_in_two_folders() -> None:
+    """CodePipeline calls the folder as the first 20 characters of the pipeline's name."""
+    for one, other in combinations(NAMES, 2):
+        assert one.artifact_folder != other.artifact_folder
+        assert one.pipeline != other.pipeline
+    assert all(name.pipeline.startswith(name.artifact_folder) for name in NAMES)
+    assert {len(name.artifact_folder) for name in NAMES if name.use_case != "tiny"} == {20}
+    assert ResourceNames("tiny", "dev").pipeline == "mlops-tiny-dev-pipeline"
+
+
+def test_a_pattern_of_an_endpoints_jobs_matches_no_job_of_another_endpoint() -> None:
+    endpoints = [f"{name.use_case}-{name.environment}" for name in NAMES]
+    for endpoint, other in combinations(endpoints, 2):
+        for pattern, name in ((endpoint, other), (other, endpoint)):
+            job = job_name(name, "train", "0a1b2c3d", "0f0f")
+            assert fnmatchcase(job, f"{name}--*")
+            assert not fnmatchcase(job, f"{pattern}--*"), (pattern, job)
+    assert len(job_name("x" * 40, "preprocess", "0a1b2c3d", "0f0f")) <= NAME_LENGTH
+    assert job_name("x" * 40, "preprocess", "0a1b2c3d", "0f0f").endswith("0f0f")
