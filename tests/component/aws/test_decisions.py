@@ -59,7 +59,7 @@ class Ground:
     def get(self, key: str) -> Any:
         return self.objects.get(key)
 
-    def get_json(self, key: str) -> Any:
+    def get_json(self, key: str, version: str = "") -> Any:
         return self.objects.get(key)
 
     def list_objects(self, prefix: str = "") -> Any:
