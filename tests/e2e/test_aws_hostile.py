@@ -237,7 +237,8 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
     run = json.loads(out)
     assert (run["status"], run["overrides"]) == ("waiting", {})
     preparation, tests = (next(one for one in recorded["stages"] if one["name"] == name) for name in STEPS[:2])
-    first = next(one for one in run["stages"] if one["name"] == "preprocess")
+    decided = read(f"decisions/{run_id}/run.json")
+    first = next(one for one in decided["stages"] if one["name"] == "preprocess")
     assert (first["artifact"], first["output"]) == (preparation["artifact"], preparation["output"])
     done = cloud.json("approve", "--run-id", run_id, "--yes")
     assert done["status"] == "done"

@@ -46,5 +46,5 @@ def test_nobody_is_asked_about_an_output_that_another_run_has_changed(shared: Cl
         held.unlink()
         _, error = process.communicate(timeout=240)
     assert process.returncode == 3
-    assert "The output of preprocess was changed after its job had written it" in " ".join(error.split())
+    assert "The list of the files that the job" in " ".join(error.split())
     assert statuses(shared.json("status")["run"])["approval"] == "failed"
