@@ -37,6 +37,8 @@ class Status(str, Enum):
 ALREADY_APPROVED = "decided already"
 FOR_A_DECISION = "for a decision"
 CONTINUE = "Fix it, then continue: mlops run"
+# The next command of a failed stage, in its detail, if it is another one than CONTINUE.
+HINT = "hint"
 CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 
 

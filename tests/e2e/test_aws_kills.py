@@ -47,4 +47,5 @@ def test_nobody_is_asked_about_an_output_that_another_run_has_changed(shared: Cl
         _, error = process.communicate(timeout=240)
     assert process.returncode == 3
     assert "The list of the files that the job" in " ".join(error.split())
-    assert statuses(shared.json("status")["run"])["approval"] == "failed"
+    assert "Train again: mlops run --force" in error
+    assert statuses(shared.json("status")["run"])["preprocess"] == "failed"

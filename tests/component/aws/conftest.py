@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
+from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.backend import AwsBackend
+from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import resolve
 from mlops_cli.project.usecase import load_use_case
@@ -75,3 +77,17 @@ def ground(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
     shutil.copytree(USE_CASES / "tiny" / "training", root / "training")
     shutil.copytree(ROOT / "templates", root / "templates")
     return Ground(aws, root)
+
+
+@pytest.fixture
+def bucket(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+    aws.client("s3").create_bucket(Bucket="ours")
+    return Bucket(Account(resolve({}, {}, {})).client("s3"), "ours", "tiny-dev/")
+
+
+@pytest.fixture
+def versioned(bucket: Bucket) -> Bucket:
+    bucket.client.put_bucket_versioning(Bucket="ours", VersioningConfiguration={"Status": "Enabled"})
+    return bucket

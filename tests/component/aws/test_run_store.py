@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.fixture import Aws
-from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages import job_outputs
@@ -21,23 +19,8 @@ from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import stage_named
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file, digest_folder
-from mlops_cli.project.settings import resolve
 
 PREPROCESS, TRAIN = stage_named("preprocess"), stage_named("train")
-
-
-@pytest.fixture
-def bucket(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    for name, value in aws.environment.items():
-        monkeypatch.setenv(name, value)
-    aws.client("s3").create_bucket(Bucket="ours")
-    return Bucket(Account(resolve({}, {}, {})).client("s3"), "ours", "tiny-dev/")
-
-
-@pytest.fixture
-def versioned(bucket: Bucket) -> Bucket:
-    bucket.client.put_bucket_versioning(Bucket="ours", VersioningConfiguration={"Status": "Enabled"})
-    return bucket
 
 
 def stage(name: str = "train", key: str = "k1", output: str = "o1", run_id: str = "r1") -> StageRun:
@@ -127,6 +110,16 @@ def test_a_step_reads_the_version_that_the_step_before_it_has_named(versioned: B
         "evil",
     ]
     assert records.named("r1", "") is records.named("r1", "3" * 32) is records.named("r2", named) is None
+
+
+def test_what_no_deciding_step_has_recorded_is_not_verified(versioned: Bucket) -> None:
+    steps = S3RunStore(versioned)
+    steps.save(told("r1", Status.DONE, train="evil"))
+    assert steps.verified("r1") is None
+    S3RunStore(versioned, decides=True).save(told("r1", Status.DONE, train="good"))
+    verified = steps.verified("r1")
+    assert verified is not None
+    assert verified.training.output == "good"
 
 
 def test_the_last_gate_is_what_the_deciding_step_has_verified(versioned: Bucket) -> None:

@@ -38,6 +38,7 @@ class Ground:
         self.calls: list[str] = []
         self.revision = ""
         self.exported: dict[str, str] = {}
+        self.is_verified = True
         self.pipeline = self.run_store = self
 
     def executions(self) -> Iterator[Execution]:
@@ -57,6 +58,9 @@ class Ground:
 
     def runs(self) -> Iterator[Run]:
         return iter([self.run] if self.latest else [])
+
+    def verified(self, run_id: str) -> Run | None:
+        return self.run if self.is_verified else None
 
     def wait_for_status_change(self, run_id: str, status: Status) -> None:
         pass
@@ -256,6 +260,17 @@ def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_
     ground.run.status = Status.RUNNING
     ground.exported = {"MLOPS_RECORD": "v8"}
     assert ground.starts(from_stage="train") == ("old", True), "it is under way, whichever run it takes them from"
+
+
+@pytest.mark.parametrize("stage", ["approval", "deploy", "post-training-tests"])
+def test_a_model_is_copied_only_from_a_run_whose_approval_step_has_verified_it(ground: Ground, stage: str) -> None:
+    """Before that step, the record of a run is the word of its own commit, and of whoever wrote last."""
+    ground.stands(Status.DONE).is_verified = False
+    with pytest.raises(MlopsError, match=f"No run has finished the stages before {stage}"):
+        ground.starts(from_stage=stage)
+    assert ground.starts(from_stage="train") == ("new", True)
+    ground.is_verified = True
+    assert ground.starts(from_stage=stage) == ("new", True)
 
 
 def test_a_model_that_was_rejected_later_is_not_brought_back(ground: Ground) -> None:

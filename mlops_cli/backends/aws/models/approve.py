@@ -6,7 +6,7 @@ from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.models.accepted_limits_store import AcceptedLimitsStore
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, summary_of
-from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.backends.aws.runs.queries import RunQueries, queued_error
 from mlops_cli.backends.aws.runs.status import DECISION
 from mlops_cli.core.runs import Run, Status, not_waiting_error, superseded_error
 from mlops_cli.core.stages import APPROVAL
@@ -28,11 +28,7 @@ class ApprovalSender:
             raise superseded_error(run, newer)
         at = run.current
         if at is not None and at.name == APPROVAL.name and at.reason.startswith("queued"):
-            holder = at.reason.rpartition(" ")[2]
-            raise MlopsError(
-                f"Run {run.id} is {at.reason}, which waits for a decision.",
-                f"Decide on that run first: mlops approve {holder} (--reject)",
-            )
+            raise queued_error(run, at.reason.rpartition(" ")[2])
         if at is not None and at.name == APPROVAL.name and at.status is Status.FAILED:
             raise MlopsError(
                 f"Run {run.id} no longer waits for a decision: {at.reason}.", "Ask for a new decision: mlops run"

@@ -29,6 +29,7 @@ from mlops_cli.core.engine import RunView, StageFailed
 from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     ALREADY_APPROVED,
+    HINT,
     Run,
     StageRun,
     Status,
@@ -128,18 +129,18 @@ class RunQueries:
     ) -> Run:
         """Show a run until it ends or waits for approval; our own (``ours``) does not queue behind a forgotten one.
 
-        Only for our own run is an existing approval forwarded: watching never approves.
-        Raise MlopsError on Ctrl-C: the run continues, and ``resume_command`` follows it again, by default `mlops
-        status`.
+        Only for our own run is an existing approval forwarded, and an older run stopped: watching decides nothing.
+        Raise MlopsError for a watched run that is queued behind one that waits for a decision, since it may stay so for
+        days; and on Ctrl-C: the run continues, and ``resume_command`` follows it again, by default `mlops status`.
         """
 
         def look() -> Run:
             run = self.refresh(run_id)
-            return (
-                self._stop_superseded(self.forward_existing_approval(run))
-                if ours
-                else self._with_existing_approval(run)
-            )
+            if ours:
+                return self._stop_superseded(self.forward_existing_approval(run))
+            if holder := self._run_before(run):
+                raise queued_error(run, holder)
+            return self._with_existing_approval(run)
 
         try:
             return follow(look, self._log_lines, view, PollInterval(SHORTEST, LONGEST), shown_run)
@@ -207,20 +208,25 @@ class RunQueries:
         return latest.output if latest else ""
 
     def _stop_superseded(self, run: Run) -> Run:
-        """Stop an older run that waits for approval, once this run is queued behind it.
+        """Stop an older run that waits for approval, once this run is queued behind it."""
+        if holder := self._run_before(run):
+            self.pipeline.stop(holder, f"{SUPERSEDED_BY}{run.id}")
+        return run
+
+    def _run_before(self, run: Run) -> str:
+        """Return the run that this one is queued behind and that waits for a decision; empty if there is none.
 
         A run that has reused its approval is queued there, too, though its next own stage is a later one.
         """
         at = run.current
         if at is None or position(at.name) < position(APPROVAL.name) or at.status is not Status.PENDING:
-            return run
+            return ""
         holder = self.pipeline.holder(run.id, APPROVAL.name)
-        if holder and (
+        waits = holder and (
             self.pipeline.token(holder, APPROVAL.name, DECISION)
             or self.pipeline.is_outdated(self.pipeline.actions(holder))
-        ):
-            self.pipeline.stop(holder, f"{SUPERSEDED_BY}{run.id}")
-        return run
+        )
+        return holder if waits else ""
 
     def wait_for_status_change(self, run_id: str, status: Status) -> None:
         """Wait until CodePipeline shows that the run has left the status; that takes seconds."""
@@ -253,11 +259,19 @@ def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
     return build_log(builds[-1])
 
 
+def queued_error(run: Run, holder: str) -> MlopsError:
+    return MlopsError(
+        f"Run {run.id} is queued behind run {holder}, which waits for a decision.",
+        f"Decide on that run first: mlops approve {holder} (--reject). Or overtake it: mlops run",
+    )
+
+
 def raise_for_status(run: Run) -> Run:
     """Return a run that has succeeded or waits for approval; raise its failure otherwise."""
     at = run.current
     if run.status is Status.FAILED:
-        raise StageFailed(at.reason if at else "It failed.", continue_hint(run))
+        hint = at.detail.get(HINT) if at else ""
+        raise StageFailed(at.reason if at else "It failed.", hint or continue_hint(run))
     if run.status is Status.REJECTED:
         raise not_waiting_error(run)
     if run.status is Status.SUPERSEDED:

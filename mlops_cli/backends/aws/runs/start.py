@@ -19,6 +19,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
 )
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import OUTDATED
+from mlops_cli.backends.aws.runs.store import needs_verified
 from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     CONTINUABLE,
@@ -127,7 +128,10 @@ class RunStarter:
 
     def _source_of(self, stage: str) -> str:
         """Return the newest run that has all stages before this one; raise MlopsError without one."""
-        source = next((run for run in self._runs.run_store.runs() if has_all_before(stage, run)), None)
+        runs = self._runs.run_store.runs()
+        if needs_verified(stage):
+            runs = filter(None, (self._runs.run_store.verified(run.id) for run in runs))
+        source = next((run for run in runs if has_all_before(stage, run)), None)
         if source is None:
             raise earlier_stages_missing_error(stage)
         gate = source.approval

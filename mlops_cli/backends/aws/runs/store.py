@@ -57,6 +57,10 @@ class S3RunStore:
             return _without_approval(recorded) if recorded else None
         return _with_gate_of(recorded, decided) if recorded else decided
 
+    def verified(self, run_id: str) -> Run | None:
+        """Return a run as the deciding steps have recorded it: with a model whose provenance they have verified."""
+        return self._load(DECISIONS, run_id)
+
     def _load(self, folder: str, run_id: str, version: str = "") -> Run | None:
         """Return the record with the run id of its key, regardless of the ids in it.
 
@@ -75,7 +79,7 @@ class S3RunStore:
 
     def recorded_decision(self, run_id: str) -> Decision | None:
         """Return the decision about a run that a deciding step has recorded; a rejection has no such step."""
-        run = self._load(DECISIONS, run_id)
+        run = self.verified(run_id)
         return run.decision if run else None
 
     def save(self, run: Run) -> None:
@@ -117,6 +121,11 @@ class S3RunStore:
         )
         documents = (self.bucket.get_json(item.key) for item in items)
         return [stage_run_from(values) for values in documents if values]
+
+
+def needs_verified(start: str) -> bool:
+    """Return True if a run that begins at this stage copies a model, which a deciding step must have verified."""
+    return position(start) > position(TRAINING.name)
 
 
 def _with_gate_of(recorded: Run, decided: Run) -> Run:

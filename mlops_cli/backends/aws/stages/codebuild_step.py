@@ -23,12 +23,15 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     encode,
 )
 from mlops_cli.backends.aws.runs.status import ROLLBACK
-from mlops_cli.backends.aws.runs.store import S3RunStore
+from mlops_cli.backends.aws.runs.store import S3RunStore, needs_verified
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.core.engine import RunView, StageFailed, run_or_reuse_stage
 from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
+    CONTINUE,
+    HINT,
     Run,
+    StageRun,
     Status,
     copy_earlier_stages,
     earlier_stages_missing_error,
@@ -37,6 +40,7 @@ from mlops_cli.core.runs import (
 )
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.core.stages import ENDPOINT_GATE, JOBS, STAGES, TRAINING, Kind, Stage, position, stage_named
+from mlops_cli.errors import MlopsError
 
 
 def run_stage_step(
@@ -117,10 +121,16 @@ def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
         try:
             executor.verify_provenance(stage, run, _is_copied(stage, run))
         except StageFailed as error:
-            record = run.stage(stage.name)
-            record.status, record.reason = Status.FAILED, str(error)
-            executor.save(run)
+            _save_failure(run.stage(stage.name), run, executor, error)
             raise
+
+
+def _save_failure(record: StageRun, run: Run, executor: AwsStageExecutor, error: Exception) -> None:
+    """Save a stage's failure with its hint: who shows it has only the record."""
+    record.status, record.reason = Status.FAILED, without_secrets(str(error))
+    if isinstance(error, MlopsError) and error.hint != CONTINUE:
+        record.detail = {**record.detail, HINT: error.hint}
+    executor.save(run)
 
 
 def _verify_request(run: Run, executor: AwsStageExecutor) -> None:
@@ -141,13 +151,13 @@ def _new_run(run_id: str, records: S3RunStore, variables: Mapping[str, str]) -> 
     run = new_run(run_id, decode(variables.get("MLOPS_OVERRIDES", "") or encode({})), forced_from)
     if not start:
         return run
-    source = records.named(source_id, version) if source_id else None
-    if source is None:
+    if not source_id:
         raise StageFailed(
             f"The pipeline variable from is {variables['MLOPS_FROM']!r}: it must name the run to take stages from.",
             f"Start it by: mlops run --from {start}",
         )
-    if not has_all_before(start, source):
+    source = records.verified(source_id) if needs_verified(start) else records.named(source_id, version)
+    if source is None or not has_all_before(start, source):
         raise earlier_stages_missing_error(start)
     run.forced_from, run.overrides = start, {**source.overrides, **run.overrides}
     copy_earlier_stages(start, run, source)
@@ -166,12 +176,13 @@ def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
     try:
         executor.collect_result(stage, run)
     except Exception as error:
-        record.status, record.reason = Status.FAILED, without_secrets(str(error))
-        executor.save(run)
+        _save_failure(record, run, executor, error)
         raise
     record.finished_at = time.time()
-    if stage.kind is not Kind.TRAINING:  # it is saved with the request, once its provenance is verified
-        _save_result(stage, run, executor)
+    record.detail.pop(HINT, None)  # of an attempt that failed
+    if stage.kind is Kind.TRAINING:  # saved once its provenance is verified: what is decided is what was verified
+        return
+    _save_result(stage, run, executor)
     executor.save(run)
 
 

@@ -1,0 +1,108 @@
+"""Who watches a run that is queued behind an older one: told why it does not go on, instead of waiting with it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
+from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.core.runs import Run, Status, new_run
+from mlops_cli.errors import MlopsError
+
+OLDER, NEWER = "older-run", "newer-run"
+
+
+class QueuedPipeline:
+    """CodePipeline with a finished training of the newer run, at the approval behind the older one."""
+
+    def __init__(self) -> None:
+        self.tokens = {OLDER: "token"}
+        self.holders = {NEWER: OLDER}
+        self.stopped: list[str] = []
+        self.looks = 0
+
+    def executions(self) -> list[Execution]:
+        return [Execution(NEWER, "InProgress", 2.0), Execution(OLDER, "InProgress", 1.0)]
+
+    def actions(self, execution_id: str) -> list[ActionRun]:
+        steps = [("preprocess", "job"), ("pre-training-tests", "command"), ("train", "job")]
+        done = [
+            ActionRun(stage, name, "Succeeded", 1.0, 2.0)
+            for stage, last in steps
+            for name in dict.fromkeys(["command", last])
+        ]
+        decision = ActionRun("approval", "decision", "InProgress", 3.0, 3.0)
+        is_asked = execution_id not in self.holders
+        return [*done, ActionRun("approval", "command", "Succeeded", 3.0, 3.0), decision] if is_asked else done
+
+    def is_outdated(self, actions: list[ActionRun]) -> bool:
+        return False
+
+    def holder(self, execution_id: str, stage: str) -> str:
+        self.looks += 1
+        return self.holders.get(execution_id, "")
+
+    def token(self, execution_id: str, stage: str, action: str) -> str:
+        return self.tokens.get(execution_id, "")
+
+    def variables(self, execution_id: str) -> dict[str, str]:
+        return {}
+
+    def stop(self, execution_id: str, reason: str) -> None:
+        self.stopped.append(execution_id)
+        self.holders.clear()
+
+
+@pytest.fixture
+def pipeline() -> QueuedPipeline:
+    return QueuedPipeline()
+
+
+@pytest.fixture
+def queries(pipeline: QueuedPipeline, monkeypatch: pytest.MonkeyPatch) -> RunQueries:
+    monkeypatch.setattr("mlops_cli.backends.run_follower.time.sleep", lambda _: None)
+    store: Any = SimpleNamespace(load=lambda run_id: new_run(run_id, {}))
+    decisions: Any = SimpleNamespace(load_accepted=lambda _: None)
+    reasons: Any = SimpleNamespace(explain=lambda run, record, actions: run)
+    logs: Any = SimpleNamespace(client=None, new_lines=lambda _: [])
+    codepipeline: Any = pipeline
+    return RunQueries(codepipeline, store, decisions, reasons, logs, lambda: None)
+
+
+class NoView:
+    def stage_changed(self, run: Run, stage: object) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int, message: str) -> None: ...
+
+
+def test_who_watches_a_run_behind_one_that_waits_for_a_decision_is_told_of_it(
+    queries: RunQueries, pipeline: QueuedPipeline
+) -> None:
+    with pytest.raises(MlopsError, match=f"Run {NEWER} is queued behind run {OLDER}, which waits") as caught:
+        queries.follow(NEWER, NoView())
+    assert f"mlops approve {OLDER} (--reject)" in caught.value.hint
+    assert "overtake it: mlops run" in caught.value.hint
+    assert pipeline.stopped == [], "watching decides nothing"
+
+
+def test_a_run_of_ones_own_overtakes_the_one_that_waits(queries: RunQueries, pipeline: QueuedPipeline) -> None:
+    assert queries.follow(NEWER, NoView(), ours=True).status is Status.WAITING
+    assert pipeline.stopped == [OLDER]
+
+
+def test_behind_a_run_that_goes_on_one_waits_until_it_has_left(
+    queries: RunQueries, pipeline: QueuedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no token: its approval step is at work, or it was decided about a moment ago."""
+    pipeline.tokens.clear()
+
+    def leave(_: float) -> None:
+        if pipeline.looks > 2:
+            pipeline.holders.clear()
+
+    monkeypatch.setattr("mlops_cli.backends.run_follower.time.sleep", leave)
+    assert queries.follow(NEWER, NoView()).status is Status.WAITING
+    assert pipeline.stopped == []
