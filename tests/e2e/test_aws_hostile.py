@@ -66,6 +66,21 @@ def main(at):
         attempt("take " + name, "sts", "assume_role", RoleArn=arn, RoleSessionName="evil")
         attempt("widen " + name, "iam", "put_role_policy", RoleName=arn.rpartition("/")[2], PolicyName="evil",
                 PolicyDocument="{{}}")
+    # What another run has and hands on: its secret, what its jobs were told, the versions of its record.
+    prefix = FACTS["prefix"]
+    for name in ("", "checkpoints", "checkpoints/"):
+        attempt("list " + name, "s3", "list_objects_v2", Bucket=bucket, Prefix=prefix + name)
+    attempt("list what steps hand on", "s3", "list_objects_v2", Bucket=bucket, Prefix=FACTS["folder"])
+    attempt("list versions", "s3", "list_object_versions", Bucket=bucket, Prefix=prefix + "runs/")
+    for key in FACTS["handed on"]:
+        attempt("read " + key, "s3", "get_object", Bucket=bucket, Key=key)
+    for key, version in FACTS["versions"].items():
+        attempt("remove a version of " + key, "s3", "delete_object", Bucket=bucket, Key=key, VersionId=version)
+    attempt("keep no versions", "s3", "put_bucket_versioning", Bucket=bucket,
+            VersioningConfiguration={{"Status": "Suspended"}})
+    attempt("see a training", "sagemaker", "describe_training_job", TrainingJobName=FACTS["training"])
+    attempt("see the actions", "codepipeline", "list_action_executions", pipelineName=FACTS["pipeline"])
+    attempt("start a run", "codepipeline", "start_pipeline_execution", name=FACTS["pipeline"])
     for folder in ("runs", "artifacts"):
         key = FACTS["prefix"] + folder + "/attack/" + at + ".json"
         attempt("note", "s3", "put_object", Bucket=bucket, Key=key, Body=json.dumps(tried).encode())
@@ -110,6 +125,10 @@ def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
         "bucket": outputs["BucketName"],
         "prefix": prefix,
         "pipeline": PIPELINE,
+        "folder": f"{PIPELINE[:20]}/",
+        "handed on": [key for key in there if key.startswith(f"{PIPELINE[:20]}/") and "/SourceOutp/" not in key],
+        "versions": versions(aws, outputs["BucketName"], f"{prefix}runs/{approved['id']}/run.json"),
+        "training": next(one for one in recorded["stages"] if one["name"] == "train")["detail"]["job"],
         "endpoint": "tiny-dev",
         "stack": outputs["EndpointStackName"],
         "image": outputs["ServingImage"],
@@ -123,6 +142,12 @@ def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
         "approved": approved["id"],
         "key": gate["key"],
     }
+
+
+def versions(aws: Aws, bucket: str, key: str) -> dict[str, str]:
+    """A version of the object, and of no other one."""
+    listed = aws.client("s3").list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    return {key: str(listed[-1]["VersionId"])}
 
 
 def own_artifacts(outputs: dict[str, str]) -> list[str]:

@@ -17,6 +17,8 @@ __all__ = ["aws", "aws_server", "project"]
 
 def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     (project / ".gitignore").write_text(".env\n.mlops/\nreached-*\n*.csv\n__pycache__\n")
+    use_case = project / "training" / "usecase.toml"
+    use_case.write_text(f"{use_case.read_text()}\n[aws.endpoint]\nmax_instances = 2\n")
     git(project, "init", "-q")
     git(project, "add", ".")
     cloud = Cloud(project, aws)
@@ -35,6 +37,14 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     assert set(statuses(done).values()) == {"done"}
     assert (done["status"], done["decision"]["comment"], done["decision"]["actor"]["name"]) == ("done", "fine", "root")
     assert done["evidence"]["metrics"]["long"]["roc_auc"] == pytest.approx(0.6)
+
+    scaling = aws.client("application-autoscaling")
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["ResourceId"], target["MaxCapacity"]) == ("endpoint/tiny-dev/variant/AllTraffic", 2)
+    tags = scaling.list_tags_for_resource(ResourceARN=target["ScalableTargetARN"])["Tags"]
+    assert tags["mlops:endpoint"] == "tiny-dev", "by this tag the role that deploys may change it"
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert policy["ResourceId"] == target["ResourceId"]
 
     found = cloud.json("test-endpoint", "--text", "hello", "--text", "you")
     assert [scores["long"] for _, scores in found["probe"]["rows"]] == [5.0, 3.0]
@@ -56,10 +66,13 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     assert live["live_digest"] == {stage["name"]: stage["output"] for stage in second["stages"]}["train"]
     assert [one["status"] for one in cloud.json("runs")] == ["done", "done"]
     assert "progress 1/1 epoch 1" in cloud("logs", second["id"], "--stage", "train")
+    (kept,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert kept["ScalableTargetARN"] == target["ScalableTargetARN"]
     assert aws.denials() == []
 
     assert "verified: no resources created by mlops remain" in cloud("cleanup", "--yes")
     assert {kind: left for kind, left in everything(aws).items() if left} == {}
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
     assert (project / "tiny.csv").exists()
     assert "nothing to remove" in cloud("cleanup", "--yes")
 

@@ -114,8 +114,8 @@ class JobProvenance:
         if expected.keys() != actual.keys():
             return False
         return all(
-            uri == actual[place] or self._is_equal_input(stage, run, uri, actual[place])
-            for place, uri in expected.items()
+            uri == actual[target] or self._is_equal_input(stage, run, uri, actual[target])
+            for target, uri in expected.items()
         )
 
     def _is_equal_input(self, stage: Stage, run: Run, expected: str, actual: str) -> bool:
