@@ -189,6 +189,22 @@ def test_nothing_is_written_beside_the_code_of_another_runs_job() -> None:
             assert not reaches(named(role), "s3:PutObject", f"{code}/{name}")
 
 
+def test_no_role_finds_the_checkpoints_of_a_run_without_its_secret() -> None:
+    """What lies there is loaded by the run's training: whoever knows the name of the folder could write into it."""
+    secret = "0123456789abcdef" * 2
+    patterns = {
+        (policy.role, pattern)
+        for policy in POLICIES
+        for statement in policy.statements
+        if {"s3:ListBucket", "s3:ListBucketVersions"} & set(listed(statement["Action"]))
+        for pattern in listed(conditions(statement).get("s3:prefix", "*"))
+    }
+    folder = f"toxic-comments-dev/checkpoints/{secret}/"
+    above = [folder[:length] for length in range(len(folder))]
+    assert [(role, one) for role, pattern in patterns for one in above if fnmatchcase(one, pattern)] == []
+    assert [role for role, pattern in patterns if fnmatchcase(folder, pattern)] == ["JobRole"]
+
+
 def test_the_repositorys_code_decides_makes_and_passes_on_nothing() -> None:
     allowed = {
         action for role in REPOSITORY for statement in named(role).statements for action in listed(statement["Action"])
