@@ -28,12 +28,12 @@ FACTS = json.loads({facts!r})
 def main(at):
     tried = {{}}
 
-    def attempt(name, client, operation, **arguments):
+    def attempt(label, client, operation, **arguments):
         try:
             getattr(boto3.client(client), operation)(**arguments)
-            tried[name] = "done"
+            tried[label] = "done"
         except ClientError as error:
-            tried[name] = error.response["Error"]["Code"]
+            tried[label] = error.response["Error"]["Code"]
 
     bucket, packages, roles = FACTS["bucket"], FACTS["packages"], FACTS["roles"]
     for key in FACTS["keys"]:
@@ -287,7 +287,7 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
 
     forced = cloud.json("run", "--force")
     assert forced["status"] == "waiting"
-    record = next(one for one in forced["stages"] if one["name"] == "preprocess")
+    record = next(one for one in read(f"decisions/{forced['id']}/run.json")["stages"] if one["name"] == "preprocess")
     write(f"records/preprocess/{record['key']}.json", {**preparation, "key": record["key"]})
     _, err = cloud.both("run", "--set", "epochs=3", code=3)
     assert "The output of preprocess that this run reuses is not that of the same job" in err
