@@ -10,7 +10,8 @@ from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_outputs import training_outputs
 from mlops_cli.backends.base import ServedEndpoint
 from mlops_cli.core.endpoint import Endpoint, GateReport, InvocationResponse
-from mlops_cli.core.stages import ENDPOINT_GATE
+from mlops_cli.core.runs import StageRun
+from mlops_cli.core.stages import ENDPOINT_GATE, TRAINING
 from mlops_cli.monitoring.preconditions import check_statistics_available, read_reference
 from mlops_cli.monitoring.statistics import FILE, RequestStatistics
 
@@ -57,8 +58,8 @@ class AwsServedEndpoint(ServedEndpoint):
         live = services.endpoint.deployed_model()
         check_statistics_available(self.status(), live.sample, deployed.use_case.sample)
         source_run = services.run_store.load(live.run_id)
-        artifact = source_run.training.artifact if source_run else ""
-        (content,) = training_outputs(deployed.bucket, artifact, FILE) if artifact else (None,)
+        trained = source_run.training if source_run else StageRun(TRAINING.name)
+        (content,) = training_outputs(deployed.bucket, trained, FILE) if trained.artifact else (None,)
         reference = read_reference(content)
         counts = read_counts(deployed.account.client("logs"), services.endpoint.name, live.digest, days)
         return RequestStatistics(services.endpoint.name, live.digest, live.sample, days, reference, counts)

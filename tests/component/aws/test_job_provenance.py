@@ -206,6 +206,14 @@ def test_a_model_that_is_newer_than_its_job_is_refused(ground: Ground) -> None:
         ground.verify()
 
 
+def test_the_version_of_a_trainings_reports_is_recorded_also_that_there_are_none(ground: Ground) -> None:
+    ground.verify()
+    assert ground.run.training.detail["reports_version"] == "v1"
+    ground.versions.remove("artifacts/train/k/train-1/output/output.tar.gz")
+    ground.verify()
+    assert ground.run.training.detail["reports_version"] == ""
+
+
 @pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
 def test_a_record_that_names_another_jobs_output_is_refused(ground: Ground, stage: str) -> None:
     ground.run.stage(stage).artifact = f"artifacts/{stage}/k/{stage}-2/"

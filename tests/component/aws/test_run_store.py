@@ -52,7 +52,7 @@ def test_runs_come_with_the_one_written_last_first(bucket: Bucket) -> None:
     bucket.put_json("runs/a/evidence.json", {})
     listed = list(bucket.list_objects("runs/"))
     bucket.list_objects = lambda prefix: iter([replace(one, modified=items.get(one.key, 9)) for one in listed])  # type: ignore[method-assign,assignment]
-    assert [run.id for run in records.runs()] == ["b", "c", "a"]
+    assert [run.id for run in records.recorded_runs()] == ["b", "c", "a"]
 
 
 def test_a_finished_stage_is_found_by_its_key_and_as_the_latest(bucket: Bucket) -> None:
@@ -122,6 +122,17 @@ def test_what_no_deciding_step_has_recorded_is_not_verified(versioned: Bucket) -
     assert verified.training.output == "good"
 
 
+def test_which_models_were_live_is_not_the_word_of_a_commit(versioned: Bucket) -> None:
+    """A run that claims to have copied a deployment would otherwise name the model to go back to."""
+    decisions, steps = S3RunStore(versioned, decides=True), S3RunStore(versioned)
+    decisions.save(told("r1", Status.DONE, train="good", deploy="good"))
+    steps.save(told("r1", Status.FAILED, deploy="evil"))
+    steps.save(replace(told("r2", Status.DONE, train="good", deploy="evil"), forced_from="post-training-tests"))
+    (run,) = steps.runs()
+    assert (run.id, run.deployment.output, run.endpoint_gate.status) == ("r1", "good", Status.DONE)
+    assert {run.id for run in steps.recorded_runs()} == {"r1", "r2"}
+
+
 def test_the_last_gate_is_what_the_deciding_step_has_verified(versioned: Bucket) -> None:
     steps, decisions = S3RunStore(versioned), S3RunStore(versioned, decides=True)
     decisions.save(told("r1", Status.PENDING, train="m1"))
@@ -179,6 +190,25 @@ def test_who_was_asked_about_a_model_is_found_by_the_model(bucket: Bucket) -> No
     records.save_approval_request(stage("approval", output="m2", run_id="r3"))
     assert {gate.run_id for gate in records.approval_requests("m1")} == {"r1", "r2"}
     assert records.approval_requests("m") == []
+
+
+def test_reports_are_read_as_they_were_verified_whoever_writes_there_later(versioned: Bucket, tmp_path: Path) -> None:
+    """Those of a live model are compared with each later one's."""
+
+    def put(text: str) -> str:
+        archive = tmp_path / "output.tar.gz"
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(files(tmp_path / text, predictions__csv=text), arcname=".")
+        return versioned.put("artifacts/train/k/job/output/output.tar.gz", archive.read_bytes())
+
+    verified = put("good")
+    put("evil")
+    trained = stage(output="m1")
+    trained.artifact = "artifacts/train/k/job/"
+    trained.detail = {"reports_version": verified}
+    assert job_outputs.training_outputs(versioned, trained, "predictions/csv") == [b"good"]
+    trained.detail = {"reports_version": ""}
+    assert job_outputs.training_outputs(versioned, trained, "predictions/csv") == [None], "it has written none"
 
 
 def files(folder: Path, **contents: str) -> Path:

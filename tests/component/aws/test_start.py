@@ -56,11 +56,11 @@ class Ground:
     def load(self, execution: Execution) -> Run:
         return self.run
 
-    def runs(self) -> Iterator[Run]:
+    def recorded_runs(self) -> Iterator[Run]:
         return iter([self.run] if self.latest else [])
 
-    def verified(self, run_id: str) -> Run | None:
-        return self.run if self.is_verified else None
+    def runs(self) -> Iterator[Run]:
+        return self.recorded_runs() if self.is_verified else iter(())
 
     def wait_for_status_change(self, run_id: str, status: Status) -> None:
         pass

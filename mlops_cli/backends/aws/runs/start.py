@@ -128,9 +128,8 @@ class RunStarter:
 
     def _source_of(self, stage: str) -> str:
         """Return the newest run that has all stages before this one; raise MlopsError without one."""
-        runs = self._runs.run_store.runs()
-        if needs_verified(stage):
-            runs = filter(None, (self._runs.run_store.verified(run.id) for run in runs))
+        store = self._runs.run_store
+        runs = store.runs() if needs_verified(stage) else store.recorded_runs()
         source = next((run for run in runs if has_all_before(stage, run)), None)
         if source is None:
             raise earlier_stages_missing_error(stage)

@@ -87,12 +87,19 @@ class S3RunStore:
         self.saved_version = self.bucket.put_json(key, asdict(run))
 
     def runs(self) -> Iterator[Run]:
-        """Yield every recorded run, the last written first."""
-        items = [item for item in self.bucket.list_objects(f"{STEPS}/") if item.key.endswith(f"/{RUN}")]
-        for item in sorted(items, key=lambda item: item.modified, reverse=True):
-            run = self.load(item.key.split("/")[-2])
-            if run:
-                yield run
+        """Yield the runs that have come to the approval, as the deciding steps have recorded them, newest first.
+
+        What models there are, which was live when, and which one to go back to, is no other step's to say.
+        """
+        yield from filter(None, map(self.verified, self._ids(DECISIONS)))
+
+    def recorded_runs(self) -> Iterator[Run]:
+        """Yield every run that ``load`` knows, the last written first."""
+        yield from filter(None, map(self.load, self._ids(STEPS)))
+
+    def _ids(self, folder: str) -> list[str]:
+        items = [item for item in self.bucket.list_objects(f"{folder}/") if item.key.endswith(f"/{RUN}")]
+        return [item.key.split("/")[-2] for item in sorted(items, key=lambda item: item.modified, reverse=True)]
 
     def save_stage(self, stage: StageRun) -> None:
         """Save a finished stage for later runs, if this step may; a reused one is no new execution."""

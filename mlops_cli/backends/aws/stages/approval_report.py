@@ -150,8 +150,8 @@ class ApprovalReport:
         return source if source and source.training.output == live.digest else None
 
     def _training_outputs(self, trained: StageRun) -> TrainingOutputs:
-        predictions, instances = training_outputs(self._bucket, trained.artifact, PREDICTIONS, INSTANCES)
-        files = own_files(self._bucket, trained.artifact, FILES, MOST_FILES, LARGEST_FILE)
+        predictions, instances = training_outputs(self._bucket, trained, PREDICTIONS, INSTANCES)
+        files = own_files(self._bucket, trained, FILES, MOST_FILES, LARGEST_FILE)
         return TrainingOutputs(predictions, instances, files)
 
     def _invoke(self, body: bytes, content_type: str) -> InvocationResponse:

@@ -11,7 +11,7 @@ from typing import Any
 from mlops_cli.backends.aws.clients.s3 import Bucket, S3Object
 from mlops_cli.core.engine import StageFailed, StageResult
 from mlops_cli.core.jobs.script_job import parse_json_output
-from mlops_cli.core.runs import CONTINUE
+from mlops_cli.core.runs import CONTINUE, StageRun
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
 from mlops_cli.frameworks.package_check import pickles
@@ -20,6 +20,8 @@ PACKAGE = "model.tar.gz"
 MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
 # The detail of a training whose model package brings packages for its container to install.
 INSTALLS, SERVING_REQUIREMENTS = "installs", "code/requirements.txt"
+# The detail of a training with the S3 version of its reports, "" without any, as the approval step has verified it.
+REPORTS_VERSION = "reports_version"
 
 
 def listing_digest(items: Iterable[S3Object]) -> str:
@@ -84,9 +86,9 @@ def _member(archive: Path, name: str) -> str:
     return "{}"
 
 
-def training_outputs(bucket: Bucket, artifact: str, *names: str) -> list[bytes | None]:
+def training_outputs(bucket: Bucket, trained: StageRun, *names: str) -> list[bytes | None]:
     """Return files that a training wrote beside its metrics, from SageMaker's archive; an old one may have expired."""
-    content = bucket.get(artifact + REPORTS)
+    content = _reports(bucket, trained)
     if content is None:
         return [None for _ in names]
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
@@ -95,9 +97,9 @@ def training_outputs(bucket: Bucket, artifact: str, *names: str) -> list[bytes |
         return [file.read() if file else None for file in opened]
 
 
-def own_files(bucket: Bucket, artifact: str, folder: str, most: int, largest: int) -> dict[str, bytes | None]:
+def own_files(bucket: Bucket, trained: StageRun, folder: str, most: int, largest: int) -> dict[str, bytes | None]:
     """Return the files in a folder of a training's output by name; None for a file larger than ``largest``."""
-    content = bucket.get(artifact + REPORTS)
+    content = _reports(bucket, trained)
     if content is None:
         return {}
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
@@ -105,6 +107,12 @@ def own_files(bucket: Bucket, artifact: str, folder: str, most: int, largest: in
         names = sorted(name for name in named if name.startswith(f"{folder}/"))[:most]
         opened = {name: archive.extractfile(named[name]) if named[name].size <= largest else None for name in names}
         return {name.removeprefix(f"{folder}/"): file.read() if file else None for name, file in opened.items()}
+
+
+def _reports(bucket: Bucket, trained: StageRun) -> bytes | None:
+    """Return the archive of a training's reports, in the verified version: jobs of other runs may write there."""
+    version = trained.detail.get(REPORTS_VERSION)
+    return None if version == "" else bucket.get(trained.artifact + REPORTS, version or "")
 
 
 def _detail(name: str, text: str) -> dict[str, Any]:

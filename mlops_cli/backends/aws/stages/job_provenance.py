@@ -22,7 +22,7 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.infra.dataset import FOLDER
 from mlops_cli.backends.aws.runs.status import JOB, latest_attempt
 from mlops_cli.backends.aws.stages.job_builder import JobBuilder
-from mlops_cli.backends.aws.stages.job_outputs import MODEL, REPORTS
+from mlops_cli.backends.aws.stages.job_outputs import MODEL, REPORTS, REPORTS_VERSION
 from mlops_cli.backends.aws.stages.job_requests import digests_prefix, name_of
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, StageRun
@@ -171,12 +171,17 @@ class JobProvenance:
             raise
 
     def _verify_archives(self, stage: Stage, record: StageRun, ended: float) -> None:
-        """Raise StageFailed if model or reports of a training have a second version, or are newer than their job."""
+        """Raise StageFailed if model or reports of a training have a second version, or are newer than their job.
+
+        Record the version of the reports: they are read again, for as long as the model is compared with others.
+        """
         keys = {self._bucket.full_key(record.artifact + name) for name in (MODEL, REPORTS)}
         versions = [version for version in self._bucket.versions(record.artifact + "output/") if version["Key"] in keys]
         _require_once(stage.name, versions)
         if late := [version["Key"] for version in versions if version["LastModified"].timestamp() > ended]:
             raise StageFailed(f"The output of {stage.name} was changed after its job had written it: {late[0]}.", HINT)
+        reports = [version["VersionId"] for version in versions if version["Key"].endswith(REPORTS)]
+        record.detail = {**record.detail, REPORTS_VERSION: "".join(reports)}
 
 
 def no_versions_error() -> StageFailed:
