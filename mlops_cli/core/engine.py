@@ -175,7 +175,8 @@ def _reuse_result(record: StageRun, source: StageRun, cache_decision: CacheDecis
         return
     own = source.run_id == run.id
     record.status, record.reason = (Status.DONE, source.reason) if own else (Status.REUSED, cache_decision.reason)
-    record.key, record.cache_inputs = cache_decision.key, source.cache_inputs or cache_decision.cache_inputs
+    # The own inputs, and those that only an execution finds out: the source may be a record that another run wrote.
+    record.key, record.cache_inputs = cache_decision.key, {**source.cache_inputs, **cache_decision.cache_inputs}
     record.output, record.artifact, record.detail = source.output, source.artifact, source.detail
     record.started_at = record.finished_at = clock.now()
     record.log = source.log

@@ -288,7 +288,14 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
     forced = cloud.json("run", "--force")
     assert forced["status"] == "waiting"
     record = next(one for one in read(f"decisions/{forced['id']}/run.json")["stages"] if one["name"] == "preprocess")
+    facts_of_another = {"dataset": {"source": "evil", "rows": 9999, "synthetic": False}, "rows": 9999}
+    lie = {"cache_inputs": {"the data": "e" * 64}, "detail": {**record["detail"], **facts_of_another}}
+    write(f"records/preprocess/{record['key']}.json", {**record, **lie})
+    reusing = cloud.json("run", "--set", "epochs=3")
+    assert (reusing["status"], statuses(reusing)["preprocess"]) == ("waiting", "reused")
+    reused = next(one for one in read(f"decisions/{reusing['id']}/run.json")["stages"] if one["name"] == "preprocess")
+    assert (reused["cache_inputs"], reused["detail"]) == (record["cache_inputs"], record["detail"])
     write(f"records/preprocess/{record['key']}.json", {**preparation, "key": record["key"]})
-    _, err = cloud.both("run", "--set", "epochs=3", code=3)
+    _, err = cloud.both("run", "--set", "epochs=4", code=3)
     assert "The output of preprocess that this run reuses is not that of the same job" in err
     assert aws.denials() == []

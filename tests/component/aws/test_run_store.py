@@ -211,6 +211,14 @@ def test_reports_are_read_as_they_were_verified_whoever_writes_there_later(versi
     assert job_outputs.training_outputs(versioned, trained, "predictions/csv") == [None], "it has written none"
 
 
+def test_what_a_reused_output_is_like_is_read_from_it(bucket: Bucket) -> None:
+    bucket.put_json("artifacts/preprocess/k/job/profile.json", {"rows": 20})
+    record = stage("preprocess")
+    record.artifact = "artifacts/preprocess/k/job/"
+    record.detail = {"job": "job", "files": "f", "rows": 9999, "dataset": {"rows": 9999}, "evil": True}
+    assert job_outputs.reread(bucket, record) == {"job": "job", "files": "f", "rows": 20}
+
+
 def files(folder: Path, **contents: str) -> Path:
     for name, text in contents.items():
         path = folder / name.replace("__", "/")

@@ -156,8 +156,14 @@ class AwsStageExecutor:
         if stage.kind is Kind.GATE:  # its result in another run is the word of another commit's build
             return None
         record = self.run_store.find_stage(stage.name, key)
-        usable = record is not None and self._is_usable(stage, record) and self._reads().are_same(record.cache_inputs)
-        return record if usable else None
+        if record is None or not (self._is_usable(stage, record) and self._reads().are_same(record.cache_inputs)):
+            return None
+        return self._reread(stage, record) if stage.kind is Kind.PROCESSING else record
+
+    def _reread(self, stage: Stage, record: StageRun) -> StageRun:
+        """Return a record that a step of any run may have written, with the facts as they are."""
+        dataset = {"dataset": record_of(self._dataset())} if DATA in stage.inputs else {}
+        return replace(record, cache_inputs={}, detail={**job_outputs.reread(self.bucket, record), **dataset})
 
     def _approved(self, key: str, run: Run) -> StageRun | None:
         """Return the approval of the same model under the same limits, if it accepts the present shortfalls."""

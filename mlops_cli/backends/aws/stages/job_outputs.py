@@ -18,6 +18,9 @@ from mlops_cli.frameworks.package_check import pickles
 
 PACKAGE = "model.tar.gz"
 MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
+PROFILE = "profile.json"
+# The detail of a processing that is about its job, not about its output.
+OF_THE_JOB = ("job", "machine", "requirements", "files")
 # The detail of a training whose model package brings packages for its container to install.
 INSTALLS, SERVING_REQUIREMENTS = "installs", "code/requirements.txt"
 # The detail of a training with the S3 version of its reports, "" without any, as the approval step has verified it.
@@ -52,9 +55,16 @@ def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> St
     download(bucket, artifact, folder)
     if not folder.is_dir():
         raise StageFailed(f"{stage.script} succeeded but wrote nothing into --output-dir.", CONTINUE)
-    profile = folder / "profile.json"
+    profile = folder / PROFILE
     text = profile.read_text(encoding="utf-8") if profile.is_file() else "{}"
-    return StageResult(digest_folder(folder), detail=_detail(profile.name, text))
+    return StageResult(digest_folder(folder), detail=_detail(PROFILE, text))
+
+
+def reread(bucket: Bucket, record: StageRun) -> dict[str, Any]:
+    """Return the detail of another run's processing with what its job has written, whatever the record says of that."""
+    content = bucket.get(record.artifact + PROFILE)
+    kept = {name: value for name, value in record.detail.items() if name in OF_THE_JOB}
+    return {**kept, **_detail(PROFILE, content.decode() if content else "{}")}
 
 
 def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
