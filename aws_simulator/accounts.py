@@ -75,10 +75,10 @@ def settled(aws: Aws, name: str) -> str:
 
     def status() -> str:
         try:
-            found = str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+            status = str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
         except cloudformation.exceptions.ClientError:
             return "DELETE_COMPLETE"
-        return "" if found.endswith("_IN_PROGRESS") else found
+        return "" if status.endswith("_IN_PROGRESS") else status
 
     return str(eventually(status))
 

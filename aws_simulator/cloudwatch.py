@@ -70,8 +70,8 @@ def evaluate(alarm: dict[str, Any]) -> None:
 
 
 def _move(name: str, state: str, reason: str) -> None:
-    given = {"AlarmName": name, "StateValue": state, "StateReason": reason}
-    cloudwatch._set_alarm_state({}, given, False, True)
+    fields = {"AlarmName": name, "StateValue": state, "StateReason": reason}
+    cloudwatch._set_alarm_state({}, fields, False, True)
 
 
 def _needed(*actions: str) -> Any:
@@ -87,7 +87,7 @@ def register(simulator: Simulator) -> None:
     cloudwatch._evaluate_alarm = evaluate
     alarms = Alarms()
     simulator.on_reset(FORCED.clear)
-    simulator.add_control("alarm", lambda given: alarms.force(given["alarm"], given.get("state", "ALARM")))
+    simulator.add_control("alarm", lambda body: alarms.force(body["alarm"], body.get("state", "ALARM")))
     putting = _needed("cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms")
     deleting = _needed("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms")
     guard_resource_type("AWS::CloudWatch::Alarm", create=putting, update=putting, delete=deleting)

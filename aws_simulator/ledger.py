@@ -43,10 +43,10 @@ class Ledger:
         iam_evaluator.enforce = enforce
 
     def _note(
-        self, entries: dict[tuple[str, str, str, bool], int], who: str, action: str, resource: str, allowed: bool
+        self, entries: dict[tuple[str, str, str, bool], int], principal: str, action: str, resource: str, allowed: bool
     ) -> None:
         with self._lock:
-            key = (who, action, resource, allowed)
+            key = (principal, action, resource, allowed)
             entries[key] = entries.get(key, 0) + 1
 
     def clear(self) -> None:
@@ -62,10 +62,12 @@ class Ledger:
     def entries(self, allowed: bool | None = None) -> list[dict[str, Any]]:
         """role, action, resource, allowed and how often, in a stable order."""
         with self._lock:
-            found = sorted(self._entries.items())
+            entries = sorted(self._entries.items())
         names = ("role", "action", "resource", "allowed")
         return [
-            {**dict(zip(names, key, strict=True)), "times": times} for key, times in found if allowed in (None, key[3])
+            {**dict(zip(names, key, strict=True)), "times": times}
+            for key, times in entries
+            if allowed in (None, key[3])
         ]
 
     def unused(self) -> list[dict[str, str]]:

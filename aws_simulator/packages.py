@@ -40,15 +40,15 @@ def is_installed(requirement: str) -> bool:
 def with_dependencies(requirements: Iterable[str]) -> set[str]:
     """Return the names of the installed packages that the requirements name, and of all that these depend on."""
     waiting = [requirement for text in requirements for requirement in applicable(text, "")]
-    known: set[tuple[str, str]] = set()
+    visited: set[tuple[str, str]] = set()
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
         for extra in ("", *requirement.extras):
-            if (name, extra) not in known:
-                known.add((name, extra))
+            if (name, extra) not in visited:
+                visited.add((name, extra))
                 waiting += _dependencies(name, extra)
-    return {name for name, _ in known}
+    return {name for name, _ in visited}
 
 
 def _dependencies(name: str, extra: str) -> Iterator[Requirement]:

@@ -46,12 +46,12 @@ class Pricing(Service):
         if caller.region not in ("us-east-1", "eu-central-1", "ap-south-1"):
             raise ServiceError("InternalErrorException", f"There is no Price List API in {caller.region}.", 500)
         every = [item for usage in PRODUCTS for item in self._items(usage)]
-        found = [
+        products = [
             json.dumps(item)
             for item in every
             if item["serviceCode"] == request["ServiceCode"] and _matches(item, request.get("Filters") or [])
         ]
-        found_page = page(found, request, "PriceList", "MaxResults", "NextToken", bad="InvalidNextTokenException")
+        found_page = page(products, request, "PriceList", "MaxResults", "NextToken", bad="InvalidNextTokenException")
         return {"FormatVersion": "aws_v1", **found_page}
 
     def change(self, usage: str, amount: str = "") -> None:
@@ -68,15 +68,15 @@ def _item(service: str, usage: str, unit: str, amount: str, region: str) -> dict
     """One product of a price list, as AWS nests it."""
     sku = f"{abs(hash((usage, region))):016X}"[:16]
     term, rate = f"{sku}.JRTCKXETXF", f"{sku}.JRTCKXETXF.6YS6EN2CT7"
-    here = amount if region == "us-east-1" else f"{float(amount) * ABROAD:.10f}"
+    regional = amount if region == "us-east-1" else f"{float(amount) * ABROAD:.10f}"
     dimension = {
         "unit": unit,
         "endRange": "Inf",
-        "description": f"${here} per {unit} of {usage} in {region}",
+        "description": f"${regional} per {unit} of {usage} in {region}",
         "appliesTo": [],
         "rateCode": rate,
         "beginRange": "0",
-        "pricePerUnit": {"USD": f"{float(here):.10f}"},
+        "pricePerUnit": {"USD": f"{float(regional):.10f}"},
     }
     bare = usage in BARE and region == "us-east-1"
     attributes = {
@@ -107,12 +107,14 @@ def _item(service: str, usage: str, unit: str, amount: str, region: str) -> dict
 
 def _matches(item: dict[str, Any], filters: list[dict[str, str]]) -> bool:
     attributes = item["product"]["attributes"]
-    found = ((one["Type"], attributes.get(one["Field"], ""), one["Value"]) for one in filters)
-    return all(wanted in value if kind == "CONTAINS" else wanted == value for kind, value, wanted in found)
+    conditions = (
+        (condition["Type"], attributes.get(condition["Field"], ""), condition["Value"]) for condition in filters
+    )
+    return all(expected in value if kind == "CONTAINS" else expected == value for kind, value, expected in conditions)
 
 
 def register(simulator: Simulator) -> None:
     service = Pricing(simulator)
     simulator.add_service(service)
-    simulator.add_control("price", lambda given: service.change(**given))
+    simulator.add_control("price", lambda body: service.change(**body))
     simulator.on_reset(service.changed.clear)

@@ -38,7 +38,7 @@ class Processes:
         """Start; ``on_line`` gets every line of its output, on another thread."""
         process = Process(argv, cwd, {**env, TOKEN: self.token}, on_line)
         with self._lock:
-            self._running = {other for other in self._running if other.code is None} | {process}
+            self._running = {process for process in self._running if process.code is None} | {process}
         return process
 
     def end_all(self) -> None:
@@ -120,8 +120,8 @@ def _environments() -> Iterator[tuple[int, bytes]]:
 def reap(token: str, folder: str = "") -> None:
     """Wait until the simulator is gone, then end what it has left behind, and remove its folder."""
     sys.stdin.buffer.read()
-    while left := bearers(token):
-        for pid in left:
+    while processes := bearers(token):
+        for pid in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)

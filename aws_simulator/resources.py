@@ -131,7 +131,7 @@ def _guarded(
             resource = Resource(caller, arguments[3], "", arguments[2], arguments[0], arguments[1])
         else:
             resource = Resource(caller, "", "", arguments[1], arguments[0])
-        _handled(name, lambda found: [caller.require(action, arn) for action, arn in needed(found)], resource)
+        _handled(name, lambda match: [caller.require(action, arn) for action, arn in needed(match)], resource)
         return act(*arguments)
 
     return guarded
@@ -167,7 +167,7 @@ KINDS = {
 
 
 def _reason(name: str, code: str, message: str, status: int, request_id: str) -> str:
-    kind = next((KINDS[word] for word in KINDS if word in code), "GeneralServiceException")
+    kind = next((KINDS[keyword] for keyword in KINDS if keyword in code), "GeneralServiceException")
     where = f"(Service: {name.split('::')[1]}, Status Code: {status}, Request ID: {request_id})"
     token = f"(RequestToken: {uuid.uuid4()}, HandlerErrorCode: {kind})"
     return f'Resource handler returned message: "{message} {where}" {token}'
@@ -184,9 +184,9 @@ class StackRoles:
 
         async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
             caller = Caller(extract_access_key_id(headers, query), get_account_id(), get_region())
-            asked = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+            form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
             try:
-                token = CURRENT.set(self._acting(asked, caller))
+                token = CURRENT.set(self._acting(form, caller))
             except ServiceError as error:
                 denied = error.code == "AccessDeniedException"
                 return _error("AccessDenied" if denied else error.code, error.message, 403 if denied else 400)
@@ -202,16 +202,16 @@ class StackRoles:
     def clear(self) -> None:
         self._roles.clear()
 
-    def _acting(self, asked: Mapping[str, str], caller: Caller) -> Caller:
+    def _acting(self, form: Mapping[str, str], caller: Caller) -> Caller:
         """Who acts for the stack that a request is about: its role, if it has one."""
-        if asked.get("Action") not in STACK_ACTIONS:
+        if form.get("Action") not in STACK_ACTIONS:
             return caller
-        stack_name = asked.get("StackName", "")
+        stack_name = form.get("StackName", "")
         name = stack_name.split("/")[1] if stack_name.startswith("arn:") else stack_name
         key = (caller.account, caller.region, name)
         if cloudformation._stacks.get(name, {}).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
             self._roles.pop(key, None)  # a new stack of an old name has the old one's role no more
-        if role := asked.get("RoleARN"):
+        if role := form.get("RoleARN"):
             caller.require_pass_role(role, SERVICE)
             self._roles[key] = role
         return self._assumed(self._roles[key]) if key in self._roles else caller

@@ -43,10 +43,10 @@ class Caller:
     def credentials(self) -> dict[str, str]:
         """The credentials as environment variables."""
         session = sts._sessions.get(self.access_key) or {}
-        known = session or iam._access_keys.get_scoped(self.account, None, self.access_key) or {}
+        credentials = session or iam._access_keys.get_scoped(self.account, None, self.access_key) or {}
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
-            "AWS_SECRET_ACCESS_KEY": known.get("SecretAccessKey", ROOT_KEY),
+            "AWS_SECRET_ACCESS_KEY": credentials.get("SecretAccessKey", ROOT_KEY),
             "AWS_SESSION_TOKEN": session.get("SessionToken", ""),
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
@@ -120,15 +120,15 @@ def _trusts(document: Any, service: str, role_arn: str, source_arn: str) -> bool
 def _allows(statement: Mapping[str, Any], service: str, source_arn: str, context: EvalContext) -> bool:
     principal = statement.get("Principal")
     named = isinstance(principal, dict) and service in _listed(principal.get("Service"))
-    asked = any(fnmatch_iam("sts:AssumeRole", action) for action in _listed(statement.get("Action")))
-    if statement.get("Effect") != "Allow" or not named or not asked:
+    allows_role = any(fnmatch_iam("sts:AssumeRole", action) for action in _listed(statement.get("Action")))
+    if statement.get("Effect") != "Allow" or not named or not allows_role:
         return False
     conditions = statement.get("Condition") or {}
-    known = {
+    values = {
         operator: {key: value for key, value in keys.items() if source_arn or key.lower() != "aws:sourcearn"}
         for operator, keys in conditions.items()
     }
-    return iam_evaluator._conditions_met({operator: keys for operator, keys in known.items() if keys}, context)
+    return iam_evaluator._conditions_met({operator: keys for operator, keys in values.items() if keys}, context)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -123,17 +123,17 @@ class Service:
         act = getattr(self, xform_name(operation.name), None)
         if act is None:
             raise ServiceError("UnknownOperationException", f"The simulator has no {self.name}:{operation.name}.", 404)
-        if operation.input_shape and (found := list(shapes.problems(request, operation.input_shape))):
-            number = f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected: "
-            raise ServiceError(self.validation_error, number + "; ".join(found))
+        if operation.input_shape and (problems := list(shapes.problems(request, operation.input_shape))):
+            number = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
+            raise ServiceError(self.validation_error, number + "; ".join(problems))
         self._authorize(act, operation, request, caller)
         if self.serial:
             with self.lock:
                 result = act(request, caller) or {}
         else:
             result = act(request, caller) or {}
-        if operation.output_shape and (found := list(shapes.problems(result, operation.output_shape, answer=True))):
-            raise AssertionError(f"a response that AWS would not give: {'; '.join(found)}")
+        if operation.output_shape and (problems := list(shapes.problems(result, operation.output_shape, answer=True))):
+            raise AssertionError(f"a response that AWS would not give: {'; '.join(problems)}")
         return result
 
     def _authorize(self, act: Any, operation: OperationModel, request: Request, caller: Caller) -> None:
@@ -143,8 +143,8 @@ class Service:
         for resource in self._resources(permission, request, caller):
             caller.require(action, resource, context)
         for path, service in permission.passes.items():
-            found = jmespath.search(path, request)
-            for role in found if isinstance(found, list) else [found] if found else []:
+            value = jmespath.search(path, request)
+            for role in value if isinstance(value, list) else [value] if value else []:
                 caller.require_pass_role(role, service)
 
     def resource_tags(self, request: Request, caller: Caller) -> Mapping[str, str]:
@@ -189,10 +189,10 @@ def page(
     rows: list[Any], request: Request, name: str, limit: str, token: str, size: int = 100, bad: str = ""
 ) -> dict[str, Any]:
     """One page of ``rows`` under ``name``; the token is an offset, and ``bad`` is the code for one that is none."""
-    asked = str(request.get(token) or 0)
-    if not asked.isdecimal():
-        raise ServiceError(bad or "ValidationException", f"The token {asked} is not valid.")
-    start, count = int(asked), int(request.get(limit) or size)
+    offset = str(request.get(token) or 0)
+    if not offset.isdecimal():
+        raise ServiceError(bad or "ValidationException", f"The token {offset} is not valid.")
+    start, count = int(offset), int(request.get(limit) or size)
     answer: dict[str, Any] = {name: rows[start : start + count]}
     if start + count < len(rows):
         answer[token] = str(start + count)

@@ -102,10 +102,10 @@ def from_json(value: Any, shape: Shape) -> Any:
         return value
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         members = {_wire_name(member, name): (name, member) for name, member in shape.members.items()}
-        known = {key: members.get(key) for key in value if value[key] is not None}
+        shaped = {key: members.get(key) for key in value if value[key] is not None}
         return {
-            found[0] if found else key: from_json(value[key], found[1]) if found else value[key]
-            for key, found in known.items()
+            member[0] if member else key: from_json(value[key], member[1]) if member else value[key]
+            for key, member in shaped.items()
         }
     if isinstance(shape, ListShape) and isinstance(value, list):
         return [from_json(item, shape.member) for item in value]
@@ -153,8 +153,8 @@ def from_properties(value: Any, shape: Shape, path: str = "") -> Any:
         members = {name.lower(): (name, member) for name, member in shape.members.items()}
         if unknown := [name for name in value if name.lower() not in members]:
             raise ValueError(f"Model validation failed (#{path}: extraneous key [{unknown[0]}] is not permitted)")
-        found = {members[name.lower()]: item for name, item in value.items() if item is not None}
-        return {name: from_properties(item, member, f"{path}/{name}") for (name, member), item in found.items()}
+        headers_ = {members[name.lower()]: item for name, item in value.items() if item is not None}
+        return {name: from_properties(item, member, f"{path}/{name}") for (name, member), item in headers_.items()}
     if isinstance(shape, ListShape) and isinstance(value, list):
         return [from_properties(item, shape.member, f"{path}/{number}") for number, item in enumerate(value)]
     if isinstance(shape, MapShape) and isinstance(value, dict):

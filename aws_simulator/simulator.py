@@ -187,9 +187,9 @@ class Simulator:
         self.processes.start(arguments["argv"], self.folder, {"PATH": os.environ["PATH"]}, logger.info)
         return self.processes.token
 
-    def drifted(self, what: str) -> None:
-        logger.error("not as on AWS: %s", what)
-        self.drift.append(what)
+    def drifted(self, difference: str) -> None:
+        logger.error("not as on AWS: %s", difference)
+        self.drift.append(difference)
 
     def background(self, act: Callable[..., Any], *arguments: Any) -> threading.Thread:
         """Run on a thread, in the account and region of the request at hand."""

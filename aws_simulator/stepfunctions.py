@@ -47,12 +47,12 @@ class JobTask:
     def resource(self) -> str:
         return f"arn:aws:states:::sagemaker:create{self._kind}Job"
 
-    def run(self, resource: str, given: Any) -> dict[str, Any]:
+    def run(self, resource: str, payload: Any) -> dict[str, Any]:
         """ministack's interface to an integration: the task's result. Raises its _ExecutionError."""
         execution = EXECUTION.get()
         machine = stepfunctions._state_machines[execution["stateMachineArn"]]
         role = assume(machine["roleArn"], SERVICE, secrets.token_hex(16), machine["stateMachineArn"])
-        request = json.loads(json.dumps(given))
+        request = json.loads(json.dumps(payload))
         waits = resource.endswith(".sync")
         if waits:
             request = {**request, "Tags": [*request.get("Tags", []), MARK]}
@@ -116,8 +116,8 @@ def check_role(definition: str, role: str, machine: str) -> None:
     try:
         acting = assume(role, SERVICE, "StepFunctions", machine)
     except ServiceError as error:
-        who = f"Neither the global service principal {SERVICE}, nor the regional one"
-        message = f"{who} is authorized to assume the provided role."
+        principal = f"Neither the global service principal {SERVICE}, nor the regional one"
+        message = f"{principal} is authorized to assume the provided role."
         raise ServiceError("AccessDeniedException", message) from error
     for kind in sorted(set(SYNC.findall(definition))):
         name = f"StepFunctionsGetEventsForSageMaker{kind}JobsRule"
@@ -137,14 +137,14 @@ def _install_checks() -> None:
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
         action = headers.get("x-amz-target", "").rpartition(".")[2]
-        given = json.loads(body or b"{}") if action in ("CreateStateMachine", "UpdateStateMachine") else {}
-        if given.get("roleArn"):
+        request = json.loads(body or b"{}") if action in ("CreateStateMachine", "UpdateStateMachine") else {}
+        if request.get("roleArn"):
             caller = Caller(extract_access_key_id(headers, query), get_account_id(), get_region())
-            known = stepfunctions._state_machines.get(given.get("stateMachineArn", ""), {})
-            machine = given.get("stateMachineArn") or _machine_arn(given["name"])
+            existing = stepfunctions._state_machines.get(request.get("stateMachineArn", ""), {})
+            machine = request.get("stateMachineArn") or _machine_arn(request["name"])
             try:
-                caller.require_pass_role(given["roleArn"], SERVICE)
-                check_role(given.get("definition") or known.get("definition", ""), given["roleArn"], machine)
+                caller.require_pass_role(request["roleArn"], SERVICE)
+                check_role(request.get("definition") or existing.get("definition", ""), request["roleArn"], machine)
             except ServiceError as error:
                 return error_response_json(error.code, error.message, error.status)
         return await answer(method, path, headers, body, query)

@@ -46,12 +46,12 @@ def decoded(
     in_path = _matched(operation, path) or {}
     for name, member in shape.members.items():
         wire = member.serialization.get("name", name)
-        found = {
+        operations = {
             "uri": in_path.get(wire),
             "header": headers.get(wire.lower()),
             "querystring": (query.get(wire) or [None])[0],
         }
-        if (value := found.get(member.serialization.get("location", ""))) is not None:
+        if (value := operations.get(member.serialization.get("location", ""))) is not None:
             request[name] = _scalar(value, member)
     return request
 
@@ -84,8 +84,8 @@ def _matched(operation: OperationModel, path: str) -> dict[str, str] | None:
     pattern = re.sub(
         r"\\\{(\w+)(\\\+)?\\\}", lambda name: f"(?P<{name[1]}>{'.+' if name[2] else '[^/]+'})", re.escape(template)
     )
-    found = re.fullmatch(pattern, path)
-    return {name: unquote(value) for name, value in found.groupdict().items()} if found else None
+    match = re.fullmatch(pattern, path)
+    return {name: unquote(value) for name, value in match.groupdict().items()} if match else None
 
 
 def _scalar(value: str, shape: Shape) -> Any:

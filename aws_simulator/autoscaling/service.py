@@ -83,15 +83,15 @@ class Autoscaling(Service):
         if request.get("Tags"):
             tags = {**tag_context(request), **self.resource_tags(request, caller)}
             caller.require("application-autoscaling:TagResource", arn, tags)
-        known = self.targets.get(arn)
-        if known is None and not {"MinCapacity", "MaxCapacity"} <= request.keys():
+        existing = self.targets.get(arn)
+        if existing is None and not {"MinCapacity", "MaxCapacity"} <= request.keys():
             raise ServiceError("ValidationException", "MinCapacity and MaxCapacity are required for a new target.")
         self._check_variant(request, caller)
-        wish = {**(known.request if known else {}), **request}
+        wish = {**(existing.request if existing else {}), **request}
         if wish["MinCapacity"] > wish["MaxCapacity"]:
             raise ServiceError("ValidationException", "Maximum capacity cannot be less than minimum capacity.")
         role = self._service_linked_role(caller)
-        target = known or Target(arn, wish, role)
+        target = existing or Target(arn, wish, role)
         target.request = wish
         target.tags.update(request.get("Tags", {}))
         self.targets[arn] = target
@@ -102,13 +102,13 @@ class Autoscaling(Service):
         _, endpoint, _, variant = (request["ResourceId"].split("/") + [""] * 4)[:4]
         client = self.simulator.client("sagemaker", caller)
         try:
-            found = client.describe_endpoint(EndpointName=endpoint)
-            client.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+            description = client.describe_endpoint(EndpointName=endpoint)
+            client.describe_endpoint_config(EndpointConfigName=description["EndpointConfigName"])
         except client.exceptions.ClientError as error:
             raise ServiceError("ValidationException", error.response["Error"]["Message"]) from error
         arn = f"arn:aws:sagemaker:{caller.region}:{caller.account}:endpoint/{endpoint}"
         caller.require("sagemaker:UpdateEndpointWeightsAndCapacities", arn)
-        if variant not in [each["VariantName"] for each in found.get("ProductionVariants", [])]:
+        if variant not in [each["VariantName"] for each in description.get("ProductionVariants", [])]:
             message = f"Production variant {variant} of endpoint {endpoint} not found."
             raise ServiceError("ValidationException", message)
 
@@ -148,12 +148,12 @@ class Autoscaling(Service):
     @operation(target_arns, context=conditions)
     def put_scaling_policy(self, request: Request, caller: Caller) -> dict[str, Any]:
         target = self._target(request, caller)
-        known = target.policies.get(request["PolicyName"])
-        if known is None and "PolicyType" not in request:
+        existing = target.policies.get(request["PolicyName"])
+        if existing is None and "PolicyType" not in request:
             raise ServiceError("ValidationException", "PolicyType is required for a new policy.")
         name = f"resource/sagemaker/{request['ResourceId']}:policyName/{request['PolicyName']}"
         prefix = f"arn:aws:autoscaling:{caller.region}:{caller.account}:scalingPolicy:{uuid.uuid4()}"
-        policy = known or Policy(f"{prefix}:{name}", request, [])
+        policy = existing or Policy(f"{prefix}:{name}", request, [])
         policy.request = {**policy.request, **request}
         policy.alarms = self._put_alarms(policy, caller)
         target.policies[request["PolicyName"]] = policy
@@ -213,16 +213,16 @@ class Autoscaling(Service):
     def _target(self, request: Request, caller: Caller) -> Target:
         target = self.targets.get(target_arns(self, request, caller)[0])
         if target is None:
-            what = ", ".join(
+            names = ", ".join(
                 f"{name}: {request[name]}" for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")
             )
-            raise ServiceError("ObjectNotFoundException", f"No scalable target registered for {what}")
+            raise ServiceError("ObjectNotFoundException", f"No scalable target registered for {names}")
         return target
 
 
 def _put_alarm(name: str, comparison: str, resource: str, threshold: float) -> None:
     _, endpoint, _, variant = resource.split("/")
-    given = {
+    fields = {
         "AlarmName": name,
         "Namespace": "AWS/SageMaker",
         "MetricName": "InvocationsPerInstance",
@@ -233,4 +233,4 @@ def _put_alarm(name: str, comparison: str, resource: str, threshold: float) -> N
         "Threshold": threshold,
         "ComparisonOperator": comparison,
     }
-    cloudwatch._put_metric_alarm({}, given, False, True)
+    cloudwatch._put_metric_alarm({}, fields, False, True)

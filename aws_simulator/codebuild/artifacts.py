@@ -15,12 +15,12 @@ from aws_simulator.codebuild.build import PhaseError, Place
 from aws_simulator.codebuild.buildspec import Files
 
 
-def download(s3: Any, place: Place, folder: Path) -> None:
+def download(s3: Any, artifact: Place, folder: Path) -> None:
     """Unpack an input artifact. Raises PhaseError as CodeBuild fails DOWNLOAD_SOURCE."""
     try:
-        body = s3.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
+        body = s3.get_object(Bucket=artifact.bucket, Key=artifact.key)["Body"].read()
     except ClientError as error:
-        arn = f"arn:aws:s3:::{place.bucket}/{place.key}"
+        arn = f"arn:aws:s3:::{artifact.bucket}/{artifact.key}"
         message = f"{error.response['Error']['Message']} for primary source and source version {arn}"
         raise PhaseError("CLIENT_ERROR", message) from error
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,23 +31,23 @@ def download(s3: Any, place: Place, folder: Path) -> None:
                 Path(path).chmod(mode | 0o600)
 
 
-def upload(s3: Any, place: Place, files: Files, folder: Path) -> str:
+def upload(s3: Any, artifact: Place, files: Files, folder: Path) -> str:
     """Pack and upload an output artifact; gives its ARN. Raises PhaseError as CodeBuild fails UPLOAD_ARTIFACTS."""
     base = folder / files.base
     if not base.is_dir():
         raise PhaseError("CLIENT_ERROR", "no matching base directory path found")
-    found = list(matching(files, base))
-    if not found:
+    matches = list(matching(files, base))
+    if not matches:
         raise PhaseError("CLIENT_ERROR", "no matching artifact paths found")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in found:
+        for path in matches:
             archive.write(path, path.name if files.flat else path.relative_to(base).as_posix())
     try:
-        s3.put_object(Bucket=place.bucket, Key=place.key, Body=buffer.getvalue())
+        s3.put_object(Bucket=artifact.bucket, Key=artifact.key, Body=buffer.getvalue())
     except ClientError as error:
         raise PhaseError("CLIENT_ERROR", f"Error in UPLOAD_ARTIFACTS phase: {error}") from error
-    return f"arn:aws:s3:::{place.bucket}/{place.key}"
+    return f"arn:aws:s3:::{artifact.bucket}/{artifact.key}"
 
 
 def matching(files: Files, base: Path) -> Iterator[Path]:

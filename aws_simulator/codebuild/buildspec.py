@@ -66,13 +66,15 @@ def read(text: str) -> Buildspec:
         exported=tuple(env.get("exported-variables") or ()),
         phases=_phases(document.get("phases") or {}),
         artifacts=_files(artifacts) if artifacts and "files" in artifacts else None,
-        secondary={name: _files(one) for name, one in ((artifacts or {}).get("secondary-artifacts") or {}).items()},
+        secondary={
+            name: _files(section) for name, section in ((artifacts or {}).get("secondary-artifacts") or {}).items()
+        },
     )
 
 
 def _phases(section: Mapping[str, Any]) -> dict[str, Phase]:
     _known(section, set(PHASES), "phases")
-    found = {}
+    phases = {}
     for name, phase in section.items():
         _known(phase, PHASE_KEYS, name)
         if "commands" not in phase and "runtime-versions" not in phase:
@@ -82,16 +84,16 @@ def _phases(section: Mapping[str, Any]) -> dict[str, Phase]:
         on_failure = phase.get("on-failure", "ABORT")
         if on_failure not in ("ABORT", "CONTINUE"):
             raise BuildspecError(f"YAML_FILE_ERROR: the simulator does not know on-failure {on_failure}")
-        found[name] = Phase(_strings(phase, "commands"), _strings(phase, "finally"), on_failure == "CONTINUE")
-    return found
+        phases[name] = Phase(_strings(phase, "commands"), _strings(phase, "finally"), on_failure == "CONTINUE")
+    return phases
 
 
 def _check_runtime(runtime: str, version: str) -> None:
     versions = RUNTIMES.get(runtime, set())
     if version not in versions and version != "latest":
-        known = ", ".join(sorted(versions))
+        supported = ", ".join(sorted(versions))
         message = f"Unknown runtime version named '{version}' of {runtime}."
-        raise BuildspecError(f"YAML_FILE_ERROR: {message} This build image has the following versions: {known}")
+        raise BuildspecError(f"YAML_FILE_ERROR: {message} This build image has the following versions: {supported}")
 
 
 def _files(section: Mapping[str, Any]) -> Files:
@@ -105,10 +107,10 @@ def _files(section: Mapping[str, Any]) -> Files:
 
 
 def _strings(section: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    found = section.get(name) or []
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+    commands = section.get(name) or []
+    if not isinstance(commands, list) or not all(isinstance(command, str) for command in commands):
         raise BuildspecError(f"YAML_FILE_ERROR: Expected {name} to be a list of strings")
-    return tuple(found)
+    return tuple(commands)
 
 
 def _known(section: Mapping[str, Any], keys: set[str], where: str) -> None:

@@ -43,9 +43,9 @@ def packages(images: Path, locks: Path | None, content: Iterable[str] | None = N
             partial = folder.with_name(f"{folder.name}.partial")
             partial.mkdir(parents=True)
             versions = {**pinned(known_content or ()), **locked_versions(locks)}
-            known = None if known_content is None else entries(with_dependencies([*known_content, *versions]))
+            known_entries = None if known_content is None else entries(with_dependencies([*known_content, *versions]))
             for entry in Path(site.getsitepackages()[0]).iterdir():
-                is_other = known is not None and entry.name not in known
+                is_other = known_entries is not None and entry.name not in known_entries
                 if is_other or entry.name.startswith((*OWN, "pip-")) or entry.name == "pip" or entry.suffix == ".pth":
                     continue
                 place(entry, partial, versions)

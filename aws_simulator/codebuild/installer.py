@@ -57,7 +57,7 @@ def places() -> list[Path]:
 
 def entries() -> list[list[str]]:
     """What is installed here, by place."""
-    return [sorted(path.name for path in place.iterdir() if path.name != "__pycache__") for place in places()]
+    return [sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") for folder in places()]
 
 
 def pip(arguments: list[str]) -> int:
@@ -86,10 +86,10 @@ def keep(layer: Path, before: list[list[str]]) -> None:
     """Keep what has come in addition; a build at the same time may have been first."""
     LAYERS.mkdir(exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=LAYERS))
-    for place, old in zip(places(), before, strict=True):
-        (partial / place.name).mkdir()
-        for name in {path.name for path in place.iterdir()} - {*old, "__pycache__"}:
-            copy(place / name, partial / place.name / name)
+    for folder, old in zip(places(), before, strict=True):
+        (partial / folder.name).mkdir()
+        for name in {path.name for path in folder.iterdir()} - {*old, "__pycache__"}:
+            copy(folder / name, partial / folder.name / name)
     (partial / "prefix").write_text(sys.prefix)
     try:
         partial.rename(layer)

@@ -67,11 +67,11 @@ class BuildLog:
                 self._logs.put_log_events(**self._names, logEvents=events)
 
     def _collected(self) -> list[dict[str, Any]]:
-        found = []
-        while len(found) < AT_ONCE and not self._lines.empty():
+        events = []
+        while len(events) < AT_ONCE and not self._lines.empty():
             moment, line = self._lines.get()
-            found.append({"timestamp": moment, "message": line})
-        return found
+            events.append({"timestamp": moment, "message": line})
+        return events
 
 
 def _denied(build: Build, error: ClientError) -> PhaseError:

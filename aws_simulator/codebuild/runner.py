@@ -126,20 +126,20 @@ class Runner:
     def _download(self, s3: object) -> None:
         self.source.mkdir(parents=True)
         if self.build.pipeline:
-            for place in self.build.pipeline.inputs:
-                primary = place.name == self.build.pipeline.primary
-                artifacts.download(s3, place, self.source if primary else self.folder / "inputs" / place.name)
+            for artifact in self.build.pipeline.inputs:
+                primary = artifact.name == self.build.pipeline.primary
+                artifacts.download(s3, artifact, self.source if primary else self.folder / "inputs" / artifact.name)
 
     def _buildspec(self) -> Buildspec:
-        given = self.build.project["source"].get("buildspec") or "buildspec.yml"
-        if "\n" not in given:
-            path = self.source / given
+        spec_name = self.build.project["source"].get("buildspec") or "buildspec.yml"
+        if "\n" not in spec_name:
+            path = self.source / spec_name
             if not path.is_file():
                 message = f"stat {path}: no such file or directory"
                 raise PhaseError("YAML_FILE_ERROR", message)
-            given = path.read_text()
+            spec_name = path.read_text()
         try:
-            return buildspec.read(given)
+            return buildspec.read(spec_name)
         except buildspec.BuildspecError as error:
             code, _, message = str(error).partition(": ")
             raise PhaseError(code, message) from error
@@ -172,7 +172,10 @@ class Runner:
             "CODEBUILD_INITIATOR": build.initiator,
             "CODEBUILD_LOG_PATH": build.log_stream,
             "CODEBUILD_SRC_DIR": str(self.source),
-            **{f"CODEBUILD_SRC_DIR_{one.name}": str(self.folder / "inputs" / one.name) for one in inputs[1:]},
+            **{
+                f"CODEBUILD_SRC_DIR_{artifact.name}": str(self.folder / "inputs" / artifact.name)
+                for artifact in inputs[1:]
+            },
             "CODEBUILD_START_TIME": str(int(time.time() * 1000)),
             **spec.variables,
             **own,
@@ -182,9 +185,9 @@ class Runner:
         self.build.exported = [{"name": name, "value": shell.value(name)} for name in spec.exported]
 
     def _upload(self, s3: object, spec: Buildspec) -> None:
-        for number, place in enumerate(self.build.pipeline.outputs if self.build.pipeline else ()):
-            files = spec.secondary.get(place.name) if number or spec.secondary else spec.artifacts
+        for number, artifact in enumerate(self.build.pipeline.outputs if self.build.pipeline else ()):
+            files = spec.secondary.get(artifact.name) if number or spec.secondary else spec.artifacts
             if files is None:
-                raise PhaseError("CLIENT_ERROR", f"no matching artifact named {place.name} in the buildspec")
-            location = artifacts.upload(s3, place, files, self.source)
+                raise PhaseError("CLIENT_ERROR", f"no matching artifact named {artifact.name} in the buildspec")
+            location = artifacts.upload(s3, artifact, files, self.source)
             self.build.artifacts.append({"location": location})

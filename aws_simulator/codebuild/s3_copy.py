@@ -17,16 +17,16 @@ QUIET = ("--only-show-errors", "--quiet", "--no-progress")
 
 def signed(method: str, host: str, path: str) -> dict[str, str]:
     """Return the headers of a request, signed in version 4."""
-    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    scope = [now[:8], os.environ["AWS_REGION"], "s3", "aws4_request"]
-    headers = {"host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": now}
+    timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = [timestamp[:8], os.environ["AWS_REGION"], "s3", "aws4_request"]
+    headers = {"host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": timestamp}
     headers["x-amz-security-token"] = os.environ["AWS_SESSION_TOKEN"]
     names = ";".join(headers)
     lines = [f"{name}:{value}" for name, value in headers.items()]
     canonical = "\n".join([method, path, "", *lines, "", names, headers["x-amz-content-sha256"]])
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     key = f"AWS4{os.environ['AWS_SECRET_ACCESS_KEY']}".encode()
-    for part in [*scope, "\n".join(["AWS4-HMAC-SHA256", now, "/".join(scope), digest])]:
+    for part in [*scope, "\n".join(["AWS4-HMAC-SHA256", timestamp, "/".join(scope), digest])]:
         key = hmac.new(key, part.encode(), "sha256").digest()
     credential = "/".join([os.environ["AWS_ACCESS_KEY_ID"], *scope])
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"

@@ -22,12 +22,14 @@ KNOWN_OVERRIDES = {"projectName", "environmentVariablesOverride", "sourceVersion
 
 def _named(service: Any, request: Request, caller: Caller) -> list[str]:
     """The ARNs of the projects that a request names, or of the builds' projects."""
-    names = request.get("names") or [one.partition(":")[0].rpartition("/")[2] for one in _ids(request)]
+    names = request.get("names") or [build_id.partition(":")[0].rpartition("/")[2] for build_id in _ids(request)]
     return [f"arn:aws:codebuild:{caller.region}:{caller.account}:project/{name}" for name in names]
 
 
 def _ids(request: Request) -> list[str]:
-    return [one.partition(":build/")[2] if one.startswith("arn:") else one for one in _asked(request)]
+    return [
+        build_id.partition(":build/")[2] if build_id.startswith("arn:") else build_id for build_id in _asked(request)
+    ]
 
 
 def _asked(request: Request) -> list[str]:
@@ -118,8 +120,8 @@ class CodeBuild(Service):
     def batch_get_builds(self, request: Request, caller: Caller) -> dict[str, Any]:
         ids = _ids(request)
         return {
-            "builds": [self.builds[one].described() for one in ids if one in self.builds],
-            "buildsNotFound": [one for one in ids if one not in self.builds],
+            "builds": [self.builds[build_id].described() for build_id in ids if build_id in self.builds],
+            "buildsNotFound": [build_id for build_id in ids if build_id not in self.builds],
         }
 
     @operation(_named)
@@ -138,7 +140,7 @@ class CodeBuild(Service):
     @operation(ARN + "{projectName}")
     def list_builds_for_project(self, request: Request, caller: Caller) -> dict[str, Any]:
         name = self.found(request["projectName"])["name"]
-        ids = [one for one in self._newest(request.get("sortOrder")) if one.startswith(f"{name}:")]
+        ids = [build_id for build_id in self._newest(request.get("sortOrder")) if build_id.startswith(f"{name}:")]
         return page(ids, request, "ids", "", "nextToken", bad="InvalidInputException")
 
     def _newest(self, order: str | None) -> list[str]:
@@ -171,7 +173,7 @@ def _overridden(project: dict[str, Any], request: Request) -> dict[str, Any]:
     """The project as one build sees it."""
     environment, source = dict(project["environment"]), dict(project["source"])
     variables = {variable["name"]: variable for variable in environment.get("environmentVariables", [])}
-    variables.update({one["name"]: one for one in request.get("environmentVariablesOverride", [])})
+    variables.update({variable["name"]: variable for variable in request.get("environmentVariablesOverride", [])})
     environment["environmentVariables"] = list(variables.values())
     source.update({OVERRIDES[name]: request[name] for name in OVERRIDES if name in request})
     return {**project, "environment": environment, "source": source}

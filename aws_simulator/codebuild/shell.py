@@ -40,8 +40,8 @@ class Shell:
     def run(self, command: str, build: Build, processes: Processes, on_line: Callable[[str], None]) -> int:
         """The command's exit code."""
         script = self._folder / "script.sh"
-        places = {"environment": self._environment, "directory": self._directory}
-        script.write_text(SCRIPT.format(command=command, **places))
+        files = {"environment": self._environment, "directory": self._directory}
+        script.write_text(SCRIPT.format(command=command, **files))
         with build.lock:
             build.check()
             process = processes.start([self._name, str(script)], self._folder, self._outer, on_line)

@@ -72,7 +72,9 @@ def create(git: Git, request: Request, caller_arn: str) -> dict[str, Any]:
     for name, kind in (("filesAdded", "A"), ("filesUpdated", "M"), ("filesDeleted", "D")):
         entries = [change.after or change.before for change in changes if change.change == kind]
         result[name] = [
-            {"absolutePath": one.path, "blobId": one.id, "fileMode": NAMES[one.mode]} for one in entries if one
+            {"absolutePath": entry.path, "blobId": entry.id, "fileMode": NAMES[entry.mode]}
+            for entry in entries
+            if entry
         ]
     return result
 
@@ -112,14 +114,14 @@ def _content(git: Git, parent: str | None, entry: Request) -> tuple[str, str, by
         raise ServiceError("FileContentAndSourceFileSpecifiedException", "Both content and source file are given.")
     if source is None:
         return entry["filePath"], entry.get("fileMode", "NORMAL"), entry["fileContent"]
-    found = git.entry(parent, source["filePath"]) if parent else None
-    if found is None:
+    existing = git.entry(parent, source["filePath"]) if parent else None
+    if existing is None:
         raise ServiceError("FileDoesNotExistException", f"File {source['filePath']} does not exist")
-    return entry["filePath"], entry.get("fileMode", NAMES[found.mode]), git.content(found.id)
+    return entry["filePath"], entry.get("fileMode", NAMES[existing.mode]), git.content(existing.id)
 
 
 def _with_mode(git: Git, parent: str | None, entry: Request) -> tuple[str, str, bytes]:
-    found = git.entry(parent, entry["filePath"]) if parent else None
-    if found is None:
+    existing = git.entry(parent, entry["filePath"]) if parent else None
+    if existing is None:
         raise ServiceError("FileDoesNotExistException", f"File {entry['filePath']} does not exist")
-    return entry["filePath"], entry["fileMode"], git.content(found.id)
+    return entry["filePath"], entry["fileMode"], git.content(existing.id)

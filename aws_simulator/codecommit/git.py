@@ -47,9 +47,9 @@ class Git:
         message: str,
     ) -> str:
         """Commit ``put`` ((path, mode, content), …) and ``delete`` on a branch; gives the commit's id."""
-        who = f"{author[0]} <{author[1]}> {int(time.time())} +0000".encode()
+        signature = f"{author[0]} <{author[1]}> {int(time.time())} +0000".encode()
         text = message.encode()
-        lines = [b"commit refs/heads/" + branch.encode(), b"committer " + who, b"data %d\n" % len(text) + text]
+        lines = [b"commit refs/heads/" + branch.encode(), b"committer " + signature, b"data %d\n" % len(text) + text]
         lines += [b"from " + parent.encode()] if parent else []
         lines += [b"D " + _quoted(path) for path in delete]
         for path, mode, content in put:
@@ -72,9 +72,9 @@ class Git:
     def resolve(self, specifier: str) -> str | None:
         """The id of the commit that a branch, a tag or an id names."""
         for candidate in (f"refs/heads/{specifier}", specifier):
-            found = self._try("rev-parse", "-q", "--verify", f"{candidate}^{{commit}}")
-            if found:
-                return found
+            commit = self._try("rev-parse", "-q", "--verify", f"{candidate}^{{commit}}")
+            if commit:
+                return commit
         return None
 
     def describe(self, commit: str) -> dict[str, str]:

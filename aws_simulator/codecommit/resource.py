@@ -61,9 +61,9 @@ class Repository(ResourceType):
         return service
 
     def _first_commit(self, repository: Stored, code: Mapping[str, Any], resource: Resource) -> None:
-        place = {"Bucket": code["S3"]["Bucket"], "Key": code["S3"]["Key"]}
+        location = {"Bucket": code["S3"]["Bucket"], "Key": code["S3"]["Key"]}
         version = {"VersionId": code["S3"]["ObjectVersion"]} if code["S3"].get("ObjectVersion") else {}
-        body = self.simulator.client("s3", resource.caller).get_object(**place, **version)["Body"].read()
+        body = self.simulator.client("s3", resource.caller).get_object(**location, **version)["Body"].read()
         branch, arn = code.get("BranchName", "main"), resource.caller.arn
         resource.caller.require("codecommit:CreateCommit", repository.arn)
         if len(body) > LARGEST_ARCHIVE:

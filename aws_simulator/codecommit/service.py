@@ -81,10 +81,10 @@ class CodeCommit(Service):
             raise ServiceError("RepositoryNameExistsException", f"Repository named {name} already exists")
         arn = f"arn:aws:codecommit:{caller.region}:{caller.account}:{name}"
         git = Git(self.simulator.folder / "codecommit" / f"{name}-{time.time_ns()}.git")
-        made = Repository(name, arn, caller.account, caller.region, git, request.get("repositoryDescription", ""))
-        made.tags.update(request.get("tags", {}))
-        self.repositories[name] = made
-        return {"repositoryMetadata": made.metadata()}
+        repository = Repository(name, arn, caller.account, caller.region, git, request.get("repositoryDescription", ""))
+        repository.tags.update(request.get("tags", {}))
+        self.repositories[name] = repository
+        return {"repositoryMetadata": repository.metadata()}
 
     @operation(ARN)
     def get_repository(self, request: Request, caller: Caller) -> dict[str, Any]:

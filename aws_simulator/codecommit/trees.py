@@ -20,19 +20,21 @@ def specified(git: Git, specifier: str) -> str:
 def folder(git: Git, request: Request) -> dict[str, Any]:
     commit = specified(git, request.get("commitSpecifier", "HEAD"))
     path = request["folderPath"].strip("/")
-    found = git.entry(commit, path) if path else None
-    if path and (found is None or found.kind != "tree"):
+    entry = git.entry(commit, path) if path else None
+    if path and (entry is None or entry.kind != "tree"):
         raise ServiceError("FolderDoesNotExistException", f"Folder {path} does not exist")
     entries = git.entries(commit, path)
-    tree = found.id if found else git.describe(commit)["tree"]
+    tree = entry.id if entry else git.describe(commit)["tree"]
     return {
         "commitId": commit,
         "folderPath": path,
         "treeId": tree,
         "subFolders": [{"treeId": entry.id, **_paths(entry, path)} for entry in entries if entry.kind == "tree"],
-        "files": [_file(one, path) for one in entries if one.kind == "blob" and NAMES[one.mode] != "SYMLINK"],
-        "symbolicLinks": [_file(one, path) for one in entries if one.kind == "blob" and NAMES[one.mode] == "SYMLINK"],
-        "subModules": [{"commitId": one.id, **_paths(one, path)} for one in entries if one.kind == "commit"],
+        "files": [_file(entry, path) for entry in entries if entry.kind == "blob" and NAMES[entry.mode] != "SYMLINK"],
+        "symbolicLinks": [
+            _file(entry, path) for entry in entries if entry.kind == "blob" and NAMES[entry.mode] == "SYMLINK"
+        ],
+        "subModules": [{"commitId": entry.id, **_paths(entry, path)} for entry in entries if entry.kind == "commit"],
     }
 
 

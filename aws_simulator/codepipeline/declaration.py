@@ -51,29 +51,29 @@ def _check_stage(stage: Declaration, first: bool) -> None:
 
 def _check_action(action: Declaration) -> None:
     kind, name = action["actionTypeId"], action["name"]
-    known = PROVIDERS.get((kind["category"], kind["provider"]))
-    if known is None or (kind["owner"], kind["version"]) != ("AWS", "1"):
+    provider = PROVIDERS.get((kind["category"], kind["provider"]))
+    if provider is None or (kind["owner"], kind["version"]) != ("AWS", "1"):
         shown = "/".join(kind[part] for part in ("category", "owner", "provider", "version"))
         raise _action(f"ActionType ({shown}) is not available in region for action {name}")
     if not 1 <= action.get("runOrder", 1) <= 999:
         raise _action(f"Action {name}: runOrder must be from 1 to 999")
-    _check_configuration(action, known)
-    for what, artifacts, (least, most) in (
-        ("input", action.get("inputArtifacts", []), known.inputs),
-        ("output", action.get("outputArtifacts", []), known.outputs),
+    _check_configuration(action, provider)
+    for label, artifacts, (least, most) in (
+        ("input", action.get("inputArtifacts", []), provider.inputs),
+        ("output", action.get("outputArtifacts", []), provider.outputs),
     ):
         if not least <= len(artifacts) <= most:
             limits = f"between {least} and {most}" if least != most else str(least)
-            raise _action(f"Action '{name}' must have {limits} {what} artifacts, not {len(artifacts)}")
+            raise _action(f"Action '{name}' must have {limits} {label} artifacts, not {len(artifacts)}")
 
 
-def _check_configuration(action: Declaration, known: Provider) -> None:
+def _check_configuration(action: Declaration, provider: Provider) -> None:
     configuration, name = action.get("configuration", {}), action["name"]
     mode = configuration.get("ActionMode", "")
-    required = known.required | MODES.get(mode, set())
-    if "ActionMode" in known.required and mode and mode not in MODES:
+    required = provider.required | MODES.get(mode, set())
+    if "ActionMode" in provider.required and mode and mode not in MODES:
         raise _action(f"Action configuration for action '{name}' has an unknown ActionMode '{mode}'")
-    if unknown := sorted(set(configuration) - known.required - known.optional):
+    if unknown := sorted(set(configuration) - provider.required - provider.optional):
         raise _action(f"Action configuration for action '{name}' contains unknown configuration '{unknown[0]}'")
     if missing := sorted(required - set(configuration)):
         raise _action(f"Action configuration for action '{name}' is missing required configuration '{missing[0]}'")
@@ -85,28 +85,28 @@ def _check_configuration(action: Declaration, known: Provider) -> None:
 
 def _check_flow(pipeline: Declaration) -> None:
     """Artifacts and variables come from actions that have run before."""
-    made: set[str] = set()
+    produced: set[str] = set()
     namespaces = {"codepipeline", "variables"}
     declared = {variable["name"] for variable in pipeline.get("variables", [])}
     for stage in pipeline["stages"]:
         for order in sorted({action.get("runOrder", 1) for action in stage["actions"]}):
             group = [action for action in stage["actions"] if action.get("runOrder", 1) == order]
             for action in group:
-                _check_inputs(action, made)
+                _check_inputs(action, produced)
                 _check_references(action, namespaces, declared)
             outputs = [
                 output_artifact["name"] for action in group for output_artifact in action.get("outputArtifacts", [])
             ]
-            _unique("output artifact", [*made, *outputs], "InvalidActionDeclarationException")
-            made.update(outputs)
-            found = [action["namespace"] for action in group if action.get("namespace")]
-            _unique("namespace", [*namespaces, *found], "InvalidStructureException")
-            namespaces.update(found)
+            _unique("output artifact", [*produced, *outputs], "InvalidActionDeclarationException")
+            produced.update(outputs)
+            group_namespaces = [action["namespace"] for action in group if action.get("namespace")]
+            _unique("namespace", [*namespaces, *group_namespaces], "InvalidStructureException")
+            namespaces.update(group_namespaces)
 
 
-def _check_inputs(action: Declaration, made: set[str]) -> None:
+def _check_inputs(action: Declaration, produced: set[str]) -> None:
     for artifact in action.get("inputArtifacts", []):
-        if artifact["name"] not in made:
+        if artifact["name"] not in produced:
             raise _action(f"Input Artifact Bundle {artifact['name']} in action {action['name']} is not declared as "
                           "Output Artifact Bundle in any of the preceding actions")  # fmt: skip
 
@@ -114,14 +114,14 @@ def _check_inputs(action: Declaration, made: set[str]) -> None:
 def _check_references(action: Declaration, namespaces: set[str], declared: set[str]) -> None:
     for value in action.get("configuration", {}).values():
         for namespace, name in references(value):
-            known = {"codepipeline": SERVICE_VARIABLES, "variables": declared}.get(namespace)
-            if namespace not in namespaces or (known is not None and name not in known):
+            variables = {"codepipeline": SERVICE_VARIABLES, "variables": declared}.get(namespace)
+            if namespace not in namespaces or (variables is not None and name not in variables):
                 raise _structure(f"Invalid variable #{{{namespace}.{name}}} in action {action['name']}")
 
 
-def _unique(what: str, names: Iterable[str], code: str) -> None:
+def _unique(label: str, names: Iterable[str], code: str) -> None:
     if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise ServiceError(code, f"The {what} name {twice[0]} is not unique")
+        raise ServiceError(code, f"The {label} name {twice[0]} is not unique")
 
 
 def _structure(message: str) -> ServiceError:

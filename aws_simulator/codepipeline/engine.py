@@ -69,7 +69,7 @@ class Engine:
             execution.became(STOPPING)
             return
         for stage in pipeline.stages.values():
-            stage.waiting = [other for other in stage.waiting if other is not execution]
+            stage.waiting = [waiting for waiting in stage.waiting if waiting is not execution]
             if stage.holder is execution:
                 self._leave(execution, stage, STOPPED)
         execution.became(STOPPED)
@@ -87,9 +87,9 @@ class Engine:
 
     def _enqueue(self, execution: Execution, stage: Stage) -> None:
         if execution.pipeline.mode == "SUPERSEDED" and execution.kind == "STANDARD":
-            for other in stage.waiting:
-                other.summary = f"Superseded by {execution.id}"
-                other.became(SUPERSEDED)
+            for waiting in stage.waiting:
+                waiting.summary = f"Superseded by {execution.id}"
+                waiting.became(SUPERSEDED)
             stage.waiting.clear()
         stage.waiting.append(execution)
 
@@ -101,12 +101,12 @@ class Engine:
 
     def _run(self, execution: Execution, stage: Stage, done: set[str]) -> None:
         """Start the first group of actions of equal runOrder that is not wholly done."""
-        declared = next(one for one in execution.stages if one["name"] == stage.name)["actions"]
-        left = [action for action in declared if action["name"] not in done]
-        order = min((action.get("runOrder", 1) for action in left), default=None)
-        for declaration in [action for action in left if action.get("runOrder", 1) == order]:
+        declared = next(declaration for declaration in execution.stages if declaration["name"] == stage.name)["actions"]
+        remaining = [action for action in declared if action["name"] not in done]
+        order = min((action.get("runOrder", 1) for action in remaining), default=None)
+        for declaration in [action for action in remaining if action.get("runOrder", 1) == order]:
             self._begin_action(Action(declaration, stage.name, execution), stage)
-        if not left:
+        if not remaining:
             self._succeed(execution, stage)
 
     def _begin_action(self, action: Action, stage: Stage) -> None:

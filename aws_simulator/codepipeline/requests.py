@@ -36,18 +36,18 @@ def pipeline(service: CodePipeline, name: str) -> Pipeline:
 
 
 def execution(service: CodePipeline, request: Request) -> Execution:
-    found = pipeline(service, request["pipelineName"])
+    target = pipeline(service, request["pipelineName"])
     identity = request["pipelineExecutionId"]
-    if identity not in found.executions:
-        message = f"Cannot find a pipeline execution with id {identity} for pipeline {found.name}"
+    if identity not in target.executions:
+        message = f"Cannot find a pipeline execution with id {identity} for pipeline {target.name}"
         raise ServiceError("PipelineExecutionNotFoundException", message)
-    return found.executions[identity]
+    return target.executions[identity]
 
 
-def stage(found: Pipeline, name: str) -> Stage:
-    if name not in found.stages:
-        raise ServiceError("StageNotFoundException", f"Pipeline {found.name} has no stage {name}")
-    return found.stages[name]
+def stage(target: Pipeline, name: str) -> Stage:
+    if name not in target.stages:
+        raise ServiceError("StageNotFoundException", f"Pipeline {target.name} has no stage {name}")
+    return target.stages[name]
 
 
 def tagged(service: CodePipeline, request: Request) -> Pipeline:
@@ -57,20 +57,20 @@ def tagged(service: CodePipeline, request: Request) -> Pipeline:
     return service.pipelines[name]
 
 
-def started(found: Pipeline, request: Request) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+def started(target: Pipeline, request: Request) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
     """The variables and source revisions of a start."""
-    declared = {variable["name"]: variable for variable in found.declaration.get("variables", [])}
-    variables = {one["name"]: one["value"] for one in request.get("variables", [])}
+    declared = {variable["name"]: variable for variable in target.declaration.get("variables", [])}
+    variables = {variable["name"]: variable["value"] for variable in request.get("variables", [])}
     if unknown := sorted(set(variables) - set(declared)):
-        raise ServiceError("ValidationException", f"Variable {unknown[0]} is not declared in pipeline {found.name}")
-    missing = [name for name, one in declared.items() if "defaultValue" not in one and name not in variables]
+        raise ServiceError("ValidationException", f"Variable {unknown[0]} is not declared in pipeline {target.name}")
+    missing = [name for name, variable in declared.items() if "defaultValue" not in variable and name not in variables]
     if missing:
         raise ServiceError("ValidationException", f"Variable {missing[0]} has no default value and none was given")
-    actions = {action["name"]: action for action in found.declaration["stages"][0]["actions"]}
+    actions = {action["name"]: action for action in target.declaration["stages"][0]["actions"]}
     revisions = {}
-    for one in request.get("sourceRevisions", []):
-        _check_revision(one, actions.get(one["actionName"]))
-        revisions[one["actionName"]] = (one["revisionType"], one["revisionValue"])
+    for revision in request.get("sourceRevisions", []):
+        _check_revision(revision, actions.get(revision["actionName"]))
+        revisions[revision["actionName"]] = (revision["revisionType"], revision["revisionValue"])
     return variables, revisions
 
 
@@ -87,12 +87,12 @@ def _check_revision(revision: Request, action: Request | None) -> None:
 
 def actions(service: CodePipeline, request: Request) -> list[Action]:
     """Newest first; of one execution only the latest of each action, if that is asked for."""
-    found = pipeline(service, request["pipelineName"])
-    asked = request.get("filter") or {}
-    latest = asked.get("latestInPipelineExecution") or {}
-    identity = latest.get("pipelineExecutionId") or asked.get("pipelineExecutionId")
+    target = pipeline(service, request["pipelineName"])
+    filters = request.get("filter") or {}
+    latest = filters.get("latestInPipelineExecution") or {}
+    identity = latest.get("pipelineExecutionId") or filters.get("pipelineExecutionId")
     if identity is None:
-        rows = [action for one in found.executions.values() for action in one.actions]
+        rows = [action for execution in target.executions.values() for action in execution.actions]
         return sorted(rows, key=lambda action: action.started, reverse=True)
     rows = execution(service, {**request, "pipelineExecutionId": identity}).actions
     if latest.get("startTimeRange") == "Latest":
@@ -102,12 +102,12 @@ def actions(service: CodePipeline, request: Request) -> list[Action]:
 
 def approval(service: CodePipeline, request: Request) -> Action:
     """The approval that waits for the request's token."""
-    found = stage(pipeline(service, request["pipelineName"]), request["stageName"])
-    names = {one["name"]: one for one in _declared(service, request)}
+    target = stage(pipeline(service, request["pipelineName"]), request["stageName"])
+    names = {declaration["name"]: declaration for declaration in _declared(service, request)}
     name, token = request["actionName"], request["token"]
     if name not in names or names[name]["actionTypeId"]["category"] != "Approval":
-        raise ServiceError("ActionNotFoundException", f"Stage {found.name} has no approval action {name}")
-    action = found.actions.get(name)
+        raise ServiceError("ActionNotFoundException", f"Stage {target.name} has no approval action {name}")
+    action = target.actions.get(name)
     if action is None or not action.token or action.token != token or action.execution.is_outdated:
         raise ServiceError("InvalidApprovalTokenException", "The approval token is not valid for this action.")
     if action.status != IN_PROGRESS:
@@ -117,15 +117,15 @@ def approval(service: CodePipeline, request: Request) -> Action:
 
 def _declared(service: CodePipeline, request: Request) -> list[Request]:
     stages = service.pipelines[request["pipelineName"]].declaration["stages"]
-    return [action for one in stages if one["name"] == request["stageName"] for action in one["actions"]]
+    return [action for state in stages if state["name"] == request["stageName"] for action in state["actions"]]
 
 
 def retried(service: CodePipeline, request: Request) -> tuple[Execution, Stage]:
     """The execution and the stage in which it has failed or was stopped, if nothing newer has been there."""
-    found = pipeline(service, request["pipelineName"])
-    where = stage(found, request["stageName"])
-    one = found.executions.get(request["pipelineExecutionId"])
-    if one is None or where.latest is not one:
+    target = pipeline(service, request["pipelineName"])
+    where = stage(target, request["stageName"])
+    execution = target.executions.get(request["pipelineExecutionId"])
+    if execution is None or where.latest is not execution:
         message = f"Execution {request['pipelineExecutionId']} is not the latest in stage {where.name}"
         raise ServiceError("NotLatestPipelineExecutionException", message)
     if where.latest_status not in (FAILED, STOPPED):
@@ -133,34 +133,34 @@ def retried(service: CodePipeline, request: Request) -> tuple[Execution, Stage]:
         raise ServiceError("StageNotRetryableException", message)
     if where.holder is not None:
         raise ServiceError("ConflictException", f"Stage {where.name} is busy")
-    return one, where
+    return execution, where
 
 
 def rolled_back(service: CodePipeline, request: Request) -> tuple[Pipeline, Stage, Execution]:
-    found = pipeline(service, request["pipelineName"])
-    where = stage(found, request["stageName"])
+    chosen = pipeline(service, request["pipelineName"])
+    where = stage(chosen, request["stageName"])
     target = execution(service, {**request, "pipelineExecutionId": request["targetPipelineExecutionId"]})
-    if where.name == next(iter(found.stages)):
+    if where.name == next(iter(chosen.stages)):
         raise ServiceError("UnableToRollbackStageException", "The first stage cannot be rolled back")
     if where.name not in target.passed or target.kind == "ROLLBACK":
         message = f"Execution {target.id} has not succeeded in stage {where.name}"
         raise ServiceError("UnableToRollbackStageException", message)
-    if target.declaration["version"] != found.version:
+    if target.declaration["version"] != chosen.version:
         message = f"Execution {target.id} ran an older version of the pipeline"
         raise ServiceError("PipelineExecutionOutdatedException", message)
-    return found, where, target
+    return chosen, where, target
 
 
 def stopped(service: CodePipeline, request: Request) -> Execution:
-    found = pipeline(service, request["pipelineName"])
-    one = found.executions.get(request["pipelineExecutionId"])
-    if one is None or one.status in ENDED:
-        state = f"is {one.status}" if one else "does not exist"
+    target = pipeline(service, request["pipelineName"])
+    execution = target.executions.get(request["pipelineExecutionId"])
+    if execution is None or execution.status in ENDED:
+        state = f"is {execution.status}" if execution else "does not exist"
         message = f"Pipeline execution {request['pipelineExecutionId']} {state} and cannot be stopped"
         raise ServiceError("PipelineExecutionNotStoppableException", message)
-    if one.status == STOPPING and not request.get("abandon"):
-        raise ServiceError("DuplicatedStopRequestException", f"Pipeline execution {one.id} is already stopping")
-    return one
+    if execution.status == STOPPING and not request.get("abandon"):
+        raise ServiceError("DuplicatedStopRequestException", f"Pipeline execution {execution.id} is already stopping")
+    return execution
 
 
 def transition(service: CodePipeline, request: Request) -> Stage:

@@ -50,13 +50,13 @@ class CodePipeline(Service):
 
     @operation(ARN + "{pipeline.name}", passes=PASSES)
     def create_pipeline(self, request: Request, caller: Caller) -> dict[str, Any]:
-        given = request["pipeline"]
-        if given["name"] in self.pipelines:
+        submitted = request["pipeline"]
+        if submitted["name"] in self.pipelines:
             raise ServiceError(
-                "PipelineNameInUseException", f"A pipeline with the name '{given['name']}' already exists"
+                "PipelineNameInUseException", f"A pipeline with the name '{submitted['name']}' already exists"
             )
-        declaration.check(given)
-        stored = {"executionMode": "SUPERSEDED", "pipelineType": "V1", **copy.deepcopy(given), "version": 1}
+        declaration.check(submitted)
+        stored = {"executionMode": "SUPERSEDED", "pipelineType": "V1", **copy.deepcopy(submitted), "version": 1}
         tags = {tag["key"]: tag["value"] for tag in request.get("tags", [])}
         pipeline = Pipeline(stored, caller.account, caller.region, tags, versions=[stored])
         pipeline.restructure()
@@ -75,15 +75,15 @@ class CodePipeline(Service):
 
     @operation(ARN + "{pipeline.name}", passes=PASSES)
     def update_pipeline(self, request: Request, caller: Caller) -> dict[str, Any]:
-        given = request["pipeline"]
-        pipeline = self.pipelines.get(given["name"])
+        submitted = request["pipeline"]
+        pipeline = self.pipelines.get(submitted["name"])
         if pipeline is None:
-            raise ServiceError("ValidationException", f"Pipeline {given['name']} does not exist")
-        declaration.check(given)
+            raise ServiceError("ValidationException", f"Pipeline {submitted['name']} does not exist")
+        declaration.check(submitted)
         pipeline.version += 1
         pipeline.updated = now()
         defaults = {"executionMode": "SUPERSEDED", "pipelineType": "V1"}
-        pipeline.declaration = {**defaults, **copy.deepcopy(given), "version": pipeline.version}
+        pipeline.declaration = {**defaults, **copy.deepcopy(submitted), "version": pipeline.version}
         pipeline.versions.append(pipeline.declaration)
         pipeline.restructure()
         return {"pipeline": pipeline.declaration}
@@ -116,7 +116,7 @@ class CodePipeline(Service):
         if token in pipeline.tokens:
             return {"pipelineExecutionId": pipeline.tokens[token]}
         variables, revisions = requests.started(pipeline, request)
-        if sum(one.status == IN_PROGRESS for one in pipeline.executions.values()) >= MOST_QUEUED:
+        if sum(execution.status == IN_PROGRESS for execution in pipeline.executions.values()) >= MOST_QUEUED:
             message = f"The pipeline {pipeline.name} has {MOST_QUEUED} executions in progress"
             raise ServiceError("ConcurrentPipelineExecutionsLimitExceededException", message)
         execution = self.begin(pipeline, ("StartPipelineExecution", caller.arn), variables, revisions)
@@ -135,12 +135,12 @@ class CodePipeline(Service):
     @operation(PIPELINE)
     def list_pipeline_executions(self, request: Request, caller: Caller) -> dict[str, Any]:
         pipeline = requests.pipeline(self, request["pipelineName"])
-        found = [execution for execution in pipeline.executions.values() if self.views.is_listed(execution.started)][
-            ::-1
-        ]
+        executions = [
+            execution for execution in pipeline.executions.values() if self.views.is_listed(execution.started)
+        ][::-1]
         if stage := ((request.get("filter") or {}).get("succeededInStage") or {}).get("stageName"):
-            found = [one for one in found if stage in one.passed]
-        rows = [views.summary(one) for one in found]
+            executions = [execution for execution in executions if stage in execution.passed]
+        rows = [views.summary(execution) for execution in executions]
         return page(rows, request, "pipelineExecutionSummaries", "maxResults", "nextToken", bad=BAD_TOKEN)
 
     @operation(PIPELINE)
@@ -218,7 +218,7 @@ class CodePipeline(Service):
     ) -> Execution:
         """Start an execution, on whoever's behalf."""
         declared = pipeline.declaration.get("variables", [])
-        defaults = {one["name"]: one["defaultValue"] for one in declared if "defaultValue" in one}
+        defaults = {variable["name"]: variable["defaultValue"] for variable in declared if "defaultValue" in variable}
         execution = Execution(pipeline, pipeline.declaration, trigger, {**defaults, **variables}, revisions)
         with self.lock:
             self.engine.begin(execution)

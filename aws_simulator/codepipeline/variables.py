@@ -14,19 +14,19 @@ class UnresolvedError(Exception):
 
 def references(text: str) -> Iterator[tuple[str, str]]:
     """(namespace, name) of every reference in a configuration value."""
-    for found in REFERENCE.finditer(text):
-        namespace, _, name = found[1].partition(".")
+    for match in REFERENCE.finditer(text):
+        namespace, _, name = match[1].partition(".")
         yield namespace, name
 
 
 def resolved(text: str, values: Mapping[str, Mapping[str, str]]) -> str:
     """The text with every reference replaced by ``values[namespace][name]``; raises UnresolvedError."""
 
-    def fill(found: re.Match[str]) -> str:
-        namespace, _, name = found[1].partition(".")
+    def fill(match: re.Match[str]) -> str:
+        namespace, _, name = match[1].partition(".")
         try:
             return values[namespace][name]
         except KeyError as error:
-            raise UnresolvedError(f"Unresolved variable in action configuration: #{{{found[1]}}}") from error
+            raise UnresolvedError(f"Unresolved variable in action configuration: #{{{match[1]}}}") from error
 
     return REFERENCE.sub(fill, text)

@@ -20,8 +20,11 @@ def state(pipeline: Pipeline, views: Views) -> dict[str, Any]:
 
 
 def _stage(pipeline: Pipeline, stage: Stage, views: Views) -> dict[str, Any]:
-    declared = next(one for one in pipeline.declaration["stages"] if one["name"] == stage.name)
-    waiting = [{"pipelineExecutionId": one.id, "status": one.status, "type": one.kind} for one in stage.waiting]
+    declared = next(declaration for declaration in pipeline.declaration["stages"] if declaration["name"] == stage.name)
+    waiting = [
+        {"pipelineExecutionId": execution.id, "status": execution.status, "type": execution.kind}
+        for execution in stage.waiting
+    ]
     transition: dict[str, Any] = {"enabled": stage.enabled}
     if stage.changed:
         transition.update(lastChangedBy=stage.changed_by, lastChangedAt=stage.changed)
@@ -31,7 +34,7 @@ def _stage(pipeline: Pipeline, stage: Stage, views: Views) -> dict[str, Any]:
         "stageName": stage.name,
         "inboundExecutions": waiting,
         "inboundTransitionState": transition,
-        "actionStates": [_action_state(pipeline, stage, one["name"], views) for one in declared["actions"]],
+        "actionStates": [_action_state(pipeline, stage, action["name"], views) for action in declared["actions"]],
     }
     if waiting:
         answer["inboundExecution"] = waiting[0]
@@ -85,15 +88,15 @@ def _action_state(pipeline: Pipeline, stage: Stage, name: str, views: Views) -> 
 
 
 def _external(action: Action, views: Views, texts: str) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "externalExecutionId": _external_id(action, views),
         "externalExecutionUrl": action.external_url,
         "logStreamARN": action.log_stream,
     }
     if action.error:
         text = {"message": action.error[1]} if texts == DETAILS or not action.summary else {}
-        found["errorDetails"] = {"code": action.error[0], **text}
-    return {name: value for name, value in found.items() if value}
+        fields["errorDetails"] = {"code": action.error[0], **text}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _external_id(action: Action, views: Views) -> str:
@@ -102,83 +105,86 @@ def _external_id(action: Action, views: Views) -> str:
     return "" if action.status == IN_PROGRESS else action.external_id.rpartition(":")[2]
 
 
-def execution(one: Execution) -> dict[str, Any]:
+def execution(shown: Execution) -> dict[str, Any]:
     return {
-        "pipelineName": one.pipeline.name,
-        "pipelineVersion": one.declaration["version"],
-        "pipelineExecutionId": one.id,
-        "status": one.status,
-        **({"statusSummary": one.summary} if one.summary else {}),
-        "artifactRevisions": [_revision(name, source) for name, source in _by_artifact(one)],
-        "variables": [{"name": name, "resolvedValue": value} for name, value in one.variables.items()],
-        **_how(one),
+        "pipelineName": shown.pipeline.name,
+        "pipelineVersion": shown.declaration["version"],
+        "pipelineExecutionId": shown.id,
+        "status": shown.status,
+        **({"statusSummary": shown.summary} if shown.summary else {}),
+        "artifactRevisions": [_revision(name, source) for name, source in _by_artifact(shown)],
+        "variables": [{"name": name, "resolvedValue": value} for name, value in shown.variables.items()],
+        **_how(shown),
     }
 
 
-def summary(one: Execution) -> dict[str, Any]:
-    sources = [{"actionName": name, **source} for name, source in one.sources.items()]
+def summary(shown: Execution) -> dict[str, Any]:
+    sources = [{"actionName": name, **source} for name, source in shown.sources.items()]
     return {
-        "pipelineExecutionId": one.id,
-        "status": one.status,
-        **({"statusSummary": one.summary} if one.summary else {}),
-        "startTime": one.started,
-        "lastUpdateTime": one.updated,
+        "pipelineExecutionId": shown.id,
+        "status": shown.status,
+        **({"statusSummary": shown.summary} if shown.summary else {}),
+        "startTime": shown.started,
+        "lastUpdateTime": shown.updated,
         "sourceRevisions": sources,
-        **({"stopTrigger": {"reason": one.stop_reason}} if one.stop_reason is not None else {}),
-        **_how(one),
+        **({"stopTrigger": {"reason": shown.stop_reason}} if shown.stop_reason is not None else {}),
+        **_how(shown),
     }
 
 
-def _how(one: Execution) -> dict[str, Any]:
+def _how(shown: Execution) -> dict[str, Any]:
     """What started it, and in which mode."""
-    rollback = {"rollbackTargetPipelineExecutionId": one.rollback_of} if one.rollback_of else None
+    rollback = {"rollbackTargetPipelineExecutionId": shown.rollback_of} if shown.rollback_of else None
     return {
-        "trigger": {"triggerType": one.trigger[0], "triggerDetail": one.trigger[1]},
-        "executionMode": one.declaration["executionMode"],
-        **({"executionType": one.kind, "rollbackMetadata": rollback} if rollback else {}),
+        "trigger": {"triggerType": shown.trigger[0], "triggerDetail": shown.trigger[1]},
+        "executionMode": shown.declaration["executionMode"],
+        **({"executionType": shown.kind, "rollbackMetadata": rollback} if rollback else {}),
     }
 
 
-def _by_artifact(one: Execution) -> Iterable[tuple[str, dict[str, str]]]:
-    for action in one.stages[0]["actions"]:
-        if action["name"] in one.sources:
-            yield action["outputArtifacts"][0]["name"], one.sources[action["name"]]
+def _by_artifact(shown: Execution) -> Iterable[tuple[str, dict[str, str]]]:
+    for action in shown.stages[0]["actions"]:
+        if action["name"] in shown.sources:
+            yield action["outputArtifacts"][0]["name"], shown.sources[action["name"]]
 
 
 def _revision(name: str, source: dict[str, str]) -> dict[str, str]:
-    known = {key: source[key] for key in ("revisionId", "revisionSummary", "revisionUrl") if key in source}
-    return {"name": name, **known}
+    revision = {key: source[key] for key in ("revisionId", "revisionSummary", "revisionUrl") if key in source}
+    return {"name": name, **revision}
 
 
-def action(one: Action, views: Views) -> dict[str, Any]:
-    summary = {"externalExecutionSummary": one.summary} if one.summary else {}
-    result = {**_external(one, views, views.texts), **summary}
-    given: dict[str, Any] = {
-        "actionTypeId": one.declaration["actionTypeId"],
-        "configuration": one.declaration.get("configuration", {}),
-        "resolvedConfiguration": one.configuration,
-        "region": one.execution.pipeline.region,
-        "inputArtifacts": _artifacts(one.inputs),
+def action(shown: Action, views: Views) -> dict[str, Any]:
+    summary = {"externalExecutionSummary": shown.summary} if shown.summary else {}
+    result = {**_external(shown, views, views.texts), **summary}
+    fields: dict[str, Any] = {
+        "actionTypeId": shown.declaration["actionTypeId"],
+        "configuration": shown.declaration.get("configuration", {}),
+        "resolvedConfiguration": shown.configuration,
+        "region": shown.execution.pipeline.region,
+        "inputArtifacts": _artifacts(shown.inputs),
     }
-    given.update({key: one.declaration[key] for key in ("roleArn", "namespace") if key in one.declaration})
+    fields.update({key: shown.declaration[key] for key in ("roleArn", "namespace") if key in shown.declaration})
     return {
-        "pipelineExecutionId": one.execution.id,
-        "actionExecutionId": one.id,
-        "pipelineVersion": one.execution.declaration["version"],
-        "stageName": one.stage,
-        "actionName": one.name,
-        "startTime": one.started,
-        "lastUpdateTime": one.updated,
-        **({"updatedBy": one.updated_by} if one.updated_by else {}),
-        "status": one.status,
-        "input": given,
+        "pipelineExecutionId": shown.execution.id,
+        "actionExecutionId": shown.id,
+        "pipelineVersion": shown.execution.declaration["version"],
+        "stageName": shown.stage,
+        "actionName": shown.name,
+        "startTime": shown.started,
+        "lastUpdateTime": shown.updated,
+        **({"updatedBy": shown.updated_by} if shown.updated_by else {}),
+        "status": shown.status,
+        "input": fields,
         "output": {
-            "outputArtifacts": _artifacts(one.outputs),
+            "outputArtifacts": _artifacts(shown.outputs),
             **({"executionResult": result} if result else {}),
-            "outputVariables": one.variables,
+            "outputVariables": shown.variables,
         },
     }
 
 
-def _artifacts(found: list[Artifact]) -> list[dict[str, Any]]:
-    return [{"name": one.name, "s3location": {"bucket": one.bucket, "key": one.key}} for one in found]
+def _artifacts(artifacts: list[Artifact]) -> list[dict[str, Any]]:
+    return [
+        {"name": artifact.name, "s3location": {"bucket": artifact.bucket, "key": artifact.key}}
+        for artifact in artifacts
+    ]

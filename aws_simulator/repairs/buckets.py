@@ -37,15 +37,15 @@ class Bucket(ResourceType):
     def create(self, resource: Resource) -> tuple[str, dict[str, Any]]:
         name = resource.properties.get("BucketName") or resource.generated_name(63, lowercase=True)
         resource.caller.require("s3:CreateBucket", f"arn:aws:s3:::{name}")
-        made = self._handlers["create"](resource.logical_id, resource.properties, resource.stack)
-        self._apply(made[0], resource)
-        return made[0], made[1]
+        created = self._handlers["create"](resource.logical_id, resource.properties, resource.stack)
+        self._apply(created[0], resource)
+        return created[0], created[1]
 
     def update(self, resource: Resource) -> tuple[str, dict[str, Any]]:
         arguments = (resource.physical_id, resource.previous, resource.properties, resource.stack)
-        made = self._handlers["update"](*arguments)
-        self._apply(made[0], resource)
-        return made[0], made[1]
+        updated = self._handlers["update"](*arguments)
+        self._apply(updated[0], resource)
+        return updated[0], updated[1]
 
     def delete(self, resource: Resource) -> None:
         name = resource.physical_id
@@ -73,11 +73,11 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     """A lifecycle rule as S3's API takes it."""
     if unknown := sorted(set(rule) - set(RULE) - set(DAYS) - set(NESTED)):
         raise ValueError(f"the simulator does not do {unknown[0]} of a lifecycle rule")
-    found: dict[str, Any] = {RULE[key]: rule[key] for key in RULE if key in rule}
+    fields: dict[str, Any] = {RULE[key]: rule[key] for key in RULE if key in rule}
     for key, (section, member) in DAYS.items():
         if key in rule:
-            found[section] = {member: int(rule[key])}
+            fields[section] = {member: int(rule[key])}
     for key in NESTED:
         if key in rule:
-            found[key] = {name: int(value) for name, value in rule[key].items()}
-    return {"Filter": {"Prefix": found.pop("Prefix", "")}, **found}
+            fields[key] = {name: int(value) for name, value in rule[key].items()}
+    return {"Filter": {"Prefix": fields.pop("Prefix", "")}, **fields}

@@ -44,12 +44,12 @@ def _look_at_stacks() -> None:
     def extracted(
         service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *more: Any
     ) -> Any:
-        found = extract(service, method, path, headers, body, query, *more)
+        extracted = extract(service, method, path, headers, body, query, *more)
         of_events = _p(query, "Action") == "DescribeEvents"
         change_set = (
             cloudformation._change_sets.get(_p(query, "ChangeSetName")) if service == "cloudformation" else None
         )
-        return change_set["StackId"] if change_set and not of_events else found
+        return change_set["StackId"] if change_set and not of_events else extracted
 
     iam_actions.extract_resource_arn = extracted
 
@@ -58,9 +58,9 @@ def _chosen(template: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """The template without the resources whose condition is false: they are no part of the stack."""
     conditions = engine._evaluate_conditions(template, params) if template else {}
     kept = {
-        name: one
-        for name, one in (template.get("Resources") or {}).items()
-        if conditions.get(one.get("Condition"), True)
+        name: resource
+        for name, resource in (template.get("Resources") or {}).items()
+        if conditions.get(resource.get("Condition"), True)
     }
     return {**template, "Resources": kept} if template else template
 
@@ -73,11 +73,11 @@ def _create(create: Handler) -> Handler:
             message = f"Stack:{before['StackId']} is in ROLLBACK_COMPLETE state and can not be updated."
             return _error("ValidationError", message)
         answer = create(params)
-        change_sets, wanted = cloudformation._change_sets.values(), _p(params, "ChangeSetName")
-        found = [one for one in change_sets if one["ChangeSetName"] == wanted]
-        if answer[0] != 200 or not found:
+        change_sets, set_name = cloudformation._change_sets.values(), _p(params, "ChangeSetName")
+        matches = [change_set for change_set in change_sets if change_set["ChangeSetName"] == set_name]
+        if answer[0] != 200 or not matches:
             return answer
-        change_set = found[-1]
+        change_set = matches[-1]
         if before.get("StackStatus") == "REVIEW_IN_PROGRESS":
             answer = _keep_id(change_set, before, answer)
         _validate(change_set)
@@ -104,11 +104,11 @@ def _validate(change_set: dict[str, Any]) -> None:
     template, params = change_set["_template"], change_set["_resolved_params"]
     conditions = engine._evaluate_conditions(template, params)
     stack = cloudformation._stacks[change_set["StackName"]]
-    owned = frozenset(one["PhysicalResourceId"] for one in stack.get("_resources", {}).values())
+    owned = frozenset(resource["PhysicalResourceId"] for resource in stack.get("_resources", {}).values())
     resources = _chosen(template, params)["Resources"]
-    given = (params, conditions, template.get("Mappings", {}), change_set["StackName"], change_set["StackId"])
-    errors = stacks._validation_errors(resources, list(resources), *given, owned)
-    errors += _log_groups(resources, given, owned)
+    context = (params, conditions, template.get("Mappings", {}), change_set["StackName"], change_set["StackId"])
+    errors = stacks._validation_errors(resources, list(resources), *context, owned)
+    errors += _log_groups(resources, context, owned)
     if not errors:
         return
     checks = sorted({CHECKS[error[2]] for error in errors})
@@ -116,17 +116,17 @@ def _validate(change_set: dict[str, Any]) -> None:
     change_set["_operation_events"] = [_event(change_set, error) for error in errors]
 
 
-def _log_groups(resources: Mapping[str, Any], given: Any, owned: frozenset[str]) -> list[tuple[str, ...]]:
-    found = []
-    for name, one in resources.items():
-        group = (one.get("Properties") or {}).get("LogGroupName")
-        if one.get("Type") != LOG_GROUP or not group:
+def _log_groups(resources: Mapping[str, Any], context: Any, owned: frozenset[str]) -> list[tuple[str, ...]]:
+    groups = []
+    for name, resource in resources.items():
+        group = (resource.get("Properties") or {}).get("LogGroupName")
+        if resource.get("Type") != LOG_GROUP or not group:
             continue
-        value = stacks._static_property(group, resources, *given)
+        value = stacks._static_property(group, resources, *context)
         if isinstance(value, str) and value in cloudwatch_logs._log_groups and value not in owned:
             reason = conflict(LOG_GROUP, value)
-            found.append((name, LOG_GROUP, "NAME_CONFLICT_VALIDATION", f"/Resources/{name}", reason))
-    return found
+            groups.append((name, LOG_GROUP, "NAME_CONFLICT_VALIDATION", f"/Resources/{name}", reason))
+    return groups
 
 
 def _event(change_set: Mapping[str, Any], error: tuple[str, ...]) -> dict[str, Any]:
@@ -161,22 +161,22 @@ def _describe_events(describe: Handler) -> Handler:
     """Also what early validation found in a change set, by the change set or by its stack."""
 
     def described(params: Mapping[str, Any]) -> Any:
-        wanted, of = _p(params, "ChangeSetName"), _p(params, "StackName")
-        named = ("ChangeSetName", "ChangeSetId") if wanted else ("StackName", "StackId")
-        found = [
+        name, of = _p(params, "ChangeSetName"), _p(params, "StackName")
+        named = ("ChangeSetName", "ChangeSetId") if name else ("StackName", "StackId")
+        matches = [
             event
             for change_set in cloudformation._change_sets.values()
-            if (wanted or of) in [change_set[name] for name in named]
+            if (name or of) in [change_set[name] for name in named]
             for event in change_set.get("_operation_events", [])
         ]
-        stack = found and cloudformation._stacks.get(found[0]["StackId"].split("/")[1])
+        stack = matches and cloudformation._stacks.get(matches[0]["StackId"].split("/")[1])
         if not stack:
             return describe(params)
         before = stack.get("_operation_events")
-        stack["_operation_events"] = [*(before or []), *found]
+        stack["_operation_events"] = [*(before or []), *matches]
         try:
-            rest = {key: value for key, value in params.items() if key not in ("ChangeSetName", "StackName")}
-            return describe({**rest, "StackName": [stack["StackName"]]})
+            remaining = {key: value for key, value in params.items() if key not in ("ChangeSetName", "StackName")}
+            return describe({**remaining, "StackName": [stack["StackName"]]})
         finally:
             stack["_operation_events"] = before
 

@@ -13,13 +13,13 @@ HEADER = "if-none-match"
 
 
 def install() -> None:
-    known = iam_actions.s3_service_context
+    original = iam_actions.s3_service_context
 
     def context(action: str, query: Any, path: str = "", headers: Any = None) -> dict[str, Any]:
-        found = known(action, query, path, headers)
-        given = {name.lower(): value for name, value in (headers or {}).items()}
-        if action == "s3:PutObject" and HEADER in given:
-            found[f"s3:{HEADER}"] = given[HEADER]
-        return found
+        context = original(action, query, path, headers)
+        lower_headers = {name.lower(): value for name, value in (headers or {}).items()}
+        if action == "s3:PutObject" and HEADER in lower_headers:
+            context[f"s3:{HEADER}"] = lower_headers[HEADER]
+        return context
 
     iam_actions.s3_service_context = context

@@ -20,18 +20,18 @@ def install() -> None:
     extract = iam_actions.extract_resource_arn
 
     def extracted(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *more: Any) -> Any:
-        found = extract(service, method, path, headers, body, *more)
+        extracted = extract(service, method, path, headers, body, *more)
         action = headers.get("x-amz-target", "").rpartition(".")[2]
-        if service != "logs" or action in TAGGING or ":log-stream:" in found:
-            return found
-        given = json.loads(body or b"{}")
-        group = found if found != "*" else _all_groups(given, *more)
-        return f"{group}:log-stream:{given.get('logStreamName', '')}"
+        if service != "logs" or action in TAGGING or ":log-stream:" in extracted:
+            return extracted
+        request = json.loads(body or b"{}")
+        group = extracted if extracted != "*" else _all_groups(request, *more)
+        return f"{group}:log-stream:{request.get('logStreamName', '')}"
 
     iam_actions.extract_resource_arn = extracted
 
 
-def _all_groups(given: dict[str, Any], _: Any, region: str, account: str) -> str:
+def _all_groups(request: dict[str, Any], _: Any, region: str, account: str) -> str:
     """DescribeLogGroups and the like name no group; logGroupIdentifier may be a name or an ARN."""
-    name = str(given.get("logGroupIdentifier") or "")
+    name = str(request.get("logGroupIdentifier") or "")
     return name.removesuffix(":*") if name.startswith("arn:") else f"arn:aws:logs:{region}:{account}:log-group:{name}"

@@ -24,6 +24,6 @@ def shortened(name: str, stack_length: int, longest: int) -> str:
     if len(name) <= longest:
         return name
     stack, (logical_id, suffix) = name[:stack_length], name[stack_length + 1 :].rsplit("-", 1)
-    left = longest - len(suffix) - 2
-    stack = stack[: max(left // 2, left - len(logical_id))]
-    return f"{stack}-{logical_id[: left - len(stack)]}-{suffix}"
+    available = longest - len(suffix) - 2
+    stack = stack[: max(available // 2, available - len(logical_id))]
+    return f"{stack}-{logical_id[: available - len(stack)]}-{suffix}"

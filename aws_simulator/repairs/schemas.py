@@ -43,10 +43,12 @@ def schema(kind: str, region: str = "us-east-1") -> dict[str, Any]:
 def install() -> None:
     for kind in TYPES:
         if kind not in provisioners._REPLACING_PROPERTIES:
-            found = schema(kind)
-            provisioners._REPLACING_PROPERTIES[kind] = _names(found, "createOnlyProperties")
-            provisioners._CONDITIONALLY_REPLACING_PROPERTIES[kind] = _names(found, "conditionalCreateOnlyProperties")
+            definition = schema(kind)
+            provisioners._REPLACING_PROPERTIES[kind] = _names(definition, "createOnlyProperties")
+            provisioners._CONDITIONALLY_REPLACING_PROPERTIES[kind] = _names(
+                definition, "conditionalCreateOnlyProperties"
+            )
 
 
-def _names(found: dict[str, Any], section: str) -> tuple[str, ...]:
-    return tuple(path.split("/")[2] for path in found.get(section) or ())
+def _names(definition: dict[str, Any], section: str) -> tuple[str, ...]:
+    return tuple(path.split("/")[2] for path in definition.get(section) or ())

@@ -37,9 +37,9 @@ def simulate(parameters: dict[str, Any]) -> Any:
         message = "Invalid Entity Arn: it must be of a user, group or role."
         return iam._error(400, "InvalidInput", message, ns="iam")
     name = path.rpartition("/")[2]
-    known = iam._users if kind == "user" else iam._roles
-    found = known.get(name)
-    if found is None or found["Arn"] != principal:
+    principals = iam._users if kind == "user" else iam._roles
+    entity = principals.get(name)
+    if entity is None or entity["Arn"] != principal:
         return iam._error(404, "NoSuchEntity", f"The {kind} {principal} cannot be found.", ns="iam")
     gather = iam_evaluator._gather_user_policies if kind == "user" else iam_evaluator._gather_role_policies
     policies = gather(name, get_account_id())
@@ -55,10 +55,10 @@ def simulate(parameters: dict[str, Any]) -> Any:
 
 
 def _members(parameters: dict[str, Any], form: str) -> list[str]:
-    found = []
-    while value := iam._p(parameters, form.format(len(found) + 1)):
-        found.append(value)
-    return found
+    policies = []
+    while value := iam._p(parameters, form.format(len(policies) + 1)):
+        policies.append(value)
+    return policies
 
 
 def _context(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _context(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _result(action: str, resource: str, principal: str, policies: Any, context: dict[str, Any]) -> str:
-    asked = EvalContext(
+    evaluation = EvalContext(
         principal_arn=principal,
         principal_type="User",
         principal_account=get_account_id(),
@@ -79,7 +79,7 @@ def _result(action: str, resource: str, principal: str, policies: Any, context: 
         region=get_region(),
         service_context=context,
     )
-    decision = iam_evaluator.evaluate(asked, policies).decision
+    decision = iam_evaluator.evaluate(evaluation, policies).decision
     return (
         f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>{resource}</EvalResourceName>"
         f"<EvalDecision>{DECISIONS.get(decision, 'implicitDeny')}</EvalDecision>"

@@ -48,11 +48,11 @@ def _beside(stack_id: str, stack_name: str, failed: str) -> tuple[str, str] | No
     """A resource that AWS, which makes several at once, would have been making when another one failed."""
     stack = cloudformation._stacks[stack_name]
     resources: dict[str, Any] = (stack.get("_template") or {}).get("Resources") or {}
-    states = {one["LogicalResourceId"]: one["ResourceStatus"] for one in cloudformation._stack_events[stack_id]}
+    states = {event["LogicalResourceId"]: event["ResourceStatus"] for event in cloudformation._stack_events[stack_id]}
     conditions = stack.get("_conditions") or {}
-    for name, one in sorted(resources.items()):
-        needs = engine._extract_deps(one, set(resources))
+    for name, resource in sorted(resources.items()):
+        needs = engine._extract_deps(resource, set(resources))
         ready = all(states.get(need) == "CREATE_COMPLETE" for need in needs)
-        if name not in states and name != failed and ready and conditions.get(one.get("Condition"), True):
-            return name, one["Type"]
+        if name not in states and name != failed and ready and conditions.get(resource.get("Condition"), True):
+            return name, resource["Type"]
     return None

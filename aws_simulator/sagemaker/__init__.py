@@ -43,7 +43,7 @@ class SageMaker(TrainingJobs, ProcessingJobs, Endpoints, EndpointConfigs, Models
 
     def has(self, arn: str) -> bool:
         records = (self.training_jobs, self.processing_jobs, self.models, self.endpoint_configs, self.endpoints)
-        return any(arn in known for known in (*records, self.groups, self.packages))
+        return any(arn in records_of_kind for records_of_kind in (*records, self.groups, self.packages))
 
     def clear(self) -> None:
         """Their processes have been ended; what is left of jobs and endpoints is waited for."""
@@ -54,8 +54,8 @@ class SageMaker(TrainingJobs, ProcessingJobs, Endpoints, EndpointConfigs, Models
         self.clear_endpoints()
         for records in (self.training_jobs, self.processing_jobs, self.models, self.endpoint_configs):
             records.clear()
-        for other in (self.groups, self.packages, self.tags):
-            other.clear()
+        for service in (self.groups, self.packages, self.tags):
+            service.clear()
         self.pace.clear()
 
 
@@ -87,7 +87,7 @@ def _tell_the_runtime_apart() -> None:
     detect = app.detect_service
 
     def detect_service(method: str, path: str, headers: dict[str, str], query: Any) -> str:
-        found = str(detect(method, path, headers, query))
-        return Runtime.name if found == SageMaker.name and path.startswith("/endpoints/") else found
+        action = str(detect(method, path, headers, query))
+        return Runtime.name if action == SageMaker.name and path.startswith("/endpoints/") else action
 
     app.detect_service = detect_service

@@ -49,24 +49,24 @@ def listing(
 
     ``name`` and ``status``: the members that NameContains and StatusEquals look at; ``by``: what SortBy is by default.
     """
-    found = [row for row in rows if all(fits(row) for fits in _filters(request, name, status))]
+    matches = [row for row in rows if all(fits(row) for fits in _filters(request, name, status))]
     keys = {"Name": name, "Status": status, "CreationTime": "CreationTime"}
     key = keys[request.get("SortBy", by)]
     ascending = request.get("SortOrder", "Descending") == "Ascending"
-    found.sort(key=lambda row: (row[key], row["CreationTime"]), reverse=not ascending)
-    shown = [{key: value for key, value in row.items() if not key.startswith("_")} for row in found]
+    matches.sort(key=lambda row: (row[key], row["CreationTime"]), reverse=not ascending)
+    shown = [{key: value for key, value in row.items() if not key.startswith("_")} for row in matches]
     return page(shown, request, answer, "MaxResults", "NextToken", LIST_SIZE)
 
 
 def _filters(request: Request, name: str, status: str) -> list[Callable[[Mapping[str, Any]], bool]]:
-    found: list[Callable[[Mapping[str, Any]], bool]] = []
-    if wanted := request.get("NameContains"):
-        found.append(lambda row: wanted.lower() in row[name].lower())
+    filters: list[Callable[[Mapping[str, Any]], bool]] = []
+    if text := request.get("NameContains"):
+        filters.append(lambda row: text.lower() in row[name].lower())
     if state := request.get("StatusEquals"):
-        found.append(lambda row: bool(row[status] == state))
+        filters.append(lambda row: bool(row[status] == state))
     for member in ("CreationTime", "LastModifiedTime"):
         if after := request.get(f"{member}After"):
-            found.append(lambda row, member=member, after=after: row[member] > after)
+            filters.append(lambda row, member=member, after=after: row[member] > after)
         if before := request.get(f"{member}Before"):
-            found.append(lambda row, member=member, before=before: row[member] < before)
-    return found
+            filters.append(lambda row, member=member, before=before: row[member] < before)
+    return filters

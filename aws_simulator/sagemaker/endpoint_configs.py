@@ -35,8 +35,8 @@ class EndpointConfig:
     @property
     def capture(self) -> Mapping[str, Any]:
         """The DataCaptureConfig; empty if nothing is captured."""
-        found: Mapping[str, Any] = self.request.get("DataCaptureConfig", {})
-        return found if found.get("EnableCapture", True) else {}
+        capture: Mapping[str, Any] = self.request.get("DataCaptureConfig", {})
+        return capture if capture.get("EnableCapture", True) else {}
 
     def summary(self) -> dict[str, Any]:
         return {"EndpointConfigName": self.name, "EndpointConfigArn": self.arn, "CreationTime": self.created}
@@ -81,8 +81,8 @@ class EndpointConfigs(Base):
             "DataCaptureConfig": bool(request.get("DataCaptureConfig")),
             "More than one production variant": len(request["ProductionVariants"]) > 1,
         }
-        for feature, wanted in lacking.items():
-            if wanted:
+        for feature, is_requested in lacking.items():
+            if is_requested:
                 raise invalid(f"{feature} is not supported for serverless endpoints.")
 
     @operation(ARN)

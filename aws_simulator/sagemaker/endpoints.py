@@ -160,9 +160,9 @@ class Endpoints(Base):
 
     def age(self, arguments: dict[str, Any]) -> None:
         """The control ``sagemaker-age``: an endpoint, and when it was last changed, so many days older."""
-        found = next(endpoint for endpoint in self.endpoints.values() if endpoint.name == arguments["endpoint"])
-        found.created -= datetime.timedelta(days=arguments["days"])
-        found.modified -= datetime.timedelta(days=arguments["days"])
+        endpoint_ = next(endpoint for endpoint in self.endpoints.values() if endpoint.name == arguments["endpoint"])
+        endpoint_.created -= datetime.timedelta(days=arguments["days"])
+        endpoint_.modified -= datetime.timedelta(days=arguments["days"])
 
     def clear_endpoints(self) -> None:
         for thread in self.threads:
@@ -174,9 +174,9 @@ class Endpoints(Base):
 
 def _retain(request: Request, endpoint: Endpoint, fleets: list[Fleet]) -> None:
     """RetainAllVariantProperties: what scaling or a person has set outlives the update."""
-    excluded = [one["VariantPropertyType"] for one in request.get("ExcludeRetainedVariantProperties", [])]
+    excluded = [property_["VariantPropertyType"] for property_ in request.get("ExcludeRetainedVariantProperties", [])]
     for fleet in fleets if request.get("RetainAllVariantProperties") else []:
-        old = next((other for other in endpoint.fleets if other.name == fleet.name), fleet)
+        old = next((former for former in endpoint.fleets if former.name == fleet.name), fleet)
         fleet.instances = fleet.instances if "DesiredInstanceCount" in excluded else old.instances
         fleet.weight = fleet.weight if "DesiredWeight" in excluded else old.weight
 

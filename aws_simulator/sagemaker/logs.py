@@ -55,8 +55,8 @@ class LogStream:
         self._logs.create_log_stream(**self._names)
 
     def _collected(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while len(found) < AT_ONCE and not self._lines.empty():
+        streams: list[dict[str, Any]] = []
+        while len(streams) < AT_ONCE and not self._lines.empty():
             moment, line = self._lines.get()
-            found.append({"timestamp": moment, "message": line or " "})
-        return found
+            streams.append({"timestamp": moment, "message": line or " "})
+        return streams

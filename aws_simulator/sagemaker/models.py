@@ -87,8 +87,8 @@ class Models(Base):
         if package.approval != "Approved":
             status = f"its approval status is {package.approval}, not Approved."
             raise invalid(f"Cannot create a model from model package {package.arn}: {status}")
-        (found,) = package.containers
-        return {**found, **{key: value for key, value in container.items() if key != "ModelPackageName"}}
+        (definition,) = package.containers
+        return {**definition, **{key: value for key, value in container.items() if key != "ModelPackageName"}}
 
     @operation("arn:aws:sagemaker:{region}:{account}:model/{ModelName}")
     def describe_model(self, request: Request, caller: Caller) -> dict[str, Any]:

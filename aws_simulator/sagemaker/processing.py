@@ -66,7 +66,7 @@ class ProcessingJobs(Base):
             for job in self.processing_jobs.values()
             if not job.is_over
         ]
-        used = sum(other["InstanceCount"] for other in running if other["InstanceType"] == cluster["InstanceType"])
+        used = sum(job["InstanceCount"] for job in running if job["InstanceType"] == cluster["InstanceType"])
         self.pace.require_quota(f"{cluster['InstanceType']} for processing job usage", used, cluster["InstanceCount"])
 
     @operation(ARN)
@@ -112,11 +112,11 @@ def check(request: Mapping[str, Any]) -> None:
         raise invalid("ClusterConfig is required in ProcessingResources.")
     inputs = [processing_input.get("S3Input") for processing_input in request.get("ProcessingInputs", [])]
     outputs = [output.get("S3Output") for output in request.get("ProcessingOutputConfig", {}).get("Outputs", [])]
-    for place in [*inputs, *outputs]:
-        if place is None:
+    for channel in [*inputs, *outputs]:
+        if channel is None:
             raise invalid("The simulator has only S3Input and S3Output.")
-        if not str(place.get("LocalPath", "")).startswith(f"{MOUNT}/"):
-            raise invalid(f"LocalPath must begin with {MOUNT}/, is {place.get('LocalPath')}.")
-    for given in inputs:
-        if given["S3DataType"] != "S3Prefix" or given.get("S3InputMode", "File") != "File":
+        if not str(channel.get("LocalPath", "")).startswith(f"{MOUNT}/"):
+            raise invalid(f"LocalPath must begin with {MOUNT}/, is {channel.get('LocalPath')}.")
+    for channel in inputs:
+        if channel["S3DataType"] != "S3Prefix" or channel.get("S3InputMode", "File") != "File":
             raise invalid("The simulator has only inputs with S3Prefix in File mode.")

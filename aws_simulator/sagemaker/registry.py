@@ -173,8 +173,10 @@ class ModelRegistry(Base):
         if name:
             self._group(request["ModelPackageGroupName"], caller)
         status = request.get("ModelApprovalStatus")
-        found = [package for package in self._packages(caller) if package.request["ModelPackageGroupName"] == name]
-        rows = [{**package.summary(), "_arn": package.arn} for package in found if status in (None, package.approval)]
+        packages = [package for package in self._packages(caller) if package.request["ModelPackageGroupName"] == name]
+        rows = [
+            {**package.summary(), "_arn": package.arn} for package in packages if status in (None, package.approval)
+        ]
         return listing(rows, request, "ModelPackageSummaryList", "_arn")
 
     @operation(package_arns, context=conditions)

@@ -141,15 +141,17 @@ class EndpointType(ApiType):
         if settled["EndpointStatus"] == "InService" and (silent or settled["EndpointConfigName"] == wished):
             return
         reason = settled.get("FailureReason") or f"The endpoint is {settled['EndpointStatus']}."
-        what = f"Resource of type '{self.name}' with identifier '{settled['EndpointArn']}' did not stabilize: {reason}"
+        message = (
+            f"Resource of type '{self.name}' with identifier '{settled['EndpointArn']}' did not stabilize: {reason}"
+        )
         token = f"(RequestToken: {uuid.uuid4()}, HandlerErrorCode: NotStabilized)"
-        raise ValueError(f'Resource handler returned message: "{what}" {token}')
+        raise ValueError(f'Resource handler returned message: "{message}" {token}')
 
     def _settled(self, resource: Resource, name: str) -> dict[str, Any]:
         while True:
-            found = self._call(resource, "Describe", EndpointName=name)
-            if found["EndpointStatus"] in ("InService", "Failed"):
-                return found
+            description = self._call(resource, "Describe", EndpointName=name)
+            if description["EndpointStatus"] in ("InService", "Failed"):
+                return description
             time.sleep(LOOK_SECONDS)
 
     def update(self, resource: Resource) -> tuple[str, dict[str, Any]]:

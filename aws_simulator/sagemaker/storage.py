@@ -117,8 +117,8 @@ def _relative(key: str, prefix: str) -> str:
 
 
 def _words(error: ClientError) -> str:
-    found = error.response["Error"]
-    return f"{found['Code']}: {found['Message']}"
+    details = error.response["Error"]
+    return f"{details['Code']}: {details['Message']}"
 
 
 def _digest(path: Path) -> str:

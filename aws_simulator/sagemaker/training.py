@@ -25,11 +25,11 @@ ARN = "arn:aws:sagemaker:{region}:{account}:training-job/{TrainingJobName}"
 
 def conditions(request: Request) -> dict[str, Any]:
     """The condition keys of sagemaker:CreateTrainingJob."""
-    found = {
+    fields = {
         "sagemaker:InstanceTypes": [request.get("ResourceConfig", {}).get("InstanceType")],
         "sagemaker:MaxRuntimeInSeconds": request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
     }
-    return {name: value for name, value in found.items() if value not in (None, [None])}
+    return {name: value for name, value in fields.items() if value not in (None, [None])}
 
 
 class TrainingJobs(Base):
@@ -66,7 +66,7 @@ class TrainingJobs(Base):
         resources = request["ResourceConfig"]
         spot = "spot " if request.get("EnableManagedSpotTraining") else ""
         running = [job.request["ResourceConfig"] for job in self.training_jobs.values() if not job.is_over]
-        used = sum(other["InstanceCount"] for other in running if other["InstanceType"] == resources["InstanceType"])
+        used = sum(job["InstanceCount"] for job in running if job["InstanceType"] == resources["InstanceType"])
         self.pace.require_quota(
             f"{resources['InstanceType']} for {spot}training job usage", used, resources["InstanceCount"]
         )

@@ -124,9 +124,9 @@ class TrainingHost:
 
     def _check_requirements(self) -> None:
         """The toolkit installs them; here the test's environment is the image, and must have them."""
-        for wanted in requirements_in(self.root / "code" / "requirements.txt"):
-            if not is_installed(wanted):
-                message = f"ERROR: No matching distribution found for {wanted}"
+        for requirement in requirements_in(self.root / "code" / "requirements.txt"):
+            if not is_installed(requirement):
+                message = f"ERROR: No matching distribution found for {requirement}"
                 self._line(message)
                 command = f"{sys.executable} -m pip install -r requirements.txt"
                 raise Failure(self._called_process_error("InstallRequirementsError", 1, message, command))
@@ -134,7 +134,7 @@ class TrainingHost:
     def _run(self, argv: list[str], folder: Path, variables: Mapping[str, str]) -> Process:
         private = self.root.parent.parent
         (private / "tmp").mkdir()
-        given = {name: mapped(value, self.root) for name, value in self._request.get("Environment", {}).items()}
+        job_variables = {name: mapped(value, self.root) for name, value in self._request.get("Environment", {}).items()}
         env = {
             "PATH": f"{self._commands()}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(private),
@@ -147,7 +147,7 @@ class TrainingHost:
             "AWS_ENDPOINT_URL": self._job.simulator.url,
             "AWS_EC2_METADATA_DISABLED": "true",
             **self._job.role.credentials,
-            **given,
+            **job_variables,
             **variables,
         }
         self.process = self._job.start(argv, folder, env, self._line)

@@ -69,8 +69,8 @@ class Models:
 
     def settled(self, name: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=name)
-            return found if found["EndpointStatus"] in ("InService", "Failed") else None
+            description: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=name)
+            return description if description["EndpointStatus"] in ("InService", "Failed") else None
 
         return dict(eventually(look))
 

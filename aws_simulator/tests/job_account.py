@@ -117,11 +117,13 @@ class Jobs:
 
     def trained(self, name: str, *statuses: str) -> dict[str, Any]:
         """The description of a training job as soon as its status (or secondary status) is one of these, or final."""
-        wanted = {*statuses} or {"Completed", "Failed", "Stopped"}
+        expected = {*statuses} or {"Completed", "Failed", "Stopped"}
 
         def look() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=name)
-            return found if wanted & {found["TrainingJobStatus"], found["SecondaryStatus"]} else None
+            description: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=name)
+            return (
+                description if expected & {description["TrainingJobStatus"], description["SecondaryStatus"]} else None
+            )
 
         return dict(eventually(look))
 
@@ -130,11 +132,11 @@ class Jobs:
         return self.processed(name)
 
     def processed(self, name: str, *statuses: str) -> dict[str, Any]:
-        wanted = {*statuses} or {"Completed", "Failed", "Stopped"}
+        expected = {*statuses} or {"Completed", "Failed", "Stopped"}
 
         def look() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.sagemaker.describe_processing_job(ProcessingJobName=name)
-            return found if found["ProcessingJobStatus"] in wanted else None
+            description: dict[str, Any] = self.sagemaker.describe_processing_job(ProcessingJobName=name)
+            return description if description["ProcessingJobStatus"] in expected else None
 
         return dict(eventually(look))
 
@@ -158,10 +160,10 @@ def channel_of(name: str, uri: str) -> dict[str, Any]:
 
 
 def input_of(path: str, uri: str) -> dict[str, Any]:
-    place = {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix", "S3InputMode": "File"}
-    return {"InputName": path.rpartition("/")[2], "S3Input": place}
+    source = {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix", "S3InputMode": "File"}
+    return {"InputName": path.rpartition("/")[2], "S3Input": source}
 
 
 def output_of(path: str, uri: str) -> dict[str, Any]:
-    place = {"S3Uri": uri, "LocalPath": path, "S3UploadMode": "EndOfJob"}
-    return {"OutputName": path.rpartition("/")[2], "S3Output": place}
+    destination = {"S3Uri": uri, "LocalPath": path, "S3UploadMode": "EndOfJob"}
+    return {"OutputName": path.rpartition("/")[2], "S3Output": destination}

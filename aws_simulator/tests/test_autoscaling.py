@@ -57,8 +57,8 @@ def test_a_target_its_policy_and_their_alarms(aws: Aws, models: Models) -> None:
     assert (policy["PolicyName"], policy["Alarms"]) == ("p", alarms)
     assert len(cloudwatch.describe_alarms()["MetricAlarms"]) == 2
     models.model("m2")
-    other = {"InstanceType": "ml.c5.large", "InitialInstanceCount": 1}
-    models.config("c2", "m2", variant=other)
+    variant = {"InstanceType": "ml.c5.large", "InitialInstanceCount": 1}
+    models.config("c2", "m2", variant=variant)
     with pytest.raises(ClientError, match="registered with Application Auto Scaling"):
         models.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c2")
     scaling.deregister_scalable_target(**TARGET)

@@ -28,7 +28,7 @@ def commit(client: Any, files: dict[str, str], parent: str = "", **more: Any) ->
 
 def test_commits_are_read_back_as_trees_files_and_differences(codecommit: Any) -> None:
     first = commit(codecommit, {"a.txt": "one", "dir/b.txt": "two"}, authorName="Ann", email="a@b", commitMessage="1st")
-    assert [one["absolutePath"] for one in first["filesAdded"]] == ["a.txt", "dir/b.txt"]
+    assert [file["absolutePath"] for file in first["filesAdded"]] == ["a.txt", "dir/b.txt"]
     changed = commit(codecommit, {"a.txt": "new"}, first["commitId"], deleteFiles=[{"filePath": "dir/b.txt"}])
     assert codecommit.get_branch(repositoryName=NAME, branchName="main")["branch"]["commitId"] == changed["commitId"]
 
@@ -38,7 +38,7 @@ def test_commits_are_read_back_as_trees_files_and_differences(codecommit: Any) -
     assert [file["absolutePath"] for file in folder["files"]] == ["a.txt"]
     assert [sub_folder["absolutePath"] for sub_folder in folder["subFolders"]] == ["dir"]
     inner = codecommit.get_folder(repositoryName=NAME, folderPath="dir", commitSpecifier=first["commitId"])
-    assert [(one["absolutePath"], one["relativePath"]) for one in inner["files"]] == [("dir/b.txt", "b.txt")]
+    assert [(file["absolutePath"], file["relativePath"]) for file in inner["files"]] == [("dir/b.txt", "b.txt")]
     assert codecommit.get_file(repositoryName=NAME, filePath="a.txt")["fileContent"] == b"new"
     differences = codecommit.get_differences(
         repositoryName=NAME, beforeCommitSpecifier=first["commitId"], afterCommitSpecifier="main"
@@ -151,10 +151,10 @@ def test_eventbridge_hears_of_a_commit(aws: Aws, codecommit: Any) -> None:
         EventPattern='{"source": ["aws.codecommit"], "detail": {"referenceName": ["main"]}}',
     )
     events.put_targets(Rule="on-commit", Targets=[{"Id": "q", "Arn": "arn:aws:sqs:us-east-1:123456789012:q"}])
-    made = commit(codecommit, {"a": "1"})
-    codecommit.create_branch(repositoryName=NAME, branchName="other", commitId=made["commitId"])
+    created = commit(codecommit, {"a": "1"})
+    codecommit.create_branch(repositoryName=NAME, branchName="other", commitId=created["commitId"])
     sqs = aws.client("sqs")
     message = eventually(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))[0]["Body"]
-    assert made["commitId"] in message
+    assert created["commitId"] in message
     assert '"referenceCreated"' in message
     assert not sqs.receive_message(QueueUrl=queue).get("Messages")

@@ -122,11 +122,11 @@ def test_an_update_changes_the_model_and_answers_all_the_while(aws: Aws, models:
     assert pending["PendingDeploymentSummary"]["EndpointConfigName"] == "c2"
     with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
         models.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c2")
-    asked = 0
+    requests = 0
     while models.sagemaker.describe_endpoint(EndpointName="e")["EndpointStatus"] == "Updating":
         assert models.ask("e", "four") == [4.0]
-        asked += 1
-    assert asked > 3
+        requests += 1
+    assert requests > 3
     endpoint = models.settled("e")
     assert endpoint["EndpointConfigName"] == "c2"
     assert "PendingDeploymentSummary" not in endpoint
@@ -251,14 +251,14 @@ def test_invocations_are_counted_and_an_alarm_sees_the_errors_of_its_endpoint_on
     make_alarm(aws, "others", "other")
     models.ask("e", "x")
     cloudwatch = aws.client("cloudwatch")
-    now = datetime.datetime.now(datetime.timezone.utc)
+    moment = datetime.datetime.now(datetime.timezone.utc)
     hour = datetime.timedelta(hours=1)
     (point,) = cloudwatch.get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName="Invocations",
         Dimensions=[{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "AllTraffic"}],
-        StartTime=now - hour,
-        EndTime=now + hour,
+        StartTime=moment - hour,
+        EndTime=moment + hour,
         Period=86400,
         Statistics=["Sum"],
     )["Datapoints"]

@@ -35,8 +35,8 @@ def test_a_script_reads_from_s3_and_writes_to_s3(aws: Aws, jobs: Jobs) -> None:
     jobs.put("data/sub/b.csv", "3\n")
     code = jobs.put("code/count.py", COUNT)
     command = ("python3", f"{CODE}/count.py", "--input-dir", INPUT, "--output-dir", OUTPUT)
-    places = {"inputs": {INPUT: f"s3://{BUCKET}/data/", CODE: code}, "outputs": {OUTPUT: f"s3://{BUCKET}/out/p1"}}
-    job = jobs.process("p1", *command, **places)
+    channels = {"inputs": {INPUT: f"s3://{BUCKET}/data/", CODE: code}, "outputs": {OUTPUT: f"s3://{BUCKET}/out/p1"}}
+    job = jobs.process("p1", *command, **channels)
     assert job["ProcessingJobStatus"] == "Completed", job
     assert jobs.get("out/p1/train/count.txt") == b"3"
     assert jobs.log(GROUP, "p1") == {"algo-1": ["counted 3"]}

@@ -270,15 +270,15 @@ def test_the_caller_must_be_allowed_to_create_tag_and_pass_the_role(aws: Aws, jo
     with pytest.raises(ClientError, match="sagemaker:AddTags"):
         attempt("ours-2", create, may_pass, Tags=tags)
     attempt("ours-3", create, may_pass, tagging, Tags=tags)
-    found = jobs.sagemaker.list_tags(ResourceArn=arn.replace("*", "3"))["Tags"]
-    assert found == tags
+    job_tags = jobs.sagemaker.list_tags(ResourceArn=arn.replace("*", "3"))["Tags"]
+    assert job_tags == tags
     jobs.trained("ours-3")
 
 
 def test_a_role_that_does_not_trust_sagemaker_is_refused(aws: Aws, jobs: Jobs) -> None:
-    other = role(aws, "other", "lambda.amazonaws.com")
+    neighbour = role(aws, "other", "lambda.amazonaws.com")
     with pytest.raises(ClientError, match=r"Could not assume role .*role/other"):
-        jobs.sagemaker.create_training_job(**jobs.training("x", "pass", RoleArn=other))
+        jobs.sagemaker.create_training_job(**jobs.training("x", "pass", RoleArn=neighbour))
 
 
 def test_instance_types_are_the_models_and_quotas_are_the_accounts(aws: Aws, jobs: Jobs) -> None:

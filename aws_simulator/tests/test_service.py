@@ -61,11 +61,11 @@ def test_shapes_are_checked_down_to_enums_patterns_and_lengths() -> None:
     good = {"repositoryName": "r", "branchName": "b", "putFiles": [{"filePath": "p", "fileMode": "NORMAL"}]}
     assert list(shapes.problems(good, shape)) == []
     bad = {"repositoryName": "r", "branchName": "", "putFiles": [{"fileMode": "LOUD"}], "extra": 1}
-    found = "\n".join(shapes.problems(bad, shape))
-    assert "'branchName' failed to satisfy constraint: Member must have length greater than or equal to 1" in found
-    assert "Value null at 'putFiles.1.member.filePath'" in found
-    assert "Value 'LOUD' at 'putFiles.1.member.fileMode'" in found
-    assert "'extra' failed to satisfy constraint: Member is not known" in found
+    problems = "\n".join(shapes.problems(bad, shape))
+    assert "'branchName' failed to satisfy constraint: Member must have length greater than or equal to 1" in problems
+    assert "Value null at 'putFiles.1.member.filePath'" in problems
+    assert "Value 'LOUD' at 'putFiles.1.member.fileMode'" in problems
+    assert "'extra' failed to satisfy constraint: Member is not known" in problems
 
 
 def test_properties_become_a_request() -> None:
@@ -153,5 +153,5 @@ def test_a_copy_has_the_checksum_that_was_asked_for(aws: Aws) -> None:
     s3.create_bucket(Bucket="ours")
     s3.put_object(Bucket="ours", Key="a", Body=b"abc")
     s3.copy_object(Bucket="ours", Key="b", CopySource="ours/a", ChecksumAlgorithm="SHA256")
-    found = s3.head_object(Bucket="ours", Key="b", ChecksumMode="ENABLED")["ChecksumSHA256"]
-    assert base64.b64decode(found) == hashlib.sha256(b"abc").digest()
+    checksum = s3.head_object(Bucket="ours", Key="b", ChecksumMode="ENABLED")["ChecksumSHA256"]
+    assert base64.b64decode(checksum) == hashlib.sha256(b"abc").digest()

@@ -69,17 +69,17 @@ class Machine:
         self.statements = [JOBS, TAGS, RULES, passing(self.jobs.role)]
         self.role = role(aws, "machine", "states.amazonaws.com", *self.statements)
         self.states = aws.client("stepfunctions")
-        made = self.states.create_state_machine(name="m", roleArn=self.role, definition=json.dumps(DEFINITION))
-        self.arn = made["stateMachineArn"]
+        machine = self.states.create_state_machine(name="m", roleArn=self.role, definition=json.dumps(DEFINITION))
+        self.arn = machine["stateMachineArn"]
 
     def start(self, kind: str, request: dict[str, Any] | None = None) -> str:
-        given = json.dumps({"kind": kind, "request": request})
-        return str(self.states.start_execution(stateMachineArn=self.arn, input=given)["executionArn"])
+        execution_input = json.dumps({"kind": kind, "request": request})
+        return str(self.states.start_execution(stateMachineArn=self.arn, input=execution_input)["executionArn"])
 
     def ended(self, execution: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.states.describe_execution(executionArn=execution)
-            return found if found["status"] != "RUNNING" else None
+            description: dict[str, Any] = self.states.describe_execution(executionArn=execution)
+            return description if description["status"] != "RUNNING" else None
 
         return dict(eventually(look))
 
@@ -158,8 +158,8 @@ def test_stopping_the_execution_stops_the_job(machine: Machine, kind: str) -> No
         assert jobs.trained("long")["TrainingJobStatus"] == "Stopped"
     else:
         assert jobs.processed("long")["ProcessingJobStatus"] == "Stopped"
-    found = machine.states.describe_execution(executionArn=execution)
-    assert (found["status"], found["cause"]) == ("ABORTED", "by a person")
+    description = machine.states.describe_execution(executionArn=execution)
+    assert (description["status"], description["cause"]) == ("ABORTED", "by a person")
     events = machine.states.get_execution_history(executionArn=execution)["events"]
     assert events[-1]["type"] == "ExecutionAborted"
 
@@ -194,9 +194,9 @@ def test_a_machine_needs_a_role_that_may_have_its_rules(aws: Aws, machine: Machi
         machine.states.create_state_machine(name="n", roleArn=machine.role, definition=definition)
     with pytest.raises(ClientError, match="managed-rule"):
         machine.states.update_state_machine(stateMachineArn=machine.arn, roleArn=machine.role)
-    other = role(aws, "other", "lambda.amazonaws.com")
+    neighbour = role(aws, "other", "lambda.amazonaws.com")
     with pytest.raises(ClientError, match="is authorized to assume the provided role"):
-        machine.states.create_state_machine(name="n", roleArn=other, definition=definition)
+        machine.states.create_state_machine(name="n", roleArn=neighbour, definition=definition)
     maker = user(aws, "maker", {"Action": "states:*", "Resource": "*"})
     with pytest.raises(ClientError, match="iam:PassRole"):
         aws.client("stepfunctions", **maker).create_state_machine(name="n", roleArn=machine.role, definition=definition)

@@ -25,7 +25,7 @@ def run(job: Job) -> None:
 def _message(job: Job) -> dict[str, object]:
     action, pipeline = job.action, job.action.execution.pipeline
     console = f"https://console.aws.amazon.com/codesuite/codepipeline/pipelines/{pipeline.name}/view"
-    given = {"externalEntityLink": "ExternalEntityLink", "customData": "CustomData"}
+    keys = {"externalEntityLink": "ExternalEntityLink", "customData": "CustomData"}
     return {
         "region": pipeline.region,
         "consoleLink": f"{console}?region={pipeline.region}",
@@ -34,7 +34,7 @@ def _message(job: Job) -> dict[str, object]:
             "stageName": action.stage,
             "actionName": action.name,
             "expires": (action.started + timedelta(days=DAYS)).strftime("%Y-%m-%dT%H:%MZ"),
-            **{name: job.configuration[key] for name, key in given.items() if key in job.configuration},
+            **{name: job.configuration[key] for name, key in keys.items() if key in job.configuration},
             "approvalReviewLink": f"{console}#/{action.stage}/{action.name}/approve/",
         },
     }

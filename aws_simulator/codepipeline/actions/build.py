@@ -24,7 +24,7 @@ def run(job: Job) -> None:
     outputs = artifacts.places(action)
     primary = job.configuration.get("PrimarySource", action.inputs[0].name)
     token = str(uuid.uuid4())
-    inputs = sorted(action.inputs, key=lambda one: one.name != primary)
+    inputs = sorted(action.inputs, key=lambda artifact: artifact.name != primary)
     service.contexts[token] = PipelineContext(
         action.execution.pipeline.name, _places(inputs), _places(outputs), primary
     )
@@ -64,14 +64,14 @@ def _conclude(job: Job, build: dict[str, Any], outputs: list[Artifact]) -> None:
     raise ActionError("JobFailed", message)
 
 
-def _places(found: list[Artifact]) -> tuple[Place, ...]:
-    return tuple(Place(one.name, one.bucket, one.key) for one in found)
+def _places(artifacts: list[Artifact]) -> tuple[Place, ...]:
+    return tuple(Place(artifact.name, artifact.bucket, artifact.key) for artifact in artifacts)
 
 
 def _variables(job: Job) -> list[dict[str, str]]:
     """EnvironmentVariables: a JSON array of {name, value, type}."""
     try:
-        found = json.loads(job.configuration.get("EnvironmentVariables", "[]"))
-        return [{"type": "PLAINTEXT", **{key: one[key] for key in one}} for one in found]
+        variables = json.loads(job.configuration.get("EnvironmentVariables", "[]"))
+        return [{"type": "PLAINTEXT", **{key: variable[key] for key in variable}} for variable in variables]
     except (ValueError, TypeError) as error:
         raise ActionError("InvalidActionConfiguration", f"EnvironmentVariables is not valid: {error}") from error

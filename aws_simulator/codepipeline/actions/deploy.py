@@ -74,10 +74,13 @@ def _described(client: Any, name: str) -> dict[str, Any] | None:
 def _request(job: Job, name: str) -> dict[str, Any]:
     """CreateStack's or UpdateStack's request: the template and its configuration come from artifacts."""
     configuration = job.configuration
-    given = json.loads(_file(job, configuration["TemplateConfiguration"])) if _has(job) else {}
+    template_configuration = json.loads(_file(job, configuration["TemplateConfiguration"])) if _has(job) else {}
     overrides = json.loads(configuration.get("ParameterOverrides", "{}"))
-    parameters = {**given.get("Parameters", {}), **{key: _value(job, value) for key, value in overrides.items()}}
-    if unknown := sorted(set(given) - {"Parameters", "Tags", "StackPolicy"}):
+    parameters = {
+        **template_configuration.get("Parameters", {}),
+        **{key: _value(job, value) for key, value in overrides.items()},
+    }
+    if unknown := sorted(set(template_configuration) - {"Parameters", "Tags", "StackPolicy"}):
         raise ActionError("InvalidActionConfiguration", f"TemplateConfiguration has an unknown section {unknown[0]}")
     if wrong := sorted(key for key, value in parameters.items() if not isinstance(value, str)):
         raise ActionError("InvalidActionConfiguration", f"The value of parameter {wrong[0]} is not a string")
@@ -86,7 +89,7 @@ def _request(job: Job, name: str) -> dict[str, Any]:
         "RoleARN": configuration["RoleArn"],
         "TemplateBody": _file(job, configuration["TemplatePath"]),
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        "Tags": [{"Key": key, "Value": value} for key, value in given.get("Tags", {}).items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in template_configuration.get("Tags", {}).items()],
     }
     if configuration.get("Capabilities"):
         request["Capabilities"] = configuration["Capabilities"].split(",")

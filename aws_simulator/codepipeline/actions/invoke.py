@@ -32,13 +32,13 @@ def run(job: Job) -> None:
 
 
 def _input(job: Job) -> str:
-    given = job.configuration.get("Input", "{}")
+    text = job.configuration.get("Input", "{}")
     if job.configuration.get("InputType", "Literal") == "FilePath":
         if not job.action.inputs:
             raise ActionError("InvalidActionConfiguration", "InputType FilePath needs an input artifact")
-        given = job.file(job.action.inputs[0], given).decode()
+        text = job.file(job.action.inputs[0], text).decode()
     try:
-        json.loads(given)
+        json.loads(text)
     except ValueError as error:
         raise ActionError("InvalidActionConfiguration", f"The state machine's input is not JSON: {error}") from error
-    return given
+    return text

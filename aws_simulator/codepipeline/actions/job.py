@@ -65,10 +65,10 @@ class Job:
 
     def input(self, name: str) -> Artifact:
         """The input artifact of that name."""
-        found = [artifact for artifact in self.action.inputs if artifact.name == name]
-        if not found:
+        matches = [artifact for artifact in self.action.inputs if artifact.name == name]
+        if not matches:
             raise ActionError("InvalidActionConfiguration", f"{name} is not an input artifact of the action")
-        return found[0]
+        return matches[0]
 
 
 def failure(error: ClientError) -> ActionError:

@@ -22,19 +22,19 @@ def s3(job: Job) -> None:
     if client.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
         raise ActionError("ConfigurationError", f"The bucket {bucket} is not versioned")
     try:
-        found = client.get_object(Bucket=bucket, Key=key, **version)
+        response = client.get_object(Bucket=bucket, Key=key, **version)
     except (client.exceptions.NoSuchKey, client.exceptions.NoSuchBucket) as error:
         raise ActionError("ConfigurationError", f"The object with key '{key}' does not exist in {bucket}") from error
-    client.get_object_tagging(Bucket=bucket, Key=key, VersionId=found["VersionId"])
-    job.store(found["Body"].read())
-    summary = f"Amazon S3 version id: {found['VersionId']}"
+    client.get_object_tagging(Bucket=bucket, Key=key, VersionId=response["VersionId"])
+    job.store(response["Body"].read())
+    summary = f"Amazon S3 version id: {response['VersionId']}"
     job.action.variables = {
         "BucketName": bucket,
         "ObjectKey": key,
-        "ETag": found["ETag"].strip('"'),
-        "VersionId": found["VersionId"],
+        "ETag": response["ETag"].strip('"'),
+        "VersionId": response["VersionId"],
     }
-    _revised(job, found["VersionId"], summary, f"https://console.aws.amazon.com/s3/object/{bucket}?prefix={key}")
+    _revised(job, response["VersionId"], summary, f"https://console.aws.amazon.com/s3/object/{bucket}?prefix={key}")
 
 
 def codecommit(job: Job) -> None:
@@ -67,8 +67,8 @@ def connection(job: Job) -> None:
     arn, name, branch = (job.configuration[key] for key in ("ConnectionArn", "FullRepositoryId", "BranchName"))
     job.role.require(f"{arn.split(':')[2]}:UseConnection", arn)
     repository = job.simulator.services["codepipeline"].github.get(name)  # type: ignore[attr-defined]
-    _, asked = job.action.execution.revisions.get(job.action.name, ("", ""))
-    commit = repository and repository.resolve(asked or branch)
+    _, requested = job.action.execution.revisions.get(job.action.name, ("", ""))
+    commit = repository and repository.resolve(requested or branch)
     if not repository or not commit:
         raise ActionError("ConfigurationError", f"No branch [{branch}] found for FullRepositoryName [{name}]")
     facts = repository.describe(commit)

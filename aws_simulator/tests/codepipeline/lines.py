@@ -28,14 +28,14 @@ SOURCE = {"S3Bucket": BUCKET, "S3ObjectKey": "source.zip", "PollForSourceChanges
 def action(name: str, kind: str, configuration: Mapping[str, str], **more: Any) -> dict[str, Any]:
     """``kind``: Category/Provider. ``inputs`` and ``outputs``: names; the rest as CodePipeline calls it."""
     category, provider = kind.split("/")
-    found: dict[str, Any] = {
+    action: dict[str, Any] = {
         "name": name,
         "actionTypeId": {"category": category, "owner": "AWS", "provider": provider, "version": "1"},
         "configuration": dict(configuration),
-        "inputArtifacts": [{"name": one} for one in more.pop("inputs", [])],
+        "inputArtifacts": [{"name": artifact} for artifact in more.pop("inputs", [])],
         "outputArtifacts": [{"name": output} for output in more.pop("outputs", [])],
     }
-    return {**found, **more}
+    return {**action, **more}
 
 
 def source(**more: Any) -> dict[str, Any]:
@@ -82,10 +82,10 @@ class Line:
 
     def latest(self, stage: str, name: str) -> dict[str, Any]:
         """The latest execution of an action; empty when there is none."""
-        found = next(
+        execution = next(
             action_state for action_state in self.stage(stage)["actionStates"] if action_state["actionName"] == name
         )
-        return dict(found.get("latestExecution", {}))
+        return dict(execution.get("latestExecution", {}))
 
     def token(self, stage: str, execution: str, name: str = "gate") -> str:
         """The token of an approval, as soon as the execution waits for it."""
@@ -120,7 +120,7 @@ class Line:
 
     def failure(self, execution: str) -> dict[str, str]:
         """errorDetails of the action that failed."""
-        failed = [one for one in self.actions(execution) if one["status"] == "Failed"]
+        failed = [action for action in self.actions(execution) if action["status"] == "Failed"]
         return dict(failed[-1]["output"]["executionResult"]["errorDetails"])
 
 

@@ -49,11 +49,13 @@ def test_a_build_gets_the_source_and_hands_on_its_files_and_variables(aws: Aws) 
     line = Line(aws, {"Source": [source()], "make": [build(RUN="#{codepipeline.PipelineExecutionId}"), after]})
     line.passes("make", line.first)
     assert line.ended(line.first) == "Succeeded"
-    made = line.actions(line.first)[1]
-    assert made["output"]["executionResult"]["externalExecutionId"].startswith("builds:")
-    place = made["output"]["outputArtifacts"][0]["s3location"]
-    assert place["key"].startswith("line/Built/")
-    with zipfile.ZipFile(io.BytesIO(s3.get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read())) as files:
+    action = line.actions(line.first)[1]
+    assert action["output"]["executionResult"]["externalExecutionId"].startswith("builds:")
+    location = action["output"]["outputArtifacts"][0]["s3location"]
+    assert location["key"].startswith("line/Built/")
+    with zipfile.ZipFile(
+        io.BytesIO(s3.get_object(Bucket=location["bucket"], Key=location["key"])["Body"].read())
+    ) as files:
         assert sorted(files.namelist()) == ["deep/read.txt", "run.txt"]
         assert files.read("run.txt").decode().strip() == line.first
     assert line.actions(line.first)[2]["input"]["resolvedConfiguration"] == {"CustomData": "hi"}
@@ -92,14 +94,14 @@ def test_an_abandoned_build_is_stopped(aws: Aws) -> None:
 
 def machine(aws: Aws, definition: dict[str, Any]) -> str:
     arn = role(aws, "machine", "states.amazonaws.com")
-    made = aws.client("stepfunctions").create_state_machine(name="m", roleArn=arn, definition=json.dumps(definition))
-    return str(made["stateMachineArn"])
+    machine = aws.client("stepfunctions").create_state_machine(name="m", roleArn=arn, definition=json.dumps(definition))
+    return str(machine["stateMachineArn"])
 
 
 def invoke(arn: str, **configuration: str) -> dict[str, Any]:
-    given = {"StateMachineArn": arn, **configuration}
+    configuration_ = {"StateMachineArn": arn, **configuration}
     inputs = ["SourceOutput"] if configuration.get("InputType") == "FilePath" else []
-    return action("job", "Invoke/StepFunctions", given, inputs=inputs, namespace="job")
+    return action("job", "Invoke/StepFunctions", configuration_, inputs=inputs, namespace="job")
 
 
 def test_a_state_machine_gets_a_file_as_input(aws: Aws) -> None:

@@ -12,7 +12,7 @@ from aws_simulator.tests.codepipeline.lines import action, gate, source
 
 BUILD = {"ProjectName": "p"}
 ACTION, STAGE, STRUCTURE = (
-    f"Invalid{what}Exception" for what in ("ActionDeclaration", "StageDeclaration", "Structure")
+    f"Invalid{kind}Exception" for kind in ("ActionDeclaration", "StageDeclaration", "Structure")
 )
 
 
@@ -60,11 +60,11 @@ def deploy(**configuration: str) -> dict[str, Any]:
     ],
 )
 def test_one_that_is_refused(code: str, message: str, declared: dict[str, Any] | None) -> None:
-    given = pipeline(declared or gate())
+    submitted = pipeline(declared or gate())
     if declared is None:
-        given["stages"][1]["onFailure"] = {"result": "ROLLBACK"}
+        submitted["stages"][1]["onFailure"] = {"result": "ROLLBACK"}
     with pytest.raises(ServiceError) as refused:
-        declaration.check(given)
+        declaration.check(submitted)
     assert refused.value.code == code
     assert message in refused.value.message
 

@@ -22,14 +22,16 @@ TEMPLATE = {
 
 
 def deploy(**configuration: str) -> dict[str, Any]:
-    given = {
+    statements = {
         "ActionMode": "CREATE_UPDATE",
         "StackName": "made",
         "RoleArn": f"{ROLE}deployer",
         "TemplatePath": "SourceOutput::template.json",
         "TemplateConfiguration": "SourceOutput::configuration.json",
     }
-    return action("deploy", "Deploy/CloudFormation", {**given, **configuration}, inputs=["SourceOutput"], namespace="s")
+    return action(
+        "deploy", "Deploy/CloudFormation", {**statements, **configuration}, inputs=["SourceOutput"], namespace="s"
+    )
 
 
 def deployable(aws: Aws, *statements: dict[str, Any], **parameters: Any) -> Any:
@@ -89,8 +91,8 @@ def test_a_stack_that_fails_is_named_with_its_first_cause(aws: Aws) -> None:
 
 def test_a_deploy_role_must_be_passed_on(aws: Aws) -> None:
     deployable(aws)
-    rest = [one for one in ALLOWED["Action"] if one != "iam:PassRole"]
-    grant(aws, "line", {"Action": rest, "Resource": "*"})
+    remaining = [action for action in ALLOWED["Action"] if action != "iam:PassRole"]
+    grant(aws, "line", {"Action": remaining, "Resource": "*"})
     line = Line(aws, {"Source": [source()], "out": [deploy()]})
     assert line.ended(line.first) == "Failed"
     assert denied(aws, "line") == {("iam:PassRole", f"{ROLE}deployer")}
@@ -106,8 +108,8 @@ def test_an_approval_is_told_to_the_topic(aws: Aws) -> None:
     raw = {"RawMessageDelivery": "true"}
     aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn, Attributes=raw)
     link = "https://example.com/#{codepipeline.PipelineExecutionId}"
-    told = gate(configuration={"NotificationArn": topic, "ExternalEntityLink": link, "CustomData": "look"})
-    line = Line(aws, {"Source": [source()], "ask": [told]})
+    action = gate(configuration={"NotificationArn": topic, "ExternalEntityLink": link, "CustomData": "look"})
+    line = Line(aws, {"Source": [source()], "ask": [action]})
     line.token("ask", line.first)
     message = eventually(lambda: aws.client("sqs").receive_message(QueueUrl=queue).get("Messages"))[0]["Body"]
     approval = json.loads(message)["approval"]

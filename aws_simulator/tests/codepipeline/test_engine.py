@@ -25,7 +25,7 @@ def test_a_new_pipeline_runs_at_once_and_goes_through_its_stages(line: Line) -> 
     assert summary["trigger"] == {"triggerType": "CreatePipeline", "triggerDetail": "arn:aws:iam::123456789012:root"}
     assert summary["sourceRevisions"][0]["actionName"] == "source"
     assert summary["sourceRevisions"][0]["revisionSummary"].startswith("Amazon S3 version id: ")
-    names = [(one["stageName"], one["actionName"], one["status"]) for one in line.actions(line.first)]
+    names = [(action["stageName"], action["actionName"], action["status"]) for action in line.actions(line.first)]
     succeeded = [("Source", "source"), ("first", "gate"), ("second", "gate")]
     assert names == [(stage, action, "Succeeded") for stage, action in succeeded]
 
@@ -33,8 +33,8 @@ def test_a_new_pipeline_runs_at_once_and_goes_through_its_stages(line: Line) -> 
 def test_queued_executions_enter_one_after_the_other_in_order(line: Line) -> None:
     line.token("first", line.first)
     second, third = line.start(), line.start()
-    waiting = eventually(lambda: len(found := line.stage("first")["inboundExecutions"]) == 2 and found)
-    assert [one["pipelineExecutionId"] for one in waiting] == [second, third]
+    waiting = eventually(lambda: len(executions := line.stage("first")["inboundExecutions"]) == 2 and executions)
+    assert [execution["pipelineExecutionId"] for execution in waiting] == [second, third]
     assert line.stage("first")["inboundExecution"]["pipelineExecutionId"] == second
     line.passes("first", line.first)
     line.token("first", second)
@@ -126,7 +126,7 @@ def test_a_retry_runs_what_failed_or_everything_in_the_same_execution(aws: Aws, 
         pipelineName="line",
         filter={"latestInPipelineExecution": {"pipelineExecutionId": line.first, "startTimeRange": "Latest"}},
     )["actionExecutionDetails"]
-    assert {one["status"] for one in latest} == {"Succeeded"}
+    assert {action["status"] for action in latest} == {"Succeeded"}
     assert line.stage("first")["retryStageMetadata"]["manualStageRetryAttempt"] == 1
 
 
@@ -199,10 +199,10 @@ def test_a_stage_is_rolled_back_to_an_execution_that_has_succeeded_there(line: L
         line.client.rollback_stage(**names, stageName="second")
     with pytest.raises(ClientError, match="UnableToRollbackStageException"):
         line.client.rollback_stage(**names, stageName="Source")
-    again = line.client.rollback_stage(**names, stageName="first")["pipelineExecutionId"]
-    line.passes("first", again)
-    assert line.ended(again) == "Succeeded"
-    facts = line.client.get_pipeline_execution(pipelineName="line", pipelineExecutionId=again)["pipelineExecution"]
+    rollback = line.client.rollback_stage(**names, stageName="first")["pipelineExecutionId"]
+    line.passes("first", rollback)
+    assert line.ended(rollback) == "Succeeded"
+    facts = line.client.get_pipeline_execution(pipelineName="line", pipelineExecutionId=rollback)["pipelineExecution"]
     assert (facts["executionType"], facts["trigger"]["triggerType"]) == ("ROLLBACK", "ManualRollback")
     assert facts["rollbackMetadata"] == {"rollbackTargetPipelineExecutionId": line.first}
     line.client.update_pipeline(pipeline=line.declaration)
@@ -219,7 +219,8 @@ def test_variables_have_defaults_and_are_resolved_in_configurations(aws: Aws) ->
     second = line.start(variables=[{"name": "epochs", "value": "7"}])
     line.token("first", second)
     first_used, second_used = (
-        line.actions(one)[-1]["input"]["resolvedConfiguration"]["CustomData"] for one in (line.first, second)
+        line.actions(execution)[-1]["input"]["resolvedConfiguration"]["CustomData"]
+        for execution in (line.first, second)
     )
     version = line.actions(second)[0]["output"]["outputVariables"]["VersionId"]
     assert second_used == f"run {second} with 7 of {version}"
@@ -240,11 +241,11 @@ def test_lists_come_in_pages_newest_first(line: Line) -> None:
     pages = line.client.get_paginator("list_pipeline_executions").paginate(
         pipelineName="line", PaginationConfig={"PageSize": 2}
     )
-    sizes, found = [], []
+    sizes, listed = [], []
     for page in pages:
         sizes.append(len(page["pipelineExecutionSummaries"]))
-        found += [summary["pipelineExecutionId"] for summary in page["pipelineExecutionSummaries"]]
-    assert (sizes, found) == ([2, 2, 1], started[::-1])
+        listed += [summary["pipelineExecutionId"] for summary in page["pipelineExecutionSummaries"]]
+    assert (sizes, listed) == ([2, 2, 1], started[::-1])
     with pytest.raises(ClientError, match="InvalidNextTokenException"):
         line.client.list_pipeline_executions(pipelineName="line", nextToken="made up")
 

@@ -82,7 +82,8 @@ def test_codecommit_gives_the_tip_or_the_commit_that_was_asked_for(aws: Aws) -> 
         {"Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/line/*"},
         {
             "Action": [
-                f"codecommit:{one}" for one in ("GetBranch", "GetCommit", "UploadArchive", "GetUploadArchiveStatus")
+                f"codecommit:{action}"
+                for action in ("GetBranch", "GetCommit", "UploadArchive", "GetUploadArchiveStatus")
             ],
             "Resource": "arn:aws:codecommit:us-east-1:123456789012:code",
         },
@@ -91,8 +92,10 @@ def test_codecommit_gives_the_tip_or_the_commit_that_was_asked_for(aws: Aws) -> 
     line = Line(aws, {"Source": [from_git], "next": [gate()]})
     line.passes("next", line.first)
     assert line.ended(line.first) == "Succeeded"
-    asked = line.start(sourceRevisions=[{"actionName": "source", "revisionType": "COMMIT_ID", "revisionValue": first}])
-    line.token("next", asked)
+    execution = line.start(
+        sourceRevisions=[{"actionName": "source", "revisionType": "COMMIT_ID", "revisionValue": first}]
+    )
+    line.token("next", execution)
     summaries = line.client.list_pipeline_executions(pipelineName="line")["pipelineExecutionSummaries"]
     assert [summary["sourceRevisions"][0]["revisionId"] for summary in summaries] == [first, second]
     assert summaries[0]["sourceRevisions"][0]["revisionSummary"] == "first"

@@ -37,14 +37,14 @@ def execute(aws: Aws, stack: str, name: str = "plan") -> str:
 
 
 def carried_out(aws: Aws, stack: str, template: Template, create: bool = True, **parameters: str) -> str:
-    found = plan(aws, stack, template, create, **parameters)
-    assert found["Status"] == "CREATE_COMPLETE", found["StatusReason"]
-    return execute(aws, stack, found["ChangeSetName"])
+    change_set = plan(aws, stack, template, create, **parameters)
+    assert change_set["Status"] == "CREATE_COMPLETE", change_set["StatusReason"]
+    return execute(aws, stack, change_set["ChangeSetName"])
 
 
-def changes(found: Any) -> dict[str, tuple[str, str]]:
+def changes(change_set: Any) -> dict[str, tuple[str, str]]:
     """By logical id: the action, and whether it replaces."""
-    rows = [change["ResourceChange"] for change in found["Changes"]]
+    rows = [change["ResourceChange"] for change in change_set["Changes"]]
     return {row["LogicalResourceId"]: (row["Action"], row.get("Replacement", "")) for row in rows}
 
 

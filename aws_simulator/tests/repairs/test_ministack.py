@@ -84,9 +84,9 @@ def test_expired_credentials_are_refused(aws: Aws) -> None:
 
 def test_a_plan_without_a_change_fails_and_says_so(aws: Aws) -> None:
     assert carried_out(aws, "s", BUCKET) == "CREATE_COMPLETE"
-    found = plan(aws, "s", BUCKET, create=False, name="again")
-    assert found["Status"] == "FAILED"
-    assert "didn't contain changes" in found["StatusReason"]
+    change_set = plan(aws, "s", BUCKET, create=False, name="again")
+    assert change_set["Status"] == "FAILED"
+    assert "didn't contain changes" in change_set["StatusReason"]
     with pytest.raises(ClientError, match="No updates are to be performed"):
         aws.client("cloudformation").update_stack(StackName="s", TemplateBody=json.dumps(BUCKET))
 
@@ -201,7 +201,9 @@ def test_uploads_in_parts_are_listed_and_aborted_and_versions_deleted_in_bulk(aw
     s3 = bucket(aws, "data")
     upload = s3.create_multipart_upload(Bucket="data", Key="k")["UploadId"]
     s3.upload_part(Bucket="data", Key="k", PartNumber=1, UploadId=upload, Body=b"x")
-    assert [one["UploadId"] for one in s3.list_multipart_uploads(Bucket="data", Prefix="k")["Uploads"]] == [upload]
+    assert [upload["UploadId"] for upload in s3.list_multipart_uploads(Bucket="data", Prefix="k")["Uploads"]] == [
+        upload
+    ]
     s3.abort_multipart_upload(Bucket="data", Key="k", UploadId=upload)
     assert not s3.list_multipart_uploads(Bucket="data").get("Uploads")
     for number in range(5):
@@ -210,9 +212,9 @@ def test_uploads_in_parts_are_listed_and_aborted_and_versions_deleted_in_bulk(aw
     pages = s3.get_paginator("list_object_versions").paginate(
         Bucket="data", Prefix="p/", PaginationConfig={"PageSize": 2}
     )
-    found = [one for page in pages for one in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]
-    assert len(found) == 6
-    objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
+    versions = [version for page in pages for version in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]
+    assert len(versions) == 6
+    objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
     assert not s3.delete_objects(Bucket="data", Delete={"Objects": objects, "Quiet": True}).get("Errors")
     s3.delete_bucket(Bucket="data")
 
@@ -239,7 +241,7 @@ def test_logs_are_read_in_order_page_by_page_and_from_an_end(aws: Aws) -> None:
     messages = [event["message"] for page in (first, second, third) for event in page["events"]]
     assert messages == [line["message"] for line in lines]
     assert third["nextForwardToken"] == second["nextForwardToken"], "the end is where the token stays"
-    assert [one["message"] for one in logs.get_log_events(**names, limit=2)["events"]] == ["line 28", "line 29"]
+    assert [event["message"] for event in logs.get_log_events(**names, limit=2)["events"]] == ["line 28", "line 29"]
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         logs.get_log_events(logGroupName="/g", logStreamName="other")
     logs.delete_log_group(logGroupName="/g")
@@ -257,7 +259,7 @@ def test_a_stack_of_the_pipelines_own_kinds_comes_and_goes(aws: Aws) -> None:
     }
     assert stack(aws, "s", resources, Topic={"Ref": "Topic"}) == "CREATE_COMPLETE"
     subscribed = aws.client("sns").list_subscriptions()["Subscriptions"]
-    assert [one["Endpoint"] for one in subscribed] == ["a@example.com"]
+    assert [subscription["Endpoint"] for subscription in subscribed] == ["a@example.com"]
     aws.client("cloudformation").delete_stack(StackName="s")
     assert settled(aws, "s") == "DELETE_COMPLETE"
     assert aws.client("sns").list_topics()["Topics"] == []

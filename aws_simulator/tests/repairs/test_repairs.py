@@ -38,8 +38,8 @@ def test_a_bucket_with_a_version_or_a_marker_in_it_is_not_deleted_and_the_stack_
     assert settled(aws, "s") == "DELETE_FAILED"
     assert "The bucket you tried to delete is not empty" in reasons(aws, "s")[0]
     object_versions = s3.list_object_versions(Bucket="ours")
-    for one in (*object_versions["Versions"], *object_versions["DeleteMarkers"]):
-        s3.delete_object(Bucket="ours", Key=one["Key"], VersionId=one["VersionId"])
+    for version in (*object_versions["Versions"], *object_versions["DeleteMarkers"]):
+        s3.delete_object(Bucket="ours", Key=version["Key"], VersionId=version["VersionId"])
     cloudformation.delete_stack(StackName="s")
     assert settled(aws, "s") == "DELETE_COMPLETE"
     with pytest.raises(ClientError, match="404"):
@@ -55,14 +55,14 @@ def test_a_buckets_lifecycle_and_tags_are_applied_changed_and_taken_away(aws: Aw
     with_rules = named("ours", LifecycleConfiguration={"Rules": rules}, Tags=[{"Key": "a", "Value": "b"}])
     assert carried_out(aws, "s", with_rules) == "CREATE_COMPLETE"
     s3 = aws.client("s3")
-    found = s3.get_bucket_lifecycle_configuration(Bucket="ours")["Rules"]
-    assert [(one["ID"], one["Filter"]["Prefix"]) for one in found] == [
+    lifecycle_rules = s3.get_bucket_lifecycle_configuration(Bucket="ours")["Rules"]
+    assert [(rule["ID"], rule["Filter"]["Prefix"]) for rule in lifecycle_rules] == [
         ("old", "runs/"),
         ("versions", ""),
         ("parts", ""),
     ]
-    assert found[0]["Expiration"] == {"Days": 180}
-    tags = {one["Key"]: one["Value"] for one in s3.get_bucket_tagging(Bucket="ours")["TagSet"]}
+    assert lifecycle_rules[0]["Expiration"] == {"Days": 180}
+    tags = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket="ours")["TagSet"]}
     assert (tags["a"], tags["aws:cloudformation:stack-name"]) == ("b", "s")
     assert carried_out(aws, "s", named("ours"), create=False) == "UPDATE_COMPLETE"
     with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
@@ -76,12 +76,12 @@ def test_a_replacement_is_announced_by_the_schema_of_the_type(aws: Aws) -> None:
     changed = json.loads(json.dumps(template))
     changed["Resources"]["Bucket"]["Properties"]["BucketName"] = "second"
     changed["Resources"]["Group"]["Properties"]["RetentionInDays"] = 14
-    found = plan(aws, "s", changed, create=False)
-    assert changes(found) == {"Bucket": ("Modify", "True"), "Group": ("Modify", "False")}
-    detail = found["Changes"][0]["ResourceChange"]["Details"][0]
+    change_set = plan(aws, "s", changed, create=False)
+    assert changes(change_set) == {"Bucket": ("Modify", "True"), "Group": ("Modify", "False")}
+    detail = change_set["Changes"][0]["ResourceChange"]["Details"][0]
     assert detail["Target"] == {"Attribute": "Properties", "Name": "BucketName", "RequiresRecreation": "Always"}
     assert execute(aws, "s", "change") == "UPDATE_COMPLETE"
-    names = [one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]]
+    names = [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]]
     assert names == ["second"]
 
 
@@ -98,23 +98,23 @@ CONDITIONAL = {
 def test_a_plan_has_only_what_its_conditions_let_in(aws: Aws) -> None:
     assert changes(plan(aws, "s", CONDITIONAL, Which="a")) == {"One": ("Add", "")}
     assert execute(aws, "s") == "CREATE_COMPLETE"
-    found = plan(aws, "s", CONDITIONAL, create=False, Which="b")
-    assert changes(found) == {"One": ("Remove", ""), "Two": ("Add", "")}
+    change_set = plan(aws, "s", CONDITIONAL, create=False, Which="b")
+    assert changes(change_set) == {"One": ("Remove", ""), "Two": ("Add", "")}
     assert execute(aws, "s", "change") == "UPDATE_COMPLETE"
-    assert [one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]] == ["two"]
+    assert [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]] == ["two"]
 
 
 def test_a_bucket_name_that_somebody_else_has_fails_the_plan_and_the_details_are_events(aws: Aws) -> None:
-    other = aws.client("s3", aws_access_key_id="999999999999", aws_secret_access_key="test")
-    other.create_bucket(Bucket="theirs")
-    found = plan(aws, "s", named("theirs"))
-    assert found["Status"] == "FAILED"
-    assert "[AWS::EarlyValidation::ResourceExistenceCheck]" in found["StatusReason"]
+    neighbour = aws.client("s3", aws_access_key_id="999999999999", aws_secret_access_key="test")
+    neighbour.create_bucket(Bucket="theirs")
+    change_set = plan(aws, "s", named("theirs"))
+    assert change_set["Status"] == "FAILED"
+    assert "[AWS::EarlyValidation::ResourceExistenceCheck]" in change_set["StatusReason"]
     cloudformation = aws.client("cloudformation")
     for of in (
         {"StackName": "s"},
         {"StackName": "s", "ChangeSetName": "plan"},
-        {"ChangeSetName": found["ChangeSetId"]},
+        {"ChangeSetName": change_set["ChangeSetId"]},
     ):
         [event] = cloudformation.describe_events(**of, Filters={"FailedEvents": True})["OperationEvents"]
         assert (
@@ -136,8 +136,8 @@ def test_a_stack_in_review_keeps_its_id_and_one_that_was_rolled_back_takes_no_ch
     first = plan(aws, "s", named("ours"))
     second = plan(aws, "s", named("other"), name="again")
     assert first["StackId"] == second["StackId"]
-    [one] = aws.client("cloudformation").describe_stacks(StackName=first["StackId"])["Stacks"]
-    assert one["StackStatus"] == "REVIEW_IN_PROGRESS"
+    [description] = aws.client("cloudformation").describe_stacks(StackName=first["StackId"])["Stacks"]
+    assert description["StackStatus"] == "REVIEW_IN_PROGRESS"
     assert execute(aws, "s", "again") == "CREATE_COMPLETE"
     broken = {"Group": {**GROUP, "Properties": {"LogGroupName": {"Fn::Sub": "${AWS::StackName}"}}}}
     aws.client("logs").create_log_group(logGroupName="broken")
@@ -168,11 +168,11 @@ def test_events_name_the_first_cause_before_those_who_were_cancelled(aws: Aws) -
     }
     aws.client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps(template))
     assert settled(aws, "s") == "ROLLBACK_COMPLETE"
-    found = events(aws, "s")
-    assert found[0] == ("s", "CREATE_IN_PROGRESS", "User Initiated")
-    initiated = [name for name, _, reason in found if reason == "Resource creation Initiated"]
+    stack_events = events(aws, "s")
+    assert stack_events[0] == ("s", "CREATE_IN_PROGRESS", "User Initiated")
+    initiated = [name for name, _, reason in stack_events if reason == "Resource creation Initiated"]
     assert initiated == ["First"]
-    failed = [(name, reason) for name, status, reason in found if status == "CREATE_FAILED"]
+    failed = [(name, reason) for name, status, reason in stack_events if status == "CREATE_FAILED"]
     assert failed[0][0] == "Group"
     assert failed[1] == ("Other", "Resource creation cancelled")
 
