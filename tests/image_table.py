@@ -70,7 +70,7 @@ def _table() -> dict[str, Any]:
             named = {image for _, _, _, image in rows}
             by_processor = {processor: image for _, processor, _, image in rows}
             assert named == set(by_processor.values()), f"{framework.name}: an image's name depends on the region"
-            group = next((name for name, known in registries.items() if known == by_region), framework.name)
+            group = next((name for name, listed in registries.items() if listed == by_region), framework.name)
             registries[group] = by_region
             images.setdefault(framework.name, {})[scope] = {"registries": group, "images": by_processor}
     return {"images": images, "registries": registries}

@@ -42,13 +42,13 @@ def requirements(name: str) -> list[str]:
 
 
 def compiled(lines: list[str], folder: Path, *options: str) -> str:
-    given, made = folder / "given.in", folder / "made.txt"
-    made.unlink(missing_ok=True)
-    given.write_text("\n".join(lines) + "\n")
+    source, target = folder / "given.in", folder / "made.txt"
+    target.unlink(missing_ok=True)
+    source.write_text("\n".join(lines) + "\n")
     fixed = ["--universal", "--python-version", "3.10", "--no-header", "--no-annotate", "--default-index", PYPI]
-    command = ["uv", "pip", "compile", "--quiet", "--no-config", *fixed, *options, str(given), "-o", str(made)]
+    command = ["uv", "pip", "compile", "--quiet", "--no-config", *fixed, *options, str(source), "-o", str(target)]
     subprocess.run(command, check=True)
-    return made.read_text()
+    return target.read_text()
 
 
 def main() -> None:

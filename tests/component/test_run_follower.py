@@ -23,7 +23,7 @@ class Told:
 
 
 def run_of(status: Status, *stages: Status) -> Run:
-    return Run("r", 0.0, status, [StageRun(f"s{index}", one) for index, one in enumerate(stages)])
+    return Run("r", 0.0, status, [StageRun(f"s{index}", status) for index, status in enumerate(stages)])
 
 
 @pytest.fixture(autouse=True)
@@ -40,25 +40,25 @@ def followed(*looks: Run, lines: tuple[list[str], ...] = ()) -> tuple[Run, list[
 
 
 def test_each_change_is_told_once_and_the_rest_ends_it() -> None:
-    run, told = followed(run_of(R, R, P), run_of(R, R, P), run_of(R, D, R), run_of(W, D, W))
+    run, events = followed(run_of(R, R, P), run_of(R, R, P), run_of(R, D, R), run_of(W, D, W))
     assert run.status is W
-    assert told == [("s0", "running"), ("s0", "done"), ("s1", "running"), ("s1", "waiting")]
+    assert events == [("s0", "running"), ("s0", "done"), ("s1", "running"), ("s1", "waiting")]
 
 
 def test_a_stage_that_began_and_ended_between_two_looks_is_told_to_have_begun() -> None:
-    _, told = followed(run_of(P, P, P), run_of(F, D, F))
-    assert told == [("s0", "running"), ("s0", "done"), ("s1", "running"), ("s1", "failed")]
+    _, events = followed(run_of(P, P, P), run_of(F, D, F))
+    assert events == [("s0", "running"), ("s0", "done"), ("s1", "running"), ("s1", "failed")]
 
 
 def test_a_reused_stage_never_began() -> None:
-    _, told = followed(run_of(D, Status.REUSED))
-    assert told == [("s0", "reused")]
+    _, events = followed(run_of(D, Status.REUSED))
+    assert events == [("s0", "reused")]
 
 
 def test_progress_lines_are_told_as_such_and_else_the_last_line() -> None:
     lines = (["epoch 1", "progress 1/2 loss 0.5", ""], ["installing", "loading"])
-    _, told = followed(run_of(R, R), run_of(R, R), run_of(D, D), lines=lines)
-    assert told == [("s0", "running"), ("s0", 1, 2, "loss 0.5"), ("s0", 0, 0, "loading"), ("s0", "done")]
+    _, events = followed(run_of(R, R), run_of(R, R), run_of(D, D), lines=lines)
+    assert events == [("s0", "running"), ("s0", 1, 2, "loss 0.5"), ("s0", 0, 0, "loading"), ("s0", "done")]
 
 
 def test_what_was_told_before_is_not_told_again() -> None:

@@ -175,13 +175,13 @@ def test_what_is_live_is_what_was_approved_and_answers(ready: Backend) -> None:
 
 def test_nothing_changed_starts_nothing_and_a_change_starts_a_run(ready: Backend) -> None:
     run = live(ready)
-    before = [one.id for one in ready.runs.list_runs()]
-    again, fresh = ready.runs.start(RunRequest(), Recorded())
-    assert (again.id, fresh) == (run.id, False)
-    other, fresh = ready.runs.start(RunRequest(overrides={"epochs": "2"}), Recorded())
-    assert (other.id != run.id, fresh, other.status) == (True, True, Status.WAITING)
-    assert [one.id for one in ready.runs.list_runs()] == [other.id, *before]
-    assert other.stage("preprocess").status is Status.REUSED
+    before = [run.id for run in ready.runs.list_runs()]
+    second, fresh = ready.runs.start(RunRequest(), Recorded())
+    assert (second.id, fresh) == (run.id, False)
+    other_model, fresh = ready.runs.start(RunRequest(overrides={"epochs": "2"}), Recorded())
+    assert (other_model.id != run.id, fresh, other_model.status) == (True, True, Status.WAITING)
+    assert [run.id for run in ready.runs.list_runs()] == [other_model.id, *before]
+    assert other_model.stage("preprocess").status is Status.REUSED
 
 
 def test_a_rejected_run_is_neither_deployed_nor_decided_again(ready: Backend) -> None:
@@ -195,8 +195,8 @@ def test_a_rejected_run_is_neither_deployed_nor_decided_again(ready: Backend) ->
 def test_a_repeated_decision_is_no_other_decision(ready: Backend) -> None:
     run = waiting(ready, epochs=2)
     done = ready.approvals.approve(run, True, "good", Recorded())
-    again = ready.approvals.approve(done, True, "once more", Recorded())
-    assert (again.id, again.status, again.decision) == (run.id, Status.DONE, done.decision)
+    repeated = ready.approvals.approve(done, True, "once more", Recorded())
+    assert (repeated.id, repeated.status, repeated.decision) == (run.id, Status.DONE, done.decision)
     rejected = ready.approvals.approve(waiting(ready, epochs=3), False, "no", Recorded())
     assert ready.approvals.approve(rejected, False, "no", Recorded()).decision == rejected.decision
     assert ready.endpoint.status().approved_digest == run.stage("train").output

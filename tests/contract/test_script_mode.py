@@ -89,14 +89,14 @@ HARMFUL = {
 def toolkit(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The toolkit's ``train`` in an environment of its own."""
     folder = tmp_path_factory.mktemp("toolkit") / request.param
-    wanted = f"sagemaker-training=={request.param}"
+    requirement = f"sagemaker-training=={request.param}"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     # These two come as (pure Python) source; nothing is to be compiled.
     binaries = ["--only-binary", ":all:", "--no-binary", "sagemaker-training,inotify-simple"]
-    command = [folder / "bin" / "python", "-m", "pip", "install", "-q", *binaries, wanted]
+    command = [folder / "bin" / "python", "-m", "pip", "install", "-q", *binaries, requirement]
     installed = subprocess.run(command, capture_output=True, text=True, check=False)
     if installed.returncode:
-        pytest.skip(f"{wanted} cannot be installed here: {installed.stderr[-300:]}")
+        pytest.skip(f"{requirement} cannot be installed here: {installed.stderr[-300:]}")
     (folder / "tensorflow_entry_point.py").write_text(ENTRY_POINT)
     return folder
 
@@ -143,9 +143,9 @@ def run_toolkit(toolkit: Path, folder: Path, request: Mapping[str, Any], aws: Aw
 def neutral(seen: dict[str, Any]) -> dict[str, Any]:
     """What a script has seen, without what must differ: where its /opt/ml lies, and what the image starts."""
     text = json.dumps(seen).replace(seen["root"], "/opt/ml").replace(MODULE, scriptmode.TENSORFLOW)
-    found: dict[str, Any] = json.loads(text)
-    found["variables"].pop("SM_STUDIO_LOCAL_MODE", None)
-    return found
+    document: dict[str, Any] = json.loads(text)
+    document["variables"].pop("SM_STUDIO_LOCAL_MODE", None)
+    return document
 
 
 def test_the_simulator_gives_a_script_what_the_toolkit_gives_it(
@@ -181,8 +181,8 @@ def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
     root = run_toolkit(toolkit, tmp_path, request, aws)
     seen = json.loads((root / "output" / "data" / "seen.json").read_text())
     folders = {name: root / "input" / "data" / name for name in channels}
-    given = {name: json.loads(value) for name, value in plain.items()}
-    job = ScriptJob("local", Kind.TRAINING, root / "code" / "train.py", root, folders, given)
+    arguments = {name: json.loads(value) for name, value in plain.items()}
+    job = ScriptJob("local", Kind.TRAINING, root / "code" / "train.py", root, folders, arguments)
     assert command_line(job, "python3")[1:] == seen["argv"]
     in_the_service = seen["config"]
     own = {name: value for name, value in json.loads(in_the_service["hyperparameters.json"]).items() if name in plain}

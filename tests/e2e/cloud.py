@@ -114,8 +114,11 @@ def packages(cloud: Cloud) -> dict[str, str]:
     """Return the approval status of the model packages, by the run that asked about them."""
     sagemaker = cloud.aws.client("sagemaker")
     listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
-    described = [sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"]) for one in listed]
-    return {one["CustomerMetadataProperties"]["run"]: one["ModelApprovalStatus"] for one in described}
+    described = [sagemaker.describe_model_package(ModelPackageName=entry["ModelPackageArn"]) for entry in listed]
+    return {
+        description["CustomerMetadataProperties"]["run"]: description["ModelApprovalStatus"]
+        for description in described
+    }
 
 
 def everything(aws: Aws) -> dict[str, list[str]]:
@@ -123,19 +126,24 @@ def everything(aws: Aws) -> dict[str, list[str]]:
     sagemaker = aws.client("sagemaker")
     groups_of_models = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
     logs = aws.client("logs")
-    groups = [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]]
+    groups = [log_group["logGroupName"] for log_group in logs.describe_log_groups()["logGroups"]]
     streams = [
-        one["logStreamName"] for group in groups for one in logs.describe_log_streams(logGroupName=group)["logStreams"]
+        log_stream["logStreamName"]
+        for group in groups
+        for log_stream in logs.describe_log_streams(logGroupName=group)["logStreams"]
     ]
     return {
-        "stacks": [one["StackName"] for one in aws.client("cloudformation").describe_stacks()["Stacks"]],
-        "buckets": [one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]],
-        "endpoints": [one["EndpointName"] for one in sagemaker.list_endpoints()["Endpoints"]],
-        "models": [one["ModelName"] for one in sagemaker.list_models()["Models"]],
-        "groups": [one["ModelPackageGroupName"] for one in groups_of_models],
-        "pipelines": [one["name"] for one in aws.client("codepipeline").list_pipelines()["pipelines"]],
-        "repositories": [one["repositoryName"] for one in aws.client("codecommit").list_repositories()["repositories"]],
-        "roles": [one["RoleName"] for one in aws.client("iam").list_roles()["Roles"] if "mlops" in one["RoleName"]],
+        "stacks": [stack["StackName"] for stack in aws.client("cloudformation").describe_stacks()["Stacks"]],
+        "buckets": [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]],
+        "endpoints": [endpoint["EndpointName"] for endpoint in sagemaker.list_endpoints()["Endpoints"]],
+        "models": [model["ModelName"] for model in sagemaker.list_models()["Models"]],
+        "groups": [groups_of_model["ModelPackageGroupName"] for groups_of_model in groups_of_models],
+        "pipelines": [pipeline["name"] for pipeline in aws.client("codepipeline").list_pipelines()["pipelines"]],
+        "repositories": [
+            repository["repositoryName"]
+            for repository in aws.client("codecommit").list_repositories()["repositories"]
+        ],
+        "roles": [role["RoleName"] for role in aws.client("iam").list_roles()["Roles"] if "mlops" in role["RoleName"]],
         "log streams": streams,
     }  # fmt: skip
 

@@ -59,14 +59,14 @@ def test_costs_are_reported_before_they_arise_and_what_cleanup_ends(cloud: Cloud
     }
 
     cautious = limited(cloud, MAX_MONTHLY_COST="50")
-    said = cautious("approve", "--run-id", run["id"], "--yes", code=2)
-    assert "The endpoint may cost $84.15 a month, more than MAX_MONTHLY_COST of $50.00" in said
+    output = cautious("approve", "--run-id", run["id"], "--yes", code=2)
+    assert "The endpoint may cost $84.15 a month, more than MAX_MONTHLY_COST of $50.00" in output
     assert cloud.json("status")["run"]["status"] == "waiting"
     done = cautious.json("approve", "--run-id", run["id"], "--yes", "--yes-cost")
     assert (done["status"], done["costs"]["per_month"]) == ("done", MONTH)
 
-    again = limited(cloud, MAX_RUN_COST="0").json("run")
-    assert (again["changed"], again["costs"]["lines"]) == (False, []), "what starts nothing costs nothing"
+    second_run = limited(cloud, MAX_RUN_COST="0").json("run")
+    assert (second_run["changed"], second_run["costs"]["lines"]) == (False, []), "what starts nothing costs nothing"
     cloud.edit("train.py", "0.4 + 0.2", "0.5 + 0.2")
     second = limited(cloud, MAX_RUN_COST="0.01").json("run", "--yes-cost")["id"]
     forced = cloud.json("run", "--force", "--detach")
@@ -74,8 +74,8 @@ def test_costs_are_reported_before_they_arise_and_what_cleanup_ends(cloud: Cloud
     assert notes["preprocess"] == f"duration of run {run['id'][:8]}", "the second run has reused it"
     assert notes["train"] == f"duration of run {second[:8]}"
     cloud("stop")
-    asked = {one["action"].split(":")[0] for one in cloud.aws.permissions()}
-    assert ("sagemaker" in asked, "pricing" in asked) == (True, False), "a step never asks for prices: it may not"
+    services = {permission["action"].split(":")[0] for permission in cloud.aws.permissions()}
+    assert ("sagemaker" in services, "pricing" in services) == (True, False), "a step never asks for prices: it may not"
 
     cloud.aws.control("price", usage="Host:ml.m5.large", amount="1")
     cleanup = cloud("cleanup", "--dry-run")

@@ -47,5 +47,5 @@ def test_what_doctor_looks_for_is_enough_for_every_command(project: Path, aws: A
     cloud("stop")
     assert cloud.json("status", run["id"])["run"]["status"] == "done"
     cloud("cleanup", "--yes")
-    assert [one for one in aws.control("people") if not one["allowed"]] == []
+    assert [person for person in aws.control("people") if not person["allowed"]] == []
     assert cloud.json("doctor")["failures"] == 0, "nothing is left that would be in the way"

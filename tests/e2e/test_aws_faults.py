@@ -21,8 +21,8 @@ def test_from_deploying_to_cleaning_up_while_one_call_in_five_fails(project: Pat
         cloud = Cloud(project, aws, SOURCE="s3", **proxy.environment).ready()
         first = cloud.approved()
         assert set(statuses(first).values()) == {"done"}
-        found = cloud.json("test-endpoint", "--text", "hello")
-        assert (found["gate"]["failed"], found["endpoint"]["is_what_was_approved"]) == (0, True)
+        result = cloud.json("test-endpoint", "--text", "hello")
+        assert (result["gate"]["failed"], result["endpoint"]["is_what_was_approved"]) == (0, True)
         cloud.edit("train.py", "0.4 + 0.2", "0.5 + 0.2")
         second = cloud.approved()
         assert (statuses(second)["preprocess"], statuses(second)["deploy"]) == ("reused", "done")

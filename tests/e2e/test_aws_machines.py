@@ -66,17 +66,23 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
     cli("deploy-infra", "--yes")
     cli("download-data", "--source", "sample", "--rows", str(ROWS))
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
-    (bucket,) = (one["Name"] for one in s3.list_buckets()["Buckets"] if "source" not in one["Name"])
+    (bucket,) = (bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if "source" not in bucket["Name"])
 
     def keys(part: str) -> list[str]:
-        return [one["Key"] for one in s3.list_objects_v2(Bucket=bucket).get("Contents", []) if part in one["Key"]]
+        return [
+            content["Key"]
+            for content in s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+            if part in content["Key"]
+        ]
 
     assert len(keys("data/shards-")) == 2
     with cli.start("run", "--json") as process:
         kill_the_workers_of("algo-2", tmp_path / "paused")
         wait_for(lambda: keys("/notes.json") or process.poll() is not None, 240)
         assert process.poll() is None, cli("logs", "--stage", "pre-training-tests")  # else the job was over too early
-        (job,) = (one["TrainingJobName"] for one in sagemaker.list_training_jobs()["TrainingJobSummaries"])
+        (job,) = (
+            training_job["TrainingJobName"] for training_job in sagemaker.list_training_jobs()["TrainingJobSummaries"]
+        )
         aws.control("sagemaker-interrupt", job=job)
         out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, cli("logs", "--stage", "train")[-3000:]
@@ -88,7 +94,7 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
     sources = {channel["ChannelName"]: channel["DataSource"]["S3DataSource"] for channel in channels}
     assert sources["train"]["S3DataDistributionType"] == "ShardedByS3Key"
     transitions = sagemaker.describe_training_job(TrainingJobName=job)["SecondaryStatusTransitions"]
-    assert "Interrupted" in [one["Status"] for one in transitions]
+    assert "Interrupted" in [transition["Status"] for transition in transitions]
 
     alone = tmp_path / "alone"
     command = [sys.executable, "preprocess.py", "--input-dir", str(project / ".mlops" / "data")]

@@ -28,7 +28,9 @@ def answer_with_5xx(cloud: Cloud) -> None:
 
 
 def bucket_of(cloud: Cloud) -> str:
-    return next(one["Name"] for one in cloud.aws.client("s3").list_buckets()["Buckets"] if "storage" in one["Name"])
+    return next(
+        bucket["Name"] for bucket in cloud.aws.client("s3").list_buckets()["Buckets"] if "storage" in bucket["Name"]
+    )
 
 
 def live(cloud: Cloud) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def test_versions_and_the_way_back(shared: Cloud) -> None:
     first = shared.approved()
     second = shared.approved("--set", "epochs=2")
     newest, oldest = shared.json("models")
-    assert [(one["version"], one["run"]) for one in (newest, oldest)] == [(2, second["id"]), (1, first["id"])]
+    assert [(item["version"], item["run"]) for item in (newest, oldest)] == [(2, second["id"]), (1, first["id"])]
     assert (newest["is_live"], newest["hyperparameters"]["epochs"]) == (True, "2")
     assert oldest["live"][0]["until"] == newest["live"][0]["since"]
 
@@ -51,7 +53,7 @@ def test_versions_and_the_way_back(shared: Cloud) -> None:
     aged(shared.aws, bucket_of(shared), days=4000)
     kill_after(shared, "PutApprovalResult", 1, "rollback")
     back = shared.json("rollback", "--yes")
-    assert [one["id"] for one in shared.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"
+    assert [run["id"] for run in shared.json("runs")] == [back["id"], second["id"], first["id"]], "it goes on with it"
     assert (back["status"], back["decision"]["kind"], back["decision"]["comment"]) == ("done", "rollback", "too rude")
     assert back["decision"]["limits"]["metrics.split"], "the limits of the time of the rollback are on record"
     assert shared.json("rollback", "--yes")["id"] == back["id"], "it goes no further back"
@@ -60,9 +62,9 @@ def test_versions_and_the_way_back(shared: Cloud) -> None:
     assert shared.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
     assert packages(shared) == {first["id"]: "Approved", second["id"]: "Rejected"}
 
-    again = shared.json("run", "--set", "epochs=2")
-    assert again["status"] == "waiting", "what was rolled back never comes back unasked"
-    assert shared.json("approve", "--run-id", again["id"], "--yes")["status"] == "done"
+    second_run = shared.json("run", "--set", "epochs=2")
+    assert second_run["status"] == "waiting", "what was rolled back never comes back unasked"
+    assert shared.json("approve", "--run-id", second_run["id"], "--yes")["status"] == "done"
     assert live(shared)["version"] == 2
 
 
@@ -87,24 +89,24 @@ def spoiled(cloud: Cloud, good: dict[str, Any], epochs: int) -> dict[str, Any]:
 
 
 def test_a_model_that_fails_its_gate_is_rolled_back_by_the_pipeline_and_said_by_who_follows(shared: Cloud) -> None:
-    good, before = good_model(shared), [one["id"] for one in shared.json("runs")]
+    good, before = good_model(shared), [run["id"] for run in shared.json("runs")]
     bad = spoiled(shared, good, epochs=3)
     status = packages(shared)
     _, err = shared.both("approve", "--run-id", bad["id"], "--yes", code=3)
     assert "this model is no good" in err
     assert f"Rolled back: the endpoint serves the approved v{good['version']}" in err
     assert (live(shared)["version"], len(live(shared)["live"])) == (good["version"], len(good["live"]) + 1)
-    found = shared.json("status", bad["id"])
-    assert found["endpoint"]["is_what_was_approved"] is True
-    reasons = {one["name"]: one["reason"] for one in found["run"]["stages"]}
+    result = shared.json("status", bad["id"])
+    assert result["endpoint"]["is_what_was_approved"] is True
+    reasons = {stage["name"]: stage["reason"] for stage in result["run"]["stages"]}
     assert f"Rolling back to the approved v{good['version']}" in reasons[ENDPOINT_GATE.name]
     runs = shared.json("runs")
-    assert [one["id"] for one in runs] == [bad["id"], *before], "no run of its own"
+    assert [run["id"] for run in runs] == [bad["id"], *before], "no run of its own"
     assert runs[0]["status"] == "failed"
     assert status[bad["id"]] == "PendingManualApproval"
     assert packages(shared) == {**status, bad["id"]: "Rejected"}
-    again = shared.json("run", "--set", "epochs=3")
-    assert (again["status"], again["id"] != bad["id"]) == ("waiting", True), "it never comes back unasked"
+    second_run = shared.json("run", "--set", "epochs=3")
+    assert (second_run["status"], second_run["id"] != bad["id"]) == ("waiting", True), "it never comes back unasked"
 
 
 def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cloud) -> None:
@@ -115,18 +117,18 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cl
     pipelines = shared.aws.client("codepipeline")
 
     def status() -> str:
-        wanted = {"pipelineName": PIPELINE, "pipelineExecutionId": bad["id"]}
-        return str(pipelines.get_pipeline_execution(**wanted)["pipelineExecution"]["status"])
+        request = {"pipelineName": PIPELINE, "pipelineExecutionId": bad["id"]}
+        return str(pipelines.get_pipeline_execution(**request)["pipelineExecution"]["status"])
 
     wait_for(lambda: status() == "Failed", 180)
     assert live(shared)["version"] == good["version"]
     assert shared.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
-    said = shared("status", bad["id"], "--follow", code=3)
-    assert f"Rolling back to the approved v{good['version']}" in said
+    output = shared("status", bad["id"], "--follow", code=3)
+    assert f"Rolling back to the approved v{good['version']}" in output
     assert len(shared.json("runs")) == runs
 
-    wanted = {"pipelineName": PIPELINE, "stageName": ENDPOINT_GATE.name, "pipelineExecutionId": bad["id"]}
-    pipelines.retry_stage_execution(**wanted, retryMode="ALL_ACTIONS")
+    request = {"pipelineName": PIPELINE, "stageName": ENDPOINT_GATE.name, "pipelineExecutionId": bad["id"]}
+    pipelines.retry_stage_execution(**request, retryMode="ALL_ACTIONS")
     wait_for(lambda: status() == "InProgress", 60)
     wait_for(lambda: status() == "Failed", 180)
     assert live(shared)["version"] == good["version"], "what has been given up stays so, whoever tries its stage again"

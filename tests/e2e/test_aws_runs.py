@@ -142,9 +142,9 @@ def test_a_rejected_model_is_not_deployed_and_asked_about_again(shared: Cloud) -
     assert (rejected["status"], rejected["decision"]["comment"]) == ("rejected", "too rude")
     assert shared.json("status")["endpoint"]["state"] == "absent"
     assert "was rejected by root: too rude" in shared("approve", "--run-id", run["id"], "--yes", code=4)
-    again = shared("run")
-    assert "This model was already REJECTED by root" in again
-    assert "too rude" in again
+    second_run = shared("run")
+    assert "This model was already REJECTED by root" in second_run
+    assert "too rude" in second_run
     status = packages(shared)
     assert (status[run["id"]], status[shared.json("runs")[0]["id"]]) == ("Rejected", "PendingManualApproval")
 
@@ -209,7 +209,7 @@ def test_who_watches_a_run_decides_nothing(shared: Cloud) -> None:
     run_id = shared.json("runs")[0]["id"]
     assert "decided already, approved by root" in " ".join(seen.split())
     assert f"next: mlops approve {run_id}" in seen
-    (gate,) = (one for one in shared.json("status")["run"]["stages"] if one["name"] == "approval")
+    (gate,) = (stage for stage in shared.json("status")["run"]["stages"] if stage["name"] == "approval")
     assert gate["reason"].startswith("decided already")
     done = shared.json("run", "--set", "epochs=4")
     assert (done["id"], done["status"], statuses(done)) == (run_id, "done", NOTHING_NEW)
@@ -231,8 +231,8 @@ def test_an_alarm_rolls_the_endpoint_back_and_is_reported(shared: Cloud) -> None
 
 def test_a_bucket_of_ones_own_survives(shared: Cloud) -> None:
     assert "verified: no resources created by mlops remain" in shared("cleanup", "--yes")
-    left = everything(shared.aws)
-    assert left.pop("buckets") == ["ours-alone"]
-    assert {kind: names for kind, names in left.items() if names} == {}
+    remaining = everything(shared.aws)
+    assert remaining.pop("buckets") == ["ours-alone"]
+    assert {kind: names for kind, names in remaining.items() if names} == {}
     versions = shared.aws.client("s3").list_object_versions(Bucket="ours-alone")
-    assert [one["Key"] for one in versions["Versions"]] == ["letters/a.txt"]
+    assert [version["Key"] for version in versions["Versions"]] == ["letters/a.txt"]

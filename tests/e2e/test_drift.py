@@ -80,24 +80,24 @@ def newer(flat: dict[str, Any]) -> dict[str, Any]:
 def drift_when(cli: Cli, requests: int, *arguments: str, seconds: float = 30) -> dict[str, Any]:
     """What is said when so many requests are known: an endpoint tells what it has measured every few seconds."""
     deadline = time.monotonic() + seconds
-    while (found := cli.json("drift", *arguments))["requests"] < requests and time.monotonic() < deadline:
+    while (result := cli.json("drift", *arguments))["requests"] < requests and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert found["requests"] == requests
-    return dict(found)
+    assert result["requests"] == requests
+    return dict(result)
 
 
-def statuses(found: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["status"] for one in found["measures"]}
+def statuses(result: dict[str, Any]) -> dict[str, str]:
+    return {measure["name"]: measure["status"] for measure in result["measures"]}
 
 
 def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
     said_of_rents(rent("quickstart", "--yes"))
-    found = examined(rent, FLAT)
-    ((shown, predicted),) = found["probe"]["rows"]
+    findings = examined(rent, FLAT)
+    ((shown, predicted),) = findings["probe"]["rows"]
     assert shown == "district hill, area 50, rooms 2, built 1960"
     assert 300 < predicted["rent"] < 1500
-    assert found["gate"] == {"passed": 2, "failed": 0, "failures": []}
-    assert found["endpoint"]["is_what_was_approved"] is True
+    assert findings["gate"] == {"passed": 2, "failed": 0, "failures": []}
+    assert findings["endpoint"]["is_what_was_approved"] is True
     assert rent.json("run")["changed"] is False
 
     error = rent.json("drift", code=2)["error"]
@@ -111,22 +111,28 @@ def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
     assert {stage["name"]: stage["status"] for stage in run["stages"]}["train"] == "reused"
     assert rent.json("status")["endpoint"]["live_digest"] == model, "the same model, deployed once more"
     rent("test-endpoint")
-    found = rent.json("drift")
-    assert (found["status"], found["requests"]) == ("too few requests", 0), "neither the gate nor the probe is traffic"
+    findings = rent.json("drift")
+    assert (findings["status"], findings["requests"]) == ("too few requests", 0), (
+        "neither the gate nor the probe is traffic"
+    )
 
     send = over_http(rent)
     for flat in flats(600, seed=12):
         send([flat])
-    found = drift_when(rent, 600)
-    assert found["status"] == "no drift", found
-    assert set(statuses(found)) == {"area", "rooms", "built", "rent"}
-    assert (found["model"], found["sample"]) == (model, 1)
+    findings = drift_when(rent, 600)
+    assert findings["status"] == "no drift", findings
+    assert set(statuses(findings)) == {"area", "rooms", "built", "rent"}
+    assert (findings["model"], findings["sample"]) == (model, 1)
     assert "result: no drift: the requests are like the rows that the model was tested on" in rent("drift", "--fail")
 
     for flat in flats(600, seed=13):
         send([newer(flat)])
-    found = drift_when(rent, 1200, "--days", "1")
-    assert (found["status"], statuses(found)["built"], statuses(found)["rooms"]) == ("retrain", "retrain", "no drift")
+    findings = drift_when(rent, 1200, "--days", "1")
+    assert (findings["status"], statuses(findings)["built"], statuses(findings)["rooms"]) == (
+        "retrain",
+        "retrain",
+        "no drift",
+    )
     out = rent("drift", "--fail", code=3)
     assert "the requests are not like what the model was tested on: built" in out
     assert "mlops run" in out
@@ -165,15 +171,15 @@ def test_comments(comments: Cli) -> None:
     fresh = unseen(700, comments.folder.parent)
     for text in fresh:
         send([text])
-    found = drift_when(comments, 700)
-    assert found["status"] == "no drift", found
-    assert {"characters", "words", "unknown words", "score toxic"} <= set(statuses(found))
+    drift = drift_when(comments, 700)
+    assert drift["status"] == "no drift", drift
+    assert {"characters", "words", "unknown words", "score toxic"} <= set(statuses(drift))
 
     for text in fresh:
         send([" ".join(word[::-1] + "zq" for word in text.split()[:6]) + SECRET])
-    found = drift_when(comments, 1400)
-    assert found["status"] == "retrain"
-    assert statuses(found)["unknown words"] == statuses(found)["words"] == "retrain"
+    drift = drift_when(comments, 1400)
+    assert drift["status"] == "retrain"
+    assert statuses(drift)["unknown words"] == statuses(drift)["words"] == "retrain"
     kept = [path for path in (comments.folder / ".mlops").rglob("*") if path.is_file()]
     assert [path for path in kept if b"quizzaciously" in path.read_bytes()] == []
 
@@ -197,14 +203,14 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
     tracking = f"sqlite:///{tmp_path}/mlflow.db"
     with_tracking = Cli(rent.folder, {**rent.environment, "MLFLOW_TRACKING_URI": tracking})
     said_of_rents(with_tracking("quickstart", "--yes"))
-    found = examined(rent, FLAT)
-    assert found["endpoint"]["is_what_was_approved"] is True
-    assert found["gate"] == {"passed": 2, "failed": 0, "failures": []}
+    findings = examined(rent, FLAT)
+    assert findings["endpoint"]["is_what_was_approved"] is True
+    assert findings["gate"] == {"passed": 2, "failed": 0, "failures": []}
     (run,) = logged(tracking, "rent-dev")
     assert (run.info.status, run.data.tags["mlops.target"]) == ("FINISHED", "aws")
     assert run.data.params["train.epochs"] == "60"
     assert run.data.metrics["test/rent/rmse"] < 130
-    assert run.data.tags["mlops.model_digest"] == found["endpoint"]["live_digest"]
+    assert run.data.tags["mlops.model_digest"] == findings["endpoint"]["live_digest"]
     assert run.data.tags["mlops.gate.post-training-tests"] == "2 passed, 0 failed"
     assert run.data.tags["mlops.decision"] == "approved"
 
@@ -224,13 +230,17 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
 
     for flat in flats(600, seed=12):
         send(flat)
-    found = drift_when(rent, 600)
-    assert found["status"] == "no drift", found
-    assert set(statuses(found)) == {"area", "rooms", "built", "rent"}
+    findings = drift_when(rent, 600)
+    assert findings["status"] == "no drift", findings
+    assert set(statuses(findings)) == {"area", "rooms", "built", "rent"}
     for flat in flats(600, seed=13):
         send(newer(flat))
-    found = drift_when(rent, 1200)
-    assert (found["status"], statuses(found)["built"], statuses(found)["rooms"]) == ("retrain", "retrain", "no drift")
+    findings = drift_when(rent, 1200)
+    assert (findings["status"], statuses(findings)["built"], statuses(findings)["rooms"]) == (
+        "retrain",
+        "retrain",
+        "no drift",
+    )
     assert "the requests are not like what the model was tested on: built" in rent("drift", "--fail", code=3)
     events = aws.client("logs").filter_log_events(logGroupName="/aws/sagemaker/Endpoints/rent-dev")["events"]
     assert [event for event in events if "harbour" in event["message"]] == []

@@ -85,9 +85,9 @@ def the_browser_gets_the_page(judged: Cli, tmp_path: Path) -> None:
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
     browser.chmod(0o755)
     with judged.start("report", "--open", "--json", env={**os.environ, "BROWSER": str(browser)}) as process:
-        said = json.loads(process.communicate(timeout=60)[0])
-    assert said["opened"] is True
-    assert opened.read_text() == said["report"]
+        output = json.loads(process.communicate(timeout=60)[0])
+    assert output["opened"] is True
+    assert opened.read_text() == output["report"]
     with judged.start("report", "--open", env={"PATH": "/nonexistent", "HOME": str(tmp_path)}) as process:
         _, err = process.communicate(timeout=60)
     assert (process.returncode, "No browser was found on this machine." in err) == (1, True)
@@ -107,9 +107,14 @@ def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_
     assert "compared      all 200 test rows" in out
     second = judged.json("runs")[0]["id"]
     what_a_killed_command_left_half_written_is_made_again(judged, second)
-    found = judged.json("approve", "--run-id", second, "--yes")["evidence"]["comparison"]
-    assert (found["result"], found["rows"], found["asked"], found["learnt"]) == ("better", 200, 0, 0)
-    difference = found["differences"]["long"]
+    comparison = judged.json("approve", "--run-id", second, "--yes")["evidence"]["comparison"]
+    assert (comparison["result"], comparison["rows"], comparison["asked"], comparison["learnt"]) == (
+        "better",
+        200,
+        0,
+        0,
+    )
+    difference = comparison["differences"]["long"]
     assert 0 < difference["low"] < difference["difference"] < difference["high"]
     assert list((judged.folder / ".mlops" / "runs" / second).glob("*.partial")) == []
     assert report_of(judged, first) == before
@@ -153,10 +158,10 @@ def test_a_model_that_must_beat_the_live_one_needs_a_reason_where_it_does_not(ju
 def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_learnt_are_left_out(judged: Cli) -> None:
     approve(judged)
     get_data(judged, later_rows())
-    found = approve(judged)["evidence"]["comparison"]
-    assert (found["of"], found["rows"], found["asked"], found["learnt"]) == (300, 240, 140, 60)
+    comparison = approve(judged)["evidence"]["comparison"]
+    assert (comparison["of"], comparison["rows"], comparison["asked"], comparison["learnt"]) == (300, 240, 140, 60)
     # The endpoint's answer is the text's length: right about every row that it was asked about.
-    assert found["differences"]["long"]["live"] > 0.7
+    assert comparison["differences"]["long"]["live"] > 0.7
 
 
 def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_compared(tiny: Cli) -> None:

@@ -28,7 +28,7 @@ def trained(tmp_path: Path, tiny_model: Path) -> Project:
     return prepared(tmp_path / "pair", tiny_model, Case((), (("download-data",), ("run",))))
 
 
-@pytest.mark.parametrize("other", ["report", "test-endpoint", "deploy-infra", "run"])
-def test_what_runs_beside_a_cleanup_brings_nothing_back(trained: Project, other: str) -> None:
+@pytest.mark.parametrize("command", ["report", "test-endpoint", "deploy-infra", "run"])
+def test_what_runs_beside_a_cleanup_brings_nothing_back(trained: Project, command: str) -> None:
     for _ in range(3):
-        assert at_once(trained, (other, "cleanup")) == []
+        assert at_once(trained, (command, "cleanup")) == []

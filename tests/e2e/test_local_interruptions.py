@@ -19,20 +19,20 @@ pytestmark = pytest.mark.slow
 
 def processes_of(cli: Cli) -> dict[int, str]:
     """The processes that work in this project and where in it, the endpoint's aside."""
-    found = {}
+    folders = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            here = str((folder / "cwd").readlink())
+            folder_of = str((folder / "cwd").readlink())
         except OSError:
             continue
-        if here.startswith(str(cli.folder)) and "mlops_cli.serving" not in line:
-            found[int(folder.name)] = here
-    return found
+        if folder_of.startswith(str(cli.folder)) and "mlops_cli.serving" not in line:
+            folders[int(folder.name)] = folder_of
+    return folders
 
 
 def kill_script(cli: Cli) -> None:
-    (script,) = [pid for pid, here in processes_of(cli).items() if here == str(cli.folder / "training")]
+    (script,) = [pid for pid, folder in processes_of(cli).items() if folder == str(cli.folder / "training")]
     os.kill(script, signal.SIGKILL)
 
 
@@ -244,7 +244,7 @@ def test_a_detached_run_that_dies_leaves_word_and_the_status_says_where(tiny: Cl
     held = hold(tiny, "train")
     run_id = tiny.json("run", "--detach")["id"]
     wait_for(reached(tiny, "train").exists)
-    (run,) = [pid for pid, here in processes_of(tiny).items() if here == str(tiny.folder)]
+    (run,) = [pid for pid, folder in processes_of(tiny).items() if folder == str(tiny.folder)]
     os.kill(run, signal.SIGKILL)
     wait_for(lambda: processes_of(tiny) == {})
     log = tiny.folder / ".mlops" / "runs" / run_id / "run.log"
@@ -269,9 +269,9 @@ def test_a_detached_run_that_ends_by_a_fault_has_it_in_its_log(tiny: Cli) -> Non
     subprocess.run(command, cwd=tiny.folder, check=True, capture_output=True, timeout=60)
     wait_for(lambda: processes_of(tiny) == {})
     run_id = tiny.json("runs")[0]["id"]
-    said = (tiny.folder / ".mlops" / "runs" / run_id / "run.log").read_text()
-    assert said.startswith("Traceback")
-    assert said.endswith("ZeroDivisionError: a fault in mlops itself\n")
+    output = (tiny.folder / ".mlops" / "runs" / run_id / "run.log").read_text()
+    assert output.startswith("Traceback")
+    assert output.endswith("ZeroDivisionError: a fault in mlops itself\n")
 
 
 def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:

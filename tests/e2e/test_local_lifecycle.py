@@ -57,14 +57,14 @@ def test_from_run_to_cleanup(tiny: Cli) -> None:
     assert done["decision"]["comment"] == "fine"
     assert done["evidence"]["metrics"]["long"]["roc_auc"] == pytest.approx(0.6)
 
-    found = tiny.json("test-endpoint", "--text", "hello", "--text", "you")
-    assert [scores["long"] for _, scores in found["probe"]["rows"]] == [5.0, 3.0]
-    assert found["endpoint"]["is_what_was_approved"] is True
-    assert found["gate"] == {"passed": 1, "failed": 0, "failures": []}
+    result = tiny.json("test-endpoint", "--text", "hello", "--text", "you")
+    assert [scores["long"] for _, scores in result["probe"]["rows"]] == [5.0, 3.0]
+    assert result["endpoint"]["is_what_was_approved"] is True
+    assert result["gate"] == {"passed": 1, "failed": 0, "failures": []}
 
     assert "test_there_are_rows PASSED" in tiny("logs", "--stage", "pre-training-tests", "--follow")
-    again = tiny.json("run")
-    assert (again["id"], again["changed"]) == (run_id, False)
+    second_run = tiny.json("run")
+    assert (second_run["id"], second_run["changed"]) == (run_id, False)
     the_endpoint_survives_the_cli_and_answers_plain_http(tiny)
     a_gate_that_stops_half_way_is_no_success(tiny)
     without_examples_it_says_what_can_be_sent(tiny)
@@ -205,8 +205,8 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     files = [path.read_bytes() for path in (tiny.folder / ".mlops").rglob("*") if path.is_file()]
     assert "… …" in logs
     assert [key for key in keys if key in logs or any(key.encode() in content for content in files)] == []
-    again = Cli(tiny.folder, {**tiny.environment, "FEED": "another-key"})
-    assert again.json("run")["changed"] is False, "another value is no reason to train again"
+    repeated = Cli(tiny.folder, {**tiny.environment, "FEED": "another-key"})
+    assert repeated.json("run")["changed"] is False, "another value is no reason to train again"
     edit(tiny, "usecase.toml", ', "SHOP_LOGIN"', "")
     out, err = tiny.both("run", "--explain", code=3)
     assert "secret SHOP_LOGIN" in out
@@ -221,9 +221,9 @@ def test_a_rejected_model_is_not_deployed(tiny: Cli) -> None:
     assert tiny.json("status")["endpoint"]["state"] == "absent"
     _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=4)
     assert "was rejected by" in err
-    again = tiny("run")
-    assert "This model was already REJECTED by" in again
-    assert "too rude" in again
+    second_run = tiny("run")
+    assert "This model was already REJECTED by" in second_run
+    assert "too rude" in second_run
 
 
 def test_a_model_under_its_minimum_needs_a_reason(tiny: Cli) -> None:
@@ -281,8 +281,8 @@ def test_a_decided_run_is_not_continued_with_another_model(tiny: Cli) -> None:
     edit(tiny, "tests/test_posttraining.py", "== [3.0, 5.0]", "== [0.0, 0.0]")
     run_id = tiny.json("run")["id"]
     tiny("approve", "--run-id", run_id, "--yes", code=3)
-    other = tiny.json("run", "--set", "epochs=2")
-    assert (other["id"] != run_id, other["status"]) == (True, "waiting")
+    other_run = tiny.json("run", "--set", "epochs=2")
+    assert (other_run["id"] != run_id, other_run["status"]) == (True, "waiting")
     edit(tiny, "tests/test_posttraining.py", "== [0.0, 0.0]", "== [3.0, 5.0]")
     assert tiny.json("status", run_id)["run"]["decision"]["approved"] is True
 
@@ -319,9 +319,9 @@ def test_what_is_live_is_compared_with_what_was_approved(tiny: Cli) -> None:
     from mlops_cli.serving.control import LocalEndpoint
 
     approved_run(tiny)
-    other = tiny.folder / "training" / "model"
-    (other / "note.txt").write_text("not approved")
-    digest = pack(other, tiny.folder / "other.tar.gz")
+    other_folder = tiny.folder / "training" / "model"
+    (other_folder / "note.txt").write_text("not approved")
+    digest = pack(other_folder, tiny.folder / "other.tar.gz")
     folder = tiny.folder / ".mlops" / "endpoint"
     endpoint = LocalEndpoint(folder, "tiny-dev", LocalServerProcesses(folder))
     endpoint.deploy(tiny.folder / "other.tar.gz", digest, 60)

@@ -120,8 +120,8 @@ def test_a_signal_to_a_command_ends_all_that_it_has_started(tiny: Cli) -> None:
     run_id = tiny.json("run")["id"]
 
     held = hold(tiny, "train")
-    said = end(tiny, reached(tiny, "train"), signal.SIGHUP, "reproduce")
-    assert "the run is unchanged" in said
+    output = end(tiny, reached(tiny, "train"), signal.SIGHUP, "reproduce")
+    assert "the run is unchanged" in output
     held.unlink()
 
     held = hold(tiny, "post-training-tests")

@@ -119,7 +119,10 @@ def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
     name = next(job["ProcessingJobName"] for job in jobs if "-enrich-" in job["ProcessingJobName"])
     job = aws.client("sagemaker").describe_processing_job(ProcessingJobName=name)
     assert job["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"] == 41
-    inputs = {one["InputName"]: one["S3Input"]["S3Uri"] for one in job["ProcessingInputs"]}
+    inputs = {
+        processing_input["InputName"]: processing_input["S3Input"]["S3Uri"]
+        for processing_input in job["ProcessingInputs"]
+    }
     assert inputs.keys() == {"code", "data", "data-data"}
     assert "/artifacts/preprocess/" in inputs["data"]
     assert "/data/files-" in inputs["data-data"]

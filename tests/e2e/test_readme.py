@@ -33,14 +33,16 @@ def masked(text: str) -> list[str]:
 
 def check(command: str, lines: list[str], shown: list[str]) -> None:
     """The shown lines are the printed ones, in order; "..." stands for any."""
-    rest, skipping = lines, False
+    remaining, skipping = lines, False
     for line in shown:
         if line == "...":
             skipping = True
             continue
-        assert line in rest if skipping else rest[:1] == [line], f"{command}: {line!r} is not in\n" + "\n".join(rest)
-        rest, skipping = rest[rest.index(line) + 1 :], False
-    assert skipping or rest == [], f"{command} says more: {rest}"
+        assert line in remaining if skipping else remaining[:1] == [line], (
+            f"{command}: {line!r} is not in\n" + "\n".join(remaining)
+        )
+        remaining, skipping = remaining[remaining.index(line) + 1 :], False
+    assert skipping or remaining == [], f"{command} says more: {remaining}"
 
 
 @pytest.mark.slow

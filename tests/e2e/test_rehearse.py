@@ -58,12 +58,12 @@ def rehearsed(simulator: SimulatedAws, project: Path, tmp_path: Path) -> Rehears
 
 def processes_with(text: str) -> list[int]:
     """Return the processes whose environment has a text."""
-    found = []
+    messages = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if text.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
+                messages.append(int(folder.name))
+    return messages
 
 
 def is_documented(finding: Finding) -> bool:
@@ -121,14 +121,14 @@ def test_a_gate_that_fails_while_the_simulated_aws_is_kept(project: Path) -> Non
         assert is_documented(
             Finding(finding["name"], State.FAILURE, *(finding[key] for key in ("message", "reason", "fix")))
         )
-        there = Cli(Path(kept["project"]), kept["environment"])
+        kept_cli = Cli(Path(kept["project"]), kept["environment"])
         listing = "import boto3; print([one['Name'] for one in boto3.client('s3').list_buckets()['Buckets']])"
         for arguments in (["-c", listing], ["-m", "awscli", "s3", "ls"]):
             shown = subprocess.run(
                 [sys.executable, *arguments], env={**os.environ, **kept["environment"]}, capture_output=True, text=True
             )
             assert "mlops-tiny-dev-storage-bucket" in shown.stdout, shown.stderr
-        assert there.json("status")["run"]["status"] == "failed"
+        assert kept_cli.json("status")["run"]["status"] == "failed"
     finally:
         os.kill(kept["pid"], signal.SIGTERM)
     wait_for(lambda: not Path(kept["project"]).parent.exists())

@@ -94,10 +94,10 @@ def test_back_to_the_model_before_without_training_and_forth_again(tiny: Cli) ->
     assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
     assert len(tiny.json("models")) == 2, "nothing was trained"
 
-    again = tiny.json("run", "--set", "epochs=2")
-    assert again["status"] == "waiting", "what was rolled back never comes back unasked"
+    second_run = tiny.json("run", "--set", "epochs=2")
+    assert second_run["status"] == "waiting", "what was rolled back never comes back unasked"
     assert live(tiny)["version"] == 1
-    tiny("approve", "--run-id", again["id"], "--yes")
+    tiny("approve", "--run-id", second_run["id"], "--yes")
     assert live(tiny)["version"] == 2
     assert tiny.json("rollback", "--to", "v1", "--yes")["status"] == "done"
     assert live(tiny)["version"] == 1
@@ -130,10 +130,10 @@ def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
     _, err = tiny.both("rollback", "--to", "1", "--yes", code=1)
     assert "v1 is deployed already" in err
     edit(tiny, "usecase.toml", "roc_auc = 0.5", "roc_auc = 0.7")
-    again = tiny.json("run")
-    tiny("approve", "--run-id", again["id"], "--reject", "--comment", "no more", "--yes")
-    found = tiny.json("test-endpoint", code=3)
-    assert found["endpoint"]["is_what_was_approved"] is False
+    second_run = tiny.json("run")
+    tiny("approve", "--run-id", second_run["id"], "--reject", "--comment", "no more", "--yes")
+    result = tiny.json("test-endpoint", code=3)
+    assert result["endpoint"]["is_what_was_approved"] is False
     assert "which was rejected by" in " ".join(tiny("status").split())
     assert "no more" in tiny("doctor", code=1)
 

@@ -21,8 +21,8 @@ def logged(uri: str, experiment: str = "tiny-dev") -> list:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    return client.search_runs([found.experiment_id]) if found else []
+    result = client.get_experiment_by_name(experiment)
+    return client.search_runs([result.experiment_id]) if result else []
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> b
     for point in points:
         if time.monotonic() > until:
             break
-        faults = tried(project, case, lambda given, at=point: killed(project, given, at, options), options.straight)
+        faults = tried(project, case, lambda path, at=point: killed(project, path, at, options), options.straight)
         count += 1
         faulty += bool(faults)
         if faults:

@@ -103,9 +103,9 @@ def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str
     """What is wrong with the project as the killed command left it, and once the command is repeated."""
     faults = [f"{run['id']} is still {run['status']}" for run in project.json("runs") or [] if is_phantom(run)]
     code = project(*command)
-    said = project.said(*command)
+    output = project.said(*command)
     if code and command[0] != "cleanup":
-        faults.append(f"repeated: {code} {said[-300:]}")
+        faults.append(f"repeated: {code} {output[-300:]}")
     if case.ends:
         state = project.json("status") or {}
         if (status := state.get("run", {}).get("status")) != case.ends:

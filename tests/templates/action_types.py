@@ -120,22 +120,22 @@ VALUE_LENGTH = 1000
 
 def problems(pipeline: Mapping[str, Any]) -> Iterator[str]:
     """What CodePipeline would say against the actions of a pipeline's (resolved) properties."""
-    made: set[str] = set()
+    produced: set[str] = set()
     for stage in pipeline["Stages"]:
-        for action in sorted(stage["Actions"], key=lambda one: one.get("RunOrder", 1)):
-            for problem in _problems(action, made):
+        for action in sorted(stage["Actions"], key=lambda item: item.get("RunOrder", 1)):
+            for problem in _problems(action, produced):
                 yield f"{stage['Name']}/{action['Name']}: {problem}"
-            made |= {one["Name"] for one in action.get("OutputArtifacts", ())}
+            produced |= {output_artifact["Name"] for output_artifact in action.get("OutputArtifacts", ())}
 
 
-def _problems(action: Mapping[str, Any], made: set[str]) -> Iterator[str]:
-    wanted = action["ActionTypeId"]
+def _problems(action: Mapping[str, Any], produced: set[str]) -> Iterator[str]:
+    type_id = action["ActionTypeId"]
     for kind in ACTION_TYPES:
-        if all(getattr(kind, name.lower()) == str(value) for name, value in wanted.items()):
+        if all(getattr(kind, name.lower()) == str(value) for name, value in type_id.items()):
             yield from _configuration_problems(kind, action.get("Configuration", {}))
-            yield from _artifact_problems(kind, action, made)
+            yield from _artifact_problems(kind, action, produced)
             return
-    yield f"there is no action type {' '.join(map(str, wanted.values()))}"
+    yield f"there is no action type {' '.join(map(str, type_id.values()))}"
 
 
 def _configuration_problems(kind: ActionType, configuration: Mapping[str, Any]) -> Iterator[str]:
@@ -152,17 +152,17 @@ def _configuration_problems(kind: ActionType, configuration: Mapping[str, Any]) 
             yield f"{key} has {len(str(value))} characters, not 1 to {VALUE_LENGTH}"
 
 
-def _artifact_problems(kind: ActionType, action: Mapping[str, Any], made: set[str]) -> Iterator[str]:
-    inputs = [one["Name"] for one in action.get("InputArtifacts", ())]
-    outputs = [one["Name"] for one in action.get("OutputArtifacts", ())]
+def _artifact_problems(kind: ActionType, action: Mapping[str, Any], produced: set[str]) -> Iterator[str]:
+    inputs = [input_artifact["Name"] for input_artifact in action.get("InputArtifacts", ())]
+    outputs = [output_artifact["Name"] for output_artifact in action.get("OutputArtifacts", ())]
     for word, names, (least, most) in (("input", inputs, kind.inputs), ("output", outputs, kind.outputs)):
         if not least <= len(names) <= most:
             yield f"{kind.provider} takes {least} to {most} {word} artifacts, not {len(names)}"
     for name in inputs:
-        if name not in made:
+        if name not in produced:
             yield f"no earlier action makes {name}"
     for name in outputs:
-        if name in made:
+        if name in produced:
             yield f"an earlier action makes {name} too"
     for key in ("TemplatePath", "TemplateConfiguration"):
         artifact = action.get("Configuration", {}).get(key, "").partition("::")[0]

@@ -58,13 +58,15 @@ def _resource_problems(action: str, resources: list[str]) -> Iterator[str]:
     fitting = formats(action)
     if "*" in resources and fitting:
         yield f"{action} is allowed on *, and can be narrowed to {', '.join(sorted(fitting))}"
-    if "*" not in resources and not any(matches(one, arn_format) for one in resources for arn_format in fitting):
+    if "*" not in resources and not any(
+        matches(resource, arn_format) for resource in resources for arn_format in fitting
+    ):
         expected = ", ".join(sorted(fitting)) or "*"
         yield f"{action} works on {expected}, not on {', '.join(resources)}"
 
 
 def _condition_problems(action: str, keys: list[str]) -> Iterator[str]:
-    known = {key.lower() for row in rows(action) for key in row["condition_keys"]}
+    expected = {key.lower() for row in rows(action) for key in row["condition_keys"]}
     for key in keys:
-        if not key.startswith("aws:") and key.lower() not in known:
+        if not key.startswith("aws:") and key.lower() not in expected:
             yield f"{action} does not know the condition {key}"

@@ -26,8 +26,8 @@ def cfn_lint(template: Path) -> list[str]:
     from cfnlint.config import ManualArgs
 
     config = ManualArgs(include_checks=["I"])
-    found = lint(template.read_text(encoding="utf-8"), config=config)
-    return [f"{match.rule.id} line {match.linenumber}: {match.message}" for match in found]
+    problems = lint(template.read_text(encoding="utf-8"), config=config)
+    return [f"{match.rule.id} line {match.linenumber}: {match.message}" for match in problems]
 
 
 # The validator does not look at the Fn::If around a reference in an output (in a resource it does), and thinks that
@@ -44,9 +44,13 @@ def cloudformation_validate(template: Path) -> list[str]:
     """AWS's own offline validation: what is an error or a warning, false alarms included."""
     from cloudformation_validate import Severity
 
-    found = _diagnostics(template)
+    diagnostics = _diagnostics(template)
     serious = (Severity.WARN, Severity.ERROR, Severity.FATAL)
-    return [f"{one.rule_id} {one.property_path}: {one.message}" for one in found if one.severity in serious]
+    return [
+        f"{diagnostic.rule_id} {diagnostic.property_path}: {diagnostic.message}"
+        for diagnostic in diagnostics
+        if diagnostic.severity in serious
+    ]
 
 
 def _diagnostics(template: Path) -> list[Any]:
@@ -70,7 +74,10 @@ def checkov(templates: tuple[Path, ...]) -> dict[str, list[str]]:
     assert done.returncode in (0, 1), f"checkov ended with {done.returncode}\n{done.stderr[-2000:]}"
     results = json.loads(done.stdout)["results"]
     return {
-        outcome: [f"{one['check_id']} {one['resource']}: {one['check_name']}" for one in results[f"{outcome}_checks"]]
+        outcome: [
+            f"{result['check_id']} {result['resource']}: {result['check_name']}"
+            for result in results[f"{outcome}_checks"]
+        ]
         for outcome in ("failed", "skipped")
     }
 
@@ -121,5 +128,5 @@ def _cloudsplaining(policy: str) -> dict[str, list[str]]:
     from cloudsplaining.scan.policy_document import PolicyDocument
 
     document = PolicyDocument(json.loads(policy))
-    found = {risk: [str(action) for action in getattr(document, risk)] for risk in RISKS}
-    return {risk: actions for risk, actions in found.items() if actions}
+    result = {risk: [str(action) for action in getattr(document, risk)] for risk in RISKS}
+    return {risk: actions for risk, actions in result.items() if actions}

@@ -27,7 +27,9 @@ FURTHER = {
 
 def permissions_of_handlers(template: Mapping[str, Any]) -> set[str]:
     """Of all resource types of a template, without those for features that we do not use."""
-    types = {one["Type"] for one in template["Resources"].values()}
+    types = {resource["Type"] for resource in template["Resources"].values()}
     handlers = [schema(kind).get("handlers", {}) for kind in types]
-    needed = {action for one in handlers for verb in VERBS for action in one.get(verb, {}).get("permissions", ())}
+    needed = {
+        action for handler in handlers for verb in VERBS for action in handler.get(verb, {}).get("permissions", ())
+    }
     return needed - set(OF_FEATURES_NOT_USED)

@@ -45,11 +45,11 @@ def trusts(resolved: Resolved, name: str = "") -> Iterator[Policy]:
 
 def all_policies() -> list[Policy]:
     """Of every variant, each document once."""
-    found = {}
+    result = {}
     for name in VARIANTS:
         for policy in policies(variant(name), name):
-            found.setdefault(repr((policy.role, policy.document)), policy)
-    return list(found.values())
+            result.setdefault(repr((policy.role, policy.document)), policy)
+    return list(result.values())
 
 
 def listed(value: Any) -> list[Any]:

@@ -41,10 +41,10 @@ def each(check: Callable[[Path], list[str]]) -> list[str]:
     return [finding for template in TEMPLATES for finding in check(template)]
 
 
-def apart(findings: list[str], known: Collection[str], what: str) -> str:
+def apart(findings: list[str], expected: Collection[str], label: str) -> str:
     """How many, and how many of them are known and have a reason in the code."""
-    explained = [finding for finding in findings if finding in known]
-    return f"{len(findings) - len(explained)}, and {len(explained)} {what}"
+    explained = [finding for finding in findings if finding in expected]
+    return f"{len(findings) - len(explained)}, and {len(explained)} {label}"
 
 
 def ours() -> dict[str, str]:

@@ -35,17 +35,17 @@ class Stacks:
             "Tags": [{"Key": key, "Value": value} for key, value in NAMES.tags.items()],
             **({"RoleARN": role} if role else {}),
         }
-        there = settled(self.aws, name) != "DELETE_COMPLETE"
-        verb = self.cloudformation.update_stack if there else self.cloudformation.create_stack
+        exists = settled(self.aws, name) != "DELETE_COMPLETE"
+        verb = self.cloudformation.update_stack if exists else self.cloudformation.create_stack
         verb(**arguments)
         status = settled(self.aws, name)
-        if status != ("UPDATE_COMPLETE" if there else "CREATE_COMPLETE"):
+        if status != ("UPDATE_COMPLETE" if exists else "CREATE_COMPLETE"):
             raise Failed(f"{name}: {status}\n" + "\n".join(self.reasons(name)))
         return self.outputs(name)
 
     def outputs(self, name: str) -> dict[str, str]:
-        found = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-        return {one["OutputKey"]: one["OutputValue"] for one in found["Outputs"]}
+        stacks = self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks["Outputs"]}
 
     def reasons(self, name: str) -> list[str]:
         events = self.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
@@ -54,8 +54,8 @@ class Stacks:
 
     def resources(self, name: str) -> dict[str, str]:
         """The physical id of every resource by its logical one."""
-        found = self.cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
-        return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
+        resources = self.cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
+        return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
 
     def delete(self, name: str, role: str = "") -> str:
         self.cloudformation.delete_stack(StackName=name, **({"RoleARN": role} if role else {}))
@@ -69,8 +69,8 @@ class Stacks:
         bucket = self.storage()["BucketName"]
         source = zipped({"README.md": "a project"})
         self.aws.client("s3").put_object(Bucket=bucket, Key=f"{NAMES.key_prefix}source/source.zip", Body=source)
-        given = {**PIPELINE, "BucketName": bucket, "EndpointStackName": NAMES.endpoint_stack, **parameters}
-        return self.deploy(NAMES.pipeline_stack, "pipeline", given)
+        values = {**PIPELINE, "BucketName": bucket, "EndpointStackName": NAMES.endpoint_stack, **parameters}
+        return self.deploy(NAMES.pipeline_stack, "pipeline", values)
 
     def rest(self) -> None:
         """Wait for the execution that every new pipeline begins by itself: there is no project in its source."""
@@ -78,8 +78,8 @@ class Stacks:
         name = self.outputs(NAMES.pipeline_stack)["PipelineName"]
 
         def ended() -> bool:
-            found = codepipeline.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
-            return all(one["status"] != "InProgress" for one in found)
+            executions = codepipeline.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+            return all(execution["status"] != "InProgress" for execution in executions)
 
         eventually(ended)
 

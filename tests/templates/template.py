@@ -118,19 +118,21 @@ class Resolved:
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
         """The properties of every resource of a type, by logical id."""
-        return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] == kind}
+        return {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
 
 
 def resolve(template: Mapping[str, Any], parameters: Mapping[str, str]) -> Resolved:
     """What the template comes to; fails on a parameter that is unknown or lacks a value."""
     evaluation = Evaluation(template, parameters)
     resources = {
-        name: {**one, "Properties": evaluation.value(one.get("Properties", {}))}
-        for name, one in template["Resources"].items()
-        if evaluation.holds(one)
+        name: {**resource, "Properties": evaluation.value(resource.get("Properties", {}))}
+        for name, resource in template["Resources"].items()
+        if evaluation.holds(resource)
     }
     outputs = {
-        name: evaluation.value(one["Value"]) for name, one in template["Outputs"].items() if evaluation.holds(one)
+        name: evaluation.value(output["Value"])
+        for name, output in template["Outputs"].items()
+        if evaluation.holds(output)
     }
     return Resolved(resources, outputs)
 
@@ -144,7 +146,7 @@ def accepts(parameter: Mapping[str, Any], value: str) -> bool:
     """Whether a declared parameter takes a value."""
     return (
         re.fullmatch(parameter.get("AllowedPattern", ".*"), value) is not None
-        and value in [str(one) for one in parameter.get("AllowedValues", [value])]
+        and value in [str(allowed_value) for allowed_value in parameter.get("AllowedValues", [value])]
         and len(value) <= parameter.get("MaxLength", 4096)
         and (parameter["Type"] != "Number" or _between(parameter, float(value)))
     )
@@ -161,11 +163,11 @@ class Evaluation:
         declared = template.get("Parameters", {})
         unknown = set(parameters) - set(declared)
         assert not unknown, f"no such parameter: {', '.join(sorted(unknown))}"
-        defaults = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
+        defaults = {name: str(parameter["Default"]) for name, parameter in declared.items() if "Default" in parameter}
         self.parameters = {**PSEUDO, **defaults, **parameters}
         missing = set(declared) - set(self.parameters)
         assert not missing, f"no value for: {', '.join(sorted(missing))}"
-        refused = [name for name, one in declared.items() if not accepts(one, self.parameters[name])]
+        refused = [name for name, parameter in declared.items() if not accepts(parameter, self.parameters[name])]
         assert not refused, f"not accepted: {', '.join(f'{name}={self.parameters[name]}' for name in refused)}"
         self.template = template
 
@@ -217,8 +219,8 @@ class Evaluation:
         return self.value(yes if self.condition(name) else no)
 
     def equals_(self, argument: list[Any]) -> bool:
-        left, right = map(self.value, argument)
-        return str(left) == str(right)
+        remaining, right = map(self.value, argument)
+        return str(remaining) == str(right)
 
     def not_(self, argument: list[Any]) -> bool:
         return not self.value(argument[0])

@@ -25,12 +25,12 @@ def given(resolved: Resolved, action: dict[str, Any]) -> set[str]:
     """The variables that a command step is given by its project and its action."""
     projects = resolved.of_type("AWS::CodeBuild::Project").values()
     (project,) = (
-        one["Environment"]["EnvironmentVariables"]
-        for one in projects
-        if one["Name"] == action["Configuration"]["ProjectName"]
+        project["Environment"]["EnvironmentVariables"]
+        for project in projects
+        if project["Name"] == action["Configuration"]["ProjectName"]
     )
     own = json.loads(action["Configuration"]["EnvironmentVariables"])
-    return {one["Name"] for one in project} | {one["name"] for one in own}
+    return {project["Name"] for project in project} | {variable["name"] for variable in own}
 
 
 def command_steps(resolved: Resolved) -> list[dict[str, Any]]:

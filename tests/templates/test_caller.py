@@ -54,23 +54,23 @@ NOT_USED = re.compile(
 
 @pytest.mark.parametrize("place", [PLACE, CONNECTED], ids=["codecommit", "connection"])
 def test_every_permission_exists_and_fits_its_resource(place: ArnContext) -> None:
-    found = {
+    statement = {
         problem for statement in policy(required_permissions(place))["Statement"] for problem in problems(statement)
     }
-    assert [one for one in found if not one.startswith(WITHOUT_RESOURCE)] == []
+    assert [statement for statement in statement if not statement.startswith(WITHOUT_RESOURCE)] == []
 
 
 def test_what_makes_and_removes_the_stacks_is_all_there() -> None:
     """Reading too: the handler of the model package group reads its policy before it says that the group is made."""
     ours = {action for need in required_permissions(PLACE) for action in need.actions}
-    asked = {
+    requested = {
         action
         for name in ("storage", "pipeline")
         for action in permissions_of_handlers(load(FOLDER / f"{name}.yaml"))
         if not NOT_USED.match(action)
     }
-    assert len(asked) > 40
-    assert sorted(asked - ours) == []
+    assert len(requested) > 40
+    assert sorted(requested - ours) == []
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,15 @@ def test_names_that_cloudformation_cuts_are_within_the_permissions(use_case: str
     names = ResourceNames(use_case, environment)
     needs = required_permissions(replace(PLACE, names=names, bucket=generated_bucket(names)))
     roles = [
-        name for name, one in load(FOLDER / "pipeline.yaml")["Resources"].items() if one["Type"] == "AWS::IAM::Role"
+        name
+        for name, resource in load(FOLDER / "pipeline.yaml")["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
     ]
-    made = [f"arn:aws:iam::111122223333:role/{cut(names.pipeline_stack, role, 64)}" for role in roles]
-    assert len(made) > 5
+    arns = [f"arn:aws:iam::111122223333:role/{cut(names.pipeline_stack, role, 64)}" for role in roles]
+    assert len(arns) > 5
     assert max(len(role) for role in roles) <= LONGEST_ROLE_ID
     bucket = f"arn:aws:s3:::{cut(names.storage_stack, 'Bucket', 63).lower()}"
-    for action, arn in [*(("iam:CreateRole", arn) for arn in made), ("s3:CreateBucket", bucket)]:
+    for action, arn in [*(("iam:CreateRole", arn) for arn in arns), ("s3:CreateBucket", bucket)]:
         assert any(action in need.actions and fnmatchcase(arn, need.resource) for need in needs), (action, arn)
 
 

@@ -52,8 +52,8 @@ def test_aws_own_validation_finds_nothing(template: Path) -> None:
 
 def test_a_false_alarm_is_still_raised() -> None:
     """Otherwise it is time to take it off the list."""
-    found = [finding for template in TEMPLATES for finding in cloudformation_validate(template)]
-    assert set(FALSE_ALARMS) <= set(found)
+    templates = [finding for template in TEMPLATES for finding in cloudformation_validate(template)]
+    assert set(FALSE_ALARMS) <= set(templates)
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,25 @@ def test_a_false_alarm_is_still_raised() -> None:
     ],
 )
 def test_aws_own_validation_finds_what_is_broken(name: str, old: str, new: str, tmp_path: Path) -> None:
-    found = cloudformation_validate(broken(name, old, new, tmp_path))
-    assert set(found) - set(FALSE_ALARMS)
+    problems = cloudformation_validate(broken(name, old, new, tmp_path))
+    assert set(problems) - set(FALSE_ALARMS)
 
 
 @pytest.mark.slow
 def test_checkov_finds_nothing_and_each_skip_has_its_reason() -> None:
-    found = checkov(TEMPLATES)
-    assert found["failed"] == []
-    assert len(found["skipped"]) == len(skips())
+    report = checkov(TEMPLATES)
+    assert report["failed"] == []
+    assert len(report["skipped"]) == len(skips())
 
 
 def skips() -> list[str]:
     """The reason of every skip that the templates ask for."""
-    resources = [one for template in TEMPLATES for one in load(template)["Resources"].values()]
-    return [skip["comment"] for one in resources for skip in one.get("Metadata", {}).get("checkov", {}).get("skip", ())]
+    resources = [resource for template in TEMPLATES for resource in load(template)["Resources"].values()]
+    return [
+        skip["comment"]
+        for resource in resources
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", ())
+    ]
 
 
 def test_each_skip_is_explained_in_words() -> None:
@@ -98,5 +102,5 @@ def test_checkov_finds_what_is_broken(tmp_path: Path) -> None:
         broken("storage", "RestrictPublicBuckets: true", "RestrictPublicBuckets: false", tmp_path),
         broken("pipeline", "      KmsMasterKeyId: alias/aws/sns\n", "", tmp_path),
     )
-    found = {finding.split()[0] for finding in checkov(copies)["failed"]}
-    assert {"CKV_AWS_56", "CKV_AWS_26"} <= found
+    failed = {finding.split()[0] for finding in checkov(copies)["failed"]}
+    assert {"CKV_AWS_56", "CKV_AWS_26"} <= failed

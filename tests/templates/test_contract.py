@@ -40,22 +40,22 @@ def test_what_is_read_is_found_at_all() -> None:
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_every_output_that_is_read_is_there(pipeline: str) -> None:
-    there = {**variant("storage").outputs, **variant(pipeline).outputs, **variant("endpoint").outputs}
-    assert read_outputs() - set(there) == set()
-    assert [name for name, value in there.items() if not value] == []
+    outputs = {**variant("storage").outputs, **variant(pipeline).outputs, **variant("endpoint").outputs}
+    assert read_outputs() - set(outputs) == set()
+    assert [name for name, value in outputs.items() if not value] == []
 
 
 def test_every_parameter_that_is_given_is_declared_and_every_needed_one_is_given() -> None:
-    given = set(GIVEN.findall(SOURCES["infra/stack_parameters.py"]))
+    passed = set(GIVEN.findall(SOURCES["infra/stack_parameters.py"]))
     declared = {**parameters("storage"), **parameters("pipeline")}
-    needed = {name for name, one in declared.items() if "Default" not in one}
-    assert (given - set(declared), needed - given) == (set(), set())
+    needed = {name for name, parameter in declared.items() if "Default" not in parameter}
+    assert (passed - set(declared), needed - passed) == (set(), set())
 
 
 def deployed(hosting: EndpointConfig) -> dict[str, str]:
     site = from_stack(variant("pipeline-codecommit").outputs)
-    given = endpoint_parameters.parameters(site, hosting, ENDPOINT["ModelPackageArn"], ENDPOINT["ModelDigest"])
-    return endpoint_parameters.configuration(b"", given, {})["Parameters"]
+    parameters = endpoint_parameters.parameters(site, hosting, ENDPOINT["ModelPackageArn"], ENDPOINT["ModelDigest"])
+    return endpoint_parameters.configuration(b"", parameters, {})["Parameters"]
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_a_bad_deployment_is_rolled_back_by_the_alarms() -> None:
     deployment = endpoint("endpoint")["DeploymentConfig"]
     watched = deployment["AutoRollbackConfiguration"]["Alarms"]
     assert deployment["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] == "300"
-    assert {one["AlarmName"] for one in watched} == {one["AlarmName"] for one in alarms.values()}
+    assert {alarm["AlarmName"] for alarm in watched} == {alarm["AlarmName"] for alarm in alarms.values()}
     assert alarms["Latency"]["Threshold"] == "1000000"  # microseconds
     for alarm in alarms.values():
-        dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
         served = {name: endpoint("endpoint")[name] for name in ("EndpointName", "EndpointConfigName")}
         assert dimensions == {**served, "VariantName": "AllTraffic"}, "of the new model alone"
 
@@ -125,7 +125,11 @@ def test_another_model_has_another_name_behind_the_same_endpoint() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_used(name: str) -> None:
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\nConditions:")[2]
-    assert [one for one in parameters(name) if f"!Ref {one}" not in text and f"${{{one}}}" not in text] == []
+    assert [
+        parameter
+        for parameter in parameters(name)
+        if f"!Ref {parameter}" not in text and f"${{{parameter}}}" not in text
+    ] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,5 +140,7 @@ def test_a_template_can_be_sent_before_there_is_a_bucket(name: str) -> None:
 
 def test_an_existing_bucket_is_named_and_nothing_else() -> None:
     existing = variant("storage-existing")
-    assert {one["Type"] for one in existing.resources.values()} == {"AWS::CloudFormation::WaitConditionHandle"}
+    assert {resource["Type"] for resource in existing.resources.values()} == {
+        "AWS::CloudFormation::WaitConditionHandle"
+    }
     assert existing.outputs == {"BucketName": "a-bucket", "BucketOwned": "false"}

@@ -73,19 +73,19 @@ def test_its_stages_are_the_ones_of_every_target(name: str) -> None:
 
 
 def test_each_stage_is_a_command_and_what_has_to_be_waited_for_after_it() -> None:
-    for stage, found in zip(STAGES, pipeline()["Stages"][1:], strict=True):
-        command, *native = sorted(found["Actions"], key=lambda action: action["RunOrder"])
+    for stage, declared in zip(STAGES, pipeline()["Stages"][1:], strict=True):
+        command, *native = sorted(declared["Actions"], key=lambda action: action["RunOrder"])
         assert (command["Name"], command["ActionTypeId"]["Provider"]) == ("command", "CodeBuild")
         way_back = ["CodeBuild", "CloudFormation", "StepFunctions"] if stage is STAGES[-1] else []
         expected = [NATIVE[stage.kind]] if stage.kind in NATIVE else way_back
-        assert [one["ActionTypeId"]["Provider"] for one in native] == expected
+        assert [action["ActionTypeId"]["Provider"] for action in native] == expected
 
 
 def builds() -> list[tuple[str, dict[str, Any]]]:
     """Each command step by what it is told to do: its stage, or what follows from the last gate."""
-    found = [(stage["Name"], action) for stage in pipeline()["Stages"][1:] for action in stage["Actions"]]
-    steps = [(stage, one) for stage, one in found if one["ActionTypeId"]["Provider"] == "CodeBuild"]
-    return [(stage if one["Name"] == "command" else one["Name"], one) for stage, one in steps]
+    stages = [(stage["Name"], action) for stage in pipeline()["Stages"][1:] for action in stage["Actions"]]
+    steps = [(stage, item) for stage, item in stages if item["ActionTypeId"]["Provider"] == "CodeBuild"]
+    return [(stage if step["Name"] == "command" else step["Name"], step) for stage, step in steps]
 
 
 ROLLBACK = "#{variables.rollback}"
@@ -106,9 +106,9 @@ TOLD: dict[str, set[str]] = {
 
 def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_started_with() -> None:
     """The deployment is told of the rollback that the run was started for: it rejects the replaced model."""
-    declared = {f"#{{variables.{one['Name']}}}" for one in pipeline()["Variables"]}
+    declared = {f"#{{variables.{variable['Name']}}}" for variable in pipeline()["Variables"]}
     for name, step in builds():
-        values = {one["name"]: one["value"] for one in json.loads(step["Configuration"]["EnvironmentVariables"])}
+        values = {load["name"]: load["value"] for load in json.loads(step["Configuration"]["EnvironmentVariables"])}
         assert values.pop("MLOPS_STAGE_NAME") == name
         assert values.pop("MLOPS_STAGE_KIND") == {**KINDS, "rollback": "gate"}[name]
         assert values.pop("MLOPS_RUN_ID") == "#{codepipeline.PipelineExecutionId}"
@@ -122,7 +122,12 @@ def test_what_decides_is_a_project_of_its_own_and_only_that_says_what_is_deploye
     projects = {name: step["Configuration"]["ProjectName"] for name, step in builds()}
     deciding = pipeline_resources()["DecisionProject"]["Properties"]["Name"]
     assert {name for name, project in projects.items() if project == deciding} == set(DECIDING)
-    made = {one["Name"] for name, step in builds() if name in DECIDING for one in step["OutputArtifacts"]}
+    artifacts = {
+        output_artifact["Name"]
+        for name, step in builds()
+        if name in DECIDING
+        for output_artifact in step["OutputArtifacts"]
+    }
     deployments = [
         action
         for stage in pipeline()["Stages"]
@@ -131,7 +136,7 @@ def test_what_decides_is_a_project_of_its_own_and_only_that_says_what_is_deploye
     ]
     assert len(deployments) == 2
     for action in deployments:
-        assert {one["Name"] for one in action["InputArtifacts"]} <= made
+        assert {input_artifact["Name"] for input_artifact in action["InputArtifacts"]} <= artifacts
 
 
 def pipeline_resources() -> dict[str, Any]:
@@ -145,7 +150,7 @@ def state_machine() -> dict[str, Any]:
 def dangling(machine: dict[str, Any]) -> set[str]:
     """The states that are named as the next one and are not there; cfn-lint does not look into a Definition."""
     choices = [choice for state in machine["States"].values() for choice in state.get("Choices", ())]
-    following = [one.get(key) for one in (*machine["States"].values(), *choices) for key in ("Next", "Default")]
+    following = [state.get(key) for state in (*machine["States"].values(), *choices) for key in ("Next", "Default")]
     return {machine["StartAt"], *filter(None, following)} - set(machine["States"])
 
 
@@ -160,21 +165,21 @@ def test_a_state_that_leads_nowhere_is_found() -> None:
 
 
 def test_the_way_back_deploys_as_the_deployment_does() -> None:
-    deploy, back = (pipeline()["Stages"][5 + one]["Actions"][1 + one]["Configuration"] for one in (0, 1))
+    deploy, back = (pipeline()["Stages"][5 + item]["Actions"][1 + item]["Configuration"] for item in (0, 1))
     own = {"TemplatePath": "rollback::endpoint.yaml", "TemplateConfiguration": "rollback::endpoint.json"}
     assert back == {**deploy, **own}
 
 
 def test_a_refused_model_fails_the_stage() -> None:
     states = state_machine()["States"]
-    (choice,) = (one for one in states["Kind"]["Choices"] if "'refused'" in one["Condition"])
+    (choice,) = (choice for choice in states["Kind"]["Choices"] if "'refused'" in choice["Condition"])
     assert states[choice["Next"]]["Type"] == "Fail"
 
 
 @pytest.mark.parametrize("kind", ["processing", "training"])
 def test_the_state_machine_waits_for_a_job(kind: str) -> None:
     states = state_machine()["States"]
-    (choice,) = (one for one in states["Kind"]["Choices"] if f"'{kind}'" in one["Condition"])
+    (choice,) = (choice for choice in states["Kind"]["Choices"] if f"'{kind}'" in choice["Condition"])
     task = states[choice["Next"]]
     assert task["Resource"] == f"arn:aws:states:::sagemaker:create{kind.capitalize()}Job.sync"
     assert task["Arguments"] == "{% $states.input.request %}"
@@ -190,8 +195,8 @@ def test_the_state_machine_waits_for_a_job(kind: str) -> None:
     ],
 )
 def test_what_starts_the_pipeline_by_itself(name: str, rules: list[str]) -> None:
-    found = variant(name).of_type("AWS::Events::Rule")
-    assert list(found) == rules
-    for rule in found.values():
+    result = variant(name).of_type("AWS::Events::Rule")
+    assert list(result) == rules
+    for rule in result.values():
         (target,) = rule["Targets"]
         assert target["Arn"].endswith(f":{pipeline(name)['Name']}")

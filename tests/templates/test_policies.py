@@ -59,7 +59,9 @@ FOREIGN = (
 )
 # Projects with a name that begins with this one and goes on.
 LONGER_NAMES = tuple(
-    one.replace("toxic-comments-prod", f"toxic-comments-dev-{more}") for one in FOREIGN for more in ("eu", "train", "0")
+    foreign.replace("toxic-comments-prod", f"toxic-comments-dev-{more}")
+    for foreign in FOREIGN
+    for more in ("eu", "train", "0")
 )
 
 each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -68,19 +70,19 @@ each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)
 def named(role: str) -> Policy:
     """Everything that a role may do, by whichever of its policies."""
     own = [policy for policy in POLICIES if policy.role == role]
-    statements = [one for policy in own if policy.variant == own[0].variant for one in policy.statements]
+    statements = [statement for policy in own if policy.variant == own[0].variant for statement in policy.statements]
     return Policy(own[0].variant, role, {**own[0].document, "Statement": statements})
 
 
 def reaches(policy: Policy, action: str, resource: str) -> bool:
     allowing = [statement for statement in policy.statements if action in listed(statement["Action"])]
-    return any(fnmatchcase(resource, one) for statement in allowing for one in listed(statement["Resource"]))
+    return any(fnmatchcase(resource, entry) for statement in allowing for entry in listed(statement["Resource"]))
 
 
 @each_policy
 def test_every_action_exists_and_fits_its_resources_and_conditions(policy: Policy) -> None:
-    found = {problem for statement in policy.statements for problem in problems(statement)}
-    assert found - set(UNKNOWN_TO_THE_REFERENCE) == set()
+    statements = {problem for statement in policy.statements for problem in problems(statement)}
+    assert statements - set(UNKNOWN_TO_THE_REFERENCE) == set()
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,8 @@ def test_parliament_finds_nothing(policy: Policy) -> None:
 
 @each_policy
 def test_parliaments_auditors_of_names_find_only_what_has_a_reason(policy: Policy) -> None:
-    found = {(policy.role, finding) for finding, _ in parliament(policy.document, community=True)}
-    assert found <= set(BY_NAME_ONLY)
+    findings = {(policy.role, finding) for finding, _ in parliament(policy.document, community=True)}
+    assert findings <= set(BY_NAME_ONLY)
 
 
 @each_policy
@@ -118,7 +120,7 @@ def test_cloudsplaining_finds_only_the_registry_login(policy: Policy) -> None:
 
 def test_a_policy_that_is_too_wide_is_found_by_each() -> None:
     wide = deepcopy(named("DeployRole").document)
-    statement = next(one for one in wide["Statement"] if one["Action"] == "iam:PassRole")
+    statement = next(statement for statement in wide["Statement"] if statement["Action"] == "iam:PassRole")
     statement |= {"Action": ["iam:PassRole", "iam:CreatePolicyVersion"], "Resource": "*"}
     del statement["Condition"]
     assert "RESOURCE_STAR" in {finding for finding, _ in parliament(wide)}
@@ -134,7 +136,7 @@ def test_a_policy_is_not_longer_than_iam_takes_it(policy: Policy) -> None:
 
 @each_policy
 def test_actions_are_named_one_by_one(policy: Policy) -> None:
-    assert [one for statement in policy.statements for one in listed(statement["Action"]) if "*" in one] == []
+    assert [entry for statement in policy.statements for entry in listed(statement["Action"]) if "*" in entry] == []
 
 
 @each_policy
@@ -148,10 +150,13 @@ def test_a_role_is_passed_to_one_service(policy: Policy) -> None:
 
 @each_policy
 def test_another_environment_is_out_of_reach(policy: Policy) -> None:
-    near = [one for one in policy.statements if not set(listed(one["Action"])) <= OF_SHARED_GROUPS]
-    resources = [one for statement in near for one in listed(statement["Resource"]) if one != "*"]
+    near = [statement for statement in policy.statements if not set(listed(statement["Action"])) <= OF_SHARED_GROUPS]
+    resources = [entry for statement in near for entry in listed(statement["Resource"]) if entry != "*"]
     assert [
-        (one, foreign) for one in resources for foreign in (*FOREIGN, *LONGER_NAMES) if fnmatchcase(foreign, one)
+        (resource, foreign)
+        for resource in resources
+        for foreign in (*FOREIGN, *LONGER_NAMES)
+        if fnmatchcase(foreign, resource)
     ] == []
 
 
@@ -209,7 +214,7 @@ def test_the_repositorys_code_decides_makes_and_passes_on_nothing() -> None:
     allowed = {
         action for role in REPOSITORY for statement in named(role).statements for action in listed(statement["Action"])
     }
-    beyond_files = {one for one in allowed if not one.startswith(("s3:", "logs:", "ecr:", "cloudwatch:"))}
+    beyond_files = {entry for entry in allowed if not entry.startswith(("s3:", "logs:", "ecr:", "cloudwatch:"))}
     assert beyond_files == {
         "sagemaker:DescribeEndpoint",
         "sagemaker:DescribeEndpointConfig",
@@ -232,8 +237,8 @@ def test_only_a_step_without_the_repositorys_code_decides_about_models() -> None
 
 
 def test_no_role_deletes_what_lies_in_the_bucket() -> None:
-    allowed = {one for policy in POLICIES for statement in policy.statements for one in listed(statement["Action"])}
-    assert [one for one in allowed if one.startswith("s3:") and "Delete" in one] == []
+    allowed = {entry for policy in POLICIES for statement in policy.statements for entry in listed(statement["Action"])}
+    assert [entry for entry in allowed if entry.startswith("s3:") and "Delete" in entry] == []
 
 
 def test_what_serves_a_model_cannot_change_one() -> None:
@@ -261,13 +266,15 @@ def unexplained(text: str) -> list[int]:
     """The lines of stars in whose statement no comment stands before them."""
     lines = text.splitlines()
     stars = resource_stars(text)
-    return [star for began, star in stars if not any(one.strip().startswith("#") for one in lines[began:star])]
+    return [star for began, star in stars if not any(line.strip().startswith("#") for line in lines[began:star])]
 
 
 def test_each_star_says_why() -> None:
     texts = {template.name: template.read_text(encoding="utf-8") for template in FOLDER.glob("*.yaml")}
-    assert {name: found for name, text in texts.items() if (found := unexplained(text))} == {}
-    resolved = [one for policy in POLICIES for statement in policy.statements for one in listed(statement["Resource"])]
+    assert {name: gaps for name, text in texts.items() if (gaps := unexplained(text))} == {}
+    resolved = [
+        entry for policy in POLICIES for statement in policy.statements for entry in listed(statement["Resource"])
+    ]
     assert "*" in resolved
     assert any(list(resource_stars(text)) for text in texts.values()), "what is looked for is found"
 

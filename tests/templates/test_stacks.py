@@ -55,7 +55,7 @@ class Deployment:
         self.role = stacks.aws.client("iam").get_role(RoleName=role)["Role"]["Arn"]
 
     def __call__(self, revision: str, **parameters: str) -> dict[str, str]:
-        given = {
+        values = {
             "EndpointName": self.outputs["EndpointName"],
             "Revision": revision * 8,
             "ModelPackageArn": self.package,
@@ -64,7 +64,7 @@ class Deployment:
             "DataCaptureUri": f"s3://{self.outputs['BucketName']}/{self.outputs['KeyPrefix']}capture/",
             "BakingSeconds": "0",
         }
-        return self.stacks.deploy(NAMES.endpoint_stack, "endpoint", {**given, **parameters}, self.role)
+        return self.stacks.deploy(NAMES.endpoint_stack, "endpoint", {**values, **parameters}, self.role)
 
     def ask(self, text: str) -> Any:
         """The tiny model's answer: the text's length."""
@@ -75,7 +75,7 @@ class Deployment:
         return json.loads(answer["Body"].read())["predictions"][0]["long"]
 
     def models(self) -> list[str]:
-        return [one["ModelName"] for one in self.stacks.aws.client("sagemaker").list_models()["Models"]]
+        return [model["ModelName"] for model in self.stacks.aws.client("sagemaker").list_models()["Models"]]
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_an_endpoint_is_made_changed_and_removed_with_the_deploy_roles_permissio
     deploy("3", InstanceType="ml.c5.large")
     assert stacks.delete(NAMES.endpoint_stack, deploy.role) == "DELETE_COMPLETE"
     assert (deploy.models(), aws.denials()) == ([], [])
-    unused = {one["action"] for one in aws.unused_permissions() if "-DeployRole-" in one["role"]}
+    unused = {permission["action"] for permission in aws.unused_permissions() if "-DeployRole-" in permission["role"]}
     assert unused - permissions_of_handlers(load(FOLDER / "endpoint.yaml")) <= set(FURTHER)
 
 

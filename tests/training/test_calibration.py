@@ -47,8 +47,8 @@ def test_calibrated_on_enriched_rows_the_probabilities_hold_on_natural_ones() ->
     def error(rates: dict[str, float]) -> float:
         weights = representative_weights(LABELS, truth, rates)
         calibration = calibrate(logits, truth, weights)
-        found = calibration.probabilities(natural_logits)
-        return metrics.calibration_error(natural_truth[:, 0], found[:, 0], np.ones(len(found)))
+        probabilities = calibration.probabilities(natural_logits)
+        return metrics.calibration_error(natural_truth[:, 0], probabilities[:, 0], np.ones(len(probabilities)))
 
     assert error({"common": 0.1, "rare": 0.02}) < 0.01
     assert error({}) > 0.03
@@ -56,14 +56,14 @@ def test_calibrated_on_enriched_rows_the_probabilities_hold_on_natural_ones() ->
 
 def test_a_label_without_positives_stays_near_the_network_s_probabilities() -> None:
     logits = np.random.default_rng(1).normal(size=(200, 1))
-    found = calibrate(logits, np.zeros([200, 1]), np.ones(200))
-    assert np.isfinite(found).all()
-    assert abs(found.scale[0] - PLAIN[0]) < 1
+    calibration = calibrate(logits, np.zeros([200, 1]), np.ones(200))
+    assert np.isfinite(calibration).all()
+    assert abs(calibration.scale[0] - PLAIN[0]) < 1
 
 
 def test_without_calibration_a_probability_is_the_sigmoid_of_the_logit() -> None:
-    found = uncalibrated(1).probabilities(np.array([[2.0]]))
-    assert found[0, 0] == pytest.approx(1 / (1 + np.exp(-2)))
+    probabilities = uncalibrated(1).probabilities(np.array([[2.0]]))
+    assert probabilities[0, 0] == pytest.approx(1 / (1 + np.exp(-2)))
 
 
 def test_rates_are_read_and_what_is_wrong_is_named() -> None:

@@ -46,7 +46,7 @@ def test_what_cleaning_does(raw: str, cleaned: str) -> None:
 
 
 def test_no_other_engine_runs_a_regular_expression() -> None:
-    other = re.compile(
+    pattern = re.compile(
         r"^\s*(?:import re\b|from re import)"
         r"|\.str\.(?:contains|count_matches|extract|extract_all|extract_groups|find|replace|replace_all)"
         r"\((?!.*literal=True)",
@@ -54,7 +54,7 @@ def test_no_other_engine_runs_a_regular_expression() -> None:
     )
     sources = {path.relative_to(TRAINING): path.read_text() for path in TRAINING.rglob("*.py")}
     assert len(sources) > 20
-    assert [str(path) for path, source in sources.items() if other.search(source)] == []
+    assert [str(path) for path, source in sources.items() if pattern.search(source)] == []
 
 
 def test_cleaning_twice_is_cleaning_once(odd_texts: list[str]) -> None:

@@ -45,8 +45,8 @@ def inference(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 
 def texts(inference: ModuleType, body: bytes, content_type: str = "application/json") -> list[str]:
-    found: list[str] = json.loads(inference.input_handler(io.BytesIO(body), Context(content_type)))["instances"]
-    return found
+    instances: list[str] = json.loads(inference.input_handler(io.BytesIO(body), Context(content_type)))["instances"]
+    return instances
 
 
 @pytest.mark.parametrize(

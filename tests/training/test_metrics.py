@@ -45,13 +45,13 @@ def test_undefined_metrics_are_none(truth: list[int], auc: float | None, precisi
 def test_labels_without_positives_are_null_and_not_in_the_mean() -> None:
     truth, scores = np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.5], [0.1, 0.4]])
     chosen = metrics.thresholds(["a", "b"], truth, scores, np.ones(2))
-    found = metrics.evaluate(["a", "b"], truth, scores, chosen, np.ones(2))
+    result = metrics.evaluate(["a", "b"], truth, scores, chosen, np.ones(2))
     perfect = {"roc_auc": 1.0, "average_precision": 1.0, "f1": 1.0}
     undefined = dict.fromkeys(perfect)
-    assert found["a"] == {**perfect, "calibration_error": pytest.approx(0.1), "threshold": 0.9, "positives": 1}
-    assert found["b"] == {**undefined, "calibration_error": pytest.approx(0.45), "threshold": None, "positives": 0}
-    assert found["macro"] == {**perfect, "calibration_error": pytest.approx(0.275)}
-    assert "NaN" not in json.dumps(found)
+    assert result["a"] == {**perfect, "calibration_error": pytest.approx(0.1), "threshold": 0.9, "positives": 1}
+    assert result["b"] == {**undefined, "calibration_error": pytest.approx(0.45), "threshold": None, "positives": 0}
+    assert result["macro"] == {**perfect, "calibration_error": pytest.approx(0.275)}
+    assert "NaN" not in json.dumps(result)
 
 
 def test_f1_without_a_hit_is_zero() -> None:

@@ -95,7 +95,7 @@ def test_the_weights_are_packed_for_cudnn_as_keras_packs_its_own() -> None:
     biases = tf.split(lstm.bias, 4)
     expected = _standardize_cudnn_weights(
         weights=[gate[part] for part in (slice(4), slice(4, None)) for gate in (i, f, c, o)],
-        biases=[*(biases[place] for place in (0, 2, 1, 3)), *(4 * [tf.zeros([3])])],
+        biases=[*(biases[index] for index in (0, 2, 1, 3)), *(4 * [tf.zeros([3])])],
         shape=tf.constant([-1]),
         transpose_weights=True,
     )
@@ -169,12 +169,12 @@ def test_lazy_adam_is_adam_for_the_rows_it_touches() -> None:
 
 def test_batches_hold_every_row_once_and_have_like_lengths() -> None:
     lengths = np.random.default_rng(1).integers(0, 160, 5_000)
-    batches, others = (shuffle_batches(lengths, 64, np.random.default_rng(seed)) for seed in (1, 2))
+    batches, shuffled = (shuffle_batches(lengths, 64, np.random.default_rng(seed)) for seed in (1, 2))
     assert sorted(np.concatenate(batches)) == list(range(5_000))
     spread = np.mean([np.ptp(lengths[rows]) for rows in batches])
     assert spread < 10
     assert {len(rows) for rows in batches[:-1]} == {64}
-    assert [rows.tolist() for rows in batches] != [rows.tolist() for rows in others]
+    assert [rows.tolist() for rows in batches] != [rows.tolist() for rows in shuffled]
     smallest = [lengths[rows].min() for rows in sort_batches(lengths, 64)]
     assert smallest == sorted(smallest)
 

@@ -24,17 +24,17 @@ LABELS = HEADER[2:]
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What is told, by somebody who listens, as the local server does."""
-    found: list[str] = []
+    result: list[str] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            found.append(record.getMessage())
+            result.append(record.getMessage())
 
     log, listener = logging.getLogger("mlops.observed"), Listener()
     log.addHandler(listener)
     monkeypatch.setenv("MLOPS_SAMPLE", "1")
     monkeypatch.setenv("MLOPS_MODEL_DIGEST", "abc")
-    yield found
+    yield result
     log.removeHandler(listener)
 
 
@@ -79,18 +79,18 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
         pass
     assert set(measuring) == {"observer"}
     (line,) = lines
-    told = json.loads(line.removeprefix(f"{LINE} "))
-    assert {name: told[name] for name in ("model", "requests", "rows", "squares")} == {
+    message = json.loads(line.removeprefix(f"{LINE} "))
+    assert {name: message[name] for name in ("model", "requests", "rows", "squares")} == {
         "model": "abc", "requests": 1, "rows": 2, "squares": 4,
     }  # fmt: skip
-    assert told["measures"]["x"]["sum"] == 6
-    assert sum(told["measures"]["x"]["counts"].values()) == 2
+    assert message["measures"]["x"]["sum"] == 6
+    assert sum(message["measures"]["x"]["counts"].values()) == 2
 
 
 def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reference(tmp_path, x=[1.0, 2.0])
     monkeypatch.setattr("monitoring.observation.WAITING_BYTES", 100)
-    observer = Observer(tmp_path, lambda instances, _: {"x": [len(one) for one in instances]})
+    observer = Observer(tmp_path, lambda instances, _: {"x": [len(instance) for instance in instances]})
     monkeypatch.setattr(observer, "_work", lambda: None)
     for _ in range(10):
         observer.offer(response(["a" * 30], [[0]]), context())
@@ -122,18 +122,18 @@ def test_in_a_container_the_counts_are_lines_on_stdout_at_the_end_too(tmp_path: 
         [sys.executable, "-c", SERVING], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     (line,) = done.stdout.splitlines()
-    told = json.loads(line.removeprefix(f"{LINE} "))
-    assert (told["model"], told["requests"], told["measures"]["length"]["sum"]) == ("d1", 3, 24.0)
+    message = json.loads(line.removeprefix(f"{LINE} "))
+    assert (message["model"], message["requests"], message["measures"]["length"]["sum"]) == ("d1", 3, 24.0)
     assert "secret" not in done.stdout + done.stderr
 
 
 def test_requests_are_told_together() -> None:
     """However many come, a worker writes a line in so many seconds: what AWS's log costs is bounded."""
     assert SECONDS >= 5
-    tally, told = Tally({"x": [1.0]}), []
+    tally, lines = Tally({"x": [1.0]}), []
     log = logging.getLogger("mlops.observed")
     handler = logging.Handler()
-    handler.emit = told.append  # type: ignore[method-assign]
+    handler.emit = lines.append  # type: ignore[method-assign]
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     for value in range(5000):
@@ -141,21 +141,21 @@ def test_requests_are_told_together() -> None:
     tally.tell()
     tally.tell()
     log.removeHandler(handler)
-    assert len(told) == 1
-    assert len(told[0].getMessage()) < 200
+    assert len(lines) == 1
+    assert len(lines[0].getMessage()) < 200
 
 
 def test_bins_are_equally_full(tmp_path: Path) -> None:
-    found = reference(tmp_path, x=list(range(1000)))["x"]
-    assert found["mean"] == pytest.approx(499.5)
-    assert len(found["counts"]) == 10
-    assert min(found["counts"]) > 90
-    assert sum(found["counts"]) == pytest.approx(1000)
+    measure = reference(tmp_path, x=list(range(1000)))["x"]
+    assert measure["mean"] == pytest.approx(499.5)
+    assert len(measure["counts"]) == 10
+    assert min(measure["counts"]) > 90
+    assert sum(measure["counts"]) == pytest.approx(1000)
 
 
 def test_a_value_that_is_most_of_them_has_a_bin_of_its_own(tmp_path: Path) -> None:
-    found = reference(tmp_path, x=[0.0] * 700 + [float(n) for n in range(1, 301)])["x"]
-    assert found["counts"][:2] == [0, 700], "below it, and it"
+    measure = reference(tmp_path, x=[0.0] * 700 + [float(n) for n in range(1, 301)])["x"]
+    assert measure["counts"][:2] == [0, 700], "below it, and it"
     assert reference(tmp_path, x=[2.0] * 150)["x"]["counts"] == [0, 150, 0]
 
 
@@ -165,16 +165,16 @@ def test_few_rows_have_few_bins(tmp_path: Path, rows: int, bins: int) -> None:
 
 
 def test_gaps_are_left_out(tmp_path: Path) -> None:
-    found = reference(tmp_path, x=[1, None, float("nan"), "a text", 3])["x"]
-    assert (found["mean"], sum(found["counts"])) == (2, 2)
+    measure = reference(tmp_path, x=[1, None, float("nan"), "a text", 3])["x"]
+    assert (measure["mean"], sum(measure["counts"])) == (2, 2)
     assert reference(tmp_path, x=[None])["x"] == {"mean": 0.0, "cuts": [], "counts": [0.0]}
 
 
 def test_weighted_rows_are_as_many_as_they_are_worth(tmp_path: Path) -> None:
     """Nine rows in ten weigh a ninth: the mean is theirs half, and the rows are worth fewer."""
-    found = reference(tmp_path, [1 / 9] * 90 + [1.0] * 10, x=[0.0] * 90 + [1.0] * 10)["x"]
-    assert found["mean"] == pytest.approx(0.5)
-    assert sum(found["counts"]) == pytest.approx(20**2 / (90 / 81 + 10), abs=0.01)
+    measure = reference(tmp_path, [1 / 9] * 90 + [1.0] * 10, x=[0.0] * 90 + [1.0] * 10)["x"]
+    assert measure["mean"] == pytest.approx(0.5)
+    assert sum(measure["counts"]) == pytest.approx(20**2 / (90 / 81 + 10), abs=0.01)
 
 
 def test_a_text_and_its_answer_become_numbers() -> None:
@@ -199,5 +199,5 @@ def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) 
     assert (code / FILE).read_bytes() == (tiny_training / "output" / FILE).read_bytes()
     measures = json.loads((code / FILE).read_text())["measures"]
     assert set(measures) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}
-    assert all(sum(one["counts"]) > 100 for one in measures.values())
+    assert all(sum(measure["counts"]) > 100 for measure in measures.values())
     assert 0 <= measures["unknown words"]["mean"] < 0.3

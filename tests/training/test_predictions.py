@@ -25,8 +25,8 @@ def write(folder: Path, *trained_on: np.ndarray, texts: pl.Series = TEXTS) -> No
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     write(tmp_path)
-    found = read_predictions((tmp_path / "predictions.json").read_bytes())
-    toxic, threat = found.columns
+    predictions = read_predictions((tmp_path / "predictions.json").read_bytes())
+    toxic, threat = predictions.columns
     assert (toxic.name, toxic.kind, toxic.threshold) == ("toxic", "label", 0.4)
     assert (threat.threshold, threat.truth.tolist()) == (None, [1, 1, 0])
     assert toxic.predicted == pytest.approx(SCORES[:, 0], rel=1e-4)
@@ -41,12 +41,12 @@ def test_a_row_has_the_same_name_in_every_run(tmp_path: Path) -> None:
 
 def test_what_was_learnt_is_known(tmp_path: Path) -> None:
     write(tmp_path, np.array([b"one", b"another"]), np.array([b"third"]))
-    found = read_predictions((tmp_path / "predictions.json").read_bytes())
-    assert found.is_training_row(found.rows).tolist() == [True, False, False]
+    predictions = read_predictions((tmp_path / "predictions.json").read_bytes())
+    assert predictions.is_training_row(predictions.rows).tolist() == [True, False, False]
 
 
 def test_of_very_many_rows_the_first_are_kept(tmp_path: Path) -> None:
     write(tmp_path, texts=TEXTS.head(2))
-    found = read_predictions((tmp_path / "predictions.json").read_bytes())
-    assert (found.of, len(found.rows), len(found.columns[0].truth)) == (3, 2, 2)
+    predictions = read_predictions((tmp_path / "predictions.json").read_bytes())
+    assert (predictions.of, len(predictions.rows), len(predictions.columns[0].truth)) == (3, 2, 2)
     assert len(json.loads((tmp_path / "instances.json").read_text())) == 2

@@ -120,13 +120,13 @@ def test_many_buckets_hold_the_same_rows_in_the_same_order(tmp_path: Path, monke
     rows = random_rows(3_000)
     few = run(tmp_path, rows)
     monkeypatch.setattr(preprocess, "BUCKET_BYTES", 30_000)
-    many = run(tmp_path, rows, name="many")
-    assert len(list((many / "train").iterdir())) > 10
-    assert sorted(whole(few).rows()) == sorted(whole(many).rows())
-    hashes = [preprocess.hash_texts(split(output, "train")["comment_text"], 42).to_list() for output in (few, many)]
+    large = run(tmp_path, rows, name="many")
+    assert len(list((large / "train").iterdir())) > 10
+    assert sorted(whole(few).rows()) == sorted(whole(large).rows())
+    hashes = [preprocess.hash_texts(split(output, "train")["comment_text"], 42).to_list() for output in (few, large)]
     assert hashes == [sorted(column) for column in hashes]
     for name in SPLITS:
-        assert abs(split(few, name).height - split(many, name).height) < 60
+        assert abs(split(few, name).height - split(large, name).height) < 60
 
 
 def test_rows_in_several_files_are_in_as_many_buckets_as_in_one(
@@ -183,18 +183,18 @@ def test_several_files_are_one_data_set(tmp_path: Path) -> None:
 def test_profile_counts_what_is_there(tmp_path: Path) -> None:
     rows: list[Row] = [(str(n), "w " * n + "end", 1, 0, 0, 0, 0, 0) for n in range(100)]
     output = run(tmp_path, [*rows, ("empty", " \n ", 0, 0, 0, 0, 0, 0), rows[0]])
-    found = profile(output)
-    assert (found["rows_in"], found["rows_out"], found["empty_dropped"], found["duplicates_dropped"]) == (
+    result = profile(output)
+    assert (result["rows_in"], result["rows_out"], result["empty_dropped"], result["duplicates_dropped"]) == (
         102,
         100,
         1,
         1,
     )
-    assert found["words"] == {"min": 1, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99, "max": 100}
-    assert found["words_histogram"] == {"1": 1, "2": 2, "4": 4, "8": 8, "16": 16, "32": 32, "64": 37}
-    assert sum(found["splits"][name]["rows"] for name in SPLITS) == 100
-    assert found["splits"]["test"]["label_rates"]["toxic"] == 1.0
-    assert found["splits"]["test"]["label_counts"]["threat"] == 0
+    assert result["words"] == {"min": 1, "p25": 25, "median": 50, "p75": 75, "p95": 95, "p99": 99, "max": 100}
+    assert result["words_histogram"] == {"1": 1, "2": 2, "4": 4, "8": 8, "16": 16, "32": 32, "64": 37}
+    assert sum(result["splits"][name]["rows"] for name in SPLITS) == 100
+    assert result["splits"]["test"]["label_rates"]["toxic"] == 1.0
+    assert result["splits"]["test"]["label_counts"]["threat"] == 0
 
 
 def test_quotes_line_feeds_and_other_scripts_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,9 @@ def comments() -> list[list[str]]:
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_one_others():
-    first, again, other = (list(sample_blocks(1500, seed)) for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
+    first, repeated, different = (list(sample_blocks(1500, seed)) for seed in (1, 1, 2))
+    assert first == repeated
+    assert first != different
     assert [len(block) for block in first] == [1000, 500]
 
 

@@ -33,8 +33,8 @@ def predict(models: list[Path], *batches: list[str]) -> list[list[list[list[floa
     request = json.dumps([[str(model / "model" / "1") for model in models], batches])
     done = subprocess.run([sys.executable, "-c", PREDICT], input=request, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
-    found: list[list[list[list[float]]]] = json.loads(done.stdout)
-    return found
+    document: list[list[list[list[float]]]] = json.loads(done.stdout)
+    return document
 
 
 def report(training: Path) -> Any:
@@ -48,10 +48,10 @@ def test_the_reloaded_model_scores_as_the_trained_one_did(tiny_training: Path, s
     test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])
     scores = pl.DataFrame(predict([tiny_training], test["comment_text"].to_list())[0][0], orient="row").to_numpy()
     measured = report(tiny_training)["metrics"]["test"]
-    for place, label in enumerate(LABELS):
+    for index, label in enumerate(LABELS):
         expected = measured[label]["roc_auc"]
-        found = metrics.roc_auc(test[label].to_numpy(), scores[:, place])
-        assert found is expected is None or found == pytest.approx(expected, abs=1e-3)
+        area = metrics.roc_auc(test[label].to_numpy(), scores[:, index])
+        assert area is expected is None or area == pytest.approx(expected, abs=1e-3)
 
 
 def test_raw_texts_get_the_answers_of_cleaned_ones_and_batches_those_of_single_texts(tiny_training: Path) -> None:
@@ -71,7 +71,9 @@ def test_two_trainings_are_the_same_bit_for_bit(tiny_training: Path, sample_data
     ]
     assert packages[0] == packages[1], "the same inputs and seed must give the same model, down to its digest"
     reports = [report(folder) for folder in (tiny_training, tmp_path)]
-    assert [set(found.pop("seconds")) for found in reports] == 2 * [{"preparation", "training", "evaluation", "export"}]
+    assert [set(report.pop("seconds")) for report in reports] == 2 * [
+        {"preparation", "training", "evaluation", "export"}
+    ]
     assert reports[0] == reports[1]
     texts = ["You are an idiot.", "Thank you."]
     first, second = predict([tiny_training, tmp_path], texts)
@@ -86,10 +88,10 @@ def test_the_model_package_is_what_the_container_wants(tiny_training: Path) -> N
 
 
 def test_metrics_have_the_agreed_form(tiny_training: Path, sample_dataset: Path) -> None:
-    found = report(tiny_training)
+    result = report(tiny_training)
     for split in ("validation", "test"):
-        assert list(found["metrics"][split]) == [*LABELS, "macro"]
-        assert set(found["metrics"][split]["toxic"]) == {
+        assert list(result["metrics"][split]) == [*LABELS, "macro"]
+        assert set(result["metrics"][split]["toxic"]) == {
             "roc_auc",
             "average_precision",
             "f1",
@@ -97,28 +99,28 @@ def test_metrics_have_the_agreed_form(tiny_training: Path, sample_dataset: Path)
             "threshold",
             "positives",
         }
-    assert found["metrics"]["test"]["toxic"]["threshold"] == found["metrics"]["validation"]["toxic"]["threshold"]
-    (epoch,) = found["history"]
+    assert result["metrics"]["test"]["toxic"]["threshold"] == result["metrics"]["validation"]["toxic"]["threshold"]
+    (epoch,) = result["history"]
     assert set(epoch) == {"epoch", "loss", "validation_loss", "validation_roc_auc"}
     profile = json.loads((sample_dataset / "profile.json").read_text())
-    assert found["rows"] == {name: split["rows"] for name, split in profile["splits"].items()}
+    assert result["rows"] == {name: split["rows"] for name, split in profile["splits"].items()}
 
 
 def test_the_predictions_are_those_that_were_measured(tiny_training: Path, sample_dataset: Path) -> None:
     from evaluation import metrics
 
-    found = read_predictions((tiny_training / "output" / "predictions.json").read_bytes())
+    predictions = read_predictions((tiny_training / "output" / "predictions.json").read_bytes())
     test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])
     measured = report(tiny_training)["metrics"]["test"]
-    assert (found.split, found.of, len(found.rows)) == ("test", test.height, test.height)
-    assert [column.name for column in found.columns] == LABELS
-    for column in found.columns:
+    assert (predictions.split, predictions.of, len(predictions.rows)) == ("test", test.height, test.height)
+    assert [column.name for column in predictions.columns] == LABELS
+    for column in predictions.columns:
         assert column.truth.tolist() == test[column.name].to_list()
         assert column.threshold == measured[column.name]["threshold"]
         expected = measured[column.name]["roc_auc"]
         assert metrics.roc_auc(column.truth, column.predicted) == pytest.approx(expected, abs=1e-4)
     assert json.loads((tiny_training / "output" / "instances.json").read_text()) == test["comment_text"].to_list()
-    assert not found.is_training_row(found.rows).any()
+    assert not predictions.is_training_row(predictions.rows).any()
 
 
 def test_progress_lines_say_how_far_it_is(tiny_training: Path) -> None:

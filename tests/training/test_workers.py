@@ -89,14 +89,14 @@ def test_when_a_worker_is_killed_all_end_and_the_next_start_continues(sample_dat
         pytest.skip("this system does not tell a process's children")
     last = children.read_text().split()[-1]
     subprocess.run(["kill", "-9", last], check=True)
-    said, _ = first.communicate(timeout=600)
-    assert first.returncode == 1, said
-    assert re.search(r"worker \d of 2 ended with exit code", said), said
+    output, _ = first.communicate(timeout=600)
+    assert first.returncode == 1, output
+    assert re.search(r"worker \d of 2 ended with exit code", output), output
 
-    again = start(sample_dataset, tmp_path, *command, **environment)
-    said, _ = again.communicate(timeout=600)
-    assert again.returncode == 0, said
-    assert re.search(r"resumes after step [1-9]", said), said
+    repeated = start(sample_dataset, tmp_path, *command, **environment)
+    output, _ = repeated.communicate(timeout=600)
+    assert repeated.returncode == 0, output
+    assert re.search(r"resumes after step [1-9]", output), output
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
@@ -110,9 +110,9 @@ def test_a_killed_training_continues_to_the_very_weights_of_an_uninterrupted_one
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     resumed = start(sample_dataset, tmp_path, *arguments, **environment)
-    said, _ = resumed.communicate(timeout=600)
-    assert resumed.returncode == 0, said
-    assert re.search(r"resumes after step ([5-9]|1\d)", said), said
+    output, _ = resumed.communicate(timeout=600)
+    assert resumed.returncode == 0, output
+    assert re.search(r"resumes after step ([5-9]|1\d)", output), output
     packages = [pack(folder / "model", tmp_path / f"{n}.tar.gz") for n, folder in enumerate((tiny_training, tmp_path))]
     assert packages[0] == packages[1]
     assert report(tmp_path)["history"] == report(tiny_training)["history"]
@@ -130,14 +130,14 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> Non
 
     Checkpoints(tmp_path, ["one"], part=Part(1.0)).save(3, {"step": 3})
     Checkpoints(tmp_path, ["one"], part=Part(2.0)).save(4, {"step": 4})
-    found, other = Part(0.0), Part(0.0)
-    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 4}
-    assert float(found.value) == 2.0
-    assert Checkpoints(tmp_path, ["another"], part=other).restore() == {}
-    assert float(other.value) == 0.0
-    Checkpoints(tmp_path, ["another"], part=other).save(1, {})
+    part, other_part = Part(0.0), Part(0.0)
+    assert Checkpoints(tmp_path, ["one"], part=part).restore() == {"step": 4}
+    assert float(part.value) == 2.0
+    assert Checkpoints(tmp_path, ["another"], part=other_part).restore() == {}
+    assert float(other_part.value) == 0.0
+    Checkpoints(tmp_path, ["another"], part=other_part).save(1, {})
     assert len(list(tmp_path.iterdir())) == 1
-    assert Checkpoints(None, [], part=other).restore() == {}
+    assert Checkpoints(None, [], part=other_part).restore() == {}
 
 
 def test_a_state_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
@@ -159,16 +159,16 @@ def test_a_state_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
         path.write_bytes(content)
     (tmp_path / "training-of-another" / "000000001").mkdir(parents=True)
     (path.parents[1] / "000000011" / "weights_temp").mkdir(parents=True)
-    found = Part(0.0)
-    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 10}
+    part = Part(0.0)
+    assert Checkpoints(tmp_path, ["one"], part=part).restore() == {"step": 10}
     (data,) = tmp_path.rglob("*10/weights.data*")
     data.write_bytes(data.read_bytes()[:-1])
-    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {"step": 9}
-    assert float(found.value) == 1.0
+    assert Checkpoints(tmp_path, ["one"], part=part).restore() == {"step": 9}
+    assert float(part.value) == 1.0
     for notes in tmp_path.rglob("*.json"):
         notes.unlink()
-    assert Checkpoints(tmp_path, ["one"], part=found).restore() == {}
-    Checkpoints(tmp_path, ["one"], part=found).save(11, {})
+    assert Checkpoints(tmp_path, ["one"], part=part).restore() == {}
+    Checkpoints(tmp_path, ["one"], part=part).save(11, {})
     assert len([path for path in tmp_path.rglob("*") if path.is_dir()]) == 2
 
 
@@ -178,8 +178,8 @@ def test_two_devices_of_one_machine_make_the_steps_of_one() -> None:
         [sys.executable, "-c", DEVICES], cwd=TRAINING, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
     )
     assert done.returncode == 0, done.stderr
-    one, two = (np.array(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("["))
-    np.testing.assert_allclose(two, one, atol=1e-4)
+    first, two = (np.array(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("["))
+    np.testing.assert_allclose(two, first, atol=1e-4)
 
 
 DEVICES = """

@@ -31,13 +31,13 @@ def imports(path: Path, top_level_only: bool = False) -> set[str]:
     """Full names of the modules that a file imports; without those for type checkers when only the top counts."""
     tree = ast.parse(path.read_text())
     nodes = tree.body if top_level_only else list(ast.walk(tree))
-    found = set()
+    names = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
+            names.add(node.module)
+    return names
 
 
 def files_importing(package: str, files: list[Path], top_level_only: bool = False) -> set[str]:
@@ -189,9 +189,9 @@ def test_a_build_step_knows_no_report_page() -> None:
 
 
 def test_the_targets_do_not_know_each_other() -> None:
-    for target, other in (("aws", "local"), ("local", "aws")):
+    for target, other_target in (("aws", "local"), ("local", "aws")):
         names = {name for path in (PACKAGE / "backends" / target).rglob("*.py") for name in imports(path)}
-        assert {name for name in names if name.startswith(f"mlops_cli.backends.{other}")} == set()
+        assert {name for name in names if name.startswith(f"mlops_cli.backends.{other_target}")} == set()
 
 
 def test_the_simulated_aws_does_not_know_the_tool() -> None:

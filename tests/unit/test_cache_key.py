@@ -46,15 +46,15 @@ def test_modules_of_the_folders_of_shared_code_count_for_the_scripts_that_import
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    found = code_inputs(training / "train.py", {}, code=(shared,))
-    assert {name for name in found if "/" in name} == {
+    inputs = code_inputs(training / "train.py", {}, code=(shared,))
+    assert {name for name in inputs if "/" in name} == {
         "training/train.py", "src/shop/__init__.py", "src/shop/features.py", "src/prices.py"
     }  # fmt: skip
-    assert "package shop" not in found
-    assert found["package nowhere_to_be_found"] == "not installed"
+    assert "package shop" not in inputs
+    assert inputs["package nowhere_to_be_found"] == "not installed"
     assert [name for name in code_inputs(training / "preprocess.py", {}, code=(shared,)) if "src" in name] == []
     (shared / "prices.py").write_text("import json\n")
-    assert code_inputs(training / "train.py", {}, code=(shared,)) != found
+    assert code_inputs(training / "train.py", {}, code=(shared,)) != inputs
 
 
 def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -> None:
@@ -69,20 +69,20 @@ def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -
 
 def test_what_a_script_packs_is_in_its_key_but_not_what_that_needs_to_run(training: Path) -> None:
     (training / "inference.py").write_text("import falcon\nimport other\n")
-    found = code_inputs(training / "train.py", {}, ["inference.py", "not_there.py"])
-    assert found.keys() - code_inputs(training / "train.py", {}) == {"training/inference.py", "training/other.py"}
+    inputs = code_inputs(training / "train.py", {}, ["inference.py", "not_there.py"])
+    assert inputs.keys() - code_inputs(training / "train.py", {}) == {"training/inference.py", "training/other.py"}
     (training / "inference.py").write_text("import falcon\nimport other\n\n")
-    assert digest_cache_inputs(code_inputs(training / "train.py", {}, ["inference.py"])) != digest_cache_inputs(found)
+    assert digest_cache_inputs(code_inputs(training / "train.py", {}, ["inference.py"])) != digest_cache_inputs(inputs)
 
 
 def test_a_gate_depends_on_its_conftest_and_on_both_folders(training: Path) -> None:
-    found = files_of(training / "tests" / "test_gate.py")
+    files = files_of(training / "tests" / "test_gate.py")
     assert {
         "training/tests/test_gate.py",
         "training/tests/conftest.py",
         "training/tests/near.py",
         "training/train.py",
-    } <= found
+    } <= files
 
 
 @pytest.mark.parametrize("name", ["train.py", "model.py", "shapes/deep.py"])
@@ -151,11 +151,11 @@ def test_a_folders_digest_and_its_quick_look_notice_every_change(
 
 
 def test_what_files_import_is_remembered_by_their_content(training: Path) -> None:
-    known: dict[str, list[str]] = {}
-    first = code_inputs(training / "train.py", known)
-    assert sorted(known.values()) == [[], ["json", "model", "shapes"], ["numpy"], ["typing"]]
-    assert code_inputs(training / "train.py", known) == first
+    known_imports: dict[str, list[str]] = {}
+    first = code_inputs(training / "train.py", known_imports)
+    assert sorted(known_imports.values()) == [[], ["json", "model", "shapes"], ["numpy"], ["typing"]]
+    assert code_inputs(training / "train.py", known_imports) == first
     (training / "model.py").write_text("import shapes\nimport numpy\n")
-    assert ["numpy", "shapes"] not in known.values()
-    code_inputs(training / "train.py", known)
-    assert ["numpy", "shapes"] in known.values()
+    assert ["numpy", "shapes"] not in known_imports.values()
+    code_inputs(training / "train.py", known_imports)
+    assert ["numpy", "shapes"] in known_imports.values()

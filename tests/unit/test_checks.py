@@ -36,10 +36,15 @@ def test_a_check_that_raises_is_a_finding_and_stops_no_other() -> None:
     def broken() -> list[Finding]:
         raise ZeroDivisionError("division by zero")
 
-    found = list(run_checks([Check("a", refused), Check("b", broken), Check("c", lambda: [ok("c", "fine")])]))
-    assert [(one.name, one.state) for one in found] == [("first", OK), ("a", WARNING), ("b", WARNING), ("c", OK)]
-    assert (found[1].message, found[1].fix) == ("Not known: AWS refused it.", "Have it allowed.")
-    assert found[2].message == "Not known: ZeroDivisionError: division by zero"
+    findings = list(run_checks([Check("a", refused), Check("b", broken), Check("c", lambda: [ok("c", "fine")])]))
+    assert [(finding.name, finding.state) for finding in findings] == [
+        ("first", OK),
+        ("a", WARNING),
+        ("b", WARNING),
+        ("c", OK),
+    ]
+    assert (findings[1].message, findings[1].fix) == ("Not known: AWS refused it.", "Have it allowed.")
+    assert findings[2].message == "Not known: ZeroDivisionError: division by zero"
 
 
 @pytest.mark.parametrize(
@@ -47,12 +52,12 @@ def test_a_check_that_raises_is_a_finding_and_stops_no_other() -> None:
     [((3, 9, 18), FAILURE), ((3, 10, 0), OK), ((3, 13, 9), OK), ((3, 14, 0), FAILURE)],
 )
 def test_python_must_be_in_range(version: tuple[int, ...], state: State) -> None:
-    (found,) = common_checks.python_version_check(version)
-    assert found.state is state
+    (finding,) = common_checks.python_version_check(version)
+    assert finding.state is state
 
 
 def test_the_range_is_the_package_s() -> None:
-    oldest, too_new = (".".join(map(str, one)) for one in common_checks.PYTHONS)
+    oldest, too_new = (".".join(map(str, python)) for python in common_checks.PYTHONS)
     assert f'requires-python = ">={oldest},<{too_new}"' in (ROOT / "pyproject.toml").read_text()
 
 
@@ -61,22 +66,22 @@ def test_the_disk_is_held_against_what_a_run_takes(
     free: int, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    (found,) = local.disk(Project(tmp_path))
-    assert found.state is state
-    assert bool(found.fix) == (state is not OK)
+    (finding,) = local.disk(Project(tmp_path))
+    assert finding.state is state
+    assert bool(finding.fix) == (state is not OK)
 
 
 def test_a_large_dataset_needs_a_larger_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * 10**9))
     monkeypatch.setattr(local, "load", lambda _: SimpleNamespace(bytes=10**9))
-    (found,) = local.disk(Project(tmp_path))
-    assert (found.state, "6.1 GB" in found.message) == (FAILURE, True)
+    (finding,) = local.disk(Project(tmp_path))
+    assert (finding.state, "6.1 GB" in finding.message) == (FAILURE, True)
 
 
 @pytest.mark.parametrize(("free", "states"), [(10**9, [WARNING]), (10**10, [OK]), (None, [])])
 def test_memory_is_only_a_warning(free: int | None, states: list[State], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "available_memory", lambda: free)
-    assert [one.state for one in local.memory()] == states
+    assert [finding.state for finding in local.memory()] == states
 
 
 def test_avx_is_looked_for_where_the_flags_are_known() -> None:
@@ -90,12 +95,12 @@ def test_avx_is_looked_for_where_the_flags_are_known() -> None:
     [(1.0, OK, "agrees"), (-30, OK, "30 s behind"), (90, WARNING, "90 s ahead of"), (-400, FAILURE, "400 s behind")],
 )
 def test_the_clock_is_judged_by_what_aws_refuses(ahead: float, state: State, words: str) -> None:
-    found = skew(ahead)
-    assert (found.state, words in found.message) == (state, True)
+    finding = skew(ahead)
+    assert (finding.state, words in finding.message) == (state, True)
 
 
 def test_credentials_that_end_soon_are_a_warning() -> None:
-    assert [one.message for one in expiry(1600.0, 1000.0)] == ["They expire in 10 minutes."]
+    assert [finding.message for finding in expiry(1600.0, 1000.0)] == ["They expire in 10 minutes."]
     assert list(expiry(9000.0, 1000.0)) == []
     assert list(expiry(None, 1000.0)) == []
 
@@ -104,15 +109,15 @@ def test_credentials_that_end_soon_are_a_warning() -> None:
     ("value", "used", "state"), [(0, 0, FAILURE), (1, 1, WARNING), (1, 0, WARNING), (2, 0, OK), (2, 1, WARNING)]
 )
 def test_a_quota_is_held_against_what_is_needed_used_and_needed_at_times(value: float, used: int, state: State) -> None:
-    wanted = InstanceDemand("ml.m5.large for endpoint usage", 1, used, "the endpoint", 2, "At times.")
-    found = quota_finding(wanted, Quota("L-1", value), "eu-west-1")
-    assert found.state is state
-    assert ("--quota-code L-1" in found.fix) == (state is not OK)
+    demand = InstanceDemand("ml.m5.large for endpoint usage", 1, used, "the endpoint", 2, "At times.")
+    finding = quota_finding(demand, Quota("L-1", value), "eu-west-1")
+    assert finding.state is state
+    assert ("--quota-code L-1" in finding.fix) == (state is not OK)
 
 
 def test_a_quota_that_is_not_known_is_reported() -> None:
-    found = quota_finding(InstanceDemand("ml.x9.big for endpoint usage", 1, 0, "the endpoint", 2), None, "eu-west-1")
-    assert (found.state, "knows no 'ml.x9.big for endpoint usage' in eu-west-1" in found.message) == (WARNING, True)
+    finding = quota_finding(InstanceDemand("ml.x9.big for endpoint usage", 1, 0, "the endpoint", 2), None, "eu-west-1")
+    assert (finding.state, "knows no 'ml.x9.big for endpoint usage' in eu-west-1" in finding.message) == (WARNING, True)
 
 
 def test_kaggle_credentials_are_found_where_kaggle_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,9 +154,9 @@ def test_quietly_only_what_is_wrong_is_shown(capsys: pytest.CaptureFixture[str])
 
 
 def test_for_scripts_they_are_data() -> None:
-    found = findings_dict(FOUND)
-    assert (found["failures"], found["warnings"]) == (1, 1)
-    assert found["findings"][0] == {"name": "python", "state": "ok", "message": "3.12.1", "reason": "", "fix": ""}
+    document = findings_dict(FOUND)
+    assert (document["failures"], document["warnings"]) == (1, 1)
+    assert document["findings"][0] == {"name": "python", "state": "ok", "message": "3.12.1", "reason": "", "fix": ""}
 
 
 HASH = "--hash=sha256:12"

@@ -53,9 +53,9 @@ def full_rows(value: float) -> dict[str, dict[str, Any]]:
     return {label: dict.fromkeys(names, value) | {"positives": 1231} for label in LABELS}
 
 
-def drawn(found: Evidence, width: int) -> list[str]:
+def drawn(evidence: Evidence, width: int) -> list[str]:
     out = io.StringIO()
-    RichConsole(file=out, width=width).print(metrics_table(found, width))
+    RichConsole(file=out, width=width).print(metrics_table(evidence, width))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -70,7 +70,7 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ({"roc_auc": 0.79}, "toxic: roc_auc 0.790 is under 0.8"),
         ({"roc_auc": None}, "toxic: roc_auc is null in metrics.json: it was not computed"),
@@ -79,8 +79,8 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
         ({"roc_auc": "0.99"}, "toxic: roc_auc is not a number: 0.99"),
     ],
 )
-def test_what_has_not_reached_its_minimum_says_why(row: dict[str, Any], said: str) -> None:
-    assert said in evidence({"toxic": row}).shortfalls
+def test_what_has_not_reached_its_minimum_says_why(row: dict[str, Any], message: str) -> None:
+    assert message in evidence({"toxic": row}).shortfalls
 
 
 def test_what_has_reached_its_minimum_says_nothing() -> None:
@@ -97,7 +97,7 @@ def rents(**rows: dict[str, Any]) -> Evidence:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "shortfalls"),
     [
         ({"rent": {"rmse": 80.0, "r2": 0.9}, "hill": {"mae": 50.0}}, []),
         ({"rent": {"rmse": 91.25, "r2": 0.9}}, ["rent: rmse 91.250 is over 80"]),
@@ -110,10 +110,10 @@ def rents(**rows: dict[str, Any]) -> Evidence:
         ({"hill": {"rmse": 1.0, "mae": 1.0}}, ["metrics.json has no row 'rent', which has limits"]),
     ],
 )
-def test_an_error_has_a_maximum(rows: dict[str, dict[str, Any]], said: list[str]) -> None:
-    found = rents(**rows)
-    assert found.shortfalls == said
-    assert found.lower_is_better
+def test_an_error_has_a_maximum(rows: dict[str, dict[str, Any]], shortfalls: list[str]) -> None:
+    evidence = rents(**rows)
+    assert evidence.shortfalls == shortfalls
+    assert evidence.lower_is_better
 
 
 def test_maximum_limits_are_shown_as_such() -> None:
@@ -272,14 +272,14 @@ def test_columns_says_how_wide_tables_are(columns: str, width: int, monkeypatch:
 def test_the_last_line_never_says_that_all_is_well_beside_a_worse_model(
     values: tuple[float, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now, live = values
-    low, high = sorted((0.9 * (now - live), 1.1 * (now - live)))
-    delta = MetricDelta("macro", now, live, low, high)
+    current, live = values
+    low, high = sorted((0.9 * (current - live), 1.1 * (current - live)))
+    delta = MetricDelta("macro", current, live, low, high)
     comparison = Comparison("roc_auc", rows=100, of=100, resamples=1000, differences=(delta,))
-    run_evidence = replace(evidence(full_rows(now), full_rows(live)), comparison=comparison)
+    run_evidence = replace(evidence(full_rows(current), full_rows(live)), comparison=comparison)
     show_evidence(Console(), run_evidence)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("limits")]
-    assert ("WORSE than the live one" in line) == (now < live)
+    assert ("WORSE than the live one" in line) == (current < live)
 
 
 def test_where_cells_would_be_cut_each_row_is_a_block(monkeypatch: pytest.MonkeyPatch) -> None:

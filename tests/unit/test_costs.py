@@ -80,8 +80,8 @@ def test_sums_are_those_of_their_lines_in_any_order(seed: int) -> None:
     assert costs.per_month <= costs.most_per_month
     assert costs.per_hour * HOURS_PER_MONTH == pytest.approx(costs.per_month, rel=1e-6, abs=0.01)
     dice.shuffle(lines)
-    again = Costs(tuple(lines))
-    assert (again.per_run, again.per_hour, again.most_per_month) == (
+    repeated = Costs(tuple(lines))
+    assert (repeated.per_run, repeated.per_hour, repeated.most_per_month) == (
         costs.per_run,
         costs.per_hour,
         costs.most_per_month,
@@ -92,8 +92,8 @@ def test_three_times_ten_cents_are_not_above_thirty() -> None:
     tenth = Price(0.1, Unit.HOUR, "", 0)
     costs = Costs((job(1, tenth), job(1, tenth), job(1, tenth)))
     assert Limits({"MAX_RUN_COST": 0.3}).exceeded_limits(costs) == []
-    (said,) = Limits({"MAX_RUN_COST": 0.29}).exceeded_limits(costs)
-    assert said == "this run may cost $0.30, more than MAX_RUN_COST of $0.29"
+    (message,) = Limits({"MAX_RUN_COST": 0.29}).exceeded_limits(costs)
+    assert message == "this run may cost $0.30, more than MAX_RUN_COST of $0.29"
 
 
 def test_a_month_counts_at_what_it_can_scale_to_and_a_limit_of_zero_is_one() -> None:
@@ -139,12 +139,12 @@ def listed(usage: str, amount: str, unit: str = "Hrs", **more: Any) -> dict[str,
 
 @pytest.mark.parametrize("usage", ["USE1-Train:ml.m5.xlarge", "EU-Train:ml.m5.xlarge", "Train:ml.m5.xlarge"])
 def test_the_price_of_a_usage_type_in_any_region(usage: str) -> None:
-    found = quote(TRAIN, [listed(usage, "0.2300000000")], 5.0)
-    assert found.price == Price(0.23, Unit.HOUR, "2026-11-20T00:00:00Z", 5.0)
+    price = quote(TRAIN, [listed(usage, "0.2300000000")], 5.0)
+    assert price.price == Price(0.23, Unit.HOUR, "2026-11-20T00:00:00Z", 5.0)
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("products", "message"),
     [
         ([], "no price for Train:ml.m5.xlarge"),
         ([listed("USE1-Train:ml.m5.xlarge-warm", "1")], "no price"),
@@ -155,10 +155,10 @@ def test_the_price_of_a_usage_type_in_any_region(usage: str) -> None:
         ([listed("USE1-Train:ml.m5.xlarge", "1"), listed("USE1-Train:ml.m5.xlarge", "2")], "several prices"),
     ],
 )
-def test_anything_but_one_price_is_none(found: list[dict[str, Any]], said: str) -> None:
-    answer = quote(TRAIN, found, 5.0)
+def test_anything_but_one_price_is_none(products: list[dict[str, Any]], message: str) -> None:
+    answer = quote(TRAIN, products, 5.0)
     assert answer.price is None
-    assert said in answer.unknown_reason
+    assert message in answer.unknown_reason
 
 
 def machines() -> InstanceSettings:
@@ -215,8 +215,8 @@ class Past:
 
 
 def test_how_long_it_took_is_taken_from_the_run_that_has_really_done_it() -> None:
-    found = recent_durations(Past(), Past())  # type: ignore[arg-type]
-    assert found == {
+    durations = recent_durations(Past(), Past())  # type: ignore[arg-type]
+    assert durations == {
         ("preprocess", "command"): ActionDuration(200, "old"),
         ("preprocess", "job"): ActionDuration(200, "old"),
         ("train", "job"): ActionDuration(70, "new"),

@@ -42,9 +42,9 @@ def test_what_was_written_down_is_read_as_it_was(decision: Decision) -> None:
 
 
 def test_a_comment_in_the_words_of_a_rollback_is_a_comment() -> None:
-    said = Decision("r1", True, Actor("ann"), "rolled back to the larger learning rate", 1.0, "k", "m")
-    assert not said.is_rollback
-    assert said.by == "by ann: rolled back to the larger learning rate"
+    decision = Decision("r1", True, Actor("ann"), "rolled back to the larger learning rate", 1.0, "k", "m")
+    assert not decision.is_rollback
+    assert decision.by == "by ann: rolled back to the larger learning rate"
 
 
 def test_a_rollback_says_from_where_and_to_where() -> None:

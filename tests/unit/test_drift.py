@@ -82,12 +82,12 @@ def test_chi_squared_is_that_of_the_tables(freedom: int, risk: float, value: flo
 
 
 def test_chance_exceeds_the_noise_as_often_as_the_risk_says() -> None:
-    others = {float(n): float(count) for n, count in drawn(0, 5000).measures["x"].counts.items()}
+    other_counts = {float(n): float(count) for n, count in drawn(0, 5000).measures["x"].counts.items()}
     bound = psi_noise_level(400, 5000, 10, 0.05)
     above = 0
     for seed in range(1, 1001):
-        now = {float(n): count for n, count in drawn(seed, 400).measures["x"].counts.items()}
-        above += population_stability_index(now, others) > bound
+        current = {float(n): count for n, count in drawn(seed, 400).measures["x"].counts.items()}
+        above += population_stability_index(current, other_counts) > bound
     assert 25 <= above <= 85, "of 1,000 tries 50, give or take five standard deviations"
 
 
@@ -166,7 +166,7 @@ def test_the_gravest_measurement_decides() -> None:
     assert compute_drift(observed(reference, counts)).status is DriftStatus.TOO_FEW, "nothing is known of y"
     counts.measures["y"] = drawn(2, 3000, lambda _: 0.05).measures["x"]
     drift = compute_drift(observed(reference, counts))
-    assert (drift.status, [one.status for one in drift.measures]) == (
+    assert (drift.status, [measure.status for measure in drift.measures]) == (
         DriftStatus.RETRAIN,
         [DriftStatus.NONE, DriftStatus.RETRAIN],
     )
@@ -232,7 +232,7 @@ def test_a_reference_of_another_form_is_refused(text: str) -> None:
         parse_references(text)
 
 
-@pytest.mark.parametrize(("value", "problem"), [("1", ""), ("0.25", ""), *((one, PROBLEM) for one in WRONG)])
+@pytest.mark.parametrize(("value", "problem"), [("1", ""), ("0.25", ""), *((line, PROBLEM) for line in WRONG)])
 def test_a_sample_is_a_share(tmp_path: Path, value: str, problem: str) -> None:
     (tmp_path / "training").mkdir()
     file = tmp_path / "training" / "usecase.toml"

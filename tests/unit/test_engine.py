@@ -53,8 +53,8 @@ class Memory:
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
             return StageRun(stage.name, output="m", run_id=self.approved[key]) if key in self.approved else None
-        found = [record for record in self._records(stage.name) if record.key == key]
-        return next(iter([record for record in found if record.run_id == run.id] or found), None)
+        records = [record for record in self._records(stage.name) if record.key == key]
+        return next(iter([record for record in records if record.run_id == run.id] or records), None)
 
     def previous(self, stage: Stage) -> StageRun | None:
         return next(iter(self._records(stage.name)), None)
@@ -120,10 +120,10 @@ def test_nothing_changed_executes_nothing() -> None:
     bench = Memory()
     run = finished(bench)
     assert is_up_to_date(run, bench, LINE)
-    again = go(new_run("r2"), bench)
+    repeated = go(new_run("r2"), bench)
     assert bench.executed == []
-    assert [stage.status for stage in again.stages[:2]] == [Status.REUSED] * 2
-    assert again.stage("fit").reason == "unchanged since run r1"
+    assert [stage.status for stage in repeated.stages[:2]] == [Status.REUSED] * 2
+    assert repeated.stage("fit").reason == "unchanged since run r1"
 
 
 def test_a_change_runs_its_stage_and_what_follows_from_its_output() -> None:
@@ -215,7 +215,7 @@ def test_a_stage_is_recorded_as_running_before_it_is_executed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "said"),
+    ("before", "after", "message"),
     [
         ({"epochs": "2"}, {"epochs": "3"}, "epochs 2 → 3"),
         ({"a.py": "0" * 64}, {"a.py": "1" * 64}, "a.py changed"),
@@ -224,8 +224,8 @@ def test_a_stage_is_recorded_as_running_before_it_is_executed() -> None:
         ({"b": "1"}, {"b": "1"}, "its output is gone"),
     ],
 )
-def test_the_difference_in_words(before: dict[str, str], now: dict[str, str], said: str) -> None:
-    assert explain_cache_miss(StageRun("s", cache_inputs=before), now) == said
+def test_the_difference_in_words(before: dict[str, str], after: dict[str, str], message: str) -> None:
+    assert explain_cache_miss(StageRun("s", cache_inputs=before), after) == message
 
 
 def test_a_first_run_says_so() -> None:

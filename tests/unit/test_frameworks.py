@@ -48,7 +48,7 @@ def test_sagemaker_has_the_images(framework: Framework, region: str) -> None:
     serving = images.serving_image(framework, "", region, "ml.m5.large")
     assert f".dkr.ecr.{region}.amazonaws.com/" in training
     assert framework.serves_with(serving)
-    assert [other.name for other in FRAMEWORKS if other.serves_with(serving)] == [framework.name]
+    assert [framework.name for framework in FRAMEWORKS if framework.serves_with(serving)] == [framework.name]
 
 
 def test_a_version_of_ones_own_is_that_of_both_images() -> None:

@@ -223,9 +223,9 @@ def test_each_file_counts_for_its_stages_and_is_named(shared: Bench, name: str, 
         subprocess.run(["git", "-C", str(shared.root), "add", "training/train.py", "training/words.csv"], check=True)
     try:
         shared.write(name, f"{before or ''}# changed\n")
-        again = shared.again()
-        assert again.keys() == stages
-        assert all(name in reason for reason in again.values()), again
+        repeated = shared.again()
+        assert repeated.keys() == stages
+        assert all(name in reason for reason in repeated.values()), repeated
     finally:
         path.unlink()
         if before is not None:
@@ -280,9 +280,9 @@ def test_a_variable_that_scripts_see_counts(bench: Bench, monkeypatch: pytest.Mo
     if variable == "FIXED":
         bench.write("training/usecase.toml", FILES["training/usecase.toml"] + tables.replace('"1"', '"2"'))
     monkeypatch.setenv(variable, "2")
-    again = bench.again()
-    assert again.keys() == ALL
-    assert all(f"variable {variable} changed" in reason for reason in again.values())
+    repeated = bench.again()
+    assert repeated.keys() == ALL
+    assert all(f"variable {variable} changed" in reason for reason in repeated.values())
 
 
 def test_variables_that_scripts_do_not_see_change_nothing(shared: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,9 +325,9 @@ def test_an_output_that_is_a_link_is_refused(bench: Bench, tmp_path: Path, link:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").write_text("a")
     target = tmp_path / "elsewhere" / ("file" if link == "file" else "")
-    place = "given.output_dir" if link == "the output itself" else "given.output_dir + '/link'"
-    removal = f"shutil.rmtree({place})\n" if link == "the output itself" else ""
-    bench.write("training/preprocess.py", f"{COPY}{removal}import os\nos.symlink({str(target)!r}, {place})\n")
+    folder = "given.output_dir" if link == "the output itself" else "given.output_dir + '/link'"
+    removal = f"shutil.rmtree({folder})\n" if link == "the output itself" else ""
+    bench.write("training/preprocess.py", f"{COPY}{removal}import os\nos.symlink({str(target)!r}, {folder})\n")
     with pytest.raises(Exception, match="is a link: its target would not be saved"):
         bench.run()
 
@@ -410,14 +410,14 @@ def test_a_package_that_links_lead_to_where_it_is_installed_counts_by_its_versio
     bench: Bench, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in an environment that sees another one's packages: their files are not the project's."""
-    other = tmp_path / "other" / "site-packages"
-    (other / "shared_code").mkdir(parents=True)
-    (other / "shared_code" / "__init__.py").write_text("import another_package\n")
-    (other / "shared_code-1.0.dist-info").mkdir()
+    other_folder = tmp_path / "other" / "site-packages"
+    (other_folder / "shared_code").mkdir(parents=True)
+    (other_folder / "shared_code" / "__init__.py").write_text("import another_package\n")
+    (other_folder / "shared_code-1.0.dist-info").mkdir()
     linked = tmp_path / "linked"
     linked.mkdir()
     for name in ("shared_code", "shared_code-1.0.dist-info"):
-        (linked / name).symlink_to(other / name)
+        (linked / name).symlink_to(other_folder / name)
     (site / "linked.pth").write_text(f"{linked}\n")
     monkeypatch.syspath_prepend(str(linked))
     bench.write("training/model.py", "def late():\n    import shared_code\nNAME = 'plain'\n")

@@ -85,9 +85,9 @@ def test_copying_tells_the_digest_of_what_was_written(tmp_path: Path) -> None:
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type, made.linkname = kind, link
-    return made
+    tar_info = tarfile.TarInfo(name)
+    tar_info.type, tar_info.linkname = kind, link
+    return tar_info
 
 
 UNSAFE = {
@@ -105,12 +105,12 @@ UNSAFE = {
 def test_an_unsafe_archive_is_refused(tmp_path: Path, entries: list[tarfile.TarInfo]) -> None:
     path = tmp_path / "unsafe.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
-        for one in entries:
-            archive.addfile(one, io.BytesIO(b""))
+        for entry in entries:
+            archive.addfile(entry, io.BytesIO(b""))
     with pytest.raises(MlopsError, match=r"outside of itself|a link or a device"):
         model_archive.unpack(path, tmp_path / "inner" / "out")
-    left = {path.name for path in tmp_path.rglob("*")}
-    assert left == {"unsafe.tar.gz", "inner", "out"}
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert names == {"unsafe.tar.gz", "inner", "out"}
 
 
 def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

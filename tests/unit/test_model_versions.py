@@ -36,7 +36,11 @@ def versions() -> list[ModelVersion]:
 
 
 def test_versions_count_in_the_order_of_training(versions: list[ModelVersion]) -> None:
-    assert [(one.version, one.digest, one.run_id) for one in versions] == [(3, C, "r4"), (2, B, "r2"), (1, A, "r1")]
+    assert [(version.version, version.digest, version.run_id) for version in versions] == [
+        (3, C, "r4"),
+        (2, B, "r2"),
+        (1, A, "r1"),
+    ]
 
 
 def test_a_model_was_live_until_another_one_was_deployed(versions: list[ModelVersion]) -> None:
@@ -46,21 +50,21 @@ def test_a_model_was_live_until_another_one_was_deployed(versions: list[ModelVer
 
 
 def test_deploying_what_is_live_does_not_end_its_time() -> None:
-    (one,) = versions_of([run_of("r1", 1, A, 10), run_of("r2", 2, A, 20)], [])
-    assert one.live == (Interval(10, None),)
+    (version,) = versions_of([run_of("r1", 1, A, 10), run_of("r2", 2, A, 20)], [])
+    assert version.live == (Interval(10, None),)
 
 
 def test_lineage_is_data_code_and_hyperparameters(versions: list[ModelVersion]) -> None:
-    one = versions[0]
-    assert (one.data_digest, dict(one.hyperparameters)) == ("d" * 64, {"epochs": "2"})
-    other = run_of("r5", 5, C)
-    other.stage("train").cache_inputs["training/train.py"] = "e" * 64
-    assert versions_of([other], [])[0].code_digest != one.code_digest
+    version = versions[0]
+    assert (version.data_digest, dict(version.hyperparameters)) == ("d" * 64, {"epochs": "2"})
+    other_run = run_of("r5", 5, C)
+    other_run.stage("train").cache_inputs["training/train.py"] = "e" * 64
+    assert versions_of([other_run], [])[0].code_digest != version.code_digest
 
 
 def test_the_last_decision_about_a_model_counts() -> None:
-    (one,) = versions_of([run_of("r1", 1, A)], [said(A, approved=False), said(A)])
-    assert not one.approved
+    (version,) = versions_of([run_of("r1", 1, A)], [said(A, approved=False), said(A)])
+    assert not version.approved
 
 
 @pytest.mark.parametrize("name", ["2", "v2", "bbbb", B])

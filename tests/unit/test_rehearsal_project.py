@@ -43,16 +43,16 @@ def test_a_file_of_the_project_is_its_data(project: Project, use_case: UseCase) 
 
 
 def test_settings_of_this_machine_and_of_other_services_stay_here() -> None:
-    given = {
+    arguments = {
         "AWS_PROFILE": "mine",
         "AWS_REGION": "eu-west-1",
         "SOURCE": "connection",
         "STAGE": "prod",
         "KAGGLE_KEY": "k",
     }
-    rehearsed = rehearsed_settings(resolve(given, {}, {}))
+    rehearsed = rehearsed_settings(resolve(arguments, {}, {}))
     assert set(rehearsed) == {setting.name for setting in SETTINGS}
-    shown = {name: rehearsed[name] for name in (*given, "MLOPS_TARGET")}
+    shown = {name: rehearsed[name] for name in (*arguments, "MLOPS_TARGET")}
     assert shown == {
         "AWS_PROFILE": "",
         "AWS_REGION": "us-east-1",

@@ -42,12 +42,12 @@ def test_inside_a_hook_of_another_repository_the_projects_own_is_asked(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """git tells its hooks by the environment which repository and index they are about."""
-    found, other = environment_info(repository)["git"], tmp_path_factory.mktemp("other")
-    git(other, "init", "-q")
-    git(other, "commit", "-q", "--allow-empty", "-m", "another")
-    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
-    monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
-    assert environment_info(repository)["git"] == found
+    info, other_folder = environment_info(repository)["git"], tmp_path_factory.mktemp("other")
+    git(other_folder, "init", "-q")
+    git(other_folder, "commit", "-q", "--allow-empty", "-m", "another")
+    monkeypatch.setenv("GIT_DIR", str(other_folder / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other_folder / "index"))
+    assert environment_info(repository)["git"] == info
 
 
 def test_a_file_that_git_does_not_know_makes_it_dirty(repository: Path) -> None:
@@ -56,9 +56,9 @@ def test_a_file_that_git_does_not_know_makes_it_dirty(repository: Path) -> None:
 
 
 def test_without_a_repository_there_is_no_commit(tmp_path: Path) -> None:
-    found = environment_info(tmp_path)
-    assert found["git"] is None
-    assert found["machine"]["cpus"] >= 1
+    info = environment_info(tmp_path)
+    assert info["git"] is None
+    assert info["machine"]["cpus"] >= 1
 
 
 def made(output: str = "m" * 64, epochs: str = "1", auc: float = 0.5) -> Run:
@@ -71,16 +71,16 @@ def made(output: str = "m" * 64, epochs: str = "1", auc: float = 0.5) -> Run:
 
 
 def test_the_same_is_reported_to_be_the_same() -> None:
-    found = compare(made(), made())
-    assert found.same
-    assert found.metrics == ()
+    comparison = compare(made(), made())
+    assert comparison.same
+    assert comparison.metrics == ()
 
 
 def test_what_went_in_what_came_out_and_how_good_it_is() -> None:
-    found = compare(made(), made("n" * 64, "2", 0.75))
-    assert not found.same
-    assert found.stages[1].input_changes == (InputChange("epochs", "1", "2"),)
-    assert found.metrics == (InputChange("test macro roc_auc", 0.5, 0.75),)
+    comparison = compare(made(), made("n" * 64, "2", 0.75))
+    assert not comparison.same
+    assert comparison.stages[1].input_changes == (InputChange("epochs", "1", "2"),)
+    assert comparison.metrics == (InputChange("test macro roc_auc", 0.5, 0.75),)
 
 
 def test_what_is_as_good_in_another_way_is_not_the_same() -> None:
@@ -94,23 +94,23 @@ def test_how_long_it_took_does_not_count() -> None:
 
 
 def test_another_machine_is_named_where_both_are_known() -> None:
-    before, now = made(), made()
-    now.stage("train").detail["machine"] = {"instance_type": "ml.c5.xlarge"}
-    assert compare(before, now).stages[1].input_changes == ()
+    before, after = made(), made()
+    after.stage("train").detail["machine"] = {"instance_type": "ml.c5.xlarge"}
+    assert compare(before, after).stages[1].input_changes == ()
     before.stage("train").detail["machine"] = {"instance_type": "ml.m5.xlarge"}
-    found = compare(before, now)
-    assert found.stages[1].input_changes == (InputChange("machine instance_type", "ml.m5.xlarge", "ml.c5.xlarge"),)
-    assert found.same
+    comparison = compare(before, after)
+    assert comparison.stages[1].input_changes == (InputChange("machine instance_type", "ml.m5.xlarge", "ml.c5.xlarge"),)
+    assert comparison.same
 
 
 def test_metrics_that_came_and_went() -> None:
     assert flatten({"a": {"b": 1, "c": {}}, "d": 2}) == {"a b": 1, "d": 2}
-    other = made()
-    other.stage("train").detail = {}
-    assert compare(made(), other).metrics == (InputChange("test macro roc_auc", 0.5, None),)
+    changed = made()
+    changed.stage("train").detail = {}
+    assert compare(made(), changed).metrics == (InputChange("test macro roc_auc", 0.5, None),)
 
 
 def test_a_manifest_holds_cache_inputs_and_outputs() -> None:
-    found = manifest(made(), {"git": None})
-    assert found["stages"]["train"] == {"cache_inputs": {"epochs": "1"}, "output": "m" * 64}
-    assert (found["run"], found["git"]) == ("r1", None)
+    result = manifest(made(), {"git": None})
+    assert result["stages"]["train"] == {"cache_inputs": {"epochs": "1"}, "output": "m" * 64}
+    assert (result["run"], result["git"]) == ("r1", None)

@@ -31,8 +31,8 @@ EVENTS = (
 def test_lines_say_how_each_resource_has_ended_and_when() -> None:
     said: list[str] = []
     with Lines(said.append) as lines:
-        for one in EVENTS:
-            lines(one)
+        for event in EVENTS:
+            lines(event)
     at = time.strftime("%H:%M:%S", time.localtime(1000.0))
     assert said[0] == f"{at}  the-stack  CREATE_IN_PROGRESS"
     assert [line.split("  ", 1)[1] for line in said[1:]] == [
@@ -46,8 +46,8 @@ def drawn(events: tuple[ResourceEvent, ...]) -> str:
     out = io.StringIO()
     console = RichConsole(file=out, width=100, force_terminal=True, color_system=None)
     with Tree(console) as tree:
-        for one in events:
-            tree(one)
+        for event in events:
+            tree(event)
     return out.getvalue()
 
 

@@ -98,7 +98,7 @@ def test_what_is_written_can_be_read(output: Path) -> None:
         [float(TOPICS[row] == name) for row in order] for name in CLASSES
     ]
     learnt = predicted.is_training_row(predicted.rows)
-    assert [row for row, known in zip(order, learnt, strict=True) if known] == [7]
+    assert [row for row, is_known in zip(order, learnt, strict=True) if is_known] == [7]
 
 
 def test_equal_rows_have_equal_names_whatever_the_order_of_their_columns(output: Path) -> None:

@@ -129,8 +129,8 @@ def test_no_secret_reaches_scripts_or_the_endpoint(monkeypatch: pytest.MonkeyPat
         "https_proxy": "http://u:pw@proxy",
     }.items():
         monkeypatch.setenv(name, value)
-    given = job_environment({}, Path("/training"), PassedVariables())
-    assert [*secret_variables(given)] == ["https_proxy"], "without the proxy there is no network"
+    environment = job_environment({}, Path("/training"), PassedVariables())
+    assert [*secret_variables(environment)] == ["https_proxy"], "without the proxy there is no network"
     assert secret_variables(server_environment()) == []
     assert {*SECRET_VARIABLES, "TF_VAR_url"} <= {*withheld_variables(PassedVariables())}
     assert "HF_TOKEN" in job_environment({}, Path("/training"), PassedVariables(("HF_TOKEN",)))

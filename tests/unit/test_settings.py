@@ -232,8 +232,8 @@ def test_every_setting_is_explained_in_the_example_file() -> None:
     unknown = [
         line.split("=")[0].lstrip("# ") for line in text.splitlines() if "=" in line and not line.startswith("# ")
     ]
-    known = {setting.name for setting in SETTINGS}
-    assert [name for name in unknown if name not in known] == []
+    names = {setting.name for setting in SETTINGS}
+    assert [name for name in unknown if name not in names] == []
 
 
 def test_a_folder_in_the_place_of_dotenv_is_named(tmp_path: Path) -> None:

@@ -59,24 +59,26 @@ def test_parameters_are_those_that_the_stages_were_called_with() -> None:
 
 
 def test_metrics_are_named_by_split_and_row_and_only_numbers() -> None:
-    found = {(one.name, one.step): one.value for one in recorded(trained_run()).measures}
-    assert {name: value for name, value in found.items() if not name[0].startswith("seconds/")} == {
+    result = {(measure.name, measure.step): measure.value for measure in recorded(trained_run()).measures}
+    assert {name: value for name, value in result.items() if not name[0].startswith("seconds/")} == {
         ("test/rent/rmse", 0): 91.5,
         ("test/rent/rows", 0): 300,
         ("test/old town/mae ___", 0): 12,
     }
-    assert found["seconds/train", 0] == 8.5
+    assert result["seconds/train", 0] == 8.5
 
 
 def test_training_curves_are_by_epoch() -> None:
     history = [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 2.0, "note": "best"}]
-    found = [one for one in recorded(trained_run(history=history)).measures if one.name == "history/loss"]
-    assert [(one.step, one.value) for one in found] == [(1, 3.0), (2, 2.0)]
+    measures = [
+        measure for measure in recorded(trained_run(history=history)).measures if measure.name == "history/loss"
+    ]
+    assert [(measure.step, measure.value) for measure in measures] == [(1, 3.0), (2, 2.0)]
 
 
 @pytest.mark.parametrize("metrics", [None, [], "text", {"rent": 3}])
 def test_metrics_of_another_form_are_left_out(metrics: Any) -> None:
-    names = [one.name for one in recorded(trained_run(metrics, history={"loss": 1})).measures]
+    names = [measure.name for measure in recorded(trained_run(metrics, history={"loss": 1})).measures]
     assert [name for name in names if not name.startswith("seconds/")] == []
 
 
@@ -93,13 +95,13 @@ def test_tags_tell_digests_gates_limits_and_decision() -> None:
 
 
 def test_a_run_that_has_only_begun_says_nothing_that_it_does_not_know() -> None:
-    found = recorded(a_run(preprocess=Status.RUNNING))
-    assert (found.parameters, found.measures) == ({}, [])
-    assert [name for name in found.tags if "digest" in name or "limits" in name or "gate" in name] == []
+    record = recorded(a_run(preprocess=Status.RUNNING))
+    assert (record.parameters, record.measures) == ({}, [])
+    assert [name for name in record.tags if "digest" in name or "limits" in name or "gate" in name] == []
 
 
 @pytest.mark.parametrize(
-    ("uri", "absent", "said", "hint"),
+    ("uri", "absent", "message", "hint"),
     [
         ("http://127.0.0.1:5000", "mlflow", "MLflow is not installed", install_command("mlflow")),
         ("sqlite:///a.db", "sqlalchemy", "a database needs the whole of MLflow", packages_command("mlflow")),
@@ -112,12 +114,12 @@ def test_a_run_that_has_only_begun_says_nothing_that_it_does_not_know() -> None:
     ],
 )
 def test_what_is_missing_is_named_with_the_command_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch, uri: str, absent: str, said: str, hint: str
+    monkeypatch: pytest.MonkeyPatch, uri: str, absent: str, message: str, hint: str
 ) -> None:
     monkeypatch.setattr(mlflow_module, "find_spec", lambda name: None if name == absent else object())
     with pytest.raises(MlopsError) as caught:
         Tracker(uri, "e", Path("/project")).check()
-    assert (caught.value.message, caught.value.hint) == (said, f"Install it: {hint}")
+    assert (caught.value.message, caught.value.hint) == (message, f"Install it: {hint}")
 
 
 @pytest.mark.parametrize(
@@ -142,10 +144,10 @@ class NoRuns:
 
 
 def test_a_server_that_is_down_is_reported_in_one_line_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     settings = resolve({}, {"MLFLOW_TRACKING_URI": "http://kim:s3cr3t@127.0.0.1:9"}, {})
-    track(trained_run(), NoRuns(), settings, RENT, said.append)
-    (line,) = said
+    track(trained_run(), NoRuns(), settings, RENT, lines.append)
+    (line,) = lines
     assert line.startswith("run 1a2b3c4d is not logged to MLflow at http://…@127.0.0.1:9: it cannot be reached: ")
     assert line.endswith("Connection refused. Start it, or unset MLFLOW_TRACKING_URI")
     assert "s3cr3t" not in str(settings.to_dict())
@@ -158,5 +160,5 @@ def test_without_the_setting_nothing_is_loaded_and_nothing_said() -> None:
 def test_the_comments_metrics_have_names_that_mlflow_takes() -> None:
     comments: UseCase = load_use_case(ROOT / "training" / "usecase.toml")
     run = trained_run({"severe_toxic": {"roc_auc": 0.9}, "macro": {"roc_auc": 0.9}})
-    names = [one.name for one in run_record(run, comments, "local", "dev").measures]
+    names = [measure.name for measure in run_record(run, comments, "local", "dev").measures]
     assert {"test/severe_toxic/roc_auc", "test/macro/roc_auc"} <= set(names)

@@ -98,6 +98,6 @@ def test_deploy_infra_names_it_before_anything_is_sent(
     deployed: Any = SimpleNamespace(project=project, use_case=use_case)
     console = Console(False, False, False)
     show_and_deploy(Infrastructure(deployed), console, dry_run, True, CostApproval(console, Limits({}), True, True))
-    said = capsys.readouterr().out
-    assert "note: on this machine train has read words.txt: a job on AWS gets only training/" in said
-    assert said.index("words.txt") < said.index("dry run" if dry_run else "deployed")
+    output = capsys.readouterr().out
+    assert "note: on this machine train has read words.txt: a job on AWS gets only training/" in output
+    assert output.index("words.txt") < output.index("dry run" if dry_run else "deployed")

@@ -31,8 +31,8 @@ def test_it_is_the_same_each_time(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-    one, two = (wheel.build(folder).read_bytes() for folder in folders)
-    assert one == two
+    entry, two = (wheel.build(folder).read_bytes() for folder in folders)
+    assert entry == two
 
 
 def test_pip_installs_it_and_it_runs_as_the_same_version(tmp_path: Path) -> None:

@@ -46,14 +46,16 @@ class Ground:
 
     def stacks(self) -> dict[str, str]:
         """The status of every stack that is there."""
-        found = self.aws.client("cloudformation").describe_stacks()["Stacks"]
-        return {one["StackName"]: one["StackStatus"] for one in found}
+        stacks = self.aws.client("cloudformation").describe_stacks()["Stacks"]
+        return {stack["StackName"]: stack["StackStatus"] for stack in stacks}
 
     def tag_stack(self, name: str, tags: dict[str, str]) -> None:
         """Give a stack these tags and no others."""
         client = self.aws.client("cloudformation")
         stack = client.describe_stacks(StackName=name)["Stacks"][0]
-        kept = [{"ParameterKey": one["ParameterKey"], "UsePreviousValue": True} for one in stack["Parameters"]]
+        kept = [
+            {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True} for parameter in stack["Parameters"]
+        ]
         client.update_stack(
             StackName=name,
             UsePreviousTemplate=True,
@@ -65,8 +67,8 @@ class Ground:
 
     def keys(self, bucket: str) -> list[str]:
         """Every version's key in a bucket."""
-        found: dict[str, Any] = self.aws.client("s3").list_object_versions(Bucket=bucket)
-        return sorted(one["Key"] for one in [*found.get("Versions", ()), *found.get("DeleteMarkers", ())])
+        versions: dict[str, Any] = self.aws.client("s3").list_object_versions(Bucket=bucket)
+        return sorted(version["Key"] for version in [*versions.get("Versions", ()), *versions.get("DeleteMarkers", ())])
 
 
 @pytest.fixture

@@ -60,9 +60,9 @@ class Ground:
 
     @property
     def decider(self) -> ApprovalSender:
-        made: Any = self
+        double: Any = self
         saved: Any = SimpleNamespace(save=lambda accepted: accepted.digest)
-        return ApprovalSender(made, Registry(self.said), saved)  # type: ignore[arg-type]
+        return ApprovalSender(double, Registry(self.said), saved)  # type: ignore[arg-type]
 
     def decide(self, stage: str, action: str, approved: bool, comment: str, token: str) -> bool:
         self.said.append(("pipeline", stage, action, approved, comment, token))
@@ -70,8 +70,8 @@ class Ground:
 
 
 class Registry:
-    def __init__(self, said: list[tuple[Any, ...]]) -> None:
-        self.said = said
+    def __init__(self, sent: list[tuple[Any, ...]]) -> None:
+        self.said = sent
 
     def decide(self, package: str, approved: bool, comment: str) -> None:
         self.said.append(("registry", package, approved, comment))
@@ -119,7 +119,7 @@ def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "gate", "reason", "said", "hint"),
+    ("status", "gate", "reason", "message", "hint"),
     [
         (Status.RUNNING, Status.RUNNING, "", "does not wait for an approval: it is running", "mlops run"),
         (Status.RUNNING, Status.PENDING, "queued behind run r0", "queued behind run r0", "approve r0"),
@@ -128,9 +128,11 @@ def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
         (Status.INTERRUPTED, Status.INTERRUPTED, "", "it is interrupted", "mlops run"),
     ],
 )
-def test_why_nobody_can_decide(ground: Ground, status: Status, gate: Status, reason: str, said: str, hint: str) -> None:
+def test_why_nobody_can_decide(
+    ground: Ground, status: Status, gate: Status, reason: str, message: str, hint: str
+) -> None:
     ground.stands(status, gate, reason)
-    with pytest.raises(MlopsError, match=said) as caught:
+    with pytest.raises(MlopsError, match=message) as caught:
         ground.decider.send(ground.run, True, "", LIMITS)
     assert hint in caught.value.hint
     assert ground.said == []

@@ -54,11 +54,11 @@ def existing_bucket(ground: Ground, name: str = "somebodys") -> Any:
 
 
 def buckets(ground: Ground) -> list[str]:
-    return [one["Name"] for one in ground.aws.client("s3").list_buckets()["Buckets"]]
+    return [bucket["Name"] for bucket in ground.aws.client("s3").list_buckets()["Buckets"]]
 
 
 def log_groups(ground: Ground) -> list[str]:
-    return [one["logGroupName"] for one in ground.aws.client("logs").describe_log_groups()["logGroups"]]
+    return [log_group["logGroupName"] for log_group in ground.aws.client("logs").describe_log_groups()["logGroups"]]
 
 
 def test_where_nothing_is_there_is_nothing_to_remove(ground: Ground) -> None:
@@ -212,10 +212,10 @@ def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(gro
     assert "training job tiny-dev-train-2 InProgress" in lines(plan, Action.STOP)
     assert "log group /aws/sagemaker/TrainingJobs shared by all jobs of the account" in lines(plan, Action.KEEP)
     assert clean(ground).active == ()
-    left = jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"]
-    assert [one["TrainingJobName"] for one in left] == ["tiny-dev-2-train-1"]
+    remaining = jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    assert [remaining["TrainingJobName"] for remaining in remaining] == ["tiny-dev-2-train-1"]
     streams = ground.aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
-    assert {one["logStreamName"].split("/")[0] for one in streams} == {"tiny-dev-2-train-1"}
+    assert {stream["logStreamName"].split("/")[0] for stream in streams} == {"tiny-dev-2-train-1"}
 
 
 def test_model_versions_go_before_their_group(ground: Ground) -> None:
@@ -313,9 +313,9 @@ def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_rest_waits(gro
     ground.aws.client("cloudformation").update_termination_protection(
         StackName=PIPELINE, EnableTerminationProtection=True
     )
-    left = clean(ground)
-    assert [change.resource for change in left.active] == [f"stack {PIPELINE}", f"stack {STORAGE}"]
-    assert "TerminationProtection" in left.active[0].reason.replace(" ", "")
+    remaining = clean(ground)
+    assert [change.resource for change in remaining.active] == [f"stack {PIPELINE}", f"stack {STORAGE}"]
+    assert "TerminationProtection" in remaining.active[0].reason.replace(" ", "")
     ground.aws.client("cloudformation").update_termination_protection(
         StackName=PIPELINE, EnableTerminationProtection=False
     )
@@ -344,7 +344,7 @@ def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "gone"),
+    ("code", "message", "gone"),
     [
         ("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:..:endpoint/x".', True),
         ("ValidationException", "Model Package Group arn:... does not exist.", True),
@@ -356,8 +356,8 @@ def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
         ("AccessDeniedException", "not found", False),
     ],
 )
-def test_only_what_is_gone_counts_as_gone(code: str, said: str, gone: bool) -> None:
-    assert AwsError("", "", code, said).is_not_found is gone
+def test_only_what_is_gone_counts_as_gone(code: str, message: str, gone: bool) -> None:
+    assert AwsError("", "", code, message).is_not_found is gone
 
 
 def test_a_state_of_another_version_is_refused_and_removed(ground: Ground) -> None:

@@ -141,9 +141,9 @@ def test_throwing_away_an_executed_plan_leaves_its_stack_alone(stacks: Stacks, a
 
 def test_a_stack_that_a_killed_plan_has_left_empty_is_used(stacks: Stacks) -> None:
     stacks.prepare(wanted(TOPIC % "a"), None)
-    found = stacks.find(NAME)
-    assert found
-    assert (found.status, found.is_in_progress) == ("REVIEW_IN_PROGRESS", False)
+    stack = stacks.find(NAME)
+    assert stack
+    assert (stack.status, stack.is_in_progress) == ("REVIEW_IN_PROGRESS", False)
     made(stacks, TOPIC % "b")
     assert stacks.prepare(wanted(TOPIC % "b"), stacks.find(NAME)) is None
 
@@ -171,9 +171,9 @@ def test_a_resource_that_cannot_be_made_is_the_cause_and_not_what_follows(stacks
         stacks.execute(change_set, seen)
     assert status(aws) == "ROLLBACK_COMPLETE"
     assert "Topic DELETE_COMPLETE" in seen.words
-    found = stacks.find(NAME)
-    assert found
-    assert stacks.failure_reason(found).startswith("Code (AWS::CodeCommit::Repository): ")
+    stack = stacks.find(NAME)
+    assert stack
+    assert stacks.failure_reason(stack).startswith("Code (AWS::CodeCommit::Repository): ")
 
 
 def test_a_stack_whose_creation_has_failed_is_deleted_and_every_other_one_stays(stacks: Stacks, aws: Aws) -> None:
@@ -197,10 +197,10 @@ def test_an_operation_that_began_earlier_is_no_reason(stacks: Stacks) -> None:
     before = time.time() - 1
     with pytest.raises(StackFailed):
         stacks.execute(change_set, Seen())
-    found = stacks.find(NAME)
-    assert found
-    assert stacks.failure_reason(found, before).startswith("Code (AWS::CodeCommit::Repository): ")
-    assert stacks.failure_reason(found, time.time() + 1) == ""
+    stack = stacks.find(NAME)
+    assert stack
+    assert stacks.failure_reason(stack, before).startswith("Code (AWS::CodeCommit::Repository): ")
+    assert stacks.failure_reason(stack, time.time() + 1) == ""
 
 
 def test_a_failed_change_is_rolled_back_and_takes_the_next_one(stacks: Stacks, aws: Aws) -> None:
@@ -218,9 +218,9 @@ def test_a_stack_that_is_busy_elsewhere_is_waited_for_and_watched(stacks: Stacks
     client = aws.client("cloudformation")
     tags = [{"Key": key, "Value": value} for key, value in NAMES.tags.items()]
     client.create_stack(StackName=NAME, TemplateBody=SLOW.replace("'30'", "'3'"), Tags=tags)
-    found = stacks.find(NAME)
-    assert found
-    assert found.is_in_progress
+    stack = stacks.find(NAME)
+    assert stack
+    assert stack.is_in_progress
     seen = Seen()
     settled = stacks.wait_until_stable(NAME, seen)
     assert settled
@@ -245,14 +245,14 @@ def test_somebody_elses_stack_is_not_touched(stacks: Stacks, aws: Aws) -> None:
 
 def test_deleting_is_followed_to_its_end(stacks: Stacks) -> None:
     made(stacks, TOPIC % "a")
-    found = stacks.find(NAME)
-    assert found
-    assert stacks.contents(found) == "1 resources, CREATE_COMPLETE"
+    stack = stacks.find(NAME)
+    assert stack
+    assert stacks.contents(stack) == "1 resources, CREATE_COMPLETE"
     seen = Seen()
-    stacks.delete(found, seen)
+    stacks.delete(stack, seen)
     assert stacks.find(NAME) is None
     assert seen.words[-1] == f"{NAME} DELETE_COMPLETE"
-    stacks.delete(found, Seen())
+    stacks.delete(stack, Seen())
 
 
 def test_a_template_that_cannot_work_is_refused_with_awss_words(stacks: Stacks) -> None:
@@ -265,9 +265,9 @@ def test_states_that_take_no_change_say_the_way_out(
     stacks: Stacks, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(stacks, TOPIC % "a")
-    found = stacks.find(NAME)
-    assert found
-    broken = type(found)(**{**vars(found), "status": state, "reason": "x"})
+    stack = stacks.find(NAME)
+    assert stack
+    broken = type(stack)(**{**vars(stack), "status": state, "reason": "x"})
     with pytest.raises(MlopsError, match="partly deleted" if state == "DELETE_FAILED" else state) as caught:
         stacks.prepare(wanted(TOPIC % "b"), broken)
     assert ("mlops cleanup" if state == "DELETE_FAILED" else "continue-update-rollback") in caught.value.hint
@@ -281,7 +281,7 @@ CHANGED = [{"Target": {"Attribute": "Properties", "Name": "BucketName"}}, {"Targ
 
 
 @pytest.mark.parametrize(
-    ("given", "change"),
+    ("passed", "change"),
     [
         (resource("Add"), Change(Action.ADD, "AWS::S3::Bucket It")),
         (resource("Remove"), Change(Action.REMOVE, "AWS::S3::Bucket It", "", "all data, models and records in it")),
@@ -313,8 +313,8 @@ CHANGED = [{"Target": {"Attribute": "Properties", "Name": "BucketName"}}, {"Targ
         ),
     ],
 )
-def test_a_change_says_what_it_replaces_and_what_is_lost(given: dict[str, Any], change: Change) -> None:
-    assert as_change(given) == change
+def test_a_change_says_what_it_replaces_and_what_is_lost(passed: dict[str, Any], change: Change) -> None:
+    assert as_change(passed) == change
 
 
 def test_a_new_subscription_says_that_it_must_be_confirmed() -> None:
@@ -342,7 +342,7 @@ def test_the_first_cause_is_no_consequence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "remedied"),
+    ("kind", "message", "remedied"),
     [
         ("AWS::IAM::Role", "User: x is not authorized to perform: iam:CreateRole on resource: y", "iam:CreateRole"),
         ("AWS::S3::Bucket", "taken already exists", "set another BUCKET_NAME"),
@@ -353,5 +353,5 @@ def test_the_first_cause_is_no_consequence() -> None:
         ("AWS::SNS::Topic", "Invalid parameter", "Fix this"),
     ],
 )
-def test_a_cause_has_a_remedy(kind: str, said: str, remedied: str) -> None:
-    assert remedied in suggest_fix(event("X", kind, "CREATE_FAILED", said))
+def test_a_cause_has_a_remedy(kind: str, message: str, remedied: str) -> None:
+    assert remedied in suggest_fix(event("X", kind, "CREATE_FAILED", message))

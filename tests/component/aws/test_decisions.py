@@ -43,11 +43,11 @@ class Ground:
         self.summaries: dict[str, tuple[str, str]] = {}
         self.packages: dict[str, str] = {}
         self.checked: list[tuple[str, str]] = []
-        made: Any = self
-        self.records = S3RunStore(made, decides=True)
-        self.accepted_limits = AcceptedLimitsStore(made)
+        double: Any = self
+        self.records = S3RunStore(double, decides=True)
+        self.accepted_limits = AcceptedLimitsStore(double)
         self.decisions = ApprovalHistory(
-            made, self.records, lambda package: self.packages.get(package, PENDING), self.accepted_limits.load
+            double, self.records, lambda package: self.packages.get(package, PENDING), self.accepted_limits.load
         )
 
     def put_json(self, key: str, value: Any) -> None:
@@ -69,8 +69,8 @@ class Ground:
         if run_id not in self.summaries:
             return []
         status, summary = self.summaries[run_id]
-        asked = ActionRun("approval", "command", "Succeeded", 1.0, 2.0)
-        return [asked, ActionRun("approval", "decision", status, 3.0, 4.0, actor=ANN, summary=summary)]
+        action = ActionRun("approval", "command", "Succeeded", 1.0, 2.0)
+        return [action, ActionRun("approval", "decision", status, 3.0, 4.0, actor=ANN, summary=summary)]
 
     def ask(self, run_id: str, model: str = GOOD, key: str = KEY, shortfalls: tuple[str, ...] = ()) -> StageRun:
         detail = {"package": f"package of {run_id}", SHORTFALLS: list(shortfalls)}
@@ -118,9 +118,9 @@ def ground() -> Ground:
 
 def test_an_approval_holds_for_the_model_that_it_names(ground: Ground) -> None:
     ground.approved("r-old")
-    found = ground.decisions.approval(GOOD, KEY)
-    assert found is not None
-    assert found.reason == "approved by ann: good"
+    approval = ground.decisions.approval(GOOD, KEY)
+    assert approval is not None
+    assert approval.reason == "approved by ann: good"
 
 
 def test_a_record_that_somebody_has_written_makes_no_other_model_approved(ground: Ground) -> None:

@@ -59,9 +59,9 @@ def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None
     ground.backend().infra.deploy(seen.append)
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
     assert {event.group for event in seen} >= {STORAGE, PIPELINE}
-    again = ground.backend()
-    assert actions(again.infra.plan()) == {Action.KEEP}
-    again.infra.deploy()
+    fresh_backend = ground.backend()
+    assert actions(fresh_backend.infra.plan()) == {Action.KEEP}
+    fresh_backend.infra.deploy()
     # CodePipeline begins a run as it makes a pipeline; deploy-infra stops it, before or after it has written.
     folders = [key.split("/")[1] for key in ours(ground)]
     assert [folder for folder in folders if folder != "runs"] == ["cli", "cli", "format.json", "source"]
@@ -69,8 +69,8 @@ def test_it_is_made_once_and_then_there_is_nothing_to_do(ground: Ground) -> None
 
 def test_stacks_and_what_is_in_them_are_tagged(ground: Ground) -> None:
     ground.backend().infra.deploy()
-    for one in ground.aws.client("cloudformation").describe_stacks()["Stacks"]:
-        tags = {tag["Key"]: tag["Value"] for tag in one["Tags"]}
+    for stack in ground.aws.client("cloudformation").describe_stacks()["Stacks"]:
+        tags = {tag["Key"]: tag["Value"] for tag in stack["Tags"]}
         assert tags == {"mlops:project": "tiny", "mlops:environment": "dev", "mlops:owner": "root"}
 
 
@@ -311,8 +311,8 @@ def test_data_make_the_storage_stack_alone_and_are_sent_once(ground: Ground) -> 
     assert ground.keys(bucket_of(ground)) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
     backend = ground.backend()
     path = ground.root / "tiny.csv"
-    again, changed = backend.data.download(data_request(backend.deployed.use_case, [str(path)]), no_report)
-    assert (again, changed) == (dataset, False)
+    second, changed = backend.data.download(data_request(backend.deployed.use_case, [str(path)]), no_report)
+    assert (second, changed) == (dataset, False)
     assert ground.backend().data.dataset() == dataset
     assert not ground.backend().infra.is_ready_to_run()
 
@@ -370,8 +370,8 @@ def test_killed_at_any_moment_the_command_is_repeated_and_completes(ground: Grou
     kill_after(ground.cli(), call, number, "deploy-infra")
     ground.backend().infra.deploy()
     assert ground.stacks() == {STORAGE: "CREATE_COMPLETE", PIPELINE: "CREATE_COMPLETE"}
-    again = ground.backend().infra.plan()
-    assert actions(again) == {Action.KEEP}, again
+    repeated = ground.backend().infra.plan()
+    assert actions(repeated) == {Action.KEEP}, repeated
 
 
 def kill_after(cli: Cli, call: str, number: int, *arguments: str) -> None:

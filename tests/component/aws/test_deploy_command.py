@@ -73,12 +73,12 @@ def test_data_are_sent_by_the_command(ground: Ground) -> None:
 
 
 def test_on_a_terminal_it_asks_and_draws_a_tree(ground: Ground) -> None:
-    said = typed(ground.cli(TERM="xterm", CI=""), "n\n")
-    assert "Make these changes? [y/N]" in said
-    assert "Nothing was changed" in said
+    output = typed(ground.cli(TERM="xterm", CI=""), "n\n")
+    assert "Make these changes? [y/N]" in output
+    assert "Nothing was changed" in output
     assert ground.stacks() == {}
-    said = typed(ground.cli(TERM="xterm", CI=""), "y\n")
-    assert re.search(r"── ✓ Pipeline AWS::CodePipeline::Pipeline CREATE_COMPLETE", plain(said)), said
+    output = typed(ground.cli(TERM="xterm", CI=""), "y\n")
+    assert re.search(r"── ✓ Pipeline AWS::CodePipeline::Pipeline CREATE_COMPLETE", plain(output)), output
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
 
 

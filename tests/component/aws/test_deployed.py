@@ -62,9 +62,9 @@ def stack(**parameters: str) -> Stack:
 def test_settings_that_differ_from_the_deployed_ones_is_reported_with_what_to_do(
     use_case: UseCase, settings: dict[str, str], parameters: dict[str, str], beginnings: list[str]
 ) -> None:
-    found = differences(use_case, resolve({}, {}, settings), stack(**parameters))
-    assert [text[: len(start)] for text, start in zip(found, beginnings, strict=True)] == beginnings
-    assert all(text.endswith("until: mlops deploy-infra") for text in found)
+    result = differences(use_case, resolve({}, {}, settings), stack(**parameters))
+    assert [text[: len(start)] for text, start in zip(result, beginnings, strict=True)] == beginnings
+    assert all(text.endswith("until: mlops deploy-infra") for text in result)
 
 
 def test_runs_get_the_instance_that_was_deployed_and_before_that_the_one_that_is_set(use_case: UseCase) -> None:
@@ -86,9 +86,11 @@ def test_costs_quotas_and_words_are_about_what_was_deployed(ground: Ground) -> N
     (difference,) = backend.infra.undeployed_settings()
     assert difference.startswith("INSTANCE is ml.g5.xlarge (flag), and the pipeline was deployed with ml.c5.xlarge")
     findings = list(backend.run_checks())
-    assert any(one.name == "quota" and "ml.c5.xlarge for training job usage" in one.message for one in findings)
-    assert [one for one in findings if one.name == "requirements"] == [], "the tiny use case has none"
-    (warning,) = [one for one in findings if one.name == "settings"]
+    assert any(
+        finding.name == "quota" and "ml.c5.xlarge for training job usage" in finding.message for finding in findings
+    )
+    assert [finding for finding in findings if finding.name == "requirements"] == [], "the tiny use case has none"
+    (warning,) = [finding for finding in findings if finding.name == "settings"]
     assert (warning.message.split(" (")[0], warning.fix) == ("INSTANCE is ml.g5.xlarge", "mlops deploy-infra")
     backend.infra.deploy()
     assert "train: ml.g5.xlarge" in [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]

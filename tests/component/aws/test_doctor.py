@@ -43,19 +43,19 @@ def keys(credentials: dict[str, str]) -> dict[str, str]:
     return {name.upper(): value for name, value in credentials.items()}
 
 
-def allowed(ground: Ground, name: str, found: Iterable[RequiredPermission]) -> Cli:
+def allowed(ground: Ground, name: str, permissions: Iterable[RequiredPermission]) -> Cli:
     """`mlops` as a user who may do exactly this."""
-    return ground.cli(OWNER="root", **keys(user(ground.aws, name, *policy(found)["Statement"])))
+    return ground.cli(OWNER="root", **keys(user(ground.aws, name, *policy(permissions)["Statement"])))
 
 
 def examined(ground: Ground, *names: str) -> list[Finding]:
-    return [one for one in ground.backend().run_checks() if not names or one.name in names]
+    return [check for check in ground.backend().run_checks() if not names or check.name in names]
 
 
 def shown(cli: Cli, code: int, *names: str) -> list[dict[str, Any]]:
-    found = cli.json("doctor", code=code)
-    assert found["target"] == "aws"
-    return [one for one in found["findings"] if one["name"] in names]
+    report = cli.json("doctor", code=code)
+    assert report["target"] == "aws"
+    return [finding for finding in report["findings"] if finding["name"] in names]
 
 
 def with_data(ground: Ground) -> Ground:
@@ -71,33 +71,33 @@ def test_who_may_do_all_that_is_needed_is_told_so_and_nothing_fails(ground: Grou
     assert "permissions     all " in out
     assert "ml.m5.xlarge for training job usage: 4, the training job needs 1" in " ".join(out.split())
     assert out.splitlines()[-1].endswith(" fine")
-    denied = [one for one in ground.aws.control("people") if not one["allowed"]]
+    denied = [person for person in ground.aws.control("people") if not person["allowed"]]
     assert denied == [], "doctor itself needs nothing that is not on the list"
 
 
 def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(ground: Ground) -> None:
-    rest = [need for need in wanted(ground) if "iam:CreateRole" not in need.actions]
-    found = shown(allowed(ground, "bob", rest), 1, "permissions")
-    assert [one["state"] for one in found] == ["failure"]
-    assert found[0]["message"].startswith("You may not iam:CreateRole, ")
-    assert "role/mlops-tiny-dev-pipeline-*" in found[0]["message"]
-    assert found[0]["reason"] == "mlops deploy-infra and mlops cleanup would be refused."
-    assert "Allow it for arn:aws:iam::123456789012:user/bob" in found[0]["fix"]
+    remaining = [need for need in wanted(ground) if "iam:CreateRole" not in need.actions]
+    findings = shown(allowed(ground, "bob", remaining), 1, "permissions")
+    assert [finding["state"] for finding in findings] == ["failure"]
+    assert findings[0]["message"].startswith("You may not iam:CreateRole, ")
+    assert "role/mlops-tiny-dev-pipeline-*" in findings[0]["message"]
+    assert findings[0]["reason"] == "mlops deploy-infra and mlops cleanup would be refused."
+    assert "Allow it for arn:aws:iam::123456789012:user/bob" in findings[0]["fix"]
 
 
 def test_a_role_that_may_be_passed_to_another_service_only(ground: Ground) -> None:
     passing = [need for need in wanted(ground) if need.passed_to]
-    rest = [need for need in wanted(ground) if need.passed_to in ("", "states.amazonaws.com")]
-    found = shown(allowed(ground, "cem", rest), 1, "permissions")
-    assert len(found) == len(passing) - 1
-    assert "passing it to codebuild.amazonaws.com" in " ".join(one["message"] for one in found)
+    remaining = [need for need in wanted(ground) if need.passed_to in ("", "states.amazonaws.com")]
+    findings = shown(allowed(ground, "cem", remaining), 1, "permissions")
+    assert len(findings) == len(passing) - 1
+    assert "passing it to codebuild.amazonaws.com" in " ".join(finding["message"] for finding in findings)
 
 
 def test_who_may_not_simulate_is_told_so_and_the_rest_is_looked_at(ground: Ground) -> None:
-    rest = [need for need in wanted(ground) if "iam:SimulatePrincipalPolicy" not in need.actions]
-    (found,) = shown(allowed(with_data(ground), "dee", rest), 0, "permissions")
-    assert (found["state"], found["message"]) == ("warning", "IAM does not let you simulate your own permissions.")
-    assert "iam:SimulatePrincipalPolicy" in found["fix"]
+    remaining = [need for need in wanted(ground) if "iam:SimulatePrincipalPolicy" not in need.actions]
+    (finding,) = shown(allowed(with_data(ground), "dee", remaining), 0, "permissions")
+    assert (finding["state"], finding["message"]) == ("warning", "IAM does not let you simulate your own permissions.")
+    assert "iam:SimulatePrincipalPolicy" in finding["fix"]
 
 
 def test_a_session_of_a_role_is_held_against_its_role(ground: Ground) -> None:
@@ -107,42 +107,42 @@ def test_a_session_of_a_role_is_held_against_its_role(ground: Ground) -> None:
         Path="/teams/",
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
     )["Role"]["Arn"]
-    some = [need for need in wanted(ground) if "s3:PutObject" not in need.actions]
-    iam.put_role_policy(RoleName="dev", PolicyName="p", PolicyDocument=json.dumps(policy(some)))
+    permitted = [need for need in wanted(ground) if "s3:PutObject" not in need.actions]
+    iam.put_role_policy(RoleName="dev", PolicyName="p", PolicyDocument=json.dumps(policy(permitted)))
     session = ground.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
     cli = ground.cli(
         AWS_ACCESS_KEY_ID=session["AccessKeyId"],
         AWS_SECRET_ACCESS_KEY=session["SecretAccessKey"],
         AWS_SESSION_TOKEN=session["SessionToken"],
     )
-    (found,) = shown(cli, 1, "permissions")
-    assert "s3:PutObject" in found["message"]
-    assert f"Allow it for {role}" in found["fix"]
+    (finding,) = shown(cli, 1, "permissions")
+    assert "s3:PutObject" in finding["message"]
+    assert f"Allow it for {role}" in finding["fix"]
 
 
 def test_a_quota_of_nothing_would_fail_and_says_how_to_raise_it(ground: Ground) -> None:
     ground.aws.control("sagemaker-quota", quota="ml.m5.large for endpoint usage", limit=0)
-    found = shown(ground.cli(), 1, "quota")
-    (wrong,) = [one for one in found if one["state"] == "failure"]
+    findings = shown(ground.cli(), 1, "quota")
+    (wrong,) = [finding for finding in findings if finding["state"] == "failure"]
     assert wrong["message"] == "ml.m5.large for endpoint usage: 0, the endpoint needs 1."
     assert "ResourceLimitExceeded" in wrong["reason"]
     assert "aws service-quotas request-service-quota-increase --service-code sagemaker" in wrong["fix"]
     assert "--desired-value 2" in wrong["fix"], "a deployment holds the old instances beside the new ones"
-    assert len(found) == 3, "preprocessing, training, endpoint"
+    assert len(findings) == 3, "preprocessing, training, endpoint"
 
 
 def test_the_training_instance_is_the_one_that_is_chosen_spot_or_not(ground: Ground) -> None:
     use_case = ground.root / "training" / "usecase.toml"
     use_case.write_text(use_case.read_text() + "\n[aws.train]\nspot = true\n")
-    names = [one["message"].split(":")[0] for one in shown(ground.cli(INSTANCE="ml.g5.xlarge"), 0, "quota")]
+    names = [finding["message"].split(":")[0] for finding in shown(ground.cli(INSTANCE="ml.g5.xlarge"), 0, "quota")]
     assert "ml.g5.xlarge for spot training job usage" in names
-    (found,) = [one for one in examined(ground, "quota") if "spot" in one.message]
-    assert (found.state, "ml.m5.xlarge for spot" in found.message) == (State.OK, True)
+    (finding,) = [finding for finding in examined(ground, "quota") if "spot" in finding.message]
+    assert (finding.state, "ml.m5.xlarge for spot" in finding.message) == (State.OK, True)
 
 
 def test_an_instance_type_that_has_no_quota_is_not_known(ground: Ground) -> None:
-    found = [one for one in shown(ground.cli(INSTANCE="ml.x9.huge"), 0, "quota") if one["state"] != "ok"]
-    assert [one["message"] for one in found] == [
+    findings = [finding for finding in shown(ground.cli(INSTANCE="ml.x9.huge"), 0, "quota") if finding["state"] != "ok"]
+    assert [finding["message"] for finding in findings] == [
         "Service Quotas knows no 'ml.x9.huge for training job usage' in us-east-1."
     ]
 
@@ -160,21 +160,21 @@ def test_endpoints_that_nobody_asks_are_distinguished_by_whose_they_are(
     models.config("young")
     models.endpoint("young", "young")
     models.ask("busy", "hello")
-    found = examined(ground, "endpoints")
-    assert {one.state for one in found} == {State.WARNING}
-    said = {one.message.split(" ")[0]: one for one in found}
-    assert sorted(said) == ["churn-prod", "somebodys", "tiny-dev"]
-    assert said["tiny-dev"].message == (
+    findings = examined(ground, "endpoints")
+    assert {finding.state for finding in findings} == {State.WARNING}
+    by_endpoint = {finding.message.split(" ")[0]: finding for finding in findings}
+    assert sorted(by_endpoint) == ["churn-prod", "somebodys", "tiny-dev"]
+    assert by_endpoint["tiny-dev"].message == (
         "tiny-dev (of this project) runs on 1 × ml.m5.large and had no request for 3 days."
     )
-    assert said["tiny-dev"].fix == "mlops cleanup --keep-data"
-    assert "created by mlops for churn, STAGE=prod" in said["churn-prod"].message
-    assert "not created by mlops" in said["somebodys"].message
-    assert said["somebodys"].fix.endswith("delete-endpoint --endpoint-name somebodys --region us-east-1")
-    (quota,) = [one for one in examined(ground, "quota") if "endpoint usage" in one.message]
+    assert by_endpoint["tiny-dev"].fix == "mlops cleanup --keep-data"
+    assert "created by mlops for churn, STAGE=prod" in by_endpoint["churn-prod"].message
+    assert "not created by mlops" in by_endpoint["somebodys"].message
+    assert by_endpoint["somebodys"].fix.endswith("delete-endpoint --endpoint-name somebodys --region us-east-1")
+    (quota,) = [finding for finding in examined(ground, "quota") if "endpoint usage" in finding.message]
     assert (quota.state, "4, 4 of it in use" in quota.message) == (State.WARNING, True), "its own is not counted"
-    left = [one.message for one in examined(ground, "leftovers")]
-    assert any(one.startswith("endpoint tiny-dev belongs to this project") for one in left)
+    remaining = [finding.message for finding in examined(ground, "leftovers")]
+    assert any(remaining.startswith("endpoint tiny-dev belongs to this project") for remaining in remaining)
 
 
 def test_credentials_that_have_expired_are_a_finding_and_not_the_end(ground: Ground) -> None:
@@ -186,10 +186,10 @@ def test_credentials_that_have_expired_are_a_finding_and_not_the_end(ground: Gro
 
 
 def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Ground) -> None:
-    (found,) = shown(ground.cli(AWS_DEFAULT_REGION=""), 1, "credentials")
-    assert (found["message"], "mlops --region" in found["fix"]) == ("No AWS region is set.", True)
-    (found,) = shown(ground.cli(AWS_PROFILE="nobody"), 1, "credentials")
-    assert "There is no AWS profile 'nobody'" in found["message"]
+    (finding,) = shown(ground.cli(AWS_DEFAULT_REGION=""), 1, "credentials")
+    assert (finding["message"], "mlops --region" in finding["fix"]) == ("No AWS region is set.", True)
+    (finding,) = shown(ground.cli(AWS_PROFILE="nobody"), 1, "credentials")
+    assert "There is no AWS profile 'nobody'" in finding["message"]
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Gr
 )
 def test_clocks_that_disagree(ground: Ground, ahead: int, state: State, words: str) -> None:
     ground.aws.control("clock", ahead=ahead)
-    (found,) = examined(ground, "clock")
-    assert (found.state, words in found.message) == (state, True)
+    (finding,) = examined(ground, "clock")
+    assert (finding.state, words in finding.message) == (state, True)
 
 
 def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(ground: Ground) -> None:
@@ -209,18 +209,27 @@ def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(grou
     assert fine.state is State.OK
     s3, name = ground.aws.client("s3"), ground.backend().deployed.bucket.name
 
-    def expires(prefix: str, **what: Any) -> list[State]:
-        rule = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": prefix}, **what}
+    def expires(prefix: str, **expiration: Any) -> list[State]:
+        rule = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": prefix}, **expiration}
         s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
-        return [one.state for one in examined(ground, "expiry")]
+        return [finding.state for finding in examined(ground, "expiry")]
 
     days, noncurrent = {"Expiration": {"Days": 180}}, {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
-    for prefix, what in (("", days), ("tiny-dev/runs/", days), ("tiny-dev/artifacts/train/", days), ("", noncurrent)):
-        assert expires(prefix, **what) == [State.WARNING], (prefix, what)
-    (found,) = examined(ground, "expiry")
-    assert (found.fix, "The lifecycle rule old of the bucket" in found.message) == ("mlops deploy-infra", True)
-    for prefix, what in (("others/", days), ("tiny-dev/artifacts/reproduction/", days), ("tiny-dev/runs/", noncurrent)):
-        assert expires(prefix, **what) == [State.OK], (prefix, what)
+    for prefix, expiration in (
+        ("", days),
+        ("tiny-dev/runs/", days),
+        ("tiny-dev/artifacts/train/", days),
+        ("", noncurrent),
+    ):
+        assert expires(prefix, **expiration) == [State.WARNING], (prefix, expiration)
+    (finding,) = examined(ground, "expiry")
+    assert (finding.fix, "The lifecycle rule old of the bucket" in finding.message) == ("mlops deploy-infra", True)
+    for prefix, expiration in (
+        ("others/", days),
+        ("tiny-dev/artifacts/reproduction/", days),
+        ("tiny-dev/runs/", noncurrent),
+    ):
+        assert expires(prefix, **expiration) == [State.OK], (prefix, expiration)
 
 
 def test_a_stack_that_is_somebody_elses_and_one_that_failed(ground: Ground) -> None:

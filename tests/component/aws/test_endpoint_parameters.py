@@ -39,36 +39,36 @@ def template_parameters() -> dict[str, Any]:
     ],
 )
 def test_the_template_takes_every_parameter_as_it_is_given(hosting: EndpointConfig) -> None:
-    given = configuration(TEMPLATE, parameters(SITE, hosting, PACKAGE, DIGEST), {})["Parameters"]
-    known = template_parameters()
-    assert given.keys() <= known.keys()
-    assert {name for name, one in known.items() if "Default" not in one} <= given.keys()
-    for name, value in given.items():
-        assert re.search(known[name].get("AllowedPattern", ""), value), name
-        assert value in map(str, known[name].get("AllowedValues", [value])), name
+    arguments = configuration(TEMPLATE, parameters(SITE, hosting, PACKAGE, DIGEST), {})["Parameters"]
+    declared = template_parameters()
+    assert arguments.keys() <= declared.keys()
+    assert {name for name, parameter in declared.items() if "Default" not in parameter} <= arguments.keys()
+    for name, value in arguments.items():
+        assert re.search(declared[name].get("AllowedPattern", ""), value), name
+        assert value in map(str, declared[name].get("AllowedValues", [value])), name
 
 
 @pytest.mark.parametrize("sample", [0.0, 1.0, 0.1, 0.005, 0.00001, 0.000025])
 def test_every_share_of_requests_fits_the_template(sample: float) -> None:
-    given = parameters(SITE, EndpointConfig(), PACKAGE, DIGEST, sample)["Sample"]
-    assert re.search(template_parameters()["Sample"]["AllowedPattern"], given), given
-    assert float(given) == sample
+    arguments = parameters(SITE, EndpointConfig(), PACKAGE, DIGEST, sample)["Sample"]
+    assert re.search(template_parameters()["Sample"]["AllowedPattern"], arguments), arguments
+    assert float(arguments) == sample
 
 
 def test_the_same_deployment_has_the_same_revision_and_any_other_another_one() -> None:
     def revision(template: bytes = TEMPLATE, salt: str = "", **changes: Any) -> str:
-        given = parameters(SITE, EndpointConfig(**changes), PACKAGE, DIGEST)
-        return configuration(template, given, {}, salt)["Parameters"]["Revision"]
+        arguments = parameters(SITE, EndpointConfig(**changes), PACKAGE, DIGEST)
+        return configuration(template, arguments, {}, salt)["Parameters"]["Revision"]
 
     sampled = configuration(TEMPLATE, parameters(SITE, EndpointConfig(), PACKAGE, DIGEST, 0.1), {})["Parameters"]
     assert sampled["Sample"] == "0.1"
     assert sampled["Revision"] != revision()
-    others = [revision(TEMPLATE + b"#"), revision(instance_count=2, max_instances=2), revision(salt="run")]
-    given = parameters(SITE, EndpointConfig(), PACKAGE, DIGEST)
-    again = configuration(TEMPLATE, given, {}, deployment="0123456789abcdef")["Parameters"]
-    assert (again["Revision"], again["Deployment"]) == (revision(), "0123456789abcdef")
+    differing = [revision(TEMPLATE + b"#"), revision(instance_count=2, max_instances=2), revision(salt="run")]
+    arguments = parameters(SITE, EndpointConfig(), PACKAGE, DIGEST)
+    repeated = configuration(TEMPLATE, arguments, {}, deployment="0123456789abcdef")["Parameters"]
+    assert (repeated["Revision"], repeated["Deployment"]) == (revision(), "0123456789abcdef")
     assert revision() == revision()
-    assert len({revision(), *others}) == 4
+    assert len({revision(), *differing}) == 4
 
 
 def test_the_stack_is_tagged() -> None:

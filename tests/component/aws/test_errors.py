@@ -20,16 +20,18 @@ DENIED = (
 )
 
 
-def refused(code: str, said: str = "", operation: str = "DescribeStacks", service: str = "cloudformation") -> AwsError:
+def refused(
+    code: str, message: str = "", operation: str = "DescribeStacks", service: str = "cloudformation"
+) -> AwsError:
     model = SimpleNamespace(signing_name=service)
     with pytest.raises(AwsError) as caught, raise_aws_errors(model, "work"):
-        raise exceptions.ClientError({"Error": {"Code": code, "Message": said}}, operation)
-    assert (caught.value.code, caught.value.aws_message) == (code, said)
+        raise exceptions.ClientError({"Error": {"Code": code, "Message": message}}, operation)
+    assert (caught.value.code, caught.value.aws_message) == (code, message)
     return caught.value
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "message", "hint"),
+    ("code", "text", "message", "hint"),
     [
         ("ExpiredToken", "", "have expired", "aws sso login --profile work"),
         ("ExpiredTokenException", "The security token included in the request is expired", "have expired", "Sign in"),
@@ -66,8 +68,8 @@ def refused(code: str, said: str = "", operation: str = "DescribeStacks", servic
         ),
     ],
 )
-def test_each_code_has_its_own_words(code: str, said: str, message: str, hint: str) -> None:
-    error = refused(code, said)
+def test_each_code_has_its_own_words(code: str, text: str, message: str, hint: str) -> None:
+    error = refused(code, text)
     assert message in error.message
     assert hint in error.hint
 
@@ -151,5 +153,7 @@ def test_a_profile_by_flag_beats_keys_in_the_environment(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     if origin == "environment":
         monkeypatch.setenv("AWS_PROFILE", "work")
-    given: dict[str, Any] = {"environ": {"AWS_PROFILE": "work"}} if origin == "environment" else {"AWS_PROFILE": "work"}
-    assert account(**given).session.get_credentials().access_key == key
+    arguments: dict[str, Any] = (
+        {"environ": {"AWS_PROFILE": "work"}} if origin == "environment" else {"AWS_PROFILE": "work"}
+    )
+    assert account(**arguments).session.get_credentials().access_key == key

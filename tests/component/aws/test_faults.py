@@ -21,7 +21,7 @@ def test_with_one_call_in_five_failing_everything_still_comes_to_its_end(ground:
         assert "9 rows" in cli("download-data", "--source", "tiny.csv")
         assert cli.json("deploy-infra", "--yes")["changed"] is False
         assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
-        kinds = {one["action"].split(":")[-1] for one in proxy.fired()}
+        kinds = {fault["action"].split(":")[-1] for fault in proxy.fired()}
     assert len(kinds) >= 4, kinds
     assert ground.stacks() == {}
 

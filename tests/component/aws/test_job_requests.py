@@ -47,8 +47,8 @@ def order(**changes: Any) -> JobSpec:
 
 
 def processing(**changes: Any) -> dict[str, Any]:
-    one = order(**{"inputs": {"input": "s3://bucket/tiny-dev/data/"}, **changes})
-    return processing_request("preprocess", "preprocess.py", {"seed": "1", "fraction": "0.1"}, one)
+    request = order(**{"inputs": {"input": "s3://bucket/tiny-dev/data/"}, **changes})
+    return processing_request("preprocess", "preprocess.py", {"seed": "1", "fraction": "0.1"}, request)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_aws_would_accept_it(operation: str, request_: dict[str, Any]) -> None:
 
 
 def test_a_script_gets_its_hyperparameters_letter_by_letter() -> None:
-    given = {"epochs": "3", "rate": "1e-3", "name": "007", "flag": "True", "rates": "toxic=0.09,threat=0.003"}
-    sent = training_request("train.py", given, order())["HyperParameters"]
-    assert {name: json.loads(sent[name]) for name in given} == given
+    hyperparameters = {"epochs": "3", "rate": "1e-3", "name": "007", "flag": "True", "rates": "toxic=0.09,threat=0.003"}
+    sent = training_request("train.py", hyperparameters, order())["HyperParameters"]
+    assert {name: json.loads(sent[name]) for name in hyperparameters} == hyperparameters
     assert json.loads(sent["sagemaker_program"]) == "train.py"
-    assert not needs_launcher(given)
+    assert not needs_launcher(hyperparameters)
     assert json.loads(sent["sagemaker_submit_directory"]) == order().code
 
 
@@ -83,14 +83,14 @@ def test_a_value_that_a_shell_would_change_is_not_on_the_toolkits_command_line(v
     on_the_command_line = {name for name in sent if not name.startswith("sagemaker_")}
     assert on_the_command_line == {"epochs"}
     assert json.loads(sent["sagemaker_program"]) == LAUNCHER
-    found = launcher.hyperparameters({name: json.loads(text) for name, text in sent.items()})
-    assert found == {"epochs": "3", "name": value}
+    hyperparameters = launcher.hyperparameters({name: json.loads(text) for name, text in sent.items()})
+    assert hyperparameters == {"epochs": "3", "name": value}
 
 
 def test_channels_are_sorted_and_complete() -> None:
     channels = training_request("train.py", {}, order())["InputDataConfig"]
-    found = [(one["ChannelName"], one["DataSource"]["S3DataSource"]["S3Uri"]) for one in channels]
-    assert found == [("test", "s3://bucket/data/test/"), ("train", "s3://bucket/data/train/")]
+    result = [(channel["ChannelName"], channel["DataSource"]["S3DataSource"]["S3Uri"]) for channel in channels]
+    assert result == [("test", "s3://bucket/data/test/"), ("train", "s3://bucket/data/train/")]
 
 
 def test_a_processing_job_runs_the_same_command_line_as_a_local_one() -> None:
@@ -102,8 +102,11 @@ def test_a_processing_job_runs_the_same_command_line_as_a_local_one() -> None:
     ]
     assert specification["ContainerEntrypoint"][2] == ENTRYPOINT
     assert len(ENTRYPOINT) <= 256, "SageMaker takes no longer string"
-    places = {one["InputName"]: one["S3Input"]["S3Uri"] for one in processing()["ProcessingInputs"]}
-    assert places == {"code": "s3://bucket/tiny-dev/code/0123456789abcdef/", "data": "s3://bucket/tiny-dev/data/"}
+    addresses = {
+        processing_input["InputName"]: processing_input["S3Input"]["S3Uri"]
+        for processing_input in processing()["ProcessingInputs"]
+    }
+    assert addresses == {"code": "s3://bucket/tiny-dev/code/0123456789abcdef/", "data": "s3://bucket/tiny-dev/data/"}
 
 
 def test_a_processing_job_says_what_it_has_written_and_lists_it_beside_its_output(tmp_path: Path) -> None:
@@ -181,8 +184,8 @@ def test_a_job_name_fits_whatever_the_endpoint_is_called() -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "other"), [("x-dev", "x-dev-eu"), ("x-dev", "x-dev-train"), ("x-dev-eu", "x-dev")]
+    ("endpoint", "other_endpoint"), [("x-dev", "x-dev-eu"), ("x-dev", "x-dev-train"), ("x-dev-eu", "x-dev")]
 )
-def test_the_pattern_of_an_endpoints_jobs_matches_no_job_of_another_one(endpoint: str, other: str) -> None:
+def test_the_pattern_of_an_endpoints_jobs_matches_no_job_of_another_one(endpoint: str, other_endpoint: str) -> None:
     assert fnmatchcase(job_name(endpoint, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")
-    assert not fnmatchcase(job_name(other, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")
+    assert not fnmatchcase(job_name(other_endpoint, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")

@@ -28,36 +28,36 @@ class CloudWatch:
     ) -> dict[str, Any]:
         lines = self.streams[logStreamName]
         start = int(nextToken) if startFromHead else max(0, len(lines) - limit)
-        found = lines[start : start + limit]
-        return {"events": [{"message": line} for line in found], "nextForwardToken": str(start + len(found))}
+        result = lines[start : start + limit]
+        return {"events": [{"message": line} for line in result], "nextForwardToken": str(start + len(result))}
 
 
 def logs(**streams: list[str]) -> tuple[Logs, CloudWatch]:
     client = CloudWatch(**streams)
-    made: Any = client
-    return Logs(made), client
+    double: Any = client
+    return Logs(double), client
 
 
 def test_all_lines_of_all_machines_of_a_job_and_of_no_other() -> None:
-    known, _ = logs(job_2=["c"], job_1=["a", "b", "a2"], other=["x"])
-    assert known.new_lines(f"{GROUP}:job") == ["a", "b", "a2", "c"]
+    log_reader, _ = logs(job_2=["c"], job_1=["a", "b", "a2"], other=["x"])
+    assert log_reader.new_lines(f"{GROUP}:job") == ["a", "b", "a2", "c"]
 
 
 def test_asked_again_only_what_is_new() -> None:
-    known, client = logs(job=["a", "b", "c"])
-    assert known.new_lines(f"{GROUP}:job") == ["a", "b", "c"]
-    assert known.new_lines(f"{GROUP}:job") == []
+    log_reader, client = logs(job=["a", "b", "c"])
+    assert log_reader.new_lines(f"{GROUP}:job") == ["a", "b", "c"]
+    assert log_reader.new_lines(f"{GROUP}:job") == []
     client.streams["job"] += ["d"]
     client.streams["job_2"] = ["e"]
-    assert known.new_lines(f"{GROUP}:job") == ["d", "e"]
+    assert log_reader.new_lines(f"{GROUP}:job") == ["d", "e"]
 
 
 def test_the_last_lines_that_say_something() -> None:
-    known, _ = logs(job=["a", "b", "", "c\n", "two\nlines"])
-    assert known.tail(f"{GROUP}:job", 4) == ["c", "two", "lines"]
-    assert known.tail(f"{GROUP}:job", 2) == ["two", "lines"], "a tail is not what is new"
+    log_reader, _ = logs(job=["a", "b", "", "c\n", "two\nlines"])
+    assert log_reader.tail(f"{GROUP}:job", 4) == ["c", "two", "lines"]
+    assert log_reader.tail(f"{GROUP}:job", 2) == ["two", "lines"], "a tail is not what is new"
 
 
 def test_what_was_never_logged_is_no_line() -> None:
-    known, _ = logs()
-    assert known.new_lines("") == known.new_lines("/no/group:x") == known.tail("", 3) == []
+    log_reader, _ = logs()
+    assert log_reader.new_lines("") == log_reader.new_lines("/no/group:x") == log_reader.tail("", 3) == []

@@ -20,9 +20,9 @@ from mlops_cli.project.settings import resolve
 @pytest.fixture
 def line(aws: Aws) -> Line:
     prepared(aws)
-    made = Line(aws, {"Source": [source()], "second": [gate()]})
+    line = Line(aws, {"Source": [source()], "second": [gate()]})
     aws.control("codepipeline-views", state=1.5, listing=1.0, texts="summary")
-    return made
+    return line
 
 
 @pytest.fixture

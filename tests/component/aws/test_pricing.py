@@ -27,19 +27,19 @@ def unknown_reason(costs: Costs) -> list[str]:
 
 
 def test_the_endpoint_and_its_alarms_are_priced_where_they_stand(ground: Ground) -> None:
-    here = endpoint(ground.backend())
-    assert (here.per_hour, here.per_month, here.unknown) == (0.115, 0.115 * 730 + 0.2, ())
-    assert {price.published for price in here.prices} == {"2026-11-20T17:21:33Z"}
+    regional = endpoint(ground.backend())
+    assert (regional.per_hour, regional.per_month, regional.unknown) == (0.115, 0.115 * 730 + 0.2, ())
+    assert {price.published for price in regional.prices} == {"2026-11-20T17:21:33Z"}
     abroad = endpoint(ground.backend(AWS_REGION="eu-west-1"))
-    assert abroad.per_month == pytest.approx(here.per_month * 1.1)
+    assert abroad.per_month == pytest.approx(regional.per_month * 1.1)
 
 
 def test_a_price_is_asked_for_once_a_day(ground: Ground) -> None:
     create_state_dir(ground.project)
     first = endpoint(ground.backend())
     ground.aws.control("price", usage="Host:ml.m5.large", amount="9")
-    again = endpoint(ground.backend())
-    assert again == first, "the prices of a moment ago, with the time when they were asked for"
+    repeated = endpoint(ground.backend())
+    assert repeated == first, "the prices of a moment ago, with the time when they were asked for"
     file = ground.project.state / "prices.json"
     file.write_text(file.read_text().replace('"asked": 1', '"asked": 0.1'))
     assert endpoint(ground.backend()).per_hour == 9
@@ -52,9 +52,9 @@ def test_without_a_state_folder_nothing_is_written(ground: Ground) -> None:
 
 def test_a_missing_price_is_no_other_one(ground: Ground) -> None:
     ground.aws.control("price", usage="Host:ml.m5.large", amount="")
-    found = endpoint(ground.backend())
-    assert unknown_reason(found) == ["AWS's price list has no price for Host:ml.m5.large here."]
-    assert (found.per_hour, found.per_month) == (0, 0.2)
+    result = endpoint(ground.backend())
+    assert unknown_reason(result) == ["AWS's price list has no price for Host:ml.m5.large here."]
+    assert (result.per_hour, result.per_month) == (0, 0.2)
 
 
 def test_a_denied_price_names_the_permission(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,32 +62,32 @@ def test_a_denied_price_names_the_permission(ground: Ground, monkeypatch: pytest
     keys = user(ground.aws, "thrifty", {"Action": asked_before, "Resource": "*"})
     for name, value in keys.items():
         monkeypatch.setenv(name.upper(), value)
-    found = unknown_reason(endpoint(ground.backend()))
-    assert len(found) == 2
-    assert set(found) == {"Your AWS credentials may not pricing:GetProducts."}
+    reason = unknown_reason(endpoint(ground.backend()))
+    assert len(reason) == 2
+    assert set(reason) == {"Your AWS credentials may not pricing:GetProducts."}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "message"),
     [
         ({"error": {"code": "ThrottlingException", "status": 400}}, "throttled pricing:GetProducts"),
         ({"error": {"code": "InternalFailure", "status": 500}}, "AWS failed repeatedly at pricing:GetProducts"),
     ],
 )
 def test_trouble_with_the_price_list_is_reported(
-    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: dict[str, object], said: str
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: dict[str, object], message: str
 ) -> None:
     (tmp_path / "proxy").mkdir()
     with faulty(ground.aws, tmp_path / "proxy", ({"service": "pricing", "probability": 1.0, **rule},)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        assert all(said in why for why in unknown_reason(endpoint(ground.backend())))
+        assert all(message in why for why in unknown_reason(endpoint(ground.backend())))
         assert proxy.fired()
 
 
 @pytest.mark.slow
 def test_a_price_list_out_of_reach_is_reported(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:1")
-    found = unknown_reason(endpoint(ground.backend()))
-    assert len(found) == 2
-    assert all(why.startswith("AWS cannot be reached") for why in found)
+    reason = unknown_reason(endpoint(ground.backend()))
+    assert len(reason) == 2
+    assert all(why.startswith("AWS cannot be reached") for why in reason)

@@ -43,8 +43,8 @@ class Recorded:
     def __getattr__(self, operation: str) -> Any:
         def call(**_: Any) -> Any:
             self.calls.append(operation)
-            left = self.answers[operation]
-            answer = left.pop(0) if len(left) > 1 else left[0]
+            remaining = self.answers[operation]
+            answer = remaining.pop(0) if len(remaining) > 1 else remaining[0]
             if error := answer.get("Error"):
                 raise AwsError(error["Message"], "", code=error["Code"], aws_message=error["Message"])
             return answer
@@ -66,9 +66,9 @@ def pipeline(**answers: list[Any]) -> Pipeline:
 
 
 def test_an_approval_is_decided_about_though_the_state_does_not_know_it_for_seconds() -> None:
-    told = recorded("codepipeline")
-    early, later = (told[f"state {when} seconds after the approval began"] for when in ("five", "ten"))
-    actions = [told["actions all the while"]]
+    recording = recorded("codepipeline")
+    early, later = (recording[f"state {when} seconds after the approval began"] for when in ("five", "ten"))
+    actions = [recording["actions all the while"]]
     ours = pipeline(get_pipeline_state=[early, early, later], list_action_executions=actions)
     assert ours.token(EXECUTION, "approval", "decision") == ""
     assert ours.awaited_token(EXECUTION, "approval", "decision") == "00000000-0000-4000-8000-0000000000a2"
@@ -87,8 +87,8 @@ def test_actions_without_a_result_and_with_one() -> None:
 
 
 def test_the_execution_of_a_new_pipeline_is_stopped_once_it_is_listed() -> None:
-    told = recorded("codepipeline")
-    listed = [told["executions just after CreatePipeline"], told["executions two seconds later"]]
+    recording = recorded("codepipeline")
+    listed = [recording["executions just after CreatePipeline"], recording["executions two seconds later"]]
     ours = pipeline(list_pipeline_executions=listed, stop_pipeline_execution=[{}])
     ours.stop_first(is_new=True)
     client: Any = ours._client
@@ -97,11 +97,11 @@ def test_the_execution_of_a_new_pipeline_is_stopped_once_it_is_listed() -> None:
 
 
 def test_a_waiting_approval_of_an_older_version_of_the_pipeline_waits_in_vain() -> None:
-    told = recorded("codepipeline")
-    state = told["state ten seconds after the approval began"]
+    recording = recorded("codepipeline")
+    state = recording["state ten seconds after the approval began"]
     ours = pipeline(
         get_pipeline_state=[state, {**state, "pipelineVersion": 2}],
-        list_action_executions=[told["actions all the while"]],
+        list_action_executions=[recording["actions all the while"]],
     )
     actions = ours.actions(EXECUTION)
     assert [ours.is_outdated(actions), ours.is_outdated(actions)] == [False, True]
@@ -153,22 +153,25 @@ def test_a_change_of_a_property_is_read_from_its_change_set() -> None:
 
 
 def test_the_name_of_a_change_set_that_was_executed_is_free_again() -> None:
-    told = recorded("cloudformation")
-    gone, change = told["an executed change set by its name"], told["a change set that changes a property"]
+    recording = recorded("cloudformation")
+    gone, change = recording["an executed change set by its name"], recording["a change set that changes a property"]
     client: Any = Recorded(describe_change_set=[gone, change], create_change_set=[{"Id": "arn", "StackId": "arn"}])
     assert change_sets.prepare(client, spec(), creates=False) is not None
     assert client.calls[:3] == ["describe_change_set", "create_change_set", "describe_change_set"]
 
 
 def test_a_change_set_whose_execution_was_not_heard_of_is_not_executed_twice() -> None:
-    told = recorded("cloudformation")
+    recording = recorded("cloudformation")
     client: Any = Recorded(
-        describe_change_set=[told["a change set that changes a property"], told["an executed change set by its ARN"]],
-        execute_change_set=[told["an executed change set executed again"]],
+        describe_change_set=[
+            recording["a change set that changes a property"],
+            recording["an executed change set by its ARN"],
+        ],
+        execute_change_set=[recording["an executed change set executed again"]],
     )
     prepared = change_sets.prepare(client, spec(), creates=False)
     assert prepared is not None
-    client.answers["describe_change_set"] = [told["an executed change set by its ARN"]]
+    client.answers["describe_change_set"] = [recording["an executed change set by its ARN"]]
     assert change_sets.execute(client, prepared) is False
 
 

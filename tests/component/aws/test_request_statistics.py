@@ -32,7 +32,7 @@ def line(model: str, requests: int) -> dict[str, Any]:
 def test_all_pages_are_read_and_only_lines_about_the_model_count(stubbed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     client, stub = stubbed
     monkeypatch.setattr("time.time", lambda: 1_709_294_400.0)  # 1 March 2024, 12:00 UTC
-    asked = {
+    request = {
         "logGroupName": GROUP,
         "filterPattern": '"mlops-observed"',
         "startTime": 1_709_164_800_000,  # 29 February, 00:00: two days before, today included
@@ -41,7 +41,7 @@ def test_all_pages_are_read_and_only_lines_about_the_model_count(stubbed: Any, m
     for number, events in enumerate(pages):
         more = {"nextToken": f"t{number}"} if number < len(pages) - 1 else {}
         earlier = {"nextToken": f"t{number - 1}"} if number else {}
-        stub.add_response("filter_log_events", {"events": events, **more}, {**asked, **earlier})
+        stub.add_response("filter_log_events", {"events": events, **more}, {**request, **earlier})
     assert read_counts(client, "toxic-dev", "abc", 2).requests == 5
 
 

@@ -43,8 +43,10 @@ LINE = (
 
 def actions(count: int, last: str = "InProgress", **fields: Any) -> list[ActionRun]:
     """The first ``count`` actions of the line, a second each; all but the last have succeeded."""
-    found = [ActionRun(stage, name, "Succeeded", 10.0 + n, 11.0 + n) for n, (stage, name) in enumerate(LINE[:count])]
-    return [*found[:-1], replace(found[-1], status=last, **fields)]
+    action_runs = [
+        ActionRun(stage, name, "Succeeded", 10.0 + n, 11.0 + n) for n, (stage, name) in enumerate(LINE[:count])
+    ]
+    return [*action_runs[:-1], replace(action_runs[-1], status=last, **fields)]
 
 
 def execution(status: str = "InProgress", **fields: Any) -> Execution:
@@ -124,21 +126,21 @@ def test_a_result_that_the_next_step_found_wanting_failed_and_not_that_step() ->
 
 def test_a_retry_forgets_the_attempt_before() -> None:
     first = actions(5, "Failed", error="States.TaskFailed")
-    again = ActionRun("train", "command", "InProgress", 30.0, 30.0)
-    run = build_run(execution(), recorded(train=F), [*first, again])
+    repeated = ActionRun("train", "command", "InProgress", 30.0, 30.0)
+    run = build_run(execution(), recorded(train=F), [*first, repeated])
     assert (run.status, run.stage("train").status, run.stage("train").reason) == (R, R, "")
     assert run.stage("train").started_at == 30.0
     job = ActionRun("train", "job", "Succeeded", 31.0, 32.0)
-    done = build_run(execution(), recorded(train=R), [*first, replace(again, status="Succeeded"), job])
+    done = build_run(execution(), recorded(train=R), [*first, replace(repeated, status="Succeeded"), job])
     assert done.stage("train").status is D
 
 
 def test_a_decision_says_who_and_why() -> None:
     record = recorded(approval=W)
     record.stage("approval").key = "k"
-    given = actions(8)
-    given[6] = replace(given[6], actor=ANNA, summary="good")
-    decision = build_run(execution(), record, given).decision
+    arguments = actions(8)
+    arguments[6] = replace(arguments[6], actor=ANNA, summary="good")
+    decision = build_run(execution(), record, arguments).decision
     assert decision is not None
     assert (decision.approved, decision.actor.name, decision.comment, decision.at) == (True, "anna", "good", 17.0)
     assert (decision.key, decision.model_digest, decision.run_id) == ("k", "made by approval", ID)

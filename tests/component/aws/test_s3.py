@@ -93,10 +93,10 @@ def test_deleting_takes_all_versions_and_uploads_below_the_prefix_and_nothing_el
     for key in ("mine-dev/c", "other"):
         client.create_multipart_upload(Bucket=NAME, Key=key)
     bucket.delete("")
-    left = client.list_object_versions(Bucket=NAME)
-    assert [one["Key"] for one in left["Versions"]] == ["mine-dev2/a", "other"]
-    assert "DeleteMarkers" not in left
-    assert [one["Key"] for one in client.list_multipart_uploads(Bucket=NAME)["Uploads"]] == ["other"]
+    remaining = client.list_object_versions(Bucket=NAME)
+    assert [version["Key"] for version in remaining["Versions"]] == ["mine-dev2/a", "other"]
+    assert "DeleteMarkers" not in remaining
+    assert [upload["Key"] for upload in client.list_multipart_uploads(Bucket=NAME)["Uploads"]] == ["other"]
 
 
 def test_more_versions_than_one_call_takes_are_deleted(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,11 +123,11 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, breaks: int, arrives: bool
 ) -> None:
     bucket.put("a", b"whole")
-    real, left = StreamingBody.read, [breaks]
+    real, remaining = StreamingBody.read, [breaks]
 
     def read(body: StreamingBody, amt: int | None = None) -> bytes:
-        left[0] -= 1
-        if left[0] >= 0:
+        remaining[0] -= 1
+        if remaining[0] >= 0:
             raise ResponseStreamingError(error="connection broken")
         return bytes(real(body, amt))
 

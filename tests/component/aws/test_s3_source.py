@@ -32,8 +32,8 @@ def test_objects_are_downloaded_and_a_change_is_said(aws: Aws, tmp_path: Path, m
     s3.create_bucket(Bucket="lake")
     for key in ("rows/2026/rows.csv", "rows/2026/_more.csv", "rows-old/rows.csv"):
         s3.put_object(Bucket="lake", Key=key, Body=ROWS.replace(b"1,", b"x,") if "more" in key else ROWS)
-    one = cli.json("download-data", "--source", "s3://lake/rows/2026/rows.csv")
-    assert (one["rows"], one["source"], one["changed"]) == (2, "s3://lake/rows/2026/rows.csv", True)
+    dataset = cli.json("download-data", "--source", "s3://lake/rows/2026/rows.csv")
+    assert (dataset["rows"], dataset["source"], dataset["changed"]) == (2, "s3://lake/rows/2026/rows.csv", True)
     origin, objects = origin_in(folder), object_store(resolve({"AWS_REGION": "us-east-1"}, {}, {}))
     assert cli.json("download-data", "--source", "s3://lake/rows/2026/rows.csv", "--refresh")["changed"] is False
     assert state_of(origin, [], 2, objects) is State.SAME

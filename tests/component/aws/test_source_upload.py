@@ -45,8 +45,10 @@ def parcel(root: Path, files: dict[str, str | bytes], executable: tuple[str, ...
 
 def tree(client: Client, commit: str) -> dict[str, tuple[str, str]]:
     """Every file of a commit with its git blob and mode."""
-    found = client.pages("get_differences", "differences", repositoryName=REPOSITORY, afterCommitSpecifier=commit)
-    return {blob["path"]: (blob["blobId"], blob["mode"]) for blob in (one["afterBlob"] for one in found)}
+    differences = client.pages("get_differences", "differences", repositoryName=REPOSITORY, afterCommitSpecifier=commit)
+    return {
+        blob["path"]: (blob["blobId"], blob["mode"]) for blob in (difference["afterBlob"] for difference in differences)
+    }
 
 
 def blob(content: bytes) -> str:
@@ -122,9 +124,9 @@ def test_a_folder_may_take_a_files_name(codecommit: Client, tmp_path: Path) -> N
 
 def test_more_than_one_commit_takes_goes_in_several(codecommit: Client, tmp_path: Path) -> None:
     large = {f"large{number}.bin": os.urandom(3 << 20) for number in range(3)}
-    many = {f"many/{number:03}.txt": str(number) for number in range(230)}
-    tip = source_upload.commit(codecommit, REPOSITORY, parcel(tmp_path, {**large, **many}))
-    assert set(tree(codecommit, tip)) == {*large, *many}
+    files = {f"many/{number:03}.txt": str(number) for number in range(230)}
+    tip = source_upload.commit(codecommit, REPOSITORY, parcel(tmp_path, {**large, **files}))
+    assert set(tree(codecommit, tip)) == {*large, *files}
     assert commits(codecommit, tip) == 4
 
 

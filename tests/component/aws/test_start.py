@@ -101,8 +101,8 @@ class Ground:
         self.latest, self.run = Execution("old", "-", 1.0, "c1"), new_run("old", named)
         self.given = {**self.given, "overrides": encode(named)}
         self.run.status = status
-        for one in self.run.stages[: position(at) if at else len(STAGES)]:
-            one.status, one.output = Status.DONE, "model"
+        for entry in self.run.stages[: position(at) if at else len(STAGES)]:
+            entry.status, entry.output = Status.DONE, "model"
         self.stopped_at = at
         if at:
             self.run.stage(at).status = stage
@@ -287,8 +287,8 @@ def test_the_same_wish_has_the_same_token_until_a_run_has_ended_otherwise(ground
     ground.starts()
     ground.latest = replace(ground.latest, id="other")  # type: ignore[type-var]
     ground.starts()
-    first, again, later = ground.tokens
-    assert first == again != later
+    first, second, later = ground.tokens
+    assert first == second != later
 
 
 def test_too_many_overrides_are_refused(ground: Ground) -> None:

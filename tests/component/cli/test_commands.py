@@ -83,10 +83,10 @@ def test_a_project_is_found_from_a_folder_inside_it_and_by_flag(cli: Cli, tmp_pa
 def test_version(cli: Cli) -> None:
     assert re.fullmatch(r"mlops \d+\.\d+\.\d+\n", cli("--version"))
     for order in (["--version", "--json"], ["--json", "--version"]):
-        found = json.loads(cli(*order))
-        assert f"mlops {found['version']}\n" == cli("--version")
-        assert found["packages"]["typer"] == version("typer")
-        assert found["python"] == platform.python_version()
+        document = json.loads(cli(*order))
+        assert f"mlops {document['version']}\n" == cli("--version")
+        assert document["packages"]["typer"] == version("typer")
+        assert document["python"] == platform.python_version()
 
 
 def test_json_may_stand_before_the_command_too(cli: Cli) -> None:
@@ -210,7 +210,7 @@ def test_errors_are_json_too(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", "--set", "epochs"], "is not of the form KEY=VALUE"),
         (["run", "--set", "=3"], "is not of the form KEY=VALUE"),
@@ -223,12 +223,12 @@ def test_errors_are_json_too(cli: Cli) -> None:
         (["test-endpoint", "--file", "nope.txt"], "There is no file nope.txt"),
     ],
 )
-def test_wrong_use_is_one_clear_message(cli: Cli, arguments: list[str], said: str) -> None:
+def test_wrong_use_is_one_clear_message(cli: Cli, arguments: list[str], message: str) -> None:
     cli("deploy-infra")
     with cli.start(*arguments) as process:
         _, err = process.communicate()
     assert process.returncode in (1, 2, 3)
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 2, err
 
 

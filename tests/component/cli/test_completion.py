@@ -219,5 +219,5 @@ def test_in_zsh(cli: Cli, command: dict[str, str]) -> None:
     """What zsh gets is a call of its completion system's own function."""
     request = "_TYPER_COMPLETE_ARGS='mlops status ' _MLOPS_COMPLETE=complete_zsh mlops"
     script = f'_arguments() {{ print -r -- "$1" }}; eval "$(env {request})"'
-    said = " ".join(said_by(["zsh", "-f", "-c", script], cli, command))
-    assert re.findall(r'"(\w{8})":"', said) == list(reversed(RUNS))
+    output = " ".join(said_by(["zsh", "-f", "-c", script], cli, command))
+    assert re.findall(r'"(\w{8})":"', output) == list(reversed(RUNS))

@@ -42,10 +42,10 @@ def cli(tmp_path: Path) -> Cli:
 
 def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
     """What is not valid, by name; the exit code says whether something would fail."""
-    found = cli.json("doctor", code=code)
-    assert (found["failures"] > 0) == (code == 1)
-    assert found["target"] == "local"
-    return {one["name"]: one for one in found["findings"] if one["state"] != "ok"}
+    report = cli.json("doctor", code=code)
+    assert (report["failures"] > 0) == (code == 1)
+    assert report["target"] == "local"
+    return {finding["name"]: finding for finding in report["findings"] if finding["state"] != "ok"}
 
 
 def test_a_project_that_is_well_has_nothing_to_fix(cli: Cli) -> None:
@@ -62,12 +62,12 @@ def test_it_changes_nothing(project_folder: Path) -> None:
 
 
 def test_a_port_that_is_taken(cli: Cli) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        cli.environment = {"ENDPOINT_PORT": str(other.getsockname()[1])}
-        (found,) = findings(cli, code=1).values()
-    assert (found["name"], found["state"]) == ("port", "failure")
-    assert "is taken: another program listens there" in found["message"]
-    assert "ENDPOINT_PORT=0" in found["fix"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        cli.environment = {"ENDPOINT_PORT": str(server.getsockname()[1])}
+        (finding,) = findings(cli, code=1).values()
+    assert (finding["name"], finding["state"]) == ("port", "failure")
+    assert "is taken: another program listens there" in finding["message"]
+    assert "ENDPOINT_PORT=0" in finding["fix"]
     cli.environment = {"ENDPOINT_PORT": "0"}
     assert findings(cli) == {}
 
@@ -76,49 +76,49 @@ def test_tensorflow_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "hiding").mkdir()
     (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
     cli.environment = {**cli.environment, "PYTHONPATH": str(tmp_path / "hiding")}
-    (found,) = findings(cli, code=1).values()
-    assert (found["state"], found["message"]) == ("failure", "Not installed: tensorflow.")
-    assert found["fix"] == install_command("local")
+    (finding,) = findings(cli, code=1).values()
+    assert (finding["state"], finding["message"]) == ("failure", "Not installed: tensorflow.")
+    assert finding["fix"] == install_command("local")
 
 
 def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> None:
     use_case = cli.folder / "training" / "usecase.toml"
     use_case.write_text(use_case.read_text().replace('name = "', 'name = "!'))
     cli.environment = {"ENDPOINT_PORT": "eighty"}
-    found = cli.json("doctor", code=1)
-    wrong = [one["message"] for one in found["findings"] if one["name"] == "settings"]
+    report = cli.json("doctor", code=1)
+    wrong = [finding["message"] for finding in report["findings"] if finding["name"] == "settings"]
     assert "ENDPOINT_PORT is 'eighty' (from environment)" in wrong[0]
     assert "name is '!tiny'" in wrong[1]
 
 
 def test_a_project_that_somebody_holds(cli: Cli) -> None:
     with ProjectLock(cli.folder / ".mlops" / "lock").held("run"):
-        (found,) = findings(cli).values()
-    assert (found["name"], found["state"]) == ("lock", "warning")
-    assert "`mlops run` (process" in found["message"]
+        (finding,) = findings(cli).values()
+    assert (finding["name"], finding["state"]) == ("lock", "warning")
+    assert "`mlops run` (process" in finding["message"]
 
 
 def test_processes_that_a_killed_command_has_left(cli: Cli) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={TOKEN: "abc"}) as left:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={TOKEN: "abc"}) as process:
         (cli.folder / ".mlops" / "children" / "abc").mkdir(parents=True)
-        wait_for(lambda: f"{TOKEN}=abc".encode() in Path(f"/proc/{left.pid}/environ").read_bytes())
-        (found,) = findings(cli).values()
-        left.kill()
-    assert (found["name"], str(left.pid) in found["message"]) == ("leftovers", True)
+        wait_for(lambda: f"{TOKEN}=abc".encode() in Path(f"/proc/{process.pid}/environ").read_bytes())
+        (finding,) = findings(cli).values()
+        process.kill()
+    assert (finding["name"], str(process.pid) in finding["message"]) == ("leftovers", True)
     assert findings(cli) == {}
 
 
 def test_a_state_folder_of_somebody_else(project_folder: Path) -> None:
     (project_folder / ".mlops").mkdir()
     (project_folder / ".mlops" / "theirs").touch()
-    found = findings(Cli(project_folder), code=1)["folder"]
-    assert (found["state"], "was not created by mlops" in found["message"]) == ("failure", True)
+    folder = findings(Cli(project_folder), code=1)["folder"]
+    assert (folder["state"], "was not created by mlops" in folder["message"]) == ("failure", True)
 
 
 def test_kaggle_counts_only_as_long_as_there_are_no_data(project_folder: Path) -> None:
     cli = Cli(project_folder)
-    found = findings(cli, code=1)
-    assert (found["dataset"]["fix"], found["kaggle"]["state"]) == ("mlops download-data", "failure")
+    result = findings(cli, code=1)
+    assert (result["dataset"]["fix"], result["kaggle"]["state"]) == ("mlops download-data", "failure")
     assert "kaggle" not in findings(Cli(project_folder, {"KAGGLE_API_TOKEN": "KGAT_0"}))
     cli("download-data", "--source", "sample", "--rows", "500")
     assert findings(cli) == {}
@@ -133,8 +133,8 @@ def test_an_endpoint_that_has_died_and_is_fixed_as_it_says(tiny: Cli) -> None:
         json.loads((tiny.folder / ".mlops" / "endpoint" / "supervisor.lock").read_text())["process"]["pid"],
         signal.SIGKILL,
     )
-    found = wait_for(lambda: tiny.json("status")["endpoint"]["state"] == "failed" and findings(tiny, code=1))
-    endpoint = found["endpoint"]
+    result = wait_for(lambda: tiny.json("status")["endpoint"]["state"] == "failed" and findings(tiny, code=1))
+    endpoint = result["endpoint"]
     assert (endpoint["state"], "The server process has died" in endpoint["message"]) == ("failure", True)
     tiny("run")
     assert findings(tiny) == {}

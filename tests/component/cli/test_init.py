@@ -26,9 +26,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_comments_are_this_repositorys_own_use_case(cli: Cli) -> None:
-    made = cli.json("init", "abuse")
+    created = cli.json("init", "abuse")
     files = contents(cli.folder / "abuse")
-    assert (made["name"], made["changed"], made["files"]) == ("abuse", True, sorted(files))
+    assert (created["name"], created["changed"], created["files"]) == ("abuse", True, sorted(files))
     for path in (ROOT / "training").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts and path.name != "usecase.toml":
             assert files[path.relative_to(ROOT).as_posix()] == path.read_bytes()
@@ -68,9 +68,9 @@ def test_repeating_it_changes_nothing(cli: Cli) -> None:
 def test_an_empty_folder_and_a_fresh_repository_are_taken(cli: Cli) -> None:
     (cli.folder / "new" / ".git").mkdir(parents=True)
     (cli.folder / "new" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
-    here = Cli(cli.folder / "new")
-    assert here("init", ".", "--minimal").splitlines()[-1] == "next: mlops quickstart"
-    assert here.json("config")["problems"] == []
+    new_cli = Cli(cli.folder / "new")
+    assert new_cli("init", ".", "--minimal").splitlines()[-1] == "next: mlops quickstart"
+    assert new_cli.json("config")["problems"] == []
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def test_an_installed_package_writes_what_the_source_tree_does(cli: Cli) -> None
         command = [sys.executable, "-m", "mlops_cli", "init", installed, *options]
         subprocess.run(command, cwd=cli.folder, env=environment, check=True)
         cli("init", source, *options)
-        made, expected = contents(cli.folder / installed), contents(cli.folder / source)
-        assert made.keys() == expected.keys()
+        actual, expected = contents(cli.folder / installed), contents(cli.folder / source)
+        assert actual.keys() == expected.keys()
         # Each keeps the very mlops that made it: an installed one has copies of the repository's files in it.
-        assert [name for name in sorted(made) if made[name] != expected[name]] == [
+        assert [name for name in sorted(actual) if actual[name] != expected[name]] == [
             f".github/mlops/mlops_cli-{__version__}-py3-none-any.whl",
             ".github/mlops/wheel.txt",
         ]

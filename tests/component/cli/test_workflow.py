@@ -41,17 +41,17 @@ def installation(job: str) -> str:
 
 @pytest.fixture
 def actionlint() -> str:
-    found = shutil.which("actionlint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if found is None:
+    executable = shutil.which("actionlint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if executable is None:
         pytest.skip("actionlint is not on this machine")
-    return found
+    return executable
 
 
 def test_both_kinds_of_project_get_it(tmp_path: Path) -> None:
     for options in ([], ["--minimal"]):
         Cli(tmp_path)("init", f"p{len(options)}", "--github", *options)
-        made = tmp_path / f"p{len(options)}" / ".github" / "workflows" / "mlops.yml"
-        assert made.read_bytes() == WORKFLOW.read_bytes()
+        workflow_file = tmp_path / f"p{len(options)}" / ".github" / "workflows" / "mlops.yml"
+        assert workflow_file.read_bytes() == WORKFLOW.read_bytes()
 
 
 def by_version() -> str:
@@ -69,8 +69,8 @@ def test_it_has_no_fault_that_actionlint_knows(actionlint: str, tmp_path: Path) 
 def test_of_a_project_in_a_subfolder_it_stands_where_github_reads_it(actionlint: str, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     for name, framework in (("churn", "sklearn"), ("price", "xgboost")):
-        made = Cli(tmp_path).json("init", f"models/{name}", "--framework", framework, "--github")
-        assert f"../../.github/workflows/mlops-{name}.yml" in made["files"]
+        created = Cli(tmp_path).json("init", f"models/{name}", "--framework", framework, "--github")
+        assert f"../../.github/workflows/mlops-{name}.yml" in created["files"]
         text = (tmp_path / ".github" / "workflows" / f"mlops-{name}.yml").read_text()
         job = yaml.safe_load(text)
         assert job["defaults"] == {"run": {"working-directory": f"models/{name}"}}
@@ -103,12 +103,12 @@ def test_actionlint_would_see_a_fault(actionlint: str, tmp_path: Path, right: st
 
 
 def test_no_key_is_kept_and_only_the_aws_job_may_ask_for_an_identity() -> None:
-    text, found = WORKFLOW.read_text(), workflow()
+    text, parsed = WORKFLOW.read_text(), workflow()
     assert re.findall(r"access.key", text, re.IGNORECASE) == []
     assert re.findall(r"secrets\.(\w+)", text) == ["KAGGLE_API_TOKEN"]
-    assert found["permissions"] == {"contents": "read"}
-    assert "permissions" not in found["jobs"]["local"]
-    assert found["jobs"]["aws"]["permissions"] == {"contents": "read", "id-token": "write"}
+    assert parsed["permissions"] == {"contents": "read"}
+    assert "permissions" not in parsed["jobs"]["local"]
+    assert parsed["jobs"]["aws"]["permissions"] == {"contents": "read", "id-token": "write"}
 
 
 def test_every_command_has_the_options_that_the_workflow_gives_it(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_a_wheel_that_was_exchanged_in_the_project_is_not_taken(tmp_path: Path) 
     wheel.write_bytes(wheel.read_bytes() + b" ")
     for job in ("local", "aws"):
         assert installation(job).startswith("python -m pip install --no-index --no-deps --require-hashes -r ")
-    said = refused(["--no-index", "-r", ".github/mlops/wheel.txt"], tmp_path / "churn")
-    assert "DO NOT MATCH THE HASHES" in said
+    output = refused(["--no-index", "-r", ".github/mlops/wheel.txt"], tmp_path / "churn")
+    assert "DO NOT MATCH THE HASHES" in output
 
 
 @pytest.mark.parametrize("lock", ["base", "local"])

@@ -125,10 +125,10 @@ class FileServer:
         return self._body(handler, self.content[start or 0 :])
 
     def _start(self, handler: BaseHTTPRequestHandler) -> int | None:
-        asked = handler.headers.get("Range")
-        if not self.ranges or not asked or handler.headers.get("If-Range") != self.etag:
+        requested_range = handler.headers.get("Range")
+        if not self.ranges or not requested_range or handler.headers.get("If-Range") != self.etag:
             return None
-        return int(asked.removeprefix("bytes=").rstrip("-"))
+        return int(requested_range.removeprefix("bytes=").rstrip("-"))
 
     def _body(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         if self.stall_after is not None:
@@ -157,10 +157,10 @@ def _serving(handler: type[BaseHTTPRequestHandler]) -> tuple[ThreadingHTTPServer
 
 @pytest.fixture
 def file_server() -> Iterator[FileServer]:
-    told = FileServer()
-    server, told.url = _serving(told.handler())
-    yield told
-    told.released.set()
+    messages = FileServer()
+    server, messages.url = _serving(messages.handler())
+    yield messages
+    messages.released.set()
     server.shutdown()
     server.server_close()
 
@@ -235,10 +235,10 @@ def kaggle_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def kaggle(kaggle_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKaggle]:
     """A fake Kaggle in place of the real one, and a token for it."""
     kaggle_env = pytest.importorskip("kagglesdk.kaggle_env")
-    told = FakeKaggle()
-    server, url = _serving(told.handler())
+    kaggle = FakeKaggle()
+    server, url = _serving(kaggle.handler())
     monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, url)
     monkeypatch.setenv("KAGGLE_API_TOKEN", "s3cret-token")
-    yield told
+    yield kaggle
     server.shutdown()
     server.server_close()

@@ -194,9 +194,9 @@ def test_parts_of_a_gzip_follow_one_another(request_for, tmp_path, csv_bytes):
     assert download(request_for(source), tmp_path / "data", no_report)[0].rows == 2000
 
 
-@pytest.mark.parametrize("rest", [b"id,comment\n", b"\x1f", b"\x1f\x8bxxxxxxxxx"])
-def test_something_else_after_a_gzip_is_damage(request_for, tmp_path, csv_bytes, rest):
-    assert "damaged" in refusal(request_for, tmp_path, gzip.compress(csv_bytes()) + rest)
+@pytest.mark.parametrize("trailing", [b"id,comment\n", b"\x1f", b"\x1f\x8bxxxxxxxxx"])
+def test_something_else_after_a_gzip_is_damage(request_for, tmp_path, csv_bytes, trailing):
+    assert "damaged" in refusal(request_for, tmp_path, gzip.compress(csv_bytes()) + trailing)
 
 
 def test_a_changed_byte_is_damage(request_for, tmp_path, csv_bytes):
@@ -221,8 +221,8 @@ def test_damage_of_any_kind_is_named(schema, tmp_path, csv_bytes, method):
     with zipfile.ZipFile(out, "w", method) as archive_:
         archive_.writestr("train.csv", csv_bytes(3))
     whole = out.getvalue()
-    for place in [*range(80), *range(len(whole) - 75, len(whole))]:
-        source.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    for position in [*range(80), *range(len(whole) - 75, len(whole))]:
+        source.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
         writer = Writer(io.BytesIO(), schema)
         try:
             for table in tables(source, "given.zip", "", tmp_path):
@@ -253,13 +253,13 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
     """Return the content with bytes changed, cut off and put in between."""
     result = bytearray(content)
     for _ in range(chance.choice([1, 1, 2, 4, 20])):
-        place, how = chance.randrange(len(result)), chance.random()
+        position, how = chance.randrange(len(result)), chance.random()
         if how < 0.7:
-            result[place] = chance.randrange(256)
+            result[position] = chance.randrange(256)
         elif how < 0.85:
-            del result[max(place, 1) :]
+            del result[max(position, 1) :]
         else:
-            result[place:place] = chance.randbytes(chance.randrange(1, 9))
+            result[position:position] = chance.randbytes(chance.randrange(1, 9))
     return bytes(result)
 
 

@@ -104,41 +104,41 @@ def test_nothing_there_is_none(folder):
 
 
 def test_a_folder_and_several_sources_follow_one_another(request_for, folder, tmp_path, csv_bytes, zipped):
-    given = tmp_path / "given"
-    given.mkdir()
-    (given / "b.csv.gz").write_bytes(gzip.compress(csv_bytes(3, start=100)))
-    (given / "a.csv").write_bytes(csv_bytes(2))
-    (given / "c.zip").write_bytes(zipped({"c.csv": csv_bytes(1, start=200)}))
-    (given / "notes.txt").write_text("not data")
+    source = tmp_path / "given"
+    source.mkdir()
+    (source / "b.csv.gz").write_bytes(gzip.compress(csv_bytes(3, start=100)))
+    (source / "a.csv").write_bytes(csv_bytes(2))
+    (source / "c.zip").write_bytes(zipped({"c.csv": csv_bytes(1, start=200)}))
+    (source / "notes.txt").write_text("not data")
     (tmp_path / "last.csv").write_bytes(csv_bytes(1, start=300))
-    dataset, _ = download(request_for(given, tmp_path / "last.csv"), folder, no_report)
+    dataset, _ = download(request_for(source, tmp_path / "last.csv"), folder, no_report)
     ids = [line.split('"')[1] for line in dataset.path.read_text().splitlines() if line.startswith('"r')]
     assert ids == ["r0", "r1", "r100", "r101", "r102", "r200", "r300"]
 
 
 def test_hidden_files_of_a_folder_are_passed_over(request_for, folder, tmp_path, csv_bytes):
-    given = tmp_path / "given"
-    given.mkdir()
-    (given / "a.csv").write_bytes(csv_bytes(2))
+    source = tmp_path / "given"
+    source.mkdir()
+    (source / "a.csv").write_bytes(csv_bytes(2))
     for name in ("._a.csv", ".~a.csv", ".hidden.zip"):
-        (given / name).write_bytes(b"\x00\x05\x16\x07")
-    assert download(request_for(given), folder, no_report)[0].rows == 2
+        (source / name).write_bytes(b"\x00\x05\x16\x07")
+    assert download(request_for(source), folder, no_report)[0].rows == 2
 
 
 @pytest.mark.parametrize("name", ["b.csv.bz2", "b.parquet", "b.gz", "b.tsv", "b.tar", "b.XLSX", "lost.csv", "more"])
 def test_what_a_folder_holds_and_is_not_read_is_reported(request_for, folder, tmp_path, csv_bytes, name):
-    given = tmp_path / "given"
-    given.mkdir()
-    (given / "a.csv").write_bytes(csv_bytes(2))
+    source = tmp_path / "given"
+    source.mkdir()
+    (source / "a.csv").write_bytes(csv_bytes(2))
     if name == "lost.csv":
-        (given / name).symlink_to("nowhere.csv")
+        (source / name).symlink_to("nowhere.csv")
     elif name == "more":
-        (given / name).mkdir()
-        (given / name / "part.csv").write_bytes(csv_bytes(2))
+        (source / name).mkdir()
+        (source / name / "part.csv").write_bytes(csv_bytes(2))
     else:
-        (given / name).write_bytes(b"x")
+        (source / name).write_bytes(b"x")
     with pytest.raises(MlopsError, match=f"also contains {name}, which is not read"):
-        download(request_for(given), folder, no_report)
+        download(request_for(source), folder, no_report)
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "empty-folder"])
@@ -187,9 +187,9 @@ def test_a_failure_leaves_the_former_dataset_and_the_users_file(request_for, sou
 
 @pytest.mark.parametrize("step", range(1, 5))
 def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, tmp_path, csv_bytes, monkeypatch, step):
-    source, other = tmp_path / "source.csv", tmp_path / "other.csv"
+    source, other_source = tmp_path / "source.csv", tmp_path / "other.csv"
     source.write_bytes(csv_bytes(10))
-    other.write_bytes(csv_bytes(20))
+    other_source.write_bytes(csv_bytes(20))
     download(request_for(source), folder, no_report)
     steps = []
 
@@ -206,9 +206,9 @@ def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, 
         patch.setattr(Path, "unlink", stopping(Path.unlink))
         patch.setattr(Path, "replace", stopping(Path.replace))
         with pytest.raises(KeyboardInterrupt):
-            download(request_for(other), folder, no_report)
+            download(request_for(other_source), folder, no_report)
     assert load(folder) is None or load(folder).rows == 10
-    assert download(request_for(other), folder, no_report)[0].rows == 20
+    assert download(request_for(other_source), folder, no_report)[0].rows == 20
     assert load(folder).rows == 20
 
 
@@ -277,6 +277,6 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout)
 
     # Ids are kept as eight bytes each; ten times the text would be 30 MB more.
-    few, many = peak(10_000), peak(100_000)
+    few, large = peak(10_000), peak(100_000)
     assert (tmp_path / "data" / "dataset.csv").stat().st_size > 35e6
-    assert many < 1.3 * few
+    assert large < 1.3 * few

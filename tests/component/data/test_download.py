@@ -107,8 +107,8 @@ def ranged(content: bytes, headers: dict[str, str], extra: dict[str, str], **set
     if "range" not in headers:
         return Reply(content, extra, **settings)
     start = int(headers["range"].removeprefix("bytes=").rstrip("-"))
-    place = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
-    return Reply(content[start:], {**place, **extra}, 206, **settings)
+    range_headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+    return Reply(content[start:], {**range_headers, **extra}, 206, **settings)
 
 
 def deflated(content: bytes, wbits: int) -> bytes:
@@ -237,11 +237,11 @@ def test_two_versions_are_never_mixed(request_for, scripted, tmp_path, csv_bytes
         reply = ranged(second, headers, {"ETag": '"v1"'})
         if reply.status == 206:
             total = len(second)
-            places = {"start": 5000, "further": 5001, "last": total - 1, "total": total, "longer": total + 9}
+            positions = {"start": 5000, "further": 5001, "last": total - 1, "total": total, "longer": total + 9}
             for name, value in CHANGED[change].items():
                 reply.headers.pop(name, None)
                 if value is not None:
-                    reply.headers[name] = value.format(**places)
+                    reply.headers[name] = value.format(**positions)
         return reply
 
     scripted.answer = answer
@@ -280,8 +280,8 @@ def test_a_part_that_is_shorter_than_the_rest_is_not_the_end(request_for, script
             return Reply(content, {"ETag": '"v1"'}, sent=5000)
         start = int(headers["range"].removeprefix("bytes=").rstrip("-"))
         part = content[start : start + 8000]
-        place = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
-        return Reply(part, {"ETag": '"v1"', "Content-Range": place}, 206)
+        content_range = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+        return Reply(part, {"ETag": '"v1"', "Content-Range": content_range}, 206)
 
     scripted.answer = answer
     assert download(request_for(scripted.url), tmp_path, no_report)[0].rows == 400

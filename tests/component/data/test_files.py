@@ -181,9 +181,9 @@ def test_an_empty_folder_and_a_single_file(get, tmp_path: Path, folder: Path) ->
 def test_several_sources_lie_side_by_side(get, source: Path, tmp_path: Path) -> None:
     more = make_folder(tmp_path / "more", {"calendar.csv": b"day\n1\n"})
     assert written(get(source, more)[0].path) == {**CONTENTS, "calendar.csv": b"day\n1\n"}
-    again = make_folder(tmp_path / "again", {"cats/1.png": b"another"})
+    repeated = make_folder(tmp_path / "again", {"cats/1.png": b"another"})
     with pytest.raises(MlopsError, match=r"cats/1\.png is there twice"):
-        get(source, again)
+        get(source, repeated)
 
 
 @pytest.mark.parametrize("change", ["edit", "add", "remove", "rename"])
@@ -200,8 +200,8 @@ def test_a_change_of_any_file_is_found(get, source: Path, folder: Path, change: 
         path.rename(path.with_name("3.png"))
     with pytest.raises(MlopsError, match="was changed since it was downloaded"):
         load(folder)
-    again, _ = get(source)
-    assert (again.sha256, load(folder)) == (before.sha256, again)
+    second, _ = get(source)
+    assert (second.sha256, load(folder)) == (before.sha256, second)
 
 
 @pytest.mark.parametrize("change", ["edit", "add", "remove"])
@@ -260,7 +260,7 @@ def test_being_stopped_between_any_two_steps_of_the_commit(
 ) -> None:
     """Files take the place of a table, and the other way round."""
     get(source)
-    other = make_folder(tmp_path / "other", {"a.txt": b"a"})
+    other_folder = make_folder(tmp_path / "other", {"a.txt": b"a"})
     steps = []
 
     def stopping(original: Callable) -> Callable:
@@ -277,10 +277,10 @@ def test_being_stopped_between_any_two_steps_of_the_commit(
         patch.setattr(Path, "unlink", stopping(Path.unlink))
         patch.setattr(Path, "replace", stopping(Path.replace))
         try:
-            get(other)
+            get(other_folder)
         except KeyboardInterrupt:
             assert load(folder) is None or written(folder / "files") in (CONTENTS, {"a.txt": b"a"})
-    assert written(get(other)[0].path) == {"a.txt": b"a"}
+    assert written(get(other_folder)[0].path) == {"a.txt": b"a"}
     assert load(folder).files == 1
 
 

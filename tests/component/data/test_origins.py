@@ -46,9 +46,9 @@ def test_a_refresh_downloads_nothing_that_is_the_same(file_server, request_for, 
     file_server.content = csv_bytes()
     url = f"{file_server.url}/a.csv"
     first, _ = download(request_for(url), tmp_path, no_report)
-    asked = len(file_server.seen)
+    requests = len(file_server.seen)
     assert download(request_for(url, refresh=True), tmp_path, no_report) == (first, False)
-    assert len(file_server.seen) == asked
+    assert len(file_server.seen) == requests
 
 
 @pytest.mark.parametrize("etag", ['"another"', ""])
@@ -57,8 +57,8 @@ def test_a_refresh_compares_the_content_in_the_end(file_server, request_for, tmp
     url = f"{file_server.url}/a.csv"
     first, _ = download(request_for(url), tmp_path, no_report)
     file_server.etag = etag
-    again, new = download(request_for(url, refresh=True), tmp_path, no_report)
-    assert (again.sha256, new) == (first.sha256, False)
+    second, new = download(request_for(url, refresh=True), tmp_path, no_report)
+    assert (second.sha256, new) == (first.sha256, False)
     file_server.content = file_server.content.replace(b"number 7", b"number 8")
     assert download(request_for(url, refresh=True), tmp_path, no_report)[1] == (etag == "")
 
@@ -128,8 +128,8 @@ def test_kaggle_is_asked_by_one_request(kaggle, request_for, tmp_path, csv_bytes
     assert kaggle.downloads == downloads
     kaggle.created = "2026-02-01T00:00:00Z"
     assert changed(tmp_path) == ["kaggle"]
-    again, new = download(request_for("kaggle", refresh=True), tmp_path, no_report)
-    assert (again.sha256, new) == (first.sha256, False), "another file of the competition was changed"
+    second, new = download(request_for("kaggle", refresh=True), tmp_path, no_report)
+    assert (second.sha256, new) == (first.sha256, False), "another file of the competition was changed"
     assert changed(tmp_path) == []
     kaggle.archive = zipped({"train.csv": csv_bytes(60)})
     assert changed(tmp_path) == ["kaggle"]
@@ -166,27 +166,27 @@ def test_nobody_waits_for_a_kaggle_that_hangs(kaggle, request_for, tmp_path, csv
 
 @pytest.mark.parametrize("change", ["nothing", "touch", "content", "times kept", "replaced", "new file", "gone"])
 def test_a_path_is_looked_at(request_for, tmp_path, csv_bytes, change):
-    given, folder = tmp_path / "given", tmp_path / "data"
-    given.mkdir()
-    source = given / "a.csv"
+    arguments, folder = tmp_path / "given", tmp_path / "data"
+    arguments.mkdir()
+    source = arguments / "a.csv"
     source.write_bytes(csv_bytes())
     request = request_for("given", folder=tmp_path)
     first, _ = download(request, folder, no_report)
     times = (source.stat().st_atime_ns, source.stat().st_mtime_ns)
-    other = csv_bytes().replace(b"number 7", b"number 8")
+    other_comparison = csv_bytes().replace(b"number 7", b"number 8")
     if change == "touch":
         os.utime(source)
     elif change == "content":
         source.write_bytes(csv_bytes(60))
     elif change == "times kept":
-        source.write_bytes(other)
+        source.write_bytes(other_comparison)
         os.utime(source, ns=times)
     elif change == "replaced":
-        (tmp_path / "other.csv").write_bytes(other)
+        (tmp_path / "other.csv").write_bytes(other_comparison)
         shutil.copystat(source, tmp_path / "other.csv")
         (tmp_path / "other.csv").replace(source)
     elif change == "new file":
-        (given / "b.csv").write_bytes(csv_bytes(5, start=500))
+        (arguments / "b.csv").write_bytes(csv_bytes(5, start=500))
     elif change == "gone":
         source.unlink()
     is_new = change not in ("nothing", "touch", "gone")

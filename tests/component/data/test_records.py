@@ -36,10 +36,10 @@ def parquet(rows: list[dict]) -> bytes:
     return out.getvalue()
 
 
-def in_tar(name: str, content: bytes, *others: str) -> bytes:
+def in_tar(name: str, content: bytes, *siblings: str) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for member in (name, *others):
+        for member in (name, *siblings):
             info = tarfile.TarInfo(member)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))

@@ -24,7 +24,7 @@ def test_downloads_and_reports_the_total(file_server, request_for, tmp_path, csv
     file_server.content = csv_bytes()
     seen = []
     url = f"{file_server.url}/train.csv?key=s3cret"
-    dataset, _ = download(request_for(url), tmp_path, lambda *told: seen.append(told))
+    dataset, _ = download(request_for(url), tmp_path, lambda *progress: seen.append(progress))
     size = len(file_server.content)
     assert ("download", size, size, "B") in seen
     assert dataset.source == f"{file_server.url}/train.csv?…"
@@ -50,8 +50,8 @@ def test_a_broken_download_continues_where_it_stopped(file_server, request_for, 
     file_server.content = csv_bytes(2000)
     file_server.close_after = [1000, 500]
     assert download(request_for(f"{file_server.url}/a.csv"), tmp_path, no_report)[0].rows == 2000
-    asked = [headers.get("range") for _, headers in file_server.seen]
-    assert asked == [None, "bytes=1000-", "bytes=1500-"]
+    ranges = [headers.get("range") for _, headers in file_server.seen]
+    assert ranges == [None, "bytes=1000-", "bytes=1500-"]
     assert file_server.seen[1][1]["if-range"] == '"one"'
 
 
@@ -119,8 +119,8 @@ def test_a_killed_acquisition_leaves_the_former_dataset(request_for, tmp_path, c
     kill_when([str(source), str(folder)], folder, 1_000_000)
     assert load(folder) == before
     source.write_bytes(csv_bytes(200))
-    again, new = download(request_for(source), folder, no_report)
-    assert (again.rows, new) == (200, True)
+    second, new = download(request_for(source), folder, no_report)
+    assert (second.rows, new) == (200, True)
     assert not (folder / "partial").exists()
 
 

@@ -98,14 +98,14 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def outcome(source: str, rows: list[tuple[str, str, str, str]], place: str) -> str:
+def outcome(source: str, rows: list[tuple[str, str, str, str]], origin: str) -> str:
     """Whether the rows arrived, cell by cell, or an error named the place."""
     with tempfile.TemporaryDirectory() as folder:
         request = DataRequest([source], SCHEMA, file="train.csv")
         try:
             dataset, _ = download(request, Path(folder), no_report)
         except MlopsError as error:
-            assert place in error.message
+            assert origin in error.message
             return "refused"
         with dataset.path.open(encoding="utf-8", newline="") as file:
             arrived = list(csv.reader(file, strict=True))
@@ -152,12 +152,12 @@ class Moody:
                 pass
 
             def do_GET(self) -> None:
-                asked = self.headers.get("Range", "") if moody.ranges else ""
-                start = int(asked.removeprefix("bytes=").rstrip("-") or 0)
+                requested = self.headers.get("Range", "") if moody.ranges else ""
+                start = int(requested.removeprefix("bytes=").rstrip("-") or 0)
                 body, whole = moody.body[start:], len(moody.body)
-                self.send_response(206 if asked else 200)
+                self.send_response(206 if requested else 200)
                 self.send_header("ETag", '"v1"')
-                if asked:
+                if requested:
                     self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
                 if moody.encoding:
                     self.send_header("Content-Encoding", moody.encoding)

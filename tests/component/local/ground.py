@@ -88,13 +88,13 @@ class Stages:
     metrics: str = '{"metrics": {"test": {"macro": {"roc_auc": QUALITY}}}}'
     bad: set[str] = field(default_factory=set)
 
-    def job(self, stage: Stage, run: Run, given: dict[str, str], *_: object) -> StageResult:
+    def job(self, stage: Stage, run: Run, inputs: dict[str, str], *_: object) -> StageResult:
         folder = self.project.artifacts / stage.name / run.stage(stage.name).key[:16]
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        content = f"{stage.name} {sorted(given.items())}".encode()
+        content = f"{stage.name} {sorted(inputs.items())}".encode()
         (folder / "model.tar.gz").write_bytes(content)
-        quality = min(0.4 + 0.2 * float(given.get("epochs", 1)), 0.99)
+        quality = min(0.4 + 0.2 * float(inputs.get("epochs", 1)), 0.99)
         detail = parse_json_output(self.metrics.replace("QUALITY", str(quality))) if stage.kind is Kind.TRAINING else {}
         detail = {**detail, "files": stat_digest(folder), "content": digest_folder(folder)}
         return StageResult(sha256(content).hexdigest(), str(folder.relative_to(self.project.state)), detail)
@@ -133,14 +133,14 @@ class Ground:
         backend: Any = LocalBackend(self.project, use_case, resolve({}, {}, {}))
         backend.services.server = self.server
         backend.services.executor.__dict__["job_runner"] = self.stages
-        found: LocalBackend = backend
-        return found
+        checked: LocalBackend = backend
+        return checked
 
     def copy(self, folder: Path) -> Ground:
         shutil.copytree(self.folder, folder)
-        other = Ground(folder)
-        other.stages.bad = self.stages.bad
-        return other
+        other_ground = Ground(folder)
+        other_ground.stages.bad = self.stages.bad
+        return other_ground
 
     def limit(self, floor: str) -> None:
         file = self.project.training / "usecase.toml"

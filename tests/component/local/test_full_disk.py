@@ -37,8 +37,8 @@ def read(ground: Ground) -> None:
     backend = ground.backend
     backend.data.dataset()
     backend.endpoint.status()
-    for one in backend.runs.list_runs():
-        before = [stage.status.has_output for stage in one.stages]
+    for run in backend.runs.list_runs():
+        before = [stage.status.has_output for stage in run.stages]
         assert before == sorted(before, reverse=True)
     assert len([model for model in backend.models.list_versions() if model.is_deployed]) == 1
     assert all(finding.name != "store" or finding.state.value == "ok" for finding in backend.run_checks())
@@ -59,11 +59,11 @@ def test_a_disk_that_is_full_leaves_nothing_half_done(
     call, ends = 0, set[int]()
     while NOT_FULL not in ends:
         call += 1
-        other = ground.copy(tmp_path / f"full-{call}")
-        end = full_at(call, lambda: command(other), lambda: read(other))  # noqa: B023
+        copied = ground.copy(tmp_path / f"full-{call}")
+        end = full_at(call, lambda: command(copied), lambda: read(copied))  # noqa: B023
         assert end in (NOT_FULL, DONE_ALL_THE_SAME, REFUSED), f"full at call {call}"
-        read(other)
-        command(other)
+        read(copied)
+        command(copied)
         ends.add(end)
     assert ends >= {NOT_FULL, REFUSED}
     assert call > 10

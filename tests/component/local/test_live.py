@@ -44,8 +44,8 @@ def test_rolled_back_although_the_server_is_down(ground: Ground) -> None:
 def test_rolled_back_although_the_endpoint_s_folder_is_gone(ground: Ground) -> None:
     three(ground)
     ground.server.file.unlink()
-    found = ground.backend.endpoint.status()
-    assert (found.state, found.deployed_digest[:4]) == (EndpointState.FAILED, ground.version("v3").digest[:4])
+    status = ground.backend.endpoint.status()
+    assert (status.state, status.deployed_digest[:4]) == (EndpointState.FAILED, ground.version("v3").digest[:4])
     ground.rollback("v1", "v3 is bad")
     assert (ground.served, ground.version("v3").approved) == ("v1", False)
 
@@ -61,12 +61,12 @@ def test_with_the_server_down_the_evidence_is_against_what_is_deployed(ground: G
 def test_a_live_model_that_was_rejected_is_not_called_approved(ground: Ground) -> None:
     ground.live(1)
     ground.limit("0.61")
-    asked = ground.run(1)
-    assert asked.status is Status.WAITING
-    ground.approve(asked, "not good enough any more", approved=False)
-    found = ground.backend.endpoint.status()
-    assert (found.live_digest, found.approved_digest, found.is_approved) == (found.deployed_digest, "", False)
-    assert "which was rejected by" in found.served
+    waiting_run = ground.run(1)
+    assert waiting_run.status is Status.WAITING
+    ground.approve(waiting_run, "not good enough any more", approved=False)
+    status = ground.backend.endpoint.status()
+    assert (status.live_digest, status.approved_digest, status.is_approved) == (status.deployed_digest, "", False)
+    assert "which was rejected by" in status.served
     assert [finding.state for finding in examine_endpoint(ground.project, ground.backend.endpoint)] == [State.FAILURE]
 
 
@@ -75,8 +75,11 @@ def test_a_live_model_that_failed_its_gate_is_not_called_approved(ground: Ground
     ground.stages.bad.add(first.stage("train").output)
     with pytest.raises(StageFailed, match="there is no earlier approved one"):
         ground.approve(first)
-    found = ground.backend.endpoint.status()
-    assert (found.is_approved, found.objection) == (False, f"has failed the gate post-training-tests in run {first.id}")
+    status = ground.backend.endpoint.status()
+    assert (status.is_approved, status.objection) == (
+        False,
+        f"has failed the gate post-training-tests in run {first.id}",
+    )
     assert [finding.state for finding in examine_endpoint(ground.project, ground.backend.endpoint)] == [State.FAILURE]
     ground.stages.bad.clear()
     assert ground.run(1).status is Status.DONE
@@ -112,9 +115,9 @@ def test_an_automatic_rollback_that_fails_too_leaves_no_model_that_is_called_app
     ground.stages.bad |= {second.stage("train").output, ground.version("v1").digest}
     with pytest.raises(StageFailed, match="failed, too"):
         ground.approve(second)
-    found = ground.backend.endpoint.status()
-    assert (ground.served, found.is_approved) == ("v1", False)
-    assert "has failed the gate" in found.objection
+    status = ground.backend.endpoint.status()
+    assert (ground.served, status.is_approved) == ("v1", False)
+    assert "has failed the gate" in status.objection
 
 
 def test_a_single_stage_deploys_nothing_that_was_rejected_since(ground: Ground) -> None:
@@ -174,8 +177,8 @@ def test_what_was_accepted_with_a_reason_holds_under_the_same_limits(ground: Gro
     assert run.decision is not None
     assert run.decision.shortfalls == ("macro: roc_auc 0.600 is under 0.95",)
     assert run.decision.limits["minimum of macro roc_auc"] == "0.95"
-    again = ground.run(2)
-    ground.approve(again, "better")
+    second_run = ground.run(2)
+    ground.approve(second_run, "better")
     assert ground.run(1).status is Status.DONE, "the same model under the same limits"
     assert ground.served == "v1"
 
@@ -263,13 +266,13 @@ def test_a_rollback_that_is_killed_anywhere_is_finished_by_the_same_command(
     call, killed = 0, True
     while killed:
         call += 1
-        other = ground.copy(tmp_path / f"killed-{call}")
-        other.server.is_down = down
-        killed = killed_at(call, lambda: other.rollback(to, "why"))  # noqa: B023
-        assert other.rollback(to, "why").status is Status.DONE, f"killed at call {call}"
-        assert (other.served, other.record["approved"]) == (before, approved), f"killed at call {call}"
-        assert other.backend.endpoint.status().is_approved
-        assert [run.status for run in other.backend.runs.list_runs()] == [Status.DONE] * (versions + 1)
+        copied = ground.copy(tmp_path / f"killed-{call}")
+        copied.server.is_down = down
+        killed = killed_at(call, lambda: copied.rollback(to, "why"))  # noqa: B023
+        assert copied.rollback(to, "why").status is Status.DONE, f"killed at call {call}"
+        assert (copied.served, copied.record["approved"]) == (before, approved), f"killed at call {call}"
+        assert copied.backend.endpoint.status().is_approved
+        assert [run.status for run in copied.backend.runs.list_runs()] == [Status.DONE] * (versions + 1)
     assert call > 15
 
 
@@ -279,21 +282,21 @@ def test_an_approval_that_is_killed_anywhere_is_finished_by_run_and_by_itself(gr
     call, killed = 0, True
     while killed:
         call += 1
-        other = ground.copy(tmp_path / f"killed-{call}")
-        killed = killed_at(call, lambda: other.approve(waiting))  # noqa: B023
-        twin = other.copy(tmp_path / f"repeated-{call}")
+        copied = ground.copy(tmp_path / f"killed-{call}")
+        killed = killed_at(call, lambda: copied.approve(waiting))  # noqa: B023
+        twin = copied.copy(tmp_path / f"repeated-{call}")
         assert twin.approve(waiting).status is Status.DONE, f"killed at call {call}"
         assert (twin.served, len(twin.backend.services.store.decisions())) == ("v2", 2), f"killed at call {call}"
-        if other.backend.runs.get(waiting.id).status is Status.WAITING:
-            other.approve(waiting)
-        assert other.run(2).status is Status.DONE, f"killed at call {call}"
-        assert (other.served, other.record["deployed"]) == ("v2", ["v2"]), f"killed at call {call}"
-        assert other.backend.endpoint.status().is_approved
+        if copied.backend.runs.get(waiting.id).status is Status.WAITING:
+            copied.approve(waiting)
+        assert copied.run(2).status is Status.DONE, f"killed at call {call}"
+        assert (copied.served, copied.record["deployed"]) == ("v2", ["v2"]), f"killed at call {call}"
+        assert copied.backend.endpoint.status().is_approved
 
 
-@pytest.mark.parametrize("then", ["run", "rollback"])
+@pytest.mark.parametrize("ending", ["run", "rollback"])
 def test_a_model_that_fails_its_gate_goes_although_the_command_is_killed(
-    ground: Ground, tmp_path: Path, then: str
+    ground: Ground, tmp_path: Path, ending: str
 ) -> None:
     ground.live(1)
     waiting = ground.run(2)
@@ -301,17 +304,17 @@ def test_a_model_that_fails_its_gate_goes_although_the_command_is_killed(
     call, killed = 0, True
     while killed:
         call += 1
-        other = ground.copy(tmp_path / f"killed-{call}")
-        killed = killed_at(call, lambda: other.approve(waiting))  # noqa: B023
-        if other.backend.runs.get(waiting.id).status is Status.WAITING:
+        copied = ground.copy(tmp_path / f"killed-{call}")
+        killed = killed_at(call, lambda: copied.approve(waiting))  # noqa: B023
+        if copied.backend.runs.get(waiting.id).status is Status.WAITING:
             continue
-        if then == "rollback" and other.record["deployed"] == ["v1"] and other.version("v2").approved:
+        if ending == "rollback" and copied.record["deployed"] == ["v1"] and copied.version("v2").approved:
             continue  # it had not come to the deployment
         with contextlib.suppress(StageFailed):
-            other.run(2) if then == "run" else other.rollback()
-        assert (other.served, other.record["deployed"]) == ("v1", ["v1"]), f"killed at call {call}"
-        assert other.record["approved"] == {"v1": True, "v2": False}, f"killed at call {call}"
-        assert other.backend.endpoint.status().is_approved
+            copied.run(2) if ending == "run" else copied.rollback()
+        assert (copied.served, copied.record["deployed"]) == ("v1", ["v1"]), f"killed at call {call}"
+        assert copied.record["approved"] == {"v1": True, "v2": False}, f"killed at call {call}"
+        assert copied.backend.endpoint.status().is_approved
 
 
 def test_no_model_that_failed_its_gate_is_gone_back_to_unasked(ground: Ground) -> None:

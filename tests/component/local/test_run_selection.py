@@ -37,9 +37,11 @@ class Bench:
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
-            said = next((said for said in self.store.decisions() if said.key == key), None)
+            decision = next((decision for decision in self.store.decisions() if decision.key == key), None)
             return (
-                StageRun(stage.name, output=said.model_digest, run_id=said.run_id) if said and said.approved else None
+                StageRun(stage.name, output=decision.model_digest, run_id=decision.run_id)
+                if decision and decision.approved
+                else None
             )
         return next(self.store.finished(stage.name, key, run.id), None)
 
@@ -64,9 +66,9 @@ class Silent:
 
 @pytest.fixture
 def store(tmp_path: Path):
-    made = RunStore(tmp_path / "state.db")
-    yield made
-    made.close()
+    store = RunStore(tmp_path / "state.db")
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -176,11 +178,11 @@ def test_what_cannot_be_decided_says_why(bench: Bench) -> None:
     with pytest.raises(MlopsError, match="was rejected by ann: because") as caught:
         check_waiting(rejected, bench.store)
     assert caught.value.exit_code == 4
-    again = go(bench)
-    assert again.status is Status.WAITING, "a rejected model is asked about again"
-    say(bench, again, True)
+    second_run = go(bench)
+    assert second_run.status is Status.WAITING, "a rejected model is asked about again"
+    say(bench, second_run, True)
     with pytest.raises(MlopsError, match="already approved by ann"):
-        check_waiting(find_run(bench.store.runs(), again.id), bench.store)
+        check_waiting(find_run(bench.store.runs(), second_run.id), bench.store)
 
 
 def test_a_run_in_the_making_cannot_be_decided(bench: Bench) -> None:
@@ -219,9 +221,13 @@ def test_a_store_keeps_everything_about_a_run(store: RunStore, tmp_path: Path) -
     store.save(run)
     store.save(replace(run, status=Status.DONE))
     reopened = RunStore(tmp_path / "state.db")
-    (found,) = reopened.runs()
-    assert (found.status, found.overrides, found.forced_from) == (Status.DONE, {"epochs": "1"}, "train")
-    assert found.stage("train") == stages[0]
+    (reopened_run,) = reopened.runs()
+    assert (reopened_run.status, reopened_run.overrides, reopened_run.forced_from) == (
+        Status.DONE,
+        {"epochs": "1"},
+        "train",
+    )
+    assert reopened_run.stage("train") == stages[0]
     assert reopened.find_by_output("train", "out") == stages[0]
     reopened.close()
 
@@ -235,10 +241,10 @@ def test_a_store_of_a_newer_version_is_refused(store: RunStore, tmp_path: Path) 
 @pytest.mark.parametrize("spare", [0, -1])
 def test_a_store_whose_path_is_as_long_as_may_be_is_opened_and_no_longer_one(tmp_path: Path, spare: int) -> None:
     folder = tmp_path
-    left = LONGEST_PATH - spare - len("/state.db") - len(str(folder.resolve()))
-    while left > 0:
-        part = min(left - 1, 100) if left - 1 - min(left - 1, 100) != 1 else 99
-        folder, left = folder / ("n" * part), left - 1 - part
+    available = LONGEST_PATH - spare - len("/state.db") - len(str(folder.resolve()))
+    while available > 0:
+        part = min(available - 1, 100) if available - 1 - min(available - 1, 100) != 1 else 99
+        folder, available = folder / ("n" * part), available - 1 - part
     folder.mkdir(parents=True)
     assert len(str((folder / "state.db").resolve())) == LONGEST_PATH - spare
     if spare == 0:

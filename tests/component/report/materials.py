@@ -26,9 +26,9 @@ LIVE = "b" * 64
 
 def predictions(labels: tuple[str, ...], rows: int = 600, quality: float = 0.4, noise: int = 1) -> bytes:
     columns = {}
-    for place, label in enumerate(labels):
-        truth = np.random.default_rng(place).random(rows) < 0.4 / (1 + place)
-        scores = np.clip(np.random.default_rng(noise + place).normal(0.4 + quality * (truth - 0.5), 0.2), 0, 1)
+    for index, label in enumerate(labels):
+        truth = np.random.default_rng(index).random(rows) < 0.4 / (1 + index)
+        scores = np.clip(np.random.default_rng(noise + index).normal(0.4 + quality * (truth - 0.5), 0.2), 0, 1)
         predicted = scores.round(5).tolist()
         columns[label] = {
             "kind": "label",
@@ -36,7 +36,7 @@ def predictions(labels: tuple[str, ...], rows: int = 600, quality: float = 0.4, 
             "predicted": predicted,
             "threshold": 0.45,
         }
-    names = [f"{place:016x}" for place in range(rows)]
+    names = [f"{index:016x}" for index in range(rows)]
     return json.dumps({"split": "test", "of": rows, "rows": names, "columns": columns, "trained_on": ""}).encode()
 
 
@@ -44,7 +44,7 @@ def numbers(rows: int = 300, noise: float = 0.1) -> bytes:
     truth = np.random.default_rng(1).lognormal(12, 0.4, rows)
     predicted = truth * np.random.default_rng(2).normal(1, noise, rows)
     column = {"kind": "number", "truth": truth.tolist(), "predicted": predicted.tolist()}
-    names = [str(place) for place in range(rows)]
+    names = [str(index) for index in range(rows)]
     return json.dumps({"split": "test", "of": rows, "rows": names, "columns": {"price": column}}).encode()
 
 
@@ -118,5 +118,5 @@ def make(
     evidence = make_evidence(run, case.metrics, data, live, earlier, comparison)
     if instances == b"default" and content:
         rows = json.loads(content)["rows"]
-        instances = json.dumps([f"{texts} {place}" for place in range(len(rows))]).encode()
+        instances = json.dumps([f"{texts} {index}" for index in range(len(rows))]).encode()
     return gather(case, run, evidence, content, instances, live_data or {})

@@ -28,12 +28,12 @@ def long_names() -> ReportContext:
 
 
 def many_labels() -> ReportContext:
-    return make(tuple(f"label_{place}" for place in range(40)))
+    return make(tuple(f"label_{index}" for index in range(40)))
 
 
 def regression() -> ReportContext:
     metrics = {"metrics": {"test": {"price": {"mae": 8000.0}}}}
-    instances = json.dumps([{"area": place} for place in range(300)]).encode()
+    instances = json.dumps([{"area": index} for index in range(300)]).encode()
     case = use_case(name="house-prices")
     return make(content=numbers(), rival=None, instances=instances, metrics=metrics, case=case, about_data={})
 
@@ -44,15 +44,15 @@ def bare() -> ReportContext:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(params=[usual, long_names, many_labels, regression, bare])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    made: Callable[[], ReportContext] = request.param
+    make_context: Callable[[], ReportContext] = request.param
     path = tmp_path / "report.html"
-    path.write_text(report_html(made()), "utf-8")
+    path.write_text(report_html(make_context()), "utf-8")
     return path
 
 
@@ -61,7 +61,7 @@ def test_nothing_sticks_out_nothing_is_loaded_and_nothing_goes_wrong(browser: Br
     browser.open(file, width)
     browser.value("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert browser.value("document.documentElement.scrollWidth") <= width
-    assert [one["request"]["url"] for one in browser.told("Network.requestWillBeSent")] == [file.as_uri()]
+    assert [item["request"]["url"] for item in browser.told("Network.requestWillBeSent")] == [file.as_uri()]
     assert browser.told("Log.entryAdded") == []
     assert browser.told("Runtime.exceptionThrown") == []
     assert browser.told("Runtime.consoleAPICalled") == []

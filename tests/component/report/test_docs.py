@@ -19,11 +19,11 @@ PAGE = (ROOT / "docs" / "evidence.md").read_text()
 
 
 def test_the_example_makes_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = re.search(r"<!-- executed.*?-->\n```python\n(.*?)```", PAGE, re.S)
-    assert found
+    match = re.search(r"<!-- executed.*?-->\n```python\n(.*?)```", PAGE, re.S)
+    assert match
     monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(tmp_path))
     monkeypatch.syspath_prepend(str(LIBRARY.parent))
-    exec(compile(found[1], "docs/evidence.md", "exec"), {})
+    exec(compile(match[1], "docs/evidence.md", "exec"), {})
     content, instances = (tmp_path / name for name in ("predictions.json", "instances.json"))
     assert sorted(read_predictions(content.read_bytes()).columns[0].predicted.tolist()) == [950.0, 1450.0]
     metrics = {"metrics": {"test": {"rent": {"mae": 50.0}}}}

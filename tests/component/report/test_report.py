@@ -88,7 +88,7 @@ def test_it_begins_with_the_conclusion_and_the_figures_that_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "sentence"),
     [
         ({"rival": None}, "It meets every limit; it would be the first model to go live."),
         ({"rival": predictions(LABELS, quality=0.9, noise=9)}, "but it is worse than the live model, beyond noise."),
@@ -100,25 +100,25 @@ def test_it_begins_with_the_conclusion_and_the_figures_that_decide() -> None:
         ({"case": use_case(metrics=Metrics("test", "roc_auc"))}, "No limit is set; it is better"),
     ],
 )
-def test_the_conclusion_says_what_is_the_case(changes: dict[str, Any], said: str) -> None:
-    assert said in page(make(**changes)).text
+def test_the_conclusion_says_what_is_the_case(changes: dict[str, Any], sentence: str) -> None:
+    assert sentence in page(make(**changes)).text
 
 
 def test_it_has_every_section_and_every_link_leads_to_one() -> None:
-    found = page(make(live_data=profile(LABELS)))
-    sections = [value for tag, name, value in found.attributes if (tag, name) == ("section", "id")]
+    html = page(make(live_data=profile(LABELS)))
+    sections = [value for tag, name, value in html.attributes if (tag, name) == ("section", "id")]
     assert sections == ["labels", "live", "curves", "mistakes", "training", "data", "origin"]
-    assert found.values("href") == [f"#{name}" for name in sections]
+    assert html.values("href") == [f"#{name}" for name in sections]
 
 
 def test_each_label_has_its_curves_and_its_confusion() -> None:
-    found = page(make())
-    described = found.values("aria-label")
+    html = page(make())
+    described = html.values("aria-label")
     for label in LABELS:
-        for what in ("ROC curve of", "precision and recall of", "calibration of"):
-            assert f"{what} {label}" in described
+        for title in ("ROC curve of", "precision and recall of", "calibration of"):
+            assert f"{title} {label}" in described
         assert f"precision and recall of {label} by threshold" in described
-    assert found.text.count("false positives") == len(LABELS)
+    assert html.text.count("false positives") == len(LABELS)
 
 
 def test_the_live_model_is_drawn_beside_the_labels_only_if_all_rows_were_compared() -> None:
@@ -133,8 +133,8 @@ def test_the_live_model_is_drawn_beside_the_labels_only_if_all_rows_were_compare
 def test_mistakes_are_behind_a_click() -> None:
     html = report_html(make())
     before, _, after = html.partition('<section id="mistakes">')
-    inside, _, rest = after.partition("</section>")
-    assert "You are kind" not in before + rest
+    inside, _, after_section = after.partition("</section>")
+    assert "You are kind" not in before + after_section
     assert inside.index("<details>") < inside.index("You are kind")
     assert "<details open" not in html
 
@@ -150,11 +150,11 @@ def hostile_everywhere() -> ReportContext:
     about[HOSTILE], about["dataset"]["source"] = 7, HOSTILE
     about[f"{HOSTILE}_histogram"], about[HOSTILE + "q"] = {"1": 2, "5": 3}, {"median": 1, HOSTILE: 2}
     about["splits"][HOSTILE], about["words"][HOSTILE] = about["splits"]["test"], 1
-    said = Decision("r", False, Actor(HOSTILE), HOSTILE, 1.0, "", "")
+    decision = Decision("r", False, Actor(HOSTILE), HOSTILE, 1.0, "", "")
     case = use_case(name=HOSTILE, description=HOSTILE, metrics=Metrics("test", "roc_auc", {"label": {"roc_auc": 0.99}}))
     material = make(
-        labels, metrics=metrics, about_data=about, live_data=about, case=case, texts=HOSTILE, decision=said,
-        earlier=replace(said, comment="before"),
+        labels, metrics=metrics, about_data=about, live_data=about, case=case, texts=HOSTILE, decision=decision,
+        earlier=replace(decision, comment="before"),
     )  # fmt: skip
     material.run.overrides = {HOSTILE: HOSTILE}
     for stage in material.run.stages:
@@ -168,7 +168,7 @@ def hostile_names() -> ReportContext:
     """A hostile split and metric, run, digests and names of rows; remarks about data and training that is hostile."""
     labels = (HOSTILE,)
     content = json.loads(predictions(labels, rows=60))
-    content.update(split=HOSTILE, rows=[f"{place}{HOSTILE}" for place in range(60)], trained_on=None)
+    content.update(split=HOSTILE, rows=[f"{index}{HOSTILE}" for index in range(60)], trained_on=None)
     metrics = figures(labels)
     row = {HOSTILE: 0.5}
     metrics["metrics"] = {HOSTILE: {HOSTILE: row, "macro": row}, HOSTILE + "2": {"macro": {HOSTILE: 0.9}}}
@@ -177,15 +177,15 @@ def hostile_names() -> ReportContext:
     about[f"{HOSTILE}_histogram"], before[f"{HOSTILE}_histogram"] = {"1": 2, "5": 30}, {"1": 30, "5": 3}
     before[HOSTILE], about[HOSTILE] = {"median": 1}, {"median": 2, HOSTILE: 3}
     case = use_case(metrics=Metrics(HOSTILE, HOSTILE))
-    made = make(
+    material = make(
         labels, content=json.dumps(content).encode(), metrics=metrics, about_data=about, live_data=before, case=case
     )
-    made.run.id = HOSTILE
-    gates = tuple(replace(gate, passed=0) for gate in made.evidence.gates)
+    material.run.id = HOSTILE
+    gates = tuple(replace(gate, passed=0) for gate in material.evidence.gates)
     return replace(
-        made,
+        material,
         evidence=replace(
-            made.evidence,
+            material.evidence,
             live_digest=HOSTILE,
             live_run=HOSTILE,
             model_digest=HOSTILE + "x",
@@ -201,29 +201,29 @@ def hostile_comparison() -> ReportContext:
     content, rival = json.loads(predictions(labels)), json.loads(predictions(labels, quality=0.2, noise=40))
     column = content["columns"][HOSTILE]
     content["columns"][HOSTILE], rival["columns"][HOSTILE] = rival["columns"][HOSTILE], column
-    made = make(labels, content=json.dumps(content).encode(), rival=json.dumps(rival).encode())
-    compared = made.evidence.comparison
+    material = make(labels, content=json.dumps(content).encode(), rival=json.dumps(rival).encode())
+    compared = material.evidence.comparison
     assert compared is not None
-    return replace(made, evidence=replace(made.evidence, comparison=replace(compared, metric=HOSTILE)))
+    return replace(material, evidence=replace(material.evidence, comparison=replace(compared, metric=HOSTILE)))
 
 
 def hostile_problem() -> ReportContext:
     case = use_case(metrics=Metrics("test", HOSTILE))
-    made = make(
+    material = make(
         content=json.dumps({"columns": {"a": {"kind": HOSTILE}}}).encode(), rival=None, instances=None, case=case
     )
     return replace(
-        made, evidence=replace(made.evidence, live_digest="c" * 64, comparison=Comparison("m", problem=HOSTILE))
+        material, evidence=replace(material.evidence, live_digest="c" * 64, comparison=Comparison("m", problem=HOSTILE))
     )
 
 
-@pytest.mark.parametrize("made", [hostile_everywhere, hostile_names, hostile_comparison, hostile_problem])
-def test_nothing_that_data_or_people_say_becomes_markup(made: Callable[[], ReportContext]) -> None:
-    html = report_html(made())
-    found = Page(html)
-    assert set(found.tags) <= TAGS
-    assert [name for _, name, _ in found.attributes if name.startswith("on") or name in ("src", "style")] == []
-    assert "onerror=alert(1)>" in found.text, "the text itself is shown"
+@pytest.mark.parametrize("make_material", [hostile_everywhere, hostile_names, hostile_comparison, hostile_problem])
+def test_nothing_that_data_or_people_say_becomes_markup(make_material: Callable[[], ReportContext]) -> None:
+    html = report_html(make_material())
+    result = Page(html)
+    assert set(result.tags) <= TAGS
+    assert [name for _, name, _ in result.attributes if name.startswith("on") or name in ("src", "style")] == []
+    assert "onerror=alert(1)>" in result.text, "the text itself is shown"
     assert [character for character in "\u202e\x00\ud800" if character in html] == []
     assert html.encode()
     assert "\u0306" not in html, "marks do not pile up over other lines"
@@ -306,26 +306,24 @@ def test_nothing_is_reported_by_colour_alone() -> None:
 
 
 def test_a_training_that_wrote_only_metrics_still_has_a_report() -> None:
-    found = page(make(content=None, instances=None, rival=None))
-    assert (
-        "There are no curves, intervals or mistakes to look at: the training wrote no predictions.json." in found.text
-    )
-    assert [value for value in found.values("id") if value in ("curves", "mistakes")] == []
-    assert "severe_ toxic" in found.text
+    html = page(make(content=None, instances=None, rival=None))
+    assert "There are no curves, intervals or mistakes to look at: the training wrote no predictions.json." in html.text
+    assert [value for value in html.values("id") if value in ("curves", "mistakes")] == []
+    assert "severe_ toxic" in html.text
 
 
 def test_a_regression_has_plots_of_its_own() -> None:
     case = use_case(metrics=Metrics("test", "mae", maximum={"label": {"mae": 50_000.0}}))
     metrics = {"metrics": {"test": {"price": {"mae": 8000.0, "r2": 0.9}}}}
-    instances = json.dumps([{"area": place} for place in range(300)]).encode()
+    instances = json.dumps([{"area": index} for index in range(300)]).encode()
     material = make(
         content=numbers(), rival=numbers(noise=0.3), instances=instances, metrics=metrics, case=case, about_data={}
     )
-    found = page(material)
-    assert {"price: predicted against true", "errors of price"} <= set(found.values("aria-label"))
-    assert "less is better" in found.text
-    assert '{"area": ' in found.text
-    assert "macro" not in found.text
+    html = page(material)
+    assert {"price: predicted against true", "errors of price"} <= set(html.values("aria-label"))
+    assert "less is better" in html.text
+    assert '{"area": ' in html.text
+    assert "macro" not in html.text
 
 
 def test_a_larger_error_is_worse_though_nobody_has_said_so() -> None:
@@ -349,8 +347,8 @@ def test_a_larger_error_is_worse_though_nobody_has_said_so() -> None:
      {"words_histogram": {}, "words": {"median": "x"}}],
 )  # fmt: skip
 def test_metrics_of_any_form_make_a_page(metrics: Any, about_data: Any) -> None:
-    found = page(make(metrics=metrics, about_data=about_data, live_data=profile(LABELS)))
-    assert "run ab12cd34" in found.text
+    html = page(make(metrics=metrics, about_data=about_data, live_data=profile(LABELS)))
+    assert "run ab12cd34" in html.text
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"rows": 3}'])
@@ -362,9 +360,9 @@ def test_malformed_predictions_are_reported_and_the_rest_is_shown(content: bytes
 
 @pytest.mark.parametrize("instances", [b"{", b"[1]", b"3", None])
 def test_instances_that_do_not_fit_hide_the_mistakes_only(instances: bytes | None) -> None:
-    found = page(make(instances=instances))
-    assert "mistakes" not in found.values("id")
-    assert "curves" in found.values("id")
+    html = page(make(instances=instances))
+    assert "mistakes" not in html.values("id")
+    assert "curves" in html.values("id")
 
 
 def test_predictions_of_another_split_are_not_shown_as_this_one() -> None:
@@ -375,7 +373,7 @@ def test_predictions_of_another_split_are_not_shown_as_this_one() -> None:
 
 @pytest.mark.parametrize("labels", [6, 60])
 def test_it_stays_under_a_megabyte(labels: int) -> None:
-    names = tuple(f"label_{place}" for place in range(labels))
+    names = tuple(f"label_{index}" for index in range(labels))
     rows = 20_000 if labels == 6 else 2_000
     html = report_html(make(names, content=predictions(names, rows), rival=None, texts="word " * 400))
     assert len(html.encode()) < 1_000_000
@@ -446,8 +444,8 @@ def test_nothing_to_heed_says_nothing() -> None:
 
 
 def test_a_decision_is_in_the_report_and_the_commands_are_gone() -> None:
-    said = Decision("ab12cd34", True, Actor("ada"), "better on threat", 1_700_000_100.0, "", "")
-    text = page(make(decision=said)).text
+    decision = Decision("ab12cd34", True, Actor("ada"), "better on threat", 1_700_000_100.0, "", "")
+    text = page(make(decision=decision)).text
     assert "This run was approved by ada, 2023-11-14 22:15 UTC: better on threat" in text
     assert "mlops approve" not in text
 

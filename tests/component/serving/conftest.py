@@ -156,10 +156,10 @@ def add_code(folder: Path, inference: str = INFERENCE) -> None:
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Package]:
     """``text-0``, ``text-1``: with handlers; ``plain``: without; ``table``; each built once."""
     root = tmp_path_factory.mktemp("packages")
-    made: dict[str, Package] = {}
+    packages: dict[str, Package] = {}
 
     def get(name: str) -> Package:
-        if name not in made:
+        if name not in packages:
             folder = root / name
             folder.mkdir()
             if name == "table":
@@ -168,8 +168,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Packag
                 save_text_model(folder, bias=0.5 if name == "text-1" else 0.0)
             if name.startswith("text"):
                 add_code(folder)
-            made[name] = packed(folder)
-        return made[name]
+            packages[name] = packed(folder)
+        return packages[name]
 
     return get
 
@@ -202,9 +202,9 @@ def running(tmp_path_factory: pytest.TempPathFactory, packages: Callable[[str], 
 
 @pytest.fixture
 def client(running: LocalEndpoint) -> Iterator[Client]:
-    made = Client(running.status().url)
-    yield made
-    made.connection.close()
+    client = Client(running.status().url)
+    yield client
+    client.connection.close()
 
 
 @pytest.fixture

@@ -129,9 +129,9 @@ def test_a_request_on_a_connection_that_was_idle_is_answered_though_newer_connec
     assert is_answered(client)
     with stopped(crowded):
         client.sendall(REQUEST)
-        others = hold(address, 200, b"")
+        held = hold(address, 200, b"")
     assert is_answered(client)
-    close([client, *others])
+    close([client, *held])
 
 
 def test_a_handler_reaches_its_own_model_though_every_connection_waits_for_it(

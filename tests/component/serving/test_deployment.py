@@ -55,8 +55,8 @@ def test_deploying_reports_what_the_server_says(make_endpoint: Any, packages: An
     answer = endpoint.invoke(b'{"instances": ["x"]}', "application/json")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert answer.seconds > 0
-    again = deploy(endpoint, package)
-    assert again == status, "what is in service already is left alone"
+    repeated = deploy(endpoint, package)
+    assert repeated == status, "what is in service already is left alone"
 
 
 def test_the_endpoint_needs_nothing_of_where_the_model_came_from(
@@ -358,8 +358,8 @@ def test_stopping_does_not_wait_for_a_hung_server(make_endpoint: Any, packages: 
 
 
 def test_a_taken_port_is_named_with_its_setting(make_endpoint: Any, packages: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         endpoint = make_endpoint(port=port)
         with pytest.raises(MlopsError, match=rf"Port {port} of 127\.0\.0\.1 \(ENDPOINT_PORT\) is taken") as caught:
             deploy(endpoint, packages("text-0"))

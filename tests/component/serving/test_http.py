@@ -111,8 +111,8 @@ def test_a_chunked_body_is_bounded_while_it_is_read(client: Any) -> None:
         yield b'"]}'
 
     json_type = {"Content-Type": "application/json"}
-    taken = client.ask("POST", "/invocations", chunks(90), json_type, encode_chunked=True)
-    assert taken.status == 200
+    accepted = client.ask("POST", "/invocations", chunks(90), json_type, encode_chunked=True)
+    assert accepted.status == 200
     refused = client.ask("POST", AWS, chunks(100), json_type, encode_chunked=True)
     assert refused.status == 413
     assert refused.headers["x-amzn-errortype"] == "ValidationError"
@@ -206,8 +206,8 @@ def test_a_full_queue_answers_503_with_retry_after(
     endpoint.deploy(package.path, package.digest, 60)
     busy = [connect(endpoint) for _ in range(2)]
     body = json.dumps({"instances": ["sleep 1.5"]})
-    for one in busy:
-        one.connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+    for entry in busy:
+        entry.connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
     third = connect(endpoint)
 
     def refused() -> Any:
@@ -219,8 +219,8 @@ def test_a_full_queue_answers_503_with_retry_after(
     assert answer.headers["x-amzn-errortype"] == "ServiceUnavailable"
     assert third.ask("POST", "/invocations", {"instances": ["x"]}).status == 503
     assert third.ask("GET", "/ping").status == 200, "a busy server still answers its health check"
-    for one in busy:
-        assert one.connection.getresponse().status == 200
+    for entry in busy:
+        assert entry.connection.getresponse().status == 200
     assert third.predict("x")
 
 

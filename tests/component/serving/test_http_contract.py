@@ -58,8 +58,8 @@ def test_an_upgrade_to_http_2_is_ignored(running: LocalEndpoint, path: str, chun
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{UPGRADE}{framing}\r\n".encode()
     )
     body = CHUNKED if chunked else BODY
-    then = head("GET /ping HTTP/1.1", "Connection: close")
-    parts = [start + body + then] if whole else [start[:40], start[40:], body[:3], body[3:], then]
+    response = head("GET /ping HTTP/1.1", "Connection: close")
+    parts = [start + body + response] if whole else [start[:40], start[40:], body[:3], body[3:], response]
     answer = exchange(running, *parts)
     assert answer.count(b"HTTP/1.1 200") == 2, answer
 

@@ -94,11 +94,11 @@ def test_every_sampled_request_is_counted_and_no_text_is_kept(
     for text in ("ab", "abcdef", "abcdef", secret):
         client.ask("POST", "/invocations", {"instances": [text]})
     client.ask("POST", "/invocations", {"instances": ["a", "b", "c"]})
-    found = eventually(lambda: (counts := endpoint.read_statistics(package.digest, 1)).requests == 5 and counts)
-    assert (found.requests, found.rows, found.squares) == (5, 7, 4 + 9)
-    assert found.measures["length"].counts == {0: 4, 1: 2, 2: 1}
-    assert found.measures["length"].total == 2 + 6 + 6 + len(secret) + 3
-    assert found.measures["first"].rows == 7
+    statistics = eventually(lambda: (counts := endpoint.read_statistics(package.digest, 1)).requests == 5 and counts)
+    assert (statistics.requests, statistics.rows, statistics.squares) == (5, 7, 4 + 9)
+    assert statistics.measures["length"].counts == {0: 4, 1: 2, 2: 1}
+    assert statistics.measures["length"].total == 2 + 6 + 6 + len(secret) + 3
+    assert statistics.measures["first"].rows == 7
     # Requests that are only a test are not traffic, on whichever way they come.
     endpoint.invoke(json.dumps({"instances": ["test"]}).encode(), "application/json")
     client.ask("POST", f"/invocations?{EXCLUDE_FROM_STATISTICS}", {"instances": ["test"]})
@@ -222,16 +222,16 @@ def test_a_package_that_has_nothing_to_measure_serves_as_ever(make_endpoint: Any
 
 
 def test_writers_do_not_lose_each_others_counts(tmp_path: Path) -> None:
-    one = Counts(1, 2, 4, {"x": Histogram(1.5, {0: 1, 3: 1})})
+    counts = Counts(1, 2, 4, {"x": Histogram(1.5, {0: 1, 3: 1})})
     file = tmp_path / "abc.json"
-    threads = [threading.Thread(target=lambda: [add_counts(file, one) for _ in range(20)]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: [add_counts(file, counts) for _ in range(20)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    found = read_counts(tmp_path, "abc", 1)
-    assert (found.requests, found.rows, found.squares) == (80, 160, 320)
-    assert found.measures["x"] == Histogram(120.0, {0: 80, 3: 80})
+    result = read_counts(tmp_path, "abc", 1)
+    assert (result.requests, result.rows, result.squares) == (80, 160, 320)
+    assert result.measures["x"] == Histogram(120.0, {0: 80, 3: 80})
 
 
 def test_the_file_is_bounded_and_old_days_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,9 +45,9 @@ LABEL_METRICS: dict[str, At] = {
     "log_loss": lambda truth, scores, w: reference.log_loss(truth, np.clip(scores, 1e-7, 1 - 1e-7), sample_weight=w),
 }
 NUMBER_METRICS: dict[str, At] = {
-    "mae": lambda truth, found, w: reference.mean_absolute_error(truth, found, sample_weight=w),
-    "rmse": lambda truth, found, w: reference.mean_squared_error(truth, found, sample_weight=w) ** 0.5,
-    "r2": lambda truth, found, w: reference.r2_score(truth, found, sample_weight=w),
+    "mae": lambda truth, predicted, w: reference.mean_absolute_error(truth, predicted, sample_weight=w),
+    "rmse": lambda truth, predicted, w: reference.mean_squared_error(truth, predicted, sample_weight=w) ** 0.5,
+    "r2": lambda truth, predicted, w: reference.r2_score(truth, predicted, sample_weight=w),
 }
 
 
@@ -55,10 +55,10 @@ def agrees(name: str, column: Column, expected: At) -> None:
     part = next(weights(ROWS))
     metric = metric_for(name, column)
     assert metric is not None
-    found = metric(part)
-    assert found.shape == (part.shape[1],)
+    value = metric(part)
+    assert value.shape == (part.shape[1],)
     for place in (0, 7, 63):
-        assert found[place] == pytest.approx(expected(column.truth, column.predicted, part[:, place]), rel=1e-5)
+        assert value[place] == pytest.approx(expected(column.truth, column.predicted, part[:, place]), rel=1e-5)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -90,16 +90,16 @@ def test_the_first_value_is_of_the_rows_as_they_are_and_the_last_column_the_mean
 
 
 def test_the_same_predictions_differ_by_nothing_in_every_resample() -> None:
-    one, other = resample("roc_auc", [[label(0.3)], [label(0.3)]])
-    assert (one == other).all()
+    first, second = resample("roc_auc", [[label(0.3)], [label(0.3)]])
+    assert (first == second).all()
 
 
 def test_paired_resamples_tell_more_than_unpaired_ones() -> None:
     """Two models that err on the same rows: their difference is far less noisy than either of them."""
     first = label(0.3)
     second = Column("long", "label", first.truth, first.predicted + 0.02 * np.random.default_rng(5).normal(size=ROWS))
-    one, other = (values[1:, 0] for values in resample("roc_auc", [[first], [second]]))
-    assert (one - other).std() < 0.25 * np.hypot(one.std(), other.std())
+    one_sample, other_sample = (values[1:, 0] for values in resample("roc_auc", [[first], [second]]))
+    assert (one_sample - other_sample).std() < 0.25 * np.hypot(one_sample.std(), other_sample.std())
 
 
 def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
@@ -107,10 +107,10 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
     outside = 0
     for seed in range(100):
         pair = [[label(0.2, seed=seed, noise=1000 + seed)], [label(0.2, seed=seed, noise=2000 + seed)]]
-        one, other = resample("roc_auc", pair)
-        found = confidence_interval((one - other)[1:, 0])
-        assert found is not None
-        outside += not found[0] <= 0 <= found[1]
+        first, second = resample("roc_auc", pair)
+        interval = confidence_interval((first - second)[1:, 0])
+        assert interval is not None
+        outside += not interval[0] <= 0 <= interval[1]
     assert 0 < outside <= 12
 
 

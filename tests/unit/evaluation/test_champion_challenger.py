@@ -23,7 +23,7 @@ ROWS = 400
 
 
 def names(start: int, rows: int = ROWS) -> tuple[str, ...]:
-    return tuple(f"{place:08x}" for place in range(start, start + rows))
+    return tuple(f"{index:08x}" for index in range(start, start + rows))
 
 
 def model(
@@ -38,7 +38,7 @@ def model(
         "test",
         ROWS,
         names(start),
-        tuple(_column(name, quality, start, noise + place) for place, name in enumerate(columns)),
+        tuple(_column(name, quality, start, noise + index) for index, name in enumerate(columns)),
         None if trained_on is None else np.array(trained_on, np.uint32),
     )
 
@@ -54,59 +54,59 @@ def _column(name: str, quality: float, start: int, noise: int) -> Column:
     [(0.5, 0.2, ComparisonResult.BETTER), (0.2, 0.5, ComparisonResult.WORSE), (0.3, 0.3, ComparisonResult.LEVEL)],
 )
 def test_a_difference_beyond_noise_is_seen_and_noise_is_not(new: float, live: float, result: ComparisonResult) -> None:
-    found = compare("roc_auc", model(new), model(live, noise=50))
-    assert found.result is result
-    assert [one.name for one in found.differences] == ["toxic", "threat", "macro"]
-    assert (found.rows, found.of) == (ROWS, ROWS)
+    comparison = compare("roc_auc", model(new), model(live, noise=50))
+    assert comparison.result is result
+    assert [difference.name for difference in comparison.differences] == ["toxic", "threat", "macro"]
+    assert (comparison.rows, comparison.of) == (ROWS, ROWS)
 
 
 def test_of_a_loss_less_is_better() -> None:
-    found = replace(compare("log_loss", model(0.5), model(0.2, noise=50)), lower_is_better=True)
-    assert found.overall is not None
-    assert found.overall.value is not None
-    assert found.overall.value < 0
-    assert found.better
+    comparison = replace(compare("log_loss", model(0.5), model(0.2, noise=50)), lower_is_better=True)
+    assert comparison.overall is not None
+    assert comparison.overall.value is not None
+    assert comparison.overall.value < 0
+    assert comparison.better
 
 
 def test_only_common_rows_that_the_live_model_has_not_learnt_are_compared() -> None:
     live = model(0.3, start=100, trained_on=[*range(50), *range(390, 400)])
-    found = compare("roc_auc", model(0.3), live)
-    assert (found.rows, found.learnt) == (290, 60)
-    assert describe_rows(found) == "290 of 400 test rows; it was trained on 60 others"
+    comparison = compare("roc_auc", model(0.3), live)
+    assert (comparison.rows, comparison.learnt) == (290, 60)
+    assert describe_rows(comparison) == "290 of 400 test rows; it was trained on 60 others"
 
 
 def test_nothing_in_common_is_reported() -> None:
-    found = compare("roc_auc", model(0.3), model(0.3, start=500, trained_on=[]))
-    assert found.problem == "the live model was tested on other rows"
-    assert summarize(found) == "not compared: the live model was tested on other rows"
-    assert not found.better
+    comparison = compare("roc_auc", model(0.3), model(0.3, start=500, trained_on=[]))
+    assert comparison.problem == "the live model was tested on other rows"
+    assert summarize(comparison) == "not compared: the live model was tested on other rows"
+    assert not comparison.better
 
 
 def test_rows_that_nothing_is_known_of_are_asked_and_those_it_has_learnt_are_not() -> None:
     new, live = model(0.3), model(0.3, start=100, trained_on=list(range(50)))
-    places = unknown_rows(new, live)
-    assert places.tolist() == list(range(50, 100))
+    positions = unknown_rows(new, live)
+    assert positions.tolist() == list(range(50, 100))
     assert unknown_rows(new, None).tolist() == list(range(ROWS))
 
 
 def test_answers_are_put_in_and_count_as_asked() -> None:
     new, live = model(0.3), model(0.3, start=100, trained_on=list(range(50)))
-    places = unknown_rows(new, live)
-    answers = [{"toxic": 0.9, "threat": 0.1, "further": 1}] * len(places)
-    merged = with_predictions(new, live, places, answers)
-    found = compare("roc_auc", new, merged, asked_rows=len(places))
-    assert (found.rows, found.asked, found.learnt) == (350, 50, 50)
-    place = merged.row_positions[new.rows[60]]
-    assert [column.predicted[place] for column in merged.columns] == [0.9, 0.1]
+    positions = unknown_rows(new, live)
+    answers = [{"toxic": 0.9, "threat": 0.1, "further": 1}] * len(positions)
+    merged = with_predictions(new, live, positions, answers)
+    comparison = compare("roc_auc", new, merged, asked_rows=len(positions))
+    assert (comparison.rows, comparison.asked, comparison.learnt) == (350, 50, 50)
+    position = merged.row_positions[new.rows[60]]
+    assert [column.predicted[position] for column in merged.columns] == [0.9, 0.1]
 
 
 def test_without_a_record_of_the_live_model_nobody_knows_what_it_has_learnt() -> None:
     new = model(0.5)
     merged = with_predictions(new, None, unknown_rows(new, None), [{"toxic": 0.5, "threat": 0.5}] * ROWS)
-    found = compare("roc_auc", new, merged, asked_rows=ROWS)
-    assert found.learnt is None
-    assert describe_rows(found).endswith("whether the live model was trained on some of them is not known")
-    assert found.better
+    comparison = compare("roc_auc", new, merged, asked_rows=ROWS)
+    assert comparison.learnt is None
+    assert describe_rows(comparison).endswith("whether the live model was trained on some of them is not known")
+    assert comparison.better
 
 
 @pytest.mark.parametrize("answer", [{"toxic": "high", "threat": 0}, {"toxic": None, "threat": 0}])
@@ -117,8 +117,8 @@ def test_an_answer_that_is_no_number_is_refused(answer: dict[str, object]) -> No
 
 
 def test_models_of_different_labels_are_compared_on_the_common_ones() -> None:
-    found = compare("roc_auc", model(0.3), model(0.3, columns=("threat", "spam")))
-    assert [one.name for one in found.differences] == ["threat"]
+    comparison = compare("roc_auc", model(0.3), model(0.3, columns=("threat", "spam")))
+    assert [difference.name for difference in comparison.differences] == ["threat"]
     assert compare("roc_auc", model(0.3), model(0.3, columns=("spam",))).problem == (
         "the two models predict different things"
     )
@@ -133,26 +133,26 @@ def test_a_label_with_too_few_positives_has_no_interval() -> None:
     rare = np.zeros(ROWS)
     rare[:3] = 1
     new = Predictions("test", ROWS, new.rows, (Column("toxic", "label", rare, rare), *new.columns[1:]), None)
-    found = compare("roc_auc", new, live)
-    assert found.result_for(found.differences[0]) is ComparisonResult.UNKNOWN
-    assert (found.differences[0].now, found.differences[0].low) == (1.0, None)
-    assert found.result_for(found.differences[1]) is ComparisonResult.LEVEL
+    comparison = compare("roc_auc", new, live)
+    assert comparison.result_for(comparison.differences[0]) is ComparisonResult.UNKNOWN
+    assert (comparison.differences[0].now, comparison.differences[0].low) == (1.0, None)
+    assert comparison.result_for(comparison.differences[1]) is ComparisonResult.LEVEL
 
 
 def test_what_is_true_is_taken_from_the_new_model() -> None:
     """A label that was corrected since counts for both."""
     new = model(0.5)
-    turned = tuple(Column(one.name, "label", 1 - one.truth, one.predicted, 0.5) for one in new.columns)
+    turned = tuple(Column(column.name, "label", 1 - column.truth, column.predicted, 0.5) for column in new.columns)
     live = Predictions("test", ROWS, new.rows, turned, None)
-    assert all(one.value == 0 for one in compare("roc_auc", new, live).differences)
+    assert all(difference.value == 0 for difference in compare("roc_auc", new, live).differences)
 
 
 def test_a_comparison_survives_being_written_down() -> None:
-    found = compare("roc_auc", model(0.5), model(0.2, noise=50))
-    assert comparison_from(found.to_dict()) == found
-    assert found.to_dict()["differences"]["macro"]["result"] == "better"
+    comparison = compare("roc_auc", model(0.5), model(0.2, noise=50))
+    assert comparison_from(comparison.to_dict()) == comparison
+    assert comparison.to_dict()["differences"]["macro"]["result"] == "better"
 
 
 def test_the_conclusion_names_figures() -> None:
-    found = Comparison("roc_auc", 10, 10, differences=(MetricDelta("macro", 0.967, 0.961, 0.002, 0.01),))
-    assert summarize(found) == "better: macro roc_auc 0.967 against 0.961, +0.006 (+0.002 to +0.010)"
+    comparison = Comparison("roc_auc", 10, 10, differences=(MetricDelta("macro", 0.967, 0.961, 0.002, 0.01),))
+    assert summarize(comparison) == "better: macro roc_auc 0.967 against 0.961, +0.006 (+0.002 to +0.010)"

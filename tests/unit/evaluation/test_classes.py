@@ -25,11 +25,11 @@ def document(
     scores[np.arange(rows), truth] += quality
     chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     columns = {
-        name: {"kind": "label", "truth": (truth == place).astype(int).tolist(), "predicted": chances[:, place].tolist()}
-        for place, name in enumerate(CLASSES)
+        name: {"kind": "label", "truth": (truth == index).astype(int).tolist(), "predicted": chances[:, index].tolist()}
+        for index, name in enumerate(CLASSES)
         if name in classes
     }
-    names = [f"{place:016x}" for place in range(rows)]
+    names = [f"{index:016x}" for index in range(rows)]
     return {"split": "test", "of": rows, "rows": names, "columns": columns, "one_of": True}
 
 
@@ -82,9 +82,11 @@ def test_models_with_other_classes_are_compared_on_those_that_both_know() -> Non
 
 def two_classes() -> dict[str, Any]:
     """A live model that knows two of the classes only."""
-    other = document(seed=3, classes=CLASSES[:2])
-    other["columns"]["delivery"]["truth"] = [1 - value for value in other["columns"]["billing"]["truth"]]
-    return other
+    other_document = document(seed=3, classes=CLASSES[:2])
+    other_document["columns"]["delivery"]["truth"] = [
+        1 - value for value in other_document["columns"]["billing"]["truth"]
+    ]
+    return other_document
 
 
 @pytest.mark.parametrize(

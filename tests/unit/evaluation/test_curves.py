@@ -52,25 +52,25 @@ def test_the_precision_recall_curve_goes_through_the_true_points(column: Column)
 
 
 def test_confusion_counts_every_row_once(column: Column) -> None:
-    found = confusion(column, 0.4)
+    matrix = confusion(column, 0.4)
     (tn, fp), (fn, tp) = reference.confusion_matrix(column.truth, column.predicted >= 0.4)
-    assert found == Confusion(true_positives=tp, false_positives=fp, false_negatives=fn, true_negatives=tn)
-    assert found.precision == pytest.approx(reference.precision_score(column.truth, column.predicted >= 0.4))
-    assert found.recall == pytest.approx(reference.recall_score(column.truth, column.predicted >= 0.4))
+    assert matrix == Confusion(true_positives=tp, false_positives=fp, false_negatives=fn, true_negatives=tn)
+    assert matrix.precision == pytest.approx(reference.precision_score(column.truth, column.predicted >= 0.4))
+    assert matrix.recall == pytest.approx(reference.recall_score(column.truth, column.predicted >= 0.4))
 
 
 def test_the_sweep_says_at_each_threshold_what_the_confusion_says(column: Column) -> None:
     precision, recall = precision_recall_by_threshold(column)
     for threshold in (0.1, 0.4, 0.5):
-        found = confusion(column, threshold)
-        assert dict(recall)[threshold] == pytest.approx(found.recall)
-        assert dict(precision)[threshold] == pytest.approx(found.precision)
+        matrix = confusion(column, threshold)
+        assert dict(recall)[threshold] == pytest.approx(matrix.recall)
+        assert dict(precision)[threshold] == pytest.approx(matrix.precision)
 
 
 def test_nothing_said_yes_has_no_precision() -> None:
     column = Column("toxic", "label", np.array([0.0, 1.0]), np.array([0.1, 0.2]))
-    found = confusion(column, 0.9)
-    assert (found.precision, found.recall) == (None, 0.0)
+    matrix = confusion(column, 0.9)
+    assert (matrix.precision, matrix.recall) == (None, 0.0)
 
 
 def test_calibrated_predictions_are_seen_as_such_and_others_are_not() -> None:
@@ -79,8 +79,8 @@ def test_calibrated_predictions_are_seen_as_such_and_others_are_not() -> None:
     truth = (random.random(20_000) < chance).astype(float)
     good = calibration(Column("a", "label", truth, chance))
     assert len(good) == 10
-    assert sum(one.rows for one in good) == 20_000
-    assert all(one.low <= one.rate <= one.high for one in good)
+    assert sum(bin_.rows for bin_ in good) == 20_000
+    assert all(bin_.low <= bin_.rate <= bin_.high for bin_ in good)
     assert calibration_error(good) < 0.02
     assert calibration_error(calibration(Column("a", "label", truth, chance / 2))) > 0.2
 

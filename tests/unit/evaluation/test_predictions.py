@@ -33,13 +33,13 @@ def column(**changes: Any) -> dict[str, Any]:
 
 
 def test_what_is_well_formed() -> None:
-    found = read()
-    assert (found.split, found.of, found.rows) == ("test", 2, tuple(GOOD["rows"]))
-    assert [(one.name, one.kind, one.threshold) for one in found.columns] == [
+    predictions = read()
+    assert (predictions.split, predictions.of, predictions.rows) == ("test", 2, tuple(GOOD["rows"]))
+    assert [(column.name, column.kind, column.threshold) for column in predictions.columns] == [
         ("toxic", "label", 0.5),
         ("price", "number", None),
     ]
-    assert found.columns[1].predicted.tolist() == [3.5, 4.0]
+    assert predictions.columns[1].predicted.tolist() == [3.5, 4.0]
 
 
 def test_rows_that_the_model_has_learnt_are_known_by_their_heads() -> None:
@@ -55,7 +55,7 @@ def test_rows_can_be_named_as_one_likes_unless_trained_on_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"rows": ["a"], "trained_on": None}, "not one truth and one prediction"),
         ({"rows": [], "columns": {"toxic": {"kind": "label", "truth": [], "predicted": []}}}, "no row or no column"),
@@ -71,11 +71,11 @@ def test_rows_can_be_named_as_one_likes_unless_trained_on_is_given() -> None:
         ({"trained_on": "AAA="}, "buffer size"),
     ],
 )
-def test_what_is_malformed_is_refused_with_the_reason(changes: dict[str, Any], said: str) -> None:
+def test_what_is_malformed_is_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(MlopsError) as error:
         read(**changes)
     assert error.value.message.startswith("predictions.json is not valid: ")
-    assert said in error.value.message
+    assert message in error.value.message
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"rows": []}'])

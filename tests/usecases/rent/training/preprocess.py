@@ -15,5 +15,5 @@ test, train = table[:cut], table[cut:]
 year = train["built"].median()
 for split, part in {"train": train, "test": test}.items():
     (arguments.output_dir / split).mkdir()
-    known = part.with_columns(pl.col("built").is_null().alias("guessed"), pl.col("built").fill_null(year))
-    known.write_parquet(arguments.output_dir / split / "flats.parquet")
+    filled = part.with_columns(pl.col("built").is_null().alias("guessed"), pl.col("built").fill_null(year))
+    filled.write_parquet(arguments.output_dir / split / "flats.parquet")

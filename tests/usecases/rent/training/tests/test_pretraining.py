@@ -16,9 +16,9 @@ GATE = tomllib.loads(Path("usecase.toml").read_text())["gates"]["pre-training"]
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_rents_are_plausible(split):
     low, high = GATE["rent"]
-    found = read(Path(os.environ["MLOPS_DATA_DIR"], split))[TARGET]
-    assert low <= found.min() and found.max() <= high, (
-        f"rents of {found.min()} to {found.max()}, expected {low} to {high}"
+    target = read(Path(os.environ["MLOPS_DATA_DIR"], split))[TARGET]
+    assert low <= target.min() and target.max() <= high, (
+        f"rents of {target.min()} to {target.max()}, expected {low} to {high}"
     )
 
 
