@@ -110,17 +110,17 @@ def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
     """All that an attacker may know of the project."""
     stacks = aws.client("cloudformation")
     described = stacks.describe_stacks(StackName=PIPELINE)["Stacks"][0]["Outputs"]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in described}
-    made = stacks.describe_stack_resources(StackName=PIPELINE)["StackResources"]
+    outputs = {description["OutputKey"]: description["OutputValue"] for description in described}
+    stack_resources = stacks.describe_stack_resources(StackName=PIPELINE)["StackResources"]
     roles = {
-        one["LogicalResourceId"]: f"arn:aws:iam::123456789012:role/{one['PhysicalResourceId']}"
-        for one in made
-        if one["ResourceType"] == "AWS::IAM::Role"
+        resource["LogicalResourceId"]: f"arn:aws:iam::123456789012:role/{resource['PhysicalResourceId']}"
+        for resource in stack_resources
+        if resource["ResourceType"] == "AWS::IAM::Role"
     }
     packages = aws.client("sagemaker").list_model_packages(ModelPackageGroupName="tiny-dev")
     prefix, there = outputs["KeyPrefix"], contents(aws, outputs["BucketName"])
     recorded = json.loads(there[f"{prefix}decisions/{approved['id']}/run.json"])
-    gate = next(one for one in recorded["stages"] if one["name"] == "approval")
+    gate = next(stage for stage in recorded["stages"] if stage["name"] == "approval")
     return {
         "bucket": outputs["BucketName"],
         "prefix": prefix,
@@ -128,15 +128,15 @@ def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
         "folder": f"{PIPELINE[:20]}/",
         "handed on": [key for key in there if key.startswith(f"{PIPELINE[:20]}/") and "/SourceOutp/" not in key],
         "versions": versions(aws, outputs["BucketName"], f"{prefix}runs/{approved['id']}/run.json"),
-        "training": next(one for one in recorded["stages"] if one["name"] == "train")["detail"]["job"],
+        "training": next(stage for stage in recorded["stages"] if stage["name"] == "train")["detail"]["job"],
         "endpoint": "tiny-dev",
         "stack": outputs["EndpointStackName"],
         "image": outputs["ServingImage"],
         "roles": roles,
-        "packages": [one["ModelPackageArn"] for one in packages["ModelPackageSummaryList"]],
+        "packages": [model_package["ModelPackageArn"] for model_package in packages["ModelPackageSummaryList"]],
         "keys": sorted({*there, f"{prefix}records/approval/{'e' * 64}/r.json"}),
         # What its steps and jobs make themselves: to spoil that is to spoil its own run.
-        "open": [f"{prefix}{one}" for one in ("artifacts/", "runs/", "records/p")] + own_artifacts(outputs),
+        "open": [f"{prefix}{folder}" for folder in ("artifacts/", "runs/", "records/p")] + own_artifacts(outputs),
         "token": "0f0f0f0f-0000-4000-8000-000000000000",
         "live": gate["output"],
         "approved": approved["id"],
@@ -151,21 +151,21 @@ def versions(aws: Aws, bucket: str, key: str) -> dict[str, str]:
 
 
 def own_artifacts(outputs: dict[str, str]) -> list[str]:
-    return [f"{PIPELINE[:20]}/{one}" for one in ("preprocess/", "pre-traini/", "train/", "post-train/")]
+    return [f"{PIPELINE[:20]}/{folder}" for folder in ("preprocess/", "pre-traini/", "train/", "post-train/")]
 
 
 def contents(aws: Aws, bucket: str) -> dict[str, bytes]:
     """Every object of the bucket."""
     s3 = aws.client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+    keys = [content["Key"] for page in pages for content in page.get("Contents", ())]
     return {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
 
-def spoil(folder: Path, known: dict[str, Any]) -> None:
+def spoil(folder: Path, known_facts: dict[str, Any]) -> None:
     """The hostile commit: scripts, build, and the template of the endpoint."""
     training, templates = folder / "training", folder / "templates"
-    (training / "attack.py").write_text(ATTACK.format(facts=json.dumps(known)))
+    (training / "attack.py").write_text(ATTACK.format(facts=json.dumps(known_facts)))
     for script in ("preprocess", "train"):
         path = training / f"{script}.py"
         path.write_text(path.read_text() + f"\nimport attack\n\nattack.main('job-{script}')\n")
@@ -181,29 +181,29 @@ def test_a_hostile_commit_reaches_nothing_that_is_decided_or_live(project: Path,
     cloud = Cloud(project, aws, SOURCE="s3").ready()
     approved = cloud.approved()
     assert aws.denials() == []
-    known = facts(aws, cloud, approved)
-    before = contents(aws, known["bucket"])
-    spoil(project, known)
+    known_facts = facts(aws, cloud, approved)
+    before = contents(aws, known_facts["bucket"])
+    spoil(project, known_facts)
 
     run = cloud.json("run", "--set", "epochs=2")
-    outputs = {one["name"]: one["output"] for one in run["stages"]}
+    outputs = {stage["name"]: stage["output"] for stage in run["stages"]}
     assert (run["status"], outputs["approval"]) == ("waiting", outputs["train"]), "it asks, and about its own model"
-    assert outputs["train"] != known["live"]
-    assert cloud.json("status")["endpoint"]["live_digest"] == known["live"]
+    assert outputs["train"] != known_facts["live"]
+    assert cloud.json("status")["endpoint"]["live_digest"] == known_facts["live"]
     assert packages(aws) == {approved["id"]: "Approved", run["id"]: "PendingManualApproval"}
 
     done = cloud.json("approve", "--run-id", run["id"], "--comment", "nobody has looked", "--yes")
     assert (done["status"], set(statuses(done).values())) == ("done", {"done"})
-    template = aws.client("cloudformation").get_template(StackName=known["stack"])["TemplateBody"]
+    template = aws.client("cloudformation").get_template(StackName=known_facts["stack"])["TemplateBody"]
     assert "Foreign" not in str(template), "what is deployed is made from what deploy-infra has sent"
 
-    after = contents(aws, known["bucket"])
+    after = contents(aws, known_facts["bucket"])
     noted = {key.rpartition("/")[2]: json.loads(body) for key, body in after.items() if "/attack/" in key}
     assert set(noted) == {f"{name}.json" for name in (*STEPS, "job-preprocess", "job-train")}
     for at, tried in noted.items():
         assert len(tried) > 40
         assert {name: code for name, code in tried.items() if code not in REFUSED} == {}, at
-    same = [key for key in before if not key.startswith(tuple(known["open"])) and "latest" not in key]
+    same = [key for key in before if not key.startswith(tuple(known_facts["open"])) and "latest" not in key]
     assert [key for key in same if after.get(key) != before[key] and "/source/" not in key] == []
 
 
@@ -211,8 +211,8 @@ def packages(aws: Aws) -> dict[str, str]:
     """How the packages stand, by the run that has asked about them."""
     sagemaker = aws.client("sagemaker")
     listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
-    found = [sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"]) for one in listed]
-    return {one["CustomerMetadataProperties"]["run"]: one["ModelApprovalStatus"] for one in found}
+    packages = [sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"]) for package in listed]
+    return {package["CustomerMetadataProperties"]["run"]: package["ModelApprovalStatus"] for package in packages}
 
 
 def beside(aws: Aws, bucket: str) -> tuple[Callable[[str], Any], Callable[[str, Any], None]]:
@@ -233,8 +233,8 @@ def job_at_work(aws: Aws, kind: str) -> str:
     sagemaker = aws.client("sagemaker")
     listed = {"train": sagemaker.list_training_jobs, "preprocess": sagemaker.list_processing_jobs}[kind]
     name = {"train": "TrainingJob", "preprocess": "ProcessingJob"}[kind]
-    found = listed(StatusEquals="InProgress")[f"{name}Summaries"]
-    return str(found[0][f"{name}Name"]) if found else ""
+    records = listed(StatusEquals="InProgress")[f"{name}Summaries"]
+    return str(records[0][f"{name}Name"]) if records else ""
 
 
 def lied(recorded: dict[str, Any], **stages: dict[str, Any]) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def lied(recorded: dict[str, Any], **stages: dict[str, Any]) -> dict[str, Any]:
 def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: Aws) -> None:
     cloud = Cloud(project, aws, SOURCE="s3").ready()
     outputs = aws.client("cloudformation").describe_stacks(StackName=PIPELINE)["Stacks"][0]["Outputs"]
-    (bucket,) = (one["OutputValue"] for one in outputs if one["OutputKey"] == "BucketName")
+    (bucket,) = (output["OutputValue"] for output in outputs if output["OutputKey"] == "BucketName")
     read, write = beside(aws, bucket)
 
     held = cloud.held("train.py")
@@ -261,9 +261,9 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
         out, _ = process.communicate(timeout=300)
     run = json.loads(out)
     assert (run["status"], run["overrides"]) == ("waiting", {})
-    preparation, tests = (next(one for one in recorded["stages"] if one["name"] == name) for name in STEPS[:2])
+    preparation, tests = (next(stage for stage in recorded["stages"] if stage["name"] == name) for name in STEPS[:2])
     decided = read(f"decisions/{run_id}/run.json")
-    first = next(one for one in decided["stages"] if one["name"] == "preprocess")
+    first = next(stage for stage in decided["stages"] if stage["name"] == "preprocess")
     assert (first["artifact"], first["output"]) == (preparation["artifact"], preparation["output"])
     done = cloud.json("approve", "--run-id", run_id, "--yes")
     assert done["status"] == "done"
@@ -287,13 +287,17 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
 
     forced = cloud.json("run", "--force")
     assert forced["status"] == "waiting"
-    record = next(one for one in read(f"decisions/{forced['id']}/run.json")["stages"] if one["name"] == "preprocess")
+    record = next(
+        stage for stage in read(f"decisions/{forced['id']}/run.json")["stages"] if stage["name"] == "preprocess"
+    )
     facts_of_another = {"dataset": {"source": "evil", "rows": 9999, "synthetic": False}, "rows": 9999}
     lie = {"cache_inputs": {"the data": "e" * 64}, "detail": {**record["detail"], **facts_of_another}}
     write(f"records/preprocess/{record['key']}.json", {**record, **lie})
     reusing = cloud.json("run", "--set", "epochs=3")
     assert (reusing["status"], statuses(reusing)["preprocess"]) == ("waiting", "reused")
-    reused = next(one for one in read(f"decisions/{reusing['id']}/run.json")["stages"] if one["name"] == "preprocess")
+    reused = next(
+        stage for stage in read(f"decisions/{reusing['id']}/run.json")["stages"] if stage["name"] == "preprocess"
+    )
     assert (reused["cache_inputs"], reused["detail"]) == (record["cache_inputs"], record["detail"])
     write(f"records/preprocess/{record['key']}.json", {**preparation, "key": record["key"]})
     _, err = cloud.both("run", "--set", "epochs=4", code=3)

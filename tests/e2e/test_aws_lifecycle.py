@@ -46,13 +46,13 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
     assert policy["ResourceId"] == target["ResourceId"]
 
-    found = cloud.json("test-endpoint", "--text", "hello", "--text", "you")
-    assert [scores["long"] for _, scores in found["probe"]["rows"]] == [5.0, 3.0]
-    assert found["endpoint"]["is_what_was_approved"] is True
-    assert found["gate"] == {"passed": 1, "failed": 0, "failures": []}
+    result = cloud.json("test-endpoint", "--text", "hello", "--text", "you")
+    assert [scores["long"] for _, scores in result["probe"]["rows"]] == [5.0, 3.0]
+    assert result["endpoint"]["is_what_was_approved"] is True
+    assert result["gate"] == {"passed": 1, "failed": 0, "failures": []}
 
-    again = cloud.json("run")
-    assert (again["id"], again["changed"]) == (run["id"], False)
+    second_run = cloud.json("run")
+    assert (second_run["id"], second_run["changed"]) == (run["id"], False)
 
     cloud.edit("train.py", "0.4 + 0.2", "0.5 + 0.2")
     explained = cloud("run", "--explain")
@@ -64,14 +64,14 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     live = cloud.json("status")["endpoint"]
     assert live["is_what_was_approved"] is True
     assert live["live_digest"] == {stage["name"]: stage["output"] for stage in second["stages"]}["train"]
-    assert [one["status"] for one in cloud.json("runs")] == ["done", "done"]
+    assert [run["status"] for run in cloud.json("runs")] == ["done", "done"]
     assert "progress 1/1 epoch 1" in cloud("logs", second["id"], "--stage", "train")
     (kept,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     assert kept["ScalableTargetARN"] == target["ScalableTargetARN"]
     assert aws.denials() == []
 
     assert "verified: no resources created by mlops remain" in cloud("cleanup", "--yes")
-    assert {kind: left for kind, left in everything(aws).items() if left} == {}
+    assert {kind: resources for kind, resources in everything(aws).items() if resources} == {}
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
     assert (project / "tiny.csv").exists()
     assert "nothing to remove" in cloud("cleanup", "--yes")
@@ -88,8 +88,8 @@ def test_the_use_case_that_comes_with_it_on_its_sample(project_folder: Path, aws
     done = cloud.json("approve", "--run-id", run["id"], "--comment", "on the sample", "--yes")
     assert set(statuses(done).values()) == {"done"}
     assert done["evidence"]["data"]["synthetic"] is True
-    found = cloud.json("test-endpoint", "--text", "You are a stupid idiot.")
-    ((_, scores),) = found["probe"]["rows"]
+    result = cloud.json("test-endpoint", "--text", "You are a stupid idiot.")
+    ((_, scores),) = result["probe"]["rows"]
     assert scores["toxic"] > 0.5
-    assert (found["gate"]["failed"], found["endpoint"]["is_what_was_approved"]) == (0, True)
+    assert (result["gate"]["failed"], result["endpoint"]["is_what_was_approved"]) == (0, True)
     assert "verified: no resources created by mlops remain" in cloud("cleanup", "--yes")

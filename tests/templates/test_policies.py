@@ -206,7 +206,7 @@ def test_no_role_finds_the_checkpoints_of_a_run_without_its_secret() -> None:
     }
     folder = f"toxic-comments-dev/checkpoints/{secret}/"
     above = [folder[:length] for length in range(len(folder))]
-    assert [(role, one) for role, pattern in patterns for one in above if fnmatchcase(one, pattern)] == []
+    assert [(role, foreign) for role, pattern in patterns for foreign in above if fnmatchcase(foreign, pattern)] == []
     assert [role for role, pattern in patterns if fnmatchcase(folder, pattern)] == ["JobRole"]
 
 

@@ -281,9 +281,9 @@ def start_instances(folder: Path, count: int) -> list[subprocess.Popen[str]]:
 
 def write_files(folder: Path, count: int, rows: int) -> None:
     """Write rows in several files; some rows are in two of them."""
-    made = random_rows(rows)
+    table = random_rows(rows)
     for number in range(count):
-        write_csv(folder / f"part-{number}.csv", [*made[number::count], *made[:40]])
+        write_csv(folder / f"part-{number}.csv", [*table[number::count], *table[:40]])
 
 
 @pytest.fixture

@@ -179,13 +179,13 @@ def test_progress_says_rate_and_time_left() -> None:
 
 
 def test_lines_come_once_per_phase_when_it_goes_fast() -> None:
-    said: list[str] = []
-    lines = Lines(said.append)
+    printed: list[str] = []
+    lines = Lines(printed.append)
     for done in range(10):
         lines("download", done, 10, "B")
     lines("check", 3, 3, "rows")
     lines.close()
-    assert [line.split("  ", 1)[1] for line in said] == ["download: 9 B of 10 B", "check: 3 rows of 3 rows"]
+    assert [line.split("  ", 1)[1] for line in printed] == ["download: 9 B of 10 B", "check: 3 rows of 3 rows"]
 
 
 HOSTILE = "x\x1b[1A\x1b[2K\x1b]0;title\x07\rverdict: fine\u202e[bold]b[/bold] [link=http://evil.example]a[/link]"

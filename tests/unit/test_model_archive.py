@@ -58,15 +58,15 @@ def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:
     for path in second.rglob("*"):
         os.utime(path, (1, 1))
         path.chmod(0o700)
-    one, two = tmp_path / "one.tar.gz", tmp_path / "another-name.tar.gz"
-    assert model_archive.pack(first, one) == model_archive.pack(second, two)
-    assert one.read_bytes() == two.read_bytes()
-    with tarfile.open(one) as archive:
+    left_archive, two = tmp_path / "one.tar.gz", tmp_path / "another-name.tar.gz"
+    assert model_archive.pack(first, left_archive) == model_archive.pack(second, two)
+    assert left_archive.read_bytes() == two.read_bytes()
+    with tarfile.open(left_archive) as archive:
         entries = archive.getmembers()
     assert [entry.name for entry in entries] == sorted(entry.name for entry in entries)
     assert {(entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname) for entry in entries} == {(0, 0, 0, "", "")}
     (second / "code" / "inference.py").write_text("x = 2\n")
-    assert model_archive.pack(first, one) != model_archive.pack(second, two)
+    assert model_archive.pack(first, left_archive) != model_archive.pack(second, two)
 
 
 def test_a_failed_packing_leaves_nothing(tmp_path: Path) -> None:

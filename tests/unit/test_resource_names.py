@@ -17,9 +17,9 @@ NAMES = [
 
 def test_the_artifacts_of_two_pipelines_in_one_bucket_lie_in_two_folders() -> None:
     """CodePipeline calls the folder as the first 20 characters of the pipeline's name."""
-    for one, other in combinations(NAMES, 2):
-        assert one.artifact_folder != other.artifact_folder
-        assert one.pipeline != other.pipeline
+    for first, second in combinations(NAMES, 2):
+        assert first.artifact_folder != second.artifact_folder
+        assert first.pipeline != second.pipeline
     assert all(name.pipeline.startswith(name.artifact_folder) for name in NAMES)
     assert {len(name.artifact_folder) for name in NAMES if name.use_case != "tiny"} == {20}
     assert ResourceNames("tiny", "dev").pipeline == "mlops-tiny-dev-pipeline"
@@ -27,8 +27,8 @@ def test_the_artifacts_of_two_pipelines_in_one_bucket_lie_in_two_folders() -> No
 
 def test_a_pattern_of_an_endpoints_jobs_matches_no_job_of_another_endpoint() -> None:
     endpoints = [f"{name.use_case}-{name.environment}" for name in NAMES]
-    for endpoint, other in combinations(endpoints, 2):
-        for pattern, name in ((endpoint, other), (other, endpoint)):
+    for endpoint, second in combinations(endpoints, 2):
+        for pattern, name in ((endpoint, second), (second, endpoint)):
             job = job_name(name, "train", "0a1b2c3d", "0f0f")
             assert fnmatchcase(job, f"{name}--*")
             assert not fnmatchcase(job, f"{pattern}--*"), (pattern, job)

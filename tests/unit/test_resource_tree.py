@@ -29,13 +29,13 @@ EVENTS = (
 
 
 def test_lines_say_how_each_resource_has_ended_and_when() -> None:
-    said: list[str] = []
-    with Lines(said.append) as lines:
+    printed: list[str] = []
+    with Lines(printed.append) as lines:
         for event in EVENTS:
             lines(event)
     at = time.strftime("%H:%M:%S", time.localtime(1000.0))
-    assert said[0] == f"{at}  the-stack  CREATE_IN_PROGRESS"
-    assert [line.split("  ", 1)[1] for line in said[1:]] == [
+    assert printed[0] == f"{at}  the-stack  CREATE_IN_PROGRESS"
+    assert [line.split("  ", 1)[1] for line in printed[1:]] == [
         "the-stack  Bucket (AWS::S3::Bucket)  CREATE_FAILED  name [taken]",
         "the-stack  Topic (AWS::SNS::Topic)  DELETE_COMPLETE",
         "the-stack  ROLLBACK_COMPLETE",

@@ -26,8 +26,8 @@ METRICS = {"rent": {"rmse": 91.5, "mae": None, "rows": 300}, "old town": {"mae (
 
 
 def a_run(**stages: Status) -> Run:
-    made = [StageRun(stage.name, stages.get(stage.name.replace("-", "_"), Status.PENDING)) for stage in STAGES]
-    return Run("1a2b3c4d", 1_700_000_000.0, Status.WAITING, made)
+    stage_runs = [StageRun(stage.name, stages.get(stage.name.replace("-", "_"), Status.PENDING)) for stage in STAGES]
+    return Run("1a2b3c4d", 1_700_000_000.0, Status.WAITING, stage_runs)
 
 
 def trained_run(metrics: Any = METRICS, history: Any = ()) -> Run:

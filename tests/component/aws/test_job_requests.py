@@ -111,8 +111,10 @@ def test_a_processing_job_runs_the_same_command_line_as_a_local_one() -> None:
 
 def test_a_processing_job_says_what_it_has_written_and_lists_it_beside_its_output(tmp_path: Path) -> None:
     output = processing(output="s3://bucket/a/job-1/")["ProcessingOutputConfig"]["Outputs"]
-    places = {one["OutputName"]: (one["S3Output"]["S3Uri"], one["S3Output"]["LocalPath"]) for one in output}
-    assert places["digests"] == ("s3://bucket/a/job-1-digests/", "/opt/ml/processing/digests")
+    addresses = {
+        output["OutputName"]: (output["S3Output"]["S3Uri"], output["S3Output"]["LocalPath"]) for output in output
+    }
+    assert addresses["digests"] == ("s3://bucket/a/job-1-digests/", "/opt/ml/processing/digests")
     written = tmp_path / "processing" / "output"
     (written / "train").mkdir(parents=True)
     for name in ("a.csv", "a-b.csv", "train/rows.csv"):

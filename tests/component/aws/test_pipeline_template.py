@@ -27,7 +27,7 @@ def test_the_template_in_the_repository_is_the_one_of_the_stages() -> None:
 
 
 def test_what_is_sent_means_the_same_and_is_short_enough() -> None:
-    sent, text = (yaml.load(one, Loader) for one in (without_comments(TEXT), TEXT))
+    sent, text = (yaml.load(item, Loader) for item in (without_comments(TEXT), TEXT))
     for document in (sent, text):
         for resource in document["Resources"].values():
             resource.pop("Metadata", None)  # what checkers of the file are told

@@ -51,7 +51,7 @@ def test_runs_come_with_the_one_written_last_first(bucket: Bucket) -> None:
     at(new_run("b", {}), 3)
     bucket.put_json("runs/a/evidence.json", {})
     listed = list(bucket.list_objects("runs/"))
-    bucket.list_objects = lambda prefix: iter([replace(one, modified=items.get(one.key, 9)) for one in listed])  # type: ignore[method-assign,assignment]
+    bucket.list_objects = lambda prefix: iter([replace(entry, modified=items.get(entry.key, 9)) for entry in listed])  # type: ignore[method-assign,assignment]
     assert [run.id for run in records.recorded_runs()] == ["b", "c", "a"]
 
 
@@ -68,10 +68,10 @@ def test_a_finished_stage_is_found_by_its_key_and_as_the_latest(bucket: Bucket) 
 def test_a_reused_stage_is_the_latest_but_no_new_execution(bucket: Bucket) -> None:
     records = S3RunStore(bucket, decides=True)
     records.save_stage(stage())
-    again = replace(stage(run_id="r2"), status=Status.REUSED)
-    records.save_stage(again)
+    repeated = replace(stage(run_id="r2"), status=Status.REUSED)
+    records.save_stage(repeated)
     assert records.find_stage("train", "k1") == stage()
-    assert records.latest_stage("train") == again
+    assert records.latest_stage("train") == repeated
 
 
 def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: Bucket) -> None:
@@ -83,8 +83,8 @@ def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: 
 def told(run_id: str, status: Status, **outputs: str) -> Run:
     """A run whose stages are in this status and have these outputs."""
     run = new_run(run_id, {})
-    for one in run.stages:
-        one.status, one.output = status, outputs.get(one.name.replace("-", "_"), "")
+    for stage in run.stages:
+        stage.status, stage.output = status, outputs.get(stage.name.replace("-", "_"), "")
     return run
 
 
@@ -95,7 +95,7 @@ def test_of_what_the_steps_that_decide_know_only_their_word_counts(bucket: Bucke
     S3RunStore(bucket, decides=True).save(told("r1", Status.RUNNING, train="good", approval="good", deploy="good"))
     run = S3RunStore(bucket).load("r1")
     assert run is not None
-    assert [one.output for one in run.stages] == ["", "", "good", "good", "good", "k"]
+    assert [stage.output for stage in run.stages] == ["", "", "good", "good", "good", "k"]
     gate = run.stage("post-training-tests")
     assert (gate.status, gate.detail) == (Status.DONE, {"passed": 3}), "what it has said is its own step's to say"
 
@@ -156,7 +156,7 @@ def test_what_is_written_of_a_run_is_about_no_other_one(bucket: Bucket) -> None:
     bucket.put_json("runs/r-new/run.json", asdict(forged))
     run = S3RunStore(bucket).load("r-new")
     assert run is not None
-    assert {run.id, *(one.run_id for one in run.stages)} == {"r-new"}
+    assert {run.id, *(stage.run_id for stage in run.stages)} == {"r-new"}
 
 
 def test_a_run_that_no_deciding_step_knows_has_asked_and_deployed_nothing(bucket: Bucket) -> None:
@@ -234,15 +234,15 @@ def upload(bucket: Bucket, folder: Path, artifact: str) -> None:
 
 
 def test_prepared_data_has_the_digest_that_it_has_on_this_machine(bucket: Bucket, tmp_path: Path) -> None:
-    made = files(tmp_path / "made", train__a="1", test__b="2")
-    (made / "profile.json").write_text('{"rows": 2, "rate": NaN}')
-    upload(bucket, made, "artifacts/p/")
-    found = job_outputs.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "got")
-    assert found.output == digest_folder(made) == digest_folder(tmp_path / "got")
-    assert (found.detail["rows"], found.detail["rate"], found.artifact) == (2, None, "artifacts/p/")
-    assert found.detail["files"] == job_outputs.listing_digest(bucket.list_objects("artifacts/p/"))
+    made_files = files(tmp_path / "made", train__a="1", test__b="2")
+    (made_files / "profile.json").write_text('{"rows": 2, "rate": NaN}')
+    upload(bucket, made_files, "artifacts/p/")
+    outcome = job_outputs.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "got")
+    assert outcome.output == digest_folder(made_files) == digest_folder(tmp_path / "got")
+    assert (outcome.detail["rows"], outcome.detail["rate"], outcome.artifact) == (2, None, "artifacts/p/")
+    assert outcome.detail["files"] == job_outputs.listing_digest(bucket.list_objects("artifacts/p/"))
     bucket.put("artifacts/p/train/c", b"more")
-    assert found.detail["files"] != job_outputs.listing_digest(bucket.list_objects("artifacts/p/"))
+    assert outcome.detail["files"] != job_outputs.listing_digest(bucket.list_objects("artifacts/p/"))
 
 
 def test_what_a_job_has_written_lands_in_its_folder_or_nowhere(bucket: Bucket, tmp_path: Path) -> None:
@@ -277,9 +277,9 @@ def trained(tmp_path: Path, metrics: str | None = '{"metrics": {}}', **model: st
 def test_a_models_identity_is_the_digest_of_the_archive_that_sagemaker_packed(bucket: Bucket, tmp_path: Path) -> None:
     job = trained(tmp_path, **{"1__saved_model.pb": "x"})
     upload(bucket, job, "artifacts/t/")
-    found = job_outputs.outcome(TRAIN, bucket, "artifacts/t/", tmp_path / "got")
-    assert found.output == digest_file(job / "output" / "model.tar.gz")
-    assert found.detail["metrics"] == {}
+    outcome = job_outputs.outcome(TRAIN, bucket, "artifacts/t/", tmp_path / "got")
+    assert outcome.output == digest_file(job / "output" / "model.tar.gz")
+    assert outcome.detail["metrics"] == {}
 
 
 def test_a_script_need_not_write_metrics(bucket: Bucket, tmp_path: Path) -> None:
@@ -288,14 +288,14 @@ def test_a_script_need_not_write_metrics(bucket: Bucket, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("model", "metrics", "said"),
+    ("model", "metrics", "message"),
     [({}, "{}", "wrote no model into SM_MODEL_DIR"), ({"a": "x"}, "{", "metrics.json is not valid JSON")],
 )
 def test_what_a_training_lacks_is_reported(
-    bucket: Bucket, tmp_path: Path, model: dict[str, str], metrics: str, said: str
+    bucket: Bucket, tmp_path: Path, model: dict[str, str], metrics: str, message: str
 ) -> None:
     upload(bucket, trained(tmp_path, metrics, **model), "artifacts/t/")
-    with pytest.raises(StageFailed, match=said):
+    with pytest.raises(StageFailed, match=message):
         job_outputs.outcome(TRAIN, bucket, "artifacts/t/", tmp_path / "got")
 
 
