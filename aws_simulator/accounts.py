@@ -11,7 +11,7 @@ from typing import Any
 
 from aws_simulator.fixture import Aws
 
-SECONDS = 20.0
+SECONDS = 600.0
 
 
 def zipped(files: Mapping[str, str]) -> bytes:

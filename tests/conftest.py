@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from mlops_cli.project.settings import SETTINGS
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# For every wait on another process, however busy the machine is.
+LIMIT_SECONDS = 600.0
 SETTING_NAMES = {setting.name for setting in SETTINGS}
 ROOT = Path(__file__).resolve().parent.parent
 USE_CASES = ROOT / "tests" / "usecases"
@@ -106,10 +109,22 @@ def jigsaw() -> Path:
     return JIGSAW
 
 
+def _own_ports() -> Iterator[int]:
+    """Yield ports of this worker alone, below those that the kernel gives to outgoing connections."""
+    session = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    yield from range(10_000 + session.randrange(8_000) + 1_000 * (worker % 14), 32_768)
+
+
+OWN_PORTS = _own_ports()
+
+
 def free_port() -> int:
-    """A port that no other test takes: far from where the first free one is looked for."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port that nobody takes before the test does."""
+    for port in OWN_PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError
 
 
 class Cli:
@@ -132,7 +147,7 @@ class Cli:
 
     def both(self, *arguments: str, code: int = 0) -> tuple[str, str]:
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=LIMIT_SECONDS)
         assert process.returncode == code, f"mlops {arguments} ended with {process.returncode}\n{out}\n{err}"
         return out, err
 
@@ -181,7 +196,7 @@ def tiny(tmp_path: Path, tiny_model: Path) -> Iterator[Cli]:
         yield cli
 
 
-@contextmanager
+@contextlib.contextmanager
 def tiny_project(folder: Path, model: Path) -> Iterator[Cli]:
     """Provide a project with the tiny use case, its data in place; stop everything that it started in the end."""
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
@@ -196,11 +211,22 @@ def tiny_project(folder: Path, model: Path) -> Iterator[Cli]:
     cli("cleanup", "--yes")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """The first true value of ``condition``; fails the test when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
+def is_alive(pid: int) -> bool:
+    """Return True if the process runs: a zombie that nobody has collected yet does not."""
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:  # it has just gone; or this system has no /proc
+        return not Path("/proc/self").exists()
+    return state != "Z"
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """Return the first true value of ``condition``; fail the test if there is none in time."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
+    return value

@@ -25,6 +25,7 @@ from mlops_cli.core.jobs import script_mode
 from mlops_cli.core.jobs.script_job import ScriptJob, command_line
 from mlops_cli.core.stages import Kind
 from mlops_cli.project.instances import JobInstances
+from tests.conftest import LIMIT_SECONDS
 
 pytestmark = pytest.mark.slow
 # The first is what the lock of the TensorFlow 2.21 image names: it puts the command line through a shell.
@@ -136,7 +137,9 @@ def run_toolkit(toolkit: Path, folder: Path, request: Mapping[str, Any], aws: Aw
         "PATH": f"{toolkit / 'bin'}:/usr/bin:/bin",
         "HOME": str(folder),
     }
-    subprocess.run([toolkit / "bin" / "train"], env=environment, capture_output=True, check=False, timeout=120)
+    subprocess.run(
+        [toolkit / "bin" / "train"], env=environment, capture_output=True, check=False, timeout=LIMIT_SECONDS
+    )
     return root
 
 

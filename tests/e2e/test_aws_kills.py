@@ -6,7 +6,7 @@ import pytest
 
 from aws_simulator.fixture import aws_server
 from tests.component.aws.test_deploy import kill_after
-from tests.conftest import wait_for
+from tests.conftest import LIMIT_SECONDS, wait_for
 from tests.e2e.cloud import Cloud, shared, statuses
 
 pytestmark = pytest.mark.slow
@@ -38,13 +38,13 @@ def test_nobody_is_asked_about_an_output_that_another_run_has_changed(shared: Cl
     held, s3 = shared.held("train.py"), shared.aws.client("s3")
     with shared.going("run", "--set", "epochs=7") as process:
         sagemaker = shared.aws.client("sagemaker")
-        wait_for(lambda: sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"], 180)
+        wait_for(lambda: sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"])
         bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if "mlops" in bucket["Name"])
         listed = s3.list_objects_v2(Bucket=bucket, Prefix="tiny-dev/artifacts/preprocess/")["Contents"]
         for entry in listed:
             s3.put_object(Bucket=bucket, Key=entry["Key"], Body=b"id,text,long\n1,changed,1\n")
         held.unlink()
-        _, error = process.communicate(timeout=240)
+        _, error = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 3
     assert "The list of the files that the job" in " ".join(error.split())
     assert "Train again: mlops run --force" in error

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
-from tests.conftest import ROOT, Cli, wait_for
+from tests.conftest import LIMIT_SECONDS, ROOT, Cli, wait_for
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server"]
@@ -51,7 +51,7 @@ def kill_the_workers_of(instance: str, folder: Path) -> None:
         workers = [int(path.name) for path in folder.glob("[0-9]*")]
         return next((pid for pid in workers if f"/{instance}/" in str(Path(f"/proc/{pid}/cwd").readlink())), None)
 
-    worker = wait_for(waiting_worker, 240)
+    worker = wait_for(waiting_worker)
     (parent,) = re.findall(r"^PPid:\s+(\d+)", Path(f"/proc/{worker}/status").read_text(), re.M)
     assert "dask_worker" in Path(f"/proc/{parent}/cmdline").read_text()
     os.kill(int(parent), signal.SIGKILL)
@@ -78,13 +78,13 @@ def test_two_machines_of_each_kind_and_an_interruption(project: Path, aws: Aws, 
     assert len(keys("data/shards-")) == 2
     with cli.start("run", "--json") as process:
         kill_the_workers_of("algo-2", tmp_path / "paused")
-        wait_for(lambda: keys("/notes.json") or process.poll() is not None, 240)
+        wait_for(lambda: keys("/notes.json") or process.poll() is not None)
         assert process.poll() is None, cli("logs", "--stage", "pre-training-tests")  # else the job was over too early
         (job,) = (
             training_job["TrainingJobName"] for training_job in sagemaker.list_training_jobs()["TrainingJobSummaries"]
         )
         aws.control("sagemaker-interrupt", job=job)
-        out, _ = process.communicate(timeout=600)
+        out, _ = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 0, cli("logs", "--stage", "train")[-3000:]
     run = json.loads(out)
     assert run["status"] == "waiting"

@@ -120,7 +120,7 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cl
         request = {"pipelineName": PIPELINE, "pipelineExecutionId": bad["id"]}
         return str(pipelines.get_pipeline_execution(**request)["pipelineExecution"]["status"])
 
-    wait_for(lambda: status() == "Failed", 180)
+    wait_for(lambda: status() == "Failed")
     assert live(shared)["version"] == good["version"]
     assert shared.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
     output = shared("status", bad["id"], "--follow", code=3)
@@ -129,8 +129,8 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cl
 
     request = {"pipelineName": PIPELINE, "stageName": ENDPOINT_GATE.name, "pipelineExecutionId": bad["id"]}
     pipelines.retry_stage_execution(**request, retryMode="ALL_ACTIONS")
-    wait_for(lambda: status() == "InProgress", 60)
-    wait_for(lambda: status() == "Failed", 180)
+    wait_for(lambda: status() == "InProgress")
+    wait_for(lambda: status() == "Failed")
     assert live(shared)["version"] == good["version"], "what has been given up stays so, whoever tries its stage again"
 
 

@@ -11,7 +11,7 @@ import pytest
 from aws_simulator.accounts import user
 from aws_simulator.fixture import Aws, aws_server
 from mlops_cli.core.stages import STAGES, Kind
-from tests.conftest import wait_for
+from tests.conftest import LIMIT_SECONDS, wait_for
 from tests.e2e.cloud import Cloud, everything, packages, statuses, tiny_project
 
 pytestmark = pytest.mark.slow
@@ -63,9 +63,9 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> 
     """Nothing waits before it: who only watches would not overtake that."""
     held = shared.held("train.py")
     with shared.going("run") as process:
-        wait_for(lambda: training(shared), 120)
+        wait_for(lambda: training(shared))
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 130
     run_id = shared.json("runs")[0]["id"]
     assert f"Run {run_id} continues on AWS" in err
@@ -74,7 +74,7 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> 
     assert training(shared)
     with shared.going("status", run_id, "--follow") as watcher:
         held.unlink()
-        out, _ = watcher.communicate(timeout=120)
+        out, _ = watcher.communicate(timeout=LIMIT_SECONDS)
     assert watcher.returncode == 0
     assert f"next: mlops approve {run_id}" in out
 
@@ -112,7 +112,7 @@ def test_a_script_that_fails_shows_its_last_lines_and_is_retried_in_the_same_run
 def test_a_run_that_is_ended_takes_its_job_with_it(shared: Cloud) -> None:
     held = shared.held("train.py")
     shared("run", "--detach")
-    wait_for(lambda: training(shared), 120)
+    wait_for(lambda: training(shared))
     stopped = shared.json("stop")
     assert (stopped["status"], statuses(stopped)["train"]) == ("interrupted", "interrupted")
     listed = shared.aws.client("sagemaker").list_training_jobs(SortBy="CreationTime", SortOrder="Descending")
@@ -127,7 +127,7 @@ def test_a_killed_command_is_repeated_and_goes_along_with_its_run(shared: Cloud)
     before = [run["id"] for run in shared.json("runs")]
     held = shared.held("train.py")
     with shared.going("run") as process:
-        wait_for(lambda: training(shared), 120)
+        wait_for(lambda: training(shared))
         process.kill()
         process.communicate()
     held.unlink()

@@ -9,7 +9,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
-from tests.conftest import ROOT, USE_CASES, Cli
+from tests.conftest import ROOT, USE_CASES, Cli, wait_for
 from tests.e2e.test_own_usecase import FLAT, edit, examined, project, said_of_rents
 from tests.e2e.test_tracking import logged
 
@@ -77,11 +76,9 @@ def newer(flat: dict[str, Any]) -> dict[str, Any]:
     return {**flat, "built": 2010 + random.Random(flat["area"]).randrange(14)}
 
 
-def drift_when(cli: Cli, requests: int, *arguments: str, seconds: float = 30) -> dict[str, Any]:
+def drift_when(cli: Cli, requests: int, *arguments: str) -> dict[str, Any]:
     """What is said when so many requests are known: an endpoint tells what it has measured every few seconds."""
-    deadline = time.monotonic() + seconds
-    while (result := cli.json("drift", *arguments))["requests"] < requests and time.monotonic() < deadline:
-        time.sleep(0.2)
+    result = wait_for(lambda: (known := cli.json("drift", *arguments))["requests"] >= requests and known)
     assert result["requests"] == requests
     return dict(result)
 

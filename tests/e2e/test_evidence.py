@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import aws_server
-from tests.conftest import Cli, wait_for
+from tests.conftest import LIMIT_SECONDS, Cli, wait_for
 from tests.e2e.cloud import Cloud, shared
 from tests.e2e.judging import PREDICTIONS, first_rows, later_rows, write_rows
 from tests.e2e.targets import either
@@ -85,11 +85,11 @@ def the_browser_gets_the_page(judged: Cli, tmp_path: Path) -> None:
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
     browser.chmod(0o755)
     with judged.start("report", "--open", "--json", env={**os.environ, "BROWSER": str(browser)}) as process:
-        output = json.loads(process.communicate(timeout=60)[0])
+        output = json.loads(process.communicate(timeout=LIMIT_SECONDS)[0])
     assert output["opened"] is True
     assert opened.read_text() == output["report"]
     with judged.start("report", "--open", env={"PATH": "/nonexistent", "HOME": str(tmp_path)}) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert (process.returncode, "No browser was found on this machine." in err) == (1, True)
 
 
@@ -178,7 +178,7 @@ def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_comp
 def test_a_model_that_is_rejected_in_the_console_has_it_in_its_report(shared: Cloud) -> None:
     run = shared.json("run")
     shared.decide_in_the_console("Rejected", "not today")
-    wait_for(lambda: shared.json("status")["run"]["status"] == "rejected", 60)
+    wait_for(lambda: shared.json("status")["run"]["status"] == "rejected")
     assert re.search("This run was <b>REJECTED</b> by .*: not today<", report_of(shared, run["id"]))
 
 

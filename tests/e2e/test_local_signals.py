@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli, wait_for
+from tests.conftest import LIMIT_SECONDS, Cli, is_alive, wait_for
 from tests.e2e.test_local_interruptions import processes_of
 from tests.e2e.test_local_lifecycle import edit, hold, reached
 
@@ -34,16 +34,13 @@ def end(cli: Cli, begun: Path, sign: signal.Signals, *command: str) -> str:
     with cli.start(*command) as process:
         wait_for(begun.exists)
         process.send_signal(sign)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 128 + sign, out + err
     assert "Traceback" not in err
     assert "\nhint: " in f"\n{err}"
     helpers = (cli.folder / "training" / "reached-helpers").read_text().split()
     assert helpers
-    alive = [
-        pid for pid in helpers if Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text()
-    ]
-    assert alive == [], command
+    assert [pid for pid in helpers if is_alive(int(pid))] == [], command
     assert processes_of(cli) == {}, command
     assert not list(cli.folder.glob(".mlops/children/*")), command
     return out + err
@@ -61,7 +58,7 @@ def mute_server(begun: Path) -> Iterator[str]:
             self.wfile.write(b"id,text,long\n")
             self.wfile.flush()
             begun.touch()
-            ended.wait(30)
+            ended.wait(LIMIT_SECONDS)
 
         def log_message(self, *_: object) -> None: ...
 
@@ -105,7 +102,7 @@ def test_a_signal_in_the_middle_of_a_command_has_its_exit_code(
     with subprocess.Popen(argv, cwd=project_folder, stdout=pipe, stderr=pipe, text=True) as process:
         wait_for((project_folder / "paused").exists)
         process.send_signal(sign)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 128 + sign
     assert "Traceback" not in err
     assert "hint: Continue" in err

@@ -23,7 +23,7 @@ from mlops_cli.console import Console
 from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.rehearsal import Rehearsal, short_role
 from mlops_cli.rehearsal.simulated_aws import SimulatedAws
-from tests.conftest import ROOT, Cli, wait_for
+from tests.conftest import LIMIT_SECONDS, ROOT, Cli, wait_for
 from tests.e2e.cloud import project
 from tests.e2e.test_readme import check, masked
 
@@ -142,9 +142,9 @@ def test_nothing_is_left_of_a_rehearsal_that_is_ended(project: Path, tmp_path: P
     cli = Cli(project, {"SOURCE": "s3", "TMPDIR": str(files)})
     with cli.start("rehearse", "--source", "tiny.csv", "--yes") as process:
         assert process.stdout is not None
-        wait_for(lambda: "CREATE_COMPLETE" in process.stdout.readline(), seconds=60)
+        wait_for(lambda: "CREATE_COMPLETE" in process.stdout.readline())
         process.send_signal(sign)
-        process.communicate(timeout=60)
+        process.communicate(timeout=LIMIT_SECONDS)
     wait_for(lambda: list(files.iterdir()) == [])
     wait_for(lambda: processes_with(str(files)) == [])
     assert process.returncode == (130 if sign is signal.SIGINT else -signal.SIGKILL)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import aws_server
-from tests.conftest import Cli, wait_for
+from tests.conftest import LIMIT_SECONDS, Cli, wait_for
 from tests.e2e.cloud import Cloud, git, shared
 from tests.e2e.targets import either
 from tests.e2e.test_local_lifecycle import approved_run, edit, hold, reached
@@ -131,9 +131,9 @@ def test_ctrl_c_stops_the_job_on_aws(shared: Cloud) -> None:
     before, jobs_before = keys(shared), again(shared)
     held = shared.held("train.py")
     with shared.going("reproduce", run["id"]) as process:
-        wait_for(lambda: "InProgress" in again(shared).values(), 120)
+        wait_for(lambda: "InProgress" in again(shared).values())
         os.kill(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 130
     assert "Stopped; the job on AWS was stopped, too." in err
     assert "Traceback" not in err
@@ -142,7 +142,7 @@ def test_ctrl_c_stops_the_job_on_aws(shared: Cloud) -> None:
         return {status for name, status in again(shared).items() if name not in jobs_before}
 
     # One that was still fetching what lay in the folder that is gone fails before it is stopped.
-    wait_for(lambda: ending() in ({"Stopped"}, {"Failed"}), 120)
+    wait_for(lambda: ending() in ({"Stopped"}, {"Failed"}))
     assert keys(shared).keys() <= before.keys()
     held.unlink()
 
@@ -150,9 +150,9 @@ def test_ctrl_c_stops_the_job_on_aws(shared: Cloud) -> None:
 def killed(cloud: Cloud, run_id: str) -> None:
     """A reproduction that is killed while its training goes on."""
     with cloud.going("reproduce", run_id) as process:
-        wait_for(lambda: "InProgress" in again(cloud).values(), 120)
+        wait_for(lambda: "InProgress" in again(cloud).values())
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=LIMIT_SECONDS)
 
 
 def test_a_killed_reproduction_on_aws_is_made_again_or_cleaned_up(shared: Cloud) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cli, free_port, wait_for
+from tests.conftest import LIMIT_SECONDS, Cli, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -39,11 +39,11 @@ def server(folder: Path, port: int) -> Iterator[str]:
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen([*command, *store], stdout=log, stderr=log)
     try:
-        wait_for(lambda: process.poll() is None and is_up(url), 120)
+        wait_for(lambda: process.poll() is None and is_up(url))
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(LIMIT_SECONDS)
 
 
 def is_up(url: str) -> bool:
@@ -89,7 +89,7 @@ def test_a_run_in_the_background_and_one_that_fails_are_logged_too(tiny: Cli, tm
     assert logged(uri) == [], "a command that fails before its run begins logs no other run"
     run_id = tiny.json("run", "--set", "epochs=2", "--detach")["id"]
     background = tiny.folder / ".mlops" / "runs" / run_id / "run.log"
-    wait_for(lambda: "is logged to MLflow" in background.read_text(), 60)
+    wait_for(lambda: "is logged to MLflow" in background.read_text())
     assert [run.info.status for run in logged(uri)] == ["SCHEDULED"]
     script = tiny.folder / "training" / "train.py"
     script.write_text("raise SystemExit('no luck')\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import CACHE, environment
+from tests.conftest import LIMIT_SECONDS
 from tests.templates.policies import Document
 
 # Newer ones pin a boto3 that cannot stand beside ministack's, so checkov has an environment of its own.
@@ -70,7 +71,7 @@ def checkov(templates: tuple[Path, ...]) -> dict[str, list[str]]:
     files = [argument for template in templates for argument in ("--file", str(template))]
     options = ["--framework", "cloudformation", "--output", "json", "--skip-download"]
     command = [str(_checkov_commands() / "python"), "-m", "checkov.main", *files, *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.returncode in (0, 1), f"checkov ended with {done.returncode}\n{done.stderr[-2000:]}"
     results = json.loads(done.stdout)["results"]
     return {

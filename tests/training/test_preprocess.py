@@ -21,6 +21,7 @@ import preprocess
 from fitting.local_workers import free_ports
 from preparation.cluster import ClusterError, start_cluster
 from preparation.profiling import SPLITS
+from tests.conftest import LIMIT_SECONDS
 
 LABELS = HEADER[2:]
 
@@ -312,7 +313,7 @@ def test_instances_write_what_one_writes_also_when_one_is_killed(tmp_path: Path,
         time.sleep(2)
         os.killpg(instances[2].pid, signal.SIGKILL)
         os.killpg(instances[1].pid, signal.SIGCONT)
-        output = [instance.communicate(timeout=300)[0] for instance in instances]
+        output = [instance.communicate(timeout=LIMIT_SECONDS)[0] for instance in instances]
     finally:
         for instance in instances:
             instance.kill()
@@ -325,7 +326,7 @@ def test_bad_input_ends_all_instances(tmp_path: Path) -> None:
     write_csv(tmp_path / "raw" / "good.csv", random_rows(50))
     write_csv(tmp_path / "raw" / "wrong.csv", [("a", "text", 5, 0, 0, 0, 0, 0)])
     instances = start_instances(tmp_path, 2)
-    output = [instance.communicate(timeout=300)[0] for instance in instances]
+    output = [instance.communicate(timeout=LIMIT_SECONDS)[0] for instance in instances]
     assert [instance.returncode for instance in instances] == [1, 0], output
     assert "wrong.csv: row 'a' has toxic = '5', expected 0 or 1" in output[0]
     assert [path for path in (tmp_path / "0").rglob("*") if path.is_file()] == []

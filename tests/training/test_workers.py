@@ -16,6 +16,7 @@ from scripts import TINY, TRAINING, job_variables, train
 
 from fitting.local_workers import free_ports
 from mlops_cli.files.model_archive import pack
+from tests.conftest import LIMIT_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +62,7 @@ def test_two_workers_with_rows_of_their_own_have_equal_weights_and_do_as_well_as
         )
         for rank, host in enumerate(hosts)
     ]
-    output = [worker.communicate(timeout=600)[0] for worker in workers]
+    output = [worker.communicate(timeout=LIMIT_SECONDS)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], output
     weights = [re.findall(r"^weights (\w{64})$", text, re.M) for text in output]
     assert weights[0] == weights[1] != []
@@ -89,12 +90,12 @@ def test_when_a_worker_is_killed_all_end_and_the_next_start_continues(sample_dat
         pytest.skip("this system does not tell a process's children")
     last = children.read_text().split()[-1]
     subprocess.run(["kill", "-9", last], check=True)
-    output, _ = first.communicate(timeout=600)
+    output, _ = first.communicate(timeout=LIMIT_SECONDS)
     assert first.returncode == 1, output
     assert re.search(r"worker \d of 2 ended with exit code", output), output
 
     repeated = start(sample_dataset, tmp_path, *command, **environment)
-    output, _ = repeated.communicate(timeout=600)
+    output, _ = repeated.communicate(timeout=LIMIT_SECONDS)
     assert repeated.returncode == 0, output
     assert re.search(r"resumes after step [1-9]", output), output
     assert list((tmp_path / "checkpoints").iterdir()) == []
@@ -110,7 +111,7 @@ def test_a_killed_training_continues_to_the_very_weights_of_an_uninterrupted_one
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     resumed = start(sample_dataset, tmp_path, *arguments, **environment)
-    output, _ = resumed.communicate(timeout=600)
+    output, _ = resumed.communicate(timeout=LIMIT_SECONDS)
     assert resumed.returncode == 0, output
     assert re.search(r"resumes after step ([5-9]|1\d)", output), output
     packages = [pack(folder / "model", tmp_path / f"{n}.tar.gz") for n, folder in enumerate((tiny_training, tmp_path))]

@@ -11,7 +11,7 @@ import pytest
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.git import git
-from tests.conftest import Cli
+from tests.conftest import LIMIT_SECONDS, Cli
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_current_folder_may_be_gone(tmp_path: Path) -> None:
 )
 def test_an_odd_argument_is_one_error_and_one_hint(cli: Cli, arguments: tuple[str, ...]) -> None:
     with cli.start(*(os.fsencode(argument) for argument in arguments)) as process:  # type: ignore[arg-type]
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode in (1, 2)
     assert [line.split(":")[0] for line in err.splitlines()] == ["error", "hint"]
     assert "\x1b" not in err

@@ -16,6 +16,7 @@ from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
 from mlops_cli.data.scripts import DataScript
 from mlops_cli.errors import ConfigurationError, MlopsError
+from tests.conftest import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[3]
 MADE = {"made": DataScript("make.py", {"rows": "3"})}
@@ -262,7 +263,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(folder, tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
     )
     assert done.stdout == f"the disk is full while writing to {folder}\n"
     assert files(folder) == []
@@ -274,7 +275,9 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         source = numbered_rows(tmp_path / "source.csv", rows)
         command = [sys.executable, "-c", code, str(tmp_path / "data"), str(source)]
-        return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout)
+        return int(
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=LIMIT_SECONDS).stdout
+        )
 
     # Ids are kept as eight bytes each; ten times the text would be 30 MB more.
     few, large = peak(10_000), peak(100_000)

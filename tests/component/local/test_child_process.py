@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from mlops_cli.processes import child_process
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import OutputLine
+from tests.conftest import LIMIT_SECONDS, is_alive, wait_for
 
 RUN = """
 import sys
@@ -27,8 +27,8 @@ with (folder / "log").open("wb") as log:
 """
 GRANDCHILD = (
     "import os, subprocess, sys, time\n"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-    "print(os.getpid(), child.pid, flush=True)\ntime.sleep(60)\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "print(os.getpid(), child.pid, flush=True)\ntime.sleep(600)\n"
 )
 
 
@@ -38,24 +38,6 @@ def run(folder: Path, code: str) -> tuple[int, list[str], str]:
         code_ = JobProcesses(folder / "children").run([sys.executable, "-c", code], folder, {}, log, lines.append)
         log.seek(0)
         return code_, [line.text for line in lines], log.read().decode("utf-8", "replace")
-
-
-def alive(pid: int) -> bool:
-    """Whether a process lives; one that only waits to be collected does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def wait_for(condition, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_output_and_exit_code_are_kept(tmp_path: Path) -> None:
@@ -76,7 +58,7 @@ def test_what_takes_longer_than_it_may_is_ended_with_all_that_it_started(tmp_pat
     with (tmp_path / "log").open("w+b") as log, pytest.raises(TimeLimitError):
         children.run(command, tmp_path, {}, log, lambda line: None, seconds=3.0)
     pids = [int(pid) for pid in (tmp_path / "log").read_text().split()]
-    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+    wait_for(lambda: not any(is_alive(pid) for pid in pids))
     assert list((tmp_path / "children").glob("*")) == []
 
 
@@ -106,23 +88,23 @@ def test_a_bar_that_is_drawn_is_in_the_log_already(tmp_path: Path) -> None:
 def test_kill_9_of_mlops_ends_the_stage_and_the_next_sweep_its_children(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD])
     log = tmp_path / "log"
-    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
     child, grandchild = map(int, log.read_text().split())
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    assert wait_for(lambda: not alive(child))
+    wait_for(lambda: not is_alive(child))
     JobProcesses(tmp_path / "children").kill_orphans()
-    assert wait_for(lambda: not alive(grandchild))
+    wait_for(lambda: not is_alive(grandchild))
 
 
 def test_an_interrupt_ends_the_whole_group(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD], stderr=subprocess.DEVNULL)
     log = tmp_path / "log"
-    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
     pids = [int(pid) for pid in log.read_text().split()]
     os.kill(parent.pid, signal.SIGINT)
-    parent.wait(15)
-    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+    parent.wait(LIMIT_SECONDS)
+    wait_for(lambda: not any(is_alive(pid) for pid in pids))
 
 
 def test_a_sweep_with_nothing_to_sweep(tmp_path: Path) -> None:
@@ -134,38 +116,37 @@ def test_a_sweep_with_nothing_to_sweep(tmp_path: Path) -> None:
 
 
 def test_a_child_that_keeps_the_output_open_does_not_hold_the_stage_up(tmp_path: Path) -> None:
-    code = "import subprocess, sys; subprocess.Popen(['sleep', '50'], start_new_session=True); print('done')"
-    started = time.monotonic()
-    assert run(tmp_path, code)[:2] == (0, ["done"])
-    assert time.monotonic() - started < 40, "it waited for the child that was left behind"
+    code = "import subprocess; subprocess.Popen('sleep 600; touch waited', shell=True, start_new_session=True)"
+    assert run(tmp_path, code)[:2] == (0, [])
+    assert not (tmp_path / "waited").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
 def test_a_sweep_finds_what_left_the_group_and_closed_everything(tmp_path: Path) -> None:
     daemon = (
         "import os, subprocess, sys, time\n"
-        "child = subprocess.Popen(['sleep', '50'], start_new_session=True, stdout=-3, stderr=-3)\n"
-        "print(os.getpid(), child.pid, flush=True)\ntime.sleep(60)\n"
+        "child = subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3)\n"
+        "print(os.getpid(), child.pid, flush=True)\ntime.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), daemon])
     log = tmp_path / "log"
-    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
     pids = [int(pid) for pid in log.read_text().split()]
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     JobProcesses(tmp_path / "children").kill_orphans()
-    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+    wait_for(lambda: not any(is_alive(pid) for pid in pids))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
 def test_what_a_finished_stage_left_in_a_session_of_its_own_is_ended(tmp_path: Path) -> None:
     code = (
         "import subprocess\n"
-        "print(subprocess.Popen(['sleep', '50'], start_new_session=True, stdout=-3, stderr=-3).pid, flush=True)"
+        "print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3).pid, flush=True)"
     )
     status, lines, _ = run(tmp_path, code)
     assert status == 0
-    assert not alive(int(lines[0]))
+    assert not is_alive(int(lines[0]))
 
 
 # Leaves its session, its parents and its environment: nothing about it names the stage.
@@ -177,7 +158,7 @@ if not os.fork():
         os.write(1, b"%d\\n" % daemon)
         os._exit(0)
     os.closerange(0, 3)
-    os.execve("/bin/sleep", ["sleep", "60"], {})
+    os.execve("/bin/sleep", ["sleep", "600"], {})
 os.wait()
 """
 
@@ -186,7 +167,7 @@ os.wait()
 def test_a_daemon_without_any_mark_ends_with_its_stage(tmp_path: Path) -> None:
     status, lines, _ = run(tmp_path, LOST)
     assert status == 0
-    assert not alive(int(lines[0]))
+    assert not is_alive(int(lines[0]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
@@ -198,16 +179,16 @@ def test_what_still_writes_when_the_script_has_ended_may_finish(tmp_path: Path) 
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_daemon_without_any_mark_ends_with_mlops(tmp_path: Path, sign: signal.Signals) -> None:
-    command = [sys.executable, "-c", RUN, str(tmp_path), f"{LOST}\ntime.sleep(60)"]
+    command = [sys.executable, "-c", RUN, str(tmp_path), f"{LOST}\ntime.sleep(600)"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:
         log = tmp_path / "log"
-        assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+        wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
         daemon = int(log.read_text())
-        assert alive(daemon)
+        assert is_alive(daemon)
         parent.send_signal(sign)
-        parent.wait(15)
+        parent.wait(LIMIT_SECONDS)
         JobProcesses(tmp_path / "children").kill_orphans()
-    assert not alive(daemon)
+    assert not is_alive(daemon)
     assert not (tmp_path / "children").exists()
 
 
@@ -215,12 +196,12 @@ def test_a_daemon_without_any_mark_ends_with_mlops(tmp_path: Path, sign: signal.
 def test_a_script_that_ignores_the_signal_is_killed_with_its_daemon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{LOST}\ntime.sleep(60)"
+    code = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{LOST}\ntime.sleep(600)"
     monkeypatch.setattr(child_process, "GRACE_SECONDS", 0.2)
     children = JobProcesses(tmp_path / "children")
     with (tmp_path / "log").open("w+b") as log, pytest.raises(TimeLimitError):
         children.run([sys.executable, "-c", code], tmp_path, {}, log, lambda line: None, seconds=1.0)
-    assert not alive(int((tmp_path / "log").read_text()))
+    assert not is_alive(int((tmp_path / "log").read_text()))
 
 
 LEAVES_FILES = "import tempfile; print(tempfile.mkdtemp(), flush=True); import time; time.sleep({seconds})"
@@ -233,10 +214,10 @@ def test_temporary_files_lie_with_the_token_and_go_with_it(tmp_path: Path, monke
     _, lines, _ = run(tmp_path, LEAVES_FILES.format(seconds=0))
     assert lines
     (tmp_path / "log").unlink()
-    command = [sys.executable, "-c", RUN, str(tmp_path), LEAVES_FILES.format(seconds=60)]
+    command = [sys.executable, "-c", RUN, str(tmp_path), LEAVES_FILES.format(seconds=600)]
     with subprocess.Popen(command) as parent:
         log = tmp_path / "log"
-        assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+        wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
         folder = Path(log.read_text().strip())
         assert folder.resolve().is_relative_to(tmp_path / "children")
         parent.kill()
@@ -257,13 +238,13 @@ def test_sockets_fit_into_the_temporary_folder_of_a_project_that_lies_deep(tmp_p
 def test_a_sweep_leaves_alone_what_a_command_beside_it_has_started(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD], stderr=subprocess.DEVNULL)
     log = tmp_path / "log"
-    assert wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
     pids = [int(pid) for pid in log.read_text().split()]
     JobProcesses(tmp_path / "children").kill_orphans()
-    assert all(alive(pid) for pid in pids)
+    assert all(is_alive(pid) for pid in pids)
     JobProcesses(tmp_path / "children").kill_orphans(owned=True)
-    assert wait_for(lambda: not any(alive(pid) for pid in pids))
-    parent.wait(15)
+    wait_for(lambda: not any(is_alive(pid) for pid in pids))
+    parent.wait(LIMIT_SECONDS)
 
 
 @pytest.mark.parametrize("note", ["noise", "link"])
@@ -299,7 +280,7 @@ def test_numbers_of_another_pid_namespace_are_never_signalled(tmp_path: Path) ->
     """A container whose /proc is the host's: a process that it lists has another number, or none, inside."""
     job = JobProcesses(tmp_path / "children").begin()
     child = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"], env=job.environment(dict(os.environ))
+        [sys.executable, "-c", "import time; time.sleep(600)"], env=job.environment(dict(os.environ))
     )
     try:
         command = ["unshare", "--pid", "--fork", sys.executable, "-c", ELSEWHERE, str(tmp_path / "children")]
@@ -307,7 +288,7 @@ def test_numbers_of_another_pid_namespace_are_never_signalled(tmp_path: Path) ->
         if "unshare" in done.stderr:
             pytest.skip(f"no namespace can be made here: {done.stderr}")
         assert done.returncode == 0, done.stderr
-        assert alive(child.pid)
+        assert is_alive(child.pid)
         assert job.folder.is_dir(), "its processes stay on record"
     finally:
         job.end()

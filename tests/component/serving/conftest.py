@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,9 +17,9 @@ from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.files.model_archive import pack
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import Limits
+from tests.conftest import LIMIT_SECONDS, free_port
 
 NAME = "dev-comments"
-DEPLOY_SECONDS = 60.0
 
 # {"instances": [...]} with words that make the handler misbehave.
 INFERENCE = """
@@ -44,6 +41,9 @@ def input_handler(data, context):
             continue
         if text.startswith("sleep "):
             time.sleep(float(text.split()[1]))
+        if text.startswith("wait for "):
+            while not os.path.exists(text.removeprefix("wait for ")):
+                time.sleep(0.02)
         if text == "bug":
             raise KeyError("a bug in the handler")
         if text == "exit":
@@ -87,7 +87,7 @@ class Client:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base)
-        self.connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
+        self.connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=LIMIT_SECONDS)
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **options: Any
@@ -195,7 +195,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, packages: Callable[[str], 
     folder = tmp_path_factory.mktemp("shared")
     endpoint = LocalEndpoint(folder, NAME, LocalServerProcesses(folder), port=free_port())
     package = packages("text-0")
-    endpoint.deploy(package.path, package.digest, DEPLOY_SECONDS)
+    endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
     yield endpoint
     endpoint.stop(10)
 
@@ -226,37 +226,3 @@ def make_endpoint(tmp_path: Path) -> Iterator[Callable[..., LocalEndpoint]]:
 @pytest.fixture(scope="session")
 def connect() -> Callable[[LocalEndpoint], Client]:
     return lambda endpoint: Client(endpoint.status().url)
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Callable[[Callable[[], Any], float], Any]:
-    """Ask until the answer is true, for a bounded time; returns the last answer."""
-
-    def wait(question: Callable[[], Any], seconds: float = 20.0) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (answer := question()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return answer
-
-    return wait
-
-
-@pytest.fixture(scope="session")
-def is_alive() -> Callable[[int], bool]:
-    def alive(process: int) -> bool:
-        try:
-            os.kill(process, 0)
-            stat = Path(f"/proc/{process}/stat").read_text()
-        except ProcessLookupError:
-            return False
-        except FileNotFoundError:  # it has just gone; or this system has no /proc
-            return not Path("/proc/self").exists()
-        # A zombie that nobody has reaped yet (the test's own child, or init is slow) runs no more.
-        return stat.rpartition(")")[2].split()[0] != "Z"
-
-    return alive
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

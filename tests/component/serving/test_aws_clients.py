@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from mlops_cli.serving.control import LocalEndpoint
+from tests.conftest import LIMIT_SECONDS
 
 NAME = "dev-comments"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -91,6 +92,6 @@ def aws(endpoint: LocalEndpoint, name: str, request: Path, answer: Path) -> subp
         env={"PATH": os.environ["PATH"], "HOME": str(request.parent), **CREDENTIALS},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
         check=False,
     )

@@ -22,6 +22,7 @@ from mlops_cli.serving.worker.batch import Batch, Invocation
 from mlops_cli.serving.worker.handlers import Context
 from mlops_cli.serving.worker.lane import LARGE_BYTES, Engine, Lane, free_rows
 from mlops_cli.serving.worker.progress_board import ProgressBoard, open_board_file
+from tests.conftest import LIMIT_SECONDS
 
 
 def test_concurrent_requests_get_their_own_answers(running: Any, connect: Any, client: Any) -> None:
@@ -124,7 +125,7 @@ def end_threads(near: socket.socket, far: socket.socket) -> None:
     near.close()
     for thread in threading.enumerate():
         if thread.name.startswith("lane-"):
-            thread.join(10)
+            thread.join(LIMIT_SECONDS)
     far.close()
 
 

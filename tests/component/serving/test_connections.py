@@ -19,7 +19,7 @@ import pytest
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import Limits
-from tests.conftest import wait_for
+from tests.conftest import LIMIT_SECONDS, wait_for
 
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = b'{"instances": ["x"]}'
@@ -45,7 +45,7 @@ def crowded(tmp_path_factory: Any, packages: Any) -> Iterator[LocalEndpoint]:
 
 
 def served(endpoint: LocalEndpoint, package: Any) -> LocalEndpoint:
-    endpoint.deploy(package.path, package.digest, 60)
+    endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
     return endpoint
 
 
@@ -69,7 +69,7 @@ def address_of(endpoint: LocalEndpoint) -> tuple[str, int]:
 def hold(address: tuple[str, int], count: int, start: bytes) -> list[socket.socket]:
     connections = []
     for _ in range(count):
-        connections.append(socket.create_connection(address, timeout=60))
+        connections.append(socket.create_connection(address, timeout=LIMIT_SECONDS))
         connections[-1].sendall(start)  # at once: a connection without a request may be closed for the next one
     return connections
 
@@ -176,7 +176,7 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(make_endpoint: Any, p
 
 def drained(connection: socket.socket) -> int:
     """Return how many bytes of the answer had come before the server gave the connection up."""
-    connection.settimeout(60)
+    connection.settimeout(LIMIT_SECONDS)
     size = 0
     try:
         while data := connection.recv(1 << 16):

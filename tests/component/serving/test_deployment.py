@@ -21,12 +21,13 @@ from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.errors import MlopsError
 from mlops_cli.serving.control import LocalEndpoint, ServerState
 from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
+from tests.conftest import LIMIT_SECONDS, is_alive, wait_for
 
 NAME = "dev-comments"
 
 
 def deploy(endpoint: LocalEndpoint, package: Any) -> Any:
-    return endpoint.deploy(package.path, package.digest, 60)
+    return endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
 
 
 def folder_of(endpoint: LocalEndpoint) -> EndpointDirectory:
@@ -60,17 +61,17 @@ def test_deploying_reports_what_the_server_says(make_endpoint: Any, packages: An
 
 
 def test_the_endpoint_needs_nothing_of_where_the_model_came_from(
-    make_endpoint: Any, packages: Any, connect: Any, tmp_path: Path, eventually: Any
+    make_endpoint: Any, packages: Any, connect: Any, tmp_path: Path
 ) -> None:
     copy = tmp_path / "model.tar.gz"
     copy.write_bytes(packages("text-0").path.read_bytes())
     endpoint = make_endpoint()
-    endpoint.deploy(copy, packages("text-0").digest, 60)
+    endpoint.deploy(copy, packages("text-0").digest, LIMIT_SECONDS)
     copy.unlink()
     worker = worker_of(endpoint)
     assert worker is not None
     os.kill(worker, signal.SIGKILL)
-    assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    wait_for(lambda: worker_of(endpoint) not in (None, worker))
     assert connect(endpoint).predict("late")
 
 
@@ -78,10 +79,10 @@ def test_another_digest_is_refused_and_the_old_model_stays(make_endpoint: Any, p
     endpoint = make_endpoint()
     before = deploy(endpoint, packages("text-0"))
     with pytest.raises(MlopsError, match="is not the approved model"):
-        endpoint.deploy(packages("text-1").path, packages("text-0").digest[::-1], 60)
+        endpoint.deploy(packages("text-1").path, packages("text-0").digest[::-1], LIMIT_SECONDS)
     assert endpoint.status() == before
     with pytest.raises(MlopsError, match="No such file"):
-        endpoint.deploy(Path("nowhere.tar.gz"), "0" * 64, 60)
+        endpoint.deploy(Path("nowhere.tar.gz"), "0" * 64, LIMIT_SECONDS)
     assert len(list(folder_of(endpoint).models.iterdir())) == 2, "the archive in service and its folder"
 
 
@@ -89,7 +90,7 @@ BROKEN = {
     "raises at import": "raise RuntimeError('the labels are missing')",
     "has no handlers": "x = 1",
     "ends the process": "import os; os._exit(3)",
-    "never gets ready": "import time; time.sleep(60)",
+    "never gets ready": "import time; time.sleep(600)",
 }
 
 
@@ -109,7 +110,7 @@ def test_a_model_that_cannot_be_served_leaves_the_old_one_in_service(
     with_code(copy_of(packages("plain").folder, folder), code)
     broken = package_of(folder)
     with pytest.raises(MlopsError, match=r"(?s)Log: .*server\.log\n  ") as caught:
-        endpoint.deploy(broken.path, broken.digest, 2.5 if "sleep" in code else 60)
+        endpoint.deploy(broken.path, broken.digest, 2.5 if "sleep" in code else LIMIT_SECONDS)
     assert ("was not ready after" in caught.value.message) == ("sleep" in code)
     assert ("deploy in [time_limits]" in caught.value.hint) == ("sleep" in code)
     if "labels" in code:
@@ -125,7 +126,7 @@ def test_a_package_that_is_no_archive_is_refused(make_endpoint: Any, tmp_path: P
     path.write_bytes(b"not an archive")
     endpoint = make_endpoint()
     with pytest.raises(MlopsError, match=r"is not a complete \.tar\.gz"):
-        endpoint.deploy(path, digest_file(path), 60)
+        endpoint.deploy(path, digest_file(path), LIMIT_SECONDS)
     assert endpoint.status().state is ServerState.ABSENT
     assert not is_locked(folder_of(endpoint).supervisor_lock)
 
@@ -168,25 +169,23 @@ def test_replacing_under_load_loses_no_request(make_endpoint: Any, packages: Any
     finally:
         done.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(LIMIT_SECONDS)
     assert problems == []
     assert min(answered) > 10
 
 
-def test_a_replaced_worker_leaves_and_its_package_with_it(
-    make_endpoint: Any, packages: Any, is_alive: Any, eventually: Any
-) -> None:
+def test_a_replaced_worker_leaves_and_its_package_with_it(make_endpoint: Any, packages: Any) -> None:
     endpoint = make_endpoint()
     deploy(endpoint, packages("text-0"))
     old = worker_of(endpoint)
     deploy(endpoint, packages("text-1"))
     assert old is not None
-    assert eventually(lambda: not is_alive(old))
-    assert eventually(lambda: len(list(folder_of(endpoint).models.iterdir())) == 2)
+    wait_for(lambda: not is_alive(old))
+    wait_for(lambda: len(list(folder_of(endpoint).models.iterdir())) == 2)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_started_again(make_endpoint: Any, packages: Any, connect: Any, eventually: Any) -> None:
+def test_a_killed_worker_is_started_again(make_endpoint: Any, packages: Any, connect: Any) -> None:
     endpoint = make_endpoint()
     before = deploy(endpoint, packages("text-0"))
     for _ in range(2):
@@ -195,14 +194,14 @@ def test_a_killed_worker_is_started_again(make_endpoint: Any, packages: Any, con
         os.kill(worker, signal.SIGKILL)
         # The socket is the supervisor's: a client that comes meanwhile waits, and is answered.
         assert connect(endpoint).predict("x")
-        assert eventually(lambda worker=worker: worker_of(endpoint) not in (None, worker))
+        wait_for(lambda worker=worker: worker_of(endpoint) not in (None, worker))
     status = endpoint.status()
     assert (status.state, status.pid, status.url) == (ServerState.IN_SERVICE, before.pid, before.url)
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
 def test_without_a_file_to_be_had_the_server_waits_until_there_is(
-    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+    make_endpoint: Any, packages: Any, connect: Any
 ) -> None:
     endpoint = make_endpoint()
     before = deploy(endpoint, packages("text-0"))
@@ -211,16 +210,14 @@ def test_without_a_file_to_be_had_the_server_waits_until_there_is(
     soft, hard = resource.prlimit(before.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(before.pid, resource.RLIMIT_NOFILE, (0, hard))
     os.kill(worker, signal.SIGKILL)
-    assert eventually(lambda: "the worker cannot be started again" in before.log.read_text())
+    wait_for(lambda: "the worker cannot be started again" in before.log.read_text())
     resource.prlimit(before.pid, resource.RLIMIT_NOFILE, (soft, hard))
     assert connect(endpoint).predict("x")
-    assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    wait_for(lambda: worker_of(endpoint) not in (None, worker))
     assert endpoint.status().pid == before.pid
 
 
-def test_a_worker_serves_though_that_cannot_be_written_down(
-    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
-) -> None:
+def test_a_worker_serves_though_that_cannot_be_written_down(make_endpoint: Any, packages: Any, connect: Any) -> None:
     endpoint = make_endpoint()
     deploy(endpoint, packages("text-0"))
     client, worker, record = connect(endpoint), worker_of(endpoint), folder_of(endpoint).service
@@ -229,7 +226,7 @@ def test_a_worker_serves_though_that_cannot_be_written_down(
     record.mkdir()  # so that no record can take its place
     os.kill(worker, signal.SIGKILL)
     assert client.predict("x")
-    assert "endpoint.json cannot be written" in endpoint.status().log.read_text()
+    wait_for(lambda: "endpoint.json cannot be written" in endpoint.status().log.read_text())
     record.rmdir()
 
 
@@ -248,17 +245,15 @@ def test_a_deployment_that_cannot_be_written_down_leaves_the_old_model_in_servic
     assert answer.headers["x-amzn-sagemaker-custom-attributes"] == f"model-digest={packages('text-0').digest}"
 
 
-def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(
-    make_endpoint: Any, packages: Any, is_alive: Any, eventually: Any
-) -> None:
+def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(make_endpoint: Any, packages: Any) -> None:
     endpoint = make_endpoint(port=0)
     before = deploy(endpoint, packages("text-0"))
     worker = worker_of(endpoint)
     os.kill(before.pid, signal.SIGKILL)
     assert worker is not None
-    assert eventually(lambda: not is_alive(worker) and not is_alive(before.pid))
+    wait_for(lambda: not is_alive(worker) and not is_alive(before.pid))
     # The kernel releases the lock when the last thread is gone, a moment after the process counts as dead.
-    assert eventually(lambda: endpoint.status().pid is None)
+    wait_for(lambda: endpoint.status().pid is None)
     dead = endpoint.status()
     assert (dead.state, dead.pid, dead.model_digest) == (ServerState.FAILED, None, None)
     assert "died" in dead.reason
@@ -270,40 +265,38 @@ def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(
 
 
 def test_a_supervisor_killed_while_it_starts_a_worker_leaves_nothing(
-    make_endpoint: Any, packages: Any, package_of: Any, with_code: Any, eventually: Any, tmp_path: Path
+    make_endpoint: Any, packages: Any, package_of: Any, with_code: Any, tmp_path: Path
 ) -> None:
     endpoint = make_endpoint()
     folder = tmp_path / "slow"
-    with_code(copy_of(packages("plain").folder, folder), "import time; time.sleep(30)")
+    with_code(copy_of(packages("plain").folder, folder), "import time; time.sleep(600)")
     slow = package_of(folder)
     failures: list[MlopsError] = []
 
     def attempt() -> None:
         try:
-            endpoint.deploy(slow.path, slow.digest, 60)
+            endpoint.deploy(slow.path, slow.digest, LIMIT_SECONDS)
         except MlopsError as error:
             failures.append(error)
 
     thread = threading.Thread(target=attempt)
     thread.start()
     files = EndpointDirectory(endpoint.status().log.parent)
-    assert eventually(lambda: is_locked(files.workers_lock, shared=True))
-    assert eventually(lambda: endpoint.status().state is ServerState.UPDATING and endpoint.status().pid)
+    wait_for(lambda: is_locked(files.workers_lock, shared=True))
+    wait_for(lambda: endpoint.status().state is ServerState.UPDATING and endpoint.status().pid)
     os.kill(endpoint.status().pid or 0, signal.SIGKILL)
-    thread.join(30)
+    thread.join(LIMIT_SECONDS)
     assert "died while it was starting" in failures[0].message
-    assert eventually(lambda: not is_locked(files.workers_lock, shared=True))
+    wait_for(lambda: not is_locked(files.workers_lock, shared=True))
     assert endpoint.status().state is ServerState.ABSENT
 
 
-def test_stopping_ends_everything_and_may_be_repeated(
-    make_endpoint: Any, packages: Any, is_alive: Any, eventually: Any
-) -> None:
+def test_stopping_ends_everything_and_may_be_repeated(make_endpoint: Any, packages: Any) -> None:
     endpoint = make_endpoint()
     status = deploy(endpoint, packages("text-0"))
     worker = worker_of(endpoint)
     endpoint.stop(10)
-    assert worker is not None and eventually(lambda: not is_alive(worker) and not is_alive(status.pid))
+    assert worker is not None and wait_for(lambda: not is_alive(worker) and not is_alive(status.pid))
     assert endpoint.status().state is ServerState.ABSENT
     assert is_refused(status.url)
     endpoint.stop(10)
@@ -320,14 +313,14 @@ if not os.fork():
         Path(tempfile.gettempdir(), "daemon").write_text(f"{daemon}\\n")
         os._exit(0)
     os.closerange(0, 1000)
-    os.execve("/bin/sleep", ["sleep", "60"], {})
+    os.execve("/bin/sleep", ["sleep", "600"], {})
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_a_daemon_of_the_packages_code_ends_with_the_server(
-    make_endpoint: Any, packages: Any, package_of: Any, is_alive: Any, eventually: Any, tmp_path: Path, how: str
+    make_endpoint: Any, packages: Any, package_of: Any, tmp_path: Path, how: str
 ) -> None:
     endpoint = make_endpoint()
     folder = tmp_path / "daemon"
@@ -335,7 +328,7 @@ def test_a_daemon_of_the_packages_code_ends_with_the_server(
     inference.write_text(inference.read_text() + DAEMON)
     status = deploy(endpoint, package_of(folder))
     root = folder_of(endpoint).root
-    assert eventually(lambda: [note for note in root.glob("children/*/daemon") if note.read_text().endswith("\n")])
+    wait_for(lambda: [note for note in root.glob("children/*/daemon") if note.read_text().endswith("\n")])
     daemon = int(next(root.glob("children/*/daemon")).read_text())
     assert is_alive(daemon)
     if how == "killed":
@@ -345,7 +338,7 @@ def test_a_daemon_of_the_packages_code_ends_with_the_server(
     assert not list(folder_of(endpoint).root.glob("children"))
 
 
-def test_stopping_does_not_wait_for_a_hung_server(make_endpoint: Any, packages: Any, is_alive: Any) -> None:
+def test_stopping_does_not_wait_for_a_hung_server(make_endpoint: Any, packages: Any) -> None:
     endpoint = make_endpoint()
     status = deploy(endpoint, packages("text-0"))
     worker = worker_of(endpoint)
@@ -367,9 +360,7 @@ def test_a_taken_port_is_named_with_its_setting(make_endpoint: Any, packages: An
     assert endpoint.status().state is ServerState.ABSENT
 
 
-def test_the_port_can_be_changed_while_it_serves(
-    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
-) -> None:
+def test_the_port_can_be_changed_while_it_serves(make_endpoint: Any, packages: Any, connect: Any) -> None:
     endpoint = make_endpoint()
     before = deploy(endpoint, packages("text-0"))
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -380,7 +371,7 @@ def test_the_port_can_be_changed_while_it_serves(
     assert after.url == f"http://127.0.0.1:{port}" != before.url
     assert connect(moved).ask("GET", "/ping", headers={"Host": "model.example.org"}).status == 200
     assert after.hosts == ("model.example.org",)
-    assert eventually(lambda: is_refused(before.url))
+    wait_for(lambda: is_refused(before.url))
 
 
 def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, packages: Any, connect: Any) -> None:
@@ -392,7 +383,7 @@ def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, pac
         "folder, name, port, model, digest = sys.argv[1:]\n"
         "processes = LocalServerProcesses(Path(folder))\n"
         "endpoint = LocalEndpoint(Path(folder), name, processes, port=int(port))\n"
-        "print(endpoint.deploy(Path(model), digest, 60).pid)\n"
+        "print(endpoint.deploy(Path(model), digest, 300).pid)\n"
     )
     folder = endpoint.status().log.parent
     # A session of its own that ends: whatever hangs on the terminal would get a SIGHUP.
@@ -402,7 +393,7 @@ def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, pac
         start_new_session=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
         check=True,
     )
     status = endpoint.status()
@@ -411,20 +402,20 @@ def test_the_server_survives_the_process_that_started_it(make_endpoint: Any, pac
 
 
 def test_a_handler_that_never_ends_costs_a_restart_not_the_endpoint(
-    make_endpoint: Any, packages: Any, connect: Any, eventually: Any
+    make_endpoint: Any, packages: Any, connect: Any
 ) -> None:
     endpoint = make_endpoint(Limits(request_seconds=3))
     deploy(endpoint, packages("text-0"))
     worker = worker_of(endpoint)
     hung = connect(endpoint).ask("POST", "/invocations", {"instances": ["sleep 3600"]})
     assert hung.status == 504
-    assert eventually(lambda: worker_of(endpoint) not in (None, worker))
+    wait_for(lambda: worker_of(endpoint) not in (None, worker))
     assert connect(endpoint).predict("x")
 
 
 def is_refused(url: str) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=5).close()
+        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=LIMIT_SECONDS).close()
     except ConnectionRefusedError:
         return True
     return False

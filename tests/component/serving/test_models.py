@@ -12,6 +12,7 @@ import pytest
 from mlops_cli.serving.runtime.predict_api import PredictError, parse, render
 from mlops_cli.serving.runtime.saved_model import Model, ModelError, Signature, TensorSpec, read_signature
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
+from tests.conftest import LIMIT_SECONDS
 
 STRINGS = Signature((TensorSpec("text", "t:0", 7, (None,)),), (TensorSpec("out", "o:0", 1, (None, 6)),))
 TABLE = Signature(
@@ -112,7 +113,7 @@ def test_values_that_do_not_fit_are_refused(request_: Any) -> None:
 
 def test_a_package_without_code_passes_json_through(make_endpoint: Any, packages: Any, connect: Any) -> None:
     endpoint, package = make_endpoint(), packages("table")
-    endpoint.deploy(package.path, package.digest, 60)
+    endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
     client = connect(endpoint)
     rows = [{"count": 2, "features": [1, 2, 3]}]
     answer = client.ask("POST", "/invocations", {"instances": rows})
@@ -152,6 +153,6 @@ def test_a_lone_handler_calls_the_model_by_its_rest_uri(
     finally:
         (folder / "1").rename(packages("plain").folder / "1")
     endpoint = make_endpoint()
-    endpoint.deploy(package.path, package.digest, 60)
+    endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
     answer = connect(endpoint).ask("POST", "/invocations", b"one\ntwo\nthree", {"Content-Type": "text/plain"})
     assert (answer.status, answer.json()) == (200, 3)

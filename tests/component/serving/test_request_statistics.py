@@ -24,7 +24,7 @@ from mlops_cli.monitoring.statistics import (
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import EndpointDirectory
 from mlops_cli.serving.supervision.request_statistics import add_counts, read_counts
-from tests.conftest import ROOT
+from tests.conftest import LIMIT_SECONDS, ROOT, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def observing(packages: Any, package_of: Any, with_code: Any, tmp_path: Path) ->
 
 
 def deployed(endpoint: LocalEndpoint, package: Any) -> LocalEndpoint:
-    endpoint.deploy(package.path, package.digest, 60)
+    endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
     return endpoint
 
 
@@ -84,9 +84,7 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_every_sampled_request_is_counted_and_no_text_is_kept(
-    make_endpoint: Any, observing: Any, connect: Any, eventually: Any
-) -> None:
+def test_every_sampled_request_is_counted_and_no_text_is_kept(make_endpoint: Any, observing: Any, connect: Any) -> None:
     package = observing("one")
     endpoint = deployed(make_endpoint(sample=1.0), package)
     client = connect(endpoint)
@@ -94,7 +92,7 @@ def test_every_sampled_request_is_counted_and_no_text_is_kept(
     for text in ("ab", "abcdef", "abcdef", secret):
         client.ask("POST", "/invocations", {"instances": [text]})
     client.ask("POST", "/invocations", {"instances": ["a", "b", "c"]})
-    statistics = eventually(lambda: (counts := endpoint.read_statistics(package.digest, 1)).requests == 5 and counts)
+    statistics = wait_for(lambda: (counts := endpoint.read_statistics(package.digest, 1)).requests == 5 and counts)
     assert (statistics.requests, statistics.rows, statistics.squares) == (5, 7, 4 + 9)
     assert statistics.measures["length"].counts == {0: 4, 1: 2, 2: 1}
     assert statistics.measures["length"].total == 2 + 6 + 6 + len(secret) + 3
@@ -126,16 +124,16 @@ def test_off_means_that_nothing_is_measured_and_no_file_is_made(
     assert endpoint.read_statistics(package.digest, 1) == Counts()
 
 
-def test_what_was_told_survives_kill_9(make_endpoint: Any, observing: Any, connect: Any, eventually: Any) -> None:
+def test_what_was_told_survives_kill_9(make_endpoint: Any, observing: Any, connect: Any) -> None:
     package = observing("one")
     endpoint = deployed(make_endpoint(sample=1.0), package)
     for _ in range(30):
         connect(endpoint).ask("POST", "/invocations", {"instances": ["abc"]})
-    assert eventually(lambda: endpoint.read_statistics(package.digest, 1).requests == 30)
+    wait_for(lambda: endpoint.read_statistics(package.digest, 1).requests == 30)
     service = EndpointDirectory(endpoint.status().log.parent).read_service()
     assert service is not None and service.worker is not None
     os.kill(service.worker, signal.SIGKILL)
-    assert eventually(lambda: endpoint.status().state.value == "in-service")
+    wait_for(lambda: endpoint.status().state.value == "in-service")
     assert endpoint.read_statistics(package.digest, 1).requests == 30
     for _ in range(12):
         connect(endpoint).ask("POST", "/invocations", {"instances": ["abc"]})
@@ -144,7 +142,7 @@ def test_what_was_told_survives_kill_9(make_endpoint: Any, observing: Any, conne
 
 
 def test_another_model_starts_afresh_and_the_first_ones_last_counts_are_kept(
-    make_endpoint: Any, observing: Any, connect: Any, eventually: Any
+    make_endpoint: Any, observing: Any, connect: Any
 ) -> None:
     first, second = observing("one"), observing("two")
     endpoint = deployed(make_endpoint(sample=1.0), first)
@@ -153,8 +151,8 @@ def test_another_model_starts_afresh_and_the_first_ones_last_counts_are_kept(
     deployed(endpoint, second)
     for _ in range(3):
         connect(endpoint).ask("POST", "/invocations", {"instances": ["abc"]})
-    assert eventually(lambda: endpoint.read_statistics(second.digest, 1).requests == 3)
-    assert eventually(lambda: endpoint.read_statistics(first.digest, 1).requests == 7), "the worker told before it left"
+    wait_for(lambda: endpoint.read_statistics(second.digest, 1).requests == 3)
+    wait_for(lambda: endpoint.read_statistics(first.digest, 1).requests == 7)  # the worker told before it left
 
 
 def test_sampling_is_turned_on_by_deploying_the_same_model_again(make_endpoint: Any, observing: Any) -> None:
@@ -186,6 +184,7 @@ def test_a_request_that_cannot_be_measured_is_answered_and_its_text_is_in_no_log
     log = endpoint.status().log
     endpoint.stop(10)
     assert endpoint.read_statistics(package.digest, 1).requests == 1
+    wait_for(lambda: "requests cannot be measured: ValueError" in log.read_text())
     assert log.read_text().count("requests cannot be measured: ValueError") == 1
     assert secret.encode() not in everything_in(log.parent)
 
@@ -202,7 +201,7 @@ def test_what_a_package_says_instead_of_counts_gets_nowhere(make_endpoint: Any, 
     connect(endpoint).ask("POST", "/invocations", {"instances": ["abc"]})
     log = endpoint.status().log
     endpoint.stop(10)
-    assert "was not understood" in log.read_text()
+    wait_for(lambda: "was not understood" in log.read_text())
     assert endpoint.read_statistics(package.digest, 1).requests == 1
 
 
@@ -212,7 +211,7 @@ def test_a_model_whose_reference_is_broken_serves_all_the_same(
 ) -> None:
     endpoint = deployed(make_endpoint(sample=1.0), observing("one", reference=reference))
     assert connect(endpoint).ask("POST", "/invocations", {"instances": ["abc"]}).status == 200
-    assert "observed.json cannot be read" in endpoint.status().log.read_text()
+    wait_for(lambda: "observed.json cannot be read" in endpoint.status().log.read_text())
 
 
 def test_a_package_that_has_nothing_to_measure_serves_as_ever(make_endpoint: Any, packages: Any, connect: Any) -> None:

@@ -21,6 +21,7 @@ from mlops_cli.frameworks.package_check import obstacle
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.runtime.script_model import AnswerError, ScriptModel
+from tests.conftest import LIMIT_SECONDS, wait_for
 
 pytest.importorskip("sagemaker_inference", reason="it comes with the extra: pip install -e '.[test]'")
 
@@ -282,7 +283,7 @@ def test_the_server_answers_with_the_packages_functions(
     """Over HTTP, also in the form of SageMaker's runtime; the examples that it does not understand do not stop it."""
     archive = package_of(sklearn_package(tmp_path / "package"))
     endpoint = make_endpoint(examples='{"instances": ["not for this model"]}')
-    endpoint.deploy(archive.path, archive.digest, 60, "sklearn")
+    endpoint.deploy(archive.path, archive.digest, LIMIT_SECONDS, "sklearn")
     client = connect(endpoint)
     answer = client.ask("POST", "/invocations", b"1,1\n2,2\n", {"Content-Type": CSV, "Accept": JSON})
     assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"[3.0, 6.0]", JSON)
@@ -292,4 +293,4 @@ def test_the_server_answers_with_the_packages_functions(
     assert (wrapped.status, wrapped.headers["x-amzn-errortype"]) == (424, "ModelError")
     assert wrapped.json()["OriginalStatusCode"] == 415
     assert client.ask("GET", "/ping").status == 200
-    assert "does not answer the examples of usecase.toml" in endpoint.status().log.read_text()
+    wait_for(lambda: "does not answer the examples of usecase.toml" in endpoint.status().log.read_text())
