@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.backends.aws.build_limit import SHORTEST_MINUTES
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.clients.pricing import Cache, Product, quote
 from mlops_cli.backends.aws.runs.cost_estimate import (
@@ -17,7 +18,6 @@ from mlops_cli.backends.aws.runs.cost_estimate import (
     endpoint_items,
     recent_durations,
 )
-from mlops_cli.backends.aws.runs.status import BUILD_LIMIT_MINUTES
 from mlops_cli.core.costs import HOURS_PER_MONTH, CostItem, Costs, Limits, Price, Unit, money
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.core.stages import STAGES
@@ -179,8 +179,8 @@ def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
         3.0,
         "at most: max_runtime_minutes",
     )
-    assert build.quantity == 7 * BUILD_LIMIT_MINUTES
-    assert actions.quantity == 7 * BUILD_LIMIT_MINUTES + 30 + 90 + 2 * DEPLOY_LIMIT_MINUTES + 2
+    assert build.quantity == 7 * SHORTEST_MINUTES
+    assert actions.quantity == 7 * SHORTEST_MINUTES + 30 + 90 + 2 * DEPLOY_LIMIT_MINUTES + 2
     assert (build.resource, actions.resource) == ("7 builds, general1.small", "13 pipeline actions")
 
 
@@ -188,9 +188,9 @@ def test_what_was_done_before_takes_as_long_again() -> None:
     earlier = {("train", "job"): ActionDuration(360, "r1"), ("train", "command"): ActionDuration(61, "r1")}
     _, train, build, actions = Estimate(machines().trained_on("ml.m5.large")).run(earlier)
     assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "duration of run r1")
-    assert build.quantity == 6 * BUILD_LIMIT_MINUTES + 2
+    assert build.quantity == 6 * SHORTEST_MINUTES + 2
     assert build.note == "at most: time limits, and duration of run r1"
-    assert actions.quantity == 6 * BUILD_LIMIT_MINUTES + 2 + 30 + 6 + 2 * DEPLOY_LIMIT_MINUTES + 2
+    assert actions.quantity == 6 * SHORTEST_MINUTES + 2 + 30 + 6 + 2 * DEPLOY_LIMIT_MINUTES + 2
 
 
 class Past:
@@ -227,7 +227,7 @@ def test_how_long_it_took_is_taken_from_the_run_that_has_really_done_it() -> Non
 def test_a_run_from_a_later_stage_on_has_no_jobs_before_it_but_every_step() -> None:
     items = Estimate(machines()).run({}, "approval")
     assert [item.product.usage for item in items] == ["Build-Min:Linux:g1.small", "actionExecutionMinute"]
-    assert items[0].quantity == (len(STAGES) + 1) * BUILD_LIMIT_MINUTES, "and the one that decides after the last gate"
+    assert items[0].quantity == (len(STAGES) + 1) * SHORTEST_MINUTES, "and the one that decides after the last gate"
 
 
 def test_spot_is_the_on_demand_price_as_an_upper_bound() -> None:
@@ -245,7 +245,8 @@ def test_an_endpoint_with_its_alarms_and_a_serverless_one_by_use() -> None:
 
 
 def test_the_limits_are_those_of_the_templates() -> None:
-    assert f"TimeoutInMinutes: {BUILD_LIMIT_MINUTES}\n" in (ROOT / "templates" / "pipeline.yaml").read_text()
+    longer = Estimate(machines(), 100).run({})
+    assert longer[2].quantity == 7 * 100
     seconds = f"MaximumExecutionTimeoutInSeconds: {DEPLOY_LIMIT_MINUTES * 60}\n"
     assert seconds in (ROOT / "templates" / "endpoint.yaml").read_text()
 

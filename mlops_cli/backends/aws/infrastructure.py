@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.cleanup.steps import Cleanup
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices
@@ -16,13 +17,11 @@ from mlops_cli.backends.aws.runs.cost_estimate import (
     recent_durations,
     with_prices,
 )
-from mlops_cli.backends.aws.runs.status import BUILD_LIMIT_MINUTES
 from mlops_cli.backends.base import CostScope, Infrastructure
 from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.costs import Costs
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
-from mlops_cli.core.stages import STAGES, Kind
 
 
 class AwsInfrastructure(Infrastructure):
@@ -35,15 +34,6 @@ class AwsInfrastructure(Infrastructure):
     def undeployed_settings(self) -> list[str]:
         deployed = self._deployed
         return differences(deployed.use_case, deployed.settings, deployed.pipeline_stack)
-
-    def warnings(self) -> list[str]:
-        limits = self._deployed.use_case.time_limits
-        gates = [stage for stage in STAGES if stage.kind is Kind.GATE and limits.of(stage) > BUILD_LIMIT_MINUTES]
-        return [
-            f"{gate.name} has {limits.of(gate)} minutes in [time_limits], but on AWS its build ends after "
-            f"{BUILD_LIMIT_MINUTES}."
-            for gate in gates
-        ]
 
     def unsent_inputs(self) -> list[str]:
         return describe_unsent(
@@ -58,7 +48,7 @@ class AwsInfrastructure(Infrastructure):
             durations = recent_durations(deployed.services.pipeline, deployed.services.run_store)
             items, by_use = Estimate(deployed.machines).jobs(durations), (VOLUMES,)
         else:
-            estimate = Estimate(deployed.machines)
+            estimate = Estimate(deployed.machines, build_minutes(deployed.use_case.time_limits))
             items, by_use = estimate.endpoint(), estimate.by_use
         return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, STORED, LOGGED))
 

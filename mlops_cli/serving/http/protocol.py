@@ -23,6 +23,8 @@ log = logging.getLogger("mlops.server")
 
 HEAD_BYTES = 65_536
 MAX_HEADERS = 200
+# A client that ends its side so soon after its request waits for the answer; one that ends it later has hung up.
+HALF_CLOSE_SECONDS = 5.0
 VERSIONS = ("1.0", "1.1")
 HEAD_END = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 "
@@ -71,6 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0
     _upgrade = False
+    _completed = 0.0
 
     def __init__(self, config: Config, state: ServerState, connections: Connections, dispatcher: Dispatcher) -> None:
         super().__init__(config, state, {})
@@ -96,6 +99,14 @@ class BoundedProtocol(HttpToolsProtocol):
         for request in list(self._requests):
             self._dispatcher.give_up(request)
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return True, which keeps the connection, if requests that the client has just sent are to be answered."""
+        if self.is_idle or self.loop.time() - self._completed > HALF_CLOSE_SECONDS:
+            return False
+        newest = self.pipeline[0][0] if self.pipeline else self.cycle
+        newest.keep_alive = False
+        return True
 
     def data_received(self, data: bytes) -> None:
         self._parse(data)
@@ -146,6 +157,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if not self._upgrade:
             self._stop_clock()
+            self._completed = self.loop.time()
             super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -55,6 +55,8 @@ def stack(**parameters: str) -> Stack:
         ({}, {"NotificationEmail": "a@b.org"}, ["NOTIFICATION_EMAIL is empty (default)"]),
         ({"BUCKET_NAME": "other"}, {}, ["BUCKET_NAME is other (.env), and the pipeline was deployed with the-bucket"]),
         ({}, {"TrainingImage": "1.ecr/t:2.21-gpu-py312-cu125"}, ["ml.m5.xlarge takes an image for CPUs"]),
+        ({}, {"BuildMinutes": "60"}, []),
+        ({}, {"BuildMinutes": "90"}, ["with [time_limits] a gate's build may take 60 minutes, and the pipeline"]),
         ({}, {"Instance": "ml.g5.xlarge"}, ["INSTANCE is empty", "ml.g5.xlarge takes an image for GPUs"]),
     ],
     ids=str,

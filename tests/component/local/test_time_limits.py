@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun
-from mlops_cli.backends.aws.infrastructure import AwsInfrastructure
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
 from mlops_cli.backends.local.stages.checkpoints import Checkpoints
 from mlops_cli.backends.local.stages.job_runner import JobRunner
@@ -118,10 +118,10 @@ def test_a_deployment_has_a_limit_too(tmp_path: Path) -> None:
     assert use_case(tmp_path, "\n[time_limits]\ndeploy = 10\n").time_limits.of(DEPLOYMENT) == 10
 
 
-def test_a_gate_that_is_longer_than_a_build_on_aws_is_named_before_it_starts(tmp_path: Path) -> None:
-    limited = use_case(tmp_path, "\n[time_limits]\npre-training-tests = 61\npost-training-tests = 60\n")
-    warnings = AwsInfrastructure(SimpleNamespace(use_case=limited)).warnings()  # type: ignore[arg-type]
-    assert warnings == ["pre-training-tests has 61 minutes in [time_limits], but on AWS its build ends after 60."]
+@pytest.mark.parametrize(("gate", "build"), [(1, 60), (45, 60), (46, 61), (2145, 2160)])
+def test_a_build_on_aws_has_the_time_of_the_longest_gate(tmp_path: Path, gate: int, build: int) -> None:
+    limits = use_case(tmp_path, f"\n[time_limits]\npre-training-tests = {gate}\ntrain = 9000\n").time_limits
+    assert build_minutes(limits) == build
 
 
 def test_a_build_that_timed_out_names_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,4 +131,4 @@ def test_a_build_that_timed_out_names_its_limit(monkeypatch: pytest.MonkeyPatch)
     run.preparation.status, gate.status = Status.DONE, Status.FAILED
     timed_out = ActionRun(gate.name, "command", "Failed", 1.0, 2.0, error="Build terminated with state: TIMED_OUT")
     explained = FailureExplainer(None, lambda _: "").explain(run, None, [timed_out])  # type: ignore[arg-type]
-    assert "TIMED_OUT. A build has at most 60 minutes." in explained.stage(gate.name).reason
+    assert "TIMED_OUT. A longer one: give the gate more minutes in [time_limits]" in explained.stage(gate.name).reason

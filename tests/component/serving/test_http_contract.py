@@ -13,6 +13,7 @@ import pytest
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.http.allowed_callers import is_own_name, objection
 from mlops_cli.serving.http.routes import Request
+from tests.conftest import LIMIT_SECONDS
 
 AWS = "/endpoints/dev-comments/invocations"
 MODEL = "/v1/models/model:predict"
@@ -25,7 +26,7 @@ CHUNKED = b"5\r\n" + BODY[:5] + b"\r\n" + f"{len(BODY) - 5:x}\r\n".encode() + BO
 def exchange(endpoint: LocalEndpoint, *parts: bytes, finish: bool = False) -> bytes:
     """Send the parts and return everything that is answered up to the end of the connection."""
     address = urlsplit(endpoint.status().url)
-    with socket.create_connection((str(address.hostname), address.port), timeout=20) as connection:
+    with socket.create_connection((str(address.hostname), address.port), timeout=LIMIT_SECONDS) as connection:
         for part in parts:
             connection.sendall(part)
         if finish:
@@ -62,6 +63,24 @@ def test_an_upgrade_to_http_2_is_ignored(running: LocalEndpoint, path: str, chun
     parts = [start + body + response] if whole else [start[:40], start[40:], body[:3], body[3:], response]
     answer = exchange(running, *parts)
     assert answer.count(b"HTTP/1.1 200") == 2, answer
+
+
+@pytest.mark.parametrize("path", ["/invocations", AWS, MODEL])
+@pytest.mark.parametrize("start", ["Content-Length", "Transfer-Encoding", "HTTP/1.0"])
+def test_a_client_that_closes_its_sending_side_is_answered(running: LocalEndpoint, path: str, start: str) -> None:
+    version = "HTTP/1.0" if start == "HTTP/1.0" else "HTTP/1.1"
+    framing = "Transfer-Encoding: chunked" if start == "Transfer-Encoding" else f"Content-Length: {len(BODY)}"
+    body = CHUNKED if start == "Transfer-Encoding" else BODY
+    request = head(f"POST {path} {version}", "Content-Type: application/json", framing) + body
+    answer = exchange(running, request, finish=True)
+    assert status_of(answer) == 200 and b"predictions" in answer
+    assert b"connection: close\r\n" in answer.lower()
+
+
+def test_all_requests_of_a_client_that_closes_its_sending_side_are_answered(running: LocalEndpoint) -> None:
+    requests = head("GET /ping HTTP/1.1") + post("/invocations").replace(b"Connection: close", b"X: x") * 3
+    answer = exchange(running, requests, finish=True)
+    assert answer.count(b"HTTP/1.1 200") == 4 and answer.lower().count(b"connection: close") == 1
 
 
 def test_a_websocket_handshake_is_an_ordinary_request(running: LocalEndpoint) -> None:
@@ -107,7 +126,7 @@ def test_other_codings_are_refused_by_name(client: Any, body: bytes, coding: str
 def test_continue_is_reported_before_the_body_comes(running: LocalEndpoint) -> None:
     fields = ("Content-Type: application/json", f"Content-Length: {len(BODY)}", "Expect: 100-continue")
     address = urlsplit(running.status().url)
-    with socket.create_connection((str(address.hostname), address.port), timeout=20) as connection:
+    with socket.create_connection((str(address.hostname), address.port), timeout=LIMIT_SECONDS) as connection:
         connection.sendall(head("POST /invocations HTTP/1.1", *fields, "Connection: close"))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(BODY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.core.stages import TRAINING
 from mlops_cli.project.instances import InstanceSettings
@@ -37,7 +38,22 @@ def differences(use_case: UseCase, settings: Settings, stack: Stack | None) -> l
     """Return, in words, the settings that differ from the stack's, with the command to deploy them."""
     if stack is None:
         return []
-    return [*_settings(settings, stack), *_framework(use_case, stack), *_images(use_case, settings, stack)]
+    return [
+        *_settings(settings, stack),
+        *_framework(use_case, stack),
+        *_images(use_case, settings, stack),
+        *_limit(use_case, stack),
+    ]
+
+
+def _limit(use_case: UseCase, stack: Stack) -> Iterator[str]:
+    """Yield a difference if the gates' limits ask for longer or shorter builds than the deployed ones."""
+    minutes, deployed = build_minutes(use_case.time_limits), stack.parameters.get("BuildMinutes", "")
+    if deployed and deployed != str(minutes):
+        yield (
+            f"with [time_limits] a gate's build may take {minutes} minutes, and the pipeline was deployed with "
+            f"{deployed}, which is used until: {DEPLOY}"
+        )
 
 
 def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:

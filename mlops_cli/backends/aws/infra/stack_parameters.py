@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.build_limit import INSTALL_MINUTES, LONGEST_MINUTES, build_minutes, longest_gate
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
@@ -98,9 +99,22 @@ def pipeline(
         "EndpointTemplateKey": template_key,
         "TrainingImage": images.training_image(framework, version, account.region, training),
         "ServingImage": images.serving_image(framework, version, account.region, server),
+        "BuildMinutes": str(_build_minutes(use_case)),
         "Instance": settings["INSTANCE"],
         "NotificationEmail": settings["NOTIFICATION_EMAIL"],
     }
+
+
+def _build_minutes(use_case: UseCase) -> int:
+    limits, minutes = use_case.time_limits, build_minutes(use_case.time_limits)
+    if minutes > LONGEST_MINUTES:
+        gate, most = longest_gate(limits), LONGEST_MINUTES - INSTALL_MINUTES
+        raise ConfigurationError(
+            f"{gate.name} has {limits.of(gate):,} minutes in [time_limits], but a build of CodeBuild ends after "
+            f"{LONGEST_MINUTES:,}, {INSTALL_MINUTES} of which it needs to install packages.",
+            f"Set {gate.name} in [time_limits] of training/usecase.toml to {most:,} or less.",
+        )
+    return minutes
 
 
 def _endpoint_name(settings: Settings, use_case: UseCase) -> str:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.build_limit import SHORTEST_MINUTES
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices, Product
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.status import (
     AFTER_LAST_GATE,
-    BUILD_LIMIT_MINUTES,
     COMMAND,
     GATE_RESULT,
     JOB,
@@ -98,8 +98,9 @@ def _actions(stage: Stage) -> list[Action]:
 class Estimate:
     """Costs of the jobs and the endpoint on these machines."""
 
-    def __init__(self, machines: InstanceSettings) -> None:
+    def __init__(self, machines: InstanceSettings, build_minutes: int = SHORTEST_MINUTES) -> None:
         self._machines = machines
+        self._build_minutes = build_minutes
         self._hosting = machines.endpoint
 
     def run(self, earlier: Mapping[Action, ActionDuration], from_stage: str = "") -> list[UnpricedItem]:
@@ -147,7 +148,7 @@ class Estimate:
     def _limit(self, key: Action) -> int:
         stage, name = key
         if name in (COMMAND, ROLLBACK):
-            return BUILD_LIMIT_MINUTES
+            return self._build_minutes
         if name == GATE_RESULT:
             return 1  # the action only reports a result
         return self._machines.of(stage_named(stage)).max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES

@@ -10,7 +10,6 @@ from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.status import (
-    BUILD_LIMIT_MINUTES,
     COMMAND,
     DECISION,
     ENDPOINT,
@@ -91,7 +90,10 @@ class FailureExplainer:
 
 
 def _build_error(action: ActionRun) -> str:
-    """Return CodePipeline's message; for a build that timed out with its limit."""
+    """Return CodePipeline's message; for a build that timed out with the way to a longer one."""
     if "timed out" in action.error.lower() or "TIMED_OUT" in action.error:
-        return f"{action.error.rstrip('.')}. A build has at most {BUILD_LIMIT_MINUTES} minutes."
+        return (
+            f"{action.error.rstrip('.')}. A longer one: give the gate more minutes in [time_limits] of "
+            "training/usecase.toml, then mlops deploy-infra."
+        )
     return action.error

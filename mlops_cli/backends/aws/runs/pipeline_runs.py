@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.models.rollback import AwsModels
@@ -57,7 +58,8 @@ class PipelineRuns(Runs):
 
     def _costs(self, request: RunRequest) -> Costs:
         """Return the costs of the run and of the endpoint: an approved model is deployed without a second question."""
-        deployed, estimate = self._deployed, Estimate(self._deployed.machines)
+        deployed = self._deployed
+        estimate = Estimate(deployed.machines, build_minutes(deployed.use_case.time_limits))
         durations = recent_durations(deployed.services.pipeline, deployed.services.run_store)
         items = [*estimate.run(durations, request.from_stage), *estimate.endpoint()]
         return with_prices(

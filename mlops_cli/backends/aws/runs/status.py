@@ -35,8 +35,6 @@ DECIDING = (APPROVAL.name, DEPLOYMENT.name, ROLLBACK)
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
 # After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.
 AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, GATE_RESULT)
-# TimeoutInMinutes of the build project in pipeline.yaml.
-BUILD_LIMIT_MINUTES = 60
 # CodePipeline's timeout of a manual approval is seven days.
 APPROVAL_SECONDS = 7 * 86400
 APPROVAL_TIMEOUT_SECONDS = APPROVAL_SECONDS - 60
