@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
-from tests.conftest import wait_for
+from tests.conftest import LIMIT_SECONDS, wait_for
 from tests.e2e.cloud import PIPELINE, Cloud, project, statuses
 
 pytestmark = pytest.mark.slow
@@ -251,14 +251,14 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
 
     held = cloud.held("train.py")
     with cloud.going("run", "--json") as process:
-        wait_for(lambda: job_at_work(aws, "train"), 240)
+        wait_for(lambda: job_at_work(aws, "train"))
         run_id = cloud.json("runs")[0]["id"]
         recorded = read(f"runs/{run_id}/run.json")
         gate = {"status": "done", "detail": {"passed": 99, "failed": 0, "failures": []}}
         evil = {"artifact": "artifacts/preprocess/evil/evil/", "output": "e" * 64}
         write(f"runs/{run_id}/run.json", lied(recorded, preprocess=evil, pre_training_tests=gate))
         held.unlink()
-        out, _ = process.communicate(timeout=300)
+        out, _ = process.communicate(timeout=LIMIT_SECONDS)
     run = json.loads(out)
     assert (run["status"], run["overrides"]) == ("waiting", {})
     preparation, tests = (next(stage for stage in recorded["stages"] if stage["name"] == name) for name in STEPS[:2])
@@ -274,12 +274,12 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
 
     held = cloud.held("preprocess.py")
     with cloud.going("run") as process:
-        job = wait_for(lambda: job_at_work(aws, "preprocess"), 240)
+        job = wait_for(lambda: job_at_work(aws, "preprocess"))
         described = aws.client("sagemaker").describe_processing_job(ProcessingJobName=job)
         uri = described["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
         write(uri.partition("/tiny-dev/")[2] + "more.csv", "rows of another run")
         held.unlink()
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 3
     assert "The output of preprocess is not what its job has written" in err
     assert "mlops run --force" in err

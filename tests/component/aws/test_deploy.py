@@ -258,6 +258,16 @@ def test_a_name_that_is_invalid_on_aws_is_reported_first(ground: Ground, use_cas
     assert ground.stacks() == {}
 
 
+def test_a_gate_that_is_longer_than_a_build_on_aws_is_reported_first(ground: Ground) -> None:
+    with (ground.root / "training" / "usecase.toml").open("a") as file:
+        file.write("\n[time_limits]\npost-training-tests = 2146\n")
+    backend = ground.backend()
+    with pytest.raises(MlopsError, match=r"post-training-tests has 2,146 minutes in \[time_limits\], but a build"):
+        backend.infra.plan()
+    backend.infra.discard_plan()
+    assert ground.stacks() == {}
+
+
 def never_whole(ground: Ground) -> None:
     """A pipeline stack whose creation failed and was rolled back."""
     right, wrong = "          Key: !Sub ${KeyPrefix}source/source.zip", "          Key: nowhere.zip"
