@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.harness.cases import CASES, TWO_LIVE, Case, at_once, begin, built_model, pairs, prepared, tried
+from tests.harness.cases import AT_ONCE, CASES, TWO_LIVE, Case, at_once, begin, built_model, pairs, prepared, tried
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> b
         lasts = time.monotonic() - started
         points = [random.uniform(0.01, lasts) for _ in range(options.times)]
     else:
-        total = project.traced(*command)[1] if options.strace else project.changes(*command)
+        total = project.traced(*command) if options.strace else project.changes(*command)
         step = max(1, -(-total // options.most)) if options.most else 1
         points = [float(point) for point in range(1, total + 1, step)]
     count = faulty = 0
@@ -61,7 +61,8 @@ def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> b
         if faults:
             print(f"{name} at {point:g}: {'; '.join(faults)}", flush=True)
     project.end_all()
-    print(f"{name}: {count} of {len(points)} points tried, {count - faulty} clean", flush=True)
+    seconds = time.monotonic() - started
+    print(f"{name}: {count} of {len(points)} points tried, {count - faulty} clean, {seconds:.0f} s", flush=True)
     return not faulty
 
 
@@ -77,6 +78,9 @@ def killed(project, command: tuple[str, ...], at: float, options: argparse.Names
 def all_pairs(folder: Path, model: Path, options: argparse.Namespace) -> bool:
     """Two models were live, a third waits."""
     project = prepared(folder, model, Case((), (*TWO_LIVE, ("run", "--set", "epochs=3"))))
+    project(*AT_ONCE["init"])
+    project.own_files = [file for file in project.files() if not file.startswith(".mlops")]
+    project.save()
     until = time.monotonic() + options.seconds
     count = faulty = 0
     for names in pairs():

@@ -26,26 +26,37 @@ TWO_LIVE = (
 
 @dataclass(frozen=True)
 class Case:
-    """``command`` after the commands of ``before``; ``live`` brings the endpoint back that the snapshot has not."""
+    """``command`` after the commands of ``before``; ``live`` brings the endpoint back that the snapshot has not.
+
+    ``is_new``: in an empty folder, where the command makes the project.
+    """
 
     command: tuple[str, ...]
     before: tuple[tuple[str, ...], ...] = ()
     live: bool = False
+    is_new: bool = False
     ends: str = ""  # the run's status once the command was repeated
 
 
 CASES = {
+    "init": Case(("init", ".", "--minimal", "--name", "tiny", "--aws", "--github"), is_new=True),
     "deploy-infra": Case(("deploy-infra",)),
     "download-data": Case(("download-data",)),
     "quickstart": Case(("quickstart", "--yes"), ends="done"),
     "run": Case(("run",), (("download-data",),), ends="waiting"),
     "approve": Case(("approve", "--run-id", LATEST, "--yes"), TWO_LIVE[:2], ends="done"),
+    "reject": Case(("approve", "--run-id", LATEST, "--reject", "--yes"), TWO_LIVE[:2], ends="rejected"),
     "reproduce": Case(("reproduce",), TWO_LIVE[:2]),
+    "report": Case(("report",), TWO_LIVE[:2], ends="waiting"),
+    "refresh": Case(("download-data", "--refresh"), TWO_LIVE[:2], ends="waiting"),
+    "test-endpoint": Case(("test-endpoint",), TWO_LIVE[:3], live=True, ends="done"),
     "rollback": Case(("rollback", "--yes", "--comment", "bad"), TWO_LIVE, live=True, ends="done"),
     "cleanup": Case(("cleanup", "--yes"), TWO_LIVE[:3], live=True),
 }
 AT_ONCE = {
+    "init": ("init", "."),
     "download-data": ("download-data",),
+    "refresh": ("download-data", "--refresh"),
     "run": ("run", "--force"),
     "detached": ("run", "--force", "--detach"),
     "approve": ("approve", "--run-id", LATEST, "--yes"),
@@ -59,6 +70,8 @@ AT_ONCE = {
     "stop": ("stop",),
     "test-endpoint": ("test-endpoint", "--json"),
     "report": ("report",),
+    "models": ("models", "--json"),
+    "logs": ("logs",),
     "quickstart": ("quickstart", "--yes"),
 }
 
@@ -76,11 +89,26 @@ def prepared(folder: Path, model: Path, case: Case) -> Project:
     project = Project(folder, model)
     project.end_all()
     shutil.rmtree(folder, ignore_errors=True)
+    if case.is_new:
+        return prepared_empty(project, case)
     project.make()
     for command in case.before:
         filled = with_id(project, command)
         if code := project(*filled):
             raise RuntimeError(f"{filled} ended with {code}: {project.said(*filled)}")
+    project.save()
+    return project
+
+
+def prepared_empty(project: Project, case: Case) -> Project:
+    """An empty folder, in which the command's own files are those that it has once made."""
+    project.make_empty()
+    if code := project(*case.command):
+        raise RuntimeError(f"{case.command} ended with {code}: {project.said(*case.command)}")
+    project.own_files = project.files()
+    project.reference = project.contents()
+    shutil.rmtree(project.folder)
+    project.folder.mkdir()
     project.save()
     return project
 
@@ -101,7 +129,8 @@ def with_id(project: Project, command: tuple[str, ...]) -> tuple[str, ...]:
 
 def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str]:
     """What is wrong with the project as the killed command left it, and once the command is repeated."""
-    faults = [f"{run['id']} is still {run['status']}" for run in project.json("runs") or [] if is_phantom(run)]
+    runs = [] if case.is_new else project.json("runs") or []
+    faults = [f"{run['id']} is still {run['status']}" for run in runs if is_phantom(run)]
     code = project(*command)
     output = project.said(*command)
     if code and command[0] != "cleanup":
@@ -114,6 +143,8 @@ def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str
             faults.append(f"live is {state.get('endpoint')}")
     if command[0] == "rollback":
         faults += versions(project)
+    if case.is_new and project.contents() != project.reference:
+        faults.append("the files are not those of a command that nobody killed")
     return faults + unfinished(project)
 
 
@@ -160,7 +191,8 @@ def tried(project: Project, case: Case, kill: Callable[[tuple[str, ...]], object
     faults = [] if "Traceback" not in project.said(*command) else ["a traceback"]
     if not straight and command[0] != "cleanup":
         faults += repeated(project, case, command)
-    return faults + cleaned(project)
+    is_project = (project.folder / "training" / "usecase.toml").is_file()  # an ended `init` may not have made one
+    return faults + (cleaned(project) if is_project else [])
 
 
 def at_once(project: Project, names: tuple[str, ...]) -> list[str]:

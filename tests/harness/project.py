@@ -35,7 +35,12 @@ class Project:
         self.snapshot = folder.with_name(f"{folder.name}.snapshot")
         self.temporary = folder.with_name(f"{folder.name}.tmp")
         self.temporary.mkdir(exist_ok=True)
-        self.output = ""
+        self.own_files: list[str] = []
+        self.reference: dict[str, bytes] = {}  # what a whole `init` writes
+
+    def make_empty(self) -> None:
+        self.folder.mkdir()
+        self.own_files = []
 
     def make(self) -> None:
         shutil.copytree(USE_CASE / "training", self.folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
@@ -59,8 +64,8 @@ class Project:
             os.kill(pid, sign)
         return self.wait(pid)
 
-    def start(self, *arguments: str, kill_at: int = 0) -> int:
-        """Fork: the imports of a command take longer than most commands."""
+    def start(self, *arguments: str, kill_at: int = 0, stopped: bool = False) -> int:
+        """Fork: the imports of a command take longer than most commands. ``stopped``: until it is sent SIGCONT."""
         import mlops_cli.cli
 
         mlops_cli.cli.register_commands()
@@ -79,6 +84,8 @@ class Project:
             tempfile.tempdir = None
             os.environ.update(TMPDIR=str(self.temporary), NO_COLOR="1")
             sys.argv = ["mlops", *arguments]
+            if stopped:
+                os.kill(os.getpid(), signal.SIGSTOP)
             if kill_at:
                 sys.addaudithook(_Killer(kill_at))
             mlops_cli.cli.main()
@@ -102,24 +109,19 @@ class Project:
         os.waitpid(pid, 0)
         return 124
 
-    def traced(self, *arguments: str, kill_at: int = 0) -> tuple[int, int]:
-        """Run a command under strace, killed at its ``kill_at``-th call; return its exit code, and how many it made."""
-        counted = self.folder.with_name(f"{self.folder.name}.calls")
+    def traced(self, *arguments: str, kill_at: int = 0) -> int:
+        """Run a command under strace, killed at its ``kill_at``-th call; return how many calls it made."""
+        calls = self.folder.with_name(f"{self.folder.name}.calls")
         inject = ["-e", f"inject={CALLS}:signal=KILL:when={kill_at}"] if kill_at else []
-        strace = ["strace", "-o", str(counted), "-e", f"trace={CALLS}", *inject]
-        with self._log(arguments).open("w") as log:
-            code = subprocess.run(
-                [*strace, sys.executable, "-m", "mlops_cli", *arguments],
-                cwd=self.folder,
-                env={**os.environ, "TMPDIR": str(self.temporary), "NO_COLOR": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                check=False,
-                timeout=LIMIT_SECONDS,
-            ).returncode
-        lines = counted.read_text(errors="replace").splitlines()
-        return code, sum(not line.startswith(("+++", "---")) for line in lines)
+        pid = self.start(*arguments, stopped=True)
+        os.waitpid(pid, os.WUNTRACED)
+        strace = subprocess.Popen(["strace", "-qq", "-o", calls, "-e", f"trace={CALLS}", *inject, "-p", str(pid)])
+        while not _has_tracer(pid):
+            time.sleep(0.001)
+        os.kill(pid, signal.SIGCONT)
+        self.wait(pid)
+        strace.wait()
+        return sum(not line.startswith(("+++", "---")) for line in calls.read_text(errors="replace").splitlines())
 
     def changes(self, *arguments: str) -> int:
         """How many times the command changes a file, as Python tells; it is run to its end."""
@@ -179,6 +181,9 @@ class Project:
         shutil.rmtree(self.snapshot, ignore_errors=True)
         shutil.copytree(self.folder, self.snapshot, symlinks=True)
 
+    def contents(self) -> dict[str, bytes]:
+        return {name: (self.folder / name).read_bytes() for name in self.files() if (self.folder / name).is_file()}
+
     def restore(self) -> None:
         self.end_all()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -203,6 +208,10 @@ class _Killer:
             with Path(counter).open("ab") as file:
                 file.write(b".")
             self.count = counter
+
+
+def _has_tracer(pid: int) -> bool:
+    return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
 
 
 def _errors(log: Path) -> Path:
