@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -12,7 +13,11 @@ from typing import Any
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace the file, synced to disk. Raise OSError; then the old file is in place."""
+    """Replace the file, synced to disk. Raise OSError; then the old file is in place.
+
+    A repetition of a killed write removes what that has left.
+    """
+    remove_partial_files(path.parent, glob.escape(path.name))
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as stream:
@@ -22,6 +27,27 @@ def write_atomically(path: Path, text: str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_files(folder: Path, pattern: str) -> list[Path]:
+    """Return what killed processes have left half-written of the files, or folders, that match the pattern."""
+    paths = ((path, path.name.split(".")[-2]) for path in folder.glob(f"{pattern}.*.partial"))
+    return sorted(path for path, pid in paths if pid.isdecimal() and not _is_alive(int(pid)))
+
+
+def remove_partial_files(folder: Path, pattern: str) -> None:
+    for path in partial_files(folder, pattern):
+        remove_tree(path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -21,7 +21,15 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: mlops-cli\nRoot-Is-Purelib: true\nTag: p
 
 
 def build(folder: Path) -> Path:
-    """Write the wheel into ``folder``; equal files give equal bytes. Raise MlopsError if mlops is not installed."""
+    """Write the wheel into ``folder`` and return its path. Raise MlopsError if mlops is not installed."""
+    name, content = wheel_bytes()
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def wheel_bytes() -> tuple[str, bytes]:
+    """Return the wheel's name and content; equal files give equal bytes. Raise MlopsError if mlops is not installed."""
     try:
         installed = distribution(DISTRIBUTION)
     except PackageNotFoundError:
@@ -29,16 +37,16 @@ def build(folder: Path) -> Path:
         hint = f"Install it: {pip_install()} -e {shlex.quote(checkout)}"
         raise MlopsError("mlops runs without being installed.", hint) from None
     stem = f"{DISTRIBUTION.replace('-', '_')}-{installed.version}"
-    path = folder / f"{stem}-py3-none-any.whl"
     files = {**_package(), **_metadata(installed, f"{stem}.dist-info")}
     record = f"{stem}.dist-info/RECORD"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (*sorted(files.items()), (record, _record(files, record))):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (*sorted(files.items()), (record, _record(files, record))):
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.create_system = 3
             entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    return path
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+    return f"{stem}-py3-none-any.whl", content.getvalue()
 
 
 def _package() -> dict[str, bytes]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.files.atomic import remove_partial_files, remove_tree
 from mlops_cli.project import scaffold
 from mlops_cli.project.ignore_rules import is_ignored, rules_of
+from mlops_cli.project.paths import STAGING
 from mlops_cli.project.scaffold import MARKER, SAMPLE, SCRIPTS, Kind
 
-STAGING = ".mlops-init"
 MOST_SHOWN = 5
 MEANINGS = {
     ".env.example": "every setting, with its default",
@@ -93,8 +94,9 @@ def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
     """Raise ConfigurationError for code of one's own without a word about the model."""
     if kind.minimal or not folder.is_dir():
         return
-    ours = {_entry(path) for path in (*scripts, *scaffold.common_files(kind))} | {".git", ".github", STAGING}
-    if foreign := sorted(path.name for path in folder.iterdir() if path.name not in ours):
+    ours = {_entry(path) for path in (*scripts, *scaffold.common_files(kind))} | {".git", ".github"}
+    names = (path.name for path in folder.iterdir() if not path.name.startswith(f"{STAGING}."))
+    if foreign := sorted(name for name in names if name not in ours):
         raise ConfigurationError(
             f"{folder} already contains other files: {_shown(foreign)}. Say which framework the new use case is of.",
             f"mlops init {shlex.quote(str(folder))} --framework {scaffold.starters()[1]}",
@@ -149,12 +151,12 @@ def write_project(project: NewProject) -> None:
 
     After an error nothing is left; after a kill a repetition finishes it.
     """
-    folder, staging = project.folder, project.folder / STAGING
+    folder, staging = project.folder, project.folder / f"{STAGING}.{os.getpid()}.partial"
     placed: list[Path] = []
     new_folders: list[Path] = []
     try:
         _make_folders(folder, new_folders)
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_partial_files(folder, STAGING)
         staging.mkdir()
         for number, path in enumerate(project.missing):
             (staging / str(number)).write_bytes(project.files[path])
@@ -162,19 +164,19 @@ def write_project(project: NewProject) -> None:
             _make_folders((folder / path).parent, new_folders)
             placed.append((staging / str(number)).rename(folder / path))
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_tree(staging)
         for file in placed:
             file.unlink()
         for new_folder in reversed(new_folders):
             new_folder.rmdir()
         raise
-    shutil.rmtree(staging, ignore_errors=True)
+    remove_tree(staging)
 
 
 def _make_folders(folder: Path, new_folders: list[Path]) -> None:
     """Make the folder and those above it, and add each new one to ``new_folders``."""
     for path in reversed([parent for parent in (folder, *folder.parents) if not parent.exists()]):
-        path.mkdir()
+        path.mkdir(exist_ok=True)  # another `init` at the same time
         new_folders.append(path)
 
 

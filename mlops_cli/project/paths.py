@@ -11,6 +11,7 @@ from pathlib import Path
 from mlops_cli.errors import ConfigurationError
 
 USE_CASE = Path("training") / "usecase.toml"
+STAGING = ".mlops-init"  # what `init` makes files in, with the number of its process
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.files.hashing import digest_file
 from mlops_cli.frameworks import DEFAULT, NAMES
 from mlops_cli.packaging import wheel
 from mlops_cli.project.settings import NAME
@@ -118,10 +117,9 @@ def workflow_files(kind: Kind, below: str) -> dict[str, bytes]:
 
 def _pinned_mlops() -> dict[str, bytes]:
     """Return the running mlops as a wheel, and the requirement line that pins it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = wheel.build(Path(folder))
-        line = f"./{PINNED}/{path.name} --hash=sha256:{digest_file(path)}\n"
-        return {f"{PINNED}/{path.name}": path.read_bytes(), f"{PINNED}/wheel.txt": line.encode()}
+    name, content = wheel.wheel_bytes()
+    line = f"./{PINNED}/{name} --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+    return {f"{PINNED}/{name}": content, f"{PINNED}/wheel.txt": line.encode()}
 
 
 def _sources(kind: Kind) -> Iterator[tuple[str, Path]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,17 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         write_atomically(file, '{"number": 2}')
     assert read_json(file) == {"number": 1}
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_repeated_write_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    file = tmp_path / "[data].json"
+    for name in (f"{file.name}.{ended.pid}.partial", f"{file.name}.{os.getppid()}.partial", f"d.{ended.pid}.partial"):
+        (tmp_path / name).write_text("half")
+    write_atomically(file, "{}")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {file.name, f"{file.name}.{os.getppid()}.partial", f"d.{ended.pid}.partial"}
 
 
 @pytest.mark.parametrize("content", [b"", b'{"number": ', b"[1]", b"\xff"])

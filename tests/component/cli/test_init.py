@@ -221,6 +221,26 @@ def test_when_it_is_killed_there_is_no_half_project_and_a_repetition_finishes_it
     assert contents(cli.folder / "deep" / "churn") == contents(cli.folder / "whole" / "churn")
 
 
+def test_one_that_is_killed_at_its_end_leaves_nothing_that_cleanup_does_not_remove(cli: Cli) -> None:
+    from mlops_cli.project import new_project, scaffold
+
+    folder = cli.folder / "churn"
+    project = new_project.new_project(folder, scaffold.Kind("churn", minimal=True))
+    killer = f"""
+import os
+from pathlib import Path
+from mlops_cli.project import new_project, scaffold
+new_project.remove_tree = lambda path: os._exit(9)
+new_project.write_project(new_project.new_project(Path({str(folder)!r}), scaffold.Kind("churn", minimal=True)))
+"""
+    assert subprocess.run([sys.executable, "-c", killer]).returncode == 9
+    assert [path.name for path in folder.iterdir() if path.name not in {Path(name).parts[0] for name in project.files}]
+    removed = Cli(folder).json("cleanup", "--yes")["plan"]
+    assert [change["reason"] for change in removed] == ["left by a killed init"]
+    assert contents(folder) == dict(project.files)
+    assert {path.name for path in folder.iterdir()} == {Path(name).parts[0] for name in project.files}
+
+
 @pytest.mark.slow
 def test_an_installed_package_writes_what_the_source_tree_does(cli: Cli) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", "dist", str(ROOT)]

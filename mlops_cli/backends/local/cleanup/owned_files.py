@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.core.stages import STAGES
+from mlops_cli.files.atomic import remove_partial_files
 from mlops_cli.project.paths import Project
 
 KEY = "[0-9a-f]{16}(-[0-9a-f]{12})?"
@@ -110,20 +110,7 @@ def folders(project: Project, keep_data: bool) -> list[Path]:
 def remove_unfinished(project: Project) -> None:
     """Remove the partial files that killed commands have left beside files that are replaced as a whole."""
     for pattern in ("*", "runs/*/*", "endpoint/*", "endpoint/models/*"):
-        for path in project.state.glob(f"{pattern}.partial"):
-            pid = path.name.split(".")[-2]
-            if pid.isdecimal() and not _is_alive(int(pid)):
-                path.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        remove_partial_files(project.state, pattern)
 
 
 def _walk(state: Path, folder: Path, owned: tuple[OwnedPath, ...]) -> Iterator[tuple[Path, str]]:

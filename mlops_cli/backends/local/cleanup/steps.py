@@ -14,11 +14,11 @@ from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.data.metadata import load
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.atomic import remove_tree
+from mlops_cli.files.atomic import partial_files, remove_tree
 from mlops_cli.files.process_identity import own_identity
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.project_lock import ProjectLock, ProjectLockedError, acquire_by_force
-from mlops_cli.project.paths import Project
+from mlops_cli.project.paths import STAGING, Project
 from mlops_cli.project.state_dir import create_state_dir, is_state_dir
 from mlops_cli.serving.control import LocalEndpoint, ServerState
 
@@ -44,10 +44,13 @@ class Cleanup:
             Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed")
             for pid in self.server_processes.without_folder()
         ]
+        unfinished = [
+            Change(Action.REMOVE, path.name, "left by a killed init") for path in _unfinished_init(self.project)
+        ]
         if not is_state_dir(self.project):
-            return Plan((*without_folder, *_check_owner(self.project)))
+            return Plan((*without_folder, *unfinished, *_check_owner(self.project)))
         removals, kept = _removals(self.project, self.keep_data), _kept(self.project, self.keep_data)
-        return Plan((*self._processes(), *without_folder, *removals, *kept))
+        return Plan((*self._processes(), *without_folder, *unfinished, *removals, *kept))
 
     def _processes(self) -> list[Change]:
         status, holder = self.server.status(), self.lock.holder()
@@ -64,6 +67,8 @@ class Cleanup:
     def apply(self) -> Plan:
         """Stop, remove, list again; return the plan that remains, without active changes if all went well."""
         project, lock = self.project, self.lock
+        for path in _unfinished_init(project):
+            remove_tree(path)
         if not is_state_dir(project):
             self.server_processes.end_without_folder()
             if _is_empty(project.state):
@@ -78,6 +83,10 @@ class Cleanup:
             return self.plan()
         finally:
             lock.release()
+
+
+def _unfinished_init(project: Project) -> list[Path]:
+    return partial_files(project.root, STAGING)
 
 
 def _check_owner(project: Project) -> list[Change]:
