@@ -96,6 +96,7 @@ def prepared(folder: Path, model: Path, case: Case) -> Project:
         filled = with_id(project, command)
         if code := project(*filled):
             raise RuntimeError(f"{filled} ended with {code}: {project.said(*filled)}")
+        project.preload()
     project.save()
     return project
 
@@ -118,7 +119,10 @@ def begin(project: Project, case: Case) -> tuple[str, ...]:
     project.restore()
     if case.live:
         project("run", "--from", "deploy")
-    return with_id(project, case.command)
+        project.preload()
+    command = with_id(project, case.command)
+    project.preload()
+    return command
 
 
 def with_id(project: Project, command: tuple[str, ...]) -> tuple[str, ...]:
