@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--strace", action="store_true", help="kill: at system calls")
     parser.add_argument("--straight", action="store_true", help="straight to cleanup, without a repetition")
     parser.add_argument("--most", type=int, default=0, help="at most so many points of each command, spread evenly")
+    parser.add_argument("--first", type=int, default=0, help="kill, pairs: leave out so many points: they were tried")
     parser.add_argument("--times", type=int, default=30, help="random: kills of each command")
     parser.add_argument("--signal", default="KILL", help="random: KILL, TERM, HUP or INT")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new try after these")
@@ -52,10 +53,11 @@ def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> b
         step = max(1, -(-total // options.most)) if options.most else 1
         points = [float(point) for point in range(1, total + 1, step)]
     count = faulty = 0
-    for point in points:
+    for point in points[options.first :]:
         if time.monotonic() > until:
             break
-        faults = tried(project, case, lambda path, at=point: killed(project, path, at, options), options.straight)
+        print(f"{name}: {options.first + count} of {len(points)}", end="\r", file=sys.stderr)
+        faults = tried(project, case, lambda given, at=point: killed(project, given, at, options), options.straight)
         count += 1
         faulty += bool(faults)
         if faults:
@@ -83,9 +85,10 @@ def all_pairs(folder: Path, model: Path, options: argparse.Namespace) -> bool:
     project.save()
     until = time.monotonic() + options.seconds
     count = faulty = 0
-    for names in pairs():
+    for names in pairs()[options.first :]:
         if time.monotonic() > until:
             break
+        print(f"{options.first + count} of {len(pairs())} pairs", end="\r", file=sys.stderr)
         faults = at_once(project, names)
         count += 1
         faulty += bool(faults)

@@ -139,7 +139,8 @@ class Project:
 
     def preload(self) -> None:
         """Import what the last command has imported: the next forks need not."""
-        for name in sorted(self.modules.read_text().splitlines()):
+        names = self.modules.read_text().splitlines() if self.modules.exists() else []
+        for name in sorted(names):
             with suppress(Exception):
                 importlib.import_module(name)
 
