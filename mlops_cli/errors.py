@@ -28,3 +28,7 @@ class ConfigurationError(MlopsError):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint, EXIT_USAGE)
+
+
+class NoDatasetError(MlopsError):
+    """The project has no dataset yet."""

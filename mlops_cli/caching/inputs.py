@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlops_cli.core.jobs.script_mode import Hyperparameter, typed
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import NoDatasetError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.frameworks import DEFAULT
 from mlops_cli.project.usecase import UseCase, with_overrides
@@ -55,5 +55,5 @@ def hyperparameter_values(stage: Stage, run: Run, use_case: UseCase) -> dict[str
     return {name: text if f"{stage.name}.{name}" in use_case.texts else typed(text) for name, text in texts.items()}
 
 
-def no_dataset_error(use_case: UseCase) -> MlopsError:
-    return MlopsError("There is no data yet.", f"Get it: {use_case.get_data}")
+def no_dataset_error(use_case: UseCase) -> NoDatasetError:
+    return NoDatasetError("There is no data yet.", f"Get it: {use_case.get_data}")

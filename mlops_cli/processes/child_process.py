@@ -64,7 +64,11 @@ class JobProcesses:
 
     @contextmanager
     def job(self) -> Iterator[Job]:
-        """Provide a job for the block; at the end kill its processes and remove its temporary files."""
+        """Provide a job for the block; at the end kill its processes and remove its temporary files.
+
+        What killed commands have left ends first: not every command that starts a process holds the project's lock.
+        """
+        self.kill_orphans()
         job = self.begin()
         try:
             yield job
@@ -137,10 +141,14 @@ class Job:
         return False
 
     def own(self) -> None:
+        """Make the folder and own it; raise FileNotFoundError if another command has removed it meanwhile."""
         self.folder.mkdir()
         self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         with contextlib.suppress(OSError):  # a file system may lock files only
             fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        if not self.folder.is_dir():
+            self.release_ownership()
+            raise FileNotFoundError(self.folder)
 
     def release_ownership(self) -> None:
         """Give up ownership; a process that has inherited the descriptor keeps it."""

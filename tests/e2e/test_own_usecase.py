@@ -163,8 +163,12 @@ def examined(cli: Cli, *flats: dict, code: int = 0) -> dict:
 
 def test_a_model_over_its_maximum_needs_a_reason(rent: Cli) -> None:
     edit(rent, "training/usecase.toml", "rmse = 130", "rmse = 10")
-    rent("download-data")
-    run = rent.json("run")
+    (rent.folder / "rent.csv").rename(rent.folder / "elsewhere.csv")
+    assert "rent.csv" in rent.json("run", code=1)["error"]["message"], "a run gets the data that are declared"
+    (rent.folder / "elsewhere.csv").rename(rent.folder / "rent.csv")
+    out = rent("run")
+    assert "dataset: rent.csv, 900 rows" in out
+    run = rent.json("status")["run"]
     _, err = rent.both("approve", "--run-id", run["id"], "--yes", code=2)
     assert "The model falls short (rent: rmse " in err
     assert "is over 10): approving it needs a reason" in err

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.harness.cases import AT_ONCE, CASES, TWO_LIVE, Case, at_once, begin, built_model, pairs, prepared, tried
+from tests.harness.project import different_states
 
 
 def main() -> None:
@@ -49,9 +50,9 @@ def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> b
         lasts = time.monotonic() - started
         points = [random.uniform(0.01, lasts) for _ in range(options.times)]
     else:
-        total = project.traced(*command) if options.strace else project.changes(*command)
-        step = max(1, -(-total // options.most)) if options.most else 1
-        points = [float(point) for point in range(1, total + 1, step)]
+        changes = different_states(project.traced(*command)) if options.strace else project.changes(*command)
+        step = max(1, -(-len(changes) // options.most)) if options.most else 1
+        points = [float(number) for number in changes[::step]]
     count = faulty = 0
     for point in points[options.first :]:
         if time.monotonic() > until:

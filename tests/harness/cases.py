@@ -43,7 +43,7 @@ CASES = {
     "deploy-infra": Case(("deploy-infra",)),
     "download-data": Case(("download-data",)),
     "quickstart": Case(("quickstart", "--yes"), ends="done"),
-    "run": Case(("run",), (("download-data",),), ends="waiting"),
+    "run": Case(("run",), ends="waiting"),  # it gets the data, too
     "approve": Case(("approve", "--run-id", LATEST, "--yes"), TWO_LIVE[:2], ends="done"),
     "reject": Case(("approve", "--run-id", LATEST, "--reject", "--yes"), TWO_LIVE[:2], ends="rejected"),
     "reproduce": Case(("reproduce",), TWO_LIVE[:2]),

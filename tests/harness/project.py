@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,8 @@ class Project:
         os.waitpid(pid, 0)
         return 124
 
-    def traced(self, *arguments: str, kill_at: int = 0) -> int:
-        """Run a command under strace, killed at its ``kill_at``-th call; return how many calls it made."""
+    def traced(self, *arguments: str, kill_at: int = 0) -> list[str]:
+        """Run a command under strace, killed at its ``kill_at``-th call; return its calls."""
         calls = self.folder.with_name(f"{self.folder.name}.calls")
         inject = ["-e", f"inject={CALLS}:signal=KILL:when={kill_at}"] if kill_at else []
         pid = self.start(*arguments, stopped=True)
@@ -125,17 +126,18 @@ class Project:
         os.kill(pid, signal.SIGCONT)
         self.wait(pid)
         strace.wait()
-        return sum(not line.startswith(("+++", "---")) for line in calls.read_text(errors="replace").splitlines())
+        lines = calls.read_text(errors="replace").splitlines()
+        return [line for line in lines if not line.startswith(("+++", "---"))]
 
-    def changes(self, *arguments: str) -> int:
-        """How many times the command changes a file, as Python tells; it is run to its end."""
+    def changes(self, *arguments: str) -> range:
+        """The numbers of the command's changes of files, as Python tells; it is run to its end."""
         counter = self.folder.with_name(f"{self.folder.name}.count")
         os.environ["HARNESS_COUNT"] = str(counter)
         try:
             self(*arguments, kill_at=1 << 30)
         finally:
             del os.environ["HARNESS_COUNT"]
-        return int(counter.stat().st_size)
+        return range(1, counter.stat().st_size + 1)
 
     def preload(self) -> None:
         """Import what the last command has imported: the next forks need not."""
@@ -219,6 +221,27 @@ class _Killer:
             with Path(counter).open("ab") as file:
                 file.write(b".")
             self.count = counter
+
+
+def different_states(calls: Sequence[str]) -> list[int]:
+    """Return the numbers of the calls before which a kill leaves another state than before the call in front of it.
+
+    A sync and a call that fails change nothing that outlives a process. Of writes one after the other into the same
+    file, SQLite's journal, the first and the last are kept: what counts of it is written in front of them, at the end.
+    """
+    numbers = [1]
+    for number in range(2, len(calls) + 1):
+        earlier, previous, following = calls[max(number - 3, 0)], calls[number - 2], calls[number - 1]
+        is_unchanged = previous.startswith(("fsync", "fdatasync")) or " = -1 " in previous
+        is_inside = _written(previous) and _written(earlier) == _written(previous) == _written(following)
+        if not (is_unchanged or (is_inside and number > 2)):
+            numbers.append(number)
+    return numbers
+
+
+def _written(call: str) -> str:
+    """Return the file that the call writes to; empty for another call."""
+    return call.partition(",")[0] if call.startswith("pwrite64") else ""
 
 
 def _has_tracer(pid: int) -> bool:

@@ -193,9 +193,11 @@ def test_without_a_waiting_run_approve_says_so(cli: Cli) -> None:
     assert err == "error: No run waits for a decision.\nhint: Start one: mlops run\n"
 
 
-def test_run_without_data_says_where_to_get_it(cli: Cli) -> None:
-    _, err = cli.both("run", code=1)
-    assert err == "error: There is no data yet.\nhint: Get it: mlops download-data (or --source sample)\n"
+def test_run_without_data_gets_the_declared_ones_or_says_how(cli: Cli) -> None:
+    out, err = cli.both("run", code=1)
+    assert out.startswith("$ mlops download-data\n")
+    assert "Kaggle" in err
+    assert err.endswith("to try it without Kaggle: mlops download-data --source sample\n")
 
 
 def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:
@@ -204,9 +206,9 @@ def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:
 
 
 def test_errors_are_json_too(cli: Cli) -> None:
-    error = cli.json("run", code=1)["error"]
+    error = cli.json("approve", "--yes", code=1)["error"]
     assert error["exit_code"] == 1
-    assert error["hint"] == "Get it: mlops download-data (or --source sample)"
+    assert error["hint"] == "Start one: mlops run"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_errors_are_json_too(cli: Cli) -> None:
     [
         (["run", "--set", "epochs"], "is not of the form KEY=VALUE"),
         (["run", "--set", "=3"], "is not of the form KEY=VALUE"),
-        (["run", "--set", "train.base_rates="], "There is no data yet"),
+        (["run", "--set", "train.base_rates="], "Kaggle"),
         (["run", "--set", "nonsense=1"], "'nonsense' is unknown; known are"),
         (["run", "--set", "seed=1"], "'seed' is ambiguous: preprocess.seed, train.seed"),
         (["run", "--from", "nowhere"], "There is no stage 'nowhere'"),

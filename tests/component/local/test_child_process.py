@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -245,6 +246,36 @@ def test_a_sweep_leaves_alone_what_a_command_beside_it_has_started(tmp_path: Pat
     JobProcesses(tmp_path / "children").kill_orphans(owned=True)
     wait_for(lambda: not any(is_alive(pid) for pid in pids))
     parent.wait(LIMIT_SECONDS)
+
+
+def test_the_next_process_clears_up_after_a_killed_command_of_any_kind(tmp_path: Path) -> None:
+    left = tmp_path / "children" / "0123456789ab"
+    left.mkdir(parents=True)
+    (left / "report.json").write_text("half")
+    beside = JobProcesses(tmp_path / "children").begin()
+    code, lines, _ = run(tmp_path, "print('ran')")
+    assert (code, lines) == (0, ["ran"])
+    assert [path.name for path in (tmp_path / "children").iterdir()] == [beside.token], "it is another command's"
+    beside.release_ownership()
+
+
+def test_a_process_keeps_its_folder_when_another_command_clears_up_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, cleared = fcntl.flock, []
+
+    def late(descriptor: int, how: int) -> None:
+        if not cleared:
+            (made,) = (tmp_path / "children").iterdir()
+            cleared.append(made.name)
+            made.rmdir()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    job = JobProcesses(tmp_path / "children").begin()
+    assert cleared == [job.token]
+    assert job.folder.is_dir()
+    job.release_ownership()
 
 
 @pytest.mark.parametrize("note", ["noise", "link"])

@@ -76,7 +76,7 @@ def _download_data(
     data: Data, console: Console, use_case: UseCase, completed: Callable[[DataRequest], DataRequest]
 ) -> None:
     """Download the use case's quickstart data; keep a dataset of another source."""
-    from mlops_cli.console import output
+    from mlops_cli.cli.commands.download_data import download
     from mlops_cli.project.data_request import quickstart_request
 
     request = completed(quickstart_request(use_case))
@@ -88,9 +88,7 @@ def _download_data(
         )
     option = "" if use_case.quickstart == use_case.source else f" --source {use_case.quickstart}"
     console.say(f"$ mlops download-data{option}")
-    with console.progress() as report:
-        dataset, changed = data.download(request, report)
-    output.show_dataset(console, dataset, changed)
+    download(data, console, request)
 
 
 def _longer_training(use_case: UseCase) -> list[str]:

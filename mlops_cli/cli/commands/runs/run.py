@@ -17,10 +17,11 @@ from mlops_cli.cli.app import (
 )
 from mlops_cli.cli.completion import complete_hyperparameters, complete_stage_names
 from mlops_cli.cli.options import Json, Yes, YesCost
-from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError, NoDatasetError
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Runs
+    from mlops_cli.cli.context import AppContext
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.core.runs import Run, RunRequest
@@ -67,7 +68,8 @@ def run(
 ) -> None:
     """Start a run, or continue an interrupted one.
 
-    The run stops at the approval, where a person decides.
+    The run stops at the approval, where a person decides. A first run downloads the data that training/usecase.toml
+    names.
     """
     from mlops_cli.cli.run_result import show_result
     from mlops_cli.console.output import run_dict, show_newer_data
@@ -87,7 +89,11 @@ def run(
     source_check = SourceCheck(context.project.data, context.use_case.addresses, context.objects)
     # A background run logs itself to MLflow at its end.
     with nullcontext() if detach else context.log_to_tracking(console.say):
-        current, changed = start(context.backend.runs, console, request, cost_approval, explain)
+        try:
+            current, changed = start(context.backend.runs, console, request, cost_approval, explain)
+        except NoDatasetError:
+            _download_data(context, console)
+            current, changed = start(context.backend.runs, console, request, cost_approval, explain)
     newer_data = show_newer_data(console, source_check, context.use_case.source)
     if detach and changed:
         console.say(f"run {current.id} continues in the background")
@@ -96,6 +102,15 @@ def run(
         show_result(context.backend, console, current)
     result = {**run_dict(current), "changed": changed, "newer_data": newer_data}
     console.result({**result, "costs": cost_approval.to_dict()})
+
+
+def _download_data(context: AppContext, console: Console) -> None:
+    from mlops_cli.cli.commands.download_data import download
+    from mlops_cli.project.data_request import data_request
+
+    console.say("$ mlops download-data")
+    download(context.backend.data, console, context.completed(data_request(context.use_case)))
+    console.say("\n$ mlops run")
 
 
 def start(
