@@ -58,7 +58,7 @@ def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> b
         if time.monotonic() > until:
             break
         print(f"{name}: {options.first + count} of {len(points)}", end="\r", file=sys.stderr)
-        faults = tried(project, case, lambda given, at=point: killed(project, given, at, options), options.straight)
+        faults = tried(project, case, lambda command, at=point: killed(project, command, at, options), options.straight)
         count += 1
         faulty += bool(faults)
         if faults:
