@@ -44,7 +44,7 @@ class CostScope(str, Enum):
 
 
 class Infrastructure(ABC):
-    """What stages need before they can run: created, priced and removed."""
+    """The prerequisites of stages: created, priced and removed."""
 
     def account_label(self) -> str:
         """Return the account and caller of a remote target, shown before any change; empty for this folder."""
@@ -55,11 +55,11 @@ class Infrastructure(ABC):
         return []
 
     def warnings(self) -> list[str]:
-        """Return, in words, the dangers of the settings, which are shown before anything is deployed."""
+        """Return, in words, the dangers of the settings, to be shown before anything is deployed."""
         return []
 
     def unsent_inputs(self) -> list[str]:
-        """Return, in words, what stages import or read on this machine and would not have on the target."""
+        """Return, in words, files and packages that stages use on this machine and would lack on the target."""
         return []
 
     def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (the local target costs nothing)
@@ -159,7 +159,7 @@ class Approvals(ABC):
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
         """Record the decision about the run's model; continue the run if the model is approved.
 
-        Repeated, complete what the same decision began. Raise MlopsError for another decision, or if the approved
+        Repeated, complete the same decision. Raise MlopsError for another decision, or if the approved
         model was replaced since.
         """
 
@@ -181,7 +181,7 @@ class Models(ABC):
 
 
 class Reproductions(ABC):
-    """What a run was made from, and its repetition."""
+    """The origins of a run, and its repetition."""
 
     @abstractmethod
     def manifest(self, run: Run) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class ServedEndpoint(ABC):
 class Backend(ABC):
     """A target. All methods of its parts raise MlopsError for problems that a user can solve.
 
-    A part is built on first use: a command imports only what it needs.
+    A part is built on first use: a command imports no other part.
     """
 
     target: str

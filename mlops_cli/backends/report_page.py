@@ -1,4 +1,4 @@
-"""The report of a run, rendered from what each target brings. The only module of the targets that knows the report."""
+"""The report of a run, rendered from each target's data. The only module of the targets that knows the report."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def hyperparameters(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]
 
 
 def hyperparameter_values(stage: Stage, run: Run, use_case: UseCase) -> dict[str, Hyperparameter]:
-    """Return the hyperparameters as numbers, truth values and texts: what usecase.toml has as text stays one."""
+    """Return the hyperparameters as numbers, truth values and texts: a text in usecase.toml stays one."""
     texts = hyperparameters(stage, run, use_case)
     return {name: text if f"{stage.name}.{name}" in use_case.texts else typed(text) for name, text in texts.items()}
 

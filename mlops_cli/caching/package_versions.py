@@ -55,7 +55,7 @@ def _is_in_site(location: Path) -> bool:
 
 
 def _editable_finders() -> list[object]:
-    """Return the modules by which setuptools makes a package importable from its source folder."""
+    """Return setuptools' modules that make a package importable from its source folder."""
     return [module for name, module in list(sys.modules.items()) if name.startswith("__editable__")]
 
 
@@ -92,7 +92,7 @@ def _origin(info: Path) -> dict[str, Any]:
 
 
 def _editable_root(info: Path) -> list[Path]:
-    """Return the folder of a distribution whose editable form is not known here."""
+    """Return the folder of a distribution with an editable form that is not known here."""
     from urllib.parse import unquote, urlsplit
 
     origin = _origin(info)

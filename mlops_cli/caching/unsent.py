@@ -1,4 +1,4 @@
-"""What a stage uses on this machine that a job on AWS would not have. One module decides it, for both targets."""
+"""Inputs of a stage on this machine that a job on AWS would lack. One module decides it, for both targets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def record_unsent(state: Path, stage: str, files: Sequence[str]) -> None:
 
 
 def describe_unsent(root: Path, state: Path, code: Sequence[Path] = ()) -> list[str]:
-    """Return, in words, what the project's stages import or have read that a job on AWS would not have."""
+    """Return, in words, what stages import or have read that a job on AWS would lack."""
     training = root / "training"
     packages = _packages(training, code)
     described = [

@@ -1,4 +1,4 @@
-"""The Typer app: global options, what all commands share, and the error handler."""
+"""The Typer app: global options, shared parts of the commands, and the error handler."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def show_warnings(infra: Infrastructure, console: Console) -> None:
 
 
 def show_unsent_inputs(infra: Infrastructure, console: Console) -> None:
-    """Show what the target would not have, before anything is sent to it."""
+    """Show the inputs that the target would lack, before anything is sent to it."""
     for unsent in infra.unsent_inputs():
         console.say(f"note: {unsent}")
 

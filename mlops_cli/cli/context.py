@@ -57,7 +57,7 @@ class AppContext:
         return load_settings(self.project.dotenv, self.flags)
 
     def set_flag(self, name: str, value: str | None) -> None:
-        """Set an option of one command, which beats all other origins of the setting."""
+        """Set an option of one command: it beats all other origins of the setting."""
         self.flags[name] = value
         self.__dict__.pop("settings", None)  # they may have been read already
 
@@ -83,11 +83,11 @@ class AppContext:
 
     @property
     def objects(self) -> ObjectStore:
-        """Return what reads data from S3."""
+        """Return the reader of data in S3."""
         return self.targets.object_store(self.settings)
 
     def completed(self, request: DataRequest) -> DataRequest:
-        """Return the request with what settings and this machine add."""
+        """Return the request with the values of settings and of this machine."""
         return replace(request, most_bytes=self.most_download_bytes, objects=self.objects)
 
     @property
@@ -122,7 +122,7 @@ class AppContext:
                 track(run, self.backend.runs, self.settings, self.use_case, say)
 
     def _run(self, run_id: str) -> Run | None:
-        """Return None if there is no such run; errors of the target are left to the command itself."""
+        """Return None for an unknown run; errors of the target are left to the command itself."""
         with suppress(MlopsError):
             return self.backend.runs.get(run_id)
         return None

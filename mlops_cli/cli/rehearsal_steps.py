@@ -65,7 +65,7 @@ def go_through(
     keep: bool,
     yes: bool,
 ) -> tuple[Rehearsal, Project | None]:
-    """Take a copy of the project through its lifecycle; return what that has shown, and the copy if it could be made.
+    """Take a copy of the project through its lifecycle; return the results, and the copy if it could be made.
 
     From here on this process meets no AWS but the simulated one.
     """
@@ -91,7 +91,7 @@ def go_through(
 
 
 def _not_shown(context: AppContext) -> Iterable[str]:
-    """Yield what a rehearsal of this project in particular cannot show."""
+    """Yield the limits of a rehearsal of this project in particular."""
     if context.settings["SOURCE"] == CONNECTION:
         yield "the connection to your repository: the rehearsal uploaded the files instead"
     if context.settings["BUCKET_NAME"]:
@@ -103,7 +103,7 @@ def _not_shown(context: AppContext) -> Iterable[str]:
 
 
 def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) -> None:
-    """Add what the simulated AWS has recorded, and the findings that follow from it."""
+    """Add the records of the simulated AWS, and the findings that follow from it."""
     rehearsal = steps.rehearsal
     rehearsal.decisions = aws.decisions()
     rehearsal.unused = [grant for grant in rehearsal.unused if not rehearsal.has_needed(grant)]
@@ -117,7 +117,7 @@ def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) ->
 
 
 class RehearsalSteps:
-    """``texts``: errors and logs of what failed."""
+    """``texts``: errors and logs of failed steps."""
 
     def __init__(self, context: AppContext, console: Console, request: DataRequest, yes: bool) -> None:
         self.rehearsal = Rehearsal()

@@ -1,4 +1,4 @@
-"""The end of every command that runs stages: what the run has come to, and the next command."""
+"""The end of every command that runs stages: the run's result, and the next command."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ LEAST_LAST = 24
 
 
 class PlainTable(Table):
-    """A table whose texts mean themselves. A style is given by ``styled``, never within a text."""
+    """A table of literal texts. A style is given by ``styled``, never within a text."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         super().add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in cells), **options)
@@ -36,7 +36,7 @@ class PlainTable(Table):
 
 
 def table(*headers: str, title: str = "") -> PlainTable:
-    """Return a table in which only the last column wraps: a name or digest in two pieces is useless."""
+    """Return a table with only the last column wrapped: a name or digest in two pieces is useless."""
     grid = PlainTable(
         box=None, pad_edge=False, title=styled(title) if title else None, title_justify="left", header_style="bold"
     )

@@ -66,7 +66,7 @@ def ok(name: str, detail: str) -> Finding:
 
 
 def settings_failure(problem: str) -> Finding:
-    """Return the failure of a setting or of the use case, on which all other checks depend."""
+    """Return the failure of a setting or of the use case: all other checks depend on it."""
     return Finding(
         "settings",
         State.FAILURE,

@@ -1,4 +1,4 @@
-"""The clock of records: it never goes back, so that the order of runs and decisions is that in which they were made."""
+"""The clock of records: it never goes back, so that runs and decisions keep the order of their making."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _latest = 0.0
 
 
 def not_before(seconds: float) -> None:
-    """Let all further times be later than this one, which is on record."""
+    """Let all further times be later than this recorded one."""
     global _latest
     _latest = max(_latest, seconds)
 

@@ -79,7 +79,7 @@ class CostItem:
 
 @dataclass(frozen=True)
 class Costs:
-    """Items with and without a price; ``by_use`` names usage-based costs, which cannot be estimated."""
+    """Items with and without a price; ``by_use`` names usage-based costs, impossible to estimate."""
 
     lines: tuple[CostItem, ...] = ()
     by_use: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The engine: take a run from stage to stage, reuse unchanged results, stop at the approval, resume.
 
 It decides and records; a StageExecutor runs the stages and stores their records. Resuming needs no code of its own: a
-finished stage is one whose key is on record, in this run or another.
+finished stage is one with its key on record, in this run or another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a rehearsal on a simulated AWS has shown, as data."""
+"""The results of a rehearsal on a simulated AWS, as data."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class UsedResource:
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the rehearsal; ``problem`` is empty if it did what it should."""
+    """One command of the rehearsal; ``problem`` is empty if it succeeded."""
 
     command: str
     seconds: float
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass
 class Rehearsal:
-    """The results so far; ``not_shown``: what it cannot tell about the real AWS."""
+    """The results so far; ``not_shown``: its limits as to the real AWS."""
 
     steps: list[Step] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)

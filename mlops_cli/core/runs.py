@@ -172,7 +172,7 @@ class RunRequest:
 
 
 def find_run(runs: list[Run], prefix: str) -> Run:
-    """Return the one run whose id starts with ``prefix``; without a prefix the first of ``runs`` (the newest)."""
+    """Return the run with an id that begins with ``prefix``; without a prefix the first of ``runs`` (the newest)."""
     if not runs:
         raise no_run_error()
     matches = [run for run in runs if run.id.startswith(prefix)] if prefix else runs[:1]
@@ -222,7 +222,7 @@ def has_decision(run: Run, approved: bool) -> bool:
 
 
 def overtaken_error(run: Run) -> MlopsError:
-    """Return the error for an approved run whose model is not, or no longer, the one to deploy."""
+    """Return the error for an approved run if its model is not, or no longer, the one to deploy."""
     return MlopsError(
         f"The model of run {run.id} was approved, but it was rejected or replaced by another model since.",
         "See which model is deployed: mlops models. To deploy this one again: mlops rollback --to VERSION",

@@ -1,4 +1,4 @@
-"""Decide what may be secret: files, variables, parts of a text. The only place that does. No IO.
+"""Recognize secrets: files, variables, parts of a text. The only place that does. No IO.
 
 A secret is withheld from scripts, gates and the endpoint, is never sent to AWS, and is not shown: every text on its way
 to a log, a record, a page, MLflow or the terminal passes through ``without_secrets`` or ``hidden``.
@@ -107,7 +107,7 @@ def has_secret_content(name: str, head: bytes) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a variable of this name may hold a secret, whatever its value."""
+    """Return True if a variable of this name may hold a secret, with any value."""
     return bool(re.search(ANYWHERE, name) or re.search(BETWEEN, name))
 
 
@@ -139,7 +139,7 @@ def set_known_secrets(values: Iterable[str]) -> None:
 
 
 def add_known_secrets(values: Iterable[str]) -> None:
-    """Hide the values of declared secrets, too: they are secret whatever they look like."""
+    """Hide the values of declared secrets, too: they are secret in any form."""
     set_known_secrets({*_known, *_forms(line for line in _lines(values) if len(line) >= LEAST_DECLARED)})
 
 
@@ -148,7 +148,7 @@ def _lines(values: Iterable[str]) -> list[str]:
 
 
 def _forms(lines: Iterable[str]) -> frozenset[str]:
-    """Return the forms in which a text may have these lines."""
+    """Return the forms of these lines in a text."""
     return frozenset(form for line in lines for form in (line, quote(line, safe="")))
 
 

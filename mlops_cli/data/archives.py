@@ -26,7 +26,7 @@ def is_archive(name: str) -> bool:
 
 
 def unpack(path: Path, name: str, collector: FileCollector) -> None:
-    """Add the files of an archive, which its first bytes tell. Raise MlopsError if it is damaged or dangerous."""
+    """Add the files of an archive, recognized by its first bytes. Raise MlopsError if it is damaged or dangerous."""
     with translate_archive_errors(name):
         if zipfile.is_zipfile(path):
             _unpack_zip(path, name, collector)

@@ -1,4 +1,4 @@
-"""What a column of a schema may hold: its kind, a list of values, and whether a cell may be empty."""
+"""The permitted content of a column: its kind, a list of values, and whether a cell may be empty."""
 
 from __future__ import annotations
 

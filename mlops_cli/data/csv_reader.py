@@ -195,7 +195,7 @@ def _quoted(cells: Sequence[str]) -> Sequence[str]:
 
 
 def _quoted_if_needed(cells: Sequence[str]) -> Sequence[str]:
-    """Quote only cells with a comma, quote or line break, so that readers see numbers and empty cells as such."""
+    """Quote only cells with a comma, quote or line break, so that readers see numbers and empty cells."""
     return [f'"{doubled}"' if set(doubled) & _SPECIAL else doubled for doubled in _doubled(cells)]
 
 

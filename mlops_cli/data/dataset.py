@@ -63,7 +63,7 @@ def download(request: DataRequest, folder: Path, report: Report) -> tuple[Datase
 
 
 def is_current(request: DataRequest, key: str, document: dict[str, Any]) -> bool:
-    """Return True if the dataset with this metadata is what the request would download."""
+    """Return True if the request would download the dataset with this metadata."""
     origins = document.get("origins", [])
     if document.get("request") != key or len(origins) != len(request.sources):
         return False

@@ -26,7 +26,7 @@ def is_clutter(path: PurePosixPath) -> bool:
 def plain_files(folder: Path) -> list[tuple[PurePosixPath, Path]]:
     """Return all files below a folder with their names in it, sorted.
 
-    Raise MlopsError for a link, a device or a socket, which would be left out without a word.
+    Raise MlopsError for a link, a device or a socket: it would be left out without a word.
     """
     children = [(PurePosixPath(child.relative_to(folder).as_posix()), child) for child in folder.rglob("*")]
     entries = sorted((name, child) for name, child in children if not is_clutter(name))

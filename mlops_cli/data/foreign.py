@@ -106,7 +106,7 @@ def misspelled(header: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
 
 
 def has_no_header(header: Sequence[str]) -> bool:
-    """Return True if the first line holds numbers, which are no names."""
+    """Return True if the first line holds numbers: they are no names."""
     return any(re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", name) for name in header)
 
 

@@ -41,7 +41,7 @@ class DatasetInfo:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a run keeps of its dataset, which may be replaced later."""
+        """A run's own record of its dataset, which may be replaced later."""
         return record_of(asdict(self))
 
     @property
@@ -50,7 +50,7 @@ class DatasetInfo:
 
 
 def record_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run keeps of a dataset with this metadata."""
+    """Return the metadata's part that a run keeps."""
     names = ("source", "rows", "synthetic", *(["files"] if document.get("files") else []))
     return {name: document[name] for name in names}
 

@@ -21,7 +21,7 @@ class ObjectStore(Protocol):
     """Reads objects with the credentials of the caller. Each method raises MlopsError if that fails."""
 
     def list_objects(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
-        """Yield the objects whose keys begin with the prefix, by key."""
+        """Yield the objects with keys that begin with the prefix, by key."""
 
     def download(self, bucket: str, key: str, path: Path) -> None:
         """Write an object to ``path``."""

@@ -69,7 +69,7 @@ class DataRequest:
             source.validate()
 
     def _check_arguments(self) -> None:
-        """Raise ConfigurationError for an argument of which no script among the sources knows."""
+        """Raise ConfigurationError for an argument that no script among the sources knows."""
         scripts = {name: self.scripts[name] for name in self.sources if name in self.scripts}
         arguments = {argument for script in scripts.values() for argument in script.arguments}
         for argument in sorted(self.arguments.keys() - arguments):

@@ -55,7 +55,7 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem; ``line`` is the physical line (from 1) on which the record begins."""
+    """One problem; ``line`` is the record's first physical line (from 1)."""
 
     location: str
     line: int

@@ -1,4 +1,4 @@
-"""Scripts of the project that write data, as data: what they are and who runs them."""
+"""Scripts of the project that write data, as data, and the interface of their runner."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DataScript:
 
 
 class ScriptRunner(Protocol):
-    """Runs the data scripts of one project, which are in its folder ``training``, on this machine."""
+    """Runs the data scripts in one project's folder ``training``, on this machine."""
 
     @property
     def training(self) -> Path: ...

@@ -41,7 +41,7 @@ class Column:
 class Predictions:
     """A model's predictions on (a sample of) its test rows; ``trained_on``: the hash prefixes of its training rows.
 
-    ``one_of``: the columns are classes, of which each row has exactly one.
+    ``one_of``: the columns are classes, and each row has exactly one.
     """
 
     split: str
@@ -80,7 +80,7 @@ class Predictions:
 
 
 def with_choices(columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Return the classes with what the model chooses; the first one of equally likely ones."""
+    """Return the classes with the model's choice; the first one of equally likely ones."""
     best = np.stack([column.predicted for column in columns]).argmax(axis=0)
     hits = np.stack([column.truth for column in columns])[best, np.arange(len(best))] == 1
     return tuple(replace(column, chosen=best == position, hits=hits) for position, column in enumerate(columns))

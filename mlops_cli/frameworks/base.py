@@ -25,7 +25,7 @@ class Toolkit(str, Enum):
 
 @dataclass(frozen=True)
 class Image:
-    """A container image by the names of SageMaker's SDK, which knows repository and registry account by region."""
+    """A container image by the names of SageMaker's SDK: it knows repository and registry account by region."""
 
     version: str
     python: str = ""
@@ -71,7 +71,7 @@ class Framework:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables by which the serving container finds the package's functions."""
+        """Return the variables that lead the serving container to the package's functions."""
         if not self.uses_handlers:
             return {}
         return {PROGRAM: "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}

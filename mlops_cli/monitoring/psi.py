@@ -33,7 +33,7 @@ def psi_noise_level(rows: float, reference_rows: float, bins: int, risk: float) 
 
 
 def rows_needed(reference_rows: float, bins: int, risk: float) -> float:
-    """Return the rows from which on noise stays below STABLE; infinite if ``reference_rows`` are too few."""
+    """Return the least number of rows that keeps noise below STABLE; infinite if ``reference_rows`` are too few."""
     if not reference_rows:
         return math.inf
     if bins < 2:  # one bin: always equal

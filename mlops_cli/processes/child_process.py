@@ -91,7 +91,7 @@ class JobProcesses:
                 return job
 
     def orphans(self) -> list[int]:
-        """Return the processes whose owner has ended."""
+        """Return the processes without a living owner."""
         return [pid for job in self._jobs() if not job.is_owned for pid in find_by_token(job.token)]
 
     def kill_orphans(self, owned: bool = False) -> None:

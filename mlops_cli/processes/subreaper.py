@@ -45,7 +45,7 @@ def _load_libc() -> ctypes.CDLL:
 
 @dataclass(frozen=True)
 class Subreaper:
-    """``parent``: the process with which it ends, 0 for none. ``closes``: whether it closes its descriptors.
+    """``parent``: the process to end with, 0 for none. ``closes``: it closes its descriptors.
 
     SIGTERM is passed on, and the script has ``grace_seconds`` to end. What it leaves behind, such as a program of a
     shell's pipe, has ``drain_seconds`` to write its last output.
@@ -59,7 +59,7 @@ class Subreaper:
     libc: ctypes.CDLL = field(default_factory=_load_libc)  # loaded before the fork
 
     def fork(self) -> None:
-        """Fork; return in the child, which becomes the script. The parent stays and exits as the script does."""
+        """Fork; return in the child, to become the script. The parent stays and exits as the script does."""
         libc, own = self.libc, os.getpid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -89,7 +89,7 @@ class Subreaper:
             os._exit(1)
 
     def _wait(self, script: int) -> tuple[int, bool]:
-        """Pass SIGTERM on to the script, a second one as SIGKILL; return its status, and whether one came."""
+        """Pass SIGTERM on to the script, a second one as SIGKILL; return its status, and True if one came."""
         deadline = float("inf")
         while (status := _reap(script)) is None:
             if _next_signal(min(deadline - time.monotonic(), HOUR)) is signal.SIGTERM:
@@ -101,7 +101,7 @@ class Subreaper:
         return status, deadline < float("inf")
 
     def _end_descendants(self, output: str, drain_seconds: float) -> None:
-        """Kill what is left, until nothing is; give up what does not end even so."""
+        """Kill the remaining descendants until there are none; give up those that do not end even so."""
         patience = time.monotonic() + drain_seconds
         while _has_children() and time.monotonic() < patience + KILL_SECONDS:
             left = list(children(os.getpid()))
@@ -117,7 +117,7 @@ class Subreaper:
 
 
 def children(parent: int) -> Iterator[int]:
-    """Yield the processes whose parent this is."""
+    """Yield the children of a process."""
     for folder in Path("/proc").glob("[0-9]*") if has_own_proc() else ():
         with contextlib.suppress(OSError, IndexError, ValueError):
             # The command's name, in brackets, may hold anything; the parent is the second field after it.

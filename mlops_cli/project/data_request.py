@@ -1,4 +1,4 @@
-"""The requests of ``download-data`` and ``quickstart``: what a command names, completed by usecase.toml."""
+"""The requests of ``download-data`` and ``quickstart``: a command's sources, completed by usecase.toml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment of this process, for others: children, jobs, gates; and what it says of the caller."""
+"""The environment of this process, for others: children, jobs, gates; and its hints at the caller."""
 
 from __future__ import annotations
 
@@ -97,5 +97,5 @@ def step_variables() -> dict[str, str]:
 
 
 def claimed_names() -> list[str]:
-    """Return the user names in the environment: unverified, anybody may set them."""
+    """Return the user names in the environment: unverified, any caller may set them."""
     return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]

@@ -1,4 +1,4 @@
-"""``mlops init``: add what a folder lacks to be a project, completely or not at all, and touch nothing that exists."""
+"""``mlops init``: add a project's missing files to a folder, completely or not at all, and touch no existing one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NewProject:
 
 
 def new_project(folder: Path, kind: Kind) -> NewProject:
-    """Return what ``init`` writes. Raise ConfigurationError if something is in its way."""
+    """Return the files that ``init`` writes. Raise ConfigurationError if something is in its way."""
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder.", "Name another one: mlops init DIR")
     present = (folder / MARKER).is_file()

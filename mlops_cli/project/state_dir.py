@@ -107,7 +107,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what lies in a folder; nothing while a cleanup removes it."""
+    """Return the entries of a folder; nothing while a cleanup removes it."""
     try:
         return list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):

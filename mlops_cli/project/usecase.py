@@ -240,7 +240,7 @@ def _time_limits(table: dict[str, Any], problems: list[str]) -> TimeLimits:
 
 
 def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, ...]]:
-    """Return patterns of files in training/ with the stages whose cache keys cover them; () for no stage."""
+    """Return patterns of files in training/ with the stages that count them in their cache keys; () for no stage."""
     stage_names = [stage.name for stage in STAGES if stage.script]
     for pattern, stages in table.items():
         if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
@@ -303,7 +303,7 @@ def _check_variables(names: Sequence[str], title: str, problems: list[str]) -> N
 
 
 def _code_folders(table: dict[str, Any], root: Path, problems: list[str]) -> tuple[Path, ...]:
-    """Return the folders beside training/ whose packages scripts may import."""
+    """Return the folders beside training/ with packages for scripts."""
     names = table.get("path", [])
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         problems.append('code.path must be a list of folders, such as ["src"]')
@@ -417,7 +417,7 @@ def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, di
 
 
 def _check_values(values: dict[str, Any], title: str, problems: list[str]) -> None:
-    """Report what cannot be an option of a script."""
+    """Report values that cannot be options of a script."""
     for name, value in values.items():
         if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
             problems.append(f"{title} has {name!r}, expected a name of letters, digits, _ and -")
@@ -428,7 +428,7 @@ def _check_values(values: dict[str, Any], title: str, problems: list[str]) -> No
 
 
 def _texts(table: dict[str, Any]) -> frozenset[str]:
-    """Return the names of the hyperparameters that are texts, whatever the texts spell."""
+    """Return the names of the hyperparameters that are texts, numbers in quotes included."""
     tables = {stage: values for stage, values in table.items() if isinstance(values, dict)}
     return frozenset(
         f"{stage}.{name}"

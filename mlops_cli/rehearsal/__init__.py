@@ -1,1 +1,1 @@
-"""A rehearsal: a project's lifecycle against a simulated AWS on this machine, and what it shows about the real one."""
+"""A rehearsal: a project's lifecycle against a simulated AWS on this machine, and its findings about the real one."""

@@ -1,4 +1,4 @@
-"""What a rehearsal has found, as findings like those of `doctor`: what, why, and what to change."""
+"""The findings of a rehearsal, like those of `doctor`: problem, reason, remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def missing_modules(texts: Iterable[str], project: Project) -> Iterator[Finding]
 
 
 def refusals(decisions: Iterable[AccessDecision], project: Project, has_failed: bool) -> Iterator[Finding]:
-    """Yield what roles were refused; a warning if the run went on without it."""
+    """Yield the refused actions of roles; a warning if the run went on without it."""
     refused = sorted((each for each in decisions if not each.allowed), key=lambda each: (each.principal, each.action))
     for (role, action), group in groupby(refused, key=lambda each: (each.principal, each.action)):
         resources = sorted({decision.resource for decision in group})

@@ -1,4 +1,4 @@
-"""What the images on AWS have: their packages, from the lists in images/, and those of the builds."""
+"""The content of the images on AWS: their packages, from the lists in images/, and those of the builds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def image_packages(use_case: UseCase) -> dict[str, str]:
 
 
 def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
-    """Return the names of packages that builds and jobs can import, by repository; no entry: nobody knows."""
+    """Return the names of packages that builds and jobs can import, by repository; no entry if unknown."""
     from aws_simulator.packages import requirements_in
 
     gates = next(

@@ -33,7 +33,7 @@ def has_templates(project: Project) -> bool:
 
 
 def copy_project(project: Project, folder: Path, settings: dict[str, str]) -> Project:
-    """Copy what would be sent into ``folder``, a project without templates with those of mlops.
+    """Copy the files that would be sent into ``folder``, a project without templates with those of mlops.
 
     Raise MlopsError if something that AWS needs would not be sent.
     """

@@ -60,7 +60,7 @@ class SimulatedAws:
         return {"AWS_CONFIG_FILE": str(file), "AWS_SHARED_CREDENTIALS_FILE": str(file)}
 
     def set_images(self, images: Mapping[str, Sequence[str]]) -> None:
-        """Let jobs and builds import only what these requirements bring along, by the image's repository."""
+        """Let jobs and builds import only these requirements and their dependencies, by the image's repository."""
         self.control("images", **{name: list(requirements) for name, requirements in images.items()})
 
     def decisions(self) -> list[AccessDecision]:

@@ -12,7 +12,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass
 class Plot:
-    """A plot whose parts are drawn in the order in which they are added, in units of the data.
+    """A plot: its parts are drawn in the order of their addition, in units of the data.
 
     ``x`` and ``y`` are the ranges of the axes. Sizes are in CSS pixels at the plot's natural width; it shrinks and
     grows with its space.

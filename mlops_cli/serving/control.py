@@ -70,7 +70,7 @@ class EndpointStatus:
 
 
 class ServerProcesses(Protocol):
-    """How the server's processes are started and ended: with which environment, and how they are found again."""
+    """How the server's processes are started, found again and ended, and their environment."""
 
     def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a process that outlives this one, with its output in ``log``."""

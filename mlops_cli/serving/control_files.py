@@ -161,7 +161,7 @@ def supervision(path: Path) -> Supervision | None:
 
 
 def note_supervision(path: Path) -> None:
-    """Write the note of this process into the lock file, which stays the same file."""
+    """Write the note of this process into the lock file; it stays the same file."""
     note = Supervision(own_identity(), str(path.parent))
     with open(path, "r+", encoding="utf-8", opener=open_unless_link) as stream:
         stream.truncate()

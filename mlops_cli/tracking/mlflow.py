@@ -63,7 +63,7 @@ class Tracker:
     def send(self, record: RunRecord, runs: Iterable[Run], files: Path | None = None) -> str:
         """Update the run's MLflow run, and those of ``runs`` that no longer wait; return its page.
 
-        ``files``: the folder of the training's own files, which are kept in MLflow once.
+        ``files``: the folder of the training's own files, kept in MLflow once.
         """
         from mlflow import MlflowClient  # its import sets up its logging
 
@@ -157,7 +157,7 @@ def _log(client: MlflowClient, logged: Logged, record: RunRecord) -> None:
 
 
 def _new_metrics(measures: Sequence[TrackedMetric], logged_values: dict[str, float]) -> list[TrackedMetric]:
-    """Return the metrics whose last value is new: MLflow would show a repeated point twice."""
+    """Return the metrics with a new last value: MLflow would show a repeated point twice."""
     last = {measure.name: measure.value for measure in measures}
     unchanged = {name for name, value in last.items() if logged_values.get(name) == value}
     return [measure for measure in measures if measure.name not in unchanged]

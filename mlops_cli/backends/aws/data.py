@@ -27,7 +27,7 @@ class AwsData(Data):
         self._deployed = deployed
 
     def download(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
-        """Upload the dataset into the bucket, which is created if missing; the bool is True if anything changed.
+        """Upload the dataset into the bucket, creating it if missing; the bool is True if anything changed.
 
         For a job of several machines, upload it a second time, split into several files.
         """

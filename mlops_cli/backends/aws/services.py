@@ -30,7 +30,7 @@ from mlops_cli.core.models.metric_bounds import Metrics
 
 
 class AwsServices:
-    """``decides``: for a deciding step, whose records are kept apart."""
+    """``decides``: for a deciding step: its records are kept apart."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the parts of the local target share: the project's lock, processes, run store and model server."""
+"""Shared parts of the local target: the project's lock, processes, run store and model server."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class LocalServices:
             yield
 
     def caller(self) -> Actor:
-        """Return the person who gives the command, as far as this machine knows."""
+        """Return the person behind the command, as far as this machine knows."""
         return person(*claimed_names(), author(self.project.root))
 
     def get_run(self, prefix: str = "") -> Run:

@@ -65,7 +65,7 @@ UNEXPORTED = (
 
 
 def _training_env(job: ScriptJob, cpus: int) -> dict[str, Any]:
-    """Return what the toolkit calls its training environment."""
+    """Return the toolkit's "training environment"."""
     return {
         **_folders(job),
         "additional_framework_parameters": {},

@@ -22,7 +22,7 @@ ROLLED_BACK_TO = "returned"
 
 @dataclass(frozen=True)
 class Interval:
-    """A time span in which a model was live, in seconds since the epoch; ``until`` is None for the present one."""
+    """A time span of a live model, in seconds since the epoch; ``until`` is None for the present one."""
 
     since: float
     until: float | None
@@ -58,7 +58,7 @@ class ModelVersion:
 
     @property
     def objection(self) -> str:
-        """The reason why the model should not be live; "" for an approved model whose gate has not failed."""
+        """The reason why the model should not be live; "" for an approved model without a failed gate."""
         if self.decision is None:
             return "was never approved"
         if not self.decision.approved:
@@ -234,7 +234,7 @@ def needs_rollback(run: Run) -> bool:
 
 
 def approved_run(runs: Sequence[Run], digest: str) -> Run:
-    """Return the newest run from which the model can be deployed again; ``runs`` come the newest first."""
+    """Return the newest run that can deploy the model again; ``runs`` come the newest first."""
     for run in runs:
         if has_all_before(DEPLOYMENT.name, run) and run.approval.output == digest:
             return run

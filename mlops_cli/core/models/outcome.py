@@ -1,4 +1,4 @@
-"""The end of a run in its report, which is written before the deployment."""
+"""The end of a run in its report: that is written before the deployment."""
 
 from __future__ import annotations
 

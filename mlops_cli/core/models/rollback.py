@@ -16,7 +16,7 @@ UNDER_WAY = (Status.RUNNING, Status.WAITING, Status.INTERRUPTED)
 
 @dataclass(frozen=True)
 class LastRollback:
-    """The newest rollback, if nobody has approved another model since: its run, and its models by their digests.
+    """The newest rollback, if no other model was approved since: its run, and its models by their digests.
 
     ``is_newest``: no run was started after it.
     """
@@ -50,7 +50,7 @@ def choose_rollback(
 ) -> RollbackChoice:
     """Return the unfinished rollback to this version (or to any, if empty), or else the choice of a new one.
 
-    Raise MlopsError, with the reason, if there is no such version.
+    Raise MlopsError, with the reason, if the version is unknown.
     """
     if last and last.is_unfinished(deployed) and (not version or find_version(models, version).digest == last.target):
         return RollbackChoice(find_version(models, last.target), last.replaced, last.run)

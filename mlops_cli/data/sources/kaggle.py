@@ -238,7 +238,7 @@ def _network_problem(error: Exception) -> MlopsError:
 
 @contextlib.contextmanager
 def _time_limit(seconds: float | None = None) -> Iterator[None]:
-    """Add a timeout to every request of the library, which sets none."""
+    """Add a timeout to every request of the library: it sets none."""
     limits = (seconds or CONNECT_SECONDS, seconds or READ_SECONDS)
     try:
         from requests import Session

@@ -72,7 +72,7 @@ class Source(ABC):
 
     @abstractmethod
     def fetch(self, scratch: Path, report: Report) -> FetchedSource:
-        """Download or find what the source has. Raise MlopsError if it is unavailable."""
+        """Download or find the source's files. Raise MlopsError if it is unavailable."""
 
     @staticmethod
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004

@@ -57,7 +57,7 @@ def _card(column: Column, context: ReportContext) -> str:
 
 
 def _is_class(context: ReportContext) -> bool:
-    """Return True if the labels are classes, of which the likeliest is chosen: no threshold decides."""
+    """Return True if the labels are classes: the likeliest is chosen, without a threshold."""
     return context.predictions is not None and context.predictions.one_of
 
 

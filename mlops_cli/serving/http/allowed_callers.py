@@ -1,4 +1,4 @@
-"""Which callers are answered: none that a web page of another origin has sent, directly or by a rebound name."""
+"""The callers that are answered: none that a web page of another origin has sent, directly or by a rebound name."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class AcceptingSocket:
 
 
 def _has_unread_bytes(transport: asyncio.Transport) -> bool:
-    """Return True if a client has sent what the server has not read yet: its connection only looks idle."""
+    """Return True if a client has sent bytes that are not read yet: its connection only looks idle."""
     size = array.array("i", [0])
     try:
         fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, size)

@@ -74,7 +74,7 @@ def _headers(headers: object) -> list[tuple[str, str]]:
 
 
 def _message(error: BaseException | None) -> str:
-    """Return the error's text; an error whose text cannot be made is named by its type."""
+    """Return the error's text; an error without a text is named by its type."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - an exception of user code

@@ -47,7 +47,7 @@ class Dispatcher:
     """Sends requests to the worker in service. Without one they wait; each has its own clock."""
 
     def __init__(self, limits: Limits, on_hanging: Callable[[Worker], None]) -> None:
-        """``on_hanging`` is called with a worker that still computes a request whose time is over."""
+        """``on_hanging`` is called with a worker that still computes a request after its time."""
         self.limits = limits
         self.worker: Worker | None = None
         self.out_of_service = ""

@@ -45,7 +45,7 @@ TIMEOUT = (
 
 @dataclass
 class Front:
-    """What the routes use; ``reason`` says why the endpoint is not healthy."""
+    """The collaborators of the routes; ``reason`` says why the endpoint is not healthy."""
 
     dispatcher: Dispatcher
     deployment: Deployment

@@ -55,7 +55,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Return what changes with the content: the time of the inode's change cannot be set."""
+    """Return a mark that changes with the content: the time of the inode's change cannot be set."""
     try:
         stat = path.lstat()
     except OSError:

@@ -146,7 +146,7 @@ class Supervisor:
         )
 
     def _put_into_service(self, fresh: ActiveDeployment, former: ActiveDeployment | None) -> None:
-        """Send requests to the fresh worker; let the former one finish what it computes."""
+        """Send requests to the fresh worker; let the former one finish its own."""
         front, server = self._front, self._server
         if front is None or server is None:
             raise RuntimeError("a worker is in service before there is a server")
@@ -221,7 +221,7 @@ class Supervisor:
         self._write_service(fresh.service(self._incidents))
 
     def _report_hanging(self, worker: Worker) -> None:
-        """Have the worker replaced: it still computes a request whose time is over."""
+        """Have the worker replaced: it still computes a request after its time."""
         if self._live is not None and self._live.worker is worker and not self._hanging.is_set():
             seconds = self._live.deployment.limits.request_seconds
             self._note_incident(f"a request was not answered within {seconds:g} s; the worker was replaced.")

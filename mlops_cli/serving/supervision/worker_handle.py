@@ -88,7 +88,7 @@ class Channel(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """What a worker is started with. ``private_uri``: of the model, for the calls of a ``handler``."""
+    """The arguments of a worker. ``private_uri``: of the model, for the calls of a ``handler``."""
 
     folder: EndpointDirectory
     package: Path
@@ -245,7 +245,7 @@ def _command(start: Start, descriptors: dict[str, int]) -> str:
 
 
 def _copy_output(descriptor: int, write: Callable[[bytes], None]) -> None:
-    """Write what the worker prints to the log, in a thread: a flood of it does not keep requests waiting."""
+    """Write the worker's output to the log, in a thread: a flood of it does not keep requests waiting."""
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
         while data := stream.read(1 << 16):
             write(data)

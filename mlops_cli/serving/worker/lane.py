@@ -27,7 +27,7 @@ WAIT_SECONDS = 0.05
 
 
 class Engine(Protocol):
-    """What answers requests: a loaded model with its handlers.
+    """The answering side: a loaded model with its handlers.
 
     ``patience`` is the multiple of the usual time that the others wait for a request before another thread goes on.
     """
@@ -103,7 +103,7 @@ class Inbox:
         return batch
 
     def _receive(self, seconds: float | None) -> None:
-        """Read what has arrived; wait for it, without end if ``seconds`` is None."""
+        """Read the arrived requests; wait for one, without end if ``seconds`` is None."""
         if not self._poll.poll(None if seconds is None else max(0, seconds * 1000)):
             return
         data = self._channel.recv(RECEIVED_BYTES)
@@ -146,7 +146,7 @@ class Lane:
             self._start_thread([])
 
     def look(self) -> None:
-        """Replace each thread whose present step takes too long."""
+        """Replace each thread with a present step that takes too long."""
         now = time.monotonic()
         running = list(self._batches.items())
         hanging = sum(batch.kept is not None for _, batch in running)

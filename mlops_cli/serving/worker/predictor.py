@@ -22,7 +22,7 @@ log = logging.getLogger("mlops.server")
 
 @dataclass
 class State:
-    """A request between its handlers: what was sent to the model, its tensors, and the model's outputs."""
+    """A request between its handlers: the model's input, its tensors, and the model's outputs."""
 
     sent: str | bytes
     prediction: Prediction

@@ -1,4 +1,4 @@
-"""Shared memory in which a worker writes which requests it is computing: the front can read it after a crash."""
+"""Shared memory with a worker's note of the requests in work: the front can read it after a crash."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class ProjectObjects:
             self._bucket.abort(upload)
 
     def _below(self, keep_data: bool) -> Iterator[dict[str, Any]]:
-        """Yield the versions to remove, the marker's last: what a killed cleanup leaves is still known as ours."""
+        """Yield the versions to remove, the marker's last: after a killed cleanup the rest is still known as ours."""
         kept, marker = self._bucket.full_key(FOLDER), self._bucket.full_key(MARKER)
         ours = (version for version in self._bucket.versions() if not (keep_data and version["Key"].startswith(kept)))
         yield from sorted(ours, key=lambda version: version["Key"] == marker)

@@ -123,7 +123,7 @@ def _status(client: Client, change_set: ChangeSet) -> str:
 
 
 def execute(client: Client, change_set: ChangeSet) -> bool:
-    """Begin to execute it; return False if an earlier attempt, whose answer was lost, has begun."""
+    """Begin to execute it; return False if an earlier attempt has begun and its answer was lost."""
     try:
         client.execute_change_set(ChangeSetName=change_set.id, ClientRequestToken=change_set.id.rsplit("/", 1)[-1])
     except AwsError as error:

@@ -28,7 +28,7 @@ LATE_SECONDS, LOOK_SECONDS = 30.0, 1.0
 class Execution:
     """``revision`` is the source revision: a commit or an object's version. Times in seconds.
 
-    ``is_outdated``: the pipeline was changed while it waited, so that it goes no further and nobody can decide.
+    ``is_outdated``: the pipeline was changed while it waited, so that it goes no further and takes no decision.
     """
 
     id: str
@@ -46,7 +46,7 @@ class ActionRun:
     """One execution of an action.
 
     ``actor`` is the approver's ARN, ``external`` the id of its build or the ARN of its state machine's execution,
-    ``version`` the version of the pipeline that it belongs to, ``variables`` what its build has exported.
+    ``version`` the version of the pipeline that it belongs to, ``variables`` those that its build has exported.
     """
 
     stage: str
@@ -172,7 +172,7 @@ class Pipeline:
             time.sleep(LOOK_SECONDS)
 
     def with_revision(self, execution: Execution) -> Execution:
-        """Return the execution with its source revision, which it has once its first action is under way."""
+        """Return the execution with its source revision, known once its first action is under way."""
         deadline = time.monotonic() + LATE_SECONDS
         while not execution.revision and execution.status == IN_PROGRESS and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
@@ -194,7 +194,7 @@ class Pipeline:
         return 0 < version < int(self._client.get_pipeline_state(name=self.name).get("pipelineVersion", 0))
 
     def awaited_token(self, execution_id: str, stage: str, action: str) -> str:
-        """Return the approval token as soon as CodePipeline shows it; empty once nobody waits for a decision."""
+        """Return the approval token as soon as CodePipeline shows it; empty once no action waits for a decision."""
         deadline = time.monotonic() + LATE_SECONDS
         while not (token := self.token(execution_id, stage, action)) and time.monotonic() < deadline:
             action_runs = [run for run in self.actions(execution_id) if (run.stage, run.name) == (stage, action)]

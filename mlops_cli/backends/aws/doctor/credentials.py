@@ -73,7 +73,7 @@ def expiry(expires_at: float | None, current_time: float) -> Iterator[Finding]:
 
 
 def skew(ahead: float) -> Finding:
-    """``ahead``: seconds of this machine's clock before AWS's, which has whole seconds only."""
+    """``ahead``: seconds of this machine's clock before AWS's, known in whole seconds only."""
     text = f"This machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} AWS's"
     if abs(ahead) <= TOLERATED_SECONDS:
         return ok("clock", "agrees with AWS's" if abs(ahead) < 2 else text)

@@ -1,4 +1,4 @@
-"""Lifecycle rules of the bucket that would delete what an approved model is made of and was approved by."""
+"""Lifecycle rules of the bucket that would delete files of an approved model or of its approval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacks in a state that takes no changes, and resources of the project whose stack is gone."""
+"""Stacks in a state that takes no changes, and resources of the project without a stack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def failed_stacks(subject: CheckContext) -> Iterator[Finding]:
 
 
 def owner(subject: CheckContext) -> Iterator[Finding]:
-    """Yield a failure if the stacks are a neighbour's, or nobody's."""
+    """Yield a failure if the stacks are a neighbour's, or have no owner."""
     try:
         require_owner(subject.stacks, subject.names, subject.settings, subject.account)
     except AwsError:

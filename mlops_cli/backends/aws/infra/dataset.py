@@ -70,5 +70,5 @@ def has_shards(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -> bo
 
 
 def shard_count(size: int, machines: int) -> int:
-    """Return a number of files, the same for each machine, of which none is above MAX_SHARD_BYTES."""
+    """Return a number of files, the same for each machine, with none above MAX_SHARD_BYTES."""
     return machines * max(1, -(-size // (machines * MAX_SHARD_BYTES)))

@@ -78,7 +78,7 @@ class InfraDeployer:
         return Plan((belongs, *self._mail(), *_shown(storage), *sent, *_shown(pipeline)))
 
     def _mail(self) -> tuple[Change, ...]:
-        """Return what the address of mails has to do: AWS sends none to it before."""
+        """Return the step that is left to the owner of the mail address: AWS sends none before."""
         address = self._settings["NOTIFICATION_EMAIL"]
         reason = "once it has confirmed the subscription: AWS sends it a link when it is new"
         return (Change(Action.KEEP, f"mail to {address}", reason),) if address else ()

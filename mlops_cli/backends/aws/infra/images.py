@@ -55,7 +55,7 @@ def image_from_table(framework: Framework, scope: str, region: str, instance_typ
 
 
 def image_from_sdk(framework: Framework, version: str, scope: str, region: str, instance_type: str) -> str:
-    """Return the address by the SDK's data. Raise MlopsError if it is not installed, or has no such image."""
+    """Return the address by the SDK's data. Raise MlopsError if it is not installed, or lacks the image."""
     image = _image(framework, scope)
     try:
         from sagemaker.core import image_uris  # type: ignore[import-untyped]

@@ -1,4 +1,4 @@
-"""Whose stacks these are: two projects of the same use case and environment in one account have the same stacks."""
+"""The owner of stacks: two projects of the same use case and environment in one account have the same stacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def require_owner(
 ) -> str:
     """Return the owner; raise MlopsError if a stack of the project has another one, or none.
 
-    ``claims``: for `deploy-infra`, which gives a stack without an owner one.
+    ``claims``: for `deploy-infra`: it gives a stack without an owner one.
     """
     owner = owner_name(settings, account)
     for name in (names.storage_stack, names.pipeline_stack):

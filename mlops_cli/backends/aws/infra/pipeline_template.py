@@ -77,7 +77,7 @@ def _replace(text: str, name: str, part: str) -> str:
 
 
 def _check_artifacts(code_steps: Sequence[str]) -> None:
-    """Raise ConfigurationError if a step that runs the repository's code could write what a decision writes."""
+    """Raise ConfigurationError if a step that runs the repository's code could write the files of decisions."""
     decisions = {name[:ARTIFACT_LENGTH]: name for name in DECIDING}
     for name in code_steps:
         if decision := decisions.get(name[:ARTIFACT_LENGTH]):

@@ -4,7 +4,7 @@
 
     decisions/accepted/DIGEST.json
 
-The decision's summary, which is too short for them, holds the digest. The repository's code cannot write there.
+The decision's summary is too short for them and holds the digest. The repository's code cannot write there.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class ApprovalHistory:
     def latest_approval(self, model_digest: str, key: str) -> tuple[Decision, StageRun] | None:
         """Return the valid approval with its request.
 
-        It holds under the limits of the decision, and under those of the request, which were shown, too. A later
+        It holds under the limits of the decision, and under those of the request, since they were shown. A later
         rejection voids it under any limits.
         """
         since_rejection = takewhile(lambda pair: pair[0].approved, self.for_model(model_digest))

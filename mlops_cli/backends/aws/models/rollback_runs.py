@@ -54,7 +54,7 @@ class RollbackRuns:
         return choose_rollback(models, self._services.runs.deployed(), version, self.last())
 
     def source_run(self, digest: str) -> Run:
-        """Return the run whose stages a rollback to the model copies: an original one rather than a rollback."""
+        """Return the run to copy stages from for a rollback to the model: an original one rather than a rollback."""
         runs = sorted(self._services.run_store.runs(), key=lambda run: run.forced_from == DEPLOYMENT.name)
         return approved_run(runs, digest)
 

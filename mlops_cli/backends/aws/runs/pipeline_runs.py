@@ -33,7 +33,7 @@ class PipelineRuns(Runs):
     def start(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
         """Start or continue a run; the bool is False if nothing changed or an equal run waits for approval.
 
-        An unfinished rollback comes first, as long as nobody asks for a certain stage.
+        An unfinished rollback comes first, unless a certain stage is asked for.
         """
         self._deployed.require_owner()
         services = self._deployed.services

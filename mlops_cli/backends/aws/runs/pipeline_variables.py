@@ -1,4 +1,4 @@
-"""The pipeline's variables: the form in which a run's options reach its steps. No IO."""
+"""The pipeline's variables: the form of a run's options for its steps. No IO."""
 
 from __future__ import annotations
 

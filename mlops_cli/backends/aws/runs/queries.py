@@ -50,7 +50,7 @@ OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
 
 
 class RunQueries:
-    """``clear_endpoint_stack`` removes what a failed first deployment has left, before the next one."""
+    """``clear_endpoint_stack`` removes the rest of a failed first deployment, before the next one."""
 
     def __init__(
         self,

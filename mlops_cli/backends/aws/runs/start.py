@@ -168,7 +168,7 @@ class RunStarter:
         return latest.execution.revision == start_request.revision.value and data == start_request.data
 
     def _nothing_changed(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Return True if a new run would only repeat the last one, which succeeded and is live."""
+        """Return True if a new run would only repeat the last one, and that succeeded and is live."""
         if (
             start_request.request.from_stage
             or start_request.request.force

@@ -1,4 +1,4 @@
-"""Stop a run: its execution, and its build or job, which CodePipeline would let run on."""
+"""Stop a run: its execution, and its build or job: CodePipeline would let them run on."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ DECIDED = (TRAINING.name, APPROVAL.name, DEPLOYMENT.name)
 
 
 class S3RunStore:
-    """``decides``: for a deciding step, which runs no code of the repository."""
+    """``decides``: for a deciding step: it runs no code of the repository."""
 
     def __init__(self, bucket: Bucket, decides: bool = False) -> None:
         self.bucket = bucket

@@ -97,7 +97,7 @@ class AutoRollback:
         return RollbackModel(f"v{min(numbers)}", model.digest, approval.detail["package"])
 
     def reject_replaced(self, why: str, details: DecisionDetails) -> None:
-        """Reject the model that a rollback replaces: no later run restores it, whoever approves the rollback."""
+        """Reject the model that a rollback replaces: no later run restores it."""
         if details.rollback_to and details.rolled_back_from:
             reason = rejection_comment(details.kind, details.rollback_to.version, why)
             self._reject(details.rolled_back_from.digest, reason)

@@ -22,7 +22,7 @@ def parameters(
     sample: float = 0.0,
     container: ServingContainer = DEFAULT_CONTAINER,
 ) -> dict[str, str]:
-    """Return the endpoint template's parameters without the revision, which is made from them."""
+    """Return the endpoint template's parameters without the revision: it is made from them."""
     values: dict[str, Any] = {
         "EndpointName": outputs.endpoint,
         "ModelPackageArn": package,

@@ -73,7 +73,7 @@ def require_infra(project: Project) -> None:
 
 
 def ensure_infra(project: Project, framework: Framework) -> None:
-    """Create what is missing, like ``deploy-infra``; raise MlopsError where its plan does."""
+    """Create the missing parts, like ``deploy-infra``; raise MlopsError where its plan does."""
     if not is_set_up(project):
         plan_infra(project, framework)
         deploy_infra(project)

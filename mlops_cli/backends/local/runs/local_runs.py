@@ -60,7 +60,7 @@ class LocalRuns(Runs):
         return request
 
     def _run_in_background(self, choice: RunSelection) -> Run:
-        """Continue in a forked child, which shares the lock."""
+        """Continue in a forked child; it shares the lock."""
         from mlops_cli.backends.local.runs.background_run import LogView, detach, finish_background_run
 
         services, run = self._services, choice.run

@@ -195,7 +195,7 @@ class RunStore:
 def _create(path: Path) -> None:
     """Create an empty store, as a whole or not at all.
 
-    Its journal is not a write-ahead log: reading would then need to write, too, which fails on a full disk.
+    Its journal is not a write-ahead log: reading would then need to write, too, and fail on a full disk.
     """
     partial = path.with_name(UNFINISHED)
     partial.unlink(missing_ok=True)

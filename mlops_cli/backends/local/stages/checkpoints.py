@@ -1,4 +1,4 @@
-"""The checkpoints of interrupted trainings: a training resumes only from one whose every input is unchanged."""
+"""The checkpoints of interrupted trainings: a training resumes only from one with all inputs unchanged."""
 
 from __future__ import annotations
 

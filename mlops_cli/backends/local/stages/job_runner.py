@@ -128,7 +128,7 @@ class JobRunner:
         return self.project.runs / run_id / f"{stage}.log"
 
     def reads(self, run_id: str, stage: str) -> Path:
-        """Return the file in which the processes of a stage note the files that they use."""
+        """Return the file with the notes of a stage's processes about the files that they use."""
         return self.project.runs / run_id / f"{stage}.reads"
 
     def _watched(self, stage: Stage, run: Run) -> dict[str, str]:
@@ -184,7 +184,7 @@ def _prepare_folders(job: ScriptJob) -> None:
 
 
 def _noted_failure(job: ScriptJob) -> str:
-    """Return what the script has written into the file for its failure, as SageMaker shows it."""
+    """Return the reason in the script's file for failures, as SageMaker shows it."""
     file = job.output / "failure"
     if job.kind is not Kind.TRAINING or not file.is_file():
         return ""

@@ -1,4 +1,4 @@
-"""Try a trained model before anybody is asked about it: what cannot be served fails the training's stage."""
+"""Try a trained model before the approval: one that cannot be served fails the training's stage."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def approve(
 ) -> None:
     """Show the evidence, ask for a decision, deploy if approved.
 
-    Repeated, the command completes what the same decision began.
+    Repeated, the command completes the same decision.
     """
     from mlops_cli.console.output import run_dict
 

@@ -1,4 +1,4 @@
-"""``mlops rehearse``: run the other commands against a simulated AWS on this machine, and report what they show."""
+"""``mlops rehearse``: run the other commands against a simulated AWS on this machine, and report the results."""
 
 from __future__ import annotations
 

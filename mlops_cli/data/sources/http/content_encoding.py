@@ -17,7 +17,7 @@ _PLAIN = ("", "identity", "none", "binary", "aws-chunked", "utf-8", "utf8")
 
 
 def codings_of(header: str, name: str) -> list[str]:
-    """Return the codings of a Content-Encoding, in the order in which they were applied.
+    """Return the codings of a Content-Encoding, in the order of their application.
 
     Raise MlopsError for an unsupported one.
     """

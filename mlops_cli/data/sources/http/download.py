@@ -176,7 +176,7 @@ class Download:
         return target
 
     def _resumed_at(self, partial: PartialDownload | None) -> int:
-        """Return the byte from which on to ask, 0 for a new download.
+        """Return the first byte to ask for, 0 for a new download.
 
         For a complete file the last byte is asked for: the answer tells if the server's file is unchanged.
         """
