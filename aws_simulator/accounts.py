@@ -1,4 +1,4 @@
-"""What the simulator's own tests set up again and again."""
+"""Common set-up of the simulator's own tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def role(aws: Aws, name: str, service: str, *statements: Mapping[str, Any]) -> s
 
 
 def grant(aws: Aws, name: str, *statements: Mapping[str, Any]) -> None:
-    """Replace what a role may do."""
+    """Replace a role's permissions."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
     if statements:
         aws.client("iam").put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
@@ -100,7 +100,7 @@ def eventually(look: Callable[[], Any]) -> Any:
 
 
 def aged(aws: Aws, name: str, days: int) -> None:
-    """Let a bucket's lifecycle rules do what they do to objects of that age, and to versions that old."""
+    """Apply a bucket's lifecycle rules to objects of that age, and to versions that old."""
     client = aws.client("s3")
     for rule in client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]:
         listed = client.list_object_versions(Bucket=name, Prefix=(rule.get("Filter") or {}).get("Prefix", ""))

@@ -1,4 +1,4 @@
-"""CloudWatch: alarms that a test can force, evaluated on their own dimensions; under the role of whoever makes them."""
+"""CloudWatch: alarms that a test can force, evaluated on their own dimensions; under the role of their maker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Alarms:
         return str(alarm["StateValue"]) if alarm else ""
 
     def force(self, name: str, state: str, reason: str = "forced by a test") -> None:
-        """Set the state and keep it, whatever the metrics say, until it is forced to another one or released ("")."""
+        """Set the state and keep it, with any metrics, until it is forced to another one or released ("")."""
         if not state:
             FORCED.discard(name)
             return

@@ -1,4 +1,4 @@
-"""What the simulator needs of a model server: an endpoint's instances are one of these."""
+"""The simulator's interface to a model server: an endpoint's instances are one of these."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Aws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command needs to meet this AWS instead of the real one."""
+        """Return the environment in which a command meets this AWS instead of the real one."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -69,11 +69,11 @@ class Aws:
         return body
 
     def denials(self) -> list[dict[str, Any]]:
-        """What roles were refused: role, action, resource."""
+        """Return the refused requests of roles: role, action, resource."""
         return list(self.control("denials"))
 
     def permissions(self) -> list[dict[str, Any]]:
-        """What roles asked for: role, action, resource, allowed, times."""
+        """Return the requests of roles: role, action, resource, allowed, times."""
         return list(self.control("permissions"))
 
     def unused_permissions(self) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Which permissions each role used, and which it asked for in vain; and the same of people."""
+"""The permissions that each role used, and those that it asked for in vain; and the same of people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ministack.services import iam, sts
 
 
 class Ledger:
-    """Every decision about a role, whoever took it: ministack's services or ours."""
+    """Every decision about a role, by ministack's services or ours."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

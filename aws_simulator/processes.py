@@ -1,4 +1,4 @@
-"""Runs what AWS would run in a container: a process group of its own that cannot outlive the simulator."""
+"""Runs AWS's containers as processes: each a process group of its own that cannot outlive the simulator."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ class StackRoles:
         self._roles.clear()
 
     def _acting(self, form: Mapping[str, str], caller: Caller) -> Caller:
-        """Who acts for the stack that a request is about: its role, if it has one."""
+        """Return the acting principal for the stack of a request: its role, if it has one."""
         if form.get("Action") not in STACK_ACTIONS:
             return caller
         stack_name = form.get("StackName", "")

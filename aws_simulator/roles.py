@@ -1,4 +1,4 @@
-"""Who calls: credentials of people, and of roles that services assume."""
+"""Callers: credentials of people, and of roles that services assume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT_KEY = "test"
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """Somebody with credentials, in an account and a region: a person, or a role that a service has assumed."""
+    """A caller with credentials, in an account and a region: a person, or a role that a service has assumed."""
 
     access_key: str
     account: str
@@ -103,7 +103,7 @@ def assume(role_arn: str, service: str, session: str, source_arn: str = "") -> C
 
 
 def _trusts(document: Any, service: str, role_arn: str, source_arn: str) -> bool:
-    """Whether a trust policy lets a service assume the role (ministack itself looks at AWS principals only)."""
+    """Return True if a trust policy lets a service assume the role (ministack itself looks at AWS principals only)."""
     policy = json.loads(document) if isinstance(document, str) else document
     context = EvalContext(
         principal_arn=service,

@@ -59,7 +59,7 @@ def serve(port: int, leashed: bool, equipment: Equipment) -> None:
 
 
 def _set_environment(folder: Path, port: int) -> None:
-    """What ministack reads when it is imported."""
+    """Return the variables that ministack reads when it is imported."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_"))]:
         del os.environ[name]
     os.environ.update(

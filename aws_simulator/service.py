@@ -1,4 +1,4 @@
-"""What every simulated service is made of: one method per operation, checked against botocore's model."""
+"""The parts of every simulated service: one method per operation, checked against botocore's model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COMMON_ERRORS = {
 
 @dataclass(frozen=True)
 class Permission:
-    """What a caller needs for an operation: the action on these resources, and the right to pass roles on."""
+    """A caller's permissions for an operation: the action on these resources, and the right to pass roles on."""
 
     resources: tuple[str | Callable[[Any, Request, Caller], list[str]], ...] = ("*",)
     passes: Mapping[str, str] = field(default_factory=dict)

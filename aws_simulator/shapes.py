@@ -1,4 +1,4 @@
-"""Checks and converts values by botocore's own shapes, so that what is simulated cannot drift from AWS."""
+"""Checks and converts values by botocore's own shapes, so that the simulation cannot drift from AWS."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def from_json(value: Any, shape: Shape) -> Any:
 
 
 def to_json(value: Any, shape: Shape) -> Any:
-    """The reverse of ``from_json``; leaves out what is None."""
+    """The reverse of ``from_json``; leaves out None."""
     if value is None or getattr(shape, "is_document_type", False):
         return value
     if isinstance(shape, StructureShape):

@@ -42,7 +42,7 @@ REGION = "us-east-1"
 
 
 class Simulator:
-    """What a plug-in's ``register(simulator)`` gets."""
+    """The argument of a plug-in's ``register(simulator)``."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Simulator:
                 plugin.register(self)
 
     def add_service(self, service: Service) -> None:
-        """Let the service answer what botocore sends it, in place of ministack's own, if there is one."""
+        """Let the service answer botocore's requests, in place of ministack's own, if there is one."""
         scope = service.endpoint or service.name
         target = service.model.metadata.get("targetPrefix")
         app.SERVICE_HANDLERS[scope] = service.handle
@@ -121,7 +121,7 @@ class Simulator:
         self.controls[name] = act
 
     def on_reset(self, act: Callable[[], None]) -> None:
-        """``act`` forgets the plug-in's state; what it has running is ended before."""
+        """``act`` forgets the plug-in's state; its running work is ended before."""
         self._on_reset.append(act)
 
     def reset(self) -> None:
@@ -141,7 +141,7 @@ class Simulator:
         self.client.cache_clear()
 
     def _administrator(self, name: str) -> dict[str, str]:
-        """Make a user who may do everything, and whose requests are on record; return credentials for boto3."""
+        """Make a user with all permissions and with requests on record; return credentials for boto3."""
         iam = self.client("iam", Caller(ROOT_KEY, ACCOUNT, REGION))
         statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -172,7 +172,7 @@ class Simulator:
 
     @staticmethod
     def _expired_credentials() -> dict[str, str]:
-        """Credentials of a role whose session is over, as boto3's client takes them."""
+        """Return credentials of a role with an expired session, as boto3's client takes them."""
         key, secret, token = (secrets.token_hex(8).upper() for _ in range(3))
         record = {
             "Arn": "arn:aws:sts::123456789012:assumed-role/gone/s",

@@ -85,7 +85,7 @@ class JobTask:
             raise _task_error(error) from error
 
     def _call_tags(self, arn: str, role: Caller) -> None:
-        """AWS documents sagemaker:ListTags among what the role needs."""
+        """AWS documents sagemaker:ListTags among the role's permissions."""
         try:
             role.require("sagemaker:ListTags", arn)
         except ServiceError as error:
@@ -112,7 +112,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_role(definition: str, role: str, machine: str) -> None:
-    """What Step Functions looks at before it accepts a state machine. Raises AccessDeniedException."""
+    """Check a state machine as Step Functions does before it accepts one. Raise AccessDeniedException."""
     try:
         acting = assume(role, SERVICE, "StepFunctions", machine)
     except ServiceError as error:
@@ -173,7 +173,7 @@ def _needed(*actions: str) -> Callable[[Resource], list[tuple[str, str]]]:
 
 
 def _install_endings() -> None:
-    """An execution that was stopped stays so, whatever the task on its thread comes to."""
+    """Keep a stopped execution stopped, with any result of the task on its thread."""
     run, fail, add = stepfunctions._run_execution, stepfunctions._fail_execution, stepfunctions._add_event
 
     def run_execution(arn: str) -> None:
@@ -195,7 +195,7 @@ def _install_endings() -> None:
 
 
 def _set_scale(arguments: dict[str, Any]) -> None:
-    """The control ``states-scale``: what waits and the intervals of retries are multiplied by."""
+    """The control ``states-scale``: the factor of waits and of the intervals of retries."""
     stepfunctions._SFN_WAIT_SCALE = float(arguments["scale"])
 
 

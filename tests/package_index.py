@@ -1,4 +1,4 @@
-"""A package index in a folder, on which somebody else serves packages of any name."""
+"""A package index in a folder, with a stranger's packages of any name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: somebody\nRoot-Is-Purelib: true\nTag: py
 
 
 def taken_over(folder: Path, packages: Mapping[str, str]) -> str:
-    """The address of a package index on which somebody else serves these versions."""
+    """Return the address of a package index with these versions of a stranger."""
     for name, version in packages.items():
         module, page = name.replace("-", "_"), folder / name
         file = f"{module}-{version}-py3-none-any.whl"

@@ -55,7 +55,7 @@ def conditions(request: Request) -> dict[str, Any]:
 
 
 def target_arns(_: Any, request: Request, caller: Caller) -> list[str]:
-    """On AWS the last part is random; here it follows from what is scaled."""
+    """Return the last part of the ARN: on AWS it is random; here it follows from the target."""
     name = hashlib.sha256("|".join(key_of(request)).encode()).hexdigest()[:32]
     return [f"arn:aws:application-autoscaling:{caller.region}:{caller.account}:scalable-target/{name}"]
 
@@ -74,7 +74,7 @@ class Autoscaling(Service):
         return {f"aws:ResourceTag/{name}": value for name, value in target.tags.items()} if target else {}
 
     def is_scaled(self, resource: str) -> bool:
-        """Whether "endpoint/NAME/variant/NAME" is a target."""
+        """Return True if "endpoint/NAME/variant/NAME" is a target."""
         return any(target.request["ResourceId"] == resource for target in self.targets.values())
 
     @operation(target_arns, context=conditions)
@@ -98,7 +98,7 @@ class Autoscaling(Service):
         return {"ScalableTargetARN": arn}
 
     def _check_variant(self, request: Request, caller: Caller) -> None:
-        """The variant must be there, and the caller be allowed to do by himself what the scaling will do for him."""
+        """Require that the variant exists, and that the caller may do all that the scaling will do for him."""
         _, endpoint, _, variant = (request["ResourceId"].split("/") + [""] * 4)[:4]
         client = self.simulator.client("sagemaker", caller)
         try:
@@ -113,7 +113,7 @@ class Autoscaling(Service):
             raise ServiceError("ValidationException", message)
 
     def _service_linked_role(self, caller: Caller) -> str:
-        """Made for the first target of an account, by whoever registers it."""
+        """Made for the first target of an account, by its first registration."""
         arn = f"arn:aws:iam::{caller.account}:role/aws-service-role/{LINKED}/{LINKED_ROLE}"
         if iam._roles.get(LINKED_ROLE) is None:
             caller.require("iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": LINKED})

@@ -1,4 +1,4 @@
-"""What a build is given and what it leaves: zips in the pipeline's bucket, read and written by the project's role."""
+"""Inputs and outputs of a build: zips in the pipeline's bucket, read and written by the project's role."""
 
 from __future__ import annotations
 

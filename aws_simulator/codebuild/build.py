@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True)
 class PipelineContext:
-    """What a pipeline tells a build beside StartBuild's request: where its artifacts are, the first input first."""
+    """A pipeline's additions to StartBuild's request: the addresses of its artifacts, the first input first."""
 
     pipeline: str
     inputs: tuple[Place, ...]

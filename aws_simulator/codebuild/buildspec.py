@@ -30,7 +30,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Files:
-    """Which files of the build are an artifact."""
+    """The files of the build that are an artifact."""
 
     patterns: tuple[str, ...]
     base: str = "."

@@ -56,7 +56,7 @@ def places() -> list[Path]:
 
 
 def entries() -> list[list[str]]:
-    """What is installed here, by place."""
+    """Return the installed packages, by folder."""
     return [sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") for folder in places()]
 
 
@@ -83,7 +83,7 @@ def install(arguments: list[str]) -> int:
 
 
 def keep(layer: Path, before: list[list[str]]) -> None:
-    """Keep what has come in addition; a build at the same time may have been first."""
+    """Keep the additional packages; a build at the same time may have been first."""
     LAYERS.mkdir(exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=LAYERS))
     for folder, old in zip(places(), before, strict=True):

@@ -84,7 +84,7 @@ class Runner:
         return failure[1] if failure else SUCCEEDED
 
     def _phases(self, spec: Buildspec, shell: Shell, log: BuildLog) -> tuple[str, str] | None:
-        """Run the commands; gives the phase that failed, and with which status."""
+        """Run the commands; return the failed phase and its status."""
         failure: tuple[str, str] | None = None
         for name in buildspec.PHASES:
             if failure and (failure[0] in ENDING or failure[1] != FAILED):
@@ -145,7 +145,7 @@ class Runner:
             raise PhaseError(code, message) from error
 
     def _variables(self, spec: Buildspec, role: Caller, commands: Path) -> dict[str, str]:
-        """The build's environment: what AWS sets, the role's credentials, the project's own; no way to the network."""
+        """Return the build's environment: AWS's variables, the role's credentials, the project's own; no network."""
         build = self.build
         own = {
             variable["name"]: variable["value"]

@@ -149,7 +149,7 @@ class CodeBuild(Service):
 
 
 def _check(project: dict[str, Any]) -> None:
-    """What CodeBuild refuses beyond its model: a role that does not trust it, kinds of artifacts that do not fit."""
+    """Refuse a role that does not trust CodeBuild, and kinds of artifacts that do not fit."""
     try:
         assume(project["serviceRole"], "codebuild.amazonaws.com", "check", project["arn"])
     except ServiceError as error:

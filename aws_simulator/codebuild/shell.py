@@ -51,7 +51,7 @@ class Shell:
         return code
 
     def value(self, name: str) -> str:
-        """What a variable is now."""
+        """Return a variable's present value."""
         command = f'. {self._environment}; printf %s "${{{name}}}"'
         return subprocess.run([self._name, "-c", command], env=self._outer, capture_output=True, text=True).stdout
 

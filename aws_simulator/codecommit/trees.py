@@ -1,4 +1,4 @@
-"""What a commit holds: GetFolder, GetFile, GetDifferences."""
+"""The content of a commit: GetFolder, GetFile, GetDifferences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts: zips in the pipeline's bucket, read and written with the credentials of whoever runs the action."""
+"""Artifacts: zips in the pipeline's bucket, read and written with the credentials of the action's role."""
 
 from __future__ import annotations
 

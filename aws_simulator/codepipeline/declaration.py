@@ -1,4 +1,4 @@
-"""What CodePipeline refuses in a pipeline's declaration beyond the shapes of its model."""
+"""CodePipeline's refusals of a pipeline's declaration beyond the shapes of its model."""
 
 from __future__ import annotations
 

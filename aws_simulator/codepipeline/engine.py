@@ -37,7 +37,7 @@ class Engine:
         self.advance(pipeline)
 
     def advance(self, pipeline: Pipeline) -> None:
-        """Let whoever waits enter a stage that is free and open; the last stage first, so that it empties."""
+        """Let waiting executions enter a stage that is free and open; the last stage first, so that it empties."""
         for stage in reversed(list(pipeline.stages.values())):
             if stage.holder is None and stage.enabled and stage.waiting:
                 self._enter(stage.waiting.pop(0), stage)
@@ -58,7 +58,7 @@ class Engine:
             self.advance(pipeline)
 
     def stop(self, execution: Execution, abandon: bool, reason: str) -> None:
-        """Stop at once what waits before a stage or is abandoned; else after the actions that run."""
+        """Stop at once executions that wait before a stage or are abandoned; others after the actions that run."""
         execution.stop_reason = reason
         pipeline = execution.pipeline
         running = [action for action in execution.actions if action.status == IN_PROGRESS]

@@ -1,4 +1,4 @@
-"""Pipelines, their stages, executions and actions, as they stand. Whoever changes them holds the service's lock."""
+"""Pipelines, their stages, executions and actions. A change of them needs the service's lock."""
 
 from __future__ import annotations
 
@@ -152,6 +152,6 @@ class Pipeline:
         return str(self.declaration.get("executionMode", "SUPERSEDED"))
 
     def restructure(self) -> None:
-        """Stages as declared; one that stays keeps what it knows."""
+        """Stages as declared; one that stays keeps its state."""
         names = [stage["name"] for stage in self.declaration["stages"]]
         self.stages = {name: self.stages.get(name, Stage(name)) for name in names}

@@ -1,4 +1,4 @@
-"""What a request is about, or the error that says why it is about nothing that may be done."""
+"""The subject of a request, or the error about it."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ class CodePipeline(Service):
         variables: dict[str, str],
         revisions: dict[str, tuple[str, str]],
     ) -> Execution:
-        """Start an execution, on whoever's behalf."""
+        """Start an execution."""
         declared = pipeline.declaration.get("variables", [])
         defaults = {variable["name"]: variable["defaultValue"] for variable in declared if "defaultValue" in variable}
         execution = Execution(pipeline, pipeline.declaration, trigger, {**defaults, **variables}, revisions)

@@ -1,4 +1,4 @@
-"""What starts a pipeline by itself: EventBridge rules, and pushes to the repository behind a connection."""
+"""Starts of a pipeline by itself: EventBridge rules, and pushes to the repository behind a connection."""
 
 from __future__ import annotations
 

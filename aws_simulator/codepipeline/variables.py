@@ -1,4 +1,4 @@
-"""#{namespace.name} in an action's configuration: what it refers to, and what it is."""
+"""#{namespace.name} in an action's configuration: its reference, and its value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ REFERENCE = re.compile(r"#\{([^{}]*)\}")
 
 
 class UnresolvedError(Exception):
-    """A reference to what is not there."""
+    """A reference to a missing variable."""
 
 
 def references(text: str) -> Iterator[tuple[str, str]]:

@@ -133,7 +133,7 @@ def summary(shown: Execution) -> dict[str, Any]:
 
 
 def _how(shown: Execution) -> dict[str, Any]:
-    """What started it, and in which mode."""
+    """Return the trigger of the execution, and its mode."""
     rollback = {"rollbackTargetPipelineExecutionId": shown.rollback_of} if shown.rollback_of else None
     return {
         "trigger": {"triggerType": shown.trigger[0], "triggerDetail": shown.trigger[1]},

@@ -55,7 +55,7 @@ def _look_at_stacks() -> None:
 
 
 def _chosen(template: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """The template without the resources whose condition is false: they are no part of the stack."""
+    """Return the template without resources with a false condition: they are no part of the stack."""
     conditions = engine._evaluate_conditions(template, params) if template else {}
     kept = {
         name: resource

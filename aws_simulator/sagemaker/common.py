@@ -1,4 +1,4 @@
-"""What SageMaker's operations have in common: names, refusals, lists, tags on creation."""
+"""Common parts of SageMaker's operations: names, refusals, lists, tags on creation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python of a job's container: this machine's, or only the packages of an image whose content is known."""
+"""The Python of a job's container: this machine's, or only the packages of an image with known content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoint configurations: which models on what, and how much of the traffic is captured."""
+"""Endpoint configurations: models, their instances, and the captured share of the traffic."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class EndpointConfigs(Base):
         return {"EndpointConfigArn": arn}
 
     def _check_variant(self, variant: Mapping[str, Any], request: Request, caller: Caller) -> None:
-        """What SageMaker asks for beside its model; what serverless inference does not have."""
+        """Refuse requests beyond the model's rules, and features that serverless inference lacks."""
         if "ModelName" not in variant:
             raise invalid("ModelName is required.")
         model = self.model_named(variant["ModelName"], caller)

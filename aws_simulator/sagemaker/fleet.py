@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Answer:
-    """What a container answered."""
+    """A container's answer."""
 
     status: int
     content_type: str
@@ -44,7 +44,7 @@ class Answer:
 
 
 class Fleet:
-    """All instances of a variant are one server: what an instance more does is not simulated."""
+    """All instances of a variant are one server: the work of further instances is not simulated."""
 
     def __init__(
         self,

@@ -94,11 +94,11 @@ class Job:
             self.finished.set()
 
     def work(self) -> None:
-        """What the job does, ending in ``end``. Raises Failure."""
+        """Do the job, ending in ``end``. Raise Failure."""
         raise NotImplementedError
 
     def begin(self, image: str) -> None:
-        """What comes first for any job: the role, and the image that it must be allowed to pull."""
+        """Do the first steps of any job: the role, and the image that it must be allowed to pull."""
         self.pace.wait(self.stopping)
         if reason := self.pace.failure():
             raise Failure(reason)
@@ -134,7 +134,7 @@ class Job:
         return {host: LogStream(self.client("logs"), self.log_group, f"{self.name}/{host}-{moment}") for host in hosts}
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> Process:
-        """Start one host's main process; one whose program is not there ends with 127."""
+        """Start one host's main process; a missing program ends with 127."""
         return self.simulator.processes.start(["/usr/bin/env", "--", *argv], cwd, env, on_line)
 
     def supervise(self, processes: Sequence[Process], seconds: float, on_look: Callable[[], None]) -> Ending:

@@ -107,7 +107,7 @@ class ProcessingJobs(Base):
 
 
 def check(request: Mapping[str, Any]) -> None:
-    """What SageMaker asks for beside its model."""
+    """Refuse requests beyond the model's rules."""
     if "ClusterConfig" not in request["ProcessingResources"]:
         raise invalid("ClusterConfig is required in ProcessingResources.")
     inputs = [processing_input.get("S3Input") for processing_input in request.get("ProcessingInputs", [])]

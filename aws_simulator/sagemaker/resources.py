@@ -1,4 +1,4 @@
-"""SageMaker's CloudFormation types: what a stack makes, it makes with its role's permissions, through the API."""
+"""SageMaker's CloudFormation types: a stack makes its resources with its role's permissions, through the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.02
 
 
 class ApiType(ResourceType):
-    """A type whose properties are the request of its Create operation."""
+    """A type with the properties of its Create operation's request."""
 
     operation: ClassVar[str]
     """What is created and deleted: "Model" of CreateModel and DeleteModel."""
@@ -71,7 +71,7 @@ class ApiType(ResourceType):
             client.add_tags(ResourceArn=resource.physical_id, Tags=changed)
 
     def delete(self, resource: Resource) -> None:
-        """What is gone already is as good as deleted."""
+        """A missing resource is as good as deleted."""
         try:
             self._call(resource, "Delete", **{self._name: resource.physical_id.rpartition("/")[2]})
         except ClientError as error:

@@ -74,7 +74,7 @@ def _decoded(value: str) -> Any:
 
 
 def users_own(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What reaches the script: everything but SageMaker's own."""
+    """Return the hyperparameters that reach the script: all but SageMaker's own."""
     return {name: value for name, value in hyperparameters.items() if not _is_sagemakers(name)}
 
 
@@ -125,7 +125,7 @@ _EXPORTED = (
 
 
 def _facts(request: Mapping[str, Any], host: Host, every: Mapping[str, Any]) -> dict[str, Any]:
-    """What the toolkit calls its training environment."""
+    """Return the toolkit's "training environment"."""
     program = str(every.get("sagemaker_program"))
     channels = input_data_config(request)
     group = host.resource_config["instance_groups"][0]

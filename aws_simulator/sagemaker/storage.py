@@ -74,7 +74,7 @@ def upload(s3: Any, folder: Path, uri: str) -> None:
 
 
 class Mirror:
-    """A folder that is copied to S3 as it changes: what SageMaker does with checkpoints."""
+    """A folder that is copied to S3 as it changes, as SageMaker does with checkpoints."""
 
     def __init__(self, s3: Any, folder: Path, uri: str) -> None:
         self._s3, self._folder, self._uri = s3, folder, uri

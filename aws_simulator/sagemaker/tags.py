@@ -24,7 +24,7 @@ class Tags(Base):
         self.tags: dict[str, dict[str, str]] = {}
 
     def has(self, arn: str) -> bool:
-        """Whether there is such a resource."""
+        """Return True if the resource exists."""
         raise NotImplementedError
 
     def _check(self, arn: str) -> None:

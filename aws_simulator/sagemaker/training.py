@@ -115,7 +115,7 @@ class TrainingJobs(Base):
 
 
 def check(request: Mapping[str, Any]) -> None:
-    """What SageMaker asks for beside its model."""
+    """Refuse requests beyond the model's rules."""
     for member in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
         if member not in request:
             raise invalid(f"{member} is required.")

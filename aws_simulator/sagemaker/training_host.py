@@ -77,7 +77,7 @@ class TrainingHost:
         self.checkpoints.fetch()
 
     def start(self) -> Process:
-        """What the container's toolkit does: get the code, look at requirements.txt, run the script. Raises Failure."""
+        """Work as the container's toolkit: get the code, look at requirements.txt, run the script. Raise Failure."""
         algorithm = self._request["AlgorithmSpecification"]
         own = [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])]
         if own:
@@ -105,7 +105,7 @@ class TrainingHost:
         return ["/bin/sh", "-c", f'"{own}"' if shell else own]
 
     def _unpack_code(self) -> None:
-        """The toolkit gets it with the role's credentials, so what fails here is an AlgorithmError."""
+        """The toolkit gets it with the role's credentials, so a failure here is an AlgorithmError."""
         if not self._program:
             words = "The training entry point name is empty. Set the 'sagemaker_program' hyperparameter"
             raise Failure(f"AlgorithmError: {words}, exit code: 1")
@@ -171,7 +171,7 @@ class TrainingHost:
         return self._called_process_error("ExecuteUserScriptError", code, self._error_message(), " ".join(self.command))
 
     def _error_message(self) -> str:
-        """What the toolkit quotes of the output: from the first line on that names one of Python's errors."""
+        """Return the toolkit's quotation of the output: from the first line on that names one of Python's errors."""
         lines = list(self.tail)
         first = next((number for number, line in enumerate(lines) if any(name in line for name in ERRORS)), len(lines))
         joined = " ".join(f"{line.strip(' :')}\n" for line in lines[first:])

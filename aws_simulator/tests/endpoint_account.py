@@ -1,4 +1,4 @@
-"""An account in which endpoints can be made of the tiny use case's model."""
+"""An account for endpoints of the tiny use case's model."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Models:
         return dict(eventually(look))
 
     def ask(self, name: str, *texts: str, **more: Any) -> list[float]:
-        """The tiny model's answers: each text's length, and what the model adds to it."""
+        """Return the tiny model's answers: each text's length, and the model's addition to it."""
         body = json.dumps({"instances": texts})
         request = {"EndpointName": name, "Body": body, "ContentType": "application/json", **more}
         answer = self.aws.client("sagemaker-runtime").invoke_endpoint(**request)

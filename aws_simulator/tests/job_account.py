@@ -1,4 +1,4 @@
-"""An account in which SageMaker jobs can run: a bucket, a role as small as it may be, scripts, and requests."""
+"""An account for SageMaker jobs: a bucket, a role as small as it may be, scripts, and requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def untarred(data: bytes) -> dict[str, bytes]:
 
 
 class Jobs:
-    """Makes the account, puts scripts and data into the bucket, starts jobs and reads what they left."""
+    """Makes the account, puts scripts and data into the bucket, starts jobs and reads their output."""
 
     def __init__(self, aws: Aws, *statements: Mapping[str, Any]) -> None:
         self.aws = aws

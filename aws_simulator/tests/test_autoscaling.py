@@ -1,4 +1,4 @@
-"""Application Auto Scaling: targets are real variants, their alarms come and go, and what it needs is asked for."""
+"""Application Auto Scaling: targets are real variants, their alarms come and go, and permissions are asked for."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ LOGS = {"Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEv
 
 
 class Builds:
-    """A project, and what its builds come to."""
+    """A project, and the results of its builds."""
 
     def __init__(self, aws: Aws, *statements: Mapping[str, Any]) -> None:
         self.aws = aws

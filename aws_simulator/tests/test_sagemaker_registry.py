@@ -1,4 +1,4 @@
-"""The model registry: versions in a group, their approval and what they are known by."""
+"""The model registry: versions in a group, their approval and their identity."""
 
 from __future__ import annotations
 

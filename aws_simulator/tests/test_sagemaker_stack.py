@@ -156,7 +156,7 @@ class Stack:
         return settled(self.aws, "s")
 
     def left(self) -> list[str]:
-        """What there is of models, configurations, endpoints, alarms and targets."""
+        """Return the models, configurations, endpoints, alarms and targets that exist."""
         sagemaker = self.models.sagemaker
         alarms = self.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
         targets = self.aws.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")

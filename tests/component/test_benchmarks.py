@@ -1,4 +1,4 @@
-"""The commands of docs/benchmarks.md exist, and need no data that only somebody has."""
+"""The commands of docs/benchmarks.md exist, and need no private data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that goes on elsewhere, as it is told to whoever watches."""
+"""A run that goes on elsewhere, as it is shown to a watcher."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ REPORTS = {"local": "runs", "aws": "decisions"}
 
 
 class Recorded:
-    """A RunView that keeps what it is told."""
+    """A RunView that keeps its events."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, Status]] = []
@@ -52,7 +52,7 @@ class Recorded:
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[tuple[str, Path]]:
-    """A target with what it needs around it, and the project's folder."""
+    """A target with its surroundings, and the project's folder."""
     folder = tmp_path_factory.mktemp(request.param)
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
     shutil.copytree(tiny_model, folder / "training" / "model")
@@ -94,7 +94,7 @@ def ready(backend: Backend, request_for_data: DataRequest) -> Backend:
 
 
 def live(ready: Backend) -> Run:
-    """A run whose model is live, as one may be already."""
+    """Return a run with a live model; one may be there already."""
     run, _ = ready.runs.start(RunRequest(), Recorded())
     return ready.approvals.approve(run, True, "good", Recorded()) if run.status is Status.WAITING else run
 

@@ -104,13 +104,13 @@ def toolkit(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 @pytest.fixture
 def jobs(aws: Aws, toolkit: Path) -> Jobs:
-    """An account whose training image has the toolkit's version."""
+    """An account with the toolkit's version in its training image."""
     aws.control("sagemaker-toolkit", version=toolkit.name)
     return Jobs(aws)
 
 
 def run_toolkit(toolkit: Path, folder: Path, request: Mapping[str, Any], aws: Aws) -> Path:
-    """What the image does with the request; gives its /opt/ml."""
+    """Run the request in the image; return its /opt/ml."""
     root = folder / "opt" / "ml"
     for name in ("input/config", "input/data", "model", "output/data"):
         (root / name).mkdir(parents=True)

@@ -93,7 +93,7 @@ def project(tmp_path: Path, tiny_model: Path) -> Path:
 
 @pytest.fixture
 def cloud(project: Path, aws: Aws) -> Iterator[Cloud]:
-    """A project whose source is an upload; nothing that a role needs may be refused to it."""
+    """A project with an upload as its source; no needed permission may be refused to its roles."""
     yield Cloud(project, aws, SOURCE="s3")
     assert aws.denials() == []
 

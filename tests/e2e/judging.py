@@ -1,4 +1,4 @@
-"""What makes the tiny use case write predictions, and rows for it to be judged on."""
+"""Predictions of the tiny use case, and rows for it to be judged on."""
 
 from __future__ import annotations
 

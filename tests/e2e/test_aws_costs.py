@@ -1,4 +1,4 @@
-"""What is said of costs before they arise, and what is refused, on the simulated AWS through the CLI."""
+"""The messages about costs before they arise, and refused costs, on the simulated AWS through the CLI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MONTH = 730 * 0.115 + 2 * 0.1
 
 
 def amounts(result: dict[str, Any]) -> dict[str, tuple[float | None, float | None]]:
-    """What each resource costs a run and a month."""
+    """Return the costs of each resource for a run and a month."""
     return {line["resource"]: (line["per_run"], line["per_month"]) for line in result["costs"]["lines"]}
 
 
@@ -86,13 +86,13 @@ def test_costs_are_reported_before_they_arise_and_what_cleanup_ends(cloud: Cloud
 
 
 class Denied(Cloud):
-    """Whoever may do everything but ask for prices."""
+    """A caller with all permissions but that to ask for prices."""
 
     def __init__(self, folder: Path, aws: Aws, keys: dict[str, str], **settings: str) -> None:
         super().__init__(folder, aws, SOURCE="s3", **{name.upper(): key for name, key in keys.items()}, **settings)
 
     def on_a_terminal(self, answer: str, *arguments: str) -> tuple[int, str]:
-        """The exit code, and what a person reads who gives this answer."""
+        """Return the exit code and the output for a person's answer."""
         leader, follower = pty.openpty()
         process = self.start(*arguments, stdin=follower, stdout=follower, stderr=follower)
         os.close(follower)

@@ -1,4 +1,4 @@
-"""A hostile commit on the simulated AWS: in each stage, and in each job, it tries every way to what is live."""
+"""A hostile commit on the simulated AWS: in each stage, and in each job, it tries every way to the live model."""
 
 from __future__ import annotations
 

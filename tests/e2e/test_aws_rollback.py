@@ -69,14 +69,14 @@ def test_versions_and_the_way_back(shared: Cloud) -> None:
 
 
 def good_model(cloud: Cloud) -> dict[str, Any]:
-    """The approved model that is live, to which there will be a way back; its version is what tests go by."""
+    """The approved model that is live; later tests roll back to it. Its version is returned."""
     if not any(model["is_live"] for model in cloud.json("models")):
         cloud.approved()
     return live(cloud)
 
 
 def spoiled(cloud: Cloud, good: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """A run whose model waits for a decision, and will fail its gate on the endpoint: only ``good`` passes it."""
+    """A run with a model that waits for a decision, and will fail its gate on the endpoint: only ``good`` passes it."""
     gate = cloud.folder / "training" / "tests" / "test_posttraining.py"
     gate.write_text(
         gate.read_text()

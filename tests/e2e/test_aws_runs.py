@@ -1,4 +1,4 @@
-"""Runs of one project on the simulated AWS, in a bucket of one's own: what fails, is stopped, decided and goes on."""
+"""Runs of one project on the simulated AWS, in an own bucket: failed, stopped, decided and continued."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN = {"SOURCE": "s3", "BUCKET_NAME": "ours-alone"}
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_server: Aws) -> Iterator[Cloud]:
-    """A project in an account with a bucket that is somebody's; the first test provisions it."""
+    """A project in an account with a bucket of its owner; the first test provisions it."""
     aws_server.reset()
     s3 = aws_server.client("s3")
     s3.create_bucket(Bucket="ours-alone")
@@ -55,7 +55,7 @@ def test_a_quota_that_is_used_up_is_reported(shared: Cloud) -> None:
 
 
 def training(cloud: Cloud) -> bool:
-    """Whether a training job is at work."""
+    """Return True if a training job is at work."""
     return bool(cloud.aws.client("sagemaker").list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"])
 
 
@@ -158,7 +158,7 @@ def test_a_newer_run_overtakes_one_that_waits_for_a_decision(shared: Cloud) -> N
 
 
 def test_a_first_deployment_that_fails_continues_once_its_cause_is_gone_and_shows_the_last_cause(shared: Cloud) -> None:
-    """CloudFormation only deletes a stack whose creation has failed: an update of it is refused at once."""
+    """CloudFormation only deletes a stack after a failed creation: an update of it is refused at once."""
     quota = "ml.m5.large for endpoint usage"
     run = shared.json("run", "--set", "epochs=3")
     shared.aws.control("sagemaker-quota", quota=quota, limit=0)

@@ -1,4 +1,4 @@
-"""Champion and challenger and the report through the CLI, with a use case whose stages take no time."""
+"""Champion and challenger and the report through the CLI, with a use case of stages that take no time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole local lifecycle through the CLI, with a use case whose stages take no time."""
+"""The whole local lifecycle through the CLI, with a use case of stages that take no time."""
 
 from __future__ import annotations
 

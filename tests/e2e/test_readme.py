@@ -1,4 +1,4 @@
-"""The README's session is replayed on the real comments; what it shows must be what happens, numbers aside."""
+"""The README's session is replayed on the real comments; its output must be the real one, numbers aside."""
 
 from __future__ import annotations
 

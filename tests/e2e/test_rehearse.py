@@ -1,4 +1,4 @@
-"""`mlops rehearse`: the lifecycle of a project on a simulated AWS of its own, and what it finds."""
+"""`mlops rehearse`: the lifecycle of a project on a simulated AWS of its own, and its findings."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def rehearsed(simulator: SimulatedAws, project: Path, tmp_path: Path) -> Rehears
 
 
 def processes_with(text: str) -> list[int]:
-    """Return the processes whose environment has a text."""
+    """Return the processes with a text in their environment."""
     messages = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

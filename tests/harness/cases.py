@@ -1,4 +1,4 @@
-"""The commands that are killed, what comes before each, and what must be true afterwards."""
+"""The killed commands, their preparation, and the conditions that must hold afterwards."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def with_id(project: Project, command: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str]:
-    """What is wrong with the project as the killed command left it, and once the command is repeated."""
+    """Return the faults of the project after the killed command, and after its repetition."""
     runs = [] if case.is_new else project.json("runs") or []
     faults = [f"{run['id']} is still {run['status']}" for run in runs if is_phantom(run)]
     code = project(*command)
@@ -171,7 +171,7 @@ def unfinished(project: Project) -> list[str]:
 
 
 def cleaned(project: Project) -> list[str]:
-    """What is wrong once cleanup has run."""
+    """Return the faults after cleanup."""
     faults = []
     if code := project("cleanup", "--yes"):
         faults.append(f"cleanup: {code} {project.said('cleanup')[-300:]}")
@@ -200,7 +200,7 @@ def tried(project: Project, case: Case, kill: Callable[[tuple[str, ...]], object
 
 
 def at_once(project: Project, names: tuple[str, ...]) -> list[str]:
-    """Several commands at once: what is wrong then."""
+    """Return the faults after several commands at once."""
     project.restore()
     commands = [with_id(project, AT_ONCE[name]) for name in names]
     codes = [project.wait(pid) for pid in [project.start(*command) for command in commands]]

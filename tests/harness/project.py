@@ -1,4 +1,4 @@
-"""A small project whose scripts need no TensorFlow, and `mlops` as a forked process in it."""
+"""A small project with scripts that need no TensorFlow, and `mlops` as a forked process in it."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Project:
                 importlib.import_module(name)
 
     def json(self, *arguments: str) -> Any:
-        """What the command printed as JSON; None if it failed."""
+        """Return the command's JSON output; None if it failed."""
         code = self(*arguments, "--json")
         return json.loads(self._log(arguments).read_text()) if code == 0 else None
 

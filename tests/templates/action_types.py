@@ -119,7 +119,7 @@ VALUE_LENGTH = 1000
 
 
 def problems(pipeline: Mapping[str, Any]) -> Iterator[str]:
-    """What CodePipeline would say against the actions of a pipeline's (resolved) properties."""
+    """Yield CodePipeline's objections to the actions of a pipeline's (resolved) properties."""
     produced: set[str] = set()
     for stage in pipeline["Stages"]:
         for action in sorted(stage["Actions"], key=lambda item: item.get("RunOrder", 1)):

@@ -32,7 +32,7 @@ def formats(action: str) -> set[str]:
 
 
 def matches(resource: str, arn_format: str) -> bool:
-    """Whether an ARN, with its wildcards, can be one of this format."""
+    """Return True if an ARN, with its wildcards, can be one of this format."""
     pattern = ""
     for literal, placeholder in re.findall(r"([^$]*)(\$\{\w+\}|$)", arn_format):
         pattern += re.escape(literal) + ("" if not placeholder else "[^/]*" if placeholder == "${BucketName}" else ".*")
@@ -40,7 +40,7 @@ def matches(resource: str, arn_format: str) -> bool:
 
 
 def problems(statement: Document) -> Iterator[str]:
-    """What the reference says against one statement that allows something."""
+    """Yield the reference's objections to one statement that allows something."""
     actions, resources = listed(statement["Action"]), listed(statement["Resource"])
     for action in actions:
         if not rows(action):

@@ -42,7 +42,7 @@ FALSE_ALARMS = (
 
 @cache
 def cloudformation_validate(template: Path) -> list[str]:
-    """AWS's own offline validation: what is an error or a warning, false alarms included."""
+    """Return the errors and warnings of AWS's own offline validation, false alarms included."""
     from cloudformation_validate import Severity
 
     diagnostics = _diagnostics(template)

@@ -1,4 +1,4 @@
-"""What CloudFormation itself says it needs to make, read, change and remove a resource of each type."""
+"""CloudFormation's own lists of the permissions to make, read, change and remove a resource of each type."""
 
 from __future__ import annotations
 

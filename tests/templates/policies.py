@@ -1,4 +1,4 @@
-"""Every policy of the templates as a document, whoever it belongs to."""
+"""Every policy of the templates as a document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Policy:
 
 
 def policies(resolved: Resolved, name: str = "") -> Iterator[Policy]:
-    """What each role may do, by policies of its own and by those that it shares with others."""
+    """The permissions of each role, by policies of its own and by those that it shares with others."""
     roles = resolved.of_type("AWS::IAM::Role")
     for role, properties in roles.items():
         for policy in properties["Policies"]:
@@ -38,7 +38,7 @@ def policies(resolved: Resolved, name: str = "") -> Iterator[Policy]:
 
 
 def trusts(resolved: Resolved, name: str = "") -> Iterator[Policy]:
-    """Who may take each role."""
+    """Return the principals that may take each role."""
     for role, properties in resolved.of_type("AWS::IAM::Role").items():
         yield Policy(name, role, properties["AssumeRolePolicyDocument"])
 
@@ -57,5 +57,5 @@ def listed(value: Any) -> list[Any]:
 
 
 def conditions(statement: Mapping[str, Any]) -> dict[str, Any]:
-    """The condition keys of a statement and what they are compared with."""
+    """Return the condition keys of a statement and their values."""
     return {key: value for operator in statement.get("Condition", {}).values() for key, value in operator.items()}

@@ -32,7 +32,7 @@ SEED = {
 
 
 def counted(findings: list[str]) -> str:
-    """How many in all, and of which kind how many."""
+    """Return the number of all, and of each kind."""
     kinds = ", ".join(f"{kind} {times}" for kind, times in Counter(findings).most_common())
     return f"{len(findings)}: {kinds}" if findings else "0"
 

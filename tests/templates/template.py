@@ -1,4 +1,4 @@
-"""A template as CloudFormation would see it: its text, and what it comes to with parameters put in."""
+"""A template as CloudFormation would see it: its text, and its resolution with parameters."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def variant(name: str) -> Resolved:
 
 
 def accepts(parameter: Mapping[str, Any], value: str) -> bool:
-    """Whether a declared parameter takes a value."""
+    """Return True if a declared parameter takes a value."""
     return (
         re.fullmatch(parameter.get("AllowedPattern", ".*"), value) is not None
         and value in [str(allowed_value) for allowed_value in parameter.get("AllowedValues", [value])]

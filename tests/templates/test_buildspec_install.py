@@ -1,4 +1,4 @@
-"""What a build step installs, executed as the buildspec says it, on a package index that somebody has taken over."""
+"""The installation of a build step, executed by the buildspec, on a package index in a stranger's hands."""
 
 from __future__ import annotations
 

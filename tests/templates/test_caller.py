@@ -1,4 +1,4 @@
-"""What the caller of the commands needs: every permission is one of AWS, fits its resource, and none is missing."""
+"""The permissions of the commands' caller: every one is one of AWS, fits its resource, and none is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the CLI gives the stacks and takes from them: parameters that are there, outputs that are there."""
+"""The contract between CLI and stacks: parameters that are there, outputs that are there."""
 
 from __future__ import annotations
 

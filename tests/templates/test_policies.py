@@ -1,4 +1,4 @@
-"""What each role may do: real permissions on the right resources, and none that could be narrower."""
+"""The permissions of each role: real ones on the right resources, and none that could be narrower."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_training(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a training of one epoch of a tiny network wrote: model/, output/ and log."""
+    """The files of a training of one epoch of a tiny network: model/, output/ and log."""
 
     def make(folder: Path) -> None:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Probabilities mean what they say, at the rates where the model is used."""
+"""Probabilities are true frequencies, at the rates of the model's use."""
 
 from __future__ import annotations
 

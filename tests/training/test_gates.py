@@ -1,4 +1,4 @@
-"""Each gate passes on what is good and fails, in plain words, on what is not."""
+"""Each gate passes on good input and fails, in plain words, on bad input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SetThreshold = Callable[[str, str], None]
 
 
 def gate(training: Path, script: str, *only: str, **environment: str) -> tuple[int, str]:
-    """pytest's exit code, and what it printed."""
+    """Return pytest's exit code and output."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", "."]
     selection = ["-k", " or ".join(only)] if only else []
     done = subprocess.run(

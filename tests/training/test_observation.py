@@ -1,4 +1,4 @@
-"""What of a request is measured, and that nothing else of it is kept or told."""
+"""The measures of a request, and that nothing else of it is kept or told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training says of its test rows, as the tool reads it."""
+"""A training's predictions of its test rows, as the tool reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache key tells the truth: whatever a stage's output depends on is in it, and what does not is not."""
+"""The cache key tells the truth: every dependency of a stage's output is in it, and nothing else."""
 
 from __future__ import annotations
 

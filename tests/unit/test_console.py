@@ -1,4 +1,4 @@
-"""What tables look like on narrow and wide terminals, and how progress is worded."""
+"""Tables on narrow and wide terminals, and the words of progress."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ SHOWN: dict[str, Callable[[Console], None]] = {
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_text_from_outside_never_steers_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only our own styles are left, and what looks like markup is shown as it is."""
+    """Only our own styles are left, and lookalikes of markup are shown as they are."""
     shown = without_styles(on_terminal(SHOWN[name], monkeypatch, 1000))
     assert all(character == "\n" or character.isprintable() for character in shown)
     assert "[bold]b[/bold] [link=http://evil.example]a[/link]" in shown

@@ -1,4 +1,4 @@
-"""Sums, limits and words of costs; and which price is taken from what AWS's price list answers."""
+"""Sums, limits and words of costs; and the price that is taken from AWS's price list."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_money(amount: float, text: str) -> None:
 
 
 def listed(usage: str, amount: str, unit: str = "Hrs", **more: Any) -> dict[str, Any]:
-    """A product as the price list nests it, less what nobody reads."""
+    """A product as the price list nests it, without unread parts."""
     dimension = {"unit": unit, "beginRange": "0", "pricePerUnit": {"USD": amount}, **more}
     return {
         "product": {"attributes": {"usagetype": usage}},

@@ -1,4 +1,4 @@
-"""What is said of requests: distances, what chance can do, and that nobody is told more than the numbers tell."""
+"""The drift of requests: distances, chance, and conclusions that the numbers allow."""
 
 from __future__ import annotations
 

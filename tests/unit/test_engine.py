@@ -1,4 +1,4 @@
-"""The engine against a Workbench in memory: what is executed, what is reused, and what is recorded when."""
+"""The engine against a workbench in memory: executed stages, reused stages, and the order of records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINE = (
 
 
 class Memory:
-    """A Workbench whose stages are recorded instead of run; ``sources`` are what they are made from."""
+    """A workbench that records its stages instead of running them; ``sources`` are their inputs."""
 
     def __init__(self) -> None:
         self.sources = {"clean": "1", "fit": "1", "deploy": "1", "approval": "1"}

@@ -80,7 +80,7 @@ primary = "accuracy"
 
 
 class Bench:
-    """A project of plain scripts, whose first three stages are executed."""
+    """A project of plain scripts with its first three stages executed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -149,7 +149,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Executed once; whoever changes something takes it back."""
+    """Executed once; each test takes its changes back."""
     bench = Bench(tmp_path_factory.mktemp("plain") / "project")
     bench.run()
     return bench
@@ -774,7 +774,7 @@ class _Capabilities(ctypes.Structure):
 
 
 def _without_privileges(work: Callable[[], None]) -> None:
-    """Do the work in a thread for which permissions hold even if root runs the tests."""
+    """Do the work in a thread without root's permissions."""
 
     def run() -> None:
         header, none = _Capabilities(0x20080522, 0), (ctypes.c_uint32 * 6)()

@@ -1,4 +1,4 @@
-"""A gate passes if no test failed and at least one passed, whatever else its suite does; its counts add up."""
+"""A gate passes if no test failed and at least one passed, with any other content; its counts add up."""
 
 from __future__ import annotations
 

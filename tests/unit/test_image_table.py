@@ -1,4 +1,4 @@
-"""The table of container images is what the SageMaker SDK says, and enough by itself."""
+"""The table of container images equals the SageMaker SDK's data, and is enough by itself."""
 
 from __future__ import annotations
 

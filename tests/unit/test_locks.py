@@ -1,4 +1,4 @@
-"""The lists of what is installed by hash: they hold what pyproject.toml asks for, and nothing without a hash."""
+"""The lists for installation by hash: they hold pyproject.toml's packages, and nothing without a hash."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLATFORMS = [
 
 
 def locked(path: Path) -> list[tuple[str, Version, Marker | None]]:
-    """Every package of a list; what is not a version with its hashes fails the test."""
+    """Return every package of a list; a line without version and hashes fails the test."""
     text = re.sub(r" \\\n +", " ", path.read_text())
     entries = []
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""What the registry reads off runs and decisions."""
+"""The model versions that follow from runs and decisions."""
 
 from __future__ import annotations
 

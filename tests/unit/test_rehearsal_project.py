@@ -1,4 +1,4 @@
-"""What a rehearsal takes of a project: its files, settings and data."""
+"""A rehearsal's part of a project: its files, settings and data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is noted of a run's environment, and what a comparison of two runs says."""
+"""The record of a run's environment, and the comparison of two runs."""
 
 from __future__ import annotations
 

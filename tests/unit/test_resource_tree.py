@@ -1,4 +1,4 @@
-"""How the making and removing of resources is shown, and what a plan says in words."""
+"""The view of resources that are made and removed, and the words of a plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`approve` without an id: which run is meant."""
+"""The run that `approve` means without an id."""
 
 from __future__ import annotations
 

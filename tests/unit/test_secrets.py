@@ -1,4 +1,4 @@
-"""What may be secret is known by the names that people use, and by what it looks like."""
+"""Secrets are known by the names that people use, and by their form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first scripts of a project of one's own, on tables that somebody may put in the place of theirs."""
+"""The first scripts of an own project, on tables that a person may put in the place of theirs."""
 
 from __future__ import annotations
 

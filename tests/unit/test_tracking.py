@@ -1,4 +1,4 @@
-"""What is logged of a run, and what is said when it cannot be."""
+"""The tracking record of a run, and the messages when it cannot be logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage uses on this machine and a job on AWS would not have is said before anything is sent."""
+"""Inputs of a stage on this machine that a job on AWS would lack are named before anything is sent."""
 
 from __future__ import annotations
 

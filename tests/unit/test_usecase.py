@@ -1,4 +1,4 @@
-"""What is read of usecase.toml, and what is refused."""
+"""The content of usecase.toml: accepted and refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each action provider does. A provider is a function of a Job; it raises ActionError when the action fails."""
+"""The action providers. A provider is a function of a Job; it raises ActionError when the action fails."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ DAYS = 7
 
 
 def run(job: Job) -> None:
-    """Returns when the action is no longer in progress: whoever decides, ends it."""
+    """Return when the action is no longer in progress: the decision ends it."""
     action = job.action
     if topic := job.configuration.get("NotificationArn"):
         name = action.execution.pipeline.name

@@ -34,7 +34,7 @@ def run(job: Job) -> None:
 
 
 def _submit(job: Job, client: Any, request: dict[str, Any], existing: dict[str, Any] | None) -> bool:
-    """Whether there is something to wait for."""
+    """Return True if there is something to wait for."""
     try:
         (client.update_stack if existing else client.create_stack)(**request)
     except client.exceptions.ClientError as error:

@@ -1,4 +1,4 @@
-"""An action at work: what it may use, and how it waits."""
+"""An action at work: its inputs, and its way to wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ActionError(Exception):
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the action any more."""
+    """The action was given up."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Job:
 
 
 def failure(error: ClientError) -> ActionError:
-    """What a refused call of another service means for the action."""
+    """Return the action's error for a refused call of another service."""
     code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
     if "AccessDenied" in code or code in ("AuthorizationError", "403"):
         return ActionError("PermissionError", message)

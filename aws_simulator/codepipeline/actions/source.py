@@ -85,7 +85,7 @@ def connection(job: Job) -> None:
 
 
 def _revised(job: Job, revision: str, summary: str, url: str) -> None:
-    """What the execution was made from."""
+    """Return the source revisions of the execution."""
     facts = {"revisionId": revision, "revisionUrl": url, **({"revisionSummary": summary} if summary else {})}
     job.action.execution.sources[job.action.name] = facts
     job.action.summary = summary

@@ -137,5 +137,5 @@ def prepared(aws: Aws, files: Mapping[str, str] | None = None) -> Any:
 
 
 def denied(aws: Aws, name: str) -> set[tuple[str, str]]:
-    """What a role was refused: (action, resource)."""
+    """Return the refused requests of a role: (action, resource)."""
     return {(denial["action"], denial["resource"]) for denial in aws.denials() if denial["role"] == name}

@@ -1,4 +1,4 @@
-"""Builds and state machines as actions: what they are given, hand on and need, and how they fail."""
+"""Builds and state machines as actions: inputs, outputs, permissions and failures."""
 
 from __future__ import annotations
 

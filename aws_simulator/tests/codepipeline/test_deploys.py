@@ -1,4 +1,4 @@
-"""Stacks and approvals as actions: what they are given, hand on and need, and how they fail."""
+"""Stacks and approvals as actions: inputs, outputs, permissions and failures."""
 
 from __future__ import annotations
 

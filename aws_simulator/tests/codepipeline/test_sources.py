@@ -1,4 +1,4 @@
-"""Sources: which revision they take, what they need, and how they fail."""
+"""Sources: their revisions, permissions and failures."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def carried_out(aws: Aws, stack: str, template: Template, create: bool = True, *
 
 
 def changes(change_set: Any) -> dict[str, tuple[str, str]]:
-    """By logical id: the action, and whether it replaces."""
+    """Return by logical id the action, and True for a replacement."""
     rows = [change["ResourceChange"] for change in change_set["Changes"]]
     return {row["LogicalResourceId"]: (row["Action"], row.get("Replacement", "")) for row in rows}
 

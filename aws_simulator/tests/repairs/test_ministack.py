@@ -1,4 +1,4 @@
-"""What this project needs of ministack itself: the hooks that plug-ins hang on, and behaviour it is trusted with."""
+"""This project's needs of ministack itself: the hooks of plug-ins, and behaviour that it relies on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ministack does otherwise than AWS, put right. A test that fails after an upgrade of ministack shows where."""
+"""Differences of ministack from AWS, put right. A test that fails after an upgrade of ministack shows where."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decision says beside its comment reaches CodePipeline and comes back."""
+"""A decision's summary reaches CodePipeline beside its comment, and comes back."""
 
 from __future__ import annotations
 

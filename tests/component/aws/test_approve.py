@@ -1,4 +1,4 @@
-"""Who may decide when, and what a decision does, against a pipeline and a registry in memory."""
+"""Approvals against a pipeline and a registry in memory: permission, moment, effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"
 
 
 class Ground:
-    """One run that waits for a decision, and what was said to whom, in order."""
+    """One run that waits for a decision, and the calls to its collaborators, in order."""
 
     def __init__(self) -> None:
         self.run = new_run("r1", {})

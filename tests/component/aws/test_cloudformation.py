@@ -45,7 +45,7 @@ Resources:
 
 
 class Seen:
-    """A Watch that keeps what it is told."""
+    """A Watch that keeps its events."""
 
     def __init__(self) -> None:
         self.events: list[ResourceEvent] = []

@@ -1,4 +1,4 @@
-"""A run that copies stages of another one: a model only from a run whose approval step has verified it."""
+"""A run that copies stages of another one: a model only from a run with a verified approval step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def step(bucket: Bucket, start: str) -> tuple[Run, S3RunStore]:
 
 @pytest.mark.parametrize("start", ["approval", "deploy", "post-training-tests"])
 def test_the_word_of_a_commit_that_no_approval_step_has_verified_is_not_copied(versioned: Bucket, start: str) -> None:
-    """Its steps write what they like, and name the version of that."""
+    """Its steps write freely, and name the version of the file."""
     hostile = S3RunStore(versioned)
     hostile.save(finished("r1", "evil"))
     with pytest.raises(MlopsError, match=f"No run has finished the stages before {start}"):

@@ -1,4 +1,4 @@
-"""Which decisions count: about which model, with which reason, passed on from where; and what anybody could forge."""
+"""The decisions that count: their model, reason and origin; and forged ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LIMITS = {"metrics.split": "test", "floor of long roc_auc": "0.95"}
 
 
 class Ground:
-    """What is in the bucket, what CodePipeline knows, and how packages stand: each of the three in a dict."""
+    """The content of the bucket, CodePipeline's records, and the status of packages: each of the three in a dict."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
@@ -88,7 +88,7 @@ class Ground:
         return gate
 
     def deployment(self, gate: StageRun) -> Run:
-        """What the deployment's step makes of the decision about a run."""
+        """Return the decision about a run as the deployment's step reads it."""
         run = new_run(gate.run_id, {})
         run.stages[3] = gate
         registry = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""deploy-infra and download-data on the simulated AWS: planned, carried out as shown, whatever is there already."""
+"""deploy-infra and download-data on the simulated AWS: planned, and carried out as shown, from any state."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bucket_of(ground: Ground) -> str:
 
 
 def ours(ground: Ground) -> list[str]:
-    """What is below the project's prefix; CodePipeline's artifacts are not."""
+    """Return the objects below the project's prefix, without CodePipeline's artifacts."""
     return [key for key in ground.keys(bucket_of(ground)) if key.startswith("tiny-dev/")]
 
 
@@ -269,7 +269,7 @@ def test_a_gate_that_is_longer_than_a_build_on_aws_is_reported_first(ground: Gro
 
 
 def never_whole(ground: Ground) -> None:
-    """A pipeline stack whose creation failed and was rolled back."""
+    """A pipeline stack that was rolled back after a failed creation."""
     right, wrong = "          Key: !Sub ${KeyPrefix}source/source.zip", "          Key: nowhere.zip"
     ground.edit("pipeline.yaml", right, wrong)
     with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is CREATE_FAILED, says AWS: "):

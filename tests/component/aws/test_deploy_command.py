@@ -1,4 +1,4 @@
-"""deploy-infra and download-data as a person meets them: what is shown, asked and refused."""
+"""deploy-infra and download-data from a person's side: output, questions, refusals."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_on_a_terminal_it_asks_and_draws_a_tree(ground: Ground) -> None:
 
 
 def typed(cli: Cli, answer: str) -> str:
-    """What deploy-infra writes to a terminal at which somebody answers."""
+    """Return the output of deploy-infra on a terminal with a person's answer."""
     leader, follower = pty.openpty()
     written = b""
     with cli.start("deploy-infra", stdin=follower, stdout=follower, stderr=follower):

@@ -1,4 +1,4 @@
-"""What is priced, examined and said is what runs: the settings that the pipeline was deployed with."""
+"""Prices, checks and notes follow the settings of the deployed pipeline."""
 
 from __future__ import annotations
 

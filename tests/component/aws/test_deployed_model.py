@@ -1,4 +1,4 @@
-"""Which model an endpoint serves, as far as SageMaker still says so."""
+"""The model of an endpoint, as far as SageMaker still knows it."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def keys(credentials: dict[str, str]) -> dict[str, str]:
 
 
 def allowed(ground: Ground, name: str, permissions: Iterable[RequiredPermission]) -> Cli:
-    """`mlops` as a user who may do exactly this."""
+    """Return `mlops` as a user with exactly these permissions."""
     return ground.cli(OWNER="root", **keys(user(ground.aws, name, *policy(permissions)["Statement"])))
 
 

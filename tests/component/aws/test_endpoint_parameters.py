@@ -1,4 +1,4 @@
-"""What the endpoint's template is given, compared with the template itself."""
+"""The parameters of the endpoint's template, compared with the template itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AWS and botocore refuse, as a user reads it."""
+"""Refusals of AWS and botocore, as a user reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody is asked about an output that another run has exchanged, whatever this run's records say."""
+"""An output that another run has exchanged reaches no approval, with any records of this run."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_the_output_of_a_job_that_did_the_same_is_reused(ground: Ground, code: s
     ],
 )
 def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, value: Any) -> None:
-    """Whatever the record says that its cache key is: another run's step has written that."""
+    """The cache key in the record is another run's word."""
     ground.writes("evil", *FILES)
     job = ground.jobs["evil"]
     if part == "code":

@@ -1,4 +1,4 @@
-"""Whose stacks these are, where two people have the same use case and environment in one account."""
+"""The owner of stacks, with two people's projects of the same use case and environment in one account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command step is told by the pipeline's variables."""
+"""The pipeline's variables for a command step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prices as the simulated Price List API has them, and what is said when they cannot be had."""
+"""Prices of the simulated Price List API, and the messages without them."""
 
 from __future__ import annotations
 

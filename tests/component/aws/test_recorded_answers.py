@@ -34,7 +34,7 @@ def recorded(service: str) -> dict[str, Any]:
 
 
 class Recorded:
-    """A client whose every operation gives the recorded answers in their order, the last one for good."""
+    """A client that gives each operation's recorded answers in their order, the last one for good."""
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = answers

@@ -1,4 +1,4 @@
-"""How a run stands, from what CodePipeline and the steps' records say."""
+"""The status of a run, from CodePipeline and the steps' records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What steps write down in S3 and read from it, against the simulated S3."""
+"""The records of steps, against the simulated S3."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: 
 
 
 def told(run_id: str, status: Status, **outputs: str) -> Run:
-    """A run whose stages are in this status and have these outputs."""
+    """Return a run with stages in this status and with these outputs."""
     run = new_run(run_id, {})
     for stage in run.stages:
         stage.status, stage.output = status, outputs.get(stage.name.replace("-", "_"), "")

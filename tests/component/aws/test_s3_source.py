@@ -1,4 +1,4 @@
-"""Objects in S3 as a source, on the local target: one object, a folder, a change, and what is not there."""
+"""Objects in S3 as a source, on the local target: one object, a folder, a change, missing objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent to AWS, and above all what is not."""
+"""The files that are sent to AWS, and above all the others."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_a_key_in_a_file_of_any_name_is_not_sent(project: Project) -> None:
 
 @pytest.fixture
 def shared(project: Project) -> Project:
-    """The project with a package of the repository, which its training imports."""
+    """The project with a package of the repository; its training imports it."""
     for name, text in {
         "src/shop/__init__.py": "",
         "src/shop/rates.csv": "1\n",

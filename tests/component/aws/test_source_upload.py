@@ -137,7 +137,7 @@ def test_a_file_beyond_codecommits_limit_is_named_before_anything_is_sent(codeco
 
 
 class LosesAnAnswer:
-    """A client whose first commit arrives, but whose answer does not; botocore then asks again."""
+    """A client that sends the first commit and loses the answer; botocore then asks again."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""What `mlops run` does about the pipeline, against one in memory."""
+"""The effects of `mlops run` on the pipeline, against one in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCE = Revision("COMMIT_ID", "c1")
 
 
 class Ground:
-    """A pipeline with at most one execution, the run that it is, and what was asked of CodePipeline."""
+    """A pipeline with at most one execution, its run, and the calls to CodePipeline."""
 
     def __init__(self) -> None:
         self.latest: Execution | None = None
@@ -264,7 +264,7 @@ def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_
 
 @pytest.mark.parametrize("stage", ["approval", "deploy", "post-training-tests"])
 def test_a_model_is_copied_only_from_a_run_whose_approval_step_has_verified_it(ground: Ground, stage: str) -> None:
-    """Before that step, the record of a run is the word of its own commit, and of whoever wrote last."""
+    """Before that step, the record of a run is the word of its own commit, and of the last writer."""
     ground.stands(Status.DONE).is_verified = False
     with pytest.raises(MlopsError, match=f"No run has finished the stages before {stage}"):
         ground.starts(from_stage=stage)

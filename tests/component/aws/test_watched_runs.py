@@ -1,4 +1,4 @@
-"""Who watches a run that is queued behind an older one: told why it does not go on, instead of waiting with it."""
+"""Watching a run that is queued behind an older one: the reason is told, instead of waiting with it."""
 
 from __future__ import annotations
 

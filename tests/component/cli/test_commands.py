@@ -1,4 +1,4 @@
-"""What the commands print and how they end, without anything that takes long."""
+"""Output and exit codes of the commands, without anything that takes long."""
 
 from __future__ import annotations
 
@@ -367,7 +367,7 @@ def test_on_a_terminal_tables_are_drawn_and_no_color_is_honoured(cli: Cli) -> No
 
 
 def on_a_terminal(cli: Cli, arguments: list[str], **environment: str) -> str:
-    """What mlops writes to a terminal."""
+    """Return the output of mlops on a terminal."""
     leader, follower = pty.openpty()
     env = {**os.environ, "TERM": "xterm", **environment}
     with cli.start(*arguments, stdin=follower, stdout=follower, stderr=follower, env=env):

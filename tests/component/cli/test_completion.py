@@ -1,4 +1,4 @@
-"""What a Tab offers, asked for as the shells ask; and with the shells themselves where they are installed."""
+"""The suggestions of Tab, asked for as the shells ask; and with the shells themselves where they are installed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def said_of(run: Run) -> Decision:
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """A project with three runs on record, two models of them, one approved; nobody changes it."""
+    """A project with three runs on record, two models of them, one approved; tests only read it."""
     project = Project(tmp_path_factory.mktemp("completed") / "project")
     shutil.copytree(ROOT / "training", project.training, ignore=shutil.ignore_patterns("__pycache__"))
     deploy_infra(project)
@@ -120,7 +120,7 @@ def test_a_tab_asks_no_cloud(cli: Cli) -> None:
 
 @pytest.fixture
 def far(cli: Cli, tmp_path: Path) -> tuple[Cli, CompletionCache]:
-    """The project whose runs of aws have been seen by a command, and where that was noted."""
+    """The project with runs of aws in its completion cache, and the cache's file."""
     copy = Cli(shutil.copytree(cli.folder, tmp_path / "far"))
     seen = CompletionCache(copy.folder / ".mlops", "toxic-comments-dev - -")
     runs = [run_of(f"{name}-far", status) for name, status in reversed(RUNS.items())]
@@ -187,7 +187,7 @@ def test_a_tab_loads_nothing_heavy(far: tuple[Cli, CompletionCache], line: str) 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment in which `mlops` is this one."""
+    """An environment with `mlops` from this installation."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mlops_cli "$@"\n')
@@ -216,7 +216,7 @@ def test_in_fish(cli: Cli, command: dict[str, str]) -> None:
 
 
 def test_in_zsh(cli: Cli, command: dict[str, str]) -> None:
-    """What zsh gets is a call of its completion system's own function."""
+    """zsh gets a call of its completion system's own function."""
     request = "_TYPER_COMPLETE_ARGS='mlops status ' _MLOPS_COMPLETE=complete_zsh mlops"
     script = f'_arguments() {{ print -r -- "$1" }}; eval "$(env {request})"'
     output = " ".join(said_by(["zsh", "-f", "-c", script], cli, command))

@@ -41,7 +41,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
-    """What is not valid, by name; the exit code says whether something would fail."""
+    """Return the findings that are not ok, by name; exit code 1 means a failure among them."""
     report = cli.json("doctor", code=code)
     assert (report["failures"] > 0) == (code == 1)
     assert report["target"] == "local"

@@ -1,4 +1,4 @@
-"""`mlops init`: what it writes, what it refuses, and that it is done whole or not at all."""
+"""`mlops init`: its files, its refusals, and that it is done whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and other programs give by mistake ends in one error and one hint, never in a traceback."""
+"""Mistaken input of people and programs ends in one error and one hint, never in a traceback."""
 
 from __future__ import annotations
 

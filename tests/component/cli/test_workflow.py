@@ -28,13 +28,13 @@ def workflow() -> dict[str, Any]:
 
 
 def commands(job: str) -> list[str]:
-    """What a job's steps run, but for the installation."""
+    """Return the commands of a job's steps, without the installation."""
     steps = workflow()["jobs"][job]["steps"]
     return [step["run"] for step in steps if "run" in step and not step["name"].startswith("Install")]
 
 
 def installation(job: str) -> str:
-    """What installs mlops, as it stands in the workflow."""
+    """Return the installation of mlops in the workflow."""
     (step,) = (step for step in workflow()["jobs"][job]["steps"] if step.get("name") == "Install")
     return str(step["run"])
 
@@ -55,7 +55,7 @@ def test_both_kinds_of_project_get_it(tmp_path: Path) -> None:
 
 
 def by_version() -> str:
-    """The workflow with its actions named by version: of those actionlint knows what they take."""
+    """Return the workflow with its actions named by version: actionlint knows the inputs of those."""
     return re.sub(r"@[0-9a-f]{40} # (v\d+)\S*", r"@\1", WORKFLOW.read_text())
 
 
@@ -157,7 +157,7 @@ def test_a_foreign_package_of_our_name_is_not_taken(tmp_path: Path, job: str) ->
 
 
 def refused(arguments: list[str], folder: Path) -> str:
-    """What pip says of an installation that it refuses."""
+    """Return pip's message about an installation that it refuses."""
     options = [
         "--isolated",
         "--disable-pip-version-check",

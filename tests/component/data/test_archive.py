@@ -215,7 +215,7 @@ def test_too_deep(request_for, tmp_path, csv_bytes, zipped):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_damage_of_any_kind_is_named(schema, tmp_path, csv_bytes, method):
-    """Each byte of an archive's own parts, and of the first of what it holds."""
+    """Each byte of an archive's own parts, and of the first of its content."""
     source = tmp_path / "given.zip"
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive_:

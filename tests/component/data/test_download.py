@@ -40,7 +40,7 @@ class Reply:
 
 
 class Scripted:
-    """Answers each GET as ``answer`` says, which is told the number of the request and its headers."""
+    """Answers each GET by ``answer``, a function of the request's number and headers."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, str]] = []

@@ -1,4 +1,4 @@
-"""A dataset whose sources are other ones by now."""
+"""A dataset with changed sources."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ ROWS = st.lists(
 
 @dataclass(frozen=True)
 class Form:
-    """How a table is written: its bytes and what it is packed in."""
+    """The form of a table: its bytes and its packing."""
 
     encoding: str
     line_end: str
@@ -99,7 +99,7 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def outcome(source: str, rows: list[tuple[str, str, str, str]], origin: str) -> str:
-    """Whether the rows arrived, cell by cell, or an error named the place."""
+    """Return True if the rows arrived, cell by cell; an error names the origin."""
     with tempfile.TemporaryDirectory() as folder:
         request = DataRequest([source], SCHEMA, file="train.csv")
         try:
@@ -136,7 +136,7 @@ def test_a_file_arrives_whole_or_is_refused(rows, form):
 
 
 class Moody:
-    """Serves ``body``; each answer is cut where the list of cuts says, as a share of what is left."""
+    """Serves ``body``; each answer is cut by the list of cuts, as a share of the rest."""
 
     def __init__(self) -> None:
         self.body, self.encoding, self.cuts, self.chunked, self.ranges = b"", "", [], False, True

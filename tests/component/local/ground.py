@@ -100,7 +100,7 @@ class Stages:
         return StageResult(sha256(content).hexdigest(), str(folder.relative_to(self.project.state)), detail)
 
     def reads(self, run_id: str, stage: str) -> Path:
-        """Where a stage would note what it reads: these read nothing."""
+        """Return the file for the reads of a stage: these read nothing."""
         return self.project.runs / run_id / f"{stage}.reads"
 
     def gate(self, stage: Stage, run: Run, variables: dict[str, str], view: object) -> StageResult:
@@ -174,7 +174,7 @@ class Ground:
 
     @property
     def record(self) -> dict[str, Any]:
-        """All that tells one end from another: versions with their decisions, what is deployed, how runs stand."""
+        """Return all that tells one end from another: versions with their decisions, deployed model, runs' status."""
         models = self.backend.models.list_versions()
         return {
             "served": self.served,

@@ -1,4 +1,4 @@
-"""A stage's process never outlives the mlops that started it, and what it said is kept."""
+"""A stage's process never outlives the mlops that started it, and its output is kept."""
 
 from __future__ import annotations
 

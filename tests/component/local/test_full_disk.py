@@ -1,4 +1,4 @@
-"""The disk is full from the n-th change of a file on: nothing is half done, what is recorded can be read."""
+"""The disk is full from the n-th change of a file on: nothing is half done, and the records can be read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rollback(ground: Ground) -> None:
 
 
 def read(ground: Ground) -> None:
-    """As `status`, `models` and `doctor` do: what is recorded never contradicts itself."""
+    """Read as `status`, `models` and `doctor` do: the records never contradict themselves."""
     backend = ground.backend
     backend.data.dataset()
     backend.endpoint.status()

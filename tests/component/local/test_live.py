@@ -1,4 +1,4 @@
-"""What is live is what was approved, by the record, with stand-ins for scripts and server."""
+"""The deployed model is the approved one, by the record, with stand-ins for scripts and server."""
 
 from __future__ import annotations
 

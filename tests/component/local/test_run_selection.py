@@ -1,4 +1,4 @@
-"""Which run a command goes on with, with the real store and a workbench whose stages are only written down."""
+"""The run that a command goes on with, with the real store and a workbench that only records its stages."""
 
 from __future__ import annotations
 

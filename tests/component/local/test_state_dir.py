@@ -1,4 +1,4 @@
-"""What lies in .mlops/ in the place of mlops' own files: links, and files of the wrong kind."""
+"""Foreign entries of .mlops/ in the place of mlops' own files: links, and files of the wrong kind."""
 
 from __future__ import annotations
 

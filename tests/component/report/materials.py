@@ -1,4 +1,4 @@
-"""Material for reports without a run: what a training, a profile and a comparison could have recorded."""
+"""Material for reports without a run, in the form that a training, a profile and a comparison record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/evidence.md tells a use case to write is what the report reads."""
+"""The files that docs/evidence.md asks of a use case are those that the report reads."""
 
 from __future__ import annotations
 

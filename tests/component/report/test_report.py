@@ -1,4 +1,4 @@
-"""The page as text: its parts, what it says first, and that nothing in it can do harm or load anything."""
+"""The page as text: its parts, its conclusion, and that nothing in it can do harm or load anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile handlers and clients: each harms its own request or connection, and the endpoint says what happened."""
+"""Hostile handlers and clients: each harms its own request or connection, and the endpoint gives the reason."""
 
 from __future__ import annotations
 

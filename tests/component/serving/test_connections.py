@@ -1,4 +1,4 @@
-"""Too many connections, and clients that send or read slowly: whoever sends a request gets its answer."""
+"""Too many connections, and clients that send or read slowly: each sent request gets its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deploying, replacing and ending: what is live is what was asked for, and no request is lost."""
+"""Deploying, replacing and ending: the requested model is live, and no request is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients of other languages send, what SageMaker takes, and what only an attacker sends."""
+"""Requests of clients in other languages, of SageMaker, and of attackers."""
 
 from __future__ import annotations
 

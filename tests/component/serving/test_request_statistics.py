@@ -1,4 +1,4 @@
-"""Requests that are measured: what is counted, what is not, and what of it survives which end."""
+"""Measured requests: counted and uncounted ones, and the counts that survive each kind of end."""
 
 from __future__ import annotations
 

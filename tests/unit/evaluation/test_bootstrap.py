@@ -24,7 +24,7 @@ At = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 
 def label(quality: float, ties: bool = False, rate: float = 0.3, seed: int = 1, noise: int = 2) -> Column:
-    """A label whose predictions are the better the higher ``quality`` is."""
+    """Return a label with better predictions for a higher ``quality``."""
     truth = (np.random.default_rng(seed).random(ROWS) < rate).astype(float)
     scores = np.random.default_rng(noise).normal(0.4 + quality * (truth - 0.5), 0.2)
     return Column("long", "label", truth, np.clip(scores.round(1) if ties else scores, 0, 1), 0.45)

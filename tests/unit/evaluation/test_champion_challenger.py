@@ -1,4 +1,4 @@
-"""Two models on the same rows: which rows are fair, which difference is beyond noise, and what is said of it."""
+"""Two models on the same rows: the fair rows, differences beyond noise, and the conclusion."""
 
 from __future__ import annotations
 

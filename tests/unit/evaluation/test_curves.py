@@ -1,4 +1,4 @@
-"""What the plots show, against scikit-learn's figures."""
+"""The points of the plots, against scikit-learn's figures."""
 
 from __future__ import annotations
 

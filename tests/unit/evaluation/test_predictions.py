@@ -1,4 +1,4 @@
-"""Reading predictions.json: what is well-formed is taken, what is not is refused with the reason."""
+"""Reading predictions.json: well-formed files are taken, others are refused with the reason."""
 
 from __future__ import annotations
 
