@@ -36,6 +36,8 @@ COMMON_ERRORS = {
     "ThrottlingException",
     "InternalFailure",
     "UnknownOperationException",
+    # CodeCommit's answer to a new repository in an account that it is closed to.
+    "OperationNotAllowedException",
 }
 
 

@@ -84,6 +84,7 @@ class Simulator:
         self.add_control("people", lambda _: self.ledger.people())
         self.add_control("images", self._set_images)
         self.add_control("resources", lambda _: self._resources())
+        self.add_control("user-policy", lambda arguments: self._limit_user(**arguments))
         self.add_control("administrator", lambda arguments: self._administrator(**arguments))
         self.add_control("denials", lambda _: self.ledger.entries(allowed=False))
         self.add_control("unused-permissions", lambda _: self.ledger.unused())
@@ -149,6 +150,11 @@ class Simulator:
         iam.put_user_policy(UserName=name, PolicyName="administrator", PolicyDocument=document)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+    def _limit_user(self, name: str, policy: dict[str, Any]) -> None:
+        """Let a user do what the policy allows, and no more."""
+        iam = self.client("iam", Caller(ROOT_KEY, ACCOUNT, REGION))
+        iam.put_user_policy(UserName=name, PolicyName="administrator", PolicyDocument=json.dumps(policy))
 
     def _resources(self) -> list[dict[str, str]]:
         """Return the resources of all stacks, and the jobs: stack, name, type."""
@@ -228,6 +234,7 @@ FOUNDATION = {
     "errors",
     "fixture",
     "ledger",
+    "networks",
     "packages",
     "processes",
     "resources",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aws_simulator.codebuild.build import STOPPED, Build, PipelineContext
 from aws_simulator.codebuild.runner import Runner
 from aws_simulator.errors import ServiceError
+from aws_simulator.networks import require_network
 from aws_simulator.roles import Caller, assume
 from aws_simulator.service import Request, Service, operation, page
 
@@ -74,6 +75,7 @@ class CodeBuild(Service):
             "lastModified": moment,
         }
         _check(project)
+        self._check_network(project)
         self.projects[request["name"]] = project
         return {"project": project}
 
@@ -81,8 +83,18 @@ class CodeBuild(Service):
     def update_project(self, request: Request, caller: Caller) -> dict[str, Any]:
         project = {**self.found(request["name"]), **request, "lastModified": datetime.now(timezone.utc)}
         _check(project)
+        self._check_network(project)
         self.projects[request["name"]] = project
         return {"project": project}
+
+    def _check_network(self, project: dict[str, Any]) -> None:
+        """Raise ServiceError unless the role may use the project's VPC: CodeBuild looks at once."""
+        if vpc := project.get("vpcConfig"):
+            role = assume(project["serviceRole"], PASSES["serviceRole"], "AWSCodeBuild", project["arn"])
+            try:
+                require_network(self.simulator, role, vpc["subnets"], vpc["securityGroupIds"])
+            except ServiceError as error:
+                raise ServiceError("InvalidInputException", error.message) from error
 
     @operation(ARN + "{name}")
     def delete_project(self, request: Request, caller: Caller) -> None:

@@ -16,3 +16,4 @@ def register(simulator: Simulator) -> None:
     simulator.add_service(service)
     simulator.add_resource_type(Repository(simulator))
     simulator.on_reset(service.clear)
+    simulator.add_control("codecommit-closed", lambda _: service.close())

@@ -60,7 +60,12 @@ class CodeCommit(Service):
         super().__init__(simulator)
         self.repositories: dict[str, Repository] = {}
 
+    def close(self) -> None:
+        """Be closed to this account, as to all without a repository from July 2024 to November 2025."""
+        self.is_closed = True
+
     def clear(self) -> None:
+        self.is_closed = False
         for repository in self.repositories.values():
             shutil.rmtree(repository.git.folder, ignore_errors=True)
         self.repositories.clear()
@@ -77,6 +82,9 @@ class CodeCommit(Service):
     @operation(ARN)
     def create_repository(self, request: Request, caller: Caller) -> dict[str, Any]:
         name = request["repositoryName"]
+        if self.is_closed and not self.repositories:
+            why = "there is no existing repository in this AWS account or AWS Organization"
+            raise ServiceError("OperationNotAllowedException", f"CreateRepository request is not allowed because {why}")
         if name in self.repositories:
             raise ServiceError("RepositoryNameExistsException", f"Repository named {name} already exists")
         arn = f"arn:aws:codecommit:{caller.region}:{caller.account}:{name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aws_simulator.repairs import (
+    bucket_keys,
     buckets,
     changesets,
     checksums,
@@ -12,6 +13,7 @@ from aws_simulator.repairs import (
     existing,
     log_arns,
     names,
+    roles,
     schemas,
     simulation,
     stack_events,
@@ -27,6 +29,8 @@ def register(simulator: Simulator) -> None:
     buckets.install(simulator)
     existing.install()
     checksums.install()
+    bucket_keys.install()
+    roles.install(simulator)
     conditions.install()
     log_arns.install()
     changesets.install()

@@ -1,4 +1,4 @@
-"""AWS::S3::Bucket: lifecycle and tags are applied, and a bucket with anything in it cannot be deleted."""
+"""AWS::S3::Bucket: encryption, lifecycle and tags are applied, and a bucket with anything in it cannot be deleted."""
 
 from __future__ import annotations
 
@@ -61,12 +61,23 @@ class Bucket(ResourceType):
         client = self.simulator.client("s3", resource.caller)
         if tags := resource.properties.get("Tags"):
             client.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
+        if encryption := resource.properties.get("BucketEncryption"):
+            settings = [_encryption(rule) for rule in encryption["ServerSideEncryptionConfiguration"]]
+            client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": settings})
         rules = (resource.properties.get("LifecycleConfiguration") or {}).get("Rules", [])
         if rules:
             configuration = {"Rules": [_rule(rule) for rule in rules]}
             client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration=configuration)
         elif resource.previous.get("LifecycleConfiguration"):
             client.delete_bucket_lifecycle(Bucket=name)
+
+
+def _encryption(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of the encryption as S3's API takes it."""
+    api_rule: dict[str, Any] = {"ApplyServerSideEncryptionByDefault": dict(rule["ServerSideEncryptionByDefault"])}
+    if "BucketKeyEnabled" in rule:
+        api_rule["BucketKeyEnabled"] = str(rule["BucketKeyEnabled"]).lower() == "true"
+    return api_rule
 
 
 def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aws_simulator.networks import require_grant
 from aws_simulator.roles import Caller
 from aws_simulator.sagemaker.common import SERVICE, arn_of, echoed, invalid, listing, now, require_tagging
 from aws_simulator.service import Request, operation
@@ -45,7 +46,11 @@ class EndpointConfig:
 def conditions(request: Request) -> dict[str, Any]:
     """The condition keys of sagemaker:CreateEndpointConfig."""
     types = [variant["InstanceType"] for variant in request["ProductionVariants"] if "InstanceType" in variant]
-    return {"sagemaker:InstanceTypes": types} if types else {}
+    key = request.get("KmsKeyId")
+    return {
+        **({"sagemaker:InstanceTypes": types} if types else {}),
+        **({"sagemaker:VolumeKmsKey": key} if key else {}),
+    }
 
 
 class EndpointConfigs(Base):
@@ -61,6 +66,9 @@ class EndpointConfigs(Base):
             raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
         for variant in request["ProductionVariants"]:
             self._check_variant(variant, request, caller)
+        if "KmsKeyId" in request:
+            caller.require("kms:DescribeKey", request["KmsKeyId"])
+            require_grant(caller, request["KmsKeyId"])
         self.endpoint_configs[arn] = EndpointConfig(arn, request)
         self.tag(arn, request.get("Tags"))
         return {"EndpointConfigArn": arn}

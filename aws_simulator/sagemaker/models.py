@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from aws_simulator.roles import Caller
 from aws_simulator.sagemaker import storage
 from aws_simulator.sagemaker.common import SERVICE, arn_of, echoed, invalid, listing, now, require_tagging
-from aws_simulator.sagemaker.training import assume_role
+from aws_simulator.sagemaker.training import assume_role, network_conditions, require_keys_and_network
 from aws_simulator.service import Request, operation
 
 if TYPE_CHECKING:
@@ -53,12 +53,18 @@ def needed_resources(_: Any, request: Request, caller: Caller) -> list[str]:
     return [arn_of(caller, "model", request["ModelName"]), *packages]
 
 
+def conditions(request: Request) -> dict[str, Any]:
+    """The condition keys of sagemaker:CreateModel."""
+    keys = network_conditions(request.get("VpcConfig", {}))
+    return {name: value for name, value in keys.items() if value is not None}
+
+
 class Models(Base):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.models: dict[str, Model] = {}
 
-    @operation(needed_resources, passes={"ExecutionRoleArn": SERVICE})
+    @operation(needed_resources, passes={"ExecutionRoleArn": SERVICE}, context=conditions)
     def create_model(self, request: Request, caller: Caller) -> dict[str, Any]:
         arn = arn_of(caller, "model", request["ModelName"])
         require_tagging(request, arn, caller)
@@ -68,6 +74,7 @@ class Models(Base):
             raise invalid("A model needs a PrimaryContainer or Containers, and an ExecutionRoleArn.")
         containers = [self._resolved(container, caller) for container in given_containers(request)]
         role = assume_role(request["ExecutionRoleArn"])
+        require_keys_and_network(self.simulator, role, None, None, request.get("VpcConfig", {}))
         for container in containers:
             if "ModelDataUrl" in container:
                 check_data(

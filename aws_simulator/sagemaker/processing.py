@@ -10,7 +10,7 @@ from aws_simulator.roles import Caller
 from aws_simulator.sagemaker.common import SERVICE, arn_of, invalid, listing, require_tagging
 from aws_simulator.sagemaker.pace import Pace
 from aws_simulator.sagemaker.processing_job import ProcessingJob
-from aws_simulator.sagemaker.training import assume_role, check_data
+from aws_simulator.sagemaker.training import assume_role, check_data, network_conditions, require_keys_and_network
 from aws_simulator.service import Request, operation
 
 if TYPE_CHECKING:
@@ -26,7 +26,15 @@ def conditions(request: Request) -> dict[str, Any]:
     """The condition keys of sagemaker:CreateProcessingJob."""
     seconds = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
     limit = {"sagemaker:MaxRuntimeInSeconds": seconds} if seconds else {}
-    return {"sagemaker:InstanceTypes": [request["ProcessingResources"]["ClusterConfig"]["InstanceType"]], **limit}
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    keys = {
+        "sagemaker:InstanceTypes": [cluster["InstanceType"]],
+        "sagemaker:VolumeKmsKey": cluster.get("VolumeKmsKeyId"),
+        "sagemaker:OutputKmsKey": request.get("ProcessingOutputConfig", {}).get("KmsKeyId"),
+        **network_conditions(request.get("NetworkConfig", {}).get("VpcConfig", {})),
+        **limit,
+    }
+    return {name: value for name, value in keys.items() if value is not None}
 
 
 class ProcessingJobs(Base):
@@ -46,6 +54,13 @@ class ProcessingJobs(Base):
         check(request)
         self._check_processing_quota(request)
         role = assume_role(request["RoleArn"])
+        require_keys_and_network(
+            self.simulator,
+            role,
+            request["ProcessingResources"]["ClusterConfig"].get("VolumeKmsKeyId"),
+            request.get("ProcessingOutputConfig", {}).get("KmsKeyId"),
+            request.get("NetworkConfig", {}).get("VpcConfig", {}),
+        )
         for processing_input in request.get("ProcessingInputs", []):
             check_data(
                 self.simulator.client("s3", role),

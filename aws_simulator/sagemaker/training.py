@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from aws_simulator.errors import ServiceError
+from aws_simulator.networks import require_grant, require_network
 from aws_simulator.roles import Caller, assume
 from aws_simulator.sagemaker import storage
 from aws_simulator.sagemaker.common import SERVICE, arn_of, invalid, listing, require_tagging
@@ -17,6 +18,7 @@ from aws_simulator.service import Request, operation
 
 if TYPE_CHECKING:
     from aws_simulator.sagemaker.tags import Tags as Base
+    from aws_simulator.simulator import Simulator
 else:
     Base = object
 
@@ -28,8 +30,28 @@ def conditions(request: Request) -> dict[str, Any]:
     fields = {
         "sagemaker:InstanceTypes": [request.get("ResourceConfig", {}).get("InstanceType")],
         "sagemaker:MaxRuntimeInSeconds": request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
+        "sagemaker:VolumeKmsKey": request.get("ResourceConfig", {}).get("VolumeKmsKeyId"),
+        "sagemaker:OutputKmsKey": request.get("OutputDataConfig", {}).get("KmsKeyId"),
+        **network_conditions(request.get("VpcConfig", {})),
     }
     return {name: value for name, value in fields.items() if value not in (None, [None])}
+
+
+def network_conditions(vpc: Mapping[str, Any]) -> dict[str, Any]:
+    """The condition keys of a VpcConfig."""
+    return {"sagemaker:VpcSubnets": vpc.get("Subnets"), "sagemaker:VpcSecurityGroupIds": vpc.get("SecurityGroupIds")}
+
+
+def require_keys_and_network(
+    simulator: Simulator, role: Caller, volume: str | None, output: str | None, vpc: Mapping[str, Any]
+) -> None:
+    """What a job's role needs for the keys and the VPC in the request."""
+    if volume:
+        require_grant(role, volume)
+    if output:
+        role.require("kms:GenerateDataKey", output)
+    if vpc:
+        require_network(simulator, role, vpc["Subnets"], vpc["SecurityGroupIds"])
 
 
 class TrainingJobs(Base):
@@ -49,6 +71,13 @@ class TrainingJobs(Base):
         check(request)
         self._check_training_quota(request)
         role = assume_role(request["RoleArn"])
+        require_keys_and_network(
+            self.simulator,
+            role,
+            request["ResourceConfig"].get("VolumeKmsKeyId"),
+            request["OutputDataConfig"].get("KmsKeyId"),
+            request.get("VpcConfig", {}),
+        )
         for channel in request.get("InputDataConfig", []):
             check_data(
                 self.simulator.client("s3", role),

@@ -16,6 +16,7 @@ from mlops_cli.core.runs import Run, RunRequest, Status
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
 from mlops_cli.project.environment import meet_only
 from mlops_cli.rehearsal import findings
+from mlops_cli.rehearsal.caller import caller_policy
 from mlops_cli.rehearsal.images import image_packages, known_images, other_versions
 from mlops_cli.rehearsal.project_copy import (
     CONNECTION,
@@ -24,6 +25,7 @@ from mlops_cli.rehearsal.project_copy import (
     rehearsed_data,
     rehearsed_settings,
 )
+from mlops_cli.rehearsal.simulated_aws import REGION
 
 if TYPE_CHECKING:
     from mlops_cli.console import Console
@@ -36,7 +38,7 @@ COMMENT = "rehearsal"
 NOT_SHOWN = (
     "images: jobs and builds run in this machine's Python with the packages of AWS's images, not in the images",
     "quotas: a new account's may be 0 for an instance type; mlops --target aws doctor reads them",
-    "your account: your own permissions, its policies, an existing bucket",
+    "your account: whether you have the permissions that the rehearsal's caller had, its policies, an existing bucket",
     "time, load, memory and prices: AWS's instances are other machines, and nothing was billed",
     "regions: this was us-east-1",
 )
@@ -72,6 +74,7 @@ def go_through(
     aws.set_images(known_images(context.project, context.use_case))
     settings = rehearsed_settings(context.settings)
     request = rehearsed_data(context.project, context.use_case, sources)
+    aws.limit_caller(caller_policy(settings, context.use_case.name, REGION))
     meet_only(variables, aws.folder)
     try:
         project = copy_project(context.project, aws.folder / "project", settings)

@@ -123,13 +123,15 @@ def secret_variables(environ: Mapping[str, str]) -> list[str]:
 def known_secrets(variables: Iterable[tuple[str, str]]) -> frozenset[str]:
     """Return the values that are secrets in any text: of variables with such a name, and passwords in addresses.
 
-    A path is none, nor a value so short that it may stand anywhere, nor one of mlops' own variables: those name what it
-    works with, for example the prefix of the keys in a bucket.
+    A path or an ARN is none, nor a value so short that it may stand anywhere, nor one of mlops' own variables: those
+    name what it works with, for example the prefix of the keys in a bucket.
     """
     variables = list(variables)
     values = [value for name, value in variables if is_secret_name(name) and not name.startswith(OWN)]
     values += [unquote(part) for _, value in variables for part in re.findall(r"://[^\s/@:]*:([^\s/@]+)@", value)]
-    unique = [line for line in _lines(values) if len(line) >= LEAST_KNOWN and not line.startswith(("/", "~", "."))]
+    unique = [
+        line for line in _lines(values) if len(line) >= LEAST_KNOWN and not line.startswith(("/", "~", ".", "arn:"))
+    ]
     return _forms(unique)
 
 

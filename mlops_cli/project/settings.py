@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mlops_cli.core.secrets import known_secrets, without_secrets
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.company_settings import COMPANY_SETTINGS
 
 Check = Callable[[str], str]
 
@@ -170,6 +171,10 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "aws: the training instance; empty: the one in training/usecase.toml",
         _matches(INSTANCE_TYPE, "an instance type such as ml.m5.xlarge"),
+    ),
+    *(
+        Setting(name, default, f"aws: {meaning}", _matches(pattern, expected))
+        for name, default, meaning, pattern, expected in COMPANY_SETTINGS
     ),
     Setting(
         "MAX_RUN_COST",

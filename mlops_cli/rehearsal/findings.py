@@ -17,6 +17,8 @@ from mlops_cli.rehearsal.images import GATE_LIST, JOB_LIST
 
 LONGEST = 400
 AGAIN = "then: mlops rehearse"
+# The name of the user whom the commands of a rehearsal have.
+CALLER = "rehearsal"
 MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
@@ -48,12 +50,16 @@ def refusals(decisions: Iterable[AccessDecision], project: Project, has_failed: 
     for (role, action), group in groupby(refused, key=lambda each: (each.principal, each.action)):
         resources = sorted({decision.resource for decision in group})
         others = f" and {len(resources) - 1} others" if len(resources) > 1 else ""
+        is_caller = role == CALLER
+        name = "A caller with the permissions that mlops doctor checks" if is_caller else short_role(role)
         yield Finding(
             "permissions",
             State.FAILURE if has_failed else State.WARNING,
-            f"{short_role(role)} may not {action} on {resources[0]}{others}.",
-            "No policy of the role allows it; IAM on AWS would refuse it as well.",
-            f"Allow it {_definition(project, short_role(role))}, or do without it; {AGAIN}",
+            f"{name} may not {action} on {resources[0]}{others}.",
+            f"No policy of {'the caller' if is_caller else 'the role'} allows it; IAM on AWS would refuse it as well.",
+            "Allow it for whoever calls mlops on AWS, and report it as a bug of mlops"
+            if is_caller
+            else f"Allow it {_definition(project, short_role(role))}, or do without it; {AGAIN}",
         )
 
 

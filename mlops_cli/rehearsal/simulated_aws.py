@@ -20,12 +20,13 @@ from mlops_cli.core.rehearsal import AccessDecision, Grant, UsedResource
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.project.environment import local_environment
+from mlops_cli.rehearsal.findings import CALLER
 
 NEEDED = ("aws_simulator", "ministack", "cfnlint", "hypercorn", "packaging", "yaml", "pip")
 END_SECONDS = 20.0
 CONTROL_SECONDS = 120.0
 KEEP = b"keep"
-USER, REGION = "rehearsal", "us-east-1"
+USER, REGION = CALLER, "us-east-1"
 
 
 class SimulatedAws:
@@ -58,6 +59,10 @@ class SimulatedAws:
         file = self.folder / "aws.ini"
         file.write_text("[default]\n" + "".join(f"{name} = {value}\n" for name, value in keys.items()))
         return {"AWS_CONFIG_FILE": str(file), "AWS_SHARED_CREDENTIALS_FILE": str(file)}
+
+    def limit_caller(self, policy: Mapping[str, Any]) -> None:
+        """Let the user of the environment do what the policy allows, and no more."""
+        self.control("user-policy", name=USER, policy=dict(policy))
 
     def set_images(self, images: Mapping[str, Sequence[str]]) -> None:
         """Let jobs and builds import only these requirements and their dependencies, by the image's repository."""

@@ -38,6 +38,19 @@ PIPELINE = {
     "TrainingImage": IMAGE.format("training:2.21-cpu-py312"),
     "ServingImage": IMAGE.format("inference:2.20-cpu"),
     "NotificationEmail": "someone@example.com",
+    "PermissionsBoundary": "",
+    "KmsKeyArn": "",
+    "SubnetIds": "",
+    "SecurityGroupIds": "",
+}
+COMPANY = {
+    "PermissionsBoundary": "arn:aws:iam::111122223333:policy/boundary",
+    "RolePath": "/teams/ml/",
+    "ResourceTags": "cost-center=42",
+    "KmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/0f0f0f0f-0000-4000-8000-000000000000",
+    "VpcId": "vpc-0123456789abcdef0",
+    "SubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "SecurityGroupIds": "sg-0123456789abcdef0",
 }
 CONNECTION = {
     "SourceType": "connection",
@@ -51,16 +64,22 @@ ENDPOINT = {
     "ModelDigest": "0" * 64,
     "ModelRoleArn": "arn:aws:iam::111122223333:role/model",
     "DataCaptureUri": "s3://a-bucket/toxic-comments-dev/capture",
+    "SubnetIds": "",
+    "SecurityGroupIds": "",
 }
+IN_COMPANY = {name: COMPANY[name] for name in ("KmsKeyArn", "SubnetIds", "SecurityGroupIds")}
 # Each way in which a template can come out.
 VARIANTS: dict[str, tuple[str, Mapping[str, str]]] = {
     "storage": ("storage", {"KeyPrefix": "toxic-comments-dev/"}),
+    "storage-company": ("storage", {"KeyPrefix": "toxic-comments-dev/", "KmsKeyArn": COMPANY["KmsKeyArn"]}),
     "storage-existing": ("storage", {"CreateBucket": "false", "BucketName": "a-bucket"}),
     "pipeline-codecommit": ("pipeline", PIPELINE),
     "pipeline-s3": ("pipeline", {**PIPELINE, "SourceType": "s3", "TriggerOnUpload": "true"}),
     "pipeline-s3-quiet": ("pipeline", {**PIPELINE, "SourceType": "s3", "NotificationEmail": ""}),
     "pipeline-connection": ("pipeline", {**PIPELINE, **CONNECTION}),
+    "pipeline-company": ("pipeline", {**PIPELINE, **COMPANY}),
     "endpoint": ("endpoint", ENDPOINT),
+    "endpoint-company": ("endpoint", {**ENDPOINT, **IN_COMPANY, "DataCapturePercent": "20"}),
     "endpoint-scaled": ("endpoint", {**ENDPOINT, "MaxInstances": "4", "DataCapturePercent": "20", "Sample": "0.1"}),
     "endpoint-serverless": ("endpoint", {**ENDPOINT, "Serverless": "true"}),
 }

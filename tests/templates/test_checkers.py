@@ -38,7 +38,7 @@ def test_cfn_lint_finds_nothing(template: Path) -> None:
         ("pipeline", "Value: !Ref BuildLogs", "Value: !Ref BuildLog", "E6101"),
         ("pipeline", "codebuild:StartBuild", "codebuild:StartBuilds", "W3037"),
         ("endpoint", "InitialInstanceCount:", "InstanceCount:", "E3002"),
-        ("storage", "SSEAlgorithm: AES256", "SSEAlgorithm: AES25", "E3030"),
+        ("storage", "aws:kms, AES256]", "aws:kms, AES25]", "E3030"),
     ],
 )
 def test_cfn_lint_finds_what_is_broken(name: str, old: str, new: str, rule: str, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_docs_have_the_figures_of_today() -> None:
 def test_checkov_finds_what_is_broken(tmp_path: Path) -> None:
     copies = (
         broken("storage", "RestrictPublicBuckets: true", "RestrictPublicBuckets: false", tmp_path),
-        broken("pipeline", "      KmsMasterKeyId: alias/aws/sns\n", "", tmp_path),
+        broken("pipeline", "      KmsMasterKeyId: !If [Encrypted, !Ref KmsKeyArn, alias/aws/sns]\n", "", tmp_path),
     )
     failed = {finding.split()[0] for finding in checkov(copies)["failed"]}
     assert {"CKV_AWS_56", "CKV_AWS_26"} <= failed

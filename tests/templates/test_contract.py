@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.infra.pipeline_template import without_comments
 from mlops_cli.backends.aws.stack_outputs import OUTPUTS, from_stack
 from mlops_cli.backends.aws.stages import endpoint_parameters
@@ -46,10 +47,18 @@ def test_every_output_that_is_read_is_there(pipeline: str) -> None:
 
 
 def test_every_parameter_that_is_given_is_declared_and_every_needed_one_is_given() -> None:
-    passed = set(GIVEN.findall(SOURCES["infra/stack_parameters.py"]))
+    passed = {*GIVEN.findall(SOURCES["infra/stack_parameters.py"]), *company_account.PARAMETERS.values()}
     declared = {**parameters("storage"), **parameters("pipeline")}
     needed = {name for name, parameter in declared.items() if "Default" not in parameter}
     assert (passed - set(declared), needed - passed) == (set(), set())
+
+
+def test_each_deployment_changes_outputs_and_no_resource() -> None:
+    """There is always something to update: CodePipeline need not know what an update without changes is."""
+    template = load(FOLDER / "endpoint.yaml")
+    first, second = (resolve(template, {**ENDPOINT, "Deployment": digit * 16}) for digit in "01")
+    assert first.resources == second.resources
+    assert first.outputs != second.outputs
 
 
 def deployed(hosting: EndpointConfig) -> dict[str, str]:

@@ -14,6 +14,7 @@ from mlops_cli.core.secrets import (
     hidden,
     is_secret_file,
     is_secret_variable,
+    known_secrets,
     secret_variables,
     set_known_secrets,
     without_secrets,
@@ -207,6 +208,11 @@ def test_the_change_of_a_secret_hyperparameter_is_named_without_its_values() -> 
 def test_config_hides_what_stands_in_an_address() -> None:
     settings = resolve({}, {"MLFLOW_TRACKING_URI": "https://me:a/b@h/x?token=abc"}, {})
     assert settings.to_dict()["MLFLOW_TRACKING_URI"]["value"] == "https://…@h/x?token=…"
+
+
+def test_the_arn_of_a_key_or_secret_is_a_name_and_shown() -> None:
+    arn = "arn:aws:kms:us-east-1:111122223333:key/36b5f376-003f-44ea-ba43-b796b463b63f"
+    assert known_secrets([("KMS_KEY_ARN", arn), ("API_KEY", "0123456789abcdef")]) == {"0123456789abcdef"}
 
 
 def test_a_script_that_misses_a_variable_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:

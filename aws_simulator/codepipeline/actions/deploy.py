@@ -10,14 +10,24 @@ from ministack.services import cloudformation
 from aws_simulator.codepipeline.actions.job import ActionError, Job
 from aws_simulator.codepipeline.artifacts import get_file
 from aws_simulator.codepipeline.lag import SUCCEEDS
+from aws_simulator.errors import ServiceError
 
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+# What the CDK grants a pipeline for this action beside creating and updating: nobody knows which of it is asked for.
+LOOKS = ("DescribeStackEvents", "DescribeStackResources", "GetStackPolicy", "GetTemplate", "GetTemplateSummary")
 
 
 def run(job: Job) -> None:
     if job.configuration["ActionMode"] != "CREATE_UPDATE":
         raise ActionError("InternalError", f"the simulator does not do {job.configuration['ActionMode']}")
     client, name = job.client("cloudformation"), job.configuration["StackName"]
+    stack_arn = f"arn:aws:cloudformation:{job.role.region}:{job.role.account}:stack/{name}/*"
+    try:
+        for action in (*LOOKS, "SetStackPolicy"):
+            job.role.require(f"cloudformation:{action}", stack_arn)
+        job.role.require("cloudformation:ValidateTemplate")
+    except ServiceError as error:
+        raise ActionError("PermissionError", error.message) from error
     request = _request(job, name)
     existing = _described(client, name)
     if existing and existing["StackStatus"].endswith("_IN_PROGRESS"):

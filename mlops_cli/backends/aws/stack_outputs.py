@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from mlops_cli.backends.aws import company_account
+from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.errors import ConfigurationError
 
 
@@ -25,6 +27,7 @@ class StackOutputs:
     training_image: str
     serving_image: str
     endpoint_template: str
+    company: CompanyAccount = field(default_factory=CompanyAccount)
 
 
 OUTPUTS = {
@@ -51,12 +54,18 @@ VARIABLES = {
     "serving_image": "MLOPS_SERVING_IMAGE",
     "endpoint_template": "MLOPS_ENDPOINT_TEMPLATE",
 }
+# Names of the company's settings, which may be empty.
+COMPANY_OUTPUT, COMPANY_VARIABLE = "CompanySettings", "MLOPS_COMPANY_SETTINGS"
 
 
 def from_stack(outputs: Mapping[str, str]) -> StackOutputs:
     """Raise ConfigurationError for a pipeline stack of another version of mlops without some output."""
     return _stack_outputs(
-        outputs, OUTPUTS, "The pipeline stack has no output", "Bring it up to date: mlops deploy-infra"
+        outputs,
+        OUTPUTS,
+        company_account.read(outputs.get(COMPANY_OUTPUT, "")),
+        "The pipeline stack has no output",
+        "Bring it up to date: mlops deploy-infra",
     )
 
 
@@ -65,13 +74,16 @@ def from_environment(variables: Mapping[str, str]) -> StackOutputs:
     return _stack_outputs(
         variables,
         VARIABLES,
+        company_account.read(variables.get(COMPANY_VARIABLE, "")),
         "This is no command step of the pipeline: there is no variable",
         "On your own machine: mlops run, or mlops --target local stage ...",
     )
 
 
-def _stack_outputs(source: Mapping[str, str], names: Mapping[str, str], lacking: str, hint: str) -> StackOutputs:
+def _stack_outputs(
+    source: Mapping[str, str], names: Mapping[str, str], company: CompanyAccount, lacking: str, hint: str
+) -> StackOutputs:
     missing = [name for name in names.values() if not source.get(name)]
     if missing:
         raise ConfigurationError(f"{lacking} {', '.join(missing)}.", hint)
-    return StackOutputs(**{field: source[name] for field, name in names.items()})
+    return StackOutputs(**{field: source[name] for field, name in names.items()}, company=company)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -386,3 +387,14 @@ def test_a_stack_of_another_version_that_does_not_say_whose_the_bucket_is_is_rem
     name = settled(ground)
     assert clean(ground).active == ()
     assert name not in buckets(ground)
+
+
+def test_what_a_company_owns_stays(ground: Ground) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/limit"
+    everything = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    )
+    ground.aws.client("iam").create_policy(PolicyName="limit", PolicyDocument=everything)
+    ground.backend(PERMISSIONS_BOUNDARY=boundary).infra.deploy()
+    changes = ground.backend().infra.plan_cleanup(keep_data=False).changes
+    assert (Action.KEEP, f"policy {boundary}") in [(change.action, change.resource) for change in changes]

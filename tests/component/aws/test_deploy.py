@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from mlops_cli.backends.aws.backend import AwsBackend
+from mlops_cli.backends.aws.infra.stack_parameters import check_settings
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
@@ -295,6 +296,34 @@ def test_a_repositorys_name_that_is_taken_is_reported(ground: Ground) -> None:
     with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\).*already exists") as caught:
         ground.backend(SOURCE="codecommit", REPOSITORY_NAME="taken").infra.deploy()
     assert "set another REPOSITORY_NAME" in caught.value.hint
+
+
+def test_an_account_that_codecommit_is_closed_to_goes_on_with_the_bucket(ground: Ground) -> None:
+    ground.aws.control("codecommit-closed")
+    backend = ground.backend(SOURCE="codecommit")
+    (warned,) = (change for change in backend.infra.plan().changes if change.resource == "CodeCommit")
+    assert "SOURCE=s3 needs none" in warned.reason
+    with pytest.raises(MlopsError, match="there is no existing repository in this AWS account") as caught:
+        backend.infra.deploy()
+    assert "--source s3" in caught.value.hint
+    ground.backend(SOURCE="s3").infra.deploy()
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_a_region_without_codecommit_is_named_before_anything_is_made(ground: Ground) -> None:
+    with pytest.raises(MlopsError, match="is not offered in ca-west-1") as caught:
+        ground.backend(SOURCE="codecommit", AWS_REGION="ca-west-1").infra.plan()
+    assert "--source s3" in caught.value.hint
+    assert ground.aws.client("cloudformation").describe_stacks()["Stacks"] == []
+    check_settings(resolve({"SOURCE": "s3"}, {}, {}), ground.backend(AWS_REGION="ca-west-1").deployed.account, None)
+
+
+def test_a_part_of_a_network_is_refused_before_anything_is_made(ground: Ground) -> None:
+    backend = ground.backend(VPC_ID="vpc-01234567", SUBNET_IDS="subnet-01234567")
+    with pytest.raises(MlopsError, match="SECURITY_GROUP_IDS is empty") as caught:
+        backend.infra.plan()
+    assert caught.value.hint == "Set all three, or none."
+    assert ground.stacks() == {}
 
 
 def test_without_templates_the_project_is_told(ground: Ground) -> None:

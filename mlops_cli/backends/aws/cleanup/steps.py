@@ -19,6 +19,7 @@ from mlops_cli.backends.aws.cleanup.sagemaker import (
     shared,
 )
 from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
+from mlops_cli.backends.aws.company_account import used_by
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change, Plan
@@ -49,6 +50,7 @@ class Cleanup:
         self._keep_data = keep_data
         self._stacks = Stacks(account, names)
         self._source = ""
+        self._company: list[str] = []
         self._objects: ProjectObjects | None = None
         self._tagged = TaggedResources(account.client("sagemaker"), names, endpoint)
         self._groups = LogGroups(account, self._stacks, self._tagged, names, endpoint)
@@ -105,6 +107,7 @@ class Cleanup:
         stack = self._ours(self._names.pipeline_stack)
         outputs = stack.outputs if stack else {}
         self._source = outputs.get("SourceType", "")
+        self._company = used_by(stack.parameters) if stack else []
         return PipelineResources(
             pipeline=outputs.get("PipelineName", ""),
             state_machine=outputs.get("StateMachineArn", ""),
@@ -188,6 +191,7 @@ class Cleanup:
                 kept.append(Change(Action.KEEP, f"stack {name}", "not created by mlops for this project"))
         if self._objects:
             kept += self._kept_bucket(self._objects)
+        kept += [Change(Action.KEEP, resource, "yours") for resource in self._company]
         if self._source == "connection":
             kept.append(Change(Action.KEEP, "the connection and its repository", "yours"))
         kept += self._groups.kept()

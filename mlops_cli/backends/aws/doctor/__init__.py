@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlops_cli.backends.aws.doctor.company import company
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.credentials import CallerIdentity
 from mlops_cli.backends.aws.doctor.expiry import expiry
@@ -36,6 +37,7 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
     yield from run_checks(
         [
             Check("permissions", lambda: permissions(subject)),
+            Check("company", lambda: company(subject)),
             Check("requirements", lambda: requirements(subject)),
             Check("settings", lambda: undeployed(subject)),
             Check("quota", lambda: quotas(subject, fleet)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.required_permissions import (
@@ -15,6 +17,7 @@ from mlops_cli.backends.aws.doctor.required_permissions import (
 )
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.project.settings import Settings
 
 UNSEEN = "A missing permission shows only when a command is refused."
 
@@ -33,7 +36,8 @@ def permissions(subject: CheckContext) -> Iterator[Finding]:
         return
     required = required_permissions(arn_context(subject))
     try:
-        lacking = [(need, missing) for need in required if (missing := refused(iam, role_arn, need))]
+        request_values = request_context(subject.settings)
+        lacking = [(need, missing) for need in required if (missing := refused(iam, role_arn, need, request_values))]
     except AwsError as error:
         yield _not_simulated(error, role_arn)
         return
@@ -48,9 +52,9 @@ def arn_context(subject: CheckContext) -> ArnContext:
     names, settings, account = subject.names, subject.settings, subject.account
     storage = subject.own_stack(names.storage_stack)
     pipeline = subject.own_stack(names.pipeline_stack)
-    outputs = storage.outputs if storage else {}
+    bucket = storage.outputs if storage else {}
     outputs = pipeline.outputs if pipeline else {}
-    named = outputs.get("BucketName") or settings["BUCKET_NAME"]
+    named = bucket.get("BucketName") or settings["BUCKET_NAME"]
     return ArnContext(
         partition=account.identity.arn.split(":")[1],
         region=account.region,
@@ -58,11 +62,12 @@ def arn_context(subject: CheckContext) -> ArnContext:
         names=names,
         endpoint=subject.endpoint,
         bucket=named or generated_bucket(names),
-        owned=outputs.get("BucketOwned", "true") == "true",
+        owned=bucket.get("BucketOwned", "true") == "true",
         source=outputs.get("SourceType") or settings["SOURCE"],
         repository=outputs.get("RepositoryName") or settings["REPOSITORY_NAME"] or subject.endpoint,
         connection=settings["CONNECTION_ARN"],
         sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
+        company={name: settings[name] for name in company_account.PARAMETERS},
     )
 
 
@@ -83,9 +88,22 @@ def principal(caller_arn: str, iam: Client) -> str:
     return f"arn:{partition}:iam::{account}:role/{role}"
 
 
-def refused(iam: Client, principal: str, need: RequiredPermission) -> list[str]:
-    """Return those needed actions that a policy denies or none allows."""
-    context = [_context("iam:PassedToService", need.passed_to)] if need.passed_to else []
+def request_context(settings: Settings) -> dict[str, str]:
+    """Return the condition keys of requests that create something: a company's policies may demand them."""
+    boundary = settings["PERMISSIONS_BOUNDARY"]
+    tags = company_account.tags_of(settings["RESOURCE_TAGS"]).items()
+    return {
+        **({"iam:PermissionsBoundary": boundary} if boundary else {}),
+        **{f"aws:RequestTag/{name}": value for name, value in tags},
+    }
+
+
+def refused(
+    iam: Client, principal: str, need: RequiredPermission, request_values: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """Return those needed actions that a policy denies or none allows, in requests with these values."""
+    passed = {"iam:PassedToService": need.passed_to} if need.passed_to else {}
+    context = [_context(name, value) for name, value in {**request_values, **passed}.items()]
     results = iam.pages(
         "simulate_principal_policy",
         "EvaluationResults",

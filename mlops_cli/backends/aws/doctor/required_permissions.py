@@ -6,8 +6,8 @@ CloudFormation under it, since the storage and the pipeline stack have no role o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli.backends.aws.clients.logs import DECISIONS
@@ -25,7 +25,7 @@ LONGEST_ROLE_ID = 20
 
 @dataclass(frozen=True)
 class ArnContext:
-    """The parts of the ARNs. ``bucket`` may contain ``*`` while its name is unknown."""
+    """The parts of the ARNs. ``bucket`` may contain ``*`` while its name is unknown; ``company``: its settings."""
 
     partition: str
     region: str
@@ -38,6 +38,7 @@ class ArnContext:
     repository: str
     connection: str
     sends_mail: bool
+    company: Mapping[str, str] = field(default_factory=dict)
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
@@ -60,7 +61,7 @@ class RequiredPermission:
 
 def required_permissions(context: ArnContext) -> tuple[RequiredPermission, ...]:
     on_aws = (_stacks, _bucket, _roles, _pipeline, _workers, _events, _logs, _registry, _serving, _jobs, _source)
-    return tuple(need for part in (*on_aws, _prices, _doctor) for need in part(context))
+    return tuple(need for part in (*on_aws, _company, _prices, _doctor) for need in part(context))
 
 
 def policy(permissions: Iterable[RequiredPermission]) -> dict[str, Any]:
@@ -129,12 +130,15 @@ def _bucket(context: ArnContext) -> Iterator[RequiredPermission]:
 
 def _roles(context: ArnContext) -> Iterator[RequiredPermission]:
     name = generated_role(context.names.pipeline_stack)
-    role = f"arn:{context.partition}:iam::{context.account}:role/{name}"
+    role = f"arn:{context.partition}:iam::{context.account}:role{context.company.get('ROLE_PATH') or '/'}{name}"
     actions = (
         "CreateRole GetRole DeleteRole UpdateRole UpdateAssumeRolePolicy TagRole UntagRole GetRolePolicy "
         "PutRolePolicy DeleteRolePolicy ListRolePolicies ListAttachedRolePolicies"
     )
     yield RequiredPermission(role, _actions("iam", actions), "deploy-infra, cleanup")
+    if context.company.get("PERMISSIONS_BOUNDARY"):
+        limit = _actions("iam", "PutRolePermissionsBoundary DeleteRolePermissionsBoundary")
+        yield RequiredPermission(role, limit, "deploy-infra")
     for service in ("codepipeline", "codebuild", "states", "events"):
         yield RequiredPermission(role, ("iam:PassRole",), "deploy-infra", f"{service}.amazonaws.com")
 
@@ -266,6 +270,20 @@ def _source(context: ArnContext) -> Iterator[RequiredPermission]:
     if context.source == "connection":
         service = context.connection.split(":")[2]
         yield RequiredPermission(context.connection, (f"{service}:PassConnection",), "deploy-infra")
+
+
+def _company(context: ArnContext) -> Iterator[RequiredPermission]:
+    """Yield the permissions on what a company's settings name."""
+    if key := context.company.get("KMS_KEY_ARN"):
+        use = _actions("kms", "Decrypt GenerateDataKey DescribeKey")
+        yield RequiredPermission(key, use, "deploy-infra, download-data, run")
+        for group in (f"/aws/codebuild/{context.names.pipeline_stack}", f"/aws/sagemaker/Endpoints/{context.endpoint}"):
+            arn = context.arn("logs", f"log-group:{group}:*")
+            yield RequiredPermission(arn, _actions("logs", "AssociateKmsKey DisassociateKmsKey"), "deploy-infra")
+    if boundary := context.company.get("PERMISSIONS_BOUNDARY"):
+        yield RequiredPermission(boundary, ("iam:GetPolicy",), "doctor")
+    if context.company.get("VPC_ID"):
+        yield RequiredPermission(SOME, _actions("ec2", "DescribeSubnets DescribeSecurityGroups"), "doctor")
 
 
 def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG001 (prices have no resource)

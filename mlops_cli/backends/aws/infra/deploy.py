@@ -13,6 +13,7 @@ from mlops_cli.backends.aws.clients.change_sets import INLINE_BYTES, ChangeSet, 
 from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, Stacks
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.company_account import tags_of
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
 from mlops_cli.backends.aws.infra.ownership import owner_name, owner_of, require_owner
 from mlops_cli.backends.aws.infra.pipeline_template import render, without_comments
@@ -64,6 +65,8 @@ class InfraDeployer:
     def plan(self, watch: Watch = no_watch) -> Plan:
         """Return the changes. Change sets remain: apply or discard the plan."""
         owner = require_owner(self._stacks, self._names, self._settings, self._account, claims=True)
+        present = self._stacks.find(self._names.pipeline_stack)
+        stack_parameters.check_settings(self._settings, self._account, present)
         storage = self._storage_step(watch)
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
         if bucket:
@@ -169,7 +172,8 @@ class InfraDeployer:
     ) -> StackPlan:
         url = self._template_url(name, template, bucket) if len(template.encode()) > INLINE_BYTES else ""
         owner = owner_of(stack, owner_name(self._settings, self._account))
-        spec = StackSpec(name, template, values, {**self._names.tags, OWNER_TAG: owner}, url)
+        company_tags = tags_of(self._settings["RESOURCE_TAGS"])
+        spec = StackSpec(name, template, values, {**company_tags, **self._names.tags, OWNER_TAG: owner}, url)
         if stack and stack.status in NEVER_CREATED:
             failed = Change(
                 Action.REMOVE, f"stack {name}", f"its creation failed: {self._stacks.failure_reason(stack)}"
@@ -252,7 +256,12 @@ class InfraDeployer:
         if kind == "codecommit":
             source_upload.check_first_commit(bundle)
         size = f"{len(bundle.files)} files, {bundle.bytes / 1000:,.0f} kB"
-        return [*own, Change(Action.ADD, source_upload.KEY, size), *excluded_files(bundle)]
+        return [
+            *own,
+            Change(Action.ADD, source_upload.KEY, size),
+            *_first_repository(kind, stack),
+            *excluded_files(bundle),
+        ]
 
     def _upload_change(self, key: str, why: str, bucket: Bucket | None) -> Change:
         exists = bucket is not None and bucket.exists(key)
@@ -278,6 +287,13 @@ class InfraDeployer:
 
 def _shown(step: StackPlan) -> tuple[Change, ...]:
     return step.changes or (Change(Action.KEEP, f"stack {step.spec.name}", "no changes"),)
+
+
+def _first_repository(kind: str, stack: Stack | None) -> list[Change]:
+    """Return what AWS may have against a new repository: it was closed to new customers for more than a year."""
+    reason = "AWS creates it; if this account may not have one, nothing of the pipeline stays, and SOURCE=s3 needs none"
+    is_new = stack is None or stack.outputs.get("SourceType") != kind
+    return [Change(Action.KEEP, "CodeCommit", reason)] if is_new and kind == "codecommit" else []
 
 
 def excluded_files(bundle: SourceBundle) -> list[Change]:

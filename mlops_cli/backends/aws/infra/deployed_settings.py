@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.core.stages import TRAINING
@@ -22,6 +23,7 @@ PARAMETERS = {
     "FULL_REPOSITORY_ID": "FullRepositoryId",
     "NOTIFICATION_EMAIL": "NotificationEmail",
     "BUCKET_NAME": "BucketName",
+    **company_account.PARAMETERS,
 }
 # If empty, these keep the deployed value; for the others, empty is a value.
 KEPT_IF_NOT_SET = ("SOURCE", "CONNECTION_ARN", "FULL_REPOSITORY_ID", "BUCKET_NAME")

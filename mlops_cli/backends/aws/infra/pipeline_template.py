@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from mlops_cli.backends.aws.infra.compact_template import compact
 from mlops_cli.backends.aws.runs.pipeline_variables import RECORD, SECRET
 from mlops_cli.backends.aws.runs.status import COMMAND, DECIDING, DECISION, ENDPOINT, GATE_RESULT, JOB, ROLLBACK
 from mlops_cli.backends.aws.runs.store import DECIDED
@@ -19,6 +20,9 @@ from mlops_cli.errors import ConfigurationError
 ARTIFACT_LENGTH = 10
 # The metadata of one resource.
 CHECKERS_NOTES = re.compile(r"^( +)Metadata:\n\1  checkov:\n(?:\1 {3,}.*\n)+", re.MULTILINE)
+# The parameters, and what one of them is described by: `mlops` gives them all.
+PARAMETERS = re.compile(r"^Parameters:\n(?: .*\n)+", re.MULTILINE)
+DESCRIPTION = re.compile(r"^( +)(?:Constraint)?Description: .*\n(?:\1 +.*\n)*", re.MULTILINE)
 # A list of actions, one a line.
 ACTIONS = re.compile(r"^( +)Action:\n((?:\1  - [\w:-]+\n)+)", re.MULTILINE)
 ARN = "- !Sub arn:${AWS::Partition}:s3:::${BucketName}"
@@ -48,11 +52,12 @@ def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
 
 
 def without_comments(text: str) -> str:
-    """Return the template as it is sent: its length is limited, and comments and checkers' notes are for the file."""
+    """Return the template as it is sent: its length is limited, and all that explains it is for readers of the file."""
     lines = text.splitlines(keepends=True)
     short = "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
     short = ACTIONS.sub(_in_one_line, CHECKERS_NOTES.sub("", short))
-    return re.sub(r'"},\n *\{"name"', '"}, {"name"', short)
+    short = PARAMETERS.sub(lambda parameters: DESCRIPTION.sub("", parameters[0]), short)
+    return compact(re.sub(r'"},\n *\{"name"', '"}, {"name"', short))
 
 
 def _in_one_line(actions: re.Match[str]) -> str:

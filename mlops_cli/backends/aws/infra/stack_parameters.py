@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.build_limit import INSTALL_MINUTES, LONGEST_MINUTES, build_minutes, longest_gate
 from mlops_cli.backends.aws.clients.cloudformation import Stack
@@ -16,6 +17,7 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
+CODECOMMIT = "codecommit"
 # Images depend on region and instance type; a serverless endpoint runs on CPUs.
 ANY_CPU = "ml.m5.large"
 
@@ -31,9 +33,14 @@ def storage(settings: Settings, account: Account, names: ResourceNames, stack: S
                 "Leave BUCKET_NAME empty, or start again: mlops cleanup, then mlops deploy-infra",
             )
         kept = {key: stack.parameters.get(key, "") for key in ("BucketName", "CreateBucket")}
-        return {**kept, "KeyPrefix": names.key_prefix}
+        return {**kept, "KeyPrefix": names.key_prefix, **company_account.storage_parameters(settings)}
     exists = bool(name) and _exists(account, name)
-    return {"BucketName": name, "CreateBucket": "false" if exists else "true", "KeyPrefix": names.key_prefix}
+    return {
+        "BucketName": name,
+        "CreateBucket": "false" if exists else "true",
+        "KeyPrefix": names.key_prefix,
+        **company_account.storage_parameters(settings),
+    }
 
 
 def _exists(account: Account, bucket: str) -> bool:
@@ -66,6 +73,23 @@ def source_type(settings: Settings, stack: Stack | None) -> str:
     return setting.text
 
 
+def check_settings(settings: Settings, account: Account, stack: Stack | None) -> None:
+    """Raise MlopsError for settings that no plan can be made for, before anything is created."""
+    company_account.parameters(settings)
+    if source_type(settings, stack) == CODECOMMIT and not (stack and stack.outputs):
+        _check_codecommit(account)
+
+
+def _check_codecommit(account: Account) -> None:
+    """Raise MlopsError if CodeCommit is not offered in the region, by the list that boto3 has."""
+    partition = account.session.get_partition_for_region(account.region)
+    if account.region not in account.session.get_available_regions(CODECOMMIT, partition):
+        raise MlopsError(
+            f"CodeCommit, the default SOURCE, is not offered in {account.region} (by boto3's list of regions).",
+            "Let the bucket hold the project: mlops deploy-infra --source s3",
+        )
+
+
 def pipeline(
     settings: Settings,
     use_case: UseCase,
@@ -92,7 +116,7 @@ def pipeline(
         "EndpointName": endpoint,
         "EndpointStackName": names.endpoint_stack,
         "SourceType": source,
-        "RepositoryName": settings["REPOSITORY_NAME"] if source == "codecommit" else "",
+        "RepositoryName": settings["REPOSITORY_NAME"] if source == CODECOMMIT else "",
         "BranchName": settings["BRANCH"],
         **_connection(settings, source, stack.parameters if stack else {}),
         "WheelKey": wheel_key,
@@ -102,6 +126,7 @@ def pipeline(
         "BuildMinutes": str(_build_minutes(use_case)),
         "Instance": settings["INSTANCE"],
         "NotificationEmail": settings["NOTIFICATION_EMAIL"],
+        **company_account.parameters(settings),
     }
 
 

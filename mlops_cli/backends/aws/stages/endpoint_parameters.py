@@ -42,7 +42,7 @@ def parameters(
         "Program": container.program,
         "Isolated": str(not container.needs_network).lower(),
     }
-    return {name: str(value) for name, value in values.items()}
+    return {name: str(value) for name, value in values.items()} | outputs.company.endpoint_parameters(hosting)
 
 
 def configuration(

@@ -344,7 +344,8 @@ class AwsStageExecutor:
         values = endpoint_parameters.parameters(self.outputs, machines, package, digest, sample, container)
         unusable = self.endpoint.status("").state is EndpointState.FAILED or self.endpoint.deployed_model().is_unknown
         salt = run.id if unusable else ""
-        return endpoint_parameters.configuration(self._template, values, self.services.names.tags, salt)
+        tags = {**self.outputs.company.tags, **self.services.names.tags}
+        return endpoint_parameters.configuration(self._template, values, tags, salt)
 
     def verify_provenance(self, stage: Stage, run: Run, is_copied: bool) -> None:
         """Raise StageFailed unless the stage's output is what its job has written, by this run's files."""

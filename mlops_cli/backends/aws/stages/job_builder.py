@@ -95,7 +95,7 @@ class JobBuilder:
             request = training_request(stage.script, parameters, spec)
         else:
             request = processing_request(stage.name, stage.script, parameters, spec)
-        document = {"kind": stage.kind.value, "request": request}
+        document = {"kind": stage.kind.value, "request": self._outputs.company.job_request(request)}
         return PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
 
     def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str, code: str) -> JobSpec:

@@ -1,0 +1,130 @@
+"""What a company demands in its AWS accounts, by optional settings: boundary and path of roles, tags, a key, a VPC.
+
+The only place that knows these settings' template parameters, and what follows from them for jobs and the endpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.instances import EndpointConfig
+from mlops_cli.project.settings import Settings
+
+# Settings and their parameters of the pipeline's stack.
+PARAMETERS = {
+    "PERMISSIONS_BOUNDARY": "PermissionsBoundary",
+    "ROLE_PATH": "RolePath",
+    "RESOURCE_TAGS": "ResourceTags",
+    "KMS_KEY_ARN": "KmsKeyArn",
+    "VPC_ID": "VpcId",
+    "SUBNET_IDS": "SubnetIds",
+    "SECURITY_GROUP_IDS": "SecurityGroupIds",
+}
+NETWORK = ("VPC_ID", "SUBNET_IDS", "SECURITY_GROUP_IDS")
+# Machines of these families have disks of their own, encrypted by their hardware: SageMaker refuses a key for them.
+LOCAL_DISKS = re.compile(
+    r"ml\.(c5d|c6id|g4dn|g5|g6|g6e|gr6|m5d|m6id|p3dn|p4d|p4de|p5|p5e|p5en|r5d|r6id|trn1|trn1n|trn2)\."
+)
+
+
+@dataclass(frozen=True)
+class CompanyAccount:
+    """What jobs and the endpoint get of it; empty without the setting."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    kms_key: str = ""
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+    def volume_key(self, instance_type: str) -> str:
+        """Return the key of an instance's volume; empty for instances that take none."""
+        return "" if LOCAL_DISKS.match(instance_type) else self.kms_key
+
+    def job_request(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a job's request with the tags, the key and the network."""
+        tags = [*request.get("Tags", ()), *({"Key": name, "Value": value} for name, value in self.tags.items())]
+        more = _training(self, request) if "TrainingJobName" in request else _processing(self, request)
+        return {**request, **more, "Tags": tags}
+
+    def endpoint_parameters(self, hosting: EndpointConfig) -> dict[str, str]:
+        """Return the endpoint template's parameters. Raise ConfigurationError for a serverless endpoint in a VPC."""
+        if hosting.serverless and self.subnets:
+            raise ConfigurationError(
+                "A serverless endpoint cannot be in a VPC, and SUBNET_IDS is set.",
+                "Set serverless = false in [aws.endpoint] of training/usecase.toml, or leave VPC_ID, SUBNET_IDS and "
+                "SECURITY_GROUP_IDS empty.",
+            )
+        return {
+            "KmsKeyArn": self.kms_key,
+            "VolumeKey": str(bool(self.volume_key(hosting.instance_type))).lower(),
+            "SubnetIds": ",".join(self.subnets),
+            "SecurityGroupIds": ",".join(self.security_groups),
+        }
+
+
+def _vpc(account: CompanyAccount) -> dict[str, Any]:
+    network = {"SecurityGroupIds": list(account.security_groups), "Subnets": list(account.subnets)}
+    return {"VpcConfig": network} if account.subnets else {}
+
+
+def _training(account: CompanyAccount, request: Mapping[str, Any]) -> dict[str, Any]:
+    cluster, output = request["ResourceConfig"], request["OutputDataConfig"]
+    volume = account.volume_key(cluster["InstanceType"])
+    return {
+        "ResourceConfig": {**cluster, **({"VolumeKmsKeyId": volume} if volume else {})},
+        "OutputDataConfig": {**output, **({"KmsKeyId": account.kms_key} if account.kms_key else {})},
+        **_vpc(account),
+    }
+
+
+def _processing(account: CompanyAccount, request: Mapping[str, Any]) -> dict[str, Any]:
+    cluster, output = request["ProcessingResources"]["ClusterConfig"], request["ProcessingOutputConfig"]
+    volume = account.volume_key(cluster["InstanceType"])
+    return {
+        "ProcessingResources": {"ClusterConfig": {**cluster, **({"VolumeKmsKeyId": volume} if volume else {})}},
+        "ProcessingOutputConfig": {**output, **({"KmsKeyId": account.kms_key} if account.kms_key else {})},
+        "NetworkConfig": {**request.get("NetworkConfig", {}), **_vpc(account)},
+    }
+
+
+def tags_of(text: str) -> dict[str, str]:
+    """Return the tags in RESOURCE_TAGS."""
+    pairs = (entry.partition("=") for entry in text.split(",") if entry)
+    return {name: value for name, _, value in pairs}
+
+
+def read(text: str) -> CompanyAccount:
+    """Return what the stack's output, and the variable of build steps, say."""
+    values: dict[str, str] = json.loads(text or "{}")
+    return CompanyAccount(
+        tags=tags_of(values.get("tags", "")),
+        kms_key=values.get("key", ""),
+        subnets=tuple(name for name in values.get("subnets", "").split(",") if name),
+        security_groups=tuple(name for name in values.get("groups", "").split(",") if name),
+    )
+
+
+def parameters(settings: Settings) -> dict[str, str]:
+    """Return the parameters of the pipeline's stack. Raise ConfigurationError for a part of a network."""
+    missing = [name for name in NETWORK if not settings[name]]
+    if missing and len(missing) < len(NETWORK):
+        raise ConfigurationError(
+            f"A VPC needs {', '.join(NETWORK)}, and {' and '.join(missing)} is empty.", "Set all three, or none."
+        )
+    return {parameter: settings[name] for name, parameter in PARAMETERS.items()}
+
+
+def storage_parameters(settings: Settings) -> dict[str, str]:
+    """Return the parameters of the storage stack."""
+    return {"KmsKeyArn": settings["KMS_KEY_ARN"]}
+
+
+def used_by(stack_parameters: Mapping[str, str]) -> list[str]:
+    """Return, in words, what the pipeline's stack uses and has not created."""
+    nouns = {"PermissionsBoundary": "policy", "KmsKeyArn": "KMS key", "VpcId": "VPC"}
+    return [f"{noun} {stack_parameters[name]}" for name, noun in nouns.items() if stack_parameters.get(name)]

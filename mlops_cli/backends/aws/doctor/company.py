@@ -1,0 +1,69 @@
+"""What a company demands in its account exists: the boundary, the key, the VPC. Nothing without such settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mlops_cli.backends.aws.company_account import parameters
+from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.errors import DENIED, AwsError
+from mlops_cli.core.checks import Finding, State, ok
+
+NAME = "company"
+BREAKS = "mlops deploy-infra, and runs after it, would fail."
+
+
+def company(subject: CheckContext) -> Iterator[Finding]:
+    """Check every such setting; raise ConfigurationError for a part of a network."""
+    parameters(subject.settings)
+    for setting, check in (("PERMISSIONS_BOUNDARY", _boundary), ("KMS_KEY_ARN", _key), ("VPC_ID", _network)):
+        if subject.settings[setting]:
+            yield from _checked(setting, check, subject)
+
+
+def _checked(setting: str, check: Callable[[CheckContext], str], subject: CheckContext) -> Iterator[Finding]:
+    value = subject.settings[setting]
+    try:
+        problem = check(subject)
+    except AwsError as error:
+        code = error.code
+        if code in DENIED:
+            yield Finding(
+                NAME, State.WARNING, f"Not known: whether {setting} {value} exists.", error.message, error.hint
+            )
+            return
+        if not (error.is_not_found or "NotFound" in code or code == "NoSuchEntity"):
+            raise
+        problem = f"{error.aws_message or error.message}"
+    if problem:
+        yield Finding(NAME, State.FAILURE, f"{setting} {value}: {problem}", BREAKS, f"Correct {setting}: mlops config")
+    else:
+        yield ok(NAME, f"{setting} {value}")
+
+
+def _boundary(subject: CheckContext) -> str:
+    subject.account.client("iam").get_policy(PolicyArn=subject.settings["PERMISSIONS_BOUNDARY"])
+    return ""
+
+
+def _key(subject: CheckContext) -> str:
+    arn = subject.settings["KMS_KEY_ARN"]
+    region = arn.split(":")[3]
+    if region != subject.account.region:
+        return f"the key is in {region}, and everything else in {subject.account.region}."
+    state = subject.account.client("kms").describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
+    return "" if state == "Enabled" else f"the key is {state}."
+
+
+def _network(subject: CheckContext) -> str:
+    vpc, client = subject.settings["VPC_ID"], subject.account.client("ec2")
+    subnets, groups = (subject.settings[name].split(",") for name in ("SUBNET_IDS", "SECURITY_GROUP_IDS"))
+    described = {
+        **{entry["SubnetId"]: entry["VpcId"] for entry in client.describe_subnets(SubnetIds=subnets)["Subnets"]},
+        **{
+            entry["GroupId"]: entry["VpcId"]
+            for entry in client.describe_security_groups(GroupIds=groups)["SecurityGroups"]
+        },
+    }
+    elsewhere = sorted(name for name in (*subnets, *groups) if described.get(name) != vpc)
+    return f"{', '.join(elsewhere)} belong to another VPC." if elsewhere else ""

@@ -1,0 +1,60 @@
+"""The settings for what a company demands in its AWS accounts: name, default, meaning, pattern, pattern in words.
+
+What they do on AWS is in backends/aws/company_account.py.
+"""
+
+from __future__ import annotations
+
+ACCOUNT = "[a-z0-9-]*:[0-9]{12}"
+TAG_KEY, TAG_VALUE = r"(?!aws:|mlops:)[\w .:/+@-]{1,128}", r"[\w .:/=+@-]{0,256}"
+COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "PERMISSIONS_BOUNDARY",
+        "",
+        "the ARN of the policy that limits every role of the stacks",
+        r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+",
+        "the ARN of an IAM policy",
+    ),
+    (
+        "ROLE_PATH",
+        "/",
+        "the path of the roles, such as /teams/ml/",
+        r"/([!-.0-~]+/)*",
+        "a path that begins and ends with /",
+    ),
+    (
+        "RESOURCE_TAGS",
+        "",
+        "tags for everything that is created, such as cost-center=42,team=ml",
+        rf"{TAG_KEY}={TAG_VALUE}(,{TAG_KEY}={TAG_VALUE})*",
+        "tags as KEY=VALUE, separated by commas; no key begins with aws: or mlops:",
+    ),
+    (
+        "KMS_KEY_ARN",
+        "",
+        "the KMS key that encrypts bucket, volumes, outputs, logs and topic; empty: keys of AWS",
+        rf"arn:aws[a-z-]*:kms:{ACCOUNT}:key/[\w-]+",
+        "the ARN of a KMS key",
+    ),
+    (
+        "VPC_ID",
+        "",
+        "the VPC of builds, jobs and the endpoint, with SUBNET_IDS and SECURITY_GROUP_IDS; empty: none",
+        r"vpc-[0-9a-f]{8,17}",
+        "the ID of a VPC",
+    ),
+    (
+        "SUBNET_IDS",
+        "",
+        "private subnets of VPC_ID, separated by commas",
+        r"subnet-[0-9a-f]{8,17}(,subnet-[0-9a-f]{8,17}){0,15}",
+        "the IDs of at most 16 subnets, separated by commas",
+    ),
+    (
+        "SECURITY_GROUP_IDS",
+        "",
+        "security groups of VPC_ID, separated by commas",
+        r"sg-[0-9a-f]{8,17}(,sg-[0-9a-f]{8,17}){0,4}",
+        "the IDs of at most 5 security groups, separated by commas",
+    ),
+)

@@ -1,0 +1,39 @@
+"""The permissions of whoever calls the commands in a rehearsal: those that `mlops doctor` checks, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_cli.backends.aws.doctor.required_permissions import (
+    ArnContext,
+    generated_bucket,
+    policy,
+    required_permissions,
+)
+from mlops_cli.backends.aws.resource_names import ResourceNames
+
+ACCOUNT = "123456789012"
+
+
+def caller_policy(settings: Mapping[str, str], use_case: str, region: str) -> dict[str, Any]:
+    """Return the policy for a project with these settings in the simulated account."""
+    names = ResourceNames(use_case, settings["STAGE"])
+    endpoint = f"{use_case}-{settings['STAGE']}"
+    return policy(
+        required_permissions(
+            ArnContext(
+                partition="aws",
+                region=region,
+                account=ACCOUNT,
+                names=names,
+                endpoint=endpoint,
+                bucket=settings["BUCKET_NAME"] or generated_bucket(names),
+                owned=True,
+                source=settings["SOURCE"],
+                repository=settings["REPOSITORY_NAME"] or endpoint,
+                connection="",
+                sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
+            )
+        )
+    )

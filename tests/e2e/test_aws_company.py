@@ -1,0 +1,190 @@
+"""A company's account: whatever lacks its boundary, path, tags, key or network is refused, to people and to roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws_simulator.accounts import user
+from aws_simulator.fixture import REGION, Aws, aws, aws_server
+from mlops_cli.backends.aws.company_account import CompanyAccount
+from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
+from mlops_cli.backends.aws.resource_names import ResourceNames
+from tests.e2e.cloud import Cloud, everything, project
+
+pytestmark = pytest.mark.slow
+__all__ = ["aws", "aws_server", "project"]
+ACCOUNT = "123456789012"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/teams/limit"
+JOBS = ["sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob"]
+TAGGED = [
+    "iam:CreateRole",
+    "codebuild:CreateProject",
+    "codepipeline:CreatePipeline",
+    "sagemaker:CreateModelPackageGroup",
+    "sagemaker:CreateModel",
+    "sagemaker:CreateEndpointConfig",
+    "sagemaker:CreateEndpoint",
+    *JOBS,
+]
+
+
+def refusal(actions: Any, key: str, operator: str = "Null", value: str = "true", **where: str) -> dict[str, Any]:
+    resource = where or {"Resource": "*"}
+    condition = {"Condition": {operator: {key: value}}} if key else {}
+    return {"Effect": "Deny", "Action": actions, **resource, **condition}
+
+
+REFUSED = [
+    refusal("iam:CreateRole", "iam:PermissionsBoundary", "StringNotEquals", BOUNDARY),
+    refusal("iam:CreateRole", "", NotResource=f"arn:aws:iam::{ACCOUNT}:role/teams/ml/*"),
+    refusal(TAGGED, "aws:RequestTag/cost-center"),
+    refusal([*JOBS, "sagemaker:CreateModel"], "sagemaker:VpcSubnets"),
+    refusal([*JOBS, "sagemaker:CreateEndpointConfig"], "sagemaker:VolumeKmsKey"),
+    refusal(JOBS, "sagemaker:OutputKmsKey"),
+]
+ROLES = {"PERMISSIONS_BOUNDARY": BOUNDARY, "ROLE_PATH": "/teams/ml/"}
+TAGS = {"RESOURCE_TAGS": "cost-center=42,team=machine learning"}
+
+
+class Company:
+    """An account with a key and a network, and a person who may do what the docs list and no more."""
+
+    def __init__(self, aws: Aws, folder: Path) -> None:
+        self.aws, self.folder = aws, folder
+        ec2 = aws.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+        subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{n}.0/24")["Subnet"]["SubnetId"] for n in (1, 2)]
+        group = ec2.create_security_group(GroupName="ml", Description="ml", VpcId=vpc)["GroupId"]
+        self.key = str(aws.client("kms").create_key()["KeyMetadata"]["Arn"])
+        self.network = {"VPC_ID": vpc, "SUBNET_IDS": ",".join(subnets), "SECURITY_GROUP_IDS": group}
+        self.everything = {**ROLES, **TAGS, **self.network, "KMS_KEY_ARN": self.key}
+        limit = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}, *REFUSED]}
+        aws.client("iam").create_policy(PolicyName="limit", Path="/teams/", PolicyDocument=json.dumps(limit))
+        names = ResourceNames("tiny", "dev")
+        bucket = "mlops-tiny-dev-storage-bucket-*"
+        context = ArnContext(
+            "aws", REGION, ACCOUNT, names, "tiny-dev", bucket, True, "s3", "", "", False, self.everything
+        )
+        self._keys = user(aws, "ann", *policy(required_permissions(context))["Statement"], *REFUSED)
+
+    def cloud(self, **settings: str) -> Cloud:
+        keys = {name.upper(): value for name, value in self._keys.items()}
+        return Cloud(self.folder, self.aws, SOURCE="s3", **keys, **settings)
+
+
+@pytest.fixture
+def company(aws: Aws, project: Path) -> Iterator[Company]:
+    yield Company(aws, project)
+
+
+@pytest.mark.parametrize(("settings", "refused"), [(TAGS, "iam:CreateRole"), (ROLES, "iam:CreateRole")])
+def test_roles_without_boundary_path_or_tags_are_refused(
+    company: Company, settings: dict[str, str], refused: str
+) -> None:
+    _, err = company.cloud(**settings).both("deploy-infra", "--yes", code=1)
+    assert refused in err
+    assert "explicit deny" in err
+
+
+PROCESSING: dict[str, Any] = {
+    "ProcessingJobName": "j",
+    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/none",
+    "AppSpecification": {"ImageUri": "i"},
+    "ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}},
+    "ProcessingOutputConfig": {"Outputs": []},
+}
+
+
+@pytest.mark.parametrize("missing", ["", "tags", "kms_key", "subnets"])
+def test_a_job_without_tags_key_or_network_is_refused(company: Company, missing: str) -> None:
+    account = CompanyAccount({"cost-center": "42"}, company.key, ("subnet-01234567",), ("sg-01234567",))
+    request = replace(account, **{missing: type(getattr(account, missing))()} if missing else {}).job_request(
+        PROCESSING
+    )
+    credentials = user(company.aws, "bob", {"Action": "*", "Resource": "*"}, *REFUSED)
+    client = company.aws.client("sagemaker", **credentials)
+    with pytest.raises(client.exceptions.ClientError) as caught:
+        client.create_processing_job(**request)
+    assert ("explicit deny" in str(caught.value)) is bool(missing), caught.value
+
+
+def test_the_lifecycle_in_a_company(company: Company) -> None:
+    aws = company.aws
+    company.cloud(**ROLES, **TAGS)("deploy-infra", "--yes")
+    cloud = company.cloud(**company.everything)
+    findings = cloud.json("doctor")["findings"]
+    assert [finding["state"] for finding in findings if finding["name"] == "company"] == ["ok"] * 3
+    cloud("deploy-infra", "--yes")
+    cloud("download-data", "--source", "tiny.csv")
+    cloud.approved()
+    cloud("test-endpoint")
+    assert aws.denials() == []
+    check_roles(aws)
+    check_jobs(company)
+    check_endpoint(company)
+    check_builds_and_bucket(company)
+
+    plan = json.dumps(cloud.json("cleanup", "--yes")["plan"])
+    for resource in (f"KMS key {company.key}", f"VPC {company.network['VPC_ID']}", f"policy {BOUNDARY}"):
+        assert resource in plan
+    left = everything(aws)
+    assert {kind: names for kind, names in left.items() if names and kind != "log streams"} == {}
+    assert aws.client("kms").describe_key(KeyId=company.key)["KeyMetadata"]["KeyState"] == "Enabled"
+    assert [entry for entry in aws.control("people") if not entry["allowed"]] == []
+
+
+def check_roles(aws: Aws) -> None:
+    iam = aws.client("iam")
+    roles = [role for role in iam.list_roles()["Roles"] if "mlops-tiny" in role["RoleName"]]
+    assert len(roles) > 5
+    for role in roles:
+        described = iam.get_role(RoleName=role["RoleName"])["Role"]
+        assert (described["Path"], described["PermissionsBoundary"]["PermissionsBoundaryArn"]) == (
+            "/teams/ml/",
+            BOUNDARY,
+        )
+
+
+def check_jobs(company: Company) -> None:
+    sagemaker, network = company.aws.client("sagemaker"), company.network
+    name = sagemaker.list_training_jobs()["TrainingJobSummaries"][0]["TrainingJobName"]
+    training = sagemaker.describe_training_job(TrainingJobName=name)
+    assert training["VpcConfig"]["Subnets"] == network["SUBNET_IDS"].split(",")
+    assert training["VpcConfig"]["SecurityGroupIds"] == [network["SECURITY_GROUP_IDS"]]
+    assert training["ResourceConfig"]["VolumeKmsKeyId"] == training["OutputDataConfig"]["KmsKeyId"] == company.key
+    tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=training["TrainingJobArn"])["Tags"]}
+    assert tags == {
+        "MANAGED_BY_AWS": "STARTED_BY_STEP_FUNCTIONS",
+        "mlops:project": "tiny",
+        "mlops:environment": "dev",
+        "cost-center": "42",
+        "team": "machine learning",
+    }
+
+
+def check_endpoint(company: Company) -> None:
+    sagemaker = company.aws.client("sagemaker")
+    config = sagemaker.describe_endpoint(EndpointName="tiny-dev")["EndpointConfigName"]
+    described = sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    assert described["KmsKeyId"] == company.key
+    model = sagemaker.describe_model(ModelName=described["ProductionVariants"][0]["ModelName"])
+    assert model["VpcConfig"]["Subnets"] == company.network["SUBNET_IDS"].split(",")
+    tags = sagemaker.list_tags(ResourceArn=described["EndpointConfigArn"])["Tags"]
+    assert {"Key": "cost-center", "Value": "42"} in tags
+
+
+def check_builds_and_bucket(company: Company) -> None:
+    aws = company.aws
+    names = ["mlops-tiny-dev-pipeline", "mlops-tiny-dev-pipeline-decisions"]
+    for described in aws.client("codebuild").batch_get_projects(names=names)["projects"]:
+        assert (described["vpcConfig"]["vpcId"], described["encryptionKey"]) == (company.network["VPC_ID"], company.key)
+    store = aws.client("codepipeline").get_pipeline(name=names[0])["pipeline"]["artifactStore"]
+    assert store["encryptionKey"] == {"id": company.key, "type": "KMS"}
+    rules = aws.client("s3").get_bucket_encryption(Bucket=store["location"])["ServerSideEncryptionConfiguration"]
+    assert rules["Rules"][0]["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == company.key
