@@ -4,7 +4,8 @@
 
 The rows are those of the preprocessing benchmark. A training is watched from its start until it has made steps for
 --seconds and is then ended, unless it is over before; what all epochs would take is worked out from its speed, without
-the evaluation. Memory is the peak of each process (Linux). Ten million rows need 12 GB of disk. Prints Markdown.
+the evaluation. Memory is the peak of each process (Linux). Ten million rows need 12 GB of disk (in TMPDIR). Prints
+Markdown.
 """
 
 from __future__ import annotations
@@ -52,16 +53,31 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
     folders = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
     command = [sys.executable, "train.py", "--workers", str(workers)]
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT / "training",
-        env={**os.environ, **channels, **folders, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    points, peak = [], 0.0
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT / "training",
+            env={**os.environ, **channels, **folders, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+        points, peak = follow(process, seconds)
+        if len(points) < 2:
+            errors.seek(0)
+            raise SystemExit(
+                f"train.py made less than two steps and ended with {process.returncode}: give more --rows, "
+                f"or see its errors: {errors.read()[-1000:]}"
+            )
+    (begun, first), (ended, last) = points[0], points[-1]
+    return Start(begun - started, int(SETTINGS["batch_size"]) * (last - first) / (ended - begun), peak)
+
+
+def follow(process: subprocess.Popen[str], seconds: float) -> tuple[list[tuple[float, int]], float]:
+    """Read progress lines for so many seconds, then end the session; return each time and step, and the peak in MB."""
+    points: list[tuple[float, int]] = []
+    peak = 0.0
     assert process.stdout is not None
     for line in process.stdout:
         if match := re.match(r"progress (\d+)/", line):
@@ -71,10 +87,7 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
                 break
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if len(points) < 2:
-        raise SystemExit(f"The training of {data} ended before its second step: give more --rows.")
-    (begun, first), (ended, last) = points[0], points[-1]
-    return Start(begun - started, int(SETTINGS["batch_size"]) * (last - first) / (ended - begun), peak)
+    return points, peak
 
 
 def largest(session: int) -> float:

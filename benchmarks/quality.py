@@ -105,11 +105,14 @@ def main() -> None:
 def prepare(source: Path | None, rows: int, folder: Path) -> set[str]:
     """preprocess.py's output in folder/data; the ids that have natural rates."""
     natural = write_comments(source, rows, folder / "raw")
-    command = [sys.executable, "preprocess.py", "--input-dir", str(folder / "raw")]
-    subprocess.run(
-        [*command, "--output-dir", str(folder / "data")], cwd=ROOT / "training", check=True, stdout=subprocess.DEVNULL
-    )
+    hold_out(folder / "raw", folder / "data")
     return natural
+
+
+def hold_out(raw: Path, data: Path, *options: str) -> None:
+    """Split the rows by preprocess.py with these options."""
+    command = [sys.executable, "preprocess.py", "--input-dir", str(raw), "--output-dir", str(data), *options]
+    subprocess.run(command, cwd=ROOT / "training", check=True, stdout=subprocess.DEVNULL)
 
 
 def contest(data: Path, name: str, seed: int, *options: str) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
     python -m benchmarks.revisions 698c50e HEAD --seeds 3 --source JIGSAW
 
-All commits train on the rows that the preprocess.py of this folder writes; `.` is this folder as it is. The held-out
-rows and their sets are those of `quality`. For each seed the commits take turns. Prints Markdown tables: the means over
-the seeds, each seed's mean ROC AUC, and the seconds of preprocess.py and of train.py as whole processes (mean).
+All commits train on the rows that the preprocess.py of this folder writes; `.` is this folder as it is. Each seed is
+that of the training and of another draw of the held-out rows: a fifth of all, so that neither a lucky seed nor lucky
+rows decide. The sets are those of `quality`. For each seed the commits take turns. Prints Markdown tables: the means
+over the seeds, each seed's mean ROC AUC, and the seconds of preprocess.py and of train.py as whole processes (mean).
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comments import add_source, name_of
+from benchmarks.comments import add_source, name_of, write_comments
 from benchmarks.contestants.data import LABELS
 from benchmarks.harness import machine, table
-from benchmarks.quality import ROOT, HeldOut, prepare, read
+from benchmarks.quality import ROOT, HeldOut, hold_out, read
 from mlops_cli.evaluation.predictions import read_predictions
 from mlops_cli.project.usecase import load_use_case
 
 CHANNELS = ("train", "validation", "test")
+HELD_OUT = 0.2  # of all rows
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Revision:
 
     name: str
     training: Path
-    scores: list[np.ndarray] = field(default_factory=list)
+    aucs: list[dict[str, list[float]]] = field(default_factory=list)  # of the labels, by the set of held-out rows
     metrics: list[dict[str, Any]] = field(default_factory=list)
     preprocess_seconds: list[float] = field(default_factory=list)
     train_seconds: list[float] = field(default_factory=list)
@@ -57,7 +59,7 @@ def check_out(name: str, folder: Path) -> Revision:
     return Revision(name, folder / name / "training")
 
 
-def run(revision: Revision, seed: int, raw: Path, data: Path, folder: Path) -> None:
+def run(revision: Revision, seed: int, raw: Path, data: Path, held_out: HeldOut, folder: Path) -> None:
     revision.preprocess_seconds.append(
         seconds(revision, {}, "preprocess.py", "--input-dir", raw, "--output-dir", folder / "data")
     )
@@ -67,7 +69,8 @@ def run(revision: Revision, seed: int, raw: Path, data: Path, folder: Path) -> N
     options = [part for name, value in values.items() for part in (f"--{name}", value)]
     revision.train_seconds.append(seconds(revision, {**channels, **folders}, "train.py", *options))
     predictions = read_predictions((folder / "output" / "predictions.json").read_bytes())
-    revision.scores.append(np.stack([column.predicted for column in predictions.columns], axis=1))
+    scores = np.stack([column.predicted for column in predictions.columns], axis=1)
+    revision.aucs.append({name: held_out.aucs(scores, name) for name in held_out.sets})
     revision.metrics.append(json.loads((folder / "output" / "metrics.json").read_text())["metrics"]["test"])
     print(f"{revision.name} seed {seed}: {revision.train_seconds[-1]:.1f} s", file=sys.stderr, flush=True)
 
@@ -82,20 +85,23 @@ def seconds(revision: Revision, variables: dict[str, str], script: str, *argumen
     return time.perf_counter() - start
 
 
-def quality(revision: Revision, held_out: HeldOut) -> list[str]:
+def quality(revision: Revision) -> list[str]:
     """Return the means over the seeds: of the labels' AUC on each set, and of each label's on all rows."""
-    aucs = [[held_out.aucs(scores, name) for name in held_out.sets] for scores in revision.scores]
-    means = np.mean([[*map(np.mean, of_sets), *of_sets[-1]] for of_sets in aucs], axis=0)
+    means = np.mean([[*map(np.mean, aucs.values()), *aucs["all"]] for aucs in revision.aucs], axis=0)
     return [f"{value:.4f}" for value in means]
 
 
-def other_metrics(revision: Revision, held_out: HeldOut) -> list[str]:
+def each_seed(revision: Revision) -> list[str]:
+    """Return the mean of the labels' AUC on each set: of every seed."""
+    means = [[float(np.mean(values)) for values in aucs.values()] for aucs in revision.aucs]
+    return [", ".join(f"{value:.4f}" for value in column) for column in zip(*means, strict=True)]
+
+
+def other_metrics(revision: Revision) -> list[str]:
     def over_seeds(label: str, metric: str) -> str:
         return f"{mean(metrics[label][metric] for metrics in revision.metrics):.4f}"
 
-    seeds = [np.mean(held_out.aucs(scores, held_out.sets[-1])) for scores in revision.scores]
     return [
-        ", ".join(f"{value:.4f}" for value in seeds),
         over_seeds("macro", "average_precision"),
         over_seeds("macro", "calibration_error"),
         *(over_seeds(label, "calibration_error") for label in LABELS),
@@ -112,29 +118,21 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        natural = prepare(arguments.source, arguments.sample_rows, folder)
-        held_out = read(folder / "data" / "test", natural)
+        natural = write_comments(arguments.source, arguments.sample_rows, folder / "raw")
         revisions = [check_out(commit, folder) for commit in arguments.commits]
         for seed in range(1, arguments.seeds + 1):
+            data = folder / f"data-{seed}"
+            hold_out(folder / "raw", data, "--seed", str(seed), "--test_fraction", str(HELD_OUT))
+            held_out = read(data / "test", natural)
             for revision in revisions:
                 with tempfile.TemporaryDirectory() as output:
-                    run(revision, seed, folder / "raw", folder / "data", Path(output))
+                    run(revision, seed, folder / "raw", data, held_out, Path(output))
     print(f"{machine()}; {name_of(arguments.source, arguments.sample_rows)}; mean of {arguments.seeds} seeds\n")
-    rows = {revision.name: quality(revision, held_out) for revision in revisions}
-    print(table("ROC AUC, held out", [*held_out.sets, *LABELS], rows) + "\n")
-    columns = [
-        "ROC AUC of each seed",
-        "average precision",
-        "calibration error",
-        *LABELS,
-        "preprocess.py s",
-        "train.py s",
-    ]
-    print(
-        table(
-            "all held-out rows", columns, {revision.name: other_metrics(revision, held_out) for revision in revisions}
-        )
-    )
+    sets = list(revisions[0].aucs[0])
+    print(table("ROC AUC, held out", [*sets, *LABELS], {each.name: quality(each) for each in revisions}) + "\n")
+    print(table("ROC AUC of each seed", sets, {each.name: each_seed(each) for each in revisions}) + "\n")
+    columns = ["average precision", "calibration error", *LABELS, "preprocess.py s", "train.py s"]
+    print(table("all held-out rows", columns, {each.name: other_metrics(each) for each in revisions}))
 
 
 if __name__ == "__main__":

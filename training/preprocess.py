@@ -11,9 +11,9 @@ The output folder gets train/, validation/ and test/ with part-*.parquet, and pr
 4. Split the rows of each combination of labels by the fractions.
 5. Sort by a seeded hash of the text: any part of the output is a random sample of the whole.
 
-Steps 1 and 2 scatter the rows into buckets, by ranges of the hash; steps 3 to 5 take one bucket after the other. So
-memory does not grow with the number of rows, and the output depends on the rows and the seed alone. Several instances
-of a job, or several processes (--workers), share the steps by Dask (cluster.py) and write the same files as one.
+Steps 1 and 2 scatter the rows into buckets, by ranges of the hash; steps 3 to 5 take one bucket after the other
+(preparation/buckets.py). So memory does not grow with the number of rows, and the output depends on the rows and the
+seed alone. Several instances of a job, or several processes (--workers), share the steps and write the same files.
 """
 
 from __future__ import annotations
@@ -24,33 +24,24 @@ import os
 import shutil
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # Return freed memory at once: polars' allocator keeps it for a while by default.
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
 
-import numpy as np
 import polars as pl
 
 from common import cleaning, usecase
-from common.progress import Progress
+from preparation import buckets
 from preparation.cluster import INPUT_DIR, OUTPUT_DIR, ClusterError, read_hosts, start_cluster, work_for
 from preparation.profiling import SPLITS, Profile
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 ID, TEXT, LABELS = usecase.id_column(), usecase.text_column(), usecase.labels()
 COLUMNS = [ID, TEXT, *LABELS]
 BATCH_ROWS = 20_000
 GOLDEN_RATIO = (1 + 5**0.5) / 2
-BUCKETS = "buckets"  # a folder below the output folder, while the rows are scattered
-# A bucket is worked on in memory, and becomes a part of each split. Training workers share the parts: at least a few.
-BUCKET_BYTES, MIN_BUCKETS = 32 << 20, 8
 
 
 class BadInput(Exception):
@@ -65,79 +56,24 @@ def preprocess(input_dir: Path, output_dir: Path, fractions: tuple[float, float]
     clear(output_dir)
     hosts, current = read_hosts()
     os.environ |= {INPUT_DIR: str(input_dir.absolute()), OUTPUT_DIR: str(output_dir.absolute())}
+    read, write = partial(read_batches, seed=seed), partial(write_bucket, fractions=fractions)
     try:
         if current != hosts[0]:
             work_for(hosts[0], workers)
-            shutil.rmtree(output_dir / BUCKETS, ignore_errors=True)
+            shutil.rmtree(output_dir / buckets.FOLDER, ignore_errors=True)
             return
         if len(hosts) == workers == 1:
-            profile = preprocess_alone(input_dir, output_dir, fractions, seed)
+            profile = buckets.process_alone(find_sources(input_dir), output_dir, read, write)
         else:
             with start_cluster(hosts, workers) as client:
-                profile = preprocess_together(client, input_dir, fractions, seed)
+                profile = buckets.process_together(client, find_sources(input_dir), read, write)
     except BaseException:
         clear(output_dir)
         raise
-    shutil.rmtree(output_dir / BUCKETS, ignore_errors=True)
+    shutil.rmtree(output_dir / buckets.FOLDER, ignore_errors=True)
     report = json.dumps(profile.report(LABELS), indent=1)
     (output_dir / "profile.json").write_text(report + "\n", encoding="utf-8")
     print(report, flush=True)
-
-
-def preprocess_alone(input_dir: Path, output_dir: Path, fractions: tuple[float, float], seed: int) -> Profile:
-    """Scatter the rows of all sources into buckets on disk, then write bucket after bucket."""
-    sources = find_sources(input_dir)
-    count = bucket_count(sources)
-    profile, progress, size = Profile(), Progress(sum(source.stat().st_size for source in sources) >> 20), 0
-    for number, source in enumerate(sources):
-        for batch_number, rows in enumerate(read_batches(source, seed, profile)):
-            size += int(rows.estimated_size())
-            progress(size >> 20, "MB read")
-            for bucket, part in partition(rows, count):
-                path = output_dir / BUCKETS / f"{bucket:05d}" / f"{number:05d}-{batch_number:05d}.arrow"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part.write_ipc(path)
-    progress = Progress(count)
-    for bucket in range(count):
-        folder = output_dir / BUCKETS / f"{bucket:05d}"
-        parts = [pl.read_ipc(path) for path in sorted(folder.glob("*.arrow"))]
-        profile.merge(write_bucket(bucket, parts, output_dir, fractions))
-        shutil.rmtree(folder, ignore_errors=True)
-        progress(bucket + 1, "buckets written")
-    return profile
-
-
-def preprocess_together(client: Client, input_dir: Path, fractions: tuple[float, float], seed: int) -> Profile:
-    """Do the same by tasks of a cluster: one for each source, then one for each bucket, on its worker's own disk.
-
-    When a worker dies, Dask repeats the tasks whose results are lost. So all results are kept until the end.
-    """
-    sources = find_sources(input_dir)
-    count = bucket_count(sources)
-
-    def scatter(name: str) -> tuple[Profile, dict[int, pl.DataFrame]]:
-        profile, parts = Profile(), defaultdict(list)
-        for rows in read_batches(Path(os.environ[INPUT_DIR]) / name, seed, profile):
-            for bucket, part in partition(rows, count):
-                parts[bucket].append(part)
-        return profile, {bucket: pl.concat(parts[bucket]) for bucket in parts}
-
-    def choose(scattered: tuple[Profile, dict[int, pl.DataFrame]], bucket: int) -> pl.DataFrame | None:
-        return scattered[1].get(bucket)
-
-    def write(bucket: int, *parts: pl.DataFrame | None) -> Profile:
-        frames = [part for part in parts if part is not None]
-        return write_bucket(bucket, frames, Path(os.environ[OUTPUT_DIR]), fractions)
-
-    scattered = [client.submit(scatter, source.name) for source in sources]
-    tasks = [client.submit(lambda result: result[0], result) for result in scattered]
-    for bucket in range(count):
-        tasks.append(client.submit(write, bucket, *(client.submit(choose, result, bucket) for result in scattered)))
-    profile = Profile()
-    parts: list[Profile] = client.gather(tasks)
-    for part in parts:
-        profile.merge(part)
-    return profile
 
 
 def find_sources(folder: Path) -> list[Path]:
@@ -147,17 +83,7 @@ def find_sources(folder: Path) -> list[Path]:
     return sources
 
 
-def bucket_count(sources: list[Path]) -> int:
-    """Return a number that is the same if the rows are in one file or in several, each with the header."""
-    headers = 0
-    for source in sources:
-        with source.open("rb") as lines:
-            headers += len(lines.readline())
-    size = sum(source.stat().st_size for source in sources) - headers
-    return max(MIN_BUCKETS, size // BUCKET_BYTES)
-
-
-def read_batches(source: Path, seed: int, profile: Profile) -> Iterator[pl.DataFrame]:
+def read_batches(source: Path, profile: Profile, seed: int) -> Iterator[pl.DataFrame]:
     """Yield the rows with a text, cleaned, with their hash; count them in ``profile``. Raise BadInput."""
     text = pl.col(TEXT).fill_null("").map_batches(cleaning.clean, pl.String, is_elementwise=True)
     label = pl.col(LABELS).str.strip_chars()
@@ -172,23 +98,9 @@ def read_batches(source: Path, seed: int, profile: Profile) -> Iterator[pl.DataF
             kept = batch.filter(pl.col(TEXT) != "")
             profile.rows_in += batch.height
             profile.empty += batch.height - kept.height
-            yield kept.with_columns(hash_texts(kept[TEXT], seed))
+            yield kept.with_columns(buckets.hash_texts(kept[TEXT], seed))
     except pl.exceptions.PolarsError as error:
         raise BadInput(f"{source.name}: {str(error).splitlines()[0]}") from error
-
-
-def hash_texts(texts: pl.Series, seed: int) -> pl.Series:
-    """Return a hash of seed and text that is the same everywhere, unlike that of polars."""
-    key = str(seed).encode()
-    digests = [blake2b(text, digest_size=8, key=key).digest() for text in texts.cast(pl.Binary).to_list()]
-    return pl.Series("hash", np.frombuffer(b"".join(digests), ">u8").astype(np.uint64))
-
-
-def partition(rows: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Yield the rows of each of ``count`` buckets: equal ranges of the hash."""
-    rows = rows.with_columns(bucket=pl.col("hash") // -(-(1 << 64) // count))
-    for (bucket,), part in rows.partition_by("bucket", as_dict=True, include_key=False).items():
-        yield bucket, part
 
 
 def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fractions: tuple[float, float]) -> Profile:
@@ -201,7 +113,7 @@ def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fract
     for split in SPLITS:
         part = rows.filter(split=split).select(COLUMNS)
         # A worker may be killed while it writes: a file in its place is whole.
-        unfinished = output_dir / BUCKETS / f"{split}-{bucket:05d}-{os.getpid()}.parquet"
+        unfinished = output_dir / buckets.FOLDER / f"{split}-{bucket:05d}-{os.getpid()}.parquet"
         part.write_parquet(unfinished, compression_level=1, mkdir=True)
         unfinished.replace(output_dir / split / f"part-{bucket:05d}.parquet")
         profile.add(split, part, TEXT, LABELS)
@@ -237,7 +149,7 @@ def _wrong_label(rows: pl.LazyFrame) -> str:
 
 def clear(output_dir: Path) -> None:
     """Delete the output of an earlier, perhaps killed, run; keep other files."""
-    for name in (*SPLITS, BUCKETS):
+    for name in (*SPLITS, buckets.FOLDER):
         shutil.rmtree(output_dir / name, ignore_errors=True)
     (output_dir / "profile.json").unlink(missing_ok=True)
     for split in SPLITS:

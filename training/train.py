@@ -11,7 +11,6 @@ same weights, bit for bit.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -27,8 +26,9 @@ import numpy as np
 import tensorflow as tf
 
 from common import usecase
-from common.hyperparameters import Hyperparameters, add_arguments
+from common.hyperparameters import Hyperparameters
 from evaluation import metrics, predictions
+from fitting.arguments import parse
 from fitting.checkpoints import Checkpoints
 from fitting.dataset import EmptySplit, Split, open_split
 from fitting.distributed import DistributedContext, connect, is_sharded, read_hosts
@@ -40,13 +40,6 @@ from model.network import OUTPUTS, Classifier, Network
 from model.vocabulary import ENOUGH_TEXTS, choose_words, count_words
 from monitoring import text_statistics
 
-FOLDERS = {
-    "train": "SM_CHANNEL_TRAIN",
-    "validation": "SM_CHANNEL_VALIDATION",
-    "test": "SM_CHANNEL_TEST",
-    "model": "SM_MODEL_DIR",
-    "output": "SM_OUTPUT_DATA_DIR",
-}
 # Their durations are in metrics.json.
 PARTS = ("preparation", "training", "evaluation", "export")
 # The first rows are a random sample, and so many of them measure a model as well as more would.
@@ -175,32 +168,8 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def parse(arguments: list[str]) -> tuple[Hyperparameters, dict[str, Path], Path | None]:
-    """Parse flags over SM_* variables; see `python train.py --help`."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [--NAME VALUE ...]",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    for name, variable in FOLDERS.items():
-        preset = os.environ.get(variable)
-        help_text = f"default: {variable}"
-        parser.add_argument(f"--{name}-dir", type=Path, default=preset, required=not preset, help=help_text)
-    checkpoints = os.environ.get("SM_CHECKPOINT_DIR")
-    parser.add_argument("--checkpoint-dir", type=Path, default=checkpoints, help="default: SM_CHECKPOINT_DIR, or none")
-    add_arguments(parser)
-    values = vars(parser.parse_args(arguments))
-    folders = {name: values.pop(f"{name}_dir") for name in FOLDERS}
-    try:
-        read_rates(values["base_rates"], usecase.labels())
-    except ValueError as error:
-        parser.error(f"argument --base_rates: {error}")
-    checkpoint_folder = values.pop("checkpoint_dir")
-    return Hyperparameters(**values), folders, checkpoint_folder
-
-
 def main() -> None:
-    hyperparameters, folders, checkpoint_folder = parse(sys.argv[1:])
+    hyperparameters, folders, checkpoint_folder = parse(sys.argv[1:], __doc__)
     hosts, current = read_hosts(os.environ)
     if hyperparameters.workers > len(hosts) == 1:
         sys.exit(run_workers(hyperparameters.workers, [sys.executable, *sys.argv]))

@@ -19,6 +19,7 @@ from scripts import HEADER, TRAINING, Row, run_script, write_csv
 
 import preprocess
 from fitting.local_workers import free_ports
+from preparation import buckets
 from preparation.cluster import ClusterError, start_cluster
 from preparation.profiling import SPLITS
 from tests.conftest import LIMIT_SECONDS
@@ -78,7 +79,7 @@ def test_each_bucket_stratifies_over_combinations_to_a_row(tmp_path: Path) -> No
     total = whole(output).group_by(LABELS).len("all")
     for name, fraction in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
         both = total.join(counts[name], on=LABELS, how="left").fill_null(0)
-        assert (both["len"] - fraction * both["all"]).abs().max() < preprocess.MIN_BUCKETS  # type: ignore[operator]
+        assert (both["len"] - fraction * both["all"]).abs().max() < buckets.MIN_BUCKETS  # type: ignore[operator]
         assert abs(both["len"].sum() - fraction * 5_000) < 20
 
 
@@ -103,7 +104,7 @@ def test_a_text_that_is_there_twice_stays_once_with_every_label(tmp_path: Path) 
 
 def test_duplicates_far_apart_in_the_file_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocess, "BATCH_ROWS", 100)
-    monkeypatch.setattr(preprocess, "BUCKET_BYTES", 5_000)
+    monkeypatch.setattr(buckets, "BUCKET_BYTES", 5_000)
     rows = random_rows(800)
     output = run(tmp_path, [*rows, *rows])
     assert sorted(whole(output).rows()) == sorted(rows)
@@ -120,11 +121,11 @@ def test_the_size_of_a_batch_changes_nothing(tmp_path: Path, monkeypatch: pytest
 def test_many_buckets_hold_the_same_rows_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = random_rows(3_000)
     few = run(tmp_path, rows)
-    monkeypatch.setattr(preprocess, "BUCKET_BYTES", 30_000)
+    monkeypatch.setattr(buckets, "BUCKET_BYTES", 30_000)
     large = run(tmp_path, rows, name="many")
     assert len(list((large / "train").iterdir())) > 10
     assert sorted(whole(few).rows()) == sorted(whole(large).rows())
-    hashes = [preprocess.hash_texts(split(output, "train")["comment_text"], 42).to_list() for output in (few, large)]
+    hashes = [buckets.hash_texts(split(output, "train")["comment_text"], 42).to_list() for output in (few, large)]
     assert hashes == [sorted(column) for column in hashes]
     for name in SPLITS:
         assert abs(split(few, name).height - split(large, name).height) < 60
@@ -136,7 +137,7 @@ def test_rows_in_several_files_are_in_as_many_buckets_as_in_one(
     """Also where the headers of the files would make another bucket."""
     rows = random_rows(400)
     size = write_csv(tmp_path / "raw" / "dataset.csv", rows) - len(",".join(HEADER)) - 2
-    monkeypatch.setattr(preprocess, "BUCKET_BYTES", -(-size // 12) + 1)
+    monkeypatch.setattr(buckets, "BUCKET_BYTES", -(-size // 12) + 1)
     single = run(tmp_path, rows)
     (tmp_path / "shards").mkdir()
     for number in range(5):
@@ -165,7 +166,7 @@ def test_the_order_of_the_input_does_not_matter_but_the_seed_does(tmp_path: Path
 
 def test_the_hash_is_the_same_on_every_machine() -> None:
     expected = int.from_bytes(hashlib.blake2b(b"ein Text", digest_size=8, key=b"42").digest(), "big")
-    assert preprocess.hash_texts(pl.Series(["ein Text"]), 42).to_list() == [expected]
+    assert buckets.hash_texts(pl.Series(["ein Text"]), 42).to_list() == [expected]
 
 
 def test_two_texts_with_the_same_hash_both_stay() -> None:
