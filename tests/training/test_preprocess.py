@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +280,11 @@ def start_instances(folder: Path, count: int) -> list[subprocess.Popen[str]]:
     return instances
 
 
+def wait_for_line(instance: subprocess.Popen[str], text: str) -> None:
+    assert instance.stdout is not None
+    assert any(text in line for line in instance.stdout), f"the instance ended without {text!r}"
+
+
 def write_files(folder: Path, count: int, rows: int) -> None:
     """Write rows in several files; some rows are in two of them."""
     table = random_rows(rows)
@@ -307,11 +311,9 @@ def test_processes_of_one_machine_write_the_same_files(tmp_path: Path, alone: di
 def test_instances_write_what_one_writes_also_when_one_is_killed(tmp_path: Path, alone: dict[str, str]) -> None:
     instances = start_instances(tmp_path, 3)
     try:
-        for instance in instances[1:]:
-            assert instance.stdout is not None
-            assert any("Registered to" in line for line in instance.stdout), "the worker did not reach the scheduler"
+        wait_for_line(instances[1], "Registered to")
         os.killpg(instances[1].pid, signal.SIGSTOP)  # so the work cannot be over
-        time.sleep(2)
+        wait_for_line(instances[0], "3 workers are ready")
         os.killpg(instances[2].pid, signal.SIGKILL)
         os.killpg(instances[1].pid, signal.SIGCONT)
         output = [instance.communicate(timeout=LIMIT_SECONDS)[0] for instance in instances]

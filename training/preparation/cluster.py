@@ -52,6 +52,7 @@ def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
             Client(cluster) as client,
         ):
             client.wait_for_workers(workers * len(hosts), timeout=SECONDS)
+            print(f"{workers * len(hosts)} workers are ready", flush=True)
             yield client
             if len(hosts) > 1:
                 client.shutdown()  # the other hosts' workers, too
