@@ -206,6 +206,13 @@ def resample(name: str, models: Sequence[Sequence[Column]]) -> np.ndarray:
         return np.concatenate([values, np.nanmean(values, axis=2, keepdims=True)], axis=2)
 
 
+def resample_means(models: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the means [models, 1 + RESAMPLES] of values of the same rows; index 0 is that of the rows as they are."""
+    rows, metrics = len(models[0]), [_mean(values) for values in models]
+    drawn = itertools.chain([np.ones((rows, 1), np.float32)], weights(rows))
+    return np.concatenate([np.stack([metric(part) for metric in metrics]) for part in drawn], axis=1)
+
+
 def _undefined(weights: np.ndarray) -> np.ndarray:
     return np.full(weights.shape[1], np.nan)
 

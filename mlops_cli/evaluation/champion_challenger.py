@@ -11,7 +11,15 @@ import numpy as np
 from mlops_cli.core.models.comparison import Comparison, MetricDelta
 from mlops_cli.core.models.metric_bounds import MACRO
 from mlops_cli.errors import MlopsError
-from mlops_cli.evaluation.bootstrap import RESAMPLES, confidence_interval, has_enough_rows, metric_for, resample
+from mlops_cli.evaluation.bootstrap import (
+    FEWEST,
+    RESAMPLES,
+    confidence_interval,
+    has_enough_rows,
+    metric_for,
+    resample,
+    resample_means,
+)
 from mlops_cli.evaluation.predictions import Column, Predictions, with_choices
 
 
@@ -60,6 +68,8 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
 
     The truth is that of ``new``. ``asked_rows``: the number of rows that the endpoint predicted just now.
     """
+    if metric in new.row_metrics and (problem := _row_metric_problem(metric, new, live)):
+        return Comparison(metric, problem=problem)
     learnt = live.is_training_row(new.rows)
     positions = np.array(
         [position for position, row in enumerate(new.rows) if row in live.row_positions and not learnt[position]],
@@ -69,9 +79,10 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
     comparison = Comparison(metric, len(positions), new.of, asked_rows, learnt_count, RESAMPLES)
     if not len(positions):
         return replace(comparison, problem=_nothing_common(comparison))
-    pairs = _pairs(
-        new.take(positions), live.take(np.array([live.row_positions[new.rows[position]] for position in positions]))
-    )
+    live_positions = np.array([live.row_positions[new.rows[position]] for position in positions])
+    if metric in new.row_metrics:
+        return _compare_row_metric(comparison, new, live, positions, live_positions)
+    pairs = _pairs(new.take(positions), live.take(live_positions))
     if not pairs:
         return replace(comparison, problem="the two models predict different things")
     if all(metric_for(metric, column) is None for column, _ in pairs):
@@ -80,6 +91,46 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
     if new.one_of and metric == "accuracy":  # one number for all classes
         differences = differences[-1:]
     return replace(comparison, differences=differences)
+
+
+def _row_metric_problem(metric: str, new: Predictions, live: Predictions) -> str:
+    """Return the reason why the values of a metric of the project's own cannot be compared."""
+    theirs = live.row_metrics.get(metric)
+    if theirs is None:
+        return f"the training of the live model recorded no {metric}; the next model is compared"
+    if theirs.function != new.row_metrics[metric].function:
+        return f"the function of {metric} has changed since the training of the live model; the next model is compared"
+    return ""
+
+
+def _compare_row_metric(
+    comparison: Comparison, new: Predictions, live: Predictions, positions: np.ndarray, live_positions: np.ndarray
+) -> Comparison:
+    """Compare the values that both trainings recorded, of the rows whose truth is still the same."""
+    theirs = {column.name: column.truth for column in live.columns}
+    truths = [
+        (column.truth[positions], theirs[column.name][live_positions])
+        for column in new.columns
+        if column.name in theirs
+    ]
+    same = np.all([first == second for first, second in truths], axis=0) & np.ones(len(positions), bool)
+    if not same.any():
+        return replace(comparison, rows=0, problem="the live model was tested on other true values")
+    metric = comparison.metric
+    mine = new.row_metrics[metric].values[positions[same]]
+    live_values = live.row_metrics[metric].values[live_positions[same]]
+    return replace(comparison, rows=int(same.sum()), differences=(_mean_difference(_name_of(new), mine, live_values),))
+
+
+def _name_of(predictions: Predictions) -> str:
+    """Return the name of the row that the value of all columns belongs to."""
+    return predictions.columns[0].name if len(predictions.columns) == 1 else MACRO
+
+
+def _mean_difference(name: str, new: np.ndarray, live: np.ndarray) -> MetricDelta:
+    current, before = resample_means([new, live])
+    interval = confidence_interval((current - before)[1:]) if len(new) >= FEWEST else None
+    return MetricDelta(name, _number(current[0]), _number(before[0]), *(interval or (None, None)))
 
 
 def _nothing_common(comparison: Comparison) -> str:

@@ -6,7 +6,8 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +39,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class RowMetric:
+    """A metric of the project's own: its value in each row, float64 [rows], and the digest of its function."""
+
+    values: np.ndarray
+    function: str
+
+
+@dataclass(frozen=True)
 class Predictions:
     """A model's predictions on (a sample of) its test rows; ``trained_on``: the hash prefixes of its training rows.
 
@@ -50,6 +59,7 @@ class Predictions:
     columns: tuple[Column, ...]
     trained_on: np.ndarray | None
     one_of: bool = False
+    row_metrics: Mapping[str, RowMetric] = field(default_factory=dict)
 
     @cached_property
     def row_positions(self) -> dict[str, int]:
@@ -94,7 +104,8 @@ def read_predictions(content: bytes, name: str = "predictions.json") -> Predicti
         rows = tuple(str(row) for row in document["rows"])
         trained_on = _unpacked(document.get("trained_on"))
         one_of = document.get("one_of") is True
-        predictions = Predictions(str(document["split"]), int(document["of"]), rows, columns, trained_on, one_of)
+        own = {str(key): _row_metric(value) for key, value in document.get("row_metrics", {}).items()}
+        predictions = Predictions(str(document["split"]), int(document["of"]), rows, columns, trained_on, one_of, own)
     except KeyError as error:
         raise _malformed(name, f"{error} is missing") from error
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
@@ -110,6 +121,10 @@ def _column(name: str, value: dict[str, Any]) -> Column:
     return Column(str(name), value["kind"], truth, predicted, None if threshold is None else float(threshold))
 
 
+def _row_metric(value: dict[str, Any]) -> RowMetric:
+    return RowMetric(np.asarray(value["values"], float), str(value["function"]))
+
+
 def _unpacked(text: str | None) -> np.ndarray | None:
     return None if text is None else np.frombuffer(base64.b64decode(text, validate=True), "<u4")
 
@@ -122,6 +137,9 @@ def _checked(predictions: Predictions, name: str) -> Predictions:
             raise _malformed(name, f"{column.name} has a value that is no number")
         if column.kind == LABEL and not np.isin(column.truth, (0, 1)).all():
             raise _malformed(name, f"{column.name} is a label whose truth is not only 0 and 1")
+    for key, metric in predictions.row_metrics.items():
+        if metric.values.shape != (len(predictions.rows),) or not np.isfinite(metric.values).all():
+            raise _malformed(name, f"{key} has not one number for each of the rows")
     if not predictions.rows or not predictions.columns:
         raise _malformed(name, "there is no row or no column in it")
     if predictions.one_of:

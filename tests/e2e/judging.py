@@ -23,6 +23,17 @@ document = {
     "columns": {"long": {"kind": "label", "truth": truth, "predicted": predicted, "threshold": 0.5}},
 }
 output = Path(os.environ["SM_OUTPUT_DATA_DIR"])
+
+from mlops_scripts import row_metric
+from mlops_scripts.row_metrics import described
+
+def cost(true, predicted):
+    return abs(true - predicted)
+
+document["row_metrics"] = described({"cost": cost}, document["columns"])
+metrics = json.loads((output / "metrics.json").read_text())
+metrics["metrics"]["test"]["long"]["cost"] = row_metric(cost, document["columns"])
+(output / "metrics.json").write_text(json.dumps(metrics))
 (output / "predictions.json").write_text(json.dumps(document))
 (output / "instances.json").write_text(json.dumps([row["text"] for row in rows]))
 (model / "predictions.sha256").write_text(hashlib.sha256(json.dumps(document).encode()).hexdigest())

@@ -121,6 +121,18 @@ def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_
 
     (judged.folder / ".mlops" / "runs" / second / "report.html").unlink()
     assert "this model is live now" in report_of(judged, second), "one that was lost is made again"
+    own_metric_counts(judged)
+
+
+def own_metric_counts(judged: Cli) -> None:
+    path = judged.folder / "training" / "usecase.toml"
+    limits = 'primary = "cost"\ndirection = "lower"\nmust_beat_live = true\n[metrics.maximum.long]\ncost = 0.01\n'
+    path.write_text(path.read_text().replace('primary = "roc_auc"', limits))
+    run_id = judged.json("run", "--set", "epochs=2")["id"]
+    _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
+    assert "long: cost 0." in err
+    assert "is over 0.01" in err
+    assert "must_beat_live: WORSE: long cost 0." in err
 
 
 def what_a_killed_command_left_half_written_is_made_again(judged: Cli, run_id: str) -> None:
@@ -197,9 +209,13 @@ def test_on_aws_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Clo
     with urllib.request.urlopen(shared.json("report", first["id"])["report"]) as answer:
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
 
+    by_cost = 'primary = "cost"\ndirection = "lower"\nmust_beat_live = true'
+    shared.edit("usecase.toml", 'primary = "roc_auc"', by_cost)
     second = shared.approved("--set", "epochs=4")
     comparison = second["evidence"]["comparison"]
     assert (comparison["result"], comparison["rows"], comparison["of"], comparison["asked"]) == ("better", 200, 200, 0)
+    assert comparison["metric"] == "cost", "a function of the project"
+    shared.edit("usecase.toml", by_cost, 'primary = "roc_auc"')
     html = report_of(shared, second["id"])
     assert "it is better than the live model, beyond noise" in html
     assert second["evidence"]["report"].endswith(f"decisions/{second['id']}/report.html")

@@ -149,3 +149,34 @@ def test_the_toxic_comments_carry_the_same_module() -> None:
     """Their scripts run without mlops, too."""
     own = ROOT / "training" / "monitoring" / "observation.py"
     assert own.read_bytes() == (LIBRARY / "observation.py").read_bytes()
+
+
+def cost(truth: int, predicted: float) -> float:
+    return 5.0 if truth and predicted < 0.3 else float(predicted >= 0.3)
+
+
+def test_a_metric_of_ones_own_is_kept_with_the_predictions(output: Path) -> None:
+    columns = {"left": mlops_scripts.labels(TRUTH, SCORES)}
+    expected = [cost(*pair) for pair in zip(TRUTH, SCORES, strict=True)]
+    assert mlops_scripts.row_metric(cost, columns) == pytest.approx(sum(expected) / 300)
+    rows = [str(row) for row in range(300)]
+    mlops_scripts.write_predictions(columns, rows, row_metrics={"cost": cost})
+    predictions = read_predictions((output / "predictions.json").read_bytes())
+    assert sorted(predictions.row_metrics["cost"].values) == sorted(expected)
+    column = predictions.columns[0]
+    assert [cost(*pair) for pair in zip(column.truth, column.predicted, strict=True)] == [
+        *predictions.row_metrics["cost"].values
+    ]
+
+
+def test_a_metric_of_several_columns_gets_them_by_name(output: Path) -> None:
+    columns = mlops_scripts.classes(TOPICS, {name: [float(name == guess) for guess in GUESSES] for name in CLASSES})
+
+    def lost(truth: dict[str, int], predicted: dict[str, float]) -> int:
+        return int(truth["billing"] and predicted["billing"] < 0.5)
+
+    pairs = zip(TOPICS, GUESSES, strict=True)
+    expected = sum(topic == "billing" and guess != "billing" for topic, guess in pairs) / 300
+    assert mlops_scripts.row_metric(lost, columns) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="is nan in row 0; it must be a number in every row"):
+        mlops_scripts.row_metric(lambda truth, predicted: float("nan"), columns)

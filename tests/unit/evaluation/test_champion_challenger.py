@@ -17,7 +17,7 @@ from mlops_cli.core.models.comparison import (
 )
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
-from mlops_cli.evaluation.predictions import Column, Predictions
+from mlops_cli.evaluation.predictions import Column, Predictions, RowMetric
 
 ROWS = 400
 
@@ -156,3 +156,47 @@ def test_a_comparison_survives_being_written_down() -> None:
 def test_the_conclusion_names_figures() -> None:
     comparison = Comparison("roc_auc", 10, 10, differences=(MetricDelta("macro", 0.967, 0.961, 0.002, 0.01),))
     assert summarize(comparison) == "better: macro roc_auc 0.967 against 0.961, +0.006 (+0.002 to +0.010)"
+
+
+def with_cost(predictions: Predictions, function: str = "f1") -> Predictions:
+    (column,) = predictions.columns
+    values = np.where(column.truth == 1, 5.0, 1.0) * np.abs(column.truth - column.predicted)
+    return replace(predictions, row_metrics={"cost": RowMetric(values, function)})
+
+
+def one_label(quality: float, **options: object) -> Predictions:
+    return model(quality, columns=("toxic",), **options)
+
+
+def test_a_metric_of_the_projects_own_is_compared_on_rows_that_both_have() -> None:
+    live = with_cost(one_label(0.2, noise=50, trained_on=[1, 2, 3, ROWS + 1]))
+    comparison = replace(compare("cost", with_cost(one_label(0.5, start=200)), live), lower_is_better=True)
+    assert (comparison.rows, comparison.learnt, comparison.result) == (200, 1, ComparisonResult.BETTER)
+    (delta,) = comparison.differences
+    common = slice(200, ROWS)
+    assert delta.name == "toxic"
+    assert delta.live == pytest.approx(live.row_metrics["cost"].values[common].mean(), rel=1e-5)
+    worse = replace(compare("cost", live, with_cost(one_label(0.5))), lower_is_better=True)
+    assert worse.result is ComparisonResult.WORSE
+
+
+@pytest.mark.parametrize(
+    ("live", "problem"),
+    [
+        (one_label(0.2), "the training of the live model recorded no cost; the next model is compared"),
+        (with_cost(one_label(0.2), "f2"), "the function of cost has changed since the training of the live model"),
+        (with_cost(one_label(0.2, start=ROWS)), "the live model was tested on other rows"),
+    ],
+)
+def test_values_of_another_function_or_of_other_rows_are_not_compared(live: Predictions, problem: str) -> None:
+    assert problem in compare("cost", with_cost(one_label(0.5)), live).problem
+
+
+def test_values_of_rows_with_another_truth_are_left_out() -> None:
+    live = with_cost(one_label(0.2))
+    truth = live.columns[0].truth.copy()
+    truth[:100] = 1 - truth[:100]
+    other = replace(live, columns=(replace(live.columns[0], truth=truth),))
+    assert compare("cost", with_cost(one_label(0.5)), other).rows == ROWS - 100
+    turned = replace(live, columns=(replace(live.columns[0], truth=1 - live.columns[0].truth),))
+    assert "on other true values" in compare("cost", with_cost(one_label(0.5)), turned).problem

@@ -10,6 +10,7 @@ from mlops_scripts.endpoint import predict
 from mlops_scripts.metrics import label_metrics, number_metrics
 from mlops_scripts.outputs import add_files, labels, numbers, write_metrics, write_predictions
 from mlops_scripts.packing import pack_code, save_skops
+from mlops_scripts.row_metrics import row_metric
 from mlops_scripts.tables import read_rows, split_csv
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "pack_code",
     "predict",
     "read_rows",
+    "row_metric",
     "save_skops",
     "split_csv",
     "write_metrics",

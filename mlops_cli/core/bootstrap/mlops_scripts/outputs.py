@@ -11,6 +11,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from mlops_scripts.row_metrics import RowMetric, described
+
 # More rows would make the report slow; they are chosen by their hash, which is a fair sample.
 MOST_ROWS = 20_000
 # The files in this folder of SM_OUTPUT_DATA_DIR are shown in the report and kept in MLflow.
@@ -42,11 +44,13 @@ def write_predictions(
     trained_on: Sequence[Any] | None = None,
     split: str = "test",
     one_of: bool = False,
+    row_metrics: Mapping[str, RowMetric] | None = None,
 ) -> None:
     """Write the predictions on the rows of ``split``, so that the report shows curves and `mlops` compares models.
 
     ``instances``: each row as the endpoint takes it, which also names the row. ``trained_on``: the training rows in the
-    same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class.
+    same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class. ``row_metrics``:
+    metrics of your own by name, each as ``row_metric`` takes it.
     """
     digests = [_digest(instance) for instance in instances]
     chosen = sorted(range(len(digests)), key=digests.__getitem__)[:MOST_ROWS]
@@ -56,6 +60,9 @@ def write_predictions(
         "rows": [digests[row].hex() for row in chosen],
         "one_of": one_of,
         "columns": {name: _chosen(column, chosen) for name, column in columns.items()},
+        "row_metrics": {
+            name: _chosen(metric, chosen) for name, metric in described(row_metrics or {}, columns).items()
+        },
         "trained_on": None if trained_on is None else _packed(trained_on),
     }
     _write_json("predictions.json", content)
