@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlops_cli.core.endpoint import Endpoint, EndpointState
-from mlops_cli.errors import EXIT_USAGE, MlopsError
+from mlops_cli.errors import EXIT_STAGE_FAILED, EXIT_USAGE, MlopsError
 from mlops_cli.monitoring.statistics import FILE, Reference, parse_references
 
 TURN_ON = "set sample = 0.1 under [endpoint] in training/usecase.toml, then mlops run"
@@ -14,7 +14,9 @@ def check_statistics_available(endpoint: Endpoint, sample: float, configured: fl
     if endpoint.state is EndpointState.ABSENT:
         raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
     if not endpoint.live_digest:
-        raise MlopsError(f"The endpoint {endpoint.name} is {endpoint.state.value}.", "Check: mlops status")
+        raise MlopsError(
+            f"The endpoint {endpoint.name} is {endpoint.state.value}.", "Check: mlops status", EXIT_STAGE_FAILED
+        )
     if not sample and configured:
         raise MlopsError(
             f"The endpoint {endpoint.name} does not measure its requests yet, though sample is {configured:g}.",

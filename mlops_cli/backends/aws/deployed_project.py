@@ -45,7 +45,7 @@ class DeployedProject:
 
     @cached_property
     def pipeline_outputs(self) -> dict[str, str]:
-        """Return the pipeline stack's outputs; raise ConfigurationError if the stack does not exist yet."""
+        """Return the pipeline stack's outputs; raise MlopsError if the stack does not exist yet."""
         return self.stacks.required(self.names.pipeline_stack)
 
     @property
@@ -64,7 +64,7 @@ class DeployedProject:
 
     @cached_property
     def bucket(self) -> Bucket:
-        """Return the project's part of the data bucket; raise ConfigurationError without a storage stack."""
+        """Return the project's part of the data bucket; raise MlopsError without a storage stack."""
         return self.infra_deployer.storage_bucket()
 
     @cached_property

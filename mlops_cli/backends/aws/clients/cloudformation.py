@@ -14,7 +14,7 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
 from mlops_cli.core.progress import Watch, no_watch
-from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.errors import MlopsError
 
 STABLE = (
     "CREATE_COMPLETE",
@@ -122,10 +122,10 @@ class Stacks:
         return stack.outputs if stack and stack.outputs else None
 
     def required(self, name: str) -> dict[str, str]:
-        """Return a stack's outputs; raise ConfigurationError if it does not exist yet."""
+        """Return a stack's outputs; raise MlopsError if it does not exist yet."""
         outputs = self.outputs(name)
         if outputs is None:
-            raise ConfigurationError(
+            raise MlopsError(
                 f"The aws target is not set up yet: there is no stack {name} in {self._region}.",
                 "Set it up: mlops deploy-infra",
             )

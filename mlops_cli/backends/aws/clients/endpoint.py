@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.endpoint import Endpoint, EndpointState, InvocationResponse
-from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.errors import MlopsError
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -123,9 +123,7 @@ class SageMakerEndpoint:
             body = str(response.get("OriginalMessage", error.aws_message)).encode()
             return InvocationResponse(int(response.get("OriginalStatusCode", 500)), body, seconds), "application/json"
         if error.code in ("ValidationError", "ValidationException") and "not found" in error.aws_message:
-            raise MlopsError(
-                f"There is no endpoint {self.name}.", "Train and approve a model: mlops run", EXIT_STAGE_FAILED
-            ) from error
+            raise MlopsError(f"There is no endpoint {self.name}.", "Train and approve a model: mlops run") from error
         if error.code in ("ValidationError", "ValidationException"):
             return InvocationResponse(400, error.aws_message.encode(), seconds), "text/plain"
         raise error

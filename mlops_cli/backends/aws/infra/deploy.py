@@ -139,7 +139,7 @@ class InfraDeployer:
         return self.storage_bucket()
 
     def storage_bucket(self) -> Bucket:
-        """Return the project's part of the bucket; raise ConfigurationError before there is one."""
+        """Return the project's part of the bucket; raise MlopsError before there is one."""
         return self._bucket(self._stacks.required(self._names.storage_stack)["BucketName"])
 
     def _bucket(self, name: str) -> Bucket:

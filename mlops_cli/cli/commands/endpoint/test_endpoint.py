@@ -51,9 +51,7 @@ def _require_in_service(endpoint: Endpoint) -> None:
     from mlops_cli.core.endpoint import EndpointState
 
     if endpoint.state is EndpointState.ABSENT:
-        raise MlopsError(
-            f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run", EXIT_STAGE_FAILED
-        )
+        raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
     if endpoint.state is not EndpointState.IN_SERVICE:
         raise MlopsError(
             f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason}.",
