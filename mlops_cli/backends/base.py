@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
@@ -131,6 +132,10 @@ class Runs(ABC):
     @abstractmethod
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
         """Yield the lines of a stage's log; with ``follow``, until the stage has ended."""
+
+    @abstractmethod
+    def own_files(self, run: Run, scratch: Path) -> Path | None:
+        """Return a folder with the plots and files that the run's training has kept, perhaps ``scratch``."""
 
 
 class StageRunner(ABC):

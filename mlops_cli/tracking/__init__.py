@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_cli.core.secrets import without_secrets
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 class RunList(Protocol):
     def list_runs(self) -> list[Run]: ...
 
+    def own_files(self, run: Run, scratch: Path) -> Path | None: ...
+
 
 def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
     """Log the run as it is, if a server is set; report a failure in one line."""
@@ -32,9 +36,8 @@ def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: C
     try:
         tracker.check()
         record = run_record(run, use_case, settings.target, settings["STAGE"])
-        folder = use_case.root / ".mlops" / run.training.artifact / "output" / "files"
-        is_local = settings.target == "local" and bool(run.training.artifact)
-        page = tracker.send(record, runs.list_runs(), folder if is_local and folder.is_dir() else None)
+        with tempfile.TemporaryDirectory() as scratch:
+            page = tracker.send(record, runs.list_runs(), runs.own_files(run, Path(scratch)))
         location = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
         say(f"run {run.id} is logged to MLflow: {without_secrets(location)}")
     except MlopsError as error:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
+import tarfile
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
 from mlops_cli.core.models.decision import Actor, Decision
-from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import install_command, packages_command
@@ -139,6 +143,9 @@ def test_a_relative_path_is_one_in_the_project(uri: str, anchored: str) -> None:
 
 
 class NoRuns:
+    def own_files(self, run: Run, scratch: Path) -> Path | None:
+        return None
+
     def list_runs(self) -> list[Run]:
         return []
 
@@ -162,3 +169,35 @@ def test_the_comments_metrics_have_names_that_mlflow_takes() -> None:
     run = trained_run({"severe_toxic": {"roc_auc": 0.9}, "macro": {"roc_auc": 0.9}})
     names = [measure.name for measure in run_record(run, comments, "local", "dev").measures]
     assert {"test/severe_toxic/roc_auc", "test/macro/roc_auc"} <= set(names)
+
+
+class ArchiveOnly:
+    """A bucket with the archive of a training's output."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:gz") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        self.archive = out.getvalue()
+
+    def get(self, key: str, version: str = "") -> bytes | None:
+        return self.archive if key.startswith("artifacts/train/") else None
+
+
+def test_a_trainings_own_files_come_from_its_archive_on_aws_and_stay_in_their_folder(tmp_path: Path) -> None:
+    files = {"files/a.png": b"png", "files/deep/b.txt": b"b", "files/../../evil": b"x", "metrics.json": b"{}"}
+    deployed: Any = SimpleNamespace(bucket=ArchiveOnly(files))
+    runs = PipelineRuns(deployed, cast("Any", None), cast("Any", None))
+    run = new_run("r1", {})
+    assert runs.own_files(run, tmp_path / "scratch") is None
+    run.training.artifact = "artifacts/train/k/job/"
+    folder = runs.own_files(run, tmp_path / "scratch")
+    assert folder is not None
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
+        "a.png",
+        "deep/b.txt",
+    }
+    assert not (tmp_path / "evil").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.pricing import Prices
@@ -11,13 +12,21 @@ from mlops_cli.backends.aws.models.rollback import AwsModels
 from mlops_cli.backends.aws.runs.cost_estimate import LOGGED, STORED, VOLUMES, Estimate, recent_durations, with_prices
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
+from mlops_cli.backends.aws.stages.job_outputs import own_files
 from mlops_cli.backends.base import Runs
+from mlops_cli.backends.model_evaluation import FILES, LARGEST_FILE, MOST_FILES
 from mlops_cli.core.costs import CostCheck, Costs, no_cost_check
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.runs import Run, RunRequest
 from mlops_cli.core.stages import DEPLOYMENT
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project.environment_info import environment_info
+
+
+def is_inside(name: str) -> bool:
+    """Return True if a name in an archive stays in the folder that it is unpacked to."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 class PipelineRuns(Runs):
@@ -55,6 +64,17 @@ class PipelineRuns(Runs):
             return self._cached(services.runs.refresh(run_id)), fresh
         run = self._cached(services.runs.follow(run_id, view, ours=True))
         return self._models.require_success(run, view), True
+
+    def own_files(self, run: Run, scratch: Path) -> Path | None:
+        """Return the files in a folder of their own; one that is too large to be read at once is left out."""
+        if not run.training.artifact:
+            return None
+        listed = own_files(self._deployed.bucket, run.training, FILES, MOST_FILES, LARGEST_FILE)
+        files = {name: content for name, content in listed.items() if content is not None and is_inside(name)}
+        for name, content in files.items():
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).write_bytes(content)
+        return scratch if files else None
 
     def _costs(self, request: RunRequest) -> Costs:
         """Return the costs of the run and of the endpoint: an approved model is deployed without a second question."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from mlops_cli.backends.base import Runs, StageRunner
 from mlops_cli.backends.local.infra.deploy import ensure_infra
@@ -11,6 +12,7 @@ from mlops_cli.backends.local.runs.execution import RunExecution
 from mlops_cli.backends.local.runs.logs import POLL_SECONDS, LogFollower, log_file, tail
 from mlops_cli.backends.local.runs.selection import RunSelection, check_ready, finish_single_stage, select_run
 from mlops_cli.backends.local.services import LocalServices
+from mlops_cli.backends.model_evaluation import FILES
 from mlops_cli.backends.run_follower import PollInterval, follow
 from mlops_cli.caching.inputs import no_dataset_error
 from mlops_cli.core.costs import CostCheck, no_cost_check
@@ -46,6 +48,10 @@ class LocalRuns(Runs):
             if request.detach:
                 return self._run_in_background(choice), True
             return self._execution.run_stages(choice.run, view, choice.start), True
+
+    def own_files(self, run: Run, scratch: Path) -> Path | None:  # noqa: ARG002 (the files are here)
+        folder = self._services.project.state / run.training.artifact / "output" / FILES
+        return folder if run.training.artifact and folder.is_dir() else None
 
     def _checked_request(self, request: RunRequest) -> RunRequest:
         """Return the request with full names; raise MlopsError for invalid requests before anything is started."""
