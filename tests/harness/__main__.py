@@ -1,6 +1,7 @@
 """``python -m tests.harness``: kill commands at every change of a file, or run two at once, and look what is left.
 
-It ends with 1 if anything was wrong. With --strace the kernel counts the calls, SQLite's and the model server's too.
+It ends with 1 if anything was wrong. With --strace the kernel counts the calls, SQLite's, too; two that leave the
+same state are tried once.
 """
 
 from __future__ import annotations
