@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 import os
 import re
 import sys
@@ -91,7 +93,7 @@ class UseCase:
     @property
     def example_request(self) -> str:
         """Return the body of a request with the examples of usecase.toml; empty without examples."""
-        return json.dumps({"instances": list(self.examples)}, default=str) if self.examples else ""
+        return json.dumps({"instances": list(self.examples)}) if self.examples else ""
 
     @property
     def addresses(self) -> list[str]:
@@ -343,10 +345,23 @@ def _version(model: dict[str, Any], problems: list[str]) -> str:
 
 def _examples(endpoint: dict[str, Any], problems: list[str]) -> tuple[Any, ...]:
     examples = endpoint.get("examples", [])
-    if isinstance(examples, list):
-        return tuple(examples)
-    problems.append("endpoint.examples must be a list")
-    return ()
+    if not isinstance(examples, list):
+        problems.append("endpoint.examples must be a list")
+        return ()
+    return tuple(_as_json(example, problems) for example in examples)
+
+
+def _as_json(value: Any, problems: list[str]) -> Any:
+    """Return a value of an example as JSON has it: a date or time as its text; report a number that JSON has not."""
+    if isinstance(value, dict):
+        return {name: _as_json(item, problems) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item, problems) for item in value]
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append(f"endpoint.examples has the number {value}, which a request in JSON cannot have")
+    return value
 
 
 def _columns(parent: dict[str, Any], title: str, problems: list[str]) -> dict[str, str]:

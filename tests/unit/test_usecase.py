@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -203,4 +204,18 @@ def test_a_number_that_python_does_not_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "usecase.toml"
     path.write_text(FEWEST + f"[metrics.minimum.b]\nauc = {'9' * 5000}\n")
     with pytest.raises(ConfigurationError, match="is not valid TOML"):
+        load_use_case(path)
+
+
+def test_an_example_with_dates_is_a_request_in_json(path: Path) -> None:
+    path.write_text(f"{FEWEST}[endpoint]\nexamples = [{{ day = 2025-06-02, at = [12:30:00, 2025-06-02T12:30:00Z] }}]")
+    use_case = load_use_case(path)
+    assert use_case.examples == ({"day": "2025-06-02", "at": ["12:30:00", "2025-06-02T12:30:00+00:00"]},)
+    assert json.loads(use_case.example_request)["instances"] == list(use_case.examples)
+
+
+@pytest.mark.parametrize("number", ["nan", "-inf"])
+def test_an_example_with_a_number_that_json_has_not_is_refused(path: Path, number: str) -> None:
+    path.write_text(f"{FEWEST}[endpoint]\nexamples = [{{ a = [{number}] }}]")
+    with pytest.raises(ConfigurationError, match=f"endpoint.examples has the number {number}"):
         load_use_case(path)
