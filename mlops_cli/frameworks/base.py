@@ -43,13 +43,16 @@ class Framework:
     title: str
     extra: str
     modules: tuple[str, ...]
+    package: str  # the framework itself, as the training image has it
     training: Image
     serving: Image
+    training_repository: str
     repository: str  # of the serving images
     toolkit: Toolkit
     content_types: tuple[str, ...] = (JSON, CSV, NPY)
     installs_code: bool = False  # the serving container installs packages at its start, which needs the network
     has_cpu_training: bool = True  # training images exist for CPUs, too
+    unnamed_packages: tuple[str, ...] = ()  # what a project's requirements leave out, because the images have it
     model_fn: Callable[[Path], Any] | None = None
     input_fn: Callable[[Any, str], Any] | None = None
     predict_fn: Callable[[Any, Any], Any] | None = None

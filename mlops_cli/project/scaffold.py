@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.frameworks import DEFAULT, NAMES
+from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.packaging import wheel
 from mlops_cli.project.settings import NAME
 
@@ -25,12 +25,6 @@ SAMPLE = "data.csv"
 WORKFLOW = ".github/workflows/mlops.yml"
 # The project contains its mlops wheel, for the workflow: the name on the package index is not ours.
 PINNED = ".github/mlops"
-# Of frameworks whose packages a project does not name, because the images on AWS have them.
-PACKAGES = {
-    "xgboost": "xgboost-cpu",
-    "pytorch": "torch safetensors",
-    "huggingface": "transformers torch safetensors",
-}
 CACHES = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints")
 
 
@@ -100,9 +94,9 @@ def workflow_files(kind: Kind, below: str) -> dict[str, bytes]:
     text = (STARTER / "shared" / WORKFLOW).read_text(encoding="utf-8")
     if kind.framework not in ("", DEFAULT.name):
         text = text.replace("mlops_cli.locks local)", "mlops_cli.locks server)")
-        if packages := PACKAGES.get(kind.framework):
+        if packages := framework_named(kind.framework).unnamed_packages:
             line = "          [ ! -f training/"
-            text = text.replace(line, f"          python -m pip install {packages}\n{line}")
+            text = text.replace(line, f"          python -m pip install {' '.join(packages)}\n{line}")
     if not below:
         return {WORKFLOW: text.encode(), **_pinned_mlops()}
     text = text.replace("name: mlops\n", f"name: mlops {kind.name}\n").replace(

@@ -10,16 +10,10 @@ from mlops_cli.packaging.install_hint import pip_install
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import UseCase
 
-FOLDER = Path(__file__).with_name("images")
+FOLDER = Path(__file__).with_name("images")  # a list for each known training image
 BUILD = "build"
 # The same package under another name, as it may be installed on this machine.
 OTHER_NAMES = {"tensorflow-cpu": "tensorflow", "xgboost": "xgboost-cpu"}
-TRAINING_REPOSITORIES = {
-    "tensorflow": "tensorflow-training",
-    "sklearn": "sagemaker-scikit-learn",
-    "xgboost": "sagemaker-xgboost",
-}
-PACKAGES = {"tensorflow": "tensorflow-cpu", "sklearn": "scikit-learn", "xgboost": "xgboost"}
 # Relative to training/: what jobs install, and what the builds of gates install instead, if it is there.
 JOB_LIST, GATE_LIST = "requirements.txt", "tests/requirements.txt"
 
@@ -27,10 +21,10 @@ JOB_LIST, GATE_LIST = "requirements.txt", "tests/requirements.txt"
 def image_packages(use_case: UseCase) -> dict[str, str]:
     """Return the versions of the training image's packages; nothing if they are not known."""
     own_version = use_case.framework_version
-    repository = TRAINING_REPOSITORIES.get(use_case.framework.name)
-    if repository is None or own_version not in ("", use_case.framework.training.version):
+    path = FOLDER / f"{use_case.framework.training_repository}.txt"
+    if not path.is_file() or own_version not in ("", use_case.framework.training.version):
         return {}
-    lines = (FOLDER / f"{repository}.txt").read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
@@ -43,8 +37,10 @@ def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
     )
     known = {BUILD: [*requirements_in(gates), *requirements_in(gates.with_suffix(".lock"))]}
     if packages := image_packages(use_case):
-        repository = TRAINING_REPOSITORIES[use_case.framework.name]
-        known[repository] = [*packages, *(OTHER_NAMES[name] for name in packages if name in OTHER_NAMES)]
+        known[use_case.framework.training_repository] = [
+            *packages,
+            *(OTHER_NAMES[name] for name in packages if name in OTHER_NAMES),
+        ]
     return known
 
 
@@ -61,7 +57,7 @@ def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:
         return ""
 
     image: Mapping[str, str] = image_packages(use_case)
-    names = [name for name in (PACKAGES.get(use_case.framework.name, ""), "numpy") if name in image and here(name)]
+    names = [name for name in (use_case.framework.package, "numpy") if name in image and here(name)]
     return {name: (here(name), image[name]) for name in names if here(name) != image[name]}
 
 

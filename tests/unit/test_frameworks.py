@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -25,6 +26,19 @@ def test_every_file_that_defines_a_framework_is_listed() -> None:
     files = (ROOT / "mlops_cli" / "frameworks").glob("*.py")
     defined = {file.stem for file in files if "FRAMEWORK = Framework(" in file.read_text()}
     assert defined == {framework.name for framework in FRAMEWORKS}
+
+
+def test_no_other_file_knows_a_framework_by_its_name_or_package() -> None:
+    """What differs between frameworks is a field of Framework: a new one is a file, and its line in __init__.py."""
+    words = {word for each in FRAMEWORKS for word in (each.name, each.package, *each.unnamed_packages)}
+    quoted = re.compile("|".join(rf"[\"']{re.escape(word)}[\"']" for word in words - {"tensorflow", "tensorflow-cpu"}))
+    folder = ROOT / "mlops_cli"
+    files = [
+        path for path in folder.rglob("*.py") if not {"frameworks", "starter"} & set(path.relative_to(folder).parts)
+    ]
+    assert len(files) > 200
+    naming = [path.name for path in files if quoted.search(path.read_text())]
+    assert naming == ["images.py"], "only the list of packages that an image has under another name"
 
 
 @each_framework

@@ -27,14 +27,16 @@ pytest.importorskip("sagemaker_inference", reason="it comes with the extra: pip 
 
 # No default functions but those of the toolkit itself.
 TOOLKIT = Framework(
-    "toolkit",
-    "Toolkit",
-    "",
-    (),
-    Image("1"),
-    Image("1"),
-    "",
-    Toolkit.INFERENCE,
+    name="toolkit",
+    title="Toolkit",
+    extra="",
+    modules=(),
+    package="",
+    training=Image("1"),
+    serving=Image("1"),
+    training_repository="",
+    repository="",
+    toolkit=Toolkit.INFERENCE,
     input_fn=formats.decode,
     output_fn=formats.encode,
 )
