@@ -1,13 +1,18 @@
-"""A scikit-learn project that `mlops init` made, from its data to its cleanup on the simulated AWS."""
+"""Projects that `mlops init` and the guides make, from their data to their cleanup on the simulated AWS."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import Cli
+from tests.e2e.test_guide import text_of, write_files
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server"]
@@ -42,5 +47,57 @@ def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert "and the pipeline was deployed with the image" in " ".join(err.split())
     assert "mlops deploy-infra" in err
 
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+    assert aws.denials() == []
+
+
+def project_of_guide(page: str, folder: Path, aws: Aws, *make_data: str, sections: Sequence[str] = ("",)) -> Cli:
+    """Return the project that a guide makes, in an AWS account; ``sections``: only by these parts of the guide."""
+    init = re.search(r"^\$ mlops init (\S+) (.*)$", text_of(page), re.M)
+    assert init
+    Cli(folder)("init", init[1], *init[2].split(), "--aws")
+    project = folder / init[1]
+    for section in sections:
+        write_files(page, project, section)
+    subprocess.run([sys.executable, *make_data], cwd=project, check=True)
+    return Cli(project, {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
+
+
+def test_the_forecast_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
+    cli = project_of_guide("forecast.md", tmp_path, aws, "make_data.py", "400")
+    out = cli("quickstart", "--yes")
+    assert "dataset: data, 4 files" in out
+    assert "day 2025-06-02, holidays ['2025-06-03']" in out
+    assert "gate: 3 passed, 0 failed" in cli("test-endpoint")
+
+    (job,) = aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
+    job = aws.client("sagemaker").describe_training_job(TrainingJobName=job["TrainingJobName"])
+    assert "/sagemaker-xgboost:3.2-0" in job["AlgorithmSpecification"]["TrainingImage"]
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+    assert aws.denials() == []
+
+
+def test_the_pictures_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
+    cli = project_of_guide("images.md", tmp_path, aws, "make_images.py", "80")
+    cli("deploy-infra", "--yes")
+    data = cli.json("download-data")
+    assert (data["source"], data["files"]) == ("images", 240)
+    run = cli.json("run")
+    assert run["status"] == "waiting"
+    assert cli.json("approve", run["id"], "--yes", "--comment", "the first")["status"] == "done"
+    out = cli("test-endpoint")
+    circle, square = (
+        [float(cell) for cell in row.split()[-3:]] for row in out.splitlines() if row.startswith("b64 iV")
+    )
+    assert circle[0] > 0.5
+    assert square[2] > 0.5
+    assert "gate: 2 passed, 0 failed" in out
+
+    sagemaker = aws.client("sagemaker")
+    (job,) = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    job = sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
+    assert "/tensorflow-training:2.21" in job["AlgorithmSpecification"]["TrainingImage"]
+    (model,) = sagemaker.list_models()["Models"]
+    assert sagemaker.describe_model(ModelName=model["ModelName"])["EnableNetworkIsolation"] is True
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert aws.denials() == []

@@ -16,7 +16,17 @@ import pytest
 from tests.conftest import ROOT, free_port
 from tests.e2e.test_readme import check, masked
 
-PAGES = ("your-own-use-case.md", "frameworks.md", "other-tools.md", "drift.md", "scripts.md")
+PAGES = (
+    "your-own-use-case.md",
+    "frameworks.md",
+    "forecast.md",
+    "images.md",
+    "text.md",
+    "other-tools.md",
+    "drift.md",
+    "scripts.md",
+)
+PYTORCH = "text.md"
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
@@ -24,9 +34,29 @@ def text_of(page: str) -> str:
     return (ROOT / "docs" / page).read_text()
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """The fenced blocks: their language ("" for a session) and content."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", text_of(page), re.S | re.M)
+def blocks(page: str, section: str = "") -> list[tuple[str, str, str]]:
+    """Return the fenced blocks: the file that a bold line before it names, language ("" for a session), content.
+
+    ``section``: the title of the only part that counts.
+    """
+    text = text_of(page)
+    if section:
+        text = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return re.findall(r"(?:^\*\*(\S+)\*\*\n\n)?^```(\w*)\n(.*?)^```$", text, re.S | re.M)
+
+
+def write_files(page: str, folder: Path, section: str = "") -> None:
+    """Write the files that the page shows whole, and apply its changes."""
+    for name, language, text in blocks(page, section):
+        if name:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        elif language == "diff":
+            apply(text, folder)
+
+
+def apply(diff: str, folder: Path) -> None:
+    subprocess.run(["git", "apply", "--unidiff-zero", "-"], cwd=folder, input=diff.encode(), check=True)
 
 
 class Reader:
@@ -68,8 +98,7 @@ class Reader:
         return out
 
     def diff(self, text: str) -> None:
-        command = ["git", "apply", "--unidiff-zero", "-"]
-        subprocess.run(command, cwd=self.folder, env=self.environment, input=text.encode(), check=True)
+        apply(text, self.folder)
 
     def json(self, text: str) -> None:
         json.loads(text)
@@ -81,9 +110,15 @@ class Reader:
 @pytest.mark.slow
 @each_page
 def test_the_page_is_true(page: str, tmp_path: Path) -> None:
+    if page == PYTORCH:
+        pytest.importorskip("torch", reason="PyTorch is gigabytes; CI does without it")
+        pytest.importorskip("transformers", reason="it comes with the extra: pip install -e '.[huggingface]'")
     reader = Reader(tmp_path)
     try:
-        for language, text in blocks(page):
+        for name, language, text in blocks(page):
+            if name:
+                (reader.folder / name).write_text(text)
+                continue
             {"": reader.session, "diff": reader.diff, "toml": reader.toml, "json": reader.json}[language](text)
     finally:
         if reader.folder != tmp_path:
@@ -92,8 +127,22 @@ def test_the_page_is_true(page: str, tmp_path: Path) -> None:
 
 @each_page
 def test_every_block_is_of_a_kind_that_is_carried_out(page: str) -> None:
-    assert {language for language, _ in blocks(page)} <= {"", "diff", "toml", "json"}
+    assert {language for name, language, _ in blocks(page) if not name} <= {"", "diff", "toml", "json"}
     assert text_of(page).count("```") == 2 * len(blocks(page))
+
+
+@each_page
+def test_the_code_of_the_page_is_in_order(page: str, tmp_path: Path) -> None:
+    paths = []
+    for number, (name, _, text) in enumerate(blocks(page)):
+        if name.endswith(".py"):
+            paths.append(tmp_path / f"{number}" / Path(name).name)
+            paths[-1].parent.mkdir()
+            paths[-1].write_text(text)
+    for arguments in (["check", "--select", "E,F,W,I,UP,B,SIM"], ["format", "--check"]) if paths else ():
+        ruff = [sys.executable, "-m", "ruff", *arguments, "--config", str(ROOT / "pyproject.toml")]
+        done = subprocess.run([*ruff, *paths], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_guide_is_one_page() -> None:
