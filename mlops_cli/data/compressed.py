@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from mlops_cli.data.files import CHUNK, MAX_UNPACKED
 from mlops_cli.data.inflate import Inflated
 from mlops_cli.errors import MlopsError
 
 # DEFLATE cannot do better than 1:1032; prose and tables stay under 1:20.
 MAX_RATIO = 200
-MAX_UNPACKED = 64 * 2**30
 _RATIO_MATTERS_FROM = 64 * 2**20
-CHUNK = 1 << 20
 
 
 class SizeLimitedStream(io.RawIOBase):

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from mlops_cli.data.compressed import (
-    CHUNK,
     ClosingReader,
     CsvSource,
     SizeLimitedStream,
@@ -20,6 +19,7 @@ from mlops_cli.data.compressed import (
     max_unpacked,
     translate_archive_errors,
 )
+from mlops_cli.data.files import CHUNK
 from mlops_cli.errors import MlopsError
 from mlops_cli.plain_text import one_line
 

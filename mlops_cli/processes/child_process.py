@@ -124,6 +124,7 @@ class Job:
         self.folder = folder
         self.token = folder.name
         self.descriptor = -1
+        self.has_ended = False
 
     @property
     def is_owned(self) -> bool:
@@ -164,12 +165,16 @@ class Job:
         on_line: Callable[[OutputLine], None],
         seconds: float = float("inf"),
     ) -> int:
+        self.has_ended = False
         with _start(argv, cwd, self.environment(env), self.token) as child:
             for line in _lines(child, time.monotonic() + seconds):
                 log.write(line.text.encode() + b"\n")
                 log.flush()
                 on_line(line)
-            return child.wait()
+            code = child.wait()
+        # A subreaper exits with a code only after all its descendants; a signal may have hit it itself.
+        self.has_ended = LINUX and code >= 0
+        return code
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return ``env`` with the token and with a folder for temporary files."""
@@ -180,7 +185,7 @@ class Job:
 
     def end(self) -> list[int]:
         """Kill all processes of the job, then remove its folder; return the processes that do not end."""
-        if processes := kill_by_token(self.token):
+        if not self.has_ended and (processes := kill_by_token(self.token)):
             return processes
         link = Path(SHORT, f"mlops-{self.token}")
         if link.is_symlink() and link.readlink().name == self.token:

@@ -83,10 +83,11 @@ class Subreaper:
             for sign in (signal.SIGINT, signal.SIGHUP):
                 signal.signal(sign, signal.SIG_IGN)
             status, was_asked = self._wait(script)
-            self._end_descendants(output, 0.0 if was_asked else self.drain_seconds)
-            _exit_like(status)
+            if self._end_descendants(output, 0.0 if was_asked else self.drain_seconds):
+                _exit_like(status)
         finally:
-            os._exit(1)
+            os.kill(os.getpid(), signal.SIGKILL)  # a code would say that no process is left
+            os._exit(1)  # not reached
 
     def _wait(self, script: int) -> tuple[int, bool]:
         """Pass SIGTERM on to the script, a second one as SIGKILL; return its status, and True if one came."""
@@ -100,10 +101,12 @@ class Subreaper:
                 os.kill(script, signal.SIGKILL)
         return status, deadline < float("inf")
 
-    def _end_descendants(self, output: str, drain_seconds: float) -> None:
-        """Kill the remaining descendants until there are none; give up those that do not end even so."""
+    def _end_descendants(self, output: str, drain_seconds: float) -> bool:
+        """Kill the remaining descendants until there are none; return False if a process does not end even so."""
         patience = time.monotonic() + drain_seconds
-        while _has_children() and time.monotonic() < patience + KILL_SECONDS:
+        while _has_children():
+            if time.monotonic() >= patience + KILL_SECONDS:
+                return False
             left = list(children(os.getpid()))
             if time.monotonic() >= patience or not any(_has_open(pid, output) for pid in left):
                 for pid in left:
@@ -111,6 +114,7 @@ class Subreaper:
                         os.kill(pid, signal.SIGKILL)
             if _next_signal(PAUSE_SECONDS) is signal.SIGTERM:
                 patience = time.monotonic()
+        return True
 
     def _has_parent(self) -> bool:
         return not self.parent or os.getppid() == self.parent

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from mlops_cli.core.jobs.script_environment import (
+    BOOTSTRAP,
     PROXIES,
     PassedVariables,
     environment_inputs,
@@ -56,6 +57,11 @@ def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVari
     return with_paths({**environment, **extra}, training, passed.code)
 
 
+def compile_bootstrap() -> None:
+    """Compile the module that scripts load at Python's start, once: they themselves write no __pycache__."""
+    SourceFileLoader("sitecustomize", str(BOOTSTRAP / "sitecustomize.py")).get_code("sitecustomize")
+
+
 def job_environment_inputs(passed: PassedVariables) -> dict[str, str]:
     """Return the environment variables, by name, that are cache inputs of scripts and gates."""
     return environment_inputs(child_environment() | _parse_list(passed), passed)
@@ -82,6 +88,8 @@ def meet_only(aws: Mapping[str, str], folder: Path) -> None:
     """
     for name in [name for name in os.environ if _leads_out(name)]:
         del os.environ[name]
+    import tempfile
+
     own = {"AWS_EC2_METADATA_DISABLED": "true", "TMPDIR": str(folder), "NO_PROXY": "*", "no_proxy": "*"}
     os.environ.update({**own, **aws})
     tempfile.tempdir = None

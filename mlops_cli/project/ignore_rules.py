@@ -40,6 +40,7 @@ def rules_of(lines: Iterable[str], base: str = "") -> list[Rule]:
     return [_rule(line.rstrip(), base) for line in lines if line.strip() and not line.startswith("#")]
 
 
+@cache
 def _rule(line: str, base: str) -> Rule:
     keeps, text = line.startswith("!"), line.removeprefix("!").removeprefix("\\")
     anchored = "/" in text.rstrip("/")
@@ -47,7 +48,6 @@ def _rule(line: str, base: str) -> Rule:
     return Rule(base, re.compile(expression if anchored else f"(?:.*/)?{expression}"), text.endswith("/"), keeps)
 
 
-@cache
 def _expression(pattern: str) -> str:
     """Return a pattern with git's wildcards as a regular expression: * and ? stay within a folder, ** does not."""
     parts = re.split(r"(\*\*/|/\*\*|\*\*|\*|\?|\[[^\]]+\])", pattern)

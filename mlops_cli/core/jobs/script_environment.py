@@ -90,9 +90,9 @@ def environment_inputs(environ: Mapping[str, str], passed: PassedVariables) -> d
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return re.fullmatch(_alternatives(patterns), name) is not None
+    return _alternatives(patterns).fullmatch(name) is not None
 
 
 @cache
-def _alternatives(patterns: tuple[str, ...]) -> str:
-    return "|".join(map(translate, patterns))
+def _alternatives(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)))

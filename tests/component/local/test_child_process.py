@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.processes import child_process
+from mlops_cli.processes import child_process, subreaper
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import OutputLine
 from tests.conftest import LIMIT_SECONDS, is_alive, wait_for
@@ -169,6 +169,40 @@ def test_a_daemon_without_any_mark_ends_with_its_stage(tmp_path: Path) -> None:
     status, lines, _ = run(tmp_path, LOST)
     assert status == 0
     assert not is_alive(int(lines[0]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+def test_no_other_process_is_looked_at_when_the_subreaper_has_ended_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+    monkeypatch.setattr(child_process, "find_by_token", lambda token: searched.append(token) or [])
+    assert [run(tmp_path, LOST)[0], run(tmp_path, "raise SystemExit(3)")[0]] == [0, 3]
+    assert searched == []
+    assert not (tmp_path / "children").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGUSR1])
+def test_processes_of_a_script_that_ends_its_subreaper_are_ended(tmp_path: Path, sign: signal.Signals) -> None:
+    code = (
+        "import os, subprocess, time\n"
+        "print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3).pid, flush=True)\n"
+        f"os.kill(os.getppid(), {sign.value}); time.sleep(600)"
+    )
+    status, lines, _ = run(tmp_path, code)
+    assert status == -sign.value
+    assert not is_alive(int(lines[0]))
+    assert not (tmp_path / "children").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+def test_a_subreaper_that_cannot_end_a_process_does_not_exit_with_a_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subreaper, "_has_children", lambda: True)
+    monkeypatch.setattr(subreaper, "KILL_SECONDS", 0.0)
+    assert run(tmp_path, "pass")[0] == -signal.SIGKILL
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")

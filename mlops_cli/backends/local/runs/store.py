@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +114,7 @@ class RunStore:
         )
         self.connection.executemany(
             "INSERT OR REPLACE INTO stages VALUES (?,?,?,?,?,?,?)",
-            [
-                (run.id, s.name, s.status.value, s.key, s.output, s.finished_at, json.dumps(asdict(s)))
-                for s in run.stages
-            ],
+            [(run.id, s.name, s.status.value, s.key, s.output, s.finished_at, json.dumps(vars(s))) for s in run.stages],
         )
 
     def set_status(self, run_id: str, status: Status) -> None:

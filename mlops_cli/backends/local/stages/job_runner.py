@@ -33,7 +33,7 @@ from mlops_cli.frameworks.package_check import pickles
 from mlops_cli.plain_text import MOST_CHARACTERS, clipped, log_line
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
-from mlops_cli.project.environment import job_environment, unpassed_variables
+from mlops_cli.project.environment import compile_bootstrap, job_environment, unpassed_variables
 from mlops_cli.project.paths import Project
 from mlops_cli.project.script_secrets import required_secrets
 
@@ -59,6 +59,7 @@ class JobRunner:
         self.time_limits = time_limits
         self.checkpoints = checkpoints
         self.trial = trial
+        compile_bootstrap()
 
     def job(
         self,
