@@ -58,6 +58,7 @@ class CodeCommit(Service):
 
     def __init__(self, simulator: Simulator) -> None:
         super().__init__(simulator)
+        self.is_closed = False
         self.repositories: dict[str, Repository] = {}
 
     def close(self) -> None:
