@@ -25,6 +25,8 @@ PARAMETERS = {
     "BUCKET_NAME": "BucketName",
     **company_account.PARAMETERS,
 }
+# What a stack has without the parameter.
+DEFAULTS = {"RolePath": "/"}
 # If empty, these keep the deployed value; for the others, empty is a value.
 KEPT_IF_NOT_SET = ("SOURCE", "CONNECTION_ARN", "FULL_REPOSITORY_ID", "BUCKET_NAME")
 SOURCE_OF = {"REPOSITORY_NAME": "codecommit", "CONNECTION_ARN": "connection", "FULL_REPOSITORY_ID": "connection"}
@@ -70,7 +72,7 @@ def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
 
 def _settings(settings: Settings, stack: Stack) -> Iterator[str]:
     for name, parameter in PARAMETERS.items():
-        setting, deployed = settings.values[name], stack.parameters.get(parameter, "")
+        setting, deployed = settings.values[name], stack.parameters.get(parameter, DEFAULTS.get(parameter, ""))
         keeps = name in KEPT_IF_NOT_SET and (setting.origin == "default" or not setting.text)
         belongs = stack.parameters.get("SourceType", "") == SOURCE_OF.get(name, stack.parameters.get("SourceType", ""))
         if setting.text != deployed and belongs and not keeps:
