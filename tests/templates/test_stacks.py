@@ -63,6 +63,8 @@ class Deployment:
             "ModelRoleArn": self.outputs["ModelRoleArn"],
             "DataCaptureUri": f"s3://{self.outputs['BucketName']}/{self.outputs['KeyPrefix']}capture/",
             "BakingSeconds": "0",
+            "SubnetIds": "",
+            "SecurityGroupIds": "",
         }
         return self.stacks.deploy(NAMES.endpoint_stack, "endpoint", {**values, **parameters}, self.role)
 
