@@ -71,12 +71,12 @@ def _command(script: str) -> list[str]:
 
 def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path | str) -> str:
     """Return the failures in plain words."""
-    reasons = detail["failures"] or tail or ["no test ran"]
+    reasons = detail["failures"] or tail or ["pytest ended before its tests did"]
     shown = [f"  - {reason}" for reason in reasons[:MOST_SHOWN]]
     failed, total = detail["failed"], detail["failed"] + detail["passed"]
     unshown = max(len(reasons), failed if detail["failures"] else 0) - MOST_SHOWN
     more = [f"  ... and {unshown} more"] if unshown > 0 else []
-    count = f"{failed} of {total} tests" if failed else "it did not run"
+    count = f"{failed} of {total} tests" if failed else "no test ran"
     return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, f"Log: {log}"])
 
 

@@ -435,8 +435,13 @@ def _check_values(values: dict[str, Any], title: str, problems: list[str]) -> No
     """Report values that cannot be options of a script."""
     for name, value in values.items():
         if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
-            problems.append(f"{title} has {name!r}, expected a name of letters, digits, _ and -")
-        if not isinstance(value, Scalar):
+            problems.append(
+                f"{title} has {name!r}, expected a name of letters, digits, _ and - that begins with a letter"
+            )
+        if isinstance(value, list):
+            text = json.dumps(value, default=str)
+            problems.append(f"{title}.{name} is a list: a script gets texts, so write {name} = {text!r} and parse it")
+        elif not isinstance(value, Scalar):
             problems.append(f"{title}.{name} must be a text, a number or true/false")
         elif "\0" in str(value):
             problems.append(f"{title}.{name} contains a NUL character, which no program can be given")

@@ -595,6 +595,26 @@ def test_a_folder_that_was_listed_counts_by_its_names(bench: Bench) -> None:
     assert bench.again() == {TRAIN: "the folder texts changed"}
 
 
+SWAPS = {
+    "of the same size and time": "{file}.write_text('b')\nos.utime({file}, (1, 1))",
+    "moved over it": "other.write_text('b')\nos.replace(other, {file})",
+    "in another link's place": "{file}.unlink()\nother.write_text('b')\n{file}.symlink_to(other)",
+    "through a hard link": "os.link({file}, other)\nother.write_text('b')",
+}
+
+
+@pytest.mark.parametrize("how", SWAPS.values(), ids=SWAPS)
+def test_a_dependency_that_was_swapped_unnoticeably_counts(bench: Bench, how: str) -> None:
+    bench.write("lib/words.txt", "a")
+    words = bench.root / "lib" / "words.txt"
+    os.utime(words, (1, 1))
+    _reads(bench, "open('../lib/words.txt').read()")
+    bench.run()
+    assert bench.again() == {}
+    exec(how.format(file="words"), {"os": os, "words": words, "other": bench.root.parent / "other"})
+    assert bench.again() == {TRAIN: "the file lib/words.txt changed"}
+
+
 def test_a_folder_that_was_listed_counts_after_a_second_execution_too(bench: Bench) -> None:
     bench.write("texts/one.txt", "1")
     bench.write("lib/words.txt", "a")

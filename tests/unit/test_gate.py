@@ -105,6 +105,58 @@ def test_what_kept_a_test_from_starting_is_named(suite: Suite) -> None:
     assert suite("def test_a(mocker): pass\n")["failures"] == ["test_a: fixture 'mocker' not found"]
 
 
+NOT_STARTED = {
+    "def test_a(:\n": "tests/test_pretraining.py: SyntaxError: ",
+    "from os import nothing\n": "tests/test_pretraining.py: ImportError: cannot import name 'nothing'",
+    "raise RuntimeError('no table')\n": "tests/test_pretraining.py: RuntimeError: no table",
+    "pytest_plugins = ['pytest_nothing']\n": 'tests/test_pretraining.py: ImportError: Error importing plugin "pytest_n',
+    "async def test_a(): pass\n": "test_a: Failed: async def functions are not natively supported.",
+    "def test_a(benchmark): pass\n": "test_a: fixture 'benchmark' not found",
+    "import pytest\n@pytest.mark.parametrize('y', [])\ndef test_a(x): pass\n": "tests/test_pretraining.py: Failed: In ",
+    "import pytest\npytest.exit('stop')\n": "tests/test_pretraining.py: _pytest.outcomes.Exit: stop",
+}
+
+
+@pytest.mark.parametrize(("tests", "reason"), NOT_STARTED.items(), ids=NOT_STARTED.values())
+def test_every_way_not_to_start_is_named(suite: Suite, tests: str, reason: str) -> None:
+    detail = suite(tests)
+    assert (detail["passed"], detail["failed"]) == (0, 1)
+    assert detail["failures"][0].startswith(reason)
+
+
+def test_a_conftest_that_cannot_be_imported_is_named(suite: Suite) -> None:
+    suite(PASSES, "import not_there\n")
+    children = JobProcesses(suite.training.parent / "children")
+    report = run_gate(STAGE, suite.training, {}, PassedVariables(), children, TimeLimits())
+    assert report.failed == 1
+    assert any("No module named 'not_there'" in reason for reason in report.failures)
+
+
+NOT_RUN = {
+    "x = 1\n": "it has no function test_...",
+    "class TestA:\n def __init__(self): pass\n def test_a(self): pass\n": "cannot collect test class 'TestA'",
+    "import pytest\npytest.importorskip('not_there')\n": "skipped: could not import 'not_there'",
+    "import pytest\npytest.skip('no GPU', allow_module_level=True)\n": "tests/test_pretraining.py: skipped: no GPU",
+    "import pytest\n@pytest.mark.skip(reason='later')\ndef test_a(): pass\n": "test_a: skipped: later",
+    "import pytest\n@pytest.mark.parametrize('x', [])\ndef test_a(x): pass\n": "skipped: got empty parameter set",
+}
+
+
+@pytest.mark.parametrize(("tests", "reason"), NOT_RUN.items(), ids=NOT_RUN.values())
+def test_a_suite_without_a_test_that_runs_says_why(suite: Suite, tests: str, reason: str) -> None:
+    detail = suite(tests)
+    assert (detail["passed"], detail["failed"]) == (0, 0)
+    message = gate_failure(STAGE, detail, [], "log")
+    assert message.startswith("The gate pre-training-tests failed: no test ran.\n  - ") and reason in message
+
+
+@pytest.mark.parametrize("option", ["-n auto", "--timeout=60", "-p pytest_asyncio", "--strict-config"])
+def test_options_of_other_plugins_do_not_stop_a_gate(suite: Suite, option: str) -> None:
+    for folder in (suite.training, suite.folder):
+        (folder / "pytest.ini").write_text(f"[pytest]\naddopts = {option}\n")
+    assert has_passed(suite(PASSES))
+
+
 @pytest.mark.parametrize(
     "variable",
     [

@@ -85,6 +85,13 @@ FRAMES = b"".join(b"\r%d/20000 |%s|" % (number, b"#" * 30) for number in range(2
         ([b"1/2 [..]" + b"\x08" * 8 + b"2/2 [==]\n"], ["2/2 [==]"]),
         ([b"\r 50%", b"\r100%", b"Traceback (most recent call last):\n"], ["100%Traceback (most recent call last):"]),
         ([b"\x1b[32mgreen\x1b[0m \x1b[1", b";31mred\x1b[0m\n"], ["green red"]),
+        ([b"\x1b[2K  1/2\r\x1b[2K  2/2\r\nok\n"], ["  2/2", "ok"]),
+        ([b"\x1b[?25l1/2\r\x1b[2K2/2\x1b[?25h\n"], ["2/2"]),
+        ([b"\x1b]8;;http://x\x1b\\text\x1b]8;;\x1b\\\n"], ["text"]),
+        ([b"\x1b]0;a title\x07a\x07b\x00c\n"], ["abc"]),
+        ([b"\r100%|\xe2\x96", b"\x88| 3/3\n"], ["100%|\u2588| 3/3"]),
+        ([b"\r 10% [=> ] 1,024 --.-K/s", b"\r100% [==>] 2,048\r\n", b"saved\n"], ["100% [==>] 2,048", "saved"]),
+        ([b"\rprogress 1/2", b"\rprogress 2/2\n"], ["progress 2/2"]),
         ([b"outer 1\n\r inner 1\x1b[A\n\r inner 2\x1b[", b"A\nend\n"], ["outer 1", "end"]),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.script_environment import PassedVariables, inherited_environment
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.environment import job_environment, job_environment_inputs
 from mlops_cli.project.settings import COMMON_WORDS, SETTINGS, load_settings, misspelled_names, resolve
@@ -240,3 +240,25 @@ def test_a_folder_in_the_place_of_dotenv_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     with pytest.raises(ConfigurationError, match="is a folder"):
         load_settings(tmp_path / ".env", {})
+
+
+LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, LOOPBACK),
+        ({"HTTP_PROXY": "http://proxy:3128"}, LOOPBACK),
+        ({"NO_PROXY": "intern.example,10.0.0.0/8"}, f"intern.example,10.0.0.0/8,{LOOPBACK}"),
+        ({"no_proxy": "intern.example, "}, f"intern.example,{LOOPBACK}"),
+        ({"no_proxy": "a", "NO_PROXY": "b"}, f"a,{LOOPBACK}"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_a_script_reaches_this_machine_and_the_users_own_hosts_without_a_proxy(
+    given: dict[str, str], expected: str
+) -> None:
+    environment = inherited_environment(given)
+    assert {environment["NO_PROXY"], environment["no_proxy"]} == {expected}
+    assert environment.get("HTTP_PROXY") == given.get("HTTP_PROXY")

@@ -48,6 +48,24 @@ def test_a_misspelt_key_is_named(path: Path, right: str, wrong: str, problem: st
     assert problem in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("layers = [64, 32]", "train.layers is a list: a script gets texts, so write layers = '[64, 32]' and parse it"),
+        ("days = [2024-01-01]", "hyperparameters.train.days is a list"),
+        ('optimizer = { name = "adam" }', "train.optimizer must be a text, a number or true/false"),
+        ("start = 2024-01-01", "train.start must be a text, a number or true/false"),
+        ('"1st" = 2', "has '1st', expected a name of letters, digits, _ and - that begins with a letter"),
+        ('"--rate" = 2', "has '--rate', expected a name of letters"),
+    ],
+)
+def test_a_hyperparameter_that_is_no_option_is_named(path: Path, line: str, problem: str) -> None:
+    path.write_text(path.read_text().replace("[hyperparameters.train]\n", f"[hyperparameters.train]\n{line}\n"))
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    assert problem in caught.value.message
+
+
 FEWEST = """
 name = "a"
 [data]

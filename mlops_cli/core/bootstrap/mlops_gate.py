@@ -25,10 +25,17 @@ class Outcomes:
         self.collected: list[str] = []
         self.outcomes: dict[str, str] = {}
         self.failures: list[str] = []
+        self.omissions: list[str] = []  # why tests were not collected, or skipped
+
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        if issubclass(warning_message.category, pytest.PytestCollectionWarning):
+            self.omissions.append(str(warning_message.message))
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self._fail(report)
+        elif report.skipped:
+            self.omissions.append(f"{_short(report.nodeid)}: skipped: {_skip_reason(report)}")
 
     def pytest_collection_finish(self, session: Any) -> None:
         self.collected = [item.nodeid for item in session.items]
@@ -39,6 +46,7 @@ class Outcomes:
         elif self.outcomes.get(report.nodeid) != FAILED and not _is_subtest(report):
             if report.skipped:
                 self.outcomes[report.nodeid] = SKIPPED
+                self.omissions.append(f"{_short(report.nodeid)}: skipped: {_skip_reason(report)}")
             elif report.when == "call":
                 self.outcomes[report.nodeid] = PASSED
 
@@ -50,11 +58,10 @@ class Outcomes:
     def pytest_sessionfinish(self) -> None:
         unrun = [name for name in self.collected if name not in self.outcomes]
         ends = list(self.outcomes.values())
-        report = {
-            "passed": ends.count(PASSED),
-            "failed": ends.count(FAILED) + len(unrun),
-            "failures": [*self.failures, *(f"{_short(name)}: it did not run" for name in unrun)],
-        }
+        failures = [*self.failures, *(f"{_short(name)}: it did not run" for name in unrun)]
+        if not failures and PASSED not in ends:
+            failures = self.omissions or ["it has no function test_... and no class Test... with such a method"]
+        report = {"passed": ends.count(PASSED), "failed": ends.count(FAILED) + len(unrun), "failures": failures}
         partial = self.file.with_name(f"{self.file.name}.partial")
         partial.write_text(json.dumps(report), encoding="utf-8")
         partial.replace(self.file)
@@ -76,6 +83,11 @@ def _is_subtest(report: Any) -> bool:
 
 def _short(nodeid: str) -> str:
     return nodeid.split("::", 1)[-1]
+
+
+def _skip_reason(report: Any) -> str:
+    """Return the reason that was given: a skip's longrepr is a file, a line and a text."""
+    return str(report.longrepr[2]).removeprefix("Skipped: ")
 
 
 def _reason(report: Any) -> str:

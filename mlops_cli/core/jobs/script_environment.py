@@ -64,7 +64,14 @@ def script_environment(environ: Mapping[str, str], passed: PassedVariables) -> d
 def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the short list; requests to this machine take no proxy."""
     inherited = {name: value for name, value in environ.items() if _matches(name, (*LOCATIONS, *BEHAVIOUR))}
-    return {**inherited, "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
+    without_proxy = _hosts_without_proxy(environ)
+    return {**inherited, "NO_PROXY": without_proxy, "no_proxy": without_proxy}
+
+
+def _hosts_without_proxy(environ: Mapping[str, str]) -> str:
+    """Return the user's own list and this machine; "*" stands alone."""
+    own = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").strip(" ,")
+    return own if own == "*" else ",".join((own, LOOPBACK)) if own else LOOPBACK
 
 
 def with_paths(environment: Mapping[str, str], training: Path, code: Sequence[Path] = ()) -> dict[str, str]:
