@@ -57,8 +57,8 @@ def settings() -> str:
     words = ", ".join(f"`{name}`" for name in COMMON_WORDS)
     head = (
         "## Settings\n\nA flag beats the environment, the environment beats `.env`, `.env` beats the default. "
-        f"{words} have a second name with `MLOPS_` before it, such as `MLOPS_STAGE`: CI systems set the short ones, "
-        "which are read on one machine from `.env` only.\n\n"
+        f"{words} have a second name that begins with `MLOPS_`, such as `MLOPS_STAGE`. CI systems set the short names "
+        "for their own use, so on one machine `mlops` reads the short names from `.env` only.\n\n"
     )
     return head + "| setting | default | meaning |\n|---|---|---|\n" + "".join(rows)
 

@@ -79,6 +79,20 @@ def test_row_and_column_format_of_tensorflow_serving() -> None:
     assert render(by_column, outputs)["outputs"]["total"] == [1.5, 2.5]
 
 
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_not_finite_have_the_literals_of_tensorflow_serving(literal: str) -> None:
+    prediction = parse(f'{{"instances": [{{"count": 1, "features": [{literal}, 1, 2]}}]}}', TABLE)
+    first = prediction.inputs["features"][0, :1]
+    assert str(first[0]) == str(float(literal.replace("Infinity", "inf")))
+    outputs = {"shown": np.array([b"a"], object), "total": first}
+    assert f'"total": {literal}}}' in json.dumps(render(prediction, outputs))
+    for value in (f'"{literal}"', "null"):
+        with pytest.raises(PredictError, match="not of expected type"):
+            parse(f'{{"instances": [{{"count": 1, "features": [{value}, 1, 2]}}]}}', TABLE)
+    with pytest.raises(PredictError, match="count is not of expected type"):
+        parse(f'{{"instances": [{{"count": {literal}, "features": [1, 1, 2]}}]}}', TABLE)
+
+
 def test_strings_may_be_named_plain_or_base64() -> None:
     for instance in ("é", {"text": "é"}, {"b64": "w6k="}, {"text": {"b64": "w6k="}}):
         prediction = parse(json.dumps({"instances": [instance]}), STRINGS)
