@@ -15,6 +15,7 @@ from mlops_cli.core.rehearsal import Rehearsal, Step
 from mlops_cli.core.runs import Run, RunRequest, Status
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
 from mlops_cli.project.environment import meet_only
+from mlops_cli.project.script_secrets import present_secrets
 from mlops_cli.rehearsal import findings
 from mlops_cli.rehearsal.caller import caller_policy
 from mlops_cli.rehearsal.images import image_packages, known_images, other_versions
@@ -25,6 +26,8 @@ from mlops_cli.rehearsal.project_copy import (
     rehearsed_data,
     rehearsed_settings,
 )
+from mlops_cli.rehearsal.secrets import missing as missing_secrets
+from mlops_cli.rehearsal.secrets import store_secrets
 from mlops_cli.rehearsal.simulated_aws import REGION
 
 if TYPE_CHECKING:
@@ -75,12 +78,18 @@ def go_through(
     settings = rehearsed_settings(context.settings)
     request = rehearsed_data(context.project, context.use_case, sources)
     aws.limit_caller(caller_policy(settings, context.use_case.name, REGION))
+    secrets = context.use_case.passed.secrets
+    values = present_secrets(secrets, context.project.dotenv)
     meet_only(variables, aws.folder)
     try:
         project = copy_project(context.project, aws.folder / "project", settings)
     except MlopsError as error:
         return Rehearsal(findings=[findings.problem("files", error)]), None
-    steps = RehearsalSteps(AppContext(context.targets, dict(settings), project.root), console, request, yes)
+    rehearsed = AppContext(context.targets, dict(settings), project.root)
+    if secrets:
+        store_secrets(aws, project, secrets, rehearsed.settings.endpoint_name(context.use_case.name), values)
+    steps = RehearsalSteps(rehearsed, console, request, yes)
+    steps.warnings += missing_secrets(secrets, values)
     if not has_templates(context.project):
         steps.warnings.append(findings.no_templates())
     steps.rehearsal.not_shown += [*NOT_SHOWN, *_not_shown(context)]
@@ -99,6 +108,8 @@ def _not_shown(context: AppContext) -> Iterable[str]:
         yield "the connection to your repository: the rehearsal uploaded the files instead"
     if context.settings["BUCKET_NAME"]:
         yield f"the bucket {context.settings['BUCKET_NAME']}: the rehearsal created one of this name"
+    if context.use_case.passed.secrets:
+        yield "secrets: whether they are in your account; mlops --target aws doctor looks"
     if not image_packages(context.use_case):
         yield f"packages that the image of {context.use_case.framework.title} lacks: its list is not known"
     for name, (here, there) in other_versions(context.use_case).items():

@@ -40,8 +40,8 @@ def shared(account: Cloud) -> Cloud:
 
 
 def test_before_anything_is_there_every_command_says_what_comes_first(account: Cloud) -> None:
-    assert "mlops deploy-infra" in account("run", code=2)
-    assert "mlops deploy-infra" in account("status", code=2)
+    assert "mlops deploy-infra" in account("run", code=1)
+    assert "mlops deploy-infra" in account("status", code=1)
     account("deploy-infra", "--yes")
     assert "mlops download-data" in account("run", code=1)
     assert "There is no run yet" in account("status", code=1)
@@ -227,6 +227,53 @@ def test_an_alarm_rolls_the_endpoint_back_and_is_reported(shared: Cloud) -> None
     assert statuses(status["run"])["deploy"] == "failed"
     assert (status["endpoint"]["state"], status["endpoint"]["live_digest"]) == ("in-service", live)
     assert first["id"] != second["id"]
+
+
+KEYS = ("wxy-4711", "quiet=otter/7")
+
+
+def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(shared: Cloud) -> None:
+    secret = shared.aws.client("secretsmanager").create_secret(Name="shop/login", SecretString=KEYS[1])["ARN"]
+    names = f'[secrets]\nnames = ["FEED", "LOGIN"]\naws = {{ LOGIN = "{secret}" }}\n\n[metrics]\n'
+    shared.edit("usecase.toml", "[metrics]\n", names)
+    for script in ("preprocess.py", "train.py", "tests/test_pretraining.py"):
+        shared.edit(script, "import ", "import os\nprint(os.environ['FEED'], os.environ['LOGIN'])\nimport ")
+    parameter = "/mlops/tiny-dev/FEED"
+    checks = " ".join(shared("doctor", code=1).split())
+    assert f"The secret FEED of training/usecase.toml is not in Parameter Store, {parameter}." in checks
+    assert "the pipeline was deployed without the permission to read it" in checks
+    shared("deploy-infra", "--yes")
+    _, err = shared.both("run", code=3)
+    assert f"The secret FEED of training/usecase.toml is not in Parameter Store, {parameter}." in err
+    assert f"aws ssm put-parameter --type SecureString --name {parameter} --value ..." in err
+
+    shared.aws.client("ssm").put_parameter(Name=parameter, Value=KEYS[0], Type="SecureString")
+    run = shared.json("run")
+    assert run["status"] == "waiting"
+    assert {stage: shared("logs", run["id"], "--stage", stage).count("… …") for stage in ("preprocess", "train")} == {
+        "preprocess": 1,
+        "train": 1,
+    }
+    assert kept_texts(shared) == {key: [] for key in KEYS}
+
+
+def kept_texts(cloud: Cloud) -> dict[str, list[str]]:
+    """Return where the values are on AWS: definitions of jobs, logs, objects in the bucket."""
+    sagemaker, logs, s3 = (cloud.aws.client(name) for name in ("sagemaker", "logs", "s3"))
+    trainings = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    jobs = [sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"]) for job in trainings]
+    processings = sagemaker.list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]
+    jobs += [sagemaker.describe_processing_job(ProcessingJobName=job["ProcessingJobName"]) for job in processings]
+    texts = {f"job {number}": repr(job).encode() for number, job in enumerate(jobs)}
+    for group in logs.describe_log_groups()["logGroups"]:
+        name = group["logGroupName"]
+        for stream in logs.describe_log_streams(logGroupName=name)["logStreams"]:
+            events = logs.get_log_events(logGroupName=name, logStreamName=stream["logStreamName"])["events"]
+            texts[f"log {name} {stream['logStreamName']}"] = repr([event["message"] for event in events]).encode()
+    for item in s3.list_objects_v2(Bucket="ours-alone")["Contents"]:
+        texts[item["Key"]] = s3.get_object(Bucket="ours-alone", Key=item["Key"])["Body"].read()
+    assert any(name.startswith("log /aws/sagemaker/TrainingJobs") for name in texts)
+    return {key: [name for name, text in texts.items() if key.encode() in text] for key in KEYS}
 
 
 def test_a_bucket_of_ones_own_survives(shared: Cloud) -> None:

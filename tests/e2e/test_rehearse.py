@@ -92,7 +92,16 @@ def test_a_permission_that_a_role_lacks(simulator: SimulatedAws, project: Path, 
 
 def test_a_package_that_the_image_lacks(simulator: SimulatedAws, project: Path, tmp_path: Path) -> None:
     edit(project / "training" / "preprocess.py", "import shutil\n", "import shutil\n\nimport polars\n")
+    arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/db-AbC123"
+    names = f'[secrets]\nnames = ["FEED", "DB"]\naws = {{ DB = "{arn}" }}\n\n[metrics]\n'
+    edit(project / "training" / "usecase.toml", "[metrics]\n", names)
+    edit(
+        project / "training" / "preprocess.py", "import shutil\n", "import os, shutil\nprint(os.environ['DB'], 'it')\n"
+    )
+    (project / ".env").write_text("DB=quiet-otter\n")
     rehearsal = rehearsed(simulator, project, tmp_path)
+    warned = [finding.message for finding in rehearsal.findings if finding.name == "secrets"]
+    assert warned == ["The secret FEED is not set on this machine."]
     finding = failures(rehearsal)["requirements"]
     assert finding.message == "A script imports polars, which the image on AWS does not have."
     assert is_documented(finding)

@@ -17,8 +17,11 @@ EXPECTED = (
 )
 
 
+LONGEST = 256  # SageMaker's limit for a variable of a job
+
+
 def is_address(text: str) -> bool:
-    return bool(re.fullmatch(f"{PARAMETER}|{MANAGED_ARN}", text, re.ASCII))
+    return len(text) <= LONGEST and bool(re.fullmatch(f"{PARAMETER}|{MANAGED_ARN}", text, re.ASCII))
 
 
 def is_parameter(address: str) -> bool:

@@ -13,6 +13,7 @@ from mlops_cli.backends.aws.doctor.permissions import permissions
 from mlops_cli.backends.aws.doctor.quotas import quotas
 from mlops_cli.backends.aws.doctor.requirements import requirements
 from mlops_cli.backends.aws.doctor.running_instances import RunningInstances, idle
+from mlops_cli.backends.aws.doctor.secrets import secrets
 from mlops_cli.backends.aws.doctor.undeployed import undeployed
 from mlops_cli.backends.common_checks import dataset_check
 from mlops_cli.core.checks import Check, Finding, State, run_checks
@@ -40,6 +41,7 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
             Check("company", lambda: company(subject)),
             Check("requirements", lambda: requirements(subject)),
             Check("settings", lambda: undeployed(subject)),
+            Check("secrets", lambda: secrets(subject)),
             Check("quota", lambda: quotas(subject, fleet)),
             Check("dataset", lambda: dataset_check(subject.use_case, subject.settings, subject.dataset)),
             Check("stack", lambda: failed_stacks(subject)),

@@ -68,6 +68,7 @@ def arn_context(subject: CheckContext) -> ArnContext:
         connection=settings["CONNECTION_ARN"],
         sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
         company={name: settings[name] for name in company_account.PARAMETERS},
+        has_secrets=bool(subject.use_case.passed.secrets),
     )
 
 

@@ -39,6 +39,7 @@ class ArnContext:
     connection: str
     sends_mail: bool
     company: Mapping[str, str] = field(default_factory=dict)
+    has_secrets: bool = False
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
@@ -294,6 +295,9 @@ def _doctor(context: ArnContext) -> Iterator[RequiredPermission]:
     """Yield the permissions of `mlops doctor` alone: on all endpoints of the account, and on its own identity."""
     quotas = _actions("servicequotas", "ListServiceQuotas ListAWSDefaultServiceQuotas")
     yield RequiredPermission(SOME, (*quotas, "cloudwatch:GetMetricStatistics"), "doctor")
+    if context.has_secrets:
+        looks = ("secretsmanager:DescribeSecret", "ssm:DescribeParameters")
+        yield RequiredPermission(SOME, looks, "doctor")
     endpoints = _actions("sagemaker", "DescribeEndpoint ListTags")
     yield RequiredPermission(context.arn("sagemaker", "endpoint/*"), endpoints, "doctor")
     yield RequiredPermission(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.core.jobs.secret_addresses import addresses
 from mlops_cli.core.stages import TRAINING
 from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.settings import Settings
@@ -47,6 +48,7 @@ def differences(use_case: UseCase, settings: Settings, stack: Stack | None) -> l
         *_framework(use_case, stack),
         *_images(use_case, settings, stack),
         *_limit(use_case, stack),
+        *_secrets(use_case, settings, stack),
     ]
 
 
@@ -67,6 +69,19 @@ def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
         yield (
             f"[model] framework is {use_case.framework.name}, and the pipeline was deployed with the image {image}, "
             f"which is used until: {DEPLOY}"
+        )
+
+
+def _secrets(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
+    """Yield a difference if the deployed roles may not read a secret of the use case."""
+    deployed = [arn for arn in stack.parameters.get("SecretArns", "").split(",") if arn]
+    known = addresses(use_case.passed.secrets, settings.endpoint_name(use_case.name))
+    readable = {arn.partition(":parameter")[2] or arn for arn in deployed}
+    unreadable = [name for name, address in known.items() if address not in readable]
+    if unreadable:
+        yield (
+            f"[secrets] has {', '.join(unreadable)}, and the pipeline was deployed without the permission to read it, "
+            f"which is missing until: {DEPLOY}"
         )
 
 

@@ -12,6 +12,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.jobs.secret_addresses import addresses, arns
 from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.settings import Settings
@@ -125,6 +126,7 @@ def pipeline(
         "ServingImage": images.serving_image(framework, version, account.region, server),
         "BuildMinutes": str(_build_minutes(use_case)),
         "Instance": settings["INSTANCE"],
+        "SecretArns": ",".join(secret_arns(use_case, account, endpoint)),
         "NotificationEmail": settings["NOTIFICATION_EMAIL"],
         **company_account.parameters(settings),
     }
@@ -140,6 +142,15 @@ def _build_minutes(use_case: UseCase) -> int:
             f"Set {gate.name} in [time_limits] of training/usecase.toml to {most:,} or less.",
         )
     return minutes
+
+
+def secret_arns(use_case: UseCase, account: Account, endpoint: str) -> list[str]:
+    """Return the secrets that the pipeline's roles may read; nothing is asked of AWS without any."""
+    known = addresses(use_case.passed.secrets, endpoint).values()
+    if not known:
+        return []
+    identity = account.identity
+    return arns(known, identity.arn.split(":")[1], account.region, identity.account)
 
 
 def _endpoint_name(settings: Settings, use_case: UseCase) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
+from mlops_cli.backends.aws.clients.secrets import secret_values
 from mlops_cli.backends.aws.infra.dataset import METADATA, data_prefix
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
@@ -201,6 +202,7 @@ class AwsStageExecutor:
 
     def _prepare_job(self, stage: Stage, run: Run) -> StageResult:
         self._require_images()
+        self._secrets()  # one that is missing fails here, before an instance is paid for
         prepared = self.job_builder.prepare(stage, run)
         self.write_action_input("request.json", prepared.document)
         run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
@@ -212,6 +214,9 @@ class AwsStageExecutor:
         if stage.kind is Kind.TRAINING:
             detail["framework"] = self.use_case.framework.name
         return StageResult("", prepared.artifact, detail, Status.RUNNING)
+
+    def _secrets(self) -> dict[str, str]:
+        return secret_values(self.services.account, self.job_builder.secrets)
 
     def _require_images(self) -> None:
         """Raise StageFailed if the pipeline was deployed for another framework: its images are of that one."""
@@ -241,7 +246,7 @@ class AwsStageExecutor:
         notes, started = self.project.state / f"{stage.name}.reads", time.time_ns()
         notes.unlink(missing_ok=True)
         with self._gate_variables(stage, run) as gate_variables:
-            variables = {**gate_variables, "MLOPS_READS": str(notes.resolve())}
+            variables = {**self._secrets(), **gate_variables, "MLOPS_READS": str(notes.resolve())}
             environment = gate_environment(training, variables, self.use_case.passed)
             detail = execute_gate(
                 stage,

@@ -13,11 +13,12 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.aws.infra.source_bundle import sent_code, shared_code
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
-from mlops_cli.backends.aws.stages import launcher, output_digests
+from mlops_cli.backends.aws.stages import launcher, output_digests, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
     ARCHIVE,
     DIGESTS,
     LAUNCHER,
+    RUNNER,
     JobSpec,
     Request,
     job_name,
@@ -30,6 +31,7 @@ from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.jobs.script_environment import LIBRARY
 from mlops_cli.core.jobs.script_job import input_channels
 from mlops_cli.core.jobs.script_mode import Hyperparameter
+from mlops_cli.core.jobs.secret_addresses import addresses
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import ConfigurationError
@@ -110,10 +112,16 @@ class JobBuilder:
             inputs=self._channels(stage, run),
             machine=self._machine(stage),
             checkpoints=self._bucket.uri(self._checkpoints_prefix(stage, run, key_prefix)),
-            isolated=not self.requirements(),
+            isolated=not self.requirements() and not self.secrets,
             tags=self._tags,
             variables=self._use_case.passed.fixed,
+            secrets=self.secrets,
         )
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The addresses of the scripts' secrets, by name."""
+        return addresses(self._use_case.passed.secrets, self._outputs.endpoint)
 
     def _checkpoints_prefix(self, stage: Stage, run: Run, key_prefix: str) -> str:
         """Return a prefix of this run alone: a forced run must not load the weights of an earlier one.
@@ -128,7 +136,8 @@ class JobBuilder:
         self, folder: Path, stage: Stage, parameters: Mapping[str, Hyperparameter] | None = None
     ) -> list[str]:
         """Copy all files that a job gets into ``folder``; return their names."""
-        return _copy_code({**self._code_files(), **_own_files(stage, parameters or {})}, folder)
+        own = _own_files(stage, parameters or {}, bool(self.secrets))
+        return _copy_code({**self._code_files(), **own}, folder)
 
     def _code_address(self, stage: Stage, parameters: Mapping[str, Hyperparameter], sends: bool) -> str:
         """Return the address of a job's code, which is sent unless it is there; a deciding step may send none."""
@@ -186,11 +195,13 @@ class JobBuilder:
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def _own_files(stage: Stage, parameters: Mapping[str, Hyperparameter]) -> dict[str, Path]:
+def _own_files(stage: Stage, parameters: Mapping[str, Hyperparameter], has_secrets: bool) -> dict[str, Path]:
     """Return mlops' own files that the job's container executes, by name."""
-    if stage.kind is Kind.TRAINING:
-        return {LAUNCHER: Path(launcher.__file__)} if needs_launcher(parameters) else {}
-    return {DIGESTS: Path(output_digests.__file__)}
+    runner = {RUNNER: Path(secrets_runner.__file__)} if has_secrets else {}
+    if stage.kind is not Kind.TRAINING:
+        return {DIGESTS: Path(output_digests.__file__), **runner}
+    is_launched = has_secrets or needs_launcher(parameters)
+    return {**({LAUNCHER: Path(launcher.__file__)} if is_launched else {}), **runner}
 
 
 def _copy_code(files: Mapping[str, Path], folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.aws.stages import launcher
+from mlops_cli.backends.aws.stages import launcher, secrets_runner
 from mlops_cli.core.jobs.script_environment import STEADY
 from mlops_cli.core.jobs.script_job import CHECKPOINT_VARIABLE, ScriptJob, command_line
 from mlops_cli.core.jobs.script_mode import Hyperparameter
@@ -45,6 +45,8 @@ ENTRYPOINT = (
 )
 NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"
+# Packed beside a script that gets secrets, which it reads.
+RUNNER = "mlops_secrets.py"
 # What every shell leaves as it is; and the names that the toolkit turns into --name.
 PLAIN_VALUE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]*", re.ASCII)
@@ -55,7 +57,7 @@ class JobSpec:
     """SageMaker's parameters of a job besides its script. ``inputs`` are S3 addresses by channel.
 
     ``checkpoints`` is the key prefix that an interrupted or failed job continues from; ``isolated``: the container
-    needs no network; ``variables`` are the use case's own.
+    needs no network; ``variables`` are the use case's own; ``secrets`` are addresses by name, never values.
     """
 
     name: str
@@ -70,6 +72,12 @@ class JobSpec:
     isolated: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The variables that tell the job where its secrets are."""
+        return {f"{secrets_runner.ADDRESS}{name}": address for name, address in self.secrets.items()}
 
 
 def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
@@ -102,7 +110,7 @@ def processing_request(
         "AppSpecification": {
             "ImageUri": spec.image,
             "ContainerEntrypoint": ["bash", "-c", ENTRYPOINT, stage],
-            "ContainerArguments": command_line(job, PYTHON),
+            "ContainerArguments": [*([PYTHON, RUNNER] if spec.secrets else []), *command_line(job, PYTHON)],
         },
         "ProcessingInputs": [
             _input("code", posixpath.dirname(spec.code) + "/", CODE),
@@ -116,7 +124,7 @@ def processing_request(
         },
         "ProcessingResources": {"ClusterConfig": _cluster(spec.machine)},
         "StoppingCondition": {"MaxRuntimeInSeconds": spec.machine.max_runtime_minutes * 60},
-        "Environment": {**spec.variables, **STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
+        "Environment": {**spec.variables, **spec.addresses, **STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
         "NetworkConfig": {"EnableNetworkIsolation": spec.isolated},
         "Tags": _tags(spec),
     }
@@ -164,7 +172,7 @@ def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter],
         "OutputDataConfig": {"S3OutputPath": spec.output},
         "ResourceConfig": _cluster(spec.machine),
         "StoppingCondition": _stopping_condition(spec.machine),
-        "Environment": {**spec.variables, **STEADY, CHECKPOINT_VARIABLE: CHECKPOINTS},
+        "Environment": {**spec.variables, **spec.addresses, **STEADY, CHECKPOINT_VARIABLE: CHECKPOINTS},
         "CheckpointConfig": {"S3Uri": spec.checkpoints, "LocalPath": CHECKPOINTS},
         "EnableManagedSpotTraining": spec.machine.spot,
         "Tags": _tags(spec),
@@ -182,7 +190,7 @@ def _is_plain(name: str, value: Hyperparameter) -> bool:
 
 def _hyperparameters(script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec) -> dict[str, str]:
     """Return script mode's parameters and the script's; each value is a quoted string, since the toolkit reads JSON."""
-    launched = needs_launcher(hyperparameters)
+    launched = bool(spec.secrets) or needs_launcher(hyperparameters)
     values = {
         "sagemaker_program": LAUNCHER if launched else script,
         "sagemaker_submit_directory": spec.code,

@@ -64,7 +64,10 @@ def main() -> None:
     script, values = decoded[SCRIPT], hyperparameters(decoded)
     arguments = [part for name, value in values.items() for part in (_option(name), str(value))]
     os.environ.update(variables(script, values, arguments, dict(os.environ)))
-    os.execv(sys.executable, [sys.executable, script, *arguments])  # noqa: S606 (no shell is the purpose)
+    command = [sys.executable, script, *arguments]
+    if any(name.startswith("MLOPS_SECRET_") for name in os.environ):
+        command = [sys.executable, "mlops_secrets.py", *command]
+    os.execv(sys.executable, command)  # noqa: S606 (no shell is the purpose)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""The secrets of [secrets] in usecase.toml on AWS: their values for gates, and whether they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mlops_cli.backends.aws.account import Account, Client
+from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.stages import secrets_runner
+from mlops_cli.core.jobs.secret_addresses import create_command, is_parameter, location
+from mlops_cli.core.runs import CONTINUE
+from mlops_cli.core.secrets import add_known_secrets
+from mlops_cli.errors import MlopsError
+
+
+def secret_values(account: Account, addresses: Mapping[str, str]) -> dict[str, str]:
+    """Return the values, and hide them in every text of this process. Raise MlopsError for one that is missing."""
+    values = {name: _value(account, name, address) for name, address in addresses.items()}
+    add_known_secrets(values.values())
+    return values
+
+
+def missing_secrets(account: Account, addresses: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the name and address of each secret that does not exist. No value is read."""
+    for name, address in addresses.items():
+        if not _exists(account, address):
+            yield name, address
+
+
+def missing_message(name: str, address: str) -> str:
+    return f"The secret {name} of training/usecase.toml is not in {location(address)}."
+
+
+def _value(account: Account, name: str, address: str) -> str:
+    def client(service: str, region_name: str = "") -> Client:
+        return account.client(service, region_name)
+
+    try:
+        return secrets_runner.read(address, client)
+    except AwsError as error:
+        if error.is_not_found:
+            command = create_command(address)  # a step's hint does not reach the caller of `run`
+            raise MlopsError(f"{missing_message(name, address)} Store it: {command}", CONTINUE) from None
+        raise
+    except ValueError as error:
+        raise MlopsError(f"The secret {name} in {location(address)} is no text: {error}.", "Store a text.") from None
+
+
+def _exists(account: Account, address: str) -> bool:
+    if is_parameter(address):
+        name = {"Key": "Name", "Option": "Equals", "Values": [address]}
+        return bool(account.client("ssm").describe_parameters(ParameterFilters=[name])["Parameters"])
+    try:
+        account.client("secretsmanager", address.split(":")[3]).describe_secret(SecretId=address)
+    except AwsError as error:
+        if error.is_not_found:
+            return False
+        raise
+    return True

@@ -1,0 +1,21 @@
+"""The secrets of usecase.toml that are not on AWS. Their values are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_cli.backends.aws.clients.secrets import missing_message, missing_secrets
+from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.core.jobs.secret_addresses import addresses, create_command, location
+
+
+def secrets(subject: CheckContext) -> Iterator[Finding]:
+    """Yield a failure for each missing secret; nothing if the use case names none."""
+    known = addresses(subject.use_case.passed.secrets, subject.endpoint)
+    missing = dict(missing_secrets(subject.account, known))
+    for name, address in missing.items():
+        reason = "Scripts and gates get it; a run stops before its first job without it."
+        yield Finding("secrets", State.FAILURE, missing_message(name, address), reason, create_command(address))
+    if known and not missing:
+        yield ok("secrets", ", ".join(f"{name} ({location(address)})" for name, address in known.items()))

@@ -1,0 +1,43 @@
+"""The secrets of a rehearsal: this machine's values, stored in the simulated AWS at the use case's addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mlops_cli.core.checks import Finding, State
+from mlops_cli.core.jobs.secret_addresses import addresses, is_parameter
+from mlops_cli.project.paths import Project
+from mlops_cli.project.script_secrets import missing_hint
+from mlops_cli.rehearsal.simulated_aws import SimulatedAws
+
+MADE_UP = "made-up-by-the-rehearsal"
+
+
+def store_secrets(
+    aws: SimulatedAws, copy: Project, secrets: Mapping[str, str], endpoint: str, values: Mapping[str, str]
+) -> None:
+    """Store the values. An ARN names an account, so the copy's usecase.toml gets those of the simulated one."""
+    known = addresses(secrets, endpoint)
+    names = {address: address if is_parameter(address) else _name(address) for address in known.values()}
+    stored = aws.control("store-secrets", **{names[at]: values.get(name, MADE_UP) for name, at in known.items()})
+    file = copy.training / "usecase.toml"
+    text = file.read_text(encoding="utf-8")
+    for address, name in names.items():
+        text = text.replace(f'"{address}"', f'"{stored[name]}"').replace(f"'{address}'", f"'{stored[name]}'")
+    file.write_text(text, encoding="utf-8")
+
+
+def missing(secrets: Mapping[str, str], values: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the secrets that are not set on this machine."""
+    for name in sorted(secrets.keys() - values.keys()):
+        yield Finding(
+            "secrets",
+            State.WARNING,
+            f"The secret {name} is not set on this machine.",
+            "The rehearsal gave the scripts a made-up value.",
+            missing_hint([name]),
+        )
+
+
+def _name(arn: str) -> str:
+    return arn.partition(":secret:")[2].rpartition("-")[0]
