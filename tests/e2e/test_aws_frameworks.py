@@ -75,3 +75,29 @@ def test_the_forecast_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert "/sagemaker-xgboost:3.2-0" in job["AlgorithmSpecification"]["TrainingImage"]
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert aws.denials() == []
+
+
+def test_the_pictures_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
+    cli = project_of_guide("images.md", tmp_path, aws, "make_images.py", "80")
+    cli("deploy-infra", "--yes")
+    data = cli.json("download-data")
+    assert (data["source"], data["files"]) == ("images", 240)
+    run = cli.json("run")
+    assert run["status"] == "waiting"
+    assert cli.json("approve", run["id"], "--yes", "--comment", "the first")["status"] == "done"
+    out = cli("test-endpoint")
+    circle, square = (
+        [float(cell) for cell in row.split()[-3:]] for row in out.splitlines() if row.startswith("b64 iV")
+    )
+    assert circle[0] > 0.5
+    assert square[2] > 0.5
+    assert "gate: 2 passed, 0 failed" in out
+
+    sagemaker = aws.client("sagemaker")
+    (job,) = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    job = sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
+    assert "/tensorflow-training:2.21" in job["AlgorithmSpecification"]["TrainingImage"]
+    (model,) = sagemaker.list_models()["Models"]
+    assert sagemaker.describe_model(ModelName=model["ModelName"])["EnableNetworkIsolation"] is True
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+    assert aws.denials() == []
