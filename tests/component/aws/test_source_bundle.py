@@ -18,6 +18,7 @@ from mlops_cli.project.paths import Project
 from tests.conftest import ROOT
 
 # Where people keep secrets. Each is tracked by git in the tests, as it happens.
+CONTENT = "what a secret file holds"
 SECRETS = (
     ".env", ".env.local", ".env.production", "prod.env", "config/.env", ".ENV", "kaggle.json", ".kaggle/kaggle.json",
     ".aws/credentials", "credentials", "credentials.csv", "alice_accessKeys.csv", "rootkey.csv", "id_rsa", "id_ed25519",
@@ -37,7 +38,7 @@ def project(project_folder: Path) -> Project:
         (project_folder / "templates" / name).write_text((ROOT / "templates" / name).read_text())
     for name in (*SECRETS, *DATA, *KEPT, *STATE):
         (project_folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (project_folder / name).write_text("SECRET\n" if name in SECRETS else "x\n")
+        (project_folder / name).write_text(f"{CONTENT}\n" if name in SECRETS else "x\n")
     return Project(project_folder)
 
 
@@ -67,7 +68,7 @@ def test_secrets_and_data_are_never_sent(project: Project, how: str, monkeypatch
     assert {*SECRETS, *DATA, *STATE}.isdisjoint(parcel.files)
     assert set(KEPT) <= set(parcel.files)
     assert {"training/train.py", "training/tests/test_pretraining.py", "templates/endpoint.yaml"} <= set(parcel.files)
-    assert b"SECRET" not in zipped(parcel)
+    assert CONTENT.encode() not in zipped(parcel)
     assert set(SECRETS) <= set(parcel.left_out)
 
 
@@ -133,7 +134,7 @@ def test_a_project_in_a_larger_repository_is_sent_alone(tmp_path: Path, project:
 
 def test_a_link_out_of_the_project_or_to_a_secret_is_not_followed(project: Project, tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
-    outside.write_text("SECRET")
+    outside.write_text(CONTENT)
     for name, target in (("out.txt", outside), ("alias.txt", ".env"), ("good.txt", "README.md"), ("gone.txt", "no")):
         (project.root / name).symlink_to(target)
     parcel = bundle_source(tracked(project))
@@ -214,7 +215,7 @@ def shared(project: Project) -> Project:
     usecase = project.training / "usecase.toml"
     usecase.write_text(usecase.read_text().replace("[metrics]", '[code]\npath = ["src"]\n\n[metrics]', 1))
     script = project.training / "train.py"
-    script.write_text(script.read_text().replace("import argparse", "import argparse\nimport shop.features", 1))
+    script.write_text(script.read_text().replace("import json\n", "import json\nimport shop.features\n", 1))
     return project
 
 
