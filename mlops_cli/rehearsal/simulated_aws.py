@@ -27,6 +27,7 @@ END_SECONDS = 20.0
 CONTROL_SECONDS = 120.0
 KEEP = b"keep"
 USER, REGION = CALLER, "us-east-1"
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 class SimulatedAws:
@@ -90,7 +91,8 @@ class SimulatedAws:
         return list(self.control("drift"))
 
     def keep(self) -> None:
-        """Let it run on after this process."""
+        """Let it run on after this process; its user may look at everything then."""
+        self.limit_caller(EVERYTHING)
         assert self._process.stdin is not None
         self._process.stdin.write(KEEP)
         self._process.stdin.close()

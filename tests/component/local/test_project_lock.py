@@ -47,9 +47,9 @@ def test_the_second_is_told_who_holds_the_project(other: subprocess.Popen[str], 
     assert (holder.process.pid, holder.run_id) == (other.pid, "abcd1234")
 
 
-def test_kill_9_lets_go_of_it(holder: subprocess.Popen[str], tmp_path: Path) -> None:
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.wait()
+def test_kill_9_lets_go_of_it(other: subprocess.Popen[str], tmp_path: Path) -> None:
+    os.kill(other.pid, signal.SIGKILL)
+    other.wait()
     lock = ProjectLock(tmp_path / "lock")
     assert lock.holder() is None
     with lock.held("run"):
