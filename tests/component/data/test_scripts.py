@@ -205,7 +205,10 @@ def test_no_stage_depends_on_it(ground: Ground) -> None:
         ('[data.scripts.a]\nfile = "a.sh"', "expected a Python file in training/"),
         ('[data.scripts.a]\nfil = "a.py"', "data.scripts.a.fil is not known; did you mean file?"),
         ('[data.scripts.kaggle]\nfile = "a.py"', "data.scripts has 'kaggle'"),
-        ('[data.scripts.a]\nfile = "a.py"\narguments = {a = [1]}', "data.scripts.a.arguments.a is a list: a script gets texts"),
+        (
+            '[data.scripts.a]\nfile = "a.py"\narguments = {a = [1]}',
+            "data.scripts.a.arguments.a is a list: a script gets texts",
+        ),
         ('[data.scripts.a]\nfile = "a.py"\nsynthetic = "no"', "data.scripts.a.synthetic must be true or false"),
     ],
 )
