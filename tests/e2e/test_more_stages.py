@@ -108,8 +108,6 @@ def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
     with (project / "training" / "usecase.toml").open("a") as settings:
         settings.write("\n[aws.enrich]\nvolume_gb = 41\n")
     cloud = Cloud(project, aws, SOURCE="s3", PYTHONPATH=str(package))
-    refused = cloud("deploy-infra", "--yes", code=1)
-    assert "Create the bucket first: mlops download-data" in refused, "two more stages make the template too long"
     shutil.make_archive(str(data), "gztar", data)
     assert cloud.json("download-data", "--source", f"{data}.tar.gz")["changed"] is True
     assert cloud.json("download-data", "--source", f"{data}.tar.gz")["changed"] is False
