@@ -74,7 +74,7 @@ def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
 
 def _secrets(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
     """Yield a difference if the deployed roles may not read a secret of the use case."""
-    deployed = [arn for arn in stack.parameters.get("SecretArns", "").split(",") if arn]
+    deployed = [arn for arn in stack.parameters.get("ReadableArns", "").split(",") if arn]
     known = addresses(use_case.passed.secrets, settings.endpoint_name(use_case.name))
     readable = {arn.partition(":parameter")[2] or arn for arn in deployed}
     unreadable = [name for name, address in known.items() if address not in readable]

@@ -126,7 +126,7 @@ def pipeline(
         "ServingImage": images.serving_image(framework, version, account.region, server),
         "BuildMinutes": str(_build_minutes(use_case)),
         "Instance": settings["INSTANCE"],
-        "SecretArns": ",".join(secret_arns(use_case, account, endpoint)),
+        "ReadableArns": ",".join(secret_arns(use_case, account, endpoint)),
         "NotificationEmail": settings["NOTIFICATION_EMAIL"],
         **company_account.parameters(settings),
     }
