@@ -41,8 +41,12 @@ def test_texts_with_pytorch_then_with_a_transformer(tmp_path: Path, aws: Aws) ->
     assert cli.json("approve", run["id"], "--yes", "--comment", "a transformer")["status"] == "done"
     assert "gate: 2 passed, 0 failed" in cli("test-endpoint")
     assert training_images(aws)[1].startswith("huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu-py312")
-    models = aws.client("sagemaker").list_models()["Models"]
-    images = [aws.client("sagemaker").describe_model(ModelName=model["ModelName"]) for model in models]
-    assert any("huggingface-pytorch-inference" in model["PrimaryContainer"]["Image"] for model in images)
+    sagemaker = aws.client("sagemaker")
+    names = [model["ModelName"] for model in sagemaker.list_models()["Models"]]
+    packages = [sagemaker.describe_model(ModelName=name)["PrimaryContainer"]["ModelPackageName"] for name in names]
+    specifications = [
+        sagemaker.describe_model_package(ModelPackageName=package)["InferenceSpecification"] for package in packages
+    ]
+    assert any("huggingface-pytorch-inference" in each["Containers"][0]["Image"] for each in specifications)
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert aws.denials() == []
