@@ -86,15 +86,16 @@ def metrics_table(evidence: Evidence, width: int) -> PlainTable:
         f"{primary} {column_name}": [number(value) for value in values]
         for column_name, values in _side_by_side(evidence).items()
     }
-    names = sorted({name: None for row in rows for name in row.metrics}, key=lambda name: name != primary)
-    columns = {name: [_cell(row, name) for row in rows] for name in names}
+    names = sorted(evidence.metric_names, key=lambda name: name != primary)
+    columns = {name: [_cell(row, name, primary) for row in rows] for name in names}
+    violations = [_violation(row, primary) for row in rows]
     first = max([len(evidence.split), *(len(row.name) for row in rows)])
-    fixed = first + sum(map(_width, tail.items())) + len("  ✗ below")
+    fixed = first + sum(map(_width, tail.items())) + _width(("", violations))
     while len(columns) > 1 and fixed + sum(map(_width, columns.items())) >= width:
         columns.popitem()
     grid = table(evidence.split, *columns, *tail, "")
-    for row, *cells in zip(rows, *columns.values(), *tail.values(), strict=True):
-        grid.add_row(row.name, *cells, _comparison_text(row))
+    for row, *cells in zip(rows, *columns.values(), *tail.values(), violations, strict=True):
+        grid.add_row(row.name, *cells)
     for column in grid.columns[1:-1]:
         column.justify = "right"
     return grid
@@ -118,19 +119,21 @@ def _width(column: tuple[str, Sequence[str | Text]]) -> int:
     return 2 + max(map(len, (name, *cells)))
 
 
-def _cell(row: MetricRow, name: str) -> str | Text:
+def _cell(row: MetricRow, name: str, primary: str) -> str | Text:
+    """Return a metric's value, marked if it violates a limit; the primary metric's mark is beside its limits."""
     value = row.metrics.get(name)
-    if name in row.not_numbers:
-        return styled(row.not_numbers[name], "red")
-    return f"{value:,}" if isinstance(value, int) else number(value)
+    text = row.not_numbers.get(name) or (f"{value:,}" if isinstance(value, int) else number(value))
+    is_marked = name in row.violations and name != primary
+    return styled(f"✗ {text}" if is_marked else text, "red" if is_marked or name in row.not_numbers else "")
 
 
-def _comparison_text(row: MetricRow) -> str | Text:
+def _violation(row: MetricRow, primary: str) -> Text:
+    """Return how the row violates its limits: first the primary metric, whose limits stand beside it, then others."""
     if not (row.minimum or row.maximum):
-        return ""
-    if not row.shortfalls:
-        return styled("✓", "green")
-    return styled(f"✗ {'below' if row.below else 'above'}", "red")
+        return styled("")
+    violations = sorted(row.violations.items(), key=lambda item: item[0] != primary)
+    words = [violation if name == primary else f"{name} {violation}" for name, violation in violations]
+    return styled(f"✗ {', '.join(words)}", "red") if words else styled("✓", "green")
 
 
 RESULT_TEXTS = {

@@ -64,7 +64,7 @@ def drawn(evidence: Evidence, width: int) -> list[str]:
 def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | None) -> None:
     lines = drawn(evidence(full_rows(0.5), live), width)
     assert [line.split()[0] for line in lines] == ["test", *LABELS]
-    assert all(line.endswith("✗ below") for line in lines[1:])
+    assert all(line.endswith("✗ under") for line in lines[1:])
     assert "roc_auc" in lines[0]
     assert ("positives" in lines[0]) == (width >= 110)
 
@@ -119,8 +119,40 @@ def test_an_error_has_a_maximum(rows: dict[str, dict[str, Any]], shortfalls: lis
 def test_maximum_limits_are_shown_as_such() -> None:
     lines = drawn(rents(rent={"rmse": 12_345.6, "r2": 0.95, "mae": 90.0}, hill={"rmse": 3.0, "mae": 1.0}), 80)
     assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "max"]
-    assert lines[1].split() == ["rent", "12,346", "0.950", "90.000", "80.000", "✗", "above"]
+    assert lines[1].split() == ["rent", "12,346", "0.950", "90.000", "80.000", "✗", "over"]
     assert lines[2].split() == ["hill", "3.000", "-", "1.000", "-", "✓"]
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"rmse": 91.25, "r2": 0.95, "mae": 1.0}, "91.250 0.950 1.000 80.000 ✗ over"),
+        ({"rmse": 1.0, "r2": 0.5, "mae": 1.0}, "1.000 ✗ 0.500 1.000 80.000 ✗ r2 under"),
+        ({"rmse": 91.25, "r2": 0.5, "mae": 1.0}, "91.250 ✗ 0.500 1.000 80.000 ✗ over, r2 under"),
+        ({"r2": 0.95, "mae": 1.0}, "- 0.950 1.000 80.000 ✗ missing"),
+        ({"rmse": None, "mae": 1.0}, "- ✗ - 1.000 80.000 ✗ missing, r2 missing"),
+        ({"rmse": True, "r2": "x", "mae": 1.0}, "true ✗ x 1.000 80.000 ✗ not a number, r2 not a number"),
+    ],
+)
+def test_a_mark_names_the_metric_and_the_side(row: dict[str, Any], shown: str) -> None:
+    lines = drawn(rents(hill={"rmse": 1.0, "r2": 0.1, "mae": 51.0}, rent=row), 110)
+    assert [" ".join(line.split()) for line in lines] == [
+        "test rmse r2 mae rmse max",
+        "hill 1.000 0.100 ✗ 51.000 - ✗ mae over",
+        f"rent {shown}",
+    ]
+
+
+def test_a_metric_that_no_row_has_is_missing_once() -> None:
+    both = Metrics("test", "rmse", {"rent": {"skill": 0.1}}, {"rent": {"skill": 0.9}})
+    run = Run("r", 0.0, Status.WAITING, [StageRun(stage.name) for stage in STAGES])
+    run.stage("train").detail = {"metrics": {"test": {"rent": {"rmse": 1.0}}}}
+    evidence = make_evidence(run, both, {}, None, None)
+    assert evidence.shortfalls == ["rent: skill is not in metrics.json"]
+    assert [" ".join(line.split()) for line in drawn(evidence, 80)] == [
+        "test rmse skill rmse min",
+        "rent 1.000 ✗ - - ✗ skill missing",
+    ]
 
 
 @pytest.mark.parametrize(

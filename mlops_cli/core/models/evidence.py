@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -35,30 +36,51 @@ class MetricRow:
 
     @property
     def below(self) -> list[str]:
-        """The metrics under their minimum; one that could not be computed counts as under it."""
-        values = {name: self.metrics.get(name) for name in self.minimum}
-        return [name for name, value in values.items() if not (value is not None and value >= self.minimum[name])]
+        """The metrics with a value under their minimum."""
+        return [
+            name for name, value in self._values(self.minimum) if value is not None and not value >= self.minimum[name]
+        ]
 
     @property
     def above(self) -> list[str]:
-        """The metrics over their maximum; one that could not be computed counts as over it."""
-        values = {name: self.metrics.get(name) for name in self.maximum}
-        return [name for name, value in values.items() if not (value is not None and value <= self.maximum[name])]
+        """The metrics with a value over their maximum."""
+        return [
+            name for name, value in self._values(self.maximum) if value is not None and not value <= self.maximum[name]
+        ]
 
     @property
-    def out_of_bounds(self) -> list[str]:
-        return [*self.below, *self.above]
+    def absent(self) -> list[str]:
+        """The metrics with a limit and without a value, which cannot meet it."""
+        return [name for name, value in self._values({**self.minimum, **self.maximum}) if value is None]
 
-    def bound(self, name: str) -> tuple[str, float] | None:
-        """Return a metric's minimum, or else its maximum, with its kind."""
+    @property
+    def violations(self) -> dict[str, str]:
+        """The metrics that violate a limit, each with how: under, over, missing, not a number."""
+        violations = {**dict.fromkeys(self.below, "under"), **dict.fromkeys(self.above, "over")}
+        return violations | {name: "not a number" if name in self.not_numbers else "missing" for name in self.absent}
+
+    def limits(self, name: str) -> dict[str, float]:
+        """Return a metric's minimum and maximum, those that are set."""
         sides = (("minimum", self.minimum), ("maximum", self.maximum))
-        return next(((side_name, side[name]) for side_name, side in sides if name in side), None)
+        return {side_name: side[name] for side_name, side in sides if name in side}
 
     @property
     def shortfalls(self) -> list[str]:
         """The violated limits, as text."""
-        under = [_shown(self, name, f"under {self.minimum[name]:g}") for name in self.below]
-        return under + [_shown(self, name, f"over {self.maximum[name]:g}") for name in self.above]
+        under = [f"{self._shown(name)} is under {self.minimum[name]:g}" for name in self.below]
+        over = [f"{self._shown(name)} is over {self.maximum[name]:g}" for name in self.above]
+        return [*under, *over, *(f"{self.name}: {name} {self._absence(name)}" for name in self.absent)]
+
+    def _values(self, names: Iterable[str]) -> list[tuple[str, float | None]]:
+        return [(name, self.metrics.get(name)) for name in names]
+
+    def _shown(self, name: str) -> str:
+        return f"{self.name}: {name} {self.metrics[name]:.3f}"
+
+    def _absence(self, name: str) -> str:
+        if name in self.not_numbers:
+            return f"is not a number: {self.not_numbers[name]}"
+        return "is null in metrics.json: it was not computed" if name in self.metrics else "is not in metrics.json"
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,11 @@ class Evidence:
         return [*problems, *self._not_better()]
 
     @property
+    def metric_names(self) -> list[str]:
+        """The metrics of the rows, and those that only a limit names."""
+        return list(dict.fromkeys(name for row in self.rows for name in (*row.metrics, *row.absent)))
+
+    @property
     def has_champion(self) -> bool:
         """True if another model than this one is live."""
         return self.live_digest not in ("", self.model_digest)
@@ -148,15 +175,6 @@ class Evidence:
 def shortfalls_alone(run: Run, metrics: Metrics) -> list[str]:
     """Return the shortfalls of a run's model by its own metrics, without a comparison with the live model."""
     return make_evidence(run, replace(metrics, must_beat_live=False), {}, None, None).shortfalls
-
-
-def _shown(row: MetricRow, name: str, beyond: str) -> str:
-    """Return a violated limit as text."""
-    value = row.metrics.get(name)
-    if name in row.not_numbers:
-        return f"{row.name}: {name} is not a number: {row.not_numbers[name]}"
-    absence = "is not in metrics.json" if name not in row.metrics else "is null in metrics.json: it was not computed"
-    return f"{row.name}: {name} {absence if value is None else f'{value:.3f} is {beyond}'}"
 
 
 def make_evidence(

@@ -16,7 +16,7 @@ def labels(context: ReportContext) -> str:
     evidence = context.evidence
     if not evidence.rows:
         return ""
-    other_metrics = sorted({name: None for row in evidence.rows for name in row.metrics if name != evidence.primary})
+    other_metrics = sorted(name for name in evidence.metric_names if name != evidence.primary)
     values = _champion_values(evidence)
     span = _span(context, values)
     heads = "".join(f'<th class="num">{title(name)}</th>' for name in other_metrics)
@@ -33,7 +33,7 @@ def _legend(context: ReportContext, champion: bool) -> str:
         parts.append(f"its bar: where {CONFIDENCE:.0%} of {_resamples()} resamples of the test rows lie")
     if champion:
         parts.append("◇ the live model on the same rows")
-    words = {bound[0]: None for row in context.evidence.rows if (bound := row.bound(context.evidence.primary))}
+    words = {side: None for row in context.evidence.rows for side in row.limits(context.evidence.primary)}
     if words:
         parts.append(f"┆ the {' or '.join(words)}")
     return " &nbsp; ".join(parts)
@@ -57,8 +57,8 @@ def _span(context: ReportContext, champion: dict[str, float]) -> tuple[float, fl
     """Return the range of all drawn values, up to 1 if none is above."""
     primary = context.evidence.primary
     rows = context.evidence.rows
-    bounds = [bound[1] for row in rows if (bound := row.bound(primary))]
-    shown = [*(row.metrics.get(primary) for row in rows), *bounds]
+    limits = [limit for row in rows for limit in row.limits(primary).values()]
+    shown = [*(row.metrics.get(primary) for row in rows), *limits]
     ends = [end for interval in context.intervals.values() for end in interval]
     drawn = (*shown, *champion.values(), *ends)
     values = [value for value in drawn if value is not None and value == value] or [0.0, 1.0]
@@ -87,13 +87,13 @@ def _row(
     other_metrics: list[str],
 ) -> str:
     primary = context.evidence.primary
-    value, bound = row.metrics.get(primary), row.bound(primary)
+    value, limits = row.metrics.get(primary), row.limits(primary)
     cells = "".join(_cell(name, _plain(row, name)) for name in other_metrics)
-    plot = _range_plot(row.name, value, bound, context.intervals.get(row.name), champion.get(row.name), span)
+    plot = _range_plot(row.name, value, limits, context.intervals.get(row.name), champion.get(row.name), span)
     kind = ' class="all"' if row.name == MACRO else ""
     return (
-        f'<tr{kind}><th scope="row">{title(row.name)}</th>{_cell(primary, f"<b>{number(value)}</b>")}'
-        f'<td class="plot">{plot}</td>{_cell("limit", _bound(row, primary, bound))}{cells}</tr>'
+        f'<tr{kind}><th scope="row">{title(row.name)}</th>{_cell(primary, f"<b>{_value(row, primary)}</b>")}'
+        f'<td class="plot">{plot}</td>{_cell("limit", _limits(row, primary))}{cells}</tr>'
     )
 
 
@@ -102,33 +102,44 @@ def _cell(name: str, content: str) -> str:
     return f'<td class="num" data-name="{escape(name)}">{content}</td>' if content else '<td class="num"></td>'
 
 
+def _value(row: MetricRow, name: str) -> str:
+    """Return a metric's value; of one that is not a number the script's own text."""
+    return escape(row.not_numbers[name]) if name in row.not_numbers else number(row.metrics.get(name))
+
+
 def _plain(row: MetricRow, name: str) -> str:
-    """Return a further metric, with a mark if it violates its own limit."""
-    mark = ' <span class="bad mark">✗</span>' if name in row.out_of_bounds else ""
-    return number(row.metrics[name]) + mark if name in row.metrics else ""
+    """Return a further metric, with a mark and a word if it violates its own limit."""
+    if name not in row.metrics and name not in row.violations:
+        return ""
+    violation = row.violations.get(name)
+    return _value(row, name) + (f' <span class="bad mark">✗ {violation}</span>' if violation else "")
 
 
-def _bound(row: MetricRow, primary: str, bound: tuple[str, float] | None) -> str:
-    if bound is None:
+def _limits(row: MetricRow, primary: str) -> str:
+    """Return the limits of the primary metric: the violated ones, or all that it meets."""
+    limits = row.limits(primary)
+    if not limits:
         return '<span class="soft">none</span>'
-    side = "under" if primary in row.below else "over" if primary in row.above else ""
-    mark = f'<span class="bad mark">✗ {side}</span>' if side else '<span class="good mark">✓</span>'
-    return f"{mark} {number(bound[1])}"
+    violation = row.violations.get(primary)
+    violated = {"under": "minimum", "over": "maximum"}.get(violation or "", "")
+    shown = [limits[violated]] if violated else limits.values()
+    mark = f'<span class="bad mark">✗ {violation}</span>' if violation else '<span class="good mark">✓</span>'
+    return f"{mark} {' to '.join(map(number, shown))}"
 
 
 def _range_plot(
     name: str,
     value: float | None,
-    bound: tuple[str, float] | None,
+    limits: dict[str, float],
     interval: tuple[float, float] | None,
     champion: float | None,
     span: tuple[float, float],
 ) -> str:
-    limit = f"{bound[0]} {number(bound[1])}" if bound else "no limit"
-    plot = _strip(span, f"{name}: {number(value)}, {limit}, live model {number(champion)}")
+    about = ", ".join(f"{side} {number(limit)}" for side, limit in limits.items()) or "no limit"
+    plot = _strip(span, f"{name}: {number(value)}, {about}, live model {number(champion)}")
     plot.line([(span[0], 0.5), (span[1], 0.5)], "grid")
-    if bound is not None:
-        plot.line([(bound[1], 0.02), (bound[1], 0.98)], "limit")
+    for limit in limits.values():
+        plot.line([(limit, 0.02), (limit, 0.98)], "limit")
     if interval:
         plot.whisker(*interval, 0.5, 0.22)
     if value is not None and value == value:

@@ -33,16 +33,16 @@ def _primary_card(context: ReportContext) -> str:
     row = _overall_row(evidence)
     if row is None or evidence.primary not in row.metrics:
         return _card("bad", escape(evidence.primary), "–", "not in metrics.json")
-    bound = row.bound(evidence.primary)
+    limits, value = row.limits(evidence.primary), row.metrics[evidence.primary]
     interval = context.intervals.get(row.name)
     span = f"{CONFIDENCE:.0%} between {number(interval[0])} and {number(interval[1])}" if interval else ""
-    kind = "" if bound is None else "bad" if evidence.primary in row.out_of_bounds else "good"
+    kind = "" if not limits else "bad" if evidence.primary in row.violations else "good"
     return _card(
         kind,
         f"{title(row.name)} {title(evidence.primary)}, {escape(evidence.split)}",
-        number(row.metrics[evidence.primary]),
-        span,
-        "no limit is set" if bound is None else f"{bound[0]} {number(bound[1])}",
+        number(value),
+        span if value is not None else escape(row.not_numbers.get(evidence.primary, "not computed")),
+        ", ".join(f"{side} {number(limit)}" for side, limit in limits.items()) or "no limit is set",
     )
 
 

@@ -305,6 +305,28 @@ def test_nothing_is_reported_by_colour_alone() -> None:
     assert "▲ better" in text
 
 
+LIMITED = Metrics("test", "mae", {"price": {"mae": 1.0, "r2": 0.5}}, {"price": {"mae": 9.0, "rmse": 5.0}})
+
+
+@pytest.mark.parametrize(
+    ("row", "marks"),
+    [
+        ({"mae": 8.0, "r2": 0.9, "rmse": 2.0}, ["✓ 1.000 to 9.000"]),
+        ({"mae": 10.0, "r2": 0.9, "rmse": 2.0}, ["✗ over 9.000"]),
+        ({"mae": 0.5, "r2": 0.4, "rmse": 6.0}, ["✗ under 1.000", "0.400 ✗ under", "6.000 ✗ over"]),
+        ({"r2": None}, ["– ✗ missing 1.000 to 9.000", "– ✗ missing", "– ✗ missing"]),
+        ({"mae": "low", "r2": True, "rmse": 2.0}, ["low ✗ not a number 1.000 to 9.000", "true ✗ not a number"]),
+    ],
+)
+def test_each_violated_limit_is_marked_with_how(row: dict[str, Any], marks: list[str]) -> None:
+    metrics = {"metrics": {"test": {"price": row}}}
+    parts = make(content=None, instances=None, rival=None, metrics=metrics, case=use_case(metrics=LIMITED))
+    text = " ".join(page(parts).text.split())
+    text = text[text.index("Quality, row by row") :]
+    assert [mark for mark in marks if mark not in text] == []
+    assert text.count("✗") == sum("✗" in mark for mark in marks)
+
+
 def test_a_training_that_wrote_only_metrics_still_has_a_report() -> None:
     html = page(make(content=None, instances=None, rival=None))
     assert "There are no curves, intervals or mistakes to look at: the training wrote no predictions.json." in html.text
