@@ -32,8 +32,7 @@ def free_port() -> int:
 
 def run(command: list[str | Path], folder: Path) -> float:
     """Return the seconds of a command; end with its output if it fails."""
-    environment = {**os.environ, "ENDPOINT_PORT": str(free_port())}
-    environment.pop("PYTHONPATH", None)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     started = time.monotonic()
     done = subprocess.run(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
@@ -46,6 +45,7 @@ def run(command: list[str | Path], folder: Path) -> float:
 def measure(folder: Path, framework: str) -> tuple[dict[str, float], float]:
     """Return the seconds of each step, and the megabytes of the environment."""
     environment, project = folder / "venv", folder / "churn"
+    os.environ["ENDPOINT_PORT"] = str(free_port())
     mlops = environment / "bin" / "mlops"
     seconds = {
         "virtual environment": run([sys.executable, "-m", "venv", environment], folder),

@@ -110,10 +110,11 @@ def jigsaw() -> Path:
 
 
 def _own_ports() -> Iterator[int]:
-    """Yield ports of this worker alone, below those that the kernel gives to outgoing connections."""
+    """Yield ports of this worker alone (of at most 14), below those that the kernel gives to outgoing connections."""
     session = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    yield from range(10_000 + session.randrange(8_000) + 1_000 * (worker % 14), 32_768)
+    first = 10_000 + session.randrange(8_000) + 1_000 * (worker % 14)
+    yield from range(first, first + 1_000)
 
 
 OWN_PORTS = _own_ports()

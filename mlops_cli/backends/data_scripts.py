@@ -53,7 +53,6 @@ class DataScripts:
         reads = self._project.data / READS
         reads.unlink(missing_ok=True)
         code, started_ns = self._code(script), time.time_ns()
-        self._children.kill_orphans()
         try:
             self._run(name, script, output, reads, report)
             return self._files(code, reads, started_ns, output)

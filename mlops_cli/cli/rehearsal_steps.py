@@ -194,11 +194,9 @@ class RehearsalSteps:
         self.rehearsal.run_costs = self.costs.costs
 
     def _download(self) -> None:
-        from mlops_cli.console import output
+        from mlops_cli.cli.commands.infrastructure.download_data import download
 
-        with self._console.progress() as report:
-            dataset, changed = self._context.backend.data.download(self._request, report)
-        output.show_dataset(self._console, dataset, changed)
+        download(self._context.backend.data, self._console, self._request)
 
     def _start(self) -> None:
         from mlops_cli.cli.commands.runs.run import start

@@ -18,6 +18,8 @@ MOST_NAMED = 10
 
 def check_tables(folder: Path, declared: Mapping[str, TableFiles], scratch: Path, report: Report) -> list[str]:
     """Return a remark on each table. Raise MlopsError for a table without a file, and for rows that are not valid."""
+    if not declared:
+        return []
     files = plain_files(folder)
     return [
         _check(name, table, [(path, file) for path, file in files if path.match(table.file)], files, scratch, report)

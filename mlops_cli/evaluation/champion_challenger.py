@@ -113,7 +113,9 @@ def _compare_row_metric(
         for column in new.columns
         if column.name in theirs
     ]
-    same = np.all([first == second for first, second in truths], axis=0) & np.ones(len(positions), bool)
+    if not truths:
+        return replace(comparison, rows=0, problem="the two models predict different things")
+    same = np.all([first == second for first, second in truths], axis=0)
     if not same.any():
         return replace(comparison, rows=0, problem="the live model was tested on other true values")
     metric = comparison.metric

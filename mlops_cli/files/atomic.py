@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import json
 import os
@@ -17,10 +18,13 @@ def write_atomically(path: Path, text: str) -> None:
 
     A repetition of a killed write removes what that has left.
     """
-    remove_partial_files(path.parent, glob.escape(path.name))
+    with suppress(OSError):  # another user's, for example
+        remove_partial_files(path.parent, glob.escape(path.name))
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as stream:
+            with suppress(OSError):  # a file system may have no locks
+                fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -32,12 +36,28 @@ def write_atomically(path: Path, text: str) -> None:
 def partial_files(folder: Path, pattern: str) -> list[Path]:
     """Return what killed processes have left half-written of the files, or folders, that match the pattern."""
     paths = ((path, path.name.split(".")[-2]) for path in folder.glob(f"{pattern}.*.partial"))
-    return sorted(path for path, pid in paths if pid.isdecimal() and not _is_alive(int(pid)))
+    dead = (path for path, pid in paths if pid.isdecimal() and not _is_alive(int(pid)))
+    return sorted(path for path in dead if not _is_locked(path))
 
 
 def remove_partial_files(folder: Path, pattern: str) -> None:
     for path in partial_files(folder, pattern):
         remove_tree(path)
+
+
+def _is_locked(path: Path) -> bool:
+    """Return True if a process writes the file: one of another container has a number that means nothing here."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _is_alive(pid: int) -> bool:

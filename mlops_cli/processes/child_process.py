@@ -102,7 +102,9 @@ class JobProcesses:
         if self.folder.is_symlink() or self.folder.is_file():  # not ours, but in its place
             self.folder.unlink()
         for job in self._jobs() if has_own_proc() else ():  # else they cannot be found, and stay on record
-            if (owned or not job.is_owned) and (orphans := job.end()):
+            with job.held_if_orphaned() as is_orphaned:  # its folder goes before a new owner can lock it
+                orphans = job.end() if owned or is_orphaned else []
+            if orphans:
                 pids = " ".join(map(str, orphans))
                 raise MlopsError(f"Processes of an earlier run do not end: {pids}.", f"End them: kill -9 {pids}")
         self._remove_if_empty()
@@ -129,17 +131,21 @@ class Job:
     @property
     def is_owned(self) -> bool:
         """Return True if a living process owns the token: the kernel releases its lock however the owner ends."""
+        with self.held_if_orphaned() as is_orphaned:
+            return not is_orphaned
+
+    @contextmanager
+    def held_if_orphaned(self) -> Iterator[bool]:
+        """Provide True if no living process owns the token; then nobody can own it within the block."""
         try:
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
-            return False
+            yield True
+            return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            return isinstance(error, BlockingIOError)
+            yield _lock_at_once(descriptor)
         finally:
             os.close(descriptor)
-        return False
 
     def own(self) -> None:
         """Make the folder and own it; raise FileNotFoundError if another command has removed it meanwhile."""
@@ -201,6 +207,15 @@ class Job:
         except OSError:  # sockets then fail, all else works
             return str(self.folder)
         return str(link)
+
+
+def _lock_at_once(descriptor: int) -> bool:
+    """Return False if another process holds the lock; a file system may lock files only."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
+    return True
 
 
 def find_by_token(token: str) -> list[int]:

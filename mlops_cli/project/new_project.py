@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -157,6 +158,8 @@ def write_project(project: NewProject) -> None:
     try:
         _make_folders(folder, new_folders)
         remove_partial_files(folder, STAGING)
+        if staging.exists():  # of a killed process that had this one's number
+            remove_tree(staging)
         staging.mkdir()
         for number, path in enumerate(project.missing):
             (staging / str(number)).write_bytes(project.files[path])
@@ -168,7 +171,8 @@ def write_project(project: NewProject) -> None:
         for file in placed:
             file.unlink()
         for new_folder in reversed(new_folders):
-            new_folder.rmdir()
+            with suppress(OSError):  # another `init` has put files there
+                new_folder.rmdir()
         raise
     remove_tree(staging)
 
@@ -176,7 +180,10 @@ def write_project(project: NewProject) -> None:
 def _make_folders(folder: Path, new_folders: list[Path]) -> None:
     """Make the folder and those above it, and add each new one to ``new_folders``."""
     for path in reversed([parent for parent in (folder, *folder.parents) if not parent.exists()]):
-        path.mkdir(exist_ok=True)  # another `init` at the same time
+        try:
+            path.mkdir()
+        except FileExistsError:  # another `init` at the same time
+            continue
         new_folders.append(path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from mlops_cli.core.secrets import add_known_secrets
@@ -11,31 +11,29 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings import read_dotenv
 
 
-def secret_origins(names: Iterable[str], dotenv: Path) -> dict[str, str]:
+def secret_origins(names: Collection[str], dotenv: Path) -> dict[str, str]:
     """Return where each secret is set: "environment", ".env", or "" if it is not."""
-    names = list(names)
     file = read_dotenv(dotenv) if names else {}
     return {name: "environment" if os.environ.get(name) else ".env" if file.get(name) else "" for name in sorted(names)}
 
 
-def present_secrets(names: Iterable[str], dotenv: Path) -> dict[str, str]:
+def present_secrets(names: Collection[str], dotenv: Path) -> dict[str, str]:
     """Return the values of the secrets that are set, and hide them in every text of this process."""
-    origins = secret_origins(names, dotenv)
-    sources: dict[str, Mapping[str, str]] = {"environment": os.environ, ".env": read_dotenv(dotenv) if origins else {}}
-    values = {name: sources[origin][name] for name, origin in origins.items() if origin}
+    file = read_dotenv(dotenv) if names else {}
+    values = {name: value for name in sorted(names) if (value := os.environ.get(name) or file.get(name))}
     add_known_secrets(values.values())
     return values
 
 
-def required_secrets(names: Iterable[str], dotenv: Path) -> dict[str, str]:
+def required_secrets(names: Collection[str], dotenv: Path) -> dict[str, str]:
     """Return the values of all secrets. Raise ConfigurationError if one is not set."""
-    missing = missing_secrets(names, dotenv)
-    if missing:
+    values = present_secrets(names, dotenv)
+    if missing := sorted({*names} - values.keys()):
         raise ConfigurationError(missing_message(missing), missing_hint(missing))
-    return present_secrets(names, dotenv)
+    return values
 
 
-def missing_secrets(names: Iterable[str], dotenv: Path) -> list[str]:
+def missing_secrets(names: Collection[str], dotenv: Path) -> list[str]:
     return [name for name, origin in secret_origins(names, dotenv).items() if not origin]
 
 

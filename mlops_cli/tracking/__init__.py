@@ -37,7 +37,7 @@ def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: C
         tracker.check()
         record = run_record(run, use_case, settings.target, settings["STAGE"])
         with tempfile.TemporaryDirectory() as scratch:
-            page = tracker.send(record, runs.list_runs(), runs.own_files(run, Path(scratch)))
+            page = tracker.send(record, runs.list_runs(), lambda: runs.own_files(run, Path(scratch)))
         location = page or f"experiment {experiment} at {settings['MLFLOW_TRACKING_URI']}"
         say(f"run {run.id} is logged to MLflow: {without_secrets(location)}")
     except MlopsError as error:

@@ -7,7 +7,7 @@ import logging
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -60,10 +60,10 @@ class Tracker:
         if self.uri.startswith(("http://", "https://")):
             _find_run(self.uri)
 
-    def send(self, record: RunRecord, runs: Iterable[Run], files: Path | None = None) -> str:
+    def send(self, record: RunRecord, runs: Iterable[Run], files: Callable[[], Path | None] = lambda: None) -> str:
         """Update the run's MLflow run, and those of ``runs`` that no longer wait; return its page.
 
-        ``files``: the folder of the training's own files, kept in MLflow once.
+        ``files`` fetches the folder of the training's own files, which MLflow keeps once.
         """
         from mlflow import MlflowClient  # its import sets up its logging
 
@@ -72,8 +72,8 @@ class Tracker:
             experiment_id = _experiment(client, self.experiment)
             logged = _search(client, experiment_id, record) or _create_run(client, experiment_id, record)
             _log(client, logged, record)
-            if files and not client.list_artifacts(logged.info.run_id, FILES):
-                client.log_artifacts(logged.info.run_id, str(files), FILES)
+            if not client.list_artifacts(logged.info.run_id, FILES) and (folder := files()):
+                client.log_artifacts(logged.info.run_id, str(folder), FILES)
             _set_state(client, logged, record.run)
             _update_superseded(client, experiment_id, {run.id: run for run in runs})
         return self._page(experiment_id, logged.info.run_id)

@@ -207,6 +207,11 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     assert [key for key in keys if key in logs or any(key.encode() in content for content in files)] == []
     repeated = Cli(tiny.folder, {**tiny.environment, "FEED": "another-key"})
     assert repeated.json("run")["changed"] is False, "another value is no reason to train again"
+    tiny("approve", "--yes")
+    settings_text = (tiny.folder / ".env").read_text()
+    (tiny.folder / ".env").write_text(settings_text.replace(f"FEED={keys[0]}\n", ""))
+    assert "The secret FEED of training/usecase.toml is not set." in tiny.both("test-endpoint", code=2)[1]
+    (tiny.folder / ".env").write_text(settings_text)
     edit(tiny, "usecase.toml", ', "SHOP_LOGIN"', "")
     out, err = tiny.both("run", "--explain", code=3)
     assert "secret SHOP_LOGIN" in out

@@ -122,6 +122,10 @@ class Project:
         os.waitpid(pid, os.WUNTRACED)
         strace = subprocess.Popen(["strace", "-qq", "-o", calls, "-e", f"trace={CALLS}", *inject, "-p", str(pid)])
         while not _has_tracer(pid):
+            if strace.poll() is not None:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise RuntimeError(f"strace could not attach; it ended with {strace.returncode}")
             time.sleep(0.001)
         os.kill(pid, signal.SIGCONT)
         self.wait(pid)

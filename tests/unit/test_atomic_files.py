@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -35,6 +36,19 @@ def test_a_repeated_write_removes_what_a_killed_one_left(tmp_path: Path) -> None
     write_atomically(file, "{}")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {file.name, f"{file.name}.{os.getppid()}.partial", f"d.{ended.pid}.partial"}
+
+
+def test_a_repeated_write_spares_what_a_process_of_another_container_writes(tmp_path: Path) -> None:
+    """Its number means nothing here, but its lock does."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    partial = tmp_path / f"data.json.{ended.pid}.partial"
+    with partial.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        write_atomically(tmp_path / "data.json", "{}")
+        assert partial.exists()
+    write_atomically(tmp_path / "data.json", "{}")
+    assert not partial.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b'{"number": ', b"[1]", b"\xff"])

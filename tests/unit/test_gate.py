@@ -139,6 +139,8 @@ NOT_RUN = {
     "import pytest\npytest.skip('no GPU', allow_module_level=True)\n": "tests/test_pretraining.py: skipped: no GPU",
     "import pytest\n@pytest.mark.skip(reason='later')\ndef test_a(): pass\n": "test_a: skipped: later",
     "import pytest\n@pytest.mark.parametrize('x', [])\ndef test_a(x): pass\n": "skipped: got empty parameter set",
+    "import pytest\n@pytest.mark.xfail(reason='x')\ndef test_a(): assert 0\n": "test_a: skipped: expected to fail: x",
+    "import pytest\ndef test_a(): pytest.xfail('no data')\n": "test_a: skipped: expected to fail: ",
 }
 
 
@@ -148,6 +150,15 @@ def test_a_suite_without_a_test_that_runs_says_why(suite: Suite, tests: str, rea
     assert (detail["passed"], detail["failed"]) == (0, 0)
     message = gate_failure(STAGE, detail, [], "log")
     assert message.startswith("The gate pre-training-tests failed: no test ran.\n  - ") and reason in message
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_expected_failure_is_no_failure_unless_it_is_strict_and_passes(suite: Suite, strict: bool) -> None:
+    mark = "import pytest\n@pytest.mark.xfail(reason='drift', strict={strict})\n"
+    detail = suite(f"{mark.format(strict=strict)}def test_a(): assert 0\n{PASSES}")
+    assert (detail["passed"], detail["failed"], detail["failures"]) == (1, 0, [])
+    detail = suite(f"{mark.format(strict=strict)}def test_a(): pass\n{PASSES}")
+    assert (detail["passed"], detail["failed"]) == ((1, 1) if strict else (2, 0))
 
 
 @pytest.mark.parametrize("option", ["-n auto", "--timeout=60", "-p pytest_asyncio", "--strict-config"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import subprocess
@@ -180,3 +181,10 @@ def test_a_metric_of_several_columns_gets_them_by_name(output: Path) -> None:
     assert mlops_scripts.row_metric(lost, columns) == pytest.approx(expected)
     with pytest.raises(ValueError, match="is nan in row 0; it must be a number in every row"):
         mlops_scripts.row_metric(lambda truth, predicted: float("nan"), columns)
+
+
+def test_a_metric_without_a_text_of_its_own_is_refused_by_name(output: Path) -> None:
+    columns, rows = {"left": mlops_scripts.labels(TRUTH, SCORES)}, [str(row) for row in range(300)]
+    with pytest.raises(ValueError, match="cost must be a function that is written in a file of the project"):
+        mlops_scripts.write_predictions(columns, rows, row_metrics={"cost": functools.partial(max, 0.0)})
+    assert not (output / "predictions.json").exists()

@@ -38,7 +38,7 @@ class AwsServedEndpoint(ServedEndpoint):
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate_runner import run_gate
         from mlops_cli.processes.child_process import JobProcesses
-        from mlops_cli.project.script_secrets import present_secrets
+        from mlops_cli.project.script_secrets import required_secrets
         from mlops_cli.project.state_dir import create_state_dir
 
         self._deployed.require_owner()
@@ -50,7 +50,7 @@ class AwsServedEndpoint(ServedEndpoint):
             children = JobProcesses(project.state / "children")
             stage = ENDPOINT_GATE
             use_case = self._deployed.use_case
-            variables |= present_secrets(use_case.passed.secrets, project.dotenv)
+            variables |= required_secrets(use_case.passed.secrets, project.dotenv)
             return run_gate(stage, project.training, variables, use_case.passed, children, use_case.time_limits)
 
     def request_statistics(self, days: int) -> RequestStatistics:

@@ -43,13 +43,13 @@ class LocalServedEndpoint(ServedEndpoint):
 
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate_runner import run_gate
-        from mlops_cli.project.script_secrets import present_secrets
+        from mlops_cli.project.script_secrets import required_secrets
 
         services = self._services
         variables = gate_variables(services.server, self.status().deployed_digest)
         stage = ENDPOINT_GATE
         use_case, project = services.use_case, services.project
-        variables |= present_secrets(use_case.passed.secrets, project.dotenv)
+        variables |= required_secrets(use_case.passed.secrets, project.dotenv)
         return run_gate(stage, project.training, variables, use_case.passed, services.children, use_case.time_limits)
 
     def request_statistics(self, days: int) -> RequestStatistics:

@@ -86,8 +86,13 @@ def _short(nodeid: str) -> str:
 
 
 def _skip_reason(report: Any) -> str:
-    """Return the reason that was given: a skip's longrepr is a file, a line and a text."""
-    return str(report.longrepr[2]).removeprefix("Skipped: ")
+    """Return the reason that was given. Only a skip's longrepr is a file, a line and a text; an expected failure is a
+    skip to pytest, too.
+    """
+    if hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}"
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+    return str(reason).removeprefix("Skipped: ")
 
 
 def _reason(report: Any) -> str:

@@ -198,6 +198,8 @@ def test_run_without_data_gets_the_declared_ones_or_says_how(cli: Cli) -> None:
     assert out.startswith("$ mlops download-data\n")
     assert "Kaggle" in err
     assert err.endswith("to try it without Kaggle: mlops download-data --source sample\n")
+    out, err = cli.both("run", "--from", "train", code=1)
+    assert (out, err.count("error:")) == ("", 1), "without data there is no run to take stages from"
 
 
 def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:

@@ -241,6 +241,18 @@ new_project.write_project(new_project.new_project(Path({str(folder)!r}), scaffol
     assert {path.name for path in folder.iterdir()} == {Path(name).parts[0] for name in project.files}
 
 
+def test_a_repetition_with_the_number_of_the_killed_process_finishes_it(tmp_path: Path) -> None:
+    from mlops_cli.project import new_project, scaffold
+
+    staging = tmp_path / f"{new_project.STAGING}.{os.getpid()}.partial"
+    staging.mkdir()
+    (staging / "0").write_text("half")
+    project = new_project.new_project(tmp_path, scaffold.Kind("churn", minimal=True))
+    new_project.write_project(project)
+    assert contents(tmp_path) == dict(project.files)
+    assert not staging.exists()
+
+
 @pytest.mark.slow
 def test_an_installed_package_writes_what_the_source_tree_does(cli: Cli) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", "dist", str(ROOT)]

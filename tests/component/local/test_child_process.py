@@ -312,6 +312,28 @@ def test_a_process_keeps_its_folder_when_another_command_clears_up_beside_it(
     job.release_ownership()
 
 
+def test_a_folder_is_not_owned_while_another_command_removes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner locks its folder while the other command still looks for processes of an earlier one."""
+    children, searched = JobProcesses(tmp_path / "children"), []
+
+    def search(token: str) -> list[int]:
+        descriptor = os.open(tmp_path / "children" / token, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+        searched.append(token)
+        return []
+
+    orphan = children.begin()
+    orphan.release_ownership()
+    monkeypatch.setattr(child_process, "kill_by_token", search)
+    children.kill_orphans()
+    assert searched == [orphan.token]
+    assert not orphan.folder.exists()
+
+
 @pytest.mark.parametrize("note", ["noise", "link"])
 def test_something_else_in_the_place_of_the_tokens(tmp_path: Path, note: str) -> None:
     precious = tmp_path / "precious"

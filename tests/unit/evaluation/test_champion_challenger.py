@@ -186,6 +186,7 @@ def test_a_metric_of_the_projects_own_is_compared_on_rows_that_both_have() -> No
         (one_label(0.2), "the training of the live model recorded no cost; the next model is compared"),
         (with_cost(one_label(0.2), "f2"), "the function of cost has changed since the training of the live model"),
         (with_cost(one_label(0.2, start=ROWS)), "the live model was tested on other rows"),
+        (with_cost(model(0.2, columns=("insult",))), "the two models predict different things"),
     ],
 )
 def test_values_of_another_function_or_of_other_rows_are_not_compared(live: Predictions, problem: str) -> None:

@@ -92,6 +92,8 @@ def run(
         try:
             current, changed = start(context.backend.runs, console, request, cost_approval, explain)
         except NoDatasetError:
+            if from_stage:  # there is no run to take the earlier stages from either
+                raise
             _download_data(context, console)
             current, changed = start(context.backend.runs, console, request, cost_approval, explain)
     newer_data = show_newer_data(console, source_check, context.use_case.source)

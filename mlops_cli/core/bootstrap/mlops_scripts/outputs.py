@@ -54,15 +54,14 @@ def write_predictions(
     """
     digests = [_digest(instance) for instance in instances]
     chosen = sorted(range(len(digests)), key=digests.__getitem__)[:MOST_ROWS]
+    kept = {name: _chosen(column, chosen) for name, column in columns.items()}
     content = {
         "split": split,
         "of": len(instances),
         "rows": [digests[row].hex() for row in chosen],
         "one_of": one_of,
-        "columns": {name: _chosen(column, chosen) for name, column in columns.items()},
-        "row_metrics": {
-            name: _chosen(metric, chosen) for name, metric in described(row_metrics or {}, columns).items()
-        },
+        "columns": kept,
+        "row_metrics": described(row_metrics or {}, kept),
         "trained_on": None if trained_on is None else _packed(trained_on),
     }
     _write_json("predictions.json", content)

@@ -23,8 +23,9 @@ def row_metric(function: RowMetric, columns: Columns) -> float:
 
 def described(functions: Mapping[str, RowMetric], columns: Columns) -> dict[str, Any]:
     """Return each metric's values, and the digest of its function, for `predictions.json`."""
+    digests = {name: _digest(name, function) for name, function in functions.items()}
     return {
-        name: {"values": row_values(name, function, columns), "function": _digest(function)}
+        name: {"values": row_values(name, function, columns), "function": digests[name]}
         for name, function in functions.items()
     }
 
@@ -51,6 +52,12 @@ def _pairs(columns: Columns) -> list[tuple[Any, Any]]:
     ]
 
 
-def _digest(function: RowMetric) -> str:
-    """Return the digest of a function's text: values of another function are not comparable."""
-    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+def _digest(name: str, function: RowMetric) -> str:
+    """Return the digest of a function's text: values of another text are not compared. What it calls is not in it.
+
+    Raise ValueError for a callable without a text of its own, such as a `functools.partial`.
+    """
+    try:
+        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+    except (TypeError, OSError):
+        raise ValueError(f"{name} must be a function that is written in a file of the project") from None
