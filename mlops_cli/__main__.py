@@ -1,4 +1,7 @@
-"""``mlops`` and ``python -m mlops_cli``. Few imports: Ctrl-C during the others must not print a traceback."""
+"""``mlops`` and ``python -m mlops_cli``: gives the command line its targets.
+
+Few imports: Ctrl-C during the others must not print a traceback.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ def main() -> None:
         signal.signal(signal.SIGINT, _leave)
 
     gc.disable()  # all modules stay: looking for garbage among them takes a tenth of the start
+    from mlops_cli import backends
     from mlops_cli.cli import main as command_line
 
     gc.freeze()
     gc.set_threshold(COLLECTED_AT)
     gc.enable()
-    command_line()
+    command_line(backends)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

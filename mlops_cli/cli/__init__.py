@@ -10,19 +10,18 @@ from collections.abc import Collection
 from functools import partial
 from importlib import import_module
 
-from mlops_cli import backends
 from mlops_cli.cli.app import GROUPS, app
-from mlops_cli.cli.context import AppContext
+from mlops_cli.cli.context import AppContext, Targets
 from mlops_cli.cli.stdio import open_streams
 
 HELP = frozenset(("-h", "--help"))
 __all__ = ["app", "main", "register_commands"]
 
 
-def main() -> None:
+def main(targets: Targets) -> None:
     open_streams()
     register_commands(sys.argv[1:])
-    app(prog_name="mlops", obj=partial(AppContext, backends))
+    app(prog_name="mlops", obj=partial(AppContext, targets))
 
 
 def register_commands(words: Collection[str] = ()) -> None:

@@ -82,7 +82,7 @@ STUCK_REPORT = """
 import signal, sys
 from pathlib import Path
 from mlops_cli.backends.local.stages.approval_evidence import ApprovalEvidence
-from mlops_cli.cli import main
+from mlops_cli.__main__ import main
 
 def write_report(self, run, tell=None):
     Path("report-begun").touch()
@@ -254,7 +254,7 @@ def test_a_detached_run_that_dies_leaves_word_and_the_status_says_where(tiny: Cl
 
 FAULTY = """
 from mlops_cli.backends.local.runs.execution import RunExecution
-from mlops_cli.cli import main
+from mlops_cli.__main__ import main
 
 def run_stages(self, run, view, start):
     raise ZeroDivisionError("a fault in mlops itself")

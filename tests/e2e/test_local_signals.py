@@ -79,7 +79,7 @@ from mlops_cli.backends.local.endpoint import LocalServedEndpoint
 from mlops_cli.backends.local.infrastructure import LocalInfrastructure
 from mlops_cli.backends.local.models.local_models import LocalModels
 from mlops_cli.backends.local.runs.local_runs import LocalRuns
-from mlops_cli.cli import main
+from mlops_cli.__main__ import main
 
 def pause(self, *arguments):
     Path("paused").touch()

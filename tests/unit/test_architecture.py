@@ -194,6 +194,13 @@ def test_the_targets_do_not_know_each_other() -> None:
         assert {name for name in names if name.startswith(f"mlops_cli.backends.{other_target}")} == set()
 
 
+def test_the_command_line_knows_no_target() -> None:
+    names = {name for path in (PACKAGE / "cli").rglob("*.py") for name in imports(path)}
+    targets = {name for name in names if name.startswith("mlops_cli.backends.") and name.count(".") > 1}
+    assert not {name for name in targets if name.startswith(("mlops_cli.backends.local", "mlops_cli.backends.aws"))}
+    assert "mlops_cli.backends.base" in targets
+
+
 def test_the_simulated_aws_does_not_know_the_tool() -> None:
     assert files_importing("mlops_cli", sorted((ROOT / "aws_simulator").rglob("*.py"))) == set()
 

@@ -42,7 +42,7 @@ def test_pip_installs_it_and_it_runs_as_the_same_version(tmp_path: Path) -> None
     subprocess.run([*install, str(path)], check=True, cwd=tmp_path)
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import mlops_cli;"
-        "assert mlops_cli.__file__.startswith(sys.path[0]); from mlops_cli.cli import main; main()"
+        "assert mlops_cli.__file__.startswith(sys.path[0]); from mlops_cli.__main__ import main; main()"
     )
     run = [sys.executable, "-c", code, str(target), "--version"]
     done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path)

@@ -71,7 +71,9 @@ class AwsServices:
 
     @cached_property
     def registry(self) -> ModelRegistry:
-        return ModelRegistry(self.account.client("sagemaker"), self.outputs, self.bucket)
+        return ModelRegistry(
+            self.account.client("sagemaker"), self.outputs.model_group, self.outputs.serving_image, self.bucket
+        )
 
     @cached_property
     def endpoint(self) -> SageMakerEndpoint:

@@ -427,7 +427,7 @@ def call(self, operation, parameters):
     return answer
 BaseClient._make_api_call = call
 sys.argv = {["mlops", *arguments, *([] if arguments[0] in ("download-data", "run") else ["--yes"])]!r}
-from mlops_cli.cli import main
+from mlops_cli.__main__ import main
 main()
 """
     environment = {**os.environ, **cli.environment}

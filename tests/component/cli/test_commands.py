@@ -323,7 +323,7 @@ def test_the_local_target_never_loads_boto3(cli: Cli) -> None:
         ["cleanup", "--dry-run"],
     ):
         code = (
-            "import sys\nfrom mlops_cli.cli import main\n"
+            "import sys\nfrom mlops_cli.__main__ import main\n"
             f"sys.argv = ['mlops', *{arguments!r}]\n"
             "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
             "loaded = [name for name in sys.modules if name.split('.')[0] in ('boto3', 'botocore', 'sagemaker')]\n"
@@ -336,7 +336,7 @@ def test_the_local_target_never_loads_boto3(cli: Cli) -> None:
 
 def test_a_local_command_loads_nothing_that_it_does_not_use(cli: Cli) -> None:
     cli("deploy-infra")
-    code = "import sys; sys.argv = ['mlops', 'runs']; from mlops_cli.cli import main; main()"
+    code = "import sys; sys.argv = ['mlops', 'runs']; from mlops_cli.__main__ import main; main()"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", code], cwd=cli.folder, capture_output=True, text=True
     )
@@ -402,7 +402,7 @@ def test_a_full_disk_is_one_clear_line(cli: Cli) -> None:
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
         "sys.argv = ['mlops', 'download-data', '--source', 'sample', '--rows', '1000'];"
-        "from mlops_cli.cli import main; main()"
+        "from mlops_cli.__main__ import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=cli.folder, capture_output=True, text=True)
     assert done.returncode == 1

@@ -177,7 +177,7 @@ def test_a_tab_loads_nothing_heavy(far: tuple[Cli, CompletionCache], line: str) 
     code = (
         f"import os, sys, atexit; os.environ.update(_MLOPS_COMPLETE='complete_bash', COMP_WORDS={line!r}, "
         f"COMP_CWORD='{words}'); atexit.register(lambda: print(sorted({{m.split('.')[0] for m in sys.modules}})));"
-        "from mlops_cli.cli import main; main()"
+        "from mlops_cli.__main__ import main; main()"
     )
     loaded = subprocess.run([sys.executable, "-c", code], cwd=far[0].folder, capture_output=True, text=True).stdout
     assert ("v2" if "models" in line else "1affffff") in loaded

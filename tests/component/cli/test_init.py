@@ -181,7 +181,7 @@ def test_a_name_that_no_endpoint_can_have_is_refused(cli: Cli, arguments: list[s
 BROKEN = """
 import os, sys
 from pathlib import Path
-from mlops_cli.cli import main
+from mlops_cli.__main__ import main
 rename, left = Path.rename, [int(sys.argv.pop(1))]
 def failing(path, target):
     left[0] -= 1

@@ -22,7 +22,8 @@ def cli(project_folder: Path) -> Cli:
 def test_the_current_folder_may_be_gone(tmp_path: Path) -> None:
     code = (
         f"import os, sys; os.mkdir({str(tmp_path / 'gone')!r}); os.chdir({str(tmp_path / 'gone')!r});"
-        f"os.rmdir({str(tmp_path / 'gone')!r}); from mlops_cli.cli import main; sys.argv = ['mlops', 'status']; main()"
+        f"os.rmdir({str(tmp_path / 'gone')!r}); from mlops_cli.__main__ import main;"
+        "sys.argv = ['mlops', 'status']; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

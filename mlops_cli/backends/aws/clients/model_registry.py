@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.clients.s3 import Bucket
-from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
@@ -47,9 +46,10 @@ DEFAULT_CONTAINER = ServingContainer()
 
 
 class ModelRegistry:
-    def __init__(self, client: Client, outputs: StackOutputs, bucket: Bucket) -> None:
+    def __init__(self, client: Client, model_group: str, serving_image: str, bucket: Bucket) -> None:
         self._client = client
-        self._outputs = outputs
+        self._model_group = model_group
+        self._serving_image = serving_image
         self._bucket = bucket
 
     def copy_model(self, key: str, digest: str) -> str:
@@ -78,13 +78,13 @@ class ModelRegistry:
         """Return the ARN of a PendingManualApproval model package; a repeated call returns the same one."""
         evidence = {"ContentType": "application/json", "S3Uri": self._bucket.uri(evidence_key)}
         answer = self._client.create_model_package(
-            ModelPackageGroupName=self._outputs.model_group,
+            ModelPackageGroupName=self._model_group,
             ModelPackageDescription=f"run {run_id}",
             ModelApprovalStatus=PENDING,
             InferenceSpecification={
                 "Containers": [
                     {
-                        "Image": self._outputs.serving_image,
+                        "Image": self._serving_image,
                         "ModelDataUrl": self._bucket.uri(f"models/{digest}/model.tar.gz"),
                         **({"Environment": variables} if (variables := container.framework.environment) else {}),
                     }
@@ -153,7 +153,7 @@ class ModelRegistry:
         listed = self._client.pages(
             "list_model_packages",
             "ModelPackageSummaryList",
-            ModelPackageGroupName=self._outputs.model_group,
+            ModelPackageGroupName=self._model_group,
             SortBy="CreationTime",
             SortOrder="Ascending",
         )

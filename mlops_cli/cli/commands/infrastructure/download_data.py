@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mlops_cli.cli.app import command, get_context, show_account
 from mlops_cli.cli.completion import complete_script_arguments, complete_sources
 from mlops_cli.cli.options import Json
-
-if TYPE_CHECKING:
-    from mlops_cli.backends.base import Data
-    from mlops_cli.console import Console
-    from mlops_cli.data.metadata import DatasetInfo
-    from mlops_cli.data.request import DataRequest
 
 
 @command("download-data", "mlops download-data --source sample --rows 20000")
@@ -55,6 +49,7 @@ def download_data(
 
     Without --source, training/usecase.toml names the source. A script of the project runs on this machine.
     """
+    from mlops_cli.cli.dataset import download
     from mlops_cli.console.output import show_newer_data
     from mlops_cli.core.runs import parse_overrides
     from mlops_cli.data.origins import SourceCheck
@@ -75,13 +70,3 @@ def download_data(
         )
     console.result({**asdict(dataset), "changed": changed, "newer_data": newer_data})
     console.next("mlops run" if context.backend.infra.is_ready_to_run() else "mlops deploy-infra")
-
-
-def download(data: Data, console: Console, request: DataRequest) -> tuple[DatasetInfo, bool]:
-    """Download the dataset and show it; the bool is True if it changed."""
-    from mlops_cli.console.output import show_dataset
-
-    with console.progress() as report:
-        dataset, changed = data.download(request, report)
-    show_dataset(console, dataset, changed)
-    return dataset, changed

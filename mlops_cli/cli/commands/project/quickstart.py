@@ -76,7 +76,7 @@ def _download_data(
     data: Data, console: Console, use_case: UseCase, completed: Callable[[DataRequest], DataRequest]
 ) -> None:
     """Download the use case's quickstart data; keep a dataset of another source."""
-    from mlops_cli.cli.commands.infrastructure.download_data import download
+    from mlops_cli.cli.dataset import download
     from mlops_cli.project.data_request import quickstart_request
 
     request = completed(quickstart_request(use_case))

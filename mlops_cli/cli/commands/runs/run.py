@@ -107,7 +107,7 @@ def run(
 
 
 def _download_data(context: AppContext, console: Console) -> None:
-    from mlops_cli.cli.commands.infrastructure.download_data import download
+    from mlops_cli.cli.dataset import download
     from mlops_cli.project.data_request import data_request
 
     console.say("$ mlops download-data")
