@@ -194,7 +194,7 @@ class RehearsalSteps:
         self.rehearsal.run_costs = self.costs.costs
 
     def _download(self) -> None:
-        from mlops_cli.cli.commands.infrastructure.download_data import download
+        from mlops_cli.cli.dataset import download
 
         download(self._context.backend.data, self._console, self._request)
 
