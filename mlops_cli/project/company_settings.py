@@ -5,6 +5,10 @@ What they do on AWS is in backends/aws/company_account.py.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Callable
+
 ACCOUNT = "[a-z0-9-]*:[0-9]{12}"
 TAG_KEY, TAG_VALUE = r"(?!aws:|mlops:)[\w .:/+@-]{1,128}", r"[\w .:/=+@-]{0,256}"
 COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
@@ -58,3 +62,16 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
         "the IDs of at most 5 security groups, separated by commas",
     ),
 )
+
+
+def company_check(name: str, pattern: str, expected: str) -> Callable[[str], str]:
+    """Return the check of a setting's value: what is wrong with it, in words; empty if nothing is."""
+
+    def check(value: str) -> str:
+        if value and not re.fullmatch(pattern, value):
+            return f"expected {expected}"
+        keys = Counter(tag.partition("=")[0] for tag in value.split(",")) if name == "RESOURCE_TAGS" else Counter()
+        repeated = [key for key, count in keys.items() if count > 1]
+        return f"the tag {repeated[0]} stands twice; write one value for it" if repeated else ""
+
+    return check

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mlops_cli.core.jobs.time_limits import LONGEST
 from mlops_cli.core.stages import JOBS, TRAINING, Stage
+from mlops_cli.project.problems import Problems
 from mlops_cli.project.settings import INSTANCE_TYPE
 
 MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
@@ -95,7 +96,7 @@ class InstanceSettings:
 
 
 def read_instances(
-    tables: dict[str, Any], problems: list[str], minutes: Mapping[str, int] | None = None
+    tables: dict[str, Any], problems: Problems, minutes: Mapping[str, int] | None = None
 ) -> InstanceSettings:
     """Read a table for each job and [aws.endpoint]; add errors to ``problems``.
 
@@ -103,9 +104,9 @@ def read_instances(
     """
     limits = minutes or {}
     tables_known = [*(stage.name for stage in JOBS), "endpoint"]
-    problems += [
-        f"[aws.{name}] is not known; known are {', '.join(tables_known)}" for name in tables if name not in tables_known
-    ]
+    for name in tables:
+        if name not in tables_known:
+            problems.add_unknown(f"aws.{name}", name, tables_known, f"[aws.{name}]")
     return InstanceSettings(
         jobs={stage.name: _read(stage.name, tables, _with_limit(limits.get(stage.name)), problems) for stage in JOBS},
         endpoint=_read("endpoint", tables, EndpointConfig(), problems),
@@ -119,30 +120,27 @@ def _with_limit(minutes: int | None) -> JobInstances:
     return JobInstances(max_runtime_minutes=minutes, max_wait_minutes=max_wait_minutes)
 
 
+KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false"}
 Read = TypeVar("Read", JobInstances, EndpointConfig)
 
 
-def _read(name: str, tables: dict[str, Any], default: Read, problems: list[str]) -> Read:
+def _read(name: str, tables: dict[str, Any], default: Read, problems: Problems) -> Read:
     table = tables.get(name, {})
     if not isinstance(table, dict):
-        problems.append(f"[aws.{name}] must be a table")
+        problems.add(f"aws.{name}", "must be a table", f"[aws.{name}]")
         return default
     defaults = {entry.name: getattr(default, entry.name) for entry in fields(default)}
-    wrong = [_value_problem(key, value, defaults) for key, value in table.items()]
-    if any(wrong):
-        problems += [f"aws.{name}.{problem}" for problem in wrong if problem]
-        return default
-    instances = type(default)(**{**defaults, **table})
-    problems += [f"aws.{name}.{problem}" for problem in instances.problems]
+    readable = {key: value for key, value in table.items() if type(value) is type(defaults.get(key))}
+    for key in table.keys() - readable.keys():
+        if key in defaults:
+            problems.add(f"aws.{name}.{key}", f"must be {KINDS[type(defaults[key])]}")
+        else:
+            problems.add_unknown(f"aws.{name}.{key}", key, list(defaults))
+    instances = type(default)(**{**defaults, **readable})
+    for problem in instances.problems:
+        key, _, text = problem.partition(" ")
+        problems.add(f"aws.{name}.{key}", text)
     return instances
-
-
-def _value_problem(key: str, value: Any, defaults: dict[str, Any]) -> str:
-    if key not in defaults:
-        return f"{key} is not known; known are {', '.join(defaults)}"
-    kind = type(defaults[key])
-    names = {str: "a text", int: "a whole number", bool: "true or false"}
-    return "" if type(value) is kind else f"{key} must be {names[kind]}"
 
 
 def _instance_type_problem(value: str) -> list[str]:

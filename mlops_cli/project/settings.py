@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mlops_cli.core.secrets import known_secrets, without_secrets
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.company_settings import COMPANY_SETTINGS
+from mlops_cli.project.company_settings import COMPANY_SETTINGS, company_check
 
 Check = Callable[[str], str]
 
@@ -173,7 +173,7 @@ SETTINGS: tuple[Setting, ...] = (
         _matches(INSTANCE_TYPE, "an instance type such as ml.m5.xlarge"),
     ),
     *(
-        Setting(name, default, f"aws: {meaning}", _matches(pattern, expected))
+        Setting(name, default, f"aws: {meaning}", company_check(name, pattern, expected))
         for name, default, meaning, pattern, expected in COMPANY_SETTINGS
     ),
     Setting(

@@ -26,6 +26,8 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.project.instances import InstanceSettings, read_instances
+from mlops_cli.project.problems import Problems
+from mlops_cli.project.secret_names import secret_name_problem
 from mlops_cli.project.settings import NAME
 
 if sys.version_info >= (3, 11):
@@ -131,15 +133,17 @@ def load_use_case(path: Path) -> UseCase:
     except (ValueError, RecursionError) as error:
         message = re.sub(r"\(('[^']*'(?:, '[^']*')*),?\)", r"\1", str(error))  # tomllib shows a key as a tuple
         problem = "it nests too deeply" if isinstance(error, RecursionError) else message
-        raise ConfigurationError(f"{path} is not valid TOML: {problem}.", f"Fix {path.name} and try again.") from None
-    problems = [_unknown(f"[{name}]", name, TABLES) for name in document if name not in TABLES]
-    use_case = _read(document, path, problems)
+        raise ConfigurationError(
+            f"{path} is not valid TOML: {problem}.", f"Fix {path.name}, then check it: mlops config"
+        ) from None
+    problems = Problems()
+    use_case = _read(_with_known_names(document, "", TABLES, problems), path, problems)
     if problems:
-        raise ConfigurationError(f"{path}: " + "; ".join(problems) + ".", "Fix the file and try again.")
+        raise ConfigurationError(f"{path}: {problems.text}", "Fix the file, then check it: mlops config")
     return use_case
 
 
-def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
+def _read(document: dict[str, Any], path: Path, problems: Problems) -> UseCase:
     data = _check_keys(document, "data", problems)
     metrics = _check_keys(document, "metrics", problems)
     endpoint = _check_keys(document, "endpoint", problems)
@@ -150,7 +154,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         name=_name(document, problems),
         description=_optional_text(document, "description", problems),
         source=_optional_text(data, "source", problems, "data."),
-        quickstart=_optional_text({"quickstart": data.get("source", ""), **data}, "quickstart", problems, "data."),
+        quickstart=_optional_text(data, "quickstart", problems, "data.", _if_text(data.get("source", ""))),
         competition=_optional_text(data, "competition", problems, "data."),
         file=_optional_text(data, "file", problems, "data.", "train.csv"),
         columns=_columns(data, "data.columns", problems),
@@ -168,7 +172,7 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
         examples=_examples(endpoint, problems),
         machines=read_instances(_table(document, "aws", problems), problems, time_limits.minutes),
         time_limits=time_limits,
-        texts=_texts(_table(document, "hyperparameters", [])),
+        texts=_texts(document.get("hyperparameters")),
         path=path,
         sample=_fraction(endpoint, "sample", problems, "endpoint."),
         files=_files(_table(document, "files", problems), problems),
@@ -182,176 +186,185 @@ def _read(document: dict[str, Any], path: Path, problems: list[str]) -> UseCase:
     )
 
 
-def _table(parent: dict[str, Any], key: str, problems: list[str], name: str = "") -> dict[str, Any]:
+def _table(parent: dict[str, Any], key: str, problems: Problems, name: str = "") -> dict[str, Any]:
     value = parent.get(key, {})
     if isinstance(value, dict):
         return value
-    problems.append(f"[{name or key}] must be a table")
+    problems.add(name or key, "must be a table", f"[{name or key}]")
     return {}
 
 
-def _check_keys(parent: dict[str, Any], key: str, problems: list[str]) -> dict[str, Any]:
+def _check_keys(parent: dict[str, Any], key: str, problems: Problems) -> dict[str, Any]:
     """Return one of KEYS' tables; report unknown keys, mostly misspelled ones."""
-    table = _table(parent, key, problems)
-    problems += [_unknown(f"{key}.{name}", name, KEYS[key]) for name in table if name not in KEYS[key]]
-    return table
+    return _with_known_names(_table(parent, key, problems), key, KEYS[key], problems)
 
 
-def _unknown(key: str, name: str, choices: Sequence[str]) -> str:
-    near = get_close_matches(name, choices, 1)
-    return f"{key} is not known; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(choices)}")
+def _with_known_names(table: dict[str, Any], title: str, known: Sequence[str], problems: Problems) -> dict[str, Any]:
+    """Return the table with each misspelled name under the meant one, so that this one is not missing, too."""
+    read = {name: value for name, value in table.items() if name in known}
+    for name in table.keys() - read.keys():
+        key = f"{title}.{name}" if title else name
+        homes = [home for home, names in KEYS.items() if name in names]
+        elsewhere = f"it belongs in [{homes[0]}]" if homes else ""
+        if title and name in TABLES:
+            elsewhere = "it belongs before the first [table] of the file"
+        problems.add_unknown(key, name, known, key if title else f"[{name}]", elsewhere)
+        for meant in get_close_matches(name, known, 1):
+            read.setdefault(meant, table[name])
+    return read
 
 
-def _text(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> str:
+def _text(table: dict[str, Any], key: str, problems: Problems, prefix: str = "") -> str:
     value = table.get(key)
     if isinstance(value, str) and value.strip():
         return value
-    problems.append(f"{prefix}{key} must be a text" + ("" if key in table else ", and is missing"))
+    problems.add(f"{prefix}{key}", "must be a text" if key in table else "is missing; it must be a text")
     return ""
 
 
-def _flag(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> bool:
+def _flag(table: dict[str, Any], key: str, problems: Problems, prefix: str = "") -> bool:
     value = table.get(key, False)
     if not isinstance(value, bool):
-        problems.append(f"{prefix}{key} must be true or false")
+        problems.add(f"{prefix}{key}", "must be true or false")
     return value is True
 
 
-def _optional_text(table: dict[str, Any], key: str, problems: list[str], prefix: str = "", default: str = "") -> str:
+def _optional_text(table: dict[str, Any], key: str, problems: Problems, prefix: str = "", default: str = "") -> str:
     value = table.get(key, default)
     if not isinstance(value, str):
-        problems.append(f"{prefix}{key} must be a text")
+        problems.add(f"{prefix}{key}", "must be a text")
         return default
     return value
 
 
-def _fraction(table: dict[str, Any], key: str, problems: list[str], prefix: str = "") -> float:
+def _if_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _fraction(table: dict[str, Any], key: str, problems: Problems, prefix: str = "") -> float:
     value = table.get(key, 0.0)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        problems.append(f"{prefix}{key} must be a number from 0 (none) to 1 (all)")
+        problems.add(f"{prefix}{key}", "must be a number from 0 (none) to 1 (all)")
         return 0.0
     return float(f"{value:g}")  # the form in an environment variable
 
 
-def _time_limits(table: dict[str, Any], problems: list[str]) -> TimeLimits:
+def _time_limits(table: dict[str, Any], problems: Problems) -> TimeLimits:
     """Return the longest times of stages, in minutes."""
-    for stage, minutes in table.items():
-        if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= LONGEST:
-            problems.append(f"time_limits.{stage} must be a whole number of minutes from 1 to {LONGEST:,}")
-    return TimeLimits({stage: minutes for stage, minutes in table.items() if isinstance(minutes, int)})
+    limits = {stage: minutes for stage, minutes in table.items() if type(minutes) is int and 1 <= minutes <= LONGEST}
+    for stage in table.keys() - limits.keys():
+        problems.add(f"time_limits.{stage}", f"must be a whole number of minutes from 1 to {LONGEST:,}")
+    return TimeLimits(limits)
 
 
-def _files(table: dict[str, Any], problems: list[str]) -> dict[str, tuple[str, ...]]:
+def _files(table: dict[str, Any], problems: Problems) -> dict[str, tuple[str, ...]]:
     """Return patterns of files in training/ with the stages that count them in their cache keys; () for no stage."""
     stage_names = [stage.name for stage in STAGES if stage.script]
     for pattern, stages in table.items():
         if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
-            problems.append(f"files.{pattern!r} must be a list of stages")
+            problems.add(f"files.{pattern!r}", 'must be a list of stages, such as ["train"]')
             continue
-        problems += [
-            _unknown(f"files.{pattern!r}: {stage!r}", stage, stage_names)
-            for stage in stages
-            if stage not in stage_names
-        ]
+        for stage in stages:
+            if stage not in stage_names:
+                problems.add_unknown(f"files.{pattern!r}: {stage!r}", stage, stage_names)
     return {pattern: tuple(stages) for pattern, stages in table.items() if isinstance(stages, list)}
 
 
-def _passed(table: dict[str, Any], problems: list[str]) -> PassedVariables:
+def _passed(table: dict[str, Any], problems: Problems) -> PassedVariables:
     """Return the environment variables that scripts get beside the common ones."""
     names, fixed = _names(table, "pass", problems, "environment."), _table(table, "set", problems, "environment.set")
     _check_variables((*names, *fixed), "environment", problems)
-    problems.extend(
-        f"environment.set.{name} must be a text, a number or true/false"
-        for name, value in fixed.items()
-        if not isinstance(value, Scalar)
-    )
-    problems.extend(
-        f"environment.set.{name} contains a NUL character, which no program can be given"
-        for name, value in fixed.items()
-        if "\0" in str(value)
-    )
+    for name, value in fixed.items():
+        if not isinstance(value, Scalar):
+            problems.add(f"environment.set.{name}", "must be a text, a number or true/false")
+        elif "\0" in str(value):
+            problems.add(f"environment.set.{name}", "contains a NUL character, which no program can be given")
     return PassedVariables(tuple(names), {name: str(value) for name, value in fixed.items()})
 
 
-def _secrets(table: dict[str, Any], passed: PassedVariables, problems: list[str]) -> dict[str, str]:
+def _secrets(table: dict[str, Any], passed: PassedVariables, problems: Problems) -> dict[str, str]:
     """Return the names of the secrets that scripts get, with their addresses on AWS. A wrong value is not shown."""
     names, addresses = _names(table, "names", problems, "secrets."), _table(table, "aws", problems, "secrets.aws")
     _check_variables(names, "secrets", problems)
-    twice = sorted({*names} & {*passed.names, *passed.fixed})
-    problems += [f"secrets and environment both have {name}" for name in twice]
-    problems += [_unknown(f"secrets.aws.{name}", name, names) for name in addresses if name not in names]
-    problems += [
-        f"secrets.aws.{name} must be {EXPECTED}"
-        for name, address in addresses.items()
-        if not isinstance(address, str) or not is_address(address)
-    ]
+    for name in sorted({*names} & {*passed.names, *passed.fixed}):
+        problems.add(f"secrets.names.{name}", "is in [environment], too; remove one of them")
+    for name in names:
+        if problem := secret_name_problem(name):
+            problems.add(f"secrets.names.{name}", f"has {name}, {problem}", "secrets.names")
+    for name, address in addresses.items():
+        if name not in names:
+            problems.add_unknown(f"secrets.names.{name}", name, names, f"secrets.aws.{name}")
+        elif not isinstance(address, str) or not is_address(address):
+            problems.add(f"secrets.aws.{name}", f"must be {EXPECTED}")
     return {name: str(addresses.get(name, "")) for name in names}
 
 
-def _names(table: dict[str, Any], key: str, problems: list[str], prefix: str) -> list[str]:
+def _names(table: dict[str, Any], key: str, problems: Problems, prefix: str) -> list[str]:
     names = table.get(key, [])
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         return names
-    problems.append(f"{prefix}{key} must be a list of names")
+    problems.add(f"{prefix}{key}", f'must be a list of names, such as {key} = ["SHOP_TOKEN"]')
     return []
 
 
-def _check_variables(names: Sequence[str], title: str, problems: list[str]) -> None:
+def _check_variables(names: Sequence[str], title: str, problems: Problems) -> None:
     for name in names:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            problems.append(f"{title} has {name!r}, expected the name of a variable")
+            problems.add(f"{title}.names.{name}", f"has {name!r}, expected the name of a variable", title)
         elif is_own(name):
-            problems.append(f"{title} has {name}, which mlops sets itself")
+            problems.add(f"{title}.names.{name}", f"has {name}, which mlops sets itself; choose another name", title)
 
 
-def _code_folders(table: dict[str, Any], root: Path, problems: list[str]) -> tuple[Path, ...]:
+def _code_folders(table: dict[str, Any], root: Path, problems: Problems) -> tuple[Path, ...]:
     """Return the folders beside training/ with packages for scripts."""
     names = table.get("path", [])
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        problems.append('code.path must be a list of folders, such as ["src"]')
+        problems.add("code.path", 'must be a list of folders, such as ["src"]')
         return ()
     folders = tuple(Path(os.path.normpath(root / name)) for name in names)
     for name, folder in zip(names, folders, strict=True):
         if Path(name).is_absolute() or not folder.is_dir():
-            problems.append(f"code.path has {name!r}, expected a folder, relative to the project's")
+            problems.add(
+                f"code.path.{name}", f"has {name!r}, expected a folder, relative to the project's", "code.path"
+            )
         elif folder == root or folder in root.parents or folder.is_relative_to(root / "training"):
-            problems.append(f"code.path has {name!r}, expected a folder beside training/")
+            problems.add(f"code.path.{name}", f"has {name!r}, expected a folder beside training/", "code.path")
     return folders
 
 
-def _name(document: dict[str, Any], problems: list[str]) -> str:
+def _name(document: dict[str, Any], problems: Problems) -> str:
     """Return the use case's name: a part of the endpoint's, so in SageMaker's character set."""
     name = _text(document, "name", problems)
     if name and not re.fullmatch(NAME, name):
-        problems.append(f"name is {name!r}, expected up to 41 letters, digits and -")
+        problems.add("name", f"is {name!r}, expected up to 41 letters, digits and -")
     return name
 
 
-def _framework(model: dict[str, Any], problems: list[str]) -> Framework:
+def _framework(model: dict[str, Any], problems: Problems) -> Framework:
     name = model.get("framework", DEFAULT.name)
     if isinstance(name, str) and name in NAMES:
         return framework_named(name)
-    problems.append(_unknown(f"model.framework: {name!r}", str(name), NAMES))
+    problems.add_unknown("model.framework", str(name), NAMES, f"model.framework: {name!r}")
     return DEFAULT
 
 
-def _version(model: dict[str, Any], problems: list[str]) -> str:
+def _version(model: dict[str, Any], problems: Problems) -> str:
     version = model.get("version", "")
     if isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.-]*", version):
         return version
-    problems.append('model.version must be a version of the framework in quotes, such as "1.9-0"')
+    problems.add("model.version", 'must be a version of the framework in quotes, such as "1.9-0"')
     return ""
 
 
-def _examples(endpoint: dict[str, Any], problems: list[str]) -> tuple[Any, ...]:
+def _examples(endpoint: dict[str, Any], problems: Problems) -> tuple[Any, ...]:
     examples = endpoint.get("examples", [])
     if not isinstance(examples, list):
-        problems.append("endpoint.examples must be a list")
+        problems.add("endpoint.examples", "must be a list")
         return ()
     return tuple(_as_json(example, problems) for example in examples)
 
 
-def _as_json(value: Any, problems: list[str]) -> Any:
+def _as_json(value: Any, problems: Problems) -> Any:
     """Return a value of an example as JSON has it: a date or time as its text; report a number that JSON has not."""
     if isinstance(value, dict):
         return {name: _as_json(item, problems) for name, item in value.items()}
@@ -360,57 +373,58 @@ def _as_json(value: Any, problems: list[str]) -> Any:
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        problems.append(f"endpoint.examples has the number {value}, which a request in JSON cannot have")
+        problems.add("endpoint.examples", f"has the number {value}, which a request in JSON cannot have")
     return value
 
 
-def _columns(parent: dict[str, Any], title: str, problems: list[str]) -> dict[str, str]:
+def _columns(parent: dict[str, Any], title: str, problems: Problems) -> dict[str, str]:
     columns = _table(parent, "columns", problems, title)
     texts = {}
     for name, spec in columns.items():
         try:
             texts[str(name)] = written(spec)
         except ValueError as error:
-            problems.append(f"{title}.{name} is {error}")
+            problems.add(f"{title}.{name}", f"is {error}")
     return texts
 
 
-def _tables(data: dict[str, Any], problems: list[str]) -> dict[str, TableFiles]:
+def _tables(data: dict[str, Any], problems: Problems) -> dict[str, TableFiles]:
     """Return the tables among the files that have a schema, by name."""
     tables = _table(data, "tables", problems, "data.tables")
     if tables and data.get("columns"):
-        problems.append("data has both columns and tables; give each table its own columns")
+        problems.add("data.columns", "stands beside data.tables; give each table its own columns")
     declared = {}
     for name in tables:
         if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
-            problems.append(f"data.tables has {name!r}, expected a name of letters, digits, _ and -")
+            wrong = f"has {name!r}, expected a name of letters, digits, _ and -"
+            problems.add(f"data.tables.{name}", wrong, "data.tables")
         title = f"data.tables.{name}"
-        table = _table(tables, name, problems, title)
-        problems += [_unknown(f"{title}.{key}", key, TABLE_KEYS) for key in table if key not in TABLE_KEYS]
+        table = _with_known_names(_table(tables, name, problems, title), title, TABLE_KEYS, problems)
         columns = _columns(table, f"{title}.columns", problems)
         if not columns:
-            problems.append(f"{title} names no columns")
+            problems.add(f"{title}.columns", "is missing" if "columns" not in table else "names no columns")
             continue
         file = _optional_text(table, "file", problems, f"{title}.") or f"{name}.csv"
         declared[name] = TableFiles(file, Schema(columns, f"[{title}.columns]"))
     return declared
 
 
-def _scripts(data: dict[str, Any], problems: list[str]) -> dict[str, DataScript]:
+def _scripts(data: dict[str, Any], problems: Problems) -> dict[str, DataScript]:
     """Return the scripts that write data, by the name of the source."""
     tables = _table(data, "scripts", problems, "data.scripts")
     for name in tables:
         if not re.fullmatch(r"[A-Za-z_][\w-]*", name) or name in RESERVED:
-            problems.append(f"data.scripts has {name!r}, expected a name of letters, digits, _ and - (not kaggle)")
+            wrong = f"has {name!r}, expected a name of letters, digits, _ and - (not kaggle)"
+            problems.add(f"data.scripts.{name}", wrong, "data.scripts")
     return {name: _script(_table(tables, name, problems, f"data.scripts.{name}"), name, problems) for name in tables}
 
 
-def _script(table: dict[str, Any], name: str, problems: list[str]) -> DataScript:
+def _script(table: dict[str, Any], name: str, problems: Problems) -> DataScript:
     title = f"data.scripts.{name}"
-    problems += [_unknown(f"{title}.{key}", key, SCRIPT_KEYS) for key in table if key not in SCRIPT_KEYS]
+    table = _with_known_names(table, title, SCRIPT_KEYS, problems)
     file = _text(table, "file", problems, f"{title}.")
     if file and (not file.endswith(".py") or Path(file).is_absolute() or ".." in Path(file).parts):
-        problems.append(f"{title}.file is {file!r}, expected a Python file in training/")
+        problems.add(f"{title}.file", f"is {file!r}, expected a Python file in training/")
     arguments = _table(table, "arguments", problems, f"{title}.arguments")
     _check_values(arguments, f"{title}.arguments", problems)
     return DataScript(
@@ -420,7 +434,7 @@ def _script(table: dict[str, Any], name: str, problems: list[str]) -> DataScript
     )
 
 
-def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, dict[str, str]]:
+def _hyperparameters(table: dict[str, Any], problems: Problems) -> dict[str, dict[str, str]]:
     for stage in table:
         title = f"hyperparameters.{stage}"
         _check_values(_table(table, stage, problems, title), title, problems)
@@ -431,25 +445,29 @@ def _hyperparameters(table: dict[str, Any], problems: list[str]) -> dict[str, di
     }
 
 
-def _check_values(values: dict[str, Any], title: str, problems: list[str]) -> None:
+def _check_values(values: dict[str, Any], title: str, problems: Problems) -> None:
     """Report values that cannot be options of a script."""
     for name, value in values.items():
+        key = f"{title}.{name}"
         if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
-            problems.append(
-                f"{title} has {name!r}, expected a name of letters, digits, _ and - that begins with a letter"
+            problems.add(
+                key, f"has {name!r}, expected a name of letters, digits, _ and - that begins with a letter", title
             )
         if isinstance(value, list):
             text = json.dumps(value, default=str)
-            problems.append(f"{title}.{name} is a list: a script gets texts, so write {name} = {text!r} and parse it")
+            problems.add(key, f"is a list: a script gets texts, so write {name} = {text!r} and parse it")
         elif not isinstance(value, Scalar):
-            problems.append(f"{title}.{name} must be a text, a number or true/false")
+            problems.add(key, "must be a text, a number or true/false")
         elif "\0" in str(value):
-            problems.append(f"{title}.{name} contains a NUL character, which no program can be given")
+            problems.add(key, "contains a NUL character, which no program can be given")
+        elif isinstance(value, float) and not math.isfinite(value):
+            problems.add(key, f"is {value}, expected a finite number")
 
 
-def _texts(table: dict[str, Any]) -> frozenset[str]:
+def _texts(table: Any) -> frozenset[str]:
     """Return the names of the hyperparameters that are texts, numbers in quotes included."""
-    tables = {stage: values for stage, values in table.items() if isinstance(values, dict)}
+    stages = table if isinstance(table, dict) else {}
+    tables = {stage: values for stage, values in stages.items() if isinstance(values, dict)}
     return frozenset(
         f"{stage}.{name}"
         for stage, values in tables.items()
@@ -458,23 +476,23 @@ def _texts(table: dict[str, Any]) -> frozenset[str]:
     )
 
 
-def _direction(metrics: dict[str, Any], problems: list[str]) -> str:
+def _direction(metrics: dict[str, Any], problems: Problems) -> str:
     direction = metrics.get("direction", "")
     if direction not in ("", "higher", "lower"):
-        problems.append(f"metrics.direction is {direction!r}, expected higher or lower")
+        problems.add("metrics.direction", f"is {direction!r}, expected higher or lower")
     return str(direction)
 
 
-def _bounds(metrics: dict[str, Any], side: str, problems: list[str]) -> dict[str, Bounds]:
+def _bounds(metrics: dict[str, Any], side: str, problems: Problems) -> dict[str, Bounds]:
     tables = _table(metrics, side, problems, f"metrics.{side}")
     return {row: _numbers(tables, row, problems, f"metrics.{side}.{row}") for row in tables}
 
 
-def _numbers(tables: dict[str, Any], row: str, problems: list[str], title: str) -> Bounds:
+def _numbers(tables: dict[str, Any], row: str, problems: Problems, title: str) -> Bounds:
     table = _table(tables, row, problems, title)
     for name, value in table.items():
         if not _is_finite(value):
-            problems.append(f"{title}.{name} must be a number")
+            problems.add(f"{title}.{name}", "must be a number")
     return {name: float(value) for name, value in table.items() if _is_finite(value)}
 
 

@@ -9,13 +9,14 @@ import pytest
 from mlops_cli.core.stages import PREPARATION, TRAINING
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.instances import EndpointConfig, JobInstances, read_instances
+from mlops_cli.project.problems import Problems
 from mlops_cli.project.usecase import load_use_case
 from tests.conftest import ROOT, USE_CASES
 
 
 def read(**tables: object) -> tuple[object, list[str]]:
-    problems: list[str] = []
-    return read_instances(dict(tables), problems), problems
+    problems = Problems()
+    return read_instances(dict(tables), problems), list(problems)
 
 
 def test_without_tables_there_are_defaults() -> None:
@@ -44,9 +45,10 @@ def test_the_use_case_here_has_no_problem_and_costs_no_gpu() -> None:
 @pytest.mark.parametrize(
     ("tables", "problem"),
     [
-        ({"trian": {}}, "[aws.trian] is not known; known are preprocess, train, endpoint"),
+        ({"trian": {}}, "[aws.trian] is not known; did you mean train?"),
         ({"train": "ml.m5.xlarge"}, "[aws.train] must be a table"),
-        ({"train": {"instance": "ml.m5.xlarge"}}, "aws.train.instance is not known; known are instance_type"),
+        ({"train": {"instance": "ml.m5.xlarge"}}, "aws.train.instance is not known; did you mean instance_type?"),
+        ({"train": {"gpu": True}}, "aws.train.gpu is not known; known are instance_type, instance_count"),
         ({"train": {"instance_type": "m5.xlarge"}}, "aws.train.instance_type is 'm5.xlarge'"),
         ({"train": {"instance_count": 0}}, "aws.train.instance_count must be from 1 to 20"),
         ({"train": {"instance_count": True}}, "aws.train.instance_count must be a whole number"),

@@ -96,6 +96,12 @@ def test_aws_keys_in_dotenv_are_neither_used_nor_shown(tmp_path: Path, monkeypat
     assert "AWS_ACCESS_KEY_ID" not in os.environ
 
 
+def test_a_tag_that_stands_twice_is_named() -> None:
+    assert resolve({"RESOURCE_TAGS": "team=ml,Team=ml,env=a=b"}, {}, {}).problems == []
+    (problem,) = resolve({"RESOURCE_TAGS": "team=ml,env=a,team=web"}, {}, {}).problems
+    assert problem.endswith("(from flag), the tag team stands twice; write one value for it")
+
+
 def test_all_problems_are_named_at_once() -> None:
     settings = resolve({}, {"MLOPS_TARGET": "azure", "ENDPOINT_PORT": "99999", "MLOPS_BUCKET_NAME": "No_Good"}, {})
     with pytest.raises(ConfigurationError) as caught:

@@ -14,6 +14,17 @@ from mlops_cli.core.jobs.secret_addresses import addresses, arns
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.usecase import load_use_case
 
+FEWEST = """
+name = "a"
+[data]
+source = "x.csv"
+[data.columns]
+a = "number"
+b = "label"
+[metrics]
+primary = "auc"
+"""
+
 
 @pytest.fixture
 def path(project_folder: Path) -> Path:
@@ -48,6 +59,78 @@ def test_a_misspelt_key_is_named(path: Path, right: str, wrong: str, problem: st
     assert problem in caught.value.message
 
 
+ONE_CAUSE = (
+    ('source = "x.csv"', "source = 3", "data.source must be a text."),
+    ('source = "x.csv"', 'sorce = "x.csv"', "data.sorce is not known; did you mean source?"),
+    ('name = "a"', 'nam = "a"', "[nam] is not known; did you mean name?"),
+    ('name = "a"', "", "name is missing; it must be a text."),
+    ("[metrics]", "[metrcs]", "[metrcs] is not known; did you mean metrics?"),
+    ('[metrics]\nprimary = "auc"', "", "metrics.primary is missing; it must be a text."),
+    ('primary = "auc"', 'primry = "auc"', "metrics.primry is not known; did you mean primary?"),
+    ("[metrics]", "[[metrics]]", "[metrics] must be a table."),
+    ("[data.columns]", 'name = "a"\n[data.columns]', "data.name is not known; it belongs before the first [table]"),
+    ("[metrics]", "[metrics]\nexamples = []", "metrics.examples is not known; it belongs in [endpoint]."),
+    ("[metrics]", "[time_limits]\ntrain = 90000\n[metrics]", "time_limits.train must be a whole number of minutes"),
+    ("[metrics]", "[time_limits]\ntrain = true\n[metrics]", "time_limits.train must be a whole number of minutes from"),
+    ("[metrics]", '[secrets]\nnames = "A"\naws = {A = "/a"}\n[metrics]', "secrets.names must be a list of names, such"),
+    ("[metrics]", "[aws.train]\nspot = 3\nmax_wait_minutes = 90\n[metrics]", "aws.train.spot must be true or false."),
+    ("[metrics]", "[data.scripts]\na = 3\n[metrics]", "[data.scripts.a] must be a table."),
+    ("[metrics]", "[hyperparameters.train]\nrate = nan\n[metrics]", "train.rate is nan, expected a finite number."),
+)
+
+
+@pytest.mark.parametrize(("before", "after", "problem"), ONE_CAUSE)
+def test_one_wrong_line_is_one_error(tmp_path: Path, before: str, after: str, problem: str) -> None:
+    path = tmp_path / "usecase.toml"
+    assert before in FEWEST
+    path.write_text(FEWEST.replace(before, after))
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    message, hint = caught.value.message, caught.value.hint
+    assert problem in message
+    assert "\n" not in message.removeprefix(f"{path}: ")
+    assert "?." not in message
+    assert hint == "Fix the file, then check it: mlops config"
+
+
+def test_two_wrong_lines_are_two_errors_on_a_line_each(tmp_path: Path) -> None:
+    path = tmp_path / "usecase.toml"
+    path.write_text(FEWEST.replace("source", "sorce").replace('"label"', '"lable"'))
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    first, second = caught.value.message.removeprefix(f"{path}: ").strip("\n").split("\n")
+    assert first == "  data.sorce is not known; did you mean source?"
+    assert second.startswith("  data.columns.b is 'lable', expected one of id, text, label")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("STAGE", "which is a setting of mlops itself; give the secret a name of its own, such as MY_STAGE"),
+        ("KAGGLE_KEY", "which is a setting of mlops itself; give the secret a name of its own, such as MY_KAGGLE_KEY"),
+        ("MLFLOW_TRACKING_TOKEN", "which is a setting of mlops itself"),
+        ("AWS_REGION", "which AWS sets for a job: scripts work with the job's role; remove it, or give the secret"),
+        ("AWS_SECRET_ACCESS_KEY", "which AWS sets for a job"),
+        ("PATH", "which scripts get from the system without being named; remove it"),
+        ("HOME", "which scripts get from the system without being named; remove it"),
+        ("HTTPS_PROXY", "which scripts get from the system without being named; remove it"),
+        ("PYTHONPATH", "which belongs to the system; give the secret a name of its own, such as MY_PYTHONPATH"),
+        ("LD_PRELOAD", "which belongs to the system"),
+        ("no_proxy", "which belongs to the system"),
+        ("MLOPS_STAGE", "which mlops sets itself; choose another name"),
+    ],
+)
+def test_a_secret_takes_no_name_that_stands_for_something_else(tmp_path: Path, name: str, reason: str) -> None:
+    path = tmp_path / "usecase.toml"
+    path.write_text(f"{FEWEST}[secrets]\nnames = ['SHOP_TOKEN', '{name}']\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    assert f"has {name}, {reason}" in caught.value.message
+    assert "\n" not in caught.value.message
+    path.write_text(f"{FEWEST}[secrets]\nnames = ['SHOP_TOKEN', 'KERAS_API_KEY', 'HF_TOKEN', 'DB_PATH']\n")
+    assert len(load_use_case(path).passed.secrets) == 4
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -64,18 +147,6 @@ def test_a_hyperparameter_that_is_no_option_is_named(path: Path, line: str, prob
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)
     assert problem in caught.value.message
-
-
-FEWEST = """
-name = "a"
-[data]
-source = "x.csv"
-[data.columns]
-a = "number"
-b = "label"
-[metrics]
-primary = "auc"
-"""
 
 
 def test_the_gates_are_free_to_have_keys_of_their_own(path: Path) -> None:
@@ -124,10 +195,18 @@ store = ["a", "b"]
     [
         ('amount = "number?"', 'amount = "money"', "data.tables.sales.columns.amount is 'money', expected one of"),
         ("columns = {", "colums = {", "data.tables.sales.colums is not known; did you mean columns?"),
-        ("columns = {", "colums = {", "data.tables.sales names no columns"),
+        (
+            'columns = { day = "date", amount = "number?" }',
+            "columns = {}",
+            "data.tables.sales.columns names no columns",
+        ),
         ('file = "sales/*.csv"', "file = 3", "data.tables.sales.file must be a text"),
         ("[data.tables.sales]", '[data.tables."my sales"]', "data.tables has 'my sales', expected a name of letters"),
-        ("[data.tables.sales]", "[data.columns]\nday = 'date'\n[data.tables.sales]", "both columns and tables"),
+        (
+            "[data.tables.sales]",
+            "[data.columns]\nday = 'date'\n[data.tables.sales]",
+            "data.columns stands beside data.tables",
+        ),
     ],
 )
 def test_tables_have_columns_each(path: Path, before: str, after: str, problem: str) -> None:
@@ -164,7 +243,10 @@ def test_secrets_are_names_with_an_address_on_aws(path: Path) -> None:
         ('FEED = "hunter2"', "secrets.FEED is not known; known are names, aws"),
         ('names = ["SM_FEED"]', "secrets has SM_FEED, which mlops sets itself"),
         ('names = ["A-B"]', "secrets has 'A-B', expected the name of a variable"),
-        ('names = ["MODE"]\n[environment]\npass = ["MODE"]', "secrets and environment both have MODE"),
+        (
+            'names = ["MODE"]\n[environment]\npass = ["MODE"]',
+            "secrets.names.MODE is in [environment], too; remove one of them",
+        ),
         ('names = ["FEED"]\naws = { FEDE = "/x" }', "secrets.aws.FEDE is not known; did you mean FEED?"),
         ('names = ["FEED"]\naws = { FEED = "hunter2" }', "secrets.aws.FEED must be a path of Parameter Store"),
         (f'names = ["FEED"]\naws = {{ FEED = "{ARN[:-7]}" }}', "secrets.aws.FEED must be a path of Parameter Store"),

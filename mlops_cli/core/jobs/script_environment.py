@@ -55,6 +55,11 @@ def is_own(name: str) -> bool:
     return _matches(name, OWN)
 
 
+def is_inherited(name: str) -> bool:
+    """Return True for a variable that every script gets if the caller has it."""
+    return _matches(name, (*LOCATIONS, *BEHAVIOUR))
+
+
 def script_environment(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
     """Return the scripts' part of ``environ``, and the use case's own variables."""
     listed = {name: environ[name] for name in passed.names if name in environ}
@@ -63,7 +68,7 @@ def script_environment(environ: Mapping[str, str], passed: PassedVariables) -> d
 
 def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the short list; requests to this machine take no proxy."""
-    inherited = {name: value for name, value in environ.items() if _matches(name, (*LOCATIONS, *BEHAVIOUR))}
+    inherited = {name: value for name, value in environ.items() if is_inherited(name)}
     without_proxy = _hosts_without_proxy(environ)
     return {**inherited, "NO_PROXY": without_proxy, "no_proxy": without_proxy}
 
