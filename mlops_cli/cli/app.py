@@ -86,12 +86,21 @@ def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
     def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
         console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
         ctx.meta["console"] = console
-        interruption.interrupt_on_signals()
-        set_known_secrets(ctx.obj.secrets)
+        code = 0
         try:
-            function(ctx, *args, **options)
-        except (MlopsError, OSError, KeyboardInterrupt) as error:
-            raise typer.Exit(_report(console, error)) from None
+            try:
+                interruption.interrupt_on_signals()
+                set_known_secrets(ctx.obj.secrets)
+                function(ctx, *args, **options)
+            except (MlopsError, OSError, KeyboardInterrupt) as error:
+                interruption.exit_on_signals()
+                code = _report(console, error)
+            finally:
+                interruption.exit_on_signals()
+        except KeyboardInterrupt:  # a second signal, before the first one was reported
+            code = interruption.exit_code()
+        if code:
+            raise typer.Exit(code)
 
     return call
 

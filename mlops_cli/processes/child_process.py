@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree
 from mlops_cli.files.process_identity import has_own_proc
+from mlops_cli.processes.interruption import uninterrupted
 from mlops_cli.processes.output_lines import OutputLine, OutputLines
 from mlops_cli.processes.subreaper import KILL_SECONDS, LINUX, TOKEN, Subreaper, is_subreaper
 
@@ -177,7 +178,8 @@ class Job:
                 log.write(line.text.encode() + b"\n")
                 log.flush()
                 on_line(line)
-            code = child.wait()
+            code = _wait(child)
+        assert code is not None
         # A subreaper exits with a code only after all its descendants; a signal may have hit it itself.
         self.has_ended = LINUX and code >= 0
         return code
@@ -264,20 +266,28 @@ def environments() -> Iterator[tuple[int, bytes]]:
 def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], token: str) -> Iterator[subprocess.Popen[bytes]]:
     import subprocess
 
-    child = subprocess.Popen(
-        argv,
-        cwd=cwd,
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=Subreaper(token, GRACE_SECONDS, DRAIN_SECONDS, os.getpid()).fork if LINUX else None,
-    )
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        children.append(
+            subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=Subreaper(token, GRACE_SECONDS, DRAIN_SECONDS, os.getpid()).fork if LINUX else None,
+            )
+        )
+
     try:
-        yield child
+        uninterrupted(start)
+        yield children[0]
     finally:
-        _kill(child)
+        for child in children:
+            _kill(child)
 
 
 def _lines(child: subprocess.Popen[bytes], limit: float) -> Iterator[OutputLine]:
@@ -285,7 +295,7 @@ def _lines(child: subprocess.Popen[bytes], limit: float) -> Iterator[OutputLine]
     lines = OutputLines()
     for chunk in _chunks(child):
         yield from lines.feed(chunk, time.monotonic())
-        if time.monotonic() > limit and child.poll() is None:
+        if time.monotonic() > limit and uninterrupted(child.poll) is None:
             yield from lines.close()
             raise TimeLimitError
     yield from lines.close()
@@ -301,19 +311,17 @@ def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
         if ready and not chunk:
             return
         yield chunk
-        if child.poll() is not None:
+        if uninterrupted(child.poll) is not None:
             deadline = min(deadline, time.monotonic() + (DRAIN_SECONDS if chunk else 0.0))
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
     """End the child and all that it has started: SIGTERM first if it still runs, SIGKILL in any case."""
-    import subprocess
 
     def end(seconds: float) -> None:
-        if child.poll() is None:
-            child.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(seconds)
+        if uninterrupted(child.poll) is None:
+            uninterrupted(child.terminate)
+            _wait(child, seconds)
 
     try:
         end(GRACE_SECONDS + DRAIN_SECONDS)
@@ -323,6 +331,18 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            _wait(child)
             assert child.stdout is not None
             child.stdout.close()
+
+
+def _wait(child: subprocess.Popen[bytes], seconds: float = float("inf")) -> int | None:
+    """Return the child's exit code, or None if it still runs after ``seconds``.
+
+    An interrupted ``Popen.wait`` may keep its lock, or lose the exit code that it has just received.
+    """
+    deadline, pause = time.monotonic() + seconds, 0.0005
+    while (code := uninterrupted(child.poll)) is None and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+    return code

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeVar
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Result = TypeVar("Result")
 
 _received = signal.SIGINT
+_is_deferring = False
+_is_deferred = False
 
 
 def interrupt_on_signals() -> None:
     """Let each of these signals raise KeyboardInterrupt; a signal that the caller ignores (nohup) stays ignored."""
+    _handle_signals(_interrupt)
+
+
+def exit_on_signals() -> None:
+    """Let each of these signals end the process at once: its command has ended already."""
+    _handle_signals(_exit)
+
+
+def uninterrupted(call: Callable[[], Result]) -> Result:
+    """Return the result of a call that takes no time; a signal during it raises KeyboardInterrupt after it.
+
+    KeyboardInterrupt may be raised between any two steps of Python code. In code that holds a lock, it can leave the
+    lock held forever: the clean-up then waits for it without end. So it can in ``subprocess.Popen.poll``.
+    """
+    global _is_deferring, _is_deferred
     if threading.current_thread() is not threading.main_thread():
-        return
-    for sign in ENDING:
-        if signal.getsignal(sign) is not signal.SIG_IGN:
-            signal.signal(sign, _interrupt)
+        return call()
+    try:
+        _is_deferring = True
+        return call()
+    finally:
+        _is_deferring = False
+        if _is_deferred:
+            _is_deferred = False
+            raise KeyboardInterrupt
 
 
 def exit_code() -> int:
@@ -25,7 +51,21 @@ def exit_code() -> int:
     return 128 + _received
 
 
+def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for sign in ENDING:
+        if signal.getsignal(sign) is not signal.SIG_IGN:
+            signal.signal(sign, handler)
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    global _received
+    global _received, _is_deferred
     _received = signal.Signals(number)
-    raise KeyboardInterrupt
+    _is_deferred = _is_deferring
+    if not _is_deferring:
+        raise KeyboardInterrupt
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.processes import child_process, subreaper
+from mlops_cli.processes import child_process, interruption, subreaper
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import OutputLine
 from tests.conftest import LIMIT_SECONDS, is_alive, wait_for
@@ -106,6 +106,79 @@ def test_an_interrupt_ends_the_whole_group(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGINT)
     parent.wait(LIMIT_SECONDS)
     wait_for(lambda: not any(is_alive(pid) for pid in pids))
+
+
+SIGNALLED = """
+import signal, subprocess, sys, threading
+from pathlib import Path
+from types import SimpleNamespace
+from mlops_cli.processes import interruption
+from mlops_cli.processes.child_process import JobProcesses
+
+class Lock:
+    \"""Popen's lock: the signal comes when ``number`` calls have taken it, before anybody could release it.\"""
+
+    def __init__(self):
+        self.lock, self.number = threading.Lock(), int(sys.argv[2])
+
+    def acquire(self, *arguments):
+        taken = self.lock.acquire(*arguments)
+        self.number -= taken
+        if taken and not self.number:
+            signal.raise_signal(signal.SIGTERM)
+        return taken
+
+    def release(self):
+        self.lock.release()
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, *_):
+        self.release()
+
+subprocess.threading = SimpleNamespace(Lock=Lock, Thread=threading.Thread)
+interruption.interrupt_on_signals()
+folder = Path(sys.argv[1])
+code = "import sys\\nfor line in range(100): print('line', flush=True)\\nif sys.argv[1:]: import time; time.sleep(600)"
+try:
+    with (folder / "log").open("wb") as log:
+        argv = [sys.executable, "-c", code, *sys.argv[3:]]
+        JobProcesses(folder / "children").run(argv, folder, {}, log, lambda line: None)
+except KeyboardInterrupt:
+    sys.exit(interruption.exit_code())
+"""
+
+
+@pytest.mark.parametrize("arguments", [("1", "stay"), ("2", "stay"), ("1",)])
+def test_a_signal_while_a_line_comes_leaves_no_lock_behind(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Popen.poll takes a lock, and a KeyboardInterrupt behind that leaves it taken: all waiting then has no end."""
+    command = [sys.executable, "-c", SIGNALLED, str(tmp_path), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    assert (process.returncode, process.stderr) == (128 + signal.SIGTERM, "")
+    assert list(tmp_path.glob("children/*")) == []
+
+
+def test_a_signal_during_the_start_ends_the_child(tmp_path: Path) -> None:
+    children, started = JobProcesses(tmp_path / "children"), []
+
+    class Popen(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)  # type: ignore[call-overload]
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    handlers = {sign: signal.getsignal(sign) for sign in interruption.ENDING}
+    interruption.interrupt_on_signals()
+    try:
+        with pytest.MonkeyPatch.context() as patch, (tmp_path / "log").open("wb") as log:
+            patch.setattr(subprocess, "Popen", Popen)
+            with children.job() as job, pytest.raises(KeyboardInterrupt):
+                job.run(["sleep", "600"], tmp_path, {}, log, lambda line: None)
+            assert not is_alive(started[0])
+    finally:
+        for sign, handler in handlers.items():
+            signal.signal(sign, handler)
 
 
 def test_a_sweep_with_nothing_to_sweep(tmp_path: Path) -> None:
