@@ -1,9 +1,9 @@
-"""What a service needs to put its machines into a VPC: permissions of its role there."""
+"""What a service needs for the keys and the VPC of its machines: permissions of its role."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -23,9 +23,7 @@ LOOKS = (
 INTERFACE = ("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface")
 
 
-def require_network(
-    simulator: Simulator, role: Caller, subnets: Sequence[str], groups: Sequence[str], permission: bool = True
-) -> None:
+def require_network(simulator: Simulator, role: Caller, subnets: Sequence[str], groups: Sequence[str]) -> None:
     """Raise ServiceError unless the subnets and groups are of one VPC, and the role may use them."""
     client = simulator.client("ec2", root())
     try:
@@ -43,10 +41,27 @@ def require_network(
         role.require(INTERFACE[0], f"{prefix}:subnet/{name}", context)
     for name in groups:
         role.require(INTERFACE[0], f"{prefix}:security-group/{name}", context)
-    for action in INTERFACE if permission else INTERFACE[::2]:
+    for action in INTERFACE:
         role.require(action, f"{prefix}:network-interface/eni-0123456789abcdef0", context)
 
 
 def require_grant(caller: Caller, key: str) -> None:
     """Raise ServiceError unless the caller may let a service open volumes with the key."""
     caller.require("kms:CreateGrant", key, {"kms:GrantIsForAWSResource": "true"})
+
+
+def network_conditions(vpc: Mapping[str, Any]) -> dict[str, Any]:
+    """The condition keys of a VpcConfig."""
+    return {"sagemaker:VpcSubnets": vpc.get("Subnets"), "sagemaker:VpcSecurityGroupIds": vpc.get("SecurityGroupIds")}
+
+
+def require_keys_and_network(
+    simulator: Simulator, role: Caller, volume: str | None, output: str | None, vpc: Mapping[str, Any]
+) -> None:
+    """What a job's role needs for the keys and the VPC in the request."""
+    if volume:
+        require_grant(role, volume)
+    if output:
+        role.require("kms:GenerateDataKey", output)
+    if vpc:
+        require_network(simulator, role, vpc["Subnets"], vpc["SecurityGroupIds"])

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from aws_simulator.networks import network_conditions, require_keys_and_network
 from aws_simulator.roles import Caller
 from aws_simulator.sagemaker import storage
 from aws_simulator.sagemaker.common import SERVICE, arn_of, echoed, invalid, listing, now, require_tagging
-from aws_simulator.sagemaker.training import assume_role, network_conditions, require_keys_and_network
+from aws_simulator.sagemaker.training import assume_role
 from aws_simulator.service import Request, operation
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aws_simulator.errors import ServiceError
+from aws_simulator.networks import network_conditions, require_keys_and_network
 from aws_simulator.roles import Caller
 from aws_simulator.sagemaker.common import SERVICE, arn_of, invalid, listing, require_tagging
 from aws_simulator.sagemaker.pace import Pace
 from aws_simulator.sagemaker.processing_job import ProcessingJob
-from aws_simulator.sagemaker.training import assume_role, check_data, network_conditions, require_keys_and_network
+from aws_simulator.sagemaker.training import assume_role, check_data
 from aws_simulator.service import Request, operation
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from aws_simulator.errors import ServiceError
-from aws_simulator.networks import require_grant, require_network
+from aws_simulator.networks import network_conditions, require_keys_and_network
 from aws_simulator.roles import Caller, assume
 from aws_simulator.sagemaker import storage
 from aws_simulator.sagemaker.common import SERVICE, arn_of, invalid, listing, require_tagging
@@ -18,7 +18,6 @@ from aws_simulator.service import Request, operation
 
 if TYPE_CHECKING:
     from aws_simulator.sagemaker.tags import Tags as Base
-    from aws_simulator.simulator import Simulator
 else:
     Base = object
 
@@ -35,23 +34,6 @@ def conditions(request: Request) -> dict[str, Any]:
         **network_conditions(request.get("VpcConfig", {})),
     }
     return {name: value for name, value in fields.items() if value not in (None, [None])}
-
-
-def network_conditions(vpc: Mapping[str, Any]) -> dict[str, Any]:
-    """The condition keys of a VpcConfig."""
-    return {"sagemaker:VpcSubnets": vpc.get("Subnets"), "sagemaker:VpcSecurityGroupIds": vpc.get("SecurityGroupIds")}
-
-
-def require_keys_and_network(
-    simulator: Simulator, role: Caller, volume: str | None, output: str | None, vpc: Mapping[str, Any]
-) -> None:
-    """What a job's role needs for the keys and the VPC in the request."""
-    if volume:
-        require_grant(role, volume)
-    if output:
-        role.require("kms:GenerateDataKey", output)
-    if vpc:
-        require_network(simulator, role, vpc["Subnets"], vpc["SecurityGroupIds"])
 
 
 class TrainingJobs(Base):

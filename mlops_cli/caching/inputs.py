@@ -10,6 +10,8 @@ from mlops_cli.files.hashing import digest_file
 from mlops_cli.frameworks import DEFAULT
 from mlops_cli.project.usecase import UseCase, with_overrides
 
+THE_DATA = "the data"  # the cache input with the dataset's digest
+
 
 def input_digests(stage: Stage, run: Run, data_digest: str) -> dict[str, str]:
     """Return the digests of the stage's inputs; ``data_digest`` is the dataset's."""
@@ -17,7 +19,7 @@ def input_digests(stage: Stage, run: Run, data_digest: str) -> dict[str, str]:
 
 
 def _name(source: str) -> str:
-    return "the data" if source == DATA else f"the output of {source}"
+    return THE_DATA if source == DATA else f"the output of {source}"
 
 
 def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:

@@ -77,8 +77,8 @@ def go_through(
     aws.set_images(known_images(context.project, context.use_case))
     settings = rehearsed_settings(context.settings)
     request = rehearsed_data(context.project, context.use_case, sources)
-    aws.limit_caller(caller_policy(settings, context.use_case.name, REGION))
-    secrets = context.use_case.passed.secrets
+    secrets, endpoint = context.use_case.passed.secrets, context.settings.endpoint_name(context.use_case.name)
+    aws.limit_caller(caller_policy(settings, context.use_case.name, endpoint, bool(secrets), REGION))
     values = present_secrets(secrets, context.project.dotenv)
     meet_only(variables, aws.folder)
     try:
@@ -87,7 +87,7 @@ def go_through(
         return Rehearsal(findings=[findings.problem("files", error)]), None
     rehearsed = AppContext(context.targets, dict(settings), project.root)
     if secrets:
-        store_secrets(aws, project, secrets, rehearsed.settings.endpoint_name(context.use_case.name), values)
+        store_secrets(aws, project, secrets, endpoint, values)
     steps = RehearsalSteps(rehearsed, console, request, yes)
     steps.warnings += missing_secrets(secrets, values)
     if not has_templates(context.project):

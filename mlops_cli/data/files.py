@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from mlops_cli.core.progress import Report
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.archive_names import is_inside
 from mlops_cli.plain_text import one_line
 
 MOST_FILES = 1_000_000
@@ -105,7 +106,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 def _check_name(name: PurePosixPath, source: str) -> None:
     """Raise MlopsError for a name outside of the folder, or one that not every system and S3 can have."""
     text = name.as_posix()
-    is_outside = name.is_absolute() or ".." in name.parts or ":" in (name.parts or ("",))[0] or not name.parts
+    is_outside = not is_inside(text) or ":" in (name.parts or ("",))[0] or not name.parts
     if is_outside:
         raise MlopsError(
             f"{source} is refused: its entry {text!r} is a path out of the archive",

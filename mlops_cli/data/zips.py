@@ -21,6 +21,7 @@ from mlops_cli.data.compressed import (
 )
 from mlops_cli.data.files import CHUNK
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.archive_names import is_inside
 from mlops_cli.plain_text import one_line
 
 _DEPTH = 3
@@ -166,7 +167,7 @@ def checked_entries(archive: zipfile.ZipFile, source: str) -> list[Entry]:
     for info in archive.infolist():
         path = PurePosixPath(info.filename.replace("\\", "/"))
         is_link = stat.S_ISLNK(info.external_attr >> 16)
-        if path.is_absolute() or ".." in path.parts or ":" in (path.parts or ("",))[0] or is_link:
+        if not is_inside(str(path)) or ":" in (path.parts or ("",))[0] or is_link:
             kind = "a symbolic link" if is_link else "a path out of the archive"
             raise MlopsError(
                 f"{source} is refused: its entry {info.filename!r} is {kind}", "get the archive from a source you trust"

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.archive_names import is_inside
 from mlops_cli.files.hashing import digest_file
 
 # Level 6 costs twice the time for 1 % less: weights hardly compress.
@@ -129,7 +130,7 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
 def _target(folder: Path, entry: tarfile.TarInfo) -> Path:
     """Return the entry's path. Raise MlopsError unless the entry is a file or folder below ``folder``."""
     name = PurePosixPath(entry.name)
-    if name.is_absolute() or ".." in name.parts or "\0" in entry.name:
+    if not is_inside(entry.name):
         raise MlopsError(f"The archive names a path outside of itself: {entry.name!r}.", "Do not use this archive.")
     # Links are never created, so that no later entry can lead through one.
     if not (entry.isreg() or entry.isdir()):

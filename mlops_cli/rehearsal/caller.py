@@ -16,10 +16,11 @@ from mlops_cli.backends.aws.resource_names import ResourceNames
 ACCOUNT = "123456789012"
 
 
-def caller_policy(settings: Mapping[str, str], use_case: str, region: str) -> dict[str, Any]:
-    """Return the policy for a project with these settings in the simulated account."""
+def caller_policy(
+    settings: Mapping[str, str], use_case: str, endpoint: str, has_secrets: bool, region: str
+) -> dict[str, Any]:
+    """Return the policy for a project with these settings, which are none of a company, in the simulated account."""
     names = ResourceNames(use_case, settings["STAGE"])
-    endpoint = f"{use_case}-{settings['STAGE']}"
     return policy(
         required_permissions(
             ArnContext(
@@ -34,6 +35,7 @@ def caller_policy(settings: Mapping[str, str], use_case: str, region: str) -> di
                 repository=settings["REPOSITORY_NAME"] or endpoint,
                 connection="",
                 sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
+                has_secrets=has_secrets,
             )
         )
     )

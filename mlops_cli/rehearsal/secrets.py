@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mlops_cli.core.checks import Finding, State
-from mlops_cli.core.jobs.secret_addresses import addresses, is_parameter
+from mlops_cli.core.jobs.secret_addresses import addresses, is_parameter, secret_name
 from mlops_cli.project.paths import Project
 from mlops_cli.project.script_secrets import missing_hint
 from mlops_cli.rehearsal.simulated_aws import SimulatedAws
@@ -18,7 +18,7 @@ def store_secrets(
 ) -> None:
     """Store the values. An ARN names an account, so the copy's usecase.toml gets those of the simulated one."""
     known = addresses(secrets, endpoint)
-    names = {address: address if is_parameter(address) else _name(address) for address in known.values()}
+    names = {address: address if is_parameter(address) else secret_name(address) for address in known.values()}
     stored = aws.control("store-secrets", **{names[at]: values.get(name, MADE_UP) for name, at in known.items()})
     file = copy.training / "usecase.toml"
     text = file.read_text(encoding="utf-8")
@@ -37,7 +37,3 @@ def missing(secrets: Mapping[str, str], values: Mapping[str, str]) -> Iterator[F
             "The rehearsal gave the scripts a made-up value.",
             missing_hint([name]),
         )
-
-
-def _name(arn: str) -> str:
-    return arn.partition(":secret:")[2].rpartition("-")[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 from aws_simulator.accounts import eventually, settled, zipped
 from aws_simulator.fixture import Aws
-from mlops_cli.backends.aws.infra.pipeline_template import without_comments
+from mlops_cli.backends.aws.infra.pipeline_template import as_sent
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.files.model_archive import pack
 from tests.templates.template import FOLDER, PIPELINE
@@ -29,7 +29,7 @@ class Stacks:
         """Create or update a stack as the CLI does; gives its outputs. Raises Failed when it does not come to be."""
         arguments: dict[str, Any] = {
             "StackName": name,
-            "TemplateBody": without_comments((FOLDER / f"{template}.yaml").read_text(encoding="utf-8")),
+            "TemplateBody": as_sent((FOLDER / f"{template}.yaml").read_text(encoding="utf-8")),
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             "Capabilities": ["CAPABILITY_IAM"],
             "Tags": [{"Key": key, "Value": value} for key, value in NAMES.tags.items()],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws import company_account
-from mlops_cli.backends.aws.infra.pipeline_template import without_comments
+from mlops_cli.backends.aws.infra.pipeline_template import as_sent
 from mlops_cli.backends.aws.stack_outputs import OUTPUTS, from_stack
 from mlops_cli.backends.aws.stages import endpoint_parameters
 from mlops_cli.frameworks.tensorflow import FRAMEWORK as TENSORFLOW
@@ -144,7 +144,7 @@ def test_every_parameter_is_used(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_can_be_sent_before_there_is_a_bucket(name: str) -> None:
     """CloudFormation takes no longer one as TemplateBody."""
-    assert len(without_comments((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")).encode()) <= 51_200
+    assert len(as_sent((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")).encode()) <= 51_200
 
 
 def test_an_existing_bucket_is_named_and_nothing_else() -> None:

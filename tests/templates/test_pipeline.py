@@ -96,8 +96,8 @@ KINDS = {stage.name: stage.kind.value for stage in STAGES}
 TOLD: dict[str, set[str]] = {
     "preprocess": set(),
     "pre-training-tests": {"#{preprocess.MLOPS_RECORD}"},
-    "train": {"#{pre-training-tests.MLOPS_RECORD}", "#{preprocess.MLOPS_SECRET}"},
-    "approval": {"#{train.MLOPS_RECORD}", "#{preprocess.MLOPS_SECRET}"},
+    "train": {"#{pre-training-tests.MLOPS_RECORD}", "#{preprocess.MLOPS_CHECKPOINTS}"},
+    "approval": {"#{train.MLOPS_RECORD}", "#{preprocess.MLOPS_CHECKPOINTS}"},
     "deploy": set(),
     "post-training-tests": {"#{train.MLOPS_RECORD}"},
     "rollback": {"#{post-training-tests.MLOPS_RECORD}"},

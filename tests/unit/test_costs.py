@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from mlops_cli.backends.aws.build_limit import SHORTEST_MINUTES
+from mlops_cli.backends.aws.build_limit import DECISION_MINUTES, SHORTEST_MINUTES
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.clients.pricing import Cache, Product, quote
 from mlops_cli.backends.aws.runs.cost_estimate import (
@@ -25,6 +26,7 @@ from mlops_cli.project.instances import EndpointConfig, InstanceSettings, JobIns
 from mlops_cli.project.paths import Project
 from mlops_cli.project.state_dir import create_state_dir
 from tests.conftest import ROOT
+from tests.templates.template import Loader
 
 HOURLY = Price(0.5, Unit.HOUR, "2026-11-20T00:00:00Z", 1000.0)
 TRAIN = Product("AmazonSageMaker", "Train:ml.m5.xlarge", Unit.HOUR)
@@ -172,21 +174,21 @@ def machines() -> InstanceSettings:
 
 
 def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
-    preprocess, train, build, actions = Estimate(machines()).run({})
+    preprocess, train, build, actions = Estimate(machines(), SHORTEST_MINUTES).run({})
     assert (preprocess.product.usage, preprocess.quantity) == ("Processing:ml.m5.xlarge", 0.5)
     assert (train.product.usage, train.quantity, train.note) == (
         "Train:ml.g5.xlarge",
         3.0,
         "at most: max_runtime_minutes",
     )
-    assert build.quantity == 7 * SHORTEST_MINUTES
+    assert build.quantity == 4 * SHORTEST_MINUTES + 3 * DECISION_MINUTES
     assert actions.quantity == 7 * SHORTEST_MINUTES + 30 + 90 + 2 * DEPLOY_LIMIT_MINUTES + 2
     assert (build.resource, actions.resource) == ("7 builds, general1.small", "13 pipeline actions")
 
 
 def test_what_was_done_before_takes_as_long_again() -> None:
     earlier = {("train", "job"): ActionDuration(360, "r1"), ("train", "command"): ActionDuration(61, "r1")}
-    _, train, build, actions = Estimate(machines().trained_on("ml.m5.large")).run(earlier)
+    _, train, build, actions = Estimate(machines().trained_on("ml.m5.large"), SHORTEST_MINUTES).run(earlier)
     assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "duration of run r1")
     assert build.quantity == 6 * SHORTEST_MINUTES + 2
     assert build.note == "at most: time limits, and duration of run r1"
@@ -225,28 +227,31 @@ def test_how_long_it_took_is_taken_from_the_run_that_has_really_done_it() -> Non
 
 
 def test_a_run_from_a_later_stage_on_has_no_jobs_before_it_but_every_step() -> None:
-    items = Estimate(machines()).run({}, "approval")
+    items = Estimate(machines(), SHORTEST_MINUTES).run({}, "approval")
     assert [item.product.usage for item in items] == ["Build-Min:Linux:g1.small", "actionExecutionMinute"]
     assert items[0].quantity == (len(STAGES) + 1) * SHORTEST_MINUTES, "and the one that decides after the last gate"
 
 
 def test_spot_is_the_on_demand_price_as_an_upper_bound() -> None:
     spot = InstanceSettings({"train": JobInstances(spot=True)})
-    assert "spot: the on-demand price, which is its upper bound" in Estimate(spot).run({})[1].note
-    assert "spot" not in Estimate(InstanceSettings({"preprocess": JobInstances(spot=True)})).run({})[0].note
+    assert "spot: the on-demand price, which is its upper bound" in Estimate(spot, SHORTEST_MINUTES).run({})[1].note
+    preprocess = InstanceSettings({"preprocess": JobInstances(spot=True)})
+    assert "spot" not in Estimate(preprocess, SHORTEST_MINUTES).run({})[0].note
 
 
 def test_an_endpoint_with_its_alarms_and_a_serverless_one_by_use() -> None:
-    server, alarms = Estimate(machines()).endpoint()
+    server, alarms = Estimate(machines(), SHORTEST_MINUTES).endpoint()
     assert (server.quantity, server.most, server.note, alarms.quantity) == (1, 3, "scales up to 3", 4)
     (only_alarms,) = endpoint_items("", 1, 3, serverless=True)
     assert only_alarms.quantity == 2
-    assert Estimate(InstanceSettings(endpoint=EndpointConfig(serverless=True))).by_use
+    assert Estimate(InstanceSettings(endpoint=EndpointConfig(serverless=True)), SHORTEST_MINUTES).by_use
 
 
 def test_the_limits_are_those_of_the_templates() -> None:
     longer = Estimate(machines(), 100).run({})
-    assert longer[2].quantity == 7 * 100
+    assert longer[2].quantity == 4 * 100 + 3 * DECISION_MINUTES, "no gate runs in the approval, deployment or rollback"
+    project = yaml.load((ROOT / "templates" / "pipeline.yaml").read_text(), Loader)["Resources"]["DecisionProject"]
+    assert project["Properties"]["TimeoutInMinutes"] == DECISION_MINUTES
     seconds = f"MaximumExecutionTimeoutInSeconds: {DEPLOY_LIMIT_MINUTES * 60}\n"
     assert seconds in (ROOT / "templates" / "endpoint.yaml").read_text()
 

@@ -12,6 +12,7 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import SETTINGS, resolve
 from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.rehearsal.caller import caller_policy
 from mlops_cli.rehearsal.project_copy import copy_project, rehearsed_data, rehearsed_settings
 from tests.conftest import ROOT, USE_CASES
 
@@ -77,3 +78,14 @@ def test_only_what_would_be_sent_is_copied(project: Project, tmp_path: Path) -> 
     assert (copy.root / "templates" / "pipeline.yaml").read_bytes() == (
         ROOT / "templates" / "pipeline.yaml"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("has_secrets", [False, True])
+def test_the_caller_may_do_on_the_projects_own_endpoint_what_the_doctor_checks(has_secrets: bool) -> None:
+    settings = rehearsed_settings(resolve({"STAGE": "prod"}, {}, {}))
+    statements = caller_policy(settings, "tiny", "endpoint-of-tiny", has_secrets, "us-east-1")["Statement"]
+    actions = {action for statement in statements for action in statement["Action"]}
+    assert ({"ssm:DescribeParameters", "secretsmanager:DescribeSecret"} <= actions) is has_secrets
+    resources = " ".join(statement["Resource"] for statement in statements)
+    assert "endpoint/endpoint-of-tiny" in resources
+    assert "endpoint/tiny-prod" not in resources

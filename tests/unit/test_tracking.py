@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
+from mlops_cli.backends.aws.stages.job_outputs import own_files
 from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES
@@ -188,7 +189,8 @@ class ArchiveOnly:
 
 
 def test_a_trainings_own_files_come_from_its_archive_on_aws_and_stay_in_their_folder(tmp_path: Path) -> None:
-    files = {"files/a.png": b"png", "files/deep/b.txt": b"b", "files/../../evil": b"x", "metrics.json": b"{}"}
+    inside = {"files/a.png": b"png", "files/deep/b.txt": b"b", "metrics.json": b"{}"}
+    files = {**inside, "files/../../evil": b"x", f"files/{tmp_path}/evil": b"x"}
     deployed: Any = SimpleNamespace(bucket=ArchiveOnly(files))
     runs = PipelineRuns(deployed, cast("Any", None), cast("Any", None))
     run = new_run("r1", {})
@@ -201,3 +203,4 @@ def test_a_trainings_own_files_come_from_its_archive_on_aws_and_stay_in_their_fo
         "deep/b.txt",
     }
     assert not (tmp_path / "evil").exists()
+    assert set(own_files(deployed.bucket, run.training, "files", 9, 9)) == {"a.png", "deep/b.txt"}, "of a report, too"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.jobs.secret_addresses import addresses, arns
+from mlops_cli.core.jobs.secret_addresses import address_of, addresses, arns, secret_name
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.usecase import load_use_case
 
@@ -229,11 +229,14 @@ def test_secrets_are_names_with_an_address_on_aws(path: Path) -> None:
     )
     secrets = load_use_case(path).passed.secrets
     assert addresses(secrets, "shop-dev") == {"DB": ARN, "FEED": "/x/y", "PIN": "/mlops/shop-dev/PIN"}
-    assert arns(addresses(secrets, "shop-dev").values(), "aws", "us-east-1", "1") == [
+    readable = arns(addresses(secrets, "shop-dev").values(), "aws", "us-east-1", "1")
+    assert readable == [
         ARN,
         "arn:aws:ssm:us-east-1:1:parameter/mlops/shop-dev/PIN",
         "arn:aws:ssm:us-east-1:1:parameter/x/y",
     ]
+    assert [address_of(arn) for arn in readable] == [ARN, "/mlops/shop-dev/PIN", "/x/y"]
+    assert f":secret:{secret_name(ARN)}-" in ARN
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from mlops_cli.core.stages import STAGES, Kind, Stage
 INSTALL_MINUTES = 15
 SHORTEST_MINUTES = 60
 LONGEST_MINUTES = 2160  # CodeBuild's
+DECISION_MINUTES = 60  # TimeoutInMinutes of the deciding steps' project: they run no gate
 
 
 def build_minutes(limits: TimeLimits) -> int:

@@ -27,9 +27,8 @@ PARAMETERS = {
 }
 NETWORK = ("VPC_ID", "SUBNET_IDS", "SECURITY_GROUP_IDS")
 # Machines of these families have disks of their own, encrypted by their hardware: SageMaker refuses a key for them.
-LOCAL_DISKS = re.compile(
-    r"ml\.(c5d|c6id|g4dn|g5|g6|g6e|gr6|m5d|m6id|p3dn|p4d|p4de|p5|p5e|p5en|r5d|r6id|trn1|trn1n|trn2)\."
-)
+# By the letter d after the generation, or of accelerated and storage families by the generation.
+LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|gr?[5-9]\w*|i\d\w*|p[4-9]\w*(-\w+)?|trn\d\w*)\.")
 
 
 @dataclass(frozen=True)
@@ -53,18 +52,23 @@ class CompanyAccount:
 
     def endpoint_parameters(self, hosting: EndpointConfig) -> dict[str, str]:
         """Return the endpoint template's parameters. Raise ConfigurationError for a serverless endpoint in a VPC."""
-        if hosting.serverless and self.subnets:
-            raise ConfigurationError(
-                "A serverless endpoint cannot be in a VPC, and SUBNET_IDS is set.",
-                "Set serverless = false in [aws.endpoint] of training/usecase.toml, or leave VPC_ID, SUBNET_IDS and "
-                "SECURITY_GROUP_IDS empty.",
-            )
+        check_hosting(hosting, bool(self.subnets))
         return {
             "KmsKeyArn": self.kms_key,
             "VolumeKey": str(bool(self.volume_key(hosting.instance_type))).lower(),
             "SubnetIds": ",".join(self.subnets),
             "SecurityGroupIds": ",".join(self.security_groups),
         }
+
+
+def check_hosting(hosting: EndpointConfig, has_vpc: bool) -> None:
+    """Raise ConfigurationError for a serverless endpoint in a VPC."""
+    if hosting.serverless and has_vpc:
+        raise ConfigurationError(
+            "A serverless endpoint cannot be in a VPC, and SUBNET_IDS is set.",
+            "Set serverless = false in [aws.endpoint] of training/usecase.toml, or leave VPC_ID, SUBNET_IDS and "
+            "SECURITY_GROUP_IDS empty.",
+        )
 
 
 def _vpc(account: CompanyAccount) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.base import Data
 from mlops_cli.core.progress import Report, ResourceEvent
 from mlops_cli.core.stages import PREPARATION
-from mlops_cli.data.metadata import CSV_NAME, JSON_NAME, DatasetInfo, dataset_info_from
+from mlops_cli.data.metadata import JSON_NAME, DatasetInfo, dataset_info_from
 from mlops_cli.data.shards import split
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.state_dir import hold_state_dir
@@ -58,7 +58,7 @@ def _send(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report
     """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one."""
     if downloaded.files:
         return _send_files(downloaded, bucket, report)
-    sent = bucket.upload(downloaded.path, dataset.FOLDER + CSV_NAME, report, downloaded.sha256)
+    sent = bucket.upload(downloaded.path, dataset.TABLE, report, downloaded.sha256)
     if not dataset.has_shards(bucket, asdict(downloaded), machines):
         _send_shards(downloaded, bucket, machines, report)
         sent = True

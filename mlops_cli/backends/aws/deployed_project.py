@@ -92,7 +92,12 @@ class DeployedProject:
         return CompletionCache(self.project.state, self.settings.cache_location(self.use_case.name))
 
     def job_builder(
-        self, outputs: StackOutputs, bucket: Bucket, machines: InstanceSettings, scratch: str = "", secret: str = ""
+        self,
+        outputs: StackOutputs,
+        bucket: Bucket,
+        machines: InstanceSettings,
+        scratch: str = "",
+        checkpoints: str = "",
     ) -> JobBuilder:
         region, tags = self.account.region, self.names.tags
-        return JobBuilder(self.project, self.use_case, outputs, bucket, region, tags, machines, scratch, secret)
+        return JobBuilder(self.project, self.use_case, outputs, bucket, region, tags, machines, scratch, checkpoints)

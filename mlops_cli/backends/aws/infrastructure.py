@@ -42,13 +42,13 @@ class AwsInfrastructure(Infrastructure):
 
     def costs(self, occasion: CostScope) -> Costs:
         deployed = self._deployed
+        estimate = Estimate(deployed.machines, build_minutes(deployed.use_case.time_limits))
         if occasion is CostScope.CLEANUP:
             items, by_use = current_endpoint_items(deployed.account, deployed.endpoint_name)
         elif occasion is CostScope.REPRODUCTION:
             durations = recent_durations(deployed.services.pipeline, deployed.services.run_store)
-            items, by_use = Estimate(deployed.machines).jobs(durations), (VOLUMES,)
+            items, by_use = estimate.jobs(durations), (VOLUMES,)
         else:
-            estimate = Estimate(deployed.machines, build_minutes(deployed.use_case.time_limits))
             items, by_use = estimate.endpoint(), estimate.by_use
         return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, STORED, LOGGED))
 

@@ -39,6 +39,16 @@ def arns(known: Iterable[str], partition: str, region: str, account: str) -> lis
     return sorted({f"{parameters}{address}" if is_parameter(address) else address for address in known})
 
 
+def address_of(arn: str) -> str:
+    """Return the address that ``arns`` has made this of."""
+    return arn.partition(":parameter")[2] or arn
+
+
+def secret_name(arn: str) -> str:
+    """Return the name of a secret in Secrets Manager."""
+    return arn.partition(":secret:")[2].rpartition("-")[0]
+
+
 def location(address: str) -> str:
     """Return an address in words."""
     if is_parameter(address):
@@ -50,5 +60,5 @@ def create_command(address: str) -> str:
     """Return the command that stores the value of a missing secret."""
     if is_parameter(address):
         return f"aws ssm put-parameter --type SecureString --name {address} --value ..."
-    name = address.partition(":secret:")[2].rpartition("-")[0]
+    name = secret_name(address)
     return f"aws secretsmanager create-secret --name {name} --secret-string ..., then its ARN in [secrets.aws]"

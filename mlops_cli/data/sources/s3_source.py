@@ -9,6 +9,7 @@ from mlops_cli.core.progress import Report
 from mlops_cli.data.objects import ObjectStore, StoredObject
 from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.files.archive_names import is_inside
 
 SCHEME = "s3://"
 
@@ -91,6 +92,6 @@ def _relative(key: str, source: str) -> PurePosixPath:
     """Return an object's path below the source. Raise MlopsError for one that would lead out of a folder."""
     text = PurePosixPath(key).name if key == source else key.removeprefix(source).lstrip("/")
     path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in text:
+    if not is_inside(text) or not path.parts:
         raise MlopsError(f"the key {key!r} is no name for a file", "copy the object to another key")
     return path

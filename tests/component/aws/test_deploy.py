@@ -15,6 +15,7 @@ import pytest
 
 from mlops_cli.backends.aws.backend import AwsBackend
 from mlops_cli.backends.aws.infra.stack_parameters import check_settings
+from mlops_cli.core.checks import State
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
@@ -315,7 +316,8 @@ def test_a_region_without_codecommit_is_named_before_anything_is_made(ground: Gr
         ground.backend(SOURCE="codecommit", AWS_REGION="ca-west-1").infra.plan()
     assert "--source s3" in caught.value.hint
     assert ground.aws.client("cloudformation").describe_stacks()["Stacks"] == []
-    check_settings(resolve({"SOURCE": "s3"}, {}, {}), ground.backend(AWS_REGION="ca-west-1").deployed.account, None)
+    deployed = ground.backend(AWS_REGION="ca-west-1").deployed
+    check_settings(resolve({"SOURCE": "s3"}, {}, {}), deployed.use_case, deployed.account, None)
 
 
 def test_a_part_of_a_network_is_refused_before_anything_is_made(ground: Ground) -> None:
@@ -324,6 +326,20 @@ def test_a_part_of_a_network_is_refused_before_anything_is_made(ground: Ground) 
         backend.infra.plan()
     assert caught.value.hint == "Set all three, or none."
     assert ground.stacks() == {}
+
+
+NETWORK = {"VPC_ID": "vpc-01234567", "SUBNET_IDS": "subnet-01234567", "SECURITY_GROUP_IDS": "sg-01234567"}
+
+
+def test_a_serverless_endpoint_in_a_network_is_refused_before_anything_is_made(ground: Ground) -> None:
+    use_case = ground.root / "training" / "usecase.toml"
+    use_case.write_text(use_case.read_text() + "\n[aws.endpoint]\nserverless = true\n")
+    with pytest.raises(MlopsError, match="A serverless endpoint cannot be in a VPC") as caught:
+        ground.backend(**NETWORK).infra.plan()
+    assert "Set serverless = false in [aws.endpoint]" in caught.value.hint
+    assert ground.stacks() == {}
+    (finding,) = (check for check in ground.backend(**NETWORK).run_checks() if check.name == "company")
+    assert (finding.state, finding.message) == (State.FAILURE, caught.value.message)
 
 
 def test_without_templates_the_project_is_told(ground: Ground) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun
+from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.stages.job_builder import PreparedJob
 from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
 from mlops_cli.core.engine import StageFailed
@@ -20,6 +21,7 @@ from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.instances import JobInstances
 
 FILES = ("profile.json", "test/rows.csv", "train/rows.csv")
+DATASET, OTHER_DATASET = "d" * 64, "e" * 64
 CODE = {"ours": b"our code", "same": b"our code, packed with another train.py", "evil": b"evil code"}
 
 
@@ -33,6 +35,10 @@ class Ground:
         self.versions: list[str] = []
         self.contents: dict[str, bytes] = {f"code/{name}/sourcedir.tar.gz": body for name, body in CODE.items()}
         self.modified, self.dataset, self.version = 3.0, "", "v1"
+        self.described: list[str] = []
+        self.run.preparation.cache_inputs = {"the data": DATASET}
+        # The versions of the table: when each one was uploaded, and its digest.
+        self.tables = [(1.0, DATASET)]
         for stage in JOBS:
             record = self.run.stage(stage.name)
             record.status, record.artifact = Status.DONE, f"artifacts/{stage.name}/k/{stage.name}-1/"
@@ -41,24 +47,27 @@ class Ground:
                 self.versions += [f"{record.artifact}output/model.tar.gz", f"{record.artifact}output/output.tar.gz"]
             else:
                 record.output = self.writes(f"{stage.name}-1", *FILES)
-        pipeline: Any = SimpleNamespace(actions=lambda run_id: self.actions)
-        bucket: Any = SimpleNamespace(
+        self.pipeline: Any = SimpleNamespace(actions=lambda run_id: self.actions)
+        self.bucket: Any = SimpleNamespace(
             uri=lambda key: f"s3://b/{key}",
             key_of=lambda uri: uri.removeprefix("s3://b/"),
             full_key=lambda key: f"tiny-dev/{key}",
             get=self.contents.get,
+            metadata=lambda key, version: SimpleNamespace(sha256=version),
             versions=lambda prefix: (
                 {
                     "Key": f"tiny-dev/{key}",
-                    "VersionId": self.version,
-                    "LastModified": datetime.fromtimestamp(self.modified, timezone.utc),
+                    "VersionId": version,
+                    "LastModified": datetime.fromtimestamp(modified, timezone.utc),
+                    "Size": 1,
                 }
-                for key in self.versions
+                for key, version, modified in (
+                    *((key, self.version, self.modified) for key in self.versions),
+                    *(("data/dataset.csv", digest, modified) for modified, digest in self.tables),
+                )
                 if key.startswith(prefix)
             ),
         )
-        aws: Any = self
-        self.provenance = JobProvenance(pipeline, aws, aws, bucket, aws, self.is_same_code)
 
     def is_same_code(self, stage: Stage, run: Run, archive: bytes) -> bool:
         return archive.startswith(b"our code")
@@ -70,6 +79,7 @@ class Ground:
         self.contents[f"artifacts/preprocess/k/{job}-digests/{digest}"] = rows
         request = self.prepare(JOBS[0], self.run, job).document["request"]
         self.jobs[job] = {**copy.deepcopy(request), "ExitMessage": f"{digest}\n", "ProcessingJobStatus": "Completed"}
+        self.jobs[job]["CreationTime"] = datetime.fromtimestamp(2.0, timezone.utc)
         self.versions += [f"artifacts/preprocess/k/{job}/{name}" for name in names]
         return digest
 
@@ -89,6 +99,9 @@ class Ground:
         return {"input": json.dumps(self.documents[executionArn])}
 
     def describe_processing_job(self, ProcessingJobName: str) -> dict[str, Any]:
+        self.described.append(ProcessingJobName)
+        if ProcessingJobName not in self.jobs:
+            raise AwsError("refused", "", "ValidationException", "Could not find requested job")
         return self.jobs[ProcessingJobName]
 
     def prepare(self, stage: Stage, run: Run, name: str) -> PreparedJob:
@@ -110,8 +123,10 @@ class Ground:
         return PreparedJob(name, artifact, {"kind": stage.kind.value, "request": request}, JobInstances())
 
     def verify(self, is_copied: bool = False) -> None:
+        aws: Any = self
+        provenance = JobProvenance(self.run, self.pipeline, aws, aws, self.bucket, aws, self.is_same_code)
         for stage in JOBS:
-            self.provenance.verify(stage, self.run, is_copied)
+            provenance.verify(stage, is_copied)
 
 
 @pytest.fixture
@@ -128,7 +143,8 @@ def test_a_run_with_its_own_jobs_passes(ground: Ground) -> None:
 
 
 def test_a_dataset_that_was_replaced_since_and_what_sagemaker_adds_are_no_objection(ground: Ground) -> None:
-    ground.dataset = "shards-2/"
+    ground.dataset = f"shards-{OTHER_DATASET[:16]}-2/"
+    ground.tables.append((3.0, OTHER_DATASET))
     ground.versions += [f"{ground.run.training.artifact}profiler-output/framework.json"] * 2
     ground.verify()
 
@@ -239,7 +255,7 @@ def test_a_record_that_claims_reuse_does_not_hide_a_job(ground: Ground) -> None:
 def test_the_output_of_a_job_that_did_the_same_is_reused(ground: Ground, code: str) -> None:
     ground.writes("earlier", *FILES)
     ground.jobs["earlier"]["ProcessingInputs"][0]["S3Input"]["S3Uri"] = f"s3://b/code/{code}/"
-    ground.jobs["earlier"]["ProcessingInputs"][1]["S3Input"]["S3Uri"] = "s3://b/data/earlier/"
+    ground.jobs["earlier"]["ProcessingInputs"][1]["S3Input"]["S3Uri"] = f"s3://b/data/shards-{DATASET[:16]}-2/"
     ground.reuses("earlier")
     ground.verify()
 
@@ -272,3 +288,72 @@ def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, v
     ground.reuses("evil")
     with pytest.raises(StageFailed, match="reuses is not that of the same job"):
         ground.verify()
+
+
+@pytest.mark.parametrize("is_reused", [False, True])
+@pytest.mark.parametrize(
+    ("folder", "tables", "passes"),
+    [
+        ("", [(1.0, DATASET)], True),
+        ("", [(0.5, OTHER_DATASET), (1.0, DATASET), (3.0, OTHER_DATASET)], True),
+        ("", [(1.0, OTHER_DATASET)], False),
+        ("", [(1.0, OTHER_DATASET), (3.0, DATASET)], False),
+        ("", [(0.5, DATASET), (1.0, OTHER_DATASET), (3.0, DATASET)], False),
+        ("", [(3.0, DATASET)], False),
+        ("", [], False),
+        (f"files-{DATASET[:16]}/", [], True),
+        (f"shards-{DATASET[:16]}-2/", [], True),
+        (f"files-{OTHER_DATASET[:16]}/", [(1.0, DATASET)], False),
+        (f"shards-{OTHER_DATASET[:16]}-2/", [(1.0, DATASET)], False),
+        (f"files-{DATASET[:16]}/images/", [(1.0, DATASET)], False),
+        ("elsewhere/", [(1.0, DATASET)], False),
+    ],
+)
+def test_an_output_of_another_dataset_than_the_runs_is_refused(
+    ground: Ground, folder: str, tables: list[tuple[float, str]], passes: bool, is_reused: bool
+) -> None:
+    """The digest in the evidence is that of the data which the job has read."""
+    if is_reused:
+        ground.writes("earlier", *FILES)
+        ground.reuses("earlier")
+    job = ground.jobs["earlier" if is_reused else "preprocess-1"]
+    job["ProcessingInputs"][1]["S3Input"]["S3Uri"] = f"s3://b/data/{folder}"
+    ground.tables = tables
+    if passes:
+        ground.verify()
+    else:
+        with pytest.raises(
+            StageFailed, match="The output of preprocess is not of the dataset dddddddddddd of this run"
+        ):
+            ground.verify()
+
+
+def test_a_record_without_the_datas_digest_matches_no_dataset(ground: Ground) -> None:
+    ground.run.preparation.cache_inputs = {}
+    ground.tables = [(1.0, "")]
+    with pytest.raises(StageFailed, match="is not of the dataset"):
+        ground.verify()
+
+
+def test_names_that_a_text_would_be_split_at_are_whole(ground: Ground) -> None:
+    ground.versions = [key for key in ground.versions if key.startswith("artifacts/train/")]
+    names = ("a\u2028b.csv", "c\rd.csv", "e\x85f.csv", "g\nh.csv", "train/i\x0bj.csv")
+    ground.run.preparation.output = ground.writes("preprocess-1", *names)
+    ground.verify()
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_an_output_of_a_job_that_sagemaker_does_not_know_is_refused(ground: Ground, is_copied: bool) -> None:
+    ground.reuses("unknown")
+    with pytest.raises(StageFailed, match="SageMaker knows no job unknown, which preprocess is said to be of"):
+        ground.verify(is_copied)
+
+
+def test_aws_is_asked_once_for_a_job_and_once_for_the_runs_actions(ground: Ground) -> None:
+    ground.writes("earlier", *FILES)
+    ground.reuses("earlier")
+    listed: list[str] = []
+    actions = ground.pipeline.actions
+    ground.pipeline.actions = lambda run_id: listed.append(run_id) or actions(run_id)
+    ground.verify()
+    assert (listed, ground.described) == (["r1"], ["earlier"])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import tarfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,8 @@ from botocore.validate import ParamValidator
 
 from mlops_cli.backends.aws.stages import launcher, output_digests
 from mlops_cli.backends.aws.stages.job_requests import (
+    CODE,
+    DIGESTS,
     ENTRYPOINT,
     LAUNCHER,
     MOST_MACHINES,
@@ -119,10 +125,45 @@ def test_a_processing_job_says_what_it_has_written_and_lists_it_beside_its_outpu
     (written / "train").mkdir(parents=True)
     for name in ("a.csv", "a-b.csv", "train/rows.csv"):
         (written / name).write_text(name)
-    output_digests.write(tmp_path)
+    assert output_digests.run(tmp_path, [sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    assert not (tmp_path / "output").exists(), "a script that fails says nothing"
+    assert output_digests.run(tmp_path, [sys.executable, "-c", ""]) == 0
     message = (tmp_path / "output" / "message").read_text().strip()
     assert message == digest_folder(written), "the same digest as on one machine"
     assert digest_file(tmp_path / "processing" / "digests" / message) == message
+
+
+STOPPED_SOFTLY = """
+import pathlib, signal, sys
+
+def end(number, frame):
+    pathlib.Path("ended").write_text("softly")
+    sys.exit(int(sys.argv[1]))
+
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_script_in_a_processing_job_that_is_stopped_gets_the_signal(tmp_path: Path, code: int) -> None:
+    """SageMaker sends it to the container's first process alone."""
+    (tmp_path / "script.py").write_text(STOPPED_SOFTLY)
+    (tmp_path / DIGESTS).write_text(Path(output_digests.__file__).read_text())
+    with tarfile.open(tmp_path / "sourcedir.tar.gz", "w:gz") as archive:
+        for name in ("script.py", DIGESTS):
+            archive.add(tmp_path / name, name)
+    entrypoint = ENTRYPOINT.replace(CODE, str(tmp_path)).replace("/opt/ml", str(tmp_path))
+    command = ["bash", "-c", entrypoint, "preprocess", sys.executable, "script.py", str(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == code
+    assert (tmp_path / "ended").read_text() == "softly"
+    assert (tmp_path / "output" / "message").exists() is (code == 0)
 
 
 def test_more_machines_than_sagemaker_keeps_messages_of_are_refused() -> None:

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from mlops_cli.backends.aws.clients.change_sets import INLINE_BYTES
-from mlops_cli.backends.aws.infra.pipeline_template import render, without_comments
+from mlops_cli.backends.aws.infra.compact_template import compact
+from mlops_cli.backends.aws.infra.pipeline_template import as_sent, render
 from mlops_cli.core.stages import DATA, STAGES, Kind, Stage
 from mlops_cli.errors import ConfigurationError
 from tests.conftest import ROOT
@@ -27,7 +28,7 @@ def test_the_template_in_the_repository_is_the_one_of_the_stages() -> None:
 
 
 def test_what_is_sent_means_the_same_and_is_short_enough() -> None:
-    sent, text = (yaml.load(item, Loader) for item in (without_comments(TEXT), TEXT))
+    sent, text = (yaml.load(item, Loader) for item in (as_sent(TEXT), TEXT))
     for document in (sent, text):
         for resource in document["Resources"].values():
             resource.pop("Metadata", None)  # what checkers of the file are told
@@ -37,11 +38,31 @@ def test_what_is_sent_means_the_same_and_is_short_enough() -> None:
         for note in ("Description", "ConstraintDescription"):
             parameter.pop(note, None)
     assert sent == text
-    assert len(without_comments(TEXT).encode()) < INLINE_BYTES - 1000, "room for settings of one's own"
+    assert len(as_sent(TEXT).encode()) < INLINE_BYTES - 1000, "room for settings of one's own"
+
+
+TAGGED = """\
+A:
+    Text: !Sub |
+      # no comment
+
+        indented: ${A}
+    Folded: !Sub >-
+        one
+        two
+    List:
+      - !Sub |
+        # first
+      - second
+"""
+
+
+def test_a_block_of_text_with_a_tag_stays_whole() -> None:
+    assert yaml.load(compact(TAGGED), Loader) == yaml.load(TAGGED, Loader)
 
 
 def test_further_stages_get_their_actions_and_their_keys() -> None:
-    text = without_comments(render(TEXT, MORE))
+    text = as_sent(render(TEXT, MORE))
     resources = yaml.load(text, Loader)["Resources"]
     stages = resources["Pipeline"]["Properties"]["Stages"]
     assert [stage["Name"] for stage in stages] == ["Source", *(stage.name for stage in MORE)]

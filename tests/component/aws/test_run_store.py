@@ -74,6 +74,13 @@ def test_a_reused_stage_is_the_latest_but_no_new_execution(bucket: Bucket) -> No
     assert records.latest_stage("train") == repeated
 
 
+def test_of_a_gate_the_latest_is_kept_alone(bucket: Bucket) -> None:
+    records, gate = S3RunStore(bucket), stage("pre-training-tests")
+    records.save_stage(gate)
+    assert records.latest_stage(gate.name) == gate
+    assert [item.key for item in bucket.list_objects("records/")] == ["records/pre-training-tests/latest.json"]
+
+
 def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: Bucket) -> None:
     S3RunStore(bucket).save_stage(stage())
     S3RunStore(bucket, decides=True).save_stage(stage("preprocess"))

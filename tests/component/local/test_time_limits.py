@@ -18,7 +18,7 @@ from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.core.jobs.time_limits import TimeLimits
 from mlops_cli.core.runs import CONTINUE, Status, new_run
-from mlops_cli.core.stages import DEPLOYMENT, TRAINING, Kind, Stage
+from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE, TRAINING, Kind, Stage, position
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
@@ -132,3 +132,21 @@ def test_a_build_that_timed_out_names_its_limit(monkeypatch: pytest.MonkeyPatch)
     timed_out = ActionRun(gate.name, "command", "Failed", 1.0, 2.0, error="Build terminated with state: TIMED_OUT")
     explained = FailureExplainer(None, lambda _: "").explain(run, None, [timed_out])  # type: ignore[arg-type]
     assert "TIMED_OUT. A longer one: give the gate more minutes in [time_limits]" in explained.stage(gate.name).reason
+
+
+@pytest.mark.parametrize(
+    ("stage", "step"), [("approval", "command"), ("deploy", "command"), (ENDPOINT_GATE.name, "rollback")]
+)
+def test_the_build_of_a_deciding_step_has_a_limit_that_no_setting_changes(
+    monkeypatch: pytest.MonkeyPatch, stage: str, step: str
+) -> None:
+    monkeypatch.setattr(FailureExplainer, "_tail", lambda *_: [])
+    run = new_run("r", {})
+    for record in run.stages[: position(stage)]:
+        record.status = Status.DONE
+    run.stage(stage).status = Status.FAILED
+    timed_out = ActionRun(stage, step, "Failed", 1.0, 2.0, error="Build terminated with state: TIMED_OUT")
+    explained = FailureExplainer(None, lambda _: "").explain(run, None, [timed_out])  # type: ignore[arg-type]
+    reason = explained.stage(stage).reason
+    assert "Build terminated with state: TIMED_OUT" in reason
+    assert "time_limits" not in reason

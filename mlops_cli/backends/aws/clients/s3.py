@@ -78,10 +78,11 @@ class Bucket:
             raise
         return True
 
-    def metadata(self, key: str) -> ObjectMetadata | None:
-        """Return the object's metadata, None without an object."""
+    def metadata(self, key: str, version: str = "") -> ObjectMetadata | None:
+        """Return the metadata of an object, or of one version of it; None without an object."""
+        which = {"VersionId": version} if version else {}
         try:
-            head = self.client.head_object(Bucket=self.name, Key=self.full_key(key), ChecksumMode="ENABLED")
+            head = self.client.head_object(Bucket=self.name, Key=self.full_key(key), ChecksumMode="ENABLED", **which)
         except AwsError as error:
             if error.code in ABSENT:
                 return None

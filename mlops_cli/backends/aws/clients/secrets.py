@@ -49,7 +49,7 @@ def _value(account: Account, name: str, address: str) -> str:
 def _exists(account: Account, address: str) -> bool:
     if is_parameter(address):
         name = {"Key": "Name", "Option": "Equals", "Values": [address]}
-        return bool(account.client("ssm").describe_parameters(ParameterFilters=[name])["Parameters"])
+        return any(account.client("ssm").pages("describe_parameters", "Parameters", ParameterFilters=[name]))
     try:
         account.client("secretsmanager", address.split(":")[3]).describe_secret(SecretId=address)
     except AwsError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlops_cli.backends.aws.company_account import parameters
+from mlops_cli.backends.aws.company_account import check_hosting, parameters
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
@@ -14,8 +14,9 @@ BREAKS = "mlops deploy-infra, and runs after it, would fail."
 
 
 def company(subject: CheckContext) -> Iterator[Finding]:
-    """Check every such setting; raise ConfigurationError for a part of a network."""
+    """Check every such setting; raise ConfigurationError for a part of a network, or a serverless endpoint in one."""
     parameters(subject.settings)
+    check_hosting(subject.use_case.machines.endpoint, bool(subject.settings["SUBNET_IDS"]))
     for setting, check in (("PERMISSIONS_BOUNDARY", _boundary), ("KMS_KEY_ARN", _key), ("VPC_ID", _network)):
         if subject.settings[setting]:
             yield from _checked(setting, check, subject)

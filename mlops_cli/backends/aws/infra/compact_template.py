@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-BLOCK_SCALAR = re.compile(r"(^|: |- )[|>][-+0-9]*$")
+BLOCK_SCALAR = re.compile(r"(^|: |- )(![\w:]* )?[|>][-+0-9]*$")  # also of a tag: !Sub |
 LIST_ITEM = "- "
 
 
@@ -14,10 +14,11 @@ def compact(text: str) -> str:
     # The columns of the open levels, in the text and in the result; no list item's own column is closed by its next.
     levels = [(0, 0)]
     scalar: tuple[int, int] | None = None
+    parent = 0  # the column that a block of text is indented from: its key's, or its list item's
     for line in text.splitlines():
         content = line.lstrip(" ")
         column = len(line) - len(content)
-        if scalar and (not content or column > levels[-1][0]):
+        if scalar and (not content or column > parent):
             scalar = scalar if scalar[0] else (column, levels[-1][1] + 1)
             lines.append(" " * (scalar[1] + column - scalar[0]) + content if content else "")
             continue
@@ -31,8 +32,9 @@ def compact(text: str) -> str:
             levels.append((column, levels[-1][1] + (not content.startswith(LIST_ITEM))))
         lines.append(" " * levels[-1][1] + content)
         while content.startswith(LIST_ITEM):
+            parent = levels[-1][0]
             content = content[len(LIST_ITEM) :]
             levels.append((levels[-1][0] + len(LIST_ITEM), levels[-1][1] + len(LIST_ITEM)))
         if BLOCK_SCALAR.search(content):
-            scalar = (0, 0)
+            scalar, parent = (0, 0), parent if content[0] in "|>!" else levels[-1][0]
     return "\n".join(lines) + "\n"

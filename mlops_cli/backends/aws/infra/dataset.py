@@ -11,7 +11,7 @@ from mlops_cli.data.metadata import CSV_NAME, JSON_NAME, DatasetInfo, dataset_in
 from mlops_cli.errors import MlopsError
 
 FOLDER = "data/"
-METADATA = FOLDER + JSON_NAME
+METADATA, TABLE = FOLDER + JSON_NAME, FOLDER + CSV_NAME
 SHARDS = f"{FOLDER}shards-"
 FILES = f"{FOLDER}files-"
 MAX_SHARD_BYTES = 256 << 20  # a machine works on a whole file in memory
@@ -28,7 +28,7 @@ def metadata_of(bucket: Bucket) -> dict[str, Any] | None:
     metadata = bucket.get_json(METADATA)
     if isinstance(metadata, dict) and metadata.get("files"):
         return dict(metadata) if has_files(bucket, metadata) else None
-    data = bucket.metadata(FOLDER + CSV_NAME) if isinstance(metadata, dict) else None
+    data = bucket.metadata(TABLE) if isinstance(metadata, dict) else None
     if data is None or data.sha256 != metadata.get("sha256"):
         return None
     return dict(metadata)

@@ -16,7 +16,7 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.company_account import tags_of
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
 from mlops_cli.backends.aws.infra.ownership import owner_name, owner_of, require_owner
-from mlops_cli.backends.aws.infra.pipeline_template import render, without_comments
+from mlops_cli.backends.aws.infra.pipeline_template import as_sent, render
 from mlops_cli.backends.aws.infra.source_bundle import CONFIDENTIAL, SourceBundle, bundle_source
 from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
 from mlops_cli.backends.aws.state_format import check_format, write_format
@@ -66,7 +66,7 @@ class InfraDeployer:
         """Return the changes. Change sets remain: apply or discard the plan."""
         owner = require_owner(self._stacks, self._names, self._settings, self._account, claims=True)
         present = self._stacks.find(self._names.pipeline_stack)
-        stack_parameters.check_settings(self._settings, self._account, present)
+        stack_parameters.check_settings(self._settings, self._use_case, self._account, present)
         storage = self._storage_step(watch)
         bucket = storage.stack.outputs.get("BucketName", "") if storage.stack else ""
         if bucket:
@@ -164,7 +164,7 @@ class InfraDeployer:
             self._names.key_prefix + self._wheel_key,
             self._names.key_prefix + self._template_key,
         )
-        template = without_comments(render(self._template("pipeline.yaml")))
+        template = as_sent(render(self._template("pipeline.yaml")))
         return self._step(name, template, values, stack, bucket)
 
     def _step(

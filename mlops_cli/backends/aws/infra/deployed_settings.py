@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
-from mlops_cli.core.jobs.secret_addresses import addresses
+from mlops_cli.core.jobs.secret_addresses import address_of, addresses
 from mlops_cli.core.stages import TRAINING
 from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.settings import Settings
@@ -76,7 +76,7 @@ def _secrets(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[st
     """Yield a difference if the deployed roles may not read a secret of the use case."""
     deployed = [arn for arn in stack.parameters.get("ReadableArns", "").split(",") if arn]
     known = addresses(use_case.passed.secrets, settings.endpoint_name(use_case.name))
-    readable = {arn.partition(":parameter")[2] or arn for arn in deployed}
+    readable = {address_of(arn) for arn in deployed}
     unreadable = [name for name, address in known.items() if address not in readable]
     if unreadable:
         yield (

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_cli.backends.aws.infra.compact_template import compact
-from mlops_cli.backends.aws.runs.pipeline_variables import RECORD, SECRET
+from mlops_cli.backends.aws.runs.pipeline_variables import CHECKPOINTS, RECORD
 from mlops_cli.backends.aws.runs.status import COMMAND, DECIDING, DECISION, ENDPOINT, GATE_RESULT, JOB, ROLLBACK
 from mlops_cli.backends.aws.runs.store import DECIDED
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
@@ -51,7 +51,7 @@ def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
     return text
 
 
-def without_comments(text: str) -> str:
+def as_sent(text: str) -> str:
     """Return the template as it is sent: its length is limited, and all that explains it is for readers of the file."""
     lines = text.splitlines(keepends=True)
     short = "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
@@ -111,8 +111,8 @@ def _step_before(stage: Stage, stages: Sequence[Stage]) -> str:
 def _stage(stage: Stage, before: str) -> str:
     options = OPTIONS if not before or stage.kind is Kind.APPROVAL else {}
     record = {} if stage.kind is Kind.DEPLOY else _exported(RECORD, before)
-    secret = _exported(SECRET, STAGES[0].name) if stage.kind in (Kind.TRAINING, Kind.APPROVAL) else {}
-    actions = [_command(stage.name, stage, COMMAND, 1, {**options, **record, **secret}), *_native(stage)]
+    checkpoints = _exported(CHECKPOINTS, STAGES[0].name) if stage.kind in (Kind.TRAINING, Kind.APPROVAL) else {}
+    actions = [_command(stage.name, stage, COMMAND, 1, {**options, **record, **checkpoints}), *_native(stage)]
     return f"- Name: {stage.name}\n  Actions:\n" + "".join(_indented(action, 2) for action in actions)
 
 

@@ -74,9 +74,10 @@ def source_type(settings: Settings, stack: Stack | None) -> str:
     return setting.text
 
 
-def check_settings(settings: Settings, account: Account, stack: Stack | None) -> None:
+def check_settings(settings: Settings, use_case: UseCase, account: Account, stack: Stack | None) -> None:
     """Raise MlopsError for settings that no plan can be made for, before anything is created."""
     company_account.parameters(settings)
+    company_account.check_hosting(use_case.machines.endpoint, bool(settings["SUBNET_IDS"]))
     if source_type(settings, stack) == CODECOMMIT and not (stack and stack.outputs):
         _check_codecommit(account)
 

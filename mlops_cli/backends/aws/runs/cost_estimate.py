@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.build_limit import SHORTEST_MINUTES
+from mlops_cli.backends.aws.build_limit import DECISION_MINUTES
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices, Product
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.status import (
     AFTER_LAST_GATE,
     COMMAND,
+    DECIDING,
     GATE_RESULT,
     JOB,
     NATIVE,
@@ -96,9 +97,9 @@ def _actions(stage: Stage) -> list[Action]:
 
 
 class Estimate:
-    """Costs of the jobs and the endpoint on these machines."""
+    """Costs of the jobs and the endpoint on these machines; ``build_minutes``: the limit of the builds with gates."""
 
-    def __init__(self, machines: InstanceSettings, build_minutes: int = SHORTEST_MINUTES) -> None:
+    def __init__(self, machines: InstanceSettings, build_minutes: int) -> None:
         self._machines = machines
         self._build_minutes = build_minutes
         self._hosting = machines.endpoint
@@ -148,7 +149,7 @@ class Estimate:
     def _limit(self, key: Action) -> int:
         stage, name = key
         if name in (COMMAND, ROLLBACK):
-            return self._build_minutes
+            return DECISION_MINUTES if name == ROLLBACK or stage in DECIDING else self._build_minutes
         if name == GATE_RESULT:
             return 1  # the action only reports a result
         return self._machines.of(stage_named(stage)).max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES

@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.status import (
     COMMAND,
+    DECIDING,
     DECISION,
     ENDPOINT,
     GATE_RESULT,
@@ -90,7 +91,10 @@ class FailureExplainer:
 
 
 def _build_error(action: ActionRun) -> str:
-    """Return CodePipeline's message; for a build that timed out with the way to a longer one."""
+    """Return CodePipeline's message; for a build of a gate that timed out with the way to a longer one."""
+    decides = action.name == ROLLBACK or action.stage in DECIDING
+    if decides:  # its limit is the template's
+        return action.error
     if "timed out" in action.error.lower() or "TIMED_OUT" in action.error:
         return (
             f"{action.error.rstrip('.')}. A longer one: give the gate more minutes in [time_limits] of "

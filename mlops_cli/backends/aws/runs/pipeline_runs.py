@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.pricing import Prices
@@ -21,12 +21,6 @@ from mlops_cli.core.runs import Run, RunRequest
 from mlops_cli.core.stages import DEPLOYMENT
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project.environment_info import environment_info
-
-
-def is_inside(name: str) -> bool:
-    """Return True if a name in an archive stays in the folder that it is unpacked to."""
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
 
 
 class PipelineRuns(Runs):
@@ -70,7 +64,7 @@ class PipelineRuns(Runs):
         if not run.training.artifact:
             return None
         listed = own_files(self._deployed.bucket, run.training, FILES, MOST_FILES, LARGEST_FILE)
-        files = {name: content for name, content in listed.items() if content is not None and is_inside(name)}
+        files = {name: content for name, content in listed.items() if content is not None}
         for name, content in files.items():
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).write_bytes(content)

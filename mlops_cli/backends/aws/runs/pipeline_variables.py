@@ -11,7 +11,7 @@ from mlops_cli.errors import ConfigurationError
 
 # What a step of a run tells the next one, and no step of another run: the version of the run's record that it has
 # written, and the name of the folder of the run's checkpoints.
-RECORD, SECRET = "MLOPS_RECORD", "MLOPS_SECRET"
+RECORD, CHECKPOINTS = "MLOPS_RECORD", "MLOPS_CHECKPOINTS"
 # Defaults of the pipeline variables: they cannot be empty.
 NO_STAGE, NO, NO_ROLLBACK = "-", "false", "-"
 LENGTH = 1000

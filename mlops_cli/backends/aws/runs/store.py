@@ -4,7 +4,7 @@
 
     runs/ID/run.json                 the stages of one run, by the steps that run the repository's code
     decisions/ID/run.json            the same by the deciding steps: they take precedence
-    records/STAGE/KEY.json           the newest finished execution of a stage with this key
+    records/STAGE/KEY.json           the newest finished execution of a stage with this key, of no gate
     records/STAGE/latest.json        the newest finished execution of a stage with any key
     records/approval/MODEL/ID.json   the request of run ID for a decision about this model
 
@@ -21,7 +21,7 @@ from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.core.models.decision import Decision
 from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import Run, StageRun, Status, run_from, stage_run_from
-from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, TRAINING, position
+from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, TRAINING, Kind, position, stage_named
 
 RUN = "run.json"
 LATEST = "latest"
@@ -102,10 +102,14 @@ class S3RunStore:
         return [item.key.split("/")[-2] for item in sorted(items, key=lambda item: item.modified, reverse=True)]
 
     def save_stage(self, stage: StageRun) -> None:
-        """Save a finished stage for later runs, if this step may; a reused one is no new execution."""
+        """Save a finished stage for later runs, if this step may; a reused one is no new execution.
+
+        A gate's result counts in no other run: only what it has read is for the next one to know.
+        """
         if (stage.name in DECIDED) is not self.decides:
             return
-        for name in (LATEST,) if stage.status is Status.REUSED else (stage.key, LATEST):
+        is_latest_alone = stage.status is Status.REUSED or stage_named(stage.name).kind is Kind.GATE
+        for name in (LATEST,) if is_latest_alone else (stage.key, LATEST):
             self.bucket.put_json(f"records/{stage.name}/{name}.json", asdict(stage))
 
     def find_stage(self, stage: str, key: str) -> StageRun | None:

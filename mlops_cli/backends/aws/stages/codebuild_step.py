@@ -117,9 +117,10 @@ def _require_requested(run: Run, requested: Run, executor: AwsStageExecutor) -> 
 
 def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
     """Raise StageFailed, with the run saved, for an output that is not what this run's job has written."""
+    provenance = executor.provenance(run)
     for stage in JOBS:
         try:
-            executor.verify_provenance(stage, run, _is_copied(stage, run))
+            provenance.verify(stage, _is_copied(stage, run))
         except StageFailed as error:
             _save_failure(run.stage(stage.name), run, executor, error)
             raise

@@ -34,7 +34,7 @@ from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
 from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
 from mlops_cli.backends.aws.stages.job_requests import DIGESTS
 from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
-from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
+from mlops_cli.caching.inputs import THE_DATA, input_digests, no_dataset_error, use_case_inputs
 from mlops_cli.caching.key import code_inputs
 from mlops_cli.caching.reads import Reads
 from mlops_cli.caching.stage_files import file_inputs
@@ -231,7 +231,7 @@ class AwsStageExecutor:
     def _register_for_approval(self, run: Run) -> StageResult:
         """Copy the model to models/DIGEST/ and register a PendingManualApproval model package."""
         trained = run.training
-        data_digest = run.preparation.cache_inputs.get("the data", "")
+        data_digest = run.preparation.cache_inputs.get(THE_DATA, "")
         self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
         framework = framework_named(trained.detail.get("framework", DEFAULT.name))
         installs = framework.installs_code or (framework.uses_handlers and job_outputs.INSTALLS in trained.detail)
@@ -352,12 +352,10 @@ class AwsStageExecutor:
         tags = {**self.outputs.company.tags, **self.services.names.tags}
         return endpoint_parameters.configuration(self._template, values, tags, salt)
 
-    def verify_provenance(self, stage: Stage, run: Run, is_copied: bool) -> None:
-        """Raise StageFailed unless the stage's output is what its job has written, by this run's files."""
-        account = self.services.account
+    def provenance(self, run: Run) -> JobProvenance:
+        account, pipeline = self.services.account, self.services.pipeline
         clients = account.client("stepfunctions"), account.client("sagemaker")
-        provenance = JobProvenance(self.services.pipeline, *clients, self.bucket, self.job_builder, self._is_same_code)
-        provenance.verify(stage, run, is_copied)
+        return JobProvenance(run, pipeline, *clients, self.bucket, self.job_builder, self._is_same_code)
 
     def _is_same_code(self, stage: Stage, run: Run, archive: bytes) -> bool:
         shared = [folder.relative_to(self.project.root) for folder in self.use_case.passed.code]
@@ -385,7 +383,7 @@ class AwsStageExecutor:
                 raise StageFailed(f"The trained model cannot be served: {problem}.", CONTINUE)
             return outcome
         dataset = self._dataset()
-        if dataset["sha256"] != record.cache_inputs["the data"]:
+        if dataset["sha256"] != record.cache_inputs[THE_DATA]:
             raise StageFailed("The data was replaced while it was being prepared.", "Prepare it again: mlops run")
         return replace(outcome, detail={**outcome.detail, "dataset": record_of(dataset)})
 

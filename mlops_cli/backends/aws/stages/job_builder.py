@@ -58,6 +58,7 @@ class PreparedJob:
 class JobBuilder:
     """``machines`` are the jobs' instances, not always the use case's own (see deployed_settings.py).
 
+    ``checkpoints`` is the secret name of the folder of the run's checkpoints.
     With ``scratch``, a folder below artifacts/, all inputs and outputs of jobs lie there, and the jobs' names say so.
     """
 
@@ -71,7 +72,7 @@ class JobBuilder:
         tags: Mapping[str, str],
         machines: InstanceSettings,
         scratch: str = "",
-        secret: str = "",
+        checkpoints: str = "",
     ) -> None:
         self._project = project
         self._use_case = use_case
@@ -81,7 +82,7 @@ class JobBuilder:
         self._tags = tags
         self._machines = machines
         self._scratch = scratch
-        self._secret = secret
+        self._checkpoints = checkpoints
 
     def prepare(self, stage: Stage, run: Run, name: str = "") -> PreparedJob:
         """Return the job, or the one that has this name, whose code was sent already.
@@ -130,7 +131,7 @@ class JobBuilder:
         """
         if self._scratch:
             return f"{key_prefix}checkpoints-{run.id}/"
-        return f"checkpoints/{self._secret}/{stage.name}/{run.stage(stage.name).key[:16]}/"
+        return f"checkpoints/{self._checkpoints}/{stage.name}/{run.stage(stage.name).key[:16]}/"
 
     def copy_code(
         self, folder: Path, stage: Stage, parameters: Mapping[str, Hyperparameter] | None = None

@@ -13,6 +13,7 @@ from mlops_cli.core.engine import StageFailed, StageResult
 from mlops_cli.core.jobs.script_job import parse_json_output
 from mlops_cli.core.runs import CONTINUE, StageRun
 from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.files.archive_names import is_inside
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
 from mlops_cli.frameworks.package_check import pickles
 
@@ -108,13 +109,17 @@ def training_outputs(bucket: Bucket, trained: StageRun, *names: str) -> list[byt
 
 
 def own_files(bucket: Bucket, trained: StageRun, folder: str, most: int, largest: int) -> dict[str, bytes | None]:
-    """Return the files in a folder of a training's output by name; None for a file larger than ``largest``."""
+    """Return the files in a folder of a training's output by name; None for a file larger than ``largest``.
+
+    SageMaker packs no name that leads out of the folder: one comes from another writer, and is left out.
+    """
     content = _reports(bucket, trained)
     if content is None:
         return {}
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
-        names = sorted(name for name in named if name.startswith(f"{folder}/"))[:most]
+        below = (name for name in named if name.startswith(f"{folder}/"))
+        names = sorted(name for name in below if is_inside(name.removeprefix(f"{folder}/")))[:most]
         opened = {name: archive.extractfile(named[name]) if named[name].size <= largest else None for name in names}
         return {name.removeprefix(f"{folder}/"): file.read() if file else None for name, file in opened.items()}
 

@@ -13,17 +13,19 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Pipeline
 from mlops_cli.backends.aws.clients.s3 import UNVERSIONED, Bucket
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.infra.dataset import FOLDER
+from mlops_cli.backends.aws.infra.dataset import FOLDER, TABLE
 from mlops_cli.backends.aws.runs.status import JOB, latest_attempt
 from mlops_cli.backends.aws.stages.job_builder import JobBuilder
 from mlops_cli.backends.aws.stages.job_outputs import MODEL, REPORTS, REPORTS_VERSION
-from mlops_cli.backends.aws.stages.job_requests import digests_prefix, name_of
+from mlops_cli.backends.aws.stages.job_requests import ARCHIVE, digests_prefix, name_of
+from mlops_cli.caching.inputs import THE_DATA
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.stages import Kind, Stage
@@ -34,13 +36,18 @@ HINT = (
     "Train again: mlops run --force"
 )
 ARTIFACT = re.compile(r"(artifacts/[^/]+/[^/]+/[^/]+/)(.*)")
+# A folder of data whose name has the beginning of their digest.
+NAMED_DATASET = re.compile(rf"{FOLDER}(?:files|shards)-([0-9a-f]{{16}})(?:-\d+)?/")
+# A file's name, which may hold a newline, and its digest.
+ROW = re.compile(r"[^\0]+\0[0-9a-f]{64}\n")
 
 
 class JobProvenance:
-    """``is_same_code`` compares the archive of another run's job with this run's files."""
+    """The provenance of one run; ``is_same_code`` compares the archive of another run's job with this run's files."""
 
     def __init__(
         self,
+        run: Run,
         pipeline: Pipeline,
         state_machines: Client,
         sagemaker: Client,
@@ -48,36 +55,44 @@ class JobProvenance:
         job_builder: JobBuilder,
         is_same_code: Callable[[Stage, Run, bytes], bool],
     ) -> None:
+        self._run = run
         self._pipeline = pipeline
         self._state_machines = state_machines
         self._sagemaker = sagemaker
         self._bucket = bucket
         self._job_builder = job_builder
         self._is_same_code = is_same_code
+        self._descriptions: dict[str, dict[str, Any]] = {}
 
-    def verify(self, stage: Stage, run: Run, is_copied: bool) -> None:
+    def verify(self, stage: Stage, is_copied: bool) -> None:
         """Raise StageFailed for the output of another job, of other code, or one that was written twice.
 
         What a run has copied was verified with the files of the run that it is from.
         """
-        record = run.stage(stage.name)
+        record = self._run.stage(stage.name)
         if not record.artifact:
             raise StageFailed(f"The run has no output of {stage.name}.", HINT)
-        job, executed = self._executed(stage, run)
+        job, executed = self._executed(stage)
         ended = math.inf
         if job and executed.get("kind") == stage.kind.value:
-            self._verify_own_request(stage, run, executed)
+            self._verify_own_request(stage, executed)
             ended = job.updated
         elif stage.kind is Kind.PROCESSING and not is_copied:
-            self._verify_reused(stage, run)
+            self._verify_reused(stage)
         if stage.kind is Kind.PROCESSING:
+            if not is_copied:
+                self._verify_dataset(stage, record)
             self._verify_folder(stage, record)
         else:
             self._verify_archives(stage, record, ended)
 
-    def _executed(self, stage: Stage, run: Run) -> tuple[ActionRun | None, dict[str, Any]]:
+    @cached_property
+    def _actions(self) -> Sequence[ActionRun]:
+        return self._pipeline.actions(self._run.id)
+
+    def _executed(self, stage: Stage) -> tuple[ActionRun | None, dict[str, Any]]:
         """Return the action that waits for this run's job, and the document that its state machine was started with."""
-        actions = latest_attempt(stage.name, self._pipeline.actions(run.id))
+        actions = latest_attempt(stage.name, self._actions)
         jobs = [action for action in actions if action.name == JOB and action.external]
         return (jobs[-1], self._document(jobs[-1])) if jobs else (None, {})
 
@@ -85,10 +100,10 @@ class JobProvenance:
         document = json.loads(self._state_machines.describe_execution(executionArn=job.external)["input"])
         return document if isinstance(document, dict) else {}
 
-    def _verify_own_request(self, stage: Stage, run: Run, document: dict[str, Any]) -> None:
-        expected = self._job_builder.prepare(stage, run, name_of(document["request"]))
+    def _verify_own_request(self, stage: Stage, document: dict[str, Any]) -> None:
+        expected = self._job_builder.prepare(stage, self._run, name_of(document["request"]))
         is_own = self._comparable(expected.document) == self._comparable(document)
-        if not is_own or run.stage(stage.name).artifact != expected.artifact:
+        if not is_own or self._run.stage(stage.name).artifact != expected.artifact:
             raise StageFailed(f"The output of {stage.name} is not that of this run's own job.", HINT)
 
     def _comparable(self, document: Mapping[str, Any]) -> str:
@@ -96,41 +111,69 @@ class JobProvenance:
         datasets = self._bucket.uri(FOLDER)
         return re.sub(re.escape(datasets) + r'[^"]*', datasets, json.dumps(document, sort_keys=True))
 
-    def _verify_reused(self, stage: Stage, run: Run) -> None:
+    def _verify_reused(self, stage: Stage) -> None:
         """Raise StageFailed unless the job of another run has executed what this run's own one would have executed."""
-        artifact = run.stage(stage.name).artifact
-        name = artifact.rstrip("/").rpartition("/")[2]
-        expected, executed = self._job_builder.prepare(stage, run, name), self._description(stage, name)
+        artifact = self._run.stage(stage.name).artifact
+        executed = self._description(stage.name, artifact)
+        expected = self._job_builder.prepare(stage, self._run, _job_of(artifact))
         request = expected.document["request"]
         same = expected.artifact == artifact and all(
             _processing_part(part, executed) == _processing_part(part, request)
             for part in ("AppSpecification", "Environment", "RoleArn", "outputs")
         )
-        if not (same and self._has_same_inputs(stage, run, request, executed)):
+        if not (same and self._has_same_inputs(stage, request, executed)):
             raise StageFailed(f"The output of {stage.name} that this run reuses is not that of the same job.", HINT)
 
-    def _has_same_inputs(self, stage: Stage, run: Run, request: Mapping[str, Any], executed: Mapping[str, Any]) -> bool:
+    def _has_same_inputs(self, stage: Stage, request: Mapping[str, Any], executed: Mapping[str, Any]) -> bool:
         expected, actual = _inputs(request), _inputs(executed)
         if expected.keys() != actual.keys():
             return False
         return all(
-            uri == actual[target] or self._is_equal_input(stage, run, uri, actual[target])
+            uri == actual[target] or self._is_equal_input(stage, uri, actual[target])
             for target, uri in expected.items()
         )
 
-    def _is_equal_input(self, stage: Stage, run: Run, expected: str, actual: str) -> bool:
-        """Return True if an input at another address has the same content: a dataset, code, or an output."""
+    def _is_equal_input(self, stage: Stage, expected: str, actual: str) -> bool:
+        """Return True if an input at another address has the same content: code, or an output.
+
+        Any dataset passes here: _verify_dataset compares it.
+        """
         keys = [self._bucket.key_of(uri) for uri in (expected, actual)]
         if all(key.startswith(FOLDER) for key in keys):
             return True
         if all(key.startswith("code/") for key in keys):
-            archive = self._bucket.get(f"{keys[1]}sourcedir.tar.gz")
-            return archive is not None and self._is_same_code(stage, run, archive)
+            archive = self._bucket.get(f"{keys[1]}{ARCHIVE}")
+            return archive is not None and self._is_same_code(stage, self._run, archive)
         ours, theirs = (ARTIFACT.fullmatch(key) for key in keys)
         if not (ours and theirs and ours[2] == theirs[2]):
             return False
-        source = next(record for record in run.stages if record.artifact == ours[1])
+        source = next(record for record in self._run.stages if record.artifact == ours[1])
         return self._folder_digest(source.name, theirs[1]) == source.output
+
+    def _verify_dataset(self, stage: Stage, record: StageRun) -> None:
+        """Raise StageFailed if a processing job has read another dataset than the one that the run names."""
+        description, digest = self._description(stage.name, record.artifact), record.cache_inputs.get(THE_DATA, "")
+        keys = (self._bucket.key_of(uri) for uri in _inputs(description).values())
+        datasets = [self._dataset_digest(key, description) for key in keys if key.startswith(FOLDER)]
+        if not all(dataset and digest.startswith(dataset) for dataset in datasets):
+            raise StageFailed(f"The output of {stage.name} is not of the dataset {digest[:12]} of this run.", HINT)
+
+    def _dataset_digest(self, key: str, description: Mapping[str, Any]) -> str:
+        """Return the digest, or its beginning, of the data that a job has read; empty if it is not known.
+
+        The table lies under one key: its digest is that of the version which was the newest when the job was created.
+        """
+        if named := NAMED_DATASET.fullmatch(key):
+            return named[1]
+        versions = [
+            version
+            for version in (self._bucket.versions(TABLE) if key == FOLDER else ())
+            if version["Key"] == self._bucket.full_key(TABLE) and "Size" in version  # no delete marker
+        ]
+        versions = [version for version in versions if version["LastModified"] <= description["CreationTime"]]
+        newest = max(versions, key=lambda version: version["LastModified"], default=None)
+        metadata = self._bucket.metadata(TABLE, newest["VersionId"]) if newest else None
+        return metadata.sha256 if metadata else ""
 
     def _verify_folder(self, stage: Stage, record: StageRun) -> None:
         """Raise StageFailed unless a processing job's output has the files that the job itself has said, each once."""
@@ -148,27 +191,28 @@ class JobProvenance:
 
     def _rows(self, stage: str, artifact: str) -> list[str]:
         """Return name and digest of each file that the job has written, by its message, which nobody else can write."""
-        job = artifact.rstrip("/").rpartition("/")[2]
-        description = self._sagemaker.describe_processing_job(ProcessingJobName=job)
+        job, description = _job_of(artifact), self._description(stage, artifact)
         rows: list[str] = []
         for digest in str(description.get("ExitMessage", "")).split():
             content = self._bucket.get(digests_prefix(artifact) + digest)
             if content is None or digest_bytes(content) != digest:
                 raise StageFailed(f"The list of the files that the job {job} has written was changed.", HINT)
-            rows += content.decode().splitlines(keepends=True)
+            rows += ROW.findall(content.decode())
         if not rows:
             raise StageFailed(f"The job {job} of {stage} has not said what it has written.", HINT)
         return rows
 
-    def _description(self, stage: Stage, name: str) -> dict[str, Any]:
-        try:
-            return dict(self._sagemaker.describe_processing_job(ProcessingJobName=name))
-        except AwsError as error:
-            if error.is_not_found or error.code == "ValidationException":
-                raise StageFailed(
-                    f"SageMaker knows no job {name}, which {stage.name} is said to be of.", HINT
-                ) from None
-            raise
+    def _description(self, stage: str, artifact: str) -> dict[str, Any]:
+        """Return SageMaker's description of the job of a stage's output. Raise StageFailed if there is none."""
+        job = _job_of(artifact)
+        if job not in self._descriptions:
+            try:
+                self._descriptions[job] = dict(self._sagemaker.describe_processing_job(ProcessingJobName=job))
+            except AwsError as error:
+                if error.is_not_found or error.code == "ValidationException":
+                    raise StageFailed(f"SageMaker knows no job {job}, which {stage} is said to be of.", HINT) from None
+                raise
+        return self._descriptions[job]
 
     def _verify_archives(self, stage: Stage, record: StageRun, ended: float) -> None:
         """Raise StageFailed if model or reports of a training have a second version, or are newer than their job.
@@ -198,6 +242,10 @@ def _require_once(stage: str, versions: Sequence[Mapping[str, Any]]) -> None:
         raise StageFailed(f"The output of {stage} was changed after its job had written it: {min(twice)}.", HINT)
     if any(version["VersionId"] == UNVERSIONED for version in versions):
         raise no_versions_error()
+
+
+def _job_of(artifact: str) -> str:
+    return artifact.rstrip("/").rpartition("/")[2]
 
 
 def _processing_part(name: str, request: Mapping[str, Any]) -> Any:

@@ -33,15 +33,16 @@ CHECKPOINTS = "/opt/ml/checkpoints"
 ARCHIVE = "sourcedir.tar.gz"
 PYTHON = "python3"
 REPLICATED, SHARDED = "FullyReplicated", "ShardedByS3Key"
-# The script that says what a processing job has written, packed beside the job's own.
+# The script that runs the job's own, beside which it is packed, and says what that has written.
 DIGESTS = "mlops_digests.py"
 # SageMaker keeps 1,024 bytes of the messages of all machines, and each says one digest.
 MOST_MACHINES = 15
 # One string, of at most 256 characters. The next arguments are $0 and the script's command line.
+# No shell stands between SageMaker and the script: it would pass on no signal.
 ENTRYPOINT = (
     f"cd {CODE} && tar -xzf {ARCHIVE} && "
     f"if [ -f requirements.txt ]; then {PYTHON} -m pip install -q -r requirements.txt; fi && "
-    f'"$@" && {PYTHON} -I {DIGESTS} /opt/ml'
+    f'exec {PYTHON} -I {DIGESTS} /opt/ml "$@"'
 )
 NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"

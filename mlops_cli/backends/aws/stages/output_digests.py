@@ -1,4 +1,4 @@
-"""Say at the end of a processing job which files it has written: packed beside its script; imports nothing of mlops.
+"""Run a processing job's script, then say which files it has written: packed beside it; imports nothing of mlops.
 
 SageMaker keeps the message with the job, and nobody else can write it. It is the digest of a list of the files with
 their digests, which is uploaded beside them.
@@ -7,8 +7,21 @@ their digests, which is uploaded beside them.
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+
+def run(root: Path, command: Sequence[str]) -> int:
+    """Run the command, then ``write`` if it succeeds; return its exit code. A signal to end is passed on."""
+    process = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    code = process.wait()
+    if code == 0:
+        write(root)
+    return code if code >= 0 else 128 - code
 
 
 def write(root: Path) -> None:
@@ -36,4 +49,4 @@ def digest_of(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))

@@ -6,7 +6,7 @@ import os
 
 from mlops_cli.backends.aws.clients.s3 import UNVERSIONED, Bucket
 from mlops_cli.backends.aws.deployed_project import DeployedProject
-from mlops_cli.backends.aws.runs.pipeline_variables import RECORD, SECRET
+from mlops_cli.backends.aws.runs.pipeline_variables import CHECKPOINTS, RECORD
 from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.backends.aws.stack_outputs import from_environment
 from mlops_cli.backends.aws.stages.codebuild_step import run_stage_step
@@ -31,13 +31,13 @@ class StepRunner(StageRunner):
         services = deployed.services_of(outputs, bucket, decides=stage in DECIDING)
         # The variable INSTANCE of a build step is the value of the stack's last deployment.
         machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
-        secret = variables.get(SECRET) or os.urandom(16).hex()
-        job_builder = deployed.job_builder(outputs, bucket, machines, secret=secret)
+        checkpoints = variables.get(CHECKPOINTS) or os.urandom(16).hex()
+        job_builder = deployed.job_builder(outputs, bucket, machines, checkpoints=checkpoints)
         executor = AwsStageExecutor(deployed.project, deployed.use_case, services, job_builder)
         run = run_stage_step(stage, run_id, executor, variables, view)
         if services.run_store.saved_version in ("", UNVERSIONED):
             raise no_versions_error()
-        self._export({RECORD: services.run_store.saved_version, SECRET: secret})
+        self._export({RECORD: services.run_store.saved_version, CHECKPOINTS: checkpoints})
         return run
 
     def _export(self, values: dict[str, str]) -> None:
