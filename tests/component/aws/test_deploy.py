@@ -326,6 +326,8 @@ def test_a_part_of_a_network_is_refused_before_anything_is_made(ground: Ground) 
         backend.infra.plan()
     assert caught.value.hint == "Set all three, or none."
     assert ground.stacks() == {}
+    (finding,) = (check for check in backend.run_checks() if check.name == "company")
+    assert (finding.state, finding.message) == (State.FAILURE, caught.value.message)
 
 
 NETWORK = {"VPC_ID": "vpc-01234567", "SUBNET_IDS": "subnet-01234567", "SECURITY_GROUP_IDS": "sg-01234567"}

@@ -8,15 +8,20 @@ from mlops_cli.backends.aws.company_account import check_hosting, parameters
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.errors import ConfigurationError
 
 NAME = "company"
 BREAKS = "mlops deploy-infra, and runs after it, would fail."
 
 
 def company(subject: CheckContext) -> Iterator[Finding]:
-    """Check every such setting; raise ConfigurationError for a part of a network, or a serverless endpoint in one."""
-    parameters(subject.settings)
-    check_hosting(subject.use_case.machines.endpoint, bool(subject.settings["SUBNET_IDS"]))
+    """Check every such setting, and that they go together."""
+    try:
+        parameters(subject.settings)
+        check_hosting(subject.use_case.machines.endpoint, bool(subject.settings["SUBNET_IDS"]))
+    except ConfigurationError as error:
+        yield Finding(NAME, State.FAILURE, error.message, BREAKS, error.hint)
+        return
     for setting, check in (("PERMISSIONS_BOUNDARY", _boundary), ("KMS_KEY_ARN", _key), ("VPC_ID", _network)):
         if subject.settings[setting]:
             yield from _checked(setting, check, subject)
