@@ -12,7 +12,8 @@ from importlib import import_module
 
 from mlops_cli.cli.app import GROUPS, app
 from mlops_cli.cli.context import AppContext, Targets
-from mlops_cli.cli.stdio import open_streams
+from mlops_cli.console.streams import exit_code, lost_stream, open_streams
+from mlops_cli.errors import EXIT_ERROR
 
 HELP = frozenset(("-h", "--help"))
 __all__ = ["app", "main", "register_commands"]
@@ -21,7 +22,14 @@ __all__ = ["app", "main", "register_commands"]
 def main(targets: Targets) -> None:
     open_streams()
     register_commands(sys.argv[1:])
-    app(prog_name="mlops", obj=partial(AppContext, targets))
+    try:
+        app(prog_name="mlops", obj=partial(AppContext, targets))
+    except SystemExit as end:
+        raise SystemExit(exit_code(int(end.code or 0))) from None
+    except OSError as error:  # of a help page
+        if error is not lost_stream():
+            raise
+        raise SystemExit(exit_code(EXIT_ERROR)) from None
 
 
 def register_commands(words: Collection[str] = ()) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -17,6 +15,7 @@ import typer.core
 from mlops_cli import __version__
 from mlops_cli.cli.completion import complete_targets
 from mlops_cli.console import Console
+from mlops_cli.console.streams import go_on_without_output, lost_stream
 from mlops_cli.core.secrets import set_known_secrets
 from mlops_cli.errors import (
     EXIT_ERROR,
@@ -71,54 +70,73 @@ app = typer.Typer(
 )
 
 
-def command(name: str, example: str, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command; show its errors as a message and a hint, and exit with their code."""
+def command(
+    name: str, example: str, hidden: bool = False, only_shows: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command; show its errors as a message and a hint, and exit with their code.
+
+    ``only_shows``: it ends when nobody reads its output any more; any other command finishes its work.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(name, epilog=f"Example: {example}", hidden=hidden)(handle_errors(function))
+        app.command(name, epilog=f"Example: {example}", hidden=hidden)(handle_errors(only_shows)(function))
         return function
 
     return register
 
 
-def handle_errors(function: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(function)
-    def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
-        console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
-        ctx.meta["console"] = console
-        code = 0
-        try:
-            try:
-                interruption.interrupt_on_signals()
-                set_known_secrets(ctx.obj.secrets)
-                function(ctx, *args, **options)
-            except (MlopsError, OSError, KeyboardInterrupt) as error:
-                interruption.exit_on_signals()
-                code = _report(console, error)
-            finally:
-                interruption.exit_on_signals()
-        except KeyboardInterrupt:  # a second signal, before the first one was reported
-            code = interruption.exit_code()
-        if code:
-            raise typer.Exit(code)
+def handle_errors(only_shows: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
+            console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
+            ctx.meta["console"] = console
+            if code := _call(console, functools.partial(function, ctx, *args, **options), ctx.obj, only_shows):
+                raise typer.Exit(code)
 
-    return call
+        return call
+
+    return decorate
+
+
+def _call(console: Console, function: Callable[[], None], context: AppContext, only_shows: bool) -> int:
+    """Call a command's function; return 0, or the exit code of the error that it has raised."""
+    try:
+        try:
+            interruption.interrupt_on_signals()
+            if not only_shows:
+                go_on_without_output()
+            set_known_secrets(context.secrets)
+            function()
+        except (MlopsError, OSError, KeyboardInterrupt) as error:
+            interruption.exit_on_signals()
+            return _report(console, error)
+        finally:
+            interruption.exit_on_signals()
+    except KeyboardInterrupt:  # a second signal, before the first one was reported
+        return interruption.exit_code()
+    return 0
 
 
 def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and _is_interrupted(error)):
         error = MlopsError("Interrupted.", "Continue with the same command: finished work is kept.", EXIT_INTERRUPTED)
-    if isinstance(error, BrokenPipeError):
-        sys.stdout = None  # the reader closed the pipe: nothing to flush
+    if error is lost_stream():  # the exit code says it
         return EXIT_ERROR
     if isinstance(error, MlopsError):
         code = interruption.exit_code() if error.exit_code == EXIT_INTERRUPTED else error.exit_code
-        with suppress(OSError):  # the terminal may have been closed
-            console.error(error.message, error.hint, code)
+        console.error(error.message, error.hint, code)
         return code
     at = f": {error.filename}" if error.filename else ""
     console.error(f"{_problem(error)}{at}.", _hint(error), EXIT_ERROR)
     return EXIT_ERROR
+
+
+def _is_interrupted(error: BaseException) -> bool:
+    """Return True for an error of the clean-up after a signal."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _problem(error: OSError) -> str:

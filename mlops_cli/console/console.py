@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from mlops_cli.console.streams import lost_stream
 from mlops_cli.core.secrets import hidden, without_secrets
-from mlops_cli.errors import ConfigurationError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.plain_text import clipped, log_line, printable
 from mlops_cli.project.settings import plain_terminal, terminal_columns
 
@@ -113,7 +114,7 @@ class Console:
         print(f"error: {printable(message)}", file=sys.stderr)
         if hint:
             print(f"hint: {printable(hint)}", file=sys.stderr)
-        with contextlib.suppress(OSError):  # standard output itself may be the cause
+        with contextlib.suppress(OSError):  # nobody may read it
             self.result({"error": {"message": message, "hint": hint, "exit_code": exit_code}})
 
     def confirm(self, question: str, yes: bool) -> bool:
@@ -121,6 +122,11 @@ class Console:
         if yes:
             return True
         self.require_person(yes)
+        if error := lost_stream():
+            raise MlopsError(
+                f"The question could not be shown with all that it is about: {error.strerror}. Nothing was done.",
+                "Repeat the command on a terminal, or add --yes to confirm.",
+            )
         print(f"{printable(without_secrets(question))} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -95,6 +95,10 @@ def remove_tree(path: Path) -> None:
         except PermissionError:
             _make_writable(path)
             shutil.rmtree(path)
+        except OSError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # it came while rmtree was closing a folder
+                raise KeyboardInterrupt from None
+            raise
 
 
 def _make_writable(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import signal
 import subprocess
 import sys
@@ -114,7 +115,14 @@ def test_a_signal_to_a_command_ends_all_that_it_has_started(tiny: Cli) -> None:
     held = hold(tiny, "train")
     end(tiny, reached(tiny, "train"), signal.SIGTERM, "quickstart", "--yes")
     held.unlink()
-    run_id = tiny.json("run")["id"]
+    reader, writer = os.pipe()
+    os.close(reader)  # as `mlops run | head -1` leaves it
+    with tiny.start("run", stdout=writer) as process:
+        assert process.wait(LIMIT_SECONDS) == 0
+    os.close(writer)
+    run = tiny.json("run")
+    assert (run["status"], run["changed"]) == ("waiting", False)
+    run_id = run["id"]
 
     held = hold(tiny, "train")
     output = end(tiny, reached(tiny, "train"), signal.SIGHUP, "reproduce")

@@ -11,7 +11,7 @@ from mlops_cli.cli.options import Json
 from mlops_cli.errors import EXIT_STAGE_FAILED
 
 
-@command("drift", "mlops drift --days 30")
+@command("drift", "mlops drift --days 30", only_shows=True)
 def drift(
     ctx: typer.Context,
     days: Annotated[int, typer.Option(min=1, max=30, help="The number of days of requests.")] = 7,

@@ -15,7 +15,7 @@ app.add_typer(models_app, name="models")
 
 
 @models_app.callback(invoke_without_command=True, epilog="Example: mlops models show 3")
-@handle_errors
+@handle_errors(only_shows=True)
 def models(ctx: typer.Context, as_json: Json = False) -> None:
     """List all models: origin, metrics, decision, service time."""
     if not ctx.invoked_subcommand:
@@ -23,7 +23,7 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 @models_app.command("list", epilog="Example: mlops models list")
-@handle_errors
+@handle_errors(only_shows=True)
 def list_models(ctx: typer.Context, as_json: Json = False) -> None:
     """List all models, as `mlops models` alone does."""
     _list_models(ctx)
@@ -39,7 +39,7 @@ def _list_models(ctx: typer.Context) -> None:
 
 
 @models_app.command("show", epilog="Example: mlops models show 3")
-@handle_errors
+@handle_errors(only_shows=True)
 def show_model(
     ctx: typer.Context,
     version: Annotated[

@@ -9,7 +9,7 @@ from mlops_cli.cli.options import Json
 from mlops_cli.errors import EXIT_USAGE
 
 
-@command("config", "mlops config --json")
+@command("config", "mlops config --json", only_shows=True)
 def config(ctx: typer.Context, as_json: Json = False) -> None:
     """Show every setting and its origin."""
     from mlops_cli.console.output import show_settings

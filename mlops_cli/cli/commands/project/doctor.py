@@ -9,7 +9,7 @@ from mlops_cli.cli.options import Json
 from mlops_cli.errors import EXIT_ERROR
 
 
-@command("doctor", "mlops doctor --json")
+@command("doctor", "mlops doctor --json", only_shows=True)
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     """Check the setup; report unused resources that cost money.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlops_cli.core.runs import Run
 
 
-@command("logs", "mlops logs --stage train --follow")
+@command("logs", "mlops logs --stage train --follow", only_shows=True)
 def logs(
     ctx: typer.Context,
     run_id: RunId = "",

@@ -8,7 +8,7 @@ from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json
 
 
-@command("runs", "mlops runs --json")
+@command("runs", "mlops runs --json", only_shows=True)
 def runs(ctx: typer.Context, as_json: Json = False) -> None:
     """List all runs, the newest first."""
     from mlops_cli.console.output import run_dict, show_runs

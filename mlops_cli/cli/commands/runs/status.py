@@ -14,7 +14,7 @@ from mlops_cli.errors import EXIT_REJECTED, EXIT_STAGE_FAILED
 EXIT_CODES = {"failed": EXIT_STAGE_FAILED, "rejected": EXIT_REJECTED}
 
 
-@command("status", "mlops status 3f2a")
+@command("status", "mlops status 3f2a", only_shows=True)
 def status(
     ctx: typer.Context,
     run_id: RunId = "",
