@@ -11,7 +11,14 @@ from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.data.metadata import DatasetInfo
 from mlops_cli.data.sources.kaggle_source import KaggleSource
 from mlops_cli.packaging.install_hint import install_arguments, install_command
-from mlops_cli.project.script_secrets import missing_hint, missing_message, missing_secrets, secret_origins
+from mlops_cli.project.script_secrets import (
+    missing_hint,
+    missing_message,
+    missing_secrets,
+    secret_origins,
+    short_message,
+    short_secrets,
+)
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
 
@@ -35,13 +42,19 @@ def python_version_check(version: tuple[int, ...] = sys.version_info[:3]) -> Ite
     )
 
 
+SHORT_REASON = "So short a text stands in any output by chance, and would be replaced there, too."
+SHORT_FIX = "Use a longer secret."
+
+
 def secrets_check(use_case: UseCase, dotenv: Path) -> Iterator[Finding]:
-    """Check that the secrets of usecase.toml are set on this machine; nothing if it names none."""
+    """Check that the secrets of usecase.toml are set on this machine and can be hidden; nothing if it names none."""
     names = use_case.passed.secrets
+    if short := short_secrets(names, dotenv):
+        yield Finding("secrets", State.WARNING, short_message(short), SHORT_REASON, SHORT_FIX)
     if missing := missing_secrets(names, dotenv):
         reason = "Scripts and gates get it; they do not start without it."
         yield Finding("secrets", State.FAILURE, missing_message(missing), reason, missing_hint(missing))
-    elif names:
+    elif names and not short:
         yield ok("secrets", ", ".join(f"{name} ({origin})" for name, origin in secret_origins(names, dotenv).items()))
 
 

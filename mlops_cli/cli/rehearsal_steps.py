@@ -26,8 +26,7 @@ from mlops_cli.rehearsal.project_copy import (
     rehearsed_data,
     rehearsed_settings,
 )
-from mlops_cli.rehearsal.secrets import missing as missing_secrets
-from mlops_cli.rehearsal.secrets import store_secrets
+from mlops_cli.rehearsal.secrets import store_secrets, unready
 from mlops_cli.rehearsal.simulated_aws import REGION
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def go_through(
     if secrets:
         store_secrets(aws, project, secrets, endpoint, values)
     steps = RehearsalSteps(rehearsed, console, request, yes)
-    steps.warnings += missing_secrets(secrets, values)
+    steps.warnings += unready(secrets, values)
     if not has_templates(context.project):
         steps.warnings.append(findings.no_templates())
     steps.rehearsal.not_shown += [*NOT_SHOWN, *_not_shown(context)]

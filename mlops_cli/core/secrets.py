@@ -61,15 +61,23 @@ KNOWN_TOKENS = (
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}\b|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
 )
 PRIVATE_KEY = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
+# What stands for a value in a hint or an example: NAME=..., https://user:password@host.
+PLACEHOLDER = r"""(?:\.{3}|…|'(?:\.{3}|…)'|"(?:\.{3}|…)")(?=[\s"'#,;&(){}\[\]]|\Z)"""
 # user:password@, token@; not a port, a path and an @ behind it.
-USER_INFO = r"(?<=//)(?!\[|[^\s/@:?#]*:\d{1,5}[/?#])(?:[^\s/@:?#]{0,300}:[^\s\"']{0,300}|[^\s/@:?#]{1,300})(?=@)"
-QUERY = r"(?<=[?&;])(?P<name>[\w.-]*(?:token|secret|passw|credential|key|sig|auth|code|jwt|sas)[\w.-]*=)[^&\s\"'#]+"
+USER_INFO = (
+    r"(?<=//)(?!(?i:user:password)@[^\s@]*(?:\s|\Z)|\[|[^\s/@:?#]*:\d{1,5}[/?#])"
+    r"(?:[^\s/@:?#]{0,300}:[^\s\"']{0,300}|[^\s/@:?#]{1,300})(?=@)"
+)
+QUERY = (
+    r"(?<=[?&;])(?P<name>[\w.-]*(?:token|secret|passw|credential|key|sig|auth|code|jwt|sas)[\w.-]*=)"
+    rf"(?!{PLACEHOLDER})[^&\s\"'#]+"
+)
 # The end of a name whose value is a secret, in a message or among hyperparameters; "token" alone is a word of text.
 NAME = (
     r"(?:passw(?:or)?d|passphrase|secret(?:[-_]?access)?(?:[-_]?key)?|(?:api|access|private)[-_]?key"
     r"|(?:access|api|auth|bearer|hf|id|personal|refresh|security|session)[-_]?token)"
 )
-VALUE = r"""(?:"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^\s"',;&(){}\[\]]+)"""
+VALUE = rf"""(?!{PLACEHOLDER})(?:"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^\s"',;&(){{}}\[\]]+)"""
 # NAME=value; "NAME": "value"; --NAME value, unless it stands for one; NAME: value with a digit or a sign in it.
 ASSIGNED = (
     rf"(?P<name>{NAME}[\"']?\s*=\s*|{NAME}[\"']\s*:\s*|--(?=\w)[\w-]{{0,40}}{NAME}[\"']?(?:,\s*|\s+)(?!(?-i:[A-Z_]+)\b)"
@@ -143,6 +151,11 @@ def set_known_secrets(values: Iterable[str]) -> None:
 def add_known_secrets(values: Iterable[str]) -> None:
     """Hide the values of declared secrets, too: they are secret in any form."""
     set_known_secrets({*_known, *_forms(line for line in _lines(values) if len(line) >= LEAST_DECLARED)})
+
+
+def is_too_short(value: str) -> bool:
+    """Return True for the value of a declared secret that is not hidden: so short a text may stand anywhere."""
+    return len(value.strip()) < LEAST_DECLARED
 
 
 def _lines(values: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from mlops_cli.core.secrets import add_known_secrets
+from mlops_cli.core.secrets import LEAST_DECLARED, add_known_secrets, is_too_short
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings import read_dotenv
 
@@ -35,6 +35,17 @@ def required_secrets(names: Collection[str], dotenv: Path) -> dict[str, str]:
 
 def missing_secrets(names: Collection[str], dotenv: Path) -> list[str]:
     return [name for name, origin in secret_origins(names, dotenv).items() if not origin]
+
+
+def short_secrets(names: Collection[str], dotenv: Path) -> list[str]:
+    """Return the secrets that are set and too short to be hidden."""
+    return [name for name, value in present_secrets(names, dotenv).items() if is_too_short(value)]
+
+
+def short_message(short: list[str]) -> str:
+    words = ("secret", "has", "it is") if len(short) == 1 else ("secrets", "have", "they are")
+    names = ", ".join(short)
+    return f"The {words[0]} {names} {words[1]} fewer than {LEAST_DECLARED} characters: {words[2]} not hidden in output."
 
 
 def missing_message(missing: list[str]) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from mlops_cli.backends.common_checks import SHORT_FIX, SHORT_REASON
 from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.jobs.secret_addresses import addresses, is_parameter, secret_name
+from mlops_cli.core.secrets import is_too_short
 from mlops_cli.project.paths import Project
-from mlops_cli.project.script_secrets import missing_hint
+from mlops_cli.project.script_secrets import missing_hint, short_message
 from mlops_cli.rehearsal.simulated_aws import SimulatedAws
 
 MADE_UP = "made-up-by-the-rehearsal"
@@ -27,8 +29,10 @@ def store_secrets(
     file.write_text(text, encoding="utf-8")
 
 
-def missing(secrets: Mapping[str, str], values: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield the secrets that are not set on this machine."""
+def unready(secrets: Mapping[str, str], values: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the secrets that are not set on this machine, and those that are too short to be hidden."""
+    if short := [name for name, value in values.items() if is_too_short(value)]:
+        yield Finding("secrets", State.WARNING, short_message(short), SHORT_REASON, SHORT_FIX)
     for name in sorted(secrets.keys() - values.keys()):
         yield Finding(
             "secrets",

@@ -196,6 +196,10 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     assert "in the environment or in .env: FEED=..." in err
     assert "The secrets FEED, SHOP_LOGIN of training/usecase.toml are not set." in tiny("doctor", code=1)
 
+    short = Cli(tiny.folder, {**tiny.environment, "FEED": "47 "})
+    warning = "The secret FEED has fewer than 4 characters: it is not hidden in output."
+    assert f"warning: {warning}\n" in short.both("run", code=2)[0]
+    assert f"! warning secrets {warning}" in " ".join(short("doctor", code=1).split())
     with (tiny.folder / ".env").open("a") as settings:
         settings.write(f"FEED={keys[0]}\nSHOP_LOGIN={keys[1]}\n")
     assert "secrets that scripts and gates get: FEED (.env), SHOP_LOGIN (.env)" in tiny("config")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mlops_cli.core.engine import describe_change
 from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.secret_addresses import create_command
 from mlops_cli.core.secrets import (
     has_secret_content,
     hidden,
@@ -21,8 +24,10 @@ from mlops_cli.core.secrets import (
 )
 from mlops_cli.project.environment import job_environment, server_environment, unpassed_variables, withheld_variables
 from mlops_cli.project.paths import Project
+from mlops_cli.project.script_secrets import missing_hint
 from mlops_cli.project.settings import load_settings, resolve
 from mlops_cli.project.state_dir import create_state_dir
+from tests.conftest import ROOT
 
 SECRET_FILES = """
     .env .env-prod .env_prod .env.local .dev.vars prod.env .ENV .envrc config/.env training/.env .flaskenv
@@ -74,6 +79,59 @@ def test_a_file_that_holds_none(name: str) -> None:
 def test_a_key_is_seen_in_a_file_of_any_name(content: bytes) -> None:
     assert has_secret_content("my-project-123456-0a1b2c3d4e5f.json", content)
     assert not has_secret_content("training/scanner.py", content), "a program may look for keys"
+
+
+def own_texts(module: Path) -> Iterator[str]:
+    """Yield the texts of a module; where a value is filled in, a secret's name before an =, and else a placeholder."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+            behind = [*parts[1:], ""]
+            yield "".join(
+                str(part) if part is not None else "DB_PASSWORD" if str(after).startswith("=") else "..."
+                for part, after in zip(parts, behind, strict=True)
+            )
+
+
+def test_no_text_of_our_own_is_taken_for_a_secret() -> None:
+    texts = [text for module in (ROOT / "mlops_cli").rglob("*.py") for text in own_texts(module)]
+    assert len(texts) > 10_000
+    assert [text for text in texts if without_secrets(text) != text] == []
+    documents = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / ".env.example"]
+    lines = [line for document in documents for line in document.read_text(encoding="utf-8").splitlines()]
+    assert [line for line in lines if without_secrets(line) != line] == []
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        missing_hint(["AWS_SECRET_ACCESS_KEY"]),
+        create_command("/mlops/shop-dev/DB_PASSWORD"),
+        "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...",
+        'DB_PASSWORD="..." mlops run',
+        "curl -H 'Authorization: Bearer ...' 'https://host/x?token=...&rows=3'",
+        "mlops download-data --source https://user:password@host/...",
+    ],
+)
+def test_a_placeholder_is_not_hidden(hint: str) -> None:
+    assert without_secrets(hint) == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("DB_PASSWORD=...x7", "DB_PASSWORD=…"),
+        ("DB_PASSWORD=....", "DB_PASSWORD=…"),
+        ("https://host/x?token=...x7", "https://host/x?token=…"),
+        ("https://user:password1@host/", "https://…@host/"),
+        ("https://me:password@host/", "https://…@host/"),
+        ("https://user:password@evil@host/", "https://…@host/"),
+    ],
+)
+def test_what_only_begins_like_a_placeholder_is_hidden(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
 
 
 def test_usual_content_is_no_secret() -> None:

@@ -19,6 +19,8 @@ VALUES = {"FEED": "wxy-4711", "KEY": "first line=1\nsecond/line"}
 BOTO3 = f"""
 class Client:
     def get_parameter(self, Name, WithDecryption):
+        if (Name, WithDecryption) == ("/shop/pin", True):
+            return {{"Parameter": {{"Value": "47"}}}}
         if (Name, WithDecryption) != ("/shop/feed", True):
             raise LookupError("ParameterNotFound")
         return {{"Parameter": {{"Value": {VALUES["FEED"]!r}}}}}
@@ -56,6 +58,13 @@ raise SystemExit(7)
     assert process.returncode == 7
     assert out.decode().splitlines() == ["['--epochs', '3'] []", "feed … and …"]
     assert err.decode().splitlines() == ["…", "…"]
+
+
+def test_a_secret_too_short_to_be_hidden_is_named(tmp_path: Path) -> None:
+    with started(tmp_path, "print('done')", {"FEED": "/shop/pin", "KEY": ARN}) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, b"done\n")
+    assert err.decode() == "warning: The secret FEED has fewer than 4 characters: it is not hidden in output.\n"
 
 
 def test_a_missing_secret_ends_the_job_with_its_name_and_address(tmp_path: Path) -> None:

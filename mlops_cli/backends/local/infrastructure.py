@@ -10,6 +10,7 @@ from mlops_cli.backends.local.public_address import public_address_warning
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
+from mlops_cli.project.script_secrets import short_message, short_secrets
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.cleanup.steps import Cleanup
@@ -20,8 +21,10 @@ class LocalInfrastructure(Infrastructure):
         self._services = services
 
     def warnings(self) -> list[str]:
-        warning = public_address_warning(self._services.server.host)
-        return [warning] if warning else []
+        services = self._services
+        public = public_address_warning(services.server.host)
+        short = short_secrets(services.use_case.passed.secrets, services.project.dotenv)
+        return [*([public] if public else []), *([short_message(short)] if short else [])]
 
     def is_ready_to_run(self) -> bool:
         return True

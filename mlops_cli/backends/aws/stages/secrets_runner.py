@@ -74,6 +74,9 @@ def main() -> int | str:
                 values[name] = read(address, boto3.client)
             except Exception as error:  # noqa: BLE001 (whatever it is, the script cannot run)
                 return f"The secret {name} cannot be read from {address}: {error}"
+            if len(values[name].strip()) < LEAST:
+                warning = f"The secret {name} has fewer than {LEAST} characters: it is not hidden in output."
+                print(f"warning: {warning}", file=sys.stderr, flush=True)  # noqa: T201
     return run(sys.argv[1:], values)
 
 
