@@ -68,6 +68,10 @@ class Infrastructure(ABC):
         return Costs()
 
     @abstractmethod
+    def require_secrets(self) -> None:
+        """Raise ConfigurationError if a secret that scripts and gates get is missing where they run."""
+
+    @abstractmethod
     def is_ready_to_run(self) -> bool:
         """Return True if ``run`` needs no ``deploy-infra`` before it."""
 

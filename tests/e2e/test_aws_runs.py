@@ -244,7 +244,9 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(shared: Cloud
     assert f"The secret FEED of training/usecase.toml is not in Parameter Store, {parameter}." in checks
     assert "the pipeline was deployed without the permission to read it" in checks
     shared("deploy-infra", "--yes")
-    _, err = shared.both("run", code=3)
+    before = shared.json("runs")
+    _, err = shared.both("run", code=2)
+    assert shared.json("runs") == before
     assert f"The secret FEED of training/usecase.toml is not in Parameter Store, {parameter}." in err
     assert f"aws ssm put-parameter --type SecureString --name {parameter} --value ..." in err
 

@@ -193,6 +193,7 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
         path.write_text("import os\nprint(os.environ['FEED'], os.environ['SHOP_LOGIN'])\n" + path.read_text())
     _, err = tiny.both("run", code=2)
     assert "The secrets FEED, SHOP_LOGIN of training/usecase.toml are not set." in err
+    assert tiny.json("runs") == []
     assert "in the environment or in .env: FEED=..." in err
     assert "The secrets FEED, SHOP_LOGIN of training/usecase.toml are not set." in tiny("doctor", code=1)
 
@@ -211,9 +212,14 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     assert [key for key in keys if key in logs or any(key.encode() in content for content in files)] == []
     repeated = Cli(tiny.folder, {**tiny.environment, "FEED": "another-key"})
     assert repeated.json("run")["changed"] is False, "another value is no reason to train again"
-    tiny("approve", "--yes")
     settings_text = (tiny.folder / ".env").read_text()
-    (tiny.folder / ".env").write_text(settings_text.replace(f"FEED={keys[0]}\n", ""))
+    without = settings_text.replace(f"FEED={keys[0]}\n", "")
+    (tiny.folder / ".env").write_text(without)
+    for command in (["approve", "--yes"], ["reproduce"]):
+        assert "The secret FEED of training/usecase.toml is not set." in tiny.both(*command, code=2)[1]
+    (tiny.folder / ".env").write_text(settings_text)
+    tiny("approve", "--yes")
+    (tiny.folder / ".env").write_text(without)
     assert "The secret FEED of training/usecase.toml is not set." in tiny.both("test-endpoint", code=2)[1]
     (tiny.folder / ".env").write_text(settings_text)
     edit(tiny, "usecase.toml", ', "SHOP_LOGIN"', "")

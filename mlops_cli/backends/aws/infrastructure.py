@@ -6,6 +6,7 @@ from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.cleanup.steps import Cleanup
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices
+from mlops_cli.backends.aws.clients.secrets import require_secrets
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra.deployed_settings import differences
 from mlops_cli.backends.aws.runs.cost_estimate import (
@@ -20,6 +21,7 @@ from mlops_cli.backends.aws.runs.cost_estimate import (
 from mlops_cli.backends.base import CostScope, Infrastructure
 from mlops_cli.caching.unsent import describe_unsent
 from mlops_cli.core.costs import Costs
+from mlops_cli.core.jobs.secret_addresses import addresses
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
 
@@ -39,6 +41,10 @@ class AwsInfrastructure(Infrastructure):
         return describe_unsent(
             self._deployed.project.root, self._deployed.project.state, self._deployed.use_case.passed.code
         )
+
+    def require_secrets(self) -> None:
+        deployed = self._deployed
+        require_secrets(deployed.account, addresses(deployed.use_case.passed.secrets, deployed.endpoint_name))
 
     def costs(self, occasion: CostScope) -> Costs:
         deployed = self._deployed

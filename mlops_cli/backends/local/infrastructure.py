@@ -10,7 +10,7 @@ from mlops_cli.backends.local.public_address import public_address_warning
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
-from mlops_cli.project.script_secrets import short_message, short_secrets
+from mlops_cli.project.script_secrets import required_secrets, short_message, short_secrets
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.cleanup.steps import Cleanup
@@ -25,6 +25,9 @@ class LocalInfrastructure(Infrastructure):
         public = public_address_warning(services.server.host)
         short = short_secrets(services.use_case.passed.secrets, services.project.dotenv)
         return [*([public] if public else []), *([short_message(short)] if short else [])]
+
+    def require_secrets(self) -> None:
+        required_secrets(self._services.use_case.passed.secrets, self._services.project.dotenv)
 
     def is_ready_to_run(self) -> bool:
         return True

@@ -293,6 +293,19 @@ def test_run_without_data_gets_the_declared_ones_or_says_how(cli: Cli) -> None:
     assert (out, err.count("error:")) == ("", 1), "without data there is no run to take stages from"
 
 
+@pytest.mark.parametrize("words", [["run"], ["run", "--from", "train"], ["run", "--detach"], ["quickstart", "--yes"]])
+def test_without_a_secret_nothing_is_downloaded_or_recorded(cli: Cli, words: list[str]) -> None:
+    cli.edit("usecase.toml", "[metrics]\n", '[secrets]\nnames = ["FEED", "LOGIN"]\n[metrics]\n')
+    cli.environment = {"LOGIN": "otter"}
+    out, err = cli.both(*words, code=2)
+    assert (out, err) == (
+        "",
+        "error: The secret FEED of training/usecase.toml is not set.\n"
+        "hint: Set it in the environment or in .env: FEED=...\n",
+    )
+    assert not (cli.folder / ".mlops").exists()
+
+
 def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:
     _, err = cli.both("drift", "--days", str(KEPT_DAYS + 1), code=2)
     assert f"is not in the range 1<=x<={KEPT_DAYS}" in err

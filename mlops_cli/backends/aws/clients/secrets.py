@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.stages import secrets_runner
 from mlops_cli.core.jobs.secret_addresses import create_command, is_parameter, location
 from mlops_cli.core.runs import CONTINUE
 from mlops_cli.core.secrets import add_known_secrets
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import ConfigurationError, MlopsError
 
 
 def secret_values(account: Account, addresses: Mapping[str, str]) -> dict[str, str]:
@@ -25,6 +25,14 @@ def missing_secrets(account: Account, addresses: Mapping[str, str]) -> Iterator[
     for name, address in addresses.items():
         if not _exists(account, address):
             yield name, address
+
+
+def require_secrets(account: Account, addresses: Mapping[str, str]) -> None:
+    """Raise ConfigurationError, with the commands that store them, if secrets are missing."""
+    missing = list(missing_secrets(account, addresses))
+    if missing:
+        commands = "; ".join(create_command(address) for _, address in missing)
+        raise ConfigurationError(" ".join(missing_message(*secret) for secret in missing), f"Store it: {commands}")
 
 
 def missing_message(name: str, address: str) -> str:

@@ -292,12 +292,12 @@ def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG00
 
 
 def _doctor(context: ArnContext) -> Iterator[RequiredPermission]:
-    """Yield the permissions of `mlops doctor` alone: on all endpoints of the account, and on its own identity."""
+    """Yield the permissions of `mlops doctor`, mostly of it alone: on all endpoints of the account, and on its own identity."""
     quotas = _actions("servicequotas", "ListServiceQuotas ListAWSDefaultServiceQuotas")
     yield RequiredPermission(SOME, (*quotas, "cloudwatch:GetMetricStatistics"), "doctor")
     if context.has_secrets:
         looks = ("secretsmanager:DescribeSecret", "ssm:DescribeParameters")
-        yield RequiredPermission(SOME, looks, "doctor")
+        yield RequiredPermission(SOME, looks, "run, approve, rollback, reproduce, doctor")
     endpoints = _actions("sagemaker", "DescribeEndpoint ListTags")
     yield RequiredPermission(context.arn("sagemaker", "endpoint/*"), endpoints, "doctor")
     yield RequiredPermission(

@@ -57,6 +57,7 @@ def show_and_roll_back(
 
     plan, models = backend.models.plan_rollback(version), backend.models.list_versions()
     endpoint = backend.endpoint.status()
+    backend.infra.require_secrets()
     target = plan.target
     show_models(console, models, endpoint.live_digest)
     if plan.run_id:

@@ -53,6 +53,7 @@ def run_all_stages(
     from mlops_cli.monitoring.endpoint_check import check_endpoint
 
     console.require_person(yes)
+    backend.infra.require_secrets()
     _download_data(backend.data, console, use_case, completed)
     if not backend.infra.is_ready_to_run():
         console.say("\n$ mlops deploy-infra")

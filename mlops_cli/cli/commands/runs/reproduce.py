@@ -22,6 +22,7 @@ def reproduce(
     run = backend.runs.get(run_id)
     account = show_account(backend.infra, console)
     show_undeployed_settings(backend.infra, console)
+    backend.infra.require_secrets()
     where = f"as jobs on {backend.target}, without a pipeline execution" if account else "in isolation"
     console.say(f"run {run.id} is reproduced with the present scripts, settings and data, {where}")
     cost_approval.approve(backend.infra.costs(CostScope.REPRODUCTION))

@@ -85,6 +85,7 @@ def run(
     show_undeployed_settings(context.backend.infra, console)
     show_warnings(context.backend.infra, console)
     show_unsent_inputs(context.backend.infra, console)
+    context.backend.infra.require_secrets()
     export_kaggle(context.settings)
     source_check = SourceCheck(context.project.data, context.use_case.addresses, context.objects)
     # A background run logs itself to MLflow at its end.
