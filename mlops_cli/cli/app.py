@@ -14,6 +14,7 @@ import typer.core
 
 from mlops_cli import __version__
 from mlops_cli.cli.completion import complete_targets
+from mlops_cli.cli.install_completion import completion_text, is_completion_request
 from mlops_cli.console import Console
 from mlops_cli.console.streams import go_on_without_output, lost_stream
 from mlops_cli.core.secrets import set_known_secrets
@@ -48,7 +49,30 @@ GROUPS = {
 
 
 class CommandGroups(typer.core.TyperGroup):
-    """List the commands in the help by group."""
+    """List the commands in the help by group; show a mistake in the command line as every other error."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        words = sys.argv[1:]
+        try:
+            if is_completion_request(words):
+                sys.exit(_print_completion(words))
+            code = super().main(*args, **{**options, "standalone_mode": False})
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            sys.exit(self._report_usage(error, words))
+        sys.exit(code)
+
+    def _report_usage(self, error: Any, words: list[str]) -> int:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            return int(error.exit_code)
+        from mlops_cli.cli import register_commands
+        from mlops_cli.cli.usage_errors import usage_error
+
+        register_commands()
+        as_json = any(word.partition("=")[0] == "--json" for word in words)
+        return _report(Console(as_json), usage_error(error, typer.main.get_command(app), words))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         width = formatter.width - 6 - max(map(len, self.commands))
@@ -57,6 +81,14 @@ class CommandGroups(typer.core.TyperGroup):
             shown = [(name, command.get_short_help_str(width)) for name, command in commands if not command.hidden]
             with formatter.section(group.title):
                 formatter.write_dl(shown)
+
+
+def _print_completion(words: list[str]) -> int:
+    try:
+        typer.echo(completion_text(words))
+    except (MlopsError, OSError) as error:
+        return _report(Console(), error)
+    return 0
 
 
 app = typer.Typer(

@@ -199,7 +199,7 @@ def describe_kept_overrides(overrides: Mapping[str, str]) -> str:
         return ""
     options = set_options(overrides)
     return (
-        f"it keeps {options}; another --set replaces it, and a run from the first stage on drops it: mlops run --force"
+        f"it keeps {options}; another value replaces it, and a run from the first stage on drops it: mlops run --force"
     )
 
 

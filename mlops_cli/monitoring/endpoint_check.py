@@ -34,7 +34,7 @@ def check_endpoint(invoke: Invoke, instances: list[Any]) -> EndpointCheck:
     if not instances:
         raise ConfigurationError(
             "There is nothing to send: training/usecase.toml has no examples under [endpoint].",
-            "Add some, or name it: mlops test-endpoint --text TEXT, or --file FILE",
+            "Add some, or name it: mlops test-endpoint --text TEXT, or mlops test-endpoint --file FILE",
         )
     answer = _accepted(invoke(_body(instances), "application/json"))
     raw = answer.body.decode("utf-8", "replace")

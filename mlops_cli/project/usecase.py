@@ -109,7 +109,8 @@ class UseCase:
     @property
     def get_data(self) -> str:
         """The command that downloads the data, for hints."""
-        return "mlops download-data" + (f" (or --source {self.alternative})" if self.alternative else "")
+        other = f" (or mlops download-data --source {self.alternative})" if self.alternative else ""
+        return f"mlops download-data{other}"
 
     @property
     def alternative(self) -> str:
@@ -526,5 +527,5 @@ def _locate(name: str, tables: dict[str, dict[str, str]]) -> tuple[str, str]:
     problem = f"is ambiguous: {', '.join(matches)}" if matches else f"is unknown; known are {', '.join(full_names)}"
     raise ConfigurationError(
         f"The hyperparameter {name!r} {problem}.",
-        "Write --set STAGE.NAME=VALUE; add new ones to usecase.toml under [hyperparameters.STAGE].",
+        "Write it as STAGE.NAME=VALUE: mlops run --set train.seed=1; a new one stands in training/usecase.toml first.",
     )

@@ -140,7 +140,7 @@ def test_quickstart_approves_nothing_that_falls_short(churn: Cli) -> None:
     edit(churn, "training/usecase.toml", "accuracy = 0.", "accuracy = 1.")
     _, err = churn.both("quickstart", "--yes", code=2)
     assert "The model falls short (" in err
-    assert "--comment 'WHY', or --reject" in err
+    assert "--comment 'WHY', or mlops approve" in err
     status = churn.json("status")
     assert status["run"]["status"] == "waiting"
     assert status["endpoint"]["state"] == "absent"

@@ -274,5 +274,5 @@ def require_reason(evidence: Evidence, comment: str) -> None:
     if evidence.comment_reasons and not has_reason(comment):
         raise ConfigurationError(
             f"The model falls short ({'; '.join(evidence.comment_reasons)}): approving it needs a reason.",
-            f"mlops approve {evidence.run_id} --comment 'WHY', or --reject",
+            f"mlops approve {evidence.run_id} --comment 'WHY', or mlops approve {evidence.run_id} --reject",
         )

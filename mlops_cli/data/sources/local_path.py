@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from mlops_cli.data.files import plain_files
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
+ANOTHER = (
+    "change [data] source in training/usecase.toml, or name another one: mlops download-data --source PATH (a file: "
+    ".csv, .csv.gz, .zip, .tar, .parquet, .jsonl; a folder, a URL, s3://, kaggle or a script of the project)"
+)
 TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
 PARQUET, JSON_LINES = (".parquet",), (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
@@ -22,14 +27,17 @@ def path_files(source: str, folder: Path, of_tables: bool = True) -> list[Path]:
     if path.is_dir():
         return folder_tables(path, source) if of_tables else [file for _, file in plain_files(path)]
     if not path.exists():
-        raise MlopsError(
-            f"there is no file {source}",
-            "give --source an existing file (.csv, .csv.gz, .zip, .tar, .parquet, .jsonl) or folder, a URL, s3://, "
-            "kaggle or a script of the project",
-        )
+        raise MlopsError(f"there is no file {source}{_similar(path)}", ANOTHER)
     if not path.is_file():
-        raise MlopsError(f"{source} is neither a file nor a folder", "give another --source")
+        raise MlopsError(f"{source} is neither a file nor a folder", ANOTHER)
     return [path]
+
+
+def _similar(path: Path) -> str:
+    """Return a question about a file beside the missing one with almost its name; empty without one."""
+    names = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 _UNREAD = (".csv.bz2", ".csv.xz", ".csv.zst", ".tsv", ".tsv.gz", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
@@ -45,14 +53,12 @@ def folder_tables(folder: Path, source: str) -> list[Path]:
     )
     files = next((group for group in groups if group), [])
     if not files:
-        raise MlopsError(
-            f"the folder {source} contains no .csv, .csv.gz, .zip, .parquet or .jsonl", "give another --source"
-        )
+        raise MlopsError(f"the folder {source} contains no .csv, .csv.gz, .zip, .parquet or .jsonl", ANOTHER)
     left_out = [child for child in children if child not in files and _looks_like_data(child)]
     if left_out:
         raise MlopsError(
             f"the folder {source} also contains {left_out[0].name}, which is not read",
-            "unpack it or move it out of the folder, or give each file with a --source of its own",
+            "unpack it or move it out of the folder, or name each file: mlops download-data --source A --source B",
         )
     return files
 
@@ -69,5 +75,5 @@ def verify(path: Path, expected: str, name: str) -> None:
     if actual != expected.lower():
         raise MlopsError(
             f"{name} is not the expected file: its sha256 is {actual}, not {expected.lower()}",
-            "check the address and --sha256, then repeat the command",
+            "check the address and the digest, then: mlops download-data --source SOURCE --sha256 DIGEST",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mlops_cli.core.progress import Report
 from mlops_cli.data.sources.local_path import path_files, verify
 from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
+from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
 
 # Larger files are compared by size and times only: reading them would delay the command.
@@ -22,6 +24,13 @@ class PathSource(Source):
     @staticmethod
     def accepts(name: str) -> bool:  # noqa: ARG004 (every name that is nothing else)
         return True
+
+    def validate(self) -> None:
+        if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", self.name):
+            raise ConfigurationError(
+                f"no source begins with {scheme[1]}://; known are http://, https:// and s3://",
+                "download the file by hand, and name it: mlops download-data --source PATH",
+            )
 
     def identity(self) -> list[object]:
         stats = [

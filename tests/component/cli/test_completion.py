@@ -195,6 +195,33 @@ def command(tmp_path: Path) -> Iterator[dict[str, str]]:
     yield {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
+START_FILES = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ""}
+
+
+@pytest.mark.parametrize("shell", START_FILES)
+def test_the_named_shell_gets_its_completion_once(cli: Cli, shell: str) -> None:
+    home = Path(os.environ["HOME"])
+    start_file = home / START_FILES[shell]
+    if START_FILES[shell]:
+        start_file.write_bytes(b"alias caf\xe9=ls\n\n")
+    assert f"{shell} completion installed in {home}" in cli("--install-completion", shell)
+    files = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    cli("--install-completion", shell)
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == files
+    if START_FILES[shell]:
+        kept, line = files[start_file].split(b"\n\n")
+        assert (kept, line.count(b"\n")) == (b"alias caf\xe9=ls", 1)
+    assert any(f"complete_{shell}".encode() in content for content in files.values())
+    assert f"complete_{shell}" in cli("--show-completion", shell)
+
+
+def test_a_shell_without_completion_is_named(cli: Cli) -> None:
+    _, err = cli.both("--install-completion", "tcsh", code=2)
+    assert err == (
+        "error: --install-completion is for bash, zsh, fish, not tcsh.\nhint: mlops --install-completion bash\n"
+    )
+
+
 def said_by(shell: list[str], cli: Cli, environment: dict[str, str]) -> list[str]:
     if shutil.which(shell[0]) is None:
         pytest.skip(f"{shell[0]} is not on this machine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,72 @@ def test_an_odd_argument_is_one_error_and_one_hint(cli: Cli, arguments: tuple[st
     assert "\x1b" not in err
     assert "s3cr3t" not in err
     assert len(err) < 6000
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("run --nope", "mlops run has no option --nope.", "See what mlops run takes: mlops run --help"),
+        ("run --forse", "mlops run has no option --forse.", "Did you mean mlops run --force?"),
+        (
+            "run --target aws",
+            "mlops run has no option --target.",
+            "It stands before the command: mlops --target ... run",
+        ),
+        (
+            "run --sha256 x",
+            "mlops run has no option --sha256.",
+            "It is an option of mlops download-data. See what mlops run takes: mlops run --help",
+        ),
+        ("run --workers x", "Invalid value for '--workers': 'x' is not a whole number.", "mlops run --help"),
+        ("run --workers 0", "Invalid value for '--workers': 0 is less than 1.", "mlops run --help"),
+        ("logs --stage", "Option '--stage' requires an argument.", "See what mlops logs takes: mlops logs --help"),
+        ("status a b", "There is no place for b.", "See what mlops status takes: mlops status --help"),
+        ("init", "Missing argument 'DIR'.", "See what mlops init takes: mlops init --help"),
+        ("statsu", "There is no command mlops statsu.", "Did you mean mlops status?"),
+        ("models sho", "There is no command mlops models sho.", "Did you mean mlops models show?"),
+        ("xyz", "There is no command mlops xyz.", "See all commands: mlops --help"),
+    ],
+)
+def test_a_wrong_command_line_is_an_error_like_every_other(cli: Cli, words: str, message: str, hint: str) -> None:
+    _, err = cli.both(*words.split(), code=2)
+    assert err.startswith(f"error: {message}\nhint: ")
+    assert err.endswith(f"{hint}\n")
+    out, json_err = cli.both("--json", *words.split(), code=2)
+    assert json.loads(out)["error"] == {"message": message, "hint": err.splitlines()[1][6:], "exit_code": 2}
+    assert json_err == err
+
+
+ANOTHER = "hint: change [data] source in training/usecase.toml, or name another one: mlops download-data --source PATH"
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        ("dat.csv", "there is no file dat.csv; did you mean data.csv?", ANOTHER),
+        ("nowhere/at/all.csv", "there is no file nowhere/at/all.csv", ANOTHER),
+        (
+            "ftp://host/x.csv",
+            "no source begins with ftp://; known are http://, https:// and s3://",
+            "hint: download the file by hand, and name it: mlops download-data --source PATH",
+        ),
+        ("file:///x.csv", "no source begins with file://; known are", "hint: download the file by hand, and name it"),
+    ],
+)
+def test_a_wrong_source_in_the_file_is_explained_by_a_command_that_takes_one(
+    cli: Cli, source: str, message: str, hint: str
+) -> None:
+    cli.edit("usecase.toml", 'source = "kaggle"', f'source = "{source}"')
+    (cli.folder / "data.csv").write_text("a\n")
+    _, err = cli.both("run", code=1 if "no file" in message else 2)
+    assert f"error: {message}" in err
+    assert hint in err
+
+
+@pytest.mark.parametrize("words", ["run --nope --json", "init --json", "statsu --json", "logs --stage --json --nope"])
+def test_json_anywhere_in_a_wrong_command_line_counts(cli: Cli, words: str) -> None:
+    out, _ = cli.both(*words.split(), code=2)
+    assert json.loads(out)["error"]["exit_code"] == 2
 
 
 def test_config_names_the_secrets_that_scripts_do_not_get(cli: Cli) -> None:

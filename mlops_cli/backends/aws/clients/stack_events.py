@@ -134,7 +134,7 @@ def suggest_fix(cause: ResourceEvent) -> str:
     if cause.kind == "AWS::S3::Bucket" and "already" in message:
         return "The bucket's name is taken: set another BUCKET_NAME, or leave it empty"
     if "CodeCommit" in cause.kind and ("OperationNotAllowed" in message or "no existing repository" in message):
-        return "This account has no CodeCommit: choose another source with --source s3"
+        return "This account has no CodeCommit: choose another source: mlops deploy-infra --source s3"
     if "CodeCommit" in cause.kind and "already exists" in message:
         return "The repository exists: set another REPOSITORY_NAME"
     if re.search(r"limit|quota", message, re.IGNORECASE):

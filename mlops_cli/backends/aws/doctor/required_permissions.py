@@ -292,7 +292,7 @@ def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG00
 
 
 def _doctor(context: ArnContext) -> Iterator[RequiredPermission]:
-    """Yield the permissions of `mlops doctor`, mostly of it alone: on all endpoints of the account, and on its own identity."""
+    """Yield the permissions of `mlops doctor`: on all endpoints of the account, and on its own identity."""
     quotas = _actions("servicequotas", "ListServiceQuotas ListAWSDefaultServiceQuotas")
     yield RequiredPermission(SOME, (*quotas, "cloudwatch:GetMetricStatistics"), "doctor")
     if context.has_secrets:

@@ -175,7 +175,7 @@ def _connection(settings: Settings, source: str, before: Mapping[str, str]) -> d
     }
     if not all(parameters.values()):
         raise ConfigurationError(
-            "With --source connection the pipeline needs to know which connection and which repository.",
+            "With SOURCE=connection the pipeline needs to know which connection and which repository.",
             "Set CONNECTION_ARN and FULL_REPOSITORY_ID (owner/name) in .env; "
             "a connection is made in the AWS console under CodePipeline, Settings, Connections.",
         )

@@ -52,7 +52,9 @@ class Remote:
 
         parts = _split(url)
         if not parts.hostname:
-            raise ConfigurationError(f"{shown_url(url)} is not a web address", "give --source a full URL")
+            raise ConfigurationError(
+                f"{shown_url(url)} is not a web address", "write the whole address: https://HOST/FILE"
+            )
         headers = {}
         if parts.username is not None:
             credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -1,0 +1,75 @@
+"""Mistakes in a command line, as a message and a hint like every other error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+from mlops_cli.errors import ConfigurationError
+
+NEAR = 0.75
+# Words of typer, and plain ones.
+WORDS = (
+    (r"Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", r"There is no place for \1"),
+    (r"not a valid int(eger)?( range)?$", "not a whole number"),
+    (r"not a valid float( range)?$", "not a number"),
+    (r"not in the range x>=(\S+)$", r"less than \1"),
+)
+
+
+class UsageError(Protocol):
+    """What typer raises for a wrong command line; its class differs between versions of typer."""
+
+    ctx: Any
+
+    def format_message(self) -> str: ...
+
+
+def usage_error(error: UsageError, group: Any, words: Sequence[str]) -> ConfigurationError:
+    """Return the error of a wrong command line; ``group``: the command with all others below it."""
+    command = error.ctx.command if error.ctx else group
+    path = error.ctx.command_path if error.ctx else _path(words, group)
+    message = error.format_message().rstrip(".")
+    if unknown := re.match(r"No such command '(.*?)'", message, re.DOTALL):
+        return ConfigurationError(f"There is no command {path} {unknown[1]}.", _command_hint(unknown[1], path, command))
+    option = getattr(error, "option_name", "")
+    if option and message.startswith("No such option"):
+        return ConfigurationError(f"{path} has no option {option}.", _option_hint(option, path, command, group))
+    for pattern, plain in WORDS:
+        message = re.sub(pattern, plain, message)
+    return ConfigurationError(f"{message}.", f"See what {path} takes: {path} --help")
+
+
+def _path(words: Sequence[str], group: Any) -> str:
+    return next((f"mlops {word}" for word in words if word in group.commands), "mlops")
+
+
+def _command_hint(word: str, path: str, group: Any) -> str:
+    names = [name for name, command in group.commands.items() if not command.hidden]
+    near = get_close_matches(word, names, 1, NEAR)
+    return f"Did you mean {path} {near[0]}?" if near else f"See all commands: {path} --help"
+
+
+def _option_hint(option: str, path: str, command: Any, group: Any) -> str:
+    if command is not group and option in _options(group):
+        return f"It stands before the command: mlops {option} ... {path.partition(' ')[2]}"
+    others = [other for other, options in _all_options(group, "mlops") if option in options]
+    near = get_close_matches(option, _options(command), 1, NEAR)
+    if near and not others:
+        return f"Did you mean {path} {near[0]}?"
+    elsewhere = f"It is an option of {', '.join(others[:3])}. " if others else ""
+    return f"{elsewhere}See what {path} takes: {path} --help"
+
+
+def _all_options(group: Any, path: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each command below the group, and its options."""
+    for name, command in group.commands.items():
+        if not command.hidden:
+            yield f"{path} {name}", _options(command)
+            yield from _all_options(command, f"{path} {name}") if hasattr(command, "commands") else ()
+
+
+def _options(command: Any) -> list[str]:
+    return [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]

@@ -1,0 +1,108 @@
+"""The command lines that texts of the program name: every command and option in them exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from mlops_cli.cli import app, register_commands
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "mlops_cli"
+TEXTS = sorted(path for path in PACKAGE.rglob("*.py") if "starter" not in path.parts)
+# A command line of `mlops` up to the end of its words: punctuation ends it.
+LINE = re.compile(r"\bmlops((?: (?:'[^']*'|[\w./=~<>-]+|\.\.\.))+)")
+# Command lines of other programs, and the name of a holder of the lock.
+OTHERS = re.compile(r"\b(?:aws|git|uv|pip|python3?|systemctl|timedatectl)\b.*|run --detach")
+# Folders whose errors any command may show.
+SHARED = ("data", "backends", "project", "core", "caching")
+# Of the command line that was given, which has the option then; of every command that asks or spends; of `aws` and pip.
+GIVEN = {"--sha256", "--yes", "--yes-cost", "--project", "--output-dir", "--file", "--set", "--run-id"} | {
+    "--profile",
+    "--region",
+    "--editable",
+    "--hash",
+}
+
+
+def group() -> Any:
+    register_commands()
+    return typer.main.get_command(app)
+
+
+def options_of(command: Any) -> dict[str, bool]:
+    """The options of a command, and whether they take a value."""
+    return {
+        name: not getattr(parameter, "is_flag", False)
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+        if name.startswith("-")
+    } | {"--help": False, "-h": False}
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """The texts of a module but its docstrings; X stands for what is filled in."""
+    tree = ast.parse(path.read_text())
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values),
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (parts | docs):
+            yield node.lineno, node.value
+
+
+def wrong_words(words: list[str], root: Any) -> list[str]:
+    """The options of a command line that its command does not have."""
+    command, wrong, is_value = root, [], False
+    for word in words:
+        name = word.rstrip(".,;:").removesuffix("X") or "X"
+        if is_value or name in ("", "..."):
+            is_value = False
+        elif name.startswith("-"):
+            known = options_of(command)
+            wrong += [] if name in known else [name]
+            is_value = known.get(name, False)
+        elif name in getattr(command, "commands", {}):
+            command = command.commands[name]
+    return wrong
+
+
+def test_every_command_line_in_a_text_can_be_given() -> None:
+    root = group()
+    wrong = [
+        f"{path.name}, line {line}: {match[0]} has no {' '.join(words)}"
+        for path in TEXTS
+        for line, text in texts(path)
+        for match in LINE.finditer(text)
+        if (words := wrong_words(match[1].split(), root))
+    ]
+    assert wrong == []
+
+
+def test_a_text_that_several_commands_show_names_an_option_with_its_command() -> None:
+    """The present command may not have the option."""
+    alone = [
+        f"{path.name}, line {line}: {text}"
+        for path in TEXTS
+        if path.relative_to(PACKAGE).parts[0] in SHARED
+        for line, text in texts(path)
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", OTHERS.sub("", LINE.sub("", text)))
+        if " " in text.strip() and option not in GIVEN
+    ]
+    assert alone == []
+
+
+def test_the_test_finds_what_is_wrong() -> None:
+    root = group()
+    assert wrong_words(["run", "--source", "x", "--force"], root) == ["--source"]
+    assert wrong_words(["--region", "eu-west-1", "run", "--nope,", "then"], root) == ["--nope"]
+    assert wrong_words(["models", "show", "3", "--to"], root) == ["--to"]
