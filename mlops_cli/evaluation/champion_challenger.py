@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,20 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
     if not pairs:
         return replace(comparison, problem="the two models predict different things")
     if all(metric_for(metric, column) is None for column, _ in pairs):
-        return replace(comparison, problem=f"mlops cannot compute {metric} from predictions")
+        return replace(comparison, problem=_unknown_metric(metric, new))
     differences = _differences(metric, pairs)
     if new.one_of and metric == "accuracy":  # one number for all classes
         differences = differences[-1:]
     return replace(comparison, differences=differences)
+
+
+def _unknown_metric(metric: str, new: Predictions) -> str:
+    """Return the reason why a metric is not compared: nobody computes it by this name from predictions."""
+    near = get_close_matches(metric, new.row_metrics, 1)
+    advice = f"it has {', '.join(new.row_metrics)} instead" if new.row_metrics else "give it there as a function"
+    if near:
+        advice = f"did you mean {near[0]}, which is there?"
+    return f"mlops cannot compute {metric} from predictions, and row_metrics of write_predictions has none; {advice}"
 
 
 def _row_metric_problem(metric: str, new: Predictions, live: Predictions) -> str:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import functools
 import json
 import random
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
 from mlops_cli.core.jobs.script_environment import LIBRARY
+from mlops_cli.evaluation.bootstrap import AT_THRESHOLD, OF_NUMBERS, PLAIN
 from mlops_cli.evaluation.predictions import read_predictions
 from tests.conftest import ROOT
 
 sys.path.append(str(LIBRARY.parent))
 
 import mlops_scripts
+from mlops_scripts.row_metrics import BUILT_IN
 
 CHANCE = random.Random(1)
 TRUTH = [int(CHANCE.random() < 0.3) for _ in range(300)]
@@ -179,7 +184,7 @@ def test_a_metric_of_several_columns_gets_them_by_name(output: Path) -> None:
     pairs = zip(TOPICS, GUESSES, strict=True)
     expected = sum(topic == "billing" and guess != "billing" for topic, guess in pairs) / 300
     assert mlops_scripts.row_metric(lost, columns) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="is nan in row 0; it must be a number in every row"):
+    with pytest.raises(ValueError, match="returned nan"):
         mlops_scripts.row_metric(lambda truth, predicted: float("nan"), columns)
 
 
@@ -188,3 +193,123 @@ def test_a_metric_without_a_text_of_its_own_is_refused_by_name(output: Path) -> 
     with pytest.raises(ValueError, match="cost must be a function that is written in a file of the project"):
         mlops_scripts.write_predictions(columns, rows, row_metrics={"cost": functools.partial(max, 0.0)})
     assert not (output / "predictions.json").exists()
+
+
+def fixed_cost(truth: float, predicted: float) -> object:
+    return RETURNED["value"]
+
+
+RETURNED: dict[str, object] = {}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "None (NoneType)"),
+        ("0.5", "'0.5' (str)"),
+        ([0.5], "[0.5] (list)"),
+        (float("inf"), "inf (float)"),
+        ({"cost": 1}, "{'cost': 1} (dict)"),
+        (np.array([0.5, 0.5]), "array([0.5, 0.5]) (ndarray)"),
+        (np.float32("nan"), "(float32)"),
+        (1j, "1j (complex)"),
+    ],
+)
+def test_what_a_metric_returns_instead_of_a_number_is_shown_with_its_place(
+    output: Path, monkeypatch: pytest.MonkeyPatch, value: object, shown: str
+) -> None:
+    monkeypatch.setitem(RETURNED, "value", value)
+    monkeypatch.setattr(sys, "argv", [__file__])
+    columns = {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}
+    place = rf"fixed_cost\(\) in {Path(__file__).name}, line {fixed_cost.__code__.co_firstlineno}"
+    row = r"in row \d \(truth \d, prediction 0\.\d\); expected one finite number"
+    message = rf"the metric dear, {place}, returned .*{re.escape(shown)} {row}"
+    with pytest.raises(ValueError, match=message):
+        mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics={"dear": fixed_cost})
+    with pytest.raises(ValueError, match=rf"the metric fixed_cost, {place}, returned"):
+        mlops_scripts.row_metric(fixed_cost, columns)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("value", [True, 3, 0.5, np.float32(0.5), np.array(0.5)])
+def test_numbers_of_any_kind_are_a_metrics_value(monkeypatch: pytest.MonkeyPatch, value: object) -> None:
+    monkeypatch.setitem(RETURNED, "value", value)
+    assert mlops_scripts.row_metric(fixed_cost, {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}) == float(value)  # type: ignore[arg-type]
+
+
+def test_a_metric_that_fails_or_takes_something_else_is_named() -> None:
+    columns = {"left": mlops_scripts.labels([1], [0.9])}
+    with pytest.raises(
+        ValueError, match=r"the metric <lambda>, .* in row 0 .*: TypeError: .*takes 1 positional argument"
+    ):
+        mlops_scripts.row_metric(lambda truth: truth, columns)  # type: ignore[arg-type,misc]
+    with pytest.raises(ValueError, match=r"failed in row 0 \(truth 1, prediction 0\.9\): ZeroDivisionError"):
+        mlops_scripts.row_metric(lambda truth, predicted: truth / 0, columns)
+
+
+@pytest.mark.parametrize("name", ["f1", "rmse", "accuracy"])
+def test_a_metric_of_ones_own_has_a_name_of_its_own(output: Path, name: str) -> None:
+    columns = {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}
+    with pytest.raises(
+        ValueError, match=f"row_metrics has {name}, a metric that mlops computes itself; give yours another"
+    ):
+        mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics={name: fixed_cost})
+    with pytest.raises(ValueError, match=r"row_metrics is <function fixed_cost .*expected functions by name"):
+        mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics=fixed_cost)  # type: ignore[arg-type]
+
+
+def test_the_library_knows_every_metric_that_mlops_computes() -> None:
+    assert {*OF_NUMBERS, *PLAIN, *AT_THRESHOLD} == {*BUILT_IN}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: mlops_scripts.labels([1, 0], np.ones((2, 2))),
+            r"labels: probability has the shape \(2, 2\), expected one",
+        ),
+        (
+            lambda: mlops_scripts.labels([1, 0], [0.5]),
+            "labels: truth has 2 rows and probability has 1 rows, expected the",
+        ),
+        (lambda: mlops_scripts.labels([2, 0], [0.5, 0.5]), "labels: truth is 2 in row 0, expected 0 or 1"),
+        (
+            lambda: mlops_scripts.labels([1, 0], [0.5, None]),
+            r"probability is None \(NoneType\) in row 1, expected a finite",
+        ),
+        (lambda: mlops_scripts.labels(1, [0.5]), r"labels: truth is 1 \(int\), expected one number for each row"),
+        (
+            lambda: mlops_scripts.numbers([1.0], [float("nan")]),
+            r"numbers: predicted is nan \(float\) in row 0, expected",
+        ),
+        (lambda: mlops_scripts.number_metrics(["x"], [1]), r"number_metrics: truth is 'x' \(str\) in row 0"),
+        (lambda: mlops_scripts.label_metrics([1], [0.5, 0.5]), "label_metrics: truth has 1 rows and probability has 2"),
+        (lambda: mlops_scripts.class_metrics(["a"], []), "class_metrics: truth has 1 rows and predicted has 0 rows"),
+        (lambda: mlops_scripts.classes(["a"], np.ones((1, 2))), "classes: probabilities is .* expected each class's"),
+        (
+            lambda: mlops_scripts.write_metrics({"f1": 0.5}),
+            r"write_metrics: f1 is 0.5 \(float\), expected the metrics of a row",
+        ),
+        (
+            lambda: mlops_scripts.write_metrics({"a": {"f1": np.float32("nan")}}),
+            "metrics.json: metrics.test.a.f1 is nan",
+        ),
+        (
+            lambda: mlops_scripts.write_metrics({}, history=[{"loss": float("inf")}]),
+            r"metrics.json: history\[0\].loss is inf",
+        ),
+        (
+            lambda: mlops_scripts.write_predictions({"a": mlops_scripts.numbers([1], [1])}, ["x", "y"]),
+            "write_predictions: instances has 2 rows and the column a has 1 rows, expected the same rows",
+        ),
+    ],
+)
+def test_values_of_another_form_are_named(output: Path, call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+    assert not output.exists()
+
+
+def test_a_column_of_numbers_is_one_number_for_each_row() -> None:
+    assert mlops_scripts.labels(np.array([[1], [0]]), np.array([[0.5], [0.25]]))["predicted"] == [0.5, 0.25]

@@ -394,7 +394,7 @@ def test_a_use_case_with_mistakes_names_each(cli: Cli) -> None:
     path.write_text(text)
     _, err = cli.both("status", code=2)
     assert "data.columns.toxic is 'colour'" in err
-    assert "metrics.primary must be a text" in err
+    assert "metrics.primary is missing; it must be a text." in err
     path.write_text(
         text.replace("[metrics]", '[metrics]\ndirection = "sideways"', 1) + '[metrics.maximum.rent]\nrmse = "low"'
     )

@@ -125,7 +125,13 @@ def test_models_of_different_labels_are_compared_on_the_common_ones() -> None:
 
 
 def test_a_metric_that_cannot_be_computed_is_reported() -> None:
-    assert compare("bleu", model(0.3), model(0.3)).problem == "mlops cannot compute bleu from predictions"
+    nowhere = "mlops cannot compute bleu from predictions, and row_metrics of write_predictions has none; "
+    assert compare("bleu", model(0.3), model(0.3)).problem == f"{nowhere}give it there as a function"
+    misspelt = replace(
+        model(0.3), row_metrics={"blue": RowMetric(np.zeros(1), "f"), "cost": RowMetric(np.zeros(1), "g")}
+    )
+    assert compare("bleu", misspelt, model(0.3)).problem == f"{nowhere}did you mean blue, which is there?"
+    assert compare("xyz", misspelt, model(0.3)).problem.endswith("it has blue, cost instead")
 
 
 def test_a_label_with_too_few_positives_has_no_interval() -> None:

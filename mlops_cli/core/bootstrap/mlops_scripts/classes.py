@@ -7,6 +7,7 @@ from typing import Any
 
 from mlops_scripts.metrics import precision_and_recall
 from mlops_scripts.outputs import labels
+from mlops_scripts.values import check_lengths, shown
 
 
 def class_metrics(truth: Iterable[Any], predicted: Iterable[Any], classes: Iterable[Any] = ()) -> dict[str, Any]:
@@ -14,7 +15,9 @@ def class_metrics(truth: Iterable[Any], predicted: Iterable[Any], classes: Itera
 
     ``classes``: their order; by default sorted. ``macro`` has the mean of the classes and the accuracy over all rows.
     """
-    pairs = [(str(true), str(guess)) for true, guess in zip(truth, predicted, strict=True)]
+    expected, guesses = [str(value) for value in truth], [str(value) for value in predicted]
+    check_lengths("class_metrics", truth=expected, predicted=guesses)
+    pairs = list(zip(expected, guesses, strict=True))
     names = [str(name) for name in classes] or sorted({name for pair in pairs for name in pair})
     unknown = sorted({name for pair in pairs for name in pair} - set(names))
     if unknown:
@@ -35,6 +38,11 @@ def class_metrics(truth: Iterable[Any], predicted: Iterable[Any], classes: Itera
 
 def classes(truth: Sequence[Any], probabilities: Mapping[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
     """Return the ``columns`` of ``write_predictions(..., one_of=True)`` from each class's probabilities, row by row."""
+    if not isinstance(probabilities, Mapping):
+        raise ValueError(
+            f"classes: probabilities is {shown(probabilities)}, expected each class's probabilities by its name, "
+            "such as dict(zip(names, chances.T))"
+        )
     return {
         str(name): labels([int(str(true) == str(name)) for true in truth], chances)
         for name, chances in probabilities.items()

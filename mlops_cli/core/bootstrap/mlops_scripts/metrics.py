@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mlops_scripts.values import check_lengths, labels_of, numbers_of
+
 Row = dict[str, "float | int | None"]
 
 
 def label_metrics(truth: Iterable[Any], probability: Iterable[Any], threshold: float = 0.5) -> Row:
     """Return accuracy, precision, recall, f1 and roc_auc of a label; None for what the rows do not determine."""
-    true, chances = [int(value) for value in truth], [float(value) for value in probability]
+    true = labels_of("label_metrics", "truth", truth)
+    chances = numbers_of("label_metrics", "probability", probability)
+    check_lengths("label_metrics", truth=true, probability=chances)
     predicted = [int(chance >= threshold) for chance in chances]
     return {
         "accuracy": _share(sum(a == b for a, b in zip(true, predicted, strict=True)), len(true)),
@@ -22,7 +26,10 @@ def label_metrics(truth: Iterable[Any], probability: Iterable[Any], threshold: f
 
 def number_metrics(truth: Iterable[Any], predicted: Iterable[Any]) -> Row:
     """Return rmse, mae, mape (a share; only without a true zero) and r2 of predicted numbers."""
-    pairs = [(float(true), float(value)) for true, value in zip(truth, predicted, strict=True)]
+    expected = numbers_of("number_metrics", "truth", truth)
+    values = numbers_of("number_metrics", "predicted", predicted)
+    check_lengths("number_metrics", truth=expected, predicted=values)
+    pairs = list(zip(expected, values, strict=True))
     count = len(pairs)
     squares = sum((value - true) ** 2 for true, value in pairs)
     mean = sum(true for true, _ in pairs) / count if count else 0.0

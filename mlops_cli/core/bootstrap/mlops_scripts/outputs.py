@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from mlops_scripts.row_metrics import RowMetric, described
+from mlops_scripts.values import check_lengths, labels_of, numbers_of, shown
 
 # More rows would make the report slow; they are chosen by their hash, which is a fair sample.
 MOST_ROWS = 20_000
@@ -24,18 +26,28 @@ def write_metrics(rows: Mapping[str, Mapping[str, Any]], split: str = "test", **
 
     ``more``: ``confusion`` and ``history`` (a list of {"epoch": 1, "loss": 0.4, ...}), which the report draws.
     """
+    for row, metrics in rows.items():
+        if not isinstance(metrics, Mapping):
+            raise ValueError(
+                f"write_metrics: {row} is {shown(metrics)}, expected the metrics of a row by name, such as "
+                f'{{"label": {{"{row}": 0.5}}}}'
+            )
     _write_json("metrics.json", {"metrics": {split: rows}, **more}, 1)
 
 
 def labels(truth: Iterable[Any], probability: Iterable[Any], threshold: float | None = None) -> dict[str, Any]:
     """Return a column of ``write_predictions``: of each row the truth, 0 or 1, and the predicted probability."""
-    chances = [float(f"{float(chance):.6g}") for chance in probability]
-    return {"kind": "label", "truth": [int(value) for value in truth], "predicted": chances, "threshold": threshold}
+    chances = [float(f"{chance:.6g}") for chance in numbers_of("labels", "probability", probability)]
+    true = labels_of("labels", "truth", truth)
+    check_lengths("labels", truth=true, probability=chances)
+    return {"kind": "label", "truth": true, "predicted": chances, "threshold": threshold}
 
 
 def numbers(truth: Iterable[Any], predicted: Iterable[Any]) -> dict[str, Any]:
     """Return a column of ``write_predictions``: of each row the true number and the predicted one."""
-    return {"kind": "number", "truth": [float(value) for value in truth], "predicted": [float(x) for x in predicted]}
+    true, values = numbers_of("numbers", "truth", truth), numbers_of("numbers", "predicted", predicted)
+    check_lengths("numbers", truth=true, predicted=values)
+    return {"kind": "number", "truth": true, "predicted": values}
 
 
 def write_predictions(
@@ -52,6 +64,8 @@ def write_predictions(
     same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class. ``row_metrics``:
     metrics of your own by name, each as ``row_metric`` takes it.
     """
+    for name, column in columns.items():
+        check_lengths("write_predictions", instances=instances, **{f"the column {name}": column["truth"]})
     digests = [_digest(instance) for instance in instances]
     chosen = sorted(range(len(digests)), key=digests.__getitem__)[:MOST_ROWS]
     kept = {name: _chosen(column, chosen) for name, column in columns.items()}
@@ -96,9 +110,25 @@ def _output() -> Path:
 
 
 def _write_json(name: str, content: Any, indent: int | None = None) -> None:
+    for key in _not_finite(content, ""):
+        raise ValueError(f"{name}: {key}, expected finite numbers; null stands for a value that is not known")
     _output().mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False, default=_plain)
     (_output() / name).write_text(text + "\n", encoding="utf-8")
+
+
+def _not_finite(value: Any, key: str) -> Iterator[str]:
+    """Yield the keys of numbers that JSON does not have."""
+    if hasattr(value, "item") and not getattr(value, "shape", None):
+        value = value.item()
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _not_finite(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, (list, tuple)):
+        for position, part in enumerate(value):
+            yield from _not_finite(part, f"{key}[{position}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{key} is {value}"
 
 
 def _plain(value: Any) -> Any:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+from mlops_scripts.values import check_lengths, shown
 
 Columns = Mapping[str, Mapping[str, Any]]
 RowMetric = Callable[[Any, Any], Any]
+# What `mlops` computes from predictions itself: a function of this name would never be asked.
+BUILT_IN = (
+    "accuracy", "average_precision", "brier", "f1", "log_loss", "mae", "mape", "precision", "r2", "recall", "rmse",
+    "roc_auc",
+)  # fmt: skip
 
 
 def row_metric(function: RowMetric, columns: Columns) -> float:
@@ -17,12 +26,19 @@ def row_metric(function: RowMetric, columns: Columns) -> float:
 
     The function gets the truth and the prediction of a row: numbers, or with several columns their numbers by name.
     """
-    values = row_values("the metric", function, columns)
+    values = row_values(getattr(function, "__name__", "the metric"), function, columns)
+    if not values:
+        raise ValueError("row_metric: there are no rows")
     return sum(values) / len(values)
 
 
 def described(functions: Mapping[str, RowMetric], columns: Columns) -> dict[str, Any]:
     """Return each metric's values, and the digest of its function, for `predictions.json`."""
+    if not isinstance(functions, Mapping):
+        raise ValueError(f'row_metrics is {shown(functions)}, expected functions by name: {{"cost": cost}}')
+    for name in functions:
+        if name in BUILT_IN:
+            raise ValueError(f"row_metrics has {name}, a metric that mlops computes itself; give yours another name")
     digests = {name: _digest(name, function) for name, function in functions.items()}
     return {
         name: {"values": row_values(name, function, columns), "function": digests[name]}
@@ -31,16 +47,42 @@ def described(functions: Mapping[str, RowMetric], columns: Columns) -> dict[str,
 
 
 def row_values(name: str, function: RowMetric, columns: Columns) -> list[float]:
-    """Return the function's values. Raise ValueError for one that is no finite number."""
-    values = [float(function(*pair)) for pair in _pairs(columns)]
-    for row, value in enumerate(values):
-        if not math.isfinite(value):
-            raise ValueError(f"{name} is {value} in row {row}; it must be a number in every row")
-    return values
+    """Return the function's values. Raise ValueError, with the function and the row, for one that is no number."""
+    return [_value(name, function, pair, row) for row, pair in enumerate(_pairs(columns))]
+
+
+def _value(name: str, function: RowMetric, pair: tuple[Any, Any], row: int) -> float:
+    in_row = f"in row {row} (truth {pair[0]}, prediction {pair[1]})"
+    try:
+        value = function(*pair)
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the metric {name}, {_place(function)}, failed {in_row}: {problem}") from error
+    try:
+        is_number = not isinstance(value, (str, bytes)) and not getattr(value, "shape", None)
+        number = float(value) if is_number else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        returned = f"returned {shown(value)} {in_row}"
+        raise ValueError(f"the metric {name}, {_place(function)}, {returned}; expected one finite number for each row")
+    return number
+
+
+def _place(function: RowMetric) -> str:
+    """Return the function with its file and line."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return f"{shown(function)}"
+    file, folder = Path(code.co_filename), Path(sys.argv[0]).resolve().parent
+    path = file.relative_to(folder) if file.is_relative_to(folder) else file
+    return f"{code.co_name}() in {path}, line {code.co_firstlineno}"
 
 
 def _pairs(columns: Columns) -> list[tuple[Any, Any]]:
     """Return the truth and the prediction of each row."""
+    lists = {f"{key}_of_{name}": column[key] for name, column in columns.items() for key in ("truth", "predicted")}
+    check_lengths("row_metrics", **lists)
     if len(columns) == 1:
         (column,) = columns.values()
         return list(zip(column["truth"], column["predicted"], strict=True))
