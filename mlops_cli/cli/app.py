@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
