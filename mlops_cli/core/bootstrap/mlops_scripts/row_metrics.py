@@ -57,7 +57,7 @@ def _value(name: str, function: RowMetric, pair: tuple[Any, Any], row: int) -> f
         value = function(*pair)
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-        raise ValueError(f"the metric {name}, {_place(function)}, failed {in_row}: {problem}") from error
+        raise ValueError(f"the metric {name}, {_location(function)}, failed {in_row}: {problem}") from error
     try:
         is_number = not isinstance(value, (str, bytes)) and not getattr(value, "shape", None)
         number = float(value) if is_number else math.nan
@@ -65,11 +65,11 @@ def _value(name: str, function: RowMetric, pair: tuple[Any, Any], row: int) -> f
         number = math.nan
     if not math.isfinite(number):
         returned = f"returned {shown(value)} {in_row}"
-        raise ValueError(f"the metric {name}, {_place(function)}, {returned}; expected one finite number for each row")
+        raise ValueError(f"the metric {name}, {_location(function)}, {returned}; expected one finite number for each row")
     return number
 
 
-def _place(function: RowMetric) -> str:
+def _location(function: RowMetric) -> str:
     """Return the function with its file and line."""
     code = getattr(function, "__code__", None)
     if code is None:
