@@ -64,8 +64,8 @@ def _value(name: str, function: RowMetric, pair: tuple[Any, Any], row: int) -> f
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        returned = f"returned {shown(value)} {in_row}"
-        raise ValueError(f"the metric {name}, {_location(function)}, {returned}; expected one finite number for each row")
+        returned = f"{_location(function)}, returned {shown(value)} {in_row}"
+        raise ValueError(f"the metric {name}, {returned}; expected one finite number for each row")
     return number
 
 
