@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlops_cli.core.cache_inputs import THE_DATA
 from mlops_cli.core.jobs.script_mode import Hyperparameter, typed
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
@@ -9,8 +10,6 @@ from mlops_cli.errors import NoDatasetError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.frameworks import DEFAULT
 from mlops_cli.project.usecase import UseCase, with_overrides
-
-THE_DATA = "the data"  # the cache input with the dataset's digest
 
 
 def input_digests(stage: Stage, run: Run, data_digest: str) -> dict[str, str]:

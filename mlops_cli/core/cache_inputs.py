@@ -9,7 +9,8 @@ from mlops_cli.files.hashing import digest_bytes
 
 # Cache inputs that a run itself has recorded: the files it has read beside those that always count.
 FILE, FOLDER = "the file ", "the folder "
-
+# The cache input with the dataset's digest.
+THE_DATA = "the data"
 
 READ = (FILE, FOLDER)
 

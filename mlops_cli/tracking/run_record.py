@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlops_cli import __version__
+from mlops_cli.core.cache_inputs import THE_DATA
 from mlops_cli.core.models.evidence import is_number, make_evidence
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.secrets import hidden
@@ -98,7 +99,7 @@ def _end_time(stage: StageRun) -> float:
 def _digests(finished: dict[str, StageRun]) -> dict[str, str]:
     prepared, trained = finished.get(PREPARATION.name), finished.get(TRAINING.name)
     digests = {
-        "mlops.data_digest": prepared.cache_inputs.get("the data", "") if prepared else "",
+        "mlops.data_digest": prepared.cache_inputs.get(THE_DATA, "") if prepared else "",
         "mlops.prepared_digest": prepared.output if prepared else "",
         "mlops.model_digest": trained.output if trained else "",
         "mlops.training_key": trained.key if trained else "",

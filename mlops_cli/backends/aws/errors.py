@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,7 +86,7 @@ PERMISSIONS = {
 }
 
 
-NOT_FOUND_CODE = re.compile(r"(NotFound|DoesNotExist)(Exception)?$|^404$|^NoSuch(Key|Bucket)$")
+NOT_FOUND_CODE = re.compile(r"(NotFound|DoesNotExist)(Exception)?$|^404$|^NoSuch(Key|Bucket|Upload|Entity)$")
 # SageMaker and CloudFormation have one error code for all refusals.
 NOT_FOUND_MESSAGE = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
 
@@ -106,6 +106,16 @@ class AwsError(MlopsError):
         """Return True if AWS reports that the resource does not exist."""
         has_message = self.code in ("ValidationError", "ValidationException")
         return bool(NOT_FOUND_CODE.search(self.code) or (has_message and NOT_FOUND_MESSAGE.search(self.aws_message)))
+
+
+def or_none(describe: Callable[..., Any], **parameters: Any) -> Any:
+    """Return the answer of a call about a resource; None if AWS reports that there is no such resource."""
+    try:
+        return describe(**parameters)
+    except AwsError as error:
+        if error.is_not_found:
+            return None
+        raise
 
 
 @contextmanager

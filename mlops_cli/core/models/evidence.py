@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from mlops_cli.core.cache_inputs import THE_DATA
 from mlops_cli.core.models.approval import SHORTFALLS, has_reason
 from mlops_cli.core.models.comparison import Comparison, summarize
 from mlops_cli.core.models.decision import Decision
@@ -196,7 +197,7 @@ def make_evidence(
         rows=rows,
         gates=tuple(_gate_result(run.stage(stage.name)) for stage in STAGES if stage.kind is Kind.GATE),
         data=data,
-        data_digest=run.preparation.cache_inputs.get("the data", ""),
+        data_digest=run.preparation.cache_inputs.get(THE_DATA, ""),
         model_digest=trained.output,
         live_digest=live.output if live else "",
         live_run=live.run_id if live else "",

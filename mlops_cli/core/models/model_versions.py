@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.core.cache_inputs import digest_cache_inputs
+from mlops_cli.core.cache_inputs import THE_DATA, digest_cache_inputs
 from mlops_cli.core.models.decision import Decision, NamedModel
 from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE
@@ -108,7 +108,7 @@ def _version(
         digest=stage.output,
         run_id=run.id,
         trained_at=stage.finished_at or run.created_at,
-        data_digest=run.preparation.cache_inputs.get("the data", ""),
+        data_digest=run.preparation.cache_inputs.get(THE_DATA, ""),
         code_digest=digest_cache_inputs(code),
         hyperparameters={name: value for name, value in stage.cache_inputs.items() if _is_hyperparameter(name)},
         metrics=stage.detail.get("metrics", {}),

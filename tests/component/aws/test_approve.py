@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import Execution
+from mlops_cli.backends.aws.clients.model_registry import APPROVED, DELETED, PENDING
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, summary_of
 from mlops_cli.backends.aws.models.approve import ApprovalSender
@@ -28,6 +29,7 @@ class Ground:
         self.gate.detail = {"package": PACKAGE}
         self.waiting_token = "t1"
         self.taken = True
+        self.package_status = PENDING
         self.said: list[tuple[Any, ...]] = []
         self.pipeline = self.run_store = self
 
@@ -62,7 +64,7 @@ class Ground:
     def decider(self) -> ApprovalSender:
         double: Any = self
         saved: Any = SimpleNamespace(save=lambda accepted: accepted.digest)
-        return ApprovalSender(double, Registry(self.said), saved)  # type: ignore[arg-type]
+        return ApprovalSender(double, Registry(self.said, self.package_status), saved)  # type: ignore[arg-type]
 
     def decide(self, stage: str, action: str, approved: bool, comment: str, token: str) -> bool:
         self.said.append(("pipeline", stage, action, approved, comment, token))
@@ -70,8 +72,12 @@ class Ground:
 
 
 class Registry:
-    def __init__(self, sent: list[tuple[Any, ...]]) -> None:
+    def __init__(self, sent: list[tuple[Any, ...]], status: str) -> None:
         self.said = sent
+        self._status = status
+
+    def status(self, package: str) -> str:
+        return self._status if package == PACKAGE else APPROVED
 
     def decide(self, package: str, approved: bool, comment: str) -> None:
         self.said.append(("registry", package, approved, comment))
@@ -135,6 +141,16 @@ def test_why_nobody_can_decide(
     with pytest.raises(MlopsError, match=message) as caught:
         ground.decider.send(ground.run, True, "", LIMITS)
     assert hint in caught.value.hint
+    assert ground.said == []
+
+
+def test_nobody_is_asked_about_a_model_whose_package_was_deleted(ground: Ground) -> None:
+    ground.package_status = DELETED
+    with pytest.raises(MlopsError, match=f"Somebody has deleted the model package {PACKAGE}") as caught:
+        ground.decider.check(ground.run)
+    assert "mlops run --from approval" in caught.value.hint
+    with pytest.raises(MlopsError, match="Somebody has deleted"):
+        ground.decider.send(ground.run, True, "", LIMITS)
     assert ground.said == []
 
 

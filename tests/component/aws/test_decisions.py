@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
-from mlops_cli.backends.aws.clients.model_registry import APPROVED, PENDING, REJECTED
+from mlops_cli.backends.aws.clients.model_registry import APPROVED, DELETED, PENDING, REJECTED
 from mlops_cli.backends.aws.clients.s3 import S3Object
+from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.models.accepted_limits_store import AcceptedLimitsStore
 from mlops_cli.backends.aws.models.approval_summary import SUMMARY_LENGTH, DecisionDetails, read_summary, summary_of
@@ -20,11 +21,13 @@ from mlops_cli.backends.aws.runs.status import APPROVAL
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.core.cache_inputs import digest_cache_inputs
-from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.engine import StageFailed, StageResult
 from mlops_cli.core.models.approval import SHORTFALLS
 from mlops_cli.core.models.decision import DecisionKind, NamedModel
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
+from mlops_cli.core.stages import TRAINING, Stage, stage_named
 from mlops_cli.errors import MlopsError
+from mlops_cli.project.instances import EndpointConfig
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import load_use_case
 from tests.conftest import USE_CASES
@@ -109,6 +112,32 @@ class Ground:
         bench = AwsStageExecutor(Project(tiny), use_case, services, None)  # type: ignore[arg-type]
         bench.collect_result(APPROVAL, run)
         return run
+
+
+class Asked:
+    """The approval's step of a run, with what it does to the model registry."""
+
+    def __init__(self, serverless: bool, subnets: tuple[str, ...], image: str) -> None:
+        self.calls: list[str] = []
+        registry = SimpleNamespace(
+            copy_model=lambda key, digest: self.calls.append("copy"),
+            register=lambda *_: self.calls.append("register") or "package of r1",
+        )
+        outputs = SimpleNamespace(company=CompanyAccount(subnets=subnets), serving_image=image)
+        services: Any = SimpleNamespace(
+            registry=registry, outputs=outputs, bucket=None, run_store=None, endpoint=None, account=None
+        )
+        project = Project(USE_CASES / "tiny")
+        use_case = load_use_case(project.training / "usecase.toml")
+        machines = replace(use_case.machines, endpoint=EndpointConfig(serverless=serverless))
+        builder: Any = None
+        self.executor = AwsStageExecutor(project, replace(use_case, machines=machines), services, builder)
+
+    def ask(self, stage: Stage) -> StageResult:
+        run = new_run("r1", {})
+        run.training.output = GOOD
+        view: Any = None
+        return self.executor.execute(stage, run, view)
 
 
 @pytest.fixture
@@ -253,6 +282,13 @@ def test_a_later_rejection_voids_an_approval_under_any_limits(ground: Ground) ->
     assert ground.decisions.approval(GOOD, KEY) is None
 
 
+def test_an_approval_does_not_outlive_its_model_package(ground: Ground) -> None:
+    ground.approved("r1")
+    assert ground.decisions.approval(GOOD, KEY)
+    ground.packages["package of r1"] = DELETED
+    assert ground.decisions.approval(GOOD, KEY) is None
+
+
 def test_a_rollback_is_about_the_model_that_it_leads_to(ground: Ground) -> None:
     details = DecisionDetails(DecisionKind.ROLLBACK, NamedModel("v1", GOOD), NamedModel("v2", EVIL))
     gate = ground.ask("r1")
@@ -331,3 +367,30 @@ def test_which_model_is_deployed_is_on_record_whether_an_endpoint_answers_or_not
     records: Any = SimpleNamespace(load=load)
     nothing: Any = SimpleNamespace(client=None)
     assert RunQueries(pipeline, records, ground.decisions, nothing, nothing, nothing).deployed() == expected
+
+
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.19.0-cpu"
+
+
+@pytest.mark.parametrize("stage", [TRAINING, stage_named("approval")], ids=lambda stage: stage.name)
+@pytest.mark.parametrize(
+    ("serverless", "subnets", "image", "message"),
+    [
+        (True, ("subnet-1",), IMAGE, "A serverless endpoint cannot be in a VPC"),
+        (False, ("subnet-1",), IMAGE.replace("tensorflow", "pytorch"), "was deployed with the image"),
+    ],
+)
+def test_nobody_trains_or_is_asked_about_a_model_that_could_not_be_deployed(
+    stage: Stage, serverless: bool, subnets: tuple[str, ...], image: str, message: str
+) -> None:
+    asked = Asked(serverless, subnets, image)
+    with pytest.raises(MlopsError, match=message):
+        asked.ask(stage)
+    assert asked.calls == []
+
+
+@pytest.mark.parametrize(("serverless", "subnets"), [(True, ()), (False, ("subnet-1",))])
+def test_a_model_that_can_be_deployed_is_registered(serverless: bool, subnets: tuple[str, ...]) -> None:
+    asked = Asked(serverless, subnets, IMAGE)
+    assert asked.ask(stage_named("approval")).detail == {"package": "package of r1"}
+    assert asked.calls == ["copy", "register"]

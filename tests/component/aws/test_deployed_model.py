@@ -16,6 +16,7 @@ DESCRIPTION = {
     "EndpointConfigName": "tiny-dev-01234567",
     "LastModifiedTime": SimpleNamespace(isoformat=lambda: "2026-11-20T00:00:00"),
 }
+CONTAINER = {"ModelPackageName": "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"}
 
 
 def missing(kind: str) -> Any:
@@ -26,13 +27,14 @@ def missing(kind: str) -> Any:
     return refuse
 
 
-@pytest.mark.parametrize("gone", ["endpoint configuration", "model"])
-def test_an_endpoint_whose_configuration_or_model_was_deleted_serves_an_unknown_one(gone: str) -> None:
+@pytest.mark.parametrize("gone", ["endpoint configuration", "model", "model package"])
+def test_an_endpoint_of_which_something_was_deleted_serves_an_unknown_model(gone: str) -> None:
     variants = {"ProductionVariants": [{"ModelName": "tiny-dev-01234567"}]}
     client = SimpleNamespace(
         describe_endpoint=lambda **_: DESCRIPTION,
-        describe_endpoint_config=missing(gone) if gone != "model" else lambda **_: variants,
-        describe_model=missing(gone),
+        describe_endpoint_config=missing(gone) if gone == "endpoint configuration" else lambda **_: variants,
+        describe_model=missing(gone) if gone == "model" else lambda **_: {"PrimaryContainer": CONTAINER},
+        describe_model_package=missing(gone),
         raw=SimpleNamespace(meta=SimpleNamespace(endpoint_url="https://runtime")),
     )
     account: Any = SimpleNamespace(client=lambda _: client)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from mlops_cli.backends.aws.clients.logs import Logs
 from mlops_cli.backends.aws.errors import AwsError
 
@@ -11,10 +13,14 @@ GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 class CloudWatch:
-    """Two events a page; the token of the last page comes back when nothing is new."""
+    """Two events a page; the token of the last page comes back when nothing is new.
+
+    ``is_sparse``: backwards, every other page is empty, and each further one has one event.
+    """
 
     def __init__(self, **streams: list[str]) -> None:
         self.streams = streams
+        self.is_sparse = False
 
     def pages(self, operation: str, items: str, logGroupName: str, logStreamNamePrefix: str) -> Any:
         assert (operation, items) == ("describe_log_streams", "logStreams")
@@ -27,9 +33,20 @@ class CloudWatch:
         self, logGroupName: str, logStreamName: str, startFromHead: bool, nextToken: str = "0", limit: int = 2
     ) -> dict[str, Any]:
         lines = self.streams[logStreamName]
-        start = int(nextToken) if startFromHead else max(0, len(lines) - limit)
+        if not startFromHead:
+            return self._backwards(lines, nextToken, limit)
+        start = int(nextToken)
         result = lines[start : start + limit]
         return {"events": [{"message": line} for line in result], "nextForwardToken": str(start + len(result))}
+
+    def _backwards(self, lines: list[str], token: str, limit: int) -> dict[str, Any]:
+        """Return the page before the token: the number of its end, and b after an empty page or at the beginning."""
+        end, state, _ = (f"{len(lines)}" if token == "0" else token).partition("b")
+        if self.is_sparse and not state:
+            return {"events": [], "nextBackwardToken": f"{end}b"}
+        start = max(0, int(end) - (1 if self.is_sparse else limit))
+        token = f"{start}b" if start == 0 else str(start)
+        return {"events": [{"message": line} for line in lines[start : int(end)]], "nextBackwardToken": token}
 
 
 def logs(**streams: list[str]) -> tuple[Logs, CloudWatch]:
@@ -56,6 +73,13 @@ def test_the_last_lines_that_say_something() -> None:
     log_reader, _ = logs(job=["a", "b", "", "c\n", "two\nlines"])
     assert log_reader.tail(f"{GROUP}:job", 4) == ["c", "two", "lines"]
     assert log_reader.tail(f"{GROUP}:job", 2) == ["two", "lines"], "a tail is not what is new"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_the_last_lines_come_from_as_many_pages_as_it_takes(count: int) -> None:
+    log_reader, client = logs(job=["a", "b", "c"])
+    client.is_sparse = True
+    assert log_reader.tail(f"{GROUP}:job", count) == ["a", "b", "c"][-count:]
 
 
 def test_what_was_never_logged_is_no_line() -> None:

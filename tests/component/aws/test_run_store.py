@@ -74,11 +74,12 @@ def test_a_reused_stage_is_the_latest_but_no_new_execution(bucket: Bucket) -> No
     assert records.latest_stage("train") == repeated
 
 
-def test_of_a_gate_the_latest_is_kept_alone(bucket: Bucket) -> None:
-    records, gate = S3RunStore(bucket), stage("pre-training-tests")
-    records.save_stage(gate)
-    assert records.latest_stage(gate.name) == gate
-    assert [item.key for item in bucket.list_objects("records/")] == ["records/pre-training-tests/latest.json"]
+@pytest.mark.parametrize("name", ["pre-training-tests", "approval"])
+def test_of_a_gate_and_of_an_approval_the_latest_is_kept_alone(bucket: Bucket, name: str) -> None:
+    records, finished = S3RunStore(bucket, decides=name == "approval"), stage(name)
+    records.save_stage(finished)
+    assert records.latest_stage(name) == finished
+    assert [item.key for item in bucket.list_objects("records/")] == [f"records/{name}/latest.json"]
 
 
 def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: Bucket) -> None:

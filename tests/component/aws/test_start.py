@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution, Revision
+from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.backends.aws.runs.pipeline_variables import encode
+from mlops_cli.backends.aws.runs.prepare_start import prepare_start
 from mlops_cli.backends.aws.runs.start import RunStarter, StartRequest
 from mlops_cli.core.runs import Run, RunRequest, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
+from mlops_cli.project.usecase import load_use_case
+from tests.conftest import USE_CASES
 
 SOURCE = Revision("COMMIT_ID", "c1")
 
@@ -294,3 +299,15 @@ def test_the_same_wish_has_the_same_token_until_a_run_has_ended_otherwise(ground
 def test_too_many_overrides_are_refused(ground: Ground) -> None:
     with pytest.raises(ConfigurationError, match="too many overrides for a pipeline variable"):
         ground.starts(overrides={f"train.p{number}": "x" * 20 for number in range(40)})
+
+
+def test_a_run_whose_endpoint_could_not_be_deployed_sends_nothing() -> None:
+    use_case = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
+    machines = replace(use_case.machines, endpoint=replace(use_case.machines.endpoint, serverless=True))
+    deployed: Any = SimpleNamespace(
+        project=None,
+        use_case=replace(use_case, machines=machines),
+        outputs=SimpleNamespace(company=CompanyAccount(subnets=("subnet-1",))),
+    )
+    with pytest.raises(ConfigurationError, match="A serverless endpoint cannot be in a VPC"):
+        prepare_start(deployed, RunRequest())

@@ -12,7 +12,7 @@ import math
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.cleanup.sagemaker import TaggedResources, ignore_not_found
 from mlops_cli.backends.aws.clients.cloudformation import Stacks
-from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
 
@@ -74,10 +74,5 @@ class LogGroups:
         """Return True if an endpoint that is not ours writes into the group."""
         if name != ENDPOINT_LOGS.format(self._endpoint):
             return False
-        try:
-            arn = self._sagemaker.describe_endpoint(EndpointName=self._endpoint)["EndpointArn"]
-        except AwsError as error:
-            if error.is_not_found:
-                return False
-            raise
-        return not self._tagged.owns(arn)
+        description = or_none(self._sagemaker.describe_endpoint, EndpointName=self._endpoint)
+        return description is not None and not self._tagged.owns(description["EndpointArn"])

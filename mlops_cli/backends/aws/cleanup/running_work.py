@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.cleanup.sagemaker import IN_PROGRESS, list_or_none, poll_until
+from mlops_cli.backends.aws.clients.codebuild import stop_build
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.stepfunctions import stop_execution
 from mlops_cli.core.plan import Action, Change
@@ -46,7 +47,7 @@ class RunningWork:
         for execution in executions:
             Pipeline(self._pipeline, self._resources.pipeline).stop(execution, WHY)
         for build in builds:
-            self._builds.stop_build(id=build)
+            stop_build(self._builds, build)
         for arn in tasks:
             stop_execution(self._machine, arn, WHY)
         return not (executions or builds or tasks)

@@ -112,10 +112,16 @@ class Jobs:
         going = {name: status for name, status in self._jobs().items() if status in IN_PROGRESS}
         for name, status in going.items():
             if status == "InProgress":
-                ignore_not_found(
-                    getattr(self._client, f"stop_{self._kind.lower()}_job"), **{f"{self._kind}JobName": name}
-                )
+                self._stop(name)
         return not going
+
+    def _stop(self, name: str) -> None:
+        """Stop a job; one that has ended since it was listed is refused, and stays unchanged."""
+        try:
+            getattr(self._client, f"stop_{self._kind.lower()}_job")(**{f"{self._kind}JobName": name})
+        except AwsError as error:
+            if not (error.is_not_found or error.code == "ValidationException"):
+                raise
 
     def _jobs(self) -> dict[str, str]:
         summaries = self._tagged.named(

@@ -20,7 +20,7 @@ from mlops_cli.backends.aws.cleanup.sagemaker import (
 )
 from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.company_account import used_by
-from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.progress import ResourceEvent, Watch
@@ -134,12 +134,9 @@ class Cleanup:
         return CleanupStep(f"stack {name}", look, remove)
 
     def _serving(self) -> list[Change]:
-        try:
-            description = self._account.client("sagemaker").describe_endpoint(EndpointName=self._endpoint)
-        except AwsError as error:
-            if error.is_not_found:
-                return []
-            raise
+        description = or_none(self._account.client("sagemaker").describe_endpoint, EndpointName=self._endpoint)
+        if description is None:
+            return []
         return [
             Change(
                 Action.STOP, f"endpoint {self._endpoint}", f"{description['EndpointStatus']}: it answers, and is billed"

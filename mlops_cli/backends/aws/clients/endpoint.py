@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.s3 import Bucket
-from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.errors import AwsError, or_none
 from mlops_cli.core.endpoint import Endpoint, EndpointState, InvocationResponse
 from mlops_cli.errors import MlopsError
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
@@ -29,8 +29,8 @@ STATES = {
 class DeployedModel:
     """The deployed model. ``digest``: SHA-256 checksum that S3 computed; empty if the file is not in our prefix.
 
-    ``sample`` is the share of requests that is measured. ``is_unknown``: the endpoint's configuration or model was
-    deleted while it serves it, as after a rollback that CloudFormation took for a success.
+    ``sample`` is the share of requests that is measured. ``is_unknown``: the endpoint's configuration, model or
+    model package was deleted while it serves it, as after a rollback that CloudFormation took for a success.
     """
 
     configuration: str
@@ -55,12 +55,8 @@ class SageMakerEndpoint:
 
     def describe(self) -> dict[str, Any] | None:
         """Return SageMaker's description of the endpoint, None without an endpoint."""
-        try:
-            return dict(self._client.describe_endpoint(EndpointName=self.name))
-        except AwsError as error:
-            if error.is_not_found:
-                return None
-            raise
+        description: dict[str, Any] | None = or_none(self._client.describe_endpoint, EndpointName=self.name)
+        return description
 
     def status(self, approved_digest: str) -> Endpoint:
         description = self.describe()
@@ -84,15 +80,14 @@ class SageMakerEndpoint:
             return DeployedModel("")
         try:
             variants = self._client.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
-            model = self._client.describe_model(ModelName=variants[0]["ModelName"])
+            container = self._client.describe_model(ModelName=variants[0]["ModelName"]).get("PrimaryContainer", {})
+            package = container.get("ModelPackageName", "")
+            sample = float(container.get("Environment", {}).get(SAMPLE) or 0)
+            return self._of_package(configuration, package, sample) if package else DeployedModel(configuration)
         except AwsError as error:
             if not error.is_not_found:
                 raise
             return DeployedModel(configuration, is_unknown=True)
-        container = model.get("PrimaryContainer", {})
-        package = container.get("ModelPackageName", "")
-        sample = float(container.get("Environment", {}).get(SAMPLE) or 0)
-        return self._of_package(configuration, package, sample) if package else DeployedModel(configuration)
 
     def _of_package(self, configuration: str, package: str, sample: float) -> DeployedModel:
         description = self._client.describe_model_package(ModelPackageName=package)
@@ -122,7 +117,7 @@ class SageMakerEndpoint:
         if error.code == "ModelError":
             body = str(response.get("OriginalMessage", error.aws_message)).encode()
             return InvocationResponse(int(response.get("OriginalStatusCode", 500)), body, seconds), "application/json"
-        if error.code in ("ValidationError", "ValidationException") and "not found" in error.aws_message:
+        if error.is_not_found:
             raise MlopsError(f"There is no endpoint {self.name}.", "Train and approve a model: mlops run") from error
         if error.code in ("ValidationError", "ValidationException"):
             return InvocationResponse(400, error.aws_message.encode(), seconds), "text/plain"

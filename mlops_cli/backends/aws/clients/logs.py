@@ -38,11 +38,26 @@ class Log:
         """Return the last lines, without reading the earlier ones."""
         lines: list[str] = []
         for stream in self._streams():
-            page = self._client.get_log_events(
-                logGroupName=self._group, logStreamName=stream, startFromHead=False, limit=count
-            )
-            lines += [line for event in page["events"] for line in _lines(event)]
+            lines += self._end_of_stream(stream, count)
         return lines[-count:]
+
+    def _end_of_stream(self, stream: str, count: int) -> list[str]:
+        """Return a stream's last lines: a page may have fewer, or none, though there are earlier ones."""
+        lines: list[str] = []
+        token = ""
+        while len(lines) < count:
+            page = self._client.get_log_events(
+                logGroupName=self._group,
+                logStreamName=stream,
+                startFromHead=False,
+                limit=count,
+                **({"nextToken": token} if token else {}),
+            )
+            lines = [line for event in page["events"] for line in _lines(event)] + lines
+            if page["nextBackwardToken"] == token:
+                break
+            token = page["nextBackwardToken"]
+        return lines
 
     def _streams(self) -> list[str]:
         try:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import PROGRAM, Framework
 
 APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
+# The status here of a package that somebody has deleted.
+DELETED = "Deleted"
 DESCRIPTION_LENGTH = 1024
 # Properties of a model package.
 FRAMEWORK, NEEDS_NETWORK = "framework", "needs-network"
@@ -105,11 +109,22 @@ class ModelRegistry:
         return str(answer["ModelPackageArn"])
 
     def status(self, package: str) -> str:
-        return str(self._client.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"])
+        described = self._find(package)
+        return str(described["ModelApprovalStatus"]) if described else DELETED
+
+    def _find(self, package: str) -> dict[str, Any] | None:
+        """Return SageMaker's description of a package, None if somebody has deleted it."""
+        described: dict[str, Any] | None = or_none(self._client.describe_model_package, ModelPackageName=package)
+        return described
+
+    def _required(self, package: str) -> dict[str, Any]:
+        if described := self._find(package):
+            return described
+        raise deleted_error(package)
 
     def container(self, package: str) -> ServingContainer:
         """Return how the package was registered to be served; raise StageFailed for an unknown framework."""
-        described = self._client.describe_model_package(ModelPackageName=package)
+        described = self._required(package)
         properties = described.get("CustomerMetadataProperties", {})
         name = properties.get(FRAMEWORK, DEFAULT.name)
         if name not in NAMES:
@@ -120,9 +135,12 @@ class ModelRegistry:
         return ServingContainer(framework_named(name), properties.get(NEEDS_NETWORK) == "true")
 
     def decide(self, package: str, approved: bool, description: str) -> None:
-        """Approve or reject a package; do nothing if it already has that status."""
+        """Approve or reject a package; do nothing if it already has that status. Raise MlopsError for a deleted one."""
         status = APPROVED if approved else REJECTED
-        if self.status(package) != status:
+        current = self.status(package)
+        if current == DELETED:
+            raise deleted_error(package)
+        if current != status:
             self._client.update_model_package(
                 ModelPackageArn=package,
                 ModelApprovalStatus=status,
@@ -132,13 +150,13 @@ class ModelRegistry:
     def reject(self, packages: Iterable[str], why: str) -> None:
         """Reject packages of a model, except those that wait for a decision: it needs a new one to be deployed."""
         for package in packages:
-            if self.status(package) != PENDING:
+            if self.status(package) not in (PENDING, DELETED):
                 self.decide(package, False, why)
 
     def require_kept(self, package: str, digest: str) -> None:
         """Raise StageFailed unless the package is of this model and its file has this digest."""
         kept = f"models/{digest}/model.tar.gz"
-        described = self._client.describe_model_package(ModelPackageName=package)
+        described = self._required(package)
         container = described["InferenceSpecification"]["Containers"][0]
         metadata = self._bucket.metadata(kept)
         checksum = metadata.checksum if metadata else ""
@@ -157,16 +175,24 @@ class ModelRegistry:
             SortBy="CreationTime",
             SortOrder="Ascending",
         )
-        return [self._package(summary["ModelPackageArn"]) for summary in listed]
-
-    def _package(self, arn: str) -> Package:
-        description = self._client.describe_model_package(ModelPackageName=arn)
-        digest = description.get("CustomerMetadataProperties", {}).get("digest", "")
-        comment = description.get("ApprovalDescription", "")
-        return Package(arn, description["ModelPackageVersion"], digest, description["ModelApprovalStatus"], comment)
+        described = ((summary["ModelPackageArn"], self._find(summary["ModelPackageArn"])) for summary in listed)
+        return [_package(arn, description) for arn, description in described if description]
 
     def require_approved(self, package: str) -> None:
         if (status := self.status(package)) != APPROVED:
             raise MlopsError(
                 f"The model package {package} is not approved but {status}.", "Approve another model: mlops run"
             )
+
+
+def deleted_error(package: str) -> MlopsError:
+    return MlopsError(
+        f"Somebody has deleted the model package {package}.",
+        "Ask for a decision about its model: mlops run --from approval",
+    )
+
+
+def _package(arn: str, description: Mapping[str, Any]) -> Package:
+    digest = description.get("CustomerMetadataProperties", {}).get("digest", "")
+    comment = description.get("ApprovalDescription", "")
+    return Package(arn, description["ModelPackageVersion"], digest, description["ModelApprovalStatus"], comment)

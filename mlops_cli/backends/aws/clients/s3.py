@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
-from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.errors import AwsError, or_none
 from mlops_cli.core.progress import Report, no_report
 from mlops_cli.files.hashing import digest_file
 
@@ -232,8 +232,8 @@ class Bucket:
                 )
 
     def abort(self, upload: dict[str, Any]) -> None:
-        """Abort an unfinished upload, an entry of ``uploads``."""
-        self.client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
+        """Abort an unfinished upload, an entry of ``uploads``; it may have ended since."""
+        or_none(self.client.abort_multipart_upload, Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 class UploadProgress:

@@ -32,13 +32,12 @@ def _checked(setting: str, check: Callable[[CheckContext], str], subject: CheckC
     try:
         problem = check(subject)
     except AwsError as error:
-        code = error.code
-        if code in DENIED:
+        if error.code in DENIED:
             yield Finding(
                 NAME, State.WARNING, f"Not known: whether {setting} {value} exists.", error.message, error.hint
             )
             return
-        if not (error.is_not_found or "NotFound" in code or code == "NoSuchEntity"):
+        if not error.is_not_found:
             raise
         problem = f"{error.aws_message or error.message}"
     if problem:

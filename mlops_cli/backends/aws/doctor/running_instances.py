@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from mlops_cli.backends.aws.cleanup.sagemaker import list_or_none
 from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.core.checks import Finding, State, ok
 
 IDLE_DAYS = 7
+UNKNOWN_TYPE = "an instance type that is not known"
 # Younger endpoints may only just have been deployed.
 YOUNG_DAYS = 1
 DAY = 86_400
@@ -51,12 +53,13 @@ class RunningInstances:
 
     @cached_property
     def endpoints(self) -> tuple[EndpointInfo, ...]:
+        """The account's endpoints; without one that was deleted while they were listed."""
         summaries = list_or_none(self._client, "list_endpoints", "Endpoints")
-        return tuple(self._hosted(summary) for summary in summaries)
+        names = (summary["EndpointName"] for summary in summaries)
+        described = [(name, or_none(self._client.describe_endpoint, EndpointName=name)) for name in names]
+        return tuple(self._hosted(name, description) for name, description in described if description)
 
-    def _hosted(self, summary: dict[str, Any]) -> EndpointInfo:
-        name = summary["EndpointName"]
-        description = self._client.describe_endpoint(EndpointName=name)
+    def _hosted(self, name: str, description: Mapping[str, Any]) -> EndpointInfo:
         variants = description.get("ProductionVariants", ())
         kinds = self._kinds(description["EndpointConfigName"]) if variants else {}
         return EndpointInfo(
@@ -66,7 +69,7 @@ class RunningInstances:
             tuple(
                 Variant(
                     variant["VariantName"],
-                    kinds.get(variant["VariantName"], ""),
+                    kinds.get(variant["VariantName"], UNKNOWN_TYPE),
                     variant.get("CurrentInstanceCount", 0),
                 )
                 for variant in variants
@@ -78,8 +81,10 @@ class RunningInstances:
         )
 
     def _kinds(self, configuration: str) -> dict[str, str]:
-        config = self._client.describe_endpoint_config(EndpointConfigName=configuration)
-        return {variant["VariantName"]: variant.get("InstanceType", "") for variant in config["ProductionVariants"]}
+        """Return the instance types by variant; none if somebody has deleted the configuration of the endpoint."""
+        config = or_none(self._client.describe_endpoint_config, EndpointConfigName=configuration)
+        variants = config["ProductionVariants"] if config else ()
+        return {variant["VariantName"]: variant.get("InstanceType", "") for variant in variants}
 
     def instances(self, kind: str, endpoint: str = "") -> int:
         """Return the number of instances of this type, of one endpoint or of all."""

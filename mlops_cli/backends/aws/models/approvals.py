@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
-from mlops_cli.backends.aws.clients.model_registry import REJECTED
+from mlops_cli.backends.aws.clients.model_registry import DELETED, REJECTED
 from mlops_cli.backends.aws.models.accepted_limits import LoadAccepted
 from mlops_cli.backends.aws.runs.status import decision_of
 from mlops_cli.backends.aws.runs.store import S3RunStore
@@ -84,13 +84,13 @@ class ApprovalHistory:
         """Return the valid approval with its request.
 
         It holds under the limits of the decision, and under those of the request, since they were shown. A later
-        rejection voids it under any limits.
+        rejection voids it under any limits, and so does the deletion of its model package.
         """
         since_rejection = takewhile(lambda pair: pair[0].approved, self.for_model(model_digest))
         pairs = ((decision, gate) for decision, gate in since_rejection if key in (decision.key, gate.key))
         decision, gate = next(pairs, (None, None))
         if decision is None or gate is None:
             return None
-        if self._package_status(gate.detail["package"]) == REJECTED:
+        if self._package_status(gate.detail["package"]) in (REJECTED, DELETED):
             return None
         return decision, gate

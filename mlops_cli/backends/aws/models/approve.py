@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
+from mlops_cli.backends.aws.clients.model_registry import DELETED, ModelRegistry, deleted_error
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.models.accepted_limits_store import AcceptedLimitsStore
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, summary_of
@@ -22,6 +22,9 @@ class ApprovalSender:
     def check(self, run: Run) -> None:
         """Raise MlopsError, with the reason and the next command, unless the run waits for a decision."""
         if run.status is Status.WAITING:
+            package = run.approval.detail.get("package", "")
+            if package and self._registry.status(package) == DELETED:
+                raise deleted_error(package)
             return
         if run.status is Status.SUPERSEDED:
             newer = next(execution.id for execution in self._runs.pipeline.executions())

@@ -15,7 +15,7 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.build_limit import DECISION_MINUTES
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices, Product
-from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.backends.aws.runs.status import (
     AFTER_LAST_GATE,
     COMMAND,
@@ -45,6 +45,7 @@ STORED = "S3 storage by GB"
 LOGGED = "CloudWatch logs by GB"
 VOLUMES = "the jobs' volumes by GB-hour"
 REQUESTS = "the serverless endpoint by GB-second of its requests"
+UNKNOWN_INSTANCES = "the endpoint's instances by the hour: their type is not known, since its configuration was deleted"
 Action = tuple[str, str]
 
 
@@ -210,13 +211,12 @@ def with_prices(items: Iterable[UnpricedItem], prices: Prices, by_use: Iterable[
 def current_endpoint_items(account: Account, endpoint: str) -> tuple[list[UnpricedItem], tuple[str, ...]]:
     """Return the present endpoint's items: the costs by the hour, and those by use."""
     client = account.client("sagemaker")
-    try:
-        description = client.describe_endpoint(EndpointName=endpoint)
-        config = client.describe_endpoint_config(EndpointConfigName=description["EndpointConfigName"])
-    except AwsError as error:
-        if error.is_not_found:
-            return [], ()
-        raise
+    description = or_none(client.describe_endpoint, EndpointName=endpoint)
+    if description is None:
+        return [], ()
+    config = or_none(client.describe_endpoint_config, EndpointConfigName=description["EndpointConfigName"])
+    if config is None:
+        return [], (UNKNOWN_INSTANCES,)
     variant = config["ProductionVariants"][0]
     if "ServerlessConfig" in variant:
         return endpoint_items("", 0, 0, serverless=True), (REQUESTS,)

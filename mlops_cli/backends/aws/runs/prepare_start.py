@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from mlops_cli.backends.aws.company_account import check_hosting
 from mlops_cli.backends.aws.data import AwsData
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra import source_upload
@@ -21,6 +22,7 @@ def prepare_start(deployed: DeployedProject, request: RunRequest) -> StartReques
     request = replace(request, overrides=full_names(use_case, request.overrides))
     if request.from_stage:
         position(request.from_stage)
+    check_hosting(use_case.machines.endpoint, bool(deployed.outputs.company.subnets))
     outputs, data = deployed.pipeline_outputs, AwsData(deployed).dataset()
     if data is None:
         raise no_dataset_error(use_case)

@@ -20,6 +20,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import OUTDATED
 from mlops_cli.backends.aws.runs.store import needs_verified
+from mlops_cli.core.cache_inputs import THE_DATA
 from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     CONTINUABLE,
@@ -164,7 +165,7 @@ class RunStarter:
 
     def _is_same_source(self, latest: LatestExecution, start_request: StartRequest) -> bool:
         """Return True if a run has the same project and data; one that has not begun yet will use the present data."""
-        data = latest.run.preparation.cache_inputs.get("the data", start_request.data)
+        data = latest.run.preparation.cache_inputs.get(THE_DATA, start_request.data)
         return latest.execution.revision == start_request.revision.value and data == start_request.data
 
     def _nothing_changed(self, latest: LatestExecution, start_request: StartRequest) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.clients.codebuild import stop_build
 from mlops_cli.backends.aws.clients.codepipeline import IN_PROGRESS, STEP_FUNCTIONS, ActionRun
 from mlops_cli.backends.aws.clients.stepfunctions import stop_execution
-from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.core.models.decision import person
 from mlops_cli.core.runs import Run, Status
@@ -32,8 +32,4 @@ class RunStopper:
         if action.provider == STEP_FUNCTIONS and action.external:
             stop_execution(self._account.client("stepfunctions"), action.external, why)
         if action.provider == "CodeBuild" and action.external:
-            try:
-                self._account.client("codebuild").stop_build(id=action.external)
-            except AwsError as error:
-                if not (error.is_not_found or error.code == "InvalidInputException"):
-                    raise
+            stop_build(self._account.client("codebuild"), action.external)

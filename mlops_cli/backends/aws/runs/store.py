@@ -4,7 +4,7 @@
 
     runs/ID/run.json                 the stages of one run, by the steps that run the repository's code
     decisions/ID/run.json            the same by the deciding steps: they take precedence
-    records/STAGE/KEY.json           the newest finished execution of a stage with this key, of no gate
+    records/STAGE/KEY.json           the newest finished execution of a stage with this key: a job or a deployment
     records/STAGE/latest.json        the newest finished execution of a stage with any key
     records/approval/MODEL/ID.json   the request of run ID for a decision about this model
 
@@ -104,11 +104,12 @@ class S3RunStore:
     def save_stage(self, stage: StageRun) -> None:
         """Save a finished stage for later runs, if this step may; a reused one is no new execution.
 
-        A gate's result counts in no other run: only what it has read is for the next one to know.
+        Nobody looks for a gate by its key, since its result counts in no other run, nor for an approval, which is
+        looked for by its model. The next execution compares its inputs with the newest one's.
         """
         if (stage.name in DECIDED) is not self.decides:
             return
-        is_latest_alone = stage.status is Status.REUSED or stage_named(stage.name).kind is Kind.GATE
+        is_latest_alone = stage.status is Status.REUSED or stage_named(stage.name).kind in (Kind.GATE, Kind.APPROVAL)
         for name in (LATEST,) if is_latest_alone else (stage.key, LATEST):
             self.bucket.put_json(f"records/{stage.name}/{name}.json", asdict(stage))
 

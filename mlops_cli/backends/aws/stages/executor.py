@@ -21,6 +21,7 @@ from typing import Any
 
 from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
 from mlops_cli.backends.aws.clients.secrets import secret_values
+from mlops_cli.backends.aws.company_account import check_hosting
 from mlops_cli.backends.aws.infra.dataset import METADATA, data_prefix
 from mlops_cli.backends.aws.infra.source_bundle import sent_code
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
@@ -34,11 +35,11 @@ from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
 from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
 from mlops_cli.backends.aws.stages.job_requests import DIGESTS
 from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
-from mlops_cli.caching.inputs import THE_DATA, input_digests, no_dataset_error, use_case_inputs
+from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
 from mlops_cli.caching.key import code_inputs
 from mlops_cli.caching.reads import Reads
 from mlops_cli.caching.stage_files import file_inputs
-from mlops_cli.core.cache_inputs import FILE, digest_cache_inputs
+from mlops_cli.core.cache_inputs import FILE, THE_DATA, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs.script_environment import environment_inputs
@@ -49,6 +50,7 @@ from mlops_cli.data.metadata import dataset_info_from, record_of
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.frameworks import DEFAULT, framework_named
+from mlops_cli.frameworks.base import Framework
 from mlops_cli.frameworks.package_check import obstacle
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
@@ -201,7 +203,7 @@ class AwsStageExecutor:
         return self._gate(stage, run) if stage.kind is Kind.GATE else self._prepare_job(stage, run)
 
     def _prepare_job(self, stage: Stage, run: Run) -> StageResult:
-        self._require_images()
+        self._require_deployable(self.use_case.framework)
         self._secrets()  # one that is missing fails here, before an instance is paid for
         prepared = self.job_builder.prepare(stage, run)
         self.write_action_input("request.json", prepared.document)
@@ -218,12 +220,15 @@ class AwsStageExecutor:
     def _secrets(self) -> dict[str, str]:
         return secret_values(self.services.account, self.job_builder.secrets)
 
-    def _require_images(self) -> None:
-        """Raise StageFailed if the pipeline was deployed for another framework: its images are of that one."""
-        framework = self.use_case.framework
+    def _require_deployable(self, framework: Framework) -> None:
+        """Raise MlopsError if no endpoint could serve the model: nobody should train it, or decide about it, in vain.
+
+        The images are those of the framework that the pipeline was deployed for.
+        """
+        check_hosting(self.use_case.machines.endpoint, bool(self.outputs.company.subnets))
         if not framework.serves_with(self.outputs.serving_image):
             raise StageFailed(
-                f'usecase.toml says [model] framework = "{framework.name}", and the pipeline was deployed with the '
+                f'The model is one of [model] framework = "{framework.name}", and the pipeline was deployed with the '
                 f"image {self.outputs.serving_image}. Change its images: mlops deploy-infra",
                 "Change its images: mlops deploy-infra, then: mlops run",
             )
@@ -231,9 +236,10 @@ class AwsStageExecutor:
     def _register_for_approval(self, run: Run) -> StageResult:
         """Copy the model to models/DIGEST/ and register a PendingManualApproval model package."""
         trained = run.training
+        framework = framework_named(trained.detail.get("framework", DEFAULT.name))
+        self._require_deployable(framework)
         data_digest = run.preparation.cache_inputs.get(THE_DATA, "")
         self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
-        framework = framework_named(trained.detail.get("framework", DEFAULT.name))
         installs = framework.installs_code or (framework.uses_handlers and job_outputs.INSTALLS in trained.detail)
         package = self.services.registry.register(
             trained.output, run.id, data_digest, key_of(run.id, EVIDENCE), ServingContainer(framework, installs)

@@ -25,7 +25,7 @@ from mlops_cli.backends.aws.runs.status import JOB, latest_attempt
 from mlops_cli.backends.aws.stages.job_builder import JobBuilder
 from mlops_cli.backends.aws.stages.job_outputs import MODEL, REPORTS, REPORTS_VERSION
 from mlops_cli.backends.aws.stages.job_requests import ARCHIVE, digests_prefix, name_of
-from mlops_cli.caching.inputs import THE_DATA
+from mlops_cli.core.cache_inputs import THE_DATA
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.stages import Kind, Stage
