@@ -15,6 +15,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     encode,
     encode_rollback,
     encode_start,
+    readable,
 )
 from mlops_cli.backends.aws.stack_outputs import VARIABLES, from_environment, from_stack
 from mlops_cli.core.models.decision import DecisionKind, NamedModel
@@ -36,6 +37,12 @@ def test_no_overrides_are_the_variables_default() -> None:
 def test_overrides_that_mlops_has_not_written_are_refused(variable: str) -> None:
     with pytest.raises(ConfigurationError, match="base64url"):
         decode(variable)
+
+
+@pytest.mark.parametrize("variable", ["!", "e3", "W10", "ü", "_w"])
+def test_what_somebody_has_typed_in_the_console_is_no_overrides_and_no_rollback(variable: str) -> None:
+    assert readable(variable) is None
+    assert decode_rollback(variable) is None
 
 
 @pytest.mark.parametrize("start", [("", "", ""), ("train", "", ""), ("train", "r1", ""), ("train", "r1", "v.1_x")])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import Execution, Revision
+from mlops_cli.backends.aws.clients.model_registry import APPROVED, DELETED
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
@@ -41,6 +42,7 @@ class Ground:
         self.status = Status.RUNNING
         self.rollback_variable = NO_ROLLBACK
         self.costs: list[object] = []
+        self.deleted: list[str] = []
         use_case = load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
         deployed: Any = DeployedProject(Project(folder), use_case, resolve({}, {}, {}), report_renderer(use_case))
         self.limits = use_case.metrics.named()
@@ -60,6 +62,7 @@ class Ground:
             versions=SimpleNamespace(
                 list_versions=versions, reject=lambda digest, why: self._call(f"reject v{digest[0]}: {why}")
             ),
+            registry=SimpleNamespace(status=lambda package: DELETED if package in self.deleted else APPROVED),
             starter=SimpleNamespace(start=lambda *_: ("new", True), start_rollback=self._start),
             accepted_limits=SimpleNamespace(save=lambda accepted: accepted.digest),
             approval_report=SimpleNamespace(shortfalls=lambda run, against_live: []),
@@ -118,6 +121,7 @@ def runs() -> list[Run]:
         run = new_run(f"run of {name}", {})
         for stage in run.stages:
             stage.status, stage.output = Status.DONE, digest
+        run.approval.detail = {"package": f"package of {name}"}
         trained.append(run)
     return trained
 
@@ -206,3 +210,13 @@ def test_a_run_that_cannot_be_started_leaves_the_live_model_approved(ground: Gro
     with pytest.raises(AwsError):
         ground.roll_back()
     assert ground.calls == []
+
+
+def test_a_rollback_to_a_model_whose_package_was_deleted_is_refused_before_anybody_is_asked(ground: Ground) -> None:
+    ground.deleted = ["package of v2"]
+    for act in (ground.models.plan_rollback, ground.roll_back):
+        with pytest.raises(MlopsError, match="somebody has deleted its model package package of v2") as caught:
+            act("v2")
+        assert caught.value.hint == "Choose another version: mlops models"
+    assert ground.calls == []
+    assert ground.models.plan_rollback("v1").target.name == "v1"

@@ -311,3 +311,13 @@ def test_a_run_whose_endpoint_could_not_be_deployed_sends_nothing() -> None:
     )
     with pytest.raises(ConfigurationError, match="A serverless endpoint cannot be in a VPC"):
         prepare_start(deployed, RunRequest())
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.FAILED, Status.DONE])
+def test_overrides_that_somebody_has_typed_in_the_console_keep_nobody_from_starting_a_run(
+    ground: Ground, status: Status
+) -> None:
+    ground.stands(status, "" if status is Status.DONE else "preprocess")
+    ground.given["overrides"] = "epochs=2"
+    assert ground.starts() == ("new", True)
+    assert ground.started[-1]["overrides"] == encode({})

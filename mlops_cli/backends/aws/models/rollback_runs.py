@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from mlops_cli.backends.aws.clients.model_registry import DELETED
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, rejection_comment
 from mlops_cli.backends.aws.runs.pipeline_variables import decode_start, encode_rollback
@@ -19,6 +20,7 @@ from mlops_cli.core.models.model_versions import ModelVersion, approved_run, nam
 from mlops_cli.core.models.rollback import LastRollback, RollbackChoice, choose_rollback
 from mlops_cli.core.runs import Run, Status
 from mlops_cli.core.stages import DEPLOYMENT
+from mlops_cli.errors import MlopsError
 
 
 class RollbackRuns:
@@ -54,9 +56,19 @@ class RollbackRuns:
         return choose_rollback(models, self._services.runs.deployed(), version, self.last())
 
     def source_run(self, digest: str) -> Run:
-        """Return the run to copy stages from for a rollback to the model: an original one rather than a rollback."""
+        """Return the run to copy stages from for a rollback to the model: an original one rather than a rollback.
+
+        Raise MlopsError if there is none, or if somebody has deleted its model package.
+        """
         runs = sorted(self._services.run_store.runs(), key=lambda run: run.forced_from == DEPLOYMENT.name)
-        return approved_run(runs, digest)
+        run = approved_run(runs, digest)
+        package = run.approval.detail["package"]
+        if self._services.registry.status(package) == DELETED:
+            raise MlopsError(
+                f"The model {digest[:12]} cannot be deployed again: somebody has deleted its model package {package}.",
+                "Choose another version: mlops models",
+            )
+        return run
 
     def start(
         self,

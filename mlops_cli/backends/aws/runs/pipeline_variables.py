@@ -49,6 +49,14 @@ def decode(variable: str) -> dict[str, str]:
         ) from None
 
 
+def readable(variable: str) -> dict[str, str] | None:
+    """Return the overrides; None for what somebody has typed in the AWS console and ``encode`` has not made."""
+    try:
+        return decode(variable)
+    except ConfigurationError:
+        return None
+
+
 def encode_rollback(why: str, details: DecisionDetails) -> str:
     """Return the variable ``rollback``: the decision to send at the approval. The reason is cut if it is too long."""
     while len(variable := _encode(summary_of(why, details))) > LENGTH:
@@ -60,7 +68,11 @@ def decode_rollback(variable: str) -> tuple[str, DecisionDetails] | None:
     """Return the reason and the details of a rollback; None for any other run."""
     if variable == NO_ROLLBACK:
         return None
-    why, details = read_summary(_decode(variable).decode())
+    try:
+        summary = _decode(variable).decode()
+    except ValueError:  # typed in the AWS console
+        return None
+    why, details = read_summary(summary)
     return (why, details) if details.rollback_to else None
 
 

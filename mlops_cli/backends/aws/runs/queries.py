@@ -21,7 +21,7 @@ from mlops_cli.backends.aws.clients.logs import Logs, build_log
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, forwarded, summary_of
 from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
-from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode, decode_rollback, encode
+from mlops_cli.backends.aws.runs.pipeline_variables import NO_ROLLBACK, decode_rollback, encode, readable
 from mlops_cli.backends.aws.runs.status import COMMAND, DECISION, ENDPOINT, JOB, build_run, latest_attempt
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.run_follower import PollInterval, follow
@@ -97,7 +97,7 @@ class RunQueries:
         run = build_run(execution, record, actions, self._approvals.load_accepted)
         run = self._reasons.explain(run, record, actions)
         if record is None:
-            run.overrides = decode(self.pipeline.variables(execution.id).get("overrides", encode({})))
+            run.overrides = readable(self.pipeline.variables(execution.id).get("overrides", encode({}))) or {}
         stages = [replace(stage, log=log_of(stage, actions)) for stage in run.stages]
         return self._with_queue_reason(replace(run, stages=stages))
 

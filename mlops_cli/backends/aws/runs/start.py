@@ -12,10 +12,10 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
     NO_ROLLBACK,
     NO_STAGE,
     RECORD,
-    decode,
     decode_start,
     encode,
     encode_start,
+    readable,
 )
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import OUTDATED
@@ -69,8 +69,9 @@ class LatestExecution:
     variables: dict[str, str]
 
     @property
-    def overrides(self) -> dict[str, str]:
-        return decode(self.variables.get("overrides", encode({})))
+    def overrides(self) -> dict[str, str] | None:
+        """Return None if they are not readable: no other run has the same ones."""
+        return readable(self.variables.get("overrides", encode({})))
 
 
 class RunStarter:
@@ -95,7 +96,7 @@ class RunStarter:
             before()
             return self._start_execution(start_request, ""), True
         if latest.run.status in CONTINUABLE:
-            remembered = {**latest.overrides, **start_request.request.overrides}
+            remembered = {**(latest.overrides or {}), **start_request.request.overrides}
             start_request = replace(start_request, request=replace(start_request.request, overrides=remembered))
         if self._is_under_way(latest, start_request):
             return latest.execution.id, latest.run.status is not Status.WAITING or self._forward_approval(
