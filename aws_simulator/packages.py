@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+
+def no_index(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what keeps pip from the public index; an index of one's own, on this machine, is for whoever names it."""
+    return {} if "PIP_INDEX_URL" in variables else {"PIP_NO_INDEX": "1"}
 
 
 def requirements_in(file: Path) -> list[str]:

@@ -23,6 +23,8 @@ class BuildLog:
         self._names = {"logGroupName": build.log_group, "logStreamName": build.log_stream}
         self._lines: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._ending = threading.Event()
+        self.hidden: list[str] = []
+        """The values of secret variables, which the log has as three stars."""
         self._thread: threading.Thread | None = None
         if build.logs_enabled:
             self._create(build)
@@ -31,6 +33,8 @@ class BuildLog:
 
     def __call__(self, line: str) -> None:
         """A line of output."""
+        for value in self.hidden:
+            line = line.replace(value, "***")
         if self._thread:
             self._lines.put((int(time.time() * 1000), f"{line}\n"))
 

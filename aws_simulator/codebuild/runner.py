@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aws_simulator.codebuild import artifacts, buildspec, image
+from aws_simulator.codebuild import artifacts, buildspec, image, variables
 from aws_simulator.codebuild.build import FAILED, SUCCEEDED, TIMED_OUT, Build, PhaseError
 from aws_simulator.codebuild.buildspec import Buildspec
 from aws_simulator.codebuild.logs import BuildLog
 from aws_simulator.codebuild.shell import Shell
 from aws_simulator.errors import ServiceError
+from aws_simulator.packages import no_index
 from aws_simulator.roles import Caller, assume
 
 if TYPE_CHECKING:
@@ -75,7 +76,11 @@ class Runner:
         with build.phase("DOWNLOAD_SOURCE"):
             self._download(s3)
             spec = self._buildspec()
-            shell = Shell(spec.shell, self.folder / "tmp", self.source, self._variables(spec, role, commands))
+            declared = build.project["environment"].get("environmentVariables", [])
+            own = variables.values(self.simulator, role, declared)
+            log.hidden += [own[each["name"]] for each in declared if variables.kind(each) != variables.PLAIN]
+            environment = self._variables(spec, role, commands, own)
+            shell = Shell(spec.shell, self.folder / "tmp", self.source, environment)
         failure = self._phases(spec, shell, log)
         if failure is None or (failure[0] not in ENDING and failure[1] == FAILED):
             with build.phase("UPLOAD_ARTIFACTS"):
@@ -144,13 +149,9 @@ class Runner:
             code, _, message = str(error).partition(": ")
             raise PhaseError(code, message) from error
 
-    def _variables(self, spec: Buildspec, role: Caller, commands: Path) -> dict[str, str]:
-        """Return the build's environment: AWS's variables, the role's credentials, the project's own; no network."""
+    def _variables(self, spec: Buildspec, role: Caller, commands: Path, own: dict[str, str]) -> dict[str, str]:
+        """Return the build's environment: AWS's, the role's credentials, the project's ``own``; no network."""
         build = self.build
-        own = {
-            variable["name"]: variable["value"]
-            for variable in build.project["environment"].get("environmentVariables", [])
-        }
         inputs = build.pipeline.inputs if build.pipeline else ()
         return {
             "PATH": f"{commands}:/usr/local/bin:/usr/bin:/bin",
@@ -159,7 +160,7 @@ class Runner:
             "CI": "true",
             "AWS_ENDPOINT_URL": self.simulator.url,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "PIP_NO_INDEX": "1",
+            **no_index(own),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_ROOT_USER_ACTION": "ignore",
             "NO_PROXY": "127.0.0.1,localhost",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_simulator.codebuild.build import STOPPED, Build, PipelineContext
 from aws_simulator.codebuild.runner import Runner
+from aws_simulator.codebuild.variables import KINDS, kind
 from aws_simulator.errors import ServiceError
 from aws_simulator.networks import require_network
 from aws_simulator.roles import Caller, assume
@@ -177,8 +178,8 @@ def _check(project: dict[str, Any]) -> None:
     if kinds[0] == "NO_SOURCE" and not project["source"].get("buildspec"):
         raise ServiceError("InvalidInputException", "A buildspec is required when there is no source")
     for variable in project["environment"].get("environmentVariables", []):
-        if variable.get("type", "PLAINTEXT") != "PLAINTEXT":
-            raise ServiceError("InvalidInputException", f"the simulator does not do variables of {variable['type']}")
+        if kind(variable) not in KINDS:
+            raise ServiceError("InvalidInputException", f"Invalid type of {variable['name']}: {kind(variable)}")
 
 
 def _overridden(project: dict[str, Any], request: Request) -> dict[str, Any]:

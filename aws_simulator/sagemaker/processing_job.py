@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aws_simulator.packages import requirements_of
+from aws_simulator.packages import no_index, requirements_of
 from aws_simulator.processes import Process
 from aws_simulator.sagemaker import container, metrics, storage
 from aws_simulator.sagemaker.common import echoed, now
@@ -109,11 +109,16 @@ class ProcessingJob(Job):
             "PROCESSING_JOB_NAME": self.name,
             "AWS_ENDPOINT_URL": self.simulator.url,
             "AWS_EC2_METADATA_DISABLED": "true",
-            **({"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"} if self.simulator.images else {}),
+            **self._pip_variables(),
             **self.role.credentials,
             **{name: mapped(value, root) for name, value in self.request.get("Environment", {}).items()},
         }
         return self.start([mapped(part, root) for part in argv], private, env, stream)
+
+    def _pip_variables(self) -> dict[str, str]:
+        if not self.simulator.images:
+            return {}
+        return {**no_index(self.request.get("Environment", {})), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
     def _commands(self, root: Path, private: Path) -> Path:
         """Return the container's commands; what the inputs' requirements.txt names can be installed."""

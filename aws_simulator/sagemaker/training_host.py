@@ -155,7 +155,8 @@ class TrainingHost:
 
     def _commands(self) -> Path:
         image = self._request["AlgorithmSpecification"]["TrainingImage"]
-        required = requirements_in(self.root / "code" / "requirements.txt")
+        lists = sorted((self.root / "code").glob("*requirements.txt"))
+        required = [requirement for path in lists for requirement in requirements_in(path)]
         return container.commands(self._job.simulator, image, self.root.parent.parent, required)
 
     def failure(self) -> str:

@@ -66,7 +66,7 @@ PLACEHOLDER = r"""(?:\.{3}|…|'(?:\.{3}|…)'|"(?:\.{3}|…)")(?=[\s"'#,;&(){}\
 # user:password@, token@; not a port, a path and an @ behind it.
 USER_INFO = (
     r"(?<=//)(?!(?i:user:password)@[^\s@]*(?:\s|\Z)|\[|[^\s/@:?#]*:\d{1,5}[/?#])"
-    r"(?:[^\s/@:?#]{0,300}:[^\s\"']{0,300}|[^\s/@:?#]{1,300})(?=@)"
+    r"(?:[^\s/:?#]{0,300}:[^\s\"']{0,300}|[^\s/@:?#]{1,300})(?=@)"
 )
 QUERY = (
     r"(?<=[?&;])(?P<name>[\w.-]*(?:token|secret|passw|credential|key|sig|auth|code|jwt|sas)[\w.-]*=)"

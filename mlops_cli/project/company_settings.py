@@ -9,7 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+from mlops_cli.core.jobs.secret_addresses import EXPECTED, MANAGED_ARN, PARAMETER
+
 ACCOUNT = "[a-z0-9-]*:[0-9]{12}"
+# No user and no password: a setting is no secret, it is shown and part of the stacks.
+INDEX = r"(https://[\w.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[\w.~%+-]+)*/?"
 TAG_KEY, TAG_VALUE = r"(?!aws:|mlops:)[\w .:/+@-]{1,128}", r"[\w .:/=+@-]{0,256}"
 COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
     (
@@ -60,6 +64,21 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
         "security groups of VPC_ID, separated by commas",
         r"sg-[0-9a-f]{8,17}(,sg-[0-9a-f]{8,17}){0,4}",
         "the IDs of at most 5 security groups, separated by commas",
+    ),
+    (
+        "PACKAGE_INDEX_URL",
+        "",
+        "the package index of builds and jobs, without a credential; empty: PyPI",
+        INDEX,
+        "an https address without user, password and query: a credential is no setting, PACKAGE_INDEX_SECRET says "
+        "where it is stored",
+    ),
+    (
+        "PACKAGE_INDEX_SECRET",
+        "",
+        "the path in Parameter Store, or the ARN of the secret, with USER:PASSWORD for PACKAGE_INDEX_URL; empty: none",
+        f"{PARAMETER}|{MANAGED_ARN}",
+        EXPECTED,
     ),
 )
 

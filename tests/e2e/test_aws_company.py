@@ -1,4 +1,7 @@
-"""A company's account: whatever lacks its boundary, path, tags, key or network is refused, to people and to roles."""
+"""A company's account: whatever lacks its boundary, path, tags, key or network is refused, to people and to roles.
+
+Its packages are in an index of its own, which asks for a credential.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -15,7 +19,9 @@ from aws_simulator.fixture import REGION, Aws, aws, aws_server
 from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.files.hashing import digest_file
 from tests.e2e.cloud import Cloud, everything, project
+from tests.package_index import private_index, write_packages
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "project"]
@@ -50,6 +56,7 @@ REFUSED = [
 ]
 ROLES = {"PERMISSIONS_BOUNDARY": BOUNDARY, "ROLE_PATH": "/teams/ml/"}
 TAGS = {"RESOURCE_TAGS": "cost-center=42,team=machine learning"}
+USER, PASSWORD = "build@company", "p/ss:w%rd 7"
 
 
 class Company:
@@ -69,7 +76,7 @@ class Company:
         names = ResourceNames("tiny", "dev")
         bucket = "mlops-tiny-dev-storage-bucket-*"
         context = ArnContext(
-            "aws", REGION, ACCOUNT, names, "tiny-dev", bucket, True, "s3", "", "", False, self.everything
+            "aws", REGION, ACCOUNT, names, "tiny-dev", bucket, True, "s3", "", "", False, self.everything, True
         )
         self._keys = user(aws, "ann", *policy(required_permissions(context))["Statement"], *REFUSED)
 
@@ -114,12 +121,39 @@ def test_a_job_without_tags_key_or_network_is_refused(company: Company, missing:
     assert ("explicit deny" in str(caught.value)) is bool(missing), caught.value
 
 
-def test_the_lifecycle_in_a_company(company: Company) -> None:
+def use_packages(project: Path, index: Path) -> None:
+    """Let every script and the gates import a package that only the index has."""
+    write_packages(index, {"company-tools": "1.0"}, "VERSION = '1.0'\n")
+    (wheel,) = index.rglob("*.whl")
+    training = project / "training"
+    (training / "requirements.txt").write_text("company-tools==1.0\n")
+    (training / "requirements.lock").write_text(f"company-tools==1.0 --hash=sha256:{digest_file(wheel)}\n")
+    for name in ("preprocess.py", "train.py", "tests/test_pretraining.py"):
+        path = training / name
+        path.write_text(path.read_text().replace("from hold import", "import company_tools\nfrom hold import", 1))
+
+
+@pytest.fixture
+def index(company: Company, project: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings of an index whose credential is stored, for a project that needs it."""
+    use_packages(project, tmp_path / "index")
+    # Containers with nothing but these: no package of this machine is there.
+    company.aws.control("images", **{"tensorflow-training": ["numpy", "boto3"]})
+    with private_index(tmp_path / "index", f"{USER}:{PASSWORD}") as url:
+        yield {"PACKAGE_INDEX_URL": url, "PACKAGE_INDEX_SECRET": "/company/packages"}
+
+
+def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> None:
     aws = company.aws
     company.cloud(**ROLES, **TAGS)("deploy-infra", "--yes")
-    cloud = company.cloud(**company.everything)
+    cloud = company.cloud(**company.everything, **index)
+    findings = cloud.json("doctor", code=1)["findings"]
+    states = [finding["state"] for finding in findings if finding["name"] == "company"]
+    assert states == ["ok", "ok", "ok", "failure"]
+    assert any("Parameter Store, /company/packages" in finding["message"] for finding in findings)
+    aws.control("store-secrets", **{"/company/packages": f"{USER}:{PASSWORD}"})
     findings = cloud.json("doctor")["findings"]
-    assert [finding["state"] for finding in findings if finding["name"] == "company"] == ["ok"] * 3
+    assert [finding["state"] for finding in findings if finding["name"] == "company"] == ["ok"] * 4
     cloud("deploy-infra", "--yes")
     cloud("download-data", "--source", "tiny.csv")
     cloud.approved()
@@ -129,9 +163,11 @@ def test_the_lifecycle_in_a_company(company: Company) -> None:
     check_jobs(company)
     check_endpoint(company)
     check_builds_and_bucket(company)
+    check_logs(aws)
 
     plan = json.dumps(cloud.json("cleanup", "--yes")["plan"])
-    for resource in (f"KMS key {company.key}", f"VPC {company.network['VPC_ID']}", f"policy {BOUNDARY}"):
+    kept = (f"KMS key {company.key}", f"VPC {company.network['VPC_ID']}", f"policy {BOUNDARY}", "/company/packages")
+    for resource in kept:
         assert resource in plan
     left = everything(aws)
     assert {kind: names for kind, names in left.items() if names and kind != "log streams"} == {}
@@ -188,3 +224,18 @@ def check_builds_and_bucket(company: Company) -> None:
     assert store["encryptionKey"] == {"id": company.key, "type": "KMS"}
     rules = aws.client("s3").get_bucket_encryption(Bucket=store["location"])["ServerSideEncryptionConfiguration"]
     assert rules["Rules"][0]["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == company.key
+
+
+def check_logs(aws: Aws) -> None:
+    """No log of a build or job, and no description of a job, has the credential."""
+    logs, sagemaker = aws.client("logs"), aws.client("sagemaker")
+    texts = []
+    for group in logs.describe_log_groups()["logGroups"]:
+        name = group["logGroupName"]
+        for stream in logs.describe_log_streams(logGroupName=name)["logStreams"]:
+            answer = logs.get_log_events(logGroupName=name, logStreamName=stream["logStreamName"], startFromHead=True)
+            texts += [event["message"] for event in answer["events"]]
+    jobs = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    texts += [str(sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])) for job in jobs]
+    assert len(texts) > len(jobs) > 0
+    assert [text for text in texts if PASSWORD in text or quote(PASSWORD, safe="") in text] == []

@@ -51,6 +51,9 @@ COMPANY = {
     "VpcId": "vpc-0123456789abcdef0",
     "SubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     "SecurityGroupIds": "sg-0123456789abcdef0",
+    "PackageIndexUrl": "https://packages.example.com/simple/",
+    "PackageIndexAccess": "/company/packages",
+    "PackageIndexAccessType": "PARAMETER_STORE",
 }
 CONNECTION = {
     "SourceType": "connection",
@@ -67,7 +70,7 @@ ENDPOINT = {
     "SubnetIds": "",
     "SecurityGroupIds": "",
 }
-IN_COMPANY = {name: COMPANY[name] for name in ("KmsKeyArn", "SubnetIds", "SecurityGroupIds")}
+IN_COMPANY = {name: COMPANY[name] for name in ("KmsKeyArn", "SubnetIds", "SecurityGroupIds", "PackageIndexUrl")}
 # Each way in which a template can come out.
 VARIANTS: dict[str, tuple[str, Mapping[str, str]]] = {
     "storage": ("storage", {"KeyPrefix": "toxic-comments-dev/"}),

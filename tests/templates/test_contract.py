@@ -47,7 +47,11 @@ def test_every_output_that_is_read_is_there(pipeline: str) -> None:
 
 
 def test_every_parameter_that_is_given_is_declared_and_every_needed_one_is_given() -> None:
-    passed = {*GIVEN.findall(SOURCES["infra/stack_parameters.py"]), *company_account.PARAMETERS.values()}
+    passed = {
+        *GIVEN.findall(SOURCES["infra/stack_parameters.py"]),
+        *company_account.PARAMETERS.values(),
+        company_account.SECRET_TYPE,
+    }
     declared = {**parameters("storage"), **parameters("pipeline")}
     needed = {name for name, parameter in declared.items() if "Default" not in parameter}
     assert (passed - set(declared), needed - passed) == (set(), set())

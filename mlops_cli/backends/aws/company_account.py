@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_cli.backends.aws.package_index import NO_INDEX, PackageIndex
+from mlops_cli.core.jobs.secret_addresses import is_parameter, location
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.instances import EndpointConfig
 from mlops_cli.project.settings import Settings
@@ -24,7 +26,11 @@ PARAMETERS = {
     "VPC_ID": "VpcId",
     "SUBNET_IDS": "SubnetIds",
     "SECURITY_GROUP_IDS": "SecurityGroupIds",
+    "PACKAGE_INDEX_URL": "PackageIndexUrl",
+    "PACKAGE_INDEX_SECRET": "PackageIndexAccess",
 }
+# CodeBuild's word for what the index's credential is stored in, by whether that is Parameter Store.
+SECRET_TYPE, SECRET_TYPES = "PackageIndexAccessType", ("SECRETS_MANAGER", "PARAMETER_STORE")
 NETWORK = ("VPC_ID", "SUBNET_IDS", "SECURITY_GROUP_IDS")
 # Machines of these families have disks of their own, encrypted by their hardware: SageMaker refuses a key for them.
 # By the letter d after the generation, or of accelerated and storage families by the generation.
@@ -39,6 +45,7 @@ class CompanyAccount:
     kms_key: str = ""
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
+    index: PackageIndex = NO_INDEX
 
     def volume_key(self, instance_type: str) -> str:
         """Return the key of an instance's volume; empty for instances that take none."""
@@ -58,6 +65,8 @@ class CompanyAccount:
             "VolumeKey": str(bool(self.volume_key(hosting.instance_type))).lower(),
             "SubnetIds": ",".join(self.subnets),
             "SecurityGroupIds": ",".join(self.security_groups),
+            # A model's container reads no secret: without the credential the index would refuse it.
+            "PackageIndexUrl": "" if self.index.secret else self.index.url,
         }
 
 
@@ -110,17 +119,24 @@ def read(text: str) -> CompanyAccount:
         kms_key=values.get("key", ""),
         subnets=tuple(name for name in values.get("subnets", "").split(",") if name),
         security_groups=tuple(name for name in values.get("groups", "").split(",") if name),
+        index=PackageIndex(values.get("index", ""), values.get("credential", "")),
     )
 
 
 def parameters(settings: Settings) -> dict[str, str]:
-    """Return the parameters of the pipeline's stack. Raise ConfigurationError for a part of a network."""
+    """Return the parameters of the pipeline's stack. Raise ConfigurationError for settings that lack another one."""
     missing = [name for name in NETWORK if not settings[name]]
     if missing and len(missing) < len(NETWORK):
         raise ConfigurationError(
             f"A VPC needs {', '.join(NETWORK)}, and {' and '.join(missing)} is empty.", "Set all three, or none."
         )
-    return {parameter: settings[name] for name, parameter in PARAMETERS.items()}
+    if settings["PACKAGE_INDEX_SECRET"] and not settings["PACKAGE_INDEX_URL"]:
+        raise ConfigurationError(
+            "PACKAGE_INDEX_SECRET is set, and PACKAGE_INDEX_URL is empty: nobody knows which index it is for.",
+            "Set both, or none.",
+        )
+    values = {parameter: settings[name] for name, parameter in PARAMETERS.items()}
+    return {**values, SECRET_TYPE: SECRET_TYPES[is_parameter(settings["PACKAGE_INDEX_SECRET"])]}
 
 
 def storage_parameters(settings: Settings) -> dict[str, str]:
@@ -131,4 +147,6 @@ def storage_parameters(settings: Settings) -> dict[str, str]:
 def used_by(stack_parameters: Mapping[str, str]) -> list[str]:
     """Return, in words, what the pipeline's stack uses and has not created."""
     nouns = {"PermissionsBoundary": "policy", "KmsKeyArn": "KMS key", "VpcId": "VPC"}
-    return [f"{noun} {stack_parameters[name]}" for name, noun in nouns.items() if stack_parameters.get(name)]
+    secret = stack_parameters.get("PackageIndexAccess")
+    named = [f"{noun} {stack_parameters[name]}" for name, noun in nouns.items() if stack_parameters.get(name)]
+    return [*named, *([f"secret in {location(secret)}"] if secret else [])]

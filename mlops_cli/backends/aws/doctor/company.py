@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mlops_cli.backends.aws.clients.secrets import missing_secrets
 from mlops_cli.backends.aws.company_account import check_hosting, parameters
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.core.jobs.secret_addresses import create_command, location
 from mlops_cli.errors import ConfigurationError
 
 NAME = "company"
@@ -22,7 +24,7 @@ def company(subject: CheckContext) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield Finding(NAME, State.FAILURE, error.message, BREAKS, error.hint)
         return
-    for setting, check in (("PERMISSIONS_BOUNDARY", _boundary), ("KMS_KEY_ARN", _key), ("VPC_ID", _network)):
+    for setting, check in CHECKS.items():
         if subject.settings[setting]:
             yield from _checked(setting, check, subject)
 
@@ -41,7 +43,8 @@ def _checked(setting: str, check: Callable[[CheckContext], str], subject: CheckC
             raise
         problem = f"{error.aws_message or error.message}"
     if problem:
-        yield Finding(NAME, State.FAILURE, f"{setting} {value}: {problem}", BREAKS, f"Correct {setting}: mlops config")
+        fix = create_command(value) if check is _index_secret else f"Correct {setting}: mlops config"
+        yield Finding(NAME, State.FAILURE, f"{setting} {value}: {problem}", BREAKS, fix)
     else:
         yield ok(NAME, f"{setting} {value}")
 
@@ -72,3 +75,18 @@ def _network(subject: CheckContext) -> str:
     }
     elsewhere = sorted(name for name in (*subnets, *groups) if described.get(name) != vpc)
     return f"{', '.join(elsewhere)} belong to another VPC." if elsewhere else ""
+
+
+def _index_secret(subject: CheckContext) -> str:
+    address = subject.settings["PACKAGE_INDEX_SECRET"]
+    if not list(missing_secrets(subject.account, {"": address})):
+        return ""
+    return f"the secret is not in {location(address)}. It must hold USER:PASSWORD."
+
+
+CHECKS: dict[str, Callable[[CheckContext], str]] = {
+    "PERMISSIONS_BOUNDARY": _boundary,
+    "KMS_KEY_ARN": _key,
+    "VPC_ID": _network,
+    "PACKAGE_INDEX_SECRET": _index_secret,
+}

@@ -295,7 +295,7 @@ def _doctor(context: ArnContext) -> Iterator[RequiredPermission]:
     """Yield the permissions of `mlops doctor`: on all endpoints of the account, and on its own identity."""
     quotas = _actions("servicequotas", "ListServiceQuotas ListAWSDefaultServiceQuotas")
     yield RequiredPermission(SOME, (*quotas, "cloudwatch:GetMetricStatistics"), "doctor")
-    if context.has_secrets:
+    if context.has_secrets or context.company.get("PACKAGE_INDEX_SECRET"):
         looks = ("secretsmanager:DescribeSecret", "ssm:DescribeParameters")
         yield RequiredPermission(SOME, looks, "run, approve, rollback, reproduce, doctor")
     endpoints = _actions("sagemaker", "DescribeEndpoint ListTags")

@@ -108,9 +108,10 @@ class AwsStageExecutor:
             return {}
         variables = environment_inputs({}, self.use_case.passed)
         packed = {DIGESTS: job_code.digests_script()} if stage.kind is Kind.PROCESSING else {}
+        index = self.outputs.company.index.cache_inputs if self.job_builder.requirements() else {}
         names, shared = sent_code(self.project.root), self.use_case.passed.code
         sources = job_code.inputs(stage, self.project.training, names, self.use_case, self._imports, shared)
-        return {"image": self.outputs.training_image, **packed, **sources, **variables}
+        return {"image": self.outputs.training_image, **index, **packed, **sources, **variables}
 
     def _other_files(self, stage: Stage) -> dict[str, str]:
         """Return the files that no script imports: all files of the jobs, requirements.txt among them."""

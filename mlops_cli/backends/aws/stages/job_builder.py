@@ -12,6 +12,7 @@ from pathlib import Path
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.aws.infra.source_bundle import sent_code, shared_code
+from mlops_cli.backends.aws.package_index import INSTALLER, NO_INDEX, RENAMED_REQUIREMENTS, REQUIREMENTS, PackageIndex
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages import launcher, output_digests, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
@@ -36,6 +37,7 @@ from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.model_archive import pack
+from mlops_cli.locks import index_url
 from mlops_cli.project.instances import InstanceSettings, JobInstances
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import UseCase
@@ -117,7 +119,13 @@ class JobBuilder:
             tags=self._tags,
             variables=self._use_case.passed.fixed,
             secrets=self.secrets,
+            index=self._index,
         )
+
+    @property
+    def _index(self) -> PackageIndex:
+        """The index that a job needs, if it installs packages."""
+        return self._outputs.company.index if self.requirements() else NO_INDEX
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -137,8 +145,10 @@ class JobBuilder:
         self, folder: Path, stage: Stage, parameters: Mapping[str, Hyperparameter] | None = None
     ) -> list[str]:
         """Copy all files that a job gets into ``folder``; return their names."""
-        own = _own_files(stage, parameters or {}, bool(self.secrets))
-        return _copy_code({**self._code_files(), **own}, folder)
+        files = {**self._code_files(), **_own_files(stage, parameters or {}, bool(self.secrets), self._index)}
+        if stage.kind is Kind.TRAINING and self._index.secret:
+            files[RENAMED_REQUIREMENTS] = files.pop(REQUIREMENTS)
+        return _copy_code(files, folder)
 
     def _code_address(self, stage: Stage, parameters: Mapping[str, Hyperparameter], sends: bool) -> str:
         """Return the address of a job's code, which is sent unless it is there; a deciding step may send none."""
@@ -191,17 +201,20 @@ class JobBuilder:
 
     def requirements(self) -> list[str]:
         """Return the packages to install in the container."""
-        file = self._project.training / "requirements.txt"
+        file = self._project.training / REQUIREMENTS
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def _own_files(stage: Stage, parameters: Mapping[str, Hyperparameter], has_secrets: bool) -> dict[str, Path]:
+def _own_files(
+    stage: Stage, parameters: Mapping[str, Hyperparameter], has_secrets: bool, index: PackageIndex
+) -> dict[str, Path]:
     """Return mlops' own files that the job's container executes, by name."""
-    runner = {RUNNER: Path(secrets_runner.__file__)} if has_secrets else {}
+    installer = {INSTALLER: Path(index_url.__file__)} if index.secret else {}
+    runner = {RUNNER: Path(secrets_runner.__file__), **installer} if has_secrets or index.secret else {}
     if stage.kind is not Kind.TRAINING:
         return {DIGESTS: Path(output_digests.__file__), **runner}
-    is_launched = has_secrets or needs_launcher(parameters)
+    is_launched = has_secrets or bool(index.secret) or needs_launcher(parameters)
     return {**({LAUNCHER: Path(launcher.__file__)} if is_launched else {}), **runner}
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.backends.aws.package_index import INSTALLER, NO_INDEX, REQUIREMENTS, PackageIndex
 from mlops_cli.backends.aws.stages import launcher, secrets_runner
 from mlops_cli.core.jobs.script_environment import STEADY
 from mlops_cli.core.jobs.script_job import CHECKPOINT_VARIABLE, ScriptJob, command_line
@@ -41,9 +42,11 @@ MOST_MACHINES = 15
 # No shell stands between SageMaker and the script: it would pass on no signal.
 ENTRYPOINT = (
     f"cd {CODE} && tar -xzf {ARCHIVE} && "
-    f"if [ -f requirements.txt ]; then {PYTHON} -m pip install -q -r requirements.txt; fi && "
+    f"if [ -f {REQUIREMENTS} ]; then {PYTHON} -m pip install -q -r {REQUIREMENTS}; fi && "
     f'exec {PYTHON} -I {DIGESTS} /opt/ml "$@"'
 )
+# The same with a package index that asks for a credential.
+ENTRYPOINT_WITH_CREDENTIAL = ENTRYPOINT.replace("-m pip install -q -r", INSTALLER)
 NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"
 # Packed beside a script that gets secrets, which it reads.
@@ -58,7 +61,8 @@ class JobSpec:
     """SageMaker's parameters of a job besides its script. ``inputs`` are S3 addresses by channel.
 
     ``checkpoints`` is the key prefix that an interrupted or failed job continues from; ``isolated``: the container
-    needs no network; ``variables`` are the use case's own; ``secrets`` are addresses by name, never values.
+    needs no network; ``variables`` are the use case's own; ``secrets`` are addresses by name, never values; ``index``
+    is where the job installs packages from.
     """
 
     name: str
@@ -74,6 +78,7 @@ class JobSpec:
     tags: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    index: PackageIndex = NO_INDEX
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -103,6 +108,7 @@ def processing_request(
             f"{stage} has {spec.machine.instance_count} machines; a processing job can have {MOST_MACHINES} at most.",
             "Change instance_count in training/usecase.toml.",
         )
+    entrypoint = ENTRYPOINT_WITH_CREDENTIAL if spec.index.secret else ENTRYPOINT
     channels = {name: Path(DATA if name == FIRST_INPUT else f"{DATA}-{name}") for name in spec.inputs}
     job = ScriptJob(stage, Kind.PROCESSING, Path(CODE) / script, Path(OUTPUT), channels, hyperparameters)
     return {
@@ -110,7 +116,7 @@ def processing_request(
         "RoleArn": spec.role,
         "AppSpecification": {
             "ImageUri": spec.image,
-            "ContainerEntrypoint": ["bash", "-c", ENTRYPOINT, stage],
+            "ContainerEntrypoint": ["bash", "-c", entrypoint, stage],
             "ContainerArguments": [*([PYTHON, RUNNER] if spec.secrets else []), *command_line(job, PYTHON)],
         },
         "ProcessingInputs": [
@@ -125,7 +131,7 @@ def processing_request(
         },
         "ProcessingResources": {"ClusterConfig": _cluster(spec.machine)},
         "StoppingCondition": {"MaxRuntimeInSeconds": spec.machine.max_runtime_minutes * 60},
-        "Environment": {**spec.variables, **spec.addresses, **STEADY, "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
+        "Environment": {**_variables(spec), "SM_RESOURCE_CONFIG_FILE": RESOURCE_CONFIG},
         "NetworkConfig": {"EnableNetworkIsolation": spec.isolated},
         "Tags": _tags(spec),
     }
@@ -173,11 +179,15 @@ def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter],
         "OutputDataConfig": {"S3OutputPath": spec.output},
         "ResourceConfig": _cluster(spec.machine),
         "StoppingCondition": _stopping_condition(spec.machine),
-        "Environment": {**spec.variables, **spec.addresses, **STEADY, CHECKPOINT_VARIABLE: CHECKPOINTS},
+        "Environment": {**_variables(spec), CHECKPOINT_VARIABLE: CHECKPOINTS},
         "CheckpointConfig": {"S3Uri": spec.checkpoints, "LocalPath": CHECKPOINTS},
         "EnableManagedSpotTraining": spec.machine.spot,
         "Tags": _tags(spec),
     }
+
+
+def _variables(spec: JobSpec) -> dict[str, str]:
+    return {**spec.variables, **spec.addresses, **spec.index.variables, **STEADY}
 
 
 def needs_launcher(hyperparameters: Mapping[str, Hyperparameter]) -> bool:
@@ -191,7 +201,7 @@ def _is_plain(name: str, value: Hyperparameter) -> bool:
 
 def _hyperparameters(script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec) -> dict[str, str]:
     """Return script mode's parameters and the script's; each value is a quoted string, since the toolkit reads JSON."""
-    launched = bool(spec.secrets) or needs_launcher(hyperparameters)
+    launched = bool(spec.secrets or spec.index.secret) or needs_launcher(hyperparameters)
     values = {
         "sagemaker_program": LAUNCHER if launched else script,
         "sagemaker_submit_directory": spec.code,

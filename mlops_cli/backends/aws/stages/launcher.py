@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ SCRIPT = "sagemaker_mlops_script"
 VALUE = "sagemaker_mlops_value_"
 # The toolkit's own, which no script is given.
 OWN = "sagemaker_"
+# The packages from an index with a credential, which the toolkit cannot read.
+INSTALL = ("mlops_packages.py", "mlops_requirements.txt")
 
 
 def hyperparameters(sent: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +67,8 @@ def main() -> None:
     script, values = decoded[SCRIPT], hyperparameters(decoded)
     arguments = [part for name, value in values.items() for part in (_option(name), str(value))]
     os.environ.update(variables(script, values, arguments, dict(os.environ)))
+    if Path(INSTALL[1]).is_file() and (code := subprocess.run([sys.executable, *INSTALL]).returncode):
+        sys.exit(code)
     command = [sys.executable, script, *arguments]
     if any(name.startswith("MLOPS_SECRET_") for name in os.environ):
         command = [sys.executable, "mlops_secrets.py", *command]

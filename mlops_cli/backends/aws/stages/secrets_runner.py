@@ -39,10 +39,13 @@ def hidden_forms(values: Iterable[str]) -> list[bytes]:
     return [form.encode() for form in sorted(forms, key=len, reverse=True)]
 
 
-def run(command: Sequence[str], values: Mapping[str, str]) -> int:
-    """Run the command with the values in its environment; return its exit code. A signal to end is passed on."""
+def run(command: Sequence[str], values: Mapping[str, str], secrets: Iterable[str] = ()) -> int:
+    """Run the command with the values in its environment; return its exit code. A signal to end is passed on.
+
+    The output is without the ``secrets``; all values are secret if none are named.
+    """
     environment = {**{name: text for name, text in os.environ.items() if not name.startswith(ADDRESS)}, **values}
-    forms = hidden_forms(values.values())
+    forms = hidden_forms(secrets or values.values())
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
     pipes = ((process.stdout, sys.stdout.buffer), (process.stderr, sys.stderr.buffer))

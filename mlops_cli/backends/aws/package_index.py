@@ -1,0 +1,33 @@
+"""A company's package index, as jobs install from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlops_cli.locks.index_url import ADDRESS, URL
+
+# The installer, packed beside a job's script, and the list that it installs: the toolkit would take requirements.txt.
+INSTALLER = "mlops_packages.py"
+REQUIREMENTS = "requirements.txt"
+RENAMED_REQUIREMENTS = "mlops_requirements.txt"
+
+
+@dataclass(frozen=True)
+class PackageIndex:
+    """``secret`` is the address of the credential; empty if the index needs none."""
+
+    url: str = ""
+    secret: str = ""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the variables of a job: pip reads the first one, the installer both."""
+        return {name: value for name, value in ((URL, self.url), (ADDRESS, self.secret)) if value}
+
+    @property
+    def cache_inputs(self) -> dict[str, str]:
+        """Return what the packages of a job depend on."""
+        return {"package index": self.url} if self.url else {}
+
+
+NO_INDEX = PackageIndex()
