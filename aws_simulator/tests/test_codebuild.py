@@ -285,3 +285,31 @@ def test_a_project_whose_role_does_not_trust_codebuild_is_refused(aws: Aws) -> N
 def test_an_unknown_property_is_refused(aws: Aws) -> None:
     assert stack(aws, "s", resources("codebuild.amazonaws.com", TimeoutInMinute=3)) == "ROLLBACK_COMPLETE"
     assert "extraneous key [TimeoutInMinute]" in reasons(aws, "s")[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "service"),
+    [
+        ("PARAMETER_STORE", "ssm:GetParameters", "Decrypted Variables"),
+        ("SECRETS_MANAGER", "secretsmanager:GetSecretValue", "Secrets Manager"),
+    ],
+)
+def test_a_secret_variable_is_read_with_the_role_and_hidden_in_the_log(
+    aws: Aws, kind: str, action: str, service: str
+) -> None:
+    stored = aws.control("store-secrets", **{"/a/login": "me:p4ssw0rd", "login": "me:p4ssw0rd"})
+    address = stored["/a/login" if kind == "PARAMETER_STORE" else "login"]
+    builds = Builds(aws, LOGS)
+    environment = builds.client.batch_get_projects(names=["builds"])["projects"][0]["environment"]
+    environment["environmentVariables"] = [{"name": "LOGIN", "value": address, "type": kind}]
+    builds.client.update_project(name="builds", environment=environment)
+    spec = "version: 0.2\nphases: {build: {commands: ['echo got $LOGIN and ${#LOGIN} characters']}}\n"
+    refused = builds.run(spec)
+    (phase,) = (phase for phase in refused["phases"] if phase.get("phaseStatus") == "FAILED")
+    assert phase["phaseType"] == "DOWNLOAD_SOURCE"
+    assert phase["contexts"][0]["statusCode"] == f"{service} Error Message"
+    arn = address if kind == "SECRETS_MANAGER" else f"arn:aws:ssm:us-east-1:123456789012:parameter{address}"
+    grant(aws, "builder", LOGS, {"Action": action, "Resource": arn})
+    build = builds.run(spec)
+    assert build["buildStatus"] == "SUCCEEDED"
+    assert "got *** and 11 characters" in builds.log(build)

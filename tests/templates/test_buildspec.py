@@ -93,7 +93,7 @@ def test_bash_understands_each_command(command: str) -> None:
 
 
 def test_every_command_step_is_given_every_variable_that_is_read() -> None:
-    resolved = variant("pipeline-codecommit")
+    resolved = variant("pipeline-company")
     for step in command_steps(resolved):
         missing = (variables(BUILDSPEC) | set(VARIABLES.values())) - given(resolved, step) - OF_CODEBUILD
         assert not missing, f"{step['Name']} lacks {', '.join(sorted(missing))}"
@@ -102,5 +102,5 @@ def test_every_command_step_is_given_every_variable_that_is_read() -> None:
 def test_a_variable_that_nobody_gives_is_found() -> None:
     document = deepcopy(BUILDSPEC)
     document["phases"]["build"]["commands"].append('echo "${MLOPS_STAGENAME}"')
-    resolved = variant("pipeline-codecommit")
+    resolved = variant("pipeline-company")
     assert variables(document) - given(resolved, command_steps(resolved)[0]) - OF_CODEBUILD == {"MLOPS_STAGENAME"}

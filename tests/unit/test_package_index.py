@@ -12,7 +12,7 @@ import pytest
 
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.package_index import INSTALLER, RENAMED_REQUIREMENTS, PackageIndex
-from mlops_cli.backends.aws.stages import launcher, secrets_runner
+from mlops_cli.backends.aws.stages import index_url, launcher, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
     ENTRYPOINT,
     ENTRYPOINT_WITH_CREDENTIAL,
@@ -22,7 +22,6 @@ from mlops_cli.backends.aws.stages.job_requests import (
     training_request,
 )
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.locks import index_url
 from mlops_cli.project.instances import JobInstances
 from mlops_cli.project.settings import resolve
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlops_cli.locks.index_url import ADDRESS, URL
+from mlops_cli.backends.aws.stages.index_url import ADDRESS, URL
 
 # The installer, packed beside a job's script, and the list that it installs: the toolkit would take requirements.txt.
 INSTALLER = "mlops_packages.py"

@@ -14,7 +14,7 @@ from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.aws.infra.source_bundle import sent_code, shared_code
 from mlops_cli.backends.aws.package_index import INSTALLER, NO_INDEX, RENAMED_REQUIREMENTS, REQUIREMENTS, PackageIndex
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
-from mlops_cli.backends.aws.stages import launcher, output_digests, secrets_runner
+from mlops_cli.backends.aws.stages import index_url, launcher, output_digests, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
     ARCHIVE,
     DIGESTS,
@@ -37,7 +37,6 @@ from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.model_archive import pack
-from mlops_cli.locks import index_url
 from mlops_cli.project.instances import InstanceSettings, JobInstances
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import UseCase

@@ -1,8 +1,8 @@
 """Give pip the credential of a company's package index, which no definition of a build or job may hold.
 
-A build has the credential in a variable: ``python -m mlops_cli.locks.index_url`` prints the address for pip. A job has
-the address of the credential. This file is packed beside its script, and installs a list of requirements: it imports
-nothing of mlops but the reader of secrets, which is packed beside it, too.
+A build has the credential in a variable: this module, executed, prints the address for pip. A job has the address of
+the credential. This file is packed beside its script, and installs a list of requirements: it imports nothing of mlops
+but the reader of secrets, which is packed beside it, too.
 """
 
 from __future__ import annotations
