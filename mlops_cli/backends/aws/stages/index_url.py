@@ -25,7 +25,8 @@ def with_credential(url: str, credential: str) -> str:
     if not user or not password:
         raise ValueError(EXPECTED)
     scheme, _, rest = url.partition("//")
-    return f"{scheme}//{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+    login = ":".join(quote(part, safe="") for part in (user, password))
+    return scheme + "//" + login + "@" + rest
 
 
 def install(requirements: str) -> int | str:
