@@ -79,7 +79,7 @@ def _kaggle(settings: Settings, use_case: UseCase) -> Iterator[Finding]:
             "kaggle",
             State.FAILURE,
             "The kaggle package is not installed.",
-            "Kaggle is the data source in training/usecase.toml.",
+            "Kaggle is the data source in usecase.toml.",
             f"{install_command('kaggle')} (it needs Python 3.11 or newer){alternative}",
         )
     location = _kaggle_credentials(settings)
@@ -90,7 +90,7 @@ def _kaggle(settings: Settings, use_case: UseCase) -> Iterator[Finding]:
         "kaggle",
         State.FAILURE,
         "There are no Kaggle credentials.",
-        "Kaggle is the data source in training/usecase.toml.",
+        "Kaggle is the data source in usecase.toml.",
         "Create a token at https://www.kaggle.com/settings/api and put it in KAGGLE_API_TOKEN or "
         f"~/.kaggle/access_token{alternative}",
     )

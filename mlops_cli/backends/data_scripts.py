@@ -73,28 +73,34 @@ class DataScripts:
                 code = self._children.run(argv, training, environment, file, on_line, minutes * 60)
             except TimeLimitError:
                 reason = f"takes too long: {time_limit_message(DOWNLOAD, minutes)}."
-                raise _failure(script, reason, tail, log) from None
+                raise self._failure(script, reason, tail, log) from None
         if code != 0 and any(reason in line for line in tail.texts for reason in DISK_FULL):
             raise MlopsError(f"the disk is full while writing to {output}", "make room, then repeat the command")
         if code != 0:
-            raise _failure(script, f"{describe_exit(code)}.", tail, log)
+            raise self._failure(script, f"{describe_exit(code)}.", tail, log)
 
     def _code(self, script: DataScript) -> dict[str, str]:
         training = self._project.training
         path = training / script.file
         if not path.is_file():
             raise ConfigurationError(
-                f"the script training/{script.file} is missing", "restore it, or change [data] in training/usecase.toml"
+                f"the script {self._project.scripts_dir}/{script.file} is missing",
+                "restore it, or change [data] in usecase.toml",
             )
-        return code_inputs(path, {}, root=training)
+        return code_inputs(path, {}, root=training, project=self._project.root)
 
     def _files(self, code: dict[str, str], reads: Path, started_ns: int, output: Path) -> dict[str, str]:
         """Return the digests of the script's modules and of the files that it has read, by path."""
-        root = self._project.root
-        modules = {str(root / name): value for name, value in code.items() if name.startswith("training/")}
-        read = Reads(root, self._use_case.files, digest_file).cache_inputs(reads, started_ns, code)
+        root, scripts_dir = self._project.root, self._project.scripts_dir
+        modules = {str(root / name): value for name, value in code.items() if name.startswith(f"{scripts_dir}/")}
+        read = Reads(root, self._use_case.files, digest_file, scripts_dir).cache_inputs(reads, started_ns, code)
         paths = {root / name.removeprefix(FILE): value for name, value in read.items() if name.startswith(FILE)}
         return {**modules, **{str(path): value for path, value in paths.items() if not path.is_relative_to(output)}}
+
+    def _failure(self, script: DataScript, reason: str, tail: LastLines, log: Path) -> MlopsError:
+        lines = "\n".join(f"  {line}" for line in tail.texts) or "  (it printed nothing)"
+        message = f"{self._project.scripts_dir}/{script.file} {reason}\n{lines}\nLog: {log}"
+        return MlopsError(message, "fix it, then repeat the command")
 
 
 def _reader(phase: str, tail: LastLines, report: Report) -> Callable[[OutputLine], None]:
@@ -108,8 +114,3 @@ def _reader(phase: str, tail: LastLines, report: Report) -> Callable[[OutputLine
             tail.add(line)
 
     return on_line
-
-
-def _failure(script: DataScript, reason: str, tail: LastLines, log: Path) -> MlopsError:
-    lines = "\n".join(f"  {line}" for line in tail.texts) or "  (it printed nothing)"
-    return MlopsError(f"training/{script.file} {reason}\n{lines}\nLog: {log}", "fix it, then repeat the command")

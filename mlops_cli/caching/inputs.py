@@ -24,7 +24,7 @@ def _name(source: str) -> str:
 def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:
     """Return the part of usecase.toml that the stage reads: gates all of it, jobs the columns and hyperparameters."""
     if stage.kind is Kind.GATE:
-        return {"training/usecase.toml": digest_file(use_case.path)}
+        return {use_case.path.relative_to(use_case.root).as_posix(): digest_file(use_case.path)}
     if stage.kind is Kind.APPROVAL:
         return use_case.metrics.named()
     if stage.kind is Kind.DEPLOY:

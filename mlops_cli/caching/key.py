@@ -21,10 +21,12 @@ def code_inputs(
     digest: Callable[[Path], str] = digest_file,
     root: Path | None = None,
     code: Sequence[Path] = (),
+    project: Path | None = None,
 ) -> dict[str, str]:
     """Return the sources of a script that runs in this environment, the interpreter, and its packages.
 
-    ``root`` is the folder of the project's modules, by default the script's own; ``code``: folders of shared ones.
+    ``root`` is the folder of the project's modules, by default the script's own; ``code``: folders of shared ones;
+    ``project``: the folder that names are relative to, by default the one above ``root``.
     """
     root = root or training_of(script)
     sources = Sources(root, imports_by_digest, code)
@@ -34,7 +36,7 @@ def code_inputs(
     packages = third_party(needed, root, imports_by_digest, code)
     return {
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}",
-        **_named(own, root),
+        **_named(own, project or root.parent),
         **_library(own.values()),
         **{name: value for package in packages for name, value in package_inputs(package, digest).items()},
     }
@@ -45,6 +47,7 @@ def source_inputs(
     imports_by_digest: MutableMapping[str, list[str]],
     packs: Sequence[str] = (),
     code: Sequence[Path] = (),
+    project: Path | None = None,
 ) -> dict[str, str]:
     """Return the script and every module of its project that it imports, found without running it.
 
@@ -54,7 +57,7 @@ def source_inputs(
     """
     root = training_of(script)
     sources = Sources(root, imports_by_digest, code).of([script, *_packed(root, packs)])
-    return {**_named(sources, root), **_library(sources.values())}
+    return {**_named(sources, project or root.parent), **_library(sources.values())}
 
 
 def _library(sources: Iterable[Source]) -> dict[str, str]:
@@ -66,7 +69,7 @@ def _library(sources: Iterable[Source]) -> dict[str, str]:
 
 
 def training_of(script: Path) -> Path:
-    """Return the training folder of a script or a gate."""
+    """Return the scripts' folder of a script or a gate."""
     return script.parent.parent if script.parent.name == "tests" else script.parent
 
 
@@ -74,15 +77,9 @@ def _packed(root: Path, packs: Sequence[str]) -> list[Path]:
     return [root / name for name in packs if (root / name).is_file()]
 
 
-def _named(sources: Mapping[Path, Source], root: Path) -> dict[str, str]:
-    return {_name(path, root): source.digest for path, source in sources.items()}
-
-
-def _name(path: Path, root: Path) -> str:
-    """Return a module's path relative to the project, the folder above ``root``."""
-    if path.is_relative_to(root):
-        return f"training/{path.relative_to(root).as_posix()}"
-    return Path(os.path.relpath(path, root.parent)).as_posix()
+def _named(sources: Mapping[Path, Source], project: Path) -> dict[str, str]:
+    """Return the digests of modules by their paths relative to the project."""
+    return {Path(os.path.relpath(path, project)).as_posix(): source.digest for path, source in sources.items()}
 
 
 def third_party(

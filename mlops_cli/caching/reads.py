@@ -13,6 +13,7 @@ from mlops_cli.caching.stage_files import Files, is_declared
 from mlops_cli.core.cache_inputs import FILE, FOLDER, READ
 from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.ignore_rules import CLUTTER_RULES, is_ignored
+from mlops_cli.project.scripts_dir import DEFAULT
 
 # The system's own files; no project owns them.
 SYSTEM = (
@@ -24,11 +25,12 @@ MISSING, CHANGING = "missing", "changed while the stage ran"
 
 @dataclass(frozen=True)
 class Reads:
-    """Reads of one project. ``digest`` returns a file's digest."""
+    """Reads of one project. ``digest`` returns a file's digest; ``scripts_dir`` is relative to the project's root."""
 
     root: Path
     files: Files
     digest: Callable[[Path], str]
+    scripts_dir: str = DEFAULT
 
     def cache_inputs(self, log: Path, started_ns: int, counted: Mapping[str, str]) -> dict[str, str]:
         """Return, by name, the files that a stage begun at ``started_ns`` has read, without those in ``counted``."""
@@ -64,7 +66,7 @@ class Reads:
 
     def _has_changed(self, path: Path, use: str, since_ns: int) -> bool:
         inside = self._inside(path)
-        is_in_training = inside is not None and inside.parts[:1] == ("training",)
+        is_in_training = inside is not None and inside.is_relative_to(self.scripts_dir)
         if self._is_of_system(path) or self._is_declared_idle(path):
             return False
         if use == "l":
@@ -87,12 +89,13 @@ class Reads:
         return {name: self.now(name) for name in cache_inputs if name.startswith(READ)}
 
     def written_files(self, log: Path) -> list[str]:
-        """Return the names below training/ of files that a stage wrote without looking for them first."""
+        """Return the names below the scripts' folder of files that a stage wrote without looking for them first."""
         uses = _uses(log)
         looked_for = _inputs(uses)
         created = [path for path in dict.fromkeys(path for use, path in uses if use == "w") if path not in looked_for]
         inside = [name for path in created if (name := self._inside(Path(path)))]
-        return [name.relative_to("training").as_posix() for name in inside if name.parts[:1] == ("training",)]
+        below = [name for name in inside if name.is_relative_to(self.scripts_dir)]
+        return [name.relative_to(self.scripts_dir).as_posix() for name in below]
 
     def _name(self, path: Path, kind: str) -> str:
         inside = self._inside(path)
@@ -109,7 +112,7 @@ class Reads:
         if self._is_of_system(path):
             return True
         if name.startswith(FOLDER):
-            return inside is None or inside.parts[:1] == ("training",) or not path.is_dir()
+            return inside is None or inside.is_relative_to(self.scripts_dir) or not path.is_dir()
         if inside is None and not path.is_file() and (use != "m" or path.exists()):
             return True
         return path.is_dir() or self._is_declared_idle(path)
@@ -124,7 +127,8 @@ class Reads:
     def _is_declared_idle(self, path: Path) -> bool:
         """Return True if usecase.toml declares that no stage depends on the file."""
         inside = self._inside(path)
-        below = Path(os.path.relpath(path if inside is None else self.root / inside, self.root / "training")).as_posix()
+        target = path if inside is None else self.root / inside
+        below = Path(os.path.relpath(target, self.root / self.scripts_dir)).as_posix()
         last = next((stages for key, stages in reversed(list(self.files.items())) if is_declared(below, key)), None)
         return last == ()
 

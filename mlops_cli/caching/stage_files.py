@@ -1,4 +1,4 @@
-"""The files of training/ that count for a stage in addition to the modules that its script imports."""
+"""The files of the scripts' folder that count for a stage in addition to the modules that its script imports."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from mlops_cli.caching.sources import Sources
 from mlops_cli.core.stages import STAGES, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.ignore_rules import is_ignored, rules_of
+from mlops_cli.project.scripts_dir import FILE
 
-# Counted in parts: each stage depends on the sections that it reads.
-USE_CASE = "usecase.toml"
 # By their names, no script reads these; a run records the read if one does.
 UNREAD = rules_of(("README*", "LICENSE*", "CHANGELOG*", ".git*", ".editorconfig"))
 
@@ -33,10 +32,8 @@ def other_files(
     files count for every script, those below tests/ for both gates, unless ``files`` (patterns and stages) says
     otherwise.
     """
-    imported = _imported(training, sources, data_scripts)
-    return [
-        name for name in names if name not in imported and name != USE_CASE and stage.name in stages_of(name, files)
-    ]
+    imported = {*_imported(training, sources, data_scripts), FILE}  # of that file each stage reads sections
+    return [name for name in names if name not in imported and stage.name in stages_of(name, files)]
 
 
 def stages_of(name: str, files: Files) -> tuple[str, ...]:
@@ -75,11 +72,13 @@ def file_inputs(
     digest: Callable[[Path], str],
     data_scripts: Sequence[str] = (),
     code: Sequence[Path] = (),
+    project: Path | None = None,
 ) -> dict[str, str]:
-    """Return the digests of the other files that count for the stage."""
+    """Return the digests of the other files that count for the stage, by their paths in ``project``."""
+    prefix = training.relative_to(project or training.parent).as_posix()
     sources = Sources(training, imports_by_digest, code)
     counted_files = other_files(stage, training, names, files, sources, data_scripts)
-    return {f"training/{name}": _digest(training / name, digest) for name in counted_files}
+    return {f"{prefix}/{name}": _digest(training / name, digest) for name in counted_files}
 
 
 def _digest(path: Path, digest: Callable[[Path], str]) -> str:

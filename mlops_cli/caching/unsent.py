@@ -16,11 +16,12 @@ from mlops_cli.caching.sources import Sources
 from mlops_cli.core.cache_inputs import FILE
 from mlops_cli.core.stages import STAGES
 from mlops_cli.files.atomic import read_json, write_atomically
+from mlops_cli.project.scripts_dir import DEFAULT
 
 # Other targets learn from this file in .mlops/ what stages on this machine have read.
 RECORD = "unsent.json"
 MOST_NAMES = 5
-# Sent only in training/ and templates/: stages may need the files there.
+# Sent only in the scripts' folder and templates/: stages may need the files there.
 DATA = (
     "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
     "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
@@ -29,10 +30,12 @@ DATA = (
 USER_CACHES = ("~/.cache", "~/Library/Caches")
 
 
-def unsent_files(cache_inputs: Mapping[str, str], root: Path, code: Sequence[Path] = ()) -> list[str]:
-    """Return the files that a stage has read but a job on AWS would lack: not in training/, ``code`` or caches."""
+def unsent_files(
+    cache_inputs: Mapping[str, str], root: Path, code: Sequence[Path] = (), scripts_dir: str = DEFAULT
+) -> list[str]:
+    """Return the files that a stage has read but a job on AWS would lack: not of the scripts, ``code`` or caches."""
     shared = tuple(f"{folder.relative_to(root).as_posix()}/" for folder in code if folder.is_relative_to(root))
-    available = ("training/", *shared, *_user_caches())
+    available = (f"{scripts_dir}/", *shared, *_user_caches())
     names = [name.removeprefix(FILE) for name in cache_inputs if name.startswith(FILE)]
     unsent = [
         name for name in names if not name.startswith(available) or (name.startswith(shared) and is_data_file(name))
@@ -51,16 +54,17 @@ def record_unsent(state: Path, stage: str, files: Sequence[str]) -> None:
         write_atomically(state / RECORD, json.dumps({**before, stage: list(files)}, indent=1))
 
 
-def describe_unsent(root: Path, state: Path, code: Sequence[Path] = ()) -> list[str]:
+def describe_unsent(root: Path, state: Path, code: Sequence[Path] = (), scripts_dir: str = DEFAULT) -> list[str]:
     """Return, in words, what stages import or have read that a job on AWS would lack."""
-    training = root / "training"
+    training = root / scripts_dir
     packages = _packages(training, code)
     described = [
         f"the package {name} is imported from {location}: a job on AWS does not have it; name its folder in "
-        "training/usecase.toml, [code] path, or publish it and name it in training/requirements.txt"
+        f"usecase.toml, [code] path, or publish it and name it in {scripts_dir}/requirements.txt"
         for name, location in packages.items()
     ]
-    return [*described, *_requirements(training), *_files(root, state, list(packages.values()))]
+    files = _files(root, state, list(packages.values()), scripts_dir)
+    return [*described, *_requirements(training, scripts_dir), *files]
 
 
 def _packages(training: Path, code: Sequence[Path]) -> dict[str, Path]:
@@ -78,16 +82,16 @@ def _packages(training: Path, code: Sequence[Path]) -> dict[str, Path]:
     }
 
 
-def _requirements(training: Path) -> Iterator[str]:
-    """Yield the requirements that name a path outside of training/."""
+def _requirements(training: Path, scripts_dir: str) -> Iterator[str]:
+    """Yield the requirements that name a path outside of the scripts' folder."""
     for line in _lines(training):
         requirement = re.sub(r"^(-e|--editable)[ =]*", "", line)
         path = (requirement.partition(" @ ")[2] or requirement).removeprefix("file://")
         if path.startswith((".", "/")) and not (training / path).resolve().is_relative_to(training.resolve()):
-            yield f"training/requirements.txt names {path}, which is not uploaded: a job on AWS cannot install it"
+            yield f"{scripts_dir}/requirements.txt names {path}, which is not uploaded: a job on AWS cannot install it"
 
 
-def _files(root: Path, state: Path, described: Sequence[Path]) -> Iterator[str]:
+def _files(root: Path, state: Path, described: Sequence[Path], scripts_dir: str) -> Iterator[str]:
     """Yield, by stage, the files that stages on this machine have read, that still exist and are not described yet."""
     for stage, files in (read_json(state / RECORD) or {}).items():
         paths = {str(name): root / str(name) for name in files} if isinstance(files, list) else {}
@@ -99,7 +103,7 @@ def _files(root: Path, state: Path, described: Sequence[Path]) -> Iterator[str]:
         if names:
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             shown = ", ".join(names[:MOST_NAMES]) + more
-            yield f"on this machine {stage} has read {shown}: a job on AWS gets only training/"
+            yield f"on this machine {stage} has read {shown}: a job on AWS gets only {scripts_dir}/"
 
 
 def _lines(training: Path) -> list[str]:

@@ -150,7 +150,10 @@ def complete_hyperparameters(context: CompletionContext) -> Iterator[Suggestion]
 @completer
 def complete_sources(context: CompletionContext) -> Iterator[Suggestion]:
     """Return the sources that have a name. If none fits, the shell offers files."""
-    yield from ((name, f"written by training/{script.file}") for name, script in context.use_case.scripts.items())
+    yield from (
+        (name, f"written by {context.use_case.prefix}{script.file}")
+        for name, script in context.use_case.scripts.items()
+    )
     yield "kaggle", "the competition that usecase.toml names"
 
 

@@ -75,7 +75,7 @@ class AppContext:
     def use_case(self) -> UseCase:
         from mlops_cli.project.usecase import load_use_case
 
-        return load_use_case(self.project.training / "usecase.toml")
+        return load_use_case(self.project.use_case_file)
 
     @cached_property
     def backend(self) -> Backend:

@@ -45,9 +45,9 @@ def next_command(drift: Drift) -> str:
     if drift.status is DriftStatus.RETRAIN:
         return "mlops download-data --source NEW_DATA, then mlops run"
     if drift.status is DriftStatus.TOO_FEW and any(feature.needed is None for feature in drift.measures):
-        return "measure more rows in training/train.py, then mlops run"
+        return "measure more rows in train.py, then mlops run"
     if drift.status is DriftStatus.TOO_FEW:
-        return f"mlops drift --days {max(drift.observed.days, 30)}, or a larger sample in training/usecase.toml"
+        return f"mlops drift --days {max(drift.observed.days, 30)}, or a larger sample in usecase.toml"
     return (
         f"mlops drift --days {drift.observed.days}, again some days from now"
         if drift.status is DriftStatus.WATCH

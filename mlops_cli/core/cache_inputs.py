@@ -13,6 +13,13 @@ FILE, FOLDER = "the file ", "the folder "
 THE_DATA = "the data"
 
 READ = (FILE, FOLDER)
+# All names with a slash that are no files of the project's code.
+_NO_CODE = (*READ, "column ", "package ", "variable ", "secret ")
+
+
+def code_files(cache_inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the digests of the project's code: its names are paths, such as training/train.py or src/shop/a.py."""
+    return {name: value for name, value in cache_inputs.items() if "/" in name and not name.startswith(_NO_CODE)}
 
 
 def digest_cache_inputs(cache_inputs: Mapping[str, str]) -> str:

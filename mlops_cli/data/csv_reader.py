@@ -155,7 +155,7 @@ def _missing_columns(location: str, missing: Sequence[str], header: Sequence[str
         return message, f"write the names in the file exactly so, or change {title}: {pairs}"
     if has_no_header(header):
         return message, "the first line holds numbers: put a line with the columns' names before it"
-    return message, f"give a file with these columns, or change {title} in training/usecase.toml"
+    return message, f"give a file with these columns, or change {title} in usecase.toml"
 
 
 def _csv_reason(error: csv.Error) -> str:

@@ -53,7 +53,7 @@ def _tar_tables(path: Path, source: str, member_name: str, scratch: Path) -> lis
         names = ", ".join(name.as_posix() for name, _ in (chosen or files)[:MOST_NAMED]) or "nothing"
         raise MlopsError(
             f"{source} contains {'several tables' if chosen else 'no table'}: it has {names}",
-            'unpack it and give the table, or name it in training/usecase.toml, under [data]: file = "NAME"',
+            'unpack it and give the table, or name it in usecase.toml, under [data]: file = "NAME"',
         )
     return tables(chosen[0][1], f"{source}/{chosen[0][0]}", member_name, scratch / "member")
 

@@ -95,7 +95,7 @@ class ParquetReader:
             present = ", ".join(shown(name) for name in columns[:MOST_NAMES])
             raise MlopsError(
                 f"{source}: the columns {', '.join(missing)} are missing; it has {present}",
-                f"give a file with these columns, or change {schema.title} in training/usecase.toml",
+                f"give a file with these columns, or change {schema.title} in usecase.toml",
             )
         self.ignored = [name for name in columns if name not in self._names]
 

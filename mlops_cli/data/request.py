@@ -55,7 +55,7 @@ class DataRequest:
         if not self.sources or not all(source.strip() for source in self.sources):
             raise ConfigurationError(
                 "no source is given",
-                "name it: mlops download-data --source PATH, or [data] source in training/usecase.toml",
+                "name it: mlops download-data --source PATH, or [data] source in usecase.toml",
             )
         sources = sources_of(self)
         self._check_arguments()
@@ -78,7 +78,7 @@ class DataRequest:
                 f"{argument} is no argument of the source {' + '.join(self.sources)}",
                 f"mlops download-data --source {having[0]} --set {argument}={self.arguments[argument]}"
                 if having
-                else "leave it out, or add it to [data.scripts] in training/usecase.toml",
+                else "leave it out, or add it to [data.scripts] in usecase.toml",
             )
 
     def key(self) -> str:

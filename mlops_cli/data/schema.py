@@ -28,12 +28,12 @@ class Schema:
 
     def __post_init__(self) -> None:
         if not self.columns:
-            raise ConfigurationError(f"{self.title} names no column", "name them in training/usecase.toml")
+            raise ConfigurationError(f"{self.title} names no column", "name them in usecase.toml")
         for name, text in self.columns.items():
             if not text.startswith("[") and text.removesuffix("?") not in KINDS:
                 raise ConfigurationError(
                     f"{self.title} {name} = {text!r} is none of {', '.join(KINDS)}",
-                    "fix it in training/usecase.toml",
+                    "fix it in usecase.toml",
                 )
 
     @cached_property

@@ -40,7 +40,7 @@ def _check(
         raise MlopsError(
             f"the data have no file {table.file} for the table {name}; they have {names}"
             + (f" and {len(dataset) - MOST_NAMED} more" if len(dataset) > MOST_NAMED else ""),
-            f"add it, or change file in [data.tables.{name}] of training/usecase.toml",
+            f"add it, or change file in [data.tables.{name}] of usecase.toml",
         )
     with Path(os.devnull).open("wb") as out:
         writer = Writer(out, table.schema)

@@ -78,7 +78,7 @@ def _validation_error(findings: Problems, title: str) -> MlopsError:
         lines.append(f"  and {findings.count - MAX_PROBLEMS:,} more")
     rows = "1 problem" if findings.count == 1 else f"{findings.count:,} problems"
     lines += [f"  {cells} cells of {file} are not UTF-8" for file, cells in findings.misencoded.items() if cells > 1]
-    hint = f"fix these rows, or change {title} in training/usecase.toml, then repeat the command"
+    hint = f"fix these rows, or change {title} in usecase.toml, then repeat the command"
     if all(problem.reason.endswith(NO_LABEL) for problem in findings.named):
         hint = f'write 0 and 1, or make the column "any" in {title} and convert it in preprocess.py'
     if findings.misencoded:

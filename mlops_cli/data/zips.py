@@ -115,8 +115,7 @@ def _several(source: str, candidates: Sequence[Entry]) -> MlopsError:
     noun = "tables" if len(kinds) > 1 else "CSVs" if kinds == {True} else "archives"
     return MlopsError(
         f"{source} contains several {noun}: {_listed([entry.shown for entry in candidates])}",
-        "unpack it and give those you mean, or name one in training/usecase.toml, under [data]: file = "
-        f'"{candidates[0].shown}"',
+        f'unpack it and give those you mean, or name one in usecase.toml, under [data]: file = "{candidates[0].shown}"',
     )
 
 

@@ -33,7 +33,7 @@ def check_endpoint(invoke: Invoke, instances: list[Any]) -> EndpointCheck:
     """
     if not instances:
         raise ConfigurationError(
-            "There is nothing to send: training/usecase.toml has no examples under [endpoint].",
+            "There is nothing to send: usecase.toml has no examples under [endpoint].",
             "Add some, or name it: mlops test-endpoint --text TEXT, or mlops test-endpoint --file FILE",
         )
     answer = _accepted(invoke(_body(instances), "application/json"))

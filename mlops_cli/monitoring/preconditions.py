@@ -6,7 +6,7 @@ from mlops_cli.core.endpoint import Endpoint, EndpointState
 from mlops_cli.errors import EXIT_STAGE_FAILED, EXIT_USAGE, MlopsError
 from mlops_cli.monitoring.statistics import FILE, Reference, parse_references
 
-TURN_ON = "set sample = 0.1 under [endpoint] in training/usecase.toml, then mlops run"
+TURN_ON = "set sample = 0.1 under [endpoint] in usecase.toml, then mlops run"
 
 
 def check_statistics_available(endpoint: Endpoint, sample: float, configured: float) -> None:

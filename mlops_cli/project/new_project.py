@@ -15,8 +15,9 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.atomic import remove_partial_files, remove_tree
 from mlops_cli.project import scaffold
 from mlops_cli.project.ignore_rules import is_ignored, rules_of
-from mlops_cli.project.paths import STAGING
-from mlops_cli.project.scaffold import MARKER, SAMPLE, SCRIPTS, Kind
+from mlops_cli.project.paths import STAGING, Project, is_project
+from mlops_cli.project.scaffold import SAMPLE, Kind
+from mlops_cli.project.scripts_dir import DEFAULT, FILE, form_problem
 
 MOST_SHOWN = 5
 MEANINGS = {
@@ -25,8 +26,9 @@ MEANINGS = {
     ".gitignore": "keeps .env and .mlops/ out of git",
     "data.csv": "a sample table, made up",
     "templates": "CloudFormation templates of the aws target",
-    "training": "the use case: usecase.toml, scripts, gates",
+    FILE: "the use case: data, metrics, limits",
 }
+SCRIPTS = "the use case: usecase.toml, scripts, gates", "the scripts and gates of the use case"
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,32 @@ class NewProject:
     """The files of a project by path, relative to ``folder``; ``missing``: those to write, the others stay."""
 
     folder: Path
-    name: str
+    kind: Kind
     files: Mapping[str, bytes]
     missing: tuple[str, ...]
 
     @property
     def plan(self) -> Plan:
-        missing = {_entry(path) for path in self.missing}
-        entries = sorted({_entry(path) for path in self.files})
+        missing = {self._entry(path) for path in self.missing}
+        entries = sorted({self._entry(path) for path in self.files})
+        meanings = {**MEANINGS, self.kind.scripts_dir: SCRIPTS[self.kind.marker == FILE]}
         return Plan(
             tuple(
-                Change(Action.ADD, entry, MEANINGS.get(entry, MEANINGS[".github"]))
+                Change(Action.ADD, entry, meanings.get(entry, MEANINGS[".github"]))
                 if entry in missing
                 else Change(Action.KEEP, entry, "is there already, and stays as it is")
                 for entry in entries
             )
         )
+
+    def _entry(self, path: str) -> str:
+        """Return the line of the plan that a file belongs to: the scripts' folder, or the first part of its path.
+
+        A path that leads out of the folder is its own.
+        """
+        if PurePosixPath(path).is_relative_to(self.kind.scripts_dir):
+            return self.kind.scripts_dir
+        return path if _top(path) == ".." else _top(path)
 
     @property
     def notes(self) -> list[str]:
@@ -65,37 +77,48 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
     """Return the files that ``init`` writes. Raise ConfigurationError if something is in its way."""
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder.", "Name another one: mlops init DIR")
-    present = (folder / MARKER).is_file()
+    if problem := form_problem(kind.scripts_dir):
+        raise ConfigurationError(
+            f"{problem}.", f"Name another one: mlops init {shlex.quote(str(folder))} --scripts-dir ml"
+        )
+    present = is_project(folder)
     scripts = scaffold.script_files(kind)
-    is_finished = present and (folder / MARKER).read_bytes() == scripts[MARKER]
+    is_finished = present and _is_there(folder / kind.marker, scripts[kind.marker])
     if present and not is_finished:
-        kind, scripts = _of_existing(folder, kind), {MARKER: b""}
+        kind = _of_existing(folder, kind)
+        scripts = {kind.marker: b""}
     else:
         _check_kind(folder, kind, scripts)
-        scripts = _with_free_sample(folder, scripts)
-        _check_scripts(folder, scripts)
+        scripts = _with_free_sample(folder, scripts, kind)
+        _check_scripts(folder, scripts, kind)
     files = {**scripts, **scaffold.common_files(kind)}
     if kind.github:
         files |= scaffold.workflow_files(kind, _below_repository(folder))
     for path in files:
         _check_way(folder, path)
-    missing = sorted((path for path in files if not (folder / path).is_file()), key=lambda path: path == MARKER)
-    return NewProject(folder, kind.name, dict(sorted(files.items())), tuple(missing))
+    missing = sorted((path for path in files if not (folder / path).is_file()), key=lambda path: path == kind.marker)
+    return NewProject(folder, kind, dict(sorted(files.items())), tuple(missing))
 
 
 def _of_existing(folder: Path, kind: Kind) -> Kind:
     """Return the kind of the project that the folder is already."""
     from mlops_cli.project.usecase import load_use_case
 
-    use_case = load_use_case(folder / MARKER)
-    return replace(kind, name=use_case.name, framework=use_case.framework.name)
+    project = Project(folder)
+    use_case = load_use_case(project.use_case_file)
+    if kind.scripts_dir not in (DEFAULT, project.scripts_dir):
+        raise ConfigurationError(
+            f"{folder} is a project already, with its scripts in {project.scripts_dir}/.",
+            f"Move the folder, and change {project.use_case_file}; or leave --scripts-dir out.",
+        )
+    return replace(kind, name=use_case.name, framework=use_case.framework.name, scripts_dir=project.scripts_dir)
 
 
 def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
     """Raise ConfigurationError for code of one's own without a word about the model."""
     if kind.minimal or not folder.is_dir():
         return
-    ours = {_entry(path) for path in (*scripts, *scaffold.common_files(kind))} | {".git", ".github"}
+    ours = {_top(path) for path in (*scripts, *scaffold.common_files(kind))} | {".git", ".github"}
     names = (path.name for path in folder.iterdir() if not path.name.startswith(f"{STAGING}."))
     if foreign := sorted(name for name in names if name not in ours):
         raise ConfigurationError(
@@ -104,23 +127,32 @@ def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
         )
 
 
-def _with_free_sample(folder: Path, scripts: dict[str, bytes]) -> dict[str, bytes]:
+def _with_free_sample(folder: Path, scripts: dict[str, bytes], kind: Kind) -> dict[str, bytes]:
     path = folder / SAMPLE
     is_in_the_way = SAMPLE in scripts and path.exists() and not _is_there(path, scripts[SAMPLE])
-    return scaffold.with_sample_beside_scripts(scripts) if is_in_the_way else scripts
+    return scaffold.with_sample_beside_scripts(scripts, kind) if is_in_the_way else scripts
 
 
-def _check_scripts(folder: Path, scripts: Mapping[str, bytes]) -> None:
+def _check_scripts(folder: Path, scripts: Mapping[str, bytes], kind: Kind) -> None:
     """Raise ConfigurationError if the scripts' folder holds other files: they would count as the use case's."""
-    own = folder / SCRIPTS
+    if (folder / kind.marker).is_file() and not _is_there(folder / kind.marker, scripts[kind.marker]):
+        raise ConfigurationError(f"{folder / kind.marker} is there already.", "Move it away, or name a new folder")
+    own = folder / kind.scripts_dir
     paths = (path for path in own.rglob("*") if path.is_file()) if own.is_dir() and not own.is_symlink() else ()
     names = [path.relative_to(folder).as_posix() for path in paths if "__pycache__" not in path.parts]
     foreign = sorted(name for name in names if not (name in scripts and _is_there(folder / name, scripts[name])))
     if foreign:
         raise ConfigurationError(
             f"{own} already contains other files: {_shown(foreign)}.",
-            f"Name a folder of its own for the use case: mlops init {shlex.quote(str(folder / 'model'))}",
+            f"Name another folder for the use case's scripts: {_command(folder, kind)} --scripts-dir ml",
         )
+
+
+def _command(folder: Path, kind: Kind) -> str:
+    """Return the command that makes a project of this kind, without the scripts' folder."""
+    framework = f" --framework {kind.framework}" if kind.framework else ""
+    minimal = " --minimal" if kind.minimal and not framework else ""
+    return f"mlops init {shlex.quote(str(folder))}{framework}{minimal}"
 
 
 def _check_way(folder: Path, path: str) -> None:
@@ -187,10 +219,8 @@ def _make_folders(folder: Path, new_folders: list[Path]) -> None:
         new_folders.append(path)
 
 
-def _entry(path: str) -> str:
-    """Return the first part of a path; all of one that leads out of the folder."""
-    first = PurePosixPath(path).parts[0]
-    return path if first == ".." else first
+def _top(path: str) -> str:
+    return PurePosixPath(path).parts[0]
 
 
 def _shown(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The paths of a project: a folder with training/usecase.toml; mlops keeps everything for it in .mlops/."""
+"""The paths of a project: a folder with usecase.toml and scripts; mlops keeps everything for it in .mlops/."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.scripts_dir import DEFAULT, FILE, KEY, named_in, scripts_dir
 
-USE_CASE = Path("training") / "usecase.toml"
+USE_CASE = Path(DEFAULT) / FILE
 STAGING = ".mlops-init"  # what `init` makes files in, with the number of its process
 
 
@@ -18,9 +20,20 @@ STAGING = ".mlops-init"  # what `init` makes files in, with the number of its pr
 class Project:
     root: Path
 
+    @cached_property
+    def scripts_dir(self) -> str:
+        """The folder of the scripts, relative to the root."""
+        return scripts_dir(self.root)
+
     @property
     def training(self) -> Path:
-        return self.root / "training"
+        return self.root / self.scripts_dir
+
+    @cached_property
+    def use_case_file(self) -> Path:
+        """The project's usecase.toml: in the root if it names the scripts' folder, else in training/."""
+        own = self.root / FILE
+        return self.root / USE_CASE if named_in(own) is None else own
 
     @property
     def state(self) -> Path:
@@ -58,9 +71,9 @@ class Project:
 
 def named_project(folder: Path) -> Project:
     """Return the project in exactly this folder: a mistyped name must never lead to another project."""
-    if not (folder / USE_CASE).is_file():
+    if not is_project(folder):
         raise ConfigurationError(
-            f"There is no project in {folder}: it has no {USE_CASE}.",
+            f"There is no project in {folder}: it has no {USE_CASE}{_unfinished(folder)}.",
             f"Check --project, or create one: mlops init {shlex.quote(str(folder))}",
         )
     return Project(folder.resolve())
@@ -70,10 +83,10 @@ def find_project(start: Path) -> Project:
     """Return the nearest project upwards from ``start``. Raise ConfigurationError if another user could control it."""
     folder = start.resolve()
     for candidate in (folder, *folder.parents):
-        if (candidate / USE_CASE).is_file():
+        if is_project(candidate):
             project = Project(candidate)
             # Scripts in the current folder run because the user asks for it, as with any other program.
-            scripts = () if candidate == folder else (candidate, candidate / USE_CASE)
+            scripts = () if candidate == folder else (candidate, project.use_case_file)
             _check_owner(
                 project, scripts, f"The project {candidate}, above this folder,", "its scripts would run as you"
             )
@@ -81,9 +94,25 @@ def find_project(start: Path) -> Project:
             _check_owner(project, (project.state,), str(project.state), reason)
             return project
     raise ConfigurationError(
-        f"No project here: neither {folder} nor a folder above it has {USE_CASE}.",
+        f"No project here: neither {folder} nor a folder above it has {USE_CASE}{_unfinished(folder)}.",
         "Create one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ...",
     )
+
+
+def is_project(folder: Path) -> bool:
+    """Return True for a folder with one use case. Raise ConfigurationError if it has two."""
+    at_root, in_training = named_in(folder / FILE) is not None, (folder / USE_CASE).is_file()
+    if at_root and in_training:
+        raise ConfigurationError(
+            f"{folder} has two use cases, {FILE} and {USE_CASE}.",
+            f"Keep one here, and give the other a folder of its own: mlops init {shlex.quote(str(folder))}/NAME",
+        )
+    return at_root or in_training
+
+
+def _unfinished(folder: Path) -> str:
+    """Return a remark on a usecase.toml in the folder that does not say where its scripts are."""
+    return f', and {FILE} in it has no {KEY} = "FOLDER" in [code]' if (folder / FILE).is_file() else ""
 
 
 def _check_owner(project: Project, paths: Sequence[Path], subject: str, reason: str) -> None:

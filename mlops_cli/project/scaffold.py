@@ -12,6 +12,8 @@ from pathlib import Path
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.packaging import wheel
+from mlops_cli.project.scripts_dir import DEFAULT as TRAINING
+from mlops_cli.project.scripts_dir import FILE, KEY
 from mlops_cli.project.settings import NAME
 
 STARTER = Path(__file__).parent / "starter"
@@ -19,8 +21,6 @@ REPOSITORY = Path(__file__).parents[2]
 # SHARED: files of this repository's root for every project; COMMENTS: only for the toxic comments. A wheel has copies
 # of them in starter/ (see pyproject.toml), the source tree the originals.
 SHARED, COMMENTS, TEMPLATES = (".env.example", ".gitignore"), "training", "templates"
-SCRIPTS = "training"
-MARKER = f"{SCRIPTS}/usecase.toml"  # the file that makes a folder a project
 SAMPLE = "data.csv"
 WORKFLOW = ".github/workflows/mlops.yml"
 # The project contains its mlops wheel, for the workflow: the name on the package index is not ours.
@@ -30,13 +30,22 @@ CACHES = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_
 
 @dataclass(frozen=True)
 class Kind:
-    """The kind of a new project: ``minimal`` scripts for a table, of a framework; with AWS's templates, a workflow."""
+    """The kind of a new project: ``minimal`` scripts for a table, of a framework; with AWS's templates, a workflow.
+
+    ``scripts_dir`` is the folder of the scripts, relative to the project's.
+    """
 
     name: str
     minimal: bool = False
     framework: str = ""
     aws: bool = False
     github: bool = False
+    scripts_dir: str = TRAINING
+
+    @property
+    def marker(self) -> str:
+        """The file that makes a folder a project: usecase.toml."""
+        return f"{TRAINING}/{FILE}" if self.scripts_dir == TRAINING else FILE
 
 
 def project_name(name: str, folder: Path, minimal: bool) -> str:
@@ -64,19 +73,35 @@ def script_files(kind: Kind) -> dict[str, bytes]:
     if kind.framework and kind.framework not in starters():
         raise ConfigurationError(
             f"There is no starter for {kind.framework!r}; there are starters for {', '.join(starters())}.",
-            "Begin with one of them, then write [model] framework in training/usecase.toml.",
+            "Begin with one of them, then write [model] framework in usecase.toml.",
         )
-    files = {path: source.read_bytes() for path, source in _sources(kind)}
-    named = re.sub(r'^name = ".*"$', f'name = "{kind.name}"', files[MARKER].decode(), count=1, flags=re.M)
-    return {**dict(sorted(files.items())), MARKER: named.encode()}
+    files = {_path(path, kind): source.read_bytes() for path, source in _sources(kind)}
+    text = re.sub(r'^name = ".*"$', f'name = "{kind.name}"', files[kind.marker].decode(), count=1, flags=re.M)
+    if kind.scripts_dir != TRAINING:
+        setting = (
+            f'# The folder of the scripts and gates, relative to this file.\n[code]\n{KEY} = "{kind.scripts_dir}"\n\n'
+        )
+        first_table = re.compile(r"^(?=(#.*\n)*\[)", re.M)
+        text = first_table.sub(setting, text, count=1).replace(
+            "the scripts beside it", f"the scripts in {kind.scripts_dir}/"
+        )
+    return {**dict(sorted(files.items())), kind.marker: text.encode()}
 
 
-def with_sample_beside_scripts(files: Mapping[str, bytes]) -> dict[str, bytes]:
+def _path(path: str, kind: Kind) -> str:
+    """Return the path of a starter's file in a project of this kind."""
+    if path == f"{TRAINING}/{FILE}":
+        return kind.marker
+    below = path.removeprefix(f"{TRAINING}/")
+    return path if below == path else f"{kind.scripts_dir}/{below}"
+
+
+def with_sample_beside_scripts(files: Mapping[str, bytes], kind: Kind) -> dict[str, bytes]:
     """Return the files with the sample table in the scripts' folder: its usual place is taken."""
-    path = f"{SCRIPTS}/{SAMPLE}"
+    path = f"{kind.scripts_dir}/{SAMPLE}"
     moved = {path if name == SAMPLE else name: content for name, content in files.items()}
-    text = moved[MARKER].decode().replace(f'source = "{SAMPLE}"', f'source = "{path}"')
-    return {**moved, MARKER: text.encode()}
+    text = moved[kind.marker].decode().replace(f'source = "{SAMPLE}"', f'source = "{path}"')
+    return {**moved, kind.marker: text.encode()}
 
 
 def common_files(kind: Kind) -> dict[str, bytes]:
@@ -97,13 +122,14 @@ def workflow_files(kind: Kind, below: str) -> dict[str, bytes]:
         if packages := framework_named(kind.framework).unnamed_packages:
             line = "          [ ! -f training/"
             text = text.replace(line, f"          python -m pip install {' '.join(packages)}\n{line}")
+    text = text.replace(f" {TRAINING}/", f" {kind.scripts_dir}/")
     if not below:
         return {WORKFLOW: text.encode(), **_pinned_mlops()}
     text = text.replace("name: mlops\n", f"name: mlops {kind.name}\n").replace(
         "group: mlops-aws", f"group: mlops-{kind.name}"
     )
     text = text.replace("\njobs:\n", f"\ndefaults:\n  run:\n    working-directory: {below}\n\njobs:\n")
-    text = text.replace("dependency-path: training/", f"dependency-path: {below}/training/")
+    text = text.replace("dependency-path: ", f"dependency-path: {below}/")
     text = text.replace("path: .mlops/runs", f"path: {below}/.mlops/runs")
     up = "/".join([".."] * (below.count("/") + 1))
     return {f"{up}/.github/workflows/mlops-{kind.name}.yml": text.encode(), **_pinned_mlops()}

@@ -50,7 +50,7 @@ def short_message(short: list[str]) -> str:
 
 def missing_message(missing: list[str]) -> str:
     words = ("secret", "is") if len(missing) == 1 else ("secrets", "are")
-    return f"The {words[0]} {', '.join(missing)} of training/usecase.toml {words[1]} not set."
+    return f"The {words[0]} {', '.join(missing)} of usecase.toml {words[1]} not set."
 
 
 def missing_hint(missing: list[str]) -> str:

@@ -169,7 +169,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "INSTANCE",
         "",
-        "aws: the training instance; empty: the one in training/usecase.toml",
+        "aws: the training instance; empty: the one in usecase.toml",
         _matches(INSTANCE_TYPE, "an instance type such as ml.m5.xlarge"),
     ),
     *(

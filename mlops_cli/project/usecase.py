@@ -1,4 +1,4 @@
-"""The reader of training/usecase.toml: the whole use case, checked; all problems are reported at once."""
+"""The reader of usecase.toml: the whole use case, checked; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.project.instances import InstanceSettings, read_instances
 from mlops_cli.project.problems import Problems
+from mlops_cli.project.scripts_dir import FILE, KEY, folder_problem, form_problem
 from mlops_cli.project.secret_names import secret_name_problem
 from mlops_cli.project.settings import NAME
 
@@ -63,7 +64,7 @@ KEYS = {
     "environment": ("pass", "set"),
     "secrets": ("names", "aws"),
     "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script or stage.kind is Kind.DEPLOY)),
-    "code": ("path",),
+    "code": ("path", KEY),
     "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
 }
 
@@ -91,6 +92,7 @@ class UseCase:
     framework_version: str = ""  # of the images on AWS; empty: the framework's own
     scripts: dict[str, DataScript] = field(default_factory=dict)  # those that write data, by the name of the source
     tables: dict[str, TableFiles] = field(default_factory=dict)  # those among the files that have a schema
+    scripts_dir: str = ""  # relative to the root; empty: usecase.toml is in the scripts' folder
 
     @property
     def example_request(self) -> str:
@@ -104,7 +106,12 @@ class UseCase:
 
     @property
     def root(self) -> Path:
-        return self.path.parent.parent
+        return self.path.parent if self.scripts_dir else self.path.parent.parent
+
+    @property
+    def prefix(self) -> str:
+        """The scripts' folder as a path in the project begins."""
+        return f"{self.scripts_dir or self.path.parent.name}/"
 
     @property
     def get_data(self) -> str:
@@ -119,13 +126,16 @@ class UseCase:
 
     @property
     def data_scripts(self) -> tuple[str, ...]:
-        """The scripts in training/ that write data: no stage depends on them, but on the data."""
-        paths = [name.removeprefix("training/") for name in self.addresses if is_script(name)]
+        """The scripts of the project that write data: no stage depends on them, but on the data."""
+        paths = [name.removeprefix(self.prefix) for name in self.addresses if is_script(name)]
         return (*paths, *(script.file for script in self.scripts.values()))
 
 
-def load_use_case(path: Path) -> UseCase:
-    """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key."""
+def load_use_case(path: Path, root: Path | None = None) -> UseCase:
+    """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key.
+
+    ``root`` is the project's folder if the file is a copy in another place.
+    """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -138,13 +148,16 @@ def load_use_case(path: Path) -> UseCase:
             f"{path} is not valid TOML: {problem}.", f"Fix {path.name}, then check it: mlops config"
         ) from None
     problems = Problems()
-    use_case = _read(_with_known_names(document, "", TABLES, problems), path, problems)
+    use_case = _read(_with_known_names(document, "", TABLES, problems), path, root, problems)
     if problems:
         raise ConfigurationError(f"{path}: {problems.text}", "Fix the file, then check it: mlops config")
     return use_case
 
 
-def _read(document: dict[str, Any], path: Path, problems: Problems) -> UseCase:
+def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Problems) -> UseCase:
+    code = _check_keys(document, "code", problems)
+    root = root or (path.parent if KEY in code else path.parent.parent)
+    scripts_dir = _scripts_dir(code, root, path, problems)
     data = _check_keys(document, "data", problems)
     metrics = _check_keys(document, "metrics", problems)
     endpoint = _check_keys(document, "endpoint", problems)
@@ -179,9 +192,10 @@ def _read(document: dict[str, Any], path: Path, problems: Problems) -> UseCase:
         files=_files(_table(document, "files", problems), problems),
         framework=_framework(model, problems),
         framework_version=_version(model, problems),
+        scripts_dir=scripts_dir,
         passed=replace(
             passed,
-            code=_code_folders(_check_keys(document, "code", problems), path.parent.parent, problems),
+            code=_code_folders(code, root, root / scripts_dir if scripts_dir else path.parent, problems),
             secrets=_secrets(_check_keys(document, "secrets", problems), passed, problems),
         ),
     )
@@ -259,7 +273,7 @@ def _time_limits(table: dict[str, Any], problems: Problems) -> TimeLimits:
 
 
 def _files(table: dict[str, Any], problems: Problems) -> dict[str, tuple[str, ...]]:
-    """Return patterns of files in training/ with the stages that count them in their cache keys; () for no stage."""
+    """Return patterns of the scripts' files with the stages that count them in their cache keys; () for no stage."""
     stage_names = [stage.name for stage in STAGES if stage.script]
     for pattern, stages in table.items():
         if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
@@ -316,8 +330,22 @@ def _check_variables(names: Sequence[str], title: str, problems: Problems) -> No
             problems.add(f"{title}.names.{name}", f"has {name}, which mlops sets itself; choose another name", title)
 
 
-def _code_folders(table: dict[str, Any], root: Path, problems: Problems) -> tuple[Path, ...]:
-    """Return the folders beside training/ with packages for scripts."""
+def _scripts_dir(table: dict[str, Any], root: Path, path: Path, problems: Problems) -> str:
+    """Return the folder of the scripts that a usecase.toml in the project's root names; "" without one."""
+    if KEY not in table:
+        return ""
+    value = table[KEY]
+    if problem := form_problem(value) or folder_problem(root, value):
+        problems.add(f"code.{KEY}", problem)
+        return ""
+    folder = value.removesuffix("/")
+    if path.parent == root and (root / folder / FILE).is_file():
+        problems.add(f"code.{KEY}", f"names a folder with a second {FILE}, {folder}/{FILE}; remove one of the two")
+    return str(folder)
+
+
+def _code_folders(table: dict[str, Any], root: Path, scripts: Path, problems: Problems) -> tuple[Path, ...]:
+    """Return the folders beside the scripts' with packages for scripts."""
     names = table.get("path", [])
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         problems.add("code.path", 'must be a list of folders, such as ["src"]')
@@ -328,8 +356,8 @@ def _code_folders(table: dict[str, Any], root: Path, problems: Problems) -> tupl
             problems.add(
                 f"code.path.{name}", f"has {name!r}, expected a folder, relative to the project's", "code.path"
             )
-        elif folder == root or folder in root.parents or folder.is_relative_to(root / "training"):
-            problems.add(f"code.path.{name}", f"has {name!r}, expected a folder beside training/", "code.path")
+        elif folder == root or folder in root.parents or folder.is_relative_to(scripts):
+            problems.add(f"code.path.{name}", f"has {name!r}, expected a folder beside {scripts.name}/", "code.path")
     return folders
 
 
@@ -425,7 +453,7 @@ def _script(table: dict[str, Any], name: str, problems: Problems) -> DataScript:
     table = _with_known_names(table, title, SCRIPT_KEYS, problems)
     file = _text(table, "file", problems, f"{title}.")
     if file and (not file.endswith(".py") or Path(file).is_absolute() or ".." in Path(file).parts):
-        problems.add(f"{title}.file", f"is {file!r}, expected a Python file in training/")
+        problems.add(f"{title}.file", f"is {file!r}, expected a Python file in the scripts' folder")
     arguments = _table(table, "arguments", problems, f"{title}.arguments")
     _check_values(arguments, f"{title}.arguments", problems)
     return DataScript(

@@ -33,14 +33,16 @@ def problem(step: str, error: MlopsError) -> Finding:
 
 def missing_modules(texts: Iterable[str], project: Project) -> Iterator[Finding]:
     """Yield the modules that scripts have imported in vain, by the texts of errors and logs."""
+    folder = project.scripts_dir
     for module in sorted({match for text in texts for match in MISSING_MODULE.findall(text)}):
-        lists = [name for name in (JOB_LIST, GATE_LIST) if (project.training / name).is_file()] or [JOB_LIST]
+        present = [name for name in (JOB_LIST, GATE_LIST) if (project.training / name).is_file()] or [JOB_LIST]
+        lists = [f"{folder}/{name}" for name in present]
         yield Finding(
             "requirements",
             State.FAILURE,
             f"A script imports {module}, which the image on AWS does not have.",
-            f"training/{' and training/'.join(lists)} does not name its package, so nothing installs it there.",
-            f"Add the package of {module} to training/{lists[-1]}, {AGAIN}",
+            f"{' and '.join(lists)} does not name its package, so nothing installs it there.",
+            f"Add the package of {module} to {lists[-1]}, {AGAIN}",
         )
 
 
@@ -89,7 +91,7 @@ def shortfalls(reasons: Iterable[str]) -> Iterator[Finding]:
             State.WARNING,
             f"The model falls short: {reason}.",
             "Its approval needs a reason, which the rehearsal gave.",
-            "Train longer, or change the limits in training/usecase.toml, [metrics]",
+            "Train longer, or change the limits in usecase.toml, [metrics]",
         )
 
 

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).with_name("images")  # a list for each known training im
 BUILD = "build"
 # The same package under another name, as it may be installed on this machine.
 OTHER_NAMES = {"tensorflow-cpu": "tensorflow", "xgboost": "xgboost-cpu"}
-# Relative to training/: what jobs install, and what the builds of gates install instead, if it is there.
+# Relative to the scripts' folder: what jobs install, and what the builds of gates install instead, if it is there.
 JOB_LIST, GATE_LIST = "requirements.txt", "tests/requirements.txt"
 
 
@@ -70,7 +70,7 @@ def require_installed(project: Project) -> None:
         missing = [requirement for requirement in requirements_in(path) if not is_installed(requirement)]
         if missing:
             raise MlopsError(
-                f"training/{name} asks for {', '.join(missing)}, which this machine does not have: jobs on AWS would"
-                " install it, a rehearsal cannot.",
+                f"{project.scripts_dir}/{name} asks for {', '.join(missing)}, which this machine does not have: jobs on"
+                " AWS would install it, a rehearsal cannot.",
                 f"Install it here: {pip_install()} -r {path}",
             )

@@ -241,13 +241,13 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(shared: Cloud
         path.write_text(f"import os\nprint(os.environ['FEED'], os.environ['LOGIN'])\n{path.read_text()}")
     parameter = "/mlops/tiny-dev/FEED"
     checks = " ".join(shared("doctor", code=1).split())
-    assert f"The secret FEED of training/usecase.toml is not in Parameter Store, {parameter}." in checks
+    assert f"The secret FEED of usecase.toml is not in Parameter Store, {parameter}." in checks
     assert "the pipeline was deployed without the permission to read it" in checks
     shared("deploy-infra", "--yes")
     before = shared.json("runs")
     _, err = shared.both("run", code=2)
     assert shared.json("runs") == before
-    assert f"The secret FEED of training/usecase.toml is not in Parameter Store, {parameter}." in err
+    assert f"The secret FEED of usecase.toml is not in Parameter Store, {parameter}." in err
     assert f"aws ssm put-parameter --type SecureString --name {parameter} --value ..." in err
 
     shared.aws.client("ssm").put_parameter(Name=parameter, Value=KEYS[0], Type="SecureString")

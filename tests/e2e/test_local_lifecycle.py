@@ -103,7 +103,7 @@ def without_examples_it_says_what_can_be_sent(tiny: Cli) -> None:
     path = tiny.folder / "training" / "usecase.toml"
     path.write_text(re.sub(r"(?m)^examples = .*$", "", path.read_text()))
     _, err = tiny.both("test-endpoint", code=2)
-    assert "training/usecase.toml has no examples under [endpoint]" in err
+    assert "usecase.toml has no examples under [endpoint]" in err
     assert "mlops test-endpoint --text TEXT" in err
 
 
@@ -134,7 +134,7 @@ def why_a_stage_ran(tiny: Cli) -> None:
     edit(tiny, "hold.py", "0.02", "0.01")
     out = tiny("run", "--explain")
     assert "training/hold.py changed" in out
-    assert "not seen: files outside training/ that another program or native code" in out
+    assert "not seen: files beside the scripts' folder that another program or native code" in out
     (tiny.folder / "training" / "inference.py").open("a").write("\n# another answer\n")
     out = tiny("run", "--explain")
     assert "training/inference.py changed" in out
@@ -192,10 +192,10 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
         path = tiny.folder / "training" / script
         path.write_text("import os\nprint(os.environ['FEED'], os.environ['SHOP_LOGIN'])\n" + path.read_text())
     _, err = tiny.both("run", code=2)
-    assert "The secrets FEED, SHOP_LOGIN of training/usecase.toml are not set." in err
+    assert "The secrets FEED, SHOP_LOGIN of usecase.toml are not set." in err
     assert tiny.json("runs") == []
     assert "in the environment or in .env: FEED=..." in err
-    assert "The secrets FEED, SHOP_LOGIN of training/usecase.toml are not set." in tiny("doctor", code=1)
+    assert "The secrets FEED, SHOP_LOGIN of usecase.toml are not set." in tiny("doctor", code=1)
 
     short = Cli(tiny.folder, {**tiny.environment, "FEED": "47 "})
     warning = "The secret FEED has fewer than 4 characters: it is not hidden in output."
@@ -216,11 +216,11 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     without = settings_text.replace(f"FEED={keys[0]}\n", "")
     (tiny.folder / ".env").write_text(without)
     for command in (["approve", "--yes"], ["reproduce"]):
-        assert "The secret FEED of training/usecase.toml is not set." in tiny.both(*command, code=2)[1]
+        assert "The secret FEED of usecase.toml is not set." in tiny.both(*command, code=2)[1]
     (tiny.folder / ".env").write_text(settings_text)
     tiny("approve", "--yes")
     (tiny.folder / ".env").write_text(without)
-    assert "The secret FEED of training/usecase.toml is not set." in tiny.both("test-endpoint", code=2)[1]
+    assert "The secret FEED of usecase.toml is not set." in tiny.both("test-endpoint", code=2)[1]
     (tiny.folder / ".env").write_text(settings_text)
     edit(tiny, "usecase.toml", ', "SHOP_LOGIN"', "")
     out, err = tiny.both("run", "--explain", code=3)

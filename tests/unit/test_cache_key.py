@@ -25,10 +25,11 @@ def training(tmp_path: Path) -> Path:
         "tests/near.py": "x = 1\n",
         "tests/conftest.py": "",
     }
+    folder = tmp_path / "training"
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
 
 
 def files_of(script: Path) -> set[str]:

@@ -195,10 +195,10 @@ def test_packages_of_the_gates_without_hashes_are_refused_before_anything_is_sen
     failures = [finding for finding in requirements(subject) if finding.state is State.FAILURE]
     assert len(failures) == bool(refused)
     if not refused:
-        check_gate_packages(tmp_path)
+        check_gate_packages(subject.project)
         return
     with pytest.raises(ConfigurationError, match=re.escape(refused)) as error:
-        check_gate_packages(tmp_path)
+        check_gate_packages(subject.project)
     assert error.value.hint.endswith(failures[0].fix)
     assert "uv pip compile --universal --generate-hashes training/" in failures[0].fix
 

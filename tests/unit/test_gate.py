@@ -192,4 +192,4 @@ def test_a_suite_that_does_not_end_is_ended_and_says_so(suite: Suite) -> None:
     report = run_gate(STAGE, suite.training, {}, PassedVariables(), children, limits)
     assert (report.passed, report.failed) == (0, 1)
     assert "time limit" in report.failures[0]
-    assert f"{STAGE.name} in [time_limits] of training/usecase.toml" in report.failures[0]
+    assert f"{STAGE.name} in [time_limits] of usecase.toml" in report.failures[0]

@@ -38,9 +38,8 @@ class AwsInfrastructure(Infrastructure):
         return differences(deployed.use_case, deployed.settings, deployed.pipeline_stack)
 
     def unsent_inputs(self) -> list[str]:
-        return describe_unsent(
-            self._deployed.project.root, self._deployed.project.state, self._deployed.use_case.passed.code
-        )
+        project, shared = self._deployed.project, self._deployed.use_case.passed.code
+        return describe_unsent(project.root, project.state, shared, project.scripts_dir)
 
     def require_secrets(self) -> None:
         deployed = self._deployed

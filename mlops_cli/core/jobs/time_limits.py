@@ -31,5 +31,5 @@ class TimeLimits:
 def time_limit_message(stage: str, minutes: float) -> str:
     return (
         f"it was ended after {minutes:g} minutes, its time limit; a longer one: {stage} in [time_limits] of "
-        "training/usecase.toml"
+        "usecase.toml"
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.core.cache_inputs import THE_DATA, digest_cache_inputs
+from mlops_cli.core.cache_inputs import THE_DATA, code_files, digest_cache_inputs
 from mlops_cli.core.models.decision import Decision, NamedModel
 from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE
@@ -102,14 +102,13 @@ def _version(
     live: Sequence[Interval],
     runs: Sequence[Run],
 ) -> ModelVersion:
-    code = {name: digest for name, digest in stage.cache_inputs.items() if name.startswith("training/")}
     return ModelVersion(
         version=number,
         digest=stage.output,
         run_id=run.id,
         trained_at=stage.finished_at or run.created_at,
         data_digest=run.preparation.cache_inputs.get(THE_DATA, ""),
-        code_digest=digest_cache_inputs(code),
+        code_digest=digest_cache_inputs(code_files(stage.cache_inputs)),
         hyperparameters={name: value for name, value in stage.cache_inputs.items() if _is_hyperparameter(name)},
         metrics=stage.detail.get("metrics", {}),
         decision=decision,

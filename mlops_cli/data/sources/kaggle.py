@@ -212,9 +212,7 @@ def _http_problem(reference: str, status: int) -> MlopsError:
             f"log in, accept them at {page}/rules, then repeat the command",
         )
     if status == 404:
-        return MlopsError(
-            f"Kaggle knows no competition {reference} (404)", "check [data] competition in training/usecase.toml"
-        )
+        return MlopsError(f"Kaggle knows no competition {reference} (404)", "check [data] competition in usecase.toml")
     if status == 429:
         return MlopsError("Kaggle allows no more requests for now (429)", "wait a while, then repeat the command")
     return MlopsError(f"Kaggle answered with HTTP {status}", "repeat the command later")

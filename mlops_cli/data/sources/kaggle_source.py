@@ -28,7 +28,7 @@ class KaggleSource(Source):
         if not self.reference:
             raise ConfigurationError(
                 "no Kaggle competition is named",
-                "set [data] competition in training/usecase.toml, or name it: "
+                "set [data] competition in usecase.toml, or name it: "
                 "mlops download-data --source kaggle:COMPETITION (a dataset: kaggle:OWNER/DATASET)",
             )
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", self.reference):

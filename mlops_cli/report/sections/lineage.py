@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_cli.core.cache_inputs import code_files
 from mlops_cli.core.runs import StageRun, Status
 from mlops_cli.core.stages import TRAINING
 from mlops_cli.report.context import ReportContext
@@ -12,7 +13,6 @@ from mlops_cli.report.formatting import duration, escape, number, short, title
 from mlops_cli.report.sections.distribution_shift import is_number
 
 PACKAGE = "package "
-CODE = "training/"
 
 
 def lineage(context: ReportContext) -> str:
@@ -100,8 +100,7 @@ def _further_numbers(context: ReportContext) -> dict[str, str]:
 def _code(context: ReportContext) -> dict[str, str]:
     names = context.run.training.cache_inputs
     packages = {name.removeprefix(PACKAGE): value for name, value in names.items() if name.startswith(PACKAGE)}
-    code = {name: value for name, value in names.items() if name.startswith(CODE)}
     return {
         **{title(name): escape(value) for name, value in packages.items()},
-        **{title(name): f'<span class="mono">{short(value)}</span>' for name, value in code.items()},
+        **{title(name): f'<span class="mono">{short(value)}</span>' for name, value in code_files(names).items()},
     }

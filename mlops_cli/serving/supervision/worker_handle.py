@@ -22,7 +22,7 @@ from mlops_cli.serving.worker.progress_board import ProgressBoard, open_board_fi
 log = logging.getLogger("mlops.server")
 
 PREDICT = "predict"
-SLOWER = "Make it load faster, or allow more minutes: deploy in [time_limits] of training/usecase.toml; then: mlops run"
+SLOWER = "Make it load faster, or allow more minutes: deploy in [time_limits] of usecase.toml; then: mlops run"
 # A dead worker's last answers may be on their way for so long; a child of it may hold the socket open.
 LAST_ANSWERS_SECONDS = 0.5
 LEAVE_SECONDS = 3.0

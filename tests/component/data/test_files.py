@@ -327,7 +327,7 @@ def test_tables_among_the_files_have_a_schema_each(get: Callable, shop: Path, fo
         '  sales/2.csv line 2, column amount: "many" is not a number',
         '  sales/2.csv line 3, column day: "soon" is not a date such as 2026-11-29',
     ]
-    assert "change [data.tables.sales.columns] in training/usecase.toml" in caught.value.hint
+    assert "change [data.tables.sales.columns] in usecase.toml" in caught.value.hint
     assert written(folder / "files") == SHOP, "the earlier data stay"
 
 

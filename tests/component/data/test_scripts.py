@@ -200,9 +200,9 @@ def test_no_stage_depends_on_it(ground: Ground) -> None:
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ('[data.scripts.a]\nfile = "/a.py"', "data.scripts.a.file is '/a.py', expected a Python file in training/"),
-        ('[data.scripts.a]\nfile = "../a.py"', "expected a Python file in training/"),
-        ('[data.scripts.a]\nfile = "a.sh"', "expected a Python file in training/"),
+        ('[data.scripts.a]\nfile = "/a.py"', "data.scripts.a.file is '/a.py', expected a Python file"),
+        ('[data.scripts.a]\nfile = "../a.py"', "expected a Python file in the scripts' folder"),
+        ('[data.scripts.a]\nfile = "a.sh"', "expected a Python file in the scripts' folder"),
         ('[data.scripts.a]\nfil = "a.py"', "data.scripts.a.fil is not known; did you mean file?"),
         ('[data.scripts.kaggle]\nfile = "a.py"', "data.scripts has 'kaggle'"),
         (

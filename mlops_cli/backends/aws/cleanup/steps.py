@@ -181,7 +181,7 @@ class Cleanup:
         )
 
     def _kept(self) -> list[Change]:
-        kept = [Change(Action.KEEP, "training/, .env", "yours")]
+        kept = [Change(Action.KEEP, f"{self._project.scripts_dir}/, .env", "yours")]
         for name in (self._names.endpoint_stack, self._names.pipeline_stack, self._names.storage_stack):
             stack = self._stacks.get_or_none(name)
             if stack and not self._stacks.owns(stack):

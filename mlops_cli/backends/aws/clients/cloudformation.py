@@ -104,7 +104,7 @@ class Stacks:
         if stack and not self.owns(stack):
             raise MlopsError(
                 f"The stack {name} was not created by mlops: it has no tag mlops:project={self._names.use_case}.",
-                "Choose another STAGE, or another name in training/usecase.toml.",
+                "Choose another STAGE, or another name in usecase.toml.",
             )
         return stack
 

@@ -36,7 +36,7 @@ def require_secrets(account: Account, addresses: Mapping[str, str]) -> None:
 
 
 def missing_message(name: str, address: str) -> str:
-    return f"The secret {name} of training/usecase.toml is not in {location(address)}."
+    return f"The secret {name} of usecase.toml is not in {location(address)}."
 
 
 def _value(account: Account, name: str, address: str) -> str:

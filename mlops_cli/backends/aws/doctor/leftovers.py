@@ -41,7 +41,7 @@ def _stack_finding(subject: CheckContext, stack: Stack) -> Finding:
             State.FAILURE,
             f"{stack.name} exists, but mlops did not create it for this project.",
             "mlops needs this name, and never changes a stack of others.",
-            "Choose another STAGE, or another name in training/usecase.toml.",
+            "Choose another STAGE, or another name in usecase.toml.",
         )
     if stack.status in STABLE:
         return ok("stack", f"{stack.name} is {stack.status}")

@@ -90,7 +90,7 @@ def quota_finding(demand: InstanceDemand, quota: Quota | None, region: str) -> F
             State.WARNING,
             f"Service Quotas knows no '{demand.quota}' in {region}.",
             f"SageMaker may not have this instance type there, for {demand.purpose}.",
-            "Choose another in training/usecase.toml ([aws.*]), or another region: mlops --region ...",
+            "Choose another in usecase.toml ([aws.*]), or another region: mlops --region ...",
         )
     in_use = f", {demand.used} of it in use" if demand.used else ""
     text = f"{demand.quota}: {quota.value:g}{in_use}, {demand.purpose} needs {demand.count}"

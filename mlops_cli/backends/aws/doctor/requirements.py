@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.infra.gate_packages import (
-    LISTS,
+    JOBS,
     gate_list,
     lock_command,
     lock_of,
@@ -15,13 +15,11 @@ from mlops_cli.backends.aws.infra.gate_packages import (
 )
 from mlops_cli.core.checks import Finding, State, ok
 
-JOBS = LISTS[-1]
-
 
 def requirements(subject: CheckContext) -> Iterator[Finding]:
     """Check the use case's own packages; yield nothing if it has none. Those of mlops are installed by hash."""
-    root = subject.project.root
-    name = gate_list(root)
+    project, root = subject.project, subject.project.root
+    name, jobs = gate_list(project), f"{project.scripts_dir}/{JOBS}"
     if missing := without_hash(root, name):
         yield Finding(
             "requirements",
@@ -33,11 +31,11 @@ def requirements(subject: CheckContext) -> Iterator[Finding]:
     elif requirements_of(root / name):
         file = lock_of(name) if (root / lock_of(name)).is_file() else name
         yield ok("requirements", f"gates install {file}, every package by its hash")
-    if any("--hash=" not in line for line in requirements_of(root / JOBS)):
+    if any("--hash=" not in line for line in requirements_of(root / jobs)):
         yield Finding(
             "requirements",
             State.WARNING,
-            f"Jobs install {JOBS} in the container, without hashes.",
+            f"Jobs install {jobs} in the container, without hashes.",
             "They take whatever the package index serves under these names, in versions that fit the container.",
             "Where that is not enough, give the lines of this file hashes of versions that fit the container",
         )

@@ -1,19 +1,26 @@
-"""The packages that a gate's build step installs: a list of the project, and the hashes of every file."""
+"""The packages that a gate's build step installs: a list of the project, and the hashes of every file.
+
+As a program it prints the list's path without its ending, for templates/buildspec.yml.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.paths import Project
 
-# The first of these that exists is the gates' list, as templates/buildspec.yml reads it.
-LISTS = ("training/tests/requirements.txt", "training/requirements.txt")
+# In the scripts' folder; the first of these that exists is the gates' list.
+JOBS = "requirements.txt"
+LISTS = (f"tests/{JOBS}", JOBS)
 
 
-def gate_list(root: Path) -> str:
+def gate_list(project: Project) -> str:
     """Return the gates' list, or the one that they would have."""
-    return next((name for name in LISTS if (root / name).is_file()), LISTS[-1])
+    name = next((name for name in LISTS if (project.training / name).is_file()), JOBS)
+    return f"{project.scripts_dir}/{name}"
 
 
 def lock_of(name: str) -> str:
@@ -43,10 +50,10 @@ def without_hash(root: Path, name: str) -> list[str]:
     ]
 
 
-def check_gate_packages(root: Path) -> None:
+def check_gate_packages(project: Project) -> None:
     """Raise ConfigurationError for packages without hashes: a gate's step would refuse to install them."""
-    name = gate_list(root)
-    missing = without_hash(root, name)
+    name = gate_list(project)
+    missing = without_hash(project.root, name)
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ConfigurationError(
@@ -59,3 +66,7 @@ def _distribution(requirement: str) -> str:
     """Return the package's name as indexes compare it; empty for an option, a path or an address."""
     name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(\[|[=<>!~;@(]|--hash|$))", requirement)
     return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(gate_list(Project(Path.cwd())).removesuffix(".txt") + "\n")

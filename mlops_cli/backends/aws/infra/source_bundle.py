@@ -26,10 +26,9 @@ from mlops_cli.project.usecase import load_use_case
 # Tracked or not, these are never sent. Every part of a path is compared in lower case.
 NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
 DATA_FOLDERS = ("data", "datasets")
-CODE_FOLDERS = ("training", "templates")
 CONFIDENTIAL = "it may hold a secret"
 HEAD_BYTES = 1 << 16
-NEEDED = ("training/usecase.toml", "templates/buildspec.yml", "templates/endpoint.yaml")
+NEEDED = ("templates/buildspec.yml", "templates/endpoint.yaml")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,9 @@ class SourceBundle:
 def bundle_source(project: Project) -> SourceBundle:
     """Select the files; raise MlopsError if a file that AWS needs is not among them."""
     names, untracked = list_files(project.root)
-    left_out = {name: why for name in names if (why := _exclusion_reason(project.root, name))}
+    may_hold_data = (f"{project.scripts_dir}/", "templates/")
+    reasons = {name: _exclusion_reason(project.root, name, name.startswith(may_hold_data)) for name in names}
+    left_out = {name: reason for name, reason in reasons.items() if reason}
     files = tuple(sorted(name for name in names if name not in left_out))
     bundle = SourceBundle(project.root, files, {**left_out, **dict.fromkeys(untracked, "git does not track it")})
     _check(project, bundle)
@@ -72,15 +73,16 @@ def bundle_source(project: Project) -> SourceBundle:
     return bundle
 
 
-def sent_code(root: Path, folder: str = "training") -> list[str]:
-    """Return the jobs' files, relative to a folder: those to be sent, or in a step on AWS all that were."""
+def sent_code(root: Path, folder: str, may_hold_data: bool = True) -> list[str]:
+    """Return the jobs' files, relative to a folder: those to be sent, or in a step on AWS all that were.
+
+    Files of data are code in the scripts' folder, but not in shared ones.
+    """
     if is_in_git(root) and (tracked := list_files(root)[0]):
-        names = [name for name in tracked if name.startswith(f"{folder}/") and not _exclusion_reason(root, name)]
+        names = [name for name in tracked if name.startswith(f"{folder}/")]
     else:
-        names = [
-            name for name in walk_files(root, folder, gitignore=False, clutter=()) if not _exclusion_reason(root, name)
-        ]
-    return [name.removeprefix(f"{folder}/") for name in names]
+        names = walk_files(root, folder, gitignore=False, clutter=())
+    return [name.removeprefix(f"{folder}/") for name in names if not _exclusion_reason(root, name, may_hold_data)]
 
 
 def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
@@ -93,9 +95,9 @@ def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
         if not folder.is_relative_to(root):
             raise ConfigurationError(
                 f"{folder}, in [code] path of usecase.toml, is outside of the project's folder: AWS does not get it.",
-                "Move the folder, or training/, so that both are in one folder.",
+                "Move the folder, or the scripts, so that both are in one folder.",
             )
-        for name in sent_code(root, folder.relative_to(root).as_posix()):
+        for name in sent_code(root, folder.relative_to(root).as_posix(), may_hold_data=False):
             if files.setdefault(name, folder / name) != folder / name:
                 raise ConfigurationError(
                     f"{files[name]} and {folder / name} would be one file on AWS.", "Rename one of them."
@@ -103,7 +105,7 @@ def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     return files
 
 
-def _exclusion_reason(root: Path, name: str) -> str:
+def _exclusion_reason(root: Path, name: str, may_hold_data: bool) -> str:
     """Return the reason why a file is not sent, empty if it is."""
     path, parts = root / name, PurePosixPath(name.lower()).parts
     if _matches_any(parts, NEVER):
@@ -114,7 +116,7 @@ def _exclusion_reason(root: Path, name: str) -> str:
         return "a link to somewhere else"
     if not path.is_file():
         return "not a file"
-    if parts[0] not in CODE_FOLDERS and (parts[0] in DATA_FOLDERS or is_data_file(parts[-1])):
+    if not may_hold_data and (parts[0] in DATA_FOLDERS or is_data_file(parts[-1])):
         return "data: mlops download-data uploads it"
     return CONFIDENTIAL if has_secret_content(name, _head(path)) else ""
 
@@ -143,50 +145,51 @@ def _is_example(root: Path, link: Path) -> bool:
 
 def _check_variables(project: Project) -> None:
     """Raise MlopsError for variables from the caller's environment: the pipeline does not have it."""
-    names = load_use_case(project.training / "usecase.toml").passed.names
+    names = load_use_case(project.use_case_file).passed.names
     if names:
         raise ConfigurationError(
             f"Scripts get {', '.join(names)} from your environment, which AWS does not have.",
-            "Set the values in training/usecase.toml, in [environment.set] instead of [environment] pass.",
+            "Set the values in usecase.toml, in [environment.set] instead of [environment] pass.",
         )
 
 
 def _check(project: Project, bundle: SourceBundle) -> None:
     """Raise MlopsError unless all imports of the stages and all files that the pipeline reads are sent."""
     imports: dict[str, list[str]] = {}
-    shared = load_use_case(project.training / "usecase.toml").passed.code
+    shared = load_use_case(project.use_case_file).passed.code
     shared_code(project.root, shared)
     stages = [stage for stage in STAGES if stage.script]
     required = {
         name
         for stage in stages
-        for name in source_inputs(project.training / stage.script, imports, stage.packs, shared)
+        for name in source_inputs(project.training / stage.script, imports, stage.packs, shared, project.root)
         if not name.startswith("package ")
     }
-    for name in sorted({*NEEDED, *required} - set(bundle.files)):
+    use_case = project.use_case_file.relative_to(project.root).as_posix()
+    for name in sorted({use_case, *NEEDED, *required} - set(bundle.files)):
         if not (project.root / name).exists():
             raise ConfigurationError(
                 f"{name} is missing, and the pipeline needs it.", f"Restore it: git checkout -- {name}"
             )
         why = bundle.left_out.get(name, "git ignores it")
-        raise _unsent(name, why)
+        raise _unsent(project, name, why)
     _check_others(project, bundle)
-    check_gate_packages(project.root)
+    check_gate_packages(project)
 
 
 def _check_others(project: Project, bundle: SourceBundle) -> None:
     """Raise MlopsError unless all files that count for a stage and are no secrets are sent."""
-    files = load_use_case(project.training / "usecase.toml").files
-    for name in tracked_or_new_files(project.root, "training"):
-        below = name.removeprefix("training/")
+    files = load_use_case(project.use_case_file).files
+    for name in tracked_or_new_files(project.root, project.scripts_dir):
+        below = name.removeprefix(f"{project.scripts_dir}/")
         if name in bundle.files or not stages_of(below, files) or is_secret_file(name):
             continue
-        raise _unsent(name, bundle.left_out.get(name, "git ignores it"))
+        raise _unsent(project, name, bundle.left_out.get(name, "git ignores it"))
 
 
-def _unsent(name: str, why: str) -> MlopsError:
-    below = name.removeprefix("training/")
+def _unsent(project: Project, name: str, why: str) -> MlopsError:
+    below = name.removeprefix(f"{project.scripts_dir}/")
     way_out = f"Track it: git add {name}" if "git" in why else "Give it another name."
     if not name.endswith(".py"):
-        way_out += f' Or say in training/usecase.toml, [files], that it does not matter: "{below}" = []'
+        way_out += f' Or say in usecase.toml, [files], that it does not matter: "{below}" = []'
     return MlopsError(f"{name} would not be uploaded, but a stage on AWS needs it: {why}.", way_out)

@@ -140,7 +140,7 @@ def _build_minutes(use_case: UseCase) -> int:
         raise ConfigurationError(
             f"{gate.name} has {limits.of(gate):,} minutes in [time_limits], but a build of CodeBuild ends after "
             f"{LONGEST_MINUTES:,}, {INSTALL_MINUTES} of which it needs to install packages.",
-            f"Set {gate.name} in [time_limits] of training/usecase.toml to {most:,} or less.",
+            f"Set {gate.name} in [time_limits] of usecase.toml to {most:,} or less.",
         )
     return minutes
 
@@ -161,7 +161,7 @@ def _endpoint_name(settings: Settings, use_case: UseCase) -> str:
         raise ConfigurationError(
             f"The endpoint's name {name!r} (the use case's name, - and STAGE) is not valid on AWS: "
             "it must have at most 40 small letters, digits and single dashes.",
-            "Change name in training/usecase.toml, or STAGE.",
+            "Change name in usecase.toml, or STAGE.",
         )
     return name
 

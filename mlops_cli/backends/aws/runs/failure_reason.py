@@ -98,6 +98,6 @@ def _build_error(action: ActionRun) -> str:
     if "timed out" in action.error.lower() or "TIMED_OUT" in action.error:
         return (
             f"{action.error.rstrip('.')}. A longer one: give the gate more minutes in [time_limits] of "
-            "training/usecase.toml, then mlops deploy-infra."
+            "usecase.toml, then mlops deploy-infra."
         )
     return action.error

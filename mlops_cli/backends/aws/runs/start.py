@@ -55,7 +55,7 @@ class StartRequest:
         overrides = encode(self.request.overrides)
         if len(overrides) > LENGTH:
             raise ConfigurationError(
-                "These are too many overrides for a pipeline variable.", "Write them into training/usecase.toml."
+                "These are too many overrides for a pipeline variable.", "Write them into usecase.toml."
             )
         force = str(self.request.force).lower()
         start = encode_start(self.request.from_stage, self.source, self.record)

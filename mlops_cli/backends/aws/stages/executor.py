@@ -97,28 +97,31 @@ class AwsStageExecutor:
         return self._reads().present(previous.cache_inputs) if previous else {}
 
     def _reads(self) -> Reads:
-        return Reads(self.project.root, self.use_case.files, digest_file)
+        return Reads(self.project.root, self.use_case.files, digest_file, self.project.scripts_dir)
 
     def _code(self, stage: Stage) -> dict[str, str]:
         """Return the code's cache inputs: a gate runs in this environment, a job in an image with the requirements."""
+        training, root = self.project.training, self.project.root
         if stage.kind is Kind.GATE:
-            code = code_inputs(self.project.training / stage.script, self._imports, code=self.use_case.passed.code)
+            shared = self.use_case.passed.code
+            code = code_inputs(training / stage.script, self._imports, root=training, code=shared, project=root)
             return {**self._other_files(stage), **code, **job_environment_inputs(self.use_case.passed)}
         if not stage.script:
             return {}
         variables = environment_inputs({}, self.use_case.passed)
         packed = {DIGESTS: job_code.digests_script()} if stage.kind is Kind.PROCESSING else {}
         index = self.outputs.company.index.cache_inputs if self.job_builder.requirements() else {}
-        names, shared = sent_code(self.project.root), self.use_case.passed.code
-        sources = job_code.inputs(stage, self.project.training, names, self.use_case, self._imports, shared)
+        names, shared = sent_code(root, self.project.scripts_dir), self.use_case.passed.code
+        sources = job_code.inputs(stage, training, names, self.use_case, self._imports, shared, root)
         return {"image": self.outputs.training_image, **index, **packed, **sources, **variables}
 
     def _other_files(self, stage: Stage) -> dict[str, str]:
         """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
-        names, training = sent_code(self.project.root), self.project.training
+        root, training = self.project.root, self.project.training
+        names = sent_code(root, self.project.scripts_dir)
         data_scripts, shared = self.use_case.data_scripts, self.use_case.passed.code
         return file_inputs(
-            stage, training, names, self.use_case.files, self._imports, digest_file, data_scripts, shared
+            stage, training, names, self.use_case.files, self._imports, digest_file, data_scripts, shared, root
         )
 
     def _environment(self, stage: Stage) -> dict[str, str]:
@@ -367,9 +370,9 @@ class AwsStageExecutor:
     def _is_same_code(self, stage: Stage, run: Run, archive: bytes) -> bool:
         shared = [folder.relative_to(self.project.root) for folder in self.use_case.passed.code]
         with tempfile.TemporaryDirectory() as folder:
-            ours = Path(folder) / self.project.training.name
+            ours = Path(folder) / self.project.scripts_dir
             self.job_builder.copy_code(ours, stage)
-            return job_code.is_same(stage, run, archive, ours, self.use_case, shared)
+            return job_code.is_same(stage, run, archive, ours, self.use_case, shared, Path(folder))
 
     def collect_result(self, stage: Stage, run: Run) -> None:
         """Collect the result of the actions after a stage's command step; raise StageFailed if it is wrong."""

@@ -167,9 +167,10 @@ class JobBuilder:
         return self._bucket.uri(key)
 
     def _code_files(self) -> dict[str, Path]:
-        """Return the jobs' files by their paths in the code's folder: those of training/, and shared ones."""
+        """Return the jobs' files by their paths in the code's folder: the scripts', usecase.toml, and shared ones."""
         root, training = self._project.root, self._project.training
-        own = {name: training / name for name in sent_code(root)}
+        own = {name: training / name for name in sent_code(root, self._project.scripts_dir)}
+        own[self._project.use_case_file.name] = self._project.use_case_file
         shared = shared_code(root, self._use_case.passed.code)
         if same := sorted(own.keys() & shared.keys()):
             raise ConfigurationError(

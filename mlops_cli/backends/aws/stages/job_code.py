@@ -16,7 +16,7 @@ from mlops_cli.core.stages import Stage
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.files.model_archive import unpack
-from mlops_cli.project.paths import USE_CASE
+from mlops_cli.project.scripts_dir import FILE
 from mlops_cli.project.usecase import UseCase, load_use_case
 
 
@@ -27,10 +27,15 @@ def inputs(
     use_case: UseCase,
     imports: MutableMapping[str, list[str]],
     shared: Sequence[Path] = (),
+    project: Path | None = None,
 ) -> dict[str, str]:
-    """Return the digests of those files of ``training``, and of ``shared`` code, that a job of the stage depends on."""
-    others = file_inputs(stage, training, names, use_case.files, imports, digest_file, use_case.data_scripts, shared)
-    return {**others, **source_inputs(training / stage.script, imports, stage.packs, shared)}
+    """Return the digests of those files of ``training``, and of ``shared`` code, that a job of the stage depends on.
+
+    Their names are paths in ``project``, by default the folder above.
+    """
+    data_scripts = use_case.data_scripts
+    others = file_inputs(stage, training, names, use_case.files, imports, digest_file, data_scripts, shared, project)
+    return {**others, **source_inputs(training / stage.script, imports, stage.packs, shared, project)}
 
 
 def digests_script() -> str:
@@ -38,14 +43,16 @@ def digests_script() -> str:
     return digest_file(Path(output_digests.__file__))
 
 
-def is_same(stage: Stage, run: Run, archive: bytes, ours: Path, use_case: UseCase, shared: Sequence[Path] = ()) -> bool:
+def is_same(
+    stage: Stage, run: Run, archive: bytes, ours: Path, use_case: UseCase, shared: Sequence[Path], project: Path
+) -> bool:
     """Return True if a job with this archive has executed what one with the files in ``ours`` would execute.
 
-    ``ours`` has all that is packed for a job, in the same places; ``shared`` are the folders that usecase.toml names,
-    relative to the project's.
+    ``ours``, in ``project``, has all that is packed for a job, in the same places; ``shared`` are the
+    folders that usecase.toml names, relative to the project's.
     """
     with tempfile.TemporaryDirectory() as folder:
-        packed, unpacked = Path(folder) / ARCHIVE, Path(folder) / ours.name
+        packed, unpacked = Path(folder) / ARCHIVE, Path(folder) / ours.relative_to(project)
         packed.write_bytes(archive)
         for path in shared:
             (Path(folder) / path).mkdir(parents=True, exist_ok=True)
@@ -53,7 +60,7 @@ def is_same(stage: Stage, run: Run, archive: bytes, ours: Path, use_case: UseCas
             unpack(packed, unpacked)
             if digest_file(unpacked / DIGESTS) != digests_script():
                 return False
-            theirs = load_use_case(unpacked / USE_CASE.name)
+            theirs = load_use_case(unpacked / FILE, Path(folder))
             return _counted(stage, run, unpacked, theirs, use_case) == _counted(stage, run, ours, use_case, use_case)
         except (MlopsError, OSError):  # an archive that this run's step would not have made
             return False

@@ -106,7 +106,7 @@ def processing_request(
     if spec.machine.instance_count > MOST_MACHINES:
         raise ConfigurationError(
             f"{stage} has {spec.machine.instance_count} machines; a processing job can have {MOST_MACHINES} at most.",
-            "Change instance_count in training/usecase.toml.",
+            "Change instance_count in usecase.toml.",
         )
     entrypoint = ENTRYPOINT_WITH_CREDENTIAL if spec.index.secret else ENTRYPOINT
     channels = {name: Path(DATA if name == FIRST_INPUT else f"{DATA}-{name}") for name in spec.inputs}
@@ -168,7 +168,7 @@ def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter],
     if sharded and sharded not in channels:
         raise MlopsError(
             f"The training has no channel {sharded!r}: its channels are {', '.join(channels)}.",
-            "Change sharded_channel in [aws.train] of training/usecase.toml.",
+            "Change sharded_channel in [aws.train] of usecase.toml.",
         )
     return {
         "TrainingJobName": spec.name,

@@ -120,7 +120,7 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
         dataset = load(project.data)
     except MlopsError:  # a damaged dataset is about to be removed
         dataset = None
-    kept = [Change(Action.KEEP, "training/, .env", "yours")]
+    kept = [Change(Action.KEEP, f"{project.scripts_dir}/, .env", "yours")]
     if dataset:
         kept.append(Change(Action.KEEP, dataset.source, "the source of the data"))
     if keep_data:

@@ -99,18 +99,19 @@ class LocalStageExecutor:
             return self._reads(digest).present(previous.cache_inputs) if previous else {}
 
     def _reads(self, digest: Callable[[Path], str]) -> Reads:
-        return Reads(self.project.root, self.use_case.files, digest)
+        return Reads(self.project.root, self.use_case.files, digest, self.project.scripts_dir)
 
     def _code(self, stage: Stage) -> dict[str, str]:
         imports, training = self.store.known_imports(), self.project.training
         before = set(imports)
-        trackables = {name.removeprefix("training/") for name in tracked_or_new_files(self.project.root, "training")}
+        root, scripts_dir = self.project.root, self.project.scripts_dir
+        trackables = {name.removeprefix(f"{scripts_dir}/") for name in tracked_or_new_files(root, scripts_dir)}
         names = sorted(trackables - self.store.files_written_by_stages())
         with self._digests() as digest:
             shared = self.use_case.passed.code
-            code = code_inputs(training / stage.script, imports, stage.packs, digest, code=shared)
+            code = code_inputs(training / stage.script, imports, stage.packs, digest, training, shared, root)
             counted_files = file_inputs(
-                stage, training, names, self.use_case.files, imports, digest, self.use_case.data_scripts, shared
+                stage, training, names, self.use_case.files, imports, digest, self.use_case.data_scripts, shared, root
             )
         self.store.save_imports({digest: imports[digest] for digest in imports.keys() - before})
         return {**counted_files, **code}
@@ -229,7 +230,8 @@ class LocalStageExecutor:
         log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).cache_inputs
         with self._digests() as digest:
             read = self._reads(digest).cache_inputs(log, started_ns, counted)
-        files = unsent_files(read, self.project.root, self.use_case.passed.code)
+        shared, scripts_dir = self.use_case.passed.code, self.project.scripts_dir
+        files = unsent_files(read, self.project.root, shared, scripts_dir)
         record_unsent(self.project.state, stage.name, files)
         return replace(outcome, read=read, detail={**outcome.detail, "unsent": files})
 

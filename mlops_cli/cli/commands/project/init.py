@@ -25,6 +25,9 @@ def init(
     ] = "",
     aws: Annotated[bool, typer.Option("--aws", help="Add the CloudFormation templates of the aws target.")] = False,
     github: Annotated[bool, typer.Option("--github", help="Add a workflow of GitHub Actions.")] = False,
+    scripts_dir: Annotated[
+        str, typer.Option("--scripts-dir", metavar="FOLDER", help="The folder of the scripts, if training/ is taken.")
+    ] = "training",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +42,9 @@ def init(
 
     _, console = get_context(ctx)
     minimal = minimal or bool(framework)
-    kind = Kind(project_name(name, folder, minimal), minimal, framework, aws or github, github)
+    kind = Kind(
+        project_name(name, folder, minimal), minimal, framework, aws or github, github, scripts_dir.removesuffix("/")
+    )
     project = new_project(folder, kind)
     plan = project.plan
     output.show_plan(console, plan)
@@ -47,7 +52,7 @@ def init(
         console.say("dry run: nothing was changed")
     else:
         write_project(project)
-        console.say(f"{folder} holds the use case {project.name}" if plan.active else "no changes")
+        console.say(f"{folder} holds the use case {project.kind.name}" if plan.active else "no changes")
         for note in project.notes:
             console.say(f"note: {note}")
         is_current_folder = folder.resolve() == Path.cwd()
@@ -55,7 +60,7 @@ def init(
     console.result(
         {
             "project": str(folder.resolve()),
-            "name": project.name,
+            "name": project.kind.name,
             "files": sorted(project.files),
             "added": sorted(project.missing),
             "changed": bool(plan.active) and not dry_run,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False) -> None:
     """Run all stages, from data to a tested endpoint.
 
-    The data is [data] quickstart of training/usecase.toml.
+    The data is [data] quickstart of usecase.toml.
     """
     context, console = get_context(ctx)
     cost_approval = context.cost_approval(console, yes, yes_cost)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # What --explain cannot know: these processes note no file that they open.
 UNSEEN = (
-    "not seen: files outside training/ that another program or native code (tf.data, Polars, PyArrow) opens; "
-    "in training/ every file counts"
+    "not seen: files beside the scripts' folder that another program or native code (tf.data, Polars, PyArrow) opens; "
+    "in the folder every file counts"
 )
 
 
@@ -68,7 +68,7 @@ def run(
 ) -> None:
     """Start a run, or continue an interrupted one.
 
-    The run stops at the approval, where a person decides. A first run downloads the data that training/usecase.toml
+    The run stops at the approval, where a person decides. A first run downloads the data that usecase.toml
     names.
     """
     from mlops_cli.cli.run_result import show_result

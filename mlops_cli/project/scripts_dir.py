@@ -1,0 +1,63 @@
+"""The folder of the scripts: training/, or the one that usecase.toml in the project's root names."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT = "training"
+FILE = "usecase.toml"
+KEY = "scripts_dir"
+# Shells, workflows and buildspecs take these names without quotes; none is hidden, an option or "..".
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+TAKEN = ("templates", "tests")
+
+
+def named_in(file: Path) -> str | None:
+    """Return [code] scripts_dir of a usecase.toml, which so says that it is in the project's root; None without it."""
+    if not file.is_file():
+        return None
+    text = file.read_text(encoding="utf-8-sig", errors="replace")
+    try:
+        code = tomllib.loads(text).get("code")
+    except (ValueError, RecursionError):  # the reader of the whole file reports it
+        match = re.search(rf"""^\s*{KEY}\s*=\s*["']([^"'\n]*)""", text, re.MULTILINE)
+        return match[1] if match else None
+    value: Any = code.get(KEY) if isinstance(code, dict) else None
+    return value if isinstance(value, str) else None if value is None else ""
+
+
+def form_problem(value: object) -> str:
+    """Return what is wrong with the words of a folder's name, "" if nothing is."""
+    expected = f"is {value!r}, expected a folder of the project, such as"
+    if not isinstance(value, str):
+        return f'{expected} "ml"'
+    parts = value.removesuffix("/").split("/")
+    if not all(_PART.fullmatch(part) for part in parts):
+        return f'{expected} "ml" or "src/ml": letters, digits, _, . and -, no folder that is hidden or above it'
+    if parts[0] == TAKEN[0] or parts[-1] == TAKEN[1]:
+        return f"is {value!r}, which has another meaning: templates/ is for AWS, tests/ for the gates"
+    return ""
+
+
+def folder_problem(root: Path, value: str) -> str:
+    """Return what is wrong with the folder itself, "" if nothing is."""
+    folder = root / value
+    if folder.resolve() != root.resolve() / value.removesuffix("/"):
+        return f"is {value!r}, which is a link or below one, expected a folder"
+    if not folder.is_dir():
+        return f"is {value!r}, and {root} has no such folder"
+    return ""
+
+
+def scripts_dir(root: Path) -> str:
+    """Return the folder of a project's scripts, relative to ``root``; one that is not valid is never used."""
+    value = named_in(root / FILE)
+    return PurePosixPath(value).as_posix() if value and not form_problem(value) else DEFAULT
