@@ -17,7 +17,7 @@ from mlops_cli.project import scaffold
 from mlops_cli.project.ignore_rules import is_ignored, rules_of
 from mlops_cli.project.paths import STAGING, Project, is_project
 from mlops_cli.project.scaffold import SAMPLE, Kind
-from mlops_cli.project.scripts_dir import DEFAULT, FILE, form_problem
+from mlops_cli.project.scripts_dir import DEFAULT, FILE, KEY, form_problem
 
 MOST_SHOWN = 5
 MEANINGS = {
@@ -79,7 +79,7 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
         raise ConfigurationError(f"{folder} is not a folder.", "Name another one: mlops init DIR")
     if problem := form_problem(kind.scripts_dir):
         raise ConfigurationError(
-            f"{problem}.", f"Name another one: mlops init {shlex.quote(str(folder))} --scripts-dir ml"
+            f"{KEY} {problem}.", f"Name another one: mlops init {shlex.quote(str(folder))} --scripts-dir ml"
         )
     present = is_project(folder)
     scripts = scaffold.script_files(kind)

@@ -17,7 +17,7 @@ FILE = "usecase.toml"
 KEY = "scripts_dir"
 # Shells, workflows and buildspecs take these names without quotes; none is hidden, an option or "..".
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
-TAKEN = ("templates", "tests")
+RESERVED = ("templates", "tests")
 
 
 def named_in(file: Path) -> str | None:
@@ -42,7 +42,7 @@ def form_problem(value: object) -> str:
     parts = value.removesuffix("/").split("/")
     if not all(_PART.fullmatch(part) for part in parts):
         return f'{expected} "ml" or "src/ml": letters, digits, _, . and -, no folder that is hidden or above it'
-    if parts[0] == TAKEN[0] or parts[-1] == TAKEN[1]:
+    if parts[0] == RESERVED[0] or parts[-1] == RESERVED[1]:
         return f"is {value!r}, which has another meaning: templates/ is for AWS, tests/ for the gates"
     return ""
 

@@ -13,14 +13,20 @@ import pytest
 from aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import Cli
 from tests.e2e.test_guide import text_of, write_files
+from tests.e2e.test_own_usecase import share_code
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server"]
 
 
 def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
-    Cli(tmp_path)("init", "churn", "--framework", "sklearn", "--aws")
+    """Its scripts are in ml/, beside a training/ that is something else, and import a package in src/."""
+    notes = tmp_path / "churn" / "training" / "plan.md"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("Monday: swimming\n")
+    Cli(tmp_path)("init", "churn", "--framework", "sklearn", "--aws", "--scripts-dir", "ml")
     cli = Cli(tmp_path / "churn", {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
+    share_code(cli, "ml")
     out = cli("quickstart", "--yes")
     assert "months 2, tickets 6, price 85" in out
 
@@ -41,7 +47,15 @@ def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert specification["SupportedContentTypes"] == ["application/json", "text/csv", "application/x-npy"]
     assert package["CustomerMetadataProperties"]["framework"] == "sklearn"
 
-    use_case = cli.folder / "training" / "usecase.toml"
+    s3 = aws.client("s3")
+    bucket = next(each["Name"] for each in s3.list_buckets()["Buckets"] if "churn" in each["Name"])
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"] if "/runs/" in each["Key"]]
+    records = "".join(s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys)
+    for name in ("ml/train.py", "ml/inference.py", "ml/requirements.txt", "src/shop/features.py"):
+        assert f'"{name}"' in records, "a cache input"
+    assert "training/" not in records
+
+    use_case = cli.folder / "usecase.toml"
     use_case.write_text(use_case.read_text().replace('framework = "sklearn"', 'framework = "xgboost"'))
     _, err = cli.both("run", "--from", "train", code=3)
     assert "and the pipeline was deployed with the image" in " ".join(err.split())

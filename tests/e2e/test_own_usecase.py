@@ -61,40 +61,66 @@ def test_the_minimal_project_runs_at_once(churn: Cli) -> None:
     assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] == model, "the same to the last bit"
 
 
-@pytest.mark.parametrize("framework", ["sklearn", "xgboost"])
-def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, framework: str) -> None:
+@pytest.mark.parametrize(("framework", "scripts_dir"), [("sklearn", "training"), ("xgboost", "src/ml")])
+def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, framework: str, scripts_dir: str) -> None:
+    """The second is in a repository whose training/ is something else."""
     (tmp_path / "hiding").mkdir()
     (tmp_path / "hiding" / "tensorflow.py").write_text("raise ImportError('TensorFlow is not for this project')\n")
-    Cli(tmp_path)("init", "churn", "--framework", framework)
+    own = tmp_path / "churn" / "training" / "plan.md"
+    if scripts_dir != "training":
+        own.parent.mkdir(parents=True)
+        own.write_text("Monday: swimming\n")
+    Cli(tmp_path)("init", "churn", "--framework", framework, "--scripts-dir", scripts_dir)
     cli = Cli(tmp_path / "churn", {"PYTHONPATH": str(tmp_path / "hiding"), "ENDPOINT_PORT": str(free_port())})
     out = cli("quickstart", "--yes")
+    assert Cli(cli.folder / scripts_dir / "tests").json("status")["project"] == str(cli.folder), "from every folder"
     assert "gate: 2 passed, 0 failed" in cli("test-endpoint")
     assert "months 2, tickets 6, price 85" in out
     model = cli.json("status")["endpoint"]["live_digest"]
     forced = cli.json("run", "--force", "--from", "train")
     assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] == model, "the same to the last bit"
-    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+    (cli.folder / scripts_dir / "weights.json").write_text("{}")
+    (cli.folder / scripts_dir / "tests" / "test_pretraining.py").open("a").write("# another rule\n")
+    run = cli.json("run", "--explain")
+    reasons = {stage["name"]: stage["reason"] for stage in run["stages"]}
+    assert reasons["pre-training-tests"] == f"{scripts_dir}/tests/test_pretraining.py changed"
+    assert f"{scripts_dir}/weights.json" in reasons["train"], "any file beside the scripts counts"
+    assert run["stages"][-1]["detail"].get("unsent", []) == []
+    out = cli("cleanup", "--yes")
+    assert f"{scripts_dir}/, .env" in out
+    assert "verified: no resources created by mlops remain" in out
+    assert scripts_dir == "training" or own.read_text() == "Monday: swimming\n"
 
 
-def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_path: Path) -> None:
-    shop = tmp_path / "shop"
-    (shop / "src" / "shop").mkdir(parents=True)
-    (shop / "src" / "shop" / "__init__.py").write_text("")
-    (shop / "src" / "shop" / "features.py").write_text(
+def share_code(cli: Cli, scripts_dir: str = "training") -> None:
+    """Make a starter's scripts and handlers import a package of the repository in src/, and pack it."""
+    package = cli.folder / "src" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "features.py").write_text(
         "def row(customer):\n    return [customer[name] for name in ('months', 'tickets', 'price')]\n"
     )
-    (shop / "data.csv").write_text("mine\n")
-    subprocess.run(["git", "init", "-q"], cwd=shop, check=True)
-    cli = Cli(shop, {"ENDPOINT_PORT": str(free_port())})
-    cli("init", ".", "--framework", "sklearn")
-    edit(cli, "training/usecase.toml", "[metrics]", '[code]\npath = ["src"]\n\n[metrics]')
+    if scripts_dir == "training":
+        edit(cli, "training/usecase.toml", "[metrics]", '[code]\npath = ["src"]\n\n[metrics]')
+    else:
+        edit(cli, "usecase.toml", "[code]\n", '[code]\npath = ["src"]\n')
     for script, old in (
         ("train", "[instance[name] for name in FEATURES]"),
         ("inference", "[float(instance[name]) for name in FEATURES]"),
     ):
-        edit(cli, f"training/{script}.py", old, "row(instance)")
-        edit(cli, f"training/{script}.py", "FEATURES, TARGET", "from shop.features import row\n\nFEATURES, TARGET")
-    edit(cli, "training/train.py", "pack_code()", 'pack_code("shop")')
+        edit(cli, f"{scripts_dir}/{script}.py", old, "row(instance)")
+        edit(cli, f"{scripts_dir}/{script}.py", "FEATURES, TARGET", "from shop.features import row\n\nFEATURES, TARGET")
+    edit(cli, f"{scripts_dir}/train.py", "pack_code()", 'pack_code("shop")')
+
+
+def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "data.csv").write_text("mine\n")
+    subprocess.run(["git", "init", "-q"], cwd=shop, check=True)
+    cli = Cli(shop, {"ENDPOINT_PORT": str(free_port())})
+    cli("init", ".", "--framework", "sklearn")
+    share_code(cli)
     assert "months 2, tickets 6, price 85" in cli("quickstart", "--yes")
     assert (shop / "data.csv").read_text() == "mine\n"
     edit(cli, "src/shop/features.py", ", 'price')", ")")

@@ -75,7 +75,7 @@ def check_hosting(hosting: EndpointConfig, has_vpc: bool) -> None:
     if hosting.serverless and has_vpc:
         raise ConfigurationError(
             "A serverless endpoint cannot be in a VPC, and SUBNET_IDS is set.",
-            "Set serverless = false in [aws.endpoint] of training/usecase.toml, or leave VPC_ID, SUBNET_IDS and "
+            "Set serverless = false in [aws.endpoint] of usecase.toml, or leave VPC_ID, SUBNET_IDS and "
             "SECURITY_GROUP_IDS empty.",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -141,6 +142,53 @@ def test_a_project_gets_templates_and_a_workflow_when_they_are_asked_for(cli: Cl
         name: content for name, content in before.items() if name != "training/preprocess.py"
     }
     assert b"mlops_cli.locks server" in after[".github/workflows/mlops.yml"], "without TensorFlow"
+
+
+@pytest.mark.parametrize("options", [[], ["--framework", "sklearn"]])
+def test_the_scripts_folder_has_another_name_if_training_is_taken(cli: Cli, options: list[str]) -> None:
+    own = cli.folder / "training" / "plan.md"
+    own.parent.mkdir()
+    own.write_text("Monday: swimming\n")
+    shop = Cli(cli.folder)
+    if options:
+        _, err = shop.both("init", ".", "--name", "shop", *options, code=2)
+        assert "hint: Name another folder for the use case's scripts: mlops init . --framework sklearn" in err
+        assert "--scripts-dir ml\n" in err
+    else:
+        shutil.rmtree(own.parent)
+    command = ("init", ".", "--name", "shop", *options, "--scripts-dir", "src/ml")
+    out = shop(*command)
+    assert "add  src/ml        the scripts and gates of the use case\n" in out
+    assert "add  usecase.toml  the use case: data, metrics, limits\n" in out
+    text = (cli.folder / "usecase.toml").read_text()
+    assert '[code]\nscripts_dir = "src/ml"\n' in text
+    assert shop.json("config")["problems"] == []
+    assert shop.json(*command)["changed"] is False
+    assert [path.name for path in (cli.folder / "training").rglob("*")] == (["plan.md"] if options else [])
+
+    _, err = shop.both("init", ".", "--name", "shop", "--scripts-dir", "lib", code=2)
+    assert "is a project already, with its scripts in src/ml/" in err
+    (cli.folder / "src" / "ml" / "preprocess.py").unlink()
+    added = shop.json("init", ".", "--name", "shop", "--aws", "--github")["added"]
+    assert {name.split("/")[0] for name in added} == {"templates", ".github"}
+    workflow = (cli.folder / ".github" / "workflows" / "mlops.yml").read_text()
+    assert "dependency-path: src/ml/requirements.txt" in workflow
+    assert "training/" not in workflow
+
+
+@pytest.mark.parametrize("folder", ["../ml", "/ml", ".mlops", "a b", "", "templates"])
+def test_a_folder_that_cannot_hold_the_scripts_is_refused(cli: Cli, folder: str) -> None:
+    _, err = cli.both("init", "churn", "--minimal", f"--scripts-dir={folder}", code=2)
+    assert "scripts_dir is " in err
+    assert "hint: Name another one: mlops init churn --scripts-dir ml" in err
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_a_file_of_the_name_of_usecase_toml_is_not_touched(cli: Cli) -> None:
+    (cli.folder / "usecase.toml").write_text("mine")
+    _, err = cli.both("init", ".", "--name", "a", "--minimal", "--scripts-dir", "ml", code=2)
+    assert "usecase.toml is there already" in err
+    assert contents(cli.folder) == {"usecase.toml": b"mine"}
 
 
 def test_a_link_is_not_followed(cli: Cli) -> None:
