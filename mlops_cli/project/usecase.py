@@ -555,5 +555,5 @@ def _locate(name: str, tables: dict[str, dict[str, str]]) -> tuple[str, str]:
     problem = f"is ambiguous: {', '.join(matches)}" if matches else f"is unknown; known are {', '.join(full_names)}"
     raise ConfigurationError(
         f"The hyperparameter {name!r} {problem}.",
-        "Write it as STAGE.NAME=VALUE: mlops run --set train.seed=1; a new one stands in training/usecase.toml first.",
+        "Write it as STAGE.NAME=VALUE: mlops run --set train.seed=1; a new one stands in usecase.toml first.",
     )

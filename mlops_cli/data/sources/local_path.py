@@ -10,7 +10,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
 ANOTHER = (
-    "change [data] source in training/usecase.toml, or name another one: mlops download-data --source PATH (a file: "
+    "change [data] source in usecase.toml, or name another one: mlops download-data --source PATH (a file: "
     ".csv, .csv.gz, .zip, .tar, .parquet, .jsonl; a folder, a URL, s3://, kaggle or a script of the project)"
 )
 TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")

@@ -88,7 +88,7 @@ def test_a_wrong_command_line_is_an_error_like_every_other(cli: Cli, words: str,
     assert json_err == err
 
 
-ANOTHER = "hint: change [data] source in training/usecase.toml, or name another one: mlops download-data --source PATH"
+ANOTHER = "hint: change [data] source in usecase.toml, or name another one: mlops download-data --source PATH"
 
 
 @pytest.mark.parametrize(
