@@ -16,19 +16,20 @@ from pathlib import Path
 
 TOKEN = "AWS_SIMULATOR_PROCESS"
 DRAIN_SECONDS = 1.0
+SHORT = "/tmp"
 
 
 class Processes:
     """Everything that the simulator has started. Each process carries a token in its environment, by which it and
     its descendants are found for certain; the reaper ends them when the simulator dies, however it dies."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """``folder``: removed by the reaper when everything has ended."""
+    def __init__(self, folder: Path, removes_folder: bool = False) -> None:
+        """Let the reaper remove the links into ``folder`` when everything has ended, and the folder itself."""
         self.token = secrets.token_hex(8)
         self._running: set[Process] = set()
         self._lock = threading.Lock()
         self._reaper = subprocess.Popen(
-            [sys.executable, "-m", __name__, self.token, *([str(folder)] if folder else [])],
+            [sys.executable, "-m", __name__, self.token, str(folder), *(["--remove"] if removes_folder else [])],
             cwd=Path(__file__).resolve().parents[1],
             stdin=subprocess.PIPE,
             start_new_session=True,
@@ -117,16 +118,31 @@ def _environments() -> Iterator[tuple[int, bytes]]:
             yield int(folder.name), (folder / "environ").read_bytes()
 
 
-def reap(token: str, folder: str = "") -> None:
-    """Wait until the simulator is gone, then end what it has left behind, and remove its folder."""
+def reap(token: str, folder: str, *options: str) -> None:
+    """Wait until the simulator is gone, then end what it has left behind, and remove links into its folder, or all."""
     sys.stdin.buffer.read()
     while processes := bearers(token):
         for pid in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
-    if folder:
+    remove_links(folder)
+    if "--remove" in options:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_links(folder: str) -> None:
+    """Remove the links outside that lead into the folder: model servers make them for the short paths of sockets.
+
+    Such a link has the name of the folder that it leads to; any other link is a user's.
+    """
+    with contextlib.suppress(OSError), os.scandir(SHORT) as entries:
+        for link in [Path(entry.path) for entry in entries if entry.is_symlink()]:
+            with contextlib.suppress(OSError):  # another user's, or gone
+                target = link.readlink()
+                is_named_after = link.name.rpartition("-")[2] == target.name
+                if is_named_after and target.is_relative_to(folder) and link.lstat().st_uid == os.geteuid():
+                    link.unlink()
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Simulator:
         """The requirements that images meet, by repository: nothing else is importable in these."""
         self.endpoint_server = endpoint_server
         """Makes the model server behind an endpoint."""
-        self.processes = Processes(folder if removes_folder else None)
+        self.processes = Processes(folder, removes_folder)
         self.ledger = Ledger()
         self.services: dict[str, Service] = {}
         self.controls: dict[str, Control] = {}

@@ -224,6 +224,12 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
+def links_into(folder: Path) -> list[str]:
+    """Return the short links that lead into the folder, also those that lead to nothing."""
+    links = Path("/tmp").glob("mlops-*")
+    return [str(link) for link in links if os.path.realpath(link).startswith(f"{folder.resolve()}/")]
+
+
 def wait_for(condition: Callable[[], Any]) -> Any:
     """Return the first true value of ``condition``; fail the test if there is none in time."""
     deadline = time.monotonic() + LIMIT_SECONDS

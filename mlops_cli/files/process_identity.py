@@ -31,7 +31,12 @@ class Identity:
 
 
 def own_identity() -> Identity:
-    return Identity(os.getpid(), _namespace(), _started(os.getpid()))
+    return identity_of(os.getpid())
+
+
+def identity_of(pid: int) -> Identity:
+    """Return the identity of a process of this namespace."""
+    return Identity(pid, _namespace(), _started(pid))
 
 
 def send(process: Identity, sign: signal.Signals) -> bool:

@@ -19,6 +19,7 @@ from mlops_cli.files.atomic import remove_tree
 from mlops_cli.files.process_identity import has_own_proc
 from mlops_cli.processes.interruption import uninterrupted
 from mlops_cli.processes.output_lines import OutputLine, OutputLines
+from mlops_cli.processes.short_links import remove_link, remove_lost_links, short_path
 from mlops_cli.processes.subreaper import KILL_SECONDS, LINUX, TOKEN, Subreaper, is_subreaper
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 5.0
 DRAIN_SECONDS = 1.0
 TOKENS = re.compile("[0-9a-f]+")
-# The socket path that multiprocessing adds to TMPDIR, and the longest path that the systems accept.
-SOCKET, LONGEST_SOCKET = "/pymp-12345678/listener-12345678", 103
-SHORT = "/tmp"  # noqa: S108 (holds a link to our own folder, under an unpredictable name)
 
 
 class TimeLimitError(Exception):
@@ -108,6 +106,7 @@ class JobProcesses:
             if orphans:
                 pids = " ".join(map(str, orphans))
                 raise MlopsError(f"Processes of an earlier run do not end: {pids}.", f"End them: kill -9 {pids}")
+        remove_lost_links(self.folder)
         self._remove_if_empty()
 
     def _remove_if_empty(self) -> None:
@@ -186,29 +185,16 @@ class Job:
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return ``env`` with the token and with a folder for temporary files."""
-        folder = str(self.folder)
-        if len(os.fsencode(folder)) + len(SOCKET) > LONGEST_SOCKET:
-            folder = self._shortened()
+        folder = short_path(self.folder)
         return {"KERAS_HOME": f"{folder}/keras", **env, TOKEN: self.token, "TMPDIR": folder}
 
     def end(self) -> list[int]:
         """Kill all processes of the job, then remove its folder; return the processes that do not end."""
         if not self.has_ended and (processes := kill_by_token(self.token)):
             return processes
-        link = Path(SHORT, f"mlops-{self.token}")
-        if link.is_symlink() and link.readlink().name == self.token:
-            link.unlink()
+        remove_link(self.token)
         remove_tree(self.folder)
         return []
-
-    def _shortened(self) -> str:
-        """Return a short link to the folder: socket paths in it may have some hundred characters at most."""
-        link = Path(SHORT, f"mlops-{self.token}")
-        try:
-            link.symlink_to(self.folder.resolve())
-        except OSError:  # sockets then fail, all else works
-            return str(self.folder)
-        return str(link)
 
 
 def _lock_at_once(descriptor: int) -> bool:

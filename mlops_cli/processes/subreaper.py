@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mlops_cli.files.process_identity import has_own_proc
+from mlops_cli.processes.short_links import remove_link
 
 if TYPE_CHECKING:
     import ctypes
@@ -84,6 +85,8 @@ class Subreaper:
                 signal.signal(sign, signal.SIG_IGN)
             status, was_asked = self._wait(script)
             if self._end_descendants(output, 0.0 if was_asked else self.drain_seconds):
+                if not self.parent or not self._has_parent():  # nobody else does
+                    remove_link(self.token)
                 _exit_like(status)
         finally:
             os.kill(os.getpid(), signal.SIGKILL)  # a code would say that no process is left

@@ -21,6 +21,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import install_command
 from mlops_cli.project.environment import local_environment
 from mlops_cli.rehearsal.findings import CALLER
+from mlops_cli.rehearsal.kept import write_note
 
 NEEDED = ("aws_simulator", "ministack", "cfnlint", "hypercorn", "packaging", "yaml", "pip")
 END_SECONDS = 20.0
@@ -93,6 +94,7 @@ class SimulatedAws:
     def keep(self) -> None:
         """Let it run on after this process; its user may look at everything then."""
         self.limit_caller(EVERYTHING)
+        write_note(self.folder, self.pid)
         assert self._process.stdin is not None
         self._process.stdin.write(KEEP)
         self._process.stdin.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from mlops_cli.console import Console
 from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.rehearsal import Rehearsal, short_role
 from mlops_cli.rehearsal.simulated_aws import SimulatedAws
-from tests.conftest import LIMIT_SECONDS, ROOT, Cli, wait_for
+from tests.conftest import LIMIT_SECONDS, ROOT, Cli, is_alive, links_into, wait_for
 from tests.e2e.cloud import project
 from tests.e2e.test_readme import check, masked
 
@@ -118,7 +119,7 @@ def test_a_minimal_project_as_the_page_shows_it(tmp_path: Path) -> None:
     assert sorted((tmp_path / "churn").rglob("*")) == before
 
 
-def test_a_gate_that_fails_while_the_simulated_aws_is_kept(project: Path) -> None:
+def test_a_gate_that_fails_while_the_simulated_aws_is_kept(project: Path, tmp_path: Path) -> None:
     edit(project / "training" / "tests" / "test_pretraining.py", "len(rows) >= 3,", "len(rows) >= 3000,")
     cli = Cli(project, {"SOURCE": "s3"})
     report = cli.json("rehearse", "--source", "tiny.csv", "--keep", "--yes", code=3)
@@ -139,8 +140,19 @@ def test_a_gate_that_fails_while_the_simulated_aws_is_kept(project: Path) -> Non
             assert "mlops-tiny-dev-storage-bucket" in shown.stdout, shown.stderr
         assert kept_cli.json("status")["run"]["status"] == "failed"
     finally:
-        os.kill(kept["pid"], signal.SIGTERM)
-    wait_for(lambda: not Path(kept["project"]).parent.exists())
+        folder = Path(kept["project"]).parent
+        link = tmp_path / "link"
+        link.symlink_to(folder)
+        for foreign in (link, tmp_path):
+            assert "is no folder of a rehearsal" in cli.both("rehearse", "--end", str(foreign), code=2)[1]
+        end = [sys.executable, "-m", "mlops_cli", *shlex.split(kept["end"])[1:]]
+        ended = subprocess.run(end, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    assert (ended.stdout, ended.returncode) == ("ended; nothing is left of it\n", 0), ended.stderr
+    assert not folder.exists()
+    assert not is_alive(kept["pid"])
+    assert processes_with(str(folder)) == []
+    assert links_into(folder) == []
+    assert cli.json("rehearse", "--end", str(folder))["ended"] is False
     assert not (project / ".mlops").exists()
 
 
@@ -156,5 +168,6 @@ def test_nothing_is_left_of_a_rehearsal_that_is_ended(project: Path, tmp_path: P
         process.communicate(timeout=LIMIT_SECONDS)
     wait_for(lambda: list(files.iterdir()) == [])
     wait_for(lambda: processes_with(str(files)) == [])
+    assert links_into(files) == []
     assert process.returncode == (130 if sign is signal.SIGINT else -signal.SIGKILL)
     assert not (project / ".mlops").exists()

@@ -167,6 +167,7 @@ SERVED_WITH = (
     "mlops_cli.errors",
     "mlops_cli.plain_text",
     "mlops_cli.files",
+    "mlops_cli.processes.short_links",
     "mlops_cli.processes.subreaper",
     "mlops_cli.monitoring.statistics",
     "mlops_cli.core.secrets",

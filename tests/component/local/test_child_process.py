@@ -15,7 +15,7 @@ import pytest
 from mlops_cli.processes import child_process, interruption, subreaper
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import OutputLine
-from tests.conftest import LIMIT_SECONDS, is_alive, wait_for
+from tests.conftest import LIMIT_SECONDS, is_alive, links_into, wait_for
 
 RUN = """
 import sys
@@ -179,6 +179,60 @@ def test_a_signal_during_the_start_ends_the_child(tmp_path: Path) -> None:
     finally:
         for sign, handler in handlers.items():
             signal.signal(sign, handler)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """A folder whose path is too long for the sockets of the processes that work in it."""
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    return folder
+
+
+SHOW_TMPDIR = "import os; print(os.environ['TMPDIR'])"
+
+
+def test_all_processes_of_a_job_have_the_same_short_folder(deep: Path) -> None:
+    lines: list[OutputLine] = []
+    with JobProcesses(deep / "children").job() as job, (deep / "log").open("wb") as log:
+        for _ in range(2):
+            job.run([sys.executable, "-c", SHOW_TMPDIR], deep, {}, log, lines.append)
+    assert [line.text for line in lines] == 2 * [f"/tmp/mlops-{job.token}"]
+    assert links_into(deep) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process stays behind on Linux only")
+def test_kill_9_of_mlops_leaves_no_link(deep: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN, str(deep), GRANDCHILD])
+    log = deep / "log"
+    wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
+    assert len(links_into(deep)) == 1
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    wait_for(lambda: links_into(deep) == [])
+
+
+def test_a_link_to_a_job_that_was_removed_ends_with_the_next_command(deep: Path, tmp_path: Path) -> None:
+    children, others = JobProcesses(deep / "children"), JobProcesses(tmp_path / "others")
+    jobs = [children.begin(), children.begin(), children.begin()]
+    links = [Path(job.environment({})["TMPDIR"]) for job in jobs]
+    foreign = [Path(f"/tmp/mlops-{os.urandom(6).hex()}") for _ in range(2)]
+    try:
+        foreign[0].symlink_to(tmp_path / "others" / foreign[0].name)
+        foreign[1].symlink_to(deep / "children" / "of-a-person")
+        for job in jobs[:2]:
+            job.folder.rmdir()
+        others.kill_orphans()
+        assert [link.is_symlink() for link in links] == [True, True, True], "another project's"
+        children.kill_orphans()
+        assert [link.is_symlink() for link in (*links, *foreign)] == [False, False, True, True, True]
+    finally:
+        for job in jobs:
+            job.end()
+            job.release_ownership()
+        for link in foreign:
+            link.unlink(missing_ok=True)
+    assert [link for link in links if link.is_symlink()] == []
 
 
 def test_a_sweep_with_nothing_to_sweep(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ import pytest
 import mlops_cli
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.errors import MlopsError
+from mlops_cli.processes.subreaper import LINUX
 from mlops_cli.serving.control import LocalEndpoint, ServerState
 from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
-from tests.conftest import LIMIT_SECONDS, is_alive, wait_for
+from tests.conftest import LIMIT_SECONDS, is_alive, links_into, wait_for
 
 NAME = "dev-comments"
 
@@ -245,13 +246,17 @@ def test_a_deployment_that_cannot_be_written_down_leaves_the_old_model_in_servic
     assert answer.headers["x-amzn-sagemaker-custom-attributes"] == f"model-digest={packages('text-0').digest}"
 
 
-def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(make_endpoint: Any, packages: Any) -> None:
+def test_a_killed_supervisor_leaves_no_orphan_and_a_true_status(
+    make_endpoint: Any, packages: Any, tmp_path: Path
+) -> None:
     endpoint = make_endpoint(port=0)
     before = deploy(endpoint, packages("text-0"))
     worker = worker_of(endpoint)
     os.kill(before.pid, signal.SIGKILL)
     assert worker is not None
     wait_for(lambda: not is_alive(worker) and not is_alive(before.pid))
+    if LINUX:
+        wait_for(lambda: links_into(tmp_path) == [])
     # The kernel releases the lock when the last thread is gone, a moment after the process counts as dead.
     wait_for(lambda: endpoint.status().pid is None)
     dead = endpoint.status()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +37,12 @@ def rehearse(
     keep: Annotated[
         bool, typer.Option("--keep", help="Do not clean up; leave the simulated AWS running, and print how to use it.")
     ] = False,
+    end: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="End the simulated AWS that --keep has left running in DIR.", show_default=False
+        ),
+    ] = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -50,6 +57,9 @@ def rehearse(
     from mlops_cli.rehearsal.simulated_aws import require_simulator, simulated_aws
 
     context, console = get_context(ctx)
+    if end:
+        _end(console, end)
+        return
     console.require_person(yes)
     context.settings.validated()
     require_simulator()
@@ -67,6 +77,7 @@ def rehearse(
                     "environment": variables,
                     "project": str(copy.root),
                     "pid": aws.pid,
+                    "end": _end_command(aws),
                 }
                 _show_kept(console, aws, copy, variables)
                 aws.keep()
@@ -85,5 +96,22 @@ def _show_kept(console: Console, aws: SimulatedAws, copy: Project, variables: Ma
     console.say(f"mlops --project {shlex.quote(str(copy.root))} status")
     console.say("aws cloudformation list-stacks")
     console.say("""python -c 'import boto3; print(boto3.client("sagemaker").list_endpoints()["Endpoints"])'""")
-    console.say("To end it, and to remove its files:")
-    console.say(f"kill {aws.pid}")
+    console.say("To end it and remove its files:")
+    console.say(_end_command(aws))
+
+
+def _end_command(aws: SimulatedAws) -> str:
+    return f"mlops rehearse --end {shlex.quote(str(aws.folder))}"
+
+
+def _end(console: Console, folder: Path) -> None:
+    from mlops_cli.rehearsal.kept import end_kept
+
+    try:
+        was_kept = end_kept(folder)
+    except KeyboardInterrupt:
+        raise MlopsError(
+            "Stopped; the simulated AWS may still be ending.", "Wait for its end: the same command", EXIT_INTERRUPTED
+        ) from None
+    console.say("ended; nothing is left of it" if was_kept else f"{folder} is gone already")
+    console.result({"folder": str(folder), "ended": was_kept})
