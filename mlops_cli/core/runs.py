@@ -119,6 +119,10 @@ class Run:
         return self._role(ENDPOINT_GATE)
 
     @property
+    def is_rollback(self) -> bool:
+        return self.decision is not None and self.decision.is_rollback
+
+    @property
     def current(self) -> StageRun | None:
         """The first stage without an output, or None when all are done."""
         return next((stage for stage in self.stages if not stage.status.has_output), None)

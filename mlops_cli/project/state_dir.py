@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import open_unless_link, write_atomically
@@ -86,7 +88,8 @@ def check_state_dir_owner(project: Project) -> None:
 def check_no_links(project: Project) -> None:
     """Raise MlopsError for a link, or the wrong kind of file, where mlops writes and deletes: it follows none."""
     state = project.state
-    at_names = [path for path in (state, *(state / name for name in (*FOLDERS, *FILES))) if path.is_symlink()]
+    modes = {path: _mode(path) for path in (state, *(state / name for name in (*FOLDERS, *FILES)))}
+    at_names = [path for path, mode in modes.items() if S_ISLNK(mode)]
     parents = () if at_names else (project.runs, project.artifacts, project.endpoint, *_folders_in(project.artifacts))
     for link in (*at_names, *(entry.path for folder in parents for entry in _entries(folder) if entry.is_symlink())):
         raise MlopsError(
@@ -95,11 +98,23 @@ def check_no_links(project: Project) -> None:
         )
     for name in (*FOLDERS, *FILES):
         path, kind = state / name, "file" if name in FILES else "folder"
-        if path.exists() and not (path.is_file() if kind == "file" else path.is_dir()):
+        if modes[path] and not (S_ISREG(modes[path]) if kind == "file" else S_ISDIR(modes[path])):
             raise MlopsError(
                 f"{path} is no {kind}, so mlops did not create it.",
                 f"Move it away: mv {shlex.quote(str(path))} {shlex.quote(str(project.root))}",
             )
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a file, a folder or a link itself; 0 if there is none."""
+    try:
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a folder above is a link to itself
+            return 0
+        raise
 
 
 def _folders_in(folder: Path) -> list[Path]:

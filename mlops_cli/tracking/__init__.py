@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +26,8 @@ def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: C
     """Log the run as it is, if a server is set; report a failure in one line."""
     if not settings["MLFLOW_TRACKING_URI"]:
         return
+    import tempfile
+
     from mlops_cli.tracking.mlflow import Tracker
     from mlops_cli.tracking.run_record import run_record
 

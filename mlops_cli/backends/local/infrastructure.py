@@ -8,12 +8,12 @@ from mlops_cli.backends.base import Infrastructure
 from mlops_cli.backends.local.infra.deploy import deploy_infra, plan_infra
 from mlops_cli.backends.local.public_address import public_address_warning
 from mlops_cli.backends.local.services import LocalServices
-from mlops_cli.core.plan import Plan
 from mlops_cli.core.progress import Watch, no_watch
 from mlops_cli.project.script_secrets import required_secrets, short_message, short_secrets
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.cleanup.steps import Cleanup
+    from mlops_cli.core.plan import Plan
 
 
 class LocalInfrastructure(Infrastructure):

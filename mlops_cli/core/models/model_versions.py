@@ -221,15 +221,10 @@ def rollback_message(version: str, digest: str) -> str:
     return f"Rolled back: the endpoint serves the approved {version} ({digest[:12]}) again."
 
 
-def is_rolling_back(run: Run) -> bool:
-    """True for a rollback: a rollback is not rolled back itself."""
-    return run.decision is not None and run.decision.is_rollback
-
-
 def needs_rollback(run: Run) -> bool:
-    """True if the run has deployed a model that then failed its gate."""
+    """True if the run has deployed a model that then failed its gate; a rollback is not rolled back itself."""
     failed = run.endpoint_gate.status is Status.FAILED
-    return failed and run.deployment.status is Status.DONE and not is_rolling_back(run)
+    return failed and run.deployment.status is Status.DONE and not run.is_rollback
 
 
 def approved_run(runs: Sequence[Run], digest: str) -> Run:

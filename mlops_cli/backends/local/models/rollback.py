@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from mlops_cli.backends.local.runs.store import RunStore
 from mlops_cli.core import clock
 from mlops_cli.core.models.decision import Actor, Decision, DecisionKind, NamedModel
-from mlops_cli.core.models.model_versions import ModelVersion, approved_run, is_rolling_back
+from mlops_cli.core.models.model_versions import ModelVersion, approved_run
 from mlops_cli.core.models.rollback import LastRollback
 from mlops_cli.core.runs import Run, Status, copy_earlier_stages, new_run
 from mlops_cli.core.stages import DEPLOYMENT
@@ -24,13 +24,6 @@ class RollbackReason:
     limits: Mapping[str, str]
     shortfalls: tuple[str, ...] = ()
     kind: DecisionKind = DecisionKind.ROLLBACK
-
-
-def interrupted_rollback(runs: Sequence[Run]) -> Run | None:
-    """Return the newest run if it is an unfinished rollback; ``runs`` come the newest first."""
-    latest = next(iter(runs), None)
-    half_way = (Status.RUNNING, Status.INTERRUPTED)
-    return latest if latest and latest.status in half_way and is_rolling_back(latest) else None
 
 
 def last_rollback(store: RunStore) -> LastRollback | None:

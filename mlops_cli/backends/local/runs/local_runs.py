@@ -9,11 +9,8 @@ from pathlib import Path
 from mlops_cli.backends.base import Runs, StageRunner
 from mlops_cli.backends.local.infra.deploy import ensure_infra
 from mlops_cli.backends.local.runs.execution import RunExecution
-from mlops_cli.backends.local.runs.logs import POLL_SECONDS, LogFollower, log_file, tail
 from mlops_cli.backends.local.runs.selection import RunSelection, check_ready, finish_single_stage, select_run
 from mlops_cli.backends.local.services import LocalServices
-from mlops_cli.backends.model_evaluation import FILES
-from mlops_cli.backends.run_follower import PollInterval, follow
 from mlops_cli.caching.inputs import no_dataset_error
 from mlops_cli.core.costs import CostCheck, no_cost_check
 from mlops_cli.core.engine import RunView, run_or_reuse_stage
@@ -50,6 +47,8 @@ class LocalRuns(Runs):
             return self._execution.run_stages(choice.run, view, choice.start), True
 
     def own_files(self, run: Run, scratch: Path) -> Path | None:  # noqa: ARG002 (the files are here)
+        from mlops_cli.backends.model_evaluation import FILES
+
         folder = self._services.project.state / run.training.artifact / "output" / FILES
         return folder if run.training.artifact and folder.is_dir() else None
 
@@ -91,6 +90,9 @@ class LocalRuns(Runs):
         return self._services.list_runs()
 
     def follow(self, run: Run, view: RunView) -> Run:
+        from mlops_cli.backends.local.runs.logs import POLL_SECONDS, LogFollower
+        from mlops_cli.backends.run_follower import PollInterval, follow
+
         tails = LogFollower(self._services.project.state)
         return follow(lambda: self.get(run.id), tails.read, view, PollInterval(POLL_SECONDS, POLL_SECONDS))
 
@@ -106,6 +108,8 @@ class LocalRuns(Runs):
         return self.get(run.id)
 
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
+        from mlops_cli.backends.local.runs.logs import log_file, tail
+
         path = log_file(self._services.project.state, run, run.stage(stage))
 
         def ended() -> bool:

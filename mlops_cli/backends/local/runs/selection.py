@@ -6,11 +6,9 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlops_cli.backends.local.models.rollback import interrupted_rollback
 from mlops_cli.backends.local.runs.store import RunStore
 from mlops_cli.core.engine import StageExecutor, decide_reuse, is_up_to_date
 from mlops_cli.core.models.decision import Decision
-from mlops_cli.core.models.model_versions import is_rolling_back
 from mlops_cli.core.runs import (
     CONTINUABLE,
     Run,
@@ -48,16 +46,23 @@ def select_run(request: RunRequest, store: RunStore, executor: StageExecutor) ->
     latest = _latest(runs)
     if request.from_stage:
         return _from_stage(request, runs, executor)
-    if (going_back := interrupted_rollback(runs)) is not None:
-        return RunSelection(going_back, DEPLOYMENT.name)
+    if (rollback := _interrupted_rollback(runs)) is not None:
+        return RunSelection(rollback, DEPLOYMENT.name)
     if request.force or latest is None:
         return RunSelection(_new_run(request.overrides, STAGES[0].name if request.force else ""))
     continued = replace(latest, overrides={**latest.overrides, **request.overrides})
     if latest.status in CONTINUABLE and (latest.decision is None or _with_decision(continued, executor)):
-        return RunSelection(continued, DEPLOYMENT.name if is_rolling_back(continued) else "")
+        return RunSelection(continued, DEPLOYMENT.name if continued.is_rollback else "")
     if _nothing_changed(replace(latest, overrides=dict(request.overrides)), executor):
         return RunSelection(latest, fresh=False)
     return RunSelection(_new_run(request.overrides))
+
+
+def _interrupted_rollback(runs: list[Run]) -> Run | None:
+    """Return the newest run if it is an unfinished rollback."""
+    latest = next(iter(runs), None)
+    unfinished = (Status.RUNNING, Status.INTERRUPTED)
+    return latest if latest and latest.status in unfinished and latest.is_rollback else None
 
 
 def _latest(runs: list[Run]) -> Run | None:
@@ -180,7 +185,7 @@ def superseded_deploy(store: RunStore) -> list[Run]:
 
 
 def starts_after_approval(run: Run) -> bool:
-    return is_rolling_back(run) or bool(run.forced_from and position(run.forced_from) > GATE)
+    return run.is_rollback or bool(run.forced_from and position(run.forced_from) > GATE)
 
 
 def check_waiting(run: Run, store: RunStore) -> None:

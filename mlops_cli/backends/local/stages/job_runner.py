@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class JobRunner:
         self.checkpoints = checkpoints
         self.trial = trial
         compile_bootstrap()
+
+    @cached_property
+    def _base_environment(self) -> dict[str, str]:
+        """Return the variables that all scripts get."""
+        return job_environment({}, self.project.training, self.passed)
 
     def job(
         self,
@@ -147,8 +153,7 @@ class JobRunner:
     def _run(self, stage: Stage, run: Run, argv: list[str], env: Mapping[str, str], view: RunView) -> None:
         tail = LastLines(TAIL_LINES)
         log = self._log(stage, run)
-        watched = {**self._secrets(), **env, **self._watched(stage, run)}
-        environment = job_environment(watched, self.project.training, self.passed)
+        environment = {**self._base_environment, **self._secrets(), **env, **self._watched(stage, run)}
         with open(log, "wb", opener=open_unless_link) as file:
             on_line = _progress_reader(stage.name, tail, view)
             minutes = self.time_limits.of(stage)
