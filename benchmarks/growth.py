@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 from benchmarks.preprocessing import ROOT, make_rows, measure
+from mlops_cli.core.jobs.script_environment import BOOTSTRAP
 from mlops_cli.project.usecase import load_use_case
 
 SETTINGS = load_use_case(ROOT / "training" / "usecase.toml").hyperparameters["train"]
@@ -57,7 +58,7 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
         process = subprocess.Popen(
             command,
             cwd=ROOT / "training",
-            env={**os.environ, **channels, **folders, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **channels, **folders, "PYTHONPATH": str(BOOTSTRAP), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

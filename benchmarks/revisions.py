@@ -30,6 +30,7 @@ from benchmarks.comments import add_source, name_of, write_comments
 from benchmarks.contestants.data import LABELS
 from benchmarks.harness import machine, table
 from benchmarks.quality import ROOT, HeldOut, hold_out, read
+from mlops_cli.core.jobs.script_environment import BOOTSTRAP
 from mlops_cli.evaluation.predictions import read_predictions
 from mlops_cli.project.usecase import load_use_case
 
@@ -77,7 +78,7 @@ def run(revision: Revision, seed: int, raw: Path, data: Path, held_out: HeldOut,
 
 def seconds(revision: Revision, variables: dict[str, str], script: str, *arguments: object) -> float:
     command = [sys.executable, script, *map(str, arguments)]
-    environment = {**os.environ, **variables, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **variables, "PYTHONPATH": str(BOOTSTRAP), "PYTHONDONTWRITEBYTECODE": "1"}
     start = time.perf_counter()
     done = subprocess.run(command, cwd=revision.training, env=environment, capture_output=True, text=True)
     if done.returncode:

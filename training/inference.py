@@ -17,8 +17,8 @@ from typing import BinaryIO, Protocol
 
 import falcon
 
+from mlops_scripts.observation import Observer, Response
 from monitoring import text_statistics
-from monitoring.observation import Observer, Response
 
 LABELS: list[str] = json.loads(Path(__file__).with_name("labels.json").read_text(encoding="utf-8"))
 JSON, CSV = "application/json", "text/csv"

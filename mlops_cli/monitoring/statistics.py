@@ -1,6 +1,6 @@
 """Request statistics of an endpoint, as counts, and the training's reference for them.
 
-A model package with statistics (see training/monitoring/observation.py) logs a line of counts every few seconds. Only
+A model package with statistics (see mlops_scripts/observation.py) logs a line of counts every few seconds. Only
 numbers and the names of features are accepted: no text of a request comes through here, whatever a package logs.
 """
 

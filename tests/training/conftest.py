@@ -14,7 +14,9 @@ from tests.conftest import made_once
 HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE), str(HERE.parents[1] / "training")]
 
-from scripts import TINY, TRAINING, run_script, train  # noqa: E402
+from scripts import LIBRARY, TINY, TRAINING, run_script, train  # noqa: E402
+
+sys.path += [str(LIBRARY)]
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 TRAINING = Path(__file__).resolve().parents[2] / "training"
+# The folder with mlops_scripts, as mlops puts it on Python's path.
+LIBRARY = TRAINING.parent / "mlops_cli" / "core" / "bootstrap"
 HEADER = ["id", "comment_text", "toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
 Row = tuple[str, str, int, int, int, int, int, int]
 
@@ -36,7 +38,8 @@ def train(dataset: Path, output: Path, *arguments: object) -> subprocess.Complet
 def job_variables(dataset: Path, output: Path) -> dict[str, str]:
     """The SM_* variables that train.py needs."""
     channels = {f"SM_CHANNEL_{name.upper()}": str(dataset / name) for name in ("train", "validation", "test")}
-    return {**channels, "SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
+    folders = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
+    return {**channels, **folders, "PYTHONPATH": str(LIBRARY)}
 
 
 # A training that takes no time once TensorFlow is there.

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import falcon
 import pytest
-from scripts import HEADER, TRAINING
+from scripts import HEADER, LIBRARY, TRAINING
 
 from monitoring.text_statistics import MODULES
 
@@ -159,5 +159,6 @@ def test_the_handlers_do_without_tensorflow() -> None:
         for name in ("inference.py", *MODULES):
             (Path(folder) / name).parent.mkdir(exist_ok=True)
             shutil.copy(TRAINING / name, Path(folder) / name)
+        shutil.copytree(LIBRARY / "mlops_scripts", Path(folder) / "mlops_scripts")
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from scripts import HEADER, TRAINING
+from scripts import HEADER, LIBRARY
 
-from monitoring.observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
+from mlops_scripts.observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
 from monitoring.text_statistics import MODULES, measure
 
 LABELS = HEADER[2:]
@@ -89,7 +89,7 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
 
 def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reference(tmp_path, x=[1.0, 2.0])
-    monkeypatch.setattr("monitoring.observation.WAITING_BYTES", 100)
+    monkeypatch.setattr("mlops_scripts.observation.WAITING_BYTES", 100)
     observer = Observer(tmp_path, lambda instances, _: {"x": [len(instance) for instance in instances]})
     monkeypatch.setattr(observer, "_work", lambda: None)
     for _ in range(10):
@@ -101,11 +101,11 @@ def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: py
 
 SERVING = f"""
 import sys
-sys.path.insert(0, {str(TRAINING)!r})
+sys.path.insert(0, {str(LIBRARY)!r})
 import json
 from pathlib import Path
 from types import SimpleNamespace as Some
-from monitoring.observation import Observer
+from mlops_scripts.observation import Observer
 
 observer = Observer(Path.cwd(), lambda texts, rows: {{"length": [len(text) for text in texts]}})
 answer = Some(request=Some(body=json.dumps({{"instances": ["a secret"]}})), content=b'{{"predictions": [[0.5]]}}')
@@ -195,7 +195,7 @@ def test_a_text_and_its_answer_become_numbers() -> None:
 def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) -> None:
     code = tiny_training / "model" / "code"
     files = {path.relative_to(code).as_posix() for path in code.rglob("*")}
-    assert {"inference.py", *MODULES, FILE} <= files
+    assert {"inference.py", "mlops_scripts/observation.py", *MODULES, FILE} <= files
     assert (code / FILE).read_bytes() == (tiny_training / "output" / FILE).read_bytes()
     measures = json.loads((code / FILE).read_text())["measures"]
     assert set(measures) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monitoring import observation
+from mlops_scripts import observation
 
-# The modules that inference.py imports.
-MODULES = ("monitoring/__init__.py", "monitoring/observation.py", "monitoring/text_statistics.py")
+# The modules that inference.py imports, and the package that counts.
+MODULES = ("monitoring/__init__.py", "monitoring/text_statistics.py")
+LIBRARY = Path(observation.__file__).parent
 
 # The outputs of the model for one text, by name.
 Answer = Mapping[str, Any]
@@ -54,4 +55,5 @@ def export(
     for name in MODULES:
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(__file__).parents[1] / name, code / name)
+    shutil.copytree(LIBRARY, code / LIBRARY.name, ignore=shutil.ignore_patterns("__pycache__"))
     observation.write_reference([code, output], measure(labels, texts, answers), weights)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.core.jobs.script_environment import LIBRARY
 from mlops_cli.monitoring.statistics import (
     CUSTOM_ATTRIBUTES,
     EXCLUDE_FROM_STATISTICS,
@@ -24,7 +25,7 @@ from mlops_cli.monitoring.statistics import (
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import EndpointDirectory
 from mlops_cli.serving.supervision.request_statistics import add_counts, read_counts
-from tests.conftest import LIMIT_SECONDS, ROOT, wait_for
+from tests.conftest import LIMIT_SECONDS, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,7 @@ def observing(packages: Any, package_of: Any, with_code: Any, tmp_path: Path) ->
         folder = tmp_path / name
         shutil.copytree(packages("plain").folder, folder)
         with_code(folder, code)
-        shutil.copy(ROOT / "training" / "monitoring" / "observation.py", folder / "code")
+        shutil.copy(LIBRARY / "observation.py", folder / "code")
         (folder / "code" / "observed.json").write_text(json.dumps(reference))
         (folder / "code" / "name").write_text(name)
         return package_of(folder)
