@@ -7,6 +7,7 @@ import json
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,16 +48,38 @@ def csv_bytes() -> Callable[..., bytes]:
     return make
 
 
+def zip_bytes(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
 @pytest.fixture
 def zipped() -> Callable[..., bytes]:
-    def make(members: dict[str, bytes]) -> bytes:
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        return out.getvalue()
+    return zip_bytes
 
-    return make
+
+@contextmanager
+def stopped_at(step: int, folder: Path) -> Iterator[None]:
+    """Ctrl-C instead of the ``step``-th removal or renaming below a folder."""
+    steps: list[Path] = []
+
+    def stopping(original: Callable[..., object]) -> Callable[..., object]:
+        def move(path: Path, *arguments: object, **settings: object) -> object:
+            if folder in path.parents:
+                steps.append(path)
+            if len(steps) == step:
+                raise KeyboardInterrupt
+            return original(path, *arguments, **settings)
+
+        return move
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", stopping(Path.unlink))
+        patch.setattr(Path, "replace", stopping(Path.replace))
+        yield
 
 
 @pytest.fixture

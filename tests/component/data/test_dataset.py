@@ -16,6 +16,7 @@ from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
 from mlops_cli.data.scripts import DataScript
 from mlops_cli.errors import ConfigurationError, MlopsError
+from tests.component.data.conftest import stopped_at
 from tests.conftest import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[3]
@@ -187,27 +188,13 @@ def test_a_failure_leaves_the_former_dataset_and_the_users_file(request_for, sou
 
 
 @pytest.mark.parametrize("step", range(1, 5))
-def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, tmp_path, csv_bytes, monkeypatch, step):
+def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, tmp_path, csv_bytes, step):
     source, other_source = tmp_path / "source.csv", tmp_path / "other.csv"
     source.write_bytes(csv_bytes(10))
     other_source.write_bytes(csv_bytes(20))
     download(request_for(source), folder, no_report)
-    steps = []
-
-    def stopping(original):
-        def move(path, *arguments, **settings):
-            steps.append(path)
-            if len(steps) == step:
-                raise KeyboardInterrupt
-            return original(path, *arguments, **settings)
-
-        return move
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", stopping(Path.unlink))
-        patch.setattr(Path, "replace", stopping(Path.replace))
-        with pytest.raises(KeyboardInterrupt):
-            download(request_for(other_source), folder, no_report)
+    with stopped_at(step, folder), pytest.raises(KeyboardInterrupt):
+        download(request_for(other_source), folder, no_report)
     assert load(folder) is None or load(folder).rows == 10
     assert download(request_for(other_source), folder, no_report)[0].rows == 20
     assert load(folder).rows == 20

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mlops_cli.data.sources.catalog import state_of
 from mlops_cli.data.sources.source import State
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_folder
+from tests.component.data.conftest import stopped_at, zip_bytes
 
 CONTENTS = {
     "cats/1.png": b"\x89PNG cat",
@@ -38,14 +38,6 @@ def tar_bytes(members: dict[str, bytes], mode: str = "w", *more: tarfile.TarInfo
             archive.addfile(info, io.BytesIO(content))
         for info in more:
             archive.addfile(info, io.BytesIO(b"\0" * info.size))
-    return out.getvalue()
-
-
-def zip_bytes(members: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
     return out.getvalue()
 
 
@@ -256,30 +248,16 @@ def test_a_dataset_that_kaggle_refuses(kaggle, get, status: int, words: str) -> 
 
 @pytest.mark.parametrize("step", range(1, 6))
 def test_being_stopped_between_any_two_steps_of_the_commit(
-    get, source: Path, tmp_path: Path, folder: Path, monkeypatch, step: int
+    get, source: Path, tmp_path: Path, folder: Path, step: int
 ) -> None:
     """Files take the place of a table, and the other way round."""
     get(source)
     other_folder = make_folder(tmp_path / "other", {"a.txt": b"a"})
-    steps = []
-
-    def stopping(original: Callable) -> Callable:
-        def move(path: Path, *arguments: object, **settings: object) -> object:
-            if folder in path.parents:
-                steps.append(path)
-            if len(steps) == step:
-                raise KeyboardInterrupt
-            return original(path, *arguments, **settings)
-
-        return move
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", stopping(Path.unlink))
-        patch.setattr(Path, "replace", stopping(Path.replace))
-        try:
+    try:
+        with stopped_at(step, folder):
             get(other_folder)
-        except KeyboardInterrupt:
-            assert load(folder) is None or written(folder / "files") in (CONTENTS, {"a.txt": b"a"})
+    except KeyboardInterrupt:
+        assert load(folder) is None or written(folder / "files") in (CONTENTS, {"a.txt": b"a"})
     assert written(get(other_folder)[0].path) == {"a.txt": b"a"}
     assert load(folder).files == 1
 
