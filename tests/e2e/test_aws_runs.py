@@ -79,18 +79,6 @@ def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> 
     assert f"next: mlops approve {run_id}" in out
 
 
-def test_a_gate_that_fails_says_which_assertion_and_a_fixed_one_continues(shared: Cloud) -> None:
-    shared.edit("tests/test_pretraining.py", ">= 3", ">= 300")
-    _, err = shared.both("run", code=3)
-    assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
-    failed = shared.json("status")["run"]
-    assert f"Log: mlops logs {failed['id']} --stage pre-training-tests" in err
-    assert "1 failed" in shared("logs", "--stage", "pre-training-tests")
-    shared.edit("tests/test_pretraining.py", ">= 300", ">= 3")
-    run = shared.json("run")
-    assert (run["status"], statuses(run)["preprocess"]) == ("waiting", "reused")
-
-
 def test_a_script_that_fails_shows_its_last_lines_and_is_retried_in_the_same_run(shared: Cloud) -> None:
     trouble = shared.folder.parent / "trouble"  # not in the project: its state must stay the same
     trouble.touch()
@@ -134,19 +122,6 @@ def test_a_killed_command_is_repeated_and_goes_along_with_its_run(shared: Cloud)
     run = shared.json("run")
     assert run["status"] == "waiting"
     assert [run["id"] for run in shared.json("runs")] == [run["id"], *before]
-
-
-def test_a_rejected_model_is_not_deployed_and_asked_about_again(shared: Cloud) -> None:
-    run = shared.json("run")
-    rejected = shared.json("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
-    assert (rejected["status"], rejected["decision"]["comment"]) == ("rejected", "too rude")
-    assert shared.json("status")["endpoint"]["state"] == "absent"
-    assert "was rejected by root: too rude" in shared("approve", "--run-id", run["id"], "--yes", code=4)
-    second_run = shared("run")
-    assert "This model was already REJECTED by root" in second_run
-    assert "too rude" in second_run
-    status = packages(shared)
-    assert (status[run["id"]], status[shared.json("runs")[0]["id"]]) == ("Rejected", "PendingManualApproval")
 
 
 def test_a_newer_run_overtakes_one_that_waits_for_a_decision(shared: Cloud) -> None:

@@ -143,18 +143,6 @@ def why_a_stage_ran(tiny: Cli) -> None:
     assert "unchanged since run" in out
 
 
-def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_fix(tiny: Cli) -> None:
-    edit(tiny, "tests/test_pretraining.py", ">= 3", ">= 300")
-    _, err = tiny.both("run", code=3)
-    assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
-    assert ".log" in err
-    assert "mlops run" in err
-    failed = tiny.json("status")["run"]
-    edit(tiny, "tests/test_pretraining.py", ">= 300", ">= 3")
-    run = tiny.json("run")
-    assert (run["id"], run["status"]) == (failed["id"], "waiting")
-
-
 def test_a_script_that_fails_shows_its_last_lines(tiny: Cli) -> None:
     edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
     _, err = tiny.both("run", code=3)
@@ -226,19 +214,6 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     out, err = tiny.both("run", "--explain", code=3)
     assert "secret SHOP_LOGIN" in out
     assert "KeyError: 'SHOP_LOGIN'" in err
-
-
-def test_a_rejected_model_is_not_deployed(tiny: Cli) -> None:
-    run_id = tiny.json("run")["id"]
-    assert (
-        tiny.json("approve", "--run-id", run_id, "--reject", "--comment", "too rude", "--yes")["status"] == "rejected"
-    )
-    assert tiny.json("status")["endpoint"]["state"] == "absent"
-    _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=4)
-    assert "was rejected by" in err
-    second_run = tiny("run")
-    assert "This model was already REJECTED by" in second_run
-    assert "too rude" in second_run
 
 
 def test_a_model_under_its_minimum_needs_a_reason(tiny: Cli) -> None:

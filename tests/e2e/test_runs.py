@@ -1,4 +1,4 @@
-"""A run made again through the CLI: beside everything else, with the same result or a named difference."""
+"""Runs through the CLI: a gate that fails, a model that is rejected, and a run made again beside everything else."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from aws_simulator.fixture import aws_server
 from tests.conftest import LIMIT_SECONDS, Cli, wait_for
-from tests.e2e.cloud import Cloud, git, shared
+from tests.e2e.cloud import Cloud, git, packages, shared
 from tests.e2e.targets import either
-from tests.e2e.test_local_lifecycle import approved_run, edit, hold, reached
+from tests.e2e.test_local_lifecycle import approved_run, edit, hold, reached, statuses
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws_server", "either", "shared"]
@@ -45,11 +45,37 @@ def state(cli: Cli) -> dict[str, Any]:
     return {"objects": objects, "runs": cli.json("runs"), "models": cli.json("models")}
 
 
-def test_a_run_without_a_trained_model_cannot_be_made_again(either: Cli) -> None:
+def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_fix(either: Cli) -> None:
     either.edit("tests/test_pretraining.py", ">= 3", ">= 300")
-    either("run", code=3)
+    _, err = either.both("run", code=3)
+    assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
+    assert "mlops run" in err
+    failed = either.json("status")["run"]
+    log = f"Log: mlops logs {failed['id']} --stage pre-training-tests" if isinstance(either, Cloud) else ".log"
+    assert log in err
+    assert "1 failed" in either("logs", "--stage", "pre-training-tests")
     assert "has no trained model to reproduce" in either("reproduce", code=1)
     either.edit("tests/test_pretraining.py", ">= 300", ">= 3")
+    run = either.json("run")
+    # On AWS another commit is another execution.
+    is_same_run, preprocess = (False, "reused") if isinstance(either, Cloud) else (True, "done")
+    assert (run["status"], run["id"] == failed["id"]) == ("waiting", is_same_run)
+    assert statuses(run)["preprocess"] == preprocess
+
+
+def test_a_rejected_model_is_not_deployed_and_asked_about_again(either: Cli) -> None:
+    run = either.json("run")
+    rejected = either.json("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
+    assert (rejected["status"], rejected["decision"]["comment"]) == ("rejected", "too rude")
+    assert either.json("status")["endpoint"]["state"] == "absent"
+    assert "was rejected by" in either("approve", "--run-id", run["id"], "--yes", code=4)
+    second_run = either("run")
+    assert "This model was already REJECTED by" in second_run
+    assert "too rude" in second_run
+    if isinstance(either, Cloud):
+        assert "REJECTED by root" in second_run
+        status = packages(either)
+        assert (status[run["id"]], status[either.json("runs")[0]["id"]]) == ("Rejected", "PendingManualApproval")
 
 
 def test_a_run_made_again_is_the_same_and_touches_nothing(either: Cli) -> None:
