@@ -1,9 +1,10 @@
-"""Start-up, six no-op stages and the unchanged re-run, beside the AWS SAM CLI, DVC, Kedro and Metaflow.
+"""Start-up, six no-op stages and the unchanged re-run, beside the AWS SAM CLI, DVC, Kedro, Metaflow and no tool at all.
 
     python -m benchmarks.orchestration [REPEATS]
 
 Each contender's six stages write one small file each. mlops runs six jobs in its own engine (the stage list, which
-is data, is replaced by six of them), with its store, keys and logs. Environments are made on first use.
+is data, is replaced by six of them), with its store, keys and logs. *No tool* runs the same six scripts, one after the
+other: what six processes of Python take. Environments are made on first use.
 """
 
 from __future__ import annotations
@@ -92,6 +93,13 @@ def mlops(bin_: Path) -> tuple[Contender, Contender]:
     return Contender("mlops", [*program, "run", "--force"], folder), Contender("mlops", [*program, "run"], folder)
 
 
+def no_tool(bin_: Path) -> Contender:
+    """The six scripts of ``mlops``, in a loop of the shell."""
+    script = f"{bin_ / 'python'} training/$name.py --input-dir . --output-dir ."
+    loop = f"for name in {' '.join(NAMES)}; do {script} || exit 1; done"
+    return Contender("no tool", ["sh", "-c", loop], CACHE / "work" / "mlops")
+
+
 def dvc(bin_: Path) -> tuple[Contender, Contender]:
     folder = fresh(CACHE / "work" / "dvc")
     program = str(bin_ / "dvc")
@@ -170,10 +178,13 @@ def main() -> None:
     }
     helps = medians([Contender(name, [str(p), "--help"], CACHE) for name, p in programs.items()], repeats)
     runs, reruns = zip(mlops(ours), dvc(dvc_), kedro(kedro_), metaflow(metaflow_), strict=True)
-    first, second = medians(runs, repeats), medians(reruns, repeats)
+    first, second = medians([*runs, no_tool(ours)], repeats), medians(reruns, repeats)
     print(f"{machine()}; median of {repeats}, seconds (times mlops)\n")
-    rows = {name: [cell(values, name) for values in (helps, first, second)] for name in programs}
+    names = [*programs, "no tool"]
+    rows = {name: [cell(values, name) for values in (helps, first, second)] for name in names}
     print(table("", ["--help", "six no-op stages", "nothing changed"], rows))
+    stage, process = (first["mlops"] - second["mlops"]) / len(NAMES), first["no tool"] / len(NAMES)
+    print(f"\na stage of mlops, without the start: {stage:.3f} s; a process of its script alone: {process:.3f} s")
 
 
 def cell(values: dict[str, float], name: str) -> str:

@@ -53,7 +53,7 @@ class LocalBackend(Backend):
     def runs(self) -> LocalRuns:
         from mlops_cli.backends.local.runs.local_runs import LocalRuns
 
-        return LocalRuns(self.services, self._execution)
+        return LocalRuns(self.services, lambda: self._execution)
 
     @cached_property
     def stages(self) -> LocalStages:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops_cli.backends.base import Runs, StageRunner
 from mlops_cli.backends.local.infra.deploy import ensure_infra
-from mlops_cli.backends.local.runs.execution import RunExecution
 from mlops_cli.backends.local.runs.selection import RunSelection, check_ready, finish_single_stage, select_run
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.caching.inputs import no_dataset_error
@@ -22,9 +22,14 @@ from mlops_cli.project.state_dir import check_no_links
 from mlops_cli.project.usecase import full_names
 from mlops_cli.tracking import track
 
+if TYPE_CHECKING:
+    from mlops_cli.backends.local.runs.execution import RunExecution
+
 
 class LocalRuns(Runs):
-    def __init__(self, services: LocalServices, execution: RunExecution) -> None:
+    """``execution`` is made when a stage has to run: most runs find that nothing changed."""
+
+    def __init__(self, services: LocalServices, execution: Callable[[], RunExecution]) -> None:
         self._services = services
         self._execution = execution
 
@@ -44,7 +49,7 @@ class LocalRuns(Runs):
                 services.executor.save_environment(choice.run)
             if request.detach:
                 return self._run_in_background(choice), True
-            return self._execution.run_stages(choice.run, view, choice.start), True
+            return self._execution().run_stages(choice.run, view, choice.start), True
 
     def own_files(self, run: Run, scratch: Path) -> Path | None:  # noqa: ARG002 (the files are here)
         from mlops_cli.backends.model_evaluation import FILES
@@ -79,7 +84,7 @@ class LocalRuns(Runs):
     def _run_and_track(self, run: Run, view: RunView, start: str) -> None:
         """Run the stages and log the run to MLflow, since a background run has no command to do it at the end."""
         try:
-            self._execution.run_stages(run, view, start)
+            self._execution().run_stages(run, view, start)
         finally:
             track(run, self, self._services.settings, self._services.use_case, print)
 
