@@ -6,13 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_cli.backends.aws.errors import raise_aws_errors, resource_in_call
 from mlops_cli.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from mlops_cli.project.settings import Settings
 
 ATTEMPTS = 10
 # For the first call of a command, so that a missing network is reported soon, and for calls that are optional.
@@ -66,28 +63,25 @@ class Client:
 
 
 class Account:
-    """One boto3 session with the region and profile of the settings, and its clients."""
+    """One boto3 session and its clients.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    ``is_explicit``: the profile takes precedence over access keys in environment variables; one that an environment
+    variable names does not, as in every other AWS tool.
+    """
+
+    def __init__(self, region: str, profile: str, is_explicit: bool = True) -> None:
+        self._region = region
+        self.profile = profile
+        self._is_explicit = is_explicit
         self._clients: dict[tuple[str, str], Client] = {}
-
-    @property
-    def profile(self) -> str:
-        return self._settings["AWS_PROFILE"]
 
     @cached_property
     def session(self) -> Any:
         import boto3
 
-        # A profile named explicitly takes precedence over access keys in the environment; one from AWS_PROFILE does
-        # not, as in every other AWS tool.
-        named = not self._settings.values["AWS_PROFILE"].origin.startswith("environment")
+        profile = self.profile if self._is_explicit else ""
         with raise_aws_errors(None, self.profile):
-            return boto3.Session(
-                profile_name=(self.profile or None) if named else None,
-                region_name=self._settings["AWS_REGION"] or None,
-            )
+            return boto3.Session(profile_name=profile or None, region_name=self._region or None)
 
     @cached_property
     def region(self) -> str:

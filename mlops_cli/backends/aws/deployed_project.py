@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.configured_account import configured_account
 from mlops_cli.backends.aws.infra.deploy import InfraDeployer
 from mlops_cli.backends.aws.infra.deployed_settings import machines_of_runs
 from mlops_cli.backends.aws.infra.ownership import require_owner
@@ -27,7 +27,7 @@ class DeployedProject:
         self.project = project
         self.use_case = use_case
         self.settings = settings
-        self.account = Account(settings)
+        self.account = configured_account(settings)
         self.names = ResourceNames(use_case.name, settings["STAGE"])
         self._render_report = render_report
 

@@ -21,9 +21,9 @@ class S3Objects(ObjectStore):
 
     @cached_property
     def _client(self) -> Client:
-        from mlops_cli.backends.aws.account import Account
+        from mlops_cli.backends.aws.configured_account import configured_account
 
-        return Account(self._settings).client("s3")
+        return configured_account(self._settings).client("s3")
 
     def list_objects(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
         from mlops_cli.backends.aws.errors import AwsError

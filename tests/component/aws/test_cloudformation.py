@@ -17,7 +17,6 @@ from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
 from mlops_cli.core.progress import ResourceEvent
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.settings import resolve
 
 NAMES = ResourceNames("tiny", "dev")
 NAME = NAMES.storage_stack
@@ -62,7 +61,7 @@ class Seen:
 def stacks(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Stacks:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
-    return Stacks(Account(resolve({"AWS_REGION": "us-east-1"}, {}, {})), NAMES)
+    return Stacks(Account("us-east-1", ""), NAMES)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from botocore import exceptions
 
 from mlops_cli.backends.aws.account import Account
+from mlops_cli.backends.aws.configured_account import configured_account
 from mlops_cli.backends.aws.errors import AwsError, raise_aws_errors
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.settings import resolve
@@ -110,7 +111,7 @@ def test_what_never_reached_aws_has_its_own_words(error: exceptions.BotoCoreErro
 
 
 def account(environ: dict[str, str] | None = None, **settings: str) -> Account:
-    return Account(resolve(settings, environ or {}, {}))
+    return configured_account(resolve(settings, environ or {}, {}))
 
 
 def test_without_a_region_the_way_to_name_one_is_reported() -> None:

@@ -14,7 +14,6 @@ from aws_simulator.tests.codepipeline.lines import Line, gate, prepared, source
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients import codepipeline
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
-from mlops_cli.project.settings import resolve
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def pipeline(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(codepipeline, "LOOK_SECONDS", 0.1)
-    return Pipeline(Account(resolve({"AWS_REGION": "us-east-1"}, {}, {})).client("codepipeline"), "line")
+    return Pipeline(Account("us-east-1", "").client("codepipeline"), "line")
 
 
 def asked(pipeline: Pipeline, execution: str) -> bool:

@@ -14,7 +14,6 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.s3 import PART_BYTES, Bucket
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.files.hashing import digest_file
-from mlops_cli.project.settings import resolve
 
 NAME = "somebodys-bucket"
 
@@ -26,7 +25,7 @@ def bucket(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     client = aws.client("s3")
     client.create_bucket(Bucket=NAME)
     client.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
-    return Bucket(Account(resolve({"AWS_REGION": "us-east-1"}, {}, {})).client("s3"), NAME, "mine-dev/")
+    return Bucket(Account("us-east-1", "").client("s3"), NAME, "mine-dev/")
 
 
 def test_keys_are_below_the_projects_prefix(bucket: Bucket, aws: Aws) -> None:
@@ -113,7 +112,7 @@ def test_a_denial_names_permission_and_object(aws: Aws, monkeypatch: pytest.Monk
     key = iam.create_access_key(UserName="eve")["AccessKey"]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-    eve = Bucket(Account(resolve({"AWS_REGION": "us-east-1"}, {}, {})).client("s3"), NAME, "mine-dev/")
+    eve = Bucket(Account("us-east-1", "").client("s3"), NAME, "mine-dev/")
     with pytest.raises(AwsError, match=r"may not s3:PutObject on .*mine-dev/x"):
         eve.put("x", b"")
 

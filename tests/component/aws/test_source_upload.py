@@ -16,7 +16,6 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.infra import source_upload
 from mlops_cli.backends.aws.infra.source_bundle import SourceBundle
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.settings import resolve
 
 REPOSITORY = "tiny-dev"
 
@@ -25,7 +24,7 @@ REPOSITORY = "tiny-dev"
 def account(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Account:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
-    return Account(resolve({"AWS_REGION": "us-east-1"}, {}, {}))
+    return Account("us-east-1", "")
 
 
 @pytest.fixture
