@@ -26,8 +26,9 @@ class StandardFile(io.FileIO):
     With ``ends_command`` this error is raised, once.
     """
 
-    def __init__(self, descriptor: int, ends_command: bool) -> None:
+    def __init__(self, descriptor: int, ends_command: bool, replaced: TextIO | None = None) -> None:
         super().__init__(descriptor, "w", closefd=False)
+        self._replaced = replaced  # it would close the descriptor with its own end
         self.ends_command = ends_command
         self.lost: OSError | None = None
 
@@ -62,7 +63,7 @@ def open_streams() -> None:
 
 
 def _outlived(name: str, stream: io.TextIOWrapper) -> TextIO:
-    file = _files[name] = StandardFile(stream.fileno(), ends_command=name == "stdout")
+    file = _files[name] = StandardFile(stream.fileno(), name == "stdout", stream)
     return io.TextIOWrapper(
         io.BufferedWriter(file),
         stream.encoding,

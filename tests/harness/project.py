@@ -70,6 +70,7 @@ class Project:
 
     def start(self, *arguments: str, kill_at: int = 0, stopped: bool = False) -> int:
         """Fork: the imports of a command take longer than most commands. ``stopped``: until it is sent SIGCONT."""
+        import mlops_cli.backends
         import mlops_cli.cli
 
         mlops_cli.cli.register_commands()
@@ -92,7 +93,7 @@ class Project:
                 os.kill(os.getpid(), signal.SIGSTOP)
             if kill_at:
                 sys.addaudithook(_Killer(kill_at))
-            mlops_cli.cli.main()
+            mlops_cli.cli.main(mlops_cli.backends)
             raise SystemExit(0)
         except SystemExit as end:
             sys.stdout.flush()
