@@ -25,6 +25,7 @@ from mlops_cli.data.scripts import RESERVED, DataScript, is_script
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import Framework
+from mlops_cli.project.hyperparameters import MAXIMUM, MINIMUM, Declaration, read_declarations
 from mlops_cli.project.instances import InstanceSettings, read_instances
 from mlops_cli.project.problems import Problems
 from mlops_cli.project.scripts_dir import FILE, KEY, folder_problem, form_problem
@@ -65,7 +66,11 @@ KEYS = {
     "secrets": ("names", "aws"),
     "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script or stage.kind is Kind.DEPLOY)),
     "code": ("path", KEY),
-    "hyperparameters": tuple(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
+    "hyperparameters": (
+        *(stage.name for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING)),
+        MINIMUM,
+        MAXIMUM,
+    ),
 }
 
 
@@ -88,6 +93,7 @@ class UseCase:
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     time_limits: TimeLimits = field(default_factory=TimeLimits)
     texts: frozenset[str] = frozenset()  # the hyperparameters that are texts, as stage.name
+    declarations: dict[str, Declaration] = field(default_factory=dict)  # of the hyperparameters, by stage.name
     framework: Framework = DEFAULT
     framework_version: str = ""  # of the images on AWS; empty: the framework's own
     scripts: dict[str, DataScript] = field(default_factory=dict)  # those that write data, by the name of the source
@@ -164,6 +170,7 @@ def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Pro
     time_limits = _time_limits(_check_keys(document, "time_limits", problems), problems)
     model = _check_keys(document, "model", problems)
     passed = _passed(_check_keys(document, "environment", problems), problems)
+    hyperparameters = _check_keys(document, "hyperparameters", problems)
     return UseCase(
         name=_name(document, problems),
         description=_optional_text(document, "description", problems),
@@ -174,7 +181,8 @@ def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Pro
         columns=_columns(data, "data.columns", problems),
         tables=_tables(data, problems),
         scripts=_scripts(data, problems),
-        hyperparameters=_hyperparameters(_check_keys(document, "hyperparameters", problems), problems),
+        hyperparameters=_hyperparameters(hyperparameters, problems),
+        declarations=read_declarations(hyperparameters, problems),
         metrics=Metrics(
             split=_optional_text(metrics, "split", problems, "metrics.", "test"),
             primary=_text(metrics, "primary", problems, "metrics."),
@@ -464,6 +472,7 @@ def _script(table: dict[str, Any], name: str, problems: Problems) -> DataScript:
 
 
 def _hyperparameters(table: dict[str, Any], problems: Problems) -> dict[str, dict[str, str]]:
+    table = {stage: values for stage, values in table.items() if stage not in (MINIMUM, MAXIMUM)}
     for stage in table:
         title = f"hyperparameters.{stage}"
         _check_values(_table(table, stage, problems, title), title, problems)
@@ -532,9 +541,19 @@ def _is_finite(value: Any) -> bool:
 
 
 def full_names(use_case: UseCase, overrides: dict[str, str]) -> dict[str, str]:
-    """Return overrides by ``stage.name``. Raise ConfigurationError for an unknown or ambiguous name."""
+    """Return overrides by ``stage.name``. Raise ConfigurationError for a wrong name or value."""
     located = {_locate(name, use_case.hyperparameters): value for name, value in overrides.items()}
-    return {f"{stage}.{name}": value for (stage, name), value in located.items()}
+    named = {f"{stage}.{name}": value for (stage, name), value in located.items()}
+    for name, value in named.items():
+        declaration = use_case.declarations.get(name)
+        if declaration and (problem := declaration.problem(value)):
+            stage, key = name.split(".", 1)
+            present = use_case.hyperparameters[stage][key]
+            raise ConfigurationError(
+                f"{name}={value}: {problem}. usecase.toml has {key} = {present}.",
+                f"Give such a value: mlops run --set {name}={present}. What may be given follows from usecase.toml.",
+            )
+    return named
 
 
 def with_overrides(use_case: UseCase, overrides: dict[str, str]) -> dict[str, dict[str, str]]:

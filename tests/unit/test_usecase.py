@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core.jobs.secret_addresses import address_of, addresses, arns, secret_name
+from mlops_cli.core.runs import parse_overrides
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase import full_names, load_use_case
 
 FEWEST = """
 name = "a"
@@ -176,6 +177,73 @@ def test_what_no_program_can_be_given_is_refused(path: Path, text: str, problem:
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)
     assert problem in caught.value.message
+
+
+BOUNDS = """
+[hyperparameters.train]
+epochs = 40
+rate = 0.5
+name = "adam"
+flag = true
+[hyperparameters.minimum.train]
+epochs = 1
+rate = 0.1
+[hyperparameters.maximum]
+train = { rate = 1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("train.epochs=-1", "train.epochs=-1: expected 1 or more. usecase.toml has epochs = 40."),
+        ("epochs=0", "train.epochs=0: expected 1 or more."),
+        ("epochs=1.5", "train.epochs=1.5: expected a whole number."),
+        ("epochs=1e3", "train.epochs=1e3: expected a whole number."),
+        ("epochs=", "train.epochs=: expected a whole number."),
+        ("epochs=many", "train.epochs=many: expected a whole number."),
+        ("rate=nan", "train.rate=nan: expected a number."),
+        ("rate=inf", "train.rate=inf: expected a number."),
+        ("rate=1.01", "train.rate=1.01: expected 1 or less."),
+        ("rate=0", "train.rate=0: expected 0.1 or more."),
+        ("flag=yes", "train.flag=yes: expected true or false."),
+    ],
+)
+def test_a_value_that_the_file_rules_out_is_refused(tmp_path: Path, value: str, problem: str) -> None:
+    path = tmp_path / "usecase.toml"
+    path.write_text(FEWEST + BOUNDS)
+    use_case = load_use_case(path)
+    assert use_case.hyperparameters == {"train": {"epochs": "40", "rate": "0.5", "name": "adam", "flag": "True"}}
+    with pytest.raises(ConfigurationError) as caught:
+        full_names(use_case, parse_overrides([value]))
+    assert caught.value.message.startswith(problem)
+    good = ["epochs=1", "rate=1", "name=anything at all", "flag=false"]
+    assert len(full_names(use_case, parse_overrides(good))) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("epochs = 40", "epochs = 0", "hyperparameters.train.epochs is 0, expected 1 or more."),
+        ("rate = 0.5", "rate = 2.0", "hyperparameters.train.rate is 2.0, expected 1 or less."),
+        ("epochs = 1\n", 'epochs = "1"\n', "hyperparameters.minimum.train.epochs must be a number."),
+        ("epochs = 1\n", "epoch = 1\n", "minimum.train.epoch is not known; did you mean train.epochs?"),
+        ("epochs = 1\n", "name = 1\n", "hyperparameters.minimum.train.name is a bound of 'adam', which is no number."),
+        (
+            "train = { rate = 1 }",
+            "rate = 1",
+            "[hyperparameters.maximum.rate] must be a table, such as [hyperparameters",
+        ),
+    ],
+)
+def test_bounds_that_cannot_hold_are_one_error(tmp_path: Path, before: str, after: str, problem: str) -> None:
+    path = tmp_path / "usecase.toml"
+    assert before in BOUNDS
+    path.write_text(FEWEST + BOUNDS.replace(before, after, 1))
+    with pytest.raises(ConfigurationError) as caught:
+        load_use_case(path)
+    assert problem in caught.value.message
+    assert "\n" not in caught.value.message
 
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/db-AbC123"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mlops_cli.backends.aws.errors import raise_aws_errors, resource_in_call
-from mlops_cli.errors import ConfigurationError
+from mlops_cli.backends.aws.errors import NO_REGION, missing_credentials, raise_aws_errors, resource_in_call
+from mlops_cli.errors import ConfigurationError, MlopsError
 
 ATTEMPTS = 10
 # For the first call of a command, so that a missing network is reported soon, and for calls that are optional.
@@ -83,14 +83,26 @@ class Account:
         with raise_aws_errors(None, self.profile):
             return boto3.Session(profile_name=profile or None, region_name=self._region or None)
 
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """Yield what is not set, the region or the credentials, and how to set it. Nothing is asked of AWS."""
+        try:
+            with raise_aws_errors(None, self.profile):
+                region, credentials = self.session.region_name, self.session.get_credentials()
+        except MlopsError as error:  # such as a profile that does not exist
+            yield error.message, error.hint
+            return
+        if not region:
+            yield NO_REGION
+        if credentials is None:
+            message, hint, _ = missing_credentials(self.profile)
+            yield message, hint
+
     @cached_property
     def region(self) -> str:
         """Return the region of the settings, else of the profile; raise ConfigurationError without any."""
         region = self.session.region_name
         if not region:
-            raise ConfigurationError(
-                "No AWS region is set.", "Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env"
-            )
+            raise ConfigurationError(*NO_REGION)
         return str(region)
 
     def client(self, service: str, region: str = "") -> Client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlops_cli.core.jobs.time_limits import TimeLimits
 from mlops_cli.core.stages import STAGES, Kind, Stage
+from mlops_cli.errors import ConfigurationError
 
 # For the longest gate, before which a build installs what the gate needs.
 INSTALL_MINUTES = 15
@@ -15,6 +16,19 @@ DECISION_MINUTES = 60  # TimeoutInMinutes of the deciding steps' project: they r
 def build_minutes(limits: TimeLimits) -> int:
     """Return TimeoutInMinutes of the build project, so that every gate has its time."""
     return max(SHORTEST_MINUTES, limits.of(longest_gate(limits)) + INSTALL_MINUTES)
+
+
+def checked_build_minutes(limits: TimeLimits) -> int:
+    """Return the same. Raise ConfigurationError for a gate that may take longer than CodeBuild allows a build."""
+    minutes = build_minutes(limits)
+    if minutes > LONGEST_MINUTES:
+        gate, most = longest_gate(limits), LONGEST_MINUTES - INSTALL_MINUTES
+        raise ConfigurationError(
+            f"{gate.name} has {limits.of(gate):,} minutes in [time_limits], but a build of CodeBuild ends after "
+            f"{LONGEST_MINUTES:,}, {INSTALL_MINUTES} of which it needs to install packages.",
+            f"Set {gate.name} in [time_limits] of usecase.toml to {most:,} or less.",
+        )
+    return minutes
 
 
 def longest_gate(limits: TimeLimits) -> Stage:

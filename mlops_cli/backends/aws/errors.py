@@ -239,12 +239,18 @@ def from_botocore_error(error: BaseException, profile: str) -> AwsError:
 
 
 Words = tuple[str, str, int]
+NO_REGION = ("No AWS region is set.", "Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env")
 
 
 def _missing(error: Exception, profile: str) -> Words:
+    return missing_credentials(profile, f": {error}")
+
+
+def missing_credentials(profile: str, problem: str = "") -> Words:
+    """Return the words for a caller without credentials."""
     where = f" in the profile {profile}" if profile else ""
     return (
-        f"There are no AWS credentials{where}: {error}.",
+        f"There are no AWS credentials{where}{problem}.",
         f"Sign in: aws configure{f' --profile {profile}' if profile else ''} (or aws sso login), "
         "or name a profile: mlops --profile NAME ...",
         EXIT_USAGE,
@@ -260,7 +266,7 @@ def _no_profile(error: Exception, profile: str) -> Words:
 
 
 def _no_region(_: Exception, __: str) -> Words:
-    return "No AWS region is set.", "Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env", EXIT_USAGE
+    return *NO_REGION, EXIT_USAGE
 
 
 def _wrong_region(error: Exception, _: str) -> Words:

@@ -185,6 +185,25 @@ def test_credentials_that_have_expired_are_a_finding_and_not_the_end(ground: Gro
     assert (out.count("expired"), err) == (1, "")
 
 
+def test_without_credentials_the_project_itself_is_checked_all_the_same(ground: Ground) -> None:
+    use_case = ground.root / "training" / "usecase.toml"
+    more = '[time_limits]\npost-training-tests = 3000\n[aws.endpoint]\nserverless = true\n[secrets]\nnames = ["FEED"]\n'
+    use_case.write_text(f"{use_case.read_text()}\n{more}")
+    (ground.root / "training" / "requirements.txt").write_text("holidays==0.50\n")
+    nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_DEFAULT_REGION": ""}
+    network = {"VPC_ID": f"vpc-{'0' * 8}", "SUBNET_IDS": f"subnet-{'0' * 8}", "SECURITY_GROUP_IDS": f"sg-{'0' * 8}"}
+    report = ground.cli(**nobody, **network).json("doctor", code=1)
+    findings = {(finding["name"], finding["message"]): finding for finding in report["findings"]}
+    missing = [finding for (name, _), finding in findings.items() if name == "credentials"]
+    assert [finding["message"] for finding in missing] == ["No AWS region is set.", "There are no AWS credentials."]
+    assert ["mlops --region eu-west-1" in missing[0]["fix"], "aws configure" in missing[1]["fix"]] == [True, True]
+    assert {name for name, _ in findings} >= {"company", "time limits", "requirements", "secrets", "aws"}
+    assert any("post-training-tests has 3,000 minutes in [time_limits]" in message for _, message in findings)
+    assert "FEED (Parameter Store, /mlops/tiny-dev/FEED)" in str(findings.keys())
+    (rest,) = [finding for (name, _), finding in findings.items() if name == "aws"]
+    assert rest["fix"] == "Do what credentials says, then: mlops --target aws doctor"
+
+
 def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Ground) -> None:
     (finding,) = shown(ground.cli(AWS_DEFAULT_REGION=""), 1, "credentials")
     assert (finding["message"], "mlops --region" in finding["fix"]) == ("No AWS region is set.", True)

@@ -195,6 +195,14 @@ def command(tmp_path: Path) -> Iterator[dict[str, str]]:
     yield {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
+def test_a_run_that_is_not_there_is_the_same_error_for_every_command(cli: Cli) -> None:
+    for name in ("status", "logs", "approve", "report", "stop", "reproduce"):
+        assert cli.both(name, "zzz", code=2)[1] == "error: There is no run 'zzz'.\nhint: List the runs: mlops runs\n"
+        assert "The run id '1' is ambiguous: " in cli.both(name, "1", code=2)[1]
+    for words in (["models", "show", "v99"], ["rollback", "--to", "v99", "--yes"]):
+        assert "The model version 'v99' does not exist." in cli.both(*words, code=2)[1]
+
+
 START_FILES = {"bash": ".bashrc", "zsh": ".zshrc", "fish": ""}
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.backends.aws.doctor.company import company
+from mlops_cli.backends.aws.doctor.company import company, consistency
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.credentials import CallerIdentity
 from mlops_cli.backends.aws.doctor.expiry import expiry
 from mlops_cli.backends.aws.doctor.leftovers import failed_stacks, orphaned_resources, owner, records
 from mlops_cli.backends.aws.doctor.permissions import permissions
 from mlops_cli.backends.aws.doctor.quotas import quotas
-from mlops_cli.backends.aws.doctor.requirements import requirements
+from mlops_cli.backends.aws.doctor.requirements import gate_limits, requirements
 from mlops_cli.backends.aws.doctor.running_instances import RunningInstances, idle
-from mlops_cli.backends.aws.doctor.secrets import secrets
+from mlops_cli.backends.aws.doctor.secrets import secrets, unchecked_secrets
 from mlops_cli.backends.aws.doctor.undeployed import undeployed
 from mlops_cli.backends.common_checks import dataset_check
 from mlops_cli.core.checks import Check, Finding, State, run_checks
@@ -22,16 +22,24 @@ __all__ = ["CheckContext", "run_doctor"]
 
 
 def run_doctor(subject: CheckContext) -> Iterator[Finding]:
-    """Yield the findings; without valid credentials a single one, since no other check is possible."""
+    """Yield the findings; without a known caller those of the project's own files and settings."""
     caller = CallerIdentity(subject.account)
     yield from run_checks([Check("credentials", caller.check), Check("clock", caller.clock)])
+    yield from run_checks(
+        [
+            Check("company", lambda: consistency(subject)),
+            Check("time limits", lambda: gate_limits(subject)),
+            Check("requirements", lambda: requirements(subject)),
+        ]
+    )
     if not caller.known:
+        yield from run_checks([Check("secrets", lambda: unchecked_secrets(subject))])
         yield Finding(
             "aws",
             State.WARNING,
             "Permissions, quotas, stacks, leftovers and endpoints were not checked.",
-            "AWS does not accept these credentials.",
-            "Fix the credentials, then: mlops doctor",
+            "AWS does not know who asks: see credentials.",
+            "Do what credentials says, then: mlops --target aws doctor",
         )
         return
     fleet = RunningInstances(subject)
@@ -39,7 +47,6 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
         [
             Check("permissions", lambda: permissions(subject)),
             Check("company", lambda: company(subject)),
-            Check("requirements", lambda: requirements(subject)),
             Check("settings", lambda: undeployed(subject)),
             Check("secrets", lambda: secrets(subject)),
             Check("quota", lambda: quotas(subject, fleet)),

@@ -16,13 +16,24 @@ NAME = "company"
 BREAKS = "mlops deploy-infra, and runs after it, would fail."
 
 
-def company(subject: CheckContext) -> Iterator[Finding]:
-    """Check every such setting, and that they go together."""
+def consistency(subject: CheckContext) -> Iterator[Finding]:
+    """Check that such settings go together; this asks nothing of AWS."""
+    if error := _contradiction(subject):
+        yield Finding(NAME, State.FAILURE, error.message, BREAKS, error.hint)
+
+
+def _contradiction(subject: CheckContext) -> ConfigurationError | None:
     try:
         parameters(subject.settings)
         check_hosting(subject.use_case.machines.endpoint, bool(subject.settings["SUBNET_IDS"]))
     except ConfigurationError as error:
-        yield Finding(NAME, State.FAILURE, error.message, BREAKS, error.hint)
+        return error
+    return None
+
+
+def company(subject: CheckContext) -> Iterator[Finding]:
+    """Check that what every such setting names exists; nothing if they do not go together."""
+    if _contradiction(subject):
         return
     for setting, check in CHECKS.items():
         if subject.settings[setting]:

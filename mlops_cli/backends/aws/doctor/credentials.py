@@ -14,6 +14,7 @@ from mlops_cli.errors import MlopsError
 # AWS refuses signatures more than five minutes off its own clock.
 REFUSED_SECONDS, TOLERATED_SECONDS = 300, 60
 SOON_SECONDS = 15 * 60
+NEEDED = "Every command of the aws target needs credentials and a region."
 SET_CLOCK = "Set the clock by the network's: sudo timedatectl set-ntp true (macOS: sudo sntp -sS time.apple.com)"
 
 
@@ -27,17 +28,15 @@ class CallerIdentity:
         self.known = False
 
     def check(self) -> Iterator[Finding]:
+        if missing := list(self._account.missing()):
+            for problem, fix in missing:
+                yield Finding("credentials", State.FAILURE, problem, NEEDED, fix)
+            return
         try:
             identity = self._account.identity
         except MlopsError as error:
             self._save_clock(getattr(error.__cause__, "response", {}))
-            yield Finding(
-                "credentials",
-                State.FAILURE,
-                error.message,
-                "No command of the aws target works without credentials.",
-                error.hint,
-            )
+            yield Finding("credentials", State.FAILURE, error.message, NEEDED, error.hint)
             return
         self._save_clock(self._account.client("sts").get_caller_identity())
         self.known = True

@@ -1,9 +1,10 @@
-"""Check that the scripts' packages, installed by build steps and jobs, cannot be replaced on a package index."""
+"""What builds and jobs need: packages that nobody can replace on a package index, and time for every gate."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlops_cli.backends.aws.build_limit import checked_build_minutes
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.infra.gate_packages import (
     JOBS,
@@ -14,6 +15,15 @@ from mlops_cli.backends.aws.infra.gate_packages import (
     without_hash,
 )
 from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.errors import ConfigurationError
+
+
+def gate_limits(subject: CheckContext) -> Iterator[Finding]:
+    """Check that a build can take as long as the longest gate may."""
+    try:
+        checked_build_minutes(subject.use_case.time_limits)
+    except ConfigurationError as error:
+        yield Finding("time limits", State.FAILURE, error.message, "mlops deploy-infra would be refused.", error.hint)
 
 
 def requirements(subject: CheckContext) -> Iterator[Finding]:

@@ -10,6 +10,16 @@ from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.core.jobs.secret_addresses import addresses, create_command, location
 
 
+def unchecked_secrets(subject: CheckContext) -> Iterator[Finding]:
+    """Yield where the secrets belong, for a caller that AWS does not know."""
+    known = addresses(subject.use_case.passed.secrets, subject.endpoint)
+    if known:
+        locations = ", ".join(f"{name} ({location(address)})" for name, address in known.items())
+        reason = "Without credentials nobody can look whether they are there."
+        fix = f"Store each that is missing: {create_command(next(iter(known.values())))}"
+        yield Finding("secrets", State.WARNING, f"Not checked: {locations}.", reason, fix)
+
+
 def secrets(subject: CheckContext) -> Iterator[Finding]:
     """Yield a failure for each missing secret; nothing if the use case names none."""
     known = addresses(subject.use_case.passed.secrets, subject.endpoint)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.build_limit import INSTALL_MINUTES, LONGEST_MINUTES, build_minutes, longest_gate
+from mlops_cli.backends.aws.build_limit import checked_build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
@@ -125,24 +125,12 @@ def pipeline(
         "EndpointTemplateKey": template_key,
         "TrainingImage": images.training_image(framework, version, account.region, training),
         "ServingImage": images.serving_image(framework, version, account.region, server),
-        "BuildMinutes": str(_build_minutes(use_case)),
+        "BuildMinutes": str(checked_build_minutes(use_case.time_limits)),
         "Instance": settings["INSTANCE"],
         "ReadableArns": ",".join(secret_arns(use_case, account, endpoint)),
         "NotificationEmail": settings["NOTIFICATION_EMAIL"],
         **company_account.parameters(settings),
     }
-
-
-def _build_minutes(use_case: UseCase) -> int:
-    limits, minutes = use_case.time_limits, build_minutes(use_case.time_limits)
-    if minutes > LONGEST_MINUTES:
-        gate, most = longest_gate(limits), LONGEST_MINUTES - INSTALL_MINUTES
-        raise ConfigurationError(
-            f"{gate.name} has {limits.of(gate):,} minutes in [time_limits], but a build of CodeBuild ends after "
-            f"{LONGEST_MINUTES:,}, {INSTALL_MINUTES} of which it needs to install packages.",
-            f"Set {gate.name} in [time_limits] of usecase.toml to {most:,} or less.",
-        )
-    return minutes
 
 
 def secret_arns(use_case: UseCase, account: Account, endpoint: str) -> list[str]:
