@@ -18,6 +18,12 @@ LONGEST_LINE = 1 << 20
 END = re.compile(rb"\r*\n|\r+|\x08+|\x1b\[\d*[AF]")
 # What may turn out to be the beginning of one.
 UNDECIDED = re.compile(rb"(?:\r+|\x08+|\x1b(?:\[\d*)?)\Z")
+# What TensorFlow's libraries say in every process: information, warnings, and what registers twice without harm.
+LIBRARY_NOISE = re.compile(
+    r"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: )?(?:[IW]\d{4} \d\d:\d\d:[\d.]+ |[IW] (?:tensorflow|external|xla)/"
+    r"|E\S* .*Unable to register cu\w+ factory)|WARNING: All log messages before absl::InitializeLog"
+    r"|To enable the following instructions: "
+)
 
 
 @dataclass(frozen=True)
@@ -74,13 +80,13 @@ class OutputLines:
 
 
 class LastLines:
-    """Keeps the last lines that are not empty, each clipped; frames of one bar count as one line."""
+    """Keeps the last lines that are not empty nor a library's noise, each clipped; frames of one bar are one line."""
 
     def __init__(self, most: int) -> None:
         self._lines: deque[OutputLine] = deque(maxlen=most)
 
     def add(self, line: OutputLine) -> None:
-        if not line.text.strip():
+        if not line.text.strip() or LIBRARY_NOISE.match(line.text):
             return
         if self._lines and self._lines[-1].overwritten:
             self._lines.pop()

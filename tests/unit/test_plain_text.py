@@ -135,3 +135,24 @@ def test_the_last_lines_hold_one_frame_and_no_megabytes() -> None:
         tail.add(OutputLine(f"{number}%", overwritten=True))
     tail.add(OutputLine("x" * 1_000_000))
     assert [len(text) for text in tail.texts] == [3, 3, len(clipped("x" * 1_000_000))]
+
+
+NOISE = """WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+I0000 00:00:1796009654.108035    1925 port.cc:153] oneDNN custom operations are on. You may see slightly different
+2024-05-01 10:00:00.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations are on.
+2024-05-01 10:00:00.123456: E external/local_xla/cuda_fft.cc:477] Unable to register cuFFT factory
+E0000 00:00:1796009654.108035 1925 cuda_dnn.cc:8310] Unable to register cuDNN factory: Attempting to register factory
+2024-05-01 10:00:00.123456: W tensorflow/compiler/tf2tensorrt/utils/py_utils.cc:38] TF-TRT: no TensorRT
+To enable the following instructions: AVX2 AVX512F, in other operations, rebuild TensorFlow with the flags."""
+
+
+def test_the_end_of_an_output_is_without_the_noise_of_libraries() -> None:
+    tail = LastLines(8)
+    words = [
+        "usage: train.py [--epochs N]",
+        "2024-05-01 10:00:00.5: F tensorflow/core/a.cc:1] Check failed",
+        "I am the error",
+    ]
+    for line in (words[0], *NOISE.splitlines(), *words[1:]):
+        tail.add(OutputLine(line))
+    assert tail.texts == words

@@ -300,8 +300,7 @@ def test_without_a_secret_nothing_is_downloaded_or_recorded(cli: Cli, words: lis
     out, err = cli.both(*words, code=2)
     assert (out, err) == (
         "",
-        "error: The secret FEED of usecase.toml is not set.\n"
-        "hint: Set it in the environment or in .env: FEED=...\n",
+        "error: The secret FEED of usecase.toml is not set.\nhint: Set it in the environment or in .env: FEED=...\n",
     )
     assert not (cli.folder / ".mlops").exists()
 

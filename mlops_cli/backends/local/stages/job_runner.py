@@ -224,6 +224,8 @@ def _processing_output(job: ScriptJob) -> StageResult:
     links = [path for path in (job.output, *job.output.rglob("*")) if path.is_symlink()]
     if links:
         raise StageFailed(f"{links[0]} is a link: its target would not be saved.", "Copy it, then: mlops run")
+    if not any(job.output.iterdir()):
+        raise StageFailed(f"{job.script.name} succeeded but wrote nothing into --output-dir.", CONTINUE)
     return StageResult(output=digest_folder(job.output), detail=_detail(job.output / "profile.json"))
 
 
