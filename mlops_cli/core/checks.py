@@ -65,6 +65,10 @@ def ok(name: str, detail: str) -> Finding:
     return Finding(name, State.OK, detail)
 
 
+def misspelled_setting(problem: str) -> Finding:
+    return Finding("settings", State.WARNING, problem, "It has no effect.", "Correct the name in .env")
+
+
 def settings_failure(problem: str) -> Finding:
     """Return the failure of a setting or of the use case: all other checks depend on it."""
     return Finding(

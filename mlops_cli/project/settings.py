@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -291,7 +291,8 @@ def read_dotenv(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save the file as UTF-8.") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path} is not UTF-8 (line {line}).", "Save the file as UTF-8.") from None
     if "\0" in text:
         raise ConfigurationError(f"{path} holds NUL characters; it may be UTF-16.", "Save the file as UTF-8.")
     values: dict[str, str] = {}
@@ -314,12 +315,12 @@ def unread_variables(settings: Settings) -> list[str]:
     return [name for name in COMMON_WORDS if settings.target != "aws" and os.environ.get(name)]
 
 
-def misspelled_names(dotenv_path: Path) -> dict[str, str]:
-    """Return the names in .env that are almost the name of a setting, with that name."""
+def misspelled_names(dotenv_path: Path, others: Iterable[str] = ()) -> dict[str, str]:
+    """Return the names in .env that are almost the name of a setting, with that name; ``others``: known names."""
     from difflib import get_close_matches
 
     names = [name for setting in SETTINGS for name in setting.names]
-    unknown = [name for name in read_dotenv(dotenv_path) if name not in names]
+    unknown = [name for name in read_dotenv(dotenv_path) if name not in (*names, *others)]
     near = {name: get_close_matches(name.upper(), names, 1, NEAR) for name in unknown}
     return {name: matches[0] for name, matches in near.items() if matches}
 

@@ -156,7 +156,7 @@ def load_use_case(path: Path, root: Path | None = None) -> UseCase:
     problems = Problems()
     use_case = _read(_with_known_names(document, "", TABLES, problems), path, root, problems)
     if problems:
-        raise ConfigurationError(f"{path}: {problems.text}", "Fix the file, then check it: mlops config")
+        raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")
     return use_case
 
 

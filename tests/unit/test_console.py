@@ -76,6 +76,7 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
         ({"roc_auc": None}, "toxic: roc_auc is null in metrics.json: it was not computed"),
         ({"roc_auc": float("nan")}, "toxic: roc_auc is not a number: NaN"),
         ({"f1": 0.9}, "toxic: roc_auc is not in metrics.json"),
+        ({"roc_acu": 0.9}, "toxic: roc_auc is not in metrics.json (did you mean roc_acu?)"),
         ({"roc_auc": "0.99"}, "toxic: roc_auc is not a number: 0.99"),
     ],
 )

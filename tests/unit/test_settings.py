@@ -149,6 +149,12 @@ def test_dotenv_in_utf_16_is_a_clear_error(tmp_path: Path) -> None:
         load_settings(tmp_path / ".env", {})
 
 
+def test_a_line_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"STAGE=dev\nOWNER=Ren\xe9\n")
+    with pytest.raises(ConfigurationError, match=r"\.env is not UTF-8 \(line 2\)\.$"):
+        load_settings(tmp_path / ".env", {})
+
+
 def test_a_misspelled_name_is_noticed(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("STGAE=prod\nENDPOINT_PROT=1\nDATABASE_URL=x\nOTHER_TOOL=1\nstage=prod\n")
     near = {"STGAE": "STAGE", "ENDPOINT_PROT": "ENDPOINT_PORT", "stage": "STAGE"}

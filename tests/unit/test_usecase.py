@@ -99,7 +99,8 @@ def test_two_wrong_lines_are_two_errors_on_a_line_each(tmp_path: Path) -> None:
     path.write_text(FEWEST.replace("source", "sorce").replace('"label"', '"lable"'))
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)
-    first, second = caught.value.message.removeprefix(f"{path}: ").strip("\n").split("\n")
+    nothing, first, second = caught.value.message.removeprefix(f"{path}:").split("\n")
+    assert nothing == ""
     assert first == "  data.sorce is not known; did you mean source?"
     assert second.startswith("  data.columns.b is 'lable', expected one of id, text, label")
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 from mlops_cli.core.cache_inputs import THE_DATA
@@ -18,6 +19,7 @@ from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.errors import ConfigurationError
 
 Rows = dict[str, dict[str, Any]]
+NEAR = 0.75
 LONGEST = 40  # characters of a value that is not a number
 
 
@@ -81,7 +83,9 @@ class MetricRow:
     def _absence(self, name: str) -> str:
         if name in self.not_numbers:
             return f"is not a number: {self.not_numbers[name]}"
-        return "is null in metrics.json: it was not computed" if name in self.metrics else "is not in metrics.json"
+        if name in self.metrics:
+            return "is null in metrics.json: it was not computed"
+        return f"is not in metrics.json{_similar(name, self.metrics)}"
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,13 @@ class Evidence:
         Violated limits, missing metrics with a limit, a failed demand to beat the live model.
         """
         problems = [problem for row in self.rows for problem in row.shortfalls]
-        problems += [f"metrics.json has no row {name!r}, which has limits" for name in self.missing if self.rows]
+        rows = [row.name for row in self.rows]
+        problems += [
+            f"metrics.json has no row {name!r}, which has limits{_similar(name, rows)}" for name in self.missing if rows
+        ]
         if not any(self.primary in row.metrics for row in self.rows):
-            problems.append(f"metrics.json has no {self.primary!r}, the primary metric")
+            near = _similar(self.primary, self.metric_names)
+            problems.append(f"metrics.json has no {self.primary!r}, the primary metric{near}")
         return [*problems, *self._not_better()]
 
     @property
@@ -259,6 +267,12 @@ def _not_numbers(row: dict[str, Any]) -> dict[str, str]:
         for name, value in row.items()
         if value is not None and not is_number(value)
     }
+
+
+def _similar(name: str, names: Iterable[str]) -> str:
+    """Return the name that is probably meant, as the end of a sentence; empty if there is none."""
+    near = get_close_matches(name, [other for other in names if other != name], 1, NEAR)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def is_number(value: Any) -> bool:

@@ -305,6 +305,20 @@ def test_without_a_secret_nothing_is_downloaded_or_recorded(cli: Cli, words: lis
     assert not (cli.folder / ".mlops").exists()
 
 
+@pytest.mark.parametrize("words", [["run"], ["quickstart", "--yes"]])
+def test_without_a_script_nothing_is_downloaded_or_recorded(cli: Cli, words: list[str]) -> None:
+    training = cli.folder / "training"
+    (training / "train.py").unlink()
+    (training / "tests" / "test_posttraining.py").unlink()
+    out, err = cli.both(*words, code=2)
+    assert (out, err) == (
+        "",
+        f"error: {training}/train.py, {training}/tests/test_posttraining.py are missing.\n"
+        "hint: Restore them, then: mlops run\n",
+    )
+    assert not (cli.folder / ".mlops").exists()
+
+
 def test_drift_takes_as_many_days_as_are_kept(cli: Cli) -> None:
     _, err = cli.both("drift", "--days", str(KEPT_DAYS + 1), code=2)
     assert f"is not in the range 1<=x<={KEPT_DAYS}" in err

@@ -127,7 +127,11 @@ def test_config_names_the_secrets_that_scripts_do_not_get(cli: Cli) -> None:
     (line,) = [line for line in out.splitlines() if line.startswith("secrets that scripts, gates and the endpoint")]
     assert {"HF_TOKEN", "DATABASE_URL"} <= set(line.replace(",", "").split())
     assert "hf_secret_value" not in out
-    assert "did you mean STAGE?" in out
+    assert "note: STGAE in .env is not a setting; did you mean STAGE?" in out
+    assert "note: STGAE in .env is not a setting" in cli("deploy-infra", "--dry-run")
+    checks = json.loads(cli("doctor", "--json", code=1).split("error:")[0])["findings"]
+    (warning,) = [finding for finding in checks if "STGAE" in finding["message"]]
+    assert (warning["name"], warning["state"]) == ("settings", "warning")
 
 
 REFUSAL = """fatal: detected dubious ownership in repository at '/srv/it is'

@@ -16,7 +16,7 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     from mlops_cli.core.jobs.script_environment import PassedVariables
     from mlops_cli.project.environment import withheld_variables
     from mlops_cli.project.script_secrets import secret_origins
-    from mlops_cli.project.settings import misspelled_names, unread_variables
+    from mlops_cli.project.settings import unread_variables
 
     context, console = get_context(ctx)
     settings = context.settings
@@ -24,8 +24,7 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     problems = context.problems
     passed = PassedVariables() if problems else context.use_case.passed
     withheld, origins = withheld_variables(passed), secret_origins(passed.secrets, context.project.dotenv)
-    for name, setting in misspelled_names(context.project.dotenv).items():
-        console.say(f"note: {name} in .env is not a setting; did you mean {setting}?")
+    context.note_misspelled(console)
     for name in unread_variables(settings):
         console.say(f"note: {name} of the environment is read on aws only, as CI systems set it; use MLOPS_{name}")
     if origins:

@@ -26,8 +26,11 @@ def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, 
 
     The data is [data] quickstart of usecase.toml.
     """
+    from mlops_cli.project.required_scripts import require_scripts
+
     context, console = get_context(ctx)
     cost_approval = context.cost_approval(console, yes, yes_cost)
+    require_scripts(context.project.training)
     with context.log_to_tracking(console.say):
         result = run_all_stages(context.backend, console, context.use_case, yes, cost_approval, context.completed)
     console.result(result)

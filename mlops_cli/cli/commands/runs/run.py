@@ -75,6 +75,7 @@ def run(
     from mlops_cli.console.output import run_dict, show_newer_data
     from mlops_cli.core.runs import RunRequest, parse_overrides
     from mlops_cli.data.origins import SourceCheck
+    from mlops_cli.project.required_scripts import require_scripts
     from mlops_cli.project.settings import export_kaggle
 
     context, console = get_context(ctx)
@@ -85,6 +86,7 @@ def run(
     show_undeployed_settings(context.backend.infra, console)
     show_warnings(context.backend.infra, console)
     show_unsent_inputs(context.backend.infra, console)
+    require_scripts(context.project.training, from_stage)
     context.backend.infra.require_secrets()
     export_kaggle(context.settings)
     source_check = SourceCheck(context.project.data, context.use_case.addresses, context.objects)

@@ -1,0 +1,20 @@
+"""The scripts of the stages: a run without one would end in the middle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlops_cli.core.stages import STAGES, position
+from mlops_cli.errors import ConfigurationError
+
+
+def require_scripts(training: Path, from_stage: str = "") -> None:
+    """Raise ConfigurationError if a script of the stages from this one on is missing."""
+    stages = STAGES[position(from_stage) if from_stage else 0 :]
+    missing = [
+        str(training / stage.script) for stage in stages if stage.script and not (training / stage.script).is_file()
+    ]
+    if missing:
+        restore = "Restore it" if len(missing) == 1 else "Restore them"
+        is_missing = "is missing" if len(missing) == 1 else "are missing"
+        raise ConfigurationError(f"{', '.join(missing)} {is_missing}.", f"{restore}, then: mlops run")
