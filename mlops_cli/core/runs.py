@@ -259,6 +259,6 @@ def parse_overrides(pairs: list[str]) -> dict[str, str]:
         name, equals, _ = pair.partition("=")
         if not (name.strip() and equals):
             raise ConfigurationError(
-                f"--set {pair!r} is not of the form KEY=VALUE.", "For example: --set train.epochs=3"
+                f"--set {pair!r} is not of the form KEY=VALUE.", "Write for example: --set train.epochs=3"
             )
     return {name.strip(): value for name, _, value in (pair.partition("=") for pair in pairs)}

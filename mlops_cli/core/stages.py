@@ -72,7 +72,11 @@ def position(name: str, stages: Sequence[Stage] | None = None) -> int:
     """Return the index of the stage in ``stages``, by default in STAGES."""
     names = [stage.name for stage in (STAGES if stages is None else stages)]
     if name not in names:
-        raise ConfigurationError(f"There is no stage {name!r}.", f"The stages are: {', '.join(names)}.")
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, names, 1)
+        question = f"Did you mean {near[0]}? " if near else ""
+        raise ConfigurationError(f"There is no stage {name!r}.", f"{question}The stages are: {', '.join(names)}.")
     return names.index(name)
 
 

@@ -571,7 +571,11 @@ def _locate(name: str, tables: dict[str, dict[str, str]]) -> tuple[str, str]:
     if len(matches) == 1:
         stage, key = matches[0].split(".", 1)
         return stage, key
-    problem = f"is ambiguous: {', '.join(matches)}" if matches else f"is unknown; known are {', '.join(full_names)}"
+    near = get_close_matches(name, [*full_names, *(full.split(".", 1)[1] for full in full_names)], 1)
+    question = f"did you mean {near[0]}? Known" if near else "known"
+    problem = (
+        f"is ambiguous: {', '.join(matches)}" if matches else f"is unknown; {question} are {', '.join(full_names)}"
+    )
     raise ConfigurationError(
         f"The hyperparameter {name!r} {problem}.",
         "Write it as STAGE.NAME=VALUE: mlops run --set train.seed=1; a new one stands in usecase.toml first.",

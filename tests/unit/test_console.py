@@ -191,12 +191,22 @@ def test_predictions_that_are_no_probabilities_are_just_numbers() -> None:
     assert "\x1b[31m" not in out.getvalue(), "red is for likely labels"
 
 
-@pytest.mark.parametrize("written", [None, [], "text", {"test": None}, {"test": [1]}, {"other": {}}])
-def test_metrics_of_another_form_are_no_metrics(written: object) -> None:
+@pytest.mark.parametrize(
+    ("written", "more"),
+    [
+        (None, " (the training wrote no metrics)"),
+        ([], " (the training wrote no metrics)"),
+        ("text", " (the training wrote no metrics)"),
+        ({"test": None}, ""),
+        ({"test": [1]}, ""),
+        ({"other": {}}, " (it has metrics of other; [metrics] split is test)"),
+    ],
+)
+def test_metrics_of_another_form_are_no_metrics(written: object, more: str) -> None:
     run = Run("r", 0.0, Status.WAITING, [StageRun(stage.name) for stage in STAGES])
     run.stage("train").detail = {"metrics": written}
     assert make_evidence(run, METRICS, {}, None, None).shortfalls == [
-        "metrics.json has no 'roc_auc', the primary metric"
+        f"metrics.json has no 'roc_auc', the primary metric{more}"
     ]
 
 

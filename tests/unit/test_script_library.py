@@ -251,6 +251,20 @@ def test_a_metric_of_ones_own_has_a_name_of_its_own(output: Path, name: str) -> 
         mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics=fixed_cost)  # type: ignore[arg-type]
 
 
+def test_a_misspelt_metric_of_ones_own_is_explained(output: Path) -> None:
+    columns = {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}
+    mlops_scripts.write_metrics({"left": {"cost": 0.5, "f1": 0.5}})
+    message = "row_metrics has csot, and metrics.json does not; did you mean cost?"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics={"csot": truth_itself})
+    for name in ("cost", "something_else"):
+        mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics={name: truth_itself})
+
+
+def truth_itself(truth: float, predicted: float) -> float:
+    return truth
+
+
 def test_the_library_knows_every_metric_that_mlops_computes() -> None:
     assert {*OF_NUMBERS, *PLAIN, *AT_THRESHOLD} == {*BUILT_IN}
 
@@ -306,3 +320,28 @@ def test_values_of_another_form_are_named(output: Path, call: Callable[[], objec
 
 def test_a_column_of_numbers_is_one_number_for_each_row() -> None:
     assert mlops_scripts.labels(np.array([[1], [0]]), np.array([[0.5], [0.25]]))["predicted"] == [0.5, 0.25]
+
+
+def test_a_split_that_is_not_there_is_named_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "data.csv").write_text("a\n1\n")
+    (tmp_path / "test").mkdir()
+    monkeypatch.setenv("MLOPS_DATA_DIR", str(tmp_path))
+    assert mlops_scripts.read_rows("train") == [{"a": "1"}]
+    with pytest.raises(ValueError, match=r"no split 'valid'; preprocess\.py wrote test, train"):
+        mlops_scripts.read_rows("valid")
+    with pytest.raises(FileNotFoundError, match=r"read_rows: preprocess\.py wrote no test/data\.csv"):
+        mlops_scripts.read_rows("test")
+    monkeypatch.delenv("MLOPS_DATA_DIR")
+    monkeypatch.setenv("SM_CHANNEL_TRAIN", str(tmp_path / "train"))
+    assert mlops_scripts.read_rows("train") == [{"a": "1"}]
+    with pytest.raises(ValueError, match=r"no split 'valid'; preprocess\.py wrote train"):
+        mlops_scripts.read_rows("valid")
+
+
+@pytest.mark.parametrize("share", [0, 1, 2, -0.1])
+def test_a_share_that_leaves_a_part_empty_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=r"split_csv: test is .*, expected a share between 0 and 1"):
+        mlops_scripts.split_csv(test=share)

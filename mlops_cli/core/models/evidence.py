@@ -100,7 +100,8 @@ class GateResult:
 class Evidence:
     """The evidence. ``comparison``: with the live model, if that is another one; ``report``: the HTML report's address.
 
-    ``before``: the shortfalls at the time of the request, if the limits have changed since.
+    ``before``: the shortfalls at the time of the request, if the limits have changed since. ``splits``: those of
+    metrics.json.
     """
 
     run_id: str
@@ -120,6 +121,7 @@ class Evidence:
     comparison: Comparison | None = None
     report: str = ""
     before: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
 
     @property
     def comment_reasons(self) -> list[str]:
@@ -138,9 +140,17 @@ class Evidence:
             f"metrics.json has no row {name!r}, which has limits{_similar(name, rows)}" for name in self.missing if rows
         ]
         if not any(self.primary in row.metrics for row in self.rows):
-            near = _similar(self.primary, self.metric_names)
+            near = _similar(self.primary, self.metric_names) or self._other_splits()
             problems.append(f"metrics.json has no {self.primary!r}, the primary metric{near}")
         return [*problems, *self._not_better()]
+
+    def _other_splits(self) -> str:
+        """Return what metrics.json has instead of the split's rows, as the end of a sentence."""
+        if self.rows or self.split in self.splits:
+            return ""
+        if not self.splits:
+            return " (the training wrote no metrics)"
+        return f" (it has metrics of {', '.join(self.splits)}; [metrics] split is {self.split})"
 
     @property
     def metric_names(self) -> list[str]:
@@ -216,7 +226,13 @@ def make_evidence(
         comparison=comparison,
         report=report,
         before=_before(run.approval, metrics),
+        splits=_splits(trained.detail),
     )
+
+
+def _splits(report: dict[str, Any]) -> tuple[str, ...]:
+    splits = report.get("metrics")
+    return tuple(map(str, splits)) if isinstance(splits, dict) else ()
 
 
 def limits_of(gate: StageRun) -> dict[str, str]:

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mlops_scripts.values import check_lengths, labels_of, numbers_of, shown
 MOST_ROWS = 20_000
 # The files in this folder of SM_OUTPUT_DATA_DIR are shown in the report and kept in MLflow.
 FILES = "files"
+NEAR = 0.7
 
 
 def write_metrics(rows: Mapping[str, Mapping[str, Any]], split: str = "test", **more: Any) -> None:
@@ -64,6 +66,7 @@ def write_predictions(
     same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class. ``row_metrics``:
     metrics of your own by name, each as ``row_metric`` takes it.
     """
+    _check_names(row_metrics if isinstance(row_metrics, Mapping) else {})
     for name, column in columns.items():
         check_lengths("write_predictions", instances=instances, **{f"the column {name}": column["truth"]})
     digests = [_digest(instance) for instance in instances]
@@ -80,6 +83,17 @@ def write_predictions(
     }
     _write_json("predictions.json", content)
     _write_json("instances.json", [instances[row] for row in chosen])
+
+
+def _check_names(row_metrics: Mapping[str, RowMetric]) -> None:
+    """Raise ValueError for a metric that metrics.json has under a similar name: it would not be compared."""
+    path = _output() / "metrics.json"
+    splits = json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.is_file() else {}
+    known = {metric for rows in splits.values() for row in rows.values() for metric in row}
+    for name in row_metrics:
+        near = [] if name in known else get_close_matches(name, sorted(known), 1, NEAR)
+        if near:
+            raise ValueError(f"row_metrics has {name}, and metrics.json does not; did you mean {near[0]}?")
 
 
 def add_files(*paths: str | Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 def split_csv(test: float = 0.2, seed: int = 42) -> None:
     """Split dataset.csv in --input-dir at random into train/data.csv and test/data.csv in --output-dir."""
+    if not 0 < test < 1:
+        raise ValueError(f"split_csv: test is {test}, expected a share between 0 and 1")
     parser = argparse.ArgumentParser()
     parser.add_argument("--input-dir", type=Path, required=True)
     parser.add_argument("--output-dir", type=Path, required=True)
@@ -28,10 +30,25 @@ def split_csv(test: float = 0.2, seed: int = 42) -> None:
 
 def read_rows(split: str, name: str = "data.csv") -> list[dict[str, str]]:
     """Return the rows of a split, in a training or a gate, by the columns' names; every value is a text."""
-    channel = os.environ.get(f"SM_CHANNEL_{split.upper()}")
-    folder = Path(channel) if channel else Path(os.environ["MLOPS_DATA_DIR"], split)
+    folder = _split_folder(split)
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"read_rows: preprocess.py wrote no {split}/{name}")
     header, *rows = _read(folder / name)
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _split_folder(split: str) -> Path:
+    """Return the folder of a split, in a training or a gate. Raise ValueError, with the splits, for another name."""
+    channel, folder = os.environ.get(f"SM_CHANNEL_{split.upper()}"), os.environ.get("MLOPS_DATA_DIR")
+    if channel:
+        return Path(channel)
+    if folder and Path(folder, split).is_dir():
+        return Path(folder, split)
+    channels = [name.removeprefix("SM_CHANNEL_").lower() for name in os.environ if name.startswith("SM_CHANNEL_")]
+    names = [path.name for path in Path(folder).iterdir() if path.is_dir()] if folder else channels
+    raise ValueError(
+        f"read_rows: there is no split {split!r}; preprocess.py wrote {', '.join(sorted(names)) or 'none'}"
+    )
 
 
 def _read(path: Path) -> list[list[str]]:
