@@ -13,6 +13,9 @@ from mlops_cli.data.metadata import describe_amount
 from mlops_cli.plain_text import clipped, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from mlops_cli.console.console import Console
     from mlops_cli.core.models.decision import Decision
     from mlops_cli.core.models.evidence import Evidence
@@ -207,6 +210,15 @@ def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
         console.say(f"labels: {rates}")
     for remark in dataset.remarks:
         console.say(remark)
+
+
+def show_changed_columns(console: Console, folder: Path, columns: Mapping[str, str]) -> None:
+    """Show that the data were checked against other columns than those of usecase.toml."""
+    from mlops_cli.data.metadata import changed_columns
+
+    if changed := changed_columns(folder, columns):
+        remedy = "check the data: mlops download-data"
+        console.say(f"note: [data.columns] has changed since the download ({changed}); {remedy}")
 
 
 def show_newer_data(console: Console, source_check: SourceCheck, default: str) -> list[str]:

@@ -115,6 +115,7 @@ def _build_table(request: DataRequest, key: str, unfinished: Path, report: Repor
         ignored_columns=writer.ignored,
         path=unfinished,
         remarks=[*_remarks(fetched_sources), *remarks],
+        columns=dict(request.schema.columns),
     )
     return dataset, _write_metadata(dataset, key, fetched_sources)
 

@@ -33,6 +33,7 @@ class DatasetInfo:
     path: Path
     remarks: list[str] = field(default_factory=list)
     files: int = 0
+    columns: dict[str, str] = field(default_factory=dict)  # those that the rows were checked against
 
     @property
     def folder(self) -> Path:
@@ -72,6 +73,17 @@ def load(folder: Path) -> DatasetInfo | None:
     if not is_same_file(dataset.path, document):
         raise changed_since(dataset.path)
     return dataset
+
+
+def changed_columns(folder: Path, columns: Mapping[str, str]) -> str:
+    """Return, in words, how the columns differ from those that the table in ``folder`` was checked against."""
+    known = (read_dataset_info(folder) or {}).get("columns") or {}
+    if not (known and columns):
+        return ""
+    new, gone = (", ".join(name for name in a if name not in b) for a, b in ((columns, known), (known, columns)))
+    other = ", ".join(name for name in columns if name in known and known[name] != columns[name])
+    parts = {"new": new, "gone": gone, "of another type": other}
+    return "; ".join(f"{names}: {what}" for what, names in parts.items() if names)
 
 
 def changed_since(path: Path) -> MlopsError:

@@ -13,7 +13,7 @@ import pytest
 
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
-from mlops_cli.data.metadata import load
+from mlops_cli.data.metadata import changed_columns, load
 from mlops_cli.data.scripts import DataScript
 from mlops_cli.errors import ConfigurationError, MlopsError
 from tests.component.data.conftest import stopped_at
@@ -48,6 +48,17 @@ def test_records_its_metadata(request_for, source, folder):
     assert dataset.fetched_at.endswith("+00:00")
     assert load(folder) == dataset
     assert files(folder) == [folder / "dataset.csv", folder / "dataset.json"]
+
+
+def test_other_columns_than_those_of_the_download_are_named(request_for, source, folder):
+    assert changed_columns(folder, {"id": "id"}) == "", "there is no dataset yet"
+    columns = dict(request_for(source).schema.columns)
+    download(request_for(source), folder, no_report)
+    assert changed_columns(folder, columns) == changed_columns(folder, dict(reversed(columns.items()))) == ""
+    del columns["obscene"]
+    assert changed_columns(folder, columns | {"toxic": "number", "price": "number"}) == (
+        "price: new; obscene: gone; toxic: of another type"
+    )
 
 
 def test_the_same_again_changes_nothing(request_for, source, folder):

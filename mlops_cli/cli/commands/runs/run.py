@@ -72,7 +72,7 @@ def run(
     names.
     """
     from mlops_cli.cli.run_result import show_result
-    from mlops_cli.console.output import run_dict, show_newer_data
+    from mlops_cli.console.output import run_dict, show_changed_columns, show_newer_data
     from mlops_cli.core.runs import RunRequest, parse_overrides
     from mlops_cli.data.origins import SourceCheck
     from mlops_cli.project.required_scripts import require_scripts
@@ -88,6 +88,7 @@ def run(
     show_unsent_inputs(context.backend.infra, console)
     require_scripts(context.project.training, from_stage)
     context.backend.infra.require_secrets()
+    show_changed_columns(console, context.project.data, context.use_case.columns)
     export_kaggle(context.settings)
     source_check = SourceCheck(context.project.data, context.use_case.addresses, context.objects)
     # A background run logs itself to MLflow at its end.
