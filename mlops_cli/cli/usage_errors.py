@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, Protocol
 
+from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError
 
 NEAR = 0.75
@@ -33,7 +34,8 @@ def usage_error(error: UsageError, group: Any, words: Sequence[str]) -> Configur
     path = error.ctx.command_path if error.ctx else _path(words, group)
     message = error.format_message().rstrip(".")
     if unknown := re.match(r"No such command '(.*?)'", message, re.DOTALL):
-        return ConfigurationError(f"There is no command {path} {unknown[1]}.", _command_hint(unknown[1], path, command))
+        word = unknown[1] if unknown[1].strip() else repr(unknown[1])
+        return ConfigurationError(f"There is no command {path} {word}.", _command_hint(unknown[1], path, command))
     option = getattr(error, "option_name", "")
     if option and message.startswith("No such option"):
         return ConfigurationError(f"{path} has no option {option}.", _option_hint(option, path, command, group))
@@ -48,8 +50,12 @@ def _path(words: Sequence[str], group: Any) -> str:
 
 def _command_hint(word: str, path: str, group: Any) -> str:
     names = [name for name, command in group.commands.items() if not command.hidden]
-    near = get_close_matches(word, names, 1, NEAR)
-    return f"Did you mean {path} {near[0]}?" if near else f"See all commands: {path} --help"
+    near = get_close_matches(word, names, 1, NEAR) or [name for name in names if word and name.startswith(word)]
+    if near:
+        return f"Did you mean {path} {near[0]}?"
+    if "run" in names and word in (stage.name for stage in STAGES):
+        return f"It is a stage of a run: mlops run --from {word}"
+    return f"See all commands: {path} --help"
 
 
 def _option_hint(option: str, path: str, command: Any, group: Any) -> str:

@@ -571,7 +571,8 @@ def _locate(name: str, tables: dict[str, dict[str, str]]) -> tuple[str, str]:
     if len(matches) == 1:
         stage, key = matches[0].split(".", 1)
         return stage, key
-    near = get_close_matches(name, [*full_names, *(full.split(".", 1)[1] for full in full_names)], 1)
+    keys = {full.split(".", 1)[1]: full for full in full_names}
+    near = [keys[key] for key in get_close_matches(name.rpartition(".")[2], keys, 1)]
     question = f"did you mean {near[0]}? Known" if near else "known"
     problem = (
         f"is ambiguous: {', '.join(matches)}" if matches else f"is unknown; {question} are {', '.join(full_names)}"

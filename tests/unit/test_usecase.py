@@ -223,6 +223,21 @@ def test_a_value_that_the_file_rules_out_is_refused(tmp_path: Path, value: str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("train.epoch", "'train.epoch' is unknown; did you mean train.epochs? Known are train.epochs, train.rate,"),
+        ("epohcs", "'epohcs' is unknown; did you mean train.epochs?"),
+        ("train.workers", "'train.workers' is unknown; known are train.epochs, train.rate,"),
+    ],
+)
+def test_a_misspelt_hyperparameter_is_explained(tmp_path: Path, name: str, problem: str) -> None:
+    path = tmp_path / "usecase.toml"
+    path.write_text(FEWEST + BOUNDS)
+    with pytest.raises(ConfigurationError, match=re.escape(problem)):
+        full_names(load_use_case(path), {name: "1"})
+
+
+@pytest.mark.parametrize(
     ("before", "after", "problem"),
     [
         ("epochs = 40", "epochs = 0", "hyperparameters.train.epochs is 0, expected 1 or more."),

@@ -77,6 +77,8 @@ def test_an_odd_argument_is_one_error_and_one_hint(cli: Cli, arguments: tuple[st
         ("statsu", "There is no command mlops statsu.", "Did you mean mlops status?"),
         ("models sho", "There is no command mlops models sho.", "Did you mean mlops models show?"),
         ("xyz", "There is no command mlops xyz.", "See all commands: mlops --help"),
+        ("deploy", "There is no command mlops deploy.", "Did you mean mlops deploy-infra?"),
+        ("train", "There is no command mlops train.", "It is a stage of a run: mlops run --from train"),
     ],
 )
 def test_a_wrong_command_line_is_an_error_like_every_other(cli: Cli, words: str, message: str, hint: str) -> None:
