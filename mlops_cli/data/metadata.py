@@ -83,7 +83,7 @@ def changed_columns(folder: Path, columns: Mapping[str, str]) -> str:
     new, gone = (", ".join(name for name in a if name not in b) for a, b in ((columns, known), (known, columns)))
     other = ", ".join(name for name in columns if name in known and known[name] != columns[name])
     parts = {"new": new, "gone": gone, "of another type": other}
-    return "; ".join(f"{names}: {what}" for what, names in parts.items() if names)
+    return "; ".join(f"{names}: {change}" for change, names in parts.items() if names)
 
 
 def changed_since(path: Path) -> MlopsError:
