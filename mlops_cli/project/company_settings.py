@@ -19,7 +19,7 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "PERMISSIONS_BOUNDARY",
         "",
-        "the ARN of the policy that limits every role of the stacks",
+        "the ARN of the permissions boundary of every role",
         r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+",
         "the ARN of an IAM policy",
     ),

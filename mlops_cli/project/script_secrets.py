@@ -8,13 +8,13 @@ from pathlib import Path
 
 from mlops_cli.core.secrets import LEAST_DECLARED, add_known_secrets, is_too_short
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.settings import read_dotenv
+from mlops_cli.project.settings import ENVIRONMENT, read_dotenv
 
 
 def secret_origins(names: Collection[str], dotenv: Path) -> dict[str, str]:
-    """Return where each secret is set: "environment", ".env", or "" if it is not."""
+    """Return where each secret is set: "environment variable", ".env", or "" if it is not."""
     file = read_dotenv(dotenv) if names else {}
-    return {name: "environment" if os.environ.get(name) else ".env" if file.get(name) else "" for name in sorted(names)}
+    return {name: ENVIRONMENT if os.environ.get(name) else ".env" if file.get(name) else "" for name in sorted(names)}
 
 
 def present_secrets(names: Collection[str], dotenv: Path) -> dict[str, str]:
@@ -54,4 +54,4 @@ def missing_message(missing: list[str]) -> str:
 
 
 def missing_hint(missing: list[str]) -> str:
-    return f"Set {'it' if len(missing) == 1 else 'them'} in the environment or in .env: {missing[0]}=..."
+    return f"Set {'it' if len(missing) == 1 else 'them'} as an environment variable or in .env: {missing[0]}=..."

@@ -1,4 +1,4 @@
-"""Settings: a flag beats the environment, the environment beats .env, .env beats the default.
+"""Settings: an option beats an environment variable, this beats .env, .env beats the default.
 
 Every value keeps its origin, and all problems are reported at once. A name that CI systems and other tools set, such as
 BRANCH, has a second one with MLOPS_ before it; the bare one is read from the environment only on aws.
@@ -87,6 +87,8 @@ class Setting:
         return (*([f"MLOPS_{self.name}"] if self.is_common_word else []), self.name, *self.also)
 
 
+# The origin of a value.
+ENVIRONMENT = "environment variable"
 COMMON_WORDS = ("STAGE", "SOURCE", "BRANCH", "OWNER", "INSTANCE", "BUCKET_NAME", "REPOSITORY_NAME")
 NEAR = 0.8
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
@@ -116,7 +118,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SOURCE",
         "codecommit",
-        "aws: where the pipeline gets the project from: codecommit, s3 or connection",
+        "aws: the code source of the pipeline: codecommit, s3 or connection",
         _one_of("codecommit", "s3", "connection"),
     ),
     Setting(
@@ -162,7 +164,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "OWNER",
         "",
-        "aws: whose stacks these are; empty: the name of whoever creates them",
+        "aws: the owner of the stacks; empty: the name of the user who creates them",
         _matches(r"[\w .:/=+@-]{1,128}", "a name of letters, digits, spaces and . : / = + @ -"),
     ),
     Setting("AWS_PROFILE", "", "aws: the named profile of your credentials", also=("AWS_DEFAULT_PROFILE",)),
@@ -179,13 +181,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "MAX_RUN_COST",
         "",
-        "aws: the most that one run may cost, in US dollars; empty: no limit",
+        "aws: the cost limit of one run, in US dollars; empty: none",
         _amount_problem,
     ),
     Setting(
         "MAX_MONTHLY_COST",
         "",
-        "aws: the most that the endpoint may cost a month, in US dollars; empty: no limit",
+        "aws: the cost limit of the endpoint for a month, in US dollars; empty: none",
         _amount_problem,
     ),
     Setting("MAX_DOWNLOAD_GB", "20", "the largest download from a URL or Kaggle, in gigabytes", _size),
@@ -266,8 +268,8 @@ def _find(
 ) -> Value:
     flag = flags.get(setting.name)
     if flag is not None:
-        return Value(flag, "flag", setting)
-    for origin, source in (("environment", environ), (".env", dotenv)):
+        return Value(flag, "option", setting)
+    for origin, source in ((ENVIRONMENT, environ), (".env", dotenv)):
         for name in setting.names:
             if source.get(name):
                 where = origin if name == setting.name else f"{origin} ({name})"

@@ -182,7 +182,7 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     _, err = tiny.both("run", code=2)
     assert "The secrets FEED, SHOP_LOGIN of usecase.toml are not set." in err
     assert tiny.json("runs") == []
-    assert "in the environment or in .env: FEED=..." in err
+    assert "as an environment variable or in .env: FEED=..." in err
     assert "The secrets FEED, SHOP_LOGIN of usecase.toml are not set." in tiny("doctor", code=1)
 
     short = Cli(tiny.folder, {**tiny.environment, "FEED": "47 "})

@@ -122,7 +122,7 @@ def on_a_larger_machine(cli: Cli) -> tuple[Cli, list[str]]:
     # INSTANCE is of no effect: the pipeline was deployed without it.
     lines = [
         "with the present scripts, settings and data, as jobs on aws",
-        "note: INSTANCE is ml.m5.4xlarge (environment), and the pipeline was deployed with none",
+        "note: INSTANCE is ml.m5.4xlarge (environment variable), and the pipeline was deployed with none",
         "  machine instance_type: ml.m5.xlarge → ml.m5.2xlarge",
     ]
     return Cloud(cli.folder, cli.aws, SOURCE="s3", INSTANCE="ml.m5.4xlarge"), lines

@@ -19,8 +19,8 @@ def test_a_flag_beats_the_environment_beats_dotenv_beats_the_default() -> None:
     settings = resolve({"MLOPS_TARGET": "local"}, environ, dotenv)
     origins = {name: settings.values[name].origin for name in ("MLOPS_TARGET", "STAGE", "ENDPOINT_PORT", "INSTANCE")}
     assert origins == {
-        "MLOPS_TARGET": "flag",
-        "STAGE": "environment (MLOPS_STAGE)",
+        "MLOPS_TARGET": "option",
+        "STAGE": "environment variable (MLOPS_STAGE)",
         "ENDPOINT_PORT": ".env",
         "INSTANCE": "default",
     }
@@ -36,10 +36,10 @@ def test_a_name_that_ci_systems_set_is_read_from_the_environment_only_on_aws(nam
     environ = {name: "!not a value of mlops!", f"MLOPS_{name}": "s3"}
     assert resolve({}, {name: environ[name]}, {}).problems == []
     assert resolve({}, {}, {name: "s3"}).values[name].origin == ".env"
-    assert resolve({"MLOPS_TARGET": "aws"}, {name: "s3"}, {}).values[name].origin == "environment"
+    assert resolve({"MLOPS_TARGET": "aws"}, {name: "s3"}, {}).values[name].origin == "environment variable"
     for target in ("local", "aws"):
         value = resolve({"MLOPS_TARGET": target}, environ, {name: "prod"}).values[name]
-        assert (value.text, value.origin) == ("s3", f"environment (MLOPS_{name})")
+        assert (value.text, value.origin) == ("s3", f"environment variable (MLOPS_{name})")
 
 
 def test_the_target_of_dotenv_decides_which_names_are_read() -> None:
@@ -85,7 +85,7 @@ def test_each_aws_setting_is_checked(name: str, good: str, bad: str) -> None:
     assert resolve({name: good}, {}, {}).problems == []
     assert resolve({name: ""}, {}, {}).problems == [] or name == "SOURCE"
     (problem,) = resolve({name: bad}, {}, {}).problems
-    assert problem.startswith(f"{name} is {bad!r} (from flag)")
+    assert problem.startswith(f"{name} is {bad!r} (from option)")
 
 
 def test_aws_keys_in_dotenv_are_neither_used_nor_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_aws_keys_in_dotenv_are_neither_used_nor_shown(tmp_path: Path, monkeypat
 def test_a_tag_that_stands_twice_is_named() -> None:
     assert resolve({"RESOURCE_TAGS": "team=ml,Team=ml,env=a=b"}, {}, {}).problems == []
     (problem,) = resolve({"RESOURCE_TAGS": "team=ml,env=a,team=web"}, {}, {}).problems
-    assert problem.endswith("(from flag), the tag team stands twice; write one value for it")
+    assert problem.endswith("(from option), the tag team stands twice; write one value for it")
 
 
 def test_all_problems_are_named_at_once() -> None:

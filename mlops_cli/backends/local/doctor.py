@@ -199,7 +199,7 @@ def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
             "leftovers",
             State.WARNING,
             f"A command that has ended has left {len(stages)} processes: {', '.join(map(str, stages))}.",
-            "They use this machine to no purpose; the next run ends them.",
+            "Nothing needs them; the next run ends them.",
             "mlops run",
         )
     if servers or without_folder:

@@ -89,7 +89,7 @@ def test_costs_quotas_and_words_are_about_what_was_deployed(ground: Ground) -> N
     resources = [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
     assert "train: ml.c5.xlarge" in resources
     (difference,) = backend.infra.undeployed_settings()
-    assert difference.startswith("INSTANCE is ml.g5.xlarge (flag), and the pipeline was deployed with ml.c5.xlarge")
+    assert difference.startswith("INSTANCE is ml.g5.xlarge (option), and the pipeline was deployed with ml.c5.xlarge")
     findings = list(backend.run_checks())
     assert any(
         finding.name == "quota" and "ml.c5.xlarge for training job usage" in finding.message for finding in findings

@@ -300,7 +300,8 @@ def test_without_a_secret_nothing_is_downloaded_or_recorded(cli: Cli, words: lis
     out, err = cli.both(*words, code=2)
     assert (out, err) == (
         "",
-        "error: The secret FEED of usecase.toml is not set.\nhint: Set it in the environment or in .env: FEED=...\n",
+        "error: The secret FEED of usecase.toml is not set.\n"
+        "hint: Set it as an environment variable or in .env: FEED=...\n",
     )
     assert not (cli.folder / ".mlops").exists()
 
@@ -470,8 +471,8 @@ def test_the_aws_target_loads_the_sagemaker_sdk_only_to_plan(cli: Cli) -> None:
 
 def test_flags_name_profile_and_region(cli: Cli) -> None:
     settings = cli.json("--profile", "work", "--region", "eu-north-1", "config")["settings"]
-    assert settings["AWS_PROFILE"] == {"value": "work", "from": "flag"}
-    assert settings["AWS_REGION"] == {"value": "eu-north-1", "from": "flag"}
+    assert settings["AWS_PROFILE"] == {"value": "work", "from": "option"}
+    assert settings["AWS_REGION"] == {"value": "eu-north-1", "from": "option"}
     _, err = cli.both("--target", "aws", "deploy-infra", "--source", "github", code=2)
     assert "SOURCE is 'github' (from flag), expected codecommit or s3 or connection" in err
     _, err = cli.both("--target", "aws", "--profile", "nope", "--region", "eu-north-1", "runs", code=2)

@@ -56,7 +56,8 @@ def settings() -> str:
     rows = [f"| `{setting.name}` | {setting.default or '-'} | {setting.meaning} |\n" for setting in SETTINGS]
     words = ", ".join(f"`{name}`" for name in COMMON_WORDS)
     head = (
-        "## Settings\n\nA flag beats the environment, the environment beats `.env`, `.env` beats the default. "
+        "## Settings\n\nAn option beats an environment variable, an environment variable beats `.env`, `.env` beats "
+        "the default. "
         f"{words} have a second name that begins with `MLOPS_`, such as `MLOPS_STAGE`. CI systems set the short names "
         "for their own use, so on one machine `mlops` reads the short names from `.env` only.\n\n"
     )

@@ -87,7 +87,7 @@ def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> No
     cli.environment = {"ENDPOINT_PORT": "eighty"}
     report = cli.json("doctor", code=1)
     wrong = [finding["message"] for finding in report["findings"] if finding["name"] == "settings"]
-    assert "ENDPOINT_PORT is 'eighty' (from environment)" in wrong[0]
+    assert "ENDPOINT_PORT is 'eighty' (from environment variable)" in wrong[0]
     assert "name is '!tiny'" in wrong[1]
 
 

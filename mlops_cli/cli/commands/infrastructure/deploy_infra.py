@@ -22,7 +22,7 @@ def deploy_infra(
     ctx: typer.Context,
     source: Annotated[
         str | None,
-        typer.Option(help="aws: where the pipeline gets the project from: codecommit, s3 or connection."),
+        typer.Option(help="aws: the code source of the pipeline: codecommit, s3 or connection."),
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,

@@ -47,7 +47,7 @@ def download_data(
 ) -> None:
     """Download the dataset and check every row.
 
-    Without --source, usecase.toml names the source. A script of the project runs on this machine.
+    Without --source, the data source is the one in usecase.toml. A script of the project runs on this machine.
     """
     from mlops_cli.cli.dataset import download
     from mlops_cli.console.output import show_newer_data

@@ -48,7 +48,7 @@ def approve(
 ) -> None:
     """Show the evidence, ask for a decision, deploy if approved.
 
-    Repeated, the command completes the same decision.
+    If you repeat the command, it completes the same decision.
     """
     from mlops_cli.console.output import run_dict
 

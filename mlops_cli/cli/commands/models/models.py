@@ -17,7 +17,7 @@ app.add_typer(models_app, name="models")
 @models_app.callback(invoke_without_command=True, epilog="Example: mlops models show 3")
 @handle_errors(only_shows=True)
 def models(ctx: typer.Context, as_json: Json = False) -> None:
-    """List all models: origin, metrics, decision, service time."""
+    """List models: origin, metrics, decision, time in service."""
     if not ctx.invoked_subcommand:
         _list_models(ctx)
 
@@ -52,7 +52,7 @@ def show_model(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show one model: origin, metrics, decision, service time."""
+    """Show a model: origin, metrics, decision, time in service."""
     from mlops_cli.console.models import model_dict, show_version
     from mlops_cli.core.models.model_versions import find_version
 

@@ -26,7 +26,7 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     withheld, origins = withheld_variables(passed), secret_origins(passed.secrets, context.project.dotenv)
     context.note_misspelled(console)
     for name in unread_variables(settings):
-        console.say(f"note: {name} of the environment is read on aws only, as CI systems set it; use MLOPS_{name}")
+        console.say(f"note: the environment variable {name} is read on aws only: CI systems set it; use MLOPS_{name}")
     if origins:
         shown = ", ".join(f"{name} ({origin or 'not set'})" for name, origin in origins.items())
         console.say(f"secrets that scripts and gates get: {shown}")

@@ -33,7 +33,7 @@ def init(
 ) -> None:
     """Create a project that runs at once, also in a repository with code.
 
-    Only what is missing is added; no file that exists is changed. Without --minimal or --framework the project is the
+    The command adds the missing files and changes no file. Without --minimal or --framework the project is the
     toxic comments' use case. See docs/your-own-use-case.md.
     """
     from mlops_cli.console import output

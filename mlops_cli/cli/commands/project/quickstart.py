@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def quickstart(ctx: typer.Context, yes: Yes = False, yes_cost: YesCost = False, as_json: Json = False) -> None:
     """Run all stages, from data to a tested endpoint.
 
-    The data is [data] quickstart of usecase.toml.
+    The data source is [data] quickstart of usecase.toml.
     """
     from mlops_cli.project.required_scripts import require_scripts
 

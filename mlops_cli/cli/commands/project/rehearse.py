@@ -46,10 +46,10 @@ def rehearse(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Run all stages on a simulated AWS, here, and report.
+    """Run all stages on a simulated AWS on this machine.
 
-    A copy of the project goes through its whole lifecycle, with the permissions of every role enforced: without an
-    account, Docker or network. The report tells what would fail on AWS, and why. The project itself stays as it is.
+    The command runs the whole lifecycle with a copy of the project, and enforces the permissions of every role. It
+    needs no account, Docker or network. The report names what would fail on AWS, and why.
     """
     from mlops_cli.cli.rehearsal_steps import go_through
     from mlops_cli.console.rehearsal import rehearsal_dict, show_rehearsal
@@ -91,7 +91,7 @@ def rehearse(
 def _show_kept(console: Console, aws: SimulatedAws, copy: Project, variables: Mapping[str, str]) -> None:
     """Print the lines that point mlops, the AWS CLI and boto3 at the simulated AWS, and the one that ends it."""
     values = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
-    console.say("\nThe simulated AWS goes on. A shell that uses it, for mlops, aws and boto3:")
+    console.say("\nThe simulated AWS keeps running. These lines let a shell use it, with mlops, aws and boto3:")
     console.say(f"unset {' '.join(UNSET)}; export {values}")
     console.say(f"mlops --project {shlex.quote(str(copy.root))} status")
     console.say("aws cloudformation list-stacks")

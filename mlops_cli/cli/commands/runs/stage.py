@@ -17,7 +17,7 @@ def stage(
     run_id: Annotated[str, typer.Option("--run-id", help="The id of the run.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Run one stage of a run: what a build step on AWS does, and the engine on this machine."""
+    """Run one stage of a run, as a step on AWS does."""
     from mlops_cli.console.output import run_dict
 
     context, console = get_context(ctx)
