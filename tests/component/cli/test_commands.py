@@ -474,7 +474,7 @@ def test_flags_name_profile_and_region(cli: Cli) -> None:
     assert settings["AWS_PROFILE"] == {"value": "work", "from": "option"}
     assert settings["AWS_REGION"] == {"value": "eu-north-1", "from": "option"}
     _, err = cli.both("--target", "aws", "deploy-infra", "--source", "github", code=2)
-    assert "SOURCE is 'github' (from flag), expected codecommit or s3 or connection" in err
+    assert "SOURCE is 'github' (from option), expected codecommit or s3 or connection" in err
     _, err = cli.both("--target", "aws", "--profile", "nope", "--region", "eu-north-1", "runs", code=2)
     assert err.startswith("error: There is no AWS profile 'nope' on this machine.")
 
