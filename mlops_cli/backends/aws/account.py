@@ -30,6 +30,10 @@ class Identity:
     profile: str
     credentials: str
 
+    @property
+    def partition(self) -> str:
+        return self.arn.split(":")[1]
+
     def __str__(self) -> str:
         by = f"profile {self.profile}" if self.profile else f"credentials from {self.credentials}"
         return f"account {self.account}, region {self.region}, {by}, as {self.arn}"

@@ -71,6 +71,15 @@ NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
 # Errors of file transfers are not botocore's; compared by name, since only transfers load their modules.
 TRANSFERS = ("boto3.exceptions", "s3transfer.exceptions")
 
+# Resources of our stacks, and the cleanup that removes the rest of a stack: CloudFormation does not notice that one was
+# deleted by hand, and would not create it again. A kept bucket's stack would stay.
+OF_STACKS = {
+    "NoSuchBucket": "mlops cleanup",
+    "PipelineNotFoundException": "mlops cleanup --keep-data",
+    "StateMachineDoesNotExist": "mlops cleanup --keep-data",
+    "RepositoryDoesNotExistException": "mlops cleanup --keep-data",
+}
+
 # S3 calls with a permission of another name.
 PERMISSIONS = {
     "s3:HeadBucket": "s3:ListBucket",
@@ -206,6 +215,13 @@ def _from_service_code(code: str, message: str, action: str) -> AwsError:
         return AwsError(
             f"Your AWS account is not signed up for {action.split(':')[0]}: {message}",
             "Finish the account's registration in the AWS console.",
+            code,
+            message,
+        )
+    if code in OF_STACKS:
+        return AwsError(
+            f"AWS refused {action}: {message or code} ({code})",
+            f"If somebody has deleted it by hand, make all anew: {OF_STACKS[code]}, then mlops deploy-infra",
             code,
             message,
         )

@@ -6,6 +6,7 @@ import calendar
 import time
 
 from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.clients.logs import ENDPOINT_LOGS
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.monitoring.statistics import LINE, Counts, parse_log_line, recent_days
 
@@ -18,7 +19,7 @@ def read_counts(client: Client, endpoint: str, digest: str, days: int) -> Counts
         for event in client.pages(
             "filter_log_events",
             "events",
-            logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}",
+            logGroupName=ENDPOINT_LOGS.format(endpoint),
             filterPattern=f'"{LINE}"',
             startTime=since,
         ):

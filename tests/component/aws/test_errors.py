@@ -67,6 +67,14 @@ def refused(
             "refused cloudformation:DescribeStacks: Template error",
             "Fix this",
         ),
+        (
+            "NoSuchBucket",
+            "The specified bucket does not exist",
+            "does not exist",
+            "mlops cleanup, then mlops deploy-infra",
+        ),
+        ("PipelineNotFoundException", "", "PipelineNotFound", "mlops cleanup --keep-data, then"),
+        ("ValidationException", "Requested job not found.", "Requested job not found", "Fix this"),
     ],
 )
 def test_each_code_has_its_own_words(code: str, text: str, message: str, hint: str) -> None:

@@ -34,7 +34,7 @@ class Ground:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.versions: list[str] = []
         self.contents: dict[str, bytes] = {f"code/{name}/sourcedir.tar.gz": body for name, body in CODE.items()}
-        self.modified, self.dataset, self.version = 3.0, "", "v1"
+        self.modified, self.dataset, self.version = 3.0, "dataset.csv", "v1"
         self.described: list[str] = []
         self.run.preparation.cache_inputs = {"the data": DATASET}
         # The versions of the table: when each one was uploaded, and its digest.
@@ -294,19 +294,20 @@ def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, v
 @pytest.mark.parametrize(
     ("folder", "tables", "passes"),
     [
-        ("", [(1.0, DATASET)], True),
-        ("", [(0.5, OTHER_DATASET), (1.0, DATASET), (3.0, OTHER_DATASET)], True),
-        ("", [(1.0, OTHER_DATASET)], False),
-        ("", [(1.0, OTHER_DATASET), (3.0, DATASET)], False),
-        ("", [(0.5, DATASET), (1.0, OTHER_DATASET), (3.0, DATASET)], False),
-        ("", [(3.0, DATASET)], False),
-        ("", [], False),
+        ("dataset.csv", [(1.0, DATASET)], True),
+        ("dataset.csv", [(0.5, OTHER_DATASET), (1.0, DATASET), (3.0, OTHER_DATASET)], True),
+        ("dataset.csv", [(1.0, OTHER_DATASET)], False),
+        ("dataset.csv", [(1.0, OTHER_DATASET), (3.0, DATASET)], False),
+        ("dataset.csv", [(0.5, DATASET), (1.0, OTHER_DATASET), (3.0, DATASET)], False),
+        ("dataset.csv", [(3.0, DATASET)], False),
+        ("dataset.csv", [], False),
         (f"files-{DATASET[:16]}/", [], True),
         (f"shards-{DATASET[:16]}-2/", [], True),
         (f"files-{OTHER_DATASET[:16]}/", [(1.0, DATASET)], False),
         (f"shards-{OTHER_DATASET[:16]}-2/", [(1.0, DATASET)], False),
         (f"files-{DATASET[:16]}/images/", [(1.0, DATASET)], False),
         ("elsewhere/", [(1.0, DATASET)], False),
+        ("", [(1.0, DATASET)], False),
     ],
 )
 def test_an_output_of_another_dataset_than_the_runs_is_refused(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.infra.dataset import dataset_prefix
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.backends.aws.stages import job_outputs
 from mlops_cli.backends.aws.state_format import MARKER, check_format, write_format
@@ -331,3 +332,16 @@ def test_records_of_another_format_are_refused(bucket: Bucket, content: bytes | 
     write_format(bucket)
     if content is not None:
         assert bucket.get(MARKER) == content, "another version's marker stays"
+
+
+def test_a_table_comes_alone_whatever_else_lies_below_the_data(bucket: Bucket, tmp_path: Path) -> None:
+    table = {"sha256": "d" * 64, "bytes": 3}
+    for key in ("dataset.csv", "dataset.json", f"shards-{'d' * 16}-2/0.csv", f"files-{'e' * 16}/a.csv"):
+        bucket.put(f"data/{key}", b"a,b")
+    prefix = dataset_prefix(bucket, table, 1)
+    assert [item.key for item in bucket.list_objects(prefix)] == ["data/dataset.csv"]
+    assert [path.name for path in job_outputs.download(bucket, prefix, tmp_path).iterdir()] == ["dataset.csv"]
+    files = {"sha256": "e" * 64, "files": 1, "bytes": 3}
+    assert [item.key for item in bucket.list_objects(dataset_prefix(bucket, files, 2))] == [
+        f"data/files-{'e' * 16}/a.csv"
+    ]

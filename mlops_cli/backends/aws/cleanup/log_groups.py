@@ -12,12 +12,11 @@ import math
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.cleanup.sagemaker import TaggedResources, ignore_not_found
 from mlops_cli.backends.aws.clients.cloudformation import Stacks
+from mlops_cli.backends.aws.clients.logs import BUILD_LOGS, ENDPOINT_LOGS
 from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
 
-ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/{}"
-BUILD_LOGS = "/aws/codebuild/{}"
 # An endpoint or a build may still write so long after their stack is gone.
 LATE_SECONDS = 3600.0
 DELETE = "aws logs delete-log-group --log-group-name {} --region {}"

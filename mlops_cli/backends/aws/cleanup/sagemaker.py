@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.clients.logs import JOB_LOGS
 from mlops_cli.backends.aws.clients.stack_events import backoff_pauses
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.plan import Action, Change
 
 IN_PROGRESS = ("InProgress", "Stopping")
-JOB_LOGS = "/aws/sagemaker/{}Jobs"
 # AWS creates it once for all state machines of the account that wait for jobs.
 JOB_RULE = "StepFunctionsGetEventsForSageMaker{}JobsRule"
 JOB_KINDS = ("Training", "Processing")

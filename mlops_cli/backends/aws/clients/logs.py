@@ -12,6 +12,8 @@ from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.plain_text import log_line
 
+# The log groups of builds and endpoints by their names, and of the account's jobs by their kinds.
+BUILD_LOGS, ENDPOINT_LOGS, JOB_LOGS = "/aws/codebuild/{}", "/aws/sagemaker/Endpoints/{}", "/aws/sagemaker/{}Jobs"
 # The end of the name of the deciding steps' project; it logs into the same group as the other project.
 DECISIONS = "-decisions"
 
@@ -19,7 +21,7 @@ DECISIONS = "-decisions"
 def build_log(build_id: str) -> str:
     """Return the address of a build's log: its group and its stream."""
     project, _, stream = build_id.partition(":")
-    return f"/aws/codebuild/{project.removesuffix(DECISIONS)}:{stream}" if stream else ""
+    return f"{BUILD_LOGS.format(project.removesuffix(DECISIONS))}:{stream}" if stream else ""
 
 
 class Log:

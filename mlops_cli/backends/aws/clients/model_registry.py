@@ -58,7 +58,7 @@ class ModelRegistry:
 
     def copy_model(self, key: str, digest: str) -> str:
         """Copy a trained model to its permanent key; S3's own checksum of the copy must be ``digest``."""
-        kept = f"models/{digest}/model.tar.gz"
+        kept = kept_key(digest)
         metadata = self._bucket.metadata(kept)
         if metadata is None or metadata.checksum != digest:
             self._bucket.copy(key, kept, {"sha256": digest})
@@ -89,7 +89,7 @@ class ModelRegistry:
                 "Containers": [
                     {
                         "Image": self._serving_image,
-                        "ModelDataUrl": self._bucket.uri(f"models/{digest}/model.tar.gz"),
+                        "ModelDataUrl": self._bucket.uri(kept_key(digest)),
                         **({"Environment": variables} if (variables := container.framework.environment) else {}),
                     }
                 ],
@@ -155,7 +155,7 @@ class ModelRegistry:
 
     def require_kept(self, package: str, digest: str) -> None:
         """Raise StageFailed unless the package is of this model and its file has this digest."""
-        kept = f"models/{digest}/model.tar.gz"
+        kept = kept_key(digest)
         described = self._required(package)
         container = described["InferenceSpecification"]["Containers"][0]
         metadata = self._bucket.metadata(kept)
@@ -183,6 +183,11 @@ class ModelRegistry:
             raise MlopsError(
                 f"The model package {package} is not approved but {status}.", "Approve another model: mlops run"
             )
+
+
+def kept_key(digest: str) -> str:
+    """Return the permanent key of a model."""
+    return f"models/{digest}/model.tar.gz"
 
 
 def deleted_error(package: str) -> MlopsError:

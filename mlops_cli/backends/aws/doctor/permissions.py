@@ -56,7 +56,7 @@ def arn_context(subject: CheckContext) -> ArnContext:
     outputs = pipeline.outputs if pipeline else {}
     named = bucket.get("BucketName") or settings["BUCKET_NAME"]
     return ArnContext(
-        partition=account.identity.arn.split(":")[1],
+        partition=account.identity.partition,
         region=account.region,
         account=account.identity.account,
         names=names,

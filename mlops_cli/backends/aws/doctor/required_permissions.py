@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_cli.backends.aws.clients.logs import DECISIONS
+from mlops_cli.backends.aws.clients.logs import BUILD_LOGS, DECISIONS, ENDPOINT_LOGS, JOB_LOGS
 from mlops_cli.backends.aws.resource_names import ResourceNames
 
 SOME = "*"
@@ -209,19 +209,19 @@ def _events(context: ArnContext) -> Iterator[RequiredPermission]:
 def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
     """Yield permissions on log groups: IAM matches …:log-group:NAME:log-stream:, but for tags …:log-group:NAME."""
     make, tag = "CreateLogGroup PutRetentionPolicy DeleteLogGroup", "TagResource UntagResource ListTagsForResource"
-    for group in (f"/aws/codebuild/{context.names.pipeline_stack}", f"/aws/sagemaker/Endpoints/{context.endpoint}"):
+    for group in (BUILD_LOGS.format(context.names.pipeline_stack), ENDPOINT_LOGS.format(context.endpoint)):
         arn = context.arn("logs", f"log-group:{group}")
         yield RequiredPermission(f"{arn}:*", _actions("logs", make), "deploy-infra, cleanup")
         yield RequiredPermission(arn, _actions("logs", tag), "deploy-infra, cleanup")
-    build = f"log-group:/aws/codebuild/{context.names.pipeline_stack}"
+    build = f"log-group:{BUILD_LOGS.format(context.names.pipeline_stack)}"
     yield RequiredPermission(context.arn("logs", f"{build}:*"), ("logs:DescribeLogStreams",), "logs, status")
     yield RequiredPermission(context.arn("logs", f"{build}:log-stream:*"), ("logs:GetLogEvents",), "logs, status")
     for kind in ("Training", "Processing"):
-        group = f"log-group:/aws/sagemaker/{kind}Jobs"
+        group = f"log-group:{JOB_LOGS.format(kind)}"
         yield RequiredPermission(context.arn("logs", f"{group}:*"), ("logs:DescribeLogStreams",), "logs, cleanup")
         streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}--*")
         yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
-    observed = context.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{context.endpoint}:*")
+    observed = context.arn("logs", f"log-group:{ENDPOINT_LOGS.format(context.endpoint)}:*")
     yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift")
     looks = _actions("logs", "DescribeLogGroups DescribeIndexPolicies DescribeResourcePolicies")
     yield RequiredPermission(SOME, looks, "deploy-infra, cleanup")
@@ -278,7 +278,7 @@ def _company(context: ArnContext) -> Iterator[RequiredPermission]:
     if key := context.company.get("KMS_KEY_ARN"):
         use = _actions("kms", "Decrypt GenerateDataKey DescribeKey")
         yield RequiredPermission(key, use, "deploy-infra, download-data, run")
-        for group in (f"/aws/codebuild/{context.names.pipeline_stack}", f"/aws/sagemaker/Endpoints/{context.endpoint}"):
+        for group in (BUILD_LOGS.format(context.names.pipeline_stack), ENDPOINT_LOGS.format(context.endpoint)):
             arn = context.arn("logs", f"log-group:{group}:*")
             yield RequiredPermission(arn, _actions("logs", "AssociateKmsKey DisassociateKmsKey"), "deploy-infra")
     if boundary := context.company.get("PERMISSIONS_BOUNDARY"):

@@ -35,8 +35,11 @@ def metadata_of(bucket: Bucket) -> dict[str, Any] | None:
 
 
 def data_prefix(metadata: Mapping[str, Any]) -> str:
-    """Return the folder of the data with this metadata: one of its own for files, which are never changed in place."""
-    return f"{FILES}{metadata['sha256'][:16]}/" if metadata.get("files") else FOLDER
+    """Return the key prefix of the data with this metadata: a folder of their own for files, never changed in place.
+
+    A table is named alone: beside it lie its parts for several machines, and files of another dataset.
+    """
+    return f"{FILES}{metadata['sha256'][:16]}/" if metadata.get("files") else TABLE
 
 
 def has_files(bucket: Bucket, metadata: Mapping[str, Any]) -> bool:
@@ -50,7 +53,7 @@ def shards_folder(sha256: str, machines: int) -> str:
 
 
 def dataset_prefix(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -> str:
-    """Return the folder for a job of so many machines; raise MlopsError if a table is not split for them."""
+    """Return the key prefix for a job of so many machines; raise MlopsError if a table is not split for them."""
     if machines == 1 or metadata.get("files"):
         return data_prefix(metadata)
     if not has_shards(bucket, metadata, machines):

@@ -139,7 +139,7 @@ def secret_arns(use_case: UseCase, account: Account, endpoint: str) -> list[str]
     if not known:
         return []
     identity = account.identity
-    return arns(known, identity.arn.split(":")[1], account.region, identity.account)
+    return arns(known, identity.partition, account.region, identity.account)
 
 
 def _endpoint_name(settings: Settings, use_case: UseCase) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.clients.logs import Logs
+from mlops_cli.backends.aws.clients.model_registry import kept_key
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.clients.stepfunctions import RUNNING, SUCCEEDED, StateMachine
 from mlops_cli.backends.aws.deployed_project import DeployedProject
@@ -162,13 +163,13 @@ def _reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner
 def _by_contents(original: Run, repeated: Run, bucket: Bucket, scratch: Path) -> tuple[Run, Run]:
     """Return both runs with their models named by content: SageMaker's archive contains its time, too."""
     old, new = original.training, repeated.training
-    keys = (f"{old.artifact}{job_outputs.MODEL}", f"models/{old.output}/model.tar.gz")
+    keys = (f"{old.artifact}{job_outputs.MODEL}", kept_key(old.output))
     kept = next((key for key in keys if bucket.exists(key)), None)
     if old.output == new.output or kept is None:
         return original, repeated
     before = scratch / "before.tar.gz"
     bucket.download(kept, before)
-    archive = scratch / new.name / "model.tar.gz"
+    archive = scratch / new.name / job_outputs.PACKAGE
     return _named(original, digest_contents(before)), _named(repeated, digest_contents(archive))
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mlops_cli.backends.aws.clients.model_registry import ModelRegistry
+from mlops_cli.backends.aws.clients.model_registry import ModelRegistry, kept_key
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, rejection_comment
 from mlops_cli.backends.aws.models.approvals import ApprovalHistory
@@ -91,7 +91,7 @@ class AutoRollback:
         except MlopsError:  # its records are gone
             return None
         approval = self._approvals.approval(model.digest, gate.key)
-        if approval is None or not self._bucket.exists(f"models/{model.digest}/model.tar.gz"):
+        if approval is None or not self._bucket.exists(kept_key(model.digest)):
             return None
         numbers = [_number(request) for request in self._run_store.approval_requests(model.digest)]
         return RollbackModel(f"v{min(numbers)}", model.digest, approval.detail["package"])

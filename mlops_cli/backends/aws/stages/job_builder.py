@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_cli.backends.aws.clients.logs import JOB_LOGS
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
 from mlops_cli.backends.aws.infra.source_bundle import sent_code, shared_code
@@ -41,7 +42,7 @@ from mlops_cli.project.instances import InstanceSettings, JobInstances
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase import UseCase
 
-LOG_GROUPS = {Kind.PROCESSING: "/aws/sagemaker/ProcessingJobs", Kind.TRAINING: "/aws/sagemaker/TrainingJobs"}
+LOG_GROUPS = {Kind.PROCESSING: JOB_LOGS.format("Processing"), Kind.TRAINING: JOB_LOGS.format("Training")}
 # Prefix of a reproduction's job names; a run's own job names begin with their stages.
 REPRODUCE_PREFIX = "again-"
 

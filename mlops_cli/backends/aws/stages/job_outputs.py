@@ -34,9 +34,10 @@ def listing_digest(items: Iterable[S3Object]) -> str:
 
 
 def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
-    """Return the folder with an artifact's files, downloaded unless they exist."""
+    """Return the folder with an artifact's files, or with one object, downloaded unless they exist."""
+    above = artifact[: artifact.rfind("/") + 1]
     for item in bucket.list_objects(artifact):
-        path = folder / item.key.removeprefix(artifact)
+        path = folder / item.key.removeprefix(above)
         if not path.resolve().is_relative_to(folder.resolve()):
             raise StageFailed(f"{item.key} is a path outside of its folder.", CONTINUE)
         if not item.key.endswith("/") and not path.exists():

@@ -167,7 +167,7 @@ class JobProvenance:
             return named[1]
         versions = [
             version
-            for version in (self._bucket.versions(TABLE) if key == FOLDER else ())
+            for version in (self._bucket.versions(TABLE) if key == TABLE else ())
             if version["Key"] == self._bucket.full_key(TABLE) and "Size" in version  # no delete marker
         ]
         versions = [version for version in versions if version["LastModified"] <= description["CreationTime"]]
