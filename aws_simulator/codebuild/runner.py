@@ -16,6 +16,8 @@ from aws_simulator.codebuild.shell import Shell
 from aws_simulator.errors import ServiceError
 from aws_simulator.packages import no_index
 from aws_simulator.roles import Caller, assume
+from aws_simulator.sagemaker.images import ADDRESS, pull
+from aws_simulator.sagemaker.storage import Failure
 
 if TYPE_CHECKING:
     from aws_simulator.codebuild.service import CodeBuild
@@ -67,9 +69,23 @@ class Runner:
         except ServiceError as error:
             raise PhaseError("ACCESS_DENIED", error.message) from error
 
+    def _pull(self, role: Caller) -> None:
+        """Raise PhaseError for an image in ECR that the role may not pull, or that is not there."""
+        environment = self.build.project["environment"]
+        if ADDRESS.fullmatch(environment["image"]) is None:
+            return
+        words = f"Unable to pull customer's container image. CannotPullContainerError: {environment['image']}"
+        if environment.get("imagePullCredentialsType") != "SERVICE_ROLE":
+            raise PhaseError("BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE", f"{words}: no credentials")
+        try:
+            pull(self.simulator, environment["image"], role)
+        except Failure as error:
+            raise PhaseError("BUILD_CONTAINER_UNABLE_TO_PULL_IMAGE", f"{words}: {error}") from error
+
     def _in_container(self, role: Caller, log: BuildLog) -> str:
         build, s3 = self.build, self.simulator.client("s3", role)
         with build.phase("PROVISIONING"):
+            self._pull(role)
             images = self.simulator.folder / "images"
             linked = image.packages(images, self.simulator.locks, self.simulator.images.get(image.BUILD))
             commands = image.make(self.folder / "image", linked)

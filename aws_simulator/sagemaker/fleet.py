@@ -110,7 +110,7 @@ class Fleet:
 
     def _pull(self, image: str) -> None:
         try:
-            images.pull(image, self.role)
+            images.pull(self._simulator, image, self.role)
         except Failure as error:
             raise Failure(
                 f"The role {self.model.role} does not have BatchGetImage permission for the image: {image}. ({error})"

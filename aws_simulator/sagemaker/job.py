@@ -103,7 +103,7 @@ class Job:
         if reason := self.pace.failure():
             raise Failure(reason)
         self.role = assume(self.request["RoleArn"], SERVICE, "SageMaker")
-        images.pull(image, self.role)
+        images.pull(self.simulator, image, self.role)
 
     def end(self, status: str) -> None:
         with self.lock:

@@ -15,6 +15,10 @@ ACCOUNT = "[a-z0-9-]*:[0-9]{12}"
 # No user and no password: a setting is no secret, it is shown and part of the stacks.
 INDEX = r"(https://[\w.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[\w.~%+-]+)*/?"
 TAG_KEY, TAG_VALUE = r"(?!aws:|mlops:)[\w .:/+@-]{1,128}", r"[\w .:/=+@-]{0,256}"
+# A registry in ECR, and a prefix of the repositories' names if there is one.
+REGISTRY = r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?"
+REPOSITORY = r"[a-z0-9]+([._/-][a-z0-9]+)*"
+BUILD_IMAGE = "aws/codebuild/standard:8.0"
 COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "PERMISSIONS_BOUNDARY",
@@ -79,6 +83,21 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
         "the path in Parameter Store, or the ARN of the secret, with USER:PASSWORD for PACKAGE_INDEX_URL; empty: none",
         f"{PARAMETER}|{MANAGED_ARN}",
         EXPECTED,
+    ),
+    (
+        "IMAGE_REGISTRY",
+        "",
+        "the registry in ECR that has AWS's images of the framework, such as "
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mirror; empty: AWS's own",
+        rf"{REGISTRY}(/{REPOSITORY})?",
+        "ACCOUNT.dkr.ecr.REGION.amazonaws.com, or that with / and a prefix of the repositories' names",
+    ),
+    (
+        "BUILD_IMAGE",
+        BUILD_IMAGE,
+        "the image of builds: one of CodeBuild's or one in ECR, with Python 3.12, bash and the AWS CLI",
+        rf"aws/codebuild/[\w.:/-]+|{REGISTRY}/{REPOSITORY}(:[\w][\w.-]{{0,127}}|@sha256:[0-9a-f]{{64}})",
+        "an image of CodeBuild such as aws/codebuild/standard:8.0, or the address of one in ECR with its tag or digest",
     ),
 )
 

@@ -1,6 +1,6 @@
 """A company's account: whatever lacks its boundary, path, tags, key or network is refused, to people and to roles.
 
-Its packages are in an index of its own, which asks for a credential.
+Its packages are in an index of its own, which asks for a credential, and its images in a registry of its own.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ REFUSED = [
     refusal([*JOBS, "sagemaker:CreateModel"], "sagemaker:VpcSubnets"),
     refusal([*JOBS, "sagemaker:CreateEndpointConfig"], "sagemaker:VolumeKmsKey"),
     refusal(JOBS, "sagemaker:OutputKmsKey"),
+    refusal("ecr:*Image*", "", NotResource=f"arn:aws:ecr:*:{ACCOUNT}:repository/mirror/*"),
 ]
 ROLES = {"PERMISSIONS_BOUNDARY": BOUNDARY, "ROLE_PATH": "/teams/ml/"}
 TAGS = {"RESOURCE_TAGS": "cost-center=42,team=machine learning"}
+TRAINING, SERVING = "tensorflow-training:2.21-cpu-py312", "tensorflow-inference:2.20-cpu-py312"
 USER, PASSWORD = "build@company", "p/ss:w%rd 7"
 
 
@@ -70,7 +72,9 @@ class Company:
         group = ec2.create_security_group(GroupName="ml", Description="ml", VpcId=vpc)["GroupId"]
         self.key = str(aws.client("kms").create_key()["KeyMetadata"]["Arn"])
         self.network = {"VPC_ID": vpc, "SUBNET_IDS": ",".join(subnets), "SECURITY_GROUP_IDS": group}
-        self.everything = {**ROLES, **TAGS, **self.network, "KMS_KEY_ARN": self.key}
+        self.registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/mirror"
+        self.images = {"IMAGE_REGISTRY": self.registry, "BUILD_IMAGE": f"{self.registry}/builds:1"}
+        self.everything = {**ROLES, **TAGS, **self.network, **self.images, "KMS_KEY_ARN": self.key}
         limit = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}, *REFUSED]}
         aws.client("iam").create_policy(PolicyName="limit", Path="/teams/", PolicyDocument=json.dumps(limit))
         names = ResourceNames("tiny", "dev")
@@ -79,6 +83,14 @@ class Company:
             "aws", REGION, ACCOUNT, names, "tiny-dev", bucket, True, "s3", "", "", False, self.everything, True
         )
         self._keys = user(aws, "ann", *policy(required_permissions(context))["Statement"], *REFUSED)
+
+    def push(self, address: str) -> None:
+        """Put an image of this address, without its account's and region's part, into the registry."""
+        name, _, tag = f"mirror/{address}".partition(":")
+        ecr = self.aws.client("ecr")
+        ecr.create_repository(repositoryName=name)
+        manifest = {"schemaVersion": 2, "config": {"digest": f"sha256:{'0' * 64}"}, "layers": []}
+        ecr.put_image(repositoryName=name, imageTag=tag, imageManifest=json.dumps(manifest))
 
     def cloud(self, **settings: str) -> Cloud:
         keys = {name.upper(): value for name, value in self._keys.items()}
@@ -147,13 +159,18 @@ def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> 
     aws = company.aws
     company.cloud(**ROLES, **TAGS)("deploy-infra", "--yes")
     cloud = company.cloud(**company.everything, **index)
+    assert "the images in your registry by GB" in cloud.json("deploy-infra", "--dry-run")["costs"]["by_use"]
     findings = cloud.json("doctor", code=1)["findings"]
     states = [finding["state"] for finding in findings if finding["name"] == "company"]
-    assert states == ["ok", "ok", "ok", "failure"]
+    assert states == ["ok", "ok", "ok", "failure", "failure", "failure"]
     assert any("Parameter Store, /company/packages" in finding["message"] for finding in findings)
+    (pull,) = (finding["fix"] for finding in findings if finding["message"].startswith("IMAGE_REGISTRY"))
+    assert pull.endswith(f" && docker push {company.registry}/{TRAINING}")
+    for image in (TRAINING, SERVING, "builds:1"):
+        company.push(image)
     aws.control("store-secrets", **{"/company/packages": f"{USER}:{PASSWORD}"})
     findings = cloud.json("doctor")["findings"]
-    assert [finding["state"] for finding in findings if finding["name"] == "company"] == ["ok"] * 4
+    assert [finding["state"] for finding in findings if finding["name"] == "company"] == ["ok"] * 6
     cloud("deploy-infra", "--yes")
     cloud("download-data", "--source", "tiny.csv")
     cloud.approved()
@@ -166,7 +183,7 @@ def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> 
     check_logs(aws)
 
     plan = json.dumps(cloud.json("cleanup", "--yes")["plan"])
-    kept = (f"KMS key {company.key}", f"VPC {company.network['VPC_ID']}", f"policy {BOUNDARY}", "/company/packages")
+    kept = (company.key, company.network["VPC_ID"], BOUNDARY, "/company/packages", company.registry)
     for resource in kept:
         assert resource in plan
     left = everything(aws)
@@ -192,6 +209,7 @@ def check_jobs(company: Company) -> None:
     name = sagemaker.list_training_jobs()["TrainingJobSummaries"][0]["TrainingJobName"]
     training = sagemaker.describe_training_job(TrainingJobName=name)
     assert training["VpcConfig"]["Subnets"] == network["SUBNET_IDS"].split(",")
+    assert training["AlgorithmSpecification"]["TrainingImage"] == f"{company.registry}/{TRAINING}"
     assert training["VpcConfig"]["SecurityGroupIds"] == [network["SECURITY_GROUP_IDS"]]
     assert training["ResourceConfig"]["VolumeKmsKeyId"] == training["OutputDataConfig"]["KmsKeyId"] == company.key
     tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=training["TrainingJobArn"])["Tags"]}

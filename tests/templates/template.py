@@ -37,6 +37,8 @@ PIPELINE = {
     "EndpointTemplateKey": "toxic-comments-dev/cli/0123456789abcdef/endpoint.yaml",
     "TrainingImage": IMAGE.format("training:2.21-cpu-py312"),
     "ServingImage": IMAGE.format("inference:2.20-cpu"),
+    "TrainingRepository": "eu-west-1:763104351884:repository/tensorflow-training",
+    "ServingRepository": "eu-west-1:763104351884:repository/tensorflow-inference",
     "NotificationEmail": "someone@example.com",
     "PermissionsBoundary": "",
     "KmsKeyArn": "",
@@ -54,6 +56,11 @@ COMPANY = {
     "PackageIndexUrl": "https://packages.example.com/simple/",
     "PackageIndexAccess": "/company/packages",
     "PackageIndexAccessType": "PARAMETER_STORE",
+    "ImageRegistry": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror",
+    "TrainingImage": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror/tensorflow-training:2.21-cpu-py312",
+    "TrainingRepository": "eu-west-1:111122223333:repository/mirror/tensorflow-training",
+    "BuildImage": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror/builds:1",
+    "BuildRepository": "eu-west-1:111122223333:repository/mirror/builds",
 }
 CONNECTION = {
     "SourceType": "connection",

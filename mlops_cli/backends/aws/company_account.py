@@ -28,6 +28,8 @@ PARAMETERS = {
     "SECURITY_GROUP_IDS": "SecurityGroupIds",
     "PACKAGE_INDEX_URL": "PackageIndexUrl",
     "PACKAGE_INDEX_SECRET": "PackageIndexAccess",
+    "IMAGE_REGISTRY": "ImageRegistry",
+    "BUILD_IMAGE": "BuildImage",
 }
 # CodeBuild's word for what the index's credential is stored in, by whether that is Parameter Store.
 SECRET_TYPE, SECRET_TYPES = "PackageIndexAccessType", ("SECRETS_MANAGER", "PARAMETER_STORE")
@@ -146,7 +148,13 @@ def storage_parameters(settings: Settings) -> dict[str, str]:
 
 def used_by(stack_parameters: Mapping[str, str]) -> list[str]:
     """Return, in words, what the pipeline's stack uses and has not created."""
-    nouns = {"PermissionsBoundary": "policy", "KmsKeyArn": "KMS key", "VpcId": "VPC"}
+    nouns = {
+        "PermissionsBoundary": "policy",
+        "KmsKeyArn": "KMS key",
+        "VpcId": "VPC",
+        "ImageRegistry": "registry",
+        "BuildRepository": "repository of the build image",
+    }
     secret = stack_parameters.get("PackageIndexAccess")
     named = [f"{noun} {stack_parameters[name]}" for name, noun in nouns.items() if stack_parameters.get(name)]
     return [*named, *([f"secret in {location(secret)}"] if secret else [])]

@@ -8,6 +8,7 @@ from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.clients.secrets import require_secrets
 from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.infra import image_registry
 from mlops_cli.backends.aws.infra.deployed_settings import differences
 from mlops_cli.backends.aws.runs.cost_estimate import (
     LOGGED,
@@ -55,7 +56,8 @@ class AwsInfrastructure(Infrastructure):
             items, by_use = estimate.jobs(durations), (VOLUMES,)
         else:
             items, by_use = estimate.endpoint(), estimate.by_use
-        return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, STORED, LOGGED))
+        others = (STORED, LOGGED, *image_registry.by_use(deployed.settings))
+        return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, *others))
 
     def is_ready_to_run(self) -> bool:
         return self._deployed.stacks.outputs(self._deployed.names.pipeline_stack) is not None

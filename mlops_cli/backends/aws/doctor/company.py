@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from mlops_cli.backends.aws.clients.secrets import missing_secrets
 from mlops_cli.backends.aws.company_account import check_hosting, parameters
 from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.doctor.own_images import build_image, framework_images
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.core.jobs.secret_addresses import create_command, location
 from mlops_cli.errors import ConfigurationError
 
 NAME = "company"
+# Returns a problem and its remedy: two empty texts for none, an empty remedy for the one of every setting.
+CompanyCheck = Callable[[CheckContext], tuple[str, str]]
 BREAKS = "mlops deploy-infra, and runs after it, would fail."
 
 
@@ -36,14 +39,14 @@ def company(subject: CheckContext) -> Iterator[Finding]:
     if _contradiction(subject):
         return
     for setting, check in CHECKS.items():
-        if subject.settings[setting]:
+        if subject.settings.values[setting].origin != "default" and subject.settings[setting]:
             yield from _checked(setting, check, subject)
 
 
-def _checked(setting: str, check: Callable[[CheckContext], str], subject: CheckContext) -> Iterator[Finding]:
+def _checked(setting: str, check: CompanyCheck, subject: CheckContext) -> Iterator[Finding]:
     value = subject.settings[setting]
     try:
-        problem = check(subject)
+        problem, fix = check(subject)
     except AwsError as error:
         if error.code in DENIED:
             yield Finding(
@@ -52,29 +55,29 @@ def _checked(setting: str, check: Callable[[CheckContext], str], subject: CheckC
             return
         if not error.is_not_found:
             raise
-        problem = f"{error.aws_message or error.message}"
+        problem, fix = f"{error.aws_message or error.message}", ""
     if problem:
-        fix = create_command(value) if check is _index_secret else f"Correct {setting}: mlops config"
+        fix = fix or f"Correct {setting}: mlops config"
         yield Finding(NAME, State.FAILURE, f"{setting} {value}: {problem}", BREAKS, fix)
     else:
         yield ok(NAME, f"{setting} {value}")
 
 
-def _boundary(subject: CheckContext) -> str:
+def _boundary(subject: CheckContext) -> tuple[str, str]:
     subject.account.client("iam").get_policy(PolicyArn=subject.settings["PERMISSIONS_BOUNDARY"])
-    return ""
+    return "", ""
 
 
-def _key(subject: CheckContext) -> str:
+def _key(subject: CheckContext) -> tuple[str, str]:
     arn = subject.settings["KMS_KEY_ARN"]
     region = arn.split(":")[3]
     if region != subject.account.region:
-        return f"the key is in {region}, and everything else in {subject.account.region}."
+        return f"the key is in {region}, and everything else in {subject.account.region}.", ""
     state = subject.account.client("kms").describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
-    return "" if state == "Enabled" else f"the key is {state}."
+    return ("" if state == "Enabled" else f"the key is {state}."), ""
 
 
-def _network(subject: CheckContext) -> str:
+def _network(subject: CheckContext) -> tuple[str, str]:
     vpc, client = subject.settings["VPC_ID"], subject.account.client("ec2")
     subnets, groups = (subject.settings[name].split(",") for name in ("SUBNET_IDS", "SECURITY_GROUP_IDS"))
     described = {
@@ -85,19 +88,21 @@ def _network(subject: CheckContext) -> str:
         },
     }
     elsewhere = sorted(name for name in (*subnets, *groups) if described.get(name) != vpc)
-    return f"{', '.join(elsewhere)} belong to another VPC." if elsewhere else ""
+    return (f"{', '.join(elsewhere)} belong to another VPC." if elsewhere else ""), ""
 
 
-def _index_secret(subject: CheckContext) -> str:
+def _index_secret(subject: CheckContext) -> tuple[str, str]:
     address = subject.settings["PACKAGE_INDEX_SECRET"]
     if not list(missing_secrets(subject.account, {"": address})):
-        return ""
-    return f"the secret is not in {location(address)}. It must hold USER:PASSWORD."
+        return "", ""
+    return f"the secret is not in {location(address)}. It must hold USER:PASSWORD.", create_command(address)
 
 
-CHECKS: dict[str, Callable[[CheckContext], str]] = {
+CHECKS: dict[str, CompanyCheck] = {
     "PERMISSIONS_BOUNDARY": _boundary,
     "KMS_KEY_ARN": _key,
     "VPC_ID": _network,
     "PACKAGE_INDEX_SECRET": _index_secret,
+    "IMAGE_REGISTRY": framework_images,
+    "BUILD_IMAGE": build_image,
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli.backends.aws.clients.logs import BUILD_LOGS, DECISIONS, ENDPOINT_LOGS, JOB_LOGS
+from mlops_cli.backends.aws.infra import image_registry
 from mlops_cli.backends.aws.resource_names import ResourceNames
 
 SOME = "*"
@@ -283,8 +284,18 @@ def _company(context: ArnContext) -> Iterator[RequiredPermission]:
             yield RequiredPermission(arn, _actions("logs", "AssociateKmsKey DisassociateKmsKey"), "deploy-infra")
     if boundary := context.company.get("PERMISSIONS_BOUNDARY"):
         yield RequiredPermission(boundary, ("iam:GetPolicy",), "doctor")
+    for name in own_repositories(context):
+        yield RequiredPermission(f"arn:{context.partition}:ecr:{name}", ("ecr:DescribeImages",), "doctor")
     if context.company.get("VPC_ID"):
         yield RequiredPermission(SOME, _actions("ec2", "DescribeSubnets DescribeSecurityGroups"), "doctor")
+
+
+def own_repositories(context: ArnContext) -> Iterator[str]:
+    """Yield the ends of the ARNs of repositories in a company's registry."""
+    if registry := context.company.get("IMAGE_REGISTRY"):
+        yield image_registry.repository(f"{registry}/{SOME}")
+    if name := image_registry.repository(context.company.get("BUILD_IMAGE", "")):
+        yield name
 
 
 def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG001 (prices have no resource)

@@ -10,6 +10,7 @@ from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.core.jobs.secret_addresses import address_of, addresses
 from mlops_cli.core.stages import TRAINING
+from mlops_cli.project.company_settings import BUILD_IMAGE
 from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.settings import Settings
 from mlops_cli.project.usecase import UseCase
@@ -27,7 +28,7 @@ PARAMETERS = {
     **company_account.PARAMETERS,
 }
 # What a stack has without the parameter.
-DEFAULTS = {"RolePath": "/"}
+DEFAULTS = {"RolePath": "/", "BuildImage": BUILD_IMAGE}
 # If empty, these keep the deployed value; for the others, empty is a value.
 KEPT_IF_NOT_SET = ("SOURCE", "CONNECTION_ARN", "FULL_REPOSITORY_ID", "BUCKET_NAME")
 SOURCE_OF = {"REPOSITORY_NAME": "codecommit", "CONNECTION_ARN": "connection", "FULL_REPOSITORY_ID": "connection"}

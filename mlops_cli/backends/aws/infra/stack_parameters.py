@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.build_limit import checked_build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
+from mlops_cli.backends.aws.infra.image_registry import in_registry, repository
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core.jobs.secret_addresses import addresses, arns
 from mlops_cli.core.stages import TRAINING
@@ -104,10 +105,6 @@ def pipeline(
 ) -> dict[str, str]:
     endpoint = _endpoint_name(settings, use_case)
     source = source_type(settings, stack)
-    training = use_case.machines.trained_on(settings["INSTANCE"]).of(TRAINING).instance_type
-    hosting = use_case.machines.endpoint
-    server = ANY_CPU if hosting.serverless else hosting.instance_type
-    framework, version = use_case.framework, use_case.framework_version
     return {
         "UseCase": names.use_case,
         "Environment": names.environment,
@@ -123,13 +120,36 @@ def pipeline(
         **_connection(settings, source, stack.parameters if stack else {}),
         "WheelKey": wheel_key,
         "EndpointTemplateKey": template_key,
-        "TrainingImage": images.training_image(framework, version, account.region, training),
-        "ServingImage": images.serving_image(framework, version, account.region, server),
+        **_images(settings, use_case, account.region),
         "BuildMinutes": str(checked_build_minutes(use_case.time_limits)),
         "Instance": settings["INSTANCE"],
         "ReadableArns": ",".join(secret_arns(use_case, account, endpoint)),
         "NotificationEmail": settings["NOTIFICATION_EMAIL"],
         **company_account.parameters(settings),
+    }
+
+
+def image_addresses(settings: Settings, use_case: UseCase, region: str) -> dict[str, str]:
+    """Return the addresses of AWS's images for training and serving."""
+    training = use_case.machines.trained_on(settings["INSTANCE"]).of(TRAINING).instance_type
+    hosting = use_case.machines.endpoint
+    server = ANY_CPU if hosting.serverless else hosting.instance_type
+    framework, version = use_case.framework, use_case.framework_version
+    return {
+        "TrainingImage": images.training_image(framework, version, region, training),
+        "ServingImage": images.serving_image(framework, version, region, server),
+    }
+
+
+def _images(settings: Settings, use_case: UseCase, region: str) -> dict[str, str]:
+    """Return the images, in a company's registry if there is one, and their repositories, which roles pull from."""
+    addresses = image_addresses(settings, use_case, region)
+    own = {name: in_registry(address, settings["IMAGE_REGISTRY"]) for name, address in addresses.items()}
+    return {
+        **own,
+        "TrainingRepository": repository(own["TrainingImage"]),
+        "ServingRepository": repository(own["ServingImage"]),
+        "BuildRepository": repository(settings["BUILD_IMAGE"]),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.infra import image_registry
 from mlops_cli.backends.aws.models.rollback import AwsModels
 from mlops_cli.backends.aws.runs.cost_estimate import LOGGED, STORED, VOLUMES, Estimate, recent_durations, with_prices
 from mlops_cli.backends.aws.runs.start import StartRequest
@@ -76,9 +77,8 @@ class PipelineRuns(Runs):
         estimate = Estimate(deployed.machines, build_minutes(deployed.use_case.time_limits))
         durations = recent_durations(deployed.services.pipeline, deployed.services.run_store)
         items = [*estimate.run(durations, request.from_stage), *estimate.endpoint()]
-        return with_prices(
-            items, Prices(deployed.account, deployed.project), (*estimate.by_use, VOLUMES, STORED, LOGGED)
-        )
+        by_use = (*estimate.by_use, VOLUMES, STORED, LOGGED, *image_registry.by_use(deployed.settings))
+        return with_prices(items, Prices(deployed.account, deployed.project), by_use)
 
     def _save_environment(self, run_id: str) -> None:
         """Save the data that the pipeline lacks: the commit of the project's files and the differences from it."""
