@@ -164,7 +164,7 @@ def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> 
     states = [finding["state"] for finding in findings if finding["name"] == "company"]
     assert states == ["ok", "ok", "ok", "failure", "failure", "failure"]
     assert any("Parameter Store, /company/packages" in finding["message"] for finding in findings)
-    (pull,) = (finding["fix"] for finding in findings if finding["message"].startswith("IMAGE_REGISTRY"))
+    (pull,) = (finding["fix"] for finding in findings if finding["fix"].startswith("docker pull"))
     assert pull.endswith(f" && docker push {company.registry}/{TRAINING}")
     for image in (TRAINING, SERVING, "builds:1"):
         company.push(image)

@@ -22,9 +22,11 @@ BY_NAME_ONLY = {
     ("PipelineRole", "PRIVILEGE_ESCALATION"): "makes one stack, under DeployRole, which may do less than a person",
     ("StateMachineRole", "PERMISSIONS_MANAGEMENT_ACTIONS"): "passes JobRole, to SageMaker only",
     ("DeployRole", "PERMISSIONS_MANAGEMENT_ACTIONS"): "passes ModelRole, to SageMaker only; one service-linked role",
-    ("JobRole", "CREDENTIALS_EXPOSURE"): "a container image cannot be fetched without a registry login",
-    ("ModelRole", "CREDENTIALS_EXPOSURE"): "a container image cannot be fetched without a registry login",
 }
+# Who fetches a container image; the steps' roles where the image of builds is a company's own.
+PULLING = ("JobRole", "ModelRole", "StageRole", "DecisionRole")
+for role in PULLING:
+    BY_NAME_ONLY[role, "CREDENTIALS_EXPOSURE"] = "a container image cannot be fetched without a registry login"
 # What a company's key and VPC need.
 for role in ("StageRole", "DecisionRole", "JobRole", "ModelRole"):
     BY_NAME_ONLY[role, "PERMISSIONS_MANAGEMENT_ACTIONS"] = "grants services of AWS one key, and interfaces in one VPC"
@@ -118,7 +120,7 @@ def test_parliaments_auditors_of_names_find_only_what_has_a_reason(policy: Polic
 
 @each_policy
 def test_cloudsplaining_finds_only_the_registry_login(policy: Policy) -> None:
-    pulls = policy.role in ("JobRole", "ModelRole") and LOGIN["credentials_exposure"][0] in str(policy.document)
+    pulls = policy.role in PULLING and LOGIN["credentials_exposure"][0] in str(policy.document)
     assert cloudsplaining(policy.document) == (LOGIN if pulls else {})
 
 

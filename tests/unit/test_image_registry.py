@@ -9,6 +9,7 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings import resolve
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+DIGEST = f"sha256:{'0' * 64}"
 AWS = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/tensorflow-training:2.21-cpu-py312"
 
 
@@ -26,10 +27,10 @@ def test_an_image_has_the_same_name_and_tag_in_the_registry(registry: str) -> No
     ("address", "arn", "identity"),
     [
         (f"{REGISTRY}/a/b:1", "eu-west-1:123456789012:repository/a/b", {"imageTag": "1"}),
-        (f"{REGISTRY}/a@sha256:{'0' * 64}", "eu-west-1:123456789012:repository/a", {"imageDigest": f"sha256:{'0' * 64}"}),
+        (f"{REGISTRY}/a@{DIGEST}", "eu-west-1:123456789012:repository/a", {"imageDigest": DIGEST}),
         (f"{REGISTRY}.cn/a", "eu-west-1:123456789012:repository/a", {"imageTag": "latest"}),
     ],
-)  # fmt: skip
+)
 def test_an_address_names_its_repository_and_image(address: str, arn: str, identity: dict[str, str]) -> None:
     assert (repository(address), image_id(address)) == (arn, identity)
 
