@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from aws_simulator.codebuild.build import PhaseError, Place
 from aws_simulator.codebuild.buildspec import Files
+from aws_simulator.sagemaker.storage import encryption
 
 
 def download(s3: Any, artifact: Place, folder: Path) -> None:
@@ -44,7 +45,8 @@ def upload(s3: Any, artifact: Place, files: Files, folder: Path) -> str:
         for path in matches:
             archive.write(path, path.name if files.flat else path.relative_to(base).as_posix())
     try:
-        s3.put_object(Bucket=artifact.bucket, Key=artifact.key, Body=buffer.getvalue())
+        encrypted = encryption(artifact.kms_key)
+        s3.put_object(Bucket=artifact.bucket, Key=artifact.key, Body=buffer.getvalue(), **encrypted)
     except ClientError as error:
         raise PhaseError("CLIENT_ERROR", f"Error in UPLOAD_ARTIFACTS phase: {error}") from error
     return f"arn:aws:s3:::{artifact.bucket}/{artifact.key}"

@@ -31,6 +31,7 @@ class Place:
     name: str
     bucket: str
     key: str
+    kms_key: str = ""
 
 
 @dataclass(frozen=True)

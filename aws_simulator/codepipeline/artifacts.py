@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_simulator.codepipeline.records import Action, Artifact
+from aws_simulator.sagemaker.storage import encryption
 
 ALPHABET = string.ascii_letters + string.digits
 
@@ -18,7 +19,8 @@ def place(action: Action, name: str) -> Artifact:
     """Where an output artifact will lie: PIPELINE/ARTIFACT/random, names cut as AWS cuts them."""
     pipeline = action.execution.declaration
     key = f"{pipeline['name'][:20]}/{name[:10]}/{''.join(random.choices(ALPHABET, k=7))}"
-    return Artifact(name, pipeline["artifactStore"]["location"], key)
+    store = pipeline["artifactStore"]
+    return Artifact(name, store["location"], key, (store.get("encryptionKey") or {}).get("id", ""))
 
 
 def places(action: Action) -> list[Artifact]:
@@ -26,7 +28,7 @@ def places(action: Action) -> list[Artifact]:
 
 
 def put(s3: Any, artifact: Artifact, body: bytes) -> None:
-    s3.put_object(Bucket=artifact.bucket, Key=artifact.key, Body=body)
+    s3.put_object(Bucket=artifact.bucket, Key=artifact.key, Body=body, **encryption(artifact.kms_key))
 
 
 def get_file(s3: Any, artifact: Artifact, path: str) -> bytes:

@@ -20,11 +20,12 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A zip in the artifact bucket."""
+    """A zip in the artifact bucket, encrypted with the store's KMS key if it has one."""
 
     name: str
     bucket: str
     key: str
+    kms_key: str = ""
 
 
 @dataclass

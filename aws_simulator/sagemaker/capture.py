@@ -39,14 +39,14 @@ class Capture:
         line = json.dumps({"captureData": captured, "eventMetadata": metadata, "eventVersion": "0"})
         name = f"{moment:%Y/%m/%d/%H/%M-%S}-{moment.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
         uri = f"{config['DestinationS3Uri'].rstrip('/')}/{endpoint.name}/{fleet.name}/{name}"
-        self._simulator.background(self._write, fleet, uri, line)
+        self._simulator.background(self._write, fleet, uri, line, config.get("KmsKeyId", ""))
 
-    def _write(self, fleet: Fleet, uri: str, line: str) -> None:
+    def _write(self, fleet: Fleet, uri: str, line: str, kms_key: str) -> None:
         """A role that may not write loses the captured data, and the invocation has been answered: as on AWS."""
         bucket, key = storage.split(uri)
         s3 = self._simulator.client("s3", fleet.role)
         try:
-            s3.put_object(Bucket=bucket, Key=key, Body=f"{line}\n".encode())
+            s3.put_object(Bucket=bucket, Key=key, Body=f"{line}\n".encode(), **storage.encryption(kms_key))
         except ClientError as error:
             if error.response["Error"]["Code"] != "AccessDenied":
                 raise

@@ -142,7 +142,8 @@ class ProcessingJob(Job):
     def _upload(self, host: str, *modes: str) -> None:
         for output in self._outputs():
             if output["S3UploadMode"] in modes:
-                storage.upload(self.client("s3"), self._local(host, output["LocalPath"]), output["S3Uri"])
+                kms_key = self.request["ProcessingOutputConfig"].get("KmsKeyId", "")
+                storage.upload(self.client("s3"), self._local(host, output["LocalPath"]), output["S3Uri"], kms_key)
 
     def _message(self, host: str) -> str:
         file = self._root(host) / "output" / "message"

@@ -58,19 +58,24 @@ def download_file(s3: Any, uri: str, target: Path) -> None:
         raise Failure(f"ClientError: Data download failed:Unable to download object {uri} ({_words(error)})") from error
 
 
-def upload_file(s3: Any, source: Path, uri: str) -> None:
+def encryption(kms_key: str) -> dict[str, str]:
+    """What a service says about the key of what it writes; nothing without one."""
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
+
+
+def upload_file(s3: Any, source: Path, uri: str, kms_key: str = "") -> None:
     bucket, key = split(uri)
     try:
-        s3.upload_file(str(source), bucket, key, Config=ONE_THREAD)
+        s3.upload_file(str(source), bucket, key, ExtraArgs=encryption(kms_key), Config=ONE_THREAD)
     except Exception as error:  # boto3 wraps the ClientError into an S3UploadFailedError
         raise Failure(f"ClientError: Artifact upload failed:Unable to upload to {uri} ({error})") from error
 
 
-def upload(s3: Any, folder: Path, uri: str) -> None:
+def upload(s3: Any, folder: Path, uri: str, kms_key: str = "") -> None:
     """Every file below ``folder``, under its name, below ``uri``."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            upload_file(s3, path, f"{uri.rstrip('/')}/{path.relative_to(folder).as_posix()}")
+            upload_file(s3, path, f"{uri.rstrip('/')}/{path.relative_to(folder).as_posix()}", kms_key)
 
 
 class Mirror:

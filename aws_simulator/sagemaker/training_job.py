@@ -165,7 +165,8 @@ class TrainingJob(Job):
     def _upload_packed(self, folder: str, name: str) -> None:
         archive = self.folder / name
         if storage.pack([host.root / folder for host in self.hosts], archive):
-            storage.upload_file(self.client("s3"), archive, f"{self.output_uri}/{name}")
+            kms_key = self.request["OutputDataConfig"].get("KmsKeyId", "")
+            storage.upload_file(self.client("s3"), archive, f"{self.output_uri}/{name}", kms_key)
 
     @property
     def output_uri(self) -> str:

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "project"]
 ACCOUNT = "123456789012"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/teams/limit"
+BUCKET = "the-company"
 JOBS = ["sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob"]
 TAGGED = [
     "iam:CreateRole",
@@ -44,6 +45,17 @@ def refusal(actions: Any, key: str, operator: str = "Null", value: str = "true",
     resource = where or {"Resource": "*"}
     condition = {"Condition": {operator: {key: value}}} if key else {}
     return {"Effect": "Deny", "Action": actions, **resource, **condition}
+
+
+def demanding(key: str) -> dict[str, Any]:
+    """Return the policy of a bucket into which nothing is written without its key, named in each request."""
+    sse, name = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    conditions = [{"StringNotEquals": {sse: "aws:kms"}}, {"Null": {name: "true"}}, {"StringNotEquals": {name: key}}]
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{**statement, "Condition": condition} for condition in conditions],
+    }
 
 
 REFUSED = [
@@ -74,13 +86,16 @@ class Company:
         self.network = {"VPC_ID": vpc, "SUBNET_IDS": ",".join(subnets), "SECURITY_GROUP_IDS": group}
         self.registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/mirror"
         self.images = {"IMAGE_REGISTRY": self.registry, "BUILD_IMAGE": f"{self.registry}/builds:1"}
-        self.everything = {**ROLES, **TAGS, **self.network, **self.images, "KMS_KEY_ARN": self.key}
+        self.bucket = {"BUCKET_NAME": BUCKET, "KMS_KEY_ARN": self.key}
+        self.everything = {**ROLES, **TAGS, **self.network, **self.images, **self.bucket}
+        aws.client("s3").create_bucket(Bucket=BUCKET)
+        aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        aws.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(demanding(self.key)))
         limit = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}, *REFUSED]}
         aws.client("iam").create_policy(PolicyName="limit", Path="/teams/", PolicyDocument=json.dumps(limit))
         names = ResourceNames("tiny", "dev")
-        bucket = "mlops-tiny-dev-storage-bucket-*"
         context = ArnContext(
-            "aws", REGION, ACCOUNT, names, "tiny-dev", bucket, True, "s3", "", "", False, self.everything, True
+            "aws", REGION, ACCOUNT, names, "tiny-dev", BUCKET, False, "s3", "", "", False, self.everything, True
         )
         self._keys = user(aws, "ann", *policy(required_permissions(context))["Statement"], *REFUSED)
 
@@ -106,7 +121,7 @@ def company(aws: Aws, project: Path) -> Iterator[Company]:
 def test_roles_without_boundary_path_or_tags_are_refused(
     company: Company, settings: dict[str, str], refused: str
 ) -> None:
-    _, err = company.cloud(**settings).both("deploy-infra", "--yes", code=1)
+    _, err = company.cloud(**settings, **company.bucket).both("deploy-infra", "--yes", code=1)
     assert refused in err
     assert "explicit deny" in err
 
@@ -157,7 +172,7 @@ def index(company: Company, project: Path, tmp_path: Path) -> Iterator[dict[str,
 
 def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> None:
     aws = company.aws
-    company.cloud(**ROLES, **TAGS)("deploy-infra", "--yes")
+    company.cloud(**ROLES, **TAGS, **company.bucket)("deploy-infra", "--yes")
     cloud = company.cloud(**company.everything, **index)
     assert "the images in your registry by GB" in cloud.json("deploy-infra", "--dry-run")["costs"]["by_use"]
     findings = cloud.json("doctor", code=1)["findings"]
@@ -187,7 +202,8 @@ def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> 
     for resource in kept:
         assert resource in plan
     left = everything(aws)
-    assert {kind: names for kind, names in left.items() if names and kind != "log streams"} == {}
+    assert {kind: names for kind, names in left.items() if names and kind != "log streams"} == {"buckets": [BUCKET]}
+    assert "Contents" not in aws.client("s3").list_objects_v2(Bucket=BUCKET)
     assert aws.client("kms").describe_key(KeyId=company.key)["KeyMetadata"]["KeyState"] == "Enabled"
     assert [entry for entry in aws.control("people") if not entry["allowed"]] == []
 
@@ -240,8 +256,10 @@ def check_builds_and_bucket(company: Company) -> None:
         assert (described["vpcConfig"]["vpcId"], described["encryptionKey"]) == (company.network["VPC_ID"], company.key)
     store = aws.client("codepipeline").get_pipeline(name=names[0])["pipeline"]["artifactStore"]
     assert store["encryptionKey"] == {"id": company.key, "type": "KMS"}
-    rules = aws.client("s3").get_bucket_encryption(Bucket=store["location"])["ServerSideEncryptionConfiguration"]
-    assert rules["Rules"][0]["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == company.key
+    s3 = aws.client("s3")
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert {key.split("/")[1] for key in keys} >= {"artifacts", "code", "data", "models", "runs"}
+    assert {s3.head_object(Bucket=BUCKET, Key=key)["SSEKMSKeyId"] for key in keys} == {company.key}
 
 
 def check_logs(aws: Aws) -> None:

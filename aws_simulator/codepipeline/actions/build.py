@@ -65,7 +65,7 @@ def _conclude(job: Job, build: dict[str, Any], outputs: list[Artifact]) -> None:
 
 
 def _places(artifacts: list[Artifact]) -> tuple[Place, ...]:
-    return tuple(Place(artifact.name, artifact.bucket, artifact.key) for artifact in artifacts)
+    return tuple(Place(artifact.name, artifact.bucket, artifact.key, artifact.kms_key) for artifact in artifacts)
 
 
 def _variables(job: Job) -> list[dict[str, str]]:

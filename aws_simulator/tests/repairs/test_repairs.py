@@ -226,3 +226,25 @@ def test_who_may_only_write_what_is_not_there_cannot_overwrite(aws: Aws) -> None
         s3.put_object(Bucket="ours", Key="k", Body=b"y", IfNoneMatch="*")
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.put_object(Bucket="ours", Key="k", Body=b"y")
+
+
+def test_a_bucket_policy_may_demand_a_key_in_each_request(aws: Aws) -> None:
+    """A part of an upload names no key: its first request has."""
+    s3, keys = bucket(aws, "demanding"), [aws.client("kms").create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
+    condition = {"StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": keys[0]}}
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::demanding/*"}
+    policy = {"Version": "2012-10-17", "Statement": [{**statement, "Condition": condition}]}
+    s3.put_bucket_policy(Bucket="demanding", Policy=json.dumps(policy))
+    client = aws.client("s3", **user(aws, "writer", {"Action": ["s3:*", "kms:*"], "Resource": "*"}))
+    named = {"Bucket": "demanding", "Key": "k"}
+    for headers in ({}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": keys[1]}):
+        for act in (client.put_object, client.create_multipart_upload):
+            with pytest.raises(ClientError, match="explicit deny"):
+                act(**named, **headers)
+    own = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": keys[0]}
+    client.put_object(**named, Body=b"whole", **own)
+    upload = {**named, "UploadId": client.create_multipart_upload(**named, **own)["UploadId"]}
+    part = client.upload_part(**upload, PartNumber=1, Body=b"in parts")
+    parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    assert client.head_object(**named)["SSEKMSKeyId"] == keys[0]

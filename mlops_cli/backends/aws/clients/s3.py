@@ -47,10 +47,13 @@ class ObjectMetadata:
 
 
 class Bucket:
-    def __init__(self, client: Client, name: str, prefix: str) -> None:
+    """``kms_key`` encrypts what is written, whatever the bucket's own key is: a company's policy may demand it."""
+
+    def __init__(self, client: Client, name: str, prefix: str, kms_key: str = "") -> None:
         self.client = client
         self.name = name
         self.prefix = prefix
+        self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
 
     def full_key(self, key: str) -> str:
         return self.prefix + key
@@ -137,6 +140,7 @@ class Bucket:
             Body=content,
             ContentType=content_type,
             ChecksumAlgorithm="SHA256",
+            **self._encryption,
             **conditions,
         )
         return str(answer.get("VersionId", ""))
@@ -174,7 +178,7 @@ class Bucket:
                 stream,
                 self.name,
                 self.full_key(key),
-                ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": sha256}},
+                ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": sha256}, **self._encryption},
                 Callback=progress,
                 Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
             )
@@ -198,6 +202,7 @@ class Bucket:
             MetadataDirective="REPLACE",
             Metadata=metadata,
             ChecksumAlgorithm="SHA256",
+            **self._encryption,
         )
 
     def versions(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:

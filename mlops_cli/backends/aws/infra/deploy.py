@@ -143,7 +143,7 @@ class InfraDeployer:
         return self._bucket(self._stacks.required(self._names.storage_stack)["BucketName"])
 
     def _bucket(self, name: str) -> Bucket:
-        return Bucket(self._account.client("s3"), name, self._names.key_prefix)
+        return Bucket(self._account.client("s3"), name, self._names.key_prefix, self._settings["KMS_KEY_ARN"])
 
     def _storage_step(self, watch: Watch) -> StackPlan:
         name = self._names.storage_stack

@@ -27,7 +27,7 @@ class StepRunner(StageRunner):
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
         deployed, variables = self._deployed, step_variables()
         outputs = from_environment(variables)
-        bucket = Bucket(deployed.account.client("s3"), outputs.bucket, outputs.prefix)
+        bucket = Bucket(deployed.account.client("s3"), outputs.bucket, outputs.prefix, outputs.company.kms_key)
         services = deployed.services_of(outputs, bucket, decides=stage in DECIDING)
         # The variable INSTANCE of a build step is the value of the stack's last deployment.
         machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
