@@ -19,13 +19,14 @@ JOB_LIST, GATE_LIST = "requirements.txt", "tests/requirements.txt"
 
 
 def image_packages(use_case: UseCase) -> dict[str, str]:
-    """Return the versions of the training image's packages; nothing if they are not known."""
+    """Return the training image's packages with their versions, "" for an unknown one; nothing if none are known."""
     own_version = use_case.framework_version
     path = FOLDER / f"{use_case.framework.training_repository}.txt"
     if not path.is_file() or own_version not in ("", use_case.framework.training.version):
         return {}
     lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+    parts = (line.partition("==") for line in lines if not line.startswith("#"))
+    return {name: version for name, _, version in parts}
 
 
 def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
@@ -58,7 +59,7 @@ def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:
 
     image: Mapping[str, str] = image_packages(use_case)
     names = [name for name in (use_case.framework.package, "numpy") if name in image and here(name)]
-    return {name: (here(name), image[name]) for name in names if here(name) != image[name]}
+    return {name: (here(name), image[name]) for name in names if image[name] and here(name) != image[name]}
 
 
 def require_installed(project: Project) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.frameworks import FRAMEWORKS
+from mlops_cli.frameworks.base import Framework
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings import SETTINGS, resolve
 from mlops_cli.project.usecase import UseCase, load_use_case
 from mlops_cli.rehearsal.caller import caller_policy
+from mlops_cli.rehearsal.images import OTHER_NAMES, image_packages, other_versions
 from mlops_cli.rehearsal.project_copy import copy_project, rehearsed_data, rehearsed_settings
 from tests.conftest import ROOT, USE_CASES
 
@@ -89,3 +92,16 @@ def test_the_caller_may_do_on_the_projects_own_endpoint_what_the_doctor_checks(h
     resources = " ".join(statement["Resource"] for statement in statements)
     assert "endpoint/endpoint-of-tiny" in resources
     assert "endpoint/tiny-prod" not in resources
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
+def test_the_packages_of_every_framework_s_image_are_known(use_case: UseCase, framework: Framework) -> None:
+    """Also what a project's requirements leave out, because the image has it; of another version nothing is known."""
+    use_case = replace(use_case, framework=framework, framework_version="")
+    packages = image_packages(use_case)
+    needed = {OTHER_NAMES.get(framework.package, framework.package), *framework.unnamed_packages, "numpy", "boto3"}
+    assert needed <= {OTHER_NAMES.get(name, name) for name in packages}
+    version = packages.get(framework.package, "") or packages.get("tensorflow-cpu", "")
+    assert version.startswith(framework.training.version.partition("-")[0]), version
+    assert all(image_version for _, image_version in other_versions(use_case).values())
+    assert image_packages(replace(use_case, framework_version="0.1")) == {}
