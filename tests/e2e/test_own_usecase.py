@@ -143,7 +143,8 @@ def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_pa
     edit(cli, "training/inference.py", "def load_model(", "def model_fn(")
     edit(cli, "training/usecase.toml", "{ months = 2, tickets = 6,", "{ tickets = 6,")
     _, err = cli.both("run", code=3)
-    assert "it does not answer [endpoint].examples of usecase.toml: KeyError: 'months'" in " ".join(err.split())
+    answer = "it does not answer [endpoint].examples of usecase.toml: KeyError: 'months' (code/inference.py, line "
+    assert answer in " ".join(err.split())
     assert {stage["name"]: stage["status"] for stage in cli.json("status")["run"]["stages"]}["train"] == "failed"
     edit(cli, "training/usecase.toml", "{ tickets = 6,", "{ months = 2, tickets = 6,")
     assert cli.json("run")["status"] == "waiting"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 
 import falcon
@@ -26,17 +27,22 @@ def main() -> None:
         model = load_model(Path(folder), framework, Limits())
         error = model.error_of(Path(request).read_text(encoding="utf-8"), ProgressBoard(open_board_file()))
     except Exception as failure:  # noqa: BLE001 - the package's code is the user's
-        sys.exit(_one_line(_reason(failure)))
+        sys.exit(_one_line(_reason(failure, folder)))
     if error is not None:
-        sys.exit(_one_line(f"it does not answer [endpoint].examples of usecase.toml: {_reason(error)}"))
+        sys.exit(_one_line(f"it does not answer [endpoint].examples of usecase.toml: {_reason(error, folder)}"))
 
 
-def _reason(error: BaseException) -> str:
-    """Return the cause in words; the container's own error answer says less than what it was made from."""
+def _reason(error: BaseException, folder: str) -> str:
+    """Return the cause in words, with its place in the package, which is unpacked in ``folder``.
+
+    The container's own error answer says less than what it was made from.
+    """
     if isinstance(error, falcon.HTTPError):
         cause = error.__cause__
-        return _reason(cause) if cause is not None else f"{error.status} {error.description or ''}"
-    return f"{type(error).__name__}: {error}"
+        return _reason(cause, folder) if cause is not None else f"{error.status} {error.description or ''}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(f"{folder}/")]
+    line = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{line}".replace(f"{folder}/", "")
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -296,3 +297,17 @@ def test_the_server_answers_with_the_packages_functions(
     assert wrapped.json()["OriginalStatusCode"] == 415
     assert client.ask("GET", "/ping").status == 200
     wait_for(lambda: "does not answer the examples of usecase.toml" in endpoint.status().log.read_text())
+
+
+def test_the_trial_names_the_line_of_the_package_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "model" / "code").mkdir(parents=True)
+    handler = "def model_fn(folder):\n    return open(f'{folder}/model.skops')\n"
+    (tmp_path / "model" / "code" / "inference.py").write_text(handler)
+    (tmp_path / "examples.json").write_text("")
+    pack(tmp_path / "model", tmp_path / "model.tar.gz")
+    package, folder, request = (str(tmp_path / name) for name in ("model.tar.gz", "unpacked", "examples.json"))
+    command = [sys.executable, "-m", "mlops_cli.serving.worker.trial", package, folder, "sklearn", request]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    message = "FileNotFoundError: [Errno 2] No such file or directory: 'model.skops' (code/inference.py, line 2)"
+    assert done.stderr.splitlines()[-1] == message
