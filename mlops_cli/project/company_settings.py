@@ -108,8 +108,14 @@ def company_check(name: str, pattern: str, expected: str) -> Callable[[str], str
     def check(value: str) -> str:
         if value and not re.fullmatch(pattern, value):
             return f"expected {expected}"
-        keys = Counter(tag.partition("=")[0] for tag in value.split(",")) if name == "RESOURCE_TAGS" else Counter()
-        repeated = [key for key, count in keys.items() if count > 1]
-        return f"the tag {repeated[0]} stands twice; write one value for it" if repeated else ""
+        return _repeated_tag(value) if name == "RESOURCE_TAGS" else ""
 
     return check
+
+
+def _repeated_tag(value: str) -> str:
+    """Return the problem of a key that stands twice; IAM does not distinguish capital letters."""
+    keys = [tag.partition("=")[0] for tag in value.split(",")]
+    counts = Counter(key.lower() for key in keys)
+    repeated = [key for key in keys if counts[key.lower()] > 1]
+    return f"the tag {repeated[0]} stands twice; write one value for it" if repeated else ""

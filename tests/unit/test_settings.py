@@ -97,9 +97,10 @@ def test_aws_keys_in_dotenv_are_neither_used_nor_shown(tmp_path: Path, monkeypat
 
 
 def test_a_tag_that_stands_twice_is_named() -> None:
-    assert resolve({"RESOURCE_TAGS": "team=ml,Team=ml,env=a=b"}, {}, {}).problems == []
-    (problem,) = resolve({"RESOURCE_TAGS": "team=ml,env=a,team=web"}, {}, {}).problems
-    assert problem.endswith("(from option), the tag team stands twice; write one value for it")
+    assert resolve({"RESOURCE_TAGS": "team=ml,teams=ml,env=a=b"}, {}, {}).problems == []
+    for value in ("team=ml,env=a,team=web", "team=ml,Team=ml"):
+        (problem,) = resolve({"RESOURCE_TAGS": value}, {}, {}).problems
+        assert problem.endswith("(from option), the tag team stands twice; write one value for it")
 
 
 def test_all_problems_are_named_at_once() -> None:
