@@ -551,7 +551,7 @@ def full_names(use_case: UseCase, overrides: dict[str, str]) -> dict[str, str]:
             present = use_case.hyperparameters[stage][key]
             raise ConfigurationError(
                 f"{name}={value}: {problem}. usecase.toml has {key} = {present}.",
-                f"Give such a value: mlops run --set {name}={present}. Or change usecase.toml: the kind of the value there"
+                f"Give such a value: mlops run --set {name}={present}. Or change usecase.toml: the kind of its value"
                 " (40 is whole, 40.0 is not), [hyperparameters.minimum] and [hyperparameters.maximum] decide.",
             )
     return named
