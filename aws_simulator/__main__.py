@@ -27,6 +27,7 @@ def main() -> None:
         "--locks", type=Path, help="pip requirement lists (*.txt): builds find these versions installed"
     )
     parser.add_argument("--remove-folder", action="store_true", help="remove the folder in the end, however it comes")
+    parser.add_argument("--own-user", action="store_true", help="answer to no other user of this machine")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="aws-simulator-"))
     equipment = Equipment(
@@ -34,6 +35,7 @@ def main() -> None:
         arguments.remove_folder or arguments.folder is None,
         arguments.endpoint_server,
         arguments.locks,
+        not arguments.own_user,
     )
     try:
         serve(arguments.port, arguments.leashed, equipment)

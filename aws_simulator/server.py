@@ -18,6 +18,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+from aws_simulator.callers import for_own_user
 from aws_simulator.endpoint_server import ServerFactory
 
 ACCOUNT = "123456789012"
@@ -30,13 +31,14 @@ class Equipment:
     """What the simulated AWS consists of beside itself.
 
     ``folder``: all files lie below it; ``removes_folder``: it is removed in the end, also after a kill. ``locks``:
-    lists for pip, whose versions builds find installed.
+    lists for pip, whose versions builds find installed. ``is_shared``: other users of this machine may call.
     """
 
     folder: Path
     removes_folder: bool
     endpoint_server: ServerFactory
     locks: Path | None
+    is_shared: bool = True
 
 
 def serve(port: int, leashed: bool, equipment: Equipment) -> None:
@@ -53,7 +55,7 @@ def serve(port: int, leashed: bool, equipment: Equipment) -> None:
     simulator = Simulator(equipment.folder, url, equipment.endpoint_server, equipment.locks, equipment.removes_folder)
     try:
         simulator.install()
-        asyncio.run(_serve(simulator, listener, url, leashed))
+        asyncio.run(_serve(simulator, listener, url, leashed, equipment.is_shared))
     finally:
         simulator.processes.close()
 
@@ -84,7 +86,7 @@ def _set_environment(folder: Path, port: int) -> None:
     )
 
 
-async def _serve(simulator: Any, listener: socket.socket, url: str, leashed: bool) -> None:
+async def _serve(simulator: Any, listener: socket.socket, url: str, leashed: bool, is_shared: bool) -> None:
     from hypercorn.asyncio import serve as hypercorn
     from hypercorn.config import Config
 
@@ -101,7 +103,8 @@ async def _serve(simulator: Any, listener: socket.socket, url: str, leashed: boo
     if leashed:
         threading.Thread(target=_watch, args=(loop, end), daemon=True).start()
     announcing = asyncio.create_task(_announce(url))
-    await hypercorn(_front(simulator), config, shutdown_trigger=end.wait)  # type: ignore[arg-type]
+    front = _front(simulator)
+    await hypercorn(front if is_shared else for_own_user(front), config, shutdown_trigger=end.wait)  # type: ignore[arg-type]
     announcing.cancel()
 
 

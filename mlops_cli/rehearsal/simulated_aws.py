@@ -141,7 +141,7 @@ def _start(folder: Path) -> SimulatedAws:
         "--locks": Path(locks.__file__).parent,
         "--endpoint-server": "mlops_cli.rehearsal.model_server:ModelServer",
     }
-    command = [sys.executable, "-m", "aws_simulator", "--leashed", "--remove-folder"]
+    command = [sys.executable, "-m", "aws_simulator", "--leashed", "--remove-folder", "--own-user"]
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*command, *(str(word) for option in options.items() for word in option)],
