@@ -17,6 +17,7 @@ from typing import Any
 App = Callable[[Any, Any, Any], Awaitable[None]]
 TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
 ROOT = 0
+CLOSED = "0"  # the inode of a socket without a process, whose user is 0: root's, too
 REFUSED = {"message": "This simulated AWS answers to the processes of the user who started it, and to no web page."}
 
 
@@ -42,12 +43,13 @@ def is_of_web_page(scope: Any) -> bool:
 
 
 def user_of(client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """Return the user whose socket is the client's end of a connection on this machine; None if there is none."""
+    """Return the user whose socket is the client's end of a connection on this machine; None if it has closed it."""
     for family, table in TABLES.items():
         ends = f" {_end(family, *client)} {_end(family, *server)} "
         _, _, after = _connections(table).partition(ends)
         if after:
-            return int(after.split(maxsplit=5)[4])
+            fields = after.split(maxsplit=7)
+            return int(fields[4]) if fields[6] != CLOSED else None
     return None
 
 

@@ -39,6 +39,20 @@ def test_the_kernel_tells_whose_a_connection_is(connection: Any) -> None:
 
 
 @LINUX_ONLY
+def test_a_client_that_has_gone_is_not_taken_for_root() -> None:
+    """A stranger's request goes on when its sender closes the connection at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, ends = listener.accept()[0], (client.getsockname(), listener.getsockname())
+        with accepted:
+            assert user_of(*ends) == os.geteuid()
+            client.close()
+            assert user_of(*ends) is None
+            assert answered([], ends) == 403
+        assert user_of(*ends) is None
+
+
+@LINUX_ONLY
 @pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="no IPv6")
 def test_an_ipv6_socket_with_an_ipv4_address_is_known() -> None:
     with (
